@@ -1,0 +1,130 @@
+"""How fast a data set of MMBench test's size becomes ready to send, and how much memory that takes.
+
+Makes 6,666 rows over 1,784 photo-like 500x400 JPEG images (every row carries its image, as in the published
+files), writes them as VLMEvalKit's TSV and as lmms-lab's parquet, and loads each in a fresh process: with this
+project's `load_task`, and with the plain way (pandas, and every row's image decoded with Pillow). Prints
+seconds and peak resident memory of each, and the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+OURS = """
+import json, resource, sys, time
+start = time.perf_counter()
+from ssl4rl_bench.registry import load_task
+task = load_task("mmbench_test_en", data=sys.argv[1])
+assert all(sample.messages for sample in task.samples)
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(task.samples)]))
+"""
+
+PLAIN = """
+import base64, io, json, resource, sys, time
+start = time.perf_counter()
+import pandas
+from PIL import Image
+path = sys.argv[1]
+table = pandas.read_parquet(path) if path.endswith("parquet") else pandas.read_csv(path, sep="\\t")
+samples = []
+for row in table.to_dict("records"):
+    data = row["image"]
+    data = data["bytes"] if isinstance(data, dict) else base64.b64decode(data)
+    samples.append((row, Image.open(io.BytesIO(data)).convert("RGB")))
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(samples)]))
+"""
+
+
+def make_rows(n_rows: int, n_groups: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Rows of groups of 4 copies, and of 3 where that is needed to end with `n_rows`."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(seed)
+    n_four = n_rows - 3 * n_groups
+    for group in range(n_groups):
+        coarse = Image.fromarray(random.integers(0, 256, (25, 32, 3), dtype=np.uint8)).resize((500, 400))
+        noise = random.normal(0, 6, (400, 500, 3))
+        picture = Image.fromarray((np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8))
+        out = BytesIO()
+        picture.save(out, format="JPEG", quality=85)
+        options = [f"option {letter} of question {group}" for letter in "wxyz"[: 4 if group < n_four else 3]]
+        for roll in range(len(options)):
+            rolled = [options[(j - roll) % len(options)] for j in range(len(options))]
+            yield {
+                "index": group + roll * 1_000_000,
+                "question": f"What is shown in picture {group}?",
+                "hint": "",
+                **{letter: rolled[j] if j < len(rolled) else "" for j, letter in enumerate("ABCD")},
+                "answer": "ABCD"[roll],
+                "category": "image_scene",
+                "l2-category": "coarse_perception",
+                "image": out.getvalue(),
+            }
+
+
+def write(folder: Path, n_rows: int, n_groups: int) -> tuple[Path, Path]:
+    """The same rows in both layouts, never more than a few hundred of them in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tsv, parquet = folder / "rows.tsv", folder / "rows.parquet"
+    writer: pq.ParquetWriter | None = None
+    batch: list[dict[str, Any]] = []
+    with tsv.open("w", encoding="utf-8", newline="") as file:
+        lines: Any = None
+        for at, row in enumerate(make_rows(n_rows, n_groups), start=1):
+            lines = lines or csv.DictWriter(file, row, delimiter="\t")
+            if at == 1:
+                lines.writeheader()
+            lines.writerow({**row, "image": base64.b64encode(row["image"]).decode()})
+            batch.append({**row, "image": {"bytes": row["image"], "path": None}})
+            if len(batch) == 500 or at == n_rows:
+                table = pa.Table.from_pylist(batch)
+                writer = writer or pq.ParquetWriter(parquet, table.schema)
+                writer.write_table(table)
+                batch.clear()
+    if writer is not None:
+        writer.close()
+    return tsv, parquet
+
+
+def measure(code: str, path: Path) -> tuple[float, float, int]:
+    """Seconds, peak MiB and samples of one load in a fresh process."""
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    seconds, mib, n = json.loads(done.stdout)
+    return seconds, mib, n
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=6666)
+    parser.add_argument("--questions", type=int, default=1784, help="between a quarter and a third of the rows")
+    parser.add_argument("--runs", type=int, default=3, help="the fastest counts")
+    parser.add_argument("--no-baseline", action="store_true", help="leave out the plain way (needs about 5 GB)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for path in write(Path(folder), args.rows, args.questions):
+            print(f"{path.suffix[1:]}: {args.rows} rows, {path.stat().st_size / 2**20:.0f} MiB")
+            seconds, mib, n = min(measure(OURS, path) for _ in range(args.runs))
+            print(f"  ssl4rl-bench   {seconds:6.2f} s  {mib:6.0f} MiB peak  {n} samples")
+            if not args.no_baseline:
+                plain_seconds, plain_mib, _ = min(measure(PLAIN, path) for _ in range(args.runs))
+                print(f"  pandas+Pillow  {plain_seconds:6.2f} s  {plain_mib:6.0f} MiB peak")
+                print(f"  ratio          {plain_seconds / seconds:6.1f} x  {plain_mib / mib:6.1f} x")
+
+
+if __name__ == "__main__":
+    main()

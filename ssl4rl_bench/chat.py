@@ -1,0 +1,118 @@
+"""A conversation with a checkpoint in three lines.
+
+```python
+from ssl4rl_bench.chat import Chat
+chat = Chat("tiny-base")
+print(chat.ask("How many circles are there?", images=["scene.png"]))
+```
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+from ssl4rl_bench.chat_input import ImageSource, build_messages, load_image, load_video, parse_messages
+from ssl4rl_bench.engines import create, resolve_name
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.errors import EngineError
+from ssl4rl_bench.hashing import seed_of
+from ssl4rl_bench.types import Categories, Completion, Message, Request, Sample, Sampling, VideoPart
+
+DEFAULT_SAMPLING = Sampling(max_tokens=512)
+"""Greedy."""
+
+
+class Chat:
+    """A model that answers questions about images. Weights load with the first question.
+
+    Args:
+        model: folder, bundled checkpoint or hub id; with engine "openai" the model's name at the server.
+        engine: one of `engines.ENGINES`; "auto" is "openai" where `options` name servers.
+
+    Raises:
+        UsageError, ModelError, MissingDependency: as `weights.resolve_model` and `engines.create`.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        engine: str = "auto",
+        options: EngineOptions | None = None,
+        sampling: Sampling = DEFAULT_SAMPLING,
+    ) -> None:
+        options = options or EngineOptions()
+        engine = "openai" if engine == "auto" and options.base_urls else resolve_name(engine)
+        resolved = None
+        if engine == "openai":
+            options = replace(options, served_model=model or options.served_model)
+        elif engine in ("vllm", "hf") and model:
+            from ssl4rl_bench.weights import resolve_model
+
+            resolved = resolve_model(model)
+        self.sampling = sampling
+        self.engine = create(engine, resolved, options)
+
+    def ask(
+        self,
+        question: str,
+        images: Iterable[ImageSource] = (),
+        *,
+        video: str | os.PathLike[str] | VideoPart | None = None,
+        system: str | None = None,
+    ) -> str:
+        """The reply to one question.
+
+        Raises:
+            EngineError: if the model gave none.
+            UsageError, DataError: for an image or video that cannot be used.
+        """
+        (completion,) = self.batch([build_messages(question, images, video=video, system=system)])
+        if completion.error is not None:
+            raise EngineError(completion.error)
+        return completion.text
+
+    def stream(self, messages: Sequence[Message]) -> Iterator[str]:
+        """The reply in pieces, as they are generated."""
+        return self.engine.stream(messages, self.sampling)
+
+    def batch(self, chats: Iterable[Any]) -> Iterator[Completion]:
+        """Completions in the order of the chats, each as soon as those before it are there.
+
+        Args:
+            chats: each a sequence of `Message`, or a list of dicts as OpenAI's or Qwen's clients take it.
+                Paths and URLs in them are opened: pass only what you trust; for files there is `read_batch`.
+        """
+
+        def requests() -> Iterator[Request]:
+            for i, chat in enumerate(chats):
+                chat = tuple(chat)
+                typed = all(isinstance(m, Message) for m in chat)
+                yield _request(i, chat if typed else parse_messages(chat, load_image, load_video))
+
+        waiting: dict[int, Completion] = {}
+        turn = 0
+        for request, completion in self.engine.run(requests(), self.sampling):
+            waiting[int(request.sample.id)] = completion
+            while turn in waiting:
+                yield waiting.pop(turn)
+                turn += 1
+
+    def close(self) -> None:
+        """Frees the model."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _request(number: int, messages: tuple[Message, ...]) -> Request:
+    name = str(number)
+    sample = Sample(name, name, messages, "", {}, Categories("", "", ""))
+    return Request(sample, seed=seed_of(name, 0))

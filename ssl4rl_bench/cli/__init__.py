@@ -1,0 +1,95 @@
+"""The `ssl4rl-bench` command: one file a command, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+COMMANDS: dict[str, str] = {
+    "run": "Evaluate checkpoints on tasks; the same command again resumes.",
+    "show": "Print the tables of runs.",
+    "list": "List tasks, engines or runs.",
+    "score": "Score a run again from its journal, without a model.",
+    "validate": "Check a task without a model: gold answers must score 1.0.",
+    "export": "Write a task's data in another project's format.",
+    "ask": "Ask a checkpoint about images, a video, or text.",
+    "doctor": "Show what is installed, what is missing, and the command that adds it.",
+    "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",
+}
+"""Name to one line of help. Command X is the function `X` of the module cli/X.py ("list": `list_`)."""
+
+
+class LazyGroup(TyperGroup):
+    """Knows every command's name and help, and imports a command's module when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ssl4rl_bench.cli.{cmd_name}")
+        function = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name=cmd_name)(function)
+        return typer.main.get_command(app)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        from ssl4rl_bench.errors import UsageError, did_you_mean
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UsageError(
+                f"no command {args[0]!r} (known: {', '.join(COMMANDS)}){did_you_mean(args[0], COMMANDS)}"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    """Evaluate vision-language checkpoints by ability: with n, intervals, unread replies and provenance.
+
+    Exit codes: 0 done; 1 more failed requests than allowed; 2 usage or bad input; 130 interrupted, resumable.
+    """
+    if version:
+        from ssl4rl_bench import __version__
+
+        print(f"ssl4rl-bench {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: runs the command; an error that a user can cause is one line and an exit code."""
+    from ssl4rl_bench.errors import EXIT_INTERRUPTED, BenchError
+
+    try:
+        app(prog_name="ssl4rl-bench")
+    except BenchError as error:
+        if os.environ.get("SSL4RL_DEBUG"):
+            raise
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("error: interrupted; what was answered is kept", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

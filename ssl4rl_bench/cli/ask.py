@@ -1,0 +1,182 @@
+"""`ssl4rl-bench ask`: one question, or a file of chats, to a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.chat import Chat
+    from ssl4rl_bench.types import Completion
+
+
+def ask(
+    question: Annotated[str | None, typer.Argument(help="What to ask.", show_default=False)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Folder, bundled checkpoint, hub id, or the name at a server."),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", "-i", help="File, https URL or base64. Repeat for several.", metavar="IMAGE"),
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="Local video file.", show_default=False)] = None,
+    video_frames: Annotated[int, typer.Option(help="Frames to take from a video at most.")] = 16,
+    video_fps: Annotated[float, typer.Option(help="Frames to take per second of video.")] = 2.0,
+    system: Annotated[str | None, typer.Option(help="System message.", show_default=False)] = None,
+    batch: Annotated[
+        Path | None, typer.Option(help="JSONL file of chats to answer.", show_default=False)
+    ] = None,
+    image_root: Annotated[
+        Path | None,
+        typer.Option(help="Directory that paths in --batch must lie in.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the answers to --batch; it must not exist yet.")
+    ] = None,
+    min_pixels: Annotated[int | None, typer.Option(help="Enlarge images to this many pixels.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Shrink images to this many pixels.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, vllm, hf, openai, replay or mock.")] = "auto",
+    base_url: Annotated[
+        list[str] | None, typer.Option(help="OpenAI-compatible server. Repeat for several.", metavar="URL")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="Tokens in a reply at most.", min=1)] = 512,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0.0)] = 0.0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Engine option, such as dtype=bfloat16.", metavar="KEY=VALUE"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the reply as one line of JSON.")] = False,
+) -> None:
+    """Ask a checkpoint about images, a video, or nothing but text.
+
+    Example: ssl4rl-bench ask --model tiny-base --image scene.png "How many circles are there?"
+    """
+    from ssl4rl_bench.errors import UsageError
+
+    if (question is None) == (batch is None):
+        raise UsageError("give either a question or --batch FILE")
+    if batch and (image or video or system):
+        raise UsageError("--image, --video and --system go with a question; a batch file holds its own")
+    if not batch and (out or image_root):
+        raise UsageError("--out and --image-root go with --batch")
+    if base_url and engine not in ("auto", "openai"):
+        raise UsageError(f"--base-url goes with --engine openai, not {engine}")
+    if engine in ("auto", "vllm", "hf") and not model and not base_url:
+        raise UsageError("--model is missing: name a folder, a bundled checkpoint (tiny-base) or a hub id")
+    from ssl4rl_bench.chat import Chat
+    from ssl4rl_bench.chat_input import build_messages, load_video, read_batch
+    from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.types import Sampling
+
+    limits = EngineOptions(min_pixels=min_pixels, max_pixels=max_pixels, base_urls=tuple(base_url or ()))
+    options = EngineOptions.from_pairs(settings or [], limits)
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
+
+    if batch:
+        count = sum(1 for _ in read_batch(batch, image_root, video_frames=video_frames, video_fps=video_fps))
+        if not count:
+            raise UsageError(f"{batch} holds no chats")
+        with _writer(out) as write, Chat(model, engine=engine, options=options, sampling=sampling) as chat:
+            _answer_all(
+                chat,
+                lambda: read_batch(batch, image_root, video_frames=video_frames, video_fps=video_fps),
+                write,
+            )
+        return
+    frames = load_video(video, video_frames, video_fps) if video else None
+    messages = build_messages(question or "", image or [], video=frames, system=system)
+    with Chat(model, engine=engine, options=options, sampling=sampling) as chat:
+        if as_json:
+            (completion,) = chat.batch([messages])
+            _line(sys.stdout.write, completion, model=model, engine=chat.engine.name)
+            _raise_if_failed([completion])
+            return
+        for piece in chat.stream(messages):
+            sys.stdout.write(visible(piece))
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+
+
+def visible(text: str) -> str:
+    """Text that a terminal can only show: control and direction-changing characters stand as their names.
+
+    A line feed and a tab stay. Escape becomes "␛", other control characters "\\x9b", and so on.
+    """
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSAFE else _shown(c) for c in text)
+
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: control, format (direction, zero width), surrogate, line and paragraph separator."""
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if code in (0x200C, 0x200D):  # spelling of Persian, joined emoji
+        return character
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _answer_all(chat: Chat, chats: Callable[[], Iterator[Any]], write: Callable[[str], object]) -> None:
+    lines: list[tuple[int, str | None]] = []
+
+    def messages() -> Iterator[Any]:
+        for item in chats():
+            lines.append((item.line, item.id))
+            yield item.messages
+
+    done: list[Completion] = []
+    for completion in chat.batch(messages()):
+        line, name = lines[len(done)]
+        _line(write, completion, line=line, **({} if name is None else {"id": name}))
+        done.append(completion)
+    _raise_if_failed(done)
+
+
+def _line(write: Callable[[str], object], completion: Completion, **about: Any) -> None:
+    """One line of ASCII JSON, which is harmless in a terminal."""
+    write(json.dumps(about | dataclasses.asdict(completion)) + "\n")
+
+
+def _raise_if_failed(completions: list[Completion]) -> None:
+    from ssl4rl_bench.errors import TooManyErrors
+
+    failed = [c.error for c in completions if c.error is not None]
+    if failed:
+        raise TooManyErrors(f"{len(failed)} of {len(completions)} chats failed; the first: {failed[0]}")
+
+
+@contextmanager
+def _writer(out: Path | None) -> Iterator[Callable[[str], object]]:
+    """Writes each line as it comes; an existing file is never overwritten, and an empty one never left."""
+    if out is None:
+        yield sys.stdout.write
+        return
+    from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.store.atomic import reporting
+
+    if out.exists():
+        raise UsageError(f"{out} exists; name another file or remove it")
+    with reporting(out):
+        file = out.open("x", encoding="utf-8", buffering=1)
+
+    def write(line: str) -> None:
+        with reporting(out):
+            file.write(line)
+
+    try:
+        yield write
+    finally:
+        file.close()
+        if not out.stat().st_size:
+            out.unlink()

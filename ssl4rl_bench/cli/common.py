@@ -1,0 +1,106 @@
+"""What several commands share: consoles, name lists, and loading the tasks of a run again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ssl4rl_bench.mmbench import MMBenchTask
+    from ssl4rl_bench.store.rundir import RunDir
+
+PREFIX = "ssl4rl_"
+PLAIN_WIDTH = 110
+"""Columns where the output is no terminal."""
+
+
+def console(stderr: bool = False) -> Console:
+    """A console as wide as the terminal; PLAIN_WIDTH where there is none."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made = Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+    return made
+
+
+def split_names(values: Iterable[str]) -> list[str]:
+    """Values of a repeatable option that also takes commas, each once, in order."""
+    names = (name.strip() for value in values for name in value.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def full_name(task: str) -> str:
+    """A task's name with its prefix."""
+    return task if task.startswith(PREFIX) else PREFIX + task
+
+
+def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
+    """`--data` values by full task name: "PATH" for a single task, "TASK=PATH" for several.
+
+    Raises:
+        UsageError: for a task that is not asked, or a bare path with several tasks.
+    """
+    names = [full_name(task) for task in tasks]
+    out: dict[str, str] = {}
+    for value in values:
+        head, equals, tail = value.partition("=")
+        if equals and full_name(head) in names:
+            out[full_name(head)] = tail
+        elif len(names) == 1:
+            out[names[0]] = value
+        else:
+            raise UsageError(
+                f"--data {value} does not say which task it is for: write TASK=PATH with one of "
+                f"{', '.join(names)}{did_you_mean(full_name(head), names) if equals else ''}"
+            )
+    return out
+
+
+def open_run(path: Path) -> RunDir:
+    """A run by its directory, or by its name below runs/.
+
+    Raises:
+        StoreError: there is none.
+    """
+    from ssl4rl_bench.store.rundir import RunDir
+
+    if not path.exists() and (Path("runs") / path).is_dir():
+        path = Path("runs") / path
+    if not path.exists():
+        known = [p.name for p in Path("runs").iterdir()] if Path("runs").is_dir() else []
+        raise StoreError(
+            f"there is no run {path}; `ssl4rl-bench list runs` lists them{did_you_mean(path.name, known)}"
+        )
+    return RunDir.open(path)
+
+
+def reload_tasks(run: RunDir, data: Mapping[str, str]) -> list[MMBenchTask]:
+    """The tasks of a run, loaded as the run loaded them; `data` says where they lie now.
+
+    Raises:
+        DataError, UsageError: as `registry.load_task`.
+    """
+    from ssl4rl_bench.registry import load_task
+
+    sittings: list[dict[str, Any]] = run.sittings()
+    loading = sittings[-1].get("loading", {}) if sittings else {}
+    tasks = []
+    for name, spec in run.spec.tasks.items():
+        how = loading.get(name, {})
+        tasks.append(
+            load_task(
+                name,
+                data=data.get(name, how.get("data")),
+                prompt=spec.prompt,
+                skip_bad=how.get("skip_bad", False),
+                limit=how.get("limit"),
+            )
+        )
+    return tasks

@@ -1,0 +1,26 @@
+"""`ssl4rl-bench demo`: the main job on what comes with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    engine: Annotated[str, typer.Option("--engine", "-e", help="auto, vllm or hf.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run directory (default: runs/tiny-base-HASH).")
+    ] = None,
+) -> None:
+    """Evaluate the bundled checkpoint on the built-in benchmark with a real engine, and print the table."""
+    from ssl4rl_bench.cli.evaluate import Plan, evaluate
+    from ssl4rl_bench.engines.base import EngineOptions
+
+    task = {"data": None, "limit": None, "skip_bad": False}
+    evaluate(Plan(("tiny-base",), {"ssl4rl_scenes": task}, engine, EngineOptions(), out=out))
+    print(
+        "scenes is drawn by this package; its numbers do not compare with MMBench's. "
+        "Next: ssl4rl-bench run --model FOLDER_OR_HUB_ID --tasks mmbench_dev_en --data FILE"
+    )

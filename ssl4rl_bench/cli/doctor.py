@@ -1,0 +1,71 @@
+"""`ssl4rl-bench doctor`: what is installed, what is missing, which engines can run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.doctor import EngineState, Finding
+
+_MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "-", "problem": "[red]problem[/]"}
+
+
+def doctor(
+    runs: Annotated[Path, typer.Option(help="Where runs would go; its disk is looked at.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show what is installed, what is missing with the command that adds it, and which engines can run.
+
+    Exits with 1 if no engine that asks a model can run.
+    """
+    from ssl4rl_bench.doctor import check, engine_states
+    from ssl4rl_bench.errors import EngineError
+    from ssl4rl_bench.inventory import take_inventory
+
+    inventory = take_inventory(runs)
+    findings, states = check(inventory), engine_states(inventory)
+    works = any(state.works for state in states)
+    if as_json:
+        document = {
+            "ok": works,
+            "engines": [dataclasses.asdict(state) for state in states],
+            "findings": [dataclasses.asdict(finding) for finding in findings],
+        }
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        console = Console(highlight=False)
+        table = Table("", "what", "found", "for, or what is wrong", box=None, pad_edge=False)
+        for finding in findings:
+            table.add_row(_MARKS[finding.level], *map(escape, (finding.name, finding.found, finding.note)))
+        console.print(table)
+        console.print()
+        engines = Table("engine", "runs", "", box=None, pad_edge=False)
+        for state in states:
+            engines.add_row(state.name, "[green]yes[/]" if state.works else "no", escape(state.note))
+        console.print(engines)
+        console.print()
+        for line in _fixes([*findings, *states]):
+            console.print(line, markup=False, soft_wrap=True)
+    if not works:
+        raise EngineError(f"no engine can run; the shortest way to one: {states[1].fix}")
+
+
+def _fixes(rows: Iterable[Finding | EngineState]) -> list[str]:
+    """Each command once, with what it is for."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if row.fix and row.name not in names.setdefault(row.fix, []):
+            names[row.fix].append(row.name)
+    width = max((len(fix) for fix in names), default=0)
+    return [f"{fix:<{width}}  # {', '.join(what)}" for fix, what in names.items()]

@@ -1,0 +1,262 @@
+"""What `run` and `demo` do: load the tasks, then for each model ask, journal, score and print."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.cli.progress import RunProgress
+from ssl4rl_bench.engines import EngineOptions, create, resolve_name
+from ssl4rl_bench.errors import BenchError, UsageError
+from ssl4rl_bench.extract import check_extractor
+from ssl4rl_bench.hashing import sha256_hex, sha256_json
+from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.runner import execute
+from ssl4rl_bench.scoring import score_run
+from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.types import Engine, ImagePart, TextPart
+from ssl4rl_bench.weights import Model, resolve_model
+
+RUNS = Path("runs")
+REPLY_OPTIONS = ("attn", "max_model_len", "mock_faults", "served_model")
+"""Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A `run` command, parsed."""
+
+    models: tuple[str, ...]
+    loading: Mapping[str, Mapping[str, Any]]
+    """Full task name to `data`, `limit` and `skip_bad`."""
+    engine: str
+    options: EngineOptions
+    prompt: str | None = None
+    repeats: int = 1
+    temperature: float | None = None
+    max_tokens: int | None = None
+    extractor: str = "default"
+    out: Path | None = None
+    max_error_rate: float = 0.01
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a checkpoint, or what stands for one."""
+
+    label: str
+    model: Model | None
+    fingerprint: str
+
+
+def evaluate(plan: Plan) -> list[dict[str, Any]]:
+    """Runs the plan and prints its tables; returns the results, one a model.
+
+    Raises:
+        BenchError: as the command line reports it. With several models, what others answered is kept.
+    """
+    check_extractor(plan.extractor)
+    name, subjects = _subjects(plan)
+    tasks = _load(plan)
+    results, places = [], []
+    with _stopping() as stop:
+        for subject in subjects:
+            engine = create(name, subject.model, _options_for(plan, subject))
+            try:
+                result, place = _one(plan, subject, engine, tasks, stop, len(subjects) > 1)
+            finally:
+                engine.close()
+            results.append(result)
+            places.append(place)
+    _print(results, places, tasks, plan.extractor)
+    return results
+
+
+def dry_run(plan: Plan) -> None:
+    """Prints the resolved spec, counts and one rendered prompt a task. Loads no model and asks no server."""
+    check_extractor(plan.extractor)
+    name, subjects = _subjects(plan)
+    tasks = _load(plan)
+    screen = console()
+    for subject in subjects:
+        version = (
+            "asked when it runs" if name == "openai" else create(name, subject.model, plan.options).version
+        )
+        spec = _spec(plan, subject, name, version, tasks)
+        screen.print_json(data=spec.to_json())
+    for task in tasks:
+        screen.rule(task.name)
+        screen.print(f"{len(task.samples)} samples of {task.n_groups} questions from {task.source}")
+        for level, counts in task.counts().items():
+            screen.print(f"{level}: " + ", ".join(f"{key} {n}" for key, n in counts.items()), markup=False)
+        sample = task.samples[0]
+        screen.print(f"\nsample {sample.id}, target {sample.target}:", markup=False)
+        for message in sample.messages:
+            for part in message.content:
+                if isinstance(part, TextPart):
+                    screen.print(part.text, markup=False)
+                elif isinstance(part, ImagePart):
+                    screen.print(
+                        f"<image {part.image.sha256[:12]}, {len(part.image.data)} bytes>", markup=False
+                    )
+        for warning in task.warnings:
+            screen.print(f"warning: {warning}", markup=False)
+
+
+def _subjects(plan: Plan) -> tuple[str, list[Subject]]:
+    """The engine's name, and what it is to run."""
+    name = resolve_name(plan.engine)
+    if name in ("vllm", "hf"):
+        if not plan.models:
+            raise UsageError(
+                "--model is missing: name a folder, a bundled checkpoint (tiny-base) or a hub id"
+            )
+        models = [resolve_model(model) for model in plan.models]
+        return name, [Subject(model.name, model, model.fingerprint) for model in models]
+    if name == "openai":
+        # What weights a server has cannot be seen from here: its name for them has to stand in.
+        labels = plan.models or (plan.options.served_model or "served model",)
+        return name, [Subject(label, None, f"served as {label}") for label in labels]
+    if len(plan.models) > 1:
+        raise UsageError(f"engine {name} asks no model: give one --model at most, as a label")
+    if name == "replay":
+        if plan.options.replies is None:
+            raise UsageError("engine replay needs --replies FILE.jsonl")
+        if not plan.options.replies.is_file():
+            raise UsageError(f"there is no file of replies {plan.options.replies}")
+        identity = "replies " + sha256_hex(plan.options.replies.read_bytes())
+        label = plan.options.replies.stem
+    else:
+        identity = label = f"mock:{plan.options.mock}"
+    return name, [Subject(plan.models[0] if plan.models else label, None, identity)]
+
+
+def _options_for(plan: Plan, subject: Subject) -> EngineOptions:
+    if plan.models and subject.model is None and resolve_name(plan.engine) == "openai":
+        return dataclasses.replace(plan.options, served_model=plan.options.served_model or subject.label)
+    return plan.options
+
+
+def _load(plan: Plan) -> list[MMBenchTask]:
+    screen = console(stderr=True)
+    tasks = []
+    for name, how in plan.loading.items():
+        task = load_task(name, prompt=plan.prompt, **how)
+        asked = {
+            key: value
+            for key, value in (("temperature", plan.temperature), ("max_tokens", plan.max_tokens))
+            if value is not None
+        }
+        task = dataclasses.replace(task, sampling=dataclasses.replace(task.sampling, **asked))
+        if plan.repeats > 1 and task.sampling.temperature == 0:
+            raise UsageError(
+                f"--repeats {plan.repeats} of greedy replies are all alike: add --temperature above 0"
+            )
+        for warning in task.warnings:
+            screen.print(f"warning: {task.name}: {warning}", markup=False, style="yellow")
+        tasks.append(task)
+    return tasks
+
+
+def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequence[MMBenchTask]) -> RunSpec:
+    defaults = EngineOptions()
+    options = {key: getattr(plan.options, key) for key in REPLY_OPTIONS}
+    return RunSpec(
+        model=subject.label,
+        fingerprint=subject.fingerprint,
+        tasks={task.name: TaskSpec.of(task) for task in tasks},
+        engine=engine,
+        engine_version=version,
+        min_pixels=plan.options.min_pixels,
+        max_pixels=plan.options.max_pixels,
+        repeats=plan.repeats,
+        engine_options={key: value for key, value in options.items() if value != getattr(defaults, key)},
+    )
+
+
+def _one(
+    plan: Plan,
+    subject: Subject,
+    engine: Engine,
+    tasks: Sequence[MMBenchTask],
+    stop: threading.Event,
+    several: bool,
+) -> tuple[dict[str, Any], Path]:
+    spec = _spec(plan, subject, engine.name, engine.version, tasks)
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", subject.label).strip("-.")[-60:] or "run"
+    default = RUNS / f"{slug}-{sha256_json([spec.sha256])[:8]}"
+    path = default if plan.out is None else plan.out / slug if several else plan.out
+    with RunDir.create(path, spec) as run:
+        info = ExecInfo.capture(sys.argv, dataclasses.asdict(plan.options), plan.loading)
+        run.record(info)
+        print(f"{subject.label}: engine {engine.name} {engine.version}, run {path}", file=sys.stderr)
+        ended = "failed"
+        try:
+            with RunProgress(console(stderr=True), tasks, plan.extractor) as progress:
+                execute(
+                    tasks,
+                    engine,
+                    run,
+                    spec,
+                    max_error_rate=plan.max_error_rate,
+                    on_event=progress,
+                    stop=stop,
+                )
+            result = score_run(run, tasks, plan.extractor)
+            run.write_result(result)
+            ended = "complete"
+        except BenchError as error:
+            ended = str(error)
+            raise
+        except KeyboardInterrupt:
+            ended = "aborted"
+            raise
+        finally:
+            run.record(info.ended(ended))
+    return result, path
+
+
+def _print(
+    results: Sequence[dict[str, Any]],
+    places: Sequence[Path],
+    tasks: Sequence[MMBenchTask],
+    extractor: str,
+) -> None:
+    from ssl4rl_bench.cli.show import print_tables
+
+    print_tables(results, [task.name for task in tasks])
+    screen = console()
+    for path in places:
+        screen.print(f"{path / 'result.json'}", markup=False)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C aborts."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt
+        stop.set()
+        print("\nstopping: finishing what is in flight (again to abort)", file=sys.stderr)
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,66 @@
+"""`ssl4rl-bench list`: what there is to name on a command line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class What(StrEnum):
+    """What `list` lists."""
+
+    TASKS = "tasks"
+    ENGINES = "engines"
+    RUNS = "runs"
+
+
+def list_(
+    what: Annotated[What, typer.Argument(help="tasks, engines or runs.")],
+    root: Annotated[Path, typer.Option("--root", help="Where the runs are.")] = Path("runs"),
+) -> None:
+    """List tasks, engines or runs."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from ssl4rl_bench.cli.common import console
+
+    table = Table(box=None, pad_edge=False)
+    if what is What.TASKS:
+        from ssl4rl_bench.taskfile import load_taskfile, task_names
+
+        for header in ("task", "data", "prompt"):
+            table.add_column(header)
+        for name in task_names():
+            task = load_taskfile(name)
+            source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
+            table.add_row(name.removeprefix("ssl4rl_"), Text(source), task.prompt)
+    elif what is What.ENGINES:
+        from ssl4rl_bench.engines import ENGINES
+
+        for header in ("engine", "what it is"):
+            table.add_column(header)
+        for name, line in ENGINES.items():
+            table.add_row(name, line)
+    else:
+        from ssl4rl_bench.reports.tables import clean
+        from ssl4rl_bench.store.rundir import list_runs
+
+        for header in ("run", "model", "tasks", "engine", "replies", "state"):
+            table.add_column(header)
+        for run in list_runs(root):
+            spec = run.spec
+            table.add_row(
+                Text(str(run.path)),
+                Text(clean(spec.model)),
+                Text(", ".join(name.removeprefix("ssl4rl_") for name in spec.tasks)),
+                f"{spec.engine} {spec.engine_version}",
+                f"{run.n_answered}/{run.n_total}",
+                "complete" if run.complete else "incomplete",
+            )
+        if not table.row_count:
+            print(f"no runs in {root}; `ssl4rl-bench run` makes one")
+            return
+    console().print(table)

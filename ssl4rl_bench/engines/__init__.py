@@ -1,0 +1,81 @@
+"""Engines by name. One file an engine, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, cast
+
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.errors import MissingDependency, UsageError, did_you_mean
+from ssl4rl_bench.types import Engine
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.weights import Model
+
+ENGINES: dict[str, str] = {
+    "auto": "vllm where there is a CUDA GPU and vLLM is installed, else hf",
+    "vllm": "vLLM in this process, on GPUs or CPUs: continuous batching",
+    "hf": "transformers in this process: the reference implementation",
+    "openai": "any number of OpenAI-compatible servers, such as `vllm serve`",
+    "replay": "replies from a file",
+    "mock": "no model: made-up replies, for trying things out",
+}
+"""Name to one line of description."""
+
+_CLASSES = {
+    "vllm": ("vllm", "VllmEngine"),
+    "hf": ("hf", "HfEngine"),
+    "openai": ("openai", "OpenAIEngine"),
+    "replay": ("replay", "ReplayEngine"),
+    "mock": ("mock", "MockEngine"),
+}
+_NEEDS = {
+    "vllm": (("vllm", "torch", "transformers"), "pip install 'ssl4rl-bench[cuda]' (or [cpu] without a GPU)"),
+    "hf": (("torch", "torchvision", "transformers"), "pip install 'ssl4rl-bench[hf]'"),
+    "openai": (("httpx",), "pip install 'ssl4rl-bench[openai]'"),
+}
+
+
+def resolve_name(name: str) -> str:
+    """The engine that `name` stands for; only "auto" stands for another.
+
+    Raises:
+        UsageError: for an unknown name.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"no engine {name!r} (known: {', '.join(ENGINES)}){did_you_mean(name, ENGINES)}")
+    if name != "auto":
+        return name
+    if _installed("vllm") and _installed("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            return "vllm"
+    return "hf"
+
+
+def create(name: str, model: Model | None, options: EngineOptions) -> Engine:
+    """An engine of this name. It is cheap: weights load when the first request comes.
+
+    Raises:
+        UsageError: for an unknown name, or an engine that needs a model without one.
+        MissingDependency: naming the command that installs what the engine needs.
+    """
+    name = resolve_name(name)
+    packages, command = _NEEDS.get(name, ((), ""))
+    missing = [package for package in packages if not _installed(package)]
+    if missing:
+        raise MissingDependency(f"engine {name} needs {' and '.join(missing)}: {command}")
+    if name in ("vllm", "hf") and model is None:
+        raise UsageError(f"engine {name} needs a model: name a folder, a bundled checkpoint or a hub id")
+    module, cls = _CLASSES[name]
+    made = getattr(importlib.import_module(f"ssl4rl_bench.engines.{module}"), cls)(model, options)
+    return cast(Engine, made)
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+__all__ = ["ENGINES", "EngineOptions", "create", "resolve_name"]

@@ -1,0 +1,325 @@
+"""The reference engine: transformers' own `generate`, in this process, a batch at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
+from ssl4rl_bench.engines.inputs import Prompter, too_long
+from ssl4rl_bench.errors import EngineError, UsageError
+from ssl4rl_bench.types import Completion, Message, Request, Sampling
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.weights import Model
+
+_PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
+_WINDOW = 2
+"""Batches' worth of requests that are looked at together, so that those of similar length share a batch."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    features: dict[str, Any]
+    """What the processor made: tensors of a batch of one."""
+    n_tokens: int
+    seed: int
+
+
+class HfEngine:
+    """Answers batches of prompts of similar length.
+
+    Drawn tokens (temperature > 0) come from a generator of each request's own, so a reply does not depend on
+    which requests share its batch. The checkpoint's sampling defaults (repetition penalty and so on) do not
+    count. A batch that does not fit into the GPU's memory is halved.
+
+    Args:
+        model: the checkpoint.
+        options: `batch_size`, `dtype` ("auto": the checkpoint's on a GPU, float32 on a CPU), `attn`,
+            `device_map`, `min_pixels`, `max_pixels`, `max_model_len`.
+    """
+
+    name = "hf"
+
+    def __init__(self, model: Model | None, options: EngineOptions) -> None:
+        if model is None:
+            raise UsageError("engine hf needs a model")
+        self._model = model
+        self._options = options
+        self._batch_size = options.batch_size
+        self._network: _Network | None = None
+
+    @property
+    def version(self) -> str:
+        dtype = self._options.dtype
+        return metadata.version("transformers") + ("" if dtype == "auto" else f"+{dtype}")
+
+    def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
+        """See `types.Engine`. Two batches' worth of requests are pulled at a time."""
+        queue = iter(requests)
+        while window := list(islice(queue, _WINDOW * self._batch_size)):
+            network = self._load()
+            ready: list[tuple[Request, _Prompt]] = []
+            for request in window:
+                try:
+                    ready.append((request, network.prepare(request.sample.messages, request.seed)))
+                except Exception as error:  # a prompt that cannot be made is the failure of its request alone
+                    yield request, error_completion(reason(error))
+            ready.sort(key=lambda item: item[1].n_tokens, reverse=True)
+            while ready:
+                batch, ready = ready[: self._batch_size], ready[self._batch_size :]
+                completions = self._answer(network, [prompt for _, prompt in batch], sampling)
+                yield from zip((request for request, _ in batch), completions, strict=True)
+
+    def _answer(self, network: _Network, prompts: list[_Prompt], sampling: Sampling) -> list[Completion]:
+        import torch
+
+        started = time.perf_counter()
+        try:
+            return network.answer(prompts, sampling)
+        except torch.AcceleratorError as error:
+            raise EngineError(f"the GPU failed and must be started anew: {reason(error)}") from error
+        except Exception as error:  # one bad prompt must not take its batch down: find it by halving
+            if len(prompts) == 1:
+                return [error_completion(reason(error), time.perf_counter() - started)]
+            half = len(prompts) // 2
+            if isinstance(error, torch.OutOfMemoryError):
+                self._batch_size = min(self._batch_size, half)
+                log.info("a batch of %d does not fit into memory; going on with %d", len(prompts), half)
+        network.free_cache()
+        return [
+            *self._answer(network, prompts[:half], sampling),
+            *self._answer(network, prompts[half:], sampling),
+        ]
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
+        """See `types.Engine`. Closing the iterator ends the generation."""
+        network = self._load()
+        yield from network.stream(network.prepare(messages, self._options.seed), sampling)
+
+    def close(self) -> None:
+        """See `types.Engine`."""
+        if self._network is not None:
+            network, self._network = self._network, None
+            network.unload()
+
+    def _load(self) -> _Network:
+        if self._network is None:
+            log.info("loading %s with transformers", self._model.name)
+            try:
+                self._network = _Network(self._model, self._options)
+            except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+                raise EngineError(f"transformers cannot load {self._model.name}: {reason(error)}") from error
+        return self._network
+
+
+class _Network:
+    """A loaded checkpoint with its processor."""
+
+    def __init__(self, model: Model, options: EngineOptions) -> None:
+        import torch
+        from transformers import AutoModelForImageTextToText, GenerationConfig
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        on_cpu = options.device_map == "cpu" or not torch.cuda.is_available()
+        dtype = "float32" if options.dtype == "auto" and on_cpu else options.dtype
+        self.prompter = Prompter(model.path, options)
+        self.tokenizer: Any = self.prompter.processor.tokenizer
+        self.model: Any = AutoModelForImageTextToText.from_pretrained(
+            model.path,
+            dtype=dtype,
+            attn_implementation=options.attn,
+            device_map=options.device_map,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        ).eval()
+        if options.device_map is None and not on_cpu:
+            self.model.to("cuda")
+        self.eos = _token_ids(self.model.generation_config.eos_token_id)
+        self.eos |= _token_ids(self.tokenizer.eos_token_id)
+        pad = self.tokenizer.pad_token_id
+        self.pad: int = pad if pad is not None else min(self.eos, default=0)
+        # generate() takes what a call leaves open from here: nothing of the checkpoint's may be left.
+        self.model.generation_config = GenerationConfig(
+            eos_token_id=sorted(self.eos) or None, pad_token_id=self.pad, do_sample=False
+        )
+
+    def prepare(self, messages: Sequence[Message], seed: int) -> _Prompt:
+        """Tokens and pixels of one prompt.
+
+        Raises:
+            UsageError: for a prompt that leaves no room for a reply.
+        """
+        rendered = self.prompter.render(messages)
+        inputs: dict[str, Any] = {}
+        if rendered.images:
+            inputs["images"] = rendered.images
+        if rendered.videos:
+            inputs["videos"] = [frames for frames, _ in rendered.videos]
+            inputs["video_metadata"] = [about for _, about in rendered.videos]
+            inputs["do_sample_frames"] = False
+        if inputs:
+            inputs |= self.prompter.limits
+        features = dict(
+            self.prompter.processor(
+                text=[rendered.text], return_tensors="pt", add_special_tokens=False, **inputs
+            )
+        )
+        n_tokens = int(features["input_ids"].shape[1])
+        if n_tokens >= self.prompter.context:
+            raise too_long(n_tokens, self.prompter.context)
+        return _Prompt(features, n_tokens, seed)
+
+    def answer(self, prompts: list[_Prompt], sampling: Sampling) -> list[Completion]:
+        """A reply to each, in order."""
+        started = time.perf_counter()
+        width = max(prompt.n_tokens for prompt in prompts)
+        rows = self._generate(prompts, sampling)[:, width:].tolist()
+        latency = time.perf_counter() - started
+        return [
+            self._completion(
+                prompt, row[: min(sampling.max_tokens, self.prompter.context - prompt.n_tokens)], latency
+            )
+            for prompt, row in zip(prompts, rows, strict=True)
+        ]
+
+    def _completion(self, prompt: _Prompt, row: list[int], latency: float) -> Completion:
+        end = next((i for i, token in enumerate(row) if token in self.eos), None)
+        text = self.tokenizer.decode(row[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Completion(
+            text=text,
+            finish_reason="length" if end is None else "stop",
+            n_prompt_tokens=prompt.n_tokens,
+            n_completion_tokens=len(row) if end is None else end + 1,
+            latency_s=latency,
+        )
+
+    def stream(self, prompt: _Prompt, sampling: Sampling) -> Iterator[str]:
+        """The reply in pieces, generated in a thread."""
+        from transformers import TextIteratorStreamer
+
+        streamer = TextIteratorStreamer(
+            self.tokenizer, skip_prompt=True, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        stop = threading.Event()
+        failures: list[Exception] = []
+
+        def generate() -> None:
+            try:
+                self._generate([prompt], sampling, streamer=streamer, stopping_criteria=[_StopWhen(stop)])
+            except Exception as error:  # raised again where the pieces are read
+                failures.append(error)
+                streamer.end()
+
+        thread = threading.Thread(target=generate, name="hf-generate", daemon=True)
+        thread.start()
+        try:
+            yield from (piece for piece in streamer if piece)
+        finally:
+            stop.set()
+            thread.join()
+        if failures:
+            raise EngineError(f"generation failed: {reason(failures[0])}") from failures[0]
+
+    def _generate(self, prompts: list[_Prompt], sampling: Sampling, **more: Any) -> Any:
+        import torch
+
+        room = self.prompter.context - min(prompt.n_tokens for prompt in prompts)
+        with torch.inference_mode():
+            return self.model.generate(
+                **self._collate(prompts),
+                max_new_tokens=min(sampling.max_tokens, room),
+                logits_processor=_draw(sampling, [prompt.seed for prompt in prompts], self.model.device),
+                **more,
+            )
+
+    def _collate(self, prompts: list[_Prompt]) -> dict[str, Any]:
+        """One batch: what has a value a token is padded on the left, pixels and grids are concatenated."""
+        import torch
+
+        width = max(prompt.n_tokens for prompt in prompts)
+        batch: dict[str, Any] = {}
+        for key in dict.fromkeys(key for prompt in prompts for key in prompt.features):
+            tensors = [torch.as_tensor(p.features[key]) for p in prompts if key in p.features]
+            if key in _PER_TOKEN:
+                fill = self.pad if key == "input_ids" else 0
+                tensors = [
+                    torch.nn.functional.pad(tensor, (width - tensor.shape[1], 0), value=fill)
+                    for tensor in tensors
+                ]
+            joined = torch.cat(tensors)
+            if joined.is_floating_point() and key.startswith("pixel_values"):
+                joined = joined.to(self.model.dtype)
+            batch[key] = joined.to(self.model.device)
+        return batch
+
+    def free_cache(self) -> None:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def unload(self) -> None:
+        import gc
+
+        self.model = self.prompter.processor = self.tokenizer = None
+        gc.collect()
+        self.free_cache()
+
+
+def _draw(sampling: Sampling, seeds: list[int], device: Any) -> list[Any]:
+    """Logits processors after which the largest value is the token to take."""
+    if sampling.temperature == 0:
+        return []
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    chain: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
+    if sampling.top_k > 0:
+        chain.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        chain.append(TopPLogitsWarper(sampling.top_p))
+    return [*chain, _Gumbel(seeds, device)]
+
+
+class _Gumbel:
+    """Adds Gumbel noise from a generator a row: the argmax is then a draw from the softmax (Gumbel 1954)."""
+
+    def __init__(self, seeds: list[int], device: Any) -> None:
+        import torch
+
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        noise = torch.empty_like(scores, dtype=torch.float32)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.float() - noise.log()
+
+
+class _StopWhen:
+    """Ends a generation when the event is set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        import torch
+
+        return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device)
+
+
+def _token_ids(value: int | list[int] | None) -> set[int]:
+    return set() if value is None else {value} if isinstance(value, int) else set(value)

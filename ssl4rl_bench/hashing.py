@@ -1,0 +1,71 @@
+"""Identity: content hashes, and seeds that depend on nothing but what they are for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ssl4rl_bench.types import ImagePart, Message, Sampling, TextPart
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text.
+
+    Raises:
+        TypeError: for a value that JSON cannot hold.
+        ValueError: for NaN or infinity.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_json(value: Any) -> str:
+    return sha256_hex(canonical_json(value).encode())
+
+
+def seed_of(*parts: str | int) -> int:
+    """A 63-bit seed from names and numbers; the same on every machine, in any order of calls."""
+    digest = hashlib.sha256(canonical_json(list(parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def message_digest(messages: Sequence[Message]) -> list[Any]:
+    """The messages as JSON values, with each image by its content hash."""
+    out: list[Any] = []
+    for message in messages:
+        parts: list[Any] = []
+        for part in message.content:
+            if isinstance(part, TextPart):
+                parts.append({"text": part.text})
+            elif isinstance(part, ImagePart):
+                parts.append({"image": part.image.sha256})
+            else:
+                parts.append({"video": [frame.sha256 for frame in part.frames], "fps": part.fps})
+        out.append({"role": message.role, "content": parts})
+    return out
+
+
+def response_key(
+    messages: Sequence[Message],
+    sampling: Sampling,
+    seed: int,
+    pixels: tuple[int | None, int | None],
+    weights: str,
+    engine: str,
+    engine_version: str,
+) -> str:
+    """Sha256 over all that determines a reply. The seed counts only where tokens are drawn (temperature > 0)."""
+    spec: Mapping[str, Any] = {
+        "messages": message_digest(messages),
+        "sampling": [sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens],
+        "seed": seed if sampling.temperature > 0 else None,
+        "pixels": list(pixels),
+        "weights": weights,
+        "engine": [engine, engine_version],
+    }
+    return sha256_json(spec)

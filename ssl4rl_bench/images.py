@@ -1,0 +1,236 @@
+"""Images: checked by their headers when they come in, decoded when they are sent. No other module opens one.
+
+Only bytes are read. A string that names a file or a URL is never followed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.types import EncodedImage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 40_000_000
+MAX_BYTES = 20 * 1024 * 1024
+MAX_BASE64_CHARS = MAX_BYTES * 4 // 3 + 1024
+"""Of a text that may be an image of at most `MAX_BYTES`."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "JPEG": {"quality": 95, "subsampling": 0},
+}
+_EXIF_ORIENTATION = 0x0112
+_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of the segments that hold a JPEG's width and height (SOF0 to SOF15)."""
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+"""Markers that no length follows."""
+
+
+class ImageError(DataError):
+    """An image that cannot be used; the message is a short reason without a full stop."""
+
+
+def from_bytes(data: bytes) -> EncodedImage:
+    """Takes an encoded image in after a look at its header and at its end; pixels are not decoded.
+
+    Raises:
+        ImageError: if `data` is no PNG, JPEG or WebP, is cut off, or is over `MAX_PIXELS` or `MAX_BYTES`.
+    """
+    _check(data)
+    return EncodedImage(data=data, sha256=sha256_hex(data))
+
+
+def from_base64(text: str) -> EncodedImage:
+    """As `from_bytes`, for base64 with or without a `data:image/...;base64,` prefix.
+
+    Raises:
+        ImageError: as `from_bytes`, or if `text` is not base64.
+    """
+    if len(text) > MAX_BASE64_CHARS:
+        raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    if text.startswith("data:"):
+        prefix, _, text = text.partition(",")
+        if not prefix.endswith(";base64"):
+            raise ImageError("its data: URL is not base64")
+    try:
+        data = binascii.a2b_base64(text)
+    except ValueError:
+        raise ImageError("it is not base64") from None
+    return from_bytes(data)
+
+
+def from_pil(image: Image.Image, format: str = "PNG") -> EncodedImage:
+    """Encodes a decoded image as 8-bit RGB, upright.
+
+    PNG and WebP are lossless; JPEG has quality 95 and full colour resolution.
+
+    Raises:
+        ImageError: for another format, or over `MAX_PIXELS` or `MAX_BYTES`.
+    """
+    if format.upper() not in _SAVE_OPTIONS:
+        raise ImageError(f"{format} is not PNG, JPEG or WebP")
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    out = BytesIO()
+    _to_rgb(image).save(out, format=format.upper(), **_SAVE_OPTIONS[format.upper()])
+    return from_bytes(out.getvalue())
+
+
+def decode(image: EncodedImage) -> Image.Image:
+    """The first frame as 8-bit RGB, upright by its EXIF orientation, transparent parts over white.
+
+    Raises:
+        ImageError: if the data is damaged or over the limits.
+    """
+    opened = _open(image)
+    try:
+        opened.seek(0)
+        return _to_rgb(opened)
+    except _DAMAGE as error:
+        raise ImageError(f"it is damaged ({error})") from None
+
+
+def size(image: EncodedImage) -> tuple[int, int]:
+    """Width and height in pixels as `decode` would give them, from the header alone.
+
+    Raises:
+        ImageError: as `from_bytes`.
+    """
+    width, height = _check(image.data)
+    try:
+        turned = _open(image).getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    except _DAMAGE as error:
+        raise ImageError(f"it is damaged ({error})") from None
+    return (height, width) if turned else (width, height)
+
+
+def mime(image: EncodedImage) -> str:
+    """`image/png`, `image/jpeg` or `image/webp`, by the data's first bytes."""
+    if image.data.startswith(_PNG):
+        return "image/png"
+    return "image/jpeg" if image.data.startswith(b"\xff\xd8") else "image/webp"
+
+
+def data_url(image: EncodedImage) -> str:
+    """The bytes as they are, in a `data:` URL."""
+    return f"data:{mime(image)};base64,{base64.b64encode(image.data).decode('ascii')}"
+
+
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+)
+"""What Pillow raises on damaged data, depending on where the damage is."""
+
+
+def _open(image: EncodedImage) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
+    _check(image.data)
+    try:
+        return Image.open(BytesIO(image.data), formats=("PNG", "JPEG", "WEBP"))
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        reason = "its header is damaged" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise ImageError(f"it cannot be decoded ({reason})") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """RGB from any mode. Pillow alone would clip 16 bits to white and put alpha over black."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        import numpy as np
+
+        image = Image.fromarray((np.asarray(image).astype(np.uint32).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+def _check(data: bytes) -> tuple[int, int]:
+    """Stored width and height of a whole image within the limits."""
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        if data.startswith(_PNG):
+            width, height = _png(data)
+        elif data.startswith(b"\xff\xd8\xff"):
+            width, height = _jpeg(data)
+        elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            width, height = _webp(data)
+        else:
+            raise ImageError("it is not PNG, JPEG or WebP" if data else "it is empty")
+    except (IndexError, struct.error):
+        raise ImageError("it is cut off") from None
+    if width == 0 or height == 0:
+        raise ImageError("its header gives no size")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    return width, height
+
+
+def _png(data: bytes) -> tuple[int, int]:
+    at = len(_PNG)
+    while data[at + 4 : at + 8] != b"IEND":
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 12 + length
+    if data[12:16] != b"IHDR":
+        raise ImageError("its header is damaged")
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _jpeg(data: bytes) -> tuple[int, int]:
+    at, width, height = 2, 0, 0
+    while True:
+        if data[at] != 0xFF:
+            raise ImageError("its header is damaged")
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker in _JPEG_BARE:
+            at += 2
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker in _JPEG_SIZES:
+            height, width = struct.unpack_from(">HH", data, at + 5)
+        at += 2 + length
+        if marker == 0xDA:  # the picture starts; an end marker before here would be the thumbnail's
+            if data.find(b"\xff\xd9", at) < 0:
+                raise ImageError("it is cut off")
+            return width, height
+
+
+def _webp(data: bytes) -> tuple[int, int]:
+    (length,) = struct.unpack_from("<I", data, 4)
+    if len(data) < 8 + length:
+        raise ImageError("it is cut off")
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise ImageError("its header is damaged")

@@ -1,0 +1,152 @@
+"""Downloads one image that the user named by its URL. Never called for a string out of a data set."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.images import MAX_BYTES
+
+MAX_REDIRECTS = 5
+TIMEOUT_S = 20.0
+"""To connect, and between two pieces of the answer."""
+DEADLINE_S = 60.0
+"""For the whole download."""
+
+
+def fetch(url: str) -> bytes:
+    """The body of what `url` names: https, or http on this machine itself.
+
+    Redirects are followed to https on public addresses only, at most `MAX_REDIRECTS` of them; the address is
+    checked on the connection itself, so that a name cannot point elsewhere between a check and its use. The
+    environment's proxies are honoured.
+
+    Raises:
+        UsageError: for a URL of another scheme, without a host or with credentials.
+        DataError: if it cannot be had, redirects where it must not, or is larger than `images.MAX_BYTES`.
+    """
+    deadline = time.monotonic() + DEADLINE_S
+    parts = _parse(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        raise UsageError(f"{shown(url)} is not https; download it and give the file")
+    for hop in range(MAX_REDIRECTS + 1):
+        try:
+            with _opener(public_only=hop > 0).open(url, timeout=TIMEOUT_S) as response:
+                if not 300 <= response.status < 400:
+                    return _read(response, url, deadline)
+                target = response.headers.get("Location") or ""
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise DataError(f"cannot fetch {shown(url)}: {_reason(error)}") from None
+        target = urljoin(url, target)
+        if _parse(target).scheme != "https":
+            raise DataError(f"{shown(url)} redirects to {shown(target)}, which is not https")
+        if not _may_be_public(_parse(target).hostname or ""):
+            raise DataError(f"{shown(url)} redirects to {shown(target)}, which is not a public address")
+        url = target
+    raise DataError(f"cannot fetch {shown(url)}: more than {MAX_REDIRECTS} redirects")
+
+
+def shown(url: str) -> str:
+    """The URL without credentials, query and fragment: safe in a message."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "the URL"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path}"
+
+
+def _parse(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise UsageError(f"{shown(url)} is not a URL") from None
+    if not parts.hostname:
+        raise UsageError(f"{shown(url)} has no host")
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(f"{shown(url)} was given with credentials; download it and give the file")
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _may_be_public(host: str) -> bool:
+    """False for a private address, and for a name of this machine; another name is judged when connected."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host != "localhost" and not host.endswith((".localhost", ".local", ".internal"))
+
+
+def _opener(public_only: bool) -> urllib.request.OpenerDirector:
+    """Only http and https: no file, no ftp, no data, and no redirect that is followed by itself."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (urllib.request.ProxyHandler(), _Http(), _Https(public_only)):
+        opener.add_handler(handler)
+    opener.addheaders = [("User-Agent", "ssl4rl-bench"), ("Accept", "image/png, image/jpeg, image/webp")]
+    return opener
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(http.client.HTTPConnection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, public_only: bool) -> None:
+        super().__init__()
+        self._connection = _PublicConnection if public_only else http.client.HTTPSConnection
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connection, req)
+
+
+class _PublicConnection(http.client.HTTPSConnection):
+    """Hangs up, before anything is asked, unless the other side has a public address (or is a proxy)."""
+
+    def connect(self) -> None:
+        super().connect()
+        tunnel: Any = getattr(self, "_tunnel_host", None)
+        if tunnel is None and not ipaddress.ip_address(self.sock.getpeername()[0]).is_global:
+            self.close()
+            raise ConnectionRefusedError("redirected to an address that is not public")
+
+
+def _read(response: http.client.HTTPResponse, url: str, deadline: float) -> bytes:
+    if response.status != 200:
+        raise DataError(f"cannot fetch {shown(url)}: HTTP {response.status}")
+    data = bytearray()
+    while chunk := response.read1(1 << 16):
+        data += chunk
+        if len(data) > MAX_BYTES:
+            raise DataError(f"{shown(url)} is larger than {MAX_BYTES >> 20} MiB")
+        if time.monotonic() > deadline:
+            raise DataError(f"{shown(url)} took longer than {DEADLINE_S:g} s to come")
+    length = response.headers.get("Content-Length")
+    if length and length.isdigit() and len(data) < int(length):
+        raise DataError(f"{shown(url)} broke off after {len(data)} of {length} bytes")
+    return bytes(data)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.URLError):
+        error = error.reason if isinstance(error.reason, Exception) else error
+    if isinstance(error, socket.gaierror):
+        return "no such host, or no network"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT_S:g} s"
+    return str(error) or type(error).__name__

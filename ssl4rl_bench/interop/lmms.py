@@ -1,0 +1,131 @@
+"""What `tasks/*.yaml` names for lmms-eval: the same rows, prompts, reader and aggregates as in this project.
+
+lmms-eval calls these from its own process. They are pure, and import neither torch nor lmms-eval.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench import images, metrics, mmbench, prompts
+from ssl4rl_bench.interop.hubdata import encoded
+from ssl4rl_bench.mmbench_groups import check_rows
+from ssl4rl_bench.mmbench_rows import Located
+from ssl4rl_bench.types import Categories, Completion, Score, ScoredSample, Status
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
+"""lmms-eval's text in place of a reply that never came."""
+
+Doc = Mapping[str, Any]
+"""A row as `process_docs` makes it: the columns of `_doc`."""
+
+
+def process_docs(dataset: Any) -> Any:
+    """Reads and checks the rows of a `datasets.Dataset` as `ssl4rl-bench run` does.
+
+    Raises:
+        DataError: for data that cannot be used.
+    """
+    return _docs("the data set", encoded(dataset))
+
+
+def scenes_docs(dataset: Any) -> Any:
+    """The built-in scenes. What lmms-eval has loaded is a placeholder."""
+    from ssl4rl_bench import scenes  # here, because drawing needs Pillow and the rest does not
+
+    return _docs("scenes", scenes.rows("dev"))
+
+
+def doc_to_visual(doc: Doc) -> list[Image.Image]:
+    """The decoded image, alone in a list."""
+    return [images.decode(images.from_bytes(doc["image"]["bytes"]))]
+
+
+def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
+    """The prompt, in the style that the task file names."""
+    style = (lmms_eval_specific_kwargs or {}).get("prompt", "ssl4rl")
+    return prompts.render(style, question=doc["question"], hint=doc["hint"], choices=_choices(doc))
+
+
+def doc_to_target(doc: Doc) -> str:
+    """The right letter."""
+    return str(doc["answer"])
+
+
+def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Scores one reply: what both aggregations need to know of it, as JSON values."""
+    text = results[0]
+    completion = Completion(text=text, finish_reason="stop")
+    if text.startswith(_FAILED):
+        completion = Completion(text="", finish_reason="error", error=text)
+    score = mmbench.score_choice(_choices(doc), doc["answer"], completion)
+    item = {key: doc[key] for key in ("index", "group", "roll", "copies", "l1", "l2", "l3")}
+    item |= {"value": score.value, "answer": score.answer, "status": str(score.status)}
+    return {"circular_micro": item, "row_micro": item}
+
+
+def circular_micro(items: Iterable[Mapping[str, Any]]) -> float:
+    """Share of the questions answered right in every copy (`metrics`). NaN without a whole question."""
+    return _overall("circular_micro", items)
+
+
+def row_micro(items: Iterable[Mapping[str, Any]]) -> float:
+    """Share of the rows answered right, over whole questions (`metrics`). NaN without a whole question."""
+    return _overall("row_micro", items)
+
+
+def _docs(source: str, rows: Iterable[Mapping[str, Any]]) -> Any:
+    import datasets
+
+    located: Iterator[Located] = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
+    checked = mmbench.adjacent(check_rows(source, located).rows)
+    copies = Counter(row.group for row in checked)
+    docs = [
+        {
+            "index": row.index,
+            "group": row.group,
+            "roll": row.roll,
+            "copies": copies[row.group],
+            "question": row.question,
+            "hint": row.hint,
+            "letters": list(row.choices),
+            "options": list(row.choices.values()),
+            "answer": row.answer,
+            **_levels(mmbench.categories(row.category, row.l2)),
+            "image": {"bytes": row.image.data, "path": None},
+        }
+        for row in checked
+    ]
+    table = datasets.Dataset.from_list(docs)
+    return table.cast_column("image", datasets.Image(decode=False))
+
+
+def _levels(place: Categories) -> dict[str, str]:
+    return {"l1": place.l1, "l2": place.l2, "l3": place.l3}
+
+
+def _choices(doc: Doc) -> dict[str, str]:
+    return dict(zip(doc["letters"], doc["options"], strict=True))
+
+
+def _overall(aggregation: str, items: Iterable[Mapping[str, Any]]) -> float:
+    items = list(items)
+    scored = [
+        ScoredSample(
+            id=str(item["index"]),
+            group=str(item["group"]),
+            roll=item["roll"],
+            repeat=0,
+            categories=Categories(item["l1"], item["l2"], item["l3"]),
+            score=Score(item["value"], item["answer"], Status(item["status"])),
+        )
+        for item in items
+    ]
+    copies = {str(item["group"]): int(item["copies"]) for item in items}
+    value = metrics.aggregate(scored, copies)[aggregation]["overall"]["value"]
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,100 @@
+"""Looks at the machine for `doctor`: versions from package metadata, GPUs from the driver."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from ssl4rl_bench.doctor import PACKAGES, Gpu, Inventory
+
+
+def take_inventory(runs: Path) -> Inventory:
+    """What this machine and this Python environment have. `runs` need not exist yet."""
+    return Inventory(
+        python=sys.version_info[:3],
+        system=f"{platform.system()} {platform.machine()}",
+        packages=_installed(),
+        gpus=parse_nvidia_smi(_nvidia_smi()) or _gpus_in_proc(Path("/proc/driver/nvidia/gpus")),
+        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpu_flags=parse_cpu_flags(_read(Path("/proc/cpuinfo"))),
+        free_bytes=_free_bytes(runs),
+        hf_token=_has_hf_token(),
+        api_key=bool(os.environ.get("OPENAI_API_KEY", "").strip()),
+    )
+
+
+def parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
+    """From lines such as "NVIDIA H100 80GB HBM3, 81559, 570.86.15"; other lines are not GPUs."""
+    gpus = []
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) == 3 and fields[0]:
+            memory = int(fields[1]) if fields[1].isdigit() else None
+            gpus.append(Gpu(fields[0], memory, f"driver {fields[2]}"))
+    return tuple(gpus)
+
+
+def parse_cpu_flags(cpuinfo: str) -> frozenset[str] | None:
+    """The first core's instruction sets; None if the text names none."""
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return None
+
+
+def _installed() -> dict[str, str]:
+    found = {}
+    for need in PACKAGES:
+        try:
+            found[need.name] = metadata.version(need.name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _nvidia_smi() -> str:
+    command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _gpus_in_proc(root: Path) -> tuple[Gpu, ...]:
+    """Where nvidia-smi is not installed, as in many containers."""
+    gpus = []
+    for path in sorted(root.glob("*/information")):
+        fields = dict(line.split(":", 1) for line in _read(path).splitlines() if ":" in line)
+        gpus.append(Gpu(fields.get("Model", "NVIDIA GPU").strip(), None, None))
+    return tuple(gpus)
+
+
+def _free_bytes(runs: Path) -> int:
+    there = next(path for path in (runs.absolute(), *runs.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _has_hf_token() -> bool:
+    """Whether there is one; it is never read."""
+    if any(os.environ.get(name) for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")):
+        return True
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    path = Path(os.environ.get("HF_TOKEN_PATH") or Path(home) / "token").expanduser()
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

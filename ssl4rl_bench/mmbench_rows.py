@@ -1,0 +1,272 @@
+"""Rows of MMBench's schema, from any source of column-to-value mappings (a file, the hub, drawn scenes)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from string import ascii_uppercase
+from typing import Any, TypeAlias
+
+from ssl4rl_bench import images
+from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.types import EncodedImage
+
+GROUP_STRIDE = 1_000_000
+"""A row's index is `group + roll * GROUP_STRIDE`."""
+MAX_REFERENCE_CHARS = 64
+"""An `image` text of at most this length is the index of the row that holds the image."""
+
+Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
+"""Where a row stands ("line 7"), and its columns by name, or why they cannot be told apart."""
+
+_TEXTS = ("index", "question", "hint", "answer", "category", "l2-category", "split")
+_REQUIRED = ("index", "question", "A", "B", "image")
+_INDEX = re.compile(r"(\d{1,15})(?:\.0)?")
+_NAN = "nan"
+"""What a careless export leaves of a missing text. It can also be a real option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: a question with its options in one circular order."""
+
+    index: int
+    question: str
+    hint: str
+    """Empty where there is none."""
+    choices: Mapping[str, str]
+    """Letter to option text, from A on, without the missing ones."""
+    answer: str
+    """A letter of `choices`."""
+    category: str
+    """The leaf (L3) as spelled in the data; may be empty."""
+    l2: str
+    """The ability (L2) as spelled in the data; may be empty."""
+    split: str
+    image: EncodedImage = field(repr=False)
+    where: str = field(default="", compare=False)
+
+    @property
+    def group(self) -> int:
+        return self.index % GROUP_STRIDE
+
+    @property
+    def roll(self) -> int:
+        return self.index // GROUP_STRIDE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a row, and with it its whole group, cannot be used."""
+
+    where: str
+    index: int | None
+    """None where it cannot be read."""
+    reason: str
+    """A clause without a full stop."""
+
+    @property
+    def group(self) -> int | None:
+        return None if self.index is None else self.index % GROUP_STRIDE
+
+    def __str__(self) -> str:
+        index = "" if self.index is None else f" (index {self.index})"
+        return f"{self.where}{index}: {self.reason}"
+
+
+def column_names(names: Iterable[str]) -> dict[str, str]:
+    """Maps the schema's columns that are there to their names in the data.
+
+    Case does not matter, nor `_` or a space for `-`. Options are "A", "B", ..., the rest as in `l2-category`.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        known = name.strip().lower().replace("_", "-").replace(" ", "-")
+        if known in _TEXTS or known == "image":
+            found.setdefault(known, name)
+        elif re.fullmatch("[a-z]", known):
+            found.setdefault(known.upper(), name)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a source holds."""
+
+    rows: list[Row]
+    """The usable ones, in the data's order. Equal images are one object."""
+    problems: list[Problem]
+    """What is wrong with the others."""
+    nan_is_missing: bool
+    """Whether the text "nan" was taken for a missing option, because a row has it as two options."""
+
+
+def parse_rows(source: str, located: Iterable[Located]) -> Parsed:
+    """Reads all rows; `source` is what messages call them.
+
+    Raises:
+        DataError: if the source as a whole cannot be used: it is empty, or lacks a column or all answers.
+    """
+    drafts: list[_Draft] = []
+    problems: list[Problem] = []
+    columns: dict[str, str] = {}
+    shared: dict[str, EncodedImage] = {}
+    for where, raw in located:
+        try:
+            if isinstance(raw, str):
+                raise _BadRow(raw)
+            columns = columns or _checked_columns(source, raw)
+            drafts.append(_draft(where, raw, columns, shared))
+        except _BadRow as bad:
+            problems.append(Problem(where, bad.index, bad.reason))
+    if not drafts and not problems:
+        raise DataError(f"{source} has no rows: point --data at a file or folder that has some.")
+    if drafts and not any(draft.texts["answer"] for draft in drafts):
+        raise _no_answers(source)
+    image_of = {draft.index: draft.image for draft in reversed(drafts)}
+    nan_is_missing = any(list(draft.options.values()).count(_NAN) > 1 for draft in drafts)
+    rows: list[Row] = []
+    for draft in drafts:
+        try:
+            rows.append(_row(draft, image_of, nan_is_missing))
+        except _BadRow as bad:
+            problems.append(Problem(draft.where, draft.index, bad.reason))
+    return Parsed(rows, problems, nan_is_missing)
+
+
+class _BadRow(Exception):
+    def __init__(self, reason: str, index: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A row before what only the whole source can tell."""
+
+    where: str
+    index: int
+    texts: Mapping[str, str]
+    options: Mapping[str, str]
+    image: EncodedImage | int
+    """Or the index of the row that holds it."""
+
+
+def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
+    columns = column_names(raw)
+    missing = [name for name in _REQUIRED if name not in columns]
+    if missing:
+        there = ", ".join(_short(name) for name in list(raw)[:12])
+        raise DataError(
+            f"{source} has no column {' or '.join(missing)} (it has {there}): "
+            "give a file with MMBench's columns index, question, A, B, answer and image."
+        )
+    if "answer" not in columns:
+        raise _no_answers(source)
+    return columns
+
+
+def _no_answers(source: str) -> DataError:
+    return DataError(
+        f"{source} has no answers (MMBench keeps those of its test files to itself): "
+        "run ssl4rl_mmbench_dev_en, or point --data at a copy with an `answer` column."
+    )
+
+
+def _draft(
+    where: str, raw: Mapping[str, Any], columns: Mapping[str, str], shared: dict[str, EncodedImage]
+) -> _Draft:
+    texts = {name: _text(raw.get(columns.get(name, ""))) for name in _TEXTS}
+    index = _index(texts["index"])
+    if index is None:
+        raise _BadRow(f"the index is {_short(texts['index'])}, not a whole number")
+    options: dict[str, str] = {}
+    for letter in ascii_uppercase:
+        if letter not in columns:
+            break
+        options[letter] = _text(raw.get(columns[letter]))
+    try:
+        image = _image(raw.get(columns["image"]))
+    except images.ImageError as error:
+        raise _BadRow(f"the image cannot be used, {error}", index) from None
+    if not isinstance(image, int):
+        image = shared.setdefault(image.sha256, image)
+    return _Draft(where, index, texts, options, image)
+
+
+def _row(draft: _Draft, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool) -> Row:
+    texts = draft.texts
+    choices = _choices(draft.options, nan_is_missing)
+    answer = texts["answer"].strip()
+    if answer not in choices:
+        raise _BadRow(f"the answer {_short(answer)} is none of the options {', '.join(choices)}")
+    image = draft.image
+    if isinstance(image, int):
+        holder = image_of.get(image)
+        if holder is None or isinstance(holder, int):
+            raise _BadRow(f"the image refers to row {image}, which holds none that can be used")
+        image = holder
+    hint = texts["hint"]
+    return Row(
+        index=draft.index,
+        question=texts["question"],
+        hint="" if hint.strip() in ("", _NAN) else hint,
+        choices=choices,
+        answer=answer,
+        category=texts["category"].strip(),
+        l2=texts["l2-category"].strip(),
+        split=texts["split"].strip(),
+        image=image,
+        where=draft.where,
+    )
+
+
+def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]:
+    choices = dict(options)
+    for letter in reversed(list(options)):
+        if choices[letter].strip() and not (nan_is_missing and choices[letter] == _NAN):
+            break
+        del choices[letter]
+    gaps = [letter for letter, text in choices.items() if not text.strip()]
+    if gaps:
+        raise _BadRow(f"option {gaps[0]} is empty though a later one is not")
+    if len(choices) < 2:
+        raise _BadRow("it has fewer than two options")
+    return choices
+
+
+def _image(value: Any) -> EncodedImage | int:
+    """From bytes, base64, a short reference, or the hub's struct of bytes and path (which is not opened)."""
+    if isinstance(value, Mapping):
+        if value.get("bytes") is None and value.get("path"):
+            raise images.ImageError("it is only a file name, and a file that data names is never opened")
+        value = value.get("bytes")
+    if isinstance(value, bytes):
+        return images.from_bytes(value)
+    text = _text(value).strip()
+    if not text:
+        raise images.ImageError("it is missing")
+    if len(text) > MAX_REFERENCE_CHARS:
+        return images.from_base64(text)
+    index = _index(text)
+    if index is None:
+        raise images.ImageError(f"{_short(text)} is neither base64 nor the index of a row")
+    return index
+
+
+def _index(text: str) -> int | None:
+    match = _INDEX.fullmatch(text.strip())
+    return int(match[1]) if match else None
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return value if isinstance(value, str) else str(value)
+
+
+def _short(text: str) -> str:
+    """For a message: quoted, control characters escaped, and not long."""
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}..."

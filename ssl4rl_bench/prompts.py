@@ -1,0 +1,71 @@
+"""What a model is asked, word for word: prompt styles from `tasks/prompts.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+
+from ssl4rl_bench.errors import UsageError, did_you_mean
+
+Renderer = Callable[[str, str, Mapping[str, str]], str]
+
+
+def prompt_styles() -> list[str]:
+    """Names of the styles, in the order of the file."""
+    return list(_styles()[1])
+
+
+def check_style(style: str) -> str:
+    """Returns `style`.
+
+    Raises:
+        UsageError: for a name that is no style.
+    """
+    if style not in prompt_styles():
+        known = ", ".join(prompt_styles())
+        raise UsageError(
+            f"No prompt style {style!r} (there are {known}){did_you_mean(style, prompt_styles())}."
+        )
+    return style
+
+
+def render(style: str, *, question: str, hint: str, choices: Mapping[str, str]) -> str:
+    """The text part of a multiple-choice prompt; the image part goes before it.
+
+    Args:
+        hint: Left out where empty.
+        choices: Letter to option text, in the order shown.
+
+    Raises:
+        UsageError: for a name that is no style.
+    """
+    return renderer(style)(question, hint, choices)
+
+
+@cache
+def renderer(style: str) -> Renderer:
+    """`render` for one style, compiled: a function of question, hint and choices.
+
+    Raises:
+        UsageError: for a name that is no style.
+    """
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    layout, instructions = _styles()
+    instruction = instructions[check_style(style)]
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    template = environment.from_string(layout)
+
+    def rendered(question: str, hint: str, choices: Mapping[str, str]) -> str:
+        return template.render(question=question, hint=hint, choices=choices, instruction=instruction)
+
+    return rendered
+
+
+@cache
+def _styles() -> tuple[str, dict[str, str]]:
+    import yaml
+
+    data = yaml.safe_load(files("ssl4rl_bench.tasks").joinpath("prompts.yaml").read_text("utf-8"))
+    return data["layout"], data["instructions"]

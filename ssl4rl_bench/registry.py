@@ -1,0 +1,83 @@
+"""From a task's name to the loaded task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ssl4rl_bench import mmbench
+from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.interop.hubdata import hub_rows
+from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.mmbench_files import read_path
+from ssl4rl_bench.mmbench_rows import Located
+from ssl4rl_bench.taskfile import TaskFile, load_taskfile
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
+
+
+def load_task(
+    name: str,
+    *,
+    data: str | None = None,
+    prompt: str | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+) -> MMBenchTask:
+    """Loads a task, ready to be sent; images stay encoded.
+
+    Args:
+        name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
+        data: A TSV or parquet file, a folder of parquet files, or a hub id, instead of the task file's data.
+        prompt: A prompt style instead of the task file's.
+        skip_bad: Leave out groups with a bad row instead of refusing the data.
+        limit: Keep this many whole groups, spread over the leaves.
+
+    Raises:
+        UsageError: for an unknown name or style, or a limit below 1.
+        DataError: for data that cannot be used.
+        MissingDependency: for a hub data set without the `datasets` package.
+    """
+    task = load_taskfile(name)
+    source, where, rows = _rows(task, data)
+    return mmbench.load(task, rows, source=source, where=where, prompt=prompt, skip_bad=skip_bad, limit=limit)
+
+
+def _rows(task: TaskFile, data: str | None) -> tuple[str, str, Iterator[Located]]:
+    """The source for the record, the source for messages, and the rows."""
+    if data is not None:
+        path = Path(data).expanduser()
+        if path.exists():
+            return path.name, data, read_path(path, folder=task.dataset_name, split=task.split)
+        if not _HUB_ID.fullmatch(data) or data.lower().endswith(_FILE_SUFFIXES):
+            raise UsageError(f"--data {data} is neither a file or folder nor a hub id (owner/name).")
+        return _hub(task, data)
+    if task.builtin is not None:
+        return _built_in(task)
+    if task.data_file is None:
+        return _hub(task, task.dataset_path)
+    if not task.data_file.exists():
+        raise DataError(
+            f"{task.name} reads {task.data_file.name}, which does not come with this package: "
+            "download it and point --data at it."
+        )
+    return task.data_file.name, str(task.data_file), read_path(task.data_file)
+
+
+def _hub(task: TaskFile, dataset: str) -> tuple[str, str, Iterator[Located]]:
+    own = dataset == task.dataset_path
+    revision = task.revision if own else None
+    source = f"{dataset}@{revision}" if revision else dataset
+    rows = hub_rows(dataset, name=task.dataset_name, split=task.split, revision=revision)
+    return source, dataset, rows
+
+
+def _built_in(task: TaskFile) -> tuple[str, str, Iterator[Located]]:
+    if task.builtin != "scenes":
+        raise UsageError(f"Task {task.name} names {task.builtin} as built in; there is only scenes.")
+    from ssl4rl_bench import scenes  # here, because drawing needs Pillow and the rest does not
+
+    rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))
+    return "built in", task.name, rows

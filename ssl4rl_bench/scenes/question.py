@@ -1,0 +1,47 @@
+"""What a drawn question is, before its options get letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from PIL import Image
+
+NONE_OF_THESE = "None of these"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture with one question about it and its exact answer."""
+
+    image: Image.Image
+    question: str
+    answer: str
+    """The right option's text."""
+    wrong: tuple[str, ...]
+    """The other options that move with the circular copies."""
+    pinned: str | None = None
+    """An option that stays last in every copy; the right one where `answer` equals it."""
+    caption: str = ""
+    """All that can be seen, in words. For training; never shown with the question."""
+    clue: str = ""
+    """The part of the caption that decides the answer. For training."""
+
+
+def pick(rng: Random, names: Sequence[str], n: int) -> list[str]:
+    return rng.sample(list(names), n)
+
+
+def with_none(
+    rng: Random, answer: str, others: Sequence[str], share: float = 0.4
+) -> tuple[str, tuple[str, ...], str | None]:
+    """(answer, wrong options, pinned option) out of the right text and at least three wrong ones.
+
+    In `share` of the cases the last option is "None of these", and that is right in one of four of them.
+    """
+    if rng.random() >= share:
+        return answer, tuple(pick(rng, others, 3)), None
+    if rng.random() < 0.25:
+        return NONE_OF_THESE, tuple(pick(rng, others, 3)), NONE_OF_THESE
+    return answer, tuple(pick(rng, others, 2)), NONE_OF_THESE

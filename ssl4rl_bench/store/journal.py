@@ -1,0 +1,238 @@
+"""The journal: an append-only file of sample records, one JSON line each, with a checksum.
+
+What a reader may rely on:
+
+- A line ends in `,"crc":"xxxxxxxx"}`: the CRC-32 of the line as it would be without that field. It is checked
+  byte by byte, so every flipped bit shows, in the checksum and the punctuation too. A line that fails is
+  reported, never used.
+- `append` hands the record to the operating system before it returns: it outlives the death of this process.
+- `flush` is the acknowledgement: when it has returned, everything appended before outlives a power cut too.
+  `append` flushes by itself when `every` records or `interval_s` seconds have gathered since the last time;
+  there is no thread, so what was appended just before a long silence waits for the next `append` or `flush`.
+- A crash can only leave a tail without a line feed. The next writer cuts it off, and a reader skips it.
+- Lines are ASCII and split at the byte 0x0A only, so a text may hold anything: NUL, U+2028, a lone surrogate.
+  (Two surrogates that form a pair read back as the one character they stand for, as in all JSON.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.store.atomic import reporting, store_error, sync_directory, write_all
+from ssl4rl_bench.types import SampleRecord
+
+_FIELDS = SampleRecord.__slots__
+_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_CRC_SIZE = len(',"crc":"00000000"}')
+
+Place = tuple[str, int]
+"""A sample's id and the repeat: what a record answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be trusted."""
+
+    number: int
+    """Counted from 1."""
+    torn: bool
+    """It is the end of the file without a line feed: a writer that died, not damage."""
+
+
+def _crc_field(body: bytes) -> bytes:
+    return b',"crc":"%08x"}' % zlib.crc32(body)
+
+
+def encode(record: SampleRecord) -> bytes:
+    """The record's line, with its line feed.
+
+    Raises:
+        ValueError: for a latency that is not a number.
+    """
+    body = _ENCODE({name: getattr(record, name) for name in _FIELDS}).encode("ascii")
+    return body[:-1] + _crc_field(body) + b"\n"
+
+
+def decode(line: bytes) -> SampleRecord | None:
+    """The record of a line without its line feed; None if any bit of it is wrong."""
+    body = line[:-_CRC_SIZE] + b"}"
+    if line[-_CRC_SIZE:] != _crc_field(body):
+        return None
+    try:
+        return SampleRecord(**json.loads(body))
+    except (TypeError, ValueError):
+        return None
+
+
+def read(path: Path) -> Iterator[SampleRecord | BadLine]:
+    """Streams a journal in file order; a file that is not there is empty. Safe beside a writer.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                whole = line.endswith(b"\n")
+                record = decode(line[:-1]) if whole else None
+                yield BadLine(number, torn=not whole) if record is None else record
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise store_error(path, error, "read") from error
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a journal holds for the places that a run asks about."""
+
+    records: dict[Place, SampleRecord] = field(default_factory=dict)
+    """The first reply of each place, or its latest error where there is no reply."""
+    n_stale: int = 0
+    """Records of another prompt, model or sampling, or of no known sample. Ignored."""
+    corrupt: list[int] = field(default_factory=list)
+    """Numbers of damaged lines. What they answered is unanswered again."""
+    torn: bool = False
+    """The last line is incomplete."""
+
+
+def answers(path: Path, keys: Mapping[Place, str]) -> Answers:
+    """Reads a journal against the response key that each place has now.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    found = Answers()
+    for line in read(path):
+        if isinstance(line, BadLine):
+            if line.torn:
+                found.torn = True
+            else:
+                found.corrupt.append(line.number)
+            continue
+        place = (line.id, line.repeat)
+        if keys.get(place) != line.key:
+            found.n_stale += 1
+        elif place not in found.records or found.records[place].error is not None:
+            found.records[place] = line
+    return found
+
+
+def lock(fd: int, what: str) -> None:
+    """Makes this process the only writer until `fd` is closed or the process ends, however it ends.
+
+    Raises:
+        StoreError: another process is the writer.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise StoreError(f"{what} is being written by another process; wait for it or stop it") from error
+
+
+class Journal:
+    """The one writer of a journal file."""
+
+    torn_bytes: int
+    """Length of the incomplete tail that was cut off when the journal was opened; 0 if there was none."""
+
+    def __init__(self, path: Path, *, every: int = 256, interval_s: float = 0.5) -> None:
+        """Opens or creates the file, takes its lock and cuts off a torn tail.
+
+        Args:
+            every, interval_s: how many records or seconds `append` lets gather before it flushes.
+
+        Raises:
+            StoreError: no permission, full disk, or another process writes this run.
+        """
+        self._path, self._every, self._interval_s = path, every, interval_s
+        with reporting(path):
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            lock(self._fd, f"run {path.parent.parent}")
+            with reporting(path):
+                size = os.lseek(self._fd, 0, os.SEEK_END)
+                self._size = _end_of_last_line(self._fd, size)
+                self.torn_bytes = size - self._size
+                os.ftruncate(self._fd, self._size)
+                os.lseek(self._fd, self._size, os.SEEK_SET)
+                os.fsync(self._fd)
+                sync_directory(path.parent)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._unsynced, self._synced_at = 0, time.monotonic()
+
+    def append(self, record: SampleRecord) -> None:
+        """Adds a record; see the module's text for what that promises.
+
+        Raises:
+            StoreError: full disk. What was appended before is still whole, and this record leaves no trace.
+        """
+        line = encode(record)
+        try:
+            write_all(self._fd, line)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+                os.lseek(self._fd, self._size, os.SEEK_SET)
+            raise store_error(self._path, error) from error
+        self._size += len(line)
+        self._unsynced += 1
+        if self._unsynced >= self._every or time.monotonic() - self._synced_at >= self._interval_s:
+            self.flush()
+
+    def flush(self) -> None:
+        """Waits until everything appended is on the disk.
+
+        Raises:
+            StoreError: the disk refused it; what was appended since the last flush may be lost.
+        """
+        if self._unsynced:
+            with reporting(self._path):
+                os.fdatasync(self._fd)
+        self._unsynced, self._synced_at = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Flushes and gives up the lock. Safe to call twice.
+
+        Raises:
+            StoreError: as `flush`.
+        """
+        if self._fd < 0:
+            return
+        try:
+            self.flush()
+        finally:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _end_of_last_line(fd: int, size: int, block: int = 1 << 16) -> int:
+    """Offset just after the last line feed before `size`; 0 if there is none."""
+    end = size
+    while end > 0:
+        start = max(0, end - block)
+        found = os.pread(fd, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

@@ -1,0 +1,243 @@
+"""The project's words as types. A leaf: no I/O, and no import from the rest of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol, runtime_checkable
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "error"]
+
+
+class Status(StrEnum):
+    """How an answer was read from a reply."""
+
+    TAG = "tag"
+    LENIENT = "lenient"
+    JUDGE = "judge"
+    NONE = "none"
+    TRUNCATED = "truncated"
+    REFUSAL = "refusal"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """An image as the bytes it came in. It is decoded by `images.decode`, when an engine sends it."""
+
+    data: bytes = field(repr=False)
+    """PNG, JPEG or WebP."""
+    sha256: str
+    """Hex digest of `data`: the image's identity everywhere in the project."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    image: EncodedImage
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPart:
+    """A video as frames that were sampled from it, oldest first."""
+
+    frames: tuple[EncodedImage, ...]
+    fps: float
+    """Sampled frames per second of video."""
+
+
+Part = TextPart | ImagePart | VideoPart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """Where a sample stands in a three-level taxonomy (MMBench: level, ability, leaf)."""
+
+    l1: str
+    l2: str
+    l3: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One prompt to send."""
+
+    id: str
+    """Unique in its task. MMBench: the row's index as text."""
+    group: str
+    """The question that it asks; the unit of statistics."""
+    messages: tuple[Message, ...]
+    target: str
+    """The right answer: a key of `choices` where there are choices."""
+    choices: Mapping[str, str]
+    """Letter to option text, in order. Empty for an open answer."""
+    categories: Categories
+    roll: int = 0
+    """Which circular copy of the question this is; 0 is the main row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0: no limit."""
+    max_tokens: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A sample to be answered for the `repeat`-th time."""
+
+    sample: Sample
+    repeat: int = 0
+    seed: int = 0
+    """Sampling seed, from `hashing.seed_of(sample.id, repeat)`. Ignored when greedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What an engine returned for one request: a reply, or an error."""
+
+    text: str
+    finish_reason: FinishReason
+    n_prompt_tokens: int = 0
+    n_completion_tokens: int = 0
+    latency_s: float = 0.0
+    error: str | None = None
+    """Set if and only if `finish_reason` is "error"; then `text` is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a reply is worth. A reply that could not be scored has no value; it is not worth 0."""
+
+    value: float | None
+    answer: str | None
+    """What was read from the reply, in the form of the sample's target."""
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """One line of a journal. What can be derived from the task is not in it."""
+
+    id: str
+    repeat: int
+    group: str
+    key: str
+    """Content hash of all that determines the reply (`hashing.response_key`)."""
+    text: str
+    finish_reason: FinishReason
+    n_prompt_tokens: int
+    n_completion_tokens: int
+    latency_s: float
+    error: str | None
+
+    @property
+    def completion(self) -> Completion:
+        return Completion(
+            text=self.text,
+            finish_reason=self.finish_reason,
+            n_prompt_tokens=self.n_prompt_tokens,
+            n_completion_tokens=self.n_completion_tokens,
+            latency_s=self.latency_s,
+            error=self.error,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSample:
+    """A sample's place in the taxonomy with the score of one of its replies: what `metrics` aggregates."""
+
+    id: str
+    group: str
+    roll: int
+    repeat: int
+    categories: Categories
+    score: Score
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A benchmark or a probe: yields samples, scores a reply."""
+
+    @property
+    def name(self) -> str:
+        """With the `ssl4rl_` prefix."""
+        ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def prompt(self) -> str:
+        """Name of the prompt style that the messages were rendered with."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where the data came from, for people: a path's name, a hub id, or "built in"."""
+        ...
+
+    @property
+    def samples(self) -> Sequence[Sample]: ...
+
+    @property
+    def n_groups_skipped(self) -> int:
+        """Groups left out on request because their rows were bad."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What a user should know about the data, one sentence each."""
+        ...
+
+    def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
+        """Pure. An errored completion gets no value."""
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs samples on a model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """Of the software that generates, e.g. "0.31.0"; part of a response's identity."""
+        ...
+
+    def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
+        """Answers requests and yields each with its completion as soon as that is there, in any order.
+
+        Requests are pulled lazily, a bounded number ahead; when the stream of requests ends early (a drain),
+        what is in flight is still finished and yielded. A failed request is a completion with an error, never
+        an exception; only what makes every further request pointless raises (`errors.EngineError`).
+        """
+        ...
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
+        """One reply, in pieces as they are generated (`ask`)."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model. Safe to call twice."""
+        ...
+

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import SyntheticTask
+
+from ssl4rl_bench.hashing import canonical_json, seed_of
+from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec, redact, redact_argv
+from ssl4rl_bench.types import Sampling
+
+TASK = SyntheticTask(2)
+SPEC = RunSpec(
+    model="some/model",
+    fingerprint="ab" * 32,
+    tasks={TASK.name: TaskSpec.of(TASK)},
+    engine="hf",
+    engine_version="5.17.0",
+    min_pixels=35840,
+    engine_options={"dtype": "float32"},
+)
+
+
+def test_a_spec_reads_back_from_its_json() -> None:
+    again = RunSpec.from_json(json.loads(json.dumps(SPEC.to_json())))
+    assert again == SPEC and again.sha256 == SPEC.sha256 and again.diff(SPEC) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("model.fingerprint", replace(SPEC, fingerprint="cd")),
+        ("engine.name", replace(SPEC, engine="vllm")),
+        ("engine.version", replace(SPEC, engine_version="5.18.0")),
+        ("engine.options.dtype", replace(SPEC, engine_options={"dtype": "bfloat16"})),
+        ("engine.options.dtype", replace(SPEC, engine_options={})),
+        ("pixels.min", replace(SPEC, min_pixels=None)),
+        ("pixels.max", replace(SPEC, max_pixels=1)),
+        ("repeats", replace(SPEC, repeats=2)),
+        *(
+            (
+                f"tasks.{TASK.name}.{name}",
+                replace(SPEC, tasks={TASK.name: replace(TaskSpec.of(TASK), **{name: value})}),
+            )
+            for name, value in [("version", "2"), ("data_sha256", "1"), ("prompt", "p"), ("n_samples", 1)]
+        ),
+        (
+            f"tasks.{TASK.name}.sampling.max_tokens",
+            replace(SPEC, tasks={TASK.name: TaskSpec.of(TASK, Sampling(max_tokens=1))}),
+        ),
+    ],
+)
+def test_each_difference_is_named_and_changes_the_hash(key: str, other: RunSpec) -> None:
+    assert SPEC.diff(other) == other.diff(SPEC) == [key]
+    assert SPEC.sha256 != other.sha256
+
+
+def test_another_task_is_another_experiment() -> None:
+    other = replace(SPEC, tasks={**SPEC.tasks, "ssl4rl_y": TaskSpec.of(TASK)})
+    assert all(key.startswith("tasks.ssl4rl_y.") for key in SPEC.diff(other)) and SPEC.diff(other)
+
+
+def test_the_name_of_a_model_is_only_a_label() -> None:
+    moved = replace(SPEC, model="elsewhere")
+    assert moved.diff(SPEC) == [] and moved.sha256 == SPEC.sha256
+    assert moved.to_json()["model"]["name"] == "elsewhere"
+
+
+def test_a_whole_temperature_is_the_same_experiment_as_a_fractional_one() -> None:
+    whole = TaskSpec.of(TASK, Sampling(temperature=0, top_p=1))
+    assert (
+        replace(SPEC, tasks={TASK.name: whole}).sha256
+        == replace(SPEC, tasks={TASK.name: TaskSpec.of(TASK, Sampling())}).sha256
+    )
+    assert canonical_json(whole.sampling.temperature) == "0.0"
+
+
+def test_each_sample_and_repeat_has_a_seed_and_a_key() -> None:
+    spec = replace(SPEC, repeats=3, tasks={TASK.name: TaskSpec.of(TASK, Sampling(temperature=1.0))})
+    requests = list(spec.requests(TASK.samples))
+    assert [(r.sample.id, r.repeat) for r in requests[:4]] == [("0", 0), ("0", 1), ("0", 2), ("1", 0)]
+    assert all(r.seed == seed_of(r.sample.id, r.repeat) for r in requests)
+    keys = spec.keys(TASK)
+    assert list(keys) == [(r.sample.id, r.repeat) for r in requests]
+    assert len(set(keys.values())) == len(keys)
+
+
+def test_greedy_repeats_share_a_key_and_another_model_has_others() -> None:
+    spec = replace(SPEC, repeats=2)
+    keys = spec.keys(TASK)
+    assert keys["0", 0] == keys["0", 1]
+    assert not set(keys.values()) & set(replace(spec, fingerprint="cd").keys(TASK).values())
+    assert not set(keys.values()) & set(replace(spec, max_pixels=1).keys(TASK).values())
+
+
+SECRETS = [
+    ("https://user:pa55word@host/v1", "pa55word"),
+    ("http://token@host:8000", "//token"),
+    ("https://host/v1?api_key=abc&x=1", "abc"),
+    ("Authorization: Bearer abc.def", "abc.def"),
+    ("sk-proj-abcDEF123_-4", "abcDEF"),
+    ("hf_" + "AbCdEfGh" * 4, "AbCdEf"),
+    ("hf_abc123", "abc123"),
+    ("password=hunter2", "hunter2"),
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS)
+def test_secrets_go(text: str, secret: str) -> None:
+    shown = redact({"list": [text, (text,)], text: text})
+    assert secret not in json.dumps(shown)
+    assert json.dumps(shown).count("[redacted]") == 4
+    assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hf_transfer",
+        "task-mmbench",
+        "desk-organiser-2",
+        "a@b.c",
+        "https://host/x@y",
+        "max_tokens=5",
+        "tokens",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_values_of_secret_variables_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "correct horse")
+    monkeypatch.setenv("LONG_TOKEN", "correct horse battery")
+    monkeypatch.setenv("SORT_KEY", "name")
+    monkeypatch.setenv("KEYBOARD", "a long enough value")
+    text = "x correct horse battery, correct horse, name, a long enough value"
+    assert redact(text) == "x [redacted], [redacted], name, a long enough value"
+
+
+@settings(deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(), st.lists))
+def test_what_is_no_text_is_left_alone(value: object) -> None:
+    assert repr(redact(value)) == repr(value)
+
+
+def test_a_command_line_hides_what_follows_a_secret_flag() -> None:
+    argv = ["run", "--api-key", "s3cret", "--hf-token=s3cret", "--max-tokens", "5", "--token", "--verbose"]
+    assert redact_argv(argv) == [
+        *("run", "--api-key", "[redacted]", "--hf-token=[redacted]"),
+        *("--max-tokens", "5", "--token", "--verbose"),
+    ]
+
+
+def test_an_exec_info_names_versions_without_importing(tmp_path: Path) -> None:
+    loaded = set(sys.modules)
+    info = ExecInfo.capture(
+        ["run"], {"replies": tmp_path, "dtype": "auto", "base_urls": ("a",), "attn": None}
+    )
+    assert not {"torch", "transformers", "vllm"} & (set(sys.modules) - loaded)
+    written = json.loads(json.dumps(info.ended("done").to_json()))
+    assert written["packages"]["ssl4rl-bench"] and written["packages"]["numpy"]
+    assert written["engine_options"] == {
+        "replies": str(tmp_path),
+        "dtype": "auto",
+        "base_urls": ["a"],
+        "attn": None,
+    }
+    assert written["started"] <= written["finished"] and written["outcome"] == "done"
+    assert written["machine"]["cpus"] >= 1
