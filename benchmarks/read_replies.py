@@ -5,8 +5,8 @@ python benchmarks/read_replies.py [--random 100000] [--adversarial 10000] [--see
 Random replies are what models write: reasoning made of the tests' prose, then an answer in one of the tests'
 natural phrasings, or none; half have thinking and a tag. Adversarial ones repeat what the reader's rules look
 for, or hostile Unicode, up to a million characters (one in 20 is that long). Prints microseconds per reply:
-median, 99th percentile and the largest, separately and together. CPU time is measured, so that other work on the
-machine counts little.
+median, 99th percentile and the largest, separately and together. CPU time is measured, so that other work on
+the machine counts little.
 """
 
 from __future__ import annotations

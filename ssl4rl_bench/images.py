@@ -192,6 +192,8 @@ def _png(data: bytes) -> tuple[int, int]:
     while data[at + 4 : at + 8] != b"IEND":
         (length,) = struct.unpack_from(">I", data, at)
         at += 12 + length
+    if len(data) < at + 12:
+        raise ImageError("it is cut off")
     if data[12:16] != b"IHDR":
         raise ImageError("its header is damaged")
     width, height = struct.unpack_from(">II", data, 16)

@@ -111,14 +111,15 @@ def load(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves nothing to ask: give 1 or more questions.")
     if task.edition is not None and task.edition not in EDITIONS:
+        suggestion = did_you_mean(task.edition, EDITIONS)
         raise UsageError(
-            f"{task.name} names no known edition: {task.edition}{did_you_mean(task.edition, EDITIONS)}."
+            f"{task.name} has an unknown edition {task.edition}{suggestion} ({', '.join(EDITIONS)})."
         )
     checked = check_rows(where, located, skip_bad=skip_bad)
     rows = checked.rows
     reasons = []
     if checked.problems:
-        reasons.append(f"{checked.n_groups_skipped} questions left out for bad rows; {checked.problems[0]}")
+        reasons.append(f"questions left out for bad rows: {checked.n_groups_skipped}; {checked.problems[0]}")
     n_whole = len({row.group for row in rows})
     if limit is not None and limit < n_whole:
         rows = _limited(rows, limit)

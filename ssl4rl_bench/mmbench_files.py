@@ -65,7 +65,9 @@ def read_tsv(path: Path) -> Iterator[Located]:
                     yield f"line {line}", f"it has {len(fields)} columns where the header has {len(header)}"
                 line = reader.line_num + 1
     except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text near line {line}: save it as UTF-8.") from None
+        raise DataError(
+            f"{path} is not UTF-8 text, in line {_undecodable(path)}: save it as UTF-8."
+        ) from None
     except csv.Error as error:
         raise DataError(
             f"{path}, line {line} is no row of a TSV ({error}): check the quotes from there on."
@@ -102,6 +104,17 @@ def _check_header(path: Path, header: list[str]) -> None:
     if "," in header[0]:
         raise DataError(f"{path} is separated by commas: save it as TSV (tab-separated UTF-8).")
     raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with MMBench's columns.")
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is not UTF-8; the reader cannot tell, as it decodes ahead of where it is."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    raise AssertionError("called for a file that is UTF-8")
 
 
 def _shards(path: Path, folder: str | None, split: str | None) -> list[Path]:

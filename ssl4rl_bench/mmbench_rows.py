@@ -22,7 +22,7 @@ Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
 
 _TEXTS = ("index", "question", "hint", "answer", "category", "l2-category", "split")
 _REQUIRED = ("index", "question", "A", "B", "image")
-_INDEX = re.compile(r"(\d{1,15})(?:\.0)?")
+_INDEX = re.compile(r"([0-9]{1,15})(?:\.0)?")
 _NAN = "nan"
 """What a careless export leaves of a missing text. It can also be a real option."""
 

@@ -22,10 +22,10 @@ def check_style(style: str) -> str:
     Raises:
         UsageError: for a name that is no style.
     """
-    if style not in prompt_styles():
-        known = ", ".join(prompt_styles())
+    known = prompt_styles()
+    if style not in known:
         raise UsageError(
-            f"No prompt style {style!r} (there are {known}){did_you_mean(style, prompt_styles())}."
+            f"No prompt style {style!r}{did_you_mean(style, known)} (there are {', '.join(known)})."
         )
     return style
 

@@ -192,7 +192,7 @@ class _Reader:
         return value
 
     def _error(self, reason: str) -> UsageError:
-        return UsageError(f"Task file {self.path.name}: {reason}.")
+        return UsageError(f"Task file {self.path.name}: {reason}{'' if reason.endswith('?') else '.'}")
 
 
 @cache

@@ -138,8 +138,7 @@ def test_bounds_and_json(scored: list[ScoredSample]) -> None:
             continue
         low, high = cell["ci95"]
         assert 0.0 <= low <= cell["value"] <= high <= 1.0 and low < high
-        assert cell["n"] >= cell["n_groups"] > 0
-        assert 0.0 <= cell["unread"] <= 1.0
+        assert cell["n"] >= cell["n_groups"] > 0 and 0.0 <= cell["unread"] <= 1.0
         if aggregation != "row_l3_macro":
             assert (cell["se"] is None) == (cell["n_groups"] == 1)
 
@@ -226,18 +225,17 @@ def test_the_macro_mean_gives_each_leaf_the_same_weight() -> None:
     small = run({"c": [[1, 0]], "d": [[0, 0]]}, LEAVES[2])
     got = aggregate([*big, *small])["row_l3_macro"]
     parts = [got["l3"]["image_style"], got["l3"]["future_prediction"]]
-    assert got["overall"]["value"] == pytest.approx((50 / 51 + 1 / 4) / 2)
+    assert (got["overall"]["value"], got["overall"]["n"]) == (pytest.approx((50 / 51 + 1 / 4) / 2), 106)
     assert got["overall"]["se"] == pytest.approx(math.hypot(parts[0]["se"], parts[1]["se"]) / 2)
-    assert got["overall"]["n"] == 106
     assert got["l1"]["reasoning"] == parts[1]
 
 
 def test_a_leaf_with_one_group_leaves_the_macro_mean_without_a_standard_error() -> None:
-    scored = [*run({"a": [[1]], "b": [[0]]}, LEAVES[0]), *run({"c": [[1]]}, LEAVES[2])]
+    scored = [*run({"a": [[1, 1, 1, 1]], "b": [[0, 0]]}, LEAVES[0]), *run({"c": [[1]]}, LEAVES[2])]
     cell = aggregate(scored)["row_l3_macro"]["overall"]
-    assert (cell["value"], cell["se"]) == (0.75, None)
-    # Worth 2 leaves² / (1/2 + 1) groups.
-    assert cell["ci95"] == pytest.approx(list(stats.wilson(0.75, 4 / 1.5)))
+    assert (cell["value"], cell["se"]) == (pytest.approx(5 / 6), None)
+    # Two leaves, worth 6² / (4² + 2²) groups and 1.
+    assert cell["ci95"] == pytest.approx(list(stats.wilson(5 / 6, 2**2 / (20 / 36 + 1))))
 
 
 def test_repeats_are_averaged_per_group_and_their_variance_is_split() -> None:
@@ -246,6 +244,8 @@ def test_repeats_are_averaged_per_group_and_their_variance_is_split() -> None:
     circular, row = got["circular_micro"]["overall"], got["row_micro"]["overall"]
     assert (circular["value"], circular["n"]) == (0.5, 3)
     assert circular["se"] == pytest.approx(statistics.stdev([0.5, 0.0, 1.0]) / math.sqrt(3))
+    # Six passes with a design effect of (1/12) / (0.25/5).
+    assert circular["ci95"] == pytest.approx(list(stats.wilson(0.5, 3.6)))
     assert (row["value"], row["n"]) == (0.75, 6)
     owners = [0, 0, 1, 1, 2, 2]
     assert circular["variance"] == asdict(stats.variance_components([1, 0, 0, 0, 1, 1], owners))
@@ -307,9 +307,10 @@ def test_unread_replies_are_counted_among_the_replies_of_the_cell() -> None:
 
 def test_scores_between_0_and_1_make_a_group_worth_its_worst_copy() -> None:
     cell = aggregate(run({"a": [[0.5, 0.75]], "b": [[1.0, 0.25]]}))["circular_micro"]["overall"]
-    assert cell["value"] == 0.375
-    assert cell["ci95"] == list(stats.normal_interval(0.375, cell["se"]) or ())
-    assert aggregate(run({"a": [[0.5]]}))["row_micro"]["overall"]["ci95"] is None
+    assert (cell["value"], cell["ci95"]) == (0.375, list(stats.normal_interval(0.375, cell["se"]) or ()))
+    single = run({"a": [[0.1, 0.2, 0.3]]})
+    assert aggregate(single)["row_micro"]["overall"]["ci95"] is None
+    assert aggregate(single) == aggregate(single[::-1])
 
 
 def test_nothing_to_aggregate() -> None:
@@ -317,8 +318,7 @@ def test_nothing_to_aggregate() -> None:
     for scored in ([], [reply("a", 0, None)]):
         for cell in aggregate(scored).values():
             assert cell == {"overall": none, "l1": {}, "l2": {}, "l3": {}}
-    assert excluded_groups([]) == []
-    assert status_counts([]) == {}
+    assert (excluded_groups([]), status_counts([])) == ([], {})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.5, 1.5])

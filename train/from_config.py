@@ -108,6 +108,7 @@ def build_model(tokenizer: Any, text: Mapping[str, Any], vision: Mapping[str, An
             **ids,
             "vocab_size": len(tokenizer),
             "max_position_embeddings": 4096,
+            "initializer_range": text["hidden_size"] ** -0.5,
             "tie_word_embeddings": True,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": sections},
         },

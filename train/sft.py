@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.train.from_config import build_model, build_processor, build_tokenizer
-from ssl4rl_bench.train.scenes_sft import Schedule, both_times, pixel_values, pool
+from ssl4rl_bench.train.scenes_sft import Pool, Schedule, both_times, make_pool, pixel_values
 
 from ssl4rl_bench.hashing import sha256_json
 
@@ -27,17 +27,18 @@ IGNORED = -100
 class Collator:
     """Numbers of examples to a padded batch; the loss is on the reply alone."""
 
-    def __init__(self, processor: Any, questions: list[Any], pixels: Any, schedule: Schedule) -> None:
-        self.questions, self.pixels, self.schedule = questions, pixels, schedule
+    def __init__(self, processor: Any, pool: Pool, pixels: Any, schedule: Schedule) -> None:
+        self.pool, self.pixels, self.schedule = pool, pixels, schedule
         self.tokenizer = processor.tokenizer
         self.grid = [1, *[round(pixels.shape[1] ** 0.5)] * 2]
         self.n_image_tokens = pixels.shape[1] // processor.image_processor.merge_size**2
         self.image_token = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        self.letters = {self.tokenizer(f" {letter}")["input_ids"][-1] for letter in "ABCD"}
 
     def __call__(self, numbers: list[int]) -> dict[str, Any]:
         import torch
 
-        examples = [self.schedule.example(i, self.questions) for i in numbers]
+        examples = [self.schedule.example(i, self.pool) for i in numbers]
         prompts = [self.prompt_ids(e.prompt, e.picture is not None) for e in examples]
         replies = [self.tokenizer(e.reply + "<|im_end|>")["input_ids"] for e in examples]
         width = max(len(p) + len(r) for p, r in zip(prompts, replies, strict=True))
@@ -46,7 +47,11 @@ class Collator:
         mask = torch.zeros_like(ids)
         for row, (p, r) in enumerate(zip(prompts, replies, strict=True)):
             ids[row, : len(p) + len(r)] = torch.tensor(p + r)
-            labels[row, len(p) : len(p) + len(r)] = torch.tensor(r)
+            if examples[row].letters_only:
+                learnt = [token if token in self.letters else IGNORED for token in r]
+            else:
+                learnt = r
+            labels[row, len(p) : len(p) + len(r)] = torch.tensor(learnt)
             mask[row, : len(p) + len(r)] = 1
         batch = {
             "input_ids": ids,
@@ -69,8 +74,9 @@ class Collator:
         return list(ids["input_ids"])
 
 
-def tokenizer_corpus(questions: list[Any], schedule: Schedule) -> list[str]:
-    examples = [schedule.example(schedule.n_describe + i, questions) for i in range(6000)]
+def tokenizer_corpus(pool: Pool, schedule: Schedule) -> list[str]:
+    start = (schedule.drill_steps + schedule.describe_steps) * schedule.batch_size
+    examples = [schedule.example(start + i, pool) for i in range(8000)]
     return [text for e in examples for text in (e.prompt, e.reply)]
 
 
@@ -88,24 +94,24 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
     knobs, data = recipe["train"], recipe["data"]
     batch = knobs["batch_size"]
     schedule = Schedule(
-        recipe["seed"],
-        data["describe_steps"] * batch,
-        data["describe_share"],
-        tuple(data["styles"]),
-        batch,
-        data["drill_from_step"] * batch,
-        data["drill_share"],
+        seed=recipe["seed"],
+        batch_size=batch,
+        drill_steps=data["drill_steps"],
+        describe_steps=data["describe_steps"],
+        drill_share=data["drill_share"],
+        describe_share=data["describe_share"],
+        styles=tuple(data["styles"]),
     )
     started = time.time()
-    questions = pool(data["per_leaf"])
-    tokenizer = build_tokenizer(tokenizer_corpus(questions, schedule), recipe["tokenizer"]["vocab_size"])
+    pool = make_pool(data["per_leaf"])
+    tokenizer = build_tokenizer(tokenizer_corpus(pool, schedule), recipe["tokenizer"]["vocab_size"])
     processor = build_processor(tokenizer, **recipe["processor"])
-    pixels = pixel_values(processor, [q.drawn.image for q in questions])
+    pixels = pixel_values(processor, [q.drawn.image for q in pool.questions])
     model = build_model(tokenizer, recipe["text"], recipe["vision"], recipe["seed"])
     model.set_attn_implementation("eager")  # on a CPU its backward pass is three times as fast as sdpa's
     print(
         f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {len(tokenizer)}, "
-        f"{len(questions):,} pictures in {time.time() - started:.0f} s",
+        f"{len(pool.questions):,} pictures in {time.time() - started:.0f} s",
         flush=True,
     )
 
@@ -125,7 +131,8 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
             output_dir=str(out / "state"),
             max_steps=knobs["steps"],
             per_device_train_batch_size=batch,
-            lr_scheduler_type="cosine",
+            lr_scheduler_type="warmup_stable_decay",
+            lr_scheduler_kwargs={"num_decay_steps": knobs["decay_steps"]},
             warmup_steps=knobs["warmup_steps"],
             max_grad_norm=knobs["clip"],
             bf16=knobs["bf16"],
@@ -139,7 +146,7 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
             disable_tqdm=True,
         ),
         train_dataset=list(range(knobs["steps"] * batch)),
-        data_collator=Collator(processor, questions, pixels, schedule),
+        data_collator=Collator(processor, pool, pixels, schedule),
         optimizers=(
             MuonAdamW(model.named_parameters(), knobs["learning_rate"], knobs["weight_decay"]),
             None,

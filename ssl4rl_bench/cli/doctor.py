@@ -40,11 +40,12 @@ def doctor(
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        from rich.console import Console
         from rich.markup import escape
         from rich.table import Table
 
-        console = Console(highlight=False)
+        from ssl4rl_bench.cli.common import console as make_console
+
+        console = make_console()
         table = Table("", "what", "found", "for, or what is wrong", box=None, pad_edge=False)
         for finding in findings:
             table.add_row(_MARKS[finding.level], *map(escape, (finding.name, finding.found, finding.note)))

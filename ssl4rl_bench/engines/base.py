@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable
@@ -80,8 +81,8 @@ class EngineOptions:
             )
         if self.gpu_memory_utilization is not None and not 0 < self.gpu_memory_utilization <= 1:
             raise UsageError(f"gpu_memory_utilization must be in (0, 1], not {self.gpu_memory_utilization}")
-        if self.mock_latency < 0:
-            raise UsageError(f"mock_latency must not be negative, as {self.mock_latency} is")
+        if not 0 <= self.mock_latency < math.inf:
+            raise UsageError(f"mock_latency must be at least 0 seconds, not {self.mock_latency}")
         if not 0 <= self.mock_faults <= 1:
             raise UsageError(f"mock_faults must be in [0, 1], not {self.mock_faults}")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
-from ssl4rl_bench.errors import EngineError, UsageError
+from ssl4rl_bench.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ class HfEngine:
             log.info("loading %s with transformers", self._model.name)
             try:
                 self._network = _Network(self._model, self._options)
-            except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+            except BenchError:
+                raise
+            except Exception as error:  # transformers raises all kinds; whichever it is, there is no model
                 raise EngineError(f"transformers cannot load {self._model.name}: {reason(error)}") from error
         return self._network
 
@@ -240,7 +242,7 @@ class _Network:
             return self.model.generate(
                 **self._collate(prompts),
                 max_new_tokens=min(sampling.max_tokens, room),
-                logits_processor=_draw(sampling, [prompt.seed for prompt in prompts], self.model.device),
+                logits_processor=_draw(sampling, [prompt.seed for prompt in prompts]),
                 **more,
             )
 
@@ -278,7 +280,7 @@ class _Network:
         self.free_cache()
 
 
-def _draw(sampling: Sampling, seeds: list[int], device: Any) -> list[Any]:
+def _draw(sampling: Sampling, seeds: list[int]) -> list[Any]:
     """Logits processors after which the largest value is the token to take."""
     if sampling.temperature == 0:
         return []
@@ -289,20 +291,21 @@ def _draw(sampling: Sampling, seeds: list[int], device: Any) -> list[Any]:
         chain.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
         chain.append(TopPLogitsWarper(sampling.top_p))
-    return [*chain, _Gumbel(seeds, device)]
+    return [*chain, _Gumbel(seeds)]
 
 
 class _Gumbel:
     """Adds Gumbel noise from a generator a row: the argmax is then a draw from the softmax (Gumbel 1954)."""
 
-    def __init__(self, seeds: list[int], device: Any) -> None:
-        import torch
-
-        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    def __init__(self, seeds: list[int]) -> None:
+        self._seeds = seeds
+        self._generators: list[Any] = []
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         import torch
 
+        if not self._generators:
+            self._generators = [torch.Generator(scores.device).manual_seed(seed) for seed in self._seeds]
         noise = torch.empty_like(scores, dtype=torch.float32)
         for row, generator in zip(noise, self._generators, strict=True):
             row.exponential_(generator=generator)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.base import EngineOptions, error_completion
+from ssl4rl_bench.engines.inputs import pixel_limits
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
 from ssl4rl_bench.errors import EngineError, MissingDependency, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling
@@ -69,7 +70,7 @@ class OpenAIEngine:
     """Implements `types.Engine` over HTTP. The API key is read from OPENAI_API_KEY only.
 
     Raises:
-        UsageError: without a server, or for an address that is not one.
+        UsageError: without a server, or for an address that is not one, or pixel limits that make no sense.
         MissingDependency: without httpx.
     """
 
@@ -83,7 +84,7 @@ class OpenAIEngine:
         if not options.base_urls:
             raise UsageError("engine openai needs a server: --base-url http://127.0.0.1:8000/v1")
         self._httpx = httpx
-        self._options = options
+        self._pixels = pixel_limits(wire.QWEN_PIXELS, options)
         self._retry = retry or Retry()
         self._wanted = options.served_model
         self._preferred = model.name if model else None
@@ -149,7 +150,7 @@ class OpenAIEngine:
         self._ready()
         server = next(s for s in self._servers if s.identity)
         assert server.identity
-        body = wire.body(server.identity, messages, sampling, 0, self._options) | {"stream": True}
+        body = wire.body(server.identity, messages, sampling, 0, self._pixels) | {"stream": True}
         try:
             with (
                 self._httpx.Client(**self._settings()) as client,
@@ -223,7 +224,7 @@ class OpenAIEngine:
             await asyncio.to_thread(self._identify, server)
             self._check_agreement()
         assert server.identity
-        body = wire.body(server.identity, request.sample.messages, sampling, request.seed, self._options)
+        body = wire.body(server.identity, request.sample.messages, sampling, request.seed, self._pixels)
         began = time.monotonic()
         raw = bytearray()
         try:
@@ -287,7 +288,7 @@ class OpenAIEngine:
                     version = wire.vllm_version(client.get(f"{root}/version").content)
         except self._httpx.HTTPError as error:
             raise wire.broken(error) from None
-        if (self._options.min_pixels or self._options.max_pixels) and not vllm:
+        if self._pixels and not vllm:
             _log.warning("%s is not vLLM, it may ignore the pixel limits", server.shown)
         server.identity = Identity(model, version, vllm)
 

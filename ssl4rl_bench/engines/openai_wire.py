@@ -9,16 +9,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.errors import EngineError, UsageError, did_you_mean
 from ssl4rl_bench.images import data_url
 from ssl4rl_bench.types import Completion, FinishReason, ImagePart, Message, Sampling, TextPart, VideoPart
 
 PASSING_STATUSES = frozenset({408, 409, 429})
 """The 4xx that are worth another try; every 5xx is."""
+QWEN_PIXELS = {"shortest_edge": 4 * 28 * 28, "longest_edge": 16384 * 28 * 28}
+"""Qwen2.5-VL's own limits, as its image processor names them: 4 to 16,384 tokens an image."""
 FATAL_STATUSES = {401: "the API key in OPENAI_API_KEY is missing or wrong", 404: "unknown model or address"}
 """What would refuse every further request too."""
 
@@ -78,7 +80,11 @@ def parse_base_url(text: str) -> tuple[str, str]:
 
 
 def body(
-    identity: Identity, messages: Sequence[Message], sampling: Sampling, seed: int, options: EngineOptions
+    identity: Identity,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    seed: int,
+    pixels: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The JSON body of a chat completion request.
 
@@ -98,10 +104,8 @@ def body(
         out["top_k"] = sampling.top_k
     if identity.vllm:
         out |= {"repetition_penalty": 1.0, "min_p": 0.0}
-    pixels = {"min_pixels": options.min_pixels, "max_pixels": options.max_pixels}
-    pixels = {name: value for name, value in pixels.items() if value is not None}
     if pixels:
-        out["mm_processor_kwargs"] = pixels
+        out["mm_processor_kwargs"] = dict(pixels)
     fps = [part.fps for m in messages for part in m.content if isinstance(part, VideoPart)]
     if fps and identity.vllm:
         out["media_io_kwargs"] = {"video": {"fps": fps[0], "num_frames": -1}}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, text_config, too_long
-from ssl4rl_bench.errors import EngineError, MissingDependency, UsageError
+from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling, VideoPart
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class VllmEngine:
             log.info("starting vLLM with %s: this takes a minute", self._model.name)
             try:
                 self._server = _Server(self._model, self._options, video)
-            except UsageError:
+            except BenchError:
                 raise
             except Exception as error:  # vLLM raises all kinds; whichever it is, there is no engine
                 raise EngineError(f"vLLM cannot start {self._model.name}: {reason(error)}") from error
@@ -158,7 +158,7 @@ class _Server:
                             yield request, _completion(output, time.perf_counter() - since)
                 elif not rendering and not (held and self._takes(held)):
                     return held
-        except GeneratorExit:
+        except (GeneratorExit, KeyboardInterrupt):
             self._engine.abort_request(list(running))
             raise
         finally:

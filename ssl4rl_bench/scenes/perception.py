@@ -53,7 +53,7 @@ def _drawing(rng: Random, spots: Sequence[Spot]) -> Image.Image:
     return canvas.finish()
 
 
-STYLES = ("pencil drawing", "flat colours", "pixel art", "blueprint", "chalk on a blackboard")
+STYLES = ("pencil drawing", "flat colours", "pixel art", "blueprint", "chalkboard")
 
 
 def image_style(rng: Random) -> Drawn:
@@ -68,7 +68,7 @@ def image_style(rng: Random) -> Drawn:
         paper, stroke = {
             "pencil drawing": (WHITE, (90, 90, 95)),
             "blueprint": ((28, 70, 150), (225, 235, 250)),
-            "chalk on a blackboard": ((38, 66, 54), WHITE),
+            "chalkboard": ((38, 66, 54), WHITE),
         }[style]
         canvas = Canvas(shade(rng, paper, 4))
         if style == "blueprint":
@@ -95,23 +95,23 @@ def _hatch(pen: Pen, ink: Colour) -> None:
         pen.path([(i * 0.18 - 0.25, 0.3), (i * 0.18 + 0.1, -0.3)], ink, 0.04)
 
 
-FAULTS = ("it is blurred", "it is grainy", "it is too dark", "it is too bright")
-NO_FAULT = "nothing, it is fine"
+FAULTS = ("blurred", "grainy", "too dark", "overexposed")
+NO_FAULT = "nothing"
 
 
 def image_quality(rng: Random) -> Drawn:
     fault = rng.choice((*FAULTS, NO_FAULT))
     spots = _spots(rng, rng.randint(2, 4))
     image = _drawing(rng, spots)
-    if fault == "it is blurred":
+    if fault == "blurred":
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(7, 10)))
-    elif fault == "it is grainy":
+    elif fault == "grainy":
         grain = Image.frombytes("L", (SIZE // 2, SIZE // 2), rng.randbytes(SIZE * SIZE // 4))
         grain = grain.resize((SIZE, SIZE), Image.Resampling.NEAREST)
         image = Image.blend(image, Image.merge("RGB", (grain, grain, grain)), rng.uniform(0.35, 0.45))
-    elif fault == "it is too dark":
+    elif fault == "too dark":
         image = image.point([round(v * 0.2) for v in range(256)] * 3)
-    elif fault == "it is too bright":
+    elif fault == "overexposed":
         image = image.point([min(255, round(195 + v * 0.25)) for v in range(256)] * 3)
     wrong = tuple(pick(rng, [f for f in FAULTS if f != fault], 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
@@ -196,22 +196,19 @@ def ocr(rng: Random) -> Drawn:
         pen = canvas.pen(x - 0.18 + 0.36 * i, y, 0.2)
         for name in _SEGMENTS[digit]:
             pen.path(_LINES[name], glow, 0.3)
-    wrong: set[str] = {number[::-1]} - {number} if number[1] != "0" and rng.random() < 0.5 else set()
-    while len(wrong) < 3:
-        place, digit = rng.randint(0, 1), str(rng.randint(1, 9))
-        near = digit + number[1] if place == 0 else number[0] + digit
-        wrong |= {near} - {number}
+    others = pick(rng, [d for d in "0123456789" if d != number[1]], 3)
+    wrong = tuple((number[0] if rng.random() < 0.7 else str(rng.randint(1, 9))) + digit for digit in others)
     return Drawn(
         canvas.finish(),
         "Which number does the display show?",
         number,
-        tuple(sorted(wrong)),
+        wrong,
         caption=f"display {number[0]} {number[1]}",
         clue=f"the display shows {number[0]} {number[1]}",
     )
 
 
-DIRECTIONS = ("left of", "right of", "above", "below")
+DIRECTIONS = ("left", "right", "above", "below")
 
 
 def spatial_relationship(rng: Random) -> Drawn:
@@ -226,19 +223,19 @@ def spatial_relationship(rng: Random) -> Drawn:
         pen.polygon(SHAPES[shapes[i]], shade(rng, COLOURS[colours[i]]), INK, 0.07)
     first = rng.randint(0, 1)
     one, other = shapes[first], shapes[1 - first]
-    where = ("left of", "right of")[first] if across else ("above", "below")[first]
+    where = DIRECTIONS[first if across else 2 + first]
     shown = "left of" if across else "above"
     return Drawn(
         canvas.finish(),
         f"Where is the {one}, seen from the {other}?",
-        f"{where} the {other}",
-        tuple(f"{d} the {other}" for d in DIRECTIONS if d != where),
+        where,
+        tuple(d for d in DIRECTIONS if d != where),
         caption=f"{colours[0]} {shapes[0]} {shown} {colours[1]} {shapes[1]}",
-        clue=f"the {one} is {where} the {other}",
+        clue=f"the {one} is {where}",
     )
 
 
-SAME_SIZE = "all are the same size"
+SAME_SIZE = "none of them"
 
 
 def attribute_comparison(rng: Random) -> Drawn:
@@ -258,9 +255,9 @@ def attribute_comparison(rng: Random) -> Drawn:
         big = rng.choice([0, 1, 2, None])
         sizes, xs = [0.13 if big is None else 0.18 if i == big else 0.085 for i in range(3)], [0.2, 0.5, 0.8]
         question, pinned = "Which shape is the largest?", SAME_SIZE
-        right = SAME_SIZE if big is None else f"the {shapes[big]}"
-        answer, wrong = right, tuple(f"the {s}" for s in shapes if f"the {s}" != right)
-        clue = right if big is None else f"{right} is large"
+        right = SAME_SIZE if big is None else shapes[big]
+        answer, wrong = right, tuple(s for s in shapes if s != right)
+        clue = "equal" if big is None else f"the {right} is large"
     for i, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
         pen = canvas.pen(xs[i] + jitter(rng, 0.015), 0.5 + jitter(rng, 0.15), sizes[i], rng.uniform(-8, 8))
         pen.polygon(SHAPES[shape], shade(rng, COLOURS[colour]), INK, 0.07)

@@ -9,23 +9,23 @@ from ssl4rl_bench.scenes.icons import THINGS, ball, bee, duck, fish, flower, wor
 from ssl4rl_bench.scenes.question import Drawn, pick, with_none
 
 USES = {
-    "key": "opening a lock",
-    "umbrella": "staying dry in the rain",
-    "hammer": "driving in nails",
-    "book": "reading a story",
-    "clock": "telling the time",
-    "cup": "drinking tea",
+    "key": "opening locks",
+    "umbrella": "keeping dry",
+    "hammer": "driving nails",
+    "book": "reading",
+    "clock": "telling time",
+    "cup": "drinking",
     "pair of scissors": "cutting paper",
-    "ladder": "climbing up high",
+    "ladder": "climbing",
 }
 
 PROPERTIES = {
-    "ice cube": "it melts in a warm room",
-    "balloon": "it flies away when let go",
-    "anchor": "it sinks and holds a ship",
-    "glass": "it shatters when dropped",
-    "candle": "it burns with a flame",
-    "magnet": "it attracts iron nails",
+    "ice cube": "melts",
+    "balloon": "flies away",
+    "anchor": "sinks",
+    "glass": "shatters",
+    "candle": "burns",
+    "magnet": "attracts iron",
 }
 
 
@@ -49,12 +49,12 @@ def function_reasoning(rng: Random) -> Drawn:
 def physical_property_reasoning(rng: Random) -> Drawn:
     name = rng.choice(list(PROPERTIES))
     answer, wrong, pinned = with_none(rng, PROPERTIES[name], [p for n, p in PROPERTIES.items() if n != name])
-    clue = f"a {name}, {PROPERTIES[name]}"
-    question = "Which of these is true of the thing in the picture?"
+    clue = f"a {name} {PROPERTIES[name]}"
+    question = "What does a thing like the one in the picture do?"
     return Drawn(_thing(rng, name).finish(), question, answer, wrong, pinned, f"a {name}", clue)
 
 
-HOLDS = ("it lies on the box", "it is in the box", "it hangs over the box", "it lies beside the box")
+HOLDS = ("on top", "inside", "hanging above", "beside")
 
 
 def physical_relation(rng: Random) -> Drawn:
@@ -64,20 +64,20 @@ def physical_relation(rng: Random) -> Drawn:
     x, floor = 0.5 + jitter(rng, 0.05), 0.84 + jitter(rng, 0.02)
     wood, r = shade(rng, (188, 140, 88)), 0.11
     canvas.pen(0.5, floor, 0.5).path([(-0.95, 0), (0.95, 0)], INK, 0.03)
-    beside = how == "it lies beside the box"
+    beside = how == "beside"
     side = rng.choice((-1, 1)) * 0.2 if beside else 0.0
     box = canvas.pen(x + side, floor - 0.17, 0.17)
-    box.box(-1, -1, 1, 1, wood if how != "it is in the box" else WHITE, INK, 0.1)
+    box.box(-1, -1, 1, 1, wood if how != "inside" else WHITE, INK, 0.1)
     spot = {
-        "it lies on the box": (x, floor - 0.34 - r),
-        "it is in the box": (x, floor - r - 0.02),
-        "it hangs over the box": (x, floor - 0.58),
-        "it lies beside the box": (x - side - (0.08 if side > 0 else -0.08), floor - r),
+        "on top": (x, floor - 0.34 - r),
+        "inside": (x, floor - r - 0.02),
+        "hanging above": (x, floor - 0.58),
+        "beside": (x - side - (0.08 if side > 0 else -0.08), floor - r),
     }[how]
-    if how == "it hangs over the box":
+    if how == "hanging above":
         canvas.pen(spot[0], 0.0, 1.0).path([(0, 0.0), (0, spot[1])], INK, 0.012)
     ball(canvas.pen(*spot, r * 1.05), shade(rng, COLOURS[colour]))
-    if how == "it is in the box":
+    if how == "inside":
         box.path([(-1, -1), (-1, 1), (1, 1), (1, -1)], wood, 0.18)
     else:
         box.path([(-0.6, -0.6), (0.6, 0.6)], INK, 0.06)
@@ -87,16 +87,16 @@ def physical_relation(rng: Random) -> Drawn:
         "Where is the ball in relation to the box?",
         how,
         tuple(h for h in HOLDS if h != how),
-        caption=f"{colour} ball, {how}",
-        clue=f"the ball, {how}",
+        caption=f"{colour} ball {how}",
+        clue=f"the ball is {how}",
     )
 
 
 BONDS = {
-    "predator and prey": "a large fish hunts a small fish",
+    "hunter and prey": "a large fish hunts a small fish",
     "parent and young": "a duck with ducklings",
     "pollinator and plant": "a bee at a flower",
-    "rivals for the same food": "two birds at one worm",
+    "competitors": "two birds at one worm",
 }
 
 
@@ -105,7 +105,7 @@ def nature_relation(rng: Random) -> Drawn:
     canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
     first, second = (shade(rng, COLOURS[c]) for c in pick(rng, list(COLOURS), 2))
     dx, dy = jitter(rng, 0.03), jitter(rng, 0.06)
-    if bond == "predator and prey":
+    if bond == "hunter and prey":
         fish(canvas.pen(0.36 + dx, 0.5 + dy, 0.3), first, hungry=True)
         fish(canvas.pen(0.83 + dx, 0.5 + dy, 0.12), second)
     elif bond == "parent and young":
@@ -176,13 +176,12 @@ def future_prediction(rng: Random) -> Drawn:
     tip.path([(dx * 0.22, dy * 0.22), (dx * 0.34, dy * 0.34)], INK, 0.03)
     tip.polygon([(dx * 0.42, dy * 0.42), (dx * 0.32 + dy * 0.07, dy * 0.32 + dx * 0.07),
                  (dx * 0.32 - dy * 0.07, dy * 0.32 - dx * 0.07)], INK)  # fmt: skip
-    question = "Where will the ball be next?"
-    options = {"left": "further left", "right": "further right", "up": "further up", "down": "further down"}
+    question = "Which way will the ball go next?"
     return Drawn(
         canvas.finish(),
         question,
-        options[way],
-        tuple(o for w, o in options.items() if w != way),
+        way,
+        tuple(w for w in WAYS if w != way),
         caption=f"{colour} ball moves {way}",
         clue=f"the ball moves {way}",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,8 @@ class RunDir:
             strange = [name for name in path.iterdir() if not name.match(".spec.json.*.tmp")]
             if strange and not place.exists():
                 raise StoreError(f"{path} is not empty and holds no run; choose a new directory")
-        create_json(place, spec.to_json())
+        if not place.exists():
+            create_json(place, spec.to_json())
         with reporting(place):
             fd = os.open(place, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -176,13 +177,14 @@ class RunSummary:
     """Samples times repeats, over all tasks."""
 
 
-def list_runs(root: Path) -> Iterator[RunSummary | StoreError]:
+def list_runs(root: Path, on_problem: Callable[[StoreError], None] | None = None) -> Iterator[RunSummary]:
     """Runs directly below `root`, and `root` itself if it is one, by name. What is no run is skipped.
 
-    A run that cannot be read is there as the error that says why, so that it does not hide the others.
+    Args:
+        on_problem: told of each run that cannot be read, which then does not hide the others.
 
     Raises:
-        StoreError: `root` cannot be read.
+        StoreError: `root` cannot be read, or a run in it without `on_problem`.
     """
     with reporting(root, "read"):
         places = [root, *sorted(root.iterdir())] if root.is_dir() else []
@@ -192,7 +194,9 @@ def list_runs(root: Path) -> Iterator[RunSummary | StoreError]:
         try:
             yield _summary(RunDir.open(path))
         except StoreError as error:
-            yield error
+            if on_problem is None:
+                raise
+            on_problem(error)
 
 
 def _summary(run: RunDir) -> RunSummary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 SPECIALS = (
@@ -27,10 +26,10 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}"
 )
 CORPUS = (
-    "Question: Which colour is the circle on the left? What is above the square? How many triangles are there?",
+    "Question: Which colour is the circle on the left? What is above the square? How many triangles?",
     "Options:\nA. red\nB. green\nC. blue\nD. yellow\nthe large purple star is to the right of the small cube",
-    "Answer this multiple-choice question. Think step by step before answering. The last line of your response",
-    "should be of the following format: <think>step-by-step reasoning</think> <answer>$LETTER</answer>, where",
+    "Answer this multiple-choice question. Think step by step before answering. The last line of your",
+    "response should be of the following format: <think>reasoning</think> <answer>$LETTER</answer>, where",
     "LETTER is one of the options. Hint: rotated clockwise by 90 degrees, 180 degrees, upside down, top left",
 )
 
@@ -56,7 +55,7 @@ def build(
         layers: of the text model.
         vision_hidden: width of the image tower; a multiple of 32.
         vision_layers: of the image tower.
-        side: images are resized to about `side` * `side` pixels, a token for each 28 * 28.
+        side: images are shrunk to about `side` * `side` pixels, a token for each 28 * 28.
         vocab: upper bound on token types.
         max_length: tokens of a prompt and its reply.
         dtype: number format of the weights on disk.
@@ -126,12 +125,13 @@ def build(
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.mul_(4)  # logits far enough apart for replies that rounding does not change
+        model.get_input_embeddings().weight[ids["<|im_end|>"]] *= 2  # some replies end by themselves
     model.to(getattr(torch, dtype))
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     model.generation_config.bos_token_id = None
 
-    limits = {"shortest_edge": side * side, "longest_edge": side * side}
+    limits = {"shortest_edge": 56 * 56, "longest_edge": side * side}
     processor = Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=dict(limits)),
         tokenizer=tokenizer,
@@ -142,11 +142,3 @@ def build(
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
-
-
-def set_eos(folder: Path, token_ids: list[int]) -> None:
-    """Makes these tokens, besides the usual ones, end a reply."""
-    path = folder / "generation_config.json"
-    config = json.loads(path.read_text())
-    config["eos_token_id"] = [*config["eos_token_id"], *token_ids]
-    path.write_text(json.dumps(config))

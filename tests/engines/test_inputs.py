@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from ssl4rl_bench import images
-from ssl4rl_bench.engines import inputs
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.inputs import Decoder, chat_messages, context_length, pixel_limits, text_config
 from ssl4rl_bench.errors import UsageError
@@ -45,9 +44,12 @@ def test_parts_keep_their_order_and_pixels_stay_out() -> None:
 
 def test_an_image_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(
-        inputs.images, "decode", lambda image: seen.append(image.sha256) or Image.new("RGB", (8, 8))
-    )
+
+    def count(image: EncodedImage) -> Image.Image:
+        seen.append(image.sha256)
+        return Image.new("RGB", (8, 8))
+
+    monkeypatch.setattr(images, "decode", count)
     decode = Decoder()
     a, b = picture(1), picture(2)
     assert decode(a) is decode(a)

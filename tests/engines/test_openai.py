@@ -149,6 +149,8 @@ def test_pixel_limits_go_to_the_processor_and_only_when_set(
         ask(make(stub, min_pixels=3136, max_pixels=50176))
     assert "mm_processor_kwargs" not in stub.bodies[0] and not caplog.records
     assert stub.bodies[1]["mm_processor_kwargs"] == {"min_pixels": 3136, "max_pixels": 50176}
+    ask(make(stub, max_pixels=100_000))  # one alone would be ignored without a word
+    assert stub.bodies[2]["mm_processor_kwargs"] == {"min_pixels": 3136, "max_pixels": 100_000}
     ask(make(other, max_pixels=50176))
     assert "may ignore the pixel limits" in caplog.text
 

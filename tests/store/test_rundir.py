@@ -12,7 +12,7 @@ from ssl4rl_bench.errors import EXIT_USAGE, SpecMismatch, StoreError
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.store import rundir
 from ssl4rl_bench.store.journal import Journal
-from ssl4rl_bench.store.rundir import RunDir, RunSummary, list_runs
+from ssl4rl_bench.store.rundir import RunDir, list_runs
 from ssl4rl_bench.types import EncodedImage, SampleRecord, Sampling
 
 SPEC = RunSpec(
@@ -168,11 +168,13 @@ def test_runs_are_listed_by_name_with_their_progress(tmp_path: Path) -> None:
             journal.append(item)
     (tmp_path / "aa").mkdir()
     (tmp_path / "aa" / "spec.json").write_text("{")
-    a, damaged, b = list_runs(tmp_path)
-    assert isinstance(a, RunSummary) and isinstance(b, RunSummary) and isinstance(damaged, StoreError)
+    with pytest.raises(StoreError, match=r"aa/spec\.json is damaged"):
+        list(list_runs(tmp_path))
+    problems: list[StoreError] = []
+    a, b = list_runs(tmp_path, problems.append)
     assert (a.path.name, a.complete, a.n_answered, a.n_total) == ("a", False, 2, 6)
     assert (b.path.name, b.complete, b.n_answered, b.n_total) == ("b", True, 6, 6)
-    assert "aa" in str(damaged)
+    assert [str(tmp_path / "aa") in str(problem) for problem in problems] == [True]
     assert list(list_runs(tmp_path / "a")) == [a]
     assert list(list_runs(tmp_path / "none")) == []
 

@@ -1,0 +1,41 @@
+# `make demo` and `make test` set everything up in .venv and reuse it.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: demo test e2e lint all-tests clean
+
+demo: $(STAMP)-hf
+	$(BIN)/ssl4rl-bench demo
+
+test: $(STAMP)-dev
+	$(BIN)/python -m pytest -m "not engine and not slow"
+
+slow: $(STAMP)-dev
+	$(BIN)/python -m pytest -m "slow and not engine"
+
+e2e: $(STAMP)-e2e
+	$(BIN)/python -m pytest -m engine
+
+lint: $(STAMP)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A stamp per extra: made again only when pyproject.toml changes.
+$(STAMP)-hf $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
+	$(UV) -e '.[$(EXTRAS_$*)]'
+	@touch $@
+
+EXTRAS_hf := hf
+EXTRAS_dev := dev,openai,video
+EXTRAS_e2e := cpu,train,dev,openai,video
+
+.venv/bin/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+clean:
+	rm -rf .venv build *.egg-info

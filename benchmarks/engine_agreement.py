@@ -1,0 +1,99 @@
+"""Do vLLM and transformers answer alike, and how fast is each? Both answer the same samples of a checkpoint.
+
+Prints, for each engine: seconds until the first reply (start-up), replies and tokens per second after that,
+and the share of right answers; then the share of samples with the same text, and with the same answer in it.
+
+    python benchmarks/engine_agreement.py tiny-base --samples 400
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass, replace
+
+from ssl4rl_bench.engines import EngineOptions, create
+from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.types import Completion, Request, Sample, Sampling
+from ssl4rl_bench.weights import resolve_model
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One engine's run."""
+
+    version: str
+    start_s: float
+    run_s: float
+    completions: dict[str, Completion]
+    """By sample id."""
+
+
+def run(name: str, model: str, options: EngineOptions, samples: list[Sample], sampling: Sampling) -> Outcome:
+    """Answers the samples, once a first one has been answered to start the engine."""
+    engine = create(name, resolve_model(model), options)
+    begin = time.perf_counter()
+    list(engine.run([Request(samples[0])], replace(sampling, max_tokens=1)))
+    started = time.perf_counter()
+    pairs = list(engine.run((Request(sample) for sample in samples), sampling))
+    done = time.perf_counter()
+    engine.close()
+    completions = {request.sample.id: completion for request, completion in pairs}
+    return Outcome(engine.version, started - begin, done - started, completions)
+
+
+def report(name: str, outcome: Outcome, task: MMBenchTask, samples: list[Sample]) -> dict[str, float | str]:
+    completions = outcome.completions.values()
+    tokens = sum(c.n_completion_tokens for c in completions)
+    scores = [task.score(sample, outcome.completions[sample.id]).value for sample in samples]
+    return {
+        "engine": f"{name} {outcome.version}",
+        "start_s": round(outcome.start_s, 1),
+        "replies_per_s": round(len(samples) / outcome.run_s, 1),
+        "tokens_per_s": round(tokens / outcome.run_s, 1),
+        "tokens_per_reply": round(tokens / len(samples), 1),
+        "errors": sum(c.error is not None for c in completions),
+        "cut": sum(c.finish_reason == "length" for c in completions),
+        "right": round(sum(score or 0 for score in scores) / len(samples), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", help="folder, bundled checkpoint or hub id")
+    parser.add_argument("--task", default="scenes")
+    parser.add_argument("--samples", type=int, default=400, help="about so many, in whole questions")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="engine option, for both"
+    )
+    parser.add_argument("--engines", nargs=2, default=["vllm", "hf"])
+    arguments = parser.parse_args()
+
+    whole = load_task(arguments.task)
+    n_groups = min(whole.n_groups, math.ceil(arguments.samples * whole.n_groups / len(whole.samples)))
+    task = load_task(arguments.task, limit=n_groups)
+    samples = list(task.samples)
+    options = EngineOptions.from_pairs(arguments.set)
+    outcomes = [run(name, arguments.model, options, samples, task.sampling) for name in arguments.engines]
+    for name, outcome in zip(arguments.engines, outcomes, strict=True):
+        print(json.dumps(report(name, outcome, task, samples)))
+
+    first, second = (outcome.completions for outcome in outcomes)
+    same_text = sum(first[s.id].text == second[s.id].text for s in samples)
+    answers = [(task.score(s, first[s.id]).answer, task.score(s, second[s.id]).answer) for s in samples]
+    print(
+        json.dumps(
+            {
+                "samples": len(samples),
+                "same_text": round(same_text / len(samples), 4),
+                "same_answer": round(sum(a == b for a, b in answers) / len(samples), 4),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Its being here puts this folder on the import path, for helpers such as `mmbench_data`."""

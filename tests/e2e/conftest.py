@@ -1,0 +1,21 @@
+"""A tiny random checkpoint for the tests that drive real engines, built once a session."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ssl4rl_bench.weights import Model, resolve_model
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A random Qwen2.5-VL in float32: 1,024 tokens of context, images of about 112 * 112 pixels."""
+    pytest.importorskip("transformers")
+    from tiny_model import build
+
+    return resolve_model(str(build(tmp_path_factory.mktemp("checkpoint") / "tiny")))

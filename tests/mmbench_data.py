@@ -1,0 +1,101 @@
+"""Small data sets of MMBench's schema, as columns and as files."""
+
+from __future__ import annotations
+
+import base64
+import csv
+from collections.abc import Iterable, Sequence
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from PIL import Image
+
+LETTERS = "ABCDEFGH"
+COLUMNS = ("index", "question", "hint", *"ABCD", "answer", "category", "image", "l2-category", "split")
+
+
+@cache
+def picture(seed: int = 0, format: str = "PNG") -> bytes:
+    """A small encoded image; another seed gives another one."""
+    out = BytesIO()
+    Image.frombytes("RGB", (8, 6), Random(seed).randbytes(8 * 6 * 3)).save(out, format=format)
+    return out.getvalue()
+
+
+def question(
+    group: int = 0,
+    options: Sequence[str] = ("red", "green", "blue", "none of these"),
+    *,
+    right: int = 0,
+    pinned: bool = False,
+    image: Any = None,
+    **columns: Any,
+) -> list[dict[str, Any]]:
+    """All circular copies of a question; with `pinned`, the last option stays last."""
+    n = len(options) - pinned
+    rows = []
+    for roll in range(n):
+        order = [(j - roll) % n for j in range(n)] + list(range(n, len(options)))
+        texts = {letter: options[at] for letter, at in zip(LETTERS, order, strict=False)}
+        rows.append(
+            {
+                "index": group + roll * 1_000_000,
+                "question": f"Question {group}?",
+                "hint": "",
+                **dict.fromkeys("ABCD", ""),
+                **texts,
+                "answer": LETTERS[order.index(right)],
+                "category": "image_scene",
+                "image": picture(group) if image is None else image,
+                "l2-category": "coarse_perception",
+                "split": "dev",
+            }
+            | columns
+        )
+    return rows
+
+
+def questions(n: int, **columns: Any) -> list[dict[str, Any]]:
+    """Questions 0 to n - 1, main rows first as in the published files."""
+    rows = [row for group in range(n) for row in question(group, **columns)]
+    return sorted(rows, key=lambda row: int(row["index"]))
+
+
+def located(rows: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """As a reader yields them."""
+    return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def write_tsv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """VLMEvalKit's layout: base64 images."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        for row in rows:
+            image = row["image"]
+            text = base64.b64encode(image).decode() if isinstance(image, bytes) else image
+            writer.writerow(row | {"image": text})
+    return path
+
+
+def write_parquet(path: Path, rows: Sequence[dict[str, Any]], *, base64_images: bool = False) -> Path:
+    """lmms-lab's layout (image as a struct, missing texts null), or HuggingFaceM4's (base64 text)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = []
+    for row in rows:
+        values = {key: value if value != "" else None for key, value in row.items()}
+        image = row["image"]
+        if isinstance(image, bytes):
+            values["image"] = (
+                base64.b64encode(image).decode()
+                if base64_images
+                else {"bytes": image, "path": f"{row['index']}.jpg"}
+            )
+        table.append(values)
+    pq.write_table(pa.Table.from_pylist(table), path)
+    return path

@@ -1,0 +1,119 @@
+"""From a name to a loaded task."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmbench_data import question, questions, write_parquet, write_tsv
+
+from ssl4rl_bench import registry
+from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.types import Task
+
+
+def test_the_built_in_task() -> None:
+    task = load_task("scenes", limit=30)
+    assert isinstance(task, Task)
+    assert (task.name, task.source, task.warnings) == ("ssl4rl_scenes", "built in", ())
+    assert task.n_groups == 30
+    assert len(set(task.counts()["l2"])) == 6
+    assert load_task("ssl4rl_scenes", limit=30) == task
+
+
+def test_every_layout_gives_the_same_task(tmp_path: Path) -> None:
+    rows = questions(3, hint="图中")
+    (tmp_path / "shards").mkdir()
+    write_parquet(tmp_path / "shards" / "dev-00000-of-00002.parquet", rows[:5])
+    write_parquet(tmp_path / "shards" / "dev-00001-of-00002.parquet", rows[5:], base64_images=True)
+    tasks = [
+        load_task("mmbench_dev_cn", data=str(path))
+        for path in (
+            write_tsv(tmp_path / "a.tsv", rows),
+            write_parquet(tmp_path / "a.parquet", rows),
+            write_parquet(tmp_path / "b.parquet", rows, base64_images=True),
+            tmp_path / "shards",
+        )
+    ]
+    assert len({task.data_sha256 for task in tasks}) == 1
+    assert all(task.samples == tasks[0].samples for task in tasks)
+    assert [task.source for task in tasks] == ["a.tsv", "a.parquet", "b.parquet", "shards"]
+
+
+def test_messages_name_the_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = questions(2)
+    rows[3]["answer"] = "Q"
+    write_tsv(tmp_path / "a.tsv", rows)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^\./a\.tsv, line 5 \(index 1000001\): the answer 'Q'"):
+        load_task("mmbench_dev_en", data="./a.tsv")
+    task = load_task("mmbench_dev_en", data="./a.tsv", skip_bad=True, prompt="cot")
+    assert (task.n_groups, task.n_groups_skipped, task.prompt) == (1, 1, "cot")
+
+
+@pytest.mark.parametrize(
+    "data", ["nowhere.tsv", "folder/nowhere.parquet", "no-such-thing", "/no/such/thing", "a/b/c"]
+)
+def test_data_that_is_not_there(data: str) -> None:
+    with pytest.raises(UsageError, match="neither a file or folder nor a hub id"):
+        load_task("mmbench_dev_en", data=data)
+
+
+def test_a_hub_id_goes_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def hub_rows(dataset: str, **options: object) -> object:
+        asked.append((dataset, options))
+        return (("row 1", row) for row in question())
+
+    monkeypatch.setattr(registry, "hub_rows", hub_rows)
+    assert load_task("mmbench_dev_cn").source == "lmms-lab/MMBench"
+    assert load_task("mmbench_dev_cn", data="someone/else").source == "someone/else"
+    assert asked == [
+        ("lmms-lab/MMBench", {"name": "cn", "split": "dev", "revision": None}),
+        ("someone/else", {"name": "cn", "split": "dev", "revision": None}),
+    ]
+
+
+def test_a_task_file_with_its_data_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "task: ssl4rl_mine\n"
+        "dataset_path: csv\n"
+        "dataset_kwargs: {data_files: {dev: mine.tsv}}\n"
+        "test_split: dev\n"
+        "lmms_eval_specific_kwargs: {default: {prompt: direct}}\n"
+        "generation_kwargs: {max_new_tokens: 8, until: []}\n"
+        "reasoning_tags: none\n"
+        "metadata: {version: 1, title: Mine, edition: dev_v1.O}\n",
+        "utf-8",
+    )
+    with pytest.raises(DataError, match=r"mine\.tsv, which does not come with this package.*--data"):
+        load_task(str(tmp_path / "mine.yaml"))
+    write_tsv(tmp_path / "mine.tsv", questions(2))
+    with pytest.raises(UsageError, match=r"unknown edition dev_v1\.O; did you mean dev_v1\.[01]\?"):
+        load_task(str(tmp_path / "mine.yaml"))
+    text = (tmp_path / "mine.yaml").read_text("utf-8").replace(", edition: dev_v1.O", "")
+    (tmp_path / "mine.yaml").write_text(text, "utf-8")
+    task = load_task(str(tmp_path / "mine.yaml"))
+    assert (task.name, task.prompt, task.sampling.max_tokens, task.n_groups) == (
+        "ssl4rl_mine",
+        "direct",
+        8,
+        2,
+    )
+    (tmp_path / "mine.yaml").write_text(text.replace("title: Mine", "title: Mine, builtin: scene"), "utf-8")
+    with pytest.raises(UsageError, match="names scene as built in"):
+        load_task(str(tmp_path / "mine.yaml"))
+
+
+def test_loading_a_file_imports_nothing_heavy(tmp_path: Path) -> None:
+    path = write_tsv(tmp_path / "a.tsv", questions(2))
+    code = (
+        "import sys; from ssl4rl_bench.registry import load_task; load_task('mmbench_dev_en', data=sys.argv[1])\n"
+        "print({'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'PIL'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
