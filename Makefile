@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test e2e lint all-tests clean
+.PHONY: demo test slow e2e lint clean
 
 demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
@@ -21,8 +21,9 @@ e2e: $(STAMP)-e2e
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	rm -rf build && $(UV) --no-deps --target build/lint .
+	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ssl4rl_bench
+	PYTHONPATH=build/lint $(BIN)/lint-imports
 
 # A stamp per extra: made again only when pyproject.toml changes.
 $(STAMP)-hf $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv

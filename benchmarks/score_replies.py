@@ -21,11 +21,11 @@ from typing import Any
 
 from PIL import Image
 from rich.console import Console
-from ssl4rl_bench.reports import tables
 
 from ssl4rl_bench import images, mmbench
 from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.mmbench_taxonomy import EDITIONS, L2_OF
+from ssl4rl_bench.reports import tables
 from ssl4rl_bench.scoring import score_run
 from ssl4rl_bench.spec import RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Journal

@@ -25,12 +25,12 @@ def canonical_json(value: Any) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    return sha256_hex(canonical_json(value).encode())
+    return sha256_hex(canonical_json(value).encode("utf-8", "surrogatepass"))
 
 
 def seed_of(*parts: str | int) -> int:
     """A 63-bit seed from names and numbers; the same on every machine, in any order of calls."""
-    digest = hashlib.sha256(canonical_json(list(parts)).encode()).digest()
+    digest = hashlib.sha256(canonical_json(list(parts)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

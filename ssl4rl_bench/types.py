@@ -240,4 +240,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """Frees the model. Safe to call twice."""
         ...
-

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 
-class MuonAdamW(torch.optim.Optimizer):
+class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not followed by mypy
     """torch's Muon on weight matrices, torch's AdamW on embeddings, convolutions, norms and biases.
 
     Both follow this optimizer's learning rate: Muon's update is rescaled to AdamW's root mean square
@@ -18,7 +18,8 @@ class MuonAdamW(torch.optim.Optimizer):
     def __init__(
         self, named: Iterable[tuple[str, torch.nn.Parameter]], lr: float, weight_decay: float
     ) -> None:
-        matrices, others = [], []
+        matrices: list[torch.nn.Parameter] = []
+        others: list[torch.nn.Parameter] = []
         for name, parameter in named:
             (matrices if parameter.ndim == 2 and "embed" not in name else others).append(parameter)
         super().__init__([{"params": matrices}, {"params": others}], {"lr": lr})
@@ -27,7 +28,7 @@ class MuonAdamW(torch.optim.Optimizer):
             torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay),
         ]
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch overloads it
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = closure() if closure is not None else None
         for group, part in zip(self.param_groups, self.parts, strict=True):
             part.param_groups[0]["lr"] = group["lr"]

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.train.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.scenes_sft import Pool, Schedule, both_times, make_pool, pixel_values
-
-from ssl4rl_bench.hashing import sha256_json
 
 IGNORED = -100
 """The label of a token that bears no loss."""
@@ -47,10 +46,8 @@ class Collator:
         mask = torch.zeros_like(ids)
         for row, (p, r) in enumerate(zip(prompts, replies, strict=True)):
             ids[row, : len(p) + len(r)] = torch.tensor(p + r)
-            if examples[row].letters_only:
-                learnt = [token if token in self.letters else IGNORED for token in r]
-            else:
-                learnt = r
+            drilled = examples[row].letters_only
+            learnt = [token if not drilled or token in self.letters else IGNORED for token in r]
             labels[row, len(p) : len(p) + len(r)] = torch.tensor(learnt)
             mask[row, : len(p) + len(r)] = 1
         batch = {
@@ -86,9 +83,10 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
     Raises:
         KeyError: where the recipe lacks a key.
     """
-    from ssl4rl_bench.train.muon import MuonAdamW
     from transformers import Trainer, TrainingArguments
     from transformers.utils.logging import disable_progress_bar
+
+    from ssl4rl_bench.train.muon import MuonAdamW
 
     disable_progress_bar()
     knobs, data = recipe["train"], recipe["data"]

@@ -154,12 +154,12 @@ def _load(plan: Plan) -> list[MMBenchTask]:
     tasks = []
     for name, how in plan.loading.items():
         task = load_task(name, prompt=plan.prompt, **how)
-        asked = {
-            key: value
-            for key, value in (("temperature", plan.temperature), ("max_tokens", plan.max_tokens))
-            if value is not None
-        }
-        task = dataclasses.replace(task, sampling=dataclasses.replace(task.sampling, **asked))
+        sampling = task.sampling
+        if plan.temperature is not None:
+            sampling = dataclasses.replace(sampling, temperature=plan.temperature)
+        if plan.max_tokens is not None:
+            sampling = dataclasses.replace(sampling, max_tokens=plan.max_tokens)
+        task = dataclasses.replace(task, sampling=sampling)
         if plan.repeats > 1 and task.sampling.temperature == 0:
             raise UsageError(
                 f"--repeats {plan.repeats} of greedy replies are all alike: add --temperature above 0"

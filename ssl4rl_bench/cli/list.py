@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -50,7 +51,7 @@ def list_(
 
         for header in ("run", "model", "tasks", "engine", "replies", "state"):
             table.add_column(header)
-        for run in list_runs(root):
+        for run in list_runs(root, on_problem=lambda problem: print(f"warning: {problem}", file=sys.stderr)):
             spec = run.spec
             table.add_row(
                 Text(str(run.path)),

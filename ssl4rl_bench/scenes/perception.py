@@ -86,7 +86,12 @@ def image_style(rng: Random) -> Drawn:
         image = canvas.finish()
     wrong = tuple(pick(rng, [s for s in STYLES if s != style], 3))
     return Drawn(
-        image, "Which style is this picture made in?", style, wrong, caption=style, clue=f"the style is {style}"
+        image,
+        "Which style is this picture made in?",
+        style,
+        wrong,
+        caption=style,
+        clue=f"the style is {style}",
     )
 
 
@@ -115,7 +120,9 @@ def image_quality(rng: Random) -> Drawn:
         image = image.point([min(255, round(195 + v * 0.25)) for v in range(256)] * 3)
     wrong = tuple(pick(rng, [f for f in FAULTS if f != fault], 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
-    return Drawn(image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}")
+    return Drawn(
+        image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
+    )
 
 
 def image_emotion(rng: Random) -> Drawn:
@@ -248,7 +255,8 @@ def attribute_comparison(rng: Random) -> Drawn:
         shapes = pick(rng, list(SHAPES), 2)
         sizes, xs = [rng.uniform(0.15, 0.19)] * 2, [0.27, 0.73]
         question = f"Do the {shapes[0]} and the {shapes[1]} have the same colour?"
-        answer, wrong, pinned = ("yes", ("no",), None) if same else ("no", ("yes",), None)
+        answer, pinned = "yes" if same else "no", None
+        wrong: tuple[str, ...] = ("no",) if same else ("yes",)
         clue = f"{colours[0]} and {colours[1]}"
     else:
         shapes, colours = pick(rng, list(SHAPES), 3), pick(rng, list(COLOURS), 3)
@@ -261,7 +269,9 @@ def attribute_comparison(rng: Random) -> Drawn:
     for i, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
         pen = canvas.pen(xs[i] + jitter(rng, 0.015), 0.5 + jitter(rng, 0.15), sizes[i], rng.uniform(-8, 8))
         pen.polygon(SHAPES[shape], shade(rng, COLOURS[colour]), INK, 0.07)
-    words = [f"{'large' if r > 0.15 else 'small' if r < 0.1 else 'middle'} " if len(xs) == 3 else "" for r in sizes]
+    words = [
+        f"{'large' if r > 0.15 else 'small' if r < 0.1 else 'middle'} " if len(xs) == 3 else "" for r in sizes
+    ]
     seen = [f"{w}{c} {s}" for w, c, s in zip(words, colours, shapes, strict=True)]
     return Drawn(canvas.finish(), question, answer, wrong, pinned, ", ".join(seen), clue)
 
