@@ -23,7 +23,7 @@ lint: $(STAMP)-dev
 	$(BIN)/ruff format --check .
 	rm -rf build && $(UV) --no-deps --target build/lint .
 	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ssl4rl_bench
-	PYTHONPATH=build/lint $(BIN)/lint-imports
+	cd build/lint && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml
 
 # A stamp per extra: made again only when pyproject.toml changes.
 $(STAMP)-hf $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
