@@ -49,7 +49,8 @@ def test_first_drills_then_descriptions_then_questions(pool: Pool) -> None:
         numbers = range(steps.start * 4, steps.stop * 4)
         examples = [SCHEDULE.example(i, pool) for i in numbers]
         return Counter(
-            "drill" if e.picture is None else "describe" if e.prompt == DESCRIBE else "question" for e in examples
+            "drill" if e.picture is None else "describe" if e.prompt == DESCRIBE else "question"
+            for e in examples
         )
 
     assert set(kinds(range(0, 5))) == {"drill"}

@@ -1,0 +1,87 @@
+"""The bundled checkpoint: a hub checkpoint like any other, and the command's main job on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ssl4rl_bench import scenes
+from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.types import TextPart
+from ssl4rl_bench.weights import resolve_model
+
+pytestmark = pytest.mark.engine
+
+QUESTIONS = 45
+
+
+def run(engine: str, out: Path) -> tuple[dict[str, object], dict[str, str]]:
+    """result.json's task and the replies by id of a run through the command line."""
+    args = ["run", "--model", "tiny-base", "--tasks", "scenes", "--engine", engine, "--limit", str(QUESTIONS)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ssl4rl_bench", *args, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tiny-base" in done.stdout and "Unread" in done.stdout
+    lines = [json.loads(line) for line in (out / "journal" / "ssl4rl_scenes.jsonl").read_text().splitlines()]
+    result = json.loads((out / "result.json").read_text())
+    return result["tasks"]["ssl4rl_scenes"], {line["id"]: line["text"] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, object], dict[str, str]]]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {engine: run(engine, folder / engine) for engine in ("hf", "vllm")}
+
+
+def test_it_is_small_and_says_where_it_came_from() -> None:
+    folder = resolve_model("tiny-base").path
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 12_000_000
+    origin = json.loads((folder / "ssl4rl.json").read_text())
+    assert origin["recipe"]["name"] == "tiny-base"
+    assert "scenes" in (folder / "README.md").read_text()
+
+
+def test_plain_transformers_loads_it_and_it_answers_in_tags() -> None:
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    path = resolve_model("tiny-base").path
+    processor = AutoProcessor.from_pretrained(path)
+    model = AutoModelForImageTextToText.from_pretrained(path)
+    assert model.dtype == torch.bfloat16
+    sample = load_task("scenes", limit=1).samples[0]
+    text = next(part.text for part in sample.messages[0].content if isinstance(part, TextPart))
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+    prompt = processor.apply_chat_template(chat, add_generation_prompt=True)
+    picture = scenes.question("dev", scenes.LEAVES[0], 0).drawn.image
+    inputs = processor(text=[prompt], images=[picture], return_tensors="pt")
+    ids = model.generate(**inputs, max_new_tokens=100)
+    reply = processor.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)[0]
+    assert reply.startswith("<think>") and "</think> <answer>" in reply and reply.endswith("</answer>")
+
+
+@pytest.mark.parametrize("engine", ["hf", "vllm"])
+def test_every_reply_is_read_from_its_tag_and_many_are_right(
+    runs: dict[str, tuple[dict[str, object], dict[str, str]]], engine: str
+) -> None:
+    task, replies = runs[engine]
+    rows = task["aggregates"]["row_micro"]["overall"]  # type: ignore[index]  # JSON
+    assert len(replies) == task["n_samples"]
+    assert task["status"].get("tag", 0) > 0.98 * len(replies)  # type: ignore[attr-defined]  # JSON
+    assert rows["ci95"][0] > 0.35  # chance is 0.27
+
+
+def test_the_engines_agree(runs: dict[str, tuple[dict[str, object], dict[str, str]]]) -> None:
+    """On few questions; benchmarks/engine_agreement.py measures it on all."""
+    (_, hf), (_, vllm) = runs["hf"], runs["vllm"]
+    assert hf.keys() == vllm.keys()
+    assert sum(hf[id] == vllm[id] for id in hf) >= 0.95 * len(hf)
