@@ -83,7 +83,7 @@ def load_taskfile(name: str) -> TaskFile:
     known = task_names()
     if full not in known:
         raise UsageError(
-            f"There is no task {name}{did_you_mean(full, known)} (`ssl4rl-bench list` lists them)."
+            f"There is no task {name}{did_you_mean(full, known)} (`ssl4rl-bench list tasks` shows them)."
         )
     return _load(Path(str(files("ssl4rl_bench.tasks").joinpath(f"{full.removeprefix(PREFIX)}.yaml"))))
 

@@ -112,7 +112,8 @@ def test_a_task_file_with_its_data_beside_it(tmp_path: Path) -> None:
 def test_loading_a_file_imports_nothing_heavy(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "a.tsv", questions(2))
     code = (
-        "import sys; from ssl4rl_bench.registry import load_task; load_task('mmbench_dev_en', data=sys.argv[1])\n"
+        "import sys; from ssl4rl_bench.registry import load_task\n"
+        "load_task('mmbench_dev_en', data=sys.argv[1])\n"
         "print({'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'PIL'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)

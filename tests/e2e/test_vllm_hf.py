@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageDraw
 
 from ssl4rl_bench import images
 from ssl4rl_bench.engines import EngineOptions, create
+from ssl4rl_bench.engines.hf import HfEngine
 from ssl4rl_bench.errors import EngineError
 from ssl4rl_bench.hashing import seed_of, sha256_hex
 from ssl4rl_bench.types import (
@@ -268,3 +270,43 @@ def test_a_checkpoint_that_does_not_load_is_one_line(tiny: Model, name: str, tmp
     with pytest.raises(EngineError, match="broken") as caught:
         list(engine.run(good_requests()[:1], GREEDY))
     assert "\n" not in str(caught.value)
+
+
+class Fragile:
+    """Stands for a network on a GPU that takes 3 prompts at once, one of which no batch survives."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def prepare(self, messages: tuple[Message, ...], seed: int) -> SimpleNamespace:
+        part = messages[0].content[0]
+        return SimpleNamespace(n_tokens=1, text=part.text if isinstance(part, TextPart) else "")
+
+    def answer(self, prompts: list[SimpleNamespace], sampling: Sampling) -> list[Completion]:
+        import torch
+
+        self.sizes.append(len(prompts))
+        if len(prompts) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if any(prompt.text == "poison" for prompt in prompts):
+            raise ValueError("poison")
+        return [Completion(text=prompt.text, finish_reason="stop") for prompt in prompts]
+
+    def free_cache(self) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+
+def test_hf_halves_what_does_not_fit_and_isolates_what_breaks(tiny: Model) -> None:
+    engine = HfEngine(tiny, EngineOptions(batch_size=8))
+    fragile = engine._network = Fragile()  # type: ignore[assignment]  # a stand-in
+    texts = [*"abcde", "poison", *"ghijklmnopqrstuv"]
+    out = list(engine.run((request(text, TextPart(text)) for text in texts), GREEDY))
+    assert sorted(asked.sample.id for asked, _ in out) == sorted(texts)
+    assert {asked.sample.id: completion.error for asked, completion in out if completion.error} == {
+        "poison": "ValueError: poison"
+    }
+    assert all(completion.text == asked.sample.id for asked, completion in out if not completion.error)
+    assert max(fragile.sizes[-4:]) <= 4
