@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from ssl4rl_bench.errors import DataError
@@ -52,18 +53,18 @@ def read_tsv(path: Path) -> Iterator[Located]:
     line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t")
-            header = next(reader, None)
+            records = _records(file)
+            header, n_lines = next(records, ([], 0))
             if not header:
                 raise DataError(f"{path} is empty: give a TSV or parquet file with MMBench's columns.")
             _check_header(path, header)
-            line = reader.line_num + 1
-            for fields in reader:
+            line += n_lines
+            for fields, n_lines in records:
                 if len(fields) == len(header):
                     yield f"line {line}", dict(zip(header, fields, strict=True))
                 elif fields:
                     yield f"line {line}", f"it has {len(fields)} columns where the header has {len(header)}"
-                line = reader.line_num + 1
+                line += n_lines
     except UnicodeDecodeError:
         raise DataError(
             f"{path} is not UTF-8 text, in line {_undecodable(path)}: save it as UTF-8."
@@ -92,10 +93,25 @@ def read_parquet(path: Path) -> Iterator[Located]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"row {number}", row
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise DataError(
-            f"{path} is not a whole parquet file ({str(error).splitlines()[0]}): copy or download it again."
+            f"{path} is not a whole parquet file ({_first_line(error)}): copy or download it again."
         ) from None
+
+
+def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
+    """The fields of each record, and how many lines it takes.
+
+    A line without a quote is a record as it is; splitting it is four times as fast as the csv module, which
+    matters with lines of 60 kB.
+    """
+    for line in lines:
+        if '"' in line:
+            reader = csv.reader(chain((line,), lines), delimiter="\t")
+            yield next(reader), reader.line_num
+        else:
+            bare = line.rstrip("\r\n")
+            yield bare.split("\t") if bare else [], 1
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -104,6 +120,10 @@ def _check_header(path: Path, header: list[str]) -> None:
     if "," in header[0]:
         raise DataError(f"{path} is separated by commas: save it as TSV (tab-separated UTF-8).")
     raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with MMBench's columns.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _undecodable(path: Path) -> int:

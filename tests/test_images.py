@@ -153,7 +153,7 @@ def test_every_mode_becomes_rgb_of_the_same_colour(mode: str) -> None:
     data = encode(image, "JPEG" if mode in ("CMYK", "YCbCr") else "PNG")
     decoded = images.decode(images.from_bytes(data))
     assert decoded.mode == "RGB"
-    assert min(decoded.getpixel((1, 1))) >= 254
+    assert min(decoded.tobytes()) >= 254
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (257 * 100, 100), (65535, 255)])
@@ -193,9 +193,10 @@ def test_exif_rotation_is_undone(format: str, orientation: int) -> None:
     image = images.from_bytes(encode(stored, format, exif=exif))
     assert images.size(image) == (48, 32)
     decoded = images.decode(image)
-    assert [max(decoded.getpixel(at)) < 60 for at in ((6, 6), (42, 6), (6, 26), (42, 26))] == [True] + [
-        False
-    ] * 3
+    assert [
+        decoded.convert("L").getpixel(at) == pytest.approx(0, abs=60)
+        for at in ((6, 6), (42, 6), (6, 26), (42, 26))
+    ] == [True] + [False] * 3
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])

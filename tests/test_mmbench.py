@@ -140,10 +140,11 @@ def test_the_digest_is_of_the_content() -> None:
 
 
 def test_a_limit_keeps_whole_groups_of_all_leaves() -> None:
+    ability: dict[str, Any] = {"l2-category": ""}
     rows = [
         row
         for group in range(40)
-        for row in question(group, category="ocr" if group < 30 else "image_style", **{"l2-category": ""})
+        for row in question(group, category="ocr" if group < 30 else "image_style", **ability)
     ]
     task = load(rows, limit=6)
     assert [sample.group for sample in task.samples[::4]] == ["0", "1", "2", "30", "31", "32"]

@@ -12,7 +12,16 @@ from ssl4rl_bench.hashing import sha256_hex
 from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.registry import load_task
 from ssl4rl_bench.taskfile import load_taskfile
-from ssl4rl_bench.types import Categories, Completion, EncodedImage, ImagePart, Sample, Score, TextPart
+from ssl4rl_bench.types import (
+    Categories,
+    Completion,
+    EncodedImage,
+    ImagePart,
+    Sample,
+    Score,
+    Status,
+    TextPart,
+)
 from ssl4rl_bench.validate import validate
 
 
@@ -55,10 +64,10 @@ def test_gold_answers_are_read_right_whatever_the_options_say(options: tuple[str
 
 def test_a_scorer_that_gets_gold_answers_wrong(task: MMBenchTask, monkeypatch: pytest.MonkeyPatch) -> None:
     def always_right(self: MMBenchTask, sample: Sample, completion: Completion, extractor: str = "") -> Score:
-        return Score(1.0, sample.target, mmbench.Status.TAG)
+        return Score(1.0, sample.target, Status.TAG)
 
     def always_wrong(self: MMBenchTask, sample: Sample, completion: Completion, extractor: str = "") -> Score:
-        return Score(0.0, None, mmbench.Status.NONE)
+        return Score(0.0, None, Status.NONE)
 
     monkeypatch.setattr(MMBenchTask, "score", always_wrong)
     assert "Sample 0: gold reply" in validate(task).failures[0]

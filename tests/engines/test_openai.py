@@ -211,11 +211,18 @@ def test_a_withheld_reply_is_an_error_and_a_refusal_in_words_is_a_reply(stub: St
     assert (refused.finish_reason, refused.text) == ("stop", "I cannot help with that.")
 
 
-@pytest.mark.parametrize(("status", "about"), [(401, "OPENAI_API_KEY"), (404, "unknown model")])
+@pytest.mark.parametrize(
+    ("status", "message", "about"),
+    [
+        (401, "no", "OPENAI_API_KEY"),
+        (404, "no", "unknown model"),
+        (400, f"Per-request mm_processor_kwargs are disabled, use {wire.UNTRUSTED}", "are disabled"),
+    ],
+)
 def test_what_would_refuse_every_request_stops_the_run(
-    stub: Stub, make: Make, status: int, about: str
+    stub: Stub, make: Make, status: int, message: str, about: str
 ) -> None:
-    stub.default = refuse(status)
+    stub.default = refuse(status, message)
     with pytest.raises(EngineError, match=about):
         list(make(stub).run((request(i) for i in itertools.count()), GREEDY))
     assert len(stub.bodies) <= 32

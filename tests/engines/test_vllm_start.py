@@ -23,6 +23,7 @@ from ssl4rl_bench.weights import Model
 SCRIPT = """
 import os, signal, subprocess
 from ssl4rl_bench.engines.vllm import _children_deaf_to_interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 with _children_deaf_to_interrupts():
     deaf = subprocess.Popen(["sleep", "60"])
 hearing = subprocess.Popen(["sleep", "60"])
@@ -44,6 +45,7 @@ def test_an_interrupt_reaches_this_process_and_not_its_engine() -> None:
 
 
 def test_an_interrupt_while_the_engine_starts_is_not_lost() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), vllm._children_deaf_to_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
         for _ in range(10_000):
