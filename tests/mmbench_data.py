@@ -71,9 +71,10 @@ def located(rows: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 
 def write_tsv(path: Path, rows: Sequence[dict[str, Any]], *, quote_all: bool = False) -> Path:
     """VLMEvalKit's layout: base64 images. Without `quote_all` only fields that need quotes have them."""
-    quoting = csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", quoting=quoting)
+        writer = csv.DictWriter(
+            file, list(rows[0]), delimiter="\t", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+        )
         writer.writeheader()
         for row in rows:
             image = row["image"]

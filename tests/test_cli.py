@@ -69,7 +69,7 @@ def test_a_run_prints_the_card_s_table_and_writes_the_directory(finished: Path) 
 def test_show_has_markdown_json_leaves_and_every_aggregation(finished: Path) -> None:
     assert "| Model |" in bench("show", finished, "--format", "markdown").stdout
     assert json.loads(bench("show", finished, "--format", "json").stdout)["schema"] == 1
-    assert "nature_relation" in bench("show", finished, "--leaves", "-a", "row_l3_macro").stdout
+    assert "image_style" in bench("show", finished, "--leaves", "-a", "row_l3_macro").stdout
     refused(bench("show", finished, "-a", "row_mikro"), 2, "row_micro")
 
 

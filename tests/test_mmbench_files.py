@@ -152,6 +152,25 @@ def test_parquet_without_one_of_the_columns(tmp_path: Path) -> None:
         rows_of(tmp_path / "a.parquet")
 
 
+@given(st.booleans(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_damage_is_one_sentence_and_never_a_crash(parquet: bool, data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a"
+        damaged = bytearray((write_parquet if parquet else write_tsv)(path, questions(2)).read_bytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            at = data.draw(st.integers(0, len(damaged) - 1))
+            damaged[at : at + data.draw(st.integers(0, 9))] = data.draw(
+                st.sampled_from([b"", b'"', b"\t", b"\n", b"\r", b"\0", b"\xff"])
+            )
+        path.write_bytes(damaged)
+        try:
+            parsed = parse_rows(str(path), read_path(path))
+            assert all(str(problem).isprintable() for problem in parsed.problems)
+        except DataError as error:
+            assert "\n" not in str(error)
+
+
 def test_no_such_file_and_no_shards(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         list(read_path(tmp_path / "none.tsv"))

@@ -75,6 +75,9 @@ def evaluate(plan: Plan) -> list[dict[str, Any]]:
         for subject in subjects:
             engine = create(name, subject.model, _options_for(plan, subject))
             try:
+                if (served := getattr(engine, "served_model", None)) is not None:
+                    label = subject.label if plan.models else served
+                    subject = Subject(label, None, f"served as {served}")
                 result, place = _one(plan, subject, engine, tasks, stop, len(subjects) > 1)
             finally:
                 engine.close()
@@ -126,7 +129,8 @@ def _subjects(plan: Plan) -> tuple[str, list[Subject]]:
         models = [resolve_model(model) for model in plan.models]
         return name, [Subject(model.name, model, model.fingerprint) for model in models]
     if name == "openai":
-        # What weights a server has cannot be seen from here: its name for them has to stand in.
+        # What weights a server has cannot be seen from here: its name for them has to stand in,
+        # and where the user does not say it, the server does before the run starts.
         labels = plan.models or (plan.options.served_model or "served model",)
         return name, [Subject(label, None, f"served as {label}") for label in labels]
     if len(plan.models) > 1:

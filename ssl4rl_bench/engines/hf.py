@@ -11,6 +11,7 @@ from importlib import metadata
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.engines import positions
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 from ssl4rl_bench.errors import BenchError, EngineError, UsageError
@@ -148,6 +149,7 @@ class _Network:
         ).eval()
         if options.device_map is None and not on_cpu:
             self.model.to("cuda")
+        positions.repair(self.model)
         self.eos = _token_ids(self.model.generation_config.eos_token_id)
         self.eos |= _token_ids(self.tokenizer.eos_token_id)
         pad = self.tokenizer.pad_token_id
@@ -200,7 +202,7 @@ class _Network:
         end = next((i for i, token in enumerate(row) if token in self.eos), None)
         text = self.tokenizer.decode(row[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Completion(
-            text=text,
+            text=text.rstrip("\ufffd"),  # a character that the end cut in two; vLLM leaves it out too
             finish_reason="length" if end is None else "stop",
             n_prompt_tokens=prompt.n_tokens,
             n_completion_tokens=len(row) if end is None else end + 1,

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
 from itertools import count
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
@@ -325,6 +326,7 @@ def _children_deaf_to_interrupts() -> Iterator[None]:
 
     They inherit a signal mask. While this thread has it, another thread must take the signal in.
     """
+    resource_tracker.ensure_running()  # its start unblocks the signal in this thread
     over = threading.Event()
     threading.Thread(target=over.wait, name="takes-interrupts", daemon=True).start()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -21,19 +21,21 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.weights import Model
 
 SCRIPT = """
-import os, signal, subprocess
+import multiprocessing, os, signal, subprocess, time
 from ssl4rl_bench.engines.vllm import _children_deaf_to_interrupts
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 with _children_deaf_to_interrupts():
-    deaf = subprocess.Popen(["sleep", "60"])
+    deaf = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    deaf.start()
 hearing = subprocess.Popen(["sleep", "60"])
 try:
     os.killpg(0, signal.SIGINT)
     signal.pause()
 except KeyboardInterrupt:
-    print("interrupted", hearing.wait(), deaf.poll())
+    print("interrupted", hearing.wait(), deaf.is_alive())
 deaf.terminate()
-print(deaf.wait())
+deaf.join()
+print(deaf.exitcode)
 """
 
 
@@ -41,7 +43,7 @@ def test_an_interrupt_reaches_this_process_and_not_its_engine() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, start_new_session=True
     )
-    assert done.stdout.split("\n")[:2] == [f"interrupted {-signal.SIGINT} None", f"{-signal.SIGTERM}"]
+    assert done.stdout.split("\n")[:2] == [f"interrupted {-signal.SIGINT} True", f"{-signal.SIGTERM}"]
 
 
 def test_an_interrupt_while_the_engine_starts_is_not_lost() -> None:

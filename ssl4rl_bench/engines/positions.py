@@ -1,0 +1,81 @@
+"""Qwen2.5-VL's positions of videos and of what follows them, which transformers 5.3 to 5.17 get wrong.
+
+They let the text after a video start at position `start + max(height, width)` even where the video's time goes
+on beyond, and round the seconds between two steps down to whole ones (huggingface/transformers issues 45381 and
+48669). What the model was trained with, and what vLLM does: text goes on after the greatest position so far, and
+a step in time is at `floor(step * seconds * tokens_per_second)`. Images are not concerned.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+_VIDEO = 2
+"""In `mm_token_type_ids`; text is 0, an image 1."""
+
+
+def repair(network: Any) -> None:
+    """Corrects `get_rope_index` of a loaded Qwen2.5-VL; leaves other models, and correct positions, as they are."""
+    if network.config.model_type != "qwen2_5_vl":
+        return
+    inner = network.model
+    original = inner.get_rope_index
+    rate = float(inner.config.vision_config.tokens_per_second)
+
+    def get_rope_index(
+        input_ids: Any,
+        mm_token_type_ids: Any,
+        image_grid_thw: Any = None,
+        video_grid_thw: Any = None,
+        second_per_grid_ts: Any = None,
+        attention_mask: Any = None,
+        **more: Any,
+    ) -> tuple[Any, Any]:
+        positions, deltas = original(
+            input_ids,
+            mm_token_type_ids,
+            image_grid_thw=image_grid_thw,
+            video_grid_thw=video_grid_thw,
+            second_per_grid_ts=second_per_grid_ts,
+            attention_mask=attention_mask,
+            **more,
+        )
+        if video_grid_thw is not None:
+            steps = [int(grid[0]) for grid in video_grid_thw]
+            seconds = (
+                [1.0] * len(steps) if second_per_grid_ts is None else [float(s) for s in second_per_grid_ts]
+            )
+            videos = iter(zip(steps, seconds, strict=True))
+            for row, kinds in enumerate(mm_token_type_ids):
+                mask = kinds >= 0 if attention_mask is None else attention_mask[row].bool()
+                end = _chain(positions[:, row], mask, kinds, videos, rate)
+                deltas[row] = end - int(mask.sum())
+        return positions, deltas
+
+    inner.get_rope_index = get_rope_index
+
+
+def _chain(positions: Any, mask: Any, kinds: Any, videos: Any, rate: float) -> int:
+    """Moves each stretch of one kind to where the one before it ends, in place; returns where the last ends.
+
+    Args:
+        positions: of one row, (3, tokens): time, height, width.
+        mask: the tokens that are not padding.
+        kinds: `mm_token_type_ids` of the row.
+        videos: steps in time, and seconds between them, of the videos still to come.
+        rate: positions a second.
+    """
+    import torch
+
+    kept = mask.nonzero().flatten()
+    start = 0
+    for kind, run in groupby(kept.tolist(), key=lambda at: int(kinds[at])):
+        at = torch.tensor(list(run), device=positions.device)
+        positions[:, at] += start - positions[:, at].min()
+        if kind == _VIDEO:
+            n_steps, seconds = next(videos)
+            times = (torch.arange(n_steps, device=positions.device) * (seconds * rate)).long()
+            positions[0, at] = start + times.repeat_interleave(len(at) // n_steps)
+        start = int(positions[:, at].max()) + 1
+    return start
