@@ -30,7 +30,7 @@ from ssl4rl_bench.types import Engine, ImagePart, TextPart
 from ssl4rl_bench.weights import Model, resolve_model
 
 RUNS = Path("runs")
-REPLY_OPTIONS = ("attn", "max_model_len", "mock_faults", "served_model")
+REPLY_OPTIONS = ("attn", "max_model_len", "served_model")
 """Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
 
 
