@@ -70,7 +70,7 @@ class RunProgress:
     def _note(self, event: Event) -> str:
         right = self._right[event.task]
         if not right:
-            return "starting the engine"
+            return "starting the engine" if event.n_done < event.n_total else "answered before"
         # Counted from the first reply's arrival on, an engine's start would hide its speed for minutes.
         rate = event.so_far.n_completion_tokens / max(event.so_far.seconds, 1e-9)
         note = f"rows right {100 * sum(right) / len(right):.1f}%  {rate:.0f} tokens/s"
