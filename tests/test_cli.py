@@ -102,6 +102,7 @@ def test_score_derives_the_same_result_and_other_extractors_another(finished: Pa
     refused(bench("score", finished, "--extractor", "strickt"), 2, "did you mean strict")
 
 
+@pytest.mark.slow
 def test_recorded_replies_are_replayed_and_a_missing_one_is_an_error(finished: Path, tmp_path: Path) -> None:
     lines = (finished / "journal" / "ssl4rl_scenes.jsonl").read_text().splitlines()
     replies = tmp_path / "replies.jsonl"
@@ -119,6 +120,7 @@ def test_recorded_replies_are_replayed_and_a_missing_one_is_an_error(finished: P
     assert task["aggregates"]["circular_micro"]["overall"]["value"] == 1.0
 
 
+@pytest.mark.slow
 def test_repeats_split_the_variance(tmp_path: Path) -> None:
     command = (
         "run",
@@ -142,6 +144,7 @@ def test_repeats_split_the_variance(tmp_path: Path) -> None:
     assert overall["variance"]["within"] > 0
 
 
+@pytest.mark.slow
 def test_several_models_share_a_table(tmp_path: Path) -> None:
     for kind in ("gold", "constant:B"):
         name = kind.replace(":", "-")
@@ -173,6 +176,7 @@ def test_dry_run_prints_spec_counts_and_a_prompt_and_writes_nothing(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_export_is_read_back_as_the_same_data(tmp_path: Path) -> None:
     tsv = tmp_path / "scenes.tsv"
     assert bench("export", "scenes", "--to", "tsv", "--out", tsv).returncode == 0
