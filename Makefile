@@ -32,7 +32,7 @@ $(STAMP)-hf $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
 
 EXTRAS_hf := hf
 EXTRAS_dev := dev,openai,video
-EXTRAS_e2e := cpu,train,dev,openai,video
+EXTRAS_e2e := cpu,train,dev,openai,video,lmms
 
 .venv/bin/uv:
 	$(PYTHON) -m venv .venv

@@ -7,42 +7,34 @@ and they are never read as markup.
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.metrics import AGGREGATIONS, UNITS
 from ssl4rl_bench.mmbench import CARD_COLUMNS, L1_OF, L2_OF
+from ssl4rl_bench.reports.cells import (
+    NO_DATA,
+    Result,
+    add_number,
+    clean,
+    count,
+    dig,
+    escape,
+    model_name,
+    percent,
+    plain_table,
+    value_and_interval,
+)
 from ssl4rl_bench.types import Status
 
-NO_DATA = "–"
-_Result = Mapping[str, Any]
-"""The content of a result.json."""
+__all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "status_line", "to_markdown"]
 
 
-def clean(text: object, limit: int = 80) -> str:
-    """Text that is safe to print: one line of at most `limit` characters, none of which is invisible.
-
-    Takes out Unicode's "C" categories: control characters (escape sequences), format characters (text
-    direction), surrogates, private use and unassigned.
-    """
-    line = "".join(
-        " " if char.isspace() else char
-        for char in str(text)
-        if char.isspace() or unicodedata.category(char)[0] != "C"
-    )
-    line = " ".join(line.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def card_table(results: Sequence[_Result], task: str, aggregation: str = "circular_micro") -> Table:
+def card_table(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> Table:
     """One row a result, in their order, with the columns of the SSL4RL model card; fits 100 columns.
 
     Args:
@@ -54,41 +46,43 @@ def card_table(results: Sequence[_Result], task: str, aggregation: str = "circul
         UsageError: for an unknown aggregation, or a task that no result has.
     """
     _check(results, task, aggregation)
-    table = _table(_title(results, task, aggregation))
+    table = plain_table(_title(results, task, aggregation))
     table.add_column("Model", overflow="fold")
     for header in _headers(aggregation):
-        _add_number(table, header.replace("-", "-\n").replace(" ", "\n"))
+        add_number(table, header.replace("-", "-\n").replace(" ", "\n"))
     for result in results:
         name, *numbers = _card_row(result, task, aggregation)
         table.add_row(Text(name), *numbers)
     return table
 
 
-def to_markdown(results: Sequence[_Result], task: str, aggregation: str = "circular_micro") -> str:
+def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> str:
     """`card_table` as a titled Markdown table that ends in a line break. Arguments and errors as there."""
     _check(results, task, aggregation)
     headers = ["Model", *_headers(aggregation)]
     lines = [headers, [":---", *["---:"] * (len(headers) - 1)]]
     for result in results:
         name, *numbers = _card_row(result, task, aggregation)
-        lines.append([_escape(name), *numbers])
+        lines.append([escape(name), *numbers])
     rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return f"**{_escape(_title(results, task, aggregation))}**\n\n{rows}"
+    return f"**{escape(_title(results, task, aggregation))}**\n\n{rows}"
 
 
-def leaf_table(result: _Result, task: str, aggregation: str = "circular_micro") -> Table:
+def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -> Table:
     """One row a category, the three levels nested, in MMBench's order; names that it lacks come last.
 
     Arguments and errors as for `card_table`.
     """
     _check([result], task, aggregation)
-    table = _table(f"{_name(result)} · {_title([result], task, aggregation)}")
+    table = plain_table(f"{model_name(result)} · {_title([result], task, aggregation)}")
     table.add_column("Category", overflow="fold")
     for header in (f"n {UNITS[aggregation]}", "Score", "95% interval", "Unread %"):
-        _add_number(table, header)
-    cells = _dig(result, "tasks", task, "aggregates", aggregation)
+        add_number(table, header)
+    cells = dig(result, "tasks", task, "aggregates", aggregation)
     for depth, name, cell in _outline(cells):
-        table.add_row(Text("  " * depth + clean(name)), _count(cell), *_score(cell), _percent(cell, "unread"))
+        table.add_row(
+            Text("  " * depth + clean(name)), count(cell), *value_and_interval(cell), percent(cell, "unread")
+        )
     return table
 
 
@@ -99,28 +93,17 @@ def status_line(status: Mapping[str, int]) -> str:
     return "replies: " + (", ".join(f"{n} {name}" for name, n in counts.items() if n) or "0")
 
 
-def _check(results: Sequence[_Result], task: str, aggregation: str) -> None:
+def _check(results: Sequence[Result], task: str, aggregation: str) -> None:
     if aggregation not in AGGREGATIONS:
         raise UsageError(f"no aggregation {clean(aggregation)}{did_you_mean(aggregation, AGGREGATIONS)}")
-    known = sorted({name for result in results for name in _dig(result, "tasks")})
+    known = sorted({name for result in results for name in dig(result, "tasks")})
     if results and task not in known:
         raise UsageError(f"no run has results of task {clean(task)}{clean(did_you_mean(task, known))}")
 
 
-def _title(results: Sequence[_Result], task: str, aggregation: str) -> str:
+def _title(results: Sequence[Result], task: str, aggregation: str) -> str:
     partial = " · partial" if any(result.get("partial") for result in results) else ""
     return f"{clean(task)} · {aggregation}{partial}"
-
-
-def _dig(value: object, *keys: str) -> Mapping[str, Any]:
-    """The object at the end of the keys; empty if it is not there."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
-
-
-def _name(result: _Result) -> str:
-    return clean(_dig(result, "model").get("name", "")) or NO_DATA
 
 
 def _headers(aggregation: str) -> list[str]:
@@ -128,26 +111,26 @@ def _headers(aggregation: str) -> list[str]:
     return [*card, "Average", f"n {UNITS[aggregation]}", "95% interval", "Unread %"]
 
 
-def _card_row(result: _Result, task: str, aggregation: str) -> list[str]:
-    cells = _dig(result, "tasks", task, "aggregates", aggregation)
-    overall = _dig(cells, "overall")
-    average, interval = _score(overall)
+def _card_row(result: Result, task: str, aggregation: str) -> list[str]:
+    cells = dig(result, "tasks", task, "aggregates", aggregation)
+    overall = dig(cells, "overall")
+    average, interval = value_and_interval(overall)
     return [
-        _name(result) + (" (partial)" if result.get("partial") else ""),
-        *(_percent(_dig(cells, "l2", ability), "value") for _, ability in CARD_COLUMNS),
+        model_name(result) + (" (partial)" if result.get("partial") else ""),
+        *(percent(dig(cells, "l2", ability), "value") for _, ability in CARD_COLUMNS),
         average,
-        _count(overall),
+        count(overall),
         interval,
-        _percent(overall, "unread"),
+        percent(overall, "unread"),
     ]
 
 
 def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
     """Depth, name and cell of all categories, each under its parent if MMBench knows it."""
     levels, abilities, leaves = (
-        {name: _dig(cells, level, name) for name in _dig(cells, level)} for level in ("l1", "l2", "l3")
+        {name: dig(cells, level, name) for name in dig(cells, level)} for level in ("l1", "l2", "l3")
     )
-    yield 0, "overall", _dig(cells, "overall")
+    yield 0, "overall", dig(cells, "overall")
     for level in _known_first(dict.fromkeys(L1_OF.values()), levels):
         yield 1, level, levels[level]
         for ability in [name for name in L1_OF if L1_OF[name] == level and name in abilities]:
@@ -161,45 +144,3 @@ def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, 
 
 def _known_first(known: Collection[str], names: Collection[str]) -> list[str]:
     return [*(name for name in known if name in names), *(name for name in names if name not in known)]
-
-
-def _number(value: object) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _percent(cell: Mapping[str, Any], key: str) -> str:
-    value = _number(cell.get(key))
-    return NO_DATA if value is None else f"{100.0 * value:.2f}"
-
-
-def _score(cell: Mapping[str, Any]) -> tuple[str, str]:
-    """Value and interval."""
-    ends = [f"{100.0 * end:.2f}" for end in map(_number, cell.get("ci95") or ()) if end is not None]
-    return _percent(cell, "value"), "–".join(ends) if len(ends) == 2 else NO_DATA
-
-
-def _count(cell: Mapping[str, Any]) -> str:
-    value = _number(cell.get("n"))
-    return NO_DATA if not value else f"{value:.0f}"
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=0,
-    )
-
-
-def _add_number(table: Table, header: str) -> None:
-    table.add_column(header, justify="right", overflow="fold")
-
-
-def _escape(text: str) -> str:
-    r"""For Markdown: no link, emphasis, HTML or table cell begins or ends in it."""
-    return re.sub(r"([\\`*_{}\[\]()<>#|~!&:@])", r"\\\1", text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from ssl4rl_bench.hashing import sha256_hex
 from ssl4rl_bench.types import EncodedImage
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
 MAX_PIXELS = 40_000_000
@@ -86,6 +89,43 @@ def from_pil(image: Image.Image, format: str = "PNG") -> EncodedImage:
     return from_bytes(out.getvalue())
 
 
+def lossless(image: Image.Image) -> EncodedImage:
+    """Encodes a decoded RGB image as PNG, several times as fast as `from_pil` and a little larger.
+
+    Each row is stored as its difference from the one above, and compressed by run lengths and Huffman codes only.
+    A picture without colour becomes 8-bit grey, which is the same to every reader that converts to RGB.
+
+    Raises:
+        ImageError: for an image in another mode, or over `MAX_PIXELS` or `MAX_BYTES`.
+    """
+    import numpy as np
+
+    if image.mode != "RGB":
+        raise ImageError(f"it is {image.mode} and not RGB")
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    pixels = np.asarray(image)
+    grey = _is_grey(pixels[::16]) and _is_grey(pixels)
+    rows = pixels[:, :, 0] if grey else pixels.reshape(image.height, 3 * image.width)
+    filtered = np.empty((rows.shape[0], 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = 2  # PNG's filter "Up"
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_RLE)
+    packed = packer.compress(filtered.data) + packer.flush()
+    header = struct.pack(">IIBBBBB", image.width, image.height, 8, 0 if grey else 2, 0, 0, 0)
+    data = b"".join((_PNG, _chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")))
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    return EncodedImage(data=data, sha256=sha256_hex(data))
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether all three values of each pixel are equal; pixels are (height, width, 3)."""
+    red, green, blue = pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2]
+    return bool((red == green).all() and (green == blue).all())
+
+
 def decode(image: EncodedImage) -> Image.Image:
     """The first frame as 8-bit RGB, upright by its EXIF orientation, transparent parts over white.
 
@@ -94,6 +134,45 @@ def decode(image: EncodedImage) -> Image.Image:
     """
     opened = _open(image)
     try:
+        opened.seek(0)
+        return _to_rgb(opened)
+    except _DAMAGE as error:
+        raise ImageError(f"it is damaged ({error})") from None
+
+
+def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
+    """As `decode`, and whether the data is plain: 8-bit RGB, one frame, upright, nothing transparent.
+
+    Any reader gets the same pixels from plain data.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    opened = _open(image)
+    try:
+        plain = (
+            opened.mode == "RGB" and getattr(opened, "n_frames", 1) == 1 and "transparency" not in opened.info
+        )
+        opened.seek(0)
+        opened.load()
+        if plain and opened.getexif().get(_EXIF_ORIENTATION, 1) in (0, 1):
+            return opened, True
+        return _to_rgb(opened), False
+    except _DAMAGE as error:
+        raise ImageError(f"it is damaged ({error})") from None
+
+
+def reduced(image: EncodedImage, side: int) -> Image.Image:
+    """As `decode`, but a JPEG comes as small as its decoder can make it with `side` pixels or more on each side.
+
+    That takes about half the time of `decode`. All of the file is read, so that damage shows here as well.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    opened = _open(image)
+    try:
+        opened.draft("RGB", (side, side))
         opened.seek(0)
         return _to_rgb(opened)
     except _DAMAGE as error:
@@ -126,6 +205,13 @@ def data_url(image: EncodedImage) -> str:
     return f"data:{mime(image)};base64,{base64.b64encode(image.data).decode('ascii')}"
 
 
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return b"".join(
+        (struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+    )
+
+
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -154,7 +240,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """RGB from any mode. Pillow alone would clip 16 bits to white and put alpha over black."""
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    image.load()
+    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         import numpy as np
 
@@ -217,7 +305,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
             height, width = struct.unpack_from(">HH", data, at + 5)
         at += 2 + length
         if marker == 0xDA:  # the picture starts; an end marker before here would be the thumbnail's
-            if data.find(b"\xff\xd9", at) < 0:
+            if data.rfind(b"\xff\xd9", at) < 0:
                 raise ImageError("it is cut off")
             return width, height
 

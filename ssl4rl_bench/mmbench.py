@@ -136,7 +136,7 @@ def load(
         n_groups_skipped=checked.n_groups_skipped,
         warnings=_warnings(task.edition, checked),
         partial_reasons=tuple(reasons),
-        data_sha256=_digest(rows),
+        data_sha256=digest(rows),
     )
 
 
@@ -189,7 +189,8 @@ def _samples(rows: Sequence[Row], style: str) -> Iterator[Sample]:
         )
 
 
-def _digest(rows: Iterable[Row]) -> str:
+def digest(rows: Iterable[Row]) -> str:
+    """`MMBenchTask.data_sha256`, in whatever order the rows come."""
     content = [
         {
             "index": row.index,

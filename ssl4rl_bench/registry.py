@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from ssl4rl_bench import mmbench
+from ssl4rl_bench import mmbench, probe
 from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.imagesets import Selection, open_source, select
 from ssl4rl_bench.interop.hubdata import hub_rows
 from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.mmbench_files import read_path
 from ssl4rl_bench.mmbench_rows import Located
+from ssl4rl_bench.probe import ProbeTask
+from ssl4rl_bench.ssl import SSLTask
 from ssl4rl_bench.taskfile import TaskFile, load_taskfile
+from ssl4rl_bench.types import ImagePart
+
+AnyTask: TypeAlias = MMBenchTask | ProbeTask
+
+DRAWN = "scenes"
+"""The name of the built-in images."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
@@ -25,15 +38,16 @@ def load_task(
     prompt: str | None = None,
     skip_bad: bool = False,
     limit: int | None = None,
-) -> MMBenchTask:
+) -> AnyTask:
     """Loads a task, ready to be sent; images stay encoded.
 
     Args:
         name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
-        data: A TSV or parquet file, a folder of parquet files, or a hub id, instead of the task file's data.
+        data: A TSV or parquet file, a folder of parquet files, or a hub id, instead of the task file's data. For an
+            SSL task its images: one of these, a folder of images, "scenes", or the name of another task.
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
-        limit: Keep this many whole groups, spread over the leaves.
+        limit: Keep this many whole groups, spread over the leaves; of an SSL task, this many images.
 
     Raises:
         UsageError: for an unknown name or style, or a limit below 1.
@@ -41,8 +55,70 @@ def load_task(
         MissingDependency: for a hub data set without the `datasets` package.
     """
     task = load_taskfile(name)
+    if task.ssl is not None:
+        with select_images(data or task.images or DRAWN, split=task.split) as pictures:
+            return probe.load(task, pictures, prompt=prompt, limit=limit)
     source, where, rows = _rows(task, data)
     return mmbench.load(task, rows, source=source, where=where, prompt=prompt, skip_bad=skip_bad, limit=limit)
+
+
+def load_benchmark(name: str, **how: Any) -> MMBenchTask:
+    """`load_task` for a task of MMBench's schema.
+
+    Raises:
+        UsageError: as `load_task`, and for an SSL task.
+    """
+    if load_taskfile(name).ssl is not None:
+        raise UsageError(f"{name} is an SSL task, which has no rows of MMBench's schema.")
+    loaded = load_task(name, **how)
+    assert isinstance(loaded, MMBenchTask)
+    return loaded
+
+
+def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
+    """An SSL task by name or by its file's path, without images.
+
+    Raises:
+        UsageError: for an unknown name, or a task that is no SSL task.
+    """
+    task = load_taskfile(name)
+    return task, probe.ssl_task(task)
+
+
+@contextmanager
+def select_images(spec: str, *, split: str = "train") -> Iterator[Selection]:
+    """The images that `--images` names, each content once (`imagesets.select`); they can be read inside the block.
+
+    Raises:
+        UsageError, DataError, MissingDependency: as `imagesets.open_source` and `imagesets.select`.
+    """
+    if spec == DRAWN:
+        yield _drawn()[1]
+        return
+    with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
+        yield select(open_source(spec, spool=Path(spool), task_images=task_images, split=split))
+
+
+@cache
+def _drawn() -> tuple[tempfile.TemporaryDirectory[str], Selection]:
+    """The built-in images, drawn once a process (3 s), with the folder that holds them until it ends."""
+    spool = tempfile.TemporaryDirectory(prefix="ssl4rl-images-")
+    return spool, select(open_source(DRAWN, spool=Path(spool.name)))
+
+
+def task_images(name: str) -> Iterator[tuple[str, bytes]]:
+    """The distinct images of a task of MMBench's schema, encoded, each with the id of the first row that shows it.
+
+    Raises:
+        UsageError, DataError: as `load_task`.
+    """
+    seen = set()
+    for sample in load_benchmark(name).samples:
+        for message in sample.messages:
+            for part in message.content:
+                if isinstance(part, ImagePart) and part.image.sha256 not in seen:
+                    seen.add(part.image.sha256)
+                    yield sample.id, part.image.data
 
 
 def _rows(task: TaskFile, data: str | None) -> tuple[str, str, Iterator[Located]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ssl4rl_bench import probe
 from ssl4rl_bench.errors import SpecMismatch, UsageError, did_you_mean
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.spec import LoadedTask, RunSpec, TaskSpec
@@ -24,7 +25,7 @@ def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "def
     all of it answered), `partial_reasons`, `tasks`. Each task: `version`, `prompt`, `source`, `data_sha256`,
     `extractor` (its full name); `n_samples`, `n_groups` of the data; `n_missing` replies, `n_corrupt` journal
     lines, `n_groups_excluded` from the aggregates for an error or a missing reply; `tokens` {prompt,
-    completion}; `status` counts; `aggregates` (see `metrics`).
+    completion}; `status` counts; `aggregates` (see `metrics`); a probe's `probe` (see `probe.summary`).
 
     Raises:
         SpecMismatch: a task is not as the run asked it.
@@ -109,6 +110,7 @@ def _score_task(rundir: RunDir, task: LoadedTask, extractor: str) -> dict[str, A
     scored = _score(task, found, rundir.spec, extractor)
     rows = copies(task)
     absent = rows.keys() - {sample.group for sample in scored}
+    summary = {"probe": probe.summary(task, scored, rows)} if isinstance(task, probe.ProbeTask) else {}
     return {
         "version": task.version,
         "prompt": task.prompt,
@@ -126,4 +128,5 @@ def _score_task(rundir: RunDir, task: LoadedTask, extractor: str) -> dict[str, A
         },
         "status": metrics.status_counts(scored),
         "aggregates": metrics.aggregate(scored, rows),
+        **summary,
     }

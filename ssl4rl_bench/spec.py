@@ -33,6 +33,7 @@ PACKAGES = (
     "accelerate",
     "datasets",
     "httpx",
+    "lmms-eval",
     "numpy",
     "pandas",
     "peft",
@@ -96,6 +97,13 @@ class LoadedTask(Task, Protocol):
     @property
     def partial_reasons(self) -> tuple[str, ...]:
         """Why these are not all of its samples, one phrase each."""
+        ...
+
+    @property
+    def n_groups(self) -> int: ...
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many groups or samples there are by category: what is counted by, to category, to number."""
         ...
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.prompts import check_style, prompt_styles
 from ssl4rl_bench.types import Sampling
 
-__all__ = ["PREFIX", "FunctionName", "TaskFile", "load_taskfile", "prompt_styles", "task_names"]
+__all__ = [
+    "PREFIX",
+    "FunctionName",
+    "TaskFile",
+    "expand",
+    "group_names",
+    "load_taskfile",
+    "prompt_styles",
+    "task_names",
+]
 
 PREFIX = "ssl4rl_"
 """Of every task's name: among lmms-eval's own names it would otherwise lose."""
@@ -29,7 +39,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "generation_kwargs": ("max_new_tokens", "temperature", "top_p", "top_k", "do_sample", "until"),
     "lmms_eval_specific_kwargs": ("default",),
     "lmms_eval_specific_kwargs.default": ("prompt",),
-    "metadata": ("version", "title", "edition", "builtin"),
+    "metadata": ("version", "title", "edition", "builtin", "images", "n_images", "ssl"),
 }
 """The documented keys, by the dotted path of the mapping that holds them."""
 
@@ -63,12 +73,51 @@ class TaskFile:
     """A known edition of MMBench (`mmbench.EDITIONS`) whose counts the data should have."""
     builtin: str | None
     """The generator in this package that draws the rows ("scenes"), instead of any file."""
+    ssl: Mapping[str, Any] | None = None
+    """Of an SSL task: its `kind` and the parameters of its kind (`ssl.make`)."""
+    images: str | None = None
+    """Of an SSL task: the images that it is made of unless the user says otherwise ("scenes")."""
+    n_images: int | None = None
+    """Of an SSL task: how many of the images are asked about; None for all."""
 
 
 def task_names() -> list[str]:
     """The shipped tasks, with the prefix, sorted."""
-    stems = (Path(entry.name).stem for entry in files("ssl4rl_bench.tasks").iterdir() if _is_task(entry.name))
-    return sorted(PREFIX + stem for stem in stems)
+    return sorted(set(_shipped()) - set(group_names()))
+
+
+@cache
+def group_names() -> dict[str, tuple[str, ...]]:
+    """The shipped groups, with the prefix, sorted, and the tasks of each."""
+    import yaml
+
+    groups = {}
+    for name, file in sorted(_shipped().items()):
+        text = file.read_text("utf-8")
+        if text.startswith("group:"):
+            groups[name] = tuple(yaml.safe_load(text)["task"])
+    return groups
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """The tasks that names of tasks and groups stand for, with the prefix, each once, in order.
+
+    The path of a task file stays as it is. Unknown names too: `load_taskfile` says what is wrong with them.
+    """
+    out: list[str] = []
+    for name in names:
+        if name.endswith((".yaml", ".yml")):
+            out.append(name)
+            continue
+        full = name if name.startswith(PREFIX) else PREFIX + name
+        out += group_names().get(full, (full,))
+    return list(dict.fromkeys(out))
+
+
+@cache
+def _shipped() -> dict[str, Traversable]:
+    entries = files("ssl4rl_bench.tasks").iterdir()
+    return {PREFIX + Path(entry.name).stem: entry for entry in entries if _is_task(entry.name)}
 
 
 def load_taskfile(name: str) -> TaskFile:
@@ -80,6 +129,8 @@ def load_taskfile(name: str) -> TaskFile:
     if name.endswith((".yaml", ".yml")):
         return _load(Path(name))
     full = name if name.startswith(PREFIX) else PREFIX + name
+    if full in group_names():
+        raise UsageError(f"{name} is a group of tasks: name one of {', '.join(group_names()[full])}.")
     known = task_names()
     if full not in known:
         raise UsageError(
@@ -89,7 +140,11 @@ def load_taskfile(name: str) -> TaskFile:
 
 
 def _is_task(file_name: str) -> bool:
-    return file_name.endswith(".yaml") and not file_name.startswith("_") and file_name != "prompts.yaml"
+    return (
+        file_name.endswith(".yaml")
+        and not file_name.startswith("_")
+        and not file_name.endswith("prompts.yaml")
+    )
 
 
 def _load(path: Path) -> TaskFile:
@@ -135,6 +190,9 @@ class _Reader:
             sampling=sampling,
             edition=self._get("metadata.edition", str, None),
             builtin=self._get("metadata.builtin", str, None),
+            ssl=self._get("metadata.ssl", dict, None),
+            images=self._get("metadata.images", str, None),
+            n_images=self._get("metadata.n_images", int, None),
         )
 
     def _with_include(self, path: Path) -> dict[str, Any]:

@@ -130,6 +130,8 @@ class Score:
     answer: str | None
     """What was read from the reply, in the form of the sample's target."""
     status: Status
+    parts: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Sub-metrics by name, each in [0, 1] (an SSL task's `per_position`, `valid`, ...); empty without a value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from ssl4rl_bench import images
 from ssl4rl_bench.mmbench_groups import Copy, defect
+from ssl4rl_bench.probe import ProbeTask
+from ssl4rl_bench.ssl import MIN_SIDE
 from ssl4rl_bench.types import Completion, EncodedImage, ImagePart, Sample, Task, TextPart
 
 GOLD_REPLIES = (
@@ -47,12 +49,13 @@ def validate(task: Task) -> Report:
         groups[sample.group].append(sample)
         for image in _images(sample):
             pictures.setdefault(image.sha256, (sample.id, image))
-    failures = [
-        *_identity_failures(task),
-        *(failure for sample in task.samples for failure in _sample_failures(task, sample)),
-        *_group_failures(groups),
-        *_image_failures(pictures),
-    ]
+    if isinstance(task, ProbeTask):
+        failures = [failure for sample in task.samples for failure in _probe_failures(task, sample)]
+        failures += _image_failures(pictures, MIN_SIDE)
+    else:
+        failures = [failure for sample in task.samples for failure in _sample_failures(task, sample)]
+        failures += [*_group_failures(groups), *_image_failures(pictures, 1)]
+    failures = [*_identity_failures(task), *failures]
     return Report(
         task=task.name,
         n_samples=len(task.samples),
@@ -95,6 +98,27 @@ def _sample_failures(task: Task, sample: Sample) -> Iterator[str]:
         yield f"Sample {sample.id} has no image."
 
 
+def _probe_failures(task: ProbeTask, sample: Sample) -> Iterator[str]:
+    """Every form of the right answer must score 1, also after thinking that quotes another; a wrong one 0."""
+    gold, wrong = task.ssl.gold(sample.target), task.ssl.wrong(sample.target)
+    texts = [template.format(letter=answer) for answer in gold for template in GOLD_REPLIES]
+    texts.append(f"<think>Is it <answer>{wrong}</answer>? No.</think> <answer>{gold[0]}</answer>")
+    for text in texts:
+        score = task.score(sample, Completion(text=text, finish_reason="stop"))
+        if score.value != 1.0 or score.answer != sample.target:
+            yield f"Sample {sample.id}: gold reply {text!r} scores {score.value}, read as {score.answer!r}."
+    text = GOLD_REPLIES[0].format(letter=wrong)
+    value = task.score(sample, Completion(text=text, finish_reason="stop")).value
+    if value != 0.0:
+        yield f"Sample {sample.id}: the wrong reply {text!r} scores {value}."
+    prompt = "".join(_texts(sample))
+    score = task.score(sample, Completion(text=prompt, finish_reason="stop"))
+    if score.answer is not None:
+        yield f"Sample {sample.id}: its own prompt, sent back, is read as {score.answer!r}."
+    if not any(True for _ in _images(sample)):
+        yield f"Sample {sample.id} has no image."
+
+
 def _group_failures(groups: dict[str, list[Sample]]) -> Iterator[str]:
     for name, group in groups.items():
         if any(sample.target not in sample.choices for sample in group):
@@ -106,10 +130,12 @@ def _group_failures(groups: dict[str, list[Sample]]) -> Iterator[str]:
             yield f"Group {name}: its copies are in different categories."
 
 
-def _image_failures(pictures: dict[str, tuple[str, EncodedImage]]) -> Iterator[str]:
+def _image_failures(pictures: dict[str, tuple[str, EncodedImage]], min_side: int) -> Iterator[str]:
     for id, image in pictures.values():
         try:
-            images.decode(image)
+            size = images.decode(image).size
+            if min(size) < min_side:
+                yield f"Sample {id}: an image has {size[0]} x {size[1]} pixels, {min_side} a side are needed."
         except images.ImageError as error:
             yield f"Sample {id}: the image cannot be used, {error}."
 

@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
     "export": "Write a task's data in another project's format.",
+    "build": "Write a data set of an SSL task's samples, with a manifest.",
     "ask": "Ask a checkpoint about images, a video, or text.",
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
     "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",

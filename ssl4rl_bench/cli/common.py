@@ -12,7 +12,7 @@ from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl4rl_bench.mmbench import MMBenchTask
+    from ssl4rl_bench.registry import AnyTask
     from ssl4rl_bench.store.rundir import RunDir
 
 PREFIX = "ssl4rl_"
@@ -37,24 +37,28 @@ def split_names(values: Iterable[str]) -> list[str]:
 
 
 def full_name(task: str) -> str:
-    """A task's name with its prefix."""
-    return task if task.startswith(PREFIX) else PREFIX + task
+    """A task's name with its prefix; a task file's path as it is."""
+    return task if task.startswith(PREFIX) or task.endswith((".yaml", ".yml")) else PREFIX + task
 
 
 def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
-    """`--data` values by full task name: "PATH" for a single task, "TASK=PATH" for several.
+    """`--data` values by full task name: "PATH" for all tasks, "TASK=PATH" or "GROUP=PATH" for some of them.
+
+    Only one task, or several SSL tasks, which can all be made of the same images, can share a path.
 
     Raises:
-        UsageError: for a task that is not asked, or a bare path with several tasks.
+        UsageError: for a task that is not asked, or a bare path with several tasks that cannot share it.
     """
+    from ssl4rl_bench.taskfile import expand, load_taskfile
+
     names = [full_name(task) for task in tasks]
     out: dict[str, str] = {}
     for value in values:
         head, equals, tail = value.partition("=")
-        if equals and full_name(head) in names:
-            out[full_name(head)] = tail
-        elif len(names) == 1:
-            out[names[0]] = value
+        if equals and (named := [name for name in expand([head]) if name in names]):
+            out |= dict.fromkeys(named, tail)
+        elif len(names) == 1 or all(load_taskfile(name).ssl is not None for name in names):
+            out |= dict.fromkeys(names, value)
         else:
             raise UsageError(
                 f"--data {value} does not say which task it is for: write TASK=PATH with one of "
@@ -81,7 +85,7 @@ def open_run(path: Path) -> RunDir:
     return RunDir.open(path)
 
 
-def reload_tasks(run: RunDir, data: Mapping[str, str]) -> list[MMBenchTask]:
+def reload_tasks(run: RunDir, data: Mapping[str, str]) -> list[AnyTask]:
     """The tasks of a run, loaded as the run loaded them; `data` says where they lie now.
 
     Raises:
@@ -96,7 +100,7 @@ def reload_tasks(run: RunDir, data: Mapping[str, str]) -> list[MMBenchTask]:
         how = loading.get(name, {})
         tasks.append(
             load_task(
-                name,
+                how.get("task", name),
                 data=data.get(name, how.get("data")),
                 prompt=spec.prompt,
                 skip_bad=how.get("skip_bad", False),

@@ -20,8 +20,7 @@ from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.errors import BenchError, UsageError
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.hashing import sha256_hex, sha256_json
-from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.registry import AnyTask, load_task
 from ssl4rl_bench.runner import execute
 from ssl4rl_bench.scoring import score_run
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
@@ -101,7 +100,7 @@ def dry_run(plan: Plan) -> None:
         screen.print_json(data=spec.to_json())
     for task in tasks:
         screen.rule(task.name)
-        screen.print(f"{len(task.samples)} samples of {task.n_groups} questions from {task.source}")
+        screen.print(f"{len(task.samples)} samples of {task.n_groups} groups from {task.source}")
         for level, counts in task.counts().items():
             screen.print(f"{level}: " + ", ".join(f"{key} {n}" for key, n in counts.items()), markup=False)
         sample = task.samples[0]
@@ -153,7 +152,7 @@ def _options_for(plan: Plan, subject: Subject) -> EngineOptions:
     return plan.options
 
 
-def _load(plan: Plan) -> list[MMBenchTask]:
+def _load(plan: Plan) -> list[AnyTask]:
     screen = console(stderr=True)
     tasks = []
     for name, how in plan.loading.items():
@@ -174,7 +173,7 @@ def _load(plan: Plan) -> list[MMBenchTask]:
     return tasks
 
 
-def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequence[MMBenchTask]) -> RunSpec:
+def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequence[AnyTask]) -> RunSpec:
     defaults = EngineOptions()
     options = {key: getattr(plan.options, key) for key in REPLY_OPTIONS}
     return RunSpec(
@@ -194,7 +193,7 @@ def _one(
     plan: Plan,
     subject: Subject,
     engine: Engine,
-    tasks: Sequence[MMBenchTask],
+    tasks: Sequence[AnyTask],
     stop: threading.Event,
     several: bool,
 ) -> tuple[dict[str, Any], Path]:
@@ -203,7 +202,11 @@ def _one(
     default = RUNS / f"{slug}-{sha256_json([spec.sha256])[:8]}"
     path = default if plan.out is None else plan.out / slug if several else plan.out
     with RunDir.create(path, spec) as run:
-        info = ExecInfo.capture(sys.argv, dataclasses.asdict(plan.options), plan.loading)
+        loading = {
+            task.name: {**how, "task": name}
+            for task, (name, how) in zip(tasks, plan.loading.items(), strict=True)
+        }
+        info = ExecInfo.capture(sys.argv, dataclasses.asdict(plan.options), loading)
         run.record(info)
         print(f"{subject.label}: engine {engine.name} {engine.version}, run {path}", file=sys.stderr)
         ended = "failed"
@@ -235,7 +238,7 @@ def _one(
 def _print(
     results: Sequence[dict[str, Any]],
     places: Sequence[Path],
-    tasks: Sequence[MMBenchTask],
+    tasks: Sequence[AnyTask],
     extractor: str,
 ) -> None:
     from ssl4rl_bench.cli.show import print_tables

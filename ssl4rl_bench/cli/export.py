@@ -29,8 +29,8 @@ def export(
     """
     from ssl4rl_bench.cli.common import PREFIX, full_name
     from ssl4rl_bench.interop.vlmevalkit import export_tsv
-    from ssl4rl_bench.registry import load_task
+    from ssl4rl_bench.registry import load_benchmark
 
-    loaded = load_task(task, data=data)
+    loaded = load_benchmark(task, data=data)
     path = out or Path(f"{full_name(loaded.name).removeprefix(PREFIX)}.{to}")
     print(f"{path}: {export_tsv(loaded.rows, path)} rows")

@@ -30,14 +30,18 @@ def list_(
 
     table = Table(box=None, pad_edge=False)
     if what is What.TASKS:
-        from ssl4rl_bench.taskfile import load_taskfile, task_names
+        from ssl4rl_bench.taskfile import group_names, load_taskfile, task_names
 
-        for header in ("task", "data", "prompt"):
+        for header in ("task", "what it is", "data", "prompt"):
             table.add_column(header)
         for name in task_names():
             task = load_taskfile(name)
             source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
-            table.add_row(name.removeprefix("ssl4rl_"), Text(source), task.prompt)
+            if task.ssl is not None:
+                source = f"made of {task.images} (--images)"
+            table.add_row(name.removeprefix("ssl4rl_"), Text(task.title), Text(source), task.prompt)
+        for name, members in group_names().items():
+            table.add_row(name.removeprefix("ssl4rl_"), f"group of {len(members)} tasks", "", "")
     elif what is What.ENGINES:
         from ssl4rl_bench.engines import ENGINES
 

@@ -23,7 +23,10 @@ def run(
     data: Annotated[
         Names | None,
         typer.Option(
-            help="TSV, parquet file or folder, or hub id instead of the task's own; TASK=PATH for several."
+            "--data",
+            "--images",
+            help="TSV, parquet file or folder, or hub id instead of the task's own; TASK=PATH for several. "
+            "For SSL tasks their images: one of these, a folder of images, scenes, or another task.",
         ),
     ] = None,
     engine: Annotated[
@@ -45,7 +48,7 @@ def run(
         str | None, typer.Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only this many questions, each with all its copies.")
+        int | None, typer.Option(min=1, help="Only this many questions, each with all its copies, or images.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Ask each sample this often; needs --temperature.")] = 1,
     temperature: Annotated[
@@ -80,8 +83,9 @@ def run(
     from ssl4rl_bench.cli.common import full_name, per_task, split_names
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.taskfile import expand
 
-    names = split_names(tasks or [])
+    names = expand(split_names(tasks or []))
     if not names:
         raise UsageError("--tasks is missing: name one or more (`ssl4rl-bench list tasks`)")
     if base_url and engine == "auto":

@@ -54,10 +54,15 @@ def show(
     if form is Format.JSON:
         sys.stdout.write(json.dumps(results if len(results) > 1 else results[0], indent=1) + "\n")
     elif form is Format.MARKDOWN:
+        from ssl4rl_bench.reports.probe_table import is_probe, probes_to_markdown
         from ssl4rl_bench.reports.tables import to_markdown
 
+        probes = [name for name in names if is_probe(results, name)]
         for name in names:
-            sys.stdout.write(to_markdown(results, name, aggregation) + "\n")
+            if name not in probes:
+                sys.stdout.write(to_markdown(results, name, aggregation) + "\n")
+        if probes:
+            sys.stdout.write(probes_to_markdown(results, probes) + "\n")
     else:
         print_tables(results, names, aggregation, leaves)
 
@@ -68,12 +73,19 @@ def print_tables(
     aggregation: str = "circular_micro",
     leaves: bool = False,
 ) -> None:
-    """The card's table of each task, or each result's table of all categories; then how replies were read."""
+    """The card's table of each benchmark, or each result's table of all categories, and one table of all probes.
+
+    Below stands how the replies were read.
+    """
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.reports.tables import card_table, clean, leaf_table, status_line
+    from ssl4rl_bench.reports.probe_table import is_probe, other_convention, probe_table
+    from ssl4rl_bench.reports.tables import card_table, clean, leaf_table
 
     screen = console()
+    probes = [name for name in tasks if is_probe(results, name)]
     for name in tasks:
+        if name in probes:
+            continue
         screen.print()
         if leaves:
             for result in results:
@@ -81,18 +93,34 @@ def print_tables(
                     screen.print(leaf_table(result, name, aggregation))
         else:
             screen.print(card_table(results, name, aggregation))
-        for result in results:
-            found = result["tasks"].get(name)
-            if found is None:
-                continue
-            excluded = found["n_groups_excluded"]
-            note = f"; {excluded} questions left out for failed or missing replies" if excluded else ""
-            label = f"{clean(result['model']['name'])}: " if len(results) > 1 else ""
-            screen.print(
-                f"{label}{status_line(found['status'])} (prompt {found['prompt']}, "
-                f"extractor {found['extractor']}){note}",
-                markup=False,
-            )
+        for line in _reading(results, name, label=len(results) > 1):
+            screen.print(line, markup=False)
+    if probes:
+        screen.print()
+        screen.print(probe_table(results, probes))
+        for name in probes:
+            for line in _reading(results, name, label=len(results) > 1):
+                screen.print(f"{name.removeprefix('ssl4rl_')}: {line}", markup=False)
     for result in results:
+        for line in other_convention(result, probes):
+            screen.print(f"note: {line}", markup=False, style="yellow")
         for reason in result["partial_reasons"]:
             screen.print(f"partial: {clean(result['model']['name'])}: {clean(reason, 200)}", markup=False)
+
+
+def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> list[str]:
+    """How the replies of each result were read, a line each."""
+    from ssl4rl_bench.reports.tables import clean, status_line
+
+    lines = []
+    for result in results:
+        found = result["tasks"].get(task)
+        if found is None:
+            continue
+        excluded = found["n_groups_excluded"]
+        note = f"; {excluded} questions left out for failed or missing replies" if excluded else ""
+        model = f"{clean(result['model']['name'])}: " if label else ""
+        lines.append(
+            f"{model}{status_line(found['status'])} (prompt {found['prompt']}, extractor {found['extractor']}){note}"
+        )
+    return lines

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench import images, metrics, mmbench, prompts
 from ssl4rl_bench.interop.hubdata import encoded
+from ssl4rl_bench.interop.lmms_reply import completion
 from ssl4rl_bench.mmbench_groups import check_rows
 from ssl4rl_bench.mmbench_rows import Located
-from ssl4rl_bench.types import Categories, Completion, Score, ScoredSample, Status
+from ssl4rl_bench.types import Categories, Score, ScoredSample, Status
 
 if TYPE_CHECKING:
     from PIL import Image
-
-_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
-"""lmms-eval's text in place of a reply that never came."""
 
 Doc = Mapping[str, Any]
 """A row as `process_docs` makes it: the columns of `_doc`."""
@@ -59,11 +57,7 @@ def doc_to_target(doc: Doc) -> str:
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Scores one reply: what both aggregations need to know of it, as JSON values."""
-    text = results[0]
-    completion = Completion(text=text, finish_reason="stop")
-    if text.startswith(_FAILED):
-        completion = Completion(text="", finish_reason="error", error=text)
-    score = mmbench.score_choice(_choices(doc), doc["answer"], completion)
+    score = mmbench.score_choice(_choices(doc), doc["answer"], completion(results[0]))
     item = {key: doc[key] for key in ("index", "group", "roll", "copies", "l1", "l2", "l3")}
     item |= {"value": score.value, "answer": score.answer, "status": str(score.status)}
     return {"circular_micro": item, "row_micro": item}
@@ -85,8 +79,10 @@ def _docs(source: str, rows: Iterable[Mapping[str, Any]]) -> Any:
     located: Iterator[Located] = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
     checked = mmbench.adjacent(check_rows(source, located).rows)
     copies = Counter(row.group for row in checked)
+    data_sha256 = mmbench.digest(checked)
     docs = [
         {
+            "data_sha256": data_sha256,
             "index": row.index,
             "group": row.group,
             "roll": row.roll,

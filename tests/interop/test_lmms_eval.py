@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ssl4rl_bench.taskfile import task_names
+from ssl4rl_bench.taskfile import group_names, task_names
 
-pytestmark = pytest.mark.engine
-evaluator = pytest.importorskip("lmms_eval.evaluator")
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(find_spec("lmms_eval") is None, reason="needs the lmms extra"),
+]
 
 TASKS = Path(__file__).parents[2] / "tasks"
 
@@ -23,11 +26,12 @@ def manager() -> Any:
 
 
 def test_every_task_is_found(manager: Any) -> None:
-    assert {"ssl4rl", *task_names()} == set(manager.all_tasks)
+    assert {"ssl4rl", "ssl4rl_ssl", *task_names(), *group_names()} == set(manager.all_tasks)
 
 
 @pytest.mark.parametrize(("reply", "circular", "row"), [("gold", 1.0, 1.0), ("A", 0.0, 0.2498)])
 def test_scenes_are_scored_as_here(manager: Any, reply: str, circular: float, row: float) -> None:
+    from lmms_eval import evaluator
     from lmms_eval.api.model import lmms
 
     class Scripted(lmms):  # type: ignore[misc]  # lmms-eval has no types

@@ -1,0 +1,91 @@
+"""The cells of a table: numbers out of result dicts as text, and names that are safe to print."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+NO_DATA = "–"
+Result = Mapping[str, Any]
+"""The content of a result.json."""
+
+
+def clean(text: object, limit: int = 80) -> str:
+    """Text that is safe to print: one line of at most `limit` characters, none of which is invisible.
+
+    Takes out Unicode's "C" categories: control characters (escape sequences), format characters (text
+    direction), surrogates, private use and unassigned.
+    """
+    line = "".join(
+        " " if char.isspace() else char
+        for char in str(text)
+        if char.isspace() or unicodedata.category(char)[0] != "C"
+    )
+    line = " ".join(line.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def dig(value: object, *keys: str) -> Mapping[str, Any]:
+    """The object at the end of the keys; empty if it is not there."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def model_name(result: Result) -> str:
+    """The model's label, safe to print."""
+    return clean(dig(result, "model").get("name", "")) or NO_DATA
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def percent(cell: Mapping[str, Any], key: str) -> str:
+    """A fraction as percent with two decimals."""
+    value = number(cell.get(key))
+    return NO_DATA if value is None else f"{100.0 * value:.2f}"
+
+
+def value_and_interval(cell: Mapping[str, Any]) -> tuple[str, str]:
+    """A cell's value and its 95% interval."""
+    ends = [f"{100.0 * end:.2f}" for end in map(number, cell.get("ci95") or ()) if end is not None]
+    return percent(cell, "value"), "–".join(ends) if len(ends) == 2 else NO_DATA
+
+
+def count(cell: Mapping[str, Any]) -> str:
+    """A cell's n."""
+    value = number(cell.get("n"))
+    return NO_DATA if not value else f"{value:.0f}"
+
+
+def plain_table(title: str) -> Table:
+    """A table with a rule under its header and no frame."""
+    return Table(
+        title=Text(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=0,
+    )
+
+
+def add_number(table: Table, header: str) -> None:
+    """A right-aligned column."""
+    table.add_column(header, justify="right", overflow="fold")
+
+
+def escape(text: str) -> str:
+    r"""For Markdown: no link, emphasis, HTML or table cell begins or ends in it."""
+    return re.sub(r"([\\`*_{}\[\]()<>#|~!&:@])", r"\\\1", text)

@@ -1,0 +1,214 @@
+"""Our engines as a model of lmms-eval: its requests become a run of this project, journal and all."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lmms_eval.api.instance import GenerationResult, TokenCounts
+from lmms_eval.api.model import lmms
+
+from ssl4rl_bench.engines import EngineOptions, create, resolve_name
+from ssl4rl_bench.errors import BenchError, EngineError, UsageError
+from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.interop.lmms_reply import CUT_OFF
+from ssl4rl_bench.lmms.asked import AskedTask, cut, gather
+from ssl4rl_bench.runner import Event, execute
+from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.store.journal import Place, answers
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.types import SampleRecord
+from ssl4rl_bench.weights import Model, resolve_model
+
+_REPLY_OPTIONS = ("attn", "max_model_len")
+"""Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
+
+
+class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
+    """Answers lmms-eval's requests with an engine of this project.
+
+    Each task gets a run directory below `runs`, named after the model, the task and all that determines its
+    replies, but not after --limit. Nothing that it holds a reply to is asked again, so the same command
+    resumes, and a larger --limit goes on. `ssl4rl-bench score` reads the run of a whole task of ours.
+
+    Args:
+        pretrained: a folder, a bundled checkpoint (tiny-base) or a hub id; `model` is another name for it.
+        engine: vllm or hf; auto; or mock or replay, which need no model.
+        runs: folder of the run directories.
+        batch_size: requests in flight. lmms-eval passes the number 1 unless the user says something, so that
+            number stands for the engine's own default; "1", as text, is 1.
+        device: a device for hf ("cuda:1"). Others place themselves.
+        options: fields of `EngineOptions`, such as min_pixels, max_pixels, dtype, tensor_parallel_size.
+
+    Raises:
+        UsageError: for an option that is not there, or a combination that makes no sense.
+        ModelError: if there is no such checkpoint.
+    """
+
+    is_simple = False
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        model: str | None = None,
+        engine: str = "vllm",
+        runs: str = "runs",
+        batch_size: int | str | None = None,
+        max_batch_size: int | str | None = None,
+        device: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UsageError(
+                "ssl4rl_vllm is one process: start lmms-eval without accelerate or torchrun, and set "
+                "tensor_parallel_size to use several GPUs"
+            )
+        name = resolve_name(engine)
+        if batch_size not in (None, 1, "auto"):
+            options["batch_size"] = batch_size
+        if device is not None:
+            if name != "hf":
+                raise UsageError(f"engine {name} places itself: leave --device out, set CUDA_VISIBLE_DEVICES")
+            options["device_map"] = device
+        self._options = EngineOptions.from_pairs(f"{key}={value}" for key, value in options.items())
+        self._label, self._model, self._fingerprint = _subject(name, pretrained or model, self._options)
+        self._runs = Path(runs).expanduser()
+        self._engine = create(name, self._model, self._options)
+
+    def generate_until(self, requests: Sequence[Any]) -> list[Any]:
+        """Replies in the order of the requests, each with its token counts.
+
+        Raises:
+            EngineError: if a request failed; names how many and the first reason. What was answered is kept.
+            BenchError: as `runner.execute`.
+        """
+        places: dict[tuple[str, str], list[int]] = {}
+        for at, request in enumerate(requests):
+            *_, task, split = request.args
+            places.setdefault((task, split), []).append(at)
+        replies: dict[int, Any] = {}
+        for (task, split), where in places.items():
+            asked = [requests[at] for at in where]
+            replies |= zip(where, self._answer(task, asked, self.task_dict[task][split]), strict=True)
+        return [replies[at] for at in range(len(requests))]
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """Raises UsageError: our engines generate."""
+        raise UsageError("ssl4rl_vllm generates replies and gives no likelihoods")
+
+    def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
+        """Raises UsageError: a request is one turn."""
+        raise UsageError("ssl4rl_vllm answers tasks of one turn")
+
+    def clean(self) -> None:
+        """Frees the engine; it starts again if it is asked again."""
+        self._engine.close()
+        super().clean()
+
+    def _answer(self, name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Replies to the requests of one task, in order."""
+        task = gather(name, requests, docs)
+        numbers = [request.args[3] for request in requests]
+        records = self._run(task, self._spec(task, repeats=max(Counter(numbers).values())))
+        ids = dict(zip(dict.fromkeys(numbers), (sample.id for sample in task.samples), strict=True))
+        asked: Counter[int] = Counter()
+        replies = []
+        for number in numbers:
+            replies.append(_reply(task, records[ids[number], asked[number]]))
+            asked[number] += 1
+        return replies
+
+    def _run(self, task: AskedTask, spec: RunSpec) -> dict[Place, SampleRecord]:
+        """Asks what its run directory does not answer yet, and returns all that was asked."""
+        from tqdm import tqdm
+
+        with RunDir.create(self._place(task.name, spec), spec) as run:
+            print(
+                f"ssl4rl_vllm: {task.name}, engine {spec.engine} {spec.engine_version}, run {run.path}",
+                file=sys.stderr,
+            )
+            info = ExecInfo.capture(sys.argv, dataclasses.asdict(self._options), {task.name: {}})
+            run.record(info)
+            ended = "failed"
+            try:
+                with tqdm(desc=task.name, unit=" replies") as bar:
+
+                    def show(event: Event) -> None:
+                        bar.total = event.n_total
+                        bar.update(event.n_done - bar.n)
+
+                    execute([task], self._engine, run, spec, max_error_rate=1.0, on_event=show)
+                records = answers(run.journal_path(task.name), spec.keys(task)).records
+                _check(task.name, list(records.values()))
+                ended = "complete"
+            except BenchError as error:
+                ended = str(error)
+                raise
+            finally:
+                run.record(info.ended(ended))
+        return records
+
+    def _spec(self, task: AskedTask, repeats: int) -> RunSpec:
+        chosen = {key: getattr(self._options, key) for key in _REPLY_OPTIONS}
+        whole = dataclasses.replace(TaskSpec.of(task), n_samples=task.n_docs)
+        return RunSpec(
+            model=self._label,
+            fingerprint=self._fingerprint,
+            tasks={task.name: whole},
+            engine=self._engine.name,
+            engine_version=self._engine.version,
+            min_pixels=self._options.min_pixels,
+            max_pixels=self._options.max_pixels,
+            repeats=repeats,
+            engine_options={key: value for key, value in chosen.items() if value is not None},
+        )
+
+    def _place(self, task: str, spec: RunSpec) -> Path:
+        words = (self._label, task.removeprefix(PREFIX))
+        slugs = (re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-.")[-60:] for word in words)
+        return self._runs / "-".join((*slugs, spec.sha256[:8]))
+
+
+def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> tuple[str, Model | None, str]:
+    """The label, the checkpoint, and what stands for its weights; the same as `ssl4rl-bench run` has."""
+    if engine in ("vllm", "hf"):
+        if pretrained is None:
+            raise UsageError(
+                "ssl4rl_vllm needs a model: --model_args pretrained=X with a folder, a bundled checkpoint "
+                "(tiny-base) or a hub id"
+            )
+        model = resolve_model(pretrained)
+        return model.name, model, model.fingerprint
+    if engine == "replay":
+        if options.replies is None or not options.replies.is_file():
+            raise UsageError("engine replay needs a file of replies: --model_args engine=replay,replies=FILE")
+        digest = sha256_hex(options.replies.read_bytes())
+        return pretrained or options.replies.stem, None, f"replies {digest}"
+    if engine == "mock":
+        return pretrained or f"mock:{options.mock}", None, f"mock:{options.mock}"
+    raise UsageError(f"ssl4rl_vllm has no engine {engine}: for a server, use lmms-eval's own openai models")
+
+
+def _check(name: str, records: Sequence[SampleRecord]) -> None:
+    failed = [record.error for record in records if record.error is not None]
+    if failed:
+        raise EngineError(
+            f"{len(failed)} of {len(records)} requests of {name} failed (first: {failed[0]}); "
+            "run the same command again to ask them anew"
+        )
+
+
+def _reply(task: AskedTask, record: SampleRecord) -> Any:
+    text = cut(record.text, task.until)
+    if record.finish_reason == "length" and text == record.text and task.name.startswith(PREFIX):
+        text += CUT_OFF
+    counts = TokenCounts(input_tokens=record.n_prompt_tokens, output_tokens=record.n_completion_tokens)
+    return GenerationResult(text=text, token_counts=counts)

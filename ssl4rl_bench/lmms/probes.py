@@ -1,0 +1,159 @@
+"""What the SSL tasks' files name for lmms-eval: the samples, prompts and scores of `ssl4rl-bench run`.
+
+lmms-eval calls these from its own process, `process_results` from several threads. They import neither torch
+nor lmms-eval.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench import images
+from ssl4rl_bench.hashing import canonical_json
+from ssl4rl_bench.interop.lmms_reply import completion
+from ssl4rl_bench.probe import ProbeTask
+from ssl4rl_bench.registry import load_ssl, load_task
+from ssl4rl_bench.ssl import SSLTask, make
+from ssl4rl_bench.taskfile import TaskFile
+from ssl4rl_bench.types import Categories, ImagePart, Sample, Score, ScoredSample, Status, TextPart
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Doc = Mapping[str, Any]
+"""A sample as `process_docs` makes it: the columns of `_doc`."""
+
+
+def process_docs(dataset: Any) -> Any:
+    """The samples of the task whose own file lmms-eval has loaded, line by line, as a `datasets.Dataset`.
+
+    Raises:
+        UsageError: if the file declares no SSL task, or one with bad parameters.
+        DataError: if its images cannot be used.
+    """
+    import datasets
+
+    with TemporaryDirectory() as folder:
+        path = str(_task_file(dataset["text"], Path(folder)))
+        declared, _ = load_ssl(path)
+        task = load_task(path)
+    assert isinstance(task, ProbeTask)
+    copies = Counter(sample.group for sample in task.samples)
+    features = datasets.Features(
+        {
+            **dict.fromkeys(("id", "group", "ssl", "target", "data_sha256"), datasets.Value("string")),
+            **dict.fromkeys(("l1", "l2", "l3"), datasets.Value("string")),
+            **dict.fromkeys(("roll", "copies"), datasets.Value("int64")),
+            "images": datasets.Sequence(datasets.Image(decode=False)),
+        }
+    )
+    docs = [_doc(declared, task, sample, copies[sample.group]) for sample in task.samples]
+    return datasets.Dataset.from_list(docs, features=features)
+
+
+def doc_to_visual(doc: Doc) -> list[Image.Image]:
+    """The decoded images, in the order shown."""
+    return [images.decode(images.from_bytes(item["bytes"])) for item in doc["images"]]
+
+
+def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
+    """The prompt, in the style that the task file names. Needs none of the images."""
+    style = (lmms_eval_specific_kwargs or {}).get("prompt", "ssl4rl")
+    (message,) = _ssl(doc["ssl"]).messages((), style)
+    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
+
+
+def doc_to_target(doc: Doc) -> str:
+    """The right answer in its canonical form."""
+    return str(doc["target"])
+
+
+def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Scores one reply: what both aggregations need to know of it, as JSON values, and the sub-metrics."""
+    ssl = _ssl(doc["ssl"])
+    score = ssl.score(completion(results[0]), doc["target"])
+    item = {key: doc[key] for key in ("id", "group", "roll", "copies", "l1", "l2", "l3")}
+    item |= {"value": score.value, "answer": score.answer, "status": str(score.status)}
+    item |= {"parts": dict(score.parts), "chance": ssl.chance}
+    return {"accuracy": item, "chance_corrected": item}
+
+
+def accuracy(items: Iterable[Mapping[str, Any]]) -> float:
+    """Share of the samples answered right, over whole groups (`metrics`). NaN without one."""
+    return _accuracy(list(items))
+
+
+def chance_corrected(items: Iterable[Mapping[str, Any]]) -> float:
+    """(accuracy - chance) / (1 - chance): 0 for a blind guesser, 1 if all is right. NaN without a whole group."""
+    items = list(items)
+    if not items:
+        return float("nan")
+    chance = float(items[0]["chance"])
+    return (_accuracy(items) - chance) / (1 - chance)
+
+
+def _task_file(lines: Iterable[str], folder: Path) -> Path:
+    """The file that lmms-eval has read, again as a file, with those beside it that it may include."""
+    for entry in files("ssl4rl_bench.tasks").iterdir():
+        if entry.name.startswith("_") and entry.name.endswith(".yaml"):
+            with entry.open("rb") as source, (folder / entry.name).open("wb") as target:
+                shutil.copyfileobj(source, target)
+    path = folder / "task.yaml"
+    path.write_text("\n".join(lines), "utf-8")
+    return path
+
+
+def _doc(declared: TaskFile, task: ProbeTask, sample: Sample, copies: int) -> dict[str, Any]:
+    place = sample.categories
+    return {
+        "id": sample.id,
+        "group": sample.group,
+        "roll": sample.roll,
+        "copies": copies,
+        "ssl": canonical_json(declared.ssl),
+        "target": sample.target,
+        "l1": place.l1,
+        "l2": place.l2,
+        "l3": place.l3,
+        "data_sha256": task.data_sha256,
+        "images": [
+            {"bytes": part.image.data, "path": None}
+            for message in sample.messages
+            for part in message.content
+            if isinstance(part, ImagePart)
+        ],
+    }
+
+
+@cache
+def _ssl(declared: str) -> SSLTask:
+    import json
+
+    params = json.loads(declared)
+    return make(params.pop("kind"), params)
+
+
+def _accuracy(items: Sequence[Mapping[str, Any]]) -> float:
+    from ssl4rl_bench import metrics
+
+    scored = [
+        ScoredSample(
+            id=item["id"],
+            group=item["group"],
+            roll=item["roll"],
+            repeat=0,
+            categories=Categories(item["l1"], item["l2"], item["l3"]),
+            score=Score(item["value"], item["answer"], Status(item["status"])),
+        )
+        for item in items
+    ]
+    copies = {item["group"]: int(item["copies"]) for item in items}
+    value = metrics.aggregate(scored, copies)["row_micro"]["overall"]["value"]
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,156 @@
+"""Perceptual hashes: whether two images show the same picture, re-encoded, resized or slightly cropped.
+
+Everything is computed from one thumbnail: 32x32 RGB, each pixel the mean of the area it covers (Pillow's BOX). So an
+image that a JPEG decoder already reduced (`draft`, to 64 px a side or more) gives almost the same hash as the whole
+one, though not always the same bits: take one way for all images of a set. All later steps are whole numbers, so an
+image gives the same hash on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+_SIDE = 32
+_KEPT = 8
+"""Lowest frequencies kept in each direction: 8 x 8 = 64 bits."""
+_CELLS = 4
+_SCALE = 1 << 10
+_DEAD = 65536 * (_SIDE * _SCALE // 2) ** 2 // 2
+"""The coefficient of a wave of half a grey level. A smaller one counts as 0: flat areas give no random bits."""
+
+T_BITS = 12
+"""Near duplicates differ in at most this many of the 64 bits."""
+T_COLOUR = 16
+"""Near duplicates differ in each channel of each of the 16 cells by at most this, of 255.
+
+Measured on 216 photographs and crops of photographs: no pair of different photographs (of 22,356)
+is near; re-encoded (JPEG 50) or enlarged ones all are, halved ones 99%, ones cut by 1% / 2% / 3% on each side
+99% / 95% / 82%. Of the 600 pictures of `scenes` 11 are near an earlier one. Colour alone keeps drawn pictures apart
+that differ by one object.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Perceptual:
+    """Structure and colour of an image in 56 bytes."""
+
+    bits: int
+    """64 bits: which low frequencies of the luminance's cosine transform are above their median (pHash)."""
+    thumb: bytes
+    """Mean RGB of 4 x 4 cells, row by row: 48 bytes."""
+
+    def hex(self) -> str:
+        """112 hexadecimal digits: bits, then cells."""
+        return f"{self.bits:016x}{self.thumb.hex()}"
+
+    @classmethod
+    def from_hex(cls, text: str) -> Perceptual:
+        """What `hex` gave.
+
+        Raises:
+            ValueError: for any other text.
+        """
+        if len(text) != 16 + 2 * 3 * _CELLS * _CELLS:
+            raise ValueError(f"a perceptual hash has 112 hexadecimal digits, not {len(text)}")
+        return cls(bits=int(text[:16], 16), thumb=bytes.fromhex(text[16:]))
+
+
+def perceptual_hash(image: Image.Image) -> Perceptual:
+    """Hash of an RGB image of any size."""
+    import numpy as np
+    from PIL import Image
+
+    small = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.int64)
+    cell = _SIDE // _CELLS
+    sums = small.reshape(_CELLS, cell, _CELLS, cell, 3).sum(axis=(1, 3))
+    thumb = ((sums + cell * cell // 2) // (cell * cell)).astype(np.uint8)
+
+    grey = small @ np.array([19595, 38470, 7471])  # ITU-R 601 luma times 65536, as Pillow's "L"
+    cosines = _cosines()
+    wave = (cosines @ grey @ cosines.T).ravel()
+    wave[np.abs(wave) < _DEAD] = 0
+    wave[0] = 0  # the mean is colour, not structure
+    ordered = np.sort(wave)
+    above = wave * 2 > int(ordered[31] + ordered[32])
+    return Perceptual(bits=int.from_bytes(np.packbits(above).tobytes(), "big"), thumb=thumb.tobytes())
+
+
+def distance(a: Perceptual, b: Perceptual) -> tuple[int, int]:
+    """Differing bits, 0 to 64, and the largest difference of a channel of a cell, 0 to 255."""
+    return (a.bits ^ b.bits).bit_count(), max(abs(x - y) for x, y in zip(a.thumb, b.thumb, strict=True))
+
+
+def near(a: Perceptual, b: Perceptual) -> bool:
+    """Whether two images are near duplicates: alike in structure and in colour."""
+    bits, colour = distance(a, b)
+    return bits <= T_BITS and colour <= T_COLOUR
+
+
+def near_duplicates(hashes: Sequence[Perceptual]) -> list[int | None]:
+    """For each image in order: the index of the first earlier kept one that it is near to, or None if it is kept."""
+    import numpy as np
+
+    n = len(hashes)
+    bits = np.fromiter((item.bits for item in hashes), dtype=np.uint64, count=n)
+    thumbs = np.frombuffer(b"".join(item.thumb for item in hashes), dtype=np.uint8)
+    thumbs = thumbs.reshape(n, 3 * _CELLS * _CELLS).astype(np.int16)
+    found: list[int | None] = [None] * n
+    kept = np.zeros(n, dtype=bool)
+    block = 256
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        rows: list[list[int]] = [[] for _ in range(start, stop)]
+        for left in range(0, stop, 8192):  # tiles that stay in the processor's cache
+            right = min(left + 8192, stop)
+            row, column = np.nonzero(_popcount(bits[start:stop, None] ^ bits[None, left:right]) <= T_BITS)
+            row, column = row + start, column + left
+            wanted = (column < row) & (kept[column] | (column >= start))
+            row, column = row[wanted], column[wanted]
+            for at in range(0, len(row), 1 << 16):
+                r, c = row[at : at + (1 << 16)], column[at : at + (1 << 16)]
+                alike = np.abs(thumbs[r] - thumbs[c]).max(axis=1) <= T_COLOUR
+                for i, j in zip(r[alike].tolist(), c[alike].tolist(), strict=True):
+                    rows[i - start].append(j)
+        for i, candidates in enumerate(rows, start):
+            found[i] = next((j for j in candidates if kept[j]), None)
+            kept[i] = found[i] is None
+    return found
+
+
+def _popcount(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    import numpy as np
+
+    if hasattr(np, "bitwise_count"):  # numpy 2
+        return cast("npt.NDArray[np.uint8]", np.bitwise_count(values))
+    counts = _table()[values.view(np.uint16)].reshape(*values.shape, 4)
+    return cast("npt.NDArray[np.uint8]", counts.sum(axis=-1, dtype=np.uint8))
+
+
+@cache
+def _table() -> Any:
+    import numpy as np
+
+    return np.array([value.bit_count() for value in range(1 << 16)], dtype=np.uint8)
+
+
+@cache
+def _cosines() -> Any:
+    """The first 8 rows of the 32-point cosine transform (DCT-II) times 1024, rounded: (8, 32) whole numbers."""
+    import numpy as np
+
+    return np.array(
+        [
+            [round(_SCALE * math.cos(math.pi * k * (2 * x + 1) / (2 * _SIDE))) for x in range(_SIDE)]
+            for k in range(_KEPT)
+        ],
+        dtype=np.int64,
+    )

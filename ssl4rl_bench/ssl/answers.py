@@ -1,0 +1,160 @@
+"""What counts as an angle, a permutation or a label, and its canonical form. Pure; each takes a short text.
+
+A text is an answer only if all of it is one: "about 90 or 180" and "not top-left" are none. The work is bounded:
+nothing longer than `LONGEST` characters is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+
+LONGEST = 400
+"""Characters of a text that may be an answer."""
+
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0e\ufe0f\u20e3"
+_SIGNS = str.maketrans(
+    {
+        # Before NFKC, which would make "o", a combining ring and the digit 0 of them.
+        **dict.fromkeys("º˚⁰", "°"),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"),
+        **dict.fromkeys(_INVISIBLE, None),
+    }
+)
+_RAISED = re.compile("[¹²³⁴-⁹⁺⁻₀-₉₊₋]")
+"""NFKC would make "92" of "9²"."""
+_LATEX = (
+    (re.compile(r"\^\s?\{?\s?\\(?:circ|degree)(?![a-z])\s?\}?|\\(?:degrees?|circ)(?![a-z])"), "°"),
+    (re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm|left|right|quad)(?![a-z])|\\[,;!:()\[\]]"), " "),
+)
+_DECORATION = re.compile(r"[*`$\"“”‘’«»「」『』《》(){}\[\]（）【】〈〉⟨⟩]")
+_END = " \t\r\n.。,，:;!'_"
+
+
+def _plain(text: str) -> str | None:
+    """Lower case without decoration, or None: too long, with raised or lowered digits, or with an ellipsis."""
+    if len(text) > LONGEST:
+        return None
+    if not text.isascii():
+        text = text.translate(_SIGNS)
+        if _RAISED.search(text):
+            return None
+        text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
+    if ".." in text or "…" in text:
+        return None
+    text = text.casefold()
+    if "\\" in text:
+        for pattern, replacement in _LATEX:
+            text = pattern.sub(replacement, text)
+    return " ".join(_DECORATION.sub(" ", text).strip(_END).split())
+
+
+_DEGREES = r"(?:\s?°|\s?度|\s(?:degrees?|degs?)\b|(?:degrees?|degs?)\b)"
+_CCW = r"(?:counter|anti)[\s-]?clock[\s-]?wise|ccw|acw|逆时针"
+_CW = r"clock[\s-]?wise|cw|顺时针"
+_TURN = rf"(?:(?P<{{0}}ccw>{_CCW})|(?P<{{0}}cw>{_CW}))(?![a-z])"
+_ANGLE = re.compile(
+    r"(?:(?:the|second|rotated|image|picture|it|angle|rotation|degrees?|of|is|was|has|been|rotate|by|a|an|in|about"
+    r"|approximately|exactly|direction|旋转了?|角度|为|是)(?![a-z])\s?(?:[:=]\s?)?){0,14}+"
+    rf"(?:{_TURN.format('a')}\s?(?:(?:direction|rotation|by|of|旋转了?)(?![a-z])\s?){{0,4}}(?:[:=]\s?)?)?"
+    r"(?P<minus>(?:minus|negative)\s)?(?P<number>[+-]?\d{1,6}(?:\.\d{1,6})?)"
+    rf"{_DEGREES}?(?:[\s,]{{0,2}}(?:(?:rotation|rotated|in|the|a)(?![a-z])\s?){{0,4}}{_TURN.format('b')})?"
+    r"(?:\s(?:direction|rotation))?(?:\s(?:relative to|compared to|from) the (?:first|original)(?: image| one)?)?"
+    r"(?:\s(?:no|not|without) (?:rotation|rotated))?"
+)
+
+
+def angle(content: str) -> str | None:
+    """Degrees counter-clockwise in [0, 360), as text without a sign or surplus zeros ("90", "22.5"), or None.
+
+    Reads "90", "-270", "450", "90.0°", "rotated by 90 degrees counter-clockwise"; "90 CW" is "270".
+    """
+    text = _plain(content)
+    match = _ANGLE.fullmatch(text) if text else None
+    if match is None or ((match["accw"] or match["acw"]) and (match["bccw"] or match["bcw"])):
+        return None
+    degrees = Decimal(match["number"])
+    if bool(match["minus"]) != bool(match["acw"] or match["bcw"]):
+        degrees = -degrees
+    degrees = (degrees % 360 + 360) % 360
+    whole = int(degrees)
+    return str(whole) if degrees == whole else f"{degrees:f}".rstrip("0")
+
+
+_LIST_LEAD = re.compile(
+    r"(?:(?:the|correct|right|original|order|permutation|sequence|arrangement|list|of|patch|patches|piece|pieces"
+    r"|tile|tiles|numbers|is|are)(?![a-z])\s?(?:[:=]\s?)?){1,12}+"
+)
+_ITEM = r"(?:(?:patch|piece|tile)\s)?(\d{1,6})"
+_BETWEEN = r"\s?(?:,\s?and|,|;|、|/|\||-{1,2}>|→|>|-|and|&|\s)\s?"
+_LIST = re.compile(rf"{_ITEM}(?:{_BETWEEN}{_ITEM}){{1,143}}")
+_NUMBER = re.compile(r"\d+")
+
+
+def permutation(content: str, n: int) -> str | None:
+    """A list of at least two whole numbers as "2,3,1,4", or None. It need not be a permutation of 1 to n.
+
+    Numbers may stand apart by commas, spaces, hyphens, arrows or "and"; for n up to 9, n digits may stand
+    together ("2314"). More than 4 * n numbers are None.
+    """
+    text = _plain(content)
+    if not text:
+        return None
+    if lead := _LIST_LEAD.match(text):
+        text = text[lead.end() :]
+    if n <= 9 and len(text) == n > 1 and text.isdecimal():
+        return ",".join(str(int(digit)) for digit in text)
+    if not _LIST.fullmatch(text):
+        return None
+    numbers = _NUMBER.findall(text)
+    return ",".join(str(int(number)) for number in numbers) if len(numbers) <= 4 * n else None
+
+
+_SAME = {"upper": "top", "lower": "bottom", "centre": "center", "middle": "center", "central": "center"}
+_FILLERS = (
+    "the a an in at of from it is was this crop patch image picture view views original second first located taken "
+    "comes came answer label quadrant corner part region section area cell side position pair pairs they are"
+)
+_FILLER = frozenset(_FILLERS.split())
+_APART = re.compile(r"[\s_,-]+")
+_SYNONYM = re.compile("|".join(_SAME))
+
+
+def label(content: str, labels: Mapping[str, Sequence[str]] | Sequence[str]) -> str | None:
+    """The one label that a text names, in its canonical form, or None.
+
+    Case, hyphens, order ("left top") and filler ("the top-left corner of the image") do not matter; "upper" and
+    "lower" are "top" and "bottom", "centre" and "middle" are "center". Two labels, or any other word, are None.
+
+    Args:
+        labels: the canonical forms, or a mapping of each to its aliases.
+    """
+    text = _plain(content)
+    if not text:
+        return None
+    aliases = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, ())
+    known = _index(tuple((name, tuple(forms)) for name, forms in aliases.items()))
+    words = _words(text)
+    for kept in (words, [word for word in words if word not in _FILLER]):
+        if hits := known.get(frozenset(kept)) or known.get("".join(kept)):
+            return hits[0] if len(hits) == 1 else None
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in _APART.split(_SYNONYM.sub(lambda match: _SAME[match[0]], text)) if word]
+
+
+@lru_cache(maxsize=64)
+def _index(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[frozenset[str] | str, tuple[str, ...]]:
+    """Labels by the words of each form and by the form without gaps."""
+    index: dict[frozenset[str] | str, tuple[str, ...]] = {}
+    for name, aliases in labels:
+        for form in (name, *aliases):
+            words = _words(_plain(form) or "")
+            for key in (frozenset(words), "".join(words)):
+                index[key] = tuple(dict.fromkeys((*index.get(key, ()), name)))
+    return index

@@ -1,0 +1,99 @@
+"""The protocol of an SSL task: one object that corrupts an image, asks about it, and scores the reply.
+
+The same object measures a model (a probe), writes data sets, and rewards replies in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MIN_SIDE = 28
+"""Pixels: no produced image may have a shorter side (Qwen2.5-VL's merged patch)."""
+
+GRID = 16
+"""Pixels: crops on this grid have a JPEG's blocks (8, or 16 with halved colour) in the same phase, turned or not."""
+
+CONVENTIONS = ("ours", "released")
+"""`released` keeps SSL4RL's label, answer format, image order and corruption, leaks included, to compare with."""
+
+
+class Unusable(Exception):
+    """An image that this task can make no sample of; the message is a short reason without a full stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupted:
+    """What a corruption made of an image."""
+
+    images: tuple[Image.Image, ...]
+    """RGB, in the order shown. One that *is* (`is`) the image given stands for it unchanged."""
+    target: str
+    """The right answer, in its canonical form."""
+
+
+class SSLTask(Protocol):
+    """A self-supervised task with one set of parameters."""
+
+    @property
+    def kind(self) -> str:
+        """rotation, jigsaw, contrastive or position."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Kind, version and all parameters that change a sample, as text: part of every seed."""
+        ...
+
+    @property
+    def difficulty(self) -> str:
+        """For people: "step 90", "3x3", "strong"."""
+        ...
+
+    @property
+    def chance(self) -> float:
+        """Probability that a blind guess among the valid answers is right; the best constant answer's too."""
+        ...
+
+    @property
+    def pairs(self) -> bool:
+        """Whether each image gives two samples, one alone and one with another image (contrastive)."""
+        ...
+
+    def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
+        """Makes a sample: a function of its arguments, the same on every machine.
+
+        Args:
+            image: RGB.
+            seed: of this sample (`hashing.seed_of(identity, image sha256, index)`).
+            other: where `pairs`: another image, for a sample that shows both; None for one that shows `image` only.
+
+        Raises:
+            Unusable: if an image is too small or has too little to tell.
+        """
+        ...
+
+    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
+        """The prompt about the images that `corrupt` made, in a prompt style (`prompts.prompt_styles`)."""
+        ...
+
+    def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
+        """Reads and scores a reply. `value` is 1.0 or 0.0; `parts` holds sub-metrics. Pure.
+
+        An errored completion has no value. Any extractor but "strict" reads as "default" does.
+        """
+        ...
+
+    def gold(self, target: str) -> tuple[str, ...]:
+        """Answers that must score 1.0, the canonical one first."""
+        ...
+
+    def wrong(self, target: str) -> str:
+        """A valid answer that must score 0.0."""
+        ...

@@ -1,0 +1,164 @@
+"""Rotation: by how many degrees was the second image turned?
+
+Both images are cropped alike, so that only content tells the angle. Steps of 90 degrees move pixels and change
+none; other steps need interpolation, and then *both* images are resampled with the same zoom, so that the blur
+of interpolation is the same at every angle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.ssl import answers, wording
+from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, Corrupted, Unusable
+from ssl4rl_bench.ssl.content import contrast_under_turns
+from ssl4rl_bench.ssl.judging import judge
+from ssl4rl_bench.ssl.rng import Stream
+from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+VERSION = "1"
+ZOOM = 1.1
+"""Source pixels an output pixel, at every angle: no angle keeps the pixel grid, so none is sharper than others."""
+MARGIN = 4
+"""Pixels that interpolation may look at beyond the crop."""
+_NOTHING = {"exact": 0.0, "closeness": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Turned counter-clockwise by a multiple of `step` degrees, all multiples below 360 alike."""
+
+    step: int = 90
+    """Degrees; a divisor of 360, at most 180."""
+    convention: str = "ours"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.step, int) or self.step < 1 or self.step > 180 or 360 % self.step:
+            raise UsageError(
+                f"rotation step {self.step} does not divide 360: give 90, 45, 30 or another divisor"
+            )
+
+    @property
+    def kind(self) -> str:
+        return "rotation"
+
+    @property
+    def identity(self) -> str:
+        return f"rotation/{VERSION} step={self.step} convention={self.convention}"
+
+    @property
+    def difficulty(self) -> str:
+        return f"step {self.step}"
+
+    @property
+    def chance(self) -> float:
+        return self.step / 360
+
+    @property
+    def pairs(self) -> bool:
+        return False
+
+    def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
+        """Images: the crop, and the same crop turned."""
+        angle = Stream(seed).below(360 // self.step) * self.step
+        if self.convention == "released":
+            return Corrupted((image, _released(image, angle)), str(angle))
+        pictures = _square_turn(image, angle) if self.step % 90 == 0 else _disc_turn(image, angle)
+        if contrast_under_turns(pictures[0]) < 1:
+            raise Unusable("it looks the same when it is turned")
+        return Corrupted(pictures, str(angle))
+
+    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
+        angles = [str(angle) for angle in range(0, 360, self.step)]
+        listed = ", ".join(angles[:-1]) + f" and {angles[-1]}"
+        text = wording.render(
+            self.kind, style, self.convention, angles=listed, step=self.step, last=360 - self.step
+        )
+        return wording.ask(images, text)
+
+    def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
+        """Parts: `exact`, and `closeness`, 1 minus the angular distance over 180 degrees."""
+
+        def grade(answer: str) -> dict[str, float]:
+            off = abs(float(answer) - float(target)) % 360
+            return {"exact": float(off == 0), "closeness": 1 - min(off, 360 - off) / 180}
+
+        return judge(completion, extractor, answers.angle, grade, _NOTHING)
+
+    def gold(self, target: str) -> tuple[str, ...]:
+        return target, f"{target} degrees", f"{target}.0", f"{int(target) - 360}", f"{target}°"
+
+    def wrong(self, target: str) -> str:
+        return str((int(target) + self.step) % 360)
+
+
+def _square_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
+    """The centred square on the JPEG grid, as it is and turned by moving pixels."""
+    from PIL import Image
+
+    side = min(image.size)
+    if side < MIN_SIDE:
+        raise Unusable(f"its shorter side has {side} pixels, {MIN_SIDE} are needed")
+    side = side // GRID * GRID if side >= 2 * GRID else side
+    left, top = ((length - side) // 2 // GRID * GRID for length in image.size)
+    square = image.crop((left, top, left + side, top + side))
+    turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
+    return square, square.transpose(turns[angle]) if angle else square.copy()
+
+
+def _disc_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
+    """A square that stays inside the picture at every angle, zoomed out, as it is and turned by interpolation."""
+    side = int((min(image.size) - MARGIN) / (ZOOM * math.sqrt(2)))
+    if side < MIN_SIDE:
+        needed = math.ceil(MIN_SIDE * ZOOM * math.sqrt(2)) + MARGIN
+        raise Unusable(f"its shorter side has {min(image.size)} pixels, {needed} are needed")
+    return _turned(image, 0, side), _turned(image, angle, side)
+
+
+def _turned(image: Image.Image, angle: int, side: int) -> Image.Image:
+    """`side` x `side` pixels about the centre, turned counter-clockwise and zoomed out by `ZOOM`, bicubic."""
+    from PIL import Image
+
+    # Rounded, so that the last bit of a machine's sine makes no difference.
+    cos, sin = (round(ZOOM * f(math.radians(angle)), 9) for f in (math.cos, math.sin))
+    middle = side / 2
+    x = image.width / 2 - cos * middle + sin * middle
+    y = image.height / 2 - sin * middle - cos * middle
+    return image.transform(
+        (side, side), Image.Transform.AFFINE, (cos, -sin, x, sin, cos, y), Image.Resampling.BICUBIC
+    )
+
+
+def _released(image: Image.Image, angle: int) -> Image.Image:
+    """Turned on a canvas that grows, then cut to the largest upright rectangle inside: its size leaks the angle."""
+    turned = image.rotate(angle, expand=True)
+    width, height = largest_rectangle(*image.size, angle)
+    if min(width, height, *image.size) < MIN_SIDE:
+        raise Unusable(f"a produced image would be under {MIN_SIDE} pixels")
+    left, top = (turned.width - width) / 2, (turned.height - height) / 2
+    return turned.crop((round(left), round(top), round(left + width), round(top + height)))
+
+
+def largest_rectangle(width: int, height: int, angle: float) -> tuple[int, int]:
+    """Size of the largest upright rectangle inside a rectangle that was turned by `angle` degrees, rounded down.
+
+    A rectangle p x q fits if p cos + q sin <= width and p sin + q cos <= height (its corners, in the turned frame).
+    Either both bind, which gives a linear system, or the shorter side alone does: then p sin = q cos = short / 2.
+    """
+    sin, cos = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
+    if width < height:
+        q, p = largest_rectangle(height, width, angle)
+        return p, q
+    if height <= 2 * sin * cos * width or abs(sin - cos) < 1e-10:
+        p, q = height / (2 * sin), height / (2 * cos)
+    else:
+        spread = cos * cos - sin * sin
+        p, q = (width * cos - height * sin) / spread, (height * cos - width * sin) / spread
+    return int(p + 1e-9), int(q + 1e-9)

@@ -1,0 +1,116 @@
+"""Position: the crop lies in its part, and parts differ in nothing but content."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from ssl_pictures import noise, said
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.ssl.position import LABELS, Position, _span
+
+
+@pytest.mark.parametrize("grid", [2, 3])
+def test_the_crop_lies_in_its_part(grid: int) -> None:
+    rng = np.random.default_rng(0)
+    width, height = 251, 333
+    image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    pixels = np.asarray(image)
+    for seed in range(60):
+        made = Position(grid).corrupt(image, seed)
+        assert made.images[0] is image
+        crop = np.asarray(made.images[1])
+        h, w = crop.shape[:2]
+        assert min(h, w) >= MIN_SIDE
+        ys, xs = np.where((pixels[: height - h + 1, : width - w + 1] == crop[0, 0]).all(axis=2))
+        (place,) = [
+            (x, y) for x, y in zip(xs, ys, strict=True) if (pixels[y : y + h, x : x + w] == crop).all()
+        ]
+        at = LABELS[grid].index(made.target)
+        column, row = at % grid, at // grid
+        assert column * width / grid <= place[0] and place[0] + w <= (column + 1) * width / grid
+        assert row * height / grid <= place[1] and place[1] + h <= (row + 1) * height / grid
+
+
+@given(st.integers(60, 900), st.integers(2, 3))
+def test_parts_are_of_one_length_on_the_jpeg_grid(length: int, grid: int) -> None:
+    spans = [_span(length, at, grid) for at in range(grid)]
+    assert len({size for _, size in spans}) == 1
+    if length // grid >= 48:
+        for at, (begin, size) in enumerate(spans):
+            assert begin % 16 == 0 and size % 16 == 0
+            assert at * length / grid <= begin and begin + size <= (at + 1) * length / grid
+
+
+def test_sizes_do_not_tell_the_part() -> None:
+    """Of an odd side, released gives the last part the pixel that is left over."""
+    image = noise(121, 121)
+    largest: dict[str, Counter[int]] = {"ours": Counter(), "released": Counter()}
+    for convention, found in largest.items():
+        for seed in range(600):
+            made = Position(convention=convention).corrupt(image, seed)
+            side = "left" if "left" in made.target else "right"
+            found[side] = max(found[side], made.images[1].width)
+    assert largest["ours"]["left"] == largest["ours"]["right"]
+    assert largest["released"]["left"] <= largest["released"]["right"]
+
+
+def test_parts_are_even() -> None:
+    image = noise(200, 200)
+    for grid in (2, 3):
+        n = grid**2
+        counts = Counter(Position(grid).corrupt(image, seed).target for seed in range(60 * n))
+        assert set(counts) == set(LABELS[grid])
+        assert sum((count - 60) ** 2 / 60 for count in counts.values()) < 26.2  # p = 0.001 with 8 degrees
+
+
+def test_an_empty_part_drops_the_image_whatever_is_asked() -> None:
+    """Were it dropped only when the empty part is asked about, the full parts would be asked about more often."""
+    image = noise(200, 200)
+    image.paste("white", (0, 0, 100, 100))
+    for seed in range(20):
+        with pytest.raises(Unusable, match="empty"):
+            Position().corrupt(image, seed)
+
+
+@pytest.mark.parametrize("augment", ["weak", "strong"])
+def test_augmentation_changes_the_crop_alone(augment: str) -> None:
+    image = noise(200, 150)
+    same = 0
+    for seed in range(10):
+        plain, changed = Position().corrupt(image, seed), Position(augment=augment).corrupt(image, seed)
+        assert changed.images[0] is image
+        assert changed.images[1].size == plain.images[1].size and changed.target == plain.target
+        same += changed.images[1].tobytes() == plain.images[1].tobytes()
+    assert same <= 3
+
+
+@pytest.mark.parametrize(
+    "text", ["top-left", "Top Left", "TOP_LEFT.", "upper left", "the top-left quadrant", "**top-left**"]
+)
+def test_ways_to_say_it(text: str) -> None:
+    assert Position().score(said(text), "top-left").value == 1.0
+
+
+def test_parts_of_the_score() -> None:
+    assert Position().score(said("top-right"), "top-left").parts == {"exact": 0.0, "row": 1.0, "column": 0.0}
+    assert Position().score(said("top-left or top-right"), "top-left").value == 0.0
+    assert Position(3).score(said("center"), "center").value == 1.0
+    assert Position().score(said("center"), "top-left").status == "none"
+
+
+@pytest.mark.parametrize("params", [{"grid": 4}, {"augment": "week"}, {"convention": "theirs"}, {"size": 3}])
+def test_parameters_that_there_are_not(params: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        make("position", params)
+
+
+def test_an_image_that_is_too_small() -> None:
+    with pytest.raises(Unusable, match="under 28"):
+        Position().corrupt(noise(60, 200), 0)

@@ -1,0 +1,175 @@
+"""Rotation: the turn is right, and nothing but content tells it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from ssl_pictures import noise, said
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.ssl.rotation import Rotation, largest_rectangle
+from ssl4rl_bench.types import Completion
+
+
+@given(st.integers(28, 90), st.integers(28, 90), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_quarter_turns_move_pixels_and_change_none(width: int, height: int, seed: int) -> None:
+    made = Rotation(90).corrupt(noise(width, height), seed)
+    first, second = (np.asarray(image) for image in made.images)
+    assert first.shape == second.shape and first.shape[0] == first.shape[1] >= MIN_SIDE
+    # numpy turns counter-clockwise, as the prompt says.
+    assert (np.rot90(first, int(made.target) // 90) == second).all()
+
+
+@pytest.mark.parametrize("step", [180, 120, 72, 60, 45, 30, 15, 1])
+def test_other_steps_turn_counter_clockwise_by_the_target(step: int) -> None:
+    image = noise(160, 120)
+    seen = set()
+    for seed in range(12):
+        made = Rotation(step).corrupt(image, seed)
+        angle = int(made.target)
+        seen.add(angle)
+        assert angle % step == 0 and 0 <= angle < 360
+        first, second = made.images
+        assert first.size == second.size
+        # Turned back by Pillow, the middle of the second image is the middle of the first.
+        back = np.asarray(second.rotate(-angle, Image.Resampling.BICUBIC), dtype=float)
+        side = first.width
+        middle = slice(side // 3, side - side // 3)
+        apart = np.abs(back - np.asarray(first, dtype=float))[middle, middle].mean()
+        assert apart < 6
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize("step", [90, 45, 30])
+@pytest.mark.parametrize("size", [(150, 100), (100, 150), (128, 128), (91, 77)])
+def test_size_and_shape_tell_nothing(step: int, size: tuple[int, int]) -> None:
+    sizes = {tuple(i.size for i in Rotation(step).corrupt(noise(*size), seed).images) for seed in range(30)}
+    assert len(sizes) == 1
+    (pair,) = sizes
+    assert pair[0] == pair[1] and pair[0][0] == pair[0][1]
+
+
+@pytest.mark.parametrize("step", [45, 30])
+def test_no_angle_is_sharper_than_another(step: int) -> None:
+    """Interpolation blurs: were the first image, or quarter turns, left alone, sharpness would tell the angle."""
+
+    def sharpness(image: Image.Image) -> float:
+        grey = np.asarray(image.convert("L"), dtype=float)
+        across = np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()
+        return float(across)
+
+    rng = np.random.default_rng(1)
+    image = Image.fromarray(rng.integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    by_angle: dict[str, float] = {}
+    for seed in range(60):
+        made = Rotation(step).corrupt(image, seed)
+        first, second = map(sharpness, made.images)
+        by_angle[made.target] = second / first
+    assert len(by_angle) == 360 // step
+    assert max(by_angle.values()) / min(by_angle.values()) < 1.06
+    plain = image.rotate(45, Image.Resampling.BICUBIC).crop((40, 40, 160, 160))
+    assert sharpness(plain) / sharpness(image.crop((40, 40, 160, 160))) < 0.9
+
+
+def test_no_black_corner_appears() -> None:
+    white = Image.new("RGB", (100, 140), (255, 255, 255))
+    white.paste((210, 210, 205), (40, 55, 70, 75))
+    for seed in range(20):
+        for image in Rotation(30).corrupt(white, seed).images:
+            assert np.asarray(image).min() > 150
+
+
+def test_jpeg_blocks_keep_their_phase() -> None:
+    """The crop lies on the blocks' grid and is whole blocks wide: a turn maps the grid onto itself."""
+    buffer = io.BytesIO()
+    noise(333, 214).save(buffer, "JPEG", quality=30)
+    image = Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
+    square = Rotation(90).corrupt(image, 0).images[0]
+    assert square.width % 16 == 0
+    whole, part = np.asarray(image), np.asarray(square)
+    places = [
+        (x, y)
+        for x in range(0, image.width - square.width + 1)
+        for y in range(0, image.height - square.height + 1)
+        if (whole[y : y + 8, x : x + 8] == part[:8, :8]).all()
+    ]
+    assert places and all(x % 16 == 0 and y % 16 == 0 for x, y in places)
+
+
+def test_released_leaks_by_its_shape() -> None:
+    task = Rotation(90, convention="released")
+    image = noise(160, 100)
+    for seed in range(20):
+        made = task.corrupt(image, seed)
+        assert made.images[0] is image
+        turned = made.images[1].size
+        assert turned == ((160, 100) if made.target in ("0", "180") else (100, 160))
+    sizes = {Rotation(45, convention="released").corrupt(image, seed).images[1].size for seed in range(40)}
+    assert len(sizes) == 3
+
+
+@given(st.integers(40, 400), st.integers(40, 400), st.floats(0, 360))
+@settings(max_examples=200, deadline=None)
+def test_the_largest_rectangle_fits(width: int, height: int, angle: float) -> None:
+    p, q = largest_rectangle(width, height, angle)
+    sin, cos = abs(np.sin(np.radians(angle))), abs(np.cos(np.radians(angle)))
+    assert p * cos + q * sin <= width + 1e-6 and p * sin + q * cos <= height + 1e-6
+    # No rectangle of either form that must bind is larger, up to rounding down.
+    for x in np.linspace(1, np.hypot(width, height), 200):
+        best = min((width - x * cos) / max(sin, 1e-9), (height - x * sin) / max(cos, 1e-9))
+        assert x * best <= (p + 1) * (q + 1) + 1e-6
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["90", "90.0", "+90", "-270", "450", "90°", "90 degrees", "90 degrees counter-clockwise", "**90**."],
+)
+def test_answers_are_modulo_360_with_units_and_signs(text: str) -> None:
+    score = Rotation().score(said(text), "90")
+    assert (score.value, score.answer) == (1.0, "90")
+
+
+def test_parts() -> None:
+    task = Rotation(30)
+    assert task.score(said("0"), "330").parts == {"exact": 0.0, "closeness": pytest.approx(1 - 30 / 180)}
+    assert task.score(said("150"), "330").parts["closeness"] == 0
+    assert task.score(said("ninety"), "90").parts == {"exact": 0.0, "closeness": 0.0}
+    failed = task.score(Completion(text="", finish_reason="error", error="x"), "90")
+    assert failed.value is None and not failed.parts
+
+
+@pytest.mark.parametrize("step", [77, 0, -90, 360, 90.0, True, "90"])
+def test_a_step_that_does_not_divide(step: Any) -> None:
+    with pytest.raises(UsageError, match=r"77 does not divide 360|step|must be a int"):
+        make("rotation", {"step": step})
+
+
+@pytest.mark.parametrize(
+    ("step", "size", "ok"), [(90, (28, 40), 1), (90, (27, 40), 0), (45, (48, 60), 1), (45, (46, 60), 0)]
+)
+def test_small_images(step: int, size: tuple[int, int], ok: bool) -> None:
+    if ok:
+        assert min(Rotation(step).corrupt(noise(*size), 1).images[0].size) >= MIN_SIDE
+    else:
+        with pytest.raises(Unusable, match="shorter side"):
+            Rotation(step).corrupt(noise(*size), 1)
+
+
+def test_an_image_that_looks_the_same_when_turned_asks_nothing() -> None:
+    with pytest.raises(Unusable, match="looks the same"):
+        Rotation().corrupt(Image.new("RGB", (64, 64), "red"), 0)
+
+
+def test_angles_are_even() -> None:
+    image = noise(40, 40)
+    targets = [Rotation(45).corrupt(image.resize((60, 60)), seed).target for seed in range(800)]
+    counts = [targets.count(str(angle)) for angle in range(0, 360, 45)]
+    assert sum((n - 100) ** 2 / 100 for n in counts) < 24.3  # chi-square, 7 degrees of freedom, p = 0.001

@@ -1,0 +1,156 @@
+"""Contrastive: positives share a stated part of the picture, negatives do not look the same, nothing else tells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.ssl import Unusable, augment, make
+from ssl4rl_bench.ssl.augment import Box
+from ssl4rl_bench.ssl.contrastive import LARGEST_OVERLAP, STRENGTHS, Contrastive, overlap, overlapping
+from ssl4rl_bench.ssl.rng import Stream
+from ssl4rl_bench.types import Completion, ImagePart
+
+SIZES = [(500, 400), (512, 512), (640, 480), (375, 500)]
+
+
+def _picture(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """Random coarse blocks of colour: distinct for each seed, with detail everywhere."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    return Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC)
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _share(one: Box, two: Box) -> float:
+    return overlap(one, two) / min(_area(one), _area(two))
+
+
+@given(
+    st.sampled_from([*SIZES, (300, 900), (28, 28), (28, 2000), (2000, 28)]),
+    st.sampled_from(sorted(STRENGTHS)),
+    st.sampled_from([0.0, 0.25, 0.5, LARGEST_OVERLAP]),
+    st.integers(0, 2**63 - 1),
+)
+def test_sections_of_a_positive_overlap_by_the_minimum(
+    size: tuple[int, int], strength: str, minimum: float, seed: int
+) -> None:
+    one, two = overlapping(*size, STRENGTHS[strength], minimum, Stream(seed))
+    for left, top, right, bottom in (one, two):
+        assert 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
+    assert _share(one, two) >= minimum - 0.06 * (min(size) < 100)  # rounding counts in crops of 8 pixels
+
+
+def test_a_fifth_of_the_released_strong_positives_share_no_pixel_and_none_of_ours() -> None:
+    """Defect 5: 19.6% of them in the authors' data."""
+    stream = Stream(1)
+    kind = augment.STRONG
+    apart = ours = 0
+    n = 2000
+    for size in SIZES:
+        for _ in range(n):
+            boxes = augment.random_crop(*size, kind, stream), augment.random_crop(*size, kind, stream)
+            apart += overlap(*boxes) == 0
+            ours += _share(*overlapping(*size, kind, Contrastive("strong").min_overlap, stream)) < 0.25
+    assert 0.17 < apart / (n * len(SIZES)) < 0.22
+    assert ours == 0
+
+
+def test_both_sections_have_the_law_of_a_single_crop_in_size() -> None:
+    """Else large sections would tell a positive."""
+    stream = Stream(2)
+    pairs = [overlapping(500, 400, augment.STRONG, 0.25, stream) for _ in range(4000)]
+    single = np.array([_area(augment.random_crop(500, 400, augment.STRONG, stream)) for _ in range(4000)])
+    for boxes in zip(*pairs, strict=True):
+        areas = np.array([_area(box) for box in boxes])
+        assert areas.mean() == pytest.approx(single.mean(), rel=0.03)
+        assert areas.std() == pytest.approx(single.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("strength", sorted(STRENGTHS))
+@pytest.mark.parametrize("convention", ["ours", "released"])
+def test_samples_are_two_views_and_depend_on_nothing_but_their_seed(strength: str, convention: str) -> None:
+    task = make("contrastive", {"strength": strength, "convention": convention})
+    image, other = _picture(1), _picture(2, (90, 200))
+    for partner, target in ((None, "positive"), (other, "negative")):
+        for seed in range(5):
+            made = task.corrupt(image, seed, partner)
+            again = task.corrupt(image.copy(), seed, partner)
+            assert made.target == again.target == target
+            assert [view.tobytes() for view in made.images] == [view.tobytes() for view in again.images]
+            assert [view.size for view in made.images] == [(224, 224)] * 2
+            assert made.images[0].tobytes() != made.images[1].tobytes()
+    assert task.pairs and task.chance == 0.5 and task.difficulty == strength
+
+
+def test_a_negative_that_looks_the_same_is_refused_but_not_as_released() -> None:
+    image = _picture(3)
+    same = image.resize((200, 150), Image.Resampling.BICUBIC)
+    with pytest.raises(Unusable, match="looks the same"):
+        Contrastive().corrupt(image, 1, same)
+    assert Contrastive(convention="released").corrupt(image, 1, same).target == "negative"
+
+
+def test_images_without_detail_or_too_small_are_refused() -> None:
+    with pytest.raises(Unusable, match="nothing in it"):
+        Contrastive().corrupt(Image.new("RGB", (100, 100), "blue"), 1)
+    for small, other in ((_picture(1, (27, 100)), None), (_picture(1), _picture(2, (100, 27)))):
+        with pytest.raises(Unusable, match="27 pixels, 28 are needed"):
+            Contrastive().corrupt(small, 1, other)
+
+
+def test_sections_avoid_empty_parts_of_a_picture() -> None:
+    image = Image.new("RGB", (300, 200), "white")
+    image.paste(_picture(4, (150, 200)), (0, 0))
+    plain = [
+        sum(
+            np.asarray(view).std(axis=(0, 1)).max() < 1
+            for view in Contrastive("strong").corrupt(image, s).images
+        )
+        for s in range(30)
+    ]
+    assert sum(plain) == 0
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"strength": "strnog"}, {"min_overlap": 0.8}, {"min_overlap": -0.1}, {"min_overlap": float("nan")}],
+)
+def test_bad_parameters_are_one_line_errors(params: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        make("contrastive", params)
+
+
+def test_every_parameter_is_in_the_identity() -> None:
+    tasks = [Contrastive(s, m, c) for s in STRENGTHS for m in (0.0, 0.25, 0.3) for c in ("ours", "released")]
+    assert len({task.identity for task in tasks}) == len(tasks)
+
+
+@pytest.mark.parametrize("target", ["positive", "negative"])
+def test_gold_scores_one_and_wrong_zero(target: str) -> None:
+    task = Contrastive()
+    for answer in task.gold(target):
+        for text in (f"<answer>{answer}</answer>", answer):
+            assert task.score(Completion(text, "stop"), target).value == 1.0
+    score = task.score(Completion(f"<answer>{task.wrong(target)}</answer>", "stop"), target)
+    assert (score.value, score.parts) == (0.0, {"exact": 0.0})
+    both = task.score(Completion("<answer>positive or negative</answer>", "stop"), target)
+    assert (both.value, both.answer) == (0.0, None)
+
+
+@pytest.mark.parametrize("convention", ["ours", "released"])
+def test_the_prompt_shows_the_images_and_names_both_answers(convention: str) -> None:
+    from ssl4rl_bench.images import from_pil
+
+    task = Contrastive(convention=convention)
+    views = [from_pil(view) for view in task.corrupt(_picture(1), 1).images]
+    (message,) = task.messages(views)
+    *images, text = message.content
+    assert [part.image for part in images if isinstance(part, ImagePart)] == views
+    assert "positive" in text.text and "negative" in text.text

@@ -1,0 +1,480 @@
+"""Rewards: the scorer's on any reply, worthless to who games them, and in numbers what docs/rewards.md says."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from pickle import loads
+from statistics import fmean
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.registry import load_ssl
+from ssl4rl_bench.ssl import SSLTask, make
+from ssl4rl_bench.train.rewards import SCHEMES, SSLReward, compute_score, well_formed
+from ssl4rl_bench.types import Completion
+
+ROOT = Path(__file__).resolve().parent.parent
+ANGLES = ("0", "90", "180", "270")
+QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
+ORDERS = tuple(",".join(order) for order in itertools.permutations("1234"))
+TASKS: dict[str, SSLTask] = {
+    "ssl4rl_ssl_rotation_90": make("rotation", {"step": 90}),
+    "ssl4rl_ssl_jigsaw_2x2": make("jigsaw", {"k": 2}),
+    "ssl4rl_ssl_contrastive_weak": make("contrastive", {"strength": "weak"}),
+    "ssl4rl_ssl_position": make("position", {}),
+}
+TARGETS = dict(zip(TASKS, (ANGLES, ORDERS, ("positive", "negative"), QUADRANTS), strict=True))
+ROTATION, JIGSAW, CONTRASTIVE, POSITION = TASKS
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table in docs/rewards.md."""
+
+    what: str
+    """The reply, as the table names it."""
+    task: str
+    targets: tuple[str, ...]
+    """What is right; the rewards are the mean over these."""
+    reply: str
+    why: str
+    finish: str = "stop"
+
+    def earns(self, scheme: str) -> str:
+        reward = SSLReward(TASKS, scheme)
+        values = [reward.one(self.task, self.reply, target, self.finish) for target in self.targets]  # type: ignore[arg-type]
+        known = [value for value in values if value is not None]
+        return f"{round(fmean(known), 3):g}" if known else "none"
+
+    def row(self) -> str:
+        right = f"`{self.targets[0]}`" if len(self.targets) == 1 else "all, mean"
+        return f"| {self.what} | {right} | {' | '.join(map(self.earns, SCHEMES))} | {self.why} |"
+
+
+def tag(answer: str) -> str:
+    return f"<answer>{answer}</answer>"
+
+
+MEGABYTE = 1_000_000
+CASES = [
+    Case(
+        "`1,2,3,4` always",
+        JIGSAW,
+        ORDERS,
+        tag("1,2,3,4"),
+        "one order of 24; every place is right once in four",
+    ),
+    Case(
+        "`1,1,1,1` always",
+        JIGSAW,
+        ORDERS,
+        tag("1,1,1,1"),
+        "no permutation; released pays for one place always",
+    ),
+    Case("`2,3,1,4,1,2`", JIGSAW, ("2,3,1,4",), tag("2,3,1,4,1,2"), "surplus numbers; released ignores them"),
+    Case("`2,3`", JIGSAW, ("2,3,1,4",), tag("2,3"), "too few numbers"),
+    Case("`2,3,4,1`", JIGSAW, ("2,3,1,4",), tag("2,3,4,1"), "two places of four"),
+    Case(
+        "`3,1,2,4`",
+        JIGSAW,
+        ("2,3,1,4",),
+        tag("3,1,2,4"),
+        "the other convention: `other_exact` in the log is 1",
+    ),
+    Case("`2 3 1 4`", JIGSAW, ("2,3,1,4",), tag("2 3 1 4"), "released wants commas"),
+    Case("`٢,٣,١,٤`", JIGSAW, ("2,3,1,4",), tag("٢,٣,١,٤"), "digits of any script are digits"),
+    Case("`２，３，１，４`", JIGSAW, ("2,3,1,4",), tag("２，３，１，４"), "full-width commas too"),
+    Case("`2,3,1,4 or 1,2,3,4`", JIGSAW, ("2,3,1,4",), tag("2,3,1,4 or 1,2,3,4"), "two answers are none"),
+    Case("`90` always", ROTATION, ANGLES, tag("90"), "chance"),
+    Case("`90 degrees`", ROTATION, ("90",), tag("90 degrees"), "units are understood"),
+    Case("`-270`", ROTATION, ("90",), tag("-270"), "angles count modulo 360"),
+    Case(
+        "`90 degrees clockwise`",
+        ROTATION,
+        ("90",),
+        tag("90 degrees clockwise"),
+        "that is 270 counter-clockwise",
+    ),
+    Case("`९०`", ROTATION, ("90",), tag("९०"), "digits of any script are digits"),
+    Case("`90 or 180`", ROTATION, ("90",), tag("90 or 180"), "two answers are none"),
+    Case("`0, 90, 180, 270`", ROTATION, ANGLES, tag("0, 90, 180, 270"), "all answers are none"),
+    Case(
+        "a tag for each angle",
+        ROTATION,
+        ANGLES,
+        "".join(map(tag, ANGLES)),
+        "ours reads the last, released the first",
+    ),
+    Case(
+        "the template in `<think>`, then `90`",
+        ROTATION,
+        ("90",),
+        f"<think>I shall write {tag('degrees')}.</think> {tag('90')}",
+        "tags in the thinking do not count; released reads only the first",
+    ),
+    Case(
+        "`90` in `<think>`, then `180`",
+        ROTATION,
+        ("90",),
+        f"<think>{tag('90')}</think> {tag('180')}",
+        "the answer is what follows the thinking",
+    ),
+    Case(
+        "`90`, then the template",
+        ROTATION,
+        ("90",),
+        f"{tag('90')} in the form {tag('degrees')}",
+        "the last tag counts, and holds no answer",
+    ),
+    Case(
+        "the prompt's own form",
+        ROTATION,
+        ANGLES,
+        f"<think>your reasoning</think> {tag('$ANSWER')}",
+        "no answer",
+    ),
+    Case(
+        '"The answer is 90.", no tag',
+        ROTATION,
+        ("90",),
+        "The answer is 90.",
+        "stated; only `strict` wants a tag",
+    ),
+    Case('"It may be 90, or not."', ROTATION, ("90",), "It may be 90, or not.", "mentioned, not stated"),
+    Case(
+        '"The answer is 90", cut off',
+        ROTATION,
+        ("90",),
+        "The answer is 90",
+        "the last word may go on",
+        "length",
+    ),
+    Case(
+        "`90` in a tag, cut off after it",
+        ROTATION,
+        ("90",),
+        tag("90") + " As",
+        "the answer was complete",
+        "length",
+    ),
+    Case("nothing", ROTATION, ANGLES, "", "no answer"),
+    Case("a refusal", ROTATION, ANGLES, "I'm sorry, I cannot see the images.", "no answer"),
+    Case("a failed request", ROTATION, ANGLES, "", "no reply: TRL leaves the row out", "error"),
+    Case("a million nines in a tag", ROTATION, ANGLES, tag("9" * MEGABYTE), "longer than any answer"),
+    Case("a million opening tags", ROTATION, ANGLES, "<answer>" * MEGABYTE, "no answer; takes milliseconds"),
+    Case(
+        "a megabyte of thinking, then `90`",
+        ROTATION,
+        ("90",),
+        f"<think>{'so ' * (MEGABYTE // 3)}</think> {tag('90')}",
+        "a reply's end is read, however long it is",
+    ),
+    Case("`top-left` always", POSITION, QUADRANTS, tag("top-left"), "chance"),
+    Case("`Top-Left.`", POSITION, ("top-left",), tag("Top-Left."), "case and full stop do not matter"),
+    Case("`the upper left corner`", POSITION, ("top-left",), tag("the upper left corner"), "upper is top"),
+    Case("`top`", POSITION, QUADRANTS, tag("top"), "half an answer is none"),
+    Case("`top-left, top-right`", POSITION, QUADRANTS, tag("top-left, top-right"), "two answers are none"),
+    Case("`positive` always", CONTRASTIVE, TARGETS[CONTRASTIVE], tag("positive"), "chance"),
+    Case("`positive.`", CONTRASTIVE, ("positive",), tag("positive."), "a full stop does not matter"),
+    Case("`not negative`", CONTRASTIVE, ("positive",), tag("not negative"), "no label"),
+    Case(
+        "`positive/negative`",
+        CONTRASTIVE,
+        TARGETS[CONTRASTIVE],
+        tag("positive/negative"),
+        "two answers are none",
+    ),
+]
+HEAD = f"| reply | right | {' | '.join(f'`{scheme}`' for scheme in SCHEMES)} | why |"
+
+
+def table() -> list[str]:
+    return [HEAD, "|---|---|---|---|---|---|---|", *(case.row() for case in CASES)]
+
+
+def test_the_table_in_the_docs_is_what_the_code_pays() -> None:
+    started = time.process_time()
+    expected = table()
+    assert time.process_time() - started < 10
+    lines = (ROOT / "docs" / "rewards.md").read_text(encoding="utf-8").splitlines()
+    start = lines.index(HEAD)
+    assert lines[start : start + len(expected)] == expected
+    assert not lines[start + len(expected)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+def test_gaming_pays_no_more_than_chance(case: Case) -> None:
+    """A reply that says the same whatever is right earns at most what a blind guess does."""
+    if len(case.targets) > 1 and case.earns("exact") != "none":
+        assert float(case.earns("exact")) <= round(TASKS[case.task].chance, 3)
+        assert float(case.earns("per_position")) <= 0.25 or case.task == CONTRASTIVE
+
+
+def test_a_blind_answer_in_each_scheme() -> None:
+    """Expected reward of a constant valid answer: 1/(k*k)! exact, 1/k^2 per position, less when scaled."""
+    for order in ORDERS:
+        earned = {
+            s: fmean(SSLReward(TASKS, s).one(JIGSAW, tag(order), t) or 0.0 for t in ORDERS) for s in SCHEMES
+        }
+        assert earned == pytest.approx(
+            {"exact": 1 / 24, "per_position": 1 / 4, "scaled": 1 / 8, "released": 1 / 4}
+        )
+
+
+# Random and adversarial replies: pieces of answers, tags and noise.
+MARKS = (
+    "<think>|</think>|<answer>|</answer>|< answer >|<ANSWER>|</ANSWER>|\\boxed{|}|The answer is |Answer: |**"
+)
+PIECES = (
+    "90|180|-270|90.0|450|°| degrees|clockwise| or |, |. |\n|;|/|-|９０|९०|1|2|3|4|,|2,3,1,4|1,1,1,1|2314|[|]"
+)
+NAMES = "positive|negative|Positive.|same|top-left|Top Left|upper|left|bottom|right|sorry, I can't |not |\ud800|\0"
+FRAGMENTS = [*MARKS.split("|"), *PIECES.split("|"), *NAMES.split("|"), "assistant\n"]
+
+
+def reply(rng: random.Random, target: str) -> str:
+    other = rng.choice(rng.choice(list(TARGETS.values())))
+    answer = rng.choice((target, target, other, target.upper(), f"{target}.", target.replace(",", " ")))
+    noise = "".join(rng.choices(FRAGMENTS, k=rng.randrange(12)))
+    shape = rng.randrange(8)
+    if shape == 0:
+        return f"<think>{noise}</think> <answer>{answer}</answer>"
+    if shape == 1:
+        return f"{noise}<answer>{answer}</answer>{''.join(rng.choices(FRAGMENTS, k=rng.randrange(4)))}"
+    if shape == 2:
+        return f"{noise}\nThe answer is {answer}{rng.choice(['', '.', ', because', ' or '])}{noise}"
+    if shape == 3:
+        return f"{noise}\n{answer}"
+    if shape == 4:
+        return "".join(map(chr, rng.choices(range(0x3000), k=rng.randrange(40)))) + answer
+    if shape == 5:
+        return (noise + answer) * rng.choice((2, 30))
+    return noise
+
+
+def test_reward_is_the_scorer_on_10_000_replies() -> None:
+    rng = random.Random(3)
+    rows = []
+    for _ in range(10_000):
+        name = rng.choice(list(TASKS))
+        target = rng.choice(TARGETS[name])
+        rows.append(
+            (reply(rng, target), name, target, rng.choice(("stop", "stop", "stop", "length", "error")))
+        )
+    texts, names, targets, finishes = (list(column) for column in zip(*rows, strict=True))
+    rewards = SSLReward(TASKS)(texts, task=names, target=targets, finish_reason=finishes)
+    scores = [TASKS[name].score(Completion(text, finish), target) for text, name, target, finish in rows]
+    assert rewards == [score.value for score in scores]
+    assert 2_000 < sum(value == 1 for value in rewards) < 5_000
+    assert sum(value is None for value in rewards) == finishes.count("error")
+
+    some = slice(0, 400)
+    columns = {"task": names[some], "target": targets[some], "finish_reason": finishes[some]}
+    for scheme in SCHEMES:
+        whole = SSLReward(TASKS, scheme, {JIGSAW: 2.0}, format_weight=0.5)
+        values = whole(texts[some], **columns)
+        assert all(value is None or 0 <= value <= 2.5 for value in values)
+        apart = zip(*(one(texts[some], **columns) for one in whole.by_task()), strict=True)
+        assert [next((v for v in row if v is not None), None) for row in apart] == values
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.text(), st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join)),
+    st.sampled_from(list(TASKS)),
+)
+def test_any_text_has_a_reward(text: str, name: str) -> None:
+    for scheme, extractor in itertools.product(SCHEMES, ("default", "strict")):
+        value = SSLReward(TASKS, scheme, extractor=extractor).one(name, text, TARGETS[name][0])
+        assert value is not None
+        assert 0 <= value <= 1
+
+
+def test_gold_earns_one_and_wrong_earns_less() -> None:
+    for name, task in TASKS.items():
+        for target in TARGETS[name]:
+            for scheme in SCHEMES:
+                reward = SSLReward(TASKS, scheme)
+                assert reward.one(name, tag(target), target) == 1
+                assert (reward.one(name, tag(task.wrong(target)), target) or 0.0) < 1
+            for gold in task.gold(target):
+                assert SSLReward(TASKS).one(name, tag(gold), target) == 1
+
+
+@pytest.mark.parametrize(
+    ("k", "said", "per_position", "scaled"),
+    [
+        (2, "2,1,3,4", 0.5, 1 / 3),
+        (2, "2,1,4,3", 0.0, 0.0),
+        (2, "1,3,4,2", 0.25, 0.0),
+        (2, "1,2,3", 0.0, 0.0),
+        (2, "1,2,3,3", 0.0, 0.0),
+        (3, "2,1,3,4,5,6,7,8,9", 7 / 9, 0.75),
+        (3, "2,3,1,5,4,7,6,9,8", 0.0, 0.0),
+    ],
+)
+def test_jigsaw_shares(k: int, said: str, per_position: float, scaled: float) -> None:
+    right = ",".join(str(i + 1) for i in range(k * k))
+    for scheme, value in (("exact", 0.0), ("per_position", per_position), ("scaled", scaled)):
+        reward = SSLReward({"jigsaw": make("jigsaw", {"k": k})}, scheme)
+        assert reward([tag(said), tag(right)], target=[right, right]) == pytest.approx([value, 1.0])
+
+
+def test_released_faults_are_kept() -> None:
+    """Each of these is a fault of the released reward, kept so that its runs can be repeated."""
+    pays = SSLReward(TASKS, "released").one
+    assert pays(ROTATION, "<answer>\n 90 </answer>", "90") == 1
+    assert pays(ROTATION, "<Answer>90</Answer>", "90") == 0
+    assert pays(ROTATION, "<answer>180</answer> assistant\n <answer>90</answer>", "90") == 1
+    assert pays(JIGSAW, tag("1, 2 ,+3,04"), "1,2,3,4") == 1
+    assert pays(JIGSAW, tag("1,x,3,4"), "1,2,3,4") == 0.75
+    assert pays(JIGSAW, tag("x,1,2,3,4"), "1,2,3,4") == 0
+    assert pays(JIGSAW, tag("9" * 10_000), "1,2,3,4") == 0
+    assert pays(JIGSAW, tag("1,2,3,4"), "1,2,3,4", "length") == 1
+    started = time.process_time()
+    pays(ROTATION, "<answer>" * MEGABYTE, "90")
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<think>a</think><answer>90</answer>", True),
+        ("\n<think>a\nb</think>\n\n<answer> 90 </answer> \n", True),
+        ("<think></think> <answer>x</answer>", True),
+        ("<think>a</think> <answer> </answer>", False),
+        ("<think>a</think> so <answer>90</answer>", False),
+        ("<think>a</think> <answer>90</answer>.", False),
+        ("Well. <think>a</think> <answer>90</answer>", False),
+        ("<think>a <answer>90</answer></think>", False),
+        ("<answer>90</answer> <think>a</think>", False),
+        ("<think>a</think> <answer>90</answer> <answer>90</answer>", False),
+        ("<think>a <answer></think> <answer>90</answer>", False),
+        ("</think>a<think> <answer>90</answer>", False),
+        ("<think>a</think> </answer>90<answer>", False),
+        ("<answer>90</answer>", False),
+        ("", False),
+    ],
+)
+def test_format_term(text: str, expected: bool) -> None:
+    assert well_formed(text) is expected
+    plain = SSLReward(TASKS).one(ROTATION, text, "90") or 0.0
+    assert SSLReward(TASKS, format_weight=0.1).one(ROTATION, text, "90") == pytest.approx(
+        plain + 0.1 * expected
+    )
+    assert SSLReward(TASKS, weights={ROTATION: 3.0}).one(ROTATION, text, "90") == pytest.approx(3 * plain)
+
+
+def test_completions_as_trl_has_them() -> None:
+    reward = SSLReward({ROTATION: TASKS[ROTATION]})
+    text = "<think>a</think> <answer>90</answer>"
+    chats: list[Any] = [
+        text,
+        [{"role": "assistant", "content": text}],
+        [{"content": text}],
+        [{"role": "assistant", "content": [{"type": "text", "text": text}]}],
+        [{"role": "assistant", "content": "90"}, {"role": "tool", "content": "180"}],
+        [{"role": "assistant", "content": None}],
+        [],
+    ]
+    assert reward(chats, target=["90"] * 7, prompts=["?"] * 7, trainer_state=None) == [1, 1, 1, 1, 1, 0, 0]
+    assert reward([], target=[]) == []
+
+
+def test_rows_of_other_tasks_get_none() -> None:
+    reward = SSLReward({ROTATION: TASKS[ROTATION]})
+    assert reward(["90", "90"], task=[ROTATION, "mmbench"], target=["90", None]) == [1.0, None]
+
+
+def test_what_was_cut_off() -> None:
+    reward = SSLReward({ROTATION: TASKS[ROTATION]}, end_ids=(7,))
+    text = ["The answer is 90"] * 3
+    target = ["90"] * 3
+    assert reward(text, target=target, completion_ids=[[1, 7], [1, 2], []]) == [1, 0, 0]
+    assert reward(text, target=target, truncated=[False, True, False]) == [1, 0, 1]
+    assert reward(text, target=target, finish_reason=["stop", "length", "error"]) == [1, 0, None]
+    assert reward(text, target=target, finish_reason=[None] * 3, truncated=[True] * 3) == [0, 0, 0]
+    assert SSLReward({ROTATION: TASKS[ROTATION]})(text, target=target, completion_ids=[[1]] * 3) == [1, 1, 1]
+
+
+def test_sub_metrics_are_logged() -> None:
+    logged: dict[str, float] = {}
+    reward = SSLReward(TASKS, "released")
+    reward(
+        [tag("2,3,1,4"), tag("3,1,2,4"), "?", "90"],
+        task=[JIGSAW, JIGSAW, JIGSAW, ROTATION],
+        target=["2,3,1,4", "2,3,1,4", "2,3,1,4", "90"],
+        log_metric=logged.__setitem__,
+    )
+    assert logged["ssl_jigsaw_2x2/answered"] == pytest.approx(2 / 3)
+    assert logged["ssl_jigsaw_2x2/exact"] == logged["ssl_jigsaw_2x2/other_exact"] == pytest.approx(1 / 3)
+    assert logged["ssl_rotation_90/closeness"] == 1
+    reward(["90"], task=[ROTATION], target=["90"], finish_reason=["error"], log_metric=logged.__setitem__)
+
+
+def test_names_for_the_log() -> None:
+    reward = SSLReward(TASKS, weights={JIGSAW: 2.0})
+    assert reward.__name__ == "ssl"
+    assert [one.__name__ for one in reward.by_task()] == [name.removeprefix("ssl4rl_") for name in TASKS]
+    assert [dict(one.weights) for one in reward.by_task()] == [{}, {JIGSAW: 2.0}, {}, {}]
+
+
+def test_a_reward_survives_pickling() -> None:
+    for reward in (SSLReward(TASKS, "scaled", {JIGSAW: 2.0}, 0.5), *SSLReward(TASKS).by_task()):
+        copy = loads(bytes(ForkingPickler.dumps(reward)))  # noqa: S301
+        assert copy == reward
+        assert copy.__name__ == reward.__name__
+        name = next(iter(reward.tasks))
+        target = TARGETS[name][1]
+        assert copy([tag(target)], task=[name], target=[target]) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: SSLReward(TASKS, "exakt"), "no reward scheme 'exakt'.*did you mean exact"),
+        (lambda: SSLReward({}), "at least one SSL task"),
+        (lambda: SSLReward(TASKS, weights={"ssl4rl_ssl_jigsaw": 1.0}), "did you mean ssl4rl_ssl_jigsaw_2x2"),
+        (lambda: SSLReward(TASKS, extractor="strikt"), "did you mean strict"),
+        (lambda: SSLReward(TASKS)(["90"], target=["90"]), "no column 'task'"),
+        (lambda: SSLReward(TASKS)(["90"], task=[ROTATION]), "no column 'target'"),
+        (lambda: SSLReward(TASKS)(["90"], task=[ROTATION], target=["90", "90"]), "do not have 1 rows"),
+        (lambda: compute_score("ssl4rl_ssl_rotatoin_90", "90", "90"), "rotation_90"),
+        (lambda: compute_score(ROTATION, "90", "90", scheme="x"), "no reward scheme"),
+    ],
+)
+def test_errors_name_the_thing(wrong: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        wrong()
+
+
+@pytest.mark.parametrize(("name", "target"), [(POSITION, "90"), (ROTATION, "top-left"), (JIGSAW, "a,b,c,d")])
+def test_a_target_of_another_task(name: str, target: str) -> None:
+    right = TARGETS[name][0]
+    with pytest.raises(DataError, match=f"{name} has no answer '{target}'"):
+        SSLReward(TASKS)([tag(right)], task=[name], target=[target])
+
+
+def test_verl_function() -> None:
+    assert (
+        compute_score(ROTATION, "<think>a</think> <answer>90</answer><|im_end|>", "90", {"index": 3}) == 1.0
+    )
+    assert compute_score(data_source=ROTATION, solution_str="x", ground_truth="90", extra_info=None) == 0.0
+    text = "<think>a</think> <answer>2,3,4,1</answer><|im_end|>\n"
+    assert compute_score(JIGSAW, text, "2,3,1,4", scheme="per_position", format_weight=0.25) == 0.75
+    assert compute_score(JIGSAW, text, "2,3,1,4", scheme="released") == 0.5
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_task_files_give_the_same_reward(name: str) -> None:
+    assert load_ssl(name)[1] == TASKS[name]

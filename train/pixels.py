@@ -1,0 +1,41 @@
+"""What the image processor makes of many pictures, kept at half its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+BATCH = 256
+"""Pictures that the processor takes at once."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture's patches, once though the model wants a still picture's at two points in time."""
+
+    values: Any
+    """bf16, (patches, 3 * 14 * 14)."""
+    grid: tuple[int, int, int]
+    """1, and patches from top to bottom and from left to right."""
+
+
+def pixels_of(processor: Any, pictures: Sequence[Any]) -> list[Pixels]:
+    """Each picture's pixels, in order. Pictures may have any sizes."""
+    import torch
+
+    area = processor.image_processor.patch_size**2
+    out = []
+    for start in range(0, len(pictures), BATCH):
+        got = processor.image_processor(images=list(pictures[start : start + BATCH]), return_tensors="pt")
+        values = got["pixel_values"].reshape(-1, 3, 2, area)[:, :, 0].flatten(1).to(torch.bfloat16)
+        grids = got["image_grid_thw"]
+        parts = values.split(grids.prod(dim=1).tolist())
+        out += [Pixels(part, tuple(grid)) for part, grid in zip(parts, grids.tolist(), strict=True)]
+    return out
+
+
+def both_times(values: Any) -> Any:
+    """Undoes the halving: float32, (patches, 3 * 2 * 14 * 14)."""
+    still = values.float().reshape(values.shape[0], 3, 1, -1)
+    return still.expand(-1, -1, 2, -1).flatten(1)

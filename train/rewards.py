@@ -1,0 +1,246 @@
+"""Rewards for RL from the SSL tasks' own scorers: for TRL a picklable callable, for verl `compute_score`.
+
+Schemes (a reply that names no answer, or for Jigsaw no permutation, earns 0 in the first three):
+
+| scheme | a reply earns |
+|---|---|
+| `exact` | the score's value: 1 or 0 |
+| `per_position` | Jigsaw: the share of places that are right; other tasks: as `exact` |
+| `scaled` | Jigsaw: that share x, beyond a blind guess's c = 1 / k^2: max(0, (x - c) / (1 - c)); others: as `exact` |
+| `released` | what SSL4RL's released reward pays, its faults included; for comparison only (docs/rewards.md) |
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.extract import check_extractor
+from ssl4rl_bench.ssl import SSLTask
+from ssl4rl_bench.types import Completion, FinishReason, Score
+
+SCHEMES = ("exact", "per_position", "scaled", "released")
+_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+_END_MARKS = ("<|im_end|>", "<|endoftext|>")
+
+
+@dataclass(frozen=True, slots=True)
+class SSLReward:
+    """A reward for TRL's trainers: `reward(completions, **columns)`, a value a row.
+
+    A row's reward is weight * scheme's value + format_weight * `well_formed`. A row of a task that is not in
+    `tasks` gets None, and so does a failed request: TRL then leaves it out of the means.
+    """
+
+    tasks: Mapping[str, SSLTask] = field(hash=False)
+    """By the name that the `task` column has: "ssl4rl_ssl_rotation_90"."""
+    scheme: str = "exact"
+    weights: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """By task name; 1.0 where there is none."""
+    format_weight: float = 0.0
+    extractor: str = "default"
+    """How answers are read; "strict" pays only for a tag with the canonical answer. `released` reads its own way."""
+    end_ids: tuple[int, ...] = ()
+    """Tokens that end a reply. Where given, a reply whose `completion_ids` end in none of them was cut off."""
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            hint = did_you_mean(str(self.scheme), SCHEMES)
+            raise UsageError(f"no reward scheme {self.scheme!r} (there are {', '.join(SCHEMES)}){hint}")
+        if not self.tasks:
+            raise UsageError("a reward needs at least one SSL task: name some, such as ssl_rotation_90")
+        for name in self.weights:
+            if name not in self.tasks:
+                raise UsageError(
+                    f"a weight is given for {name!r}, which is no task here{did_you_mean(name, self.tasks)}"
+                )
+        check_extractor(self.extractor)
+
+    @property
+    def __name__(self) -> str:
+        """What TRL logs it as: the one task's name, or "ssl"."""
+        return _short(next(iter(self.tasks))) if len(self.tasks) == 1 else "ssl"
+
+    def by_task(self) -> list[SSLReward]:
+        """One reward a task: TRL then logs each by its name. Their sum over a row is what this one gives."""
+        return [
+            replace(self, tasks={name: task}, weights={n: w for n, w in self.weights.items() if n == name})
+            for name, task in self.tasks.items()
+        ]
+
+    def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        """The rewards of replies, in order.
+
+        Args:
+            completions: texts, or chats as TRL has them.
+            columns: of the data set, a value a reply: `target`; `task`, which may lack where there is one task;
+                where there are such, `finish_reason` ("length": cut off, "error": failed) or `truncated`. TRL adds
+                `completion_ids`, and `log_metric`, through which sub-metrics are logged as "ssl_jigsaw_2x2/valid".
+
+        Raises:
+            UsageError: if a needed column lacks, or is not as long as `completions`.
+            DataError: for a target that the row's task does not have.
+        """
+        n = len(completions)
+        if "task" not in columns and len(self.tasks) > 1:
+            raise UsageError(
+                "the data have no column 'task', which tells which of several SSL tasks a row is of"
+            )
+        if "target" not in columns:
+            raise UsageError(
+                "the data have no column 'target' with the right answers: use a set made by `build`"
+            )
+        names = columns.get("task", [next(iter(self.tasks))] * n)
+        rewards: list[float | None] = []
+        scores: dict[str, list[Score]] = defaultdict(list)
+        try:
+            rows = list(zip(completions, names, columns["target"], self._finishes(n, columns), strict=True))
+        except ValueError:
+            raise UsageError(
+                f"the columns 'task' and 'target' do not have {n} rows as the replies do"
+            ) from None
+        for completion, name, target, finish in rows:
+            if name not in self.tasks:
+                rewards.append(None)
+                continue
+            value, score = self._one(name, _text(completion), target, finish)
+            rewards.append(value)
+            scores[name].append(score)
+        if log := columns.get("log_metric"):
+            _log(log, scores)
+        return rewards
+
+    def one(self, name: str, text: str, target: str, finish_reason: FinishReason = "stop") -> float | None:
+        """The reward of one reply to a sample of a task. Raises `KeyError` where `tasks` has none of this name."""
+        return self._one(name, text, target, finish_reason)[0]
+
+    def _one(self, name: str, text: str, target: str, finish: FinishReason) -> tuple[float | None, Score]:
+        task = self.tasks[name]
+        try:
+            score = task.score(Completion(text=text, finish_reason=finish), target, self.extractor)
+        except ValueError as error:
+            raise DataError(
+                f"{name} has no answer {target!r}: give each row the target that it was built with"
+            ) from error
+        if score.value is None:
+            return None, score
+        if self.scheme == "released":
+            value = _released(task.kind, text, target)
+        else:
+            value = score.value if self.scheme == "exact" else score.parts.get("per_position", score.value)
+            if self.scheme == "scaled" and "per_position" in score.parts:
+                blind = 1 / len(target.split(","))
+                value = max(0.0, (value - blind) / (1 - blind))
+        value *= self.weights.get(name, 1.0)
+        if self.format_weight:
+            value += self.format_weight * well_formed(text)
+        return value, score
+
+    def _finishes(self, n: int, columns: Mapping[str, Any]) -> list[FinishReason]:
+        reasons = columns.get("finish_reason") or [None] * n
+        cut = columns.get("truncated") or [False] * n
+        if self.end_ids and "completion_ids" in columns:
+            ends = set(self.end_ids)
+            cut = [
+                flag or not ids or ids[-1] not in ends
+                for flag, ids in zip(cut, columns["completion_ids"], strict=True)
+            ]
+        return [
+            "error" if reason == "error" else "length" if reason == "length" or flag else "stop"
+            for reason, flag in zip(reasons, cut, strict=True)
+        ]
+
+
+def well_formed(text: str) -> bool:
+    """Whether a reply is one <think>...</think>, then one <answer>...</answer>, and nothing else but white space."""
+    if any(text.count(tag) != 1 for tag in _TAGS):
+        return False
+    before, _, rest = text.partition("<think>")
+    _, _, rest = rest.partition("</think>")
+    between, _, rest = rest.partition("<answer>")
+    answer, closed, after = rest.partition("</answer>")
+    return bool(closed and answer.strip()) and not (before + between + after).strip()
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    *,
+    scheme: str = "exact",
+    format_weight: float = 0.0,
+    extractor: str = "default",
+) -> float:
+    """The reward function that verl calls; the keyword arguments come from its `reward_kwargs`.
+
+    Args:
+        data_source: the task's name, "ssl4rl_ssl_rotation_90".
+        solution_str: the reply, with or without the mark that ends it.
+        ground_truth: the sample's target.
+        extra_info: not used. verl does not tell whether a reply was cut off, so each counts as whole.
+
+    Raises:
+        UsageError: for an unknown task, scheme or extractor.
+    """
+    text = solution_str.rstrip()
+    for mark in _END_MARKS:
+        text = text.removesuffix(mark)
+    value = _loaded(data_source, scheme, format_weight, extractor).one(data_source, text, ground_truth)
+    return 0.0 if value is None else value
+
+
+@lru_cache(maxsize=64)
+def _loaded(name: str, scheme: str, format_weight: float, extractor: str) -> SSLReward:
+    from ssl4rl_bench.registry import load_ssl
+
+    task = load_ssl(name)[1]
+    return SSLReward({name: task}, scheme, format_weight=format_weight, extractor=extractor)
+
+
+def _released(kind: str, text: str, target: str) -> float:
+    """What the released reward pays: the first tag counts; Jigsaw place by place, whatever else the list holds."""
+    text = text[text.rfind("assistant\n") + len("assistant\n") if "assistant\n" in text else 0 :]
+    _, opened, rest = text.partition("<answer>")
+    answer, closed, _ = rest.partition("</answer>")
+    if not (opened and closed):
+        return 0.0
+    if kind != "jigsaw":
+        return float(answer.strip() in [right.strip() for right in target.split(",")])
+    rights = target.split(",")
+    value = 0.0
+    for right, said in zip(rights, answer.strip().split(","), strict=False):
+        try:
+            value += (int(right) == int(said)) * 1.0 / len(rights)
+        except ValueError:
+            continue
+    return value
+
+
+def _text(completion: Any) -> str:
+    """A reply as text: itself, or of a chat what the last message of the assistant says."""
+    if isinstance(completion, str):
+        return completion
+    said = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    content = said[-1].get("content") if said else None
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part.get("text") or "" for part in content)
+
+
+def _log(log: Callable[[str, float], None], scores: Mapping[str, Sequence[Score]]) -> None:
+    for name, of_task in scores.items():
+        counted = [score for score in of_task if score.value is not None]
+        if not counted:
+            continue
+        log(f"{_short(name)}/answered", sum(score.answer is not None for score in counted) / len(counted))
+        for part in counted[0].parts:
+            log(f"{_short(name)}/{part}", sum(score.parts[part] for score in counted) / len(counted))
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("ssl4rl_")
