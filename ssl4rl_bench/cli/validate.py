@@ -1,32 +1,61 @@
-"""`ssl4rl-bench validate`: is a task sound?"""
+"""`ssl4rl-bench validate`: is a task sound, and does it give its answers away?"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ssl4rl_bench.leaks import Baseline
+    from ssl4rl_bench.probe import ProbeTask
 
 SHOWN = 20
 """Failures printed."""
 
 
 def validate(
-    task: Annotated[str, typer.Argument(help="Task name (`list tasks`).")],
-    data: Annotated[str | None, typer.Option(help="TSV, parquet file or folder, or hub id.")] = None,
+    task: Annotated[str, typer.Argument(help="Task name or file (`list tasks`).")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "--images",
+            help="TSV, parquet file or folder, or hub id; for an SSL task also a folder of images, or a task.",
+        ),
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out questions with bad rows.")] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, help="SSL tasks: samples for the blind baselines; 0 for none.")
+    ] = 2000,
+    sheet: Annotated[
+        Path | None, typer.Option(help="SSL tasks: write a contact sheet of samples to this PNG.")
+    ] = None,
 ) -> None:
-    """Check a task without a model: gold answers score 1.0, copies complete, ids unique, images readable."""
+    """Check a task without a model: gold answers score 1.0, copies complete, ids unique, images readable.
+
+    For an SSL task it also prints what blind guesses earn: a constant answer, image sizes, borders, statistics.
+
+    Example: ssl4rl-bench validate ssl_rotation_90 --images photos --sheet rotation.png
+    """
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.errors import DataError
+    from ssl4rl_bench.errors import DataError, UsageError
+    from ssl4rl_bench.probe import ProbeTask
     from ssl4rl_bench.registry import load_task
     from ssl4rl_bench.reports.tables import clean
     from ssl4rl_bench.validate import validate as check
 
     loaded = load_task(task, data=data, skip_bad=skip_bad)
+    if sheet is not None and not isinstance(loaded, ProbeTask):
+        raise UsageError(f"--sheet draws SSL tasks, and {loaded.name} is none")
     report = check(loaded)
     screen = console()
+    unit = "images" if isinstance(loaded, ProbeTask) else "questions"
     screen.print(
-        f"{report.task}: {report.n_samples} samples of {report.n_groups} questions with {report.n_images} images"
+        f"{report.task}: {report.n_samples} samples of {report.n_groups} {unit}, {report.n_images} pictures shown"
     )
     for level, counts in loaded.counts().items():
         screen.print(f"{level}: " + ", ".join(f"{clean(k)} {n}" for k, n in counts.items()), markup=False)
@@ -37,3 +66,47 @@ def validate(
     if not report.ok:
         raise DataError(f"{report.task} is not sound: {len(report.failures)} failures, the first are above")
     screen.print("sound: every gold answer scores 1.0")
+    if isinstance(loaded, ProbeTask):
+        if sheet is not None:
+            from ssl4rl_bench.reports.probe_sheet import sheet as draw
+            from ssl4rl_bench.store.atomic import reporting
+
+            with reporting(sheet):
+                draw([loaded], n=12).save(sheet, "PNG")
+            screen.print(f"{sheet}: samples with their answers", markup=False)
+        if samples:
+            _baselines(screen, loaded, data, samples)
+
+
+def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> None:
+    from ssl4rl_bench.errors import MissingDependency
+    from ssl4rl_bench.leaks import FREE_OF_CONTENT, baselines
+    from ssl4rl_bench.registry import DRAWN, load_ssl, select_images
+
+    taskfile, ssl = load_ssl(task.name)
+    try:
+        with select_images(data or taskfile.images or DRAWN, split=taskfile.split) as pictures:
+            found = baselines(ssl, [picture.read() for picture in pictures.kept], n)
+    except MissingDependency as error:
+        screen.print(f"no blind baselines: {error}", markup=False, style="yellow")
+        return
+    screen.print(_table(found))
+    leaks = [one.name for one in found if one.differs and one.name in FREE_OF_CONTENT]
+    if leaks:
+        screen.print(f"leaks: {', '.join(leaks)} beat chance without a look at content", style="red")
+    else:
+        screen.print("no leak found: nothing but content tells the answer above chance")
+
+
+def _table(found: list[Baseline]) -> object:
+    from ssl4rl_bench.reports.cells import add_number, plain_table
+
+    guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
+    table = plain_table(f"blind baselines ({guess})")
+    table.add_column("From")
+    for header in ("Right %", "95% interval", "Above chance"):
+        add_number(table, header)
+    for one in found:
+        interval = f"{100 * one.ci95[0]:.2f}–{100 * one.ci95[1]:.2f}"
+        table.add_row(one.name, f"{100 * one.accuracy:.2f}", interval, "yes" if one.differs else "no")
+    return table

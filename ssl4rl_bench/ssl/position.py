@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 SMALLEST, LARGEST = 0.2, 0.8
 """Width and height of a crop as shares of its part's, drawn apart and evenly (as released)."""
-TRIES = 10
+TRIES = 50
 """Places in the part that are tried for a crop with some detail in it; the last is taken as it is."""
 LABELS: dict[int, tuple[str, ...]] = {
     2: ("top-left", "top-right", "bottom-left", "bottom-right"),
