@@ -93,20 +93,23 @@ def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> No
     screen.print(_table(found))
     leaks = [one.name for one in found if one.differs and one.name in FREE_OF_CONTENT]
     if leaks:
-        screen.print(f"leaks: {', '.join(leaks)} beat chance without a look at content", style="red")
+        screen.print(f"leaks: {', '.join(leaks)} tell the answer without a look at content", style="red")
     else:
-        screen.print("no leak found: nothing but content tells the answer above chance")
+        screen.print("no leak found: nothing but content tells the answer better than chance")
 
 
 def _table(found: list[Baseline]) -> object:
-    from ssl4rl_bench.reports.cells import add_number, plain_table
+    from ssl4rl_bench.leaks import FREE_OF_CONTENT
+    from ssl4rl_bench.reports.cells import NO_DATA, add_number, plain_table
 
     guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
     table = plain_table(f"blind baselines ({guess})")
     table.add_column("From")
-    for header in ("Right %", "95% interval", "Above chance"):
+    for header in ("Right %", "95% interval", "Control %", "Leak"):
         add_number(table, header)
     for one in found:
         interval = f"{100 * one.ci95[0]:.2f}–{100 * one.ci95[1]:.2f}"
-        table.add_row(one.name, f"{100 * one.accuracy:.2f}", interval, "yes" if one.differs else "no")
+        control = NO_DATA if one.control is None else f"{100 * one.control:.2f}"
+        leak = NO_DATA if one.name not in FREE_OF_CONTENT else "yes" if one.differs else "no"
+        table.add_row(one.name, f"{100 * one.accuracy:.2f}", interval, control, leak)
     return table

@@ -131,11 +131,13 @@ class Jigsaw:
 
 
 def _cells(length: int, k: int, grid: int) -> tuple[int, int]:
-    """Where k equal pieces of a side begin, about its middle if they are cut on a grid, and a piece's length."""
-    size = length // k
+    """Where k equal pieces of a side begin, and a piece's length.
+
+    On a grid they lie about the middle and not up to the edges, which bear traces of how the picture was made.
+    """
+    size = (length - 2 * grid) // k // grid * grid
     if grid == 1 or size < 2 * grid:
-        return 0, size
-    size -= size % grid
+        return 0, length // k
     return (length - k * size) // 2 // grid * grid, size
 
 

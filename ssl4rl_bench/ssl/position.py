@@ -145,11 +145,13 @@ class Position:
 def _span(length: int, at: int, grid: int) -> tuple[int, int]:
     """Where part `at` of a side begins and how long it is: inside the part, for all parts of one length.
 
-    It begins on the JPEG grid, so that a block's phase in a crop does not tell the part.
+    It begins on the JPEG grid, so that a block's phase in a crop does not tell the part; and it leaves out the
+    picture's edges, which bear traces of how the picture was made.
     """
-    begins = [-(-part * length // grid // GRID) * GRID for part in range(grid)]
-    size = min((part + 1) * length // grid - begin for part, begin in enumerate(begins))
-    if size < 2 * GRID:
+    begins = [max(GRID, -(-part * length // grid // GRID) * GRID) for part in range(grid)]
+    ends = [min(length - GRID, (part + 1) * length // grid) for part in range(grid)]
+    size = min(end - begin for begin, end in zip(begins, ends, strict=True))
+    if size < 3 * GRID:
         size = length // grid
         return at * size, size
     return begins[at], size - size % GRID

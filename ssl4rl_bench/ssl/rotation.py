@@ -1,8 +1,10 @@
 """Rotation: by how many degrees was the second image turned?
 
-Both images are cropped alike, so that only content tells the angle. Steps of 90 degrees move pixels and change
-none; other steps need interpolation, and then *both* images are resampled with the same zoom, so that the blur
-of interpolation is the same at every angle.
+Both images are cropped alike, inside the picture's own edges, so that only content tells the angle. Steps of 90
+degrees move pixels and change none; other steps need interpolation, and then *both* images are resampled with the
+same zoom and halved. The zoom makes the blur of interpolation the same at every angle. Halving takes away what is
+left of interpolation's periods and of a JPEG's block grid: without it, they told a classifier 23% of the angles in
+steps of 45 degrees, where chance is 12.5%.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 ZOOM = 1.1
-"""Source pixels an output pixel, at every angle: no angle keeps the pixel grid, so none is sharper than others."""
+"""Source pixels an interpolated pixel, at every angle: none keeps the pixel grid, so none is sharper than others."""
+HALF = 2
+"""Interpolated pixels, a side, that are averaged to one of the output."""
 MARGIN = 4
 """Pixels that interpolation may look at beyond the crop."""
 _NOTHING = {"exact": 0.0, "closeness": 0.0}
@@ -100,13 +104,15 @@ class Rotation:
 
 
 def _square_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
-    """The centred square on the JPEG grid, as it is and turned by moving pixels."""
+    """The centred square on the JPEG grid, inside the picture's edges, as it is and turned by moving pixels."""
     from PIL import Image
 
     side = min(image.size)
     if side < MIN_SIDE:
         raise Unusable(f"its shorter side has {side} pixels, {MIN_SIDE} are needed")
-    side = side // GRID * GRID if side >= 2 * GRID else side
+    if side >= 4 * GRID:
+        # Not up to the edges: they bear traces of how the picture was made, and lie on two sides of a long one only.
+        side = (side - 2 * GRID) // GRID * GRID
     left, top = ((length - side) // 2 // GRID * GRID for length in image.size)
     square = image.crop((left, top, left + side, top + side))
     turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
@@ -115,25 +121,28 @@ def _square_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Ima
 
 def _disc_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
     """A square that stays inside the picture at every angle, zoomed out, as it is and turned by interpolation."""
-    side = int((min(image.size) - MARGIN) / (ZOOM * math.sqrt(2)))
+    pixel = HALF * ZOOM * math.sqrt(2)
+    side = int((min(image.size) - MARGIN) / pixel)
     if side < MIN_SIDE:
-        needed = math.ceil(MIN_SIDE * ZOOM * math.sqrt(2)) + MARGIN
+        needed = math.ceil(MIN_SIDE * pixel) + MARGIN
         raise Unusable(f"its shorter side has {min(image.size)} pixels, {needed} are needed")
     return _turned(image, 0, side), _turned(image, angle, side)
 
 
 def _turned(image: Image.Image, angle: int, side: int) -> Image.Image:
-    """`side` x `side` pixels about the centre, turned counter-clockwise and zoomed out by `ZOOM`, bicubic."""
+    """`side` x `side` pixels about the centre, turned counter-clockwise, zoomed out by `ZOOM` (bicubic), halved."""
     from PIL import Image
 
     # Rounded, so that the last bit of a machine's sine makes no difference.
     cos, sin = (round(ZOOM * f(math.radians(angle)), 9) for f in (math.cos, math.sin))
-    middle = side / 2
+    middle = HALF * side / 2
     x = image.width / 2 - cos * middle + sin * middle
     y = image.height / 2 - sin * middle - cos * middle
-    return image.transform(
-        (side, side), Image.Transform.AFFINE, (cos, -sin, x, sin, cos, y), Image.Resampling.BICUBIC
+    whole = (HALF * side, HALF * side)
+    turned = image.transform(
+        whole, Image.Transform.AFFINE, (cos, -sin, x, sin, cos, y), Image.Resampling.BICUBIC
     )
+    return turned.reduce(HALF)
 
 
 def _released(image: Image.Image, angle: int) -> Image.Image:

@@ -42,10 +42,11 @@ def test_the_crop_lies_in_its_part(grid: int) -> None:
 def test_parts_are_of_one_length_on_the_jpeg_grid(length: int, grid: int) -> None:
     spans = [_span(length, at, grid) for at in range(grid)]
     assert len({size for _, size in spans}) == 1
-    if length // grid >= 48:
+    if length // grid >= 96:
         for at, (begin, size) in enumerate(spans):
             assert begin % 16 == 0 and size % 16 == 0
             assert at * length / grid <= begin and begin + size <= (at + 1) * length / grid
+            assert begin >= 16 and begin + size <= length - 16
 
 
 def test_sizes_do_not_tell_the_part() -> None:

@@ -1,0 +1,205 @@
+"""Leak baselines: they find what is planted and the released tasks' leaks, and they pass a task without any."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from io import BytesIO
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssl4rl_bench import images, leaks
+from ssl4rl_bench.errors import DataError, MissingDependency
+from ssl4rl_bench.leaks import BORDERS, CONSTANT, SIZES, STATISTICS, TRACES, Baseline, baselines
+from ssl4rl_bench.ssl import Corrupted, make
+from ssl4rl_bench.ssl.rng import Stream
+from ssl4rl_bench.types import EncodedImage
+
+pytest.importorskip("sklearn")
+
+
+def _picture(seed: int, size: tuple[int, int] | None = None) -> Image.Image:
+    """Blocks, a gradient and noise without a preferred direction; landscape or portrait."""
+    random = np.random.default_rng(seed)
+    width, height = size or ((240, 160), (200, 150), (160, 224))[seed % 3]
+    blocks = random.integers(0, 256, (7, 9, 3)).astype(np.uint8)
+    # Cut out of a larger one: near its edges an enlarged image is flatter than elsewhere, which tells a place.
+    large = Image.fromarray(blocks).resize((width + 80, height + 80), Image.Resampling.BICUBIC)
+    smooth = np.asarray(large.crop((40, 40, width + 40, height + 40))).astype(float)
+    smooth += random.normal(0, 6, smooth.shape)
+    return Image.fromarray(smooth.clip(0, 255).astype(np.uint8))
+
+
+def _jpegs(n: int) -> list[EncodedImage]:
+    out = []
+    for seed in range(n):
+        data = BytesIO()
+        _picture(seed).save(data, "JPEG", quality=60 + seed % 30)
+        out.append(images.from_bytes(data.getvalue()))
+    return out
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[EncodedImage]:
+    return _jpegs(60)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the work; what is looked for here is large."""
+    monkeypatch.setattr(leaks, "FOLDS", 3)
+    monkeypatch.setattr(leaks, "TREES", 25)
+
+
+def _found(task: Any, pictures: list[EncodedImage], n: int) -> dict[str, Baseline]:
+    found = baselines(task, pictures, n)
+    assert [b.name for b in found] == [CONSTANT, SIZES, BORDERS, TRACES, STATISTICS]
+    for b in found:
+        assert 0 <= b.ci95[0] <= b.accuracy <= b.ci95[1] <= 1
+        assert b.n >= n * 0.9
+        assert b.differs == (b.ci95[0] > b.chance) or (b.name == TRACES and b.ci95[0] > b.chance)
+        assert (b.control is not None) == (b.name == TRACES)
+    return {b.name: b for b in found}
+
+
+@dataclass(frozen=True)
+class _Planted:
+    """A made-up task whose answer one thing gives away, or nothing."""
+
+    leak: str
+    kind: str = "position"
+    identity: str = "planted"
+    chance: float = 0.25
+    pairs: bool = False
+
+    def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
+        stream = Stream(seed)
+        answer = stream.below(4)
+        x, y = 16 + stream.below(8), 16 + stream.below(8)
+        if self.leak == "phase":
+            x = 16 + 2 * answer
+        crop = image.crop((x, y, x + 80, y + 80))
+        if self.leak == "border":
+            crop.paste((0, 0, 0), ((0, 0, 80, 1), (0, 79, 80, 80), (0, 0, 1, 80), (79, 0, 80, 80))[answer])
+        if self.leak == "size":
+            crop = crop.crop((0, 0, 80, 80 - answer))
+        if self.leak == "resampled" and answer % 2:
+            crop = image.resize((round(image.width * 1.25), round(image.height * 1.25))).crop(
+                (x, y, x + 80, y + 80)
+            )
+        if self.leak == "colour":
+            crop = crop.point([min(255, value + 25 * answer) for value in range(256)] * 3)
+        return Corrupted((image, crop), "abcd"[answer])
+
+
+@pytest.mark.parametrize(
+    "leak, finder",
+    [
+        pytest.param("size", SIZES, marks=pytest.mark.slow),
+        ("border", BORDERS),
+        pytest.param("phase", TRACES, marks=pytest.mark.slow),
+        pytest.param("resampled", TRACES, marks=pytest.mark.slow),
+    ],
+)
+def test_a_planted_leak_is_found(leak: str, finder: str, photos: list[EncodedImage]) -> None:
+    found = _found(_Planted(leak), photos, 240)
+    assert found[finder].differs
+    assert not found[CONSTANT].differs
+    if finder != SIZES:
+        assert not found[SIZES].differs
+
+
+@pytest.mark.slow
+def test_a_task_without_a_leak_passes_and_content_is_told_apart(photos: list[EncodedImage]) -> None:
+    for leak in ("none", "colour"):
+        found = _found(_Planted(leak), photos, 300)
+        # One in forty intervals lies above chance by accident: a margin.
+        assert all(found[name].ci95[0] < 0.28 for name in (CONSTANT, SIZES, BORDERS, TRACES))
+        assert found[STATISTICS].differs == (leak == "colour")
+
+
+def test_released_rotation_gives_itself_away_by_size_and_ours_does_not(photos: list[EncodedImage]) -> None:
+    """Defect 4: a quarter turn swaps width and height, so that size alone scores 0.5 instead of 0.25."""
+    released = _found(make("rotation", {"step": 90, "convention": "released"}), photos[:30], 120)
+    assert released[SIZES].differs and released[SIZES].accuracy > 0.4
+    ours = _found(make("rotation", {"step": 90}), photos[:30], 120)
+    assert not ours[SIZES].differs and ours[SIZES].chance == 0.25
+
+
+@pytest.mark.slow
+def test_released_rotation_by_45_degrees_gives_the_shape_away(photos: list[EncodedImage]) -> None:
+    released = _found(make("rotation", {"step": 45, "convention": "released"}), photos, 240)
+    assert released[SIZES].differs and released[SIZES].accuracy > 0.3 > 2 * released[SIZES].chance
+    assert not _found(make("rotation", {"step": 45}), photos, 240)[SIZES].differs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["position", "contrastive"])
+def test_our_other_tasks_give_nothing_away_by_size_or_border(kind: str, photos: list[EncodedImage]) -> None:
+    found = _found(make(kind, {}), photos, 240)
+    assert all(found[name].ci95[0] < found[name].chance + 0.03 for name in (CONSTANT, SIZES, BORDERS, TRACES))
+
+
+@pytest.mark.slow
+def test_pairs_are_not_guessed_worse_than_chance(photos: list[EncodedImage]) -> None:
+    """They are if a picture that is tested on was trained on as somebody's negative partner."""
+    found = _found(make("contrastive", {}), photos, 480)
+    assert all(found[name].ci95[1] > 0.49 for name in (BORDERS, TRACES))
+
+
+@pytest.mark.slow
+def test_for_jigsaw_a_guess_is_a_piece_s_place(photos: list[EncodedImage]) -> None:
+    found = baselines(make("jigsaw", {"k": 2}), photos, 60)
+    assert all(b.chance == 0.25 and b.n >= 4 * 54 for b in found)
+    assert not any(b.differs for b in found if b.name in (CONSTANT, SIZES))
+
+
+def test_places_follow_the_target() -> None:
+    task = make("jigsaw", {"k": 2})
+    image = _picture(1)
+    made = task.corrupt(image, 5)
+    for piece, place in zip(made.images, leaks._places(made.target), strict=True):
+        left, top = place % 2 * piece.width, place // 2 * piece.height
+        where = [
+            (x, y)
+            for x in range(left, left + 33)
+            for y in range(top, top + 33)
+            if image.crop((x, y, x + piece.width, y + piece.height)).tobytes() == piece.tobytes()
+        ]
+        assert where
+
+
+def test_the_same_images_in_any_order_give_the_same_figures(photos: list[EncodedImage]) -> None:
+    some = photos[:6]
+    shuffled = list(some)
+    Random(3).shuffle(shuffled)
+    task = make("rotation", {"step": 90})
+    assert baselines(task, some, 18) == baselines(task, shuffled, 18)
+
+
+@pytest.mark.slow
+def test_sections_of_one_picture_count_as_one_image(photos: list[EncodedImage]) -> None:
+    some = photos[:12]
+    origins = {image.sha256: at // 3 for at, image in enumerate(some)}
+    assert {b.n_images for b in baselines(make("rotation", {}), some, 24, origins)} == {4}
+    assert {b.n_images for b in baselines(make("contrastive", {}), some, 24, origins)} == {4}
+
+
+def test_one_image_is_not_enough() -> None:
+    with pytest.raises(DataError, match="two usable images"):
+        baselines(make("rotation", {}), _jpegs(1), 10)
+    with pytest.raises(DataError, match="four usable images or more, not 3"):
+        baselines(make("contrastive", {}), _jpegs(3), 10)
+    flat = images.from_pil(Image.new("RGB", (90, 90), "red"))
+    with pytest.raises(DataError, match="not 0"):
+        baselines(make("rotation", {}), [flat, flat], 10)
+
+
+def test_without_scikit_learn_the_error_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'ssl4rl-bench\[dev\]'"):
+        baselines(make("rotation", {}), [], 10)
