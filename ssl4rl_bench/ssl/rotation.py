@@ -166,8 +166,8 @@ def largest_rectangle(width: int, height: int, angle: float) -> tuple[int, int]:
         q, p = largest_rectangle(height, width, angle)
         return p, q
     if height <= 2 * sin * cos * width or abs(sin - cos) < 1e-10:
-        p, q = height / (2 * sin), height / (2 * cos)
+        long, short = height / (2 * sin), height / (2 * cos)
     else:
         spread = cos * cos - sin * sin
-        p, q = (width * cos - height * sin) / spread, (height * cos - width * sin) / spread
-    return int(p + 1e-9), int(q + 1e-9)
+        long, short = (width * cos - height * sin) / spread, (height * cos - width * sin) / spread
+    return int(long + 1e-9), int(short + 1e-9)

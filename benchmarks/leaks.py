@@ -1,0 +1,96 @@
+"""What the SSL tasks give away on photographs, without a look at content.
+
+Needs scikit-learn and scikit-image, whose wheels carry the photographs: `python benchmarks/leaks.py [TASK ...]`.
+240 non-square JPEG sections (quality 60 to 95, all kinds of subsampling) are cut from 15 photographs; classifiers are
+tested on sections of photographs that they were not trained on. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import numpy as np
+from PIL import Image
+
+from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.leaks import FREE_OF_CONTENT, TRACES, baselines
+from ssl4rl_bench.registry import load_ssl
+from ssl4rl_bench.taskfile import group_names
+from ssl4rl_bench.types import EncodedImage
+
+N_SECTIONS, N_SAMPLES = 240, 2000
+NAMES = (
+    *("astronaut", "chelsea", "coffee", "rocket", "camera", "coins", "clock", "moon", "horse"),
+    *("immunohistochemistry", "hubble_deep_field", "retina", "page"),
+)
+
+
+def photographs() -> dict[str, Image.Image]:
+    """Those that the wheels carry; a name that this version lacks or would download is left out."""
+    import skimage.data
+    from sklearn.datasets import load_sample_images
+
+    found: dict[str, Image.Image] = {}
+    for name in NAMES:
+        try:
+            pixels = np.asarray(getattr(skimage.data, name)())
+        except Exception:  # whatever its downloader raises
+            continue
+        if pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8) * 255
+        found[name] = Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
+    for number, pixels in enumerate(load_sample_images().images):
+        found[f"sample {number}"] = Image.fromarray(pixels)
+    return found
+
+
+def sections(n: int) -> tuple[list[EncodedImage], dict[str, str]]:
+    """JPEG sections of 300 to 520 pixels, and by hash which photograph each is of."""
+    whole = photographs()
+    rng = np.random.default_rng(0)
+    out, origins = [], {}
+    names = list(whole)
+    for number in range(n):
+        name = names[number % len(names)]
+        image = whole[name]
+        ratio, side = rng.uniform(0.65, 1.5), rng.uniform(0.45, 0.95) * min(image.size)
+        width, height = int(min(image.width, side * ratio**0.5)), int(min(image.height, side / ratio**0.5))
+        x, y = rng.integers(0, image.width - width + 1), rng.integers(0, image.height - height + 1)
+        section = image.crop((x, y, x + width, y + height))
+        if rng.random() < 0.5:
+            section = section.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        scale = rng.uniform(300, 520) / max(width, height)
+        section = section.resize((int(width * scale), int(height * scale)), Image.Resampling.LANCZOS)
+        data = io.BytesIO()
+        section.save(data, "JPEG", quality=int(rng.integers(60, 95)), subsampling=int(rng.choice([0, 1, 2])))
+        digest = sha256_hex(data.getvalue())
+        out.append(EncodedImage(data.getvalue(), digest))
+        origins[digest] = name
+    return out, origins
+
+
+def main() -> None:
+    tasks = sys.argv[1:] or [
+        *(name.removeprefix("ssl4rl_") for name in group_names()["ssl4rl_ssl_difficulty"]),
+        "ssl_rotation_90_released",
+    ]
+    pictures, origins = sections(N_SECTIONS)
+    print(
+        f"{len(pictures)} sections of {len(set(origins.values()))} photographs, {N_SAMPLES} samples or more"
+    )
+    print("| task | chance | constant | sizes | borders | traces (control) | all statistics |")
+    print("|---|---|---|---|---|---|---|")
+    for name in tasks:
+        found = baselines(load_ssl(name)[1], pictures, N_SAMPLES, origins)
+        cells = []
+        for one in found:
+            text = f"{100 * one.accuracy:.1f} [{100 * one.ci95[0]:.1f}, {100 * one.ci95[1]:.1f}]"
+            if one.name == TRACES and one.control is not None:
+                text += f" ({100 * one.control:.1f})"
+            cells.append(f"**{text}**" if one.differs and one.name in FREE_OF_CONTENT else text)
+        print(f"| `{name}` | {100 * found[0].chance:.1f} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
