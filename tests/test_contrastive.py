@@ -89,14 +89,6 @@ def test_samples_are_two_views_and_depend_on_nothing_but_their_seed(strength: st
     assert task.pairs and task.chance == 0.5 and task.difficulty == strength
 
 
-def test_a_negative_that_looks_the_same_is_refused_but_not_as_released() -> None:
-    image = _picture(3)
-    same = image.resize((200, 150), Image.Resampling.BICUBIC)
-    with pytest.raises(Unusable, match="looks the same"):
-        Contrastive().corrupt(image, 1, same)
-    assert Contrastive(convention="released").corrupt(image, 1, same).target == "negative"
-
-
 def test_images_without_detail_or_too_small_are_refused() -> None:
     with pytest.raises(Unusable, match="nothing in it"):
         Contrastive().corrupt(Image.new("RGB", (100, 100), "blue"), 1)

@@ -33,9 +33,12 @@ def contrast_among_pieces(image: Image.Image, k: int) -> float:
     return float(apart.min()) / LEVELS
 
 
-def detail(image: Image.Image) -> float:
-    """Standard deviation about the mean colour, in units of `LEVELS`."""
-    small = _thumbnail(image, 16, 16)
+def detail(image: Image.Image, box: tuple[int, int, int, int] | None = None) -> float:
+    """Standard deviation about the mean colour, in units of `LEVELS`, of 32 x 32 pixels spread over a box."""
+    import numpy as np
+    from PIL import Image
+
+    small = np.asarray(image.resize((32, 32), Image.Resampling.NEAREST, box), dtype=np.float32)
     return float(small.std(axis=(0, 1)).max()) / LEVELS
 
 

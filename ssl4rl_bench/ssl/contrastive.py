@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ssl4rl_bench.errors import UsageError, did_you_mean
-from ssl4rl_bench.perceptual import near, perceptual_hash
 from ssl4rl_bench.ssl import answers, augment, wording
 from ssl4rl_bench.ssl.augment import Augmentation, Box
 from ssl4rl_bench.ssl.base import MIN_SIDE, Corrupted, Unusable
@@ -76,7 +75,10 @@ class Contrastive:
         return True
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
-        """Images: two views, 224 x 224 pixels each; of `image`, or of `image` and `other`."""
+        """Images: two views, 224 x 224 pixels each; of `image`, or of `image` and `other`.
+
+        That `other` shows something else is up to the caller: `imagesets.Selection.partners` sees to it.
+        """
         stream = Stream(seed)
         second = image if other is None else other
         side = min(*image.size, *second.size)
@@ -87,13 +89,11 @@ class Contrastive:
         if self.convention == "released":
             views = tuple(augment.apply(source, strength, stream) for source in (image, second))
             return Corrupted(views, target)
-        if other is not None and near(perceptual_hash(image), perceptual_hash(other)):
-            raise Unusable("the other picture looks the same")
         for _ in range(TRIES):
             one, two = overlapping(*image.size, strength, self.min_overlap, stream)
             if other is not None:
                 _, two = overlapping(*other.size, strength, self.min_overlap, stream)
-            if detail(image.crop(one)) >= 1 and detail(second.crop(two)) >= 1:
+            if detail(image, one) >= 1 and detail(second, two) >= 1:
                 break
         else:
             raise Unusable("a section has nothing in it to tell where it comes from")

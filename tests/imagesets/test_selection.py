@@ -8,9 +8,11 @@ from random import Random
 
 import pytest
 from pictures import encoded, picture, write_folder
+from PIL import Image
 
 from ssl4rl_bench.errors import DataError, UsageError
 from ssl4rl_bench.imagesets import ImageSource, Selection, open_source, select, split_of
+from ssl4rl_bench.perceptual import near
 
 
 def source_of(folder: Path) -> ImageSource:
@@ -147,3 +149,16 @@ def test_a_file_that_changes_later_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "part0" / "000.png").write_bytes(encoded(1))
     with pytest.raises(DataError, match=r"000\.png has changed"):
         selection.kept[0].read()
+
+
+def test_a_partner_never_looks_the_same(tmp_path: Path) -> None:
+    write_folder(tmp_path, 4)
+    with Image.open(next(path for path in sorted(tmp_path.rglob("*")) if path.is_file())) as image:
+        for number in range(4):
+            image.convert("RGB").save(tmp_path / f"twin{number}.jpg", quality=80 + number)
+    selection = select(source_of(tmp_path), near_duplicates_too=False)
+    assert len(selection.kept) == 8
+    for at, own in enumerate(selection.kept):
+        others = list(selection.partners(at))
+        assert others and not any(near(own.perceptual, other.perceptual) for other in others)
+    assert sum(len(list(selection.partners(at))) == 3 for at in range(8)) == 5

@@ -1,0 +1,137 @@
+"""`build`: from a task and images to a data set on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ssl4rl_bench.build import place
+from ssl4rl_bench.build.files import DataFile
+from ssl4rl_bench.build.formats import FORMATS, extra_files
+from ssl4rl_bench.build.manifest import Manifest, Tally, write_manifest
+from ssl4rl_bench.build.pool import Pool
+from ssl4rl_bench.build.work import Recipe, do, jobs
+from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.imagesets import Dropped, Selection, open_source, select
+from ssl4rl_bench.imagesets.selection import WHOLE
+from ssl4rl_bench.imagesets.sources import TaskImages
+from ssl4rl_bench.ssl.base import SSLTask
+from ssl4rl_bench.store.atomic import reporting
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage ("reading", "looking", "making"), images done, and images in all."""
+
+
+def build(
+    task: SSLTask,
+    name: str,
+    images: str,
+    out: Path,
+    *,
+    format: str = "parquet",
+    version: str = "1",
+    style: str = "ssl4rl",
+    split: float | None = None,
+    limit: int | None = None,
+    per_image: int = 1,
+    workers: int | None = None,
+    force: bool = False,
+    images_split: str = "train",
+    task_images: TaskImages | None = None,
+    on_progress: Progress | None = None,
+) -> Manifest:
+    """Writes a data set of a task's samples, and a manifest beside it.
+
+    The files are the same, byte for byte, for any number of workers and any order or place of the images, with the
+    versions of Pillow, zlib, numpy and pyarrow that the manifest names. A changed image changes the samples that
+    show it and no others. The folder appears at the end, whole; after an error or Ctrl-C nothing is there.
+
+    Args:
+        name: The task's name, with the prefix.
+        images: A source of images (`imagesets.open_source`).
+        out: The folder to make. Its parents are made, too.
+        format: One of `FORMATS`.
+        version: Of the task file, for the manifest.
+        style: Prompt style.
+        split: Share of the images in "train", the others are "test"; None for one file, "data".
+        limit: Use at most this many images: the first by hash.
+        per_image: Samples of each image (of a task of pairs: pairs), each with a seed of its own.
+        workers: Processes; None for one a core.
+        force: Replace an earlier data set in `out`.
+        images_split: Of a hub data set, or of the parquet shards in a folder.
+        task_images: Gives the images of another task (`registry.task_images`).
+        on_progress: See `Progress`.
+
+    Raises:
+        UsageError: for a value out of range, or an unknown format, prompt style or source.
+        DataError: if no image, or no sample of a split, is left.
+        StoreError: if `out` is taken or cannot be written.
+    """
+    if format not in FORMATS:
+        raise UsageError(
+            f"There is no format {format}{did_you_mean(format, FORMATS)} ({', '.join(FORMATS)})."
+        )
+    if per_image < 1:
+        raise UsageError(f"--per-image {per_image} makes no samples: give 1 or more.")
+    task.messages((), style)  # an unknown style should not show after an hour
+    place.check(out, force)
+    recipe = Recipe(task, name, style, per_image)
+    with (
+        place.whole(out) as folder,
+        reporting(out),
+        TemporaryDirectory(prefix="spool-", dir=folder) as spool,
+        Pool(workers) as pool,
+    ):
+        source = open_source(images, spool=Path(spool), task_images=task_images, split=images_split)
+        selection = select(source, ratio=split, limit=limit, mapper=pool.map, on_progress=on_progress)
+        tally = Tally()
+        files = list(_splits(recipe, selection, folder, format, tally, pool, on_progress))
+        for file_name, text in extra_files(format).items():
+            (folder / file_name).write_text(text, "utf-8")
+        settings = {"version": version, "format": format, "split": split, "limit": limit}
+        manifest = write_manifest(folder, recipe, selection, tally, files, settings)
+    return manifest
+
+
+def _splits(
+    recipe: Recipe,
+    selection: Selection,
+    folder: Path,
+    format: str,
+    tally: Tally,
+    pool: Pool,
+    on_progress: Progress | None,
+) -> Iterator[DataFile]:
+    n_done = 0
+    present = {picture.split for picture in selection.kept}
+    for split in (WHOLE,) if present == {WHOLE} else ("train", "test"):
+        if split not in present:
+            raise DataError(
+                f"None of the {len(selection.kept)} images of {selection.source} falls into {split}: "
+                "give more images, or another --split."
+            )
+        writer = FORMATS[format](folder, split)
+        try:
+            for n_images, made in pool.map(do, jobs(recipe, selection, split)):
+                for item in made:
+                    if isinstance(item, Dropped):
+                        tally.dropped.append(item)
+                    else:
+                        writer.add(item)
+                        tally.add(item)
+                n_done += n_images
+                if on_progress is not None:
+                    on_progress("making", n_done, len(selection.kept))
+        except BaseException:
+            with suppress(Exception):
+                writer.close()
+            raise
+        file = writer.close()
+        if not file.n_samples:
+            reason = next(iter(tally.unusable()), tally.dropped[0].reason)
+            raise DataError(
+                f"{recipe.name} can make no sample of the images of {selection.source} ({reason})."
+            )
+        yield file

@@ -1,0 +1,163 @@
+"""The formats that a data set is written in. Each sample is a row, and no row depends on another.
+
+Every split is one file, named after it. Images are lossless PNG, or the source's own bytes where a task shows an
+image unchanged.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ssl4rl_bench import images
+from ssl4rl_bench.build.files import DataFile, HashingFile
+from ssl4rl_bench.build.parquet import ParquetWriter
+from ssl4rl_bench.build.work import Record
+from ssl4rl_bench.types import EncodedImage
+
+REWARD_FILE = "reward.py"
+"""Beside verl's parquet files: what `custom_reward_function.path` names."""
+_REWARD = '''"""verl's reward for this data: custom_reward_function.path names this file, .name compute_score."""
+
+from ssl4rl_bench.train.rewards import compute_score
+
+__all__ = ["compute_score"]
+'''
+
+
+class Writer(Protocol):
+    """Writes one split."""
+
+    def add(self, record: Record) -> None: ...
+
+    def close(self) -> DataFile: ...
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "task": record.task,
+        "images": _structs(record),
+        "prompt": record.prompt,
+        "target": record.target,
+        "split": record.split,
+        "index": record.index,
+        "sources": list(record.sources),
+    }
+
+
+def _trl(record: Record) -> dict[str, Any]:
+    """TRL puts the images before the text of the first user message itself."""
+    return {
+        "prompt": [{"role": "user", "content": record.prompt}],
+        "images": _structs(record),
+        "target": record.target,
+        "task": record.task,
+        "id": record.id,
+    }
+
+
+def _verl(record: Record) -> dict[str, Any]:
+    placeholders = "<image>" * len(record.images)
+    return {
+        "data_source": record.task,
+        "prompt": [{"role": "user", "content": placeholders + record.prompt}],
+        "images": _structs(record),
+        "ability": record.kind,
+        "reward_model": {"style": "rule", "ground_truth": record.target},
+        "extra_info": {
+            "split": record.split,
+            "index": record.number,
+            "id": record.id,
+            "sources": list(record.sources),
+        },
+    }
+
+
+def _structs(record: Record) -> list[dict[str, Any]]:
+    return [{"bytes": image.data, "path": None} for image in record.images]
+
+
+class JsonlWriter:
+    """One JSON object a line; images are files beside it, named by their hash and shared between samples."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder = folder
+        self._name = f"{split}.jsonl"
+        self._file = HashingFile(folder / self._name)
+        self._n_samples = 0
+
+    def add(self, record: Record) -> None:
+        row = _plain(record) | {"images": [self._image(image) for image in record.images]}
+        self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+        self._n_samples += 1
+
+    def _image(self, image: EncodedImage) -> str:
+        suffix = images.mime(image).removeprefix("image/").replace("jpeg", "jpg")
+        name = f"images/{image.sha256[:2]}/{image.sha256}.{suffix}"
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_bytes(image.data)
+        return name
+
+    def close(self) -> DataFile:
+        self._file.close()
+        return DataFile(self._name, self._file.sha256, self._file.n_bytes, self._n_samples)
+
+
+class TsvWriter:
+    """VLMEvalKit's layout: several images of a sample are a list of base64 texts, with a list of their names."""
+
+    HEADER = ("index", "image", "image_path", "question", "answer", "category", "split")
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._name = f"{split}.tsv"
+        self._file = HashingFile(folder / self._name)
+        self._n_samples = 0
+        self._row(self.HEADER)
+
+    def add(self, record: Record) -> None:
+        encoded = [base64.b64encode(image.data).decode("ascii") for image in record.images]
+        names = [f"{record.id}_{at}.png" for at in range(1, len(encoded) + 1)]
+        self._row(
+            [record.id, _list(encoded), _list(names), record.prompt, record.target, record.task, record.split]
+        )
+        self._n_samples += 1
+
+    def _row(self, fields: Any) -> None:
+        text = io.StringIO()
+        csv.writer(text, delimiter="\t", lineterminator="\n").writerow(fields)
+        self._file.write(text.getvalue().encode())
+
+    def close(self) -> DataFile:
+        self._file.close()
+        return DataFile(self._name, self._file.sha256, self._file.n_bytes, self._n_samples)
+
+
+def _list(texts: list[str]) -> str:
+    return "[" + ", ".join(f"'{text}'" for text in texts) + "]"
+
+
+def _parquet(row_of: Callable[[Record], dict[str, Any]]) -> Callable[[Path, str], Writer]:
+    return lambda folder, split: ParquetWriter(folder, split, row_of)
+
+
+FORMATS: Mapping[str, Callable[[Path, str], Writer]] = {
+    "parquet": _parquet(_plain),
+    "jsonl": JsonlWriter,
+    "verl": _parquet(_verl),
+    "trl": _parquet(_trl),
+    "tsv": TsvWriter,
+}
+"""Name to what makes the writer of a split in a folder."""
+
+
+def extra_files(format: str) -> dict[str, str]:
+    """Name to text of what lies beside the data files."""
+    return {REWARD_FILE: _REWARD} if format == "verl" else {}

@@ -1,0 +1,164 @@
+"""What a data set says about itself: nothing in it depends on the machine's paths, the time or the workers."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.build.files import DataFile, HashingFile
+from ssl4rl_bench.build.work import Recipe, Record
+from ssl4rl_bench.imagesets import Dropped, Selection
+from ssl4rl_bench.store.atomic import to_text
+
+FILE, CARD = "manifest.json", "README.md"
+KIND = "ssl4rl-bench data set"
+SCHEMA = 1
+IMAGES, DROPPED = "images.jsonl", "dropped.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`manifest.json`, as it stands."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def n_samples(self) -> int:
+        return sum(self.data["counts"]["samples"].values())
+
+    @property
+    def counts(self) -> Mapping[str, Any]:
+        """Images by what became of them, samples by split, targets by split."""
+        counts: Mapping[str, Any] = self.data["counts"]
+        return counts
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts samples as they are written, and keeps what was dropped."""
+
+    targets: dict[str, Counter[str]] = field(default_factory=dict)
+    dropped: list[Dropped] = field(default_factory=list)
+
+    def add(self, record: Record) -> None:
+        self.targets.setdefault(record.split, Counter())[record.target] += 1
+
+    def unusable(self) -> dict[str, int]:
+        """Reasons why the task made no sample, the most frequent first."""
+        reasons = Counter(drop.reason for drop in self.dropped if drop.kind == "unusable")
+        return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def write_manifest(
+    folder: Path,
+    recipe: Recipe,
+    selection: Selection,
+    tally: Tally,
+    files: Iterable[DataFile],
+    settings: Mapping[str, Any],
+) -> Manifest:
+    """Writes the manifest and its two lists (images kept; images dropped, with reasons) into a folder."""
+    drops = sorted((*selection.dropped, *tally.dropped), key=lambda drop: (drop.name, drop.kind, drop.reason))
+    kept = (
+        {
+            "sha256": picture.sha256,
+            "name": picture.located.name,
+            "split": picture.split,
+            "width": picture.width,
+            "height": picture.height,
+            "perceptual": picture.perceptual.hex(),
+        }
+        for picture in selection.kept
+    )
+    rows = ({"name": drop.name, "kind": drop.kind, "reason": drop.reason} for drop in drops)
+    lists = [_jsonl(folder / IMAGES, kept), _jsonl(folder / DROPPED, rows)]
+    late = Counter(drop.kind for drop in tally.dropped)
+    images = selection.counts()
+    images["unreadable"] += late["unreadable"]
+    images["kept"] -= late["unreadable"]
+    data = {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "task": recipe.name,
+        **settings,
+        "identity": recipe.task.identity,
+        "difficulty": recipe.task.difficulty,
+        "chance": recipe.task.chance,
+        "prompt": recipe.style,
+        "samples_per_image": recipe.per_image,
+        "source": selection.source,
+        "counts": {
+            "images": images,
+            "samples": {split: sum(targets.values()) for split, targets in tally.targets.items()},
+            "targets": {split: dict(sorted(targets.items())) for split, targets in tally.targets.items()},
+            "unusable": tally.unusable(),
+        },
+        "files": {
+            file.name: {"samples": file.n_samples, "bytes": file.n_bytes, "sha256": file.sha256}
+            for file in files
+        },
+        "lists": {
+            file.name: {"images": file.n_samples, "bytes": file.n_bytes, "sha256": file.sha256}
+            for file in lists
+        },
+        "versions": versions(),
+    }
+    (folder / FILE).write_text(to_text(data), "utf-8")
+    (folder / CARD).write_text(_card(data), "utf-8")
+    return Manifest(data)
+
+
+def _card(data: Mapping[str, Any]) -> str:
+    """A data set card: `datasets.load_dataset(FOLDER)` needs it to tell data files from lists."""
+    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
+    for name in data["files"]:
+        lines += [f"  - split: {Path(name).stem}", f"    path: {name}"]
+    samples = ", ".join(f"{n} {split}" for split, n in data["counts"]["samples"].items())
+    lines += [
+        "---",
+        "",
+        f"# {data['task']}",
+        "",
+        f"Samples of an SSL task ({data['difficulty']}); a blind guess gets {data['chance']:.4g} of them right.",
+        f"Written by ssl4rl-bench {data['versions']['ssl4rl-bench']} in the format `{data['format']}`: {samples}.",
+        f"`{FILE}` has the counts, settings, hashes and versions.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    """Of all software that the bytes depend on."""
+    import numpy
+    import PIL
+    import pyarrow
+    from PIL import features
+
+    from ssl4rl_bench import __version__
+
+    return {
+        "ssl4rl-bench": __version__,
+        "pillow": PIL.__version__,
+        "libjpeg": str(features.version("jpg")),
+        "libwebp": str(features.version("webp")),
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        "numpy": numpy.__version__,
+        "pyarrow": pyarrow.__version__,
+    }
+
+
+def _jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> DataFile:
+    file, n = HashingFile(path), 0
+    try:
+        for row in rows:
+            line = json.dumps(row, ensure_ascii=False) + "\n"
+            file.write(line.encode("utf-8", "backslashreplace"))
+            n += 1
+    finally:
+        file.close()
+    return DataFile(path.name, file.sha256, file.n_bytes, n)

@@ -1,0 +1,79 @@
+"""A folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ssl4rl_bench.build.manifest import FILE, KIND
+from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.store.atomic import reporting
+
+
+def check(out: Path, force: bool) -> None:
+    """Refuses a destination with something in it, unless it is an earlier build and `force` is set.
+
+    Raises:
+        StoreError: if it is refused.
+    """
+    with reporting(out, "read"):
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return
+    if not out.is_dir():
+        raise StoreError(f"{out} is a file: choose a folder for --out")
+    if not _ours(out):
+        raise StoreError(
+            f"{out} holds something that is no data set of `build`: choose an empty folder for --out"
+        )
+    if not force:
+        raise StoreError(f"{out} holds a data set already: choose another --out, or replace it with --force")
+
+
+@contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A new folder beside `out` that takes its place at the end; after an error nothing of it is left.
+
+    Raises:
+        StoreError: if the system refuses.
+    """
+    out = out.absolute()
+    made = [folder for folder in out.parents if not folder.exists()]
+    scratch = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with reporting(out):
+            scratch.mkdir(parents=True)
+        yield scratch
+        with reporting(out):
+            _replace(scratch, out)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:  # the innermost first
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _replace(scratch: Path, out: Path) -> None:
+    if not out.exists() or not any(out.iterdir()):
+        scratch.rename(out)
+        return
+    old = scratch.with_suffix(".old")
+    out.rename(old)
+    try:
+        scratch.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
+    shutil.rmtree(old)
+
+
+def _ours(out: Path) -> bool:
+    try:
+        manifest = json.loads((out / FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == KIND

@@ -1,0 +1,163 @@
+"""`ssl4rl-bench build`: an SSL task's samples as a data set on disk."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.build import Manifest
+
+SHARES = 4
+"""Lines for a stage where there is no terminal."""
+
+
+class Format(StrEnum):
+    """Formats to write."""
+
+    PARQUET = "parquet"
+    JSONL = "jsonl"
+    VERL = "verl"
+    TRL = "trl"
+    TSV = "tsv"
+
+
+def build(
+    task: Annotated[str, typer.Argument(help="SSL task name or file (`list tasks`).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    images: Annotated[
+        str, typer.Option(help="Folder, TSV, parquet file or folder, hub id, scenes, or another task's name.")
+    ] = "scenes",
+    format: Annotated[
+        Format,
+        typer.Option(help="parquet; jsonl with image files; verl or trl parquet; tsv for VLMEvalKit."),
+    ] = Format.PARQUET,
+    split: Annotated[
+        float | None, typer.Option(help="Share of the images in train; the others are test.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
+    per_image: Annotated[int, typer.Option("--per-image", help="Samples of each image.")] = 1,
+    prompt: Annotated[str | None, typer.Option(help="Prompt style (default: the task's).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
+    images_split: Annotated[
+        str, typer.Option("--images-split", help="Split of a hub data set or parquet folder.")
+    ] = "train",
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier data set in --out.")] = False,
+) -> None:
+    """Write a data set of an SSL task's samples, with a manifest.
+
+    The files do not depend on the number of workers or the order of the images. Ctrl-C leaves nothing.
+
+    Example: ssl4rl-bench build ssl_rotation_90 --images photos --split 0.9 --format verl --out data/rotation
+    """
+    from ssl4rl_bench.build import build as write
+    from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.errors import Interrupted
+    from ssl4rl_bench.registry import load_ssl, task_images
+
+    taskfile, ssl = load_ssl(task)
+    try:
+        with _terminable(), _Progress() as progress:
+            manifest = write(
+                ssl,
+                taskfile.name,
+                images,
+                out,
+                format=format,
+                version=taskfile.version,
+                style=prompt or taskfile.prompt,
+                split=split,
+                limit=limit,
+                per_image=per_image,
+                workers=workers,
+                force=force,
+                images_split=images_split,
+                task_images=task_images,
+                on_progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted: nothing was written to {out}") from None
+    _show(console(), manifest, out)
+
+
+def _show(screen: Any, manifest: Manifest, out: Path) -> None:
+    counts = manifest.counts
+    seen = counts["images"]
+    left_out = ", ".join(
+        f"{n} {kind.replace('_', ' ')}" for kind, n in seen.items() if n and kind not in ("seen", "kept")
+    )
+    screen.print(
+        f"{seen['seen']} images, {seen['kept']} used" + (f" ({left_out})" if left_out else ""), markup=False
+    )
+    for reason, n in counts["unusable"].items():
+        screen.print(f"no sample from {n}: {reason}", markup=False)
+    for split, n in counts["samples"].items():
+        targets = counts["targets"][split]
+        shown = ", ".join(f"{target} {n}" for target, n in targets.items()) if len(targets) <= 16 else ""
+        screen.print(f"{split}: {n} samples" + (f" ({shown})" if shown else ""), markup=False)
+    screen.print(f"{out / 'manifest.json'}", markup=False)
+
+
+class _Progress:
+    """A bar a stage on a terminal, a few lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._ids: dict[str, Any] = {}
+        self._printed: dict[str, int] = {}
+
+    def __enter__(self) -> _Progress:
+        from ssl4rl_bench.cli.common import console
+
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            from rich import progress as rp
+
+            columns = (
+                rp.TextColumn("{task.description}"),
+                rp.BarColumn(),
+                rp.MofNCompleteColumn(),
+                rp.TimeRemainingColumn(),
+            )
+            self._bar = rp.Progress(*columns, console=screen)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, stage: str, n_done: int, n_total: int) -> None:
+        if self._bar is not None:
+            if stage not in self._ids:
+                self._ids[stage] = self._bar.add_task(f"{stage} images", total=n_total)
+            self._bar.update(self._ids[stage], completed=n_done, total=n_total)
+            return
+        share = n_done * SHARES // max(1, n_total)
+        if share != self._printed.get(stage, 0):
+            self._printed[stage] = share
+            print(f"{stage} images: {n_done}/{n_total}", file=sys.stderr)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
