@@ -68,13 +68,18 @@ def probes_to_markdown(results: Sequence[Result], tasks: Sequence[str]) -> str:
 
 
 def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
-    """A sentence for each jigsaw whose replies fit the other convention better than the one that was asked for."""
+    """A sentence for each jigsaw whose replies fit the other convention better than the one that was asked for.
+
+    Better means that all of the other's interval is above what was asked for, and above chance.
+    """
     out = []
     for task in tasks:
-        parts = dig(result, "tasks", task, "probe", "parts")
+        probe = dig(result, "tasks", task, "probe")
+        parts = dig(probe, "parts")
         exact = number(dig(parts, "exact").get("value"))
         other = number(dig(parts, "other_exact").get("value"))
-        if exact is not None and other is not None and other > exact:
+        low = (dig(parts, "other_exact").get("ci95") or [0.0])[0]
+        if exact is not None and other is not None and low > max(exact, number(probe.get("chance")) or 0.0):
             out.append(
                 f"{model_name(result)}: {_short(task)}: the replies fit the other convention better: "
                 f"{100 * other:.2f}% are right if they name for each piece its place, {100 * exact:.2f}% if "

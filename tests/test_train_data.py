@@ -5,12 +5,20 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
 from ssl4rl_bench import extract, scenes
+from ssl4rl_bench.errors import DataError
 from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.ssl import Unusable
+from ssl4rl_bench.taskfile import load_taskfile, task_names
+from ssl4rl_bench.train import ssl_sft
 from ssl4rl_bench.train.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply
+from ssl4rl_bench.train.sft import Course
+from ssl4rl_bench.types import Completion, EncodedImage, TextPart
 
 RECIPES = Path(scenes.__file__).parents[2] / "train" / "recipes"
 
@@ -49,7 +57,7 @@ def test_first_drills_then_descriptions_then_questions(pool: Pool) -> None:
         numbers = range(steps.start * 4, steps.stop * 4)
         examples = [SCHEDULE.example(i, pool) for i in numbers]
         return Counter(
-            "drill" if e.picture is None else "describe" if e.prompt == DESCRIBE else "question"
+            "drill" if not e.pictures else "describe" if e.prompt == DESCRIBE else "question"
             for e in examples
         )
 
@@ -69,7 +77,85 @@ def test_every_reply_to_learn_reads_as_the_right_letter(pool: Pool) -> None:
                 assert extract.read(reply(q, choices, style), choices).answer == right
 
 
+FORMS_RECIPE = tomllib.loads((RECIPES / "tiny_base_forms.toml").read_text())
+NAMES = list(FORMS_RECIPE["ssl"]["tasks"])
+
+
+@pytest.fixture(scope="module")
+def made(pool: Pool) -> tuple[ssl_sft.Forms, list[Any]]:
+    tasks = ssl_sft.named(FORMS_RECIPE["ssl"]["tasks"])
+    return ssl_sft.make_forms(tasks, FORMS_RECIPE["ssl"]["styles"], pool, per_task=2, batch_size=4, seed=4)
+
+
+def test_forms_are_made_of_every_ssl_task(made: tuple[ssl_sft.Forms, list[Any]], pool: Pool) -> None:
+    forms, pictures = made
+    assert sorted(f"ssl4rl_{name}" for name in NAMES) == sorted(
+        name for name in task_names() if load_taskfile(name).ssl
+    )
+    used = [picture for form in forms.forms for sample in form.samples for picture in sample]
+    assert used == list(range(len(pool.questions), len(pool.questions) + len(pictures)))
+    assert all(len(form.samples) == 2 for form in forms.forms)
+    assert {len(form.samples[0]) for form in forms.forms if form.task.kind == "jigsaw"} == {4, 9, 16}
+
+
+def test_a_form_depends_on_its_number_alone_and_asks_as_the_task_does(
+    made: tuple[ssl_sft.Forms, list[Any]],
+) -> None:
+    forms, _ = made
+    examples = [forms.example(i) for i in range(300)]
+    assert [forms.example(i) for i in reversed(range(300))] == examples[::-1]
+    blank = EncodedImage(b"", "")
+    asked = set()
+    for form in forms.forms:
+        for style in forms.styles:
+            (message,) = form.task.messages([blank] * len(form.samples[0]), style)
+            *shown, text = message.content
+            assert len(shown) == len(form.samples[0]) and isinstance(text, TextPart)
+            asked.add(text.text)
+    assert {e.prompt for e in examples} <= asked
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_replies_to_learn_are_valid_answers_by_lot(name: str) -> None:
+    ((task, _),) = ssl_sft.named({name: 1})
+    rng = Random(1)
+    drawn = Counter(ssl_sft.any_answer(task, rng) for _ in range(2000))
+    for answer in drawn:
+        for style in ("ssl4rl", "cot", "direct"):
+            score = task.score(Completion(ssl_sft.reply(answer, style), "stop"), answer)
+            assert score.value == 1.0, (answer, style)
+        assert task.score(Completion(ssl_sft.reply(answer, "ssl4rl"), "stop"), answer, "strict").value == 1.0
+    if task.chance > 0.02:
+        assert len(drawn) == round(1 / task.chance)
+        assert all(abs(n / 2000 - task.chance) < 0.05 for n in drawn.values())
+    else:
+        assert len(drawn) > 1900
+
+
+def test_a_task_that_can_use_no_picture_is_named(pool: Pool) -> None:
+    class Never:
+        pairs, identity = False, "never/1"
+
+        def corrupt(self, *_: Any) -> Any:
+            raise Unusable("it is never usable")
+
+    with pytest.raises(DataError, match="never/1"):
+        ssl_sft.make_forms([(Never(), 1.0)], ["ssl4rl"], pool, per_task=1, batch_size=1, seed=1)  # type: ignore[list-item]
+
+
+def test_every_third_batch_is_of_forms(made: tuple[ssl_sft.Forms, list[Any]], pool: Pool) -> None:
+    course = Course(SCHEDULE, pool, made[0], every=3)
+    batches = [[course.example(b * 4 + at) for at in range(4)] for b in range(9)]
+    assert [batches[b] for b in (2, 5, 8)] == [
+        [made[0].example(n * 4 + at) for at in range(4)] for n in range(3)
+    ]
+    scenes_only = Course(SCHEDULE, pool)
+    rest = [e for b, batch in enumerate(batches) if b % 3 < 2 for e in batch]
+    assert rest == [scenes_only.example(i) for i in range(24)]
+
+
 def test_recipes_are_toml_with_the_keys_that_the_trainer_reads() -> None:
     for path in RECIPES.glob("*.toml"):
         recipe = tomllib.loads(path.read_text())
-        assert {"name", "seed", "tokenizer", "processor", "text", "vision", "data", "train"} <= set(recipe)
+        assert {"name", "seed", "data", "train"} <= set(recipe)
+        assert {"init"} <= set(recipe) or {"tokenizer", "processor", "text", "vision"} <= set(recipe)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from ssl4rl_bench.hashing import seed_of, sha256_hex
 from ssl4rl_bench.prompts import render
@@ -18,9 +16,10 @@ DESCRIBE = "Describe the picture."
 class Example:
     """A prompt and the reply to learn."""
 
-    picture: int | None
-    """Position of its picture in the pool; None for text alone."""
+    pictures: tuple[int, ...]
+    """Positions of its pictures in the trainer's list, in the order shown; those of the pool come first in it."""
     prompt: str
+    """The text, which stands behind the pictures."""
     reply: str
     letters_only: bool = False
     """Whether the loss is on the reply's letters alone."""
@@ -67,11 +66,11 @@ class Schedule:
         picture = rng.randrange(len(pool.questions))
         q = pool.questions[picture]
         if step < self.drill_steps + self.describe_steps or rng.random() < self.describe_share:
-            return Example(picture, DESCRIBE, q.drawn.caption)
+            return Example((picture,), DESCRIBE, q.drawn.caption)
         style = rng.choice(self.styles)
         choices = q.choices(rng.randrange(q.n_rolls))
         prompt = render(style, question=q.drawn.question, hint="", choices=choices)
-        return Example(picture, prompt, reply(q, choices, style))
+        return Example((picture,), prompt, reply(q, choices, style))
 
 
 def reply(question: Question, choices: dict[str, str], style: str) -> str:
@@ -99,7 +98,7 @@ def drill(rng: Random, pool: Pool, words: bool) -> Example:
     pairs = [f"{text} {letter}" for letter, text in choices.items()]
     rng.shuffle(pairs)
     options = "".join(f"{letter}. {text}\n" for letter, text in choices.items())
-    return Example(None, f"Options:\n{options}Which is which?", " " + ". ".join(pairs), letters_only=True)
+    return Example((), f"Options:\n{options}Which is which?", " " + ". ".join(pairs), letters_only=True)
 
 
 def make_pool(per_leaf: int) -> Pool:
@@ -108,27 +107,3 @@ def make_pool(per_leaf: int) -> Pool:
     kept = tuple(q for q in questions("train", per_leaf) if sha256_hex(q.drawn.image.tobytes()) not in taken)
     words = sorted({text for q in kept for text in q.options if text.isalpha()})
     return Pool(kept, tuple(words))
-
-
-def pixel_values(processor: Any, pictures: Sequence[Any]) -> Any:
-    """What the image processor makes of pictures of one size: bf16, (pictures, patches, 3 * 14 * 14).
-
-    The processor repeats a still picture's patches for two points in time; one of them is kept.
-    """
-    import torch
-
-    size = processor.image_processor.patch_size
-    out = []
-    for start in range(0, len(pictures), 256):
-        batch = list(pictures[start : start + 256])
-        values = processor.image_processor(images=batch, return_tensors="pt")["pixel_values"]
-        values = values.reshape(len(batch), -1, 3, 2, size * size)[:, :, :, 0]
-        out.append(values.flatten(2).to(torch.bfloat16))
-    return torch.cat(out)
-
-
-def both_times(values: Any) -> Any:
-    """Undoes the halving of `pixel_values`: float32, (pictures * patches, 3 * 2 * 14 * 14)."""
-    n, patches, _ = values.shape
-    still = values.float().reshape(n * patches, 3, 1, -1)
-    return still.expand(-1, -1, 2, -1).flatten(1)

@@ -1,6 +1,6 @@
-"""Trains a small Qwen2.5-VL from scratch on the scenes' train stream.
+"""Trains a small Qwen2.5-VL on the scenes' train stream, from scratch or from another checkpoint.
 
-    python -m ssl4rl_bench.train.sft train/recipes/tiny_base.toml --out checkpoints/tiny-base
+    python -m ssl4rl_bench.train.sft train/recipes/tiny_base.toml --out checkpoints/tiny-base-scenes
 
 Resumes from the last saved step when run again with the same recipe and folder.
 """
@@ -12,33 +12,55 @@ import json
 import time
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.train.from_config import build_model, build_processor, build_tokenizer
-from ssl4rl_bench.train.scenes_sft import Pool, Schedule, both_times, make_pool, pixel_values
+from ssl4rl_bench.train.pixels import Pixels, both_times, pixels_of
+from ssl4rl_bench.train.scenes_sft import Example, Pool, Schedule, make_pool
+from ssl4rl_bench.train.ssl_sft import Forms, make_forms, named
+from ssl4rl_bench.weights import Model, resolve_model
 
 IGNORED = -100
 """The label of a token that bears no loss."""
 
 
+@dataclass(frozen=True)
+class Course:
+    """Which example comes when: batches about scenes, and where there are forms every n-th batch of those."""
+
+    schedule: Schedule
+    pool: Pool
+    forms: Forms | None = None
+    every: int = 0
+
+    def example(self, i: int) -> Example:
+        if self.forms is None:
+            return self.schedule.example(i, self.pool)
+        batch, at = divmod(i, self.schedule.batch_size)
+        n_forms = batch // self.every
+        if batch % self.every == self.every - 1:
+            return self.forms.example(n_forms * self.schedule.batch_size + at)
+        return self.schedule.example((batch - n_forms) * self.schedule.batch_size + at, self.pool)
+
+
 class Collator:
     """Numbers of examples to a padded batch; the loss is on the reply alone."""
 
-    def __init__(self, processor: Any, pool: Pool, pixels: Any, schedule: Schedule) -> None:
-        self.pool, self.pixels, self.schedule = pool, pixels, schedule
+    def __init__(self, processor: Any, pixels: list[Pixels], course: Course) -> None:
+        self.pixels, self.course = pixels, course
         self.tokenizer = processor.tokenizer
-        self.grid = [1, *[round(pixels.shape[1] ** 0.5)] * 2]
-        self.n_image_tokens = pixels.shape[1] // processor.image_processor.merge_size**2
+        self.merged = processor.image_processor.merge_size**2
         self.image_token = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
         self.letters = {self.tokenizer(f" {letter}")["input_ids"][-1] for letter in "ABCD"}
 
     def __call__(self, numbers: list[int]) -> dict[str, Any]:
         import torch
 
-        examples = [self.schedule.example(i, self.pool) for i in numbers]
-        prompts = [self.prompt_ids(e.prompt, e.picture is not None) for e in examples]
+        examples = [self.course.example(i) for i in numbers]
+        prompts = [self.prompt_ids(e) for e in examples]
         replies = [self.tokenizer(e.reply + "<|im_end|>")["input_ids"] for e in examples]
         width = max(len(p) + len(r) for p, r in zip(prompts, replies, strict=True))
         ids = torch.full((len(examples), width), self.tokenizer.pad_token_id)
@@ -56,19 +78,21 @@ class Collator:
             "labels": labels,
             "mm_token_type_ids": (ids == self.image_token).int(),
         }
-        pictures = [e.picture for e in examples if e.picture is not None]
-        if pictures:
-            batch["pixel_values"] = both_times(self.pixels[pictures])
-            batch["image_grid_thw"] = torch.tensor([self.grid] * len(pictures))
+        shown = [self.pixels[picture] for e in examples for picture in e.pictures]
+        if shown:
+            batch["pixel_values"] = both_times(torch.cat([picture.values for picture in shown]))
+            batch["image_grid_thw"] = torch.tensor([picture.grid for picture in shown])
         return batch
 
-    def prompt_ids(self, text: str, picture: bool) -> list[int]:
-        content = [{"type": "image"}] * picture + [{"type": "text", "text": text}]
+    def prompt_ids(self, example: Example) -> list[int]:
+        content = [*({"type": "image"} for _ in example.pictures), {"type": "text", "text": example.prompt}]
         chat = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
-        ids = self.tokenizer(chat.replace("<|image_pad|>", "<|image_pad|>" * self.n_image_tokens))
-        return list(ids["input_ids"])
+        first, *rest = chat.split("<|image_pad|>")
+        for picture, text in zip(example.pictures, rest, strict=True):
+            first += "<|image_pad|>" * (len(self.pixels[picture].values) // self.merged) + text
+        return list(self.tokenizer(first)["input_ids"])
 
 
 def tokenizer_corpus(pool: Pool, schedule: Schedule) -> list[str]:
@@ -77,11 +101,30 @@ def tokenizer_corpus(pool: Pool, schedule: Schedule) -> list[str]:
     return [text for e in examples for text in (e.prompt, e.reply)]
 
 
+def start_of(recipe: Mapping[str, Any], course: Course) -> tuple[Any, Any, Model | None]:
+    """Model in float32, processor, and the checkpoint that they come from: the recipe's `init`, or none."""
+    if "init" not in recipe:
+        corpus = tokenizer_corpus(course.pool, course.schedule)
+        tokenizer = build_tokenizer(corpus, recipe["tokenizer"]["vocab_size"])
+        model = build_model(tokenizer, recipe["text"], recipe["vision"], recipe["seed"])
+        return model, build_processor(tokenizer, **recipe["processor"]), None
+    from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+    found = resolve_model(recipe["init"])
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(found.path).float()
+    processor = AutoProcessor.from_pretrained(found.path)
+    for key in ("is_local", "local_files_only"):  # how it was loaded, which would be saved with it
+        processor.tokenizer.init_kwargs.pop(key, None)
+    return model, processor, found
+
+
 def train(recipe: Mapping[str, Any], out: Path) -> Path:
     """Trains by the recipe and saves the checkpoint in `out`; returns `out`.
 
     Raises:
         KeyError: where the recipe lacks a key.
+        ModelError: if there is no checkpoint where `init` says.
+        UsageError: for an SSL task in it that does not exist.
     """
     from transformers import Trainer, TrainingArguments
     from transformers.utils.logging import disable_progress_bar
@@ -89,8 +132,8 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
     from ssl4rl_bench.train.muon import MuonAdamW
 
     disable_progress_bar()
-    knobs, data = recipe["train"], recipe["data"]
-    batch = knobs["batch_size"]
+    knobs, data, ssl = recipe["train"], recipe["data"], recipe.get("ssl")
+    batch, n_batches = knobs["batch_size"], knobs.get("accumulate", 1)
     schedule = Schedule(
         seed=recipe["seed"],
         batch_size=batch,
@@ -102,14 +145,24 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
     )
     started = time.time()
     pool = make_pool(data["per_leaf"])
-    tokenizer = build_tokenizer(tokenizer_corpus(pool, schedule), recipe["tokenizer"]["vocab_size"])
-    processor = build_processor(tokenizer, **recipe["processor"])
-    pixels = pixel_values(processor, [q.drawn.image for q in pool.questions])
-    model = build_model(tokenizer, recipe["text"], recipe["vision"], recipe["seed"])
+    pictures = [q.drawn.image for q in pool.questions]
+    course = Course(schedule, pool)
+    if ssl:
+        forms, made = make_forms(
+            named(ssl["tasks"]),
+            ssl["styles"],
+            pool,
+            per_task=ssl["per_task"],
+            batch_size=batch,
+            seed=recipe["seed"],
+        )
+        course, pictures = Course(schedule, pool, forms, ssl["every"]), pictures + made
+    model, processor, init = start_of(recipe, course)
+    pixels = pixels_of(processor, pictures)
     model.set_attn_implementation("eager")  # on a CPU its backward pass is three times as fast as sdpa's
     print(
-        f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {len(tokenizer)}, "
-        f"{len(pool.questions):,} pictures in {time.time() - started:.0f} s",
+        f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {len(processor.tokenizer)}, "
+        f"{len(pictures):,} pictures in {time.time() - started:.0f} s",
         flush=True,
     )
 
@@ -129,6 +182,7 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
             output_dir=str(out / "state"),
             max_steps=knobs["steps"],
             per_device_train_batch_size=batch,
+            gradient_accumulation_steps=n_batches,
             lr_scheduler_type="warmup_stable_decay",
             lr_scheduler_kwargs={"num_decay_steps": knobs["decay_steps"]},
             warmup_steps=knobs["warmup_steps"],
@@ -136,15 +190,15 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
             bf16=knobs["bf16"],
             save_steps=knobs["save_every"],
             save_total_limit=2,
-            logging_steps=50,
+            logging_steps=knobs.get("log_every", 50),
             report_to=[],
             remove_unused_columns=False,
             seed=recipe["seed"],
             use_cpu=knobs.get("use_cpu", True),
             disable_tqdm=True,
         ),
-        train_dataset=list(range(knobs["steps"] * batch)),
-        data_collator=Collator(processor, pool, pixels, schedule),
+        train_dataset=list(range(knobs["steps"] * batch * n_batches)),
+        data_collator=Collator(processor, pixels, course),
         optimizers=(
             MuonAdamW(model.named_parameters(), knobs["learning_rate"], knobs["weight_decay"]),
             None,
@@ -152,7 +206,7 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
     )
     resume = any((out / "state").glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=resume or None)
-    save(trainer.model, processor, recipe, trainer.state.log_history, time.time() - started, out)
+    save(trainer.model, processor, recipe, init, trainer.state.log_history, time.time() - started, out)
     return out
 
 
@@ -160,6 +214,7 @@ def save(
     model: Any,
     processor: Any,
     recipe: Mapping[str, Any],
+    init: Model | None,
     log: list[dict[str, Any]],
     seconds: float,
     out: Path,
@@ -178,6 +233,12 @@ def save(
         "final_loss": next((e["loss"] for e in reversed(log) if "loss" in e), None),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
+    if init:
+        before = init.path / "ssl4rl.json"
+        origin["init"] = {
+            "fingerprint": init.fingerprint,
+            "origin": json.loads(before.read_text()) if before.is_file() else None,
+        }
     (out / "ssl4rl.json").write_text(json.dumps(origin, indent=1) + "\n")
 
 

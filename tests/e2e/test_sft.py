@@ -56,3 +56,70 @@ def test_a_run_killed_after_a_save_resumes_as_if_it_had_not_been(
     assert all(torch.allclose(whole[name].float(), resumed[name].float(), atol=1e-3) for name in whole)
     assert json.loads((tmp_path / "whole" / "ssl4rl.json").read_text())["recipe"]["name"] == "tiny-base"
     assert resolve_model(str(tmp_path / "whole")).fingerprint
+
+
+def forms_recipe(init: Path) -> dict[str, Any]:
+    text = (Path(scenes.__file__).parents[2] / "train" / "recipes" / "tiny_base_forms.toml").read_text()
+    out = tomllib.loads(text)
+    out["init"] = str(init)
+    out["data"].update(per_leaf=3)
+    out["ssl"].update(per_task=1, tasks={"ssl_jigsaw_2x2": 1, "ssl_position": 1, "ssl_contrastive_weak": 1})
+    out["train"].update(steps=2, batch_size=2, warmup_steps=1, decay_steps=1, bf16=False)
+    return out
+
+
+def test_a_second_stage_goes_on_from_a_checkpoint_and_says_so(tmp_path: Path) -> None:
+    from ssl4rl_bench.train.sft import train
+
+    first = train(recipe(), tmp_path / "first")
+    second = train(forms_recipe(first), tmp_path / "second")
+    before, after = weights(first), weights(second)
+    assert before.keys() == after.keys()
+    assert any(bool((before[name] != after[name]).any()) for name in before)
+    assert (second / "tokenizer.json").read_bytes() == (first / "tokenizer.json").read_bytes()
+    origin = json.loads((second / "ssl4rl.json").read_text())
+    assert origin["init"]["fingerprint"] == resolve_model(str(first)).fingerprint
+    assert origin["init"]["origin"]["recipe"]["seed"] == 1
+
+
+def test_a_form_is_asked_as_a_probe_is(tmp_path: Path) -> None:
+    """The trainer's tokens and pixels are those that the processor makes of the task's own messages."""
+    import torch
+    from transformers import AutoProcessor
+
+    from ssl4rl_bench.images import decode, lossless
+    from ssl4rl_bench.ssl import make
+    from ssl4rl_bench.train.pixels import pixels_of
+    from ssl4rl_bench.train.scenes_sft import Example, Schedule, make_pool
+    from ssl4rl_bench.train.sft import Collator, Course
+    from ssl4rl_bench.types import TextPart
+
+    processor = AutoProcessor.from_pretrained(resolve_model("tiny-base").path)
+    task = make("position", {"grid": 3})
+    pool = make_pool(2)
+    made = next(task.corrupt(q.drawn.image, 7) for q in pool.questions if q.leaf.name == "image_style")
+    encoded = [lossless(image) for image in made.images]
+    (message,) = task.messages(encoded)
+    content = [
+        {"type": "text", "text": part.text} if isinstance(part, TextPart) else {"type": "image"}
+        for part in message.content
+    ]
+    chat = processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    expected = processor(text=[chat], images=[decode(image) for image in encoded], return_tensors="pt")
+    text = message.content[-1]
+    assert isinstance(text, TextPart)
+
+    class One(Course):
+        def example(self, i: int) -> Example:
+            return Example((0, 1), text.text, "<answer>center</answer>")
+
+    course = One(Schedule(1, 1, 0, 0, 0.0, 0.0, ("ssl4rl",)), pool)
+    batch = Collator(processor, pixels_of(processor, made.images), course)([0])
+    n = expected["input_ids"].shape[1]
+    assert torch.equal(batch["input_ids"][:, :n], expected["input_ids"])
+    assert torch.equal(batch["mm_token_type_ids"][:, :n], expected["mm_token_type_ids"])
+    assert torch.equal(batch["image_grid_thw"], expected["image_grid_thw"])
+    assert torch.allclose(batch["pixel_values"], expected["pixel_values"], atol=0.02)
+    assert set(batch["labels"][0, :n].tolist()) == {-100}
