@@ -97,7 +97,8 @@ def test_a_form_is_asked_as_a_probe_is(tmp_path: Path) -> None:
     processor = AutoProcessor.from_pretrained(resolve_model("tiny-base").path)
     task = make("position", {"grid": 3})
     pool = make_pool(2)
-    made = next(task.corrupt(q.drawn.image, 7) for q in pool.questions if q.leaf.name == "image_style")
+    full = next(q.drawn.image for q in pool.questions if q.leaf.name == "ocr")
+    made = task.corrupt(full, 7)
     encoded = [lossless(image) for image in made.images]
     (message,) = task.messages(encoded)
     content = [

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,16 @@ from ssl4rl_bench.weights import resolve_model
 pytestmark = pytest.mark.engine
 
 QUESTIONS = 45
+PROBES = ("ssl_rotation_90", "ssl_jigsaw_2x2", "ssl_contrastive_weak", "ssl_position")
+
+Run = dict[str, tuple[dict[str, Any], dict[str, str]]]
+"""By task: result.json's part and the replies by id."""
 
 
-def run(engine: str, out: Path) -> tuple[dict[str, object], dict[str, str]]:
-    """result.json's task and the replies by id of a run through the command line."""
-    args = ["run", "--model", "tiny-base", "--tasks", "scenes", "--engine", engine, "--limit", str(QUESTIONS)]
+def run(engine: str, out: Path) -> Run:
+    """A run through the command line."""
+    args = ["run", "--model", "tiny-base", "--tasks", "scenes,ssl_probes", "--engine", engine]
+    args += ["--limit", str(QUESTIONS)]
     done = subprocess.run(
         [sys.executable, "-m", "ssl4rl_bench", *args, "--out", str(out)],
         capture_output=True,
@@ -31,13 +37,17 @@ def run(engine: str, out: Path) -> tuple[dict[str, object], dict[str, str]]:
     )
     assert done.returncode == 0, done.stderr
     assert "tiny-base" in done.stdout and "Unread" in done.stdout
-    lines = [json.loads(line) for line in (out / "journal" / "ssl4rl_scenes.jsonl").read_text().splitlines()]
-    result = json.loads((out / "result.json").read_text())
-    return result["tasks"]["ssl4rl_scenes"], {line["id"]: line["text"] for line in lines}
+    tasks = json.loads((out / "result.json").read_text())["tasks"]
+    found: Run = {}
+    for name in ("scenes", *PROBES):
+        lines = (out / "journal" / f"ssl4rl_{name}.jsonl").read_text().splitlines()
+        replies = {line["id"]: line["text"] for line in map(json.loads, lines)}
+        found[name] = tasks[f"ssl4rl_{name}"], replies
+    return found
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, object], dict[str, str]]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("runs")
     return {engine: run(engine, folder / engine) for engine in ("hf", "vllm")}
 
@@ -46,7 +56,7 @@ def test_it_is_small_and_says_where_it_came_from() -> None:
     folder = resolve_model("tiny-base").path
     assert sum(path.stat().st_size for path in folder.iterdir()) < 12_000_000
     origin = json.loads((folder / "ssl4rl.json").read_text())
-    assert origin["recipe"]["name"] == "tiny-base"
+    assert origin["recipe"]["name"] == origin["init"]["origin"]["name"] == "tiny-base"
     assert "scenes" in (folder / "README.md").read_text()
 
 
@@ -70,18 +80,28 @@ def test_plain_transformers_loads_it_and_it_answers_in_tags() -> None:
 
 
 @pytest.mark.parametrize("engine", ["hf", "vllm"])
-def test_every_reply_is_read_from_its_tag_and_many_are_right(
-    runs: dict[str, tuple[dict[str, object], dict[str, str]]], engine: str
-) -> None:
-    task, replies = runs[engine]
-    rows = task["aggregates"]["row_micro"]["overall"]  # type: ignore[index]  # JSON
+def test_every_reply_is_read_from_its_tag_and_many_are_right(runs: dict[str, Run], engine: str) -> None:
+    task, replies = runs[engine]["scenes"]
+    rows = task["aggregates"]["row_micro"]["overall"]
     assert len(replies) == task["n_samples"]
-    assert task["status"].get("tag", 0) > 0.98 * len(replies)  # type: ignore[attr-defined]  # JSON
+    assert task["status"].get("tag", 0) > 0.98 * len(replies)
     assert rows["ci95"][0] > 0.35  # chance is 0.27
 
 
-def test_the_engines_agree(runs: dict[str, tuple[dict[str, object], dict[str, str]]]) -> None:
+@pytest.mark.parametrize("engine", ["hf", "vllm"])
+def test_it_answers_ssl_prompts_in_the_right_form_and_not_better_than_chance(
+    runs: dict[str, Run], engine: str
+) -> None:
+    for name in PROBES:
+        task, replies = runs[engine][name]
+        assert len(replies) == task["n_samples"] >= QUESTIONS
+        assert task["status"].get("tag", 0) >= 0.96 * len(replies), name
+        assert task["probe"]["accuracy"]["ci95"][0] <= task["probe"]["chance"], name
+
+
+def test_the_engines_agree(runs: dict[str, Run]) -> None:
     """On few questions; benchmarks/engine_agreement.py measures it on all."""
-    (_, hf), (_, vllm) = runs["hf"], runs["vllm"]
-    assert hf.keys() == vllm.keys()
-    assert sum(hf[id] == vllm[id] for id in hf) >= 0.95 * len(hf)
+    for name, (_, hf) in runs["hf"].items():
+        vllm = runs["vllm"][name][1]
+        assert hf.keys() == vllm.keys()
+        assert sum(hf[id] == vllm[id] for id in hf) >= 0.95 * len(hf), name
