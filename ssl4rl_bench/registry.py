@@ -86,17 +86,24 @@ def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
 
 
 @contextmanager
-def select_images(spec: str, *, split: str = "train") -> Iterator[Selection]:
+def select_images(
+    spec: str, *, split: str = "train", ratio: float | None = None, limit: int | None = None
+) -> Iterator[Selection]:
     """The images that `--images` names, each content once (`imagesets.select`); they can be read inside the block.
+
+    Args:
+        split: of a hub data set or parquet folder.
+        ratio, limit: as `imagesets.select`.
 
     Raises:
         UsageError, DataError, MissingDependency: as `imagesets.open_source` and `imagesets.select`.
     """
-    if spec == DRAWN:
+    if spec == DRAWN and ratio is None and limit is None:
         yield _drawn()[1]
         return
     with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
-        yield select(open_source(spec, spool=Path(spool), task_images=task_images, split=split))
+        source = open_source(spec, spool=Path(spool), task_images=task_images, split=split)
+        yield select(source, ratio=ratio, limit=limit)
 
 
 @cache
@@ -106,14 +113,17 @@ def _drawn() -> tuple[tempfile.TemporaryDirectory[str], Selection]:
     return spool, select(open_source(DRAWN, spool=Path(spool.name)))
 
 
-def task_images(name: str) -> Iterator[tuple[str, bytes]]:
+def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, bytes]]:
     """The distinct images of a task of MMBench's schema, encoded, each with the id of the first row that shows it.
+
+    Args:
+        data: instead of the task file's, as `load_task`.
 
     Raises:
         UsageError, DataError: as `load_task`.
     """
     seen = set()
-    for sample in load_benchmark(name).samples:
+    for sample in load_benchmark(name, data=data).samples:
         for message in sample.messages:
             for part in message.content:
                 if isinstance(part, ImagePart) and part.image.sha256 not in seen:

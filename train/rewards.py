@@ -97,6 +97,7 @@ class SSLReward:
         names = columns.get("task", [next(iter(self.tasks))] * n)
         rewards: list[float | None] = []
         scores: dict[str, list[Score]] = defaultdict(list)
+        formed: dict[str, list[bool]] = defaultdict(list)
         try:
             rows = list(zip(completions, names, columns["target"], self._finishes(n, columns), strict=True))
         except ValueError:
@@ -110,8 +111,11 @@ class SSLReward:
             value, score = self._one(name, _text(completion), target, finish)
             rewards.append(value)
             scores[name].append(score)
+            formed[name].append(well_formed(_text(completion)))
         if log := columns.get("log_metric"):
             _log(log, scores)
+            for name, flags in formed.items():
+                log(f"{_short(name)}/format", sum(flags) / len(flags))
         return rewards
 
     def one(self, name: str, text: str, target: str, finish_reason: FinishReason = "stop") -> float | None:

@@ -24,9 +24,9 @@ def console(stderr: bool = False) -> Console:
     """A console as wide as the terminal; PLAIN_WIDTH where there is none."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
+    made = Console(stderr=stderr, highlight=False, emoji=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
-        made = Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+        made = Console(stderr=stderr, highlight=False, emoji=False, width=PLAIN_WIDTH)
     return made
 
 

@@ -1,36 +1,94 @@
-"""`ssl4rl-bench export`: a task's data in another project's format."""
+"""`ssl4rl-bench export`: a task's data in another project's format, or a checkpoint's card with a run's results."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.store.rundir import RunDir
 
 
 class Target(StrEnum):
     """Formats to write."""
 
     TSV = "tsv"
+    MODEL_CARD = "model-card"
 
 
 def export(
-    task: Annotated[str, typer.Argument(help="Task name (`list tasks`).")],
-    to: Annotated[Target, typer.Option(help="tsv: the file that VLMEvalKit reads.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(help="tsv: a task (`list tasks`). model-card: a run, or several of one checkpoint."),
+    ],
+    to: Annotated[
+        Target,
+        typer.Option(help="tsv: the file that VLMEvalKit reads. model-card: README.md and .eval_results/."),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write (default: TASK.tsv).")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="tsv: file to write (default: TASK.tsv). model-card: folder (default: the checkpoint's).",
+        ),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="TSV, parquet file or folder, or hub id.")] = None,
+    data: Annotated[str | None, typer.Option(help="tsv: TSV, parquet file or folder, or hub id.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="model-card: where the checkpoint lies, if not where the run found it."),
+    ] = None,
 ) -> None:
-    """Write a task's data in another project's format.
+    """Write a task's data in another project's format, or a checkpoint's model card.
 
-    Example: ssl4rl-bench export scenes --to tsv
+    Of a card that is there, only what stands between its marks is replaced.
+
+    Examples: ssl4rl-bench export scenes --to tsv; ssl4rl-bench export runs/mine --to model-card
     """
+    from ssl4rl_bench.errors import UsageError
+
+    if to is Target.TSV:
+        if len(what) > 1 or model is not None:
+            raise UsageError("--to tsv takes one task, and no --model")
+        _tsv(what[0], out, data)
+    else:
+        if data is not None:
+            raise UsageError("--data is for --to tsv; the results of a run are shown as they are")
+        _card([Path(name) for name in what], out, model)
+
+
+def _tsv(task: str, out: Path | None, data: str | None) -> None:
     from ssl4rl_bench.cli.common import PREFIX, full_name
     from ssl4rl_bench.interop.vlmevalkit import export_tsv
     from ssl4rl_bench.registry import load_benchmark
 
     loaded = load_benchmark(task, data=data)
-    path = out or Path(f"{full_name(loaded.name).removeprefix(PREFIX)}.{to}")
+    path = out or Path(f"{full_name(loaded.name).removeprefix(PREFIX)}.tsv")
     print(f"{path}: {export_tsv(loaded.rows, path)} rows")
+
+
+def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
+    from ssl4rl_bench.cli.common import open_run
+    from ssl4rl_bench.errors import ModelError, UsageError
+    from ssl4rl_bench.reports.model_card import RESULTS, write_card
+    from ssl4rl_bench.weights import resolve_model
+
+    runs: list[RunDir] = [open_run(path) for path in paths]
+    name = model or runs[0].spec.model
+    own = Path(name).expanduser().is_dir()
+    if out is None and not own:
+        raise UsageError(
+            f"{name} is no folder here: name the folder for its card with --out, or the checkpoint with --model"
+        )
+    try:
+        checkpoint = resolve_model(name).path
+    except ModelError as error:
+        raise ModelError(f"{error}; name the checkpoint's folder with --model") from None
+    written = write_card(checkpoint, runs, out)
+    for path in written:
+        print(path)
+    if not any(path.parent.name == RESULTS for path in written):
+        print(f"no {RESULTS}: it takes a complete run on a data set of the Hub, such as mmbench_dev_en")

@@ -20,7 +20,7 @@ TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
 """From a task's name to its images, each with a name; a UsageError for an unknown task."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_DRAWN = re.compile(r"scenes(?::([\w-]+))?")
+_DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
 _FILES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip", *SUFFIXES)
 _WAYS = "a folder of PNG, JPEG or WebP files, a TSV or parquet file, a hub id, scenes, or a task's name"
 
@@ -36,8 +36,9 @@ def open_source(
 ) -> ImageSource:
     """Lists the images of a source; none is decoded.
 
-    "scenes" (and "scenes:STREAM", another stream of drawings) is always the built-in one; a folder of that name is
-    "./scenes". A path that exists comes before a task of the same name.
+    "scenes" is always the built-in one, and so is "scenes:STREAM", another stream of drawings: as many of each leaf
+    as the benchmark has, or N with "scenes:STREAM:N". A folder of that name is "./scenes". A path that exists comes
+    before a task of the same name.
 
     Args:
         spec: What the user gave for `--images`.
@@ -55,7 +56,7 @@ def open_source(
     """
     path = Path(spec).expanduser()
     if match := _DRAWN.fullmatch(spec):
-        source = _spooled(spec, _drawn(match[1] or "dev"), spool)
+        source = _spooled(spec, _drawn(match[1] or "dev", match[2]), spool)
     elif path.is_dir() and (located := _folder(path)):
         source = ImageSource(path.resolve().name, located)
     elif path.exists():
@@ -96,10 +97,10 @@ def _table(path: Path, split: str, spool: Path) -> ImageSource:
     return _spooled(path.resolve().name, row_images(str(path), read_path(path, split=split)), spool)
 
 
-def _drawn(stream: str) -> Iterator[tuple[str, bytes]]:
+def _drawn(stream: str, per_leaf: str | None) -> Iterator[tuple[str, bytes]]:
     from ssl4rl_bench import scenes
 
-    for question in scenes.questions(stream):
+    for question in scenes.questions(stream, int(per_leaf) if per_leaf else None):
         yield f"{stream}/{question.leaf.name}/{question.number}", scenes.png(question.drawn)
 
 

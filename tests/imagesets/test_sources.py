@@ -106,7 +106,30 @@ def test_scenes_are_the_built_in_ones_even_beside_a_folder_of_that_name(
     assert len(drawn.images) == scenes.LEAVES[0].n_dev
 
 
-@pytest.mark.parametrize("spec", ["nowhere", "no/such/folder/here", "gone.tsv", "gone.png"])
+def test_another_stream_of_scenes_is_as_long_as_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ssl4rl_bench import scenes
+
+    monkeypatch.setattr(scenes, "LEAVES", scenes.LEAVES[:2])
+    sources = {}
+    for spec in ("scenes:train", "scenes:train:3", "scenes:train:40", "scenes:dev"):
+        (tmp_path / spec).mkdir()
+        sources[spec] = open_source(spec, spool=tmp_path / spec)
+        assert sources[spec].name == spec
+    assert len(sources["scenes:train"].images) == sum(leaf.n_dev for leaf in scenes.LEAVES)
+    assert [located.name for located in sources["scenes:train:3"].images] == [
+        f"train/{leaf.name}/{number}" for leaf in scenes.LEAVES for number in range(3)
+    ]
+    assert len(sources["scenes:train:40"].images) == 80
+    assert set(hashes(sources["scenes:train:3"])) < set(hashes(sources["scenes:train"]))
+    assert set(hashes(sources["scenes:train"])) < set(hashes(sources["scenes:train:40"]))
+    assert not set(hashes(sources["scenes:train:40"])) & set(hashes(sources["scenes:dev"]))
+
+
+@pytest.mark.parametrize(
+    "spec", ["nowhere", "no/such/folder/here", "gone.tsv", "gone.png", "scenes:train:0", "scenes:train:many"]
+)
 def test_what_is_nothing_is_a_usage_error(spec: str, spool: Path) -> None:
     with pytest.raises(UsageError, match="There are no images"):
         open_source(spec, spool=spool)

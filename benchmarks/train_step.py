@@ -1,0 +1,176 @@
+"""One GRPO step by phase: making the data, rollouts, rewards, log-probabilities, the update.
+
+    python benchmarks/train_step.py                       # the bundled tiny-base
+    python benchmarks/train_step.py --shape 3b            # Qwen2.5-VL-3B's shape with random weights, on a GPU
+    python benchmarks/train_step.py --set model.share_prompts=false --set grpo.group=16
+
+Prints seconds by phase (medians over the steps after the first two), the share that is this project's own work (data
+and rewards, which should stay below 5%), and the model FLOP utilisation of the update. FLOPs are counted for the tokens
+that the model sees, 6 a parameter and token plus attention (Kaplan et al. 2020, arXiv 2001.08361, section 2.1; forward
+2, backward 4); recomputed activations do not count. On a GPU the peak is the manufacturer's for bfloat16; on a CPU it
+is what a large matrix product reaches here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.train import recipe as recipes
+from ssl4rl_bench.train.grpo import shares_prompts, train
+from ssl4rl_bench.train.shapes import PUBLISHED, Shape, of_folder
+from ssl4rl_bench.train.sizes import sizes
+from ssl4rl_bench.weights import resolve_model
+
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
+"""FLOP/s, dense bfloat16, of the SXM parts: NVIDIA's data sheets."""
+PHASES = ("data", "rollout", "reward", "logprobs", "update")
+SHAPES = {"3b": "Qwen/Qwen2.5-VL-3B-Instruct", "7b": "Qwen/Qwen2.5-VL-7B-Instruct"}
+
+
+def random_checkpoint(shape: Shape, folder: Path) -> Path:
+    """A checkpoint of this shape with random weights in bfloat16; the tokenizer is tiny-base's."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    tiny = resolve_model("tiny-base").path
+    config = AutoConfig.from_pretrained(tiny)
+    text, vision = config.text_config, config.vision_config
+    half = shape.hidden // shape.heads // 2
+    text.update(
+        {
+            "hidden_size": shape.hidden,
+            "num_hidden_layers": shape.layers,
+            "num_attention_heads": shape.heads,
+            "num_key_value_heads": shape.kv_heads,
+            "intermediate_size": shape.intermediate,
+            "vocab_size": shape.vocab,
+            "layer_types": ["full_attention"] * shape.layers,
+            "max_window_layers": shape.layers,
+            "tie_word_embeddings": shape.tied,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e6,
+                "mrope_section": [half - 2 * (3 * half // 8), 3 * half // 8, 3 * half // 8],
+            },
+        }
+    )
+    config.tie_word_embeddings = shape.tied
+    vision.update(
+        {
+            "depth": shape.vision.depth,
+            "hidden_size": shape.vision.hidden,
+            "num_heads": shape.vision.heads,
+            "intermediate_size": shape.vision.intermediate,
+            "out_hidden_size": shape.vision.out,
+            "fullatt_block_indexes": list(range(7, shape.vision.depth, 8)),
+        }
+    )
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(tiny)
+    processor.image_processor.size = {"shortest_edge": 3136, "longest_edge": 12845056}
+    processor.save_pretrained(folder)
+    return folder
+
+
+def flops(
+    shape: Shape, prompts: int, patches: float, prompt: float, reply: float, group: int, shared: bool
+) -> float:
+    """Of the forward and backward passes of an update's replies.
+
+    Args:
+        patches: of a prompt's images.
+        prompt, reply: tokens.
+    """
+    parts = shape.parts()
+    vision = parts["vision tower"] + parts["merger"]
+    copies = 1 if shared else group
+    tokens = copies * prompt + group * reply
+    # The vision tower attends within windows; its attention is left out.
+    language = 6 * parts["layers"] * tokens + 6 * shape.hidden * shape.vocab * group * reply
+    lengths = prompt + group * reply / copies
+    attention = 6 * shape.layers * shape.hidden * copies * lengths**2
+    return prompts * (language + attention + 6 * vision * patches * copies)
+
+
+def peak(device: str) -> tuple[float, str]:
+    """FLOP/s, and where the number is from."""
+    import torch
+
+    for name, value in PEAKS.items():
+        if name in device:
+            return value, "data sheet, bfloat16"
+    a = torch.randn(2048, 2048, dtype=torch.bfloat16)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - start)
+    return 2 * 2048**3 / min(times), "a bfloat16 product of 2048 x 2048 here"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipe", default="tiny_rotation")
+    parser.add_argument(
+        "--shape", choices=SHAPES, help="random weights of this shape instead of the recipe's base"
+    )
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    import torch
+
+    from ssl4rl_bench.cli.train import changes
+
+    with tempfile.TemporaryDirectory() as scratch:
+        settings: dict[str, Any] = {"log.every": 1, "log.to": [], "grpo.steps": args.steps}
+        if args.shape:
+            base = random_checkpoint(PUBLISHED[SHAPES[args.shape]], Path(scratch) / "base")
+            settings |= {
+                "model.base": str(base),
+                "model.attention": "sdpa",
+                "model.gradient_checkpointing": True,
+            }
+        recipe = recipes.read(recipes.find(args.recipe), settings | changes(args.changes))
+        out = Path(scratch) / "run"
+        train(recipe, out)
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][2:]
+        data = json.loads((out / "data.json").read_text())
+        shape = of_folder(resolve_model(recipe.model.base).path)
+    spent = {phase: statistics.median(line.get(f"{phase}_s", 0.0) for line in lines) for phase in PHASES}
+    total = sum(spent.values())
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU"
+    parts = sizes(recipe, 1)
+    print(f"{recipe.name}: {parts.prompts} prompts x {recipe.grpo.group} replies on {device}")
+    for phase, seconds in spent.items():
+        print(f"  {phase:<9}{seconds:9.3f} s  {seconds / total:6.1%}")
+    print(f"  {'step':<9}{total:9.3f} s   {parts.replies / total:.1f} replies/s")
+    print(f"  ours (data and reward): {(spent['data'] + spent['reward']) / total:.2%}")
+    reply = statistics.median(line["reply_tokens"] for line in lines)
+    work = flops(
+        shape,
+        parts.prompts,
+        data["tokens"]["mean_of_images"] * shape.vision.merge**2,
+        data["tokens"]["mean"],
+        reply,
+        recipe.grpo.group,
+        shares_prompts(recipe, parts),
+    )
+    best, source = peak(device)
+    print(
+        f"  update: {work / spent['update'] / 1e12:.4f} TFLOP/s, {work / spent['update'] / best:.1%} of {source}"
+    )
+
+
+if __name__ == "__main__":
+    main()

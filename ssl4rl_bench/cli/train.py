@@ -1,0 +1,87 @@
+"""`ssl4rl-bench train`: a recipe in, checkpoints out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="TOML file, or the name of a bundled recipe (`list recipes`).")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run (default: checkpoints/NAME).")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")
+    ] = False,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Stop after this many steps of the run; --resume goes on.", min=1)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another value for a key: grpo.steps=100. Can be given again."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print settings, sizes and estimated memory; train nothing.")
+    ] = False,
+) -> None:
+    """Train a checkpoint with GRPO, rewarded by SSL tasks.
+
+    A step is one batch of replies and the updates on it. Ctrl-C and SIGTERM save and exit 130; --resume goes on.
+    On several GPUs: accelerate launch --config_file FILE -m ssl4rl_bench train RECIPE
+
+    Example: ssl4rl-bench train tiny_rotation --max-steps 5
+    """
+    from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.train import recipe as recipes
+
+    path = recipes.find(recipe)
+    resolved = recipes.read(path, changes(set_ or []))
+    if dry_run:
+        from ssl4rl_bench.cli.train_plan import show
+        from ssl4rl_bench.train.plan import plan
+
+        show(console(), plan(resolved))
+        return
+    run(resolved, out or Path("checkpoints") / resolved.name, resume, max_steps)
+
+
+def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
+    """Trains, with a bar on a terminal and lines elsewhere."""
+    from ssl4rl_bench.cli.train_progress import Screen
+    from ssl4rl_bench.errors import Interrupted, MissingDependency
+
+    try:
+        import trl  # noqa: F401
+    except ImportError:
+        raise MissingDependency("training needs TRL: pip install 'ssl4rl-bench[train]'") from None
+    from ssl4rl_bench.train.grpo import train as start
+
+    try:
+        with Screen(recipe.name) as screen:
+            done = start(recipe, out, resume=resume, max_steps=max_steps, report=screen)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; --resume goes on from the last checkpoint in {out}") from None
+    screen.note(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
+
+
+def changes(values: list[str]) -> dict[str, Any]:
+    """`--set` values: "grpo.steps=100"; what is no TOML value is a text."""
+    import tomllib
+
+    from ssl4rl_bench.errors import UsageError
+
+    out: dict[str, Any] = {}
+    for item in values:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item} has no value: write {item}=VALUE")
+        try:
+            out[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            out[key.strip()] = text
+    return out

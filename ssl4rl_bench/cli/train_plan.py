@@ -1,0 +1,137 @@
+"""`ssl4rl-bench train RECIPE --dry-run`: a plan as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ssl4rl_bench.train.plan import Plan
+
+FULL = 0.9
+"""Share of a GPU above which an estimate is too close to its end: allocators waste some."""
+
+
+def show(screen: Console, plan: Plan) -> None:
+    """Prints settings, what a step is made of, memory by parts, and what was assumed."""
+    for table in (_settings(plan), _step(plan), *([_memory(plan)] if plan.memory else [])):
+        screen.print()
+        screen.print(table)
+    if plan.memory:
+        screen.print()
+        screen.print(*_verdict(plan))
+    if plan.assumed or plan.prompts.over_long:
+        screen.print()
+    if plan.prompts.over_long:
+        g = plan.recipe.grpo
+        screen.print(
+            f"note: {plan.prompts.over_long} of {plan.prompts.measured} prompts that were made have more than "
+            f"{g.max_prompt_tokens} tokens, the longest {plan.prompts.longest}; data.over_long = "
+            f'"{plan.recipe.data.over_long}" decides about their images',
+            style="yellow",
+            markup=False,
+        )
+    for sentence in plan.assumed:
+        screen.print(f"assumed: {sentence}", style="yellow", markup=False)
+
+
+def _settings(plan: Plan) -> Table:
+    from rich.text import Text
+
+    from ssl4rl_bench.reports.cells import clean
+
+    table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "left"), ("Values", "left"))
+    values = plan.recipe.values()
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    for name, part in {"": plain, **{k: v for k, v in values.items() if isinstance(v, Mapping)}}.items():
+        said = ", ".join(f"{key} {_value(value)}" for key, value in part.items() if value is not None)
+        table.add_row(f"{name}" if name else "–", Text(clean(said, 2000)))
+    return table
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _step(plan: Plan) -> Table:
+    step, prompts = plan.sizes, plan.prompts
+    table = _table("The run", ("What", "left"), ("How much", "right"), ("", "left"))
+    measured = f"mean of {prompts.measured} made"
+    rows: list[tuple[str, float | int | None, str]] = [
+        ("parameters", plan.shape.total if plan.shape else None, ""),
+        ("trained", plan.trainable, ""),
+        ("images", plan.images, "before duplicates and unusable ones are left out"),
+        ("processes", step.processes, ""),
+        ("prompts a step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
+        ("pictures a step", round(plan.pictures), f"{prompts.pictures:g} a prompt"),
+        (
+            "tokens of a prompt",
+            round(plan.prompt_tokens),
+            f"{measured}, longest {prompts.longest:,}" if prompts.longest else "at most",
+        ),
+        ("tokens read a step", round(plan.tokens_read), "a prompt for each reply"),
+        ("tokens written a step", plan.tokens_written, "at most"),
+        ("updates a step", step.updates_a_step, f"each of {step.replies // step.updates:,} replies"),
+        (
+            "micro-batches an update",
+            step.accumulate,
+            f"of {step.micro_batch} replies on each process"
+            + (", groups share their prompt" if plan.shares_prompts else ""),
+        ),
+        ("steps", plan.steps, "" if plan.epochs is None else f"about {plan.epochs:,.1f} epochs"),
+        ("updates", plan.updates, ""),
+        ("prompts in all", None if plan.steps is None else plan.steps * step.prompts, ""),
+    ]
+    for what, number, note in rows:
+        table.add_row(
+            what, "not known" if number is None else f"{number:,}", note if number is not None else ""
+        )
+    return table
+
+
+def _memory(plan: Plan) -> Table:
+    from ssl4rl_bench.train.memory import GIB
+
+    assert plan.memory is not None
+    title = "Estimated memory of each GPU"
+    if plan.recipe.hardware.threads:
+        title += " (the recipe is meant for a CPU)"
+    table = _table(title, ("Part", "left"), ("GiB", "right"), ("When", "left"), ("How", "left"))
+    for part in sorted(plan.memory.parts, key=lambda part: (part.when != "always", part.when, -part.bytes)):
+        table.add_row(part.name, f"{part.bytes / GIB:.2f}", part.when, part.how)
+    return table
+
+
+def _verdict(plan: Plan) -> tuple[str]:
+    from ssl4rl_bench.train.memory import GIB
+
+    assert plan.memory is not None
+    found, whole = plan.memory, plan.recipe.hardware.gpu_gib
+    always = found.during("always")
+    peak = found.peak / GIB
+    sums = (
+        f"rollout {(always + found.during('rollout')) / GIB:.1f} GiB, "
+        f"update {(always + found.during('update')) / GIB:.1f} GiB of {whole:g} GiB"
+    )
+    if peak > whole:
+        return (f"[red]does not fit[/]: {sums}",)
+    if peak > FULL * whole:
+        return (f"[yellow]tight[/]: {sums} (over {FULL:.0%})",)
+    return (f"[green]fits[/]: {sums}",)
+
+
+def _table(title: str, *columns: tuple[str, Any]) -> Table:
+    from ssl4rl_bench.reports.cells import plain_table
+
+    table = plain_table(title)
+    table.padding = (0, 2, 0, 0)
+    for header, side in columns:
+        table.add_column(header, justify=side, overflow="fold")
+    return table

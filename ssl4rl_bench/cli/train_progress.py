@@ -1,0 +1,118 @@
+"""A training run on the screen: a bar and the last metrics on a terminal, a line a log elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ssl4rl_bench.cli.common import console
+
+SHARES = 4
+"""Lines for a stage where there is no terminal."""
+_SHOWN = (
+    ("reward", "reward", "{:.3f}"),
+    ("format", "format", "{:.0%}"),
+    ("reply_tokens", "tokens", "{:.0f}"),
+    ("cut_off", "cut off", "{:.0%}"),
+    ("flat_groups", "flat", "{:.0%}"),
+    ("clip", "clip", "{:.1%}"),
+    ("kl", "KL", "{:.4f}"),
+    ("entropy", "entropy", "{:.3f}"),
+    ("loss", "loss", "{:.4f}"),
+    ("replies_per_s", "replies/s", "{:.1f}"),
+)
+"""Metric, label, format."""
+
+
+class Screen:
+    """Shows a run on standard error."""
+
+    def __init__(self, name: str) -> None:
+        self._console = console(stderr=True)
+        self._name = name
+        self._bar: Any = None
+        self._ids: dict[str, Any] = {}
+        self._printed: dict[str, int] = {}
+        self._started: tuple[float, float] | None = None
+
+    def __enter__(self) -> Screen:
+        if self._console.is_terminal:
+            from rich import progress as rp
+
+            self._bar = rp.Progress(
+                rp.TextColumn("{task.description}"),
+                rp.BarColumn(bar_width=20),
+                rp.MofNCompleteColumn(),
+                rp.TimeElapsedColumn(),
+                rp.TimeRemainingColumn(elapsed_when_finished=True),
+                rp.TextColumn("{task.fields[said]}"),
+                console=self._console,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def note(self, text: str) -> None:
+        """A sentence of its own."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Images done of a stage before training."""
+        if self._bar is not None:
+            if name not in self._ids:
+                self._ids[name] = self._bar.add_task(f"{name}: images", total=total or None, said="")
+            self._bar.update(self._ids[name], completed=done, total=total or None)
+        elif total and (share := done * SHARES // total) != self._printed.get(name, 0):
+            self._printed[name] = share
+            print(f"{name}: {done}/{total} images", file=sys.stderr, flush=True)
+
+    def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
+        """A line of metrics."""
+        step = metrics["step"]
+        said = "  ".join(
+            f"{label} {form.format(metrics[key])}" for key, label, form in _SHOWN if key in metrics
+        )
+        tasks = [key for key in metrics if key.startswith("reward/")]
+        if len(tasks) > 1:
+            said += "  " + "  ".join(f"{key.removeprefix('reward/ssl_')} {metrics[key]:.3f}" for key in tasks)
+        if self._bar is not None:
+            if "steps" not in self._ids:
+                self._ids["steps"] = self._bar.add_task(self._name, total=n_steps, said="")
+            self._bar.update(self._ids["steps"], completed=step, said=said)
+            return
+        now = time.monotonic()
+        self._started = self._started or (now, step)
+        since = step - self._started[1]
+        left = (n_steps - step) * (now - self._started[0]) / since if since else 0.0
+        ending = f"  {_span(left)} left" if left else ""
+        print(f"step {step:g}/{n_steps}  {said}{ending}", file=sys.stderr, flush=True)
+
+    def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
+        """Shown on a terminal alone; replies.jsonl has them."""
+        if self._bar is None:
+            return
+        for reply in replies:
+            text = " ".join(str(reply["reply"]).split())
+            text = "".join(c if c.isprintable() else " " for c in text)
+            self._console.print(f"  {reply['reward']}  {text[:120]}", markup=False, style="dim")
+
+    def saved(self, checkpoint: Path) -> None:
+        """A checkpoint is whole."""
+        self.note(f"saved {checkpoint}")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,225 @@
+"""GRPO on the real trainer: what a run leaves, that it learns, resumes, and does not depend on how it is cut up."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+pytest.importorskip("trl")
+
+from train_recipe import lines, masters, pictures, recipe  # noqa: E402
+
+from ssl4rl_bench.errors import DataError, StoreError, UsageError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def train(*args: Any, **kwargs: Any) -> Path:
+    from ssl4rl_bench.train.grpo import train as start
+
+    return start(*args, **kwargs)
+
+
+def close(a: dict[str, Any], b: dict[str, Any], atol: float) -> bool:
+    import torch
+
+    assert a.keys() == b.keys()
+    return all(torch.allclose(a[name].float(), b[name].float(), atol=atol, rtol=0) for name in a)
+
+
+def test_a_run_leaves_a_checkpoint_that_plain_transformers_loads(images: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    done = train(recipe(tmp_path, images), tmp_path / "run", max_steps=2)
+    assert done.name == "step-000002"
+    model = AutoModelForImageTextToText.from_pretrained(done)
+    assert model.dtype == torch.bfloat16
+    assert AutoProcessor.from_pretrained(done).chat_template
+    origin = json.loads((done / "ssl4rl.json").read_text())
+    assert (origin["step"], origin["samples"], origin["base"]["name"]) == (2, 8, "tiny-base")
+    assert origin["recipe"]["grpo"]["group"] == 4
+    assert origin["data"]["images"] > 0
+    told = lines(tmp_path / "run")
+    assert [line["step"] for line in told] == [1, 2]
+    wanted = {"reward", "reward/ssl_rotation_90", "format", "entropy", "clip", "flat_groups", "reply_tokens"}
+    assert wanted <= told[0].keys()
+    assert {"data_s", "rollout_s", "reward_s", "logprobs_s", "update_s"} <= told[0].keys()
+    assert (done / "README.md").read_text().startswith("---\n")
+    assert not list(done.rglob("*.bin"))
+
+
+def test_ten_steps_and_ten_more_are_twenty(images: Path, tmp_path: Path) -> None:
+    small = recipe(
+        tmp_path, images, grpo__steps=20, grpo__prompts=2, grpo__micro_batch=8, optimizer__schedule="cosine"
+    )
+    whole = train(small, tmp_path / "whole")
+    train(small, tmp_path / "parts", max_steps=10)
+    resumed = train(small, tmp_path / "parts", resume=True)
+    assert whole.name == resumed.name == "step-000020"
+    assert close(masters(whole), masters(resumed), atol=1e-6)
+    a, b = lines(tmp_path / "whole"), lines(tmp_path / "parts")
+    assert [line["reward"] for line in a] == [line["reward"] for line in b]
+    assert (tmp_path / "whole" / "step-000020" / "ssl4rl.json").is_file()
+
+
+def test_the_replies_and_updates_do_not_depend_on_the_micro_batch_or_on_shared_prompts(
+    images: Path, tmp_path: Path
+) -> None:
+    """One micro-batch of 16, two of 8 and eight of 2; the last holds no whole group, so prompts are not shared."""
+    from ssl4rl_bench.train.grpo import shares_prompts
+    from ssl4rl_bench.train.sizes import sizes
+
+    runs = {}
+    for size in (16, 8, 2):
+        small = recipe(tmp_path, images, grpo__micro_batch=size, grpo__kl=0.05, grpo__steps=2)
+        assert shares_prompts(small, sizes(small, 1)) is (size > 2)
+        runs[size] = train(small, tmp_path / str(size))
+    for size in (8, 2):
+        assert close(masters(runs[16]), masters(runs[size]), atol=2e-5)
+        for a, b in zip(lines(tmp_path / "16"), lines(tmp_path / str(size)), strict=True):
+            assert a["reward"] == b["reward"]
+            assert a["entropy"] == pytest.approx(b["entropy"], rel=2e-2)  # a mean of means
+            assert a["kl"] == pytest.approx(b["kl"], abs=1e-5)
+
+
+def test_several_updates_a_step_with_clipping(images: Path, tmp_path: Path) -> None:
+    small = recipe(
+        tmp_path,
+        images,
+        grpo__updates=2,
+        grpo__iterations=2,
+        grpo__micro_batch=4,
+        grpo__steps=2,
+        optimizer__learning_rate=3e-3,
+    )
+    done = train(small, tmp_path / "run")
+    assert json.loads((done / "ssl4rl.json").read_text())["updates"] == 8
+    assert any(line["clip"] > 0 for line in lines(tmp_path / "run"))
+
+
+def test_reward_rises_and_does_not_with_shuffled_targets(images: Path, tmp_path: Path) -> None:
+    """Four frozen samples can be learnt by heart in a few dozen steps, unless their targets are drawn by lot."""
+    ends = {}
+    for shuffled in (False, True):
+        small = recipe(
+            tmp_path,
+            images,
+            data__limit=4,
+            data__frozen=True,
+            reward__shuffled=shuffled,
+            grpo__steps=40,
+            grpo__group=8,
+            grpo__micro_batch=32,
+            optimizer__name="muon",
+            optimizer__learning_rate=2e-3,
+        )
+        train(small, tmp_path / f"shuffled-{shuffled}")
+        rewards = [line["reward"] for line in lines(tmp_path / f"shuffled-{shuffled}")]
+        ends[shuffled] = (statistics.mean(rewards[:2]), statistics.mean(rewards[-10:]))
+    # Of 40 prompts, each right with probability 1/4, the standard error is 0.07.
+    assert ends[False][0] < 0.6
+    assert ends[False][1] > 0.85
+    assert ends[True][1] < 0.25 + 4 * 0.07
+
+
+def test_a_mix_asks_each_task(images: Path, tmp_path: Path) -> None:
+    small = recipe(
+        tmp_path,
+        images,
+        tasks__ssl_position=1,
+        tasks__ssl_contrastive_weak=1,
+        grpo__steps=3,
+        grpo__prompts=8,
+        grpo__micro_batch=32,
+        reward__format_weight=0.1,
+    )
+    train(small, tmp_path / "run")
+    told = {key for line in lines(tmp_path / "run") for key in line}
+    assert {"reward/ssl_rotation_90", "reward/ssl_position", "reward/ssl_contrastive_weak"} <= told
+
+
+def test_adapters_are_merged_into_what_ships(images: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from ssl4rl_bench.weights import resolve_model
+
+    small = recipe(
+        tmp_path,
+        images,
+        lora__rank=4,
+        lora__alpha=8.0,
+        optimizer__learning_rate=1e-2,
+        model__dtype="bfloat16",
+    )
+    whole = train(small, tmp_path / "whole", max_steps=4)
+    base = load_file(resolve_model("tiny-base").path / "model.safetensors")
+    merged = load_file(whole / "model.safetensors")
+    assert base.keys() == merged.keys()
+    moved = [name for name in base if not torch.equal(base[name], merged[name])]
+    assert moved
+    assert all("proj" in name for name in moved)
+    assert (whole / "adapter" / "adapter_config.json").is_file()
+    train(small, tmp_path / "parts", max_steps=2)
+    resumed = train(small, tmp_path / "parts", resume=True, max_steps=4)
+    assert close(load_file(resumed / "model.safetensors"), merged, atol=1e-3)
+
+
+def test_too_long_prompts_are_counted(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"of 12 images give prompts of more than 100 tokens, the longest \d+"
+    ):
+        train(recipe(tmp_path, images, grpo__max_prompt_tokens=100), tmp_path / "refused")
+    with pytest.raises(DataError, match="no image can be trained on"):
+        train(
+            recipe(tmp_path, images, grpo__max_prompt_tokens=100, data__over_long="drop"),
+            tmp_path / "dropped",
+        )
+
+
+def test_evaluation_images_are_refused_left_out_or_trained_on_on_purpose(
+    images: Path, tmp_path: Path
+) -> None:
+    some = tmp_path / "some"
+    some.mkdir()
+    for path in sorted(images.iterdir())[:3]:
+        (some / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UsageError, match="also evaluation images"):
+        train(recipe(tmp_path, images, data__audit=[str(some)]), tmp_path / "refused")
+    done = train(
+        recipe(tmp_path, images, data__audit=[str(some)], data__overlap="drop"), tmp_path / "a", max_steps=1
+    )
+    data = json.loads((done / "ssl4rl.json").read_text())["data"]
+    assert data["left_out"] >= 3
+    assert data["overlap"][0]["exact"] == 3
+    done = train(
+        recipe(tmp_path, images, data__audit=[str(some)], data__transductive=True),
+        tmp_path / "b",
+        max_steps=1,
+    )
+    data = json.loads((done / "ssl4rl.json").read_text())["data"]
+    assert data["transductive"] is True
+    assert data["left_out"] == 0
+
+
+def test_a_folder_with_another_run_is_left_alone(images: Path, tmp_path: Path) -> None:
+    small = recipe(tmp_path, images)
+    train(small, tmp_path / "run", max_steps=1)
+    with pytest.raises(StoreError, match="--resume goes on"):
+        train(small, tmp_path / "run", max_steps=1)
+    with pytest.raises(StoreError, match=r"another recipe \(grpo.group"):
+        train(recipe(tmp_path, images, grpo__group=2, grpo__micro_batch=8), tmp_path / "run", resume=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match="holds no run"):
+        train(small, tmp_path / "other")

@@ -1,0 +1,61 @@
+"""The same run on one process and on two: same replies, same first updates."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+pytest.importorskip("trl")
+
+from train_recipe import lines, masters, pictures, recipe_file  # noqa: E402
+
+PROJECT = Path(__file__).parents[2]
+
+
+def launch(recipe: Path, out: Path, processes: int) -> Path:
+    """A run under accelerate; on CPUs its processes talk through gloo."""
+    config = PROJECT / "train" / "recipes" / "accelerate" / "cpu2.yaml"
+    args = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    args += ["--num_processes", str(processes), "-m", "ssl4rl_bench", "train", str(recipe), "--out", str(out)]
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("ACCELERATE_", "WORLD_"))}
+    done = subprocess.run(args, capture_output=True, text=True, timeout=600, env=env)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def test_eight_replies_at_once_on_two_processes_or_accumulated_are_the_same_updates(tmp_path: Path) -> None:
+    """Batch 8 on one process; 4 + 4 on two; 4 with accumulation 2."""
+    images = pictures(tmp_path / "pictures")
+    runs = {}
+    for name, micro, processes in (("whole", 8, 1), ("two", 4, 2), ("accumulated", 4, 1)):
+        folder = tmp_path / name
+        folder.mkdir()
+        recipe = recipe_file(
+            folder,
+            images,
+            grpo__prompts=2,
+            grpo__group=4,
+            grpo__micro_batch=micro,
+            grpo__steps=3,
+            grpo__kl=0.02,
+            grpo__temperature=1.5,
+            optimizer__learning_rate=1e-3,
+            hardware__threads=1,
+        )
+        runs[name] = launch(recipe, folder / "run", processes)
+    whole = masters(runs["whole"] / "step-000003")
+    assert any(line["grad_norm"] > 0 for line in lines(runs["whole"]))
+    for other in ("two", "accumulated"):
+        again = masters(runs[other] / "step-000003")
+        worst = max(float((whole[name] - again[name]).abs().max()) for name in whole)
+        assert worst < 5e-5, (other, worst)
+        for a, b in zip(lines(runs["whole"]), lines(runs[other]), strict=True):
+            assert a["reward"] == pytest.approx(b["reward"])
+            assert a["kl"] == pytest.approx(b["kl"], abs=1e-4)
+            assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-2)

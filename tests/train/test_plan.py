@@ -1,0 +1,197 @@
+"""Plans: measured where base and images are at hand, assumed and said where they are not; no torch, no network."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import write_folder
+from recipe_of import recipe_of
+from rich.console import Console
+
+from ssl4rl_bench.cli.train_plan import show
+from ssl4rl_bench.errors import DataError, ModelError, UsageError
+from ssl4rl_bench.train import prompt_sizes
+from ssl4rl_bench.train.plan import Plan, plan
+from ssl4rl_bench.train.prompt_sizes import smart_resize, tokens_of
+
+TINY = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / "tiny-base"
+
+
+def shown(found: Plan, width: int = 110) -> str:
+    out = io.StringIO()
+    show(Console(file=out, width=width, highlight=False), found)
+    return out.getvalue()
+
+
+def test_everything_at_hand_is_measured() -> None:
+    found = plan(recipe_of(base="tiny-base", images="scenes:train:20", max_prompt_tokens=256))
+    assert found.assumed == ()
+    assert found.images == 300 and found.prompts_an_epoch == 300
+    assert found.shape is not None and found.shape.total == found.trainable == 3_506_304
+    # Two pictures, each at most 112 x 112 pixels: 16 tokens of 28 x 28 at most.
+    assert found.prompts.pictures == 2 and 0 < (found.prompts.image_tokens or 0) <= 32
+    assert found.prompts.longest is not None and found.prompts.longest <= 256
+    assert found.prompts.over_long == 0
+    assert (found.steps, found.updates) == (10, 10)
+    assert found.epochs == pytest.approx(640 / 300)
+    assert found.tokens_read == pytest.approx(256 * (found.prompts.tokens or 0))
+    assert found.tokens_written == 256 * 2048
+    assert found.pictures == 128
+
+
+def test_a_prompt_is_as_long_as_transformers_makes_it() -> None:
+    """Against the rendered chat, tokenized, with each picture's mark replaced by its tokens."""
+    from tokenizers import Tokenizer
+
+    from ssl4rl_bench.train.data import asked
+
+    count = prompt_sizes.text_counter(TINY)
+    assert count is not None
+    (a,) = asked({"ssl_rotation_90": 1}, "ssl4rl")
+    chat = (
+        "<|im_start|>user\n"
+        + 2 * "<|vision_start|><|image_pad|><|vision_end|>"
+        + f"{a.prompt}<|im_end|>\n<|im_start|>assistant\n"
+    )
+    tokenizer = Tokenizer.from_file(str(TINY / "tokenizer.json"))
+    assert count(a.prompt, 2) == len(tokenizer.encode(chat).ids) - 2
+
+
+def test_a_folder_of_images_is_counted(tmp_path: Path) -> None:
+    write_folder(tmp_path / "photos", 7)
+    found = plan(recipe_of(base="tiny-base", images=str(tmp_path / "photos"), max_prompt_tokens=256))
+    assert found.images == 7 and found.prompts.measured == 7 and found.assumed == ()
+    limited = plan(recipe_of(base="tiny-base", images=str(tmp_path / "photos"), limit=3))
+    assert limited.images == 3
+
+
+def test_epochs_are_counted_as_the_trainer_counts_them(tmp_path: Path) -> None:
+    write_folder(tmp_path / "photos", 10)
+    how: dict[str, Any] = {"base": "tiny-base", "images": str(tmp_path / "photos"), "prompts": 8}
+    assert plan(recipe_of(**how, steps=None, epochs=4)).steps == 5
+    assert plan(recipe_of(**how, steps=3, epochs=4)).steps == 3
+    pairs = plan(recipe_of(**how, steps=None, epochs=4, tasks={"ssl_contrastive_weak": 1.0}))
+    assert (pairs.prompts_an_epoch, pairs.steps) == (20, 10)
+    with pytest.raises(DataError, match="less than one step of 8"):
+        plan(recipe_of(**how, steps=None, epochs=0.5))
+
+
+def test_nothing_at_hand_is_assumed_and_said() -> None:
+    found = plan(recipe_of(images="somebody/photos", steps=None, epochs=2))
+    assert found.images is found.steps is found.updates is found.epochs is None
+    assert found.shape is not None and found.memory is not None
+    assert found.prompt_tokens == 1024 and found.prompts.pictures == 2
+    said = " ".join(found.assumed)
+    for words in (
+        "published shape",
+        "somebody/photos",
+        "max_prompt_tokens = 1024",
+        "number of steps",
+        "all images",
+    ):
+        assert words in said
+    unknown = plan(recipe_of(base="somebody/other-vl"))
+    assert unknown.shape is unknown.memory is unknown.trainable is None
+    assert "memory was not estimated" in unknown.assumed[0]
+    assert "not known" in shown(unknown) and "GiB" not in shown(unknown)
+
+
+def test_images_are_measured_without_the_base() -> None:
+    found = plan(recipe_of(images="scenes"))
+    assert found.images == 600 and found.prompts.measured == 60
+    assert found.prompts.tokens is None and found.prompts.image_tokens
+    assert any("has no tokenizer" in sentence for sentence in found.assumed)
+
+
+def test_long_prompts_are_noted() -> None:
+    found = plan(recipe_of(base="tiny-base", images="scenes", max_prompt_tokens=64, over_long="drop"))
+    assert found.prompts.over_long == found.prompts.measured
+    assert 'over_long = "drop"' in shown(found, width=400)
+
+
+def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:
+    write_folder(tmp_path / "photos", 4, size=(640, 480))
+    how: dict[str, Any] = {"base": "tiny-base", "images": str(tmp_path / "photos")}
+    tokens = [plan(recipe_of(**how, max_pixels=n)).prompts.image_tokens for n in (12544, 50176, 200704)]
+    assert tokens == sorted(tokens) and tokens[0] < tokens[-1]  # type: ignore[operator, type-var]
+
+
+def test_processes_instead_of_the_recipes() -> None:
+    found = plan(recipe_of(sharding="fsdp2"), processes=4)
+    assert found.sizes.processes == found.recipe.hardware.processes == 4
+    with pytest.raises(UsageError, match="do not fall evenly"):
+        plan(recipe_of(), processes=7)
+
+
+@pytest.mark.parametrize("base", ["nowhere", "../x/y", "a/b/c"])
+def test_a_base_that_is_none(base: str) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        plan(recipe_of(base=base))
+
+
+@pytest.mark.parametrize("images", ["nowhere", "gone.tsv", "scenes:train:0"])
+def test_images_that_are_none(images: str) -> None:
+    with pytest.raises(UsageError, match=r"There (is no task|are no images)"):
+        plan(recipe_of(images=images))
+
+
+def test_what_is_shown() -> None:
+    text = shown(plan(recipe_of(micro_batch=8, kl=0.01)))
+    for words in (
+        "3,754,622,976",
+        "reference model",
+        "x 4 replies = 256",
+        "learning_rate 1e-06",
+        "does not fit",
+    ):
+        assert words in text
+    assert all(len(line.rstrip()) <= 110 for line in text.splitlines())
+    assert "fits" in shown(plan(recipe_of(sharding="fsdp2", max_reply_tokens=256), processes=8))
+
+
+def test_hostile_names_are_printed_clean() -> None:
+    found = plan(recipe_of(base="tiny-base", server="http://x/[bold]\x1b[31m"))
+    assert "\x1b[31m" not in shown(found) and "[bold]" in shown(found, width=400)
+
+
+def test_a_dry_run_needs_no_torch() -> None:
+    code = (
+        "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.plan import plan\n"
+        "plan(recipe.read(recipe.find('ssl4rl_3b_mix'))), plan(recipe.read(recipe.find('lora_1gpu_3b')))\n"
+        "import sys, json; print(json.dumps([m for m in ('torch', 'transformers', 'trl', 'datasets') "
+        "if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+@given(st.integers(28, 4000), st.integers(28, 4000), st.integers(1, 20))
+def test_resized_sides_are_whole_tokens_within_the_limits(width: int, height: int, times: int) -> None:
+    low, high = 3136, 3136 * 16 * times
+    if max(width, height) > 200 * min(width, height):
+        with pytest.raises(UsageError, match="too long"):
+            smart_resize(width, height, low, high)
+        return
+    w, h = smart_resize(width, height, low, high)
+    assert w % 28 == h % 28 == 0 and w > 0 and h > 0
+    assert low <= w * h
+    # A side is at least one token, even where that takes more pixels than allowed.
+    assert w * h <= high or min(w, h) == 28
+    assert tokens_of(width, height, low, high) == w * h // 784
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens"), [((448, 448), 256), ((512, 384), 18 * 14), ((28, 28), 4), ((10000, 10000), 127 * 127)]
+)
+def test_tokens_of_known_sizes(size: tuple[int, int], tokens: int) -> None:
+    """With the published limits; the last is scaled down to at most 12,845,056 pixels."""
+    assert tokens_of(*size, *prompt_sizes.PIXELS) == tokens

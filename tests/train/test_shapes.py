@@ -1,0 +1,82 @@
+"""Parameter counts against published totals and against a real checkpoint's header."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.train import shapes
+
+ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TINY = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / "tiny-base"
+
+
+def header(path: Path) -> dict[str, list[int]]:
+    """Names and shapes of a safetensors file's tensors."""
+    with path.open("rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        entries = json.loads(file.read(length))
+    return {name: entry["shape"] for name, entry in entries.items() if name != "__metadata__"}
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [("Qwen/Qwen2.5-VL-3B-Instruct", 3_754_622_976), ("Qwen/Qwen2.5-VL-7B-Instruct", 8_292_166_656)],
+)
+def test_published_totals(name: str, total: int) -> None:
+    assert shapes.PUBLISHED[name].total == total
+
+
+def test_parts_of_the_bundled_checkpoint_are_those_of_its_file() -> None:
+    tensors = header(TINY / "model.safetensors")
+    sizes = {name: math.prod(shape) for name, shape in tensors.items()}
+    shape = shapes.of_folder(TINY)
+    assert shape.total == sum(sizes.values())
+    assert shape.parts()["embedding"] == sum(n for name, n in sizes.items() if "embed_tokens" in name)
+    assert shape.parts()["layers"] == sum(n for name, n in sizes.items() if ".layers." in name)
+    assert shape.parts()["merger"] == sum(n for name, n in sizes.items() if "merger" in name)
+    assert shape.seeing == sum(n for name, n in sizes.items() if "visual" in name)
+
+
+def test_every_matrix_of_the_bundled_checkpoint_is_known() -> None:
+    tensors = header(TINY / "model.safetensors")
+    real = sorted(
+        math.prod(shape) for name, shape in tensors.items() if len(shape) > 1 and "embed_tokens" not in name
+    )
+    counted = shapes.of_folder(TINY).linears()
+    assert sorted(n.inputs * n.outputs for n in counted for _ in range(n.count)) == real
+
+
+def test_lora_counts() -> None:
+    shape = shapes.PUBLISHED["Qwen/Qwen2.5-VL-3B-Instruct"]
+    # As peft counts on transformers' model of this shape.
+    assert shape.lora(64, ALL) == 148_611_072
+    assert shape.lora(64, ("qkv", "proj", "mlp.0")) == 16_541_184
+    assert shape.lora(64, ALL, freeze_vision=True) == 119_734_272
+    assert shape.lora(32, ALL) * 2 == shape.lora(64, ALL)
+    assert shape.lora(8, ("roj",)) == 0
+
+
+def test_both_layouts_of_config_json() -> None:
+    config = json.loads((TINY / "config.json").read_text())
+    flat = {**config, **config.pop("text_config"), "model_type": "qwen2_5_vl"}
+    flat.pop("text_config", None)
+    assert shapes.from_config(flat) == shapes.of_folder(TINY)
+
+
+def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        shapes.of_folder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    with pytest.raises(ModelError, match="is of a llama"):
+        shapes.of_folder(tmp_path)
+    with pytest.raises(ModelError, match="does not say 'depth'"):
+        config = json.loads((TINY / "config.json").read_text())
+        del config["vision_config"]["depth"]
+        shapes.from_config(config)

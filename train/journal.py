@@ -1,0 +1,112 @@
+"""A run's metrics on disk and on the screen, one line a log."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.store import atomic
+from ssl4rl_bench.train.reporting import Reporter
+from ssl4rl_bench.train.sizes import Sizes
+
+METRICS, REPLIES = "metrics.jsonl", "replies.jsonl"
+
+
+class Metrics:
+    """Writes metrics.jsonl and replies.jsonl."""
+
+    def __init__(self, out: Path, parts: Sizes, n_steps: int, *, from_step: int, report: Reporter) -> None:
+        """
+        Args:
+            from_step: lines of later steps are dropped: the run goes on from a checkpoint before them.
+        """
+        self.out, self.parts, self.n_steps, self.report = out, parts, n_steps, report
+        self.last: dict[str, float] = {}
+        self._trainer: Any = None
+        self._n_replies = 0
+        self._before = _kept(out / METRICS, from_step)
+        _kept(out / REPLIES, from_step)
+        self._seconds = self._before[-1].get("seconds", 0.0) if self._before else 0.0
+        self._last_step = from_step
+        self._started = self._last_time = time.monotonic()
+
+    def watch(self, trainer: Any, n_replies: int) -> None:
+        """Tells where steps are counted and replies lie, and how many of these to keep of each line."""
+        self._trainer, self._n_replies = trainer, n_replies
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Adds what the trainer does not know, writes the line and reports it."""
+        updates = self._trainer.state.global_step
+        step = updates / self.parts.updates_a_step
+        if not metrics or step <= self._last_step:
+            return
+        now = time.monotonic()
+        replies = (step - self._last_step) * self.parts.replies
+        line = {
+            "step": int(step) if step.is_integer() else round(step, 4),
+            "samples": round(step * self.parts.prompts),
+            "seconds": round(self._seconds + now - self._started, 3),
+            **{name: _short(value) for name, value in metrics.items() if value == value},
+            "replies_per_s": _short(replies / max(1e-9, now - self._last_time)),
+        }
+        self._last_step, self._last_time = step, now
+        self.last = line
+        _append(self.out / METRICS, line)
+        self.report.line(line, self.n_steps)
+        shown = self._replies(line["step"])
+        for reply in shown:
+            _append(self.out / REPLIES, reply)
+        if shown:
+            self.report.replies(shown)
+
+    def _replies(self, step: float) -> list[dict[str, Any]]:
+        logs = self._trainer._logs
+        out: list[dict[str, Any]] = []
+        for prompt, reply in list(zip(logs["prompt"], logs["completion"], strict=True))[: self._n_replies]:
+            rewards = {name: values[len(out)] for name, values in logs["rewards"].items()}
+            known = [value for value in rewards.values() if value == value]
+            out.append(
+                {
+                    "step": step,
+                    "prompt": _text(prompt),
+                    "reply": _text(reply),
+                    "reward": sum(known) if known else None,
+                }
+            )
+        return out
+
+
+def _kept(path: Path, up_to: float) -> list[dict[str, Any]]:
+    """The lines up to a step; the file is cut to them. A torn last line is dropped."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):
+            line = json.loads(text)
+            if line["step"] <= up_to:
+                lines.append(line)
+    atomic.write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return lines
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    with atomic.reporting(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _text(chat: Any) -> str:
+    if isinstance(chat, str):
+        return chat
+    content = chat[-1]["content"]
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "<image>") for part in content)

@@ -1,0 +1,358 @@
+"""Estimated memory of a GPU during training, by parts, from a recipe and a model's shape alone.
+
+Sources: model states (weights, gradients, optimizer) and what sharding leaves of them, Rajbhandari et al. 2020 (ZeRO,
+arXiv 1910.02054, section 3.1); activations by counting the tensors that the backward pass needs, and checkpointing
+each layer, as Korthikanti et al. 2022 (arXiv 2205.05198, sections 4.1 and 5) do; what is particular to
+transformers' Qwen2.5-VL, TRL's GRPOTrainer, accelerate and DeepSpeed was read in their code. Every prompt and reply
+counts as long as the recipe allows, and a prompt as nothing but images. What an allocator wastes is not in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ssl4rl_bench.train.grpo import shares_prompts
+from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.shapes import Shape
+from ssl4rl_bench.train.sizes import Sizes, sizes
+
+GIB = 1 << 30
+CONTEXT = 3 * GIB // 2
+"""Bytes allowed for the CUDA context, libraries and NCCL's buffers: a round figure, not computed."""
+TILE_TOKENS, TILE_WORDS = 4096, 32768
+"""Of a tile of logits in TRL's chunked log-probabilities (trl/kernels/chunked_logprob.py, trl/trainer/utils.py)."""
+LIVE = 1_000_000_000
+"""Parameters that ZeRO-3 keeps gathered (DeepSpeed's default of stage3_max_live_parameters)."""
+TOKEN_FIELDS = 64
+"""Bytes a token in TRL's buffer of a step: ids, masks, and log-probabilities of up to three policies."""
+
+When = Literal["always", "rollout", "update"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a GPU's memory."""
+
+    name: str
+    bytes: int
+    when: When
+    """Rollouts and updates take turns, so that theirs is never held at once."""
+    how: str
+    """How it was counted, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All parts."""
+
+    parts: tuple[Part, ...]
+
+    def during(self, when: When) -> int:
+        """Bytes of the parts of this phase; of "rollout" and "update" without what is always there."""
+        return sum(part.bytes for part in self.parts if part.when == when)
+
+    @property
+    def peak(self) -> int:
+        """Bytes in the fuller phase."""
+        return self.during("always") + max(self.during("rollout"), self.during("update"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """Bytes of a number, by what it is."""
+
+    frozen: int
+    """A weight that is not trained."""
+    trained: int
+    gradient: int
+    optimizer: int
+    """A trained parameter's optimizer state, AdamW's two moments and any master copy."""
+    product: int
+    """What a matrix product takes and gives."""
+    stream: int
+    """The hidden states between the language model's layers."""
+    casts: bool
+    """Whether autocast makes a copy of each product's weight and input."""
+
+
+def estimate(recipe: Recipe, shape: Shape, processes: int, image_tokens: float | None = None) -> Memory:
+    """The parts of each of `processes` GPUs.
+
+    Args:
+        image_tokens: of a prompt's images together, on average, for the buffer of a step; None: `max_prompt_tokens`.
+
+    Raises:
+        UsageError: as `sizes.sizes`.
+    """
+    step = sizes(recipe, processes)
+    width = _widths(recipe)
+    parts = [
+        *_states(recipe, shape, processes, width),
+        *_gathered(recipe, shape, width),
+        _activations(recipe, shape, step, width),
+        _log_probs(recipe, shape, width),
+        _buffer(recipe, shape, step, image_tokens),
+        *_rollouts(recipe, shape, step, width),
+        Part("CUDA context", CONTEXT, "always", "context, libraries, NCCL: a round allowance"),
+    ]
+    return Memory(tuple(part for part in parts if part.bytes))
+
+
+def trainable(recipe: Recipe, shape: Shape) -> int:
+    """Parameters that the optimizer updates."""
+    model, lora = recipe.model, recipe.lora
+    if lora is not None:
+        return shape.lora(lora.rank, lora.targets, model.freeze_vision)
+    return shape.total - (shape.seeing if model.freeze_vision else 0)
+
+
+def _widths(recipe: Recipe) -> _Bytes:
+    """What is kept in how many bytes.
+
+    Plain and FSDP2 training keep weights, gradients and both of AdamW's moments in one precision: under FSDP2 and
+    mixed precision accelerate raises trained weights to float32, and peft raises adapters. DeepSpeed in bfloat16 has
+    2 + 2 bytes and an optimizer state of 12, a float32 copy of the weight among it (ZeRO, section 3.1).
+    """
+    mixed = recipe.model.compute == "bfloat16"
+    sharding = recipe.hardware.sharding
+    own = 4 if recipe.model.dtype == "float32" else 2
+    if sharding == "zero3" and mixed:
+        return _Bytes(frozen=2, trained=2, gradient=2, optimizer=12, product=2, stream=2, casts=False)
+    trained = 4 if recipe.lora or (sharding == "fsdp2" and mixed) else own
+    product = 2 if mixed else own
+    return _Bytes(
+        frozen=own,
+        trained=trained,
+        gradient=trained,
+        optimizer=2 * trained,
+        product=product,
+        # FSDP2 gathers weights in bfloat16, so that the hidden states are too.
+        stream=2 if sharding == "fsdp2" and mixed else own,
+        casts=own > product and sharding == "none",
+    )
+
+
+def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list[Part]:
+    """Weights, gradients, optimizer state and the reference model: (2 + 2 + 12) Psi / N and its like (ZeRO, 3.1)."""
+    shards = 1 if recipe.hardware.sharding == "none" else processes
+    among = f" / {shards}" if shards > 1 else ""
+    n = trainable(recipe, shape)
+    frozen = shape.total if recipe.lora else shape.total - n
+    state, state_how = width.optimizer * n, f"{width.optimizer} bytes x {_millions(n)}{among}"
+    if recipe.optimizer.name == "muon":
+        matrices = _matrices(recipe, shape)
+        state -= width.trained * matrices
+        state_how = f"AdamW: {state_how}, Muon half of it on {_millions(matrices)}"
+    parts = [
+        Part(
+            "weights, frozen", frozen * width.frozen // shards, "always", _times(width.frozen, frozen, among)
+        ),
+        Part(
+            "weights, adapters" if recipe.lora else "weights, trained",
+            n * width.trained // shards,
+            "always",
+            _times(width.trained, n, among),
+        ),
+        Part("gradients", n * width.gradient // shards, "always", _times(width.gradient, n, among)),
+        Part("optimizer", state // shards, "always", state_how),
+    ]
+    if processes > 1 and shards == 1:
+        how = f"DDP's own copy of the gradients, {_times(width.gradient, n, '')}"
+        parts.append(Part("gradient buckets", n * width.gradient, "always", how))
+    if recipe.grpo.kl > 0 and recipe.lora is None:
+        how = f"the base once more, for the KL term: {_times(width.frozen, shape.total, among)}"
+        parts.append(Part("reference model", shape.total * width.frozen // shards, "always", how))
+    return parts
+
+
+def _matrices(recipe: Recipe, shape: Shape) -> int:
+    """Parameters that Muon takes (train/muon.py): matrices but the embeddings."""
+    inner = sum(
+        linear.inputs * linear.outputs * linear.count
+        for linear in shape.linears()
+        if "embed" not in linear.name and not (linear.vision and recipe.model.freeze_vision)
+    )
+    return inner + shape.parts()["head"]
+
+
+def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
+    """Copies of weights that a pass through the model needs beside those that are kept.
+
+    Autocast keeps a bfloat16 copy of each trained float32 weight that a product uses until the pass ends
+    (torch.amp, `cache_enabled`). FSDP2 gathers a layer while it computes the one before, and keeps the head;
+    ZeRO-3 keeps up to `LIVE` parameters.
+    """
+    sharding = recipe.hardware.sharding
+    if sharding == "zero3":
+        live = min(LIVE, shape.total)
+        how = f"up to {_millions(live)} gathered at {width.product} bytes"
+        return [Part("gathered weights", live * width.product, "always", how)]
+    if sharding == "fsdp2":
+        unit = max(shape.layer, shape.vision_block)
+        head = shape.vocab * shape.hidden
+        n = 2 * unit + (0 if recipe.lora else unit) + head
+        how = f"two layers, one's gradients, and the head at {width.product} bytes: {_millions(n)}"
+        return [Part("gathered weights", n * width.product, "always", how)]
+    if not width.casts or recipe.lora:
+        return []
+    n = sum(
+        linear.inputs * linear.outputs * linear.count
+        for linear in shape.linears()
+        if not (linear.vision and recipe.model.freeze_vision)
+    )
+    how = f"bfloat16 copies of {_millions(n)} that autocast keeps during a pass"
+    return [Part("autocast copies", 2 * n, "always", how)]
+
+
+def layer_activations(recipe: Recipe, shape: Shape, width: _Bytes, length: int) -> int:
+    """Bytes a token that one decoder layer saves for its backward pass.
+
+    Korthikanti et al. (section 4.1) count 34 h + 5 a s bytes for GPT's layer. Here: two RMSNorms, each its float32
+    input and, where its weight is trained, the normalised value; the projections' inputs, a copy for each where
+    autocast casts; queries, keys, values and result of attention, keys and values repeated for all heads but with
+    flash attention; three values of the gated MLP and the input of its last projection. Eager attention adds its
+    matrix in float32 and as it is multiplied, heads * length each; sdpa its result once more, and the padding mask.
+    Of frozen projections no input is saved, of LoRA's beside them it is, and the low-rank value in between.
+    """
+    h, i, m = shape.hidden, shape.intermediate, width.product
+    kind = recipe.model.attention
+    saved = m * (2 * h + 2 * (shape.kv if kind == "flash_attention_2" else h)) + 3 * m * i
+    if kind == "eager":
+        saved += shape.heads * length * (4 + m)
+    elif kind == "sdpa":
+        saved += m * h + m * length
+    if recipe.lora is not None:
+        return saved + 8 * h + _adapters(recipe, shape, m, vision=False)
+    return saved + 2 * (4 + width.stream) * h + (5 if width.casts else 2) * m * h + m * i
+
+
+def block_activations(recipe: Recipe, shape: Shape, width: _Bytes) -> int:
+    """Bytes a patch that one block of the vision tower saves, as `layer_activations`.
+
+    The convolution under autocast gives what products take, so the hidden states have that precision. Attention
+    matrices of eager attention are left out: nearly all blocks attend within windows of 64 patches.
+    """
+    h, i, m = shape.vision.hidden, shape.vision.intermediate, width.product
+    saved = (4 if recipe.model.attention == "flash_attention_2" else 5) * m * h + 3 * m * i
+    if recipe.lora is not None:
+        return saved + 8 * h + _adapters(recipe, shape, m, vision=True)
+    return saved + 2 * (4 + m) * h + (3 if width.casts else 2) * m * h + m * i
+
+
+def _adapters(recipe: Recipe, shape: Shape, m: int, vision: bool) -> int:
+    """What LoRA's products beside one layer's matrices save."""
+    lora = recipe.lora
+    if lora is None or (vision and recipe.model.freeze_vision):
+        return 0
+    layers = shape.vision.depth if vision else shape.layers
+    return sum(
+        m * (linear.inputs + lora.rank)
+        for linear in shape.linears()
+        if linear.vision is vision and linear.count == layers and linear.is_named(lora.targets)
+    )
+
+
+def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Part:
+    """What a micro-batch saves for its backward pass (Korthikanti et al. 2022).
+
+    With checkpointing each layer keeps only its input (section 5: 2 s b h bytes a layer in 16 bits), and one layer
+    at a time is computed again. A vision tower in which nothing is trained saves nothing. Where groups share their
+    prompt, a row is one prompt with all of its replies (train/shared_prompts.py).
+    """
+    g = recipe.grpo
+    rows, length = g.micro_batch, g.max_prompt_tokens + g.max_reply_tokens
+    if shares_prompts(recipe, step):
+        rows, length = rows // g.group, g.max_prompt_tokens - 1 + g.group * (g.max_reply_tokens + 1)
+    tokens, patches = rows * length, rows * g.max_prompt_tokens * shape.vision.merge**2
+    layer = layer_activations(recipe, shape, width, length) * tokens
+    block = block_activations(recipe, shape, width) * patches
+    seen_too = not recipe.model.freeze_vision and (
+        recipe.lora is None
+        or any(linear.vision and linear.is_named(recipe.lora.targets) for linear in shape.linears())
+    )
+    depth = shape.vision.depth if seen_too else 0
+    what = f"{rows} x {length:,} tokens, {patches:,} patches"
+    if recipe.model.gradient_checkpointing:
+        inputs = shape.layers * width.stream * shape.hidden * tokens
+        inputs += depth * width.product * shape.vision.hidden * patches
+        how = f"{what}: each layer's input ({_gib(inputs)}) and all of one layer ({_gib(max(layer, block))})"
+        return Part("activations", inputs + max(layer, block), "update", how)
+    kept = shape.layers * layer + max(depth, 1) * block
+    return Part("activations", kept, "update", f"{what}: all that the backward pass needs, of every layer")
+
+
+def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
+    """TRL's chunked log-probabilities of the reply tokens, forward and backward.
+
+    No logits are kept: the head is applied in tiles. The backward pass has float32 gradients of the hidden states
+    and, where it is trained, of the whole head. A sharded head is gathered whole (`add_fused_lm_head`).
+    """
+    g = recipe.grpo
+    n, head = g.micro_batch * g.max_reply_tokens, shape.vocab * shape.hidden
+    tile = min(n, TILE_TOKENS) * min(shape.vocab, TILE_WORDS) * width.product
+    hidden = n * shape.hidden * (4 + 2 * width.stream) + 28 * n
+    gradient = 0 if recipe.lora else 4 * head
+    kept = {"none": 0, "fsdp2": width.frozen if recipe.lora else width.trained, "zero3": width.product}
+    whole = kept[recipe.hardware.sharding] * head
+    logits = 4 * n * shape.vocab
+    how = (
+        f"{n:,} reply tokens: a tile {_gib(tile)}, hidden states {_gib(hidden)}, the head's gradient "
+        f"{_gib(gradient)} and the gathered head {_gib(whole)} (all logits at once: {_gib(logits)})"
+    )
+    return Part("log-probabilities", tile + hidden + gradient + whole, "update", how)
+
+
+def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | None) -> Part:
+    """A step's replies with their images' pixels in float32, which TRL keeps on the GPU, once for each reply."""
+    g, v = recipe.grpo, shape.vision
+    mine = step.replies // step.processes
+    patches = int((g.max_prompt_tokens if image_tokens is None else image_tokens) * v.merge**2)
+    each = 4 * v.pixel_values * patches + TOKEN_FIELDS * (g.max_prompt_tokens + g.max_reply_tokens)
+    how = f"{mine:,} replies with {patches:,} patches each ({_gib(each)})"
+    return Part("a step's images", mine * each, "always", how)
+
+
+def _rollouts(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> list[Part]:
+    """vLLM's share, or what transformers' generate needs for all of a process's replies at once.
+
+    Keys and values: 2 * layers * width * tokens, keys in the hidden states' precision (the rotation keeps it). The
+    pass over the prompts saves nothing, but holds one layer's MLP. With ZeRO-3 TRL gathers the whole model.
+    """
+    g, rollout = recipe.grpo, recipe.rollout
+    if rollout.engine == "vllm_server":
+        return []
+    if rollout.engine == "vllm_colocate":
+        share = int(rollout.gpu_memory * recipe.hardware.gpu_gib * GIB)
+        how = f"{rollout.gpu_memory:.0%} of {recipe.hardware.gpu_gib:g} GiB, vLLM's own weights included"
+        when: When = "rollout" if rollout.sleep else "always"
+        return [Part("vLLM", share, when, how + (", asleep during updates" if rollout.sleep else ""))]
+    mine = step.replies // step.processes
+    tokens = mine * (g.max_prompt_tokens + g.max_reply_tokens)
+    cache = tokens * shape.layers * shape.kv * (width.stream + width.product)
+    prompts = mine // (g.group if shares_prompts(recipe, step) else 1) * g.max_prompt_tokens
+    m, v = width.product, shape.vision
+    text = prompts * (3 * m * shape.intermediate + 2 * width.stream * shape.hidden)
+    seen = prompts * v.merge**2 * (3 * m * v.intermediate + 2 * m * v.hidden)
+    parts = [
+        Part("key-value cache", cache, "rollout", f"{mine:,} replies at once, {tokens:,} tokens"),
+        Part(
+            "reading prompts", max(text, seen), "rollout", f"one layer's MLP over {prompts:,} tokens at once"
+        ),
+    ]
+    if recipe.hardware.sharding == "zero3":
+        how = f"gathered to generate: {_times(width.product, shape.total, '')}"
+        parts.append(Part("whole model", width.product * shape.total, "rollout", how))
+    return parts
+
+
+def _times(width: int, n: int, among: str) -> str:
+    return f"{width} bytes x {_millions(n)}{among}"
+
+
+def _millions(n: int) -> str:
+    return f"{n / 1e6:,.1f} M"
+
+
+def _gib(n: float) -> str:
+    return f"{n / GIB:.2f} GiB" if n >= GIB / 10 else f"{n / (1 << 20):.1f} MiB"

@@ -1,0 +1,190 @@
+"""Which training images are also in an evaluation set, as they are or looking the same."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench import images
+from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.imagesets import ImageSource, Selection, open_source
+from ssl4rl_bench.imagesets.selection import REDUCED
+from ssl4rl_bench.perceptual import T_BITS, T_COLOUR, Perceptual, perceptual_hash
+from ssl4rl_bench.registry import DRAWN, task_images
+from ssl4rl_bench.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.train.recipe import DataPart
+
+ROWS = 1024
+"""Training images that are compared at once."""
+
+Names = Mapping[str, tuple[str, ...]]
+"""Sha256 of a training image to the names of evaluation images, both sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What the training images share with one evaluation set."""
+
+    set: str
+    """As the recipe names it."""
+    images: int
+    """Different images in it, by their bytes."""
+    exact: Names
+    """Training images that are in it byte for byte."""
+    near: Names
+    """Training images that are not, and look like one that is (`perceptual.near`)."""
+    unreadable: tuple[str, ...] = field(default=())
+    """Images of it that no one can look at: only their bytes were compared."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts, for ssl4rl.json and model cards."""
+        return {"set": self.set, "images": self.images, "exact": len(self.exact), "near": len(self.near)}
+
+    def details(self) -> dict[str, Any]:
+        """Every training image that was found, for data.json."""
+        return {
+            "set": self.set,
+            "images": self.images,
+            "unreadable": list(self.unreadable),
+            "exact": {sha256: list(names) for sha256, names in self.exact.items()},
+            "near": {sha256: list(names) for sha256, names in self.near.items()},
+        }
+
+
+def audit(
+    selection: Selection,
+    sets: Sequence[str],
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[Overlap, ...]:
+    """Compares the kept images of a selection with evaluation sets, each in its turn.
+
+    Args:
+        sets: each a task ("mmbench_dev_en", "ssl_rotation_90"), "task=path or hub id", or an image source
+            (`imagesets.open_source`). Of an SSL task all images that it may ask about count; of a hub data set the
+            split that the task asks about, or "train" where no task is named.
+        on_progress: called with a set's name, its images that have been looked at, and all of them.
+
+    Raises:
+        UsageError, DataError, MissingDependency: for a set that cannot be loaded; none is left out.
+    """
+    report = on_progress or (lambda name, done, total: None)
+    return tuple(_overlap(selection, spec, report) for spec in sets)
+
+
+def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
+    """Sha256 of the training images to leave out: none if nothing overlaps or the recipe is transductive.
+
+    Raises:
+        UsageError: there is overlap, and the recipe neither drops it nor trains on it on purpose.
+    """
+    found = [overlap for overlap in overlaps if overlap.exact or overlap.near]
+    if data.transductive or not found:
+        return frozenset()
+    if data.overlap == "drop":
+        return frozenset(sha256 for overlap in found for sha256 in (*overlap.exact, *overlap.near))
+    counts = ", ".join(
+        f"{overlap.set} ({len(overlap.exact)} equal, {len(overlap.near)} that look alike)"
+        for overlap in found
+    )
+    raise UsageError(
+        f'training images are also evaluation images of {counts}: set overlap = "drop" in [data] to leave them '
+        "out, or transductive = true to train on them on purpose and say so on the model card"
+    )
+
+
+def near_pairs(a: Sequence[Perceptual], b: Sequence[Perceptual]) -> Iterator[tuple[int, int]]:
+    """All i, j for which `perceptual.near(a[i], b[j])`, in order; 50,000 by 5,000 in seconds."""
+    import numpy as np
+
+    if not a or not b:
+        return
+    a_signs, a_thumbs = _arrays(a)
+    b_signs, b_thumbs = _arrays(b)
+    for start in range(0, len(a), ROWS):
+        # A product of signs is 64 less twice the bits that differ, exact in float32.
+        alike = a_signs[start : start + ROWS] @ b_signs.T >= 64 - 2 * T_BITS
+        rows, columns = np.nonzero(alike)
+        for at in range(0, len(rows), 1 << 16):
+            i, j = rows[at : at + (1 << 16)] + start, columns[at : at + (1 << 16)]
+            close = np.abs(a_thumbs[i] - b_thumbs[j]).max(axis=1) <= T_COLOUR
+            yield from zip(i[close].tolist(), j[close].tolist(), strict=True)
+
+
+def _arrays(hashes: Sequence[Perceptual]) -> tuple[Any, Any]:
+    """Bits as -1 and 1, float32, (n, 64); cells, int16, (n, 48)."""
+    import numpy as np
+
+    raw = np.frombuffer(b"".join(item.bits.to_bytes(8, "big") for item in hashes), dtype=np.uint8)
+    signs = np.unpackbits(raw.reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1
+    thumbs = np.frombuffer(b"".join(item.thumb for item in hashes), dtype=np.uint8)
+    return signs, thumbs.reshape(len(hashes), -1).astype(np.int16)
+
+
+def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], None]) -> Overlap:
+    names: dict[str, list[str]] = {}
+    looks: dict[str, Perceptual] = {}
+    unreadable: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
+        found, total = _images(spec, Path(spool))
+        for done, (name, data) in enumerate(found, start=1):
+            sha256 = sha256_hex(data)
+            if sha256 not in names:
+                try:
+                    looks[sha256] = perceptual_hash(images.reduced(images.from_bytes(data), REDUCED))
+                except images.ImageError:
+                    unreadable.append(name)
+            names.setdefault(sha256, []).append(name)
+            report(spec, done, total)
+    if not looks:
+        raise DataError(
+            f"{spec} has no image that can be read, so training images cannot be compared with it."
+        )
+    exact = {p.sha256: tuple(sorted(names[p.sha256])) for p in selection.kept if p.sha256 in names}
+    others = [picture for picture in selection.kept if picture.sha256 not in exact]
+    shown = list(looks)
+    near: dict[str, list[str]] = {}
+    for i, j in near_pairs([picture.perceptual for picture in others], list(looks.values())):
+        near.setdefault(others[i].sha256, []).extend(names[shown[j]])
+    return Overlap(
+        set=spec,
+        images=len(names),
+        exact=exact,
+        near={sha256: tuple(sorted(found)) for sha256, found in near.items()},
+        unreadable=tuple(sorted(unreadable)),
+    )
+
+
+def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
+    """Names and bytes of a set's images, and how many there are."""
+    name, _, data = spec.partition("=")
+    path_first = Path(spec).expanduser().exists()
+    split = "train"
+    if data and not path_first:
+        if load_taskfile(name).ssl is None:
+            found = list(task_images(name, data=data))
+            return found, len(found)
+        split, spec = load_taskfile(name).split, data
+    elif not path_first and PREFIX + spec.removeprefix(PREFIX) in task_names():
+        task = load_taskfile(spec)
+        if task.ssl is not None:
+            split, spec = task.split, task.images or DRAWN
+    source = open_source(spec, spool=spool, task_images=task_images, split=split)
+    if source.bad:
+        bad = source.bad[0]
+        raise DataError(
+            f"{spec}: {len(source.bad)} images cannot be taken out of their rows ({bad.name}: {bad.reason}), so "
+            "training images cannot be compared with them: correct the data."
+        )
+    return _read(spec, source), len(source.images)
+
+
+def _read(spec: str, source: ImageSource) -> Iterator[tuple[str, bytes]]:
+    for located in source.images:
+        try:
+            yield located.name, located.read()
+        except OSError as error:
+            raise DataError(f"{spec}: {located.name} cannot be read ({error.strerror}).") from None

@@ -1,0 +1,377 @@
+"""A recipe: one TOML file that fully describes a training run.
+
+Every key is a field of one of the classes below, and `docs/training.md` says what TRL and verl call it. A *step* is
+one batch of rollouts; it is followed by `updates` optimizer updates, each on an equal share of them (verl's step is
+the same thing, TRL's `global_step` counts updates).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.hashing import sha256_json
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """`[model]`: what is trained."""
+
+    base: str
+    """Folder, bundled name, or hub id ("org/name", "org/name@revision")."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights that the optimizer updates. bfloat16 halves the memory, but keeps 8 bits: at a learning rate of
+    1e-6 nearly every update of a full model rounds to nothing. Right for a base frozen under LoRA."""
+    compute: Literal["bfloat16", "float32"] = "bfloat16"
+    """Of the matrix products (autocast)."""
+    attention: Literal["flash_attention_2", "sdpa", "eager"] = "sdpa"
+    gradient_checkpointing: bool = True
+    """Recomputes activations in the backward pass: a third more work, a fraction of the memory."""
+    min_pixels: int | None = None
+    """Pixels of an image, after the processor has scaled it; None: as the processor says."""
+    max_pixels: int | None = None
+    freeze_vision: bool = False
+    """Leaves the vision tower as it is."""
+
+
+@dataclass(frozen=True)
+class LoraPart:
+    """`[lora]`: adapters instead of all weights. Without this table everything is trained."""
+
+    rank: int
+    alpha: float
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """Modules, by the end of their names."""
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """`[data]`: the images, and what may not be among them."""
+
+    images: str
+    """As `build --images`: folder, TSV, parquet, hub id, scenes:train, another task's name."""
+    split: float | None = None
+    """Share of the images, by their content, that is used; the others are left for tests. None: all."""
+    images_split: str = "train"
+    """Split of a hub data set or parquet folder."""
+    limit: int | None = None
+    """At most this many images."""
+    frozen: bool = False
+    """True replays the first epoch's samples, as SSL4RL's released files do; False corrupts anew each epoch."""
+    prompt: str = "ssl4rl"
+    """Prompt style."""
+    over_long: Literal["refuse", "drop"] = "refuse"
+    """What to do if prompts are longer than `max_prompt_tokens`: stop before training, or leave their images out.
+    Either way they are counted."""
+    audit: tuple[str, ...] = ()
+    """Evaluation sets whose images are looked for among the training images: tasks, or "task=path or hub id"."""
+    overlap: Literal["refuse", "drop"] = "refuse"
+    """What to do with training images that are in an audited set, unless `transductive`."""
+    transductive: bool = False
+    """True trains on evaluation images on purpose, as SSL4RL does; the checkpoint and its card then say so."""
+
+
+@dataclass(frozen=True)
+class RewardPart:
+    """`[reward]`: what a reply earns (docs/rewards.md)."""
+
+    scheme: Literal["exact", "per_position", "scaled", "released"] = "exact"
+    format_weight: float = 0.0
+    """Added for a reply of one think part and one answer part and nothing else."""
+    extractor: str = "default"
+    shuffled: bool = False
+    """Pays for another sample's target: a control, with which reward must not rise."""
+
+
+@dataclass(frozen=True)
+class GrpoPart:
+    """`[grpo]`: the objective, and how many replies it is estimated from."""
+
+    prompts: int
+    """Prompts of a step, over all processes."""
+    group: int
+    """Replies to each prompt."""
+    steps: int | None = None
+    """Steps of the whole run; or `epochs`."""
+    epochs: float | None = None
+    """Passes over the images; or `steps`. Both: whichever ends first."""
+    updates: int = 1
+    """Optimizer updates a step, each on its share of the step's replies."""
+    iterations: int = 1
+    """Times that a step's replies are gone through."""
+    micro_batch: int = 8
+    """Replies that a process takes through the model at once. Memory grows with it; results do not depend on it."""
+    clip: float = 0.2
+    """The probability ratio is clipped to 1 - clip and 1 + clip_high."""
+    clip_high: float | None = None
+    """None: as `clip`."""
+    kl: float = 0.0
+    """Coefficient of the KL divergence from the base, a term of the loss (k3 estimator)."""
+    entropy: float = 0.0
+    """Coefficient of the entropy bonus."""
+    loss: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = "dapo"
+    """How token losses are averaged; dapo: over all tokens of an update ("token mean")."""
+    scale: Literal["group", "batch", "none"] = "group"
+    """What an advantage is divided by: the standard deviation of its group, of the step, or nothing."""
+    mask_truncated: bool = False
+    """Leaves replies that were cut off out of the loss."""
+    max_prompt_tokens: int = 1024
+    max_reply_tokens: int = 2048
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+@dataclass(frozen=True)
+class OptimizerPart:
+    """`[optimizer]`."""
+
+    learning_rate: float
+    name: Literal["adamw", "muon"] = "adamw"
+    """muon: Muon on weight matrices and AdamW on the rest, at the same rate (one process only)."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """After the warm-up; linear and cosine end at zero."""
+    warmup: int = 0
+    """Updates in which the rate rises from zero."""
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+
+
+@dataclass(frozen=True)
+class RolloutPart:
+    """`[rollout]`: who writes the replies."""
+
+    engine: Literal["transformers", "vllm_colocate", "vllm_server"] = "transformers"
+    """vllm_colocate shares the training GPUs; vllm_server is another process (`trl vllm-serve`) at `server`."""
+    gpu_memory: float = 0.3
+    """Share of each GPU that a colocated vLLM takes."""
+    tensor_parallel: int = 1
+    """GPUs that share one colocated vLLM engine."""
+    sleep: bool = False
+    """Frees a colocated vLLM's memory during the updates."""
+    server: str = "http://127.0.0.1:8000"
+    correct_mismatch: bool = True
+    """Weighs replies for the difference between vLLM's and the trainer's probabilities (truncated importance
+    sampling)."""
+
+
+@dataclass(frozen=True)
+class SavePart:
+    """`[save]`."""
+
+    every: int = 50
+    """Steps."""
+    keep: int = 3
+    """Checkpoints that can be resumed; older ones keep their weights and lose the optimizer's state."""
+
+
+@dataclass(frozen=True)
+class LogPart:
+    """`[log]`."""
+
+    every: int = 1
+    """Steps."""
+    to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
+    """Beside the terminal and `metrics.jsonl`, which are always written."""
+    completions: int = 2
+    """Replies shown in the terminal each time."""
+
+
+@dataclass(frozen=True)
+class HardwarePart:
+    """`[hardware]`: what the run is meant for. For `--dry-run`; `accelerate launch` decides what it gets."""
+
+    processes: int = 1
+    """GPUs; on CPUs, processes."""
+    gpu_gib: float = 80.0
+    sharding: Literal["none", "fsdp2", "zero3"] = "none"
+    threads: int | None = None
+    """CPU threads of a process; None: as torch decides. Only where there is no GPU."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe."""
+
+    name: str
+    """Of the run's folder and in the model card."""
+    model: ModelPart
+    data: DataPart
+    tasks: Mapping[str, float]
+    """`[tasks]`: SSL tasks by name, and how often each is asked, beside the others."""
+    grpo: GrpoPart
+    optimizer: OptimizerPart
+    lora: LoraPart | None = None
+    reward: RewardPart = field(default_factory=RewardPart)
+    rollout: RolloutPart = field(default_factory=RolloutPart)
+    save: SavePart = field(default_factory=SavePart)
+    log: LogPart = field(default_factory=LogPart)
+    hardware: HardwarePart = field(default_factory=HardwarePart)
+    seed: int = 1
+
+    def values(self) -> dict[str, Any]:
+        """Every key with its value, defaults included, as JSON values."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+
+    @property
+    def sha256(self) -> str:
+        """Of `values`."""
+        return sha256_json(self.values())
+
+
+def recipe_names() -> list[str]:
+    """Recipes that come with the package, without the suffix."""
+    return sorted(path.stem for path in _folder().glob("*.toml") if path.stem not in _SUPERVISED)
+
+
+def find(name: str | Path) -> Path:
+    """The file of a recipe: a path, or the name of a bundled one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    bundled = _folder() / f"{path.stem}.toml"
+    if path.name == str(name) and bundled.is_file():
+        return bundled
+    names = recipe_names()
+    raise UsageError(
+        f"there is no recipe {name}; bundled are {', '.join(names)}{did_you_mean(path.stem, names)}"
+    )
+
+
+def read(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Reads and checks a recipe.
+
+    Args:
+        changes: "table.key" to a value that replaces the file's.
+
+    Raises:
+        UsageError: no TOML; an unknown key, with the nearest one; a value of the wrong type or out of range.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} is not a recipe: {error}") from None
+    for key, value in (changes or {}).items():
+        *tables, last = key.split(".")
+        table = values
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[last] = value
+    recipe = _table(Recipe, values, path.name, "")
+    _check(recipe, path.name)
+    return recipe
+
+
+_SUPERVISED = ("tiny_base", "tiny_base_forms")
+"""Recipes of `train/sft.py`, which have keys of their own."""
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("ssl4rl_bench.train"))) / "recipes"
+
+
+def _table(cls: type[T], values: Mapping[str, Any], file: str, where: str) -> T:
+    hints = typing.get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    prefix = f"{where}." if where else ""
+    for key in values:
+        if key not in known:
+            raise UsageError(
+                f"{file}: unknown key {prefix}{key} (known here: {', '.join(known)}){did_you_mean(key, known)}"
+            )
+    for name, f in known.items():
+        if name not in values and f.default is f.default_factory is dataclasses.MISSING:
+            raise UsageError(f"{file}: {prefix}{name} is missing")
+    return cls(**{key: _value(hints[key], value, file, f"{prefix}{key}") for key, value in values.items()})
+
+
+def _value(hint: Any, value: Any, file: str, where: str) -> Any:
+    """`value` as `hint` says, or a UsageError."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _value(next(arg for arg in args if arg is not type(None)), value, file, where)
+    if origin is Literal:
+        if value not in args:
+            raise UsageError(
+                f"{file}: {where} = {value!r} is not one of {', '.join(map(str, args))}"
+                f"{did_you_mean(str(value), map(str, args))}"
+            )
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise UsageError(f"{file}: {where} must be a list, not {value!r}")
+        return tuple(_value(args[0], item, file, where) for item in value)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) or origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{file}: {where} must be a table ([{where}])")
+        if isinstance(hint, type):
+            return _table(hint, value, file, where)
+        return {key: _value(args[1], item, file, f"{where}.{key}") for key, item in value.items()}
+    wanted = (int, float) if hint is float else hint
+    if isinstance(value, bool) is not (hint is bool) or not isinstance(value, wanted):
+        raise UsageError(f"{file}: {where} must be {_NAMES[hint]}, not {value!r}")
+    return float(value) if hint is float else value
+
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _check(recipe: Recipe, file: str) -> None:
+    """What types do not say."""
+    from ssl4rl_bench.extract import check_extractor
+    from ssl4rl_bench.prompts import prompt_styles
+    from ssl4rl_bench.registry import load_ssl
+
+    g, data, opt = recipe.grpo, recipe.data, recipe.optimizer
+    for name in recipe.tasks:
+        load_ssl(name)
+    check_extractor(recipe.reward.extractor)
+    if data.prompt not in prompt_styles():
+        raise UsageError(
+            f"{file}: data.prompt = {data.prompt!r} is not one of {', '.join(prompt_styles())}"
+            f"{did_you_mean(data.prompt, prompt_styles())}"
+        )
+    rules = [
+        (bool(recipe.tasks), "[tasks] names no task: write ssl_rotation_90 = 1, for one"),
+        (all(weight > 0 for weight in recipe.tasks.values()), "a weight in [tasks] is not above 0"),
+        (g.steps is not None or g.epochs is not None, "give grpo.steps or grpo.epochs"),
+        (g.steps is None or g.steps >= 1, "grpo.steps must be 1 or more"),
+        (g.epochs is None or g.epochs > 0, "grpo.epochs must be above 0"),
+        (g.group >= 2, "grpo.group must be 2 or more: an advantage is a difference within a group"),
+        (min(g.prompts, g.updates, g.iterations, g.micro_batch) >= 1, "numbers in [grpo] must be 1 or more"),
+        (min(g.max_prompt_tokens, g.max_reply_tokens) >= 1, "token limits must be 1 or more"),
+        (g.temperature > 0, "grpo.temperature must be above 0"),
+        (0 < g.top_p <= 1, "grpo.top_p must be above 0 and at most 1"),
+        (min(g.clip, g.clip_high or g.clip) > 0, "grpo.clip and clip_high must be above 0"),
+        (g.kl >= 0, "grpo.kl must not be negative"),
+        (opt.learning_rate > 0, "optimizer.learning_rate must be above 0"),
+        (opt.clip_norm > 0, "optimizer.clip_norm must be above 0"),
+        (recipe.save.every >= 1 and recipe.save.keep >= 1, "save.every and save.keep must be 1 or more"),
+        (recipe.log.every >= 1, "log.every must be 1 or more"),
+        (recipe.hardware.processes >= 1, "hardware.processes must be 1 or more"),
+        (0 < recipe.rollout.gpu_memory < 1, "rollout.gpu_memory must lie between 0 and 1"),
+        (data.split is None or 0 < data.split < 1, "data.split must lie between 0 and 1"),
+        (recipe.lora is None or recipe.lora.rank >= 1, "lora.rank must be 1 or more"),
+        (not (recipe.lora and opt.name == "muon"), 'optimizer.name = "muon" needs whole weights, not [lora]'),
+    ]
+    for holds, complaint in rules:
+        if not holds:
+            raise UsageError(f"{file}: {complaint}")

@@ -1,0 +1,156 @@
+"""A group's replies behind one copy of their prompt: the prompt is computed once, not once a reply.
+
+The replies stand one after another in one row, each seeing the prompt and itself:
+
+    prompt but its last token | last token, reply 1 | last token, reply 2 | ...
+
+(The prompt's last token is repeated, since what follows it differs.) Log-probabilities are the same as of separate
+rows up to rounding. The idea is that of Prefix Grouper (Liu et al. 2025, arXiv 2506.05433).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Prompts with their groups' replies, one row a prompt."""
+
+    input_ids: Any
+    """(prompts, length)."""
+    labels: Any
+    """(prompts, length): reply tokens; -100 elsewhere."""
+    allowed: Any
+    """(prompts, 1, length, length), bool: which position (last) each position sees."""
+    prompt_length: int
+    group: int
+
+    def per_reply(self, values: Any) -> Any:
+        """What belongs to the replies' tokens, (replies, reply length), in the order that was packed.
+
+        Args:
+            values: (prompts, length - 1): of each token but the first.
+        """
+        segments = values[:, self.prompt_length - 2 :].reshape(values.shape[0] * self.group, -1)
+        return segments[:, 1:]
+
+    def positions(self, of_prompt: Any) -> Any:
+        """Position ids of all tokens, (3, prompts, length), from the prompts', (3, prompts, prompt length)."""
+        segment = (self.input_ids.shape[1] - self.prompt_length + 1) // self.group
+        steps = torch.arange(segment, device=of_prompt.device).repeat(self.group)
+        return torch.cat([of_prompt[:, :, :-1], of_prompt[:, :, -1:] + steps], dim=2)
+
+
+def pack(prompts: Any, prompt_mask: Any, replies: Any, reply_mask: Any) -> Packed:
+    """Packs replies behind their prompts.
+
+    Args:
+        prompts: (prompts, P) token ids, padded on the left.
+        prompt_mask: (prompts, P), 1 for a token.
+        replies: (replies, C) token ids, padded on the right; the replies to a prompt stand together.
+        reply_mask: (replies, C), 1 for a token.
+    """
+    n, before = prompts.shape
+    group, length = replies.shape[0] // n, replies.shape[1]
+    device = prompts.device
+    last = prompts[:, -1:]
+    segments = torch.cat([last.repeat_interleave(group, 0), replies], dim=1)
+    seen = torch.cat([torch.ones_like(reply_mask[:, :1]), reply_mask], dim=1)
+    labels = replies.masked_fill(reply_mask == 0, -100)
+    labels = torch.cat([torch.full_like(last.repeat_interleave(group, 0), -100), labels], dim=1)
+    row = torch.cat([prompts[:, :-1], segments.view(n, -1)], dim=1)
+    is_token = torch.cat([prompt_mask[:, :-1], seen.view(n, -1)], dim=1).bool()
+    total = row.shape[1]
+    # Segment 0 is the prompt, which all see.
+    owner = torch.cat(
+        [
+            torch.zeros(before - 1, dtype=torch.long, device=device),
+            torch.arange(1, group + 1, device=device).repeat_interleave(length + 1),
+        ]
+    )
+    sees = ((owner[None, :] == 0) | (owner[None, :] == owner[:, None])).tril()
+    allowed = sees[None] & is_token[:, None, :]
+    # Padding sees itself: a row of nothing would be NaN.
+    allowed = allowed | torch.eye(total, dtype=torch.bool, device=device)
+    return Packed(
+        input_ids=row,
+        labels=torch.cat([torch.full_like(prompts[:, :-1], -100), labels.view(n, -1)], dim=1),
+        allowed=allowed[:, None],
+        prompt_length=before,
+        group=group,
+    )
+
+
+def attention_mask(allowed: Any, attention: str) -> dict[str, Any]:
+    """What transformers' models take as a mask that is ready for use."""
+    if attention == "sdpa":
+        return {"full_attention": allowed}
+    mask = torch.zeros(allowed.shape, device=allowed.device)
+    return {"full_attention": mask.masked_fill(~allowed, torch.finfo(mask.dtype).min)}
+
+
+class Drawn:
+    """A logits processor with which the most likely token is one drawn by lot, each reply from a seed of its own.
+
+    The largest of log p_i - log E_i, with E_i exponential, is i with probability p_i (the Gumbel-max trick). So a
+    reply does not depend on the batch that it is sampled in, nor on the number of processes.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: Any) -> None:
+        self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Scores of the next tokens, (replies, vocabulary), with noise."""
+        noise = torch.empty_like(scores, dtype=torch.float32)
+        for row, generator in zip(noise, self.generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.float() - noise.log()
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, processors: Any = None) -> Any:
+    """`group` replies to each prompt, by transformers' generate from a cache that the group shares.
+
+    Args:
+        model: a Qwen2_5_VLForConditionalGeneration, unwrapped.
+        inputs: input_ids and attention_mask (prompts, P), padded on the left, and what goes with the images.
+        config: a GenerationConfig.
+        processors: a LogitsProcessorList, such as of `Drawn`.
+
+    Returns:
+        (prompts * group, at most config.max_new_tokens): tokens after the prompt.
+    """
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    if "image_grid_thw" in inputs:
+        positions, deltas = model.model.get_rope_index(
+            ids,
+            image_grid_thw=inputs["image_grid_thw"],
+            attention_mask=mask,
+            mm_token_type_ids=inputs["mm_token_type_ids"],
+        )
+    else:
+        positions = (mask.cumsum(-1) - 1).clamp(min=0).expand(3, -1, -1)
+        deltas = torch.zeros(ids.shape[0], 1, dtype=torch.long, device=ids.device)
+    images = {key: inputs[key] for key in ("pixel_values", "image_grid_thw") if key in inputs}
+    cache = model.model(
+        input_ids=ids[:, :-1],
+        attention_mask=mask[:, :-1],
+        position_ids=positions[:, :, :-1],
+        use_cache=True,
+        **images,
+    ).past_key_values
+    cache.batch_repeat_interleave(group)
+    model.model.rope_deltas = deltas.repeat_interleave(group, 0)
+    whole = model.generate(
+        input_ids=ids.repeat_interleave(group, 0),
+        attention_mask=mask.repeat_interleave(group, 0),
+        past_key_values=cache,
+        generation_config=config,
+        logits_processor=processors,
+    )
+    return whole[:, ids.shape[1] :]

@@ -1,0 +1,73 @@
+"""What a step is made of, on so many processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of a step. They multiply: replies = processes * micro_batch * accumulate * updates."""
+
+    processes: int
+    prompts: int
+    """Over all processes."""
+    replies: int
+    """Over all processes."""
+    updates: int
+    """Optimizer updates of one pass over the replies."""
+    passes: int
+    micro_batch: int
+    """Replies that a process takes through the model at once."""
+    accumulate: int
+    """Micro-batches of a process in an update."""
+
+    @property
+    def micro_batches(self) -> int:
+        """Of a process, in one pass (TRL's steps_per_generation)."""
+        return self.accumulate * self.updates
+
+    @property
+    def updates_a_step(self) -> int:
+        """Optimizer updates of a step, all passes together."""
+        return self.updates * self.passes
+
+
+def sizes(recipe: Recipe, processes: int) -> Sizes:
+    """How a recipe's step falls on processes.
+
+    Raises:
+        UsageError: if it does not come out even; the message names micro-batches that do.
+    """
+    g = recipe.grpo
+    if g.prompts % processes:
+        raise UsageError(
+            f"grpo.prompts = {g.prompts} do not fall evenly on {processes} processes: choose a multiple of that"
+        )
+    replies = g.prompts * g.group
+    if replies % (g.updates * processes):
+        raise UsageError(
+            f"grpo: {g.prompts} prompts x {g.group} replies do not fall evenly on {g.updates} updates x "
+            f"{processes} processes: choose prompts as a multiple of {g.updates * processes}"
+        )
+    share = replies // (g.updates * processes)
+    if share % g.micro_batch:
+        fitting = [n for n in range(1, share + 1) if share % n == 0]
+        nearest = sorted(sorted(fitting, key=lambda n: abs(n - g.micro_batch))[:4])
+        raise UsageError(
+            f"grpo.micro_batch = {g.micro_batch} does not divide a process's {share} replies of an update "
+            f"({replies} replies, {g.updates} updates, {processes} processes): "
+            f"{', '.join(map(str, nearest))} would"
+        )
+    return Sizes(
+        processes=processes,
+        prompts=g.prompts,
+        replies=replies,
+        updates=g.updates,
+        passes=g.iterations,
+        micro_batch=g.micro_batch,
+        accumulate=share // g.micro_batch,
+    )

@@ -1,0 +1,59 @@
+"""Ends a run early and whole: at a step that was asked for, on SIGTERM (a pre-empted node), on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopping:
+    """While it is entered, the first signal asks for a save after the current update; the second one aborts."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Stopping:
+        for number in SIGNALS:
+            self._old[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def callback(self, stop_at: int) -> Any:
+        """For the trainer: stops and saves after `stop_at` updates, or when a signal came on any process."""
+        from transformers import TrainerCallback
+
+        stopping = self
+
+        class Stop(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+            def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                if state.global_step >= stop_at or stopping.anywhere():
+                    control.should_save = control.should_training_stop = True
+
+        return Stop()
+
+    def anywhere(self) -> bool:
+        """Whether any process was asked to stop. All processes must call this together."""
+        from accelerate import PartialState
+
+        state = PartialState()
+        if state.num_processes > 1:
+            import torch
+            from accelerate.utils import reduce
+
+            asked = reduce(torch.tensor(float(self.asked), device=state.device), "sum")
+            self.asked = bool(asked.item())
+        return self.asked

@@ -1,0 +1,321 @@
+"""TRL's GRPOTrainer with three additions: shared prompts, phases that are timed, and checkpoints saved as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import is_peft_model
+from torch.nn.functional import pad
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
+
+from ssl4rl_bench.hashing import seed_of
+from ssl4rl_bench.train import shared_prompts
+from ssl4rl_bench.train.data import Rows
+
+PHASES = ("data", "rollout", "reward", "logprobs", "update")
+"""Of a step, in seconds of the main process. logprobs: of the sampling policy and of the base, where needed."""
+
+
+class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
+    """A GRPO trainer of SSL tasks.
+
+    Args:
+        rows: makes the training set's columns.
+        on_save: called on every process with (trainer, write): `write(folder)` writes the checkpoint there, as
+            transformers' Trainer does.
+        on_log: called on the main process with each line of metrics, under this project's names.
+        share_prompts: compute a group's prompt once (`shared_prompts`); micro-batches must hold whole groups.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        rows: Rows,
+        on_save: Callable[[SSLTrainer, Callable[[Path], None]], None],
+        on_log: Callable[[dict[str, float]], None],
+        share_prompts: bool,
+        **kwargs: Any,
+    ) -> None:
+        self.rows, self.on_save, self.on_log = rows, on_save, on_log
+        self.share_prompts = share_prompts
+        self.spent = dict.fromkeys(PHASES, 0.0)
+        self._save_into: Path | None = None
+        self._buffered_inputs: Any = None
+        super().__init__(*args, **kwargs)
+
+    # Resuming
+
+    def _load_from_checkpoint(self, path: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled or is_peft_model(self.model):
+            super()._load_from_checkpoint(path, model)
+            return
+        # The saved keys have the hub's names; only from_pretrained maps them back.
+        saved = type(self.model).from_pretrained(path, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+        out = super()._init_training_state(*args, **kwargs)
+        # Which slice of a step's replies comes next is counted in micro-batches.
+        self._step = self.state.global_step * self.args.gradient_accumulation_steps
+        return out
+
+    # Saving
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        def write(folder: Path) -> None:
+            self._save_into = folder
+            try:
+                super(SSLTrainer, self)._save_checkpoint(model, trial)
+            finally:
+                self._save_into = None
+
+        self.on_save(self, write)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._save_into) if self._save_into else str(super()._get_output_dir(trial))
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: `reports.model_card` writes it."""
+
+    # Shared prompts
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        if not (self.share_prompts and self.model.training):
+            return super()._prepare_inputs(generation_batch)
+        every = self.args.steps_per_generation * self.num_iterations
+        if self._step % every == 0 or self._buffered_inputs is None:
+            from trl.trainer.utils import (
+                split_pixel_values_by_grid,
+                split_tensor_dict,
+                unsplit_pixel_values_by_grid,
+            )
+
+            # As TRL does it, but for the shuffling of replies, which would scatter the groups.
+            batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
+            parts = split_tensor_dict(batch, self.args.steps_per_generation)
+            self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        if not self._own_rollouts:
+            return super()._tokenize_prompts(prompts)
+        ids, images, fields = super()._tokenize_prompts(prompts[:: self.num_generations])
+        n = self.num_generations
+        return _repeated(ids, n), _repeated(images, n) if images else images, fields
+
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, **kwargs: Any
+    ) -> Any:
+        if not self._own_rollouts:
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, **kwargs
+            )
+        prompts = [torch.tensor(ids) for ids in prompt_ids[::num_generations]]
+        fields = {"input_ids": prompts, "attention_mask": [torch.ones_like(ids) for ids in prompts]}
+        for key, value in multimodal_fields.items():
+            fields[key] = value if isinstance(value, torch.Tensor) else [torch.tensor(v) for v in value]
+        inputs = {
+            key: _left_padded(value, self._tokenizer.pad_token_id if key == "input_ids" else 0)
+            if isinstance(value, list)
+            else value
+            for key, value in fields.items()
+        }
+        inputs = super(GRPOTrainer, self)._prepare_inputs(inputs)
+        with (
+            unwrap_model_for_generation(
+                self.model_wrapped,
+                self.accelerator,
+                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+                generation_kwargs=self.generation_kwargs,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+            ) as model,
+            self.accelerator.autocast(),
+        ):
+            core = model.get_base_model() if is_peft_model(model) else model
+            replies = shared_prompts.generate(
+                core, inputs, num_generations, self._greedy(), self._dice(inputs["input_ids"].device)
+            )
+        ends = torch.isin(replies, torch.tensor(self.eos_token_ids, device=replies.device))
+        lengths = torch.where(ends.any(1), ends.int().argmax(1) + 1, replies.shape[1])
+        return [row[:n].tolist() for row, n in zip(replies.cpu(), lengths.tolist(), strict=True)], None
+
+    @property
+    def _own_rollouts(self) -> bool:
+        """Whether replies come from `shared_prompts.generate`: not from vLLM, and not with sharded weights."""
+        return not (self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _greedy(self) -> GenerationConfig:
+        """What `Drawn` needs: the lot is in the scores."""
+        keep = ("max_new_tokens", "pad_token_id", "bos_token_id", "eos_token_id", "suppress_tokens")
+        return GenerationConfig(
+            do_sample=False,
+            **{key: self.generation_kwargs[key] for key in keep if key in self.generation_kwargs},
+        )
+
+    def _dice(self, device: Any) -> LogitsProcessorList:
+        """Filters first, then the lot, one seed a reply: of the run's seed, the row, and the number in its group."""
+        n = self.num_generations
+        seeds = [seed_of("reply", self.args.seed, row, i % n) for i, row in enumerate(self._row_numbers)]
+        out = LogitsProcessorList([TemperatureLogitsWarper(self.temperature)])
+        if self.top_k:
+            out.append(TopKLogitsWarper(self.top_k))
+        if self.top_p < 1:
+            out.append(TopPLogitsWarper(self.top_p))
+        out.append(shared_prompts.Drawn(seeds, device))
+        return out
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Any,
+        attention_mask: Any,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        if not (self.share_prompts and self.model.training):
+            return super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size=batch_size,
+                compute_entropy=compute_entropy,
+                **kwargs,
+            )
+        size = batch_size or len(input_ids)
+        images = _ImagesOf(kwargs.get("pixel_values"), kwargs.get("image_grid_thw"), kwargs.get("num_images"))
+        logps, entropies = [], []
+        for start in range(0, len(input_ids), size):
+            rows = slice(start, min(start + size, len(input_ids)))
+            firsts = range(rows.start, rows.stop, self.num_generations)
+            before = input_ids.shape[1] - logits_to_keep
+            packed = shared_prompts.pack(
+                input_ids[firsts, :before],
+                attention_mask[firsts, :before],
+                input_ids[rows, before:],
+                attention_mask[rows, before:],
+            )
+            shown = images.of(firsts)
+            types = kwargs.get("mm_token_type_ids")
+            positions = _text_model(self.accelerator.unwrap_model(model)).get_rope_index(
+                input_ids[firsts, :before],
+                image_grid_thw=shown.get("image_grid_thw"),
+                attention_mask=attention_mask[firsts, :before],
+                mm_token_type_ids=None if types is None else types[firsts, :before],
+            )[0]
+            with self.accelerator.autocast():
+                out = model(
+                    input_ids=packed.input_ids,
+                    attention_mask=shared_prompts.attention_mask(
+                        packed.allowed, self.model.config._attn_implementation
+                    ),
+                    position_ids=packed.positions(positions),
+                    labels=packed.labels,
+                    fused_lm_head=True,
+                    **shown,
+                )
+            logps.append(packed.per_reply(out.log_probs))
+            if compute_entropy:
+                entropies.append(packed.per_reply(out.entropy))
+        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+
+    # Times and metrics
+
+    @contextmanager
+    def _timed(self, phase: str) -> Any:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[phase] += time.perf_counter() - start
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        with self._timed("rollout"):
+            return super()._generate(prompts)
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Any:
+        with self._timed("reward"):
+            return super()._calculate_rewards(*args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        self._row_numbers = [row["row"] for row in inputs]
+        before = sum(self.spent.values())
+        start = time.perf_counter()
+        out = super()._generate_and_score_completions(inputs)
+        inside = sum(self.spent.values()) - before
+        self.spent["logprobs"] += time.perf_counter() - start - inside
+        return out
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """As transformers' Trainer, timed."""
+        before = sum(self.spent.values())
+        start = time.perf_counter()
+        out = super().training_step(*args, **kwargs)
+        self.spent["update"] += time.perf_counter() - start - (sum(self.spent.values()) - before)
+        return out
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As TRL, and passes the line on under this project's names."""
+        self.spent["data"], self.rows.seconds = self.rows.seconds, 0.0
+        metrics = {key: _mean(values) for key, values in self._metrics["train"].items()}
+        if self.accelerator.is_main_process and "train_runtime" not in logs:
+            from ssl4rl_bench.train.metrics import renamed
+
+            self.on_log(renamed({**metrics, **logs}, self.spent))
+        self.spent = dict.fromkeys(PHASES, 0.0)
+        super().log(logs, start_time)
+
+
+class _ImagesOf:
+    """The images of some of a batch's replies."""
+
+    def __init__(self, pixels: Any, grids: Any, counts: list[int] | None) -> None:
+        self.pixels, self.grids, self.counts = pixels, grids, counts
+
+    def of(self, replies: range) -> dict[str, Any]:
+        if self.pixels is None or self.counts is None:
+            return {}
+        patches = self.grids.prod(-1).tolist()
+        first_image, first_patch = [0], [0]
+        for count in self.counts:
+            here = patches[first_image[-1] : first_image[-1] + count]
+            first_image.append(first_image[-1] + count)
+            first_patch.append(first_patch[-1] + sum(here))
+        return {
+            "pixel_values": torch.cat([self.pixels[first_patch[i] : first_patch[i + 1]] for i in replies]),
+            "image_grid_thw": torch.cat([self.grids[first_image[i] : first_image[i + 1]] for i in replies]),
+        }
+
+
+def _text_model(model: Any) -> Any:
+    """What knows `get_rope_index`, inside adapters or not."""
+    return (model.get_base_model() if is_peft_model(model) else model).model
+
+
+def _repeated(items: list[Any], n: int) -> list[Any]:
+    return [item for item in items for _ in range(n)]
+
+
+def _left_padded(rows: list[Any], value: int) -> Any:
+    width = max(len(row) for row in rows)
+    return torch.stack([pad(row, (width - len(row), 0), value=value) for row in rows])
+
+
+def _mean(values: list[float]) -> float | None:
+    known = [value for value in values if value == value]
+    return sum(known) / len(known) if known else None
