@@ -94,9 +94,6 @@ class TrainingSet:
             max_tokens: images with a longer prompt are left out, and counted.
             leave_out: sha256 of images not to use.
             on_progress: called with images looked at and images in all.
-
-        Raises:
-            DataError: if no image is left.
         """
         self.asked, self.seed = tuple(asked), seed
         self.frozen, self.shuffled = frozen, shuffled
@@ -119,11 +116,14 @@ class TrainingSet:
         self.pictures: tuple[Picture, ...] = tuple(p for _, p in pictures)
         self.usable = self._screen(on_progress or (lambda done, total: None))
         self._epochs: dict[int, list[Row]] = {}
+
+    def require_images(self) -> None:
+        """Raises DataError if no image is left."""
         if not any(self.usable):
             reasons = "; ".join(f"{n}: {why}" for why, n in self.unusable.items())
             raise DataError(
-                f"{selection.source}: no image can be trained on ({self.n_over_long} with prompts that are too long"
-                f"{'; ' + reasons if reasons else ''}): choose other images, or raise grpo.max_prompt_tokens"
+                f"{self._selection.source}: no image can be trained on ({self.n_over_long} with prompts that are too "
+                f"long{'; ' + reasons if reasons else ''}): choose other images, or raise grpo.max_prompt_tokens"
             )
 
     @property

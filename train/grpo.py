@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import statistics
 import time
@@ -64,7 +65,7 @@ def train(
     """
     from accelerate import PartialState
 
-    _quiet()
+    _quiet(vllm=recipe.rollout.engine != "transformers")
     state = PartialState(cpu=not _has_gpu())
     report = report if report and state.is_main_process else Silent()
     if recipe.hardware.threads and not _has_gpu():
@@ -108,7 +109,7 @@ def train(
     done = checkpoint.whole(out)[-1]
     if state.is_main_process:
         _draw(out, recipe, report)
-    if stopping.asked and _steps_of(done, parts) < length.stop_at:
+    if stopping.ends and _steps_of(done, parts) < length.stop_at:
         raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")
     return done
 
@@ -161,6 +162,7 @@ def prepared(
             f"longest {made.longest}: raise grpo.max_prompt_tokens, lower model.max_pixels, or write "
             'data.over_long = "drop"'
         )
+    made.require_images()
     unusable = sum(made.unusable.values())
     report.note(
         f"{made.n_images} training images from {selection.source}; prompts of at most {made.longest} tokens"
@@ -237,6 +239,7 @@ def grpo_config(recipe: Recipe, out: Path, parts: Sizes, length: Length) -> Any:
         use_bias_correction_kl=False,
         epsilon=g.clip,
         epsilon_high=g.clip_high,
+        delta=g.delta,
         entropy_coef=g.entropy,
         loss_type=g.loss,
         scale_rewards=g.scale,
@@ -513,8 +516,8 @@ def _draw(out: Path, recipe: Recipe, report: Reporter) -> None:
     from ssl4rl_bench.train.curves import draw
 
     exact = recipe.reward.scheme == "exact" and not recipe.reward.format_weight
-    chance = {a.name: a.task.chance for a in asked(recipe.tasks, recipe.data.prompt)} if exact else None
-    draw(out / METRICS, out / "curves.png", recipe.name, chance)
+    chance = {a.name.removeprefix("ssl4rl_"): a.task.chance for a in asked(recipe.tasks, recipe.data.prompt)}
+    draw(out / METRICS, out / "curves.png", recipe.name, chance if exact else None)
 
 
 def _versions() -> dict[str, str]:
@@ -540,7 +543,8 @@ def _has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def _quiet() -> None:
+def _quiet(vllm: bool) -> None:
+    """Warnings and bars of the libraries off; the import of vLLM too, where it is not needed."""
     import logging
     import warnings
 
@@ -550,5 +554,8 @@ def _quiet() -> None:
     datasets_logging.set_verbosity_error()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    if not vllm:
+        # TRL imports vLLM wherever it is installed: ten seconds, and words of its own.
+        importlib.import_module("trl.import_utils").is_vllm_available = lambda min_version=None: False
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|peft)\b.*")

@@ -111,11 +111,14 @@ class GrpoPart:
     iterations: int = 1
     """Times that a step's replies are gone through."""
     micro_batch: int = 8
-    """Replies that a process takes through the model at once. Memory grows with it; results do not depend on it."""
+    """Replies that a process takes through the model at once. Memory grows with it; results do not depend on it,
+    except with loss = "bnpo", which takes its mean over each."""
     clip: float = 0.2
     """The probability ratio is clipped to 1 - clip and 1 + clip_high."""
     clip_high: float | None = None
     """None: as `clip`."""
+    delta: float | None = None
+    """The ratio of a bad reply counts up to this much (two-sided clipping); None: without a bound."""
     kl: float = 0.0
     """Coefficient of the KL divergence from the base, a term of the loss (k3 estimator)."""
     entropy: float = 0.0
@@ -165,8 +168,8 @@ class RolloutPart:
     """Frees a colocated vLLM's memory during the updates."""
     server: str = "http://127.0.0.1:8000"
     correct_mismatch: bool = True
-    """Weighs replies for the difference between vLLM's and the trainer's probabilities (truncated importance
-    sampling)."""
+    """Weighs each reply by the ratio of the trainer's to vLLM's probability of it, and leaves out those above 3
+    (TRL's "sequence_mask")."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +322,7 @@ def _value(hint: Any, value: Any, file: str, where: str) -> Any:
         if not isinstance(value, list):
             raise UsageError(f"{file}: {where} must be a list, not {value!r}")
         return tuple(_value(args[0], item, file, where) for item in value)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint) or origin is Mapping:
+    if (isinstance(hint, type) and dataclasses.is_dataclass(hint)) or origin is Mapping:
         if not isinstance(value, Mapping):
             raise UsageError(f"{file}: {where} must be a table ([{where}])")
         if isinstance(hint, type):
@@ -361,6 +364,7 @@ def _check(recipe: Recipe, file: str) -> None:
         (g.temperature > 0, "grpo.temperature must be above 0"),
         (0 < g.top_p <= 1, "grpo.top_p must be above 0 and at most 1"),
         (min(g.clip, g.clip_high or g.clip) > 0, "grpo.clip and clip_high must be above 0"),
+        (g.delta is None or g.delta > 1 + g.clip, "grpo.delta must be above 1 + grpo.clip"),
         (g.kl >= 0, "grpo.kl must not be negative"),
         (opt.learning_rate > 0, "optimizer.learning_rate must be above 0"),
         (opt.clip_norm > 0, "optimizer.clip_norm must be above 0"),

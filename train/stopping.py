@@ -14,6 +14,9 @@ class Stopping:
 
     def __init__(self) -> None:
         self.asked = False
+        """Whether this process got a signal."""
+        self.ends = False
+        """Whether any process did, when last all were asked."""
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Stopping:
@@ -55,5 +58,7 @@ class Stopping:
             from accelerate.utils import reduce
 
             asked = reduce(torch.tensor(float(self.asked), device=state.device), "sum")
-            self.asked = bool(asked.item())
-        return self.asked
+            self.ends = bool(asked.item())
+        else:
+            self.ends = self.asked
+        return self.ends

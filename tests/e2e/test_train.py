@@ -88,8 +88,7 @@ def test_the_replies_and_updates_do_not_depend_on_the_micro_batch_or_on_shared_p
         assert close(masters(runs[16]), masters(runs[size]), atol=2e-5)
         for a, b in zip(lines(tmp_path / "16"), lines(tmp_path / str(size)), strict=True):
             assert a["reward"] == b["reward"]
-            assert a["entropy"] == pytest.approx(b["entropy"], rel=2e-2)  # a mean of means
-            assert a["kl"] == pytest.approx(b["kl"], abs=1e-5)
+            assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
 
 
 def test_several_updates_a_step_with_clipping(images: Path, tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_reward_rises_and_does_not_with_shuffled_targets(images: Path, tmp_path:
             data__limit=4,
             data__frozen=True,
             reward__shuffled=shuffled,
-            grpo__steps=40,
+            grpo__steps=26,
             grpo__group=8,
             grpo__micro_batch=32,
             optimizer__name="muon",

@@ -54,8 +54,9 @@ def test_eight_replies_at_once_on_two_processes_or_accumulated_are_the_same_upda
     for other in ("two", "accumulated"):
         again = masters(runs[other] / "step-000003")
         worst = max(float((whole[name] - again[name]).abs().max()) for name in whole)
-        assert worst < 5e-5, (other, worst)
+        # Three updates of Adam move a weight by up to 3e-3; where gradients are nearly 0 rounding decides their sign.
+        assert worst < 1.5e-4, (other, worst)
         for a, b in zip(lines(runs["whole"]), lines(runs[other]), strict=True):
             assert a["reward"] == pytest.approx(b["reward"])
-            assert a["kl"] == pytest.approx(b["kl"], abs=1e-4)
-            assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-2)
+            assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+            assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)

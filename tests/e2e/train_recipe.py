@@ -42,7 +42,7 @@ def recipe_file(folder: Path, images: Path, **changes: Any) -> Path:
         "optimizer": {"learning_rate": 1e-4},
         "save": {"every": 100},
         "log": {"to": []},
-        "hardware": {"threads": 2},
+        "hardware": {"threads": 1},
     }
     for key, value in changes.items():
         table, _, name = key.rpartition("__")

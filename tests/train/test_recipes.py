@@ -125,6 +125,15 @@ def tables() -> list[tuple[str, type]]:
     return found
 
 
+def test_the_guide_has_every_key() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    rows = {
+        key for line in guide.splitlines() if line.startswith("| ") for key in re.findall(r"`(\w+)`", line)
+    }
+    assert {field.name for table, cls in tables() if table for field in dataclasses.fields(cls)} <= rows
+    assert all(f"**`[{table}]`**" in guide for table, _ in tables() if table)
+
+
 @pytest.mark.parametrize(("table", "cls"), tables())
 def test_an_unknown_key_names_the_nearest(table: str, cls: type, tmp_path: Path) -> None:
     assert len(tables()) == 11

@@ -1,0 +1,240 @@
+"""The model card's table in miniature, truly trained: four SSL tasks and a mix, from tiny-base, on drawn pictures.
+
+    python benchmarks/miniature.py             # trains, evaluates, writes docs/miniature.md; `make miniature`
+    python benchmarks/miniature.py --seeds 1 --tasks rotation --no-ship
+
+Everything is kept in --work; run again, it goes on where it was. Each training and each evaluation takes one core,
+so that as many run side by side as there are cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl4rl_bench.cli.common import reload_tasks
+from ssl4rl_bench.reports.probe_table import probes_to_markdown
+from ssl4rl_bench.reports.tables import to_markdown
+from ssl4rl_bench.scoring import scored_samples
+from ssl4rl_bench.stats import mean_se, normal_interval
+from ssl4rl_bench.store import atomic
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.train import checkpoint
+from ssl4rl_bench.train.curves import draw_many
+
+ROOT = Path(__file__).parents[1]
+BASE = "tiny-base"
+PROBES = {
+    "rotation": "ssl4rl_ssl_rotation_90",
+    "jigsaw": "ssl4rl_ssl_jigsaw_2x2",
+    "contrastive": "ssl4rl_ssl_contrastive_weak",
+    "position": "ssl4rl_ssl_position",
+}
+SCENES = "ssl4rl_scenes"
+TRAINED = (*PROBES, "mix")
+KEPT = ("README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors")
+KEPT += ("processor_config.json", "ssl4rl.json", "tokenizer.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint of the miniature."""
+
+    task: str
+    seed: int
+    work: Path
+
+    @property
+    def name(self) -> str:
+        return f"tiny-{self.task}" + ("" if self.seed == 1 else f"-seed{self.seed}")
+
+    @property
+    def out(self) -> Path:
+        return self.work / "train" / self.name
+
+    @property
+    def run(self) -> Path:
+        return self.work / "runs" / self.name
+
+
+def command(*args: str | Path, log: Path) -> None:
+    """One `ssl4rl-bench` command on one core, its words in a file."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as words:
+        done = subprocess.run(
+            [sys.executable, "-m", "ssl4rl_bench", *map(str, args)], stdout=words, stderr=words, env=env
+        )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, args))}: exit {done.returncode}, see {log}")
+
+
+def train(one: Trained) -> float:
+    """Trains, or goes on training; returns the seconds that training took in all."""
+    resume = ["--resume"] if checkpoint.last_resumable(one.out) else []
+    recipe = ROOT / "train" / "recipes" / f"tiny_{one.task}.toml"
+    settings = ["--set", f"seed={one.seed}", "--out", one.out, *resume]
+    command("train", recipe, *settings, log=one.work / "logs" / f"train-{one.name}.txt")
+    last = (one.out / "metrics.jsonl").read_text().splitlines()[-1]
+    return float(json.loads(last)["seconds"])
+
+
+def evaluate(name: str, model: str | Path, work: Path) -> Path:
+    """Scenes and probes of a checkpoint; returns the run's folder."""
+    run = work / "runs" / name
+    asked = ["--model", model, "--tasks", "scenes,ssl_probes", "--engine", "hf", "--out", run]
+    command("run", *asked, log=work / "logs" / f"run-{name}.txt")
+    return run
+
+
+def differences(base: RunDir, other: RunDir, task: str) -> tuple[float, tuple[float, float], int]:
+    """Mean difference of the group scores of two runs, its 95% interval (paired, normal), and the groups."""
+    scores = []
+    for run in (base, other):
+        loaded = next(t for t in reload_tasks(run, {}) if t.name == task)
+        groups: dict[str, list[float]] = {}
+        for scored in scored_samples(run, loaded):
+            groups.setdefault(scored.group, []).append(scored.score.value or 0.0)
+        # As circular_micro: a question counts if each of its copies is right. A probe's groups are single samples.
+        whole = loaded.name == SCENES
+        scores.append({g: float(min(v)) if whole else float(np.mean(v)) for g, v in groups.items()})
+    both = sorted(scores[0].keys() & scores[1].keys())
+    mean, se = mean_se([scores[1][g] - scores[0][g] for g in both])
+    return mean, normal_interval(mean, se) or (mean, mean), len(both)
+
+
+def signed(difference: tuple[float, tuple[float, float], int]) -> str:
+    mean, (low, high), _ = difference
+    return f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def result(run: Path) -> dict[str, Any]:
+    found = RunDir.open(run).result
+    assert found is not None, f"{run} is not complete"
+    return found
+
+
+def named(run: Path, name: str) -> dict[str, Any]:
+    """A result under the checkpoint's own name, not its folder's."""
+    found = result(run)
+    return {**found, "model": {**found["model"], "name": name}}
+
+
+def document(done: Sequence[Trained], work: Path, seconds: dict[str, float], spent: float) -> str:
+    """The generated part of docs/miniature.md."""
+    return "\n".join(_document(done, work, seconds, spent)) + "\n"
+
+
+def _document(done: Sequence[Trained], work: Path, seconds: dict[str, float], spent: float) -> Iterator[str]:
+    base_run = work / "runs" / BASE
+    results = [named(base_run, BASE), *(named(one.run, one.name) for one in done)]
+    yield "### Abilities on scenes"
+    yield ""
+    yield "Circular accuracy in percent, as the model card's table; 600 questions."
+    yield ""
+    yield to_markdown(results, SCENES, "circular_micro")
+    yield "### Probes"
+    yield ""
+    yield probes_to_markdown(results, list(PROBES.values()))
+    yield "### Differences to tiny-base"
+    yield ""
+    yield "Percentage points with 95% intervals, paired by question (scenes) or sample (probes)."
+    yield ""
+    yield "| checkpoint | own probe | scenes | " + " | ".join(PROBES) + " | minutes |"
+    yield "|" + " --- |" * (len(PROBES) + 4)
+    base = RunDir.open(base_run)
+    for one in done:
+        run = RunDir.open(one.run)
+        cells = {task: signed(differences(base, run, probe)) for task, probe in PROBES.items()}
+        own = cells.get(one.task, "")
+        row = [one.name, own, signed(differences(base, run, SCENES)), *cells.values()]
+        yield "| " + " | ".join(row) + f" | {seconds[one.name] / 60:.0f} |"
+    yield ""
+    yield f"All of it took {spent / 3600:.1f} hours on {os.cpu_count()} cores."
+
+
+def ship(one: Trained) -> None:
+    """Copies a checkpoint to those that come with the package."""
+    source = checkpoint.whole(one.out)[-1]
+    place = ROOT / "ssl4rl_bench" / "checkpoints" / one.name
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for name in KEPT:
+        shutil.copyfile(source / name, place / name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "miniature")
+    parser.add_argument("--tasks", nargs="+", choices=TRAINED, default=list(TRAINED))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--no-ship", action="store_true", help="leave the bundled checkpoints and docs alone")
+    args = parser.parse_args()
+    work = args.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    spent_before = work / "seconds.json"
+    before = json.loads(spent_before.read_text()) if spent_before.is_file() else 0.0
+    todo = [
+        Trained(task, seed, work)
+        for task in args.tasks
+        for seed in args.seeds
+        if task != "mix" or seed == args.seeds[0]
+    ]
+
+    def whole(one: Trained) -> float:
+        seconds = train(one)
+        evaluate(one.name, checkpoint.whole(one.out)[-1], work)
+        print(f"{one.name}: {seconds / 60:.1f} min of training", flush=True)
+        return seconds
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        base = pool.submit(evaluate, BASE, BASE, work)
+        seconds = dict(zip((one.name for one in todo), pool.map(whole, todo), strict=True))
+        base.result()
+    spent = before + time.monotonic() - start
+    spent_before.write_text(json.dumps(spent))
+    text = document(todo, work, seconds, spent)
+    (work / "tables.md").write_text(text)
+    print(text)
+    runs = {one.name: one.out / "metrics.jsonl" for one in todo}
+    draw_many(runs, work / "miniature.png")
+    if args.no_ship:
+        return
+    for one in todo:
+        if one.seed == 1 and one.task in PROBES:
+            ship(one)
+            command(
+                "export",
+                one.run,
+                "--to",
+                "model-card",
+                "--out",
+                ROOT / "ssl4rl_bench" / "checkpoints" / one.name,
+                log=work / "logs" / "cards.txt",
+            )
+    page = ROOT / "docs" / "miniature.md"
+    mark, end = "<!-- tables -->", "<!-- end of tables -->"
+    old = page.read_text() if page.is_file() else f"# The card's table in miniature\n\n{mark}\n{end}\n"
+    head, _, rest = old.partition(mark)
+    atomic.write_text(page, f"{head}{mark}\n{text}{end}{rest.partition(end)[2]}")
+    shutil.copyfile(work / "miniature.png", ROOT / "docs" / "miniature.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The training set: which row asks what, that it depends on nothing but seed, images and number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from ssl4rl_bench import scenes
+from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.imagesets import Selection, make, open_source, select
+from ssl4rl_bench.imagesets.making import Opened
+from ssl4rl_bench.train.data import Rows, TrainingSet, asked
+
+ROTATION, CONTRASTIVE = "ssl4rl_ssl_rotation_90", "ssl4rl_ssl_contrastive_weak"
+
+
+@pytest.fixture(scope="module")
+def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, question in enumerate(islice(scenes.questions("train", 3), 14)):
+        (folder / f"{number:02d}.png").write_bytes(scenes.png(question.drawn))
+    return select(open_source(str(folder), spool=folder))
+
+
+def training_set(
+    selection: Selection, tasks: dict[str, float] | None = None, **kwargs: object
+) -> TrainingSet:
+    return TrainingSet(selection, asked(tasks or {ROTATION: 1}, "ssl4rl"), seed=7, **kwargs)  # type: ignore[arg-type]
+
+
+def test_rows_are_the_same_again_and_a_longer_run_begins_as_a_shorter_one(selection: Selection) -> None:
+    a, b = training_set(selection), training_set(selection)
+    assert a.first(40) == b.first(60)[:40]
+    assert a.manifest() == b.manifest()
+    for row in a.first(5):
+        one, again = a.make(row), b.make(row)
+        assert one.target == again.target
+        assert [i.tobytes() for i in one.images] == [i.tobytes() for i in again.images]
+
+
+def test_an_epoch_asks_each_image_once_in_an_order_of_its_own(selection: Selection) -> None:
+    made = training_set(selection)
+    n = made.rows_an_epoch
+    rows = made.first(3 * n)
+    assert n == made.n_images
+    for epoch in range(3):
+        part = rows[epoch * n : (epoch + 1) * n]
+        assert {row.epoch for row in part} == {epoch}
+        assert len({row.image for row in part}) == n
+    assert [row.image for row in rows[:n]] != [row.image for row in rows[n : 2 * n]]
+
+
+def test_the_first_epoch_shows_what_build_writes_and_later_ones_something_else(selection: Selection) -> None:
+    made = training_set(selection)
+    a = made.asked[0]
+    by_epoch = []
+    for epoch in range(4):
+        rows = [row for row in made.first(4 * made.rows_an_epoch) if row.epoch == epoch]
+        by_epoch.append({row.image: made.make(row).target for row in rows})
+    for image, target in by_epoch[0].items():
+        picture = made.pictures[image]
+        assert make(a.task, Opened.of(picture.read()))[0].target == target
+    assert any(by_epoch[0] != later for later in by_epoch[1:])
+    frozen = training_set(selection, frozen=True)
+    for row in frozen.first(3 * frozen.rows_an_epoch):
+        assert frozen.make(row).target == by_epoch[0][row.image]
+
+
+def test_a_mix_keeps_the_weights_and_gives_pairs_both_their_roles(selection: Selection) -> None:
+    made = training_set(selection, {ROTATION: 3, CONTRASTIVE: 1})
+    rows = made.first(40 * made.rows_an_epoch)
+    asked_images = Counter((row.epoch, row.image, row.task) for row in rows)
+    share = sum(task == 0 for _, _, task in asked_images) / len(asked_images)
+    both = sum(len(tasks) == 2 for tasks in made.usable) / len(made.usable)
+    assert both > 0.5
+    assert share == pytest.approx(1 - both * 0.25, abs=0.08)
+    roles = Counter(row.role for row in rows if row.task == 1)
+    assert roles["alone"] == roles["other"] > 0
+    targets = {row.role: made.make(row).target for row in rows if row.task == 1}
+    assert targets == {"alone": "positive", "other": "negative"}
+
+
+def test_long_prompts_and_evaluation_images_are_left_out_and_counted(selection: Selection) -> None:
+    widths = {p.sha256: p.width for p in selection.kept}
+    narrow = min(widths.values())
+    made = training_set(
+        selection,
+        tokens=lambda a, images: (100 + images[0].width, images[0].width),
+        max_tokens=100 + narrow,
+        leave_out=frozenset([selection.kept[0].sha256]),
+    )
+    assert made.n_left_out == 1
+    assert made.n_over_long + made.n_images + sum(made.unusable.values()) == len(selection.kept) - 1
+    assert all(n <= 100 + narrow for n, _ in made.tokens_seen)
+    none = training_set(selection, tokens=lambda a, images: (9, 3), max_tokens=8)
+    assert none.n_images == 0
+    assert none.longest == 9
+    with pytest.raises(DataError, match=r"\(\d+ with prompts that are too long\)"):
+        none.require_images()
+
+
+def test_shuffled_targets_are_valid_and_say_nothing(selection: Selection) -> None:
+    plain, lot = training_set(selection), training_set(selection, shuffled=True)
+    rows = plain.first(20 * plain.rows_an_epoch)
+    pairs = [(plain.make(row), lot.make(row)) for row in rows]
+    assert all(
+        [i.tobytes() for i in a.images] == [i.tobytes() for i in b.images]
+        for a, b in pairs[: len(pairs) // 4]
+    )
+    assert {b.target for _, b in pairs} <= {"0", "90", "180", "270"}
+    same = sum(a.target == b.target for a, b in pairs)
+    assert abs(same / len(pairs) - 0.25) < 4 * (0.25 * 0.75 / len(pairs)) ** 0.5
+
+
+def test_columns_repeat_a_row_for_its_group_and_make_it_once(selection: Selection) -> None:
+    made = training_set(selection)
+    rows = Rows(made, made.first(10), keep=4)
+    columns = rows({"row": [3, 3, 3, 4, 4, 4]})
+    assert columns["row"] == [3, 3, 3, 4, 4, 4]
+    assert columns["target"][0] == columns["target"][2] == made.make(made.first(10)[3]).target
+    assert columns["images"][0][0] is columns["images"][1][0]
+    assert columns["prompt"][0] == [{"role": "user", "content": made.asked[0].prompt}]
+    assert set(columns["task"]) == {ROTATION}
+    again = rows({"row": [4]})
+    assert again["images"][0][0] is columns["images"][3][0]
+
+
+def test_a_changed_file_is_named(tmp_path: Path) -> None:
+    for number, question in enumerate(islice(scenes.questions("train", 3), 3)):
+        (tmp_path / f"{number}.png").write_bytes(scenes.png(question.drawn))
+    found = select(open_source(str(tmp_path), spool=tmp_path))
+    made = training_set(found)
+    made._opened.clear()
+    for path in tmp_path.glob("*.png"):
+        path.write_bytes(b"other")
+    with pytest.raises(DataError, match=r"\.png has changed"):
+        made.make(made.first(1)[0])
