@@ -279,7 +279,8 @@ def grpo_config(recipe: Recipe, out: Path, parts: Sizes, length: Length) -> Any:
 
 def shares_prompts(recipe: Recipe, parts: Sizes) -> bool:
     """Whether a group's prompt is computed once: short of flash attention, where whole groups share a micro-batch."""
-    return recipe.model.attention != "flash_attention_2" and parts.micro_batch % recipe.grpo.group == 0
+    able = recipe.model.attention != "flash_attention_2" and parts.micro_batch % recipe.grpo.group == 0
+    return able and recipe.model.share_prompts
 
 
 def _trainer(

@@ -42,6 +42,9 @@ class ModelPart:
     max_pixels: int | None = None
     freeze_vision: bool = False
     """Leaves the vision tower as it is."""
+    share_prompts: bool = True
+    """Computes a group's prompt once for all its replies, where attention is sdpa or eager and micro-batches hold
+    whole groups. Attention then goes over rows of the whole group: false may be faster for long replies."""
 
 
 @dataclass(frozen=True)

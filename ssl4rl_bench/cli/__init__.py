@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 COMMANDS: dict[str, str] = {
     "run": "Evaluate checkpoints on tasks; the same command again resumes.",
     "show": "Print the tables of runs.",
-    "list": "List tasks, engines or runs.",
+    "list": "List tasks, engines, runs or training recipes.",
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",

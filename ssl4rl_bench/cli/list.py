@@ -16,13 +16,14 @@ class What(StrEnum):
     TASKS = "tasks"
     ENGINES = "engines"
     RUNS = "runs"
+    RECIPES = "recipes"
 
 
 def list_(
-    what: Annotated[What, typer.Argument(help="tasks, engines or runs.")],
+    what: Annotated[What, typer.Argument(help="tasks, engines, runs or recipes.")],
     root: Annotated[Path, typer.Option("--root", help="Where the runs are.")] = Path("runs"),
 ) -> None:
-    """List tasks, engines or runs."""
+    """List tasks, engines, runs or training recipes."""
     from rich.table import Table
     from rich.text import Text
 
@@ -49,6 +50,16 @@ def list_(
             table.add_column(header)
         for name, line in ENGINES.items():
             table.add_row(name, line)
+    elif what is What.RECIPES:
+        from ssl4rl_bench.train.recipe import find, read, recipe_names
+
+        for header in ("recipe", "base", "tasks", "steps", "processes"):
+            table.add_column(header)
+        for name in recipe_names():
+            recipe = read(find(name))
+            tasks = ", ".join(task.removeprefix("ssl_") for task in recipe.tasks)
+            steps = str(recipe.grpo.steps or f"{recipe.grpo.epochs:g} epochs")
+            table.add_row(name, recipe.model.base, tasks, steps, str(recipe.hardware.processes))
     else:
         from ssl4rl_bench.reports.tables import clean
         from ssl4rl_bench.store.rundir import list_runs

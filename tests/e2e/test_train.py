@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,55 @@ def test_a_run_leaves_a_checkpoint_that_plain_transformers_loads(images: Path, t
     assert {"data_s", "rollout_s", "reward_s", "logprobs_s", "update_s"} <= told[0].keys()
     assert (done / "README.md").read_text().startswith("---\n")
     assert not list(done.rglob("*.bin"))
+
+
+VLLM = """
+import sys
+from vllm import LLM, SamplingParams
+
+if __name__ == "__main__":
+    limits = {"image": 1, "video": 0}
+    llm = LLM(sys.argv[1], dtype="float32", enforce_eager=True, max_model_len=512, limit_mm_per_prompt=limits)
+    chat = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}]}]
+    print("reply:", llm.chat([chat], SamplingParams(max_tokens=4, temperature=0))[0].outputs[0].token_ids)
+"""
+
+
+def test_plain_vllm_loads_a_checkpoint_and_run_evaluates_it(images: Path, tmp_path: Path) -> None:
+    """vLLM without any code of this package; `run` on transformers."""
+    done = train(recipe(tmp_path, images), tmp_path / "run", max_steps=1)
+    script = tmp_path / "plain.py"
+    script.write_text(VLLM)
+    env = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    plain = subprocess.run(
+        [sys.executable, str(script), str(done)], capture_output=True, text=True, timeout=600, env=env
+    )
+    assert "reply: " in plain.stdout, plain.stderr[-2000:]
+    args = ["run", "--model", str(done), "--tasks", "ssl_rotation_90", "--engine", "hf", "--limit", "4"]
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ssl4rl_bench",
+            *args,
+            "--images",
+            str(images),
+            "--out",
+            str(tmp_path / "runs"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=env,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "ssl_rotation_90" in ran.stdout
+    card = ["export", str(next((tmp_path / "runs").rglob("spec.json")).parent), "--to", "model-card"]
+    wrote = subprocess.run(
+        [sys.executable, "-m", "ssl4rl_bench", *card], capture_output=True, text=True, timeout=600
+    )
+    assert wrote.returncode == 0, wrote.stderr
+    assert "Not evaluated yet" not in (done / "README.md").read_text()
 
 
 def test_ten_steps_and_ten_more_are_twenty(images: Path, tmp_path: Path) -> None:
