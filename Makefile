@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test slow e2e lint clean
+.PHONY: demo test slow e2e lint miniature clean
 
 demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
@@ -18,6 +18,10 @@ slow: $(STAMP)-dev
 e2e: $(STAMP)-e2e
 	$(BIN)/python -m pytest -m engine
 
+# Trains and evaluates what docs/miniature.md shows, from nothing; hours on two cores.
+miniature: $(STAMP)-train
+	$(BIN)/python benchmarks/miniature.py
+
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,11 +30,12 @@ lint: $(STAMP)-dev
 	cd build/lint && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml
 
 # A stamp per extra: made again only when pyproject.toml changes.
-$(STAMP)-hf $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
+$(STAMP)-hf $(STAMP)-train $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
 	$(UV) -e '.[$(EXTRAS_$*)]'
 	@touch $@
 
 EXTRAS_hf := hf
+EXTRAS_train := train
 EXTRAS_dev := dev,openai,video
 EXTRAS_e2e := cpu,train,dev,openai,video,lmms
 

@@ -55,6 +55,7 @@ class Trained:
     task: str
     seed: int
     work: Path
+    steps: int | None
 
     @property
     def name(self) -> str:
@@ -85,7 +86,8 @@ def train(one: Trained) -> float:
     """Trains, or goes on training; returns the seconds that training took in all."""
     resume = ["--resume"] if checkpoint.last_resumable(one.out) else []
     recipe = ROOT / "train" / "recipes" / f"tiny_{one.task}.toml"
-    settings = ["--set", f"seed={one.seed}", "--out", one.out, *resume]
+    steps = ["--set", f"grpo.steps={one.steps}"] if one.steps else []
+    settings = ["--set", f"seed={one.seed}", *steps, "--out", one.out, *resume]
     command("train", recipe, *settings, log=one.work / "logs" / f"train-{one.name}.txt")
     last = (one.out / "metrics.jsonl").read_text().splitlines()[-1]
     return float(json.loads(last)["seconds"])
@@ -182,6 +184,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "miniature")
     parser.add_argument("--tasks", nargs="+", choices=TRAINED, default=list(TRAINED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--steps", type=int, help="instead of the recipes', for a trial")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--no-ship", action="store_true", help="leave the bundled checkpoints and docs alone")
     args = parser.parse_args()
@@ -191,7 +194,7 @@ def main() -> None:
     spent_before = work / "seconds.json"
     before = json.loads(spent_before.read_text()) if spent_before.is_file() else 0.0
     todo = [
-        Trained(task, seed, work)
+        Trained(task, seed, work, args.steps)
         for task in args.tasks
         for seed in args.seeds
         if task != "mix" or seed == args.seeds[0]

@@ -226,7 +226,7 @@ def test_the_images_of_another_task(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     large.save(buffer, "PNG")
     rows = located([row | {"image": buffer.getvalue()} for row in questions(6)])
     benchmark = mmbench.load(load_taskfile("scenes"), rows, source="a.tsv", where="a.tsv")
-    monkeypatch.setattr(registry, "load_benchmark", lambda name: benchmark)
+    monkeypatch.setattr(registry, "load_benchmark", lambda name, data=None: benchmark)
     shown = list(registry.task_images("mmbench_dev_en"))
     assert len(shown) == 1
     with registry.select_images("mmbench_dev_en") as pictures:

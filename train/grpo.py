@@ -96,7 +96,12 @@ def train(
             atomic.write_json(out / DATA, data)
         rows = Rows(training_set, training_set.first(length.steps * parts.prompts), keep=parts.prompts)
         metrics = Metrics(
-            out, parts, length.steps, from_step=_steps_of(last, parts) if last else 0, report=report
+            out,
+            parts,
+            length.steps,
+            from_step=_steps_of(last, parts) if last else 0,
+            main=state.is_main_process,
+            report=report,
         )
         trainer = _trainer(
             recipe, out, parts, length, model_from, processor, rows, data, metrics, stopping, report
@@ -107,7 +112,7 @@ def train(
         with view as flat:
             trainer.train(resume_from_checkpoint=str(flat) if last else None)
     done = checkpoint.whole(out)[-1]
-    if state.is_main_process:
+    if state.is_main_process and (out / METRICS).is_file():
         _draw(out, recipe, report)
     if stopping.ends and _steps_of(done, parts) < length.stop_at:
         raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")

@@ -19,18 +19,22 @@ METRICS, REPLIES = "metrics.jsonl", "replies.jsonl"
 class Metrics:
     """Writes metrics.jsonl and replies.jsonl."""
 
-    def __init__(self, out: Path, parts: Sizes, n_steps: int, *, from_step: int, report: Reporter) -> None:
+    def __init__(
+        self, out: Path, parts: Sizes, n_steps: int, *, from_step: int, main: bool, report: Reporter
+    ) -> None:
         """
         Args:
+            main: whether this is the process that writes.
             from_step: lines of later steps are dropped: the run goes on from a checkpoint before them.
         """
         self.out, self.parts, self.n_steps, self.report = out, parts, n_steps, report
         self.last: dict[str, float] = {}
         self._trainer: Any = None
         self._n_replies = 0
-        self._before = _kept(out / METRICS, from_step)
-        _kept(out / REPLIES, from_step)
-        self._seconds = self._before[-1].get("seconds", 0.0) if self._before else 0.0
+        before = _kept(out / METRICS, from_step) if main else []
+        if main:
+            _kept(out / REPLIES, from_step)
+        self._seconds = before[-1].get("seconds", 0.0) if before else 0.0
         self._last_step = from_step
         self._started = self._last_time = time.monotonic()
 

@@ -44,7 +44,7 @@ class Stopping:
         class Stop(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
             def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
                 if state.global_step >= stop_at or stopping.anywhere():
-                    control.should_save = control.should_training_stop = True
+                    control.should_save = control.should_log = control.should_training_stop = True
 
         return Stop()
 

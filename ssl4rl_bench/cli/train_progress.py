@@ -1,4 +1,4 @@
-"""A training run on the screen: a bar and the last metrics on a terminal, a line a log elsewhere."""
+"""A training run on the screen: a line of metrics a log, and on a terminal a bar below them."""
 
 from __future__ import annotations
 
@@ -45,11 +45,10 @@ class Screen:
 
             self._bar = rp.Progress(
                 rp.TextColumn("{task.description}"),
-                rp.BarColumn(bar_width=20),
+                rp.BarColumn(),
                 rp.MofNCompleteColumn(),
                 rp.TimeElapsedColumn(),
-                rp.TimeRemainingColumn(elapsed_when_finished=True),
-                rp.TextColumn("{task.fields[said]}"),
+                rp.TextColumn("{task.fields[left]}"),
                 console=self._console,
             )
             self._bar.start()
@@ -70,8 +69,8 @@ class Screen:
         """Images done of a stage before training."""
         if self._bar is not None:
             if name not in self._ids:
-                self._ids[name] = self._bar.add_task(f"{name}: images", total=total or None, said="")
-            self._bar.update(self._ids[name], completed=done, total=total or None)
+                self._ids[name] = self._bar.add_task(f"{name}: images", total=total or None, left="")
+            self._bar.update(self._ids[name], completed=done, total=total or None, visible=done != total)
         elif total and (share := done * SHARES // total) != self._printed.get(name, 0):
             self._printed[name] = share
             print(f"{name}: {done}/{total} images", file=sys.stderr, flush=True)
@@ -85,17 +84,18 @@ class Screen:
         tasks = [key for key in metrics if key.startswith("reward/")]
         if len(tasks) > 1:
             said += "  " + "  ".join(f"{key.removeprefix('reward/ssl_')} {metrics[key]:.3f}" for key in tasks)
-        if self._bar is not None:
-            if "steps" not in self._ids:
-                self._ids["steps"] = self._bar.add_task(self._name, total=n_steps, said="")
-            self._bar.update(self._ids["steps"], completed=step, said=said)
-            return
         now = time.monotonic()
         self._started = self._started or (now, step)
         since = step - self._started[1]
         left = (n_steps - step) * (now - self._started[0]) / since if since else 0.0
-        ending = f"  {_span(left)} left" if left else ""
-        print(f"step {step:g}/{n_steps}  {said}{ending}", file=sys.stderr, flush=True)
+        ending = f"{_span(left)} left" if left else ""
+        if self._bar is None:
+            print(f"step {step:g}/{n_steps}  {said}  {ending}".rstrip(), file=sys.stderr, flush=True)
+            return
+        self._console.print(f"step {step:g}  {said}", markup=False)
+        if "steps" not in self._ids:
+            self._ids["steps"] = self._bar.add_task(self._name, total=n_steps, left="")
+        self._bar.update(self._ids["steps"], completed=step, left=ending)
 
     def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
         """Shown on a terminal alone; replies.jsonl has them."""
