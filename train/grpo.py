@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import DataError, Interrupted, ModelError, StoreError
+from ssl4rl_bench.errors import DataError, Interrupted, ModelError, StoreError, UsageError
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.registry import select_images
 from ssl4rl_bench.store import atomic
@@ -59,13 +59,19 @@ def train(
 
     Raises:
         StoreError: the folder holds another run, or this one and `resume` is not given; full disk.
-        UsageError: numbers that do not come out even on these processes; training images in an evaluation set.
+        UsageError: numbers that do not come out even on these processes; training images in an evaluation set; vLLM
+            without a GPU.
         DataError, ModelError: as the images and the base are.
         Interrupted: SIGTERM or Ctrl-C; a checkpoint was saved before.
     """
     from accelerate import PartialState
 
     _quiet(vllm=recipe.rollout.engine != "transformers")
+    if recipe.rollout.engine != "transformers" and not _has_gpu():
+        raise UsageError(
+            f"rollout.engine = {recipe.rollout.engine} needs a GPU, since vLLM for CPUs cannot take new weights: "
+            "--set rollout.engine=transformers"
+        )
     state = PartialState(cpu=not _has_gpu())
     report = report if report and state.is_main_process else Silent()
     if recipe.hardware.threads and not _has_gpu():
@@ -562,6 +568,7 @@ def _quiet(vllm: bool) -> None:
     transformers_logging.disable_progress_bar()
     if not vllm:
         # TRL imports vLLM wherever it is installed: ten seconds, and words of its own.
-        importlib.import_module("trl.import_utils").is_vllm_available = lambda min_version=None: False
+        imports: Any = importlib.import_module("trl.import_utils")
+        imports.is_vllm_available = lambda min_version=None: False
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|peft)\b.*")

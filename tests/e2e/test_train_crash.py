@@ -154,6 +154,10 @@ def test_errors_of_a_user_are_one_line(small: Path, undisturbed: Path, tmp_path:
         (["train", str(small), "--set", "grpo.prompts=0", "--out", str(tmp_path / "x")], "1 or more"),
         (["train", str(small), "--set", "model.base=./nowhere", "--out", str(tmp_path / "y")], "nowhere"),
         (["train", str(small), "--out", str(undisturbed)], "--resume goes on"),
+        (
+            ["train", str(small), "--set", "rollout.engine=vllm_colocate", "--out", str(tmp_path / "z")],
+            "--set rollout.engine=transformers",
+        ),
     ):
         done = call([sys.executable, "-m", "ssl4rl_bench", *args], env=os.environ | {"HF_HUB_OFFLINE": "1"})
         assert done.returncode == 2, done.stderr
