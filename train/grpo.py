@@ -125,6 +125,13 @@ def train(
     return done
 
 
+def is_main() -> bool:
+    """Whether this is the process that writes and speaks."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
+
+
 def load_processor(recipe: Recipe, base: Model) -> Any:
     """The base's processor, with the recipe's pixel limits."""
     from transformers import AutoProcessor

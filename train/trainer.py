@@ -66,6 +66,12 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         saved = type(self.model).from_pretrained(path, dtype=self.model.dtype)
         self.model.load_state_dict(saved.state_dict())
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self.args.device.type == "cpu":
+            # Among several processes it is "cpu:0", where torch loads no tensors.
+            self.args._setup_devices = torch.device("cpu")
+        super()._load_optimizer_and_scheduler(checkpoint)
+
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         out = super()._init_training_state(*args, **kwargs)
         # Which slice of a step's replies comes next is counted in micro-batches.

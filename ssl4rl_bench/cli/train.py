@@ -59,6 +59,7 @@ def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
         import trl  # noqa: F401
     except ImportError:
         raise MissingDependency("training needs TRL: pip install 'ssl4rl-bench[train]'") from None
+    from ssl4rl_bench.train.grpo import is_main
     from ssl4rl_bench.train.grpo import train as start
 
     try:
@@ -66,7 +67,8 @@ def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
             done = start(recipe, out, resume=resume, max_steps=max_steps, report=screen)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; --resume goes on from the last checkpoint in {out}") from None
-    screen.note(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
+    if is_main():
+        screen.note(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
 
 
 def changes(values: list[str]) -> dict[str, Any]:

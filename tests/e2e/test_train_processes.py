@@ -18,11 +18,21 @@ from train_recipe import lines, masters, pictures, recipe_file  # noqa: E402
 PROJECT = Path(__file__).parents[2]
 
 
-def launch(recipe: Path, out: Path, processes: int) -> Path:
+def launch(recipe: Path, out: Path, processes: int, *more: str) -> Path:
     """A run under accelerate; on CPUs its processes talk through gloo."""
     config = PROJECT / "train" / "recipes" / "accelerate" / "cpu2.yaml"
     args = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    args += ["--num_processes", str(processes), "-m", "ssl4rl_bench", "train", str(recipe), "--out", str(out)]
+    args += [
+        "--num_processes",
+        str(processes),
+        "-m",
+        "ssl4rl_bench",
+        "train",
+        str(recipe),
+        "--out",
+        str(out),
+        *more,
+    ]
     env = {key: value for key, value in os.environ.items() if not key.startswith(("ACCELERATE_", "WORLD_"))}
     done = subprocess.run(args, capture_output=True, text=True, timeout=600, env=env)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -30,7 +40,7 @@ def launch(recipe: Path, out: Path, processes: int) -> Path:
 
 
 def test_eight_replies_at_once_on_two_processes_or_accumulated_are_the_same_updates(tmp_path: Path) -> None:
-    """Batch 8 on one process; 4 + 4 on two; 4 with accumulation 2."""
+    """Batch 8 on one process; 4 + 4 on two, stopped and resumed; 4 with accumulation 2."""
     images = pictures(tmp_path / "pictures")
     runs = {}
     for name, micro, processes in (("whole", 8, 1), ("two", 4, 2), ("accumulated", 4, 1)):
@@ -48,7 +58,9 @@ def test_eight_replies_at_once_on_two_processes_or_accumulated_are_the_same_upda
             optimizer__learning_rate=1e-3,
             hardware__threads=1,
         )
-        runs[name] = launch(recipe, folder / "run", processes)
+        if processes > 1:
+            launch(recipe, folder / "run", processes, "--max-steps", "2")
+        runs[name] = launch(recipe, folder / "run", processes, *(["--resume"] if processes > 1 else []))
     whole = masters(runs["whole"] / "step-000003")
     assert any(line["grad_norm"] > 0 for line in lines(runs["whole"]))
     for other in ("two", "accumulated"):
