@@ -28,7 +28,7 @@ from ssl4rl_bench.cli.common import reload_tasks
 from ssl4rl_bench.reports.probe_table import probes_to_markdown
 from ssl4rl_bench.reports.tables import to_markdown
 from ssl4rl_bench.scoring import scored_samples
-from ssl4rl_bench.stats import mean_se, normal_interval
+from ssl4rl_bench.stats import Z95, mean_se
 from ssl4rl_bench.store import atomic
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.train import checkpoint
@@ -114,7 +114,8 @@ def differences(base: RunDir, other: RunDir, task: str) -> tuple[float, tuple[fl
         scores.append({g: float(min(v)) if whole else float(np.mean(v)) for g, v in groups.items()})
     both = sorted(scores[0].keys() & scores[1].keys())
     mean, se = mean_se([scores[1][g] - scores[0][g] for g in both])
-    return mean, normal_interval(mean, se) or (mean, mean), len(both)
+    half = Z95 * (se or 0.0)
+    return mean, (mean - half, mean + half), len(both)
 
 
 def signed(difference: tuple[float, tuple[float, float], int]) -> str:
