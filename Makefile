@@ -18,7 +18,7 @@ slow: $(STAMP)-dev
 e2e: $(STAMP)-e2e
 	$(BIN)/python -m pytest -m engine
 
-# Trains and evaluates what docs/miniature.md shows, from nothing; hours on two cores.
+# Trains the tiny recipes from nothing, evaluates them and writes docs/miniature.md; hours on two cores.
 miniature: $(STAMP)-train
 	$(BIN)/python benchmarks/miniature.py
 
