@@ -196,8 +196,8 @@ def main() -> None:
     before = json.loads(spent_before.read_text()) if spent_before.is_file() else 0.0
     todo = [
         Trained(task, seed, work, args.steps)
-        for task in args.tasks
         for seed in args.seeds
+        for task in args.tasks
         if task != "mix" or seed == args.seeds[0]
     ]
 
