@@ -25,7 +25,7 @@ miniature: $(STAMP)-train
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build && $(UV) --no-deps --target build/lint .
+	rm -rf build/lint build/lib build/bdist.* && $(UV) --no-deps --target build/lint .
 	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ssl4rl_bench
 	cd build/lint && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml
 

@@ -101,7 +101,7 @@ def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
     Raises:
         ModelError: the folder holds no whole checkpoint, or ssl4rl.json is damaged.
         StoreError: a run is not complete.
-        UsageError: a run is of another checkpoint, or of the mock engine.
+        UsageError: a run is of another checkpoint, of the mock engine, or without the real images.
     """
     own = fingerprint(checkpoint)
     origin = _json(checkpoint / ORIGIN)
@@ -162,6 +162,12 @@ def _evaluation(run: RunDir, checkpoint: Path, own: str) -> Evaluation:
         raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
     if run.spec.engine == "mock":
         raise UsageError(f"run {run.path} asked the mock engine, whose replies say nothing of a checkpoint")
+    for name, task in run.spec.tasks.items():
+        if task.image != "real":
+            raise UsageError(
+                f"run {run.path} asked {name} with --image {task.image}, which is no result of the checkpoint's: "
+                "name a run with the real images"
+            )
     asked = run.spec.fingerprint
     if run.spec.engine not in UNSEEN and asked != own and asked != fingerprint(checkpoint, full_digest=True):
         raise UsageError(

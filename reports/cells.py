@@ -44,11 +44,20 @@ def model_name(result: Result) -> str:
     return clean(dig(result, "model").get("name", "")) or NO_DATA
 
 
+def blinding(result: Result, task: str) -> str:
+    """What a task showed in this run if not its images, as "image blank"; else empty."""
+    how = dig(result, "tasks", task).get("image")
+    return f"image {clean(how)}" if how else ""
+
+
 def number(value: object) -> float | None:
     """A finite number, or None for anything else."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return float(value)
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond any float
+        return None
 
 
 def percent(cell: Mapping[str, Any], key: str) -> str:

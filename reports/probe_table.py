@@ -12,6 +12,7 @@ from ssl4rl_bench.reports.cells import (
     NO_DATA,
     Result,
     add_number,
+    blinding,
     count,
     dig,
     escape,
@@ -99,7 +100,7 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
             overall = dig(result, "tasks", task, "aggregates", "row_micro", "overall")
             rows.append(
                 [
-                    _short(task),
+                    _short(task) + (f" ({shown})" if (shown := blinding(result, task)) else ""),
                     model_name(result),
                     accuracy,
                     interval,

@@ -20,6 +20,7 @@ from ssl4rl_bench.reports.cells import (
     NO_DATA,
     Result,
     add_number,
+    blinding,
     clean,
     count,
     dig,
@@ -50,8 +51,9 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
     table.add_column("Model", overflow="fold")
     for header in _headers(aggregation):
         add_number(table, header.replace("-", "-\n").replace(" ", "\n"))
+    mixed = len(_shown(results, task)) > 1
     for result in results:
-        name, *numbers = _card_row(result, task, aggregation)
+        name, *numbers = _card_row(result, task, aggregation, mixed)
         table.add_row(Text(name), *numbers)
     return table
 
@@ -61,8 +63,9 @@ def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circul
     _check(results, task, aggregation)
     headers = ["Model", *_headers(aggregation)]
     lines = [headers, [":---", *["---:"] * (len(headers) - 1)]]
+    mixed = len(_shown(results, task)) > 1
     for result in results:
-        name, *numbers = _card_row(result, task, aggregation)
+        name, *numbers = _card_row(result, task, aggregation, mixed)
         lines.append([escape(name), *numbers])
     rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return f"**{escape(_title(results, task, aggregation))}**\n\n{rows}"
@@ -102,8 +105,15 @@ def _check(results: Sequence[Result], task: str, aggregation: str) -> None:
 
 
 def _title(results: Sequence[Result], task: str, aggregation: str) -> str:
+    shown = _shown(results, task)
+    alike = f" · {shown.pop()}" if len(shown) == 1 and any(shown) else ""
     partial = " · partial" if any(result.get("partial") for result in results) else ""
-    return f"{clean(task)} · {aggregation}{partial}"
+    return f"{clean(task)} · {aggregation}{alike}{partial}"
+
+
+def _shown(results: Sequence[Result], task: str) -> set[str]:
+    """What the runs of a task showed: `blinding`'s texts. The title says it if all agree, else each row does."""
+    return {blinding(result, task) for result in results if dig(result, "tasks", task)}
 
 
 def _headers(aggregation: str) -> list[str]:
@@ -111,12 +121,13 @@ def _headers(aggregation: str) -> list[str]:
     return [*card, "Average", f"n {UNITS[aggregation]}", "95% interval", "Unread %"]
 
 
-def _card_row(result: Result, task: str, aggregation: str) -> list[str]:
+def _card_row(result: Result, task: str, aggregation: str, mixed: bool) -> list[str]:
     cells = dig(result, "tasks", task, "aggregates", aggregation)
     overall = dig(cells, "overall")
     average, interval = value_and_interval(overall)
+    notes = [blinding(result, task) if mixed else "", "partial" if result.get("partial") else ""]
     return [
-        model_name(result) + (" (partial)" if result.get("partial") else ""),
+        model_name(result) + "".join(f" ({note})" for note in notes if note),
         *(percent(dig(cells, "l2", ability), "value") for _, ability in CARD_COLUMNS),
         average,
         count(overall),

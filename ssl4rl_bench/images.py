@@ -179,6 +179,22 @@ def reduced(image: EncodedImage, side: int) -> Image.Image:
         raise ImageError(f"it is damaged ({error})") from None
 
 
+def thumbnail(image: EncodedImage, side: int, quality: int = 50) -> bytes:
+    """A small WebP of the image, at most `side` pixels on its longer side; never larger than the image itself.
+
+    Raises:
+        ImageError: as `decode`.
+    """
+    from PIL import Image
+
+    small = reduced(image, 2 * side)
+    # A picture is never enlarged; a box filter before the last step takes half the time of Lanczos alone.
+    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    out = BytesIO()
+    small.save(out, format="WEBP", quality=quality, method=2)
+    return out.getvalue()
+
+
 def size(image: EncodedImage) -> tuple[int, int]:
     """Width and height in pixels as `decode` would give them, from the header alone.
 

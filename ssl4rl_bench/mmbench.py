@@ -56,6 +56,8 @@ class MMBenchTask:
     """Why this is not the whole benchmark, one clause each; empty if it is."""
     data_sha256: str
     """Over the content of all rows asked; the same for a TSV and a parquet file of the same rows."""
+    image: str = "real"
+    """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
 
     @property
     def n_groups(self) -> int:

@@ -42,6 +42,8 @@ class ProbeTask:
     data_sha256: str
     """Over the task's parameters and the ids, targets and image contents of all samples."""
     n_groups_skipped: int = 0
+    image: str = "real"
+    """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
 
     @property
     def n_groups(self) -> int:

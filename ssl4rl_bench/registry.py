@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ssl4rl_bench import mmbench, probe
+from ssl4rl_bench import blinding, mmbench, probe
 from ssl4rl_bench.errors import DataError, UsageError
 from ssl4rl_bench.imagesets import Selection, open_source, select
 from ssl4rl_bench.interop.hubdata import hub_rows
@@ -38,6 +38,7 @@ def load_task(
     prompt: str | None = None,
     skip_bad: bool = False,
     limit: int | None = None,
+    image: str = "real",
 ) -> AnyTask:
     """Loads a task, ready to be sent; images stay encoded.
 
@@ -48,18 +49,23 @@ def load_task(
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
         limit: Keep this many whole groups, spread over the leaves; of an SSL task, this many images.
+        image: What to show instead of the images (`blinding.BLINDINGS`).
 
     Raises:
-        UsageError: for an unknown name or style, or a limit below 1.
+        UsageError: for an unknown name, style or blinding, or a limit below 1.
         DataError: for data that cannot be used.
         MissingDependency: for a hub data set without the `datasets` package.
     """
     task = load_taskfile(name)
+    blinding.check_blinding(image)
     if task.ssl is not None:
         with select_images(data or task.images or DRAWN, split=task.split) as pictures:
-            return probe.load(task, pictures, prompt=prompt, limit=limit)
+            return blinding.apply(probe.load(task, pictures, prompt=prompt, limit=limit), image)
     source, where, rows = _rows(task, data)
-    return mmbench.load(task, rows, source=source, where=where, prompt=prompt, skip_bad=skip_bad, limit=limit)
+    loaded = mmbench.load(
+        task, rows, source=source, where=where, prompt=prompt, skip_bad=skip_bad, limit=limit
+    )
+    return blinding.apply(loaded, image)
 
 
 def load_benchmark(name: str, **how: Any) -> MMBenchTask:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ssl4rl_bench import probe
+from ssl4rl_bench import metrics, outcomes, probe
 from ssl4rl_bench.errors import SpecMismatch, UsageError, did_you_mean
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.spec import LoadedTask, RunSpec, TaskSpec
@@ -23,18 +24,54 @@ def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "def
 
     Keys: `schema`, `model` {name, fingerprint}, `spec_sha256`, `partial` (not all of the benchmark, or not
     all of it answered), `partial_reasons`, `tasks`. Each task: `version`, `prompt`, `source`, `data_sha256`,
-    `extractor` (its full name); `n_samples`, `n_groups` of the data; `n_missing` replies, `n_corrupt` journal
-    lines, `n_groups_excluded` from the aggregates for an error or a missing reply; `tokens` {prompt,
-    completion}; `status` counts; `aggregates` (see `metrics`); a probe's `probe` (see `probe.summary`).
+    `image` (only where it was not "real"), `extractor` (its full name); `n_samples`, `n_groups` of the data;
+    `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error or a
+    missing reply; `tokens` {prompt, completion}; `status` counts; `aggregates` (see `metrics`); a probe's
+    `probe` (see `probe.summary`).
 
     Raises:
         SpecMismatch: a task is not as the run asked it.
         UsageError: the run has no such task, or there is no such extractor.
         StoreError: the journal cannot be read.
     """
-    extractor = check_extractor(extractor)
+    return _result(rundir, tasks, _read(rundir, tasks, check_extractor(extractor)))
+
+
+def score_and_write(
+    rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default"
+) -> dict[str, Any]:
+    """Writes outcomes.json and result.json, which declares the run complete; returns what `score_run` does.
+
+    Raises:
+        SpecMismatch, UsageError: as `score_run`.
+        StoreError: the journal cannot be read, or the run not be written.
+    """
+    found = _read(rundir, tasks, check_extractor(extractor))
+    result = _result(rundir, tasks, found)
+    outcomes.write(rundir, [_outcomes(rundir, task, found[task.name]) for task in tasks])
+    rundir.write_result(result)
+    return result
+
+
+def outcomes_of_run(
+    rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default"
+) -> dict[str, outcomes.Outcomes]:
+    """Each task's outcomes, from the journal.
+
+    Raises:
+        SpecMismatch, UsageError, StoreError: as `score_run`.
+    """
+    found = _read(rundir, tasks, check_extractor(extractor))
+    return {task.name: _outcomes(rundir, task, found[task.name]) for task in tasks}
+
+
+def _outcomes(rundir: RunDir, task: LoadedTask, found: _Found) -> outcomes.Outcomes:
+    return outcomes.outcomes_of(task, found.scored, found.extractor, rundir.spec.repeats)
+
+
+def _result(rundir: RunDir, tasks: Sequence[LoadedTask], found: Mapping[str, _Found]) -> dict[str, Any]:
     spec = rundir.spec
-    scores = {task.name: _score_task(rundir, task, extractor) for task in tasks}
+    scores = {task.name: _score_task(rundir, task, found[task.name]) for task in tasks}
     reasons = [f"{task.name}: {reason}" for task in tasks for reason in task.partial_reasons]
     reasons += [
         f"{name}: {score['n_missing']} replies are missing"
@@ -78,11 +115,11 @@ def _answers(rundir: RunDir, task: LoadedTask) -> Answers:
         )
     asked = spec.tasks[task.name]
     now = TaskSpec.of(task, asked.sampling)
-    fields = ("version", "data_sha256", "prompt", "n_samples")
+    fields = ("version", "data_sha256", "prompt", "n_samples", "image")
     if changed := [name for name in fields if getattr(now, name) != getattr(asked, name)]:
         raise SpecMismatch(
             f"task {task.name} is not as run {rundir.path} asked it: {', '.join(changed)} changed; "
-            "load it from the data and with the prompt and limit of the run"
+            "load it from the data and with the prompt, limit and --image of the run"
         )
     return answers(rundir.journal_path(task.name), spec.keys(task))
 
@@ -103,11 +140,25 @@ def _score(task: LoadedTask, found: Answers, spec: RunSpec, extractor: str) -> l
     ]
 
 
-def _score_task(rundir: RunDir, task: LoadedTask, extractor: str) -> dict[str, Any]:
-    from ssl4rl_bench import metrics  # numpy: not wanted when a command line starts
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A task's replies, read."""
 
-    found = _answers(rundir, task)
-    scored = _score(task, found, rundir.spec, extractor)
+    answers: Answers
+    scored: list[ScoredSample]
+    extractor: str
+
+
+def _read(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str) -> dict[str, _Found]:
+    out = {}
+    for task in tasks:
+        found = _answers(rundir, task)
+        out[task.name] = _Found(found, _score(task, found, rundir.spec, extractor), extractor)
+    return out
+
+
+def _score_task(rundir: RunDir, task: LoadedTask, read: _Found) -> dict[str, Any]:
+    found, scored = read.answers, read.scored
     rows = copies(task)
     absent = rows.keys() - {sample.group for sample in scored}
     summary = {"probe": probe.summary(task, scored, rows)} if isinstance(task, probe.ProbeTask) else {}
@@ -116,7 +167,8 @@ def _score_task(rundir: RunDir, task: LoadedTask, extractor: str) -> dict[str, A
         "prompt": task.prompt,
         "source": task.source,
         "data_sha256": task.data_sha256,
-        "extractor": extractor,
+        **({"image": task.image} if task.image != "real" else {}),
+        "extractor": read.extractor,
         "n_samples": len(task.samples),
         "n_groups": len(rows),
         "n_missing": len(task.samples) * rundir.spec.repeats - len(scored),

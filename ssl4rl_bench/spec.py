@@ -100,6 +100,11 @@ class LoadedTask(Task, Protocol):
         ...
 
     @property
+    def image(self) -> str:
+        """What its samples show: "real", or a blinding (`blinding.BLINDINGS`)."""
+        ...
+
+    @property
     def n_groups(self) -> int: ...
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -117,6 +122,8 @@ class TaskSpec:
     n_samples: int
     """Of the data after limits; each is asked `RunSpec.repeats` times."""
     sampling: Sampling
+    image: str = "real"
+    """A blinding (`blinding.BLINDINGS`). "real" is not written, so that older specs keep their hash."""
 
     @classmethod
     def of(cls, task: LoadedTask, sampling: Sampling | None = None) -> TaskSpec:
@@ -124,7 +131,14 @@ class TaskSpec:
         asked = sampling or task.sampling
         # 0 and 0.0 are one temperature, but two texts to a hash.
         exact = replace(asked, temperature=float(asked.temperature), top_p=float(asked.top_p))
-        return cls(task.version, task.data_sha256, task.prompt, len(task.samples), exact)
+        return cls(task.version, task.data_sha256, task.prompt, len(task.samples), exact, task.image)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in spec.json."""
+        spec = asdict(self)
+        if self.image == "real":
+            del spec["image"]
+        return spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +187,7 @@ class RunSpec:
         spec = {
             "schema": 1,
             "model": {"name": self.model, "fingerprint": self.fingerprint},
-            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "repeats": self.repeats,
             "pixels": {"min": self.min_pixels, "max": self.max_pixels},
             "engine": {

@@ -58,6 +58,7 @@ class SyntheticTask:
     data_sha256: str = "0" * 64
     sampling: Sampling = SAMPLING
     partial_reasons: tuple[str, ...] = ()
+    image: str = "real"
 
     @cached_property
     def samples(self) -> list[Sample]:

@@ -14,11 +14,13 @@ COMMANDS: dict[str, str] = {
     "run": "Evaluate checkpoints on tasks; the same command again resumes.",
     "show": "Print the tables of runs.",
     "list": "List tasks, engines, runs or training recipes.",
+    "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",
     "build": "Write a data set of an SSL task's samples, with a manifest.",
     "train": "Train a checkpoint with GRPO, rewarded by SSL tasks.",
+    "audit": "Recompute what a model card's tables derive, or re-read a run with each extractor.",
     "ask": "Ask a checkpoint about images, a video, or text.",
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
     "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",
@@ -65,7 +67,8 @@ def _root(
 ) -> None:
     """Evaluate vision-language checkpoints by ability: with n, intervals, unread replies and provenance.
 
-    Exit codes: 0 done; 1 more failed requests than allowed; 2 usage or bad input; 130 interrupted, resumable.
+    Exit codes: 0 done; 1 more failed requests than allowed, or `audit card` found something; 2 usage or bad input;
+    130 interrupted, resumable.
     """
     if version:
         from ssl4rl_bench import __version__

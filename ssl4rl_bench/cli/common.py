@@ -105,6 +105,7 @@ def reload_tasks(run: RunDir, data: Mapping[str, str]) -> list[AnyTask]:
                 prompt=spec.prompt,
                 skip_bad=how.get("skip_bad", False),
                 limit=how.get("limit"),
+                image=spec.image,
             )
         )
     return tasks

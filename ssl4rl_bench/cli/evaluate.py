@@ -22,7 +22,7 @@ from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.hashing import sha256_hex, sha256_json
 from ssl4rl_bench.registry import AnyTask, load_task
 from ssl4rl_bench.runner import execute
-from ssl4rl_bench.scoring import score_run
+from ssl4rl_bench.scoring import score_and_write
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.types import Engine, ImagePart, TextPart
@@ -43,6 +43,8 @@ class Plan:
     engine: str
     options: EngineOptions
     prompt: str | None = None
+    image: str = "real"
+    """A blinding of all tasks (`blinding.BLINDINGS`)."""
     repeats: int = 1
     temperature: float | None = None
     max_tokens: int | None = None
@@ -156,7 +158,7 @@ def _load(plan: Plan) -> list[AnyTask]:
     screen = console(stderr=True)
     tasks = []
     for name, how in plan.loading.items():
-        task = load_task(name, prompt=plan.prompt, **how)
+        task = load_task(name, prompt=plan.prompt, image=plan.image, **how)
         sampling = task.sampling
         if plan.temperature is not None:
             sampling = dataclasses.replace(sampling, temperature=plan.temperature)
@@ -221,8 +223,7 @@ def _one(
                     on_event=progress,
                     stop=stop,
                 )
-            result = score_run(run, tasks, plan.extractor)
-            run.write_result(result)
+            result = score_and_write(run, tasks, plan.extractor)
             ended = "complete"
         except BenchError as error:
             ended = str(error)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.spec import RunSpec
 
 
 class What(StrEnum):
@@ -71,7 +74,7 @@ def list_(
             table.add_row(
                 Text(str(run.path)),
                 Text(clean(spec.model)),
-                Text(", ".join(name.removeprefix("ssl4rl_") for name in spec.tasks)),
+                Text(", ".join(name.removeprefix("ssl4rl_") for name in spec.tasks) + _shown(spec)),
                 f"{spec.engine} {spec.engine_version}",
                 f"{run.n_answered}/{run.n_total}",
                 "complete" if run.complete else "incomplete",
@@ -80,3 +83,9 @@ def list_(
             print(f"no runs in {root}; `ssl4rl-bench run` makes one")
             return
     console().print(table)
+
+
+def _shown(spec: RunSpec) -> str:
+    """What a run's tasks showed instead of their images, if they did, with a space before it."""
+    shown = sorted({task.image for task in spec.tasks.values()} - {"real"})
+    return f" (image {', '.join(shown)})" if shown else ""

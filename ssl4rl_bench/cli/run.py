@@ -47,6 +47,14 @@ def run(
     prompt: Annotated[
         str | None, typer.Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")
     ] = None,
+    image: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="real, or to see what is answered without looking: blank (grey), shuffled (another question's) "
+            "or none.",
+        ),
+    ] = "real",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only this many questions, each with all its copies, or images.")
     ] = None,
@@ -73,7 +81,6 @@ def run(
     replies: Annotated[Path | None, typer.Option(help="JSONL file for --engine replay.")] = None,
     mock: Annotated[str, typer.Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
     mock_latency: Annotated[float, typer.Option(min=0.0, help="Seconds that the mock takes a reply.")] = 0.0,
-    mock_faults: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share that the mock fails.")] = 0.0,
 ) -> None:
     """Evaluate checkpoints on tasks. The same command again resumes; nothing is asked twice.
 
@@ -97,7 +104,6 @@ def run(
             replies=replies,
             mock=mock,
             mock_latency=mock_latency,
-            mock_faults=mock_faults,
         ),
     )
     sources = per_task(data or [], names)
@@ -110,6 +116,7 @@ def run(
         engine=engine,
         options=options,
         prompt=prompt,
+        image=image,
         repeats=repeats,
         temperature=temperature,
         max_tokens=max_tokens,

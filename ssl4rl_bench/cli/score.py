@@ -29,7 +29,7 @@ def score(
 
     from ssl4rl_bench.cli.common import open_run, per_task, reload_tasks
     from ssl4rl_bench.cli.show import print_tables
-    from ssl4rl_bench.scoring import score_run
+    from ssl4rl_bench.scoring import score_and_write, score_run
     from ssl4rl_bench.store.rundir import RunDir
 
     found = open_run(run)
@@ -41,7 +41,7 @@ def score(
         print(f"{found.path}: {missing} replies are missing; result.json is not written", file=sys.stderr)
     elif not dry:
         with RunDir.create(found.path, found.spec) as writable:
-            writable.write_result(result)
+            score_and_write(writable, tasks, extractor)
     for name, task in result["tasks"].items():
         if task["n_corrupt"]:
             print(f"{name}: {task['n_corrupt']} damaged journal lines were not scored", file=sys.stderr)

@@ -53,6 +53,7 @@ class AskedTask:
     n_groups_skipped: int = 0
     warnings: tuple[str, ...] = ()
     partial_reasons: tuple[str, ...] = ()
+    image: str = "real"
 
     @property
     def n_groups(self) -> int:

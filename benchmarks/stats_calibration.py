@@ -1,0 +1,229 @@
+"""Are the error rates what they claim to be? Simulated pairs of runs through the real `compare`.
+
+    python benchmarks/stats_calibration.py                      # 10,000 pairs: 15 min on one core
+    python benchmarks/stats_calibration.py --pairs 500 --rows 50
+
+Questions are MMBench dev v1.0's: 1,164 in 20 leaves, with 2 to 4 circular copies. A reply is right with probability
+sigmoid(skill + easiness of the question + what this model makes of the question), and the last two are drawn once for
+all copies of a question. So copies agree, and so do models. Prints a Markdown table a part, with 95% intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ssl4rl_bench.compare import best_of, compare
+from ssl4rl_bench.comparison import ALPHA, Comparison
+from ssl4rl_bench.mmbench import EDITIONS, L1_OF, L2_OF
+from ssl4rl_bench.outcomes import Outcomes
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.spec import RunSpec, TaskSpec
+from ssl4rl_bench.stats import wilson
+from ssl4rl_bench.stats.multiple import holm
+from ssl4rl_bench.stats.paired import mcnemar
+from ssl4rl_bench.stats.power import detectable_change
+from ssl4rl_bench.types import Categories, Sampling
+
+TASK = "ssl4rl_simulated"
+SPEC = RunSpec(
+    model="simulated",
+    fingerprint="0" * 64,
+    tasks={TASK: TaskSpec("1", "0" * 64, "ssl4rl", 0, Sampling())},
+    engine="mock",
+    engine_version="0",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Questions without content."""
+
+    places: tuple[Categories, ...]
+    sizes: np.ndarray
+
+    @classmethod
+    def mmbench(cls, rng: np.random.Generator) -> Benchmark:
+        leaves = EDITIONS["dev_v1.0"].leaves or {}
+        places = [
+            Categories(L1_OF[L2_OF[leaf]], L2_OF[leaf], leaf) for leaf, n in leaves.items() for _ in range(n)
+        ]
+        sizes = rng.permutation(np.repeat([4, 3, 2], [926, 149, 89]))
+        return cls(tuple(places), sizes)
+
+    def run(self, label: str, right: np.ndarray) -> Evaluated:
+        """A run whose rows are right as given."""
+        starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        names = tuple(map(str, range(len(self.sizes))))
+        n = len(right)
+        outcomes = Outcomes(
+            task=TASK,
+            version="1",
+            prompt="ssl4rl",
+            data_sha256="0" * 64,
+            extractor="default",
+            image="real",
+            probe=None,
+            groups=names,
+            content=names,
+            places=self.places,
+            starts=starts.astype(np.intp),
+            ids=tuple(map(str, range(n))),
+            rolls=(np.arange(n) - np.repeat(starts, self.sizes)).astype(np.intp),
+            values=right.astype(np.float64)[:, None],
+            status=np.zeros((n, 1), np.int8),
+            answers=(("A",),) * n,
+        )
+        return Evaluated(label, Path(label), SPEC, {"partial_reasons": []}, {TASK: outcomes})
+
+    def draw(self, rng: np.random.Generator, skills: list[float]) -> list[np.ndarray]:
+        """Rows of models with these skills."""
+        groups = len(self.sizes)
+        easy = rng.normal(0.0, 2.0, groups)
+        out = []
+        for skill in skills:
+            logit = skill + easy + rng.normal(0.0, 1.0, groups)
+            out.append(rng.random(int(self.sizes.sum())) < np.repeat(1 / (1 + np.exp(-logit)), self.sizes))
+        return out
+
+
+def rate(hits: int, n: int) -> str:
+    low, high = wilson(hits / n, n)
+    return f"{100 * hits / n:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def null_pairs(pairs: int, rng: np.random.Generator) -> Iterator[str]:
+    """False alarms and coverage of `circular_micro`, for pairs of equally good models."""
+    bench = Benchmark.mmbench(rng)
+    alarms = dict.fromkeys(
+        ("Holm, mid-p (the default)", "max-T by sign flips", "Holm, exact p", "no correction"), 0
+    )
+    overall = {"mid-p": 0, "exact p": 0}
+    covered: dict[str, int] = {}
+    changed = 0.0
+    for _ in range(pairs):
+        one, two = (
+            bench.run(name, right) for name, right in zip("ab", bench.draw(rng, [1.2, 1.2]), strict=True)
+        )
+        (found,) = compare(one, [two], TASK)
+        cells = found.cells[1:]
+        gained, lost = np.array([cell.gained for cell in cells]), np.array([cell.lost for cell in cells])
+        (flips,) = compare(one, [two], TASK, correction="max-t", replicates=2000)
+        alarms["Holm, mid-p (the default)"] += any(cell.p_corrected < ALPHA for cell in cells)
+        alarms["max-T by sign flips"] += any(cell.p_corrected < ALPHA for cell in flips.cells[1:])
+        alarms["Holm, exact p"] += bool((holm(mcnemar(gained, lost, mid=False)) < ALPHA).any())
+        alarms["no correction"] += any(cell.p < ALPHA for cell in cells)
+        overall["mid-p"] += found.overall.p < ALPHA
+        overall["exact p"] += bool(mcnemar(found.overall.gained, found.overall.lost, mid=False) < ALPHA)
+        changed += (found.overall.gained + found.overall.lost) / found.overall.n / pairs
+        for cell in found.cells:
+            assert cell.ci95 is not None
+            covered[f"{cell.name} (n {cell.n})"] = covered.get(f"{cell.name} (n {cell.n})", 0) + (
+                cell.ci95[0] <= 0.0 <= cell.ci95[1]
+            )
+    yield f"### No true difference, {pairs} pairs, circular_micro; {100 * changed:.1f}% of questions change\n"
+    yield "| At least one false alarm among six abilities | % of pairs |\n| --- | ---: |"
+    for name, hits in alarms.items():
+        yield f"| {name} | {rate(hits, pairs)} |"
+    yield "\n| False alarm on the Average | % of pairs |\n| --- | ---: |"
+    for name, hits in overall.items():
+        yield f"| {name} | {rate(hits, pairs)} |"
+    yield "\n| The 95% interval covers 0 | % of pairs |\n| --- | ---: |"
+    for name, hits in covered.items():
+        yield f"| {name} | {rate(hits, pairs)} |"
+
+
+def null_rows(pairs: int, rng: np.random.Generator) -> Iterator[str]:
+    """The same for `row_micro`: permutation p and bootstrap intervals."""
+    bench = Benchmark.mmbench(rng)
+    alarms, covered, n_intervals, overall = 0, 0, 0, 0
+    for _ in range(pairs):
+        one, two = (
+            bench.run(name, right) for name, right in zip("ab", bench.draw(rng, [1.2, 1.2]), strict=True)
+        )
+        (found,) = compare(one, [two], TASK, aggregation="row_micro", replicates=2000)
+        alarms += any(cell.p_corrected < ALPHA for cell in found.cells[1:])
+        overall += found.overall.p < ALPHA
+        for cell in found.cells:
+            assert cell.ci95 is not None
+            covered += cell.ci95[0] <= 0.0 <= cell.ci95[1]
+            n_intervals += 1
+    yield f"\n### No true difference, {pairs} pairs, row_micro\n"
+    yield "| | % |\n| --- | ---: |"
+    yield f"| At least one false alarm among six abilities (Holm, sign flips) | {rate(alarms, pairs)} |"
+    yield f"| False alarm on the Average | {rate(overall, pairs)} |"
+    yield f"| The 95% bootstrap interval covers 0 (seven cells) | {rate(covered, n_intervals)} |"
+
+
+def best_of_four(pairs: int, rng: np.random.Generator) -> Iterator[str]:
+    """Four candidates as good as the baseline: how often is the best of them called better?"""
+    bench = Benchmark.mmbench(rng)
+    corrected, naive = 0, 0
+    for _ in range(pairs):
+        runs = [
+            bench.run(name, right) for name, right in zip("abcde", bench.draw(rng, [1.2] * 5), strict=True)
+        ]
+        found = compare(runs[0], runs[1:], TASK)
+        corrected += any(best.p < ALPHA for best in best_of(found, 2000) if best.level == "overall")
+        naive += max(_one_sided(each) for each in found) > 1 - ALPHA
+    yield f"\n### Maximal improvement of four equal checkpoints, {pairs} draws\n"
+    yield "| The best is called better on the Average | % |\n| --- | ---: |"
+    yield f"| max-T over candidates | {rate(corrected, pairs)} |"
+    yield f"| one-sided p of the best alone | {rate(naive, pairs)} |"
+
+
+def _one_sided(found: Comparison) -> float:
+    """Confidence that the candidate is better, without a word on how it was chosen."""
+    cell = found.overall
+    return 1 - cell.p / 2 if cell.value > 0 else cell.p / 2
+
+
+def power_at_mde(pairs: int, rng: np.random.Generator) -> Iterator[str]:
+    """One ability truly better by the printed MDE: how often is it found, with Holm over six?"""
+    yield f"\n### Power where one ability differs by its MDE, {pairs} pairs each; the MDE claims 80%\n"
+    yield "| n | changed % | MDE, points | found % | mean MDE that the data print |"
+    yield "| ---: | ---: | ---: | ---: | ---: |"
+    for n in (115, 143, 199, 296):
+        for psi in (0.1, 0.2, 0.3):
+            delta = detectable_change(n, psi, ALPHA / 6)
+            share = max(psi, delta)
+            changes = rng.multinomial(n, [(share + delta) / 2, (share - delta) / 2, 1 - share], pairs)
+            gained, lost = changes[:, 0], changes[:, 1]
+            others = rng.multinomial(200, [psi / 2, psi / 2, 1 - psi], (pairs, 5))
+            p = np.column_stack([mcnemar(gained, lost), mcnemar(others[:, :, 0], others[:, :, 1])])
+            found = sum(holm(row)[0] < ALPHA for row in p)
+            printed = np.mean([detectable_change(n, share / n, ALPHA / 6) for share in (gained + lost)[:500]])
+            yield f"| {n} | {100 * psi:.0f} | {100 * delta:.2f} | {rate(int(found), pairs)} | {100 * printed:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=10_000)
+    parser.add_argument(
+        "--rows", type=int, default=1_000, help="pairs for row_micro and for the best of four"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    start = time.monotonic()
+    parts = (
+        power_at_mde(args.pairs, rng),
+        null_pairs(args.pairs, rng),
+        null_rows(args.rows, rng),
+        best_of_four(args.rows, rng),
+    )
+    for part in parts:
+        for line in part:
+            print(line, flush=True)
+    print(f"\nSeed {args.seed}, {time.monotonic() - start:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The cells of a model card's tables: numbers with arrows, signs, changes and emphasis, as people write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+_UP, _DOWN = "↑", "↓"
+_ARROWS = {
+    **dict.fromkeys(
+        ("⬆️", "⬆", "▲", "△", "🔺", "⇧", "🡅", r"$\uparrow$", r"\uparrow", "&uarr;", ":arrow_up:"), _UP
+    ),
+    **dict.fromkeys(
+        ("⬇️", "⬇", "▼", "▽", "🔻", "⇩", "🡇", r"$\downarrow$", r"\downarrow", "&darr;", ":arrow_down:"), _DOWN
+    ),
+}
+_PLAIN = str.maketrans({"−": "-", "＋": "+", "％": "%", "\u00a0": " ", "\u2009": " ", "\u202f": " "})
+_BOLD = re.compile(
+    r"\*\*(?P<a>[^*]+)\*\*|__(?P<b>[^_]+)__|<(?:b|strong)>(?P<c>[^<]+)</(?:b|strong)>|\\textbf\{(?P<d>[^{}]+)\}",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"<[^<>]{0,60}>")
+_EMPHASIS = re.compile(r"[*`~\\]|(?<!\w)_+|_+(?!\w)")
+_MARKUP = re.compile(r"[_${}]")
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+_SIGNED = rf"[+-]?\s?{_NUMBER}"
+_CELL = re.compile(
+    rf"(?P<lead>[↑↓])?\s*(?P<value>{_SIGNED})\s*%?"
+    rf"(?:\s*(?:±|\+/-)\s*{_NUMBER}\s*%?)?"
+    rf"(?:\s*(?P<open>[(\[])?\s*(?P<arrow>[↑↓])?\s*(?P<delta>{_SIGNED})?\s*%?\s*(?P<tail>[↑↓])?\s*[)\]]?)?"
+)
+_EMPTY = frozenset({"", "-", "--", "–", "—", "/", "n/a", "na", "n.a.", "nan", "none"})
+MAX_CELL = 200
+"""Characters; what is longer is no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell as it is printed. All numbers in the unit printed (percent, mostly)."""
+
+    text: str
+    """As in the card."""
+    value: Decimal | None = None
+    """With the sign printed, or of an arrow before it: "↓ 3.1" is -3.1. None for a text or an empty cell."""
+    decimals: int = 0
+    """Digits printed after the point."""
+    signed: bool = False
+    """Whether an arrow or a sign stands before the value: then it is a change, not a level."""
+    delta: Decimal | None = None
+    """The change in "84.76 (↑2.70)", with its sign; None if only an arrow, or nothing, is printed."""
+    delta_decimals: int = 0
+    direction: int = 0
+    """+1 or -1 by the arrow or sign beside the value; 0 without one."""
+    bold: bool = False
+    """The value (not only what stands beside it) is in bold."""
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is printed: blank, a dash, "n/a"."""
+        return plain(self.text).lower() in _EMPTY
+
+
+def read_cell(text: str) -> Cell:
+    """Reads a cell; whatever is no number, with or without a change beside it, has no value."""
+    if len(text) > MAX_CELL:
+        return Cell(text[:MAX_CELL])
+    found = _CELL.fullmatch(plain(text))
+    if found is None:
+        return Cell(text)
+    value = _decimal(found["value"])
+    lead = _sign(found["lead"])
+    if lead:
+        value = lead * abs(value)
+    arrow = _sign(found["arrow"]) or _sign(found["tail"])
+    delta = None
+    if found["delta"] is not None:
+        # "84.76 (3)" is a spread or a count; a change has an arrow or a sign.
+        if not arrow and found["delta"][0] not in "+-":
+            if not found["open"]:
+                return Cell(text)
+            return Cell(text, value, _decimals(found["value"]), bool(lead), bold=_is_bold(text))
+        delta = _decimal(found["delta"])
+        if arrow:
+            delta = arrow * abs(delta)
+        elif delta:
+            arrow = 1 if delta > 0 else -1
+    return Cell(
+        text=text,
+        value=value,
+        decimals=_decimals(found["value"]),
+        signed=bool(lead) or found["value"][0] in "+-",
+        delta=delta,
+        delta_decimals=_decimals(found["delta"] or ""),
+        direction=arrow,
+        bold=_is_bold(text),
+    )
+
+
+def plain(text: str) -> str:
+    """A cell's text without emphasis, tags and LaTeX's marks, with one kind of arrow, minus and space."""
+    return " ".join(_MARKUP.sub("", caption(text)).split())
+
+
+def caption(text: str) -> str:
+    """A label's or a line's text: as `plain`, but what may belong to a name stays (underscores inside words)."""
+    for written, arrow in _ARROWS.items():
+        text = text.replace(written, f" {arrow} ")
+    return " ".join(_EMPHASIS.sub("", _TAG.sub(" ", text)).translate(_PLAIN).split())
+
+
+def _is_bold(text: str) -> bool:
+    """Whether the first number of the text is inside a bold span."""
+    first = re.search(r"\d", text)
+    return first is not None and any(
+        span.start() < first.start() < span.end() for span in _BOLD.finditer(text)
+    )
+
+
+def _sign(arrow: str | None) -> int:
+    return {_UP: 1, _DOWN: -1}.get(arrow or "", 0)
+
+
+def _decimal(text: str) -> Decimal:
+    return Decimal(text.replace(",", "").replace(" ", ""))
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])

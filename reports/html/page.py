@@ -1,0 +1,143 @@
+"""The page as one text, and on disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from ssl4rl_bench.metrics import UNITS
+from ssl4rl_bench.reports.board import Board
+from ssl4rl_bench.reports.cells import clean
+from ssl4rl_bench.reports.html import figures
+from ssl4rl_bench.reports.html.report import Report
+from ssl4rl_bench.reports.html.svg import inline
+from ssl4rl_bench.reports.html.table import Line, column_n, lines
+from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
+from ssl4rl_bench.reports.numbers import MARKS, interval, p_value, percent, points
+from ssl4rl_bench.store.atomic import write_text
+
+AGGREGATION_NAMES = {
+    "circular_micro": "Every copy right",
+    "row_micro": "Copies alike",
+    "vanilla0_micro": "First copy only",
+    "row_l3_macro": "Mean of leaves",
+}
+_HOME = files("ssl4rl_bench.reports")
+
+
+def write(report: Report, path: Path) -> None:
+    """Renders the report and replaces `path` as a whole.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_text(path, render(report))
+
+
+def render(report: Report) -> str:
+    """The page. Every text in it is escaped; its style and its script are the only ones its policy allows."""
+    style, script = _static("page.css"), _static("tables.js") + _static("samples.js")
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    groups = [[_shown(board, number, at) for at, board in enumerate(own)] for number, own in enumerate(report.boards)]
+    # Probes are told once, under the first benchmark.
+    verdicts = [verdict(own[0], () if at else report.probes) for at, own in enumerate(report.boards)]
+    text: str = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            title=clean(report.title, 200),
+            policy=policy,
+            style=Markup(style),
+            script=Markup(script),
+            groups=groups,
+            aggregations=list(dict.fromkeys(board.aggregation for own in report.boards for board in own)),
+            verdicts=verdicts or [probe_verdict(report.probes)],
+            probe_names=list(dict.fromkeys(row.task for row in report.probes)),
+            views=[(view, _figure(view.svg, f"v{at}-", view.title)) for at, view in enumerate(report.views)],
+            corrections=CORRECTIONS,
+        )
+    )
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A board with what is drawn of it."""
+
+    board: Board
+    first: bool
+    """The one of its task that is shown at first."""
+    task: str
+    lines: list[Line]
+    column_n: list[int | None]
+    unit: str
+    heat_map: Markup
+    bars: list[Markup]
+    radars: list[tuple[str, Markup]]
+
+
+def _shown(board: Board, number: int, at: int) -> _Shown:
+    prefix = f"f{number}-{at}-"
+    radars = [
+        (clean(row.label), Markup(svg))
+        for place, row in enumerate(board.rows)
+        if row.kind == "checkpoint" and (svg := figures.radar(board, row, f"{prefix}r{place}-"))
+    ]
+    return _Shown(
+        board=board,
+        first=at == 0,
+        task=clean(board.task.removeprefix("ssl4rl_")),
+        lines=lines(board),
+        column_n=column_n(board),
+        unit="questions" if UNITS[board.aggregation] == "groups" else "rows",
+        heat_map=Markup(figures.heat_map(board, f"{prefix}h-")),
+        bars=[Markup(figures.bars(board, column, f"{prefix}b{column}-")) for column in range(len(board.columns))],
+        radars=radars,
+    )
+
+
+def _figure(svg: str, prefix: str, label: str) -> Markup:
+    return Markup(inline(svg, prefix, clean(label))) if svg else Markup("")
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FunctionLoader(lambda name: _HOME.joinpath("templates", name).read_text("utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "clean": clean,
+        "percent": percent,
+        "points": lambda value: points(value).replace("-", "−"),
+        "interval": interval,
+        "ends": lambda ends: interval(ends, signed=True).replace("-", "−"),
+        "p_value": p_value,
+        "minus": lambda text: str(text).replace("+-", "±").replace("[-", "[−").replace(" -", " −").replace("(-", "(−"),
+        "short": lambda name: clean(name.removeprefix("ssl4rl_")),
+        "mark": lambda mark: MARKS[mark],
+        "aggregation": lambda name: AGGREGATION_NAMES.get(name, name),
+    }
+    return made
+
+
+def _static(name: str) -> str:
+    text = _HOME.joinpath("static", name).read_text("utf-8")
+    assert "</" not in text, f"{name} would end its own element"
+    return text
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -1,0 +1,92 @@
+"""What each run was: the model, the engine, the data, and the command that makes it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.reports.cells import clean, dig
+from ssl4rl_bench.reports.tables import status_line
+from ssl4rl_bench.store.rundir import RunDir
+
+_LONGEST = 400
+"""Characters of a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A run as the page's last part tells it."""
+
+    label: str
+    commands: tuple[str, ...]
+    """Each distinct command line of its sittings, oldest first; empty where none was recorded."""
+    facts: tuple[tuple[str, str], ...]
+    """Name and value."""
+    partial: tuple[str, ...]
+    """Why it is not of the whole data, or not all answered."""
+
+
+def run_facts(run: Evaluated) -> RunFacts:
+    """Of the run's spec, result and record of sittings; without the last where it cannot be read."""
+    try:
+        sittings = RunDir(run.path, run.spec).sittings()
+    except StoreError:
+        sittings = []
+    spec = run.spec
+    facts = [
+        ("Model", spec.model),
+        ("Weights fingerprint", spec.fingerprint),
+        ("Run directory", str(run.path)),
+        ("Spec", spec.sha256),
+        ("Engine", f"{spec.engine} {spec.engine_version}{_options(spec.engine_options)}"),
+        ("Pixels", f"{spec.min_pixels or 'model default'} to {spec.max_pixels or 'model default'}"),
+        ("Repeats", str(spec.repeats)),
+    ]
+    for name, task in spec.tasks.items():
+        found = dig(run.result, "tasks", name)
+        s = task.sampling
+        facts.append(
+            (
+                name.removeprefix("ssl4rl_"),
+                f"version {task.version}, data {task.data_sha256[:12]} ({found.get('source', '')}), {task.n_samples} "
+                f"samples in {found.get('n_groups', '?')} groups, prompt {task.prompt}, temperature {s.temperature:g}, "
+                f"at most {s.max_tokens} tokens, extractor {found.get('extractor', '')}"
+                f"{'' if task.image == 'real' else f', image {task.image}'}; "
+                f"{status_line(dig(found, 'status'))}",
+            )
+        )
+    facts += [fact for number, sitting in enumerate(sittings, start=1) for fact in _sitting(number, len(sittings), sitting)]
+    return RunFacts(
+        clean(run.label),
+        tuple(dict.fromkeys(filter(None, map(_command, sittings)))),
+        tuple((clean(name), clean(value, _LONGEST)) for name, value in facts),
+        tuple(clean(reason, _LONGEST) for reason in run.result.get("partial_reasons", ())),
+    )
+
+
+def _command(sitting: Mapping[str, Any]) -> str:
+    argv = sitting.get("argv")
+    if not isinstance(argv, Sequence) or isinstance(argv, str) or len(argv) < 2:
+        return ""
+    return clean(shlex.join(["ssl4rl-bench", *(str(word) for word in argv[1:])]), 4 * _LONGEST)
+
+
+def _sitting(number: int, n: int, sitting: Mapping[str, Any]) -> list[tuple[str, str]]:
+    machine, packages = dig(sitting, "machine"), dig(sitting, "packages")
+    title = "Executed" if n == 1 else f"Sitting {number}"
+    gpus = machine.get("gpus")
+    where = ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else f"{machine.get('cpus', '?')} CPU cores"
+    when = f"{sitting.get('started', '?')} to {sitting.get('finished') or 'no end recorded'}"
+    return [
+        (title, f"{when}, Python {sitting.get('python', '?')}, {where}"),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
+    ]
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+    return f" ({shown})" if shown else ""

@@ -1,0 +1,89 @@
+"""What stands on the page, and how it is made of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from ssl4rl_bench import __version__
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.metrics import AGGREGATIONS
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.reports.board import Board, build
+from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
+from ssl4rl_bench.reports.html.samples import Samples, collect
+from ssl4rl_bench.reports.probe_board import ProbeRow, probe_rows, probe_tasks
+from ssl4rl_bench.reports.published import Published
+from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.spec import LoadedTask
+
+TITLE = "Which checkpoint is better, and by how much"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The page's content."""
+
+    title: str
+    boards: tuple[tuple[Board, ...], ...]
+    """For each benchmark one board an aggregation; the first is the one shown at first."""
+    probes: tuple[ProbeRow, ...]
+    views: tuple[View, ...]
+    runs: tuple[RunFacts, ...]
+    """The baseline first."""
+    samples: Samples | None
+    """None for a page without replies."""
+    version: str = __version__
+    """Of the program that made the page."""
+
+
+def assemble(
+    baseline: Evaluated,
+    candidates: Sequence[Evaluated],
+    loaded: Sequence[Mapping[str, LoadedTask]] | None = None,
+    *,
+    tasks: Sequence[str] = (),
+    aggregations: Sequence[str] = AGGREGATIONS,
+    published: Sequence[Published] = (),
+    views: Sequence[View] = (),
+    allow: Collection[str] = (),
+    title: str = TITLE,
+) -> Report:
+    """The report of runs.
+
+    Args:
+        loaded: for each run, the baseline first, its tasks as it asked them; None for a page without replies.
+        tasks: only these; by default all that every run has.
+        aggregations: the first is the one shown at first.
+
+    Raises:
+        UsageError: the runs must not be compared, or have no task in common.
+        StoreError: a journal cannot be read.
+    """
+    runs = [baseline, *candidates]
+    shared = [name for name in baseline.outcomes if all(name in run.outcomes for run in runs)]
+    if not shared:
+        raise UsageError(
+            "the runs have no task in common: "
+            + "; ".join(f"{run.label} has {', '.join(run.outcomes)}" for run in runs)
+        )
+    wanted = tasks or shared
+    for name in wanted:
+        for run in runs:
+            run.task(name)
+    probes = [name for name in probe_tasks(runs) if name in wanted]
+    benchmarks = [name for name in wanted if name not in probes]
+    return Report(
+        title=title,
+        boards=tuple(
+            tuple(
+                build(baseline, candidates, name, aggregation=aggregation, published=published, allow=allow)
+                for aggregation in aggregations
+            )
+            for name in benchmarks
+        ),
+        probes=tuple(probe_rows(baseline, candidates, probes, allow=allow)),
+        views=tuple(views),
+        runs=tuple(run_facts(run) for run in runs),
+        samples=None if loaded is None else collect(runs, loaded, [*benchmarks, *probes]),
+    )

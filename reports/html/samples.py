@@ -1,0 +1,229 @@
+"""What the sample browser shows, packed: JSON, deflated without a header (`deflate-raw`), in base64.
+
+A browser inflates a part when it is wanted. The parts: `task-T` (questions, options, categories), `run-T-R` (the
+replies of run R to them and how each was read), and `images-T` (thumbnails in base64, not packed again).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ssl4rl_bench.blinding import pictures
+from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.reports.cells import clean
+from ssl4rl_bench.reports.html.text import shortened, visible
+from ssl4rl_bench.reports.html.thumbnails import Thumbnails
+from ssl4rl_bench.spec import LoadedTask
+from ssl4rl_bench.store.journal import answers
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.types import Sample, Status, TextPart, VideoPart
+
+TEXT_BUDGET = 40_000_000
+"""Characters of all replies; each gets an equal part of it at most, or `SHORTEST`."""
+SHORTEST = 300
+PACKED_BUDGET = 9_000_000
+"""Bytes of all replies when packed."""
+
+_LETTERS = {status: letter for status, letter in zip(Status, "tljnxre", strict=True)}
+READ_AS: Mapping[str, str] = {
+    "t": "in its answer tag",
+    "l": "from a clear statement, without the tag",
+    "j": "by a judge model",
+    "n": "no answer found",
+    "x": "cut off before an answer",
+    "r": "refused to answer",
+    "e": "the request failed",
+    "-": "no reply",
+}
+"""Status letter to words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The sample browser's content."""
+
+    index: Mapping[str, Any]
+    """`runs`, `tasks` and `readAs`, as the script wants them."""
+    parts: tuple[tuple[str, str], ...]
+    """Name and base64 text."""
+    thumbnails: tuple[tuple[str, tuple[str, ...]], ...]
+    """Name, and each image as base64 of a WebP file, or "" where it was left out."""
+    notes: tuple[str, ...]
+    """What is not there, a sentence each."""
+
+    @property
+    def n_bytes(self) -> int:
+        """As embedded."""
+        return sum(len(text) for _, text in self.parts) + sum(
+            len(image) for _, own in self.thumbnails for image in own
+        )
+
+
+def collect(
+    runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, LoadedTask]], tasks: Sequence[str]
+) -> Samples:
+    """The samples of tasks as the first run asked them, with every run's reply.
+
+    Args:
+        runs: the baseline first.
+        loaded: for each run its tasks as it asked them; runs that asked the same may share them. What is not there
+            is left out.
+
+    Raises:
+        StoreError: a journal cannot be read.
+    """
+    names = [name for name in tasks if name in loaded[0]]
+    n_replies = sum(len(run.outcomes[name].ids) for name in names for run in runs if name in run.outcomes)
+    thumbnails = Thumbnails([image for name in names for sample in loaded[0][name].samples for image in pictures(sample)])
+    replies = [
+        [_Replies.of(run, own, name) if name in own else None for run, own in zip(runs, loaded, strict=True)]
+        for name in names
+    ]
+    most = max(SHORTEST, TEXT_BUDGET // max(1, n_replies))
+    while True:
+        packed = [
+            (f"run-{t}-{r}", _pack(each.to_json(runs[0].outcomes[name], most)))
+            for t, name in enumerate(names)
+            for r, each in enumerate(replies[t])
+            if each is not None
+        ]
+        if most <= SHORTEST or sum(len(text) for _, text in packed) <= PACKED_BUDGET:
+            break
+        most = max(SHORTEST, most // 2)
+    questions = [(f"task-{t}", _pack(_questions(loaded[0][name], runs[0].outcomes[name], thumbnails))) for t, name in enumerate(names)]
+    shown = [(f"images-{t}", thumbnails.of(loaded[0][name].samples)) for t, name in enumerate(names)]
+    return Samples(
+        index={
+            "runs": [clean(run.label) for run in runs],
+            "tasks": [
+                {"name": clean(name.removeprefix("ssl4rl_")), "runs": [each is not None for each in replies[t]]}
+                for t, name in enumerate(names)
+            ],
+            "readAs": dict(READ_AS),
+        },
+        parts=(*questions, *packed),
+        thumbnails=tuple(shown),
+        notes=(*_notes(runs, tasks, names, replies, most), *thumbnails.notes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Replies:
+    """A run's replies to one task."""
+
+    outcomes: Outcomes
+    texts: Mapping[str, tuple[str, str | None]]
+    """Sample id to the first repeat's text and error."""
+
+    @classmethod
+    def of(cls, run: Evaluated, loaded: Mapping[str, LoadedTask], name: str) -> _Replies | None:
+        if name not in run.outcomes:
+            return None
+        rundir = RunDir(run.path, run.spec)
+        found = answers(rundir.journal_path(name), run.spec.keys(loaded[name]))
+        return cls(
+            run.outcomes[name],
+            {id: (each.text, each.error) for (id, repeat), each in found.records.items() if repeat == 0},
+        )
+
+    @property
+    def n_longer(self) -> int:
+        return max((len(text) for text, _ in self.texts.values()), default=0)
+
+    def to_json(self, asked: Outcomes, most: int) -> dict[str, Any]:
+        """In the order of the first run's samples; nothing where this run asked something else under that id."""
+        rows = dict(zip(self.outcomes.ids, range(len(self.outcomes.ids)), strict=True))
+        mine, theirs = _contents(self.outcomes), _contents(asked)
+        text: list[str | None] = []
+        status, read, values = [], [], []
+        for id in asked.ids:
+            row = rows.get(id)
+            if row is None or id not in self.texts or mine[id] != theirs[id]:
+                text.append(None)
+                status.append("-")
+                read.append(None)
+                values.append(None)
+                continue
+            reply, error = self.texts[id]
+            number, value = int(self.outcomes.status[row, 0]), float(self.outcomes.values[row, 0])
+            text.append(visible(shortened(error if error is not None else reply, most)))
+            status.append("-" if number == ABSENT else _LETTERS[tuple(Status)[number]])
+            answer = self.outcomes.answers[row][0]
+            read.append(None if answer is None else visible(answer[:200]))
+            values.append(None if value != value else value)
+        return {"text": text, "status": "".join(status), "answer": read, "value": values}
+
+
+def _contents(outcomes: Outcomes) -> dict[str, str]:
+    """Sample id to the digest of what its group asks."""
+    owner = [at for at, size in enumerate(outcomes.sizes) for _ in range(int(size))]
+    return {id: outcomes.content[group] for id, group in zip(outcomes.ids, owner, strict=True)}
+
+
+def _questions(task: LoadedTask, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[str, Any]:
+    samples = {sample.id: sample for sample in task.samples}
+    ordered = [samples[id] for id in outcomes.ids]
+    asked = (
+        {str(row.index): (row.question, row.hint) for row in task.rows} if isinstance(task, MMBenchTask) else {}
+    )
+    places = list(dict.fromkeys(sample.categories for sample in ordered))
+    numbers = {place: at for at, place in enumerate(places)}
+    own = {sha: at for at, sha in enumerate(thumbnails.names(task.samples))}
+    return {
+        "id": [visible(sample.id) for sample in ordered],
+        "group": [visible(sample.group) for sample in ordered],
+        "roll": [sample.roll for sample in ordered],
+        "places": [[visible(place.l1), visible(place.l2), visible(place.l3)] for place in places],
+        "place": [numbers[sample.categories] for sample in ordered],
+        "question": [visible((asked.get(sample.id) or (_prompt(sample), ""))[0]) for sample in ordered],
+        "hint": [visible((asked.get(sample.id) or ("", ""))[1]) for sample in ordered],
+        "options": [[[visible(k), visible(v)] for k, v in sample.choices.items()] for sample in ordered],
+        "target": [visible(sample.target) for sample in ordered],
+        "images": [[own[image.sha256] for image in pictures(sample)] for sample in ordered],
+    }
+
+
+def _prompt(sample: Sample) -> str:
+    """The text of the prompt, with a mark where a picture stands."""
+    out = []
+    for message in sample.messages:
+        for part in message.content:
+            if isinstance(part, TextPart):
+                out.append(part.text)
+            else:
+                out.append("[video]" if isinstance(part, VideoPart) else "[image]")
+    return "\n".join(out)
+
+
+def _notes(
+    runs: Sequence[Evaluated],
+    tasks: Sequence[str],
+    names: Sequence[str],
+    replies: Sequence[Sequence[_Replies | None]],
+    most: int,
+) -> Iterable[str]:
+    missing = [name.removeprefix("ssl4rl_") for name in tasks if name not in names]
+    if missing:
+        yield f"The data of {clean(', '.join(missing), 200)} could not be loaded again, so their samples are not shown."
+    for name, own in zip(names, replies, strict=True):
+        absent = [run.label for run, each in zip(runs, own, strict=True) if each is None]
+        if absent:
+            yield f"{clean(', '.join(absent), 200)}: no replies to {clean(name.removeprefix('ssl4rl_'))} here."
+    longest = max((each.n_longer for own in replies for each in own if each is not None), default=0)
+    if longest > most:
+        yield f"Replies longer than {most:,} characters are shown without their middle."
+    if any(run.spec.repeats > 1 for run in runs):
+        yield "Of several repeats the first is shown."
+
+
+def _pack(value: Any) -> str:
+    data = json.dumps(value, separators=(",", ":")).encode("ascii")
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return base64.b64encode(packer.compress(data) + packer.flush()).decode("ascii")

@@ -1,0 +1,60 @@
+"""Small pictures for the sample browser: each image once, all of them within a budget."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from ssl4rl_bench import images
+from ssl4rl_bench.blinding import pictures
+from ssl4rl_bench.types import EncodedImage, Sample
+
+BUDGET = 3_600_000
+"""Characters of base64 of all thumbnails."""
+SMALLEST, LARGEST = 96, 224
+"""Pixels of the longer side."""
+_BYTES_PER_PIXEL = 0.14
+"""A guess, which the budget does not rest on: what a photograph takes as WebP at the quality used."""
+
+
+class Thumbnails:
+    """Thumbnails of images, in the order given until the budget is used up."""
+
+    def __init__(self, wanted: Sequence[EncodedImage]) -> None:
+        distinct = {image.sha256: image for image in wanted}
+        share = BUDGET * 0.75 / max(1, len(distinct))
+        self.side = int(min(LARGEST, max(SMALLEST, (share / _BYTES_PER_PIXEL) ** 0.5)))
+        self._made: dict[str, str] = {}
+        self._n_damaged = 0
+        used = 0
+        for sha256, image in distinct.items():
+            if used >= BUDGET:
+                break
+            try:
+                text = base64.b64encode(images.thumbnail(image, self.side)).decode("ascii")
+            except images.ImageError:
+                self._n_damaged += 1
+                continue
+            if used + len(text) > BUDGET:
+                break
+            used += len(text)
+            self._made[sha256] = text
+        self._n_left_out = len(distinct) - len(self._made) - self._n_damaged
+
+    def names(self, samples: Sequence[Sample]) -> list[str]:
+        """Hashes of the distinct images of samples, in their order."""
+        return list(dict.fromkeys(image.sha256 for sample in samples for image in pictures(sample)))
+
+    def of(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        """In the order of `names`: base64 of a WebP file, or "" for one that was left out."""
+        return tuple(self._made.get(sha256, "") for sha256 in self.names(samples))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which are not there, a sentence each."""
+        out = []
+        if self._n_left_out:
+            out.append(f"{self._n_left_out} images are left out to keep this file small.")
+        if self._n_damaged:
+            out.append(f"{self._n_damaged} images cannot be decoded and are not shown.")
+        return tuple(out)

@@ -1,0 +1,190 @@
+"""The verdict in words: what a board and the probes say, and what they could not have said.
+
+"Not told apart" never stands for "the same": beside it stands the smallest difference that would have been found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ssl4rl_bench.comparison import ALPHA, Difference
+from ssl4rl_bench.metrics import UNITS
+from ssl4rl_bench.reports.board import Board, Column
+from ssl4rl_bench.reports.cells import clean
+from ssl4rl_bench.reports.numbers import interval, p_value, percent, points
+from ssl4rl_bench.reports.probe_board import ProbeRow
+
+CORRECTIONS = {
+    "holm": "Holm's correction",
+    "max-t": "max-T correction",
+    "bh": "Benjamini and Hochberg's correction",
+    "none": "no correction",
+}
+"""Of p-values, as a sentence names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A candidate against the baseline, in words."""
+
+    label: str
+    """Of the candidate."""
+    mark: Literal["better", "worse", ""]
+    """On the average."""
+    text: str
+    """What follows the label: " is better than ..."."""
+    details: tuple[str, ...] = ()
+    """Sentences: abilities, where the difference comes from, probes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Of one board."""
+
+    opening: str
+    findings: tuple[Finding, ...]
+    closing: tuple[str, ...]
+    """Sentences on all of them together."""
+
+
+def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
+    """What the board says in words.
+
+    Args:
+        probes: rows of `probe_board`, told under the candidate they belong to.
+    """
+    candidates = [row for row in board.rows if row.kind == "checkpoint"]
+    findings = []
+    for row in candidates:
+        pairs = list(zip(board.columns, (cell.difference for cell in row.cells), strict=True))
+        overall = next((each for column, each in pairs if column.level == "overall" and each), None)
+        if overall is None:
+            continue
+        abilities = [(column, each) for column, each in pairs if column.level != "overall" and each]
+        details = (*_abilities(abilities), *_source(overall), *_probes(row.label, probes))
+        findings.append(Finding(clean(row.label), _mark(overall), _main(overall, board), details))
+    return Verdict(_opening(board, len(candidates)), tuple(findings), _closing(board))
+
+
+def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
+    """What the probes say in words, for runs without a benchmark."""
+    base = [row for row in probes if row.is_baseline]
+    labels = dict.fromkeys(row.label for row in probes if not row.is_baseline)
+    opening = f"{_count(len(base), 'SSL probe')} of {clean(base[0].label)}, no benchmark." if base else "Nothing was measured."
+    findings = tuple(Finding(clean(label), "", ":", tuple(_probes(label, probes))) for label in labels)
+    return Verdict(opening, findings, ())
+
+
+def _mark(each: Difference) -> Literal["better", "worse", ""]:
+    return "better" if each.mark == "better" else "worse" if each.mark == "worse" else ""
+
+
+def _opening(board: Board, n_candidates: int) -> str:
+    base = next(row for row in board.rows if row.kind == "baseline")
+    cell = base.cells[-1]
+    task, name = clean(board.task.removeprefix("ssl4rl_")), clean(base.label)
+    unit = "questions" if UNITS[board.aggregation] == "groups" else "rows"
+    scored = f"{name} scores {percent(cell.value)}% {interval(cell.ci95)} on {task} (n = {cell.n} {unit}, {board.aggregation})"
+    if not n_candidates:
+        return f"{scored}. There is no second run to compare it with."
+    return f"{scored}. {_count(n_candidates, 'run')} {'is' if n_candidates == 1 else 'are'} compared with it on the same questions."
+
+
+def _main(each: Difference, board: Board) -> str:
+    words = {"better": "is better than", "worse": "is worse than", "": "cannot be told apart from"}
+    text = f" {words[each.mark]} {clean(board.baseline)} on {board.columns[-1].header}: {_numbers(each)}, n = {each.n}."
+    if not each.mark:
+        text += f" The least difference that would be found here with 80% power is {percent(each.mde)} points."
+        if each.needed and each.needed > each.n:
+            text += f" To find one of the size seen takes {each.needed:,} questions."
+    return text
+
+
+def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
+    if not abilities:
+        return []
+    out = []
+    for mark in ("better", "worse"):
+        named = [f"{column.header} ({_numbers(each)}, n = {each.n})" for column, each in abilities if each.mark == mark]
+        if named:
+            out.append(f"{mark.capitalize()} on {_listed(named)}.")
+    rest = [each for _, each in abilities if not each.mark]
+    if rest:
+        least, most = min(each.mde for each in rest), max(each.mde for each in rest)
+        span = percent(least) if percent(least) == percent(most) else f"{percent(least)} to {percent(most)}"
+        who = f"On the other {_count(len(rest), 'ability')}" if out else f"On {_count(len(rest), 'ability')}"
+        out.append(
+            f"{who} nothing is shown either way; the least difference that would be found there with 80% power is "
+            f"{span} points."
+        )
+    return out
+
+
+def _source(each: Difference) -> list[str]:
+    if not each.mark or not each.from_reading.value:
+        return []
+    return [
+        f"Of the difference, {points(each.from_reading.value)} points come from replies that could be read in one of "
+        f"the two runs only, and {points(each.from_answers.value)} from answers that changed."
+    ]
+
+
+def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
+    named = []
+    for row in probes:
+        each = row.difference
+        if row.label != label or each is None:
+            continue
+        said = each.mark or f"not told apart; found from {percent(each.mde)}"
+        name = clean(row.task.removeprefix("ssl4rl_").removeprefix("ssl_"))
+        named.append(f"{name} {points(each.value)} {interval(each.ci95, True)} ({said})")
+    return [f"SSL probes, in points: {_listed(named)}."] if named else []
+
+
+def _closing(board: Board) -> tuple[str, ...]:
+    differences = [
+        cell.difference for row in board.rows for cell in row.cells if row.kind == "checkpoint" and cell.difference
+    ]
+    out = []
+    if differences:
+        families = [
+            (name, [each for each in differences if (each.level == "overall") == whole])
+            for name, whole in (("on Average", True), ("on single abilities", False))
+        ]
+        found = _listed(
+            [
+                f"{sum(bool(each.mark) for each in family)} of {_count(len(family), 'comparison')} {name}"
+                for name, family in families
+                if family
+            ]
+        )
+        out.append(
+            f"Beyond chance after {CORRECTIONS.get(board.correction, board.correction)} at {100 * ALPHA:g}%: {found}."
+        )
+    best = board.improvement[-1] if board.improvement else None
+    if best is not None and best.n_candidates > 1:
+        out.append(
+            f"The greatest difference on Average of {best.n_candidates} runs is {clean(best.candidate)}'s "
+            f"({points(best.value)} points); for the best of so many, p {_p(best.p)} (max-T)."
+        )
+    return tuple(out)
+
+
+def _numbers(each: Difference) -> str:
+    return f"{points(each.value)} points {interval(each.ci95, True)}, corrected p {_p(each.p_corrected)}"
+
+
+def _p(value: float) -> str:
+    text = p_value(value)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
+
+
+def _count(n: int, what: str) -> str:
+    plural = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    return f"{n} {what if n == 1 else plural}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

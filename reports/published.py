@@ -1,0 +1,186 @@
+"""Numbers that somebody else printed. They may stand beside measured ones, visibly apart, and are never tested.
+
+A file is a JSON object: `title`, `source`, `unit` ("percent" or "fraction"), `columns` (abilities of MMBench and
+"average"), `rows` of {`name`, `model`, `values`}, one value a column or null where nothing is printed, and, as an
+option, `printed_maximal_improvement`, one value a column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.mmbench_taxonomy import CARD_COLUMNS
+from ssl4rl_bench.reports.cells import clean, number
+
+AVERAGE = "average"
+COLUMNS: tuple[str, ...] = (*(ability for _, ability in CARD_COLUMNS), AVERAGE)
+"""Names that a column can have."""
+
+_UNITS = {"percent": 100.0, "fraction": 1.0}
+_KEYS = {"title", "source", "unit", "columns", "rows"}
+_IMPROVEMENT = "printed_maximal_improvement"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """What was printed of one model."""
+
+    name: str
+    """Unique in its table: "base", "rotation"."""
+    model: str
+    """Hub id."""
+    values: Mapping[str, float]
+    """Column to fraction; columns without a number are not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published table."""
+
+    title: str
+    source: str
+    columns: tuple[str, ...]
+    """Of `COLUMNS`, in the order printed."""
+    rows: tuple[PublishedRow, ...]
+    improvement: Mapping[str, float]
+    """The printed row of maximal improvements: column to fraction. It is printed, not recomputed; may be empty."""
+
+    def row(self, name: str) -> PublishedRow:
+        """A row by its name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for row in self.rows:
+            if row.name == name:
+                return row
+        known = [row.name for row in self.rows]
+        raise UsageError(
+            f"no published row {clean(name)} in {clean(self.title)} (there are {', '.join(map(clean, known))})"
+            f"{did_you_mean(name, known)}"
+        )
+
+
+def names() -> list[str]:
+    """The tables that come with the package."""
+    folder = files("ssl4rl_bench.reports").joinpath("published")
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".json"))
+
+
+def load(name: str | Path) -> Published:
+    """A table by its name, or of a file.
+
+    Args:
+        name: one of `names()`, or the path of a file (anything that ends in ".json" or has a folder in it).
+
+    Raises:
+        UsageError: there is no such table or file.
+        DataError: the file is of another form; names the place and what is expected there.
+    """
+    text = str(name)
+    if isinstance(name, str) and not text.endswith(".json") and "/" not in text:
+        if text not in names():
+            raise UsageError(
+                f"no published table {clean(text)} (there are {', '.join(names())}){did_you_mean(text, names())}"
+            )
+        return parse(files("ssl4rl_bench.reports").joinpath("published", f"{text}.json").read_bytes(), text)
+    try:
+        data = Path(text).read_bytes()
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise UsageError(f"cannot read the published table {clean(text, 200)}: {reason}") from None
+    return parse(data, clean(text, 200))
+
+
+def parse(data: bytes, where: str) -> Published:
+    """Reads a file's content.
+
+    Args:
+        where: the file, for messages.
+
+    Raises:
+        DataError: as `load`.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise DataError(f"{where} is not JSON; a published table is one JSON object") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{where} is not a JSON object")
+    _check_keys(where, value, _KEYS, {_IMPROVEMENT})
+    scale = _UNITS.get(value["unit"]) if isinstance(value["unit"], str) else None
+    if scale is None:
+        raise DataError(f'{where}: unit must be "percent" or "fraction"')
+    columns = _columns(where, value["columns"])
+    if not isinstance(value["rows"], list) or not value["rows"]:
+        raise DataError(f"{where}: rows must be a list with at least one row")
+    rows: list[PublishedRow] = []
+    for at, row in enumerate(value["rows"], start=1):
+        place = f"{where}: row {at}"
+        if not isinstance(row, dict):
+            raise DataError(f"{place} is not an object with name, model and values")
+        _check_keys(place, row, {"name", "model", "values"}, set())
+        name = _text(place, row, "name")
+        if name in {other.name for other in rows}:
+            raise DataError(f"{place} has the name {clean(name)} again; give each row its own")
+        values = _values(place, row["values"], columns, scale, 0.0)
+        rows.append(PublishedRow(name, _text(place, row, "model"), values))
+    printed = value.get(_IMPROVEMENT)
+    improvement = (
+        {} if printed is None else _values(f"{where}: {_IMPROVEMENT}", printed, columns, scale, -1.0)
+    )
+    return Published(
+        _text(where, value, "title"), _text(where, value, "source"), columns, tuple(rows), improvement
+    )
+
+
+def _check_keys(where: str, value: Mapping[str, Any], needed: set[str], optional: set[str]) -> None:
+    if missing := sorted(needed - value.keys()):
+        raise DataError(f"{where} has no {missing[0]}; it needs {', '.join(sorted(needed))}")
+    if unknown := sorted(value.keys() - needed - optional):
+        raise DataError(
+            f"{where} has an unknown key {clean(unknown[0])}{did_you_mean(unknown[0], needed | optional)}"
+        )
+
+
+def _text(where: str, value: Mapping[str, Any], key: str) -> str:
+    text = value[key]
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{where}: {key} must be a text that is not empty")
+    return text
+
+
+def _columns(where: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{where}: columns must be a list of names ({', '.join(COLUMNS)})")
+    for name in value:
+        if name not in COLUMNS:
+            raise DataError(
+                f"{where}: no column {clean(name)} (known: {', '.join(COLUMNS)}){did_you_mean(str(name), COLUMNS)}"
+            )
+    if len(set(value)) < len(value):
+        raise DataError(f"{where}: a column stands twice in columns")
+    return tuple(value)
+
+
+def _values(where: str, value: object, columns: Sequence[str], scale: float, low: float) -> dict[str, float]:
+    """Column to fraction; `low` is the least that a fraction can be."""
+    if not isinstance(value, list) or len(value) != len(columns):
+        raise DataError(f"{where} needs {len(columns)} values, one for each column")
+    out = {}
+    for column, item in zip(columns, value, strict=True):
+        if item is None:
+            continue
+        found = number(item)
+        if found is None or not low <= found / scale <= 1.0:
+            raise DataError(
+                f"{where}: {clean(item)} under {column} is no number from {low * scale:g} to {scale:g}"
+            )
+        out[column] = found / scale
+    return out

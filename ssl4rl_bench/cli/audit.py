@@ -1,0 +1,116 @@
+"""`ssl4rl-bench audit`: what a model card's tables derive, or what a run's numbers owe to how replies are read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class What(StrEnum):
+    """What `audit` looks at."""
+
+    CARD = "card"
+    READING = "reading"
+
+
+class Format(StrEnum):
+    """How `audit` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def audit(
+    what: Annotated[What, typer.Argument(help="card: a file. reading: a run.")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="A model card, Markdown or plain text; or a run directory or its name below runs/."
+        ),
+    ],
+    form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="reading: only these tasks (default: all).")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="reading: where the data lies now, if it moved; TASK=PATH for several tasks."),
+    ] = None,
+) -> None:
+    """Recompute what a model card's tables derive, or re-read a run with each extractor.
+
+    card: improvement rows, averages under each known aggregation, arrows and signs, bold marks; exits with 1 if the
+    card has a finding, 0 if not.
+
+    reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa).
+
+    Examples: ssl4rl-bench audit card README.md; ssl4rl-bench audit reading runs/mine
+    """
+    from ssl4rl_bench.errors import UsageError
+
+    if what is What.READING:
+        _reading(target, form, task or [], data or [])
+        return
+    if task or data:
+        raise UsageError("--task and --data are for `audit reading`; `audit card` reads one file")
+    _card(target, form)
+
+
+def _card(path: Path, form: Format) -> None:
+    from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.errors import EXIT_FAILED, DataError, UsageError
+    from ssl4rl_bench.reports.card_audit import audit as audit_card
+    from ssl4rl_bench.reports.card_report import audit_json, audit_lines
+
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise UsageError(f"cannot read the card {path}: {reason}") from None
+    try:
+        audits = audit_card(text)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    if form is Format.JSON:
+        sys.stdout.write(json.dumps(audit_json(audits, str(path)), indent=1) + "\n")
+    else:
+        screen = console()
+        for line in audit_lines(audits):
+            screen.print(line, markup=False)
+    if any(found.findings for found in audits):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:
+    from ssl4rl_bench.cli.common import console, full_name, open_run, per_task, reload_tasks, split_names
+    from ssl4rl_bench.errors import UsageError, did_you_mean
+    from ssl4rl_bench.reports.rereading import reread, reread_json, reread_table
+
+    run = open_run(path)
+    known = list(run.spec.tasks)
+    names = [full_name(name) for name in split_names(wanted)] or known
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"run {run.path} has no task {name} (it has {', '.join(known)}){did_you_mean(name, known)}"
+            )
+    tasks = [task for task in reload_tasks(run, per_task(data, known)) if task.name in names]
+    read = {task.name: reread(run, task) for task in tasks}
+    if form is Format.JSON:
+        found = {name: reread_json(rows) for name, rows in read.items()}
+        sys.stdout.write(json.dumps({"schema": 1, "run": str(run.path), "tasks": found}, indent=1) + "\n")
+        return
+    screen = console()
+    for name, rows in read.items():
+        screen.print()
+        screen.print(reread_table(f"{run.spec.model} · {name}", rows))
+    screen.print(
+        "Other score: replies that are right by this extractor and wrong by the default, or the other way round. "
+        "Kappa's interval takes replies as independent, which the copies of a question are not.",
+        markup=False,
+    )

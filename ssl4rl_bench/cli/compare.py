@@ -1,0 +1,135 @@
+"""`ssl4rl-bench compare`: which of several runs is better, and by how much."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How `compare` prints."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+    JSON = "json"
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run directories, or their names below runs/.", metavar="RUN...")
+    ],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-t", help="Only these tasks (default: all that all runs have)."),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Categories to compare: overall, l1, l2 or l3.")] = "l2",
+    aggregation: Annotated[
+        str,
+        typer.Option(
+            "--aggregation", "-a", help="circular_micro, row_micro, vanilla0_micro or row_l3_macro."
+        ),
+    ] = "circular_micro",
+    correction: Annotated[
+        str | None,
+        typer.Option("--correction", help="holm, max-t, bh or none (default: holm; bh for l3)."),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--group-by",
+            help="Several runs of one thing as one: model (same weights), seed (names that differ in -seedN), "
+            "or a regular expression whose first group names the method.",
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            help="Compare in spite of: partial, version, data, prompt, extractor, image, sampling.",
+        ),
+    ] = None,
+    published: Annotated[
+        list[str] | None,
+        typer.Option("--published", help="Show printed numbers too: a table's name or file. Never tested."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Where the data lies now, if replies must be read again."),
+    ] = None,
+    intervals: Annotated[bool, typer.Option("--intervals", help="Intervals in the table's cells.")] = False,
+    form: Annotated[
+        Format, typer.Option("--format", help="table, markdown, latex, csv or json.")
+    ] = Format.TABLE,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
+) -> None:
+    """Compare runs with a baseline: differences with intervals, corrected p, what could be found, and flips.
+
+    Only questions that both runs answered count. Each difference is split into what comes from replies that could
+    be read in one run only, and what comes from answers.
+    """
+    from ssl4rl_bench.cli.common import split_names
+    from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods
+    from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated, shared_tasks
+    from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.methods import methods_of
+    from ssl4rl_bench.reports import board, board_export, probe_board
+    from ssl4rl_bench.reports import published as printed
+    from ssl4rl_bench.store.atomic import write_text
+
+    tables = [printed.load(name) for name in split_names(published or [])]
+    found = load_evaluated(runs, data or [])
+    if len(found) < 2:
+        raise UsageError("one run has nothing to be compared with: name a second one")
+    base, others = choose_baseline(found, baseline)
+    benchmarks, probes = shared_tasks(found, split_names(task or []))
+    allowed = split_names(allow or [])
+    boards = [
+        board.build(
+            base,
+            others,
+            name,
+            by=by,
+            aggregation=aggregation,
+            correction=correction,
+            published=tables,
+            allow=allowed,
+        )
+        for name in benchmarks
+    ]
+    rows = probe_board.probe_rows(base, others, probes, correction=correction, allow=allowed)
+    if form is Format.TABLE:
+        with output(out) as screen:
+            if group_by is None:
+                print_boards(screen, boards, rows, intervals)
+            else:
+                print_methods(
+                    screen,
+                    base,
+                    methods_of(others, group_by),
+                    [*benchmarks, *probes],
+                    by,
+                    aggregation,
+                    allowed,
+                )
+        return
+    if group_by is not None:
+        raise UsageError(f"--group-by is printed as a table only: leave out --format {form.value}")
+    text = {
+        Format.MARKDOWN: lambda: board_export.to_markdown(boards, rows, intervals),
+        Format.LATEX: lambda: board_export.to_latex(boards, rows, intervals),
+        Format.CSV: lambda: board_export.to_csv(boards, rows),
+        Format.JSON: lambda: board_export.to_json(boards, rows),
+    }[form]()
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_text(out, text)

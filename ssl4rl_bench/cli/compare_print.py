@@ -1,0 +1,110 @@
+"""What `compare` prints on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.methods import Method, compare_method
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.reports.board import Board
+from ssl4rl_bench.reports.board_text import (
+    LEGEND,
+    board_table,
+    difference_table,
+    probe_difference_table,
+    sentence,
+)
+from ssl4rl_bench.reports.cells import add_number, clean, plain_table
+from ssl4rl_bench.reports.numbers import interval, points
+from ssl4rl_bench.reports.probe_board import ProbeRow
+from ssl4rl_bench.store.atomic import write_text
+
+WIDTH = 150
+"""Columns of a file."""
+
+
+@contextmanager
+def output(path: Path | None) -> Iterator[Console]:
+    """The terminal, or a file that is written as a whole at the end.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    if path is None:
+        yield console()
+        return
+    kept = Console(width=WIDTH, highlight=False, emoji=False, color_system=None, file=None, record=False)
+    with kept.capture() as capture:
+        yield kept
+    write_text(path, "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def print_boards(
+    screen: Console, boards: Sequence[Board], probes: Sequence[ProbeRow], intervals: bool
+) -> None:
+    """The card's table, the differences behind it, and a sentence for each candidate."""
+    for board in boards:
+        screen.print()
+        screen.print(board_table(board, intervals))
+        screen.print(LEGEND, style="dim")
+        for comparison in board.comparisons:
+            screen.print()
+            screen.print(difference_table(comparison))
+        screen.print()
+        for comparison in board.comparisons:
+            what = f"{board.task.removeprefix('ssl4rl_')} ({board.aggregation})"
+            screen.print(
+                Text(sentence(comparison.overall, comparison.candidate, comparison.baseline, what)),
+                soft_wrap=True,
+            )
+        for note in board.notes:
+            screen.print(Text(f"note: {clean(note, 400)}", style="yellow"), soft_wrap=True)
+    if probes:
+        screen.print()
+        screen.print(probe_difference_table(probes))
+
+
+def print_methods(
+    screen: Console,
+    baseline: Evaluated,
+    methods: Sequence[Method],
+    tasks: Sequence[str],
+    by: str,
+    aggregation: str,
+    allow: Sequence[str],
+) -> None:
+    """Mean differences of methods over their seeds, with intervals that hold for another seed."""
+    for task in tasks:
+        probe = baseline.task(task).probe is not None
+        own = "row_micro" if probe else aggregation
+        table = plain_table(f"{clean(task)} · {own} · against {clean(baseline.label)}")
+        table.add_column("Method", overflow="fold")
+        table.add_column("Category", overflow="fold")
+        for header in ("runs", "n", "Diff", "95% interval", "SD of seeds", "each run"):
+            add_number(table, header)
+        for method in methods:
+            for cell in compare_method(
+                baseline, method, task, by="overall" if probe else by, aggregation=own, allow=allow
+            ):
+                spread = cell.mean.between_seeds
+                table.add_row(
+                    Text(clean(method.name)),
+                    Text(clean(cell.name)),
+                    str(cell.mean.n_seeds),
+                    str(cell.mean.n_groups),
+                    points(cell.mean.value),
+                    interval(cell.mean.ci95, signed=True),
+                    "–" if spread is None else f"{100 * spread:.2f}",
+                    " ".join(points(value) for value in cell.by_run),
+                )
+        screen.print()
+        screen.print(table)
+    screen.print(
+        "Intervals hold for another seed on other questions; of a single run there is none.", style="dim"
+    )

@@ -1,0 +1,109 @@
+"""Runs to be compared: opened, and read from their journals where their outcomes are not kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench import outcomes
+from ssl4rl_bench.cli.common import full_name, open_run, per_task, reload_tasks
+from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
+from ssl4rl_bench.pairing import Evaluated, labels
+from ssl4rl_bench.scoring import outcomes_of_run
+from ssl4rl_bench.store.rundir import RunDir
+
+
+def load_evaluated(paths: Sequence[Path], data: Sequence[str] = ()) -> list[Evaluated]:
+    """Complete runs, each once, with labels that tell them apart.
+
+    Args:
+        data: `--data` values, for runs whose replies have to be read again.
+
+    Raises:
+        StoreError: there is no such run, or it is not complete.
+        DataError, UsageError: its tasks cannot be loaded again.
+    """
+    runs: dict[Path, tuple[RunDir, dict[str, Any]]] = {}
+    for path in paths:
+        run = open_run(path)
+        result = run.result
+        if result is None:
+            raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
+        runs.setdefault(run.path.resolve(), (run, result))
+    names = labels(
+        [str(result["model"]["name"]) for _, result in runs.values()], [run.path for run, _ in runs.values()]
+    )
+    loaded: dict[str, Any] = {}
+    return [
+        Evaluated(name, run.path, run.spec, result, _outcomes(run, result, data, loaded))
+        for name, (run, result) in zip(names, runs.values(), strict=True)
+    ]
+
+
+def choose_baseline(runs: Sequence[Evaluated], name: str | None) -> tuple[Evaluated, list[Evaluated]]:
+    """The baseline, and the others in their order. By default the first.
+
+    Args:
+        name: a run's label, its model's name, its folder or its folder's name.
+
+    Raises:
+        UsageError: no run is called so, or several are.
+    """
+    if name is None:
+        return runs[0], list(runs[1:])
+    wanted = Path(name)
+    found = [
+        run
+        for run in runs
+        if name in (run.label, run.spec.model, run.path.name) or run.path.resolve() == wanted.resolve()
+    ]
+    exact = [run for run in found if run.label == name or run.path.resolve() == wanted.resolve()] or found
+    if len(exact) != 1:
+        problem = "is not among the runs" if not found else "names several of the runs"
+        known = [run.label for run in runs]
+        raise UsageError(f"--baseline {name} {problem} ({', '.join(known)}){did_you_mean(name, known)}")
+    return exact[0], [run for run in runs if run is not exact[0]]
+
+
+def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Benchmarks and probes that all runs have, in the first run's order; or those wanted.
+
+    Raises:
+        UsageError: a task that is wanted is not in every run, or the runs share none.
+    """
+    names = [full_name(name) for name in wanted]
+    for name in names:
+        for run in runs:
+            run.task(name)
+    names = names or [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
+    if not names:
+        asked = "; ".join(f"{run.label}: {', '.join(run.outcomes)}" for run in runs)
+        raise UsageError(f"the runs share no task ({asked}): evaluate them on the same one")
+    probes = [name for name in names if runs[0].outcomes[name].probe]
+    return [name for name in names if name not in probes], probes
+
+
+def _outcomes(
+    run: RunDir, result: Mapping[str, Any], data: Sequence[str], loaded: dict[str, Any]
+) -> dict[str, outcomes.Outcomes]:
+    """Kept ones, or anew from the journal; `loaded` keeps tasks that several runs asked alike."""
+    kept = outcomes.read(run)
+    if kept and all(kept[name].extractor == found["extractor"] for name, found in result["tasks"].items()):
+        return kept
+    extractors = {found["extractor"] for found in result["tasks"].values()}
+    if len(extractors) != 1:
+        raise StoreError(
+            f"run {run.path} was read by several extractors: score it again with `ssl4rl-bench score`"
+        )
+    sittings = run.sittings()
+    how = sittings[-1].get("loading", {}) if sittings else {}
+    asked = json.dumps([how, {name: [task.prompt, task.image] for name, task in run.spec.tasks.items()}])
+    if asked not in loaded:
+        loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)))
+    found = outcomes_of_run(run, loaded[asked], extractors.pop())
+    with suppress(StoreError):  # only a help for the next time: the run may be somebody else's
+        outcomes.write(run, list(found.values()))
+    return found

@@ -1,0 +1,99 @@
+"""What a comparison of runs says: differences with intervals, corrected p, what could be found, and where from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl4rl_bench.pairing import Pairing
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a difference, with its own interval."""
+
+    value: float
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Candidate minus baseline in one cell. Fractions."""
+
+    level: str
+    name: str
+    n: int
+    """Groups that both answered."""
+    baseline: float
+    """Its value over these groups, which need not be all that it answered."""
+    candidate: float
+    value: float
+    se: float | None
+    """Paired, over groups. None with a single group."""
+    ci95: tuple[float, float] | None
+    """Tango's for 0/1 group scores, else percentiles of a bootstrap of groups inside their leaves."""
+    p: float
+    """Two-sided: McNemar's mid-p for 0/1 group scores, else a sign-flip permutation of groups."""
+    p_corrected: float
+    """In its family: this level's cells of all candidates."""
+    family: int
+    """Tests in the family."""
+    mde: float
+    """Smallest difference that this test, at its share of alpha in the family, finds with 80% power."""
+    needed: int | None
+    """Groups at which a difference of this size would be found with 80% power; None for a difference of 0."""
+    gained: int
+    """Groups that went up: from wrong to right."""
+    lost: int
+    from_reading: Share
+    """What comes from replies that could be read in one run only."""
+    from_answers: Share
+    """What comes from replies that were read in both, or in neither. The two add up to `value`, but for repeats that
+    only one run has."""
+
+    @property
+    def mark(self) -> str:
+        """ "better", "worse", or "" where the difference could be chance."""
+        if self.p_corrected >= ALPHA or self.value == 0.0:
+            return ""
+        return "better" if self.value > 0.0 else "worse"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """A candidate against the baseline on one task."""
+
+    task: str
+    aggregation: str
+    correction: str
+    baseline: str
+    candidate: str
+    pairing: Pairing
+    groups: NDArray[np.float64]
+    """(groups,) each group's difference, in the pairing's order."""
+    cells: tuple[Difference, ...]
+    """Overall first, then the level's."""
+
+    @property
+    def overall(self) -> Difference:
+        return self.cells[0]
+
+    def find(self, level: str, name: str) -> Difference | None:
+        return next((cell for cell in self.cells if (cell.level, cell.name) == (level, name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The greatest difference of any candidate in one cell."""
+
+    level: str
+    name: str
+    candidate: str
+    value: float
+    p: float
+    """One-sided, for the best of all candidates and cells of this level (max-T): it knows of the choice."""
+    n_candidates: int

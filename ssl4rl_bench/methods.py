@@ -1,0 +1,114 @@
+"""Several runs of one thing: training seeds of a method, or repeated runs of a checkpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.groupscores import LEVELS, OVERALL, cells_of, check_aggregation, group_sums, unit_counts
+from ssl4rl_bench.pairing import Evaluated, pair
+from ssl4rl_bench.stats.seeds import Crossed, crossed
+
+SEED = r"(.+?)(?:[-_. ]?seed[-_. ]?\d+|[-_. ]s\d+)?(?: \(.*\))?"
+"""What `--group-by seed` reads a name by: what comes before a trailing seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Runs that count as one."""
+
+    name: str
+    runs: tuple[Evaluated, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCell:
+    """A method minus the baseline in one category. Fractions."""
+
+    level: str
+    name: str
+    by_run: tuple[float, ...]
+    """Each run's difference."""
+    mean: Crossed
+    """With questions and runs both random: of a new seed on new questions."""
+
+
+def methods_of(runs: Sequence[Evaluated], how: str) -> list[Method]:
+    """Runs put together, in the order of their first ones.
+
+    Args:
+        how: "model" (same weights), "seed" (names that differ in a trailing seed), or a regular expression whose
+            first group, matched at a name's beginning, is the method.
+
+    Raises:
+        UsageError: for a bad expression, or a name that it does not match.
+    """
+    together: dict[str, list[Evaluated]] = {}
+    try:
+        pattern = re.compile(SEED if how == "seed" else how)
+    except re.error as error:
+        raise UsageError(f"--group-by {how} is no regular expression ({error})") from None
+    if how != "model" and pattern.groups < 1:
+        raise UsageError(
+            f"--group-by {how} needs a group in brackets that names the method, or model, or seed"
+        )
+    for run in runs:
+        if how == "model":
+            key = run.spec.fingerprint
+        else:
+            match = pattern.fullmatch(run.label) if how == "seed" else pattern.match(run.label)
+            if match is None:
+                raise UsageError(f"--group-by {how} does not match the name {run.label}")
+            key = match[1]
+        together.setdefault(key, []).append(run)
+    return [Method(own[0].label if how == "model" else key, tuple(own)) for key, own in together.items()]
+
+
+def compare_method(
+    baseline: Evaluated,
+    method: Method,
+    task: str,
+    *,
+    by: str = "l2",
+    aggregation: str = "circular_micro",
+    allow: Collection[str] = (),
+) -> list[MethodCell]:
+    """A method's differences, over the questions that all its runs and the baseline answered.
+
+    A method's interval is wider than any run's: another seed would have come out elsewhere (`stats.seeds.crossed`).
+
+    Raises:
+        UsageError: as `pairing.pair`; or the runs share no question.
+    """
+    check_aggregation(aggregation)
+    if by not in LEVELS:
+        raise UsageError(f"--by {by} is unknown (known: {', '.join(LEVELS)})")
+    one = baseline.task(task)
+    before = group_sums(one, aggregation)
+    table = np.full((len(one.groups), len(method.runs)), np.nan)
+    for at, run in enumerate(method.runs):
+        pairing = pair(baseline, run, task, allow)
+        after = group_sums(pairing.candidate, aggregation)[pairing.right]
+        table[pairing.left, at] = after - before[pairing.left]
+    kept = ~np.isnan(table).any(axis=1)
+    if not kept.any():
+        raise UsageError(f"the runs of {method.name} share no answered question of {task}")
+    units = unit_counts(one, aggregation)[kept]
+    cells = cells_of(
+        [place for place, keep in zip(one.places, kept, strict=True) if keep], units, aggregation
+    )
+    out = []
+    for level in dict.fromkeys((OVERALL, by)):
+        for at in cells.numbers(level):
+            own = cells.members[:, at]
+            weights = cells.weights[own, at][:, None]
+            # Scaled so that the plain mean over groups is the cell's difference.
+            scaled = table[kept][own] * weights * own.sum()
+            out.append(
+                MethodCell(level, cells.names[at][1], tuple(scaled.mean(axis=0).tolist()), crossed(scaled))
+            )
+    return out

@@ -1,0 +1,223 @@
+"""What every reply of a run was worth, without the replies: all that comparing runs needs, in one small file.
+
+`outcomes.json` is written beside result.json and derived like it: it may be deleted, and is made anew from the
+journal when a comparison finds it missing or out of date. With it, runs can be compared where their data is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.spec import LoadedTask
+from ssl4rl_bench.store.atomic import write_text
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.types import Categories, ScoredSample, Status
+
+SCHEMA = 1
+FILE = "outcomes.json"
+ABSENT = -1
+"""Status number of a reply that is not there."""
+
+_STATUS = tuple(Status)
+_READ = np.array([status in (Status.TAG, Status.LENIENT, Status.JUDGE) for status in _STATUS])
+_LETTERS = dict(zip(_STATUS, "tljnxre", strict=True))
+"""A status in the file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """One task of a run. Rows are samples in the order of their groups, columns the repeats."""
+
+    task: str
+    version: str
+    prompt: str
+    data_sha256: str
+    extractor: str
+    image: str
+    """"real", or what was shown instead."""
+    probe: Mapping[str, Any] | None
+    """A probe's `kind`, `difficulty` and `chance`."""
+    groups: tuple[str, ...]
+    content: tuple[str, ...]
+    """(groups,) digest of what each group asks and of its right answer, whatever the prompt style."""
+    places: tuple[Categories, ...]
+    """(groups,)"""
+    starts: NDArray[np.intp]
+    """(groups,) where each group's rows begin."""
+    ids: tuple[str, ...]
+    """(rows,)"""
+    rolls: NDArray[np.intp]
+    """(rows,)"""
+    values: NDArray[np.float64]
+    """(rows, repeats) scores; NaN for an error or an absent reply."""
+    status: NDArray[np.int8]
+    """(rows, repeats) positions in `Status`, or ABSENT."""
+    answers: tuple[tuple[str | None, ...], ...]
+    """(rows, repeats) what was read."""
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """(groups,) rows of each group."""
+        return np.diff(self.starts, append=len(self.ids))
+
+    @property
+    def read(self) -> NDArray[np.bool_]:
+        """(rows, repeats) whether an answer was found in the reply."""
+        return np.asarray(_READ[self.status] & (self.status != ABSENT))
+
+    @property
+    def passes(self) -> NDArray[np.bool_]:
+        """(groups, repeats) which repeats of a group count: whole, in a group without an error (as in `metrics`)."""
+        failed = np.logical_or.reduceat((self.status == _STATUS.index(Status.ERROR)).any(axis=1), self.starts)
+        whole = ~np.logical_or.reduceat(np.isnan(self.values), self.starts, axis=0)
+        return np.asarray(whole & ~failed[:, None])
+
+
+def outcomes_of(task: LoadedTask, scored: Iterable[ScoredSample], extractor: str, repeats: int) -> Outcomes:
+    """Arranges the scored replies of a task (`scoring.scored_samples`)."""
+    samples = sorted(task.samples, key=lambda sample: (sample.group, sample.roll, sample.id))
+    at = {sample.id: row for row, sample in enumerate(samples)}
+    values = np.full((len(samples), repeats), np.nan)
+    status = np.full((len(samples), repeats), ABSENT, np.int8)
+    answers: list[list[str | None]] = [[None] * repeats for _ in samples]
+    for item in scored:
+        row = at[item.id]
+        values[row, item.repeat] = np.nan if item.score.value is None else item.score.value
+        status[row, item.repeat] = _STATUS.index(item.score.status)
+        answers[row][item.repeat] = item.score.answer
+    groups = [sample.group for sample in samples]
+    starts = [row for row, group in enumerate(groups) if not row or group != groups[row - 1]]
+    asked = _contents(task)
+    ends = [*starts[1:], len(samples)]
+    ssl = getattr(task, "ssl", None)
+    return Outcomes(
+        task=task.name,
+        version=task.version,
+        prompt=task.prompt,
+        data_sha256=task.data_sha256,
+        extractor=extractor,
+        image=str(getattr(task, "image", "real")),
+        probe=None if ssl is None else {"kind": ssl.kind, "difficulty": ssl.difficulty, "chance": ssl.chance},
+        groups=tuple(groups[start] for start in starts),
+        content=tuple(
+            sha256_json([asked[sample.id] for sample in samples[start:end]])[:24]
+            for start, end in zip(starts, ends, strict=True)
+        ),
+        places=tuple(samples[start].categories for start in starts),
+        starts=np.array(starts, np.intp),
+        ids=tuple(sample.id for sample in samples),
+        rolls=np.array([sample.roll for sample in samples], np.intp),
+        values=values,
+        status=status,
+        answers=tuple(map(tuple, answers)),
+    )
+
+
+def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
+    """Keeps the outcomes of a run. To be called before `RunDir.write_result`.
+
+    Raises:
+        StoreError: full disk, no permission.
+    """
+    tasks = {each.task: _to_json(each) | {"journal": _length(rundir, each.task)} for each in outcomes}
+    value = {"schema": SCHEMA, "spec_sha256": rundir.spec.sha256, "tasks": tasks}
+    write_text(rundir.path / FILE, json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")
+
+
+def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
+    """What `write` kept, by task; None if it is missing, damaged, of another version, or older than the journal.
+
+    Args:
+        extractor: the full name of the only extractor that will do.
+    """
+    try:
+        found = json.loads((rundir.path / FILE).read_bytes())
+        if found["schema"] != SCHEMA or found["spec_sha256"] != rundir.spec.sha256:
+            return None
+        tasks = found["tasks"]
+        if set(tasks) != set(rundir.spec.tasks):
+            return None
+        for name, kept in tasks.items():
+            if kept["journal"] != _length(rundir, name) or kept["extractor"] != (
+                extractor or kept["extractor"]
+            ):
+                return None
+        return {name: _from_json(name, kept) for name, kept in tasks.items()}
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
+
+
+def _contents(task: LoadedTask) -> dict[str, list[Any]]:
+    """What each sample asks, by its id: the pictures that belong to it, also where the model was shown others."""
+    if isinstance(task, MMBenchTask):
+        return {
+            str(row.index): [row.question, row.hint, dict(row.choices), row.answer, row.image.sha256]
+            for row in task.rows
+        }
+    # A probe's ids are digests of its version, its image and the corruption.
+    return {sample.id: [sample.id, sample.group, sample.target] for sample in task.samples}
+
+
+def _length(rundir: RunDir, task: str) -> int:
+    path: Path = rundir.journal_path(task)
+    return path.stat().st_size if path.exists() else 0
+
+
+def _to_json(each: Outcomes) -> dict[str, Any]:
+    places = list(dict.fromkeys(each.places))
+    return {
+        "version": each.version,
+        "prompt": each.prompt,
+        "data_sha256": each.data_sha256,
+        "extractor": each.extractor,
+        "image": each.image,
+        "probe": each.probe,
+        "groups": each.groups,
+        "content": each.content,
+        "categories": [[place.l1, place.l2, place.l3] for place in places],
+        "places": [places.index(place) for place in each.places],
+        "starts": each.starts.tolist(),
+        "ids": each.ids,
+        "rolls": each.rolls.tolist(),
+        "values": [
+            [None if value != value else int(value) if value in (0, 1) else value for value in column]
+            for column in each.values.T.tolist()
+        ],
+        "status": [
+            "".join(_LETTERS[_STATUS[s]] if s >= 0 else "-" for s in column) for column in each.status.T
+        ],
+        "answers": list(zip(*each.answers, strict=True)),
+    }
+
+
+def _from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
+    places = [Categories(*place) for place in kept["categories"]]
+    numbers = {letter: _STATUS.index(status) for status, letter in _LETTERS.items()} | {"-": ABSENT}
+    columns = [[np.nan if value is None else value for value in column] for column in kept["values"]]
+    return Outcomes(
+        task=name,
+        version=kept["version"],
+        prompt=kept["prompt"],
+        data_sha256=kept["data_sha256"],
+        extractor=kept["extractor"],
+        image=kept["image"],
+        probe=kept["probe"],
+        groups=tuple(kept["groups"]),
+        content=tuple(kept["content"]),
+        places=tuple(places[at] for at in kept["places"]),
+        starts=np.array(kept["starts"], np.intp),
+        ids=tuple(kept["ids"]),
+        rolls=np.array(kept["rolls"], np.intp),
+        values=np.array(columns, np.float64).T,
+        status=np.array([[numbers[letter] for letter in column] for column in kept["status"]], np.int8).T,
+        answers=tuple(zip(*kept["answers"], strict=True)),
+    )
