@@ -41,9 +41,18 @@ def board_table(board: Board, intervals: bool = False) -> Table:
         table.add_row(
             "Maximal Improvement", *(points(best.value) if best else NO_DATA for best in board.improvement)
         )
-        table.add_row("  of", *(Text(clean(best.candidate)) if best else "" for best in board.improvement))
         table.add_row("  p (max-T)", *(p_value(best.p) if best else NO_DATA for best in board.improvement))
     return table
+
+
+def winners(board: Board) -> str:
+    """Which checkpoint each column's maximal improvement is of; empty with a single one."""
+    if len({row.label for row in board.rows if row.kind == "checkpoint"}) < 2:
+        return ""
+    found = zip(board.columns, board.improvement, strict=True)
+    return "maximal improvement of: " + ", ".join(
+        f"{column.header} {clean(best.candidate)}" for column, best in found if best
+    )
 
 
 def difference_table(comparison: Comparison) -> Table:

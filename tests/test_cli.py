@@ -62,7 +62,7 @@ def test_a_run_prints_the_card_s_table_and_writes_the_directory(finished: Path) 
     assert (result["schema"], result["partial"]) == (1, True)
     assert task["aggregates"]["circular_micro"]["overall"]["n"] == task["n_groups"] == 12
     assert {path.name for path in finished.iterdir()} == {
-        "spec.json", "journal", "images", "result.json", "exec.json", "log.txt",
+        "spec.json", "journal", "images", "outcomes.json", "result.json", "exec.json", "log.txt",
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 COMMANDS: dict[str, str] = {
     "run": "Evaluate checkpoints on tasks; the same command again resumes.",
     "show": "Print the tables of runs.",
+    "report": "Write the leaderboard of runs as one HTML file.",
     "list": "List tasks, engines, runs or training recipes.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
     "score": "Score a run again from its journal, without a model.",

@@ -85,8 +85,8 @@ def open_run(path: Path) -> RunDir:
     return RunDir.open(path)
 
 
-def reload_tasks(run: RunDir, data: Mapping[str, str]) -> list[AnyTask]:
-    """The tasks of a run, loaded as the run loaded them; `data` says where they lie now.
+def reload_tasks(run: RunDir, data: Mapping[str, str], only: Iterable[str] | None = None) -> list[AnyTask]:
+    """The tasks of a run, or some of them, loaded as the run loaded them; `data` says where they lie now.
 
     Raises:
         DataError, UsageError: as `registry.load_task`.
@@ -96,7 +96,8 @@ def reload_tasks(run: RunDir, data: Mapping[str, str]) -> list[AnyTask]:
     sittings: list[dict[str, Any]] = run.sittings()
     loading = sittings[-1].get("loading", {}) if sittings else {}
     tasks = []
-    for name, spec in run.spec.tasks.items():
+    for name in run.spec.tasks if only is None else only:
+        spec = run.spec.tasks[name]
         how = loading.get(name, {})
         tasks.append(
             load_task(

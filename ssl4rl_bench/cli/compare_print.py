@@ -19,6 +19,7 @@ from ssl4rl_bench.reports.board_text import (
     difference_table,
     probe_difference_table,
     sentence,
+    winners,
 )
 from ssl4rl_bench.reports.cells import add_number, clean, plain_table
 from ssl4rl_bench.reports.numbers import interval, points
@@ -53,6 +54,8 @@ def print_boards(
         screen.print()
         screen.print(board_table(board, intervals))
         screen.print(LEGEND, style="dim")
+        if line := winners(board):
+            screen.print(Text(line, style="dim"))
         for comparison in board.comparisons:
             screen.print()
             screen.print(difference_table(comparison))

@@ -1,0 +1,209 @@
+"""`ssl4rl-bench report`: many runs against one baseline, as one HTML file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.pairing import Evaluated
+    from ssl4rl_bench.reports.views.base import View
+    from ssl4rl_bench.spec import LoadedTask
+
+PAGE = Path("leaderboard.html")
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run directories, or their names below runs/.", metavar="RUN...")
+    ],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help=f"The HTML file to write (default: {PAGE}).")
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-t", help="Only these tasks (default: all that all runs have)."),
+    ] = None,
+    aggregation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--aggregation", "-a", help="Only these; the first is shown at first (default: all four)."
+        ),
+    ] = None,
+    published: Annotated[
+        list[str] | None,
+        typer.Option("--published", help="Show printed numbers too: a table's name or file. Never tested."),
+    ] = None,
+    view: Annotated[
+        list[str] | None, typer.Option("--view", help="Only these views; without --out they are printed.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            help="Compare in spite of: partial, version, data, prompt, extractor, image, sampling.",
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Where the data lies now, if it moved; TASK=PATH for several tasks."),
+    ] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples/--no-samples", help="Put questions, pictures and replies in the page.")
+    ] = True,
+    title: Annotated[str | None, typer.Option("--title", help="The page's heading.")] = None,
+) -> None:
+    """Write the leaderboard of runs: one HTML file that opens without a network.
+
+    Verdict in words, table with intervals and ranks, differences, abilities, every sample with the replies, and the
+    command that makes each run again.
+
+    Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
+    """
+    from ssl4rl_bench.cli.common import full_name, open_run, per_task, split_names
+    from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated
+    from ssl4rl_bench.groupscores import check_aggregation
+    from ssl4rl_bench.metrics import AGGREGATIONS
+    from ssl4rl_bench.pairing import check_allowed
+    from ssl4rl_bench.reports import published as printed
+    from ssl4rl_bench.reports.html import assemble, write
+    from ssl4rl_bench.reports.html.report import TITLE
+
+    place = out or PAGE
+    _check_writable(place)
+    allowed = check_allowed(split_names(allow or []))
+    wanted = [check_aggregation(name) for name in split_names(aggregation or [])] or list(AGGREGATIONS)
+    tables = [printed.load(name) for name in split_names(published or [])]
+    moved = per_task(
+        data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
+    )
+    found = load_evaluated(runs, moved)
+    base, others = choose_baseline(found, baseline)
+    views = _views(split_names(view or []), base, others, allowed)
+    if view and out is None:
+        _print(views)
+        return
+    loaded, missing = _loaded([base, *others], moved) if samples else (None, [])
+    for line in missing:
+        print(f"note: {line}", file=sys.stderr)
+    page = assemble(
+        base,
+        others,
+        loaded,
+        tasks=[full_name(name) for name in split_names(task or [])],
+        aggregations=wanted,
+        published=tables,
+        views=views,
+        allow=allowed,
+        title=title or TITLE,
+    )
+    write(page, place)
+    print(f"wrote {place} ({place.stat().st_size / 1e6:.1f} MB): {len(found)} runs, baseline {base.label}")
+
+
+def _check_writable(path: Path) -> None:
+    """Before minutes of work; writing itself can fail all the same.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    import os
+
+    from ssl4rl_bench.errors import StoreError
+
+    if path.is_dir():
+        raise StoreError(f"cannot write {path}: it is a directory; give --out a file")
+    if not path.parent.is_dir():
+        raise StoreError(f"cannot write {path}: there is no directory {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise StoreError(f"cannot write {path}: permission denied; choose a directory that you may write to")
+
+
+def _views(
+    names: Sequence[str], base: Evaluated, others: Sequence[Evaluated], allow: Collection[str]
+) -> list[View]:
+    """Those asked for; without names all that the runs allow.
+
+    Raises:
+        UsageError: an unknown name, or one that the runs do not allow.
+    """
+    from ssl4rl_bench.errors import UsageError, did_you_mean
+    from ssl4rl_bench.reports.views import VIEWS
+
+    for name in names:
+        if name not in VIEWS:
+            raise UsageError(f"no --view {name} (known: {', '.join(VIEWS)}){did_you_mean(name, VIEWS)}")
+    made = []
+    for name in names or VIEWS:
+        try:
+            made.append(VIEWS[name](base, others, allow))
+        except UsageError:
+            if names:
+                raise
+    return made
+
+
+def _print(views: Sequence[View]) -> None:
+    from rich.text import Text
+
+    from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.reports.cells import clean, plain_table
+
+    screen = console()
+    for view in views:
+        table = plain_table(clean(view.title))
+        for number, header in enumerate(view.headers):
+            table.add_column(Text(clean(header)), justify="right" if number else "left", overflow="fold")
+        for row in view.rows:
+            table.add_row(*(Text(clean(text)) for text in row))
+        screen.print(table)
+        screen.print(clean(view.sentence, 2000), markup=False)
+
+
+def _loaded(
+    runs: Sequence[Evaluated], data: Mapping[str, str]
+) -> tuple[list[dict[str, LoadedTask]], list[str]]:
+    """Each run's tasks that every run has, each loaded once however many runs asked it, and what could not be."""
+    import json
+
+    from ssl4rl_bench.cli.common import reload_tasks
+    from ssl4rl_bench.errors import BenchError
+    from ssl4rl_bench.spec import TaskSpec
+    from ssl4rl_bench.store.rundir import RunDir
+
+    shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
+    known: dict[str, LoadedTask | None] = {}
+    out: list[dict[str, LoadedTask]] = []
+    notes: dict[str, None] = {}
+    for run in runs:
+        rundir = RunDir.open(run.path)
+        own: dict[str, LoadedTask] = {}
+        for name in shared:
+            asked = run.spec.tasks[name]
+            key = json.dumps(
+                [name, asked.version, asked.data_sha256, asked.prompt, asked.image, asked.n_samples]
+            )
+            if key not in known:
+                try:
+                    task: LoadedTask = reload_tasks(rundir, data, [name])[0]
+                    same = TaskSpec.of(task, asked.sampling) == asked
+                    if not same:
+                        notes[
+                            f"{name} has other data now than {run.label} asked; its samples are not shown"
+                        ] = None
+                    known[key] = task if same else None
+                except BenchError as error:
+                    notes[f"the samples of {name} are not shown: {error}"] = None
+                    known[key] = None
+            found = known[key]
+            if found is not None:
+                own[name] = found
+        out.append(own)
+    return out, list(notes)

@@ -1,0 +1,72 @@
+"""Runs made of arrays: what comparisons see, without replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ssl4rl_bench.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.spec import RunSpec, TaskSpec
+from ssl4rl_bench.types import Categories, Sampling, Status
+
+TASK = "ssl4rl_simulated"
+ABILITIES = ("logic_reasoning", "coarse_perception")
+
+
+def run(
+    label: str,
+    values: ArrayLike,
+    *,
+    copies: int = 1,
+    read: ArrayLike | None = None,
+    content: Sequence[str] | None = None,
+    partial: bool = False,
+    sampling: Sampling | None = None,
+    **changes: Any,
+) -> Evaluated:
+    """A run of one task.
+
+    Args:
+        values: (rows,) or (rows, repeats), rows in the order of their groups; NaN for a missing reply.
+        copies: rows a group.
+        read: whether each reply was read, of the same shape; else all are.
+        content: of each group; else its number.
+        changes: other fields of its outcomes.
+    """
+    table = np.asarray(values, np.float64)
+    table = table[:, None] if table.ndim == 1 else table
+    n = len(table) // copies
+    found = np.ones(table.shape, bool) if read is None else np.asarray(read, bool).reshape(table.shape)
+    status = np.where(found, list(Status).index(Status.TAG), list(Status).index(Status.NONE))
+    fields: dict[str, Any] = {
+        "task": TASK,
+        "version": "1",
+        "prompt": "ssl4rl",
+        "data_sha256": "0" * 64,
+        "extractor": "default",
+        "image": "real",
+        "probe": None,
+        "groups": tuple(f"g{at:05d}" for at in range(n)),
+        "content": tuple(content or [str(at) for at in range(n)]),
+        "places": tuple(
+            Categories("both", ABILITIES[at % 2], f"leaf {at % 2} {at % 4 // 2}") for at in range(n)
+        ),
+        "starts": np.arange(0, n * copies, copies),
+        "ids": tuple(str(at) for at in range(n * copies)),
+        "rolls": np.tile(np.arange(copies), n),
+        "values": table,
+        "status": np.where(np.isnan(table), ABSENT, status).astype(np.int8),
+        "answers": tuple(("A",) * table.shape[1] for _ in table),
+    }
+    outcomes = Outcomes(**(fields | changes))
+    task = TaskSpec(
+        outcomes.version, outcomes.data_sha256, outcomes.prompt, len(table), sampling or Sampling()
+    )
+    spec = RunSpec(label, "0" * 64, {outcomes.task: task}, "mock", "0", repeats=table.shape[1])
+    reasons = [f"{outcomes.task}: limited to {n} of 1000 questions"] if partial else []
+    return Evaluated(label, Path(label), spec, {"partial_reasons": reasons}, {outcomes.task: outcomes})
