@@ -114,20 +114,23 @@ class Drawn:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
 def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, processors: Any = None) -> Any:
-    """`group` replies to each prompt, by transformers' generate from a cache that the group shares.
+    """`group` replies to each prompt, from one copy of its keys and values.
+
+    A step computes the next token of all replies to a prompt as one row, each seeing the prompt and itself; what
+    it reads is then as long as the prompt, not `group` times as long.
 
     Args:
         model: a Qwen2_5_VLForConditionalGeneration, unwrapped.
         inputs: input_ids and attention_mask (prompts, P), padded on the left, and what goes with the images.
-        config: a GenerationConfig.
-        processors: a LogitsProcessorList, such as of `Drawn`.
+        config: a GenerationConfig: max_new_tokens, eos_token_id, pad_token_id, suppress_tokens count.
+        processors: a LogitsProcessorList; the most likely token is taken then, such as by the lot of `Drawn`.
 
     Returns:
-        (prompts * group, at most config.max_new_tokens): tokens after the prompt.
+        (prompts * group, at most config.max_new_tokens): tokens after the prompt, padded behind an end.
     """
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     if "image_grid_thw" in inputs:
-        positions, deltas = model.model.get_rope_index(
+        positions, _ = model.model.get_rope_index(
             ids,
             image_grid_thw=inputs["image_grid_thw"],
             attention_mask=mask,
@@ -135,7 +138,6 @@ def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, proces
         )
     else:
         positions = (mask.cumsum(-1) - 1).clamp(min=0).expand(3, -1, -1)
-        deltas = torch.zeros(ids.shape[0], 1, dtype=torch.long, device=ids.device)
     images = {key: inputs[key] for key in ("pixel_values", "image_grid_thw") if key in inputs}
     cache = model.model(
         input_ids=ids[:, :-1],
@@ -144,13 +146,30 @@ def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, proces
         use_cache=True,
         **images,
     ).past_key_values
-    cache.batch_repeat_interleave(group)
-    model.model.rope_deltas = deltas.repeat_interleave(group, 0)
-    whole = model.generate(
-        input_ids=ids.repeat_interleave(group, 0),
-        attention_mask=mask.repeat_interleave(group, 0),
-        past_key_values=cache,
-        generation_config=config,
-        logits_processor=processors,
-    )
-    return whole[:, ids.shape[1] :]
+    n, device = ids.shape[0], ids.device
+    ends = torch.tensor(config.eos_token_id, device=device).view(-1)
+    own = torch.eye(group, dtype=torch.bool, device=device).expand(n, 1, group, group)
+    allowed = mask[:, None, None, :-1].bool().expand(n, 1, group, -1)
+    replies = torch.empty(n * group, 0, dtype=ids.dtype, device=device)
+    done = torch.zeros(n * group, dtype=torch.bool, device=device)
+    token = ids[:, -1:].expand(n, group)
+    for step in range(config.max_new_tokens):
+        allowed = torch.cat([allowed, own], dim=3)
+        hidden = model.model(
+            input_ids=token,
+            attention_mask=attention_mask(allowed, model.config._attn_implementation),
+            position_ids=(positions[:, :, -1:] + step).expand(3, n, group),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        scores = model.lm_head(hidden).view(n * group, -1).float()
+        if config.suppress_tokens:
+            scores[:, config.suppress_tokens] = -torch.inf
+        chosen = (processors(replies, scores) if processors else scores).argmax(-1)
+        chosen = chosen.masked_fill(done, config.pad_token_id)
+        replies = torch.cat([replies, chosen[:, None]], dim=1)
+        done = done | torch.isin(chosen, ends)
+        if bool(done.all()):
+            break
+        token = chosen.view(n, group)
+    return replies
