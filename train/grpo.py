@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.allocator import keep_freed_memory
 from ssl4rl_bench.errors import DataError, Interrupted, ModelError, StoreError, UsageError
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.registry import select_images
@@ -66,6 +67,8 @@ def train(
     """
     from accelerate import PartialState
 
+    if not _has_gpu():
+        keep_freed_memory()
     _quiet(vllm=recipe.rollout.engine != "transformers")
     if recipe.rollout.engine != "transformers" and not _has_gpu():
         raise UsageError(

@@ -11,6 +11,7 @@ from importlib import metadata
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.allocator import keep_freed_memory
 from ssl4rl_bench.engines import positions
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
@@ -135,6 +136,8 @@ class _Network:
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         on_cpu = options.device_map == "cpu" or not torch.cuda.is_available()
+        if on_cpu:
+            keep_freed_memory()
         dtype = "float32" if options.dtype == "auto" and on_cpu else options.dtype
         self.prompter = Prompter(model.path, options)
         self.tokenizer: Any = self.prompter.processor.tokenizer
