@@ -6,12 +6,17 @@ rows of each group.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _Floats = NDArray[np.float64]
 
 REPLICATES = 10_000
+_TIE = 1e-4
+"""Sums this close are equal: single precision, and columns of length 1."""
 _BLOCK = 2_000
 """Replicates at a time: bounds the memory at some 20 MB for a thousand groups."""
 
@@ -41,21 +46,33 @@ def cluster_bootstrap(
     """
     y, m = np.asarray(sums, np.float64), np.asarray(sizes, np.float64)
     stratum, cell = np.asarray(strata, np.intp), np.asarray(members, np.float64)
-    many = y.ndim == 2
     values = np.column_stack([y, m])
-    n_strata = cell.shape[0]
-    totals = np.empty((replicates, n_strata, values.shape[1]))
-    rng = np.random.default_rng(seed)
-    for at in range(n_strata):
+    drawn = _draws(stratum.tobytes(), replicates, seed)
+    totals = np.zeros((replicates, cell.shape[0], values.shape[1]))
+    for at, counts in enumerate(drawn):
         own = values[stratum == at]
-        size = len(own)
         for start in range(0, replicates, _BLOCK):
-            stop = min(start + _BLOCK, replicates)
-            drawn = rng.integers(0, size, (stop - start, size), dtype=np.int32) if size else None
-            totals[start:stop, at] = 0.0 if drawn is None else own[drawn].sum(axis=1)
+            totals[start : start + _BLOCK, at] = counts[start : start + _BLOCK].astype(np.float64) @ own
     by_cell = np.einsum("rsk,sc->rck", totals, cell)
     ratio: _Floats = by_cell[:, :, :-1] / by_cell[:, :, -1:]
-    return ratio if many else ratio[:, :, 0]
+    return ratio if y.ndim == 2 else ratio[:, :, 0]
+
+
+@lru_cache(maxsize=2)
+def _draws(strata: bytes, replicates: int, seed: int) -> tuple[NDArray[np.uint8], ...]:
+    """How often each replicate draws each group, (replicates, groups) for each stratum; many runs share it."""
+    stratum = np.frombuffer(strata, np.intp)
+    rng = np.random.default_rng(seed)
+    out = []
+    for size in np.bincount(stratum):
+        counts = np.zeros((replicates, size), np.uint8)
+        for start in range(0, replicates if size else 0, _BLOCK):
+            n = min(_BLOCK, replicates - start)
+            drawn = rng.integers(0, size, (n, size)) + np.arange(n)[:, None] * size
+            # 256 draws of one group do not occur: with 2 groups or more the chance is below 1e-300.
+            counts[start : start + n] = np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size)
+        out.append(counts)
+    return tuple(out)
 
 
 def percentiles(distribution: ArrayLike, level: float = 0.95) -> tuple[_Floats, _Floats]:
@@ -86,29 +103,20 @@ def max_t(
     Returns:
         Shape (tests,); a test whose differences are all 0 has p = 1.
     """
-    x = np.asarray(differences, np.float64)
-    scale = np.sqrt((x * x).sum(axis=0))
-    z = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
-    z = z[np.any(z != 0.0, axis=1)]
+    z, scale = _scaled(differences)
     observed = z.sum(axis=0)
     if not one_sided:
         observed = np.abs(observed)
     order = np.argsort(-observed, kind="stable")
     above, ties = np.zeros(len(order)), np.zeros(len(order))
-    rng = np.random.default_rng(seed)
-    for start in range(0, replicates, _BLOCK):
-        count = min(_BLOCK, replicates - start)
-        bits = rng.integers(0, 256, (count, (len(z) + 7) // 8), dtype=np.uint8)
-        signs = 2.0 * np.unpackbits(bits, axis=1, count=len(z)).astype(np.float32) - 1.0
-        flipped = signs @ z.astype(np.float32)
-        flipped = (flipped if one_sided else np.abs(flipped))[:, order]
+    for flipped in _flips(z, replicates, seed):
+        beyond = (flipped if one_sided else np.abs(flipped))[:, order]
         # The greatest of this test and of all with a smaller statistic: the step-down.
-        greatest = np.maximum.accumulate(flipped[:, ::-1], axis=1)[:, ::-1]
-        same = np.abs(greatest - observed[order]) < 1e-4
+        greatest = np.maximum.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
+        same = np.abs(greatest - observed[order]) < _TIE
         above += ((greatest > observed[order]) & ~same).sum(axis=0)
         ties += same.sum(axis=0)
-    # One more for the sample itself, which is one of its flips (Phipson and Smyth, 2010).
-    p = np.maximum.accumulate((above + 0.5 * ties + 0.5) / (replicates + 1.0))
+    p = np.maximum.accumulate(_share(above, ties, replicates))
     out = np.empty(len(order))
     out[order] = np.minimum(p, 1.0)
     out[scale == 0.0] = 1.0
@@ -117,7 +125,36 @@ def max_t(
 
 def sign_flip(differences: ArrayLike, *, replicates: int = REPLICATES, seed: int = 0) -> _Floats:
     """Two-sided permutation p of each column's mean, not corrected. Arguments and result as `max_t`."""
+    z, scale = _scaled(differences)
+    observed = np.abs(z.sum(axis=0))
+    above, ties = np.zeros(len(observed)), np.zeros(len(observed))
+    for flipped in _flips(z, replicates, seed):
+        beyond = np.abs(flipped)
+        same = np.abs(beyond - observed) < _TIE
+        above += ((beyond > observed) & ~same).sum(axis=0)
+        ties += same.sum(axis=0)
+    return np.where(scale == 0.0, 1.0, np.minimum(_share(above, ties, replicates), 1.0))
+
+
+def _scaled(differences: ArrayLike) -> tuple[_Floats, _Floats]:
+    """Columns of length 1, without groups that are 0 throughout; and the columns' lengths."""
     x = np.asarray(differences, np.float64)
-    return np.array(
-        [max_t(x[:, [test]], replicates=replicates, seed=seed)[0] for test in range(x.shape[1])], np.float64
-    )
+    scale = np.sqrt((x * x).sum(axis=0))
+    z = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
+    return z[np.any(z != 0.0, axis=1)], scale
+
+
+def _flips(z: _Floats, replicates: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """Column sums under random signs of the rows, some replicates at a time: (replicates, tests)."""
+    rng = np.random.default_rng(seed)
+    small = z.astype(np.float32)
+    for start in range(0, replicates, _BLOCK):
+        count = min(_BLOCK, replicates - start)
+        bits = rng.integers(0, 256, (count, (len(z) + 7) // 8), dtype=np.uint8)
+        signs = np.unpackbits(bits, axis=1, count=len(z)).astype(np.float32)
+        yield 2.0 * (signs @ small) - small.sum(axis=0)
+
+
+def _share(above: _Floats, ties: _Floats, replicates: int) -> _Floats:
+    """Mid-p of a permutation test. One more for the sample, which is one of its flips (Phipson and Smyth, 2010)."""
+    return np.asarray((above + 0.5 * ties + 0.5) / (replicates + 1.0))

@@ -1,0 +1,175 @@
+"""Times `compare` and `report` on eight runs of MMBench dev's size, and a leaderboard of a hundred runs.
+
+python benchmarks/compare_runs.py [--work DIR]
+
+Eight runs: 1,164 questions in 4,329 rows, an image of 300 x 225 for every question, replies of 300 characters,
+models of eight skills. Each command is a fresh process; `compare` is run a second time, when each run's outcomes are
+already kept. A hundred runs: outcomes and results without replies. Prints seconds by the clock, processor seconds and
+peak memory of each command, and the size of the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import dataclasses
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from score_replies import TASK, WORDS, make_rows
+
+from ssl4rl_bench import images, outcomes
+from ssl4rl_bench.metrics import aggregate
+from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.scoring import scored_samples
+from ssl4rl_bench.spec import ExecInfo, LoadedTask, RunSpec, TaskSpec
+from ssl4rl_bench.store.journal import Journal
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.types import SampleRecord, Score, Status
+
+TARGETS = {"compare and report of 8 runs": (20.0, 1024.0), "table of 100 runs": (10.0, None)}
+"""Seconds, MiB."""
+
+
+def write_data(path: Path) -> None:
+    """A TSV with a picture of its own for every question."""
+    rng = np.random.default_rng(0)
+    pictures: dict[int, str] = {}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = None
+        for _, row in make_rows():
+            question = row["index"] % 1_000_000
+            if question not in pictures:
+                coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((300, 225))
+                pictures[question] = base64.b64encode(images.from_pil(coarse).data).decode()
+            if lines is None:
+                lines = csv.DictWriter(file, row, delimiter="\t")
+                lines.writeheader()
+            lines.writerow({**row, "image": pictures[question]})
+
+
+def record(place: Path, task: LoadedTask, data: Path, skill: float, seed: int) -> None:
+    """A complete run of a model that is right with a probability of about `skill`."""
+    spec = RunSpec(f"model-{seed}", f"{seed:064d}", {task.name: TaskSpec.of(task)}, "mock", "1")
+    rng, keys = random.Random(seed), spec.keys(task)
+    easy = random.Random(0)
+    ease = {sample.group: easy.gauss(0, 0.25) for sample in task.samples}
+    from ssl4rl_bench.scoring import score_and_write
+
+    with RunDir.create(place, spec) as run:
+        with Journal(run.journal_path(task.name)) as journal:
+            for sample in task.samples:
+                right = rng.random() < skill + ease[sample.group]
+                letter = sample.target if right else rng.choice(list(sample.choices))
+                words = " ".join(rng.choices(WORDS, k=70))[:250]
+                text = f"<think>{words}</think> <answer>{letter}</answer>"
+                journal.append(
+                    SampleRecord(
+                        sample.id, 0, sample.group, keys[sample.id, 0], text, "stop", 400, 80, 1.0, None
+                    )
+                )
+        loading = {task.name: {"task": task.name, "data": str(data), "limit": None, "skip_bad": False}}
+        run.record(ExecInfo.capture(["ssl4rl-bench", "run"], {}, loading).ended("complete"))
+        for sample in task.samples:
+            for part in sample.messages[0].content:
+                if hasattr(part, "image"):
+                    run.save_image(part.image)
+        score_and_write(run, [task])
+
+
+def record_many(root: Path, model: RunDir, task: LoadedTask, count: int) -> list[Path]:
+    """Runs that differ from one another in random rows; only what a table reads."""
+    scored, result = scored_samples(model, task), model.result
+    assert result is not None
+    places = []
+    for seed in range(count):
+        rng = random.Random(1000 + seed)
+        changed = [
+            dataclasses.replace(item, score=Score(float(rng.random() < 0.6), "A", Status.TAG))
+            if rng.random() < 0.2
+            else item
+            for item in scored
+        ]
+        spec = dataclasses.replace(model.spec, model=f"many-{seed}", fingerprint=f"{seed + 500:064d}")
+        with RunDir.create(root / f"many-{seed:03d}", spec) as run:
+            outcomes.write(run, [outcomes.outcomes_of(task, changed, "default", 1)])
+            own = {**result["tasks"][task.name], "aggregates": aggregate(changed)}
+            run.write_result(
+                {
+                    **result,
+                    "model": spec.to_json()["model"],
+                    "spec_sha256": spec.sha256,
+                    "tasks": {task.name: own},
+                }
+            )
+            places.append(run.path)
+    return places
+
+
+def measure(name: str, *args: str | Path) -> tuple[float, float]:
+    """Runs a command and prints what it took; returns seconds and MiB."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    script = (
+        "import json, resource, sys\n"
+        "from ssl4rl_bench.cli import app\n"
+        "try:\n    app(sys.argv[1:])\n"
+        "finally:\n    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name}: exit {done.returncode}: {done.stderr[-2000:]}")
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    mib = int(done.stderr.strip().splitlines()[-1]) / 1024
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"| {name} | {seconds:.1f} | {cpu:.1f} | {mib:.0f} |", flush=True)
+    return seconds, mib
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, help="keep everything there (default: a temporary folder)")
+    parser.add_argument("--many", type=int, default=100)
+    args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as temporary:
+        work = args.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        data = work / "dev.tsv"
+        write_data(data)
+        task = load_task(TASK, data=str(data))
+        runs = []
+        for seed in range(8):
+            runs.append(work / f"run-{seed}")
+            if not (runs[-1] / "result.json").exists():
+                record(runs[-1], task, data, 0.6 + 0.02 * seed, seed)
+        many = record_many(work / "many", RunDir.open(runs[0]), task, args.many)
+        print("| command | seconds | processor seconds | MiB |\n| --- | ---: | ---: | ---: |")
+        both = [measure("compare, 8 runs", "compare", *runs)]
+        page = work / "leaderboard.html"
+        both.append(measure("report, 8 runs", "report", *runs, "-o", page))
+        for run in runs:
+            (run / outcomes.FILE).unlink()
+        measure("compare, 8 runs, from their journals", "compare", *runs)
+        wide = measure(f"compare, {args.many} runs, Markdown", "compare", *many, "--format", "markdown")
+        print(f"\npage {page.stat().st_size / 1e6:.2f} MB")
+        print(
+            f"compare and report of 8 runs: {sum(s for s, _ in both):.1f} s, {max(m for _, m in both):.0f} MiB "
+            f"(targets {json.dumps(TARGETS)}); table of {args.many} runs: {wide[0]:.1f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
