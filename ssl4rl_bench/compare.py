@@ -172,6 +172,7 @@ def _draft(pairing: Pairing, aggregation: str, by: str, replicates: int) -> _Dra
                 family=1,
                 mde=1.0,
                 needed=None,
+                binary=binary,
                 gained=int(gained[at]),
                 lost=int(lost[at]),
                 from_reading=_share(weights, reading[own], units[own], cells.leaf[own], aggregation),

@@ -46,6 +46,8 @@ class Difference:
     """Smallest difference that this test, at its share of alpha in the family, finds with 80% power."""
     needed: int | None
     """Groups at which a difference of this size would be found with 80% power; None for a difference of 0."""
+    binary: bool
+    """Whether every group scores 0 or 1 in both runs."""
     gained: int
     """Groups that went up: from wrong to right."""
     lost: int

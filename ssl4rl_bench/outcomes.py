@@ -128,7 +128,7 @@ def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
     Raises:
         StoreError: full disk, no permission.
     """
-    tasks = {each.task: _to_json(each) | {"journal": _length(rundir, each.task)} for each in outcomes}
+    tasks = {each.task: to_json(each) | {"journal": _length(rundir, each.task)} for each in outcomes}
     value = {"schema": SCHEMA, "spec_sha256": rundir.spec.sha256, "tasks": tasks}
     write_text(rundir.path / FILE, json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")
 
@@ -151,7 +151,7 @@ def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | 
                 extractor or kept["extractor"]
             ):
                 return None
-        return {name: _from_json(name, kept) for name, kept in tasks.items()}
+        return {name: from_json(name, kept) for name, kept in tasks.items()}
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
 
@@ -172,7 +172,8 @@ def _length(rundir: RunDir, task: str) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _to_json(each: Outcomes) -> dict[str, Any]:
+def to_json(each: Outcomes) -> dict[str, Any]:
+    """As JSON values."""
     places = list(dict.fromkeys(each.places))
     return {
         "version": each.version,
@@ -199,7 +200,12 @@ def _to_json(each: Outcomes) -> dict[str, Any]:
     }
 
 
-def _from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
+def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
+    """What `to_json` made of a task's outcomes.
+
+    Raises:
+        ValueError, KeyError, TypeError, IndexError: for anything else.
+    """
     places = [Categories(*place) for place in kept["categories"]]
     numbers = {letter: _STATUS.index(status) for status, letter in _LETTERS.items()} | {"-": ABSENT}
     columns = [[np.nan if value is None else value for value in column] for column in kept["values"]]

@@ -13,9 +13,10 @@ from typer.core import TyperGroup
 COMMANDS: dict[str, str] = {
     "run": "Evaluate checkpoints on tasks; the same command again resumes.",
     "show": "Print the tables of runs.",
-    "report": "Write the leaderboard of runs as one HTML file.",
+    "report": "Write the leaderboard of runs as one HTML file, or print views of them.",
     "list": "List tasks, engines, runs or training recipes.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
+    "gate": "Judge a checkpoint by a policy: pass, fail or inconclusive.",
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",

@@ -86,6 +86,21 @@ def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple
     return [name for name in names if name not in probes], probes
 
 
+def origin_of(run: Evaluated) -> dict[str, Any] | None:
+    """The ssl4rl.json of the checkpoint that a run evaluated; None if its folder is not here, or holds other weights."""
+    from ssl4rl_bench.errors import BenchError
+    from ssl4rl_bench.weights import fingerprint, resolve_model
+
+    try:
+        folder = resolve_model(run.spec.model).path
+        if run.spec.fingerprint not in (fingerprint(folder), fingerprint(folder, full_digest=True)):
+            return None
+        found = json.loads((folder / "ssl4rl.json").read_bytes())
+    except (BenchError, OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _outcomes(
     run: RunDir, result: Mapping[str, Any], data: Sequence[str], loaded: dict[str, Any]
 ) -> dict[str, outcomes.Outcomes]:

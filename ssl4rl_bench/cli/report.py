@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from ssl4rl_bench.pairing import Evaluated
-    from ssl4rl_bench.reports.views.base import View
+    from ssl4rl_bench.reports.views import Runs
     from ssl4rl_bench.spec import LoadedTask
 
 PAGE = Path("leaderboard.html")
@@ -42,7 +42,20 @@ def report(
         typer.Option("--published", help="Show printed numbers too: a table's name or file. Never tested."),
     ] = None,
     view: Annotated[
-        list[str] | None, typer.Option("--view", help="Only these views; without --out they are printed.")
+        list[str] | None,
+        typer.Option(
+            "--view",
+            help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed.",
+        ),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Write each view's figure here, as SVG and PNG.")
+    ] = None,
+    trained: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trained", help="LABEL=TASK[+TASK]: what a checkpoint was trained on, if nothing says it."
+        ),
     ] = None,
     allow: Annotated[
         list[str] | None,
@@ -68,7 +81,8 @@ def report(
     Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
     """
     from ssl4rl_bench.cli.common import full_name, open_run, per_task, split_names
-    from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated
+    from ssl4rl_bench.cli.evaluated import load_evaluated
+    from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
     from ssl4rl_bench.groupscores import check_aggregation
     from ssl4rl_bench.metrics import AGGREGATIONS
     from ssl4rl_bench.pairing import check_allowed
@@ -77,27 +91,34 @@ def report(
     from ssl4rl_bench.reports.html.report import TITLE
 
     place = out or PAGE
-    _check_writable(place)
+    only_views = bool(view or figures) and out is None
+    if not only_views:
+        _check_writable(place)
     allowed = check_allowed(split_names(allow or []))
     wanted = [check_aggregation(name) for name in split_names(aggregation or [])] or list(AGGREGATIONS)
     tables = [printed.load(name) for name in split_names(published or [])]
     moved = per_task(
         data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
     )
-    found = load_evaluated(runs, moved)
-    base, others = choose_baseline(found, baseline)
-    views = _views(split_names(view or []), base, others, allowed)
-    if view and out is None:
-        _print(views)
+    found = load_evaluated(runs, data or [])
+    names = [full_name(name) for name in split_names(task or [])]
+    chosen = choose_runs(found, baseline, names, wanted[0], trained or [], allowed)
+    views = make_views(split_names(view or []), chosen)
+    if only_views:
+        print_views(views)
+    if figures is not None:
+        write_views(views, figures)
+    if only_views:
         return
+    base, others = chosen.baseline, chosen.on_page
     loaded, missing = _loaded([base, *others], moved) if samples else (None, [])
-    for line in missing:
+    for line in [*_left_out(chosen), *missing]:
         print(f"note: {line}", file=sys.stderr)
     page = assemble(
         base,
         others,
         loaded,
-        tasks=[full_name(name) for name in split_names(task or [])],
+        tasks=names,
         aggregations=wanted,
         published=tables,
         views=views,
@@ -105,7 +126,9 @@ def report(
         title=title or TITLE,
     )
     write(page, place)
-    print(f"wrote {place} ({place.stat().st_size / 1e6:.1f} MB): {len(found)} runs, baseline {base.label}")
+    print(
+        f"wrote {place} ({place.stat().st_size / 1e6:.1f} MB): {1 + len(others)} runs, baseline {base.label}"
+    )
 
 
 def _check_writable(path: Path) -> None:
@@ -126,45 +149,15 @@ def _check_writable(path: Path) -> None:
         raise StoreError(f"cannot write {path}: permission denied; choose a directory that you may write to")
 
 
-def _views(
-    names: Sequence[str], base: Evaluated, others: Sequence[Evaluated], allow: Collection[str]
-) -> list[View]:
-    """Those asked for; without names all that the runs allow.
-
-    Raises:
-        UsageError: an unknown name, or one that the runs do not allow.
-    """
-    from ssl4rl_bench.errors import UsageError, did_you_mean
-    from ssl4rl_bench.reports.views import VIEWS
-
-    for name in names:
-        if name not in VIEWS:
-            raise UsageError(f"no --view {name} (known: {', '.join(VIEWS)}){did_you_mean(name, VIEWS)}")
-    made = []
-    for name in names or VIEWS:
-        try:
-            made.append(VIEWS[name](base, others, allow))
-        except UsageError:
-            if names:
-                raise
-    return made
-
-
-def _print(views: Sequence[View]) -> None:
-    from rich.text import Text
-
-    from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.reports.cells import clean, plain_table
-
-    screen = console()
-    for view in views:
-        table = plain_table(clean(view.title))
-        for number, header in enumerate(view.headers):
-            table.add_column(Text(clean(header)), justify="right" if number else "left", overflow="fold")
-        for row in view.rows:
-            table.add_row(*(Text(clean(text)) for text in row))
-        screen.print(table)
-        screen.print(clean(view.sentence, 2000), markup=False)
+def _left_out(chosen: Runs) -> list[str]:
+    """Runs that only views use, and tasks that stand in no table, as not every run has them."""
+    runs = [chosen.baseline, *chosen.on_page]
+    tasks = dict.fromkeys(name for run in runs for name in run.outcomes)
+    lacking = {name: [run.label for run in runs if name not in run.outcomes] for name in tasks}
+    return [
+        *(f"{run.label} ({run.path}) stands in views only" for run in (*chosen.more, *chosen.blind)),
+        *(f"{name} is left out: {', '.join(who)} did not answer it" for name, who in lacking.items() if who),
+    ]
 
 
 def _loaded(

@@ -1,0 +1,128 @@
+"""A gate's judgement on a terminal: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+from rich.text import Text
+
+from ssl4rl_bench.flips import flips
+from ssl4rl_bench.gate import Gate, Tested
+from ssl4rl_bench.reports.board_text import HEADERS
+from ssl4rl_bench.reports.cells import add_number, clean, plain_table
+from ssl4rl_bench.reports.numbers import interval, p_value, percent, points
+
+STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
+ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
+
+
+def headline(gate: Gate) -> str:
+    """The verdict in one sentence."""
+    counts = {name: sum(each.verdict == name for each in (*gate.tested, *gate.guarded)) for name in ORDER}
+    parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    said = gate.verdict.upper()
+    if gate.verdict != gate.found:
+        said += f" (inconclusive, which the policy takes for {gate.verdict})"
+    return f"{said}: {clean(gate.candidate)} against {clean(gate.baseline)}: {parts}; alpha {gate.alpha:g}"
+
+
+def worst_first(gate: Gate) -> list[Tested]:
+    """Tests by verdict, failures first, in the policy's order."""
+    return sorted(gate.tested, key=lambda each: ORDER[each.verdict])
+
+
+def reason(tested: Tested) -> str:
+    """What a test found, in one sentence; never that there is no difference."""
+    cell, rule = tested.difference, tested.rule
+    if rule.kind == "at_least":
+        found = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
+    else:
+        found = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
+    text = f"{rule.task.removeprefix('ssl4rl_')}, {_name(tested)}: {found}, n {cell.n}"
+    if tested.verdict == "inconclusive":
+        text += "; cannot tell" + (f": about {tested.needed} questions would" if tested.needed else "")
+    elif tested.verdict == "pass" and rule.kind == "not_significantly_worse":
+        text += f"; a drop below {percent(cell.mde)} points would rarely be found"
+    return text
+
+
+def gate_table(gate: Gate) -> Table:
+    """One row a test."""
+    table = plain_table("Rules")
+    table.add_column("Verdict")
+    table.add_column("Rule", overflow="fold")
+    table.add_column("Category", overflow="fold")
+    for header in (
+        "n",
+        "Base",
+        "New",
+        "Diff",
+        "95% interval",
+        "Lower",
+        "Margin",
+        "MDE",
+        "p fail",
+        "Decides at",
+    ):
+        add_number(table, header)
+    for each in worst_first(gate):
+        cell, rule = each.difference, each.rule
+        limit = f"{rule.value:g}" if rule.value is not None else f"{rule.margin:g}" if rule.margin else "–"
+        floor = rule.kind == "at_least"
+        table.add_row(
+            Text(each.verdict, style=STYLES[each.verdict]),
+            Text(f"{clean(rule.task.removeprefix('ssl4rl_'))} {rule.kind}"),
+            Text(_name(each)),
+            str(cell.n),
+            percent(cell.baseline),
+            percent(cell.candidate),
+            points(cell.value),
+            interval(cell.ci95, signed=True),
+            percent(each.lower) if floor else points(each.lower),
+            limit,
+            percent(cell.mde),
+            p_value(each.p_fail),
+            "" if each.needed is None else str(each.needed),
+        )
+    return table
+
+
+def guard_table(gate: Gate) -> Table:
+    """One row a guard and task."""
+    table = plain_table("Guards")
+    for header in ("Verdict", "Guard", "Task", "Found", "Limit"):
+        table.add_column(header, overflow="fold")
+    for each in sorted(gate.guarded, key=lambda guarded: ORDER[guarded.verdict]):
+        table.add_row(
+            Text(each.verdict, style=STYLES[each.verdict]),
+            each.name,
+            Text(clean(each.task)),
+            Text(clean(each.found)),
+            each.limit,
+        )
+    return table
+
+
+def lost_lines(gate: Gate, limit: int = 5) -> Iterator[str]:
+    """The most telling questions that were lost, for each test that did not pass."""
+    for each in worst_first(gate):
+        if each.verdict == "pass":
+            continue
+        comparison = next(
+            found
+            for found in gate.comparisons
+            if found.task == each.rule.full_task
+            and found.aggregation == each.rule.how
+            and found.find(each.difference.level, each.difference.name) is not None
+        )
+        for flip in flips(comparison, each.difference.name, limit=limit):
+            where = (
+                f"{clean(each.rule.task.removeprefix('ssl4rl_'))} {_name(each)}: question {clean(flip.group)}"
+            )
+            became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
+            yield f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"
+
+
+def _name(tested: Tested) -> str:
+    return HEADERS.get(tested.name, clean(tested.name))

@@ -1,0 +1,99 @@
+"""`ssl4rl-bench gate`: may this checkpoint ship?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def gate(
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", "-b", help="The accepted run: its directory, or a saved baseline file."),
+    ] = None,
+    candidate: Annotated[
+        Path | None, typer.Option("--candidate", "-c", help="The new checkpoint's run directory.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", "-p", help="What it must show: a TOML file (docs/gate.md).")
+    ] = None,
+    save_baseline: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-baseline",
+            help="Write --candidate as a baseline file (.json or .json.gz) and judge nothing.",
+        ),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            "--family", help="A series of checkpoints that share alpha, such as a training run's name."
+        ),
+    ] = None,
+    family_dir: Annotated[Path, typer.Option("--family-dir", help="Where series are kept.")] = Path(
+        ".ssl4rl-gate"
+    ),
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML.")] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option("--summary", help="Write a Markdown summary; under GitHub Actions one is added anyway."),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Where the data lies now, if replies must be read again."),
+    ] = None,
+) -> None:
+    """Judge a checkpoint against an accepted one by a policy: pass, fail, or inconclusive.
+
+    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 misuse.
+    """
+    from ssl4rl_bench import baseline_file, gate_guards, series
+    from ssl4rl_bench import gate as gating
+    from ssl4rl_bench import policy as policies
+    from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
+    from ssl4rl_bench.cli.gate_print import print_gate
+    from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
+    from ssl4rl_bench.reports import gate_files
+    from ssl4rl_bench.store.atomic import write_text
+
+    if candidate is None:
+        raise UsageError("--candidate is missing: name the run directory of the new checkpoint")
+    (new,) = load_evaluated([candidate], data or [])
+    if save_baseline is not None:
+        baseline_file.save(new, save_baseline)
+        print(f"wrote {save_baseline}: {new.label}, {', '.join(new.outcomes)}")
+        return
+    if baseline is None or policy is None:
+        missing = "--baseline" if baseline is None else "--policy"
+        raise UsageError(f"{missing} is missing: the gate needs --baseline, --candidate and --policy")
+    rules = policies.read(policy)
+    old = baseline_file.load(baseline) if baseline.is_file() else load_evaluated([baseline], data or [])[0]
+    spent = None
+    if family is not None:
+        turn = series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules.alpha)
+        spent = turn.alpha
+    guarded = gate_guards.check(rules, old, new, origin_of(new))
+    judged = gating.apply(rules, old, new, alpha=spent, guarded=guarded)
+    print_gate(console(), judged)
+    if family is not None:
+        print(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")
+    for path, text in (
+        (junit, gate_files.to_junit),
+        (summary, gate_files.to_summary),
+        (json_file, gate_files.to_json),
+    ):
+        if path is not None:
+            write_text(path, text(judged))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in gate_files.annotations(judged):
+            print(line)
+        if place := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(place).open("a", encoding="utf-8") as file:
+                file.write(gate_files.to_summary(judged))
+    sys.exit({"pass": EXIT_OK, "fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}[judged.verdict])

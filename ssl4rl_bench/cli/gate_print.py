@@ -1,0 +1,38 @@
+"""What `gate` prints."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from ssl4rl_bench.gate import Gate
+from ssl4rl_bench.reports.cells import clean
+from ssl4rl_bench.reports.gate_text import (
+    STYLES,
+    gate_table,
+    guard_table,
+    headline,
+    lost_lines,
+    reason,
+    worst_first,
+)
+
+
+def print_gate(screen: Console, gate: Gate) -> None:
+    """The verdict, each rule, the guards, and questions that were lost."""
+    screen.print(Text(headline(gate), style=STYLES[gate.verdict]), soft_wrap=True)
+    for each in worst_first(gate):
+        if each.verdict != "pass":
+            screen.print(Text(f"  {each.verdict}: {reason(each)}"), soft_wrap=True)
+    screen.print()
+    screen.print(gate_table(gate))
+    if gate.guarded:
+        screen.print()
+        screen.print(guard_table(gate))
+    lost = list(lost_lines(gate))
+    if lost:
+        screen.print("\nQuestions that were lost:")
+        for line in lost:
+            screen.print(Text(f"  {line}"), soft_wrap=True)
+    for note in gate.notes:
+        screen.print(Text(f"note: {clean(note, 400)}", style="yellow"), soft_wrap=True)

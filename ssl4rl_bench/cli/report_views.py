@@ -1,0 +1,101 @@
+"""The views of `ssl4rl-bench report`: chosen, made, printed, and written as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.pairing import Evaluated
+    from ssl4rl_bench.reports.views import Runs, View
+
+
+def choose_runs(
+    found: Sequence[Evaluated],
+    baseline: str | None,
+    tasks: Sequence[str],
+    aggregation: str,
+    trained: Sequence[str],
+    allow: Collection[str],
+) -> Runs:
+    """Runs sorted by what they are there for; those without their images are `Runs.blind`.
+
+    Args:
+        tasks: with the prefix; the first benchmark among them is the views'.
+
+    Raises:
+        UsageError: unknown names.
+    """
+    from ssl4rl_bench.cli.evaluated import choose_baseline
+    from ssl4rl_bench.reports.views import by_sight, gather
+
+    real, blind = by_sight(found)
+    if not real:  # blind runs can be compared with each other
+        real, blind = list(found), []
+    base, others = choose_baseline(real, baseline)
+    benchmarks = [name for name in tasks if not base.task(name).probe]
+    return gather(
+        base,
+        others,
+        blind,
+        task=benchmarks[0] if benchmarks else None,
+        aggregation=aggregation,
+        trained=trained,
+        allow=allow,
+    )
+
+
+def make_views(names: Sequence[str], runs: Runs) -> list[View]:
+    """Those asked for; without names all that the runs allow.
+
+    Raises:
+        UsageError: an unknown name, or one that the runs do not allow.
+    """
+    from ssl4rl_bench.errors import UsageError, did_you_mean
+    from ssl4rl_bench.reports.views import VIEWS, allowed
+
+    for name in names:
+        if name not in VIEWS:
+            raise UsageError(f"no --view {name} (known: {', '.join(VIEWS)}){did_you_mean(name, VIEWS)}")
+    return [VIEWS[name](runs) for name in names] if names else allowed(runs)
+
+
+def print_views(views: Sequence[View]) -> None:
+    """Each view's table and its sentence."""
+    from rich.text import Text
+
+    from ssl4rl_bench.cli.common import PLAIN_WIDTH, console
+    from ssl4rl_bench.reports.cells import clean, plain_table
+
+    screen = console()
+    for view in views:
+        table = plain_table(clean(view.title, 200))
+        table.padding = (0, 1)
+        for number, header in enumerate(view.headers):
+            table.add_column(Text(clean(header)), justify="right" if number else "left", overflow="fold")
+        for row in view.rows:
+            table.add_row(*(Text("\n".join(clean(line) for line in text.split("\n"))) for text in row))
+        if not screen.is_terminal:  # a file has room for whole numbers
+            needed = screen.measure(table, options=screen.options.update(max_width=1000)).maximum
+            screen.width = max(screen.width, needed)
+        screen.print()
+        screen.print(table)
+        screen.print()
+        screen.print(clean(view.sentence, 4000), markup=False, width=min(screen.width, PLAIN_WIDTH))
+
+
+def write_views(views: Sequence[View], folder: Path) -> None:
+    """NAME.svg and NAME.png of each view, in a folder that is made where it is not there.
+
+    Raises:
+        StoreError: they cannot be written.
+    """
+    from ssl4rl_bench.reports.views.drawing import write_figures
+    from ssl4rl_bench.store.atomic import reporting
+
+    with reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for view in views:
+        for path in write_figures(view, folder):
+            print(f"wrote {path}")

@@ -1,0 +1,71 @@
+"""Questions that went from right to wrong or back, the most telling first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl4rl_bench.comparison import Comparison
+from ssl4rl_bench.outcomes import Outcomes
+from ssl4rl_bench.types import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A question whose score changed. Answers are those of its first copy that changed, in the first repeat."""
+
+    group: str
+    sample: str
+    """Id of that copy."""
+    leaf: str
+    change: float
+    """Of the group's score: below 0 for a loss."""
+    rows: float
+    """Copies lost or gained."""
+    before: str
+    """What the baseline answered; how it was not read, where it was not."""
+    after: str
+
+
+def flips(
+    comparison: Comparison, name: str | None = None, *, lost: bool = True, limit: int = 5
+) -> list[Flip]:
+    """Losses (or gains), those with the most copies changed first.
+
+    Args:
+        name: a category of any level; None for all.
+    """
+    pairing = comparison.pairing
+    one, two = pairing.baseline, pairing.candidate
+    sign = -1.0 if lost else 1.0
+    out = []
+    for at in np.flatnonzero(sign * comparison.groups > 0.0):
+        left, right = int(pairing.left[at]), int(pairing.right[at])
+        place = one.places[left]
+        if name not in (None, "overall", place.l1, place.l2, place.l3):
+            continue
+        size = int(one.sizes[left])
+        rows, others = one.starts[left] + np.arange(size), two.starts[right] + np.arange(size)
+        moved = np.nan_to_num(two.values[others, 0] - one.values[rows, 0])
+        row = int(np.argmax(sign * moved))
+        out.append(
+            Flip(
+                group=one.groups[left],
+                sample=one.ids[rows[row]],
+                leaf=place.l3,
+                change=float(comparison.groups[at]),
+                rows=float(moved.sum()),
+                before=_answer(one, int(rows[row])),
+                after=_answer(two, int(others[row])),
+            )
+        )
+    return sorted(out, key=lambda flip: (sign * -flip.change, sign * -flip.rows, flip.group))[:limit]
+
+
+def _answer(outcomes: Outcomes, row: int) -> str:
+    answer = outcomes.answers[row][0]
+    if answer is not None:
+        return str(answer)
+    number = int(outcomes.status[row, 0])
+    return f"({list(Status)[number].value})" if number >= 0 else "(missing)"

@@ -1,0 +1,260 @@
+"""A policy applied to two runs: may the candidate ship?
+
+Each rule becomes one test a category. Evidence against the candidate is collected in one family for the whole policy,
+so that one as good as the baseline fails with a chance of at most alpha; evidence for it are lower bounds that
+hold together. What neither shows is inconclusive, and the number of questions that would decide it is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from ssl4rl_bench.compare import compare
+from ssl4rl_bench.comparison import Comparison, Difference
+from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.policy import Policy, Rule, Verdict
+from ssl4rl_bench.stats.estimates import wilson
+from ssl4rl_bench.stats.multiple import holm
+from ssl4rl_bench.stats.paired import tango
+from ssl4rl_bench.stats.power import POWER, groups_needed
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A rule in one category. Fractions."""
+
+    rule: Rule
+    name: str
+    """Of the category."""
+    difference: Difference
+    """Not corrected: the family is `p_fail`'s."""
+    p_fail: float
+    """Evidence against the candidate: one-sided, corrected over the policy."""
+    lower: float
+    """Simultaneous lower bound of the difference, or of the accuracy for `at_least`."""
+    level: float
+    """Of that bound: 1 - alpha / tests."""
+    verdict: Verdict
+    needed: int | None
+    """Where inconclusive: questions that would decide it, if the data went on like this."""
+    smallest_margin: float
+    """The least margin that so many questions could ever show to be kept, if as many change as did."""
+
+    @property
+    def n(self) -> int:
+        return self.difference.n
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A guard and what it found."""
+
+    name: str
+    task: str
+    found: str
+    limit: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate:
+    """The whole judgement."""
+
+    baseline: str
+    candidate: str
+    policy: Policy
+    alpha: float
+    """What was spent here: the policy's, or this checkpoint's share of it in a series."""
+    tested: tuple[Tested, ...]
+    guarded: tuple[Guarded, ...]
+    notes: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def found(self) -> Verdict:
+        """Before the policy's word on what is inconclusive."""
+        verdicts = {each.verdict for each in (*self.tested, *self.guarded)}
+        return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.policy.on_inconclusive if self.found == "inconclusive" else self.found
+
+
+def apply(
+    policy: Policy,
+    baseline: Evaluated,
+    candidate: Evaluated,
+    *,
+    alpha: float | None = None,
+    guarded: Sequence[Guarded] = (),
+) -> Gate:
+    """Judges a candidate.
+
+    Args:
+        alpha: instead of the policy's.
+        guarded: from `gate_guards.check`.
+
+    Raises:
+        UsageError: runs that must not be compared, a task that one lacks, or a category that there is not.
+    """
+    alpha = policy.alpha if alpha is None else alpha
+    compared: dict[tuple[str, str, str], Comparison] = {}
+    drafts: list[tuple[Rule, Difference]] = []
+    for rule in policy.rule:
+        by = "overall" if rule.level == "probe" else rule.level
+        key = (rule.full_task, rule.how, by)
+        if key not in compared:
+            (compared[key],) = compare(
+                baseline,
+                [candidate],
+                rule.full_task,
+                by=by,
+                aggregation=rule.how,
+                correction="none",
+                allow=policy.allow,
+            )
+        cells = [cell for cell in compared[key].cells if cell.level == by]
+        if rule.category is not None:
+            names = [cell.name for cell in cells]
+            if rule.category not in names:
+                hint = did_you_mean(rule.category, names)
+                raise UsageError(f"{rule.full_task} has no {rule.level} category {rule.category}{hint}")
+            cells = [cell for cell in cells if cell.name == rule.category]
+        drafts += [(rule, cell) for cell in cells]
+    raw = np.array([_against(rule, cell) for rule, cell in drafts])
+    p = holm(raw) if policy.correction == "holm" else np.minimum(raw * len(raw), 1.0)
+    notes = [note for each in compared.values() for note in each.pairing.notes]
+    tested = [
+        _test(rule, cell, float(corrected), alpha, len(drafts))
+        for (rule, cell), corrected in zip(drafts, p, strict=True)
+    ]
+    notes += [warning for each in tested if (warning := _too_small(each))]
+    return Gate(
+        baseline.label,
+        candidate.label,
+        policy,
+        alpha,
+        tuple(tested),
+        tuple(guarded),
+        tuple(dict.fromkeys(notes)),
+        tuple(compared.values()),
+    )
+
+
+def _against(rule: Rule, cell: Difference) -> float:
+    """One-sided p of the evidence that fails a rule."""
+    if rule.kind == "at_least":
+        assert rule.value is not None
+        floor = rule.value / 100.0
+        return _below(cell.candidate, floor, cell)
+    if rule.kind == "better_than" and rule.margin:
+        return _p_below(cell, rule.margin / 100.0)
+    return cell.p / 2.0 if cell.value < 0.0 else 1.0 - cell.p / 2.0
+
+
+def _test(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests: int) -> Tested:
+    level = 1.0 - alpha / tests
+    margin = rule.margin / 100.0
+    failed = p_fail < alpha
+    lower = _lower(cell, level)
+    needed = None
+    if rule.kind == "at_least":
+        assert rule.value is not None
+        floor = rule.value / 100.0
+        lower = _lower_accuracy(cell, level)
+        verdict: Verdict = "pass" if lower >= floor else "fail" if failed else "inconclusive"
+        spread = max(cell.candidate * (1.0 - cell.candidate), 1e-9)
+        needed = _enough(cell.candidate - floor, spread, level)
+    elif rule.kind == "not_significantly_worse":
+        verdict = "fail" if failed and cell.value < 0.0 else "pass"
+    elif rule.kind == "better_than":
+        verdict = "pass" if lower > margin else "fail" if failed and cell.value < margin else "inconclusive"
+        needed = _enough(cell.value - margin, _square(cell), level)
+    else:
+        verdict = (
+            "pass" if lower > -margin else "fail" if failed and cell.value <= -margin else "inconclusive"
+        )
+        needed = (
+            groups_needed(cell.value, _square(cell), 2 * alpha / tests)
+            if cell.value <= -margin
+            else _enough(cell.value + margin, _square(cell), level)
+        )
+    return Tested(
+        rule,
+        cell.name,
+        cell,
+        p_fail,
+        lower,
+        level,
+        verdict,
+        needed if verdict == "inconclusive" else None,
+        _smallest_margin(cell, level),
+    )
+
+
+def _lower(cell: Difference, level: float) -> float:
+    """One-sided lower bound of the difference."""
+    z = _NORMAL.inv_cdf(level)
+    if cell.binary:
+        return float(tango(cell.gained, cell.lost, cell.n, z)[0])
+    if cell.se is None:
+        return -1.0
+    if cell.gained + cell.lost == 0:
+        return float(tango(0, 0, cell.n, z)[0])
+    return cell.value - z * cell.se
+
+
+def _lower_accuracy(cell: Difference, level: float) -> float:
+    return wilson(min(1.0, max(0.0, cell.candidate)), cell.n, _NORMAL.inv_cdf(level))[0]
+
+
+def _below(value: float, floor: float, cell: Difference) -> float:
+    """One-sided p that the accuracy is not below the floor (score test)."""
+    return _NORMAL.cdf((value - floor) / math.sqrt(floor * (1.0 - floor) / cell.n))
+
+
+def _p_below(cell: Difference, margin: float) -> float:
+    """One-sided p that the difference is not below a margin."""
+    if not cell.se:
+        return 1.0 if cell.value >= margin else 0.0 if cell.n > 1 else 1.0
+    return _NORMAL.cdf((cell.value - margin) / cell.se)
+
+
+def _square(cell: Difference) -> float:
+    """Mean square of the groups' differences."""
+    return (
+        (cell.gained + cell.lost) / cell.n if cell.binary else cell.n * (cell.se or 0.0) ** 2 + cell.value**2
+    )
+
+
+def _enough(distance: float, square: float, level: float) -> int | None:
+    """Groups at which a bound would clear a limit that is so far from the estimate; None if it lies beyond it."""
+    if distance <= 0.0:
+        return None
+    z = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(POWER)
+    return max(1, math.ceil(z * z * square / distance**2), math.ceil(_NORMAL.inv_cdf(level) ** 2 / distance))
+
+
+def _smallest_margin(cell: Difference, level: float) -> float:
+    z = _NORMAL.inv_cdf(level)
+    none_changed = z * z / (cell.n + z * z)
+    return max(none_changed, (z + _NORMAL.inv_cdf(POWER)) * math.sqrt(_square(cell) / cell.n))
+
+
+def _too_small(tested: Tested) -> str:
+    margin = tested.rule.margin / 100.0
+    if tested.rule.kind != "no_worse_than" or margin >= tested.smallest_margin:
+        return ""
+    return (
+        f"{tested.rule.task}, {tested.name}: with {tested.n} questions a margin of {tested.rule.margin:g} points can "
+        f"hardly be decided; the smallest that can is {100 * tested.smallest_margin:.2f}."
+    )

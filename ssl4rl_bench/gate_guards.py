@@ -1,0 +1,114 @@
+"""A gate's guards: limits on what is no accuracy, and would spoil one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ssl4rl_bench.gate import Guarded
+from ssl4rl_bench.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.policy import Guards, Policy
+from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.types import Status
+
+_UNREAD = (Status.NONE, Status.TRUNCATED, Status.REFUSAL)
+_FEW = 12
+"""An answer set of more than this many (a jigsaw's orders) has no shares worth comparing."""
+
+
+def check(
+    policy: Policy, baseline: Evaluated, candidate: Evaluated, origin: Mapping[str, Any] | None = None
+) -> list[Guarded]:
+    """Every guard that the policy sets, on every task that its rules name.
+
+    Args:
+        origin: the candidate's ssl4rl.json, for the overlap with training images; without it that guard is
+            inconclusive.
+    """
+    tasks = dict.fromkeys(rule.full_task for rule in policy.rule)
+    return [found for task in tasks for found in _task(policy.guards, baseline, candidate, task, origin)]
+
+
+def _task(
+    guards: Guards, baseline: Evaluated, candidate: Evaluated, task: str, origin: Mapping[str, Any] | None
+) -> Iterator[Guarded]:
+    name = task.removeprefix(PREFIX)
+    own = candidate.task(task)
+    for label, limit, statuses in (
+        ("unread replies", guards.unread, _UNREAD),
+        ("truncated replies", guards.truncated, (Status.TRUNCATED,)),
+        ("failed requests", guards.errors, (Status.ERROR,)),
+    ):
+        if limit is not None:
+            share = 100.0 * _share(own, statuses)
+            yield Guarded(
+                label, name, f"{share:.2f}%", f"at most {limit:g}%", "fail" if share > limit else "pass"
+            )
+    if guards.reply_length is not None:
+        least, most = guards.reply_length
+        lengths = [_length(run, task) for run in (candidate, baseline)]
+        ratio = lengths[0] / lengths[1] if lengths[1] else float("nan")
+        kept = least <= ratio <= most
+        found = f"{ratio:.2f} times the baseline's ({lengths[0]:.1f} tokens)"
+        yield Guarded("reply length", name, found, f"{least:g} to {most:g} times", "pass" if kept else "fail")
+    if guards.letters is not None:
+        shift = _shift(baseline.task(task), own)
+        if shift is not None:
+            answer, points = shift
+            yield Guarded(
+                "answer shares",
+                name,
+                f"{answer}: {points:+.2f} points",
+                f"within {guards.letters:g} points of the baseline's",
+                "fail" if abs(points) > guards.letters else "pass",
+            )
+    if guards.image_overlap is not None:
+        yield _overlap(guards.image_overlap, name, origin)
+
+
+def _share(own: Outcomes, statuses: tuple[Status, ...]) -> float:
+    numbers = [list(Status).index(status) for status in statuses]
+    there = own.status != ABSENT
+    return float(sum((own.status == number).sum() for number in numbers)) / max(1, int(there.sum()))
+
+
+def _length(run: Evaluated, task: str) -> float:
+    """Mean tokens of a reply."""
+    found = run.result["tasks"][task]
+    replies = sum(n for status, n in found["status"].items() if status != Status.ERROR)
+    return float(found["tokens"]["completion"]) / max(1, replies)
+
+
+def _shift(baseline: Outcomes, own: Outcomes) -> tuple[str, float] | None:
+    """The answer whose share moved most, and by how many points; None where there are many answers."""
+    shares = []
+    for outcomes in (baseline, own):
+        given = Counter(answer for row in outcomes.answers for answer in row if answer is not None)
+        total = max(1, given.total())
+        shares.append({answer: n / total for answer, n in given.items()})
+    answers = sorted(shares[0].keys() | shares[1].keys())
+    if not answers or len(answers) > _FEW:
+        return None
+    moved = {answer: 100.0 * (shares[1].get(answer, 0.0) - shares[0].get(answer, 0.0)) for answer in answers}
+    worst = max(moved, key=lambda answer: abs(moved[answer]))
+    return worst, moved[worst]
+
+
+def _overlap(limit: int, name: str, origin: Mapping[str, Any] | None) -> Guarded:
+    label, most = "training images in the set", f"at most {limit}"
+    if origin is None:
+        return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json here", most, "inconclusive")
+    data = origin.get("data")
+    audited = data.get("overlap") or [] if isinstance(data, Mapping) else []
+    found = [
+        item for item in audited if str(item.get("set", "")).partition("=")[0].removeprefix(PREFIX) == name
+    ]
+    if not found:
+        return Guarded(label, name, "not compared when it was trained", most, "inconclusive")
+    assert isinstance(data, Mapping)
+    n = sum(int(item.get("exact", 0)) + int(item.get("near", 0)) for item in found)
+    if n and not data.get("transductive"):
+        return Guarded(label, name, f"0 ({n} were found and left out)", most, "pass")
+    return Guarded(label, name, str(n), most, "fail" if n > limit else "pass")

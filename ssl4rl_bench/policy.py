@@ -1,0 +1,135 @@
+"""A gate's policy: one TOML file that says what a new checkpoint must show."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.groupscores import check_aggregation
+from ssl4rl_bench.pairing import check_allowed
+from ssl4rl_bench.strict import fill
+from ssl4rl_bench.taskfile import PREFIX
+
+Verdict = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`[[rule]]`: one requirement, in one or more categories of a task."""
+
+    task: str
+    """With or without the prefix."""
+    kind: Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
+    level: Literal["overall", "l1", "l2", "l3", "probe"] = "overall"
+    """Which categories: every one of the level is tested. `probe`: the accuracy of an SSL task."""
+    category: str | None = None
+    """Only this one of the level."""
+    aggregation: str | None = None
+    """By default `circular_micro`, and `row_micro` for a probe."""
+    margin: float = 0.0
+    """Points. `no_worse_than`: the loss that is still acceptable. `better_than`: the gain that is asked for."""
+    value: float | None = None
+    """Percent: the floor of `at_least`."""
+
+    @property
+    def how(self) -> str:
+        """The aggregation."""
+        return self.aggregation or ("row_micro" if self.level == "probe" else "circular_micro")
+
+    @property
+    def full_task(self) -> str:
+        return self.task if self.task.startswith(PREFIX) else PREFIX + self.task
+
+    def __str__(self) -> str:
+        words = {
+            "no_worse_than": f"at most {self.margin:g} points worse",
+            "not_significantly_worse": "not significantly worse",
+            "at_least": f"at least {self.value or 0.0:g}%",
+            "better_than": f"more than {self.margin:g} points better" if self.margin else "better",
+        }
+        where = self.category or self.level
+        return f"{self.task.removeprefix(PREFIX)} {where}: {words[self.kind]}"
+
+
+@dataclass(frozen=True)
+class Guards:
+    """`[guards]`: limits on what is no accuracy. One that is not given is not checked."""
+
+    unread: float | None = None
+    """Percent of replies without an answer, in any task."""
+    truncated: float | None = None
+    """Percent of replies that were cut off before an answer."""
+    errors: float | None = None
+    """Percent of requests that failed."""
+    reply_length: tuple[float, ...] | None = None
+    """[least, most]: mean tokens of a reply as a multiple of the baseline's."""
+    letters: float | None = None
+    """Points: how far the share of any answer may be from its share in the baseline."""
+    image_overlap: int | None = None
+    """Images of the task that the checkpoint was trained on, as its ssl4rl.json says."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The whole file."""
+
+    rule: tuple[Rule, ...]
+    alpha: float = 0.05
+    """Chance that a checkpoint as good as the baseline fails, over all rules together."""
+    correction: Literal["holm", "bonferroni"] = "holm"
+    """Of the evidence that fails. Passing is always Bonferroni's: simultaneous lower bounds."""
+    on_inconclusive: Verdict = "inconclusive"
+    """What the gate says when it cannot tell."""
+    allow: tuple[str, ...] = ()
+    """Mismatches to compare in spite of (`compare --allow`)."""
+    guards: Guards = field(default_factory=Guards)
+
+
+def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
+    """A policy from TOML's tables.
+
+    Raises:
+        UsageError: an unknown key, with the nearest one; a value of the wrong type or out of range; no rule.
+    """
+    policy = fill(Policy, values, file)
+    if not policy.rule:
+        raise UsageError(f"{file}: there is no [[rule]]")
+    if not 0.0 < policy.alpha < 0.5:
+        raise UsageError(f"{file}: alpha = {policy.alpha:g} is not between 0 and 0.5")
+    check_allowed(policy.allow)
+    for at, rule in enumerate(policy.rule, start=1):
+        where = f"{file}: rule {at} ({rule.kind})"
+        check_aggregation(rule.how)
+        if rule.kind == "no_worse_than" and rule.margin <= 0.0:
+            raise UsageError(f"{where} needs margin above 0, in points: what loss is acceptable")
+        if rule.kind in ("at_least", "not_significantly_worse") and rule.margin:
+            raise UsageError(f"{where} has no margin; it is for no_worse_than and better_than")
+        if rule.margin < 0.0:
+            raise UsageError(f"{where}: margin = {rule.margin:g} is below 0")
+        if (rule.value is not None) is not (rule.kind == "at_least"):
+            raise UsageError(f"{where}: value, in percent, is for at_least, which needs it")
+        if rule.value is not None and not 0.0 < rule.value < 100.0:
+            raise UsageError(f"{where}: value = {rule.value:g} is not between 0 and 100 percent")
+        if rule.category is not None and rule.level in ("overall", "probe"):
+            raise UsageError(f"{where}: a category needs level l1, l2 or l3")
+    length = policy.guards.reply_length
+    if length is not None and not (len(length) == 2 and 0.0 <= length[0] <= length[1]):
+        raise UsageError(f"{file}: guards.reply_length must be [least, most], such as [0.5, 2.0]")
+    return policy
+
+
+def read(path: Path) -> Policy:
+    """A policy file.
+
+    Raises:
+        UsageError: as `parse`; or no TOML.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} is not a policy: {error}") from None
+    return parse(values, path.name)
