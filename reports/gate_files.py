@@ -39,9 +39,9 @@ def to_json(gate: Gate) -> str:
 
 
 def to_junit(gate: Gate) -> str:
-    """A suite a task and one for the guards, a case a test.
+    """A suite a task and one for the guards, a case a test, as CI servers read it.
 
-    Inconclusive is an error, or skipped if the policy passes it. In the form that Jenkins, GitLab and GitHub's reporters read (the JUnit schema of the Apache Ant task).
+    Inconclusive is an error, or skipped if the policy passes it.
     """
     root = ElementTree.Element("testsuites", name="ssl4rl-bench gate")
     cases: dict[str, list[tuple[str, str, str]]] = {}

@@ -104,8 +104,9 @@ def guard_table(gate: Gate) -> Table:
     return table
 
 
-def lost_lines(gate: Gate, limit: int = 5) -> Iterator[str]:
-    """The most telling questions that were lost, for each test that did not pass."""
+def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
+    """The most telling questions that were lost, for each test that did not pass; each question once."""
+    seen = set()
     for each in worst_first(gate):
         if each.verdict == "pass":
             continue
@@ -116,7 +117,10 @@ def lost_lines(gate: Gate, limit: int = 5) -> Iterator[str]:
             and found.aggregation == each.rule.how
             and found.find(each.difference.level, each.difference.name) is not None
         )
-        for flip in flips(comparison, each.difference.name, limit=limit):
+        found = flips(comparison, each.difference.name, limit=limit + len(seen))
+        new = [flip for flip in found if (comparison.task, flip.group) not in seen][:limit]
+        seen |= {(comparison.task, flip.group) for flip in new}
+        for flip in new:
             where = (
                 f"{clean(each.rule.task.removeprefix('ssl4rl_'))} {_name(each)}: question {clean(flip.group)}"
             )

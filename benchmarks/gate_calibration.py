@@ -1,0 +1,151 @@
+"""How often does a gate cry wolf, and what does it let through? Simulated checkpoints under the example policy.
+
+    python benchmarks/gate_calibration.py                    # 10,000 checkpoints without a change, 500 for each drop
+    python benchmarks/gate_calibration.py --null 500 --drops 50
+
+Questions and models are those of stats_calibration.py. The policy is docs/gate.toml's two benchmark rules: at most 3
+points worse overall, and no ability significantly worse. Beside it stand two gates that people write: "no ability
+falls by a point or more", and "no ability falls significantly by a z-test over rows". Prints Markdown tables with
+95% intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import ndtr
+from stats_calibration import TASK, Benchmark, rate
+
+from ssl4rl_bench.gate import Gate, apply
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.policy import Policy, parse
+
+POLICY = parse(
+    {
+        "alpha": 0.05,
+        "rule": [
+            {"task": TASK, "kind": "no_worse_than", "margin": 3},
+            {"task": TASK, "kind": "not_significantly_worse", "level": "l2"},
+        ],
+    }
+)
+OVERALL = parse({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 3}]})
+SKILL = 1.2
+
+
+def any_point(gate: Gate) -> bool:
+    """The first naive gate: does an ability fall by a point or more?"""
+    return any(each.difference.value <= -0.01 for each in gate.tested if each.difference.level == "l2")
+
+
+def row_z(one: Evaluated, two: Evaluated, level: float = 0.05) -> bool:
+    """The second: an unpaired one-sided z-test over all rows of each ability, each at 5%."""
+    old, new = one.outcomes[TASK], two.outcomes[TASK]
+    ability = np.repeat([place.l2 for place in old.places], old.sizes)
+    for name in np.unique(ability):
+        a, b = old.values[ability == name, 0], new.values[ability == name, 0]
+        spread = np.sqrt(a.mean() * (1 - a.mean()) / len(a) + b.mean() * (1 - b.mean()) / len(b))
+        if ndtr((b.mean() - a.mean()) / spread) < level:
+            return True
+    return False
+
+
+def dropped(bench: Benchmark, right: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The same rows with one copy of a share of the questions, drawn anew for each checkpoint, made wrong."""
+    starts = np.concatenate([[0], np.cumsum(bench.sizes)[:-1]])
+    whole = np.flatnonzero(np.minimum.reduceat(right, starts))
+    hit = whole[rng.random(len(whole)) < share * len(bench.sizes) / max(1, len(whole))]
+    out = right.copy()
+    out[starts[hit] + rng.integers(0, bench.sizes[hit])] = False
+    return out
+
+
+def judged(
+    policy: Policy, bench: Benchmark, drop: float, rng: np.random.Generator
+) -> tuple[Gate, Evaluated, Evaluated]:
+    old, new = bench.draw(rng, [SKILL, SKILL])
+    if drop:
+        new = dropped(bench, new, drop, rng)
+    one, two = bench.run("old", old), bench.run("new", new)
+    return apply(policy, one, two), one, two
+
+
+def no_change(n: int, rng: np.random.Generator) -> Iterator[str]:
+    """False alarms."""
+    bench = Benchmark.mmbench(rng)
+    counts: Counter[str] = Counter()
+    for _ in range(n):
+        gate, one, two = judged(POLICY, bench, 0.0, rng)
+        counts[gate.found] += 1
+        counts["point"] += any_point(gate)
+        counts["z"] += row_z(one, two)
+    yield f"### {n} checkpoints as good as the baseline, 1,164 questions\n"
+    yield "| gate | fails, % | passes, % | inconclusive, % |\n| --- | ---: | ---: | ---: |"
+    shown = " | ".join(rate(counts[name], n) for name in ("fail", "pass", "inconclusive"))
+    yield f"| the policy (alpha 5%) | {shown} |"
+    yield f"| any ability a point lower | {rate(counts['point'], n)} | | |"
+    yield f"| any ability lower by a z-test over rows | {rate(counts['z'], n)} | | |"
+
+
+def real_drops(n: int, rng: np.random.Generator) -> Iterator[str]:
+    """Power and wrong passes by the size of the drop and the number of questions."""
+    yield f"\n### True drops of the Average, margin 3 points, {n} checkpoints each\n"
+    yield "| questions | drop, points | fails, % | inconclusive, % | passes, % |"
+    yield "| ---: | ---: | ---: | ---: | ---: |"
+    for factor in (1, 4):
+        bench = Benchmark.mmbench(rng)
+        bench = Benchmark(bench.places * factor, np.tile(bench.sizes, factor))
+        for drop in (0.0, 0.01, 0.03, 0.05, 0.08, 0.12):
+            counts: Counter[str] = Counter()
+            for _ in range(n):
+                counts[judged(OVERALL, bench, drop, rng)[0].found] += 1
+            shown = " | ".join(rate(counts[name], n) for name in ("fail", "inconclusive", "pass"))
+            yield f"| {len(bench.sizes)} | {100 * drop:g} | {shown} |"
+
+
+def series(n: int, rng: np.random.Generator) -> Iterator[str]:
+    """Twenty looks at checkpoints that are as good as the baseline: with and without a family."""
+    from ssl4rl_bench.series import share
+
+    bench = Benchmark.mmbench(rng)
+    counts: Counter[str] = Counter()
+    for _ in range(n):
+        old = bench.run("old", bench.draw(rng, [SKILL])[0])
+        alarms = {"family": False, "none": False}
+        for number in range(1, 21):
+            new = bench.run("new", bench.draw(rng, [SKILL])[0])
+            gate = apply(POLICY, old, new, alpha=share(POLICY.alpha, number))
+            alarms["family"] |= gate.found == "fail"
+            worst = min(each.p_fail for each in gate.tested if each.rule.kind == "not_significantly_worse")
+            alarms["none"] |= worst < POLICY.alpha
+        for name, rang in alarms.items():
+            counts[name] += rang
+    yield f"\n### Twenty checkpoints of a training run, none of them worse, {n} runs\n"
+    yield "| | at least one false fail, % |\n| --- | ---: |"
+    yield f"| with `--family` | {rate(counts['family'], n)} |"
+    yield f"| each at alpha 5% | {rate(counts['none'], n)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--null", type=int, default=10_000)
+    parser.add_argument("--drops", type=int, default=500)
+    parser.add_argument("--series", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    start = time.monotonic()
+    for part in (no_change(args.null, rng), real_drops(args.drops, rng), series(args.series, rng)):
+        for line in part:
+            print(line, flush=True)
+    print(f"\nSeed {args.seed}, {time.monotonic() - start:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

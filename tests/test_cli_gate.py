@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import xmlschema
+from typer.testing import CliRunner
+
+from ssl4rl_bench.cli import app
+from ssl4rl_bench.errors import BenchError
+from ssl4rl_bench.gate import apply
+from ssl4rl_bench.policy import read
+from ssl4rl_bench.reports import gate_files
+
+RUN = CliRunner()
+SCHEMA = xmlschema.XMLSchema(str(Path(__file__).parent / "data" / "junit.xsd"))
+POLICY = """
+allow = ["partial"]
+[[rule]]
+task = "scenes"
+kind = "no_worse_than"
+margin = {margin}
+[[rule]]
+task = "scenes"
+kind = "not_significantly_worse"
+level = "l2"
+[guards]
+unread = 5
+"""
+
+
+def invoke(*args: object, code: int = 0, env: dict[str, str] | None = None) -> str:
+    done = RUN.invoke(app, [str(arg) for arg in args], env=env or {"GITHUB_ACTIONS": ""})
+    if isinstance(done.exception, BenchError):
+        assert done.exception.exit_code == code, done.exception
+        return str(done.exception)
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("gate")
+    for name, behaviour in (("gold", "gold"), ("same", "gold"), ("bad", "constant:B")):
+        args = (
+            "--engine",
+            "mock",
+            "--mock",
+            behaviour,
+            "--tasks",
+            "scenes",
+            "--limit",
+            60,
+            "--out",
+            root / name,
+        )
+        invoke("run", "--model", name, *args)
+    (root / "gate.toml").write_text(POLICY.format(margin=15))
+    (root / "tight.toml").write_text(POLICY.format(margin=1))
+    return root
+
+
+def asked(place: Path, candidate: str, policy: str = "gate.toml") -> list[object]:
+    return ["gate", "-b", place / "gold", "-c", place / candidate, "-p", place / policy]
+
+
+def test_every_verdict_has_its_exit_code(place: Path) -> None:
+    passed = invoke(*asked(place, "same"))
+    assert (
+        passed.startswith("PASS: same against gold") and "would rarely be found" not in passed.splitlines()[0]
+    )
+    failed = invoke(*asked(place, "bad"), code=1)
+    assert failed.startswith("FAIL: bad against gold") and "Questions that were lost" in failed
+    unsure = invoke(*asked(place, "same", "tight.toml"), code=3)
+    assert unsure.startswith("INCONCLUSIVE: same against gold") and "can hardly be decided" in unsure
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "--candidate is missing"),
+        (("-c", "same"), "--baseline is missing"),
+        (("-c", "same", "-b", "gold"), "--policy is missing"),
+        (("-c", "sane", "-b", "gold", "-p", "gate.toml"), "there is no run"),
+        (("-c", "same", "-b", "gold", "-p", "none.toml"), "is not a policy"),
+        (("-c", "same", "-b", "gate.toml", "-p", "gate.toml"), "is damaged"),
+        (("-c", "same", "-b", "gold", "-p", "gate.toml", "--family", "a/b"), "is no name"),
+        (("-c", "same", "-b", "gold", "-p", "gate.toml", "--junit", "none/x.xml"), "cannot"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_2(
+    place: Path, args: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    said = invoke("gate", *args, code=2)
+    assert message in said and "\n" not in said
+
+
+def test_a_partial_run_is_refused_unless_the_policy_allows_it(place: Path, tmp_path: Path) -> None:
+    strict = tmp_path / "strict.toml"
+    strict.write_text(POLICY.format(margin=15).replace('allow = ["partial"]', ""))
+    said = invoke("gate", "-b", place / "gold", "-c", place / "same", "-p", strict, code=2)
+    assert "is partial" in said
+
+
+def test_files_for_machines(place: Path, tmp_path: Path) -> None:
+    names = {name: tmp_path / f"out.{name}" for name in ("junit", "summary", "json")}
+    flags = [item for name, path in names.items() for item in (f"--{name}", path)]
+    for candidate, code, failures in (("same", 0, 0), ("bad", 1, None)):
+        invoke(*asked(place, candidate), *flags, code=code)
+        SCHEMA.validate(str(names["junit"]))
+        suites = SCHEMA.to_dict(str(names["junit"]))["testsuite"]
+        assert [suite["@name"] for suite in suites] == ["ssl4rl_scenes", "guards"]
+        assert suites[0]["@tests"] == len(suites[0]["testcase"]) == 7
+        counted = sum("failure" in case for case in suites[0]["testcase"])
+        assert suites[0]["@failures"] == counted and (failures is None or counted == failures)
+        value = json.loads(names["json"].read_text())
+        assert value["verdict"] == ("pass" if code == 0 else "fail") and len(value["rules"]) == 7
+        assert names["summary"].read_text().startswith(gate_files.MARKER)
+
+
+def test_a_series_on_the_command_line(place: Path, tmp_path: Path) -> None:
+    flags = ("--family", "run-1", "--family-dir", tmp_path)
+    assert "number 1 of series run-1: alpha 0.025 of 0.05" in invoke(*asked(place, "same"), *flags)
+    assert "number 2 of series run-1: alpha 0.008333 of 0.05" in invoke(*asked(place, "bad"), *flags, code=1)
+    assert "number 1 of series" in invoke(*asked(place, "same"), *flags)
+
+
+def test_a_baseline_file_stands_for_its_run(place: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "base.json.gz"
+    assert "wrote" in invoke("gate", "-c", place / "gold", "--save-baseline", saved)
+    assert saved.stat().st_size < 60_000
+    assert invoke("gate", "-b", saved, "-c", place / "same", "-p", place / "gate.toml") == invoke(
+        *asked(place, "same")
+    )
+
+
+def test_under_github_actions_it_annotates_and_adds_to_the_summary(place: Path, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    shown = invoke(*asked(place, "bad"), code=1, env=env)
+    lines = [line for line in shown.splitlines() if line.startswith("::")]
+    assert lines and all(line.startswith("::error title=") for line in lines)
+    assert summary.read_text().startswith(f"before\n{gate_files.MARKER}")
+
+
+def test_hostile_names_stay_text(place: Path) -> None:
+    from dataclasses import replace
+
+    from ssl4rl_bench.cli.evaluated import load_evaluated
+
+    runs = load_evaluated([place / "gold", place / "bad"])
+    name = "x\n::error::owned\x1b[31m|<script>`%0A"
+    gate = apply(read(place / "gate.toml"), runs[0], replace(runs[1], label=name))
+    SCHEMA.validate(gate_files.to_junit(gate))
+    summary = gate_files.to_summary(gate)
+    assert "<script>" not in summary and "\x1b" not in summary
+    for line in gate_files.annotations(gate):
+        assert "\n" not in line and line.count("::error") <= 1
