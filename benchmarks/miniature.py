@@ -18,19 +18,17 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ssl4rl_bench.cli.common import reload_tasks
-from ssl4rl_bench.reports.probe_table import probes_to_markdown
-from ssl4rl_bench.reports.tables import to_markdown
-from ssl4rl_bench.scoring import scored_samples
-from ssl4rl_bench.stats import Z95, mean_se
+from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.compare import compare
+from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.methods import compare_method, methods_of
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.reports import board, board_export, probe_board
+from ssl4rl_bench.reports.numbers import interval, p_value, points
 from ssl4rl_bench.store import atomic
-from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.curves import draw_many
 
@@ -101,38 +99,12 @@ def evaluate(name: str, model: str | Path, work: Path) -> Path:
     return run
 
 
-def differences(base: RunDir, other: RunDir, task: str) -> tuple[float, tuple[float, float], int]:
-    """Mean difference of the group scores of two runs, its 95% interval (paired, normal), and the groups."""
-    scores = []
-    for run in (base, other):
-        loaded = next(t for t in reload_tasks(run, {}) if t.name == task)
-        groups: dict[str, list[float]] = {}
-        for scored in scored_samples(run, loaded):
-            groups.setdefault(scored.group, []).append(scored.score.value or 0.0)
-        # As circular_micro: a question counts if each of its copies is right. A probe's groups are single samples.
-        whole = loaded.name == SCENES
-        scores.append({g: float(min(v)) if whole else float(np.mean(v)) for g, v in groups.items()})
-    both = sorted(scores[0].keys() & scores[1].keys())
-    mean, se = mean_se([scores[1][g] - scores[0][g] for g in both])
-    half = Z95 * (se or 0.0)
-    return mean, (mean - half, mean + half), len(both)
-
-
-def signed(difference: tuple[float, tuple[float, float], int]) -> str:
-    mean, (low, high), _ = difference
-    return f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-
-
-def result(run: Path) -> dict[str, Any]:
-    found = RunDir.open(run).result
-    assert found is not None, f"{run} is not complete"
-    return found
-
-
-def named(run: Path, name: str) -> dict[str, Any]:
-    """A result under the checkpoint's own name, not its folder's."""
-    found = result(run)
-    return {**found, "model": {**found["model"], "name": name}}
+def evaluated(base: Path, done: Sequence[Trained]) -> list[Evaluated]:
+    """The runs under the checkpoints' own names, tiny-base first."""
+    found = load_evaluated([base, *(one.run for one in done)])
+    return [
+        replace(run, label=name) for run, name in zip(found, [BASE, *(one.name for one in done)], strict=True)
+    ]
 
 
 def document(done: Sequence[Trained], work: Path, seconds: dict[str, float], spent: float) -> str:
@@ -141,31 +113,59 @@ def document(done: Sequence[Trained], work: Path, seconds: dict[str, float], spe
 
 
 def _document(done: Sequence[Trained], work: Path, seconds: dict[str, float], spent: float) -> Iterator[str]:
-    base_run = work / "runs" / BASE
-    results = [named(base_run, BASE), *(named(one.run, one.name) for one in done)]
-    yield "### Abilities on scenes"
+    base, *others = evaluated(work / "runs" / BASE, done)
+    first = [run for run, one in zip(others, done, strict=True) if one.seed == done[0].seed]
+    yield "### The table"
     yield ""
-    yield "Circular accuracy in percent, as the model card's table; 600 questions."
+    yield "Seed 1 of each. " + board_export.to_markdown([board.build(base, first, SCENES)], intervals=True)
+    yield "### The probes"
     yield ""
-    yield to_markdown(results, SCENES, "circular_micro")
-    yield "### Probes"
+    yield board_export.to_markdown([], probe_board.probe_rows(base, first, list(PROBES.values())))
+    yield "### Each checkpoint against tiny-base"
     yield ""
-    yield probes_to_markdown(results, list(PROBES.values()))
-    yield "### Differences to tiny-base"
+    yield "Points with 95% intervals. By reading: what comes from replies that could be read in one of the two only."
     yield ""
-    yield "Percentage points with 95% intervals, paired by question (scenes) or sample (probes)."
+    yield "| checkpoint | own probe | p | scenes | of it by reading | by answers | training, minutes |"
+    yield "|" + " --- |" * 7
+    for one, run in zip(done, others, strict=True):
+        (scenes,) = compare(base, [run], SCENES)
+        cell = scenes.overall
+        own = probe_difference(base, run, one.task)
+        row = [
+            one.name,
+            f"{points(own.value)} {interval(own.ci95, signed=True)}" if own else "",
+            p_value(own.p) if own else "",
+            f"{points(cell.value)} {interval(cell.ci95, signed=True)}",
+            points(cell.from_reading.value),
+            points(cell.from_answers.value),
+            f"{seconds[one.name] / 60:.0f}",
+        ]
+        yield f"| {' | '.join(row)} |"
     yield ""
-    yield "| checkpoint | own probe | scenes | " + " | ".join(PROBES) + " | minutes |"
-    yield "|" + " --- |" * (len(PROBES) + 4)
-    base = RunDir.open(base_run)
-    for one in done:
-        run = RunDir.open(one.run)
-        cells = {task: signed(differences(base, run, probe)) for task, probe in PROBES.items()}
-        own = cells.get(one.task, "")
-        row = [one.name, own, signed(differences(base, run, SCENES)), *cells.values()]
-        yield "| " + " | ".join(row) + f" | {seconds[one.name] / 60:.0f} |"
-    yield ""
+    if len({one.seed for one in done}) > 1:
+        yield "### Over seeds"
+        yield ""
+        yield "Intervals hold for another seed on other questions (two-way random effects)."
+        yield ""
+        yield "| task | seeds | own probe | scenes |"
+        yield "|" + " --- |" * 4
+        for method in methods_of(others, "seed"):
+            task = method.name.removeprefix("tiny-")
+            if len(method.runs) < 2:
+                continue
+            probe = compare_method(base, method, PROBES[task], by="overall", aggregation="row_micro")[0].mean
+            scene = compare_method(base, method, SCENES, by="overall")[0].mean
+            shown = [f"{points(each.value)} {interval(each.ci95, signed=True)}" for each in (probe, scene)]
+            yield f"| {task} | {len(method.runs)} | {' | '.join(shown)} |"
+        yield ""
     yield f"All of it took {spent / 3600:.1f} hours on {os.cpu_count()} cores."
+
+
+def probe_difference(base: Evaluated, run: Evaluated, task: str) -> Difference | None:
+    """A checkpoint's own probe; None for the mix."""
+    if task not in PROBES:
+        return None
+    return compare(base, [run], PROBES[task], by="overall", aggregation="row_micro")[0].overall
 
 
 def ship(one: Trained) -> None:
