@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,8 @@ AGGREGATION_NAMES = {
     "vanilla0_micro": "First copy only",
     "row_l3_macro": "Mean of leaves",
 }
+MOST_RADARS = 12
+"""A second view of as many runs; the bars have all."""
 _HOME = files("ssl4rl_bench.reports")
 
 
@@ -47,7 +50,10 @@ def render(report: Report) -> str:
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    groups = [[_shown(board, number, at) for at, board in enumerate(own)] for number, own in enumerate(report.boards)]
+    groups = [
+        [_shown(board, number, at) for at, board in enumerate(own)]
+        for number, own in enumerate(report.boards)
+    ]
     # Probes are told once, under the first benchmark.
     verdicts = [verdict(own[0], () if at else report.probes) for at, own in enumerate(report.boards)]
     text: str = (
@@ -84,14 +90,16 @@ class _Shown:
     heat_map: Markup
     bars: list[Markup]
     radars: list[tuple[str, Markup]]
+    n_without_radar: int
 
 
 def _shown(board: Board, number: int, at: int) -> _Shown:
     prefix = f"f{number}-{at}-"
+    candidates = [row for row in board.rows if row.kind == "checkpoint"]
     radars = [
         (clean(row.label), Markup(svg))
-        for place, row in enumerate(board.rows)
-        if row.kind == "checkpoint" and (svg := figures.radar(board, row, f"{prefix}r{place}-"))
+        for place, row in enumerate(candidates[:MOST_RADARS])
+        if (svg := figures.radar(board, row, f"{prefix}r{place}-"))
     ]
     return _Shown(
         board=board,
@@ -101,8 +109,11 @@ def _shown(board: Board, number: int, at: int) -> _Shown:
         column_n=column_n(board),
         unit="questions" if UNITS[board.aggregation] == "groups" else "rows",
         heat_map=Markup(figures.heat_map(board, f"{prefix}h-")),
-        bars=[Markup(figures.bars(board, column, f"{prefix}b{column}-")) for column in range(len(board.columns))],
+        bars=[
+            Markup(figures.bars(board, column, f"{prefix}b{column}-")) for column in range(len(board.columns))
+        ],
         radars=radars,
+        n_without_radar=max(0, len(candidates) - MOST_RADARS),
     )
 
 
@@ -125,12 +136,20 @@ def _environment() -> Environment:
         "interval": interval,
         "ends": lambda ends: interval(ends, signed=True).replace("-", "−"),
         "p_value": p_value,
-        "minus": lambda text: str(text).replace("+-", "±").replace("[-", "[−").replace(" -", " −").replace("(-", "(−"),
-        "short": lambda name: clean(name.removeprefix("ssl4rl_")),
+        "prose": _prose,
+        "short": lambda name: clean(name.removeprefix("ssl4rl_").removeprefix("ssl_")),
         "mark": lambda mark: MARKS[mark],
         "aggregation": lambda name: AGGREGATION_NAMES.get(name, name),
     }
     return made
+
+
+def _prose(text: object) -> str:
+    """One clean line, with minus signs for hyphens before numbers, and no line break inside "p = 0.01"."""
+    text = clean(text, 4000)
+    return re.sub(
+        r"\b([pn]) ([=<]) (?=[\d,.]+)", "\\1\u00a0\\2\u00a0", re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    )
 
 
 def _static(name: str) -> str:

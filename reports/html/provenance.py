@@ -52,14 +52,18 @@ def run_facts(run: Evaluated) -> RunFacts:
         facts.append(
             (
                 name.removeprefix("ssl4rl_"),
-                f"version {task.version}, data {task.data_sha256[:12]} ({found.get('source', '')}), {task.n_samples} "
-                f"samples in {found.get('n_groups', '?')} groups, prompt {task.prompt}, temperature {s.temperature:g}, "
+                f"version {task.version}, data {task.data_sha256[:12]} ({found.get('source', '')}), "
+                f"{task.n_samples} samples in {found.get('n_groups', '?')} groups, prompt {task.prompt}, "
+                f"temperature {s.temperature:g}, "
                 f"at most {s.max_tokens} tokens, extractor {found.get('extractor', '')}"
                 f"{'' if task.image == 'real' else f', image {task.image}'}; "
                 f"{status_line(dig(found, 'status'))}",
             )
         )
-    facts += [fact for number, sitting in enumerate(sittings, start=1) for fact in _sitting(number, len(sittings), sitting)]
+    for number, sitting in enumerate(sittings, start=1):
+        facts += _sitting(number, len(sittings), sitting)
+    # Packages of a resumed run are told where they change.
+    facts = list(dict.fromkeys(facts))
     return RunFacts(
         clean(run.label),
         tuple(dict.fromkeys(filter(None, map(_command, sittings)))),
@@ -79,7 +83,11 @@ def _sitting(number: int, n: int, sitting: Mapping[str, Any]) -> list[tuple[str,
     machine, packages = dig(sitting, "machine"), dig(sitting, "packages")
     title = "Executed" if n == 1 else f"Sitting {number}"
     gpus = machine.get("gpus")
-    where = ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else f"{machine.get('cpus', '?')} CPU cores"
+    where = (
+        ", ".join(map(str, gpus))
+        if isinstance(gpus, list) and gpus
+        else f"{machine.get('cpus', '?')} CPU cores"
+    )
     when = f"{sitting.get('started', '?')} to {sitting.get('finished') or 'no end recorded'}"
     return [
         (title, f"{when}, Python {sitting.get('python', '?')}, {where}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.errors import UsageError
@@ -31,7 +31,7 @@ class Report:
     views: tuple[View, ...]
     runs: tuple[RunFacts, ...]
     """The baseline first."""
-    samples: Samples | None
+    samples: Samples | None = field(repr=False)
     """None for a page without replies."""
     version: str = __version__
     """Of the program that made the page."""

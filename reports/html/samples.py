@@ -31,7 +31,7 @@ SHORTEST = 300
 PACKED_BUDGET = 9_000_000
 """Bytes of all replies when packed."""
 
-_LETTERS = {status: letter for status, letter in zip(Status, "tljnxre", strict=True)}
+_LETTERS = dict(zip(Status, "tljnxre", strict=True))
 READ_AS: Mapping[str, str] = {
     "t": "in its answer tag",
     "l": "from a clear statement, without the tag",
@@ -81,7 +81,9 @@ def collect(
     """
     names = [name for name in tasks if name in loaded[0]]
     n_replies = sum(len(run.outcomes[name].ids) for name in names for run in runs if name in run.outcomes)
-    thumbnails = Thumbnails([image for name in names for sample in loaded[0][name].samples for image in pictures(sample)])
+    thumbnails = Thumbnails(
+        [image for name in names for sample in loaded[0][name].samples for image in pictures(sample)]
+    )
     replies = [
         [_Replies.of(run, own, name) if name in own else None for run, own in zip(runs, loaded, strict=True)]
         for name in names
@@ -97,13 +99,19 @@ def collect(
         if most <= SHORTEST or sum(len(text) for _, text in packed) <= PACKED_BUDGET:
             break
         most = max(SHORTEST, most // 2)
-    questions = [(f"task-{t}", _pack(_questions(loaded[0][name], runs[0].outcomes[name], thumbnails))) for t, name in enumerate(names)]
+    questions = [
+        (f"task-{t}", _pack(_questions(loaded[0][name], runs[0].outcomes[name], thumbnails)))
+        for t, name in enumerate(names)
+    ]
     shown = [(f"images-{t}", thumbnails.of(loaded[0][name].samples)) for t, name in enumerate(names)]
     return Samples(
         index={
             "runs": [clean(run.label) for run in runs],
             "tasks": [
-                {"name": clean(name.removeprefix("ssl4rl_")), "runs": [each is not None for each in replies[t]]}
+                {
+                    "name": clean(name.removeprefix("ssl4rl_")),
+                    "runs": [each is not None for each in replies[t]],
+                }
                 for t, name in enumerate(names)
             ],
             "readAs": dict(READ_AS),
@@ -142,7 +150,9 @@ class _Replies:
         rows = dict(zip(self.outcomes.ids, range(len(self.outcomes.ids)), strict=True))
         mine, theirs = _contents(self.outcomes), _contents(asked)
         text: list[str | None] = []
-        status, read, values = [], [], []
+        status: list[str] = []
+        read: list[str | None] = []
+        values: list[float | None] = []
         for id in asked.ids:
             row = rows.get(id)
             if row is None or id not in self.texts or mine[id] != theirs[id]:
@@ -171,7 +181,9 @@ def _questions(task: LoadedTask, outcomes: Outcomes, thumbnails: Thumbnails) -> 
     samples = {sample.id: sample for sample in task.samples}
     ordered = [samples[id] for id in outcomes.ids]
     asked = (
-        {str(row.index): (row.question, row.hint) for row in task.rows} if isinstance(task, MMBenchTask) else {}
+        {str(row.index): (row.question, row.hint) for row in task.rows}
+        if isinstance(task, MMBenchTask)
+        else {}
     )
     places = list(dict.fromkeys(sample.categories for sample in ordered))
     numbers = {place: at for at, place in enumerate(places)}
@@ -211,7 +223,7 @@ def _notes(
 ) -> Iterable[str]:
     missing = [name.removeprefix("ssl4rl_") for name in tasks if name not in names]
     if missing:
-        yield f"The data of {clean(', '.join(missing), 200)} could not be loaded again, so their samples are not shown."
+        yield f"The data of {clean(', '.join(missing), 200)} could not be loaded again: no samples are shown."
     for name, own in zip(names, replies, strict=True):
         absent = [run.label for run, each in zip(runs, own, strict=True) if each is None]
         if absent:

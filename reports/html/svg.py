@@ -7,6 +7,7 @@ presentation attribute, or a class where it is a colour that dark mode changes.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
@@ -68,7 +69,11 @@ def to_svg(figure: Any) -> str:
     import matplotlib
 
     out = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ssl4rl"}):
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ssl4rl"}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph")  # matplotlib's own font need not have it, the reader's may
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 

@@ -54,7 +54,11 @@ class Thumbnails:
         """Which are not there, a sentence each."""
         out = []
         if self._n_left_out:
-            out.append(f"{self._n_left_out} images are left out to keep this file small.")
+            n = self._n_left_out
+            out.append(f"{n} {'image is' if n == 1 else 'images are'} left out to keep this file small.")
         if self._n_damaged:
-            out.append(f"{self._n_damaged} images cannot be decoded and are not shown.")
+            n = self._n_damaged
+            out.append(
+                f"{n} {'image' if n == 1 else 'images'} cannot be decoded and {'is' if n == 1 else 'are'} not shown."
+            )
         return tuple(out)

@@ -72,7 +72,11 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
     """What the probes say in words, for runs without a benchmark."""
     base = [row for row in probes if row.is_baseline]
     labels = dict.fromkeys(row.label for row in probes if not row.is_baseline)
-    opening = f"{_count(len(base), 'SSL probe')} of {clean(base[0].label)}, no benchmark." if base else "Nothing was measured."
+    opening = (
+        f"{_count(len(base), 'SSL probe')} of {clean(base[0].label)}, no benchmark."
+        if base
+        else "Nothing was measured."
+    )
     findings = tuple(Finding(clean(label), "", ":", tuple(_probes(label, probes))) for label in labels)
     return Verdict(opening, findings, ())
 
@@ -86,17 +90,24 @@ def _opening(board: Board, n_candidates: int) -> str:
     cell = base.cells[-1]
     task, name = clean(board.task.removeprefix("ssl4rl_")), clean(base.label)
     unit = "questions" if UNITS[board.aggregation] == "groups" else "rows"
-    scored = f"{name} scores {percent(cell.value)}% {interval(cell.ci95)} on {task} (n = {cell.n} {unit}, {board.aggregation})"
+    scored = (
+        f"{name} scores {percent(cell.value)}% {interval(cell.ci95)} on {task} "
+        f"(n = {cell.n} {unit}, {board.aggregation})"
+    )
     if not n_candidates:
         return f"{scored}. There is no second run to compare it with."
-    return f"{scored}. {_count(n_candidates, 'run')} {'is' if n_candidates == 1 else 'are'} compared with it on the same questions."
+    verb = "is" if n_candidates == 1 else "are"
+    return f"{scored}. {_count(n_candidates, 'run')} {verb} compared with it on the same questions."
 
 
 def _main(each: Difference, board: Board) -> str:
     words = {"better": "is better than", "worse": "is worse than", "": "cannot be told apart from"}
-    text = f" {words[each.mark]} {clean(board.baseline)} on {board.columns[-1].header}: {_numbers(each)}, n = {each.n}."
+    what = f"{clean(board.baseline)} on {board.columns[-1].header}"
+    text = f" {words[each.mark]} {what}: {_numbers(each)}, n = {each.n}."
     if not each.mark:
-        text += f" The least difference that would be found here with 80% power is {percent(each.mde)} points."
+        text += (
+            f" The least difference that would be found here with 80% power is {percent(each.mde)} points."
+        )
         if each.needed and each.needed > each.n:
             text += f" To find one of the size seen takes {each.needed:,} questions."
     return text
@@ -107,7 +118,11 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
         return []
     out = []
     for mark in ("better", "worse"):
-        named = [f"{column.header} ({_numbers(each)}, n = {each.n})" for column, each in abilities if each.mark == mark]
+        named = [
+            f"{column.header} ({_numbers(each)}, n = {each.n})"
+            for column, each in abilities
+            if each.mark == mark
+        ]
         if named:
             out.append(f"{mark.capitalize()} on {_listed(named)}.")
     rest = [each for _, each in abilities if not each.mark]
@@ -145,7 +160,10 @@ def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
 
 def _closing(board: Board) -> tuple[str, ...]:
     differences = [
-        cell.difference for row in board.rows for cell in row.cells if row.kind == "checkpoint" and cell.difference
+        cell.difference
+        for row in board.rows
+        for cell in row.cells
+        if row.kind == "checkpoint" and cell.difference
     ]
     out = []
     if differences:

@@ -1,1 +1,34 @@
-"""Questions that a set of runs can answer: each a figure, a small table, and one sentence that the numbers support."""
+"""Questions that a set of runs can answer: each a figure, a small table, and a sentence that the numbers support."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.reports.views.additivity import additivity
+from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.reports.views.bias import bias
+from ssl4rl_bench.reports.views.goldilocks import goldilocks
+from ssl4rl_bench.reports.views.runs import Runs, by_sight, gather
+from ssl4rl_bench.reports.views.transfer import transfer
+
+__all__ = ["VIEWS", "Runs", "View", "allowed", "by_sight", "gather"]
+
+VIEWS: dict[str, Callable[[Runs], View]] = {
+    "transfer": transfer,
+    "goldilocks": goldilocks,
+    "additivity": additivity,
+    "bias": bias,
+}
+"""By name, in the order of the page. Each raises UsageError for runs that do not allow it."""
+
+
+def allowed(runs: Runs) -> list[View]:
+    """Those views that the runs allow."""
+    out = []
+    for make in VIEWS.values():
+        try:
+            out.append(make(runs))
+        except UsageError:
+            continue
+    return out

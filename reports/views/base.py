@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,5 @@ class View:
     """Texts, one for each header."""
     svg: str
     """A whole SVG document, as matplotlib writes it; empty where there is nothing to draw."""
+    figure: Any = field(default=None, compare=False, repr=False)
+    """The matplotlib figure that `svg` is of, for other formats."""

@@ -70,16 +70,17 @@ def evaluate(plan: Plan) -> list[dict[str, Any]]:
     """
     check_extractor(plan.extractor)
     name, subjects = _subjects(plan)
-    tasks = _load(plan)
+    tasks = load_tasks(plan)
     results, places = [], []
-    with _stopping() as stop:
+    with stopping() as stop:
         for subject in subjects:
             engine = create(name, subject.model, _options_for(plan, subject))
             try:
                 if (served := getattr(engine, "served_model", None)) is not None:
                     label = subject.label if plan.models else served
                     subject = Subject(label, None, f"served as {served}")
-                result, place = _one(plan, subject, engine, tasks, stop, len(subjects) > 1)
+                place = _place(plan, subject, engine, tasks, len(subjects) > 1)
+                result = evaluate_one(plan, subject, engine, tasks, stop, place)
             finally:
                 engine.close()
             results.append(result)
@@ -92,7 +93,7 @@ def dry_run(plan: Plan) -> None:
     """Prints the resolved spec, counts and one rendered prompt a task. Loads no model and asks no server."""
     check_extractor(plan.extractor)
     name, subjects = _subjects(plan)
-    tasks = _load(plan)
+    tasks = load_tasks(plan)
     screen = console()
     for subject in subjects:
         version = (
@@ -154,7 +155,12 @@ def _options_for(plan: Plan, subject: Subject) -> EngineOptions:
     return plan.options
 
 
-def _load(plan: Plan) -> list[AnyTask]:
+def load_tasks(plan: Plan) -> list[AnyTask]:
+    """The plan's tasks, with its sampling; prints their warnings.
+
+    Raises:
+        DataError, UsageError: as `registry.load_task`.
+    """
     screen = console(stderr=True)
     tasks = []
     for name, how in plan.loading.items():
@@ -191,18 +197,29 @@ def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequen
     )
 
 
-def _one(
+def _place(plan: Plan, subject: Subject, engine: Engine, tasks: Sequence[AnyTask], several: bool) -> Path:
+    """The run directory of a model."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", subject.label).strip("-.")[-60:] or "run"
+    if plan.out is not None:
+        return plan.out / slug if several else plan.out
+    spec = _spec(plan, subject, engine.name, engine.version, tasks)
+    return RUNS / f"{slug}-{sha256_json([spec.sha256])[:8]}"
+
+
+def evaluate_one(
     plan: Plan,
     subject: Subject,
     engine: Engine,
     tasks: Sequence[AnyTask],
     stop: threading.Event,
-    several: bool,
-) -> tuple[dict[str, Any], Path]:
+    path: Path,
+) -> dict[str, Any]:
+    """One model's run, begun or resumed in the directory `path`; returns its result.
+
+    Raises:
+        BenchError: as `runner.execute` and `RunDir.create`. What was answered is kept.
+    """
     spec = _spec(plan, subject, engine.name, engine.version, tasks)
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", subject.label).strip("-.")[-60:] or "run"
-    default = RUNS / f"{slug}-{sha256_json([spec.sha256])[:8]}"
-    path = default if plan.out is None else plan.out / slug if several else plan.out
     with RunDir.create(path, spec) as run:
         loading = {
             task.name: {**how, "task": name}
@@ -233,7 +250,7 @@ def _one(
             raise
         finally:
             run.record(info.ended(ended))
-    return result, path
+    return result
 
 
 def _print(
@@ -251,7 +268,7 @@ def _print(
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def stopping() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C aborts."""
     stop = threading.Event()
 

@@ -87,7 +87,7 @@ def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple
 
 
 def origin_of(run: Evaluated) -> dict[str, Any] | None:
-    """The ssl4rl.json of the checkpoint that a run evaluated; None if its folder is not here, or holds other weights."""
+    """The ssl4rl.json of the checkpoint that a run evaluated; None if its folder is gone or holds other weights."""
     from ssl4rl_bench.errors import BenchError
     from ssl4rl_bench.weights import fingerprint, resolve_model
 

@@ -1,0 +1,257 @@
+"""A mix of tasks against its best single task, and against the sum of what the single tasks gained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl4rl_bench.comparison import ALPHA
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.groupscores import OVERALL
+from ssl4rl_bench.methods import Method
+from ssl4rl_bench.reports.board import Column
+from ssl4rl_bench.reports.cells import NO_DATA, clean
+from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points
+from ssl4rl_bench.reports.views.additivity_figure import draw
+from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.reports.views.contrasts import Contrast, Scores, correct, scores
+from ssl4rl_bench.reports.views.drawing import style, svg_of
+from ssl4rl_bench.reports.views.runs import Runs
+from ssl4rl_bench.reports.views.training import MIX, methods, same_task, words
+from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """One column. Fractions."""
+
+    column: Column
+    base: float
+    singles: tuple[Contrast, ...]
+    """What each single task gained."""
+    mix: Contrast
+    """What the mix gained."""
+    best: int
+    """Number of the single task that gained most."""
+    mix_minus_best: Contrast
+    total: Contrast | None
+    """The sum of what the singles gained; None where a task of the mix has no single."""
+    mix_minus_sum: Contrast | None
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether no model could have the sum: below 0% or above 100%."""
+        return self.total is not None and not 0.0 <= self.base + self.total.value <= 1.0
+
+
+def additivity(runs: Runs) -> View:
+    """The view of the first mix among the candidates.
+
+    Seeds of a training are averaged question by question first. All intervals are over questions: of these
+    checkpoints, not of a new seed.
+
+    Raises:
+        UsageError: no mix, fewer than two of its tasks trained alone, several checkpoints of one task, or runs that
+            must not be compared.
+    """
+    candidates = runs.need_candidates("additivity")
+    name = clean(runs.baseline.label)
+    mix, singles, missing = _chosen(runs, methods(candidates))
+    every = [runs.baseline, *mix.runs, *(run for single in singles for run in single.runs)]
+    found = scores(every, runs.benchmark, runs.aggregation, runs.allow)
+    by_method = _means(found, [1, len(mix.runs), *(len(single.runs) for single in singles)])
+    columns = sums(found, by_method[0], by_method[1], by_method[2:], whole=not missing)
+    names = [words(runs.trained[single.runs[0].label]) for single in singles]
+    with style():
+        sheet = draw(columns, names, clean(mix.name))
+        svg = svg_of(sheet)
+    missing_text = (
+        f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint trained on it alone "
+        "among the runs, so there is no sum."
+        if missing
+        else ""
+    )
+    seeds = max(len(method.runs) for method in (mix, *singles))
+    averaged = (
+        " Seeds are averaged; the intervals are of these checkpoints, not of new seeds." if seeds > 1 else ""
+    )
+    return View(
+        name="additivity",
+        title=f"Additivity: {clean(mix.name)} against its tasks trained alone, gains over {name} in points",
+        sentence=_sentence(columns, clean(mix.name), name, names)
+        + missing_text
+        + averaged
+        + noted(found.notes),
+        headers=(
+            "Ability",
+            "n",
+            *names,
+            "Mix",
+            "Best single",
+            "Mix − best",
+            "95% interval",
+            "p corr.",
+            "Sum",
+            "Mix − sum",
+            "95% interval",
+            "p corr.",
+        ),
+        rows=tuple(_row(each, names) for each in columns),
+        svg=svg,
+        figure=sheet.figure,
+    )
+
+
+def sums(
+    found: Scores, base: _Floats, mix: _Floats, singles: Sequence[_Floats], whole: bool = True
+) -> list[Sums]:
+    """Each column's contrasts; Holm over the abilities of each kind of contrast.
+
+    Args:
+        base, mix, singles: (groups,) scores.
+        whole: whether the singles are all of the mix's tasks, so that there is a sum.
+    """
+    gains = [single - base for single in singles]
+    rest = (mix - base) - np.sum(gains, axis=0)
+    versus = correct([(column, _versus_best(found, mix, singles, column)) for column in found.columns])
+    from_sum = correct([(column, found.contrast(rest, column)) for column in found.columns])
+    out = []
+    for at, column in enumerate(found.columns):
+        own = tuple(found.contrast(gain, column) for gain in gains)
+        out.append(
+            Sums(
+                column=column,
+                base=found.mean(base, column),
+                singles=own,
+                mix=found.contrast(mix - base, column),
+                best=max(range(len(own)), key=lambda number: (own[number].value, -number)),
+                mix_minus_best=versus[at],
+                total=found.contrast(np.sum(gains, axis=0), column) if whole else None,
+                mix_minus_sum=from_sum[at] if whole else None,
+            )
+        )
+    return out
+
+
+def _versus_best(found: Scores, mix: _Floats, singles: Sequence[_Floats], column: Column) -> Contrast:
+    """Mix minus the best of k singles, which the data itself chose: the least of k differences, theta = min theta_i.
+
+    The lower end is the least of the differences' lower ends, which needs no correction, as one of them is theta's
+    (intersection-union test: Berger, Technometrics 24 (1982) 295-300); the upper end is the least of their upper ends
+    at a level corrected for k, as each is above theta (Bonferroni). p is the two-sided test that belongs to it.
+    """
+    k = len(singles)
+    plain = [found.contrast(mix - single, column) for single in singles]
+    wide = [found.contrast(mix - single, column, 1.0 - ALPHA / k) for single in singles]
+    least = min(plain, key=lambda each: each.value)
+    above = max(each.p / 2 if each.value > 0 else 1 - each.p / 2 for each in plain)
+    below = min(1.0, k * min(each.p / 2 if each.value < 0 else 1 - each.p / 2 for each in plain))
+    lows = [each.ci95[0] for each in plain if each.ci95]
+    highs = [each.ci95[1] for each in wide if each.ci95]
+    p = min(1.0, 2.0 * min(above, below))
+    ends = (min(lows), min(highs)) if len(lows) == len(highs) == k else None
+    return Contrast(least.value, ends, p, least.n, least.mde, p)
+
+
+def _chosen(runs: Runs, found: Sequence[Method]) -> tuple[Method, list[Method], list[str]]:
+    """The mix, its tasks' singles, and its tasks that have none."""
+    asked: Mapping[str, tuple[str, ...]] = {
+        method.name: runs.trained.get(method.runs[0].label) or () for method in found
+    }
+    mixes = [m for m in found if len(asked[m.name]) > 1 or asked[m.name] == (MIX,)]
+    if not mixes:
+        raise UsageError(
+            "--view additivity needs a checkpoint that was trained on several tasks: name its run, and if its name "
+            "does not tell, --trained LABEL=TASK+TASK"
+        )
+    mix, tasks = mixes[0], asked[mixes[0].name]
+    alone = [m for m in found if len(asked[m.name]) == 1 and asked[m.name] != (MIX,)]
+    if tasks == (MIX,):  # by its name alone: of all that is here
+        tasks = tuple(dict.fromkeys(asked[m.name][0] for m in alone))
+    singles, missing = [], []
+    for task in tasks:
+        own = [m for m in alone if same_task(asked[m.name][0], task)]
+        if len(own) > 1:
+            raise UsageError(
+                f"{' and '.join(clean(m.name) for m in own)} were both trained on {words([task])} alone: "
+                "name only one of them for --view additivity"
+            )
+        singles += own
+        missing += [] if own else [words([task])]
+    if len(singles) < 2:
+        lacking = (
+            f"{listed(missing)} {'has' if len(missing) == 1 else 'have'} none"
+            if missing
+            else "there are fewer"
+        )
+        raise UsageError(
+            f"--view additivity needs two checkpoints or more, each trained on one task of {clean(mix.name)}, and "
+            f"{lacking}: name their runs, or say --trained LABEL=TASK"
+        )
+    return mix, singles, missing
+
+
+def _means(found: Scores, counts: Sequence[int]) -> list[_Floats]:
+    """The scores of each method: the mean over its seeds, (groups,)."""
+    ends = np.cumsum(counts)
+    return [found.table[:, end - count : end].mean(axis=1) for end, count in zip(ends, counts, strict=True)]
+
+
+def _sentence(columns: Sequence[Sums], mix: str, baseline: str, names: Sequence[str]) -> str:
+    all_ = next((each for each in columns if each.column.level == OVERALL), columns[-1])
+    text = (
+        f"On {all_.column.header} {mix} gains {points(all_.mix.value)} points over {baseline}, its best single task "
+        f"({names[all_.best]}) {points(all_.singles[all_.best].value)}"
+    )
+    if all_.total is not None:
+        text += f", and the gains of its {len(names)} tasks add up to {points(all_.total.value)}"
+    text += f". {_said(all_.mix_minus_best, 'its best single task', mix)}"
+    if all_.mix_minus_sum is not None:
+        text += f" {_said(all_.mix_minus_sum, 'the sum', mix)}"
+        if all_.mix_minus_sum.mark:
+            text += " The gains do not add up."
+        if all_.total is not None and all_.out_of_reach:
+            text += (
+                f" But no model could reach the sum, as it lies at {percent(all_.base + all_.total.value)}%: "
+                "so far the difference is the scale's."
+            )
+    return text
+
+
+def _said(each: Contrast, what: str, mix: str) -> str:
+    word = {"better": "above", "worse": "below", "": "not told apart from"}[each.mark]
+    text = (
+        f"{mix} is {word} {what} ({points(each.value)} {interval(each.ci95, True)}, {p_is(each.p_corrected)})"
+    )
+    return (
+        f"{text}."
+        if each.mark
+        else f"{text}; a difference below {percent(each.mde)} points would rarely be found."
+    )
+
+
+def _row(each: Sums, names: Sequence[str]) -> tuple[str, ...]:
+    best, rest = each.mix_minus_best, each.mix_minus_sum
+    return (
+        each.column.header,
+        str(each.mix.n),
+        *(points(single.value) for single in each.singles),
+        points(each.mix.value),
+        names[each.best],
+        points(best.value) + MARKS[best.mark],
+        interval(best.ci95, True),
+        _p(best),
+        points(each.total.value if each.total else None) + (" (out of reach)" if each.out_of_reach else ""),
+        NO_DATA if rest is None else points(rest.value) + MARKS[rest.mark],
+        NO_DATA if rest is None else interval(rest.ci95, True),
+        NO_DATA if rest is None else _p(rest),
+    )
+
+
+def _p(each: Contrast) -> str:
+    return p_is(each.p_corrected).removeprefix("p ").removeprefix("= ")

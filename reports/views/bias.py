@@ -1,0 +1,193 @@
+"""With images against without: what each checkpoint gains from sight, and whether that is more than the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.groupscores import OVERALL
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.reports.board import Column
+from ssl4rl_bench.reports.cells import NO_DATA, clean
+from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points
+from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.reports.views.bias_figure import draw
+from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
+from ssl4rl_bench.reports.views.drawing import style, svg_of
+from ssl4rl_bench.reports.views.runs import Runs, image_of, short
+from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+
+SHOWN = {
+    "blank": "grey images in their place",
+    "shuffled": "other questions' images",
+    "none": "no images",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A checkpoint with and without its images in one column. Fractions."""
+
+    column: Column
+    seeing: float
+    blind: float
+    gain: Contrast
+    """Seeing minus blind."""
+    more: Contrast | None
+    """This gain minus the baseline's: a difference in differences. None for the baseline."""
+    seeing_change: float
+    """With images, against the baseline."""
+    blind_change: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint's columns."""
+
+    label: str
+    cells: tuple[Sight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blinding:
+    """What was shown instead of the images, and the models that were asked both ways, the baseline first."""
+
+    image: str
+    models: tuple[Model, ...]
+
+
+def bias(runs: Runs) -> View:
+    """The view of all blindings that the baseline was asked with.
+
+    Differences in differences are over the questions that all four runs answered, each candidate apart; Holm over
+    the candidates' abilities of a blinding, and over their Averages.
+
+    Raises:
+        UsageError: the baseline has no run without its images, or the runs must not be compared.
+    """
+    task, name = runs.need_benchmark("bias"), clean(runs.baseline.label)
+    own = {image_of(run): run for run in runs.blind if _same(run, runs.baseline, task)}
+    if not own:
+        raise UsageError(
+            f"--view bias needs a run of {name} on {short(task)} without its images: "
+            f"`ssl4rl-bench run --model {name} --tasks {short(task)} --image blank` makes one"
+        )
+    notes: list[str] = []
+    found = tuple(_blinding(runs, task, image, own[image], notes) for image in SHOWN if image in own)
+    with style():
+        sheet = draw(found, name)
+        svg = svg_of(sheet)
+    return View(
+        name="bias",
+        title="Sight or language: what the images are worth, in points",
+        sentence=" ".join(_sentence(each, name) for each in found) + noted(notes),
+        headers=(
+            "Checkpoint",
+            "Instead",
+            "Ability",
+            "n",
+            "With images",
+            "Without",
+            "Gain from sight",
+            "95% interval",
+            "More than baseline's",
+            "95% interval",
+            "p corr.",
+        ),
+        rows=tuple(
+            _row(blinding.image, model.label, cell)
+            for blinding in found
+            for model in blinding.models
+            for cell in model.cells
+        ),
+        svg=svg,
+        figure=sheet.figure,
+    )
+
+
+def _same(blind: Evaluated, seeing: Evaluated, task: str) -> bool:
+    return blind.spec.fingerprint == seeing.spec.fingerprint and task in blind.outcomes
+
+
+def _blinding(runs: Runs, task: str, image: str, own: Evaluated, notes: list[str]) -> Blinding:
+    allow = runs.allow | {"image"}
+    base = scores([runs.baseline, own], task, runs.aggregation, allow)
+    notes += base.notes
+    seeing, blind = base.table.T
+    first = []
+    for column in base.columns:
+        values = base.mean(seeing, column), base.mean(blind, column)
+        first.append(Sight(column, *values, base.contrast(seeing - blind, column), None, 0.0, 0.0))
+    models = [Model(clean(runs.baseline.label), tuple(first))]
+    drafts: list[tuple[str, Sight, Contrast]] = []
+    for run in runs.candidates:
+        without = [other for other in runs.blind if image_of(other) == image and _same(other, run, task)]
+        if not without:
+            notes.append(f"{clean(run.label)} has no run with --image {image} and is left out there.")
+            continue
+        found = scores([runs.baseline, own, run, without[0]], task, runs.aggregation, allow)
+        notes += found.notes
+        saw, was_blind, sees, is_blind = found.table.T
+        for column in found.columns:
+            values = found.mean(sees, column), found.mean(is_blind, column)
+            gain = found.contrast(sees - is_blind, column)
+            changes = found.mean(sees - saw, column), found.mean(is_blind - was_blind, column)
+            more = found.contrast((sees - is_blind) - (saw - was_blind), column)
+            drafts.append((clean(run.label), Sight(column, *values, gain, None, *changes), more))
+    corrected = correct([(cell.column, more) for _, cell, more in drafts])
+    by_label: dict[str, list[Sight]] = {}
+    for (label, cell, _), more in zip(drafts, corrected, strict=True):
+        by_label.setdefault(label, []).append(replace(cell, more=more))
+    models += [Model(label, tuple(cells)) for label, cells in by_label.items()]
+    return Blinding(image, tuple(models))
+
+
+def _sentence(found: Blinding, baseline: str) -> str:
+    base, *others = [(model.label, _average(model)) for model in found.models]
+    _, cell = base
+    low, high = cell.gain.ci95 or (0.0, 0.0)
+    text = (
+        f"With {SHOWN[found.image]} {baseline} scores {percent(cell.blind)}% instead of {percent(cell.seeing)}%: "
+        f"sight is worth {points(cell.gain.value)} points {interval(cell.gain.ci95, True)}"
+    )
+    text += "." if low > 0.0 or high < 0.0 else ", which could be nothing."
+    told = [(label, each) for label, each in others if each.more and each.more.mark]
+    for label, each in told:
+        assert each.more is not None
+        word = "more" if each.more.value > 0 else "less"
+        text += (
+            f" {label} gains {word} from sight, {points(each.more.value)} points {interval(each.more.ci95, True)} "
+            f"({p_is(each.more.p_corrected)}): {points(each.seeing_change)} with its images and "
+            f"{points(each.blind_change)} without."
+        )
+    rest = [(label, each.more) for label, each in others if each.more and not each.more.mark]
+    if rest:
+        least = max(more.mde for _, more in rest)
+        numbers = [f"{label} ({points(more.value)} {interval(more.ci95, True)})" for label, more in rest]
+        verb = "is" if len(rest) == 1 else "are"
+        text += (
+            f" {listed(numbers)} {verb} not shown to rely on the images more or less than {baseline} does; "
+            f"differences below {percent(least)} points would rarely be found."
+        )
+    return text
+
+
+def _average(model: Model) -> Sight:
+    return next((cell for cell in model.cells if cell.column.level == OVERALL), model.cells[-1])
+
+
+def _row(image: str, label: str, cell: Sight) -> tuple[str, ...]:
+    more = cell.more
+    return (
+        label,
+        image,
+        cell.column.header,
+        str(cell.gain.n),
+        percent(cell.seeing),
+        percent(cell.blind),
+        points(cell.gain.value),
+        interval(cell.gain.ci95, True),
+        NO_DATA if more is None else points(more.value) + MARKS[more.mark],
+        NO_DATA if more is None else interval(more.ci95, True),
+        NO_DATA if more is None else p_is(more.p_corrected).removeprefix("p ").removeprefix("= "),
+    )

@@ -1,0 +1,134 @@
+"""The runs of a view, by what they are there for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.groupscores import check_aggregation
+from ssl4rl_bench.pairing import Evaluated, check_allowed, labels
+from ssl4rl_bench.reports.cells import clean
+from ssl4rl_bench.reports.views.training import parse, trained_on
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """What a view is made of."""
+
+    baseline: Evaluated
+    candidates: tuple[Evaluated, ...]
+    """Those that answered the benchmark with its images."""
+    benchmark: str
+    """Empty where the baseline answered none."""
+    more: tuple[Evaluated, ...]
+    """Other runs of the baseline's weights, without the benchmark: its probes."""
+    blind: tuple[Evaluated, ...]
+    """Made with `run --image blank|shuffled|none`."""
+    trained: Mapping[str, tuple[str, ...] | None]
+    """Each candidate's label to its training tasks, None where they are not known."""
+    aggregation: str = "circular_micro"
+    allow: frozenset[str] = frozenset()
+    others: tuple[Evaluated, ...] = ()
+    """Runs that no view uses, as they did not answer the benchmark."""
+
+    @property
+    def on_page(self) -> tuple[Evaluated, ...]:
+        """Those that stand in tables beside the baseline."""
+        return (*self.candidates, *self.others)
+
+    def need_benchmark(self, view: str) -> str:
+        """Raises UsageError without one."""
+        if not self.benchmark:
+            name = clean(self.baseline.label)
+            raise UsageError(
+                f"--view {view} needs a benchmark, and {name} has none: "
+                f"`ssl4rl-bench run --model {name} --tasks scenes` asks one"
+            )
+        return self.benchmark
+
+    def need_candidates(self, view: str) -> tuple[Evaluated, ...]:
+        """Raises UsageError without any, or without a benchmark."""
+        task = self.need_benchmark(view)
+        if not self.candidates:
+            raise UsageError(
+                f"--view {view} needs a second checkpoint beside {clean(self.baseline.label)}: "
+                f"`ssl4rl-bench run --model CHECKPOINT --tasks {short(task)}` makes its run"
+            )
+        return self.candidates
+
+
+def by_sight(runs: Sequence[Evaluated]) -> tuple[list[Evaluated], list[Evaluated]]:
+    """Runs that showed their images, and those that did not; labelled anew, as they do not stand side by side."""
+    found: dict[str, list[Evaluated]] = {}
+    for run in runs:
+        found.setdefault(image_of(run), []).append(run)
+    if set(found) == {"real"}:
+        return list(runs), []
+    real = _labelled(found.pop("real", []))
+    return real, [
+        replace(run, label=f"{run.label}, image {image}")
+        for image, own in found.items()
+        for run in _labelled(own)
+    ]
+
+
+def gather(
+    baseline: Evaluated,
+    others: Sequence[Evaluated],
+    blind: Sequence[Evaluated] = (),
+    *,
+    task: str | None = None,
+    aggregation: str = "circular_micro",
+    trained: Sequence[str] = (),
+    allow: Collection[str] = (),
+) -> Runs:
+    """Sorts runs by what they are there for.
+
+    Args:
+        others: runs with images, besides the baseline.
+        blind: as `by_sight` finds them.
+        task: the benchmark; by default the baseline's first.
+        trained: `--trained` values.
+
+    Raises:
+        UsageError: unknown names.
+    """
+    check_aggregation(aggregation)
+    if task is not None and baseline.task(task).probe:
+        raise UsageError(
+            f"{short(task)} is an SSL task: a view's benchmark is one with abilities, such as scenes"
+        )
+    benchmark = task or next((name for name, found in baseline.outcomes.items() if not found.probe), "")
+    same = baseline.spec.fingerprint
+    more = tuple(run for run in others if benchmark not in run.outcomes and run.spec.fingerprint == same)
+    if more:  # they do not stand beside the others either
+        baseline, *others = _labelled([baseline, *(run for run in others if run not in more)])
+    candidates = tuple(run for run in others if benchmark in run.outcomes)
+    said = parse(trained, [baseline, *others])
+    return Runs(
+        baseline=baseline,
+        candidates=candidates,
+        benchmark=benchmark,
+        more=more,
+        blind=tuple(blind),
+        trained={run.label: said.get(run.label) or trained_on(run) for run in candidates},
+        aggregation=aggregation,
+        allow=check_allowed(allow),
+        others=tuple(run for run in others if run not in candidates),
+    )
+
+
+def image_of(run: Evaluated) -> str:
+    """ "real", or what a run showed instead."""
+    return next((found.image for found in run.outcomes.values()), "real")
+
+
+def short(task: str) -> str:
+    """A task's name without its prefix."""
+    return clean(task.removeprefix("ssl4rl_"))
+
+
+def _labelled(runs: Sequence[Evaluated]) -> list[Evaluated]:
+    names = labels([run.spec.model for run in runs], [run.path for run in runs])
+    return [replace(run, label=name) for run, name in zip(runs, names, strict=True)]

@@ -1,0 +1,127 @@
+"""What a checkpoint was trained on: from the `ssl4rl.json` beside its weights, its name, or its user's word."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from ssl4rl_bench.errors import ModelError, UsageError, did_you_mean
+from ssl4rl_bench.methods import Method
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.ssl import KINDS
+from ssl4rl_bench.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.weights import bundled_names, fingerprint
+
+MIX = "mix"
+"""Several tasks, which a name does not tell."""
+ORIGIN = "ssl4rl.json"
+_SEED = re.compile(r"[-_. ]?seed[-_. ]?\d+|(?<=.)[-_. ]s\d+(?=/|$)")
+
+
+def trained_on(run: Evaluated) -> tuple[str, ...] | None:
+    """Task names ("ssl_rotation_90"), or a kind ("rotation") or `MIX` where only the label tells; else None.
+
+    `ssl4rl.json` counts while the folder still holds the weights that the run was made with.
+    """
+    return _from_origin(run) or _from_label(run.label)
+
+
+def parse(values: Sequence[str], runs: Sequence[Evaluated]) -> dict[str, tuple[str, ...]]:
+    """`--trained LABEL=TASK[+TASK]` as label to tasks.
+
+    Raises:
+        UsageError: no such form, run or task.
+    """
+    out = {}
+    shown = {name: run.label for run in runs for name in (run.path.name, run.spec.model, run.label)}
+    for value in values:
+        label, equals, asked = value.rpartition("=")
+        if not equals or not label or not asked.strip("+ "):
+            raise UsageError(f"--trained {value} is not LABEL=TASK or LABEL=TASK+TASK")
+        if label not in shown:
+            raise UsageError(
+                f"--trained {value}: {label} is not among the runs ({', '.join(run.label for run in runs)})"
+                f"{did_you_mean(label, shown)}"
+            )
+        out[shown[label]] = tuple(_known(name.strip(), value) for name in asked.split("+") if name.strip())
+    return out
+
+
+def kind_of(task: str) -> str:
+    """A task's kind; the name itself for what is no SSL task."""
+    if task in KINDS or task == MIX:
+        return task
+    try:
+        return str((load_taskfile(task).ssl or {}).get("kind", task))
+    except UsageError:
+        return next((kind for kind in KINDS if kind in task), task)
+
+
+def same_task(one: str, other: str) -> bool:
+    """Whether two names mean one task; a bare kind stands for all tasks of the kind."""
+    if one in KINDS or other in KINDS:
+        return kind_of(one) == kind_of(other)
+    return full(one) == full(other)
+
+
+def full(task: str) -> str:
+    """A task's name with its prefix; a task file's name without its folder."""
+    stem = Path(task).stem if task.endswith((".yaml", ".yml")) else task
+    return stem if stem.startswith(PREFIX) or stem in KINDS else PREFIX + stem
+
+
+def words(tasks: Sequence[str] | None) -> str:
+    """For people: "rotation 90 + jigsaw 2x2"; all four kinds are "mix of 4"."""
+    if not tasks:
+        return "not known"
+    if len(tasks) > 2:
+        return f"mix of {len(tasks)}"
+    return " + ".join(
+        full(task).removeprefix(PREFIX).removeprefix("ssl_").replace("_", " ") for task in tasks
+    )
+
+
+def methods(runs: Sequence[Evaluated]) -> list[Method]:
+    """Runs whose labels differ in a seed alone ("tiny-mix", "tiny-mix-seed2") put together."""
+    together: dict[str, list[Evaluated]] = {}
+    for run in runs:
+        together.setdefault(_SEED.sub("", run.label.partition(" (")[0]), []).append(run)
+    return [Method(name, tuple(own)) for name, own in together.items()]
+
+
+def _from_origin(run: Evaluated) -> tuple[str, ...] | None:
+    name = run.spec.model
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if name not in bundled_names():
+            return None
+        with as_file(files("ssl4rl_bench") / "checkpoints" / name) as found:
+            folder = found
+    try:
+        tasks = json.loads((folder / ORIGIN).read_bytes())["recipe"]["tasks"]
+        named = tuple(str(task) for task, weight in tasks.items() if weight)
+        same = run.spec.fingerprint in (fingerprint(folder, full_digest=full_) for full_ in (False, True))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError):
+        return None
+    return named if named and same else None
+
+
+def _from_label(label: str) -> tuple[str, ...] | None:
+    name = label.partition(" (")[0].lower()
+    if re.search(rf"(?<![a-z]){MIX}(?![a-z])", name):
+        return (MIX,)
+    found = tuple(kind for kind in KINDS if kind in name)
+    return found if len(found) == 1 else None
+
+
+def _known(name: str, value: str) -> str:
+    known = [
+        *KINDS,
+        *(task.removeprefix(PREFIX) for task in task_names() if task.startswith(f"{PREFIX}ssl_")),
+    ]
+    if name.removeprefix(PREFIX) not in known and not name.endswith((".yaml", ".yml")):
+        raise UsageError(f"--trained {value}: {name} is no SSL task{did_you_mean(name, known)}")
+    return name.removeprefix(PREFIX)

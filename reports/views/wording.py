@@ -1,0 +1,32 @@
+"""Sentences that views share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.reports.numbers import p_value
+
+
+def listed(texts: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def worst_first(found: Sequence[tuple[str, str, Difference]]) -> list[tuple[str, str, Difference]]:
+    return sorted(found, key=lambda each: each[2].value)
+
+
+def noted(notes: Sequence[str]) -> str:
+    """What a reader must know besides, after the sentence; at most two notes."""
+    own = list(dict.fromkeys(note for note in notes if "images blanked" not in note))
+    if not own:
+        return ""
+    more = f" {len(own) - 2} more notes of this kind are left out." if len(own) > 2 else ""
+    return f" {' '.join(own[:2])}{more}"
+
+
+def p_is(p: float) -> str:
+    """ "p = 0.012", "p < 0.001"."""
+    text = p_value(p)
+    return f"p {text[0]} {text[1:]}" if text.startswith("<") else f"p = {text}"

@@ -1,0 +1,359 @@
+"""The HTML page in a real browser: nothing hostile runs, nothing leaves the page, and everything on it works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from html_runs import MadeTask, guess, make_run, three_runs
+from test_html_page import hostile
+from xss import PAYLOADS
+
+from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.reports.html import assemble, write
+
+pytestmark = pytest.mark.engine
+
+_FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass
+class Visit:
+    """A page in the browser, and what it did beside being shown."""
+
+    page: Any
+    requests: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """Console messages, errors, and violations of the policy."""
+
+    def check_quiet(self) -> None:
+        """No script of a payload ran, no request left the page, no policy was violated, no error was told."""
+        assert self.page.evaluate("window.pwned") is None
+        assert [url for url in self.requests if not url.startswith(("file:", "data:"))] == []
+        assert len([url for url in self.requests if url.startswith("file:")]) == 1
+        assert self.said == []
+
+    def text(self, selector: str) -> str:
+        return str(self.page.locator(selector).inner_text())
+
+    def settle(self) -> None:
+        """Waits until the sample browser shows a sample."""
+        self.page.wait_for_selector("#s-card .reply")
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "install Debian's chromium (apt-get install chromium)"
+    flags = [*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Open]:
+    contexts = []
+
+    def go(path: Path, fragment: str = "", **options: Any) -> Visit:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        made = Visit(page)
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation', e => console.error('policy', e.violatedDirective, e.sample))"
+        )
+        page.on("request", lambda request: made.requests.append(request.url))
+        page.on("console", lambda message: made.said.append(message.text))
+        page.on("pageerror", lambda error: made.said.append(str(error)))
+        page.on("dialog", lambda dialog: made.said.append(f"dialog {dialog.message}") or dialog.dismiss())
+        page.goto(path.as_uri() + fragment)
+        return made
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of three plain runs."""
+    root = tmp_path_factory.mktemp("plain")
+    task, runs = three_runs(root, n_groups=60)
+    write(assemble(runs[0], runs[1:], [{task.name: task}] * 3), root / "page.html")
+    return root / "page.html"
+
+
+@pytest.fixture(scope="module")
+def hostile_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with the 150 payloads in every string, in samples, runs, boards, notes, views and commands."""
+    root = tmp_path_factory.mktemp("hostile")
+    task = MadeTask(n_groups=len(PAYLOADS), n_rolls=1, texts=PAYLOADS)
+    paths = [
+        make_run(
+            root / name,
+            task,
+            model,
+            lambda sample: PAYLOADS[int(sample.group)],
+            errors=lambda sample: PAYLOADS[int(sample.group)] if int(sample.group) % 7 == 0 else None,
+            argv=PAYLOADS,
+        )
+        for name, model in (("one", PAYLOADS[0]), ("<img src=x onerror=window.pwned=1>", PAYLOADS[17]))
+    ]
+    runs = load_evaluated(paths)
+    report = hostile(assemble(runs[0], runs[1:], [{task.name: task}] * 2), list(PAYLOADS))
+    write(report, root / "page.html")
+    return root / "page.html"
+
+
+def column(visit: Visit, number: int) -> list[str]:
+    """A column of the first leaderboard, top to bottom."""
+    cells = visit.page.locator(
+        f".alt:not([hidden]) table.board tbody.measured tr > :nth-child({number})"
+    ).all()
+    return [cell.get_attribute("data-value") for cell in cells]
+
+
+def test_payloads_do_nothing_wherever_they_stand(visit: Open, hostile_place: Path) -> None:
+    here = visit(hostile_place)
+    here.settle()
+    page = here.page
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    for _ in range(len(PAYLOADS)):
+        page.keyboard.press("j")
+        page.evaluate("document.querySelectorAll('#s-card details').forEach(each => { each.open = true; })")
+    assert page.input_value("#s-at") == str(len(PAYLOADS))
+    for number in range(page.locator("#s-place option").count()):
+        page.select_option("#s-place", index=number)
+    page.select_option("#s-place", index=0)
+    page.fill("#search", PAYLOADS[0])
+    page.fill("#s-text", "<script>")
+    assert int(here.text("#s-count")) > 20
+    page.locator("thead .sorter").first.click()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#s-card script, #s-card iframe, #s-card svg, #s-card a, #s-card form").count() == 0
+    here.check_quiet()
+
+
+def test_hostile_fragments_do_nothing(visit: Open, place: Path) -> None:
+    for payload in PAYLOADS[:40:4]:
+        here = visit(place, "#" + payload.replace("\x00", ""))
+        here.settle()
+        here.check_quiet()
+    here = visit(place, "#sample=%3Cimg%20src%3Dx%3E&task=synthetic&a=__proto__&b=constructor")
+    here.settle()
+    assert "not in this file" in here.text("#s-said")
+    here.check_quiet()
+
+
+def test_sorting_by_any_column(visit: Open, place: Path) -> None:
+    here = visit(place)
+    heads = here.page.locator(".alt:not([hidden]) table.board thead th")
+    for number in range(heads.count()):
+        button = heads.nth(number).locator(".sorter")
+        button.click()
+        first = heads.nth(number).get_attribute("aria-sort")
+        values = column(here, number + 1)
+        button.click()
+        assert {first, heads.nth(number).get_attribute("aria-sort")} == {"ascending", "descending"}
+        assert sorted(values) == sorted(column(here, number + 1))
+        if number > 0:
+            numbers = [float(value) for value in values if value]
+            assert numbers == sorted(numbers, reverse=first == "descending")
+    sorted_heads = [each.get_attribute("aria-sort") for each in heads.all()]
+    assert sorted_heads.count("none") == len(sorted_heads) - 1
+    here.check_quiet()
+
+
+def test_search_hides_other_runs(visit: Open, place: Path) -> None:
+    here = visit(place)
+    here.page.fill("#search", "WOR")
+    shown = here.page.locator(".alt:not([hidden]) table.board tbody.measured tr:visible")
+    assert [row.get_attribute("data-label") for row in shown.all()] == ["worse"]
+    assert here.page.locator("#said").text_content() == "1 runs found."
+    here.page.fill("#search", "")
+    assert shown.count() == 3
+    here.check_quiet()
+
+
+def test_aggregation_switch(visit: Open, place: Path) -> None:
+    here = visit(place)
+    before = here.text("#leaderboard table.board:visible")
+    here.page.get_by_role("button", name="Copies alike").click()
+    assert here.page.locator("#leaderboard table.board:visible").count() == 1
+    assert here.text("#leaderboard table.board:visible") != before
+    assert here.page.locator("[aria-pressed=true]").count() == 1
+    visible = here.page.locator(".alt:visible").all()
+    assert {part.get_attribute("data-aggregation") for part in visible} == {"row_micro"}
+    here.check_quiet()
+
+
+def test_samples_by_filter_keys_and_link(visit: Open, place: Path) -> None:
+    here = visit(place)
+    here.settle()
+    page = here.page
+    assert here.text("#s-count") == "120"
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    assert page.input_value("#s-at") == "2"
+    page.select_option("#s-show", "gained")
+    n_gained = int(here.text("#s-count"))
+    assert 0 < n_gained < 120
+    replies = page.locator("#s-card .reply .verdict-line")
+    for _ in range(min(n_gained, 8)):
+        assert replies.nth(0).inner_text().startswith("Wrong") and replies.nth(1).inner_text().startswith(
+            "Right"
+        )
+        assert page.locator("#s-card .reply").nth(1).locator("details.thought:not([open])").count() == 1
+        page.keyboard.press("j")
+    page.select_option("#s-show", "all")
+    page.select_option("#s-place", "2:ocr")
+    assert here.text("#s-count") == "40"
+    assert "ocr" in here.text("#s-card .where")
+    page.fill("#s-text", "1000004")
+    assert here.text("#s-count") == "1"
+    assert page.locator("#s-card .pictures img").evaluate("image => image.naturalWidth") > 0
+    page.fill("#s-text", "j")  # typed, not a step
+    page.select_option("#s-b", label="worse")
+    page.select_option("#s-show", "b-unread")
+    page.fill("#s-text", "")
+    page.select_option("#s-place", "")
+    assert int(here.text("#s-count")) > 5
+    assert "no answer found" in replies.nth(1).inner_text()
+    link, where = page.locator("#s-link").get_attribute("href"), here.text("#s-card .where")
+    here.check_quiet()
+
+    there = visit(place, link)
+    there.settle()
+    assert there.text("#s-card .where") == where
+    assert there.page.locator("#s-b option:checked").inner_text() == "worse"
+    there.page.locator("#s-card .copies button").nth(1).click()
+    assert there.page.locator("#s-card .copies [aria-current=true]").inner_text().startswith("2")
+    there.check_quiet()
+
+
+def test_no_sample_is_said(visit: Open, place: Path) -> None:
+    here = visit(place)
+    here.settle()
+    here.page.fill("#s-text", "there is no such word in any of them")
+    assert (here.text("#s-count"), here.text("#s-said")) == ("0", "No sample is like this.")
+    here.page.keyboard.press("j")
+    here.page.fill("#s-text", "")
+    assert here.text("#s-count") == "120"
+    here.check_quiet()
+
+
+def test_all_numbers_are_there_without_javascript(visit: Open, place: Path) -> None:
+    here = visit(place, java_script_enabled=False)
+    page = here.page
+    assert page.locator("#leaderboard table.board").first.is_visible()
+    assert page.locator("#differences svg").first.is_visible()
+    page.locator("#leaderboard details.alt summary").first.click()
+    assert page.locator("#leaderboard table.board:visible").count() == 2
+    assert page.get_by_text("The sample browser needs JavaScript").is_visible()
+    assert not page.locator("#browser").is_visible() and not page.locator(".sorter").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [360, 1920])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_and_contrasts(visit: Open, place: Path, width: int, scheme: str) -> None:
+    here = visit(place, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    here.settle()
+    assert here.page.evaluate("document.documentElement.scrollWidth") <= width
+    here.page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert here.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert here.page.evaluate(_CONTRAST) == []
+    here.check_quiet()
+
+
+def test_everything_is_reached_by_keyboard(visit: Open, place: Path) -> None:
+    here = visit(place)
+    here.settle()
+    here.page.keyboard.press("Tab")
+    assert here.page.evaluate("document.activeElement.className") == "skip"
+    seen = set()
+    for _ in range(400):
+        here.page.keyboard.press("Tab")
+        name = here.page.evaluate("document.activeElement.id || document.activeElement.dataset.choose || ''")
+        if name == "s-link":
+            break
+        seen.add(name)
+    assert {"search", "row_micro", "s-task", "s-show", "s-next"} <= seen
+    unnamed = here.page.evaluate(
+        "[...document.querySelectorAll('button, select, input')].filter(each => !each.textContent.trim()"
+        " && !each.labels?.length && !each.getAttribute('aria-label')).map(each => each.outerHTML)"
+    )
+    assert unnamed == []
+
+
+def test_print_opens_everything(visit: Open, place: Path) -> None:
+    here = visit(place)
+    here.settle()
+    here.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert here.page.locator("details:not([open])").count() == 0
+    here.page.emulate_media(media="print")
+    assert not here.page.locator(".controls").is_visible() and not here.page.locator("#samples").is_visible()
+    here.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert here.page.locator("details:not([open])").count() > 0
+
+
+def test_a_page_of_one_run_works(visit: Open, tmp_path: Path) -> None:
+    task = MadeTask(n_groups=6, n_rolls=1)
+    runs = load_evaluated([make_run(tmp_path / "one", task, "one", guess("one", 0.5))])
+    report = assemble(runs[0], [], [{task.name: task}], aggregations=["circular_micro"])
+    write(report, tmp_path / "page.html")
+    here = visit(tmp_path / "page.html")
+    here.settle()
+    assert here.page.locator("#s-card .reply").count() == 1
+    here.check_quiet()
+    write(replace(report, samples=None), tmp_path / "page.html")
+    visit(tmp_path / "page.html").check_quiet()
+
+
+_CONTRAST = """() => {
+  // WCAG 2 contrast of every element with text of its own, over the nearest background that is painted.
+  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const bad = new Set();
+  for (const element of document.querySelectorAll('body *')) {
+    if (element.closest('[hidden], .hidden, .skip, script, [aria-hidden=true]')) continue;
+    if (!element.getClientRects().length) continue;
+    if (![...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) continue;
+    const inside = element instanceof SVGElement;
+    const style = getComputedStyle(element);
+    const ink = parse(inside ? style.fill : style.color);
+    let at = inside ? element.closest('svg').parentElement : element;
+    let paper = [255, 255, 255];
+    for (; at; at = at.parentElement) {
+      const found = parse(getComputedStyle(at).backgroundColor);
+      if (found.length === 3 || found[3] === 1) { paper = found; break; }
+    }
+    const [one, two] = [light(ink), light(paper)].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (two + 0.05);
+    const large = parseFloat(style.fontSize) >= 24;
+    if (ratio < (large ? 3 : 4.5)) bad.add(`${element.tagName}.${element.getAttribute('class')} ${ratio.toFixed(2)}`);
+  }
+  return [...bad];
+}"""

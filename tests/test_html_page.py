@@ -1,0 +1,328 @@
+"""The HTML page as text: its parts and their order, its policy, its size, and what hostile texts become in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from html_runs import MadeTask, Parsed, guess, make_run, three_runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from xss import PAYLOADS
+
+from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.errors import StoreError, UsageError
+from ssl4rl_bench.reports import published
+from ssl4rl_bench.reports.html import Report, assemble, render, write
+from ssl4rl_bench.reports.html.provenance import RunFacts
+from ssl4rl_bench.reports.html.samples import PACKED_BUDGET
+from ssl4rl_bench.reports.html.verdict import verdict
+from ssl4rl_bench.reports.views.base import View
+
+_ATTRIBUTES_WITH_ADDRESSES = {"href", "src", "action", "formaction", "data", "poster", "xlink:href", "srcset"}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    task, runs = three_runs(tmp_path_factory.mktemp("runs"))
+    return assemble(
+        runs[0],
+        runs[1:],
+        [{task.name: task}] * 3,
+        published=[published.load("ssl4rl_mmbench")],
+        title="A title",
+    )
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    return render(report)
+
+
+def unpacked(report: Report, name: str) -> Any:
+    """A part of the samples, as a browser inflates it."""
+    assert report.samples is not None
+    data = base64.b64decode(dict(report.samples.parts)[name])
+    return json.loads(zlib.decompress(data, -zlib.MAX_WBITS))
+
+
+def test_parts_stand_in_the_order_of_a_reader(page: str) -> None:
+    ids = [attrs.get("id") for tag, attrs in Parsed(page).tags if tag == "section"]
+    assert ids == ["verdict", "leaderboard", "differences", "categories", "samples", "method"]
+
+
+def test_same_runs_give_the_same_page(report: Report, page: str) -> None:
+    assert render(report) == page
+
+
+def test_policy_names_the_script_and_the_style_that_are_there(page: str) -> None:
+    parsed = Parsed(page)
+    policy = next(
+        attrs["content"] for tag, attrs in parsed.tags if attrs.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    for wanted, kind in (("script", "script-src"), ("style", "style-src")):
+        texts = [text for tag, attrs, text in parsed.raw if tag == wanted and "type" not in attrs]
+        assert len(texts) == 1
+        digest = base64.b64encode(hashlib.sha256(texts[0].encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in policy
+
+
+def check_inert(parsed: Parsed) -> None:
+    """Nothing in the page acts, and nothing names another file."""
+    for tag, attrs in parsed.tags:
+        assert tag not in {
+            "iframe",
+            "object",
+            "embed",
+            "base",
+            "form",
+            "img",
+            "image",
+            "audio",
+            "video",
+            "portal",
+        }
+        for name, value in attrs.items():
+            assert not name.startswith("on"), (tag, name)
+            assert name != "style", tag
+            if name in _ATTRIBUTES_WITH_ADDRESSES:
+                assert value is not None and (value.startswith("#") or value == "data:,"), (tag, name, value)
+    executable = [attrs for tag, attrs, _ in parsed.raw if tag == "script" and "type" not in attrs]
+    types = {attrs.get("type") for tag, attrs, _ in parsed.raw if tag == "script"}
+    assert len(executable) == 1
+    assert types <= {None, "application/json", "text/plain"}
+
+
+def test_nothing_in_the_page_acts_or_names_another_file(page: str) -> None:
+    check_inert(Parsed(page))
+    style = next(text for tag, _, text in Parsed(page).raw if tag == "style")
+    assert "url(" not in style and "@import" not in style
+    assert not re.search(r"https?://", page)
+
+
+def test_every_number_of_the_board_is_in_the_table(report: Report, page: str) -> None:
+    text = " ".join(Parsed(page).text)
+    board = report.boards[0][0]
+    for row in board.rows:
+        for cell in row.cells:
+            if cell.value is not None:
+                assert f"{100 * cell.value:.2f}" in text
+            if cell.ci95 is not None:
+                assert f"[{100 * cell.ci95[0]:.2f}, {100 * cell.ci95[1]:.2f}]" in text
+    assert "never tested" in text  # published rows are told apart
+
+
+def test_words_of_the_verdict(report: Report) -> None:
+    said = verdict(report.boards[0][0])
+    by_label = {finding.label: finding for finding in said.findings}
+    assert (
+        by_label["better"].mark == "better"
+        and " is better than base on Average: +" in by_label["better"].text
+    )
+    assert by_label["worse"].mark == "worse" and " is worse than base on Average: -" in by_label["worse"].text
+    assert all("n = 30" in finding.text and "corrected p" in finding.text for finding in said.findings)
+    assert any("could be read in one of the two runs only" in line for line in by_label["worse"].details)
+    assert "2 of 2 comparisons on Average" in said.closing[0]
+
+
+def test_a_difference_that_is_not_shown_says_what_would_have_been_found(tmp_path: Path) -> None:
+    task = MadeTask(n_groups=40, n_rolls=1)
+    paths = [make_run(tmp_path / name, task, name, guess(name, 0.5)) for name in ("one", "two")]
+    runs = load_evaluated(paths)
+    said = verdict(assemble(runs[0], runs[1:]).boards[0][0])
+    assert " cannot be told apart from one" in said.findings[0].text
+    assert "least difference that would be found here with 80% power" in said.findings[0].text
+    whole = " ".join(
+        [said.opening, *said.closing, *(f.text + " ".join(f.details) for f in said.findings)]
+    ).lower()
+    assert "regression" not in whole and "no difference" not in whole and "equal" not in whole
+
+
+def test_one_run_alone_has_a_page(tmp_path: Path) -> None:
+    task = MadeTask(n_groups=6, n_rolls=1)
+    runs = load_evaluated([make_run(tmp_path / "one", task, "one", guess("one", 0.5))])
+    page = render(assemble(runs[0], [], [{task.name: task}]))
+    assert "There is no second run to compare it with." in page
+    assert 'id="differences"' not in page
+
+
+def test_partial_runs_are_told(report: Report) -> None:
+    facts = replace(report.runs[1], partial=("scenes: limited to 5 of 600 questions",))
+    page = render(replace(report, runs=(report.runs[0], facts, *report.runs[2:])))
+    assert "limited to 5 of 600 questions" in page.split('id="leaderboard"')[0]
+
+
+def test_command_of_each_run_is_there(page: str) -> None:
+    for name in ("base", "better", "worse"):
+        assert f"ssl4rl-bench run --model {name}" in page
+
+
+def test_views_stand_before_the_samples(report: Report) -> None:
+    from matplotlib.figure import Figure
+
+    from ssl4rl_bench.reports.html.svg import to_svg
+
+    figure = Figure(figsize=(3, 2))
+    axes = figure.add_subplot()
+    axes.plot([1, 2, 3], [3, 1, 2], marker="o", label="a < b")
+    axes.legend()
+    view = View("transfer", "Transfer", "It is -1.00 points.", ("a", "b"), (("x", "-1.00"),), to_svg(figure))
+    page = render(replace(report, views=(view,)))
+    parsed = Parsed(page)
+    check_inert(parsed)
+    ids = [attrs.get("id") for tag, attrs in parsed.tags if tag == "section"]
+    assert ids.index("views") == ids.index("samples") - 1
+    assert "It is −1.00 points." in page
+    defined = {attrs["id"] for _, attrs in parsed.tags if attrs.get("id")}
+    used = {attrs["href"][1:] for tag, attrs in parsed.tags if tag == "use" and attrs["href"]}
+    assert used and used <= defined
+
+
+def test_ids_are_unique(page: str) -> None:
+    ids = [attrs["id"] for _, attrs in Parsed(page).tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_samples_hold_every_reply_and_how_it_was_read(report: Report) -> None:
+    questions, replies = unpacked(report, "task-0"), unpacked(report, "run-0-2")
+    assert len(questions["id"]) == len(replies["text"]) == len(replies["status"]) == 60
+    for at, text in enumerate(replies["text"]):
+        if "<answer>" in text:
+            right = f"<answer>{questions['target'][at]}</answer>" in text
+            assert (replies["value"][at], replies["status"][at]) == (float(right), "t")
+        else:
+            assert (replies["value"][at], replies["answer"][at], replies["status"][at]) == (0.0, None, "n")
+    assert "n" in replies["status"]
+
+
+def test_a_sample_that_asked_something_else_is_not_shown_beside_it(tmp_path: Path) -> None:
+    task, other = MadeTask(n_groups=8, n_rolls=1), MadeTask(n_groups=8, n_rolls=1, name="ssl4rl_synthetic")
+    one = make_run(tmp_path / "one", task, "one", guess("one", 0.5))
+    two = make_run(tmp_path / "two", other, "two", guess("two", 0.5))
+    runs = load_evaluated([one, two])
+    outcomes = runs[1].outcomes[task.name]
+    changed = replace(outcomes, content=("another question", *outcomes.content[1:]))
+    runs[1] = replace(runs[1], outcomes={task.name: changed})
+    report = assemble(runs[0], runs[1:], [{task.name: task}] * 2)
+    assert [text is None for text in unpacked(report, "run-0-1")["text"]] == [True] + [False] * 7
+
+
+def test_unwritable_page_is_one_line(report: Report, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot write .*: no such file"):
+        write(report, tmp_path / "none" / "page.html")
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(StoreError, match="cannot write"):
+        write(report, tmp_path / "page.html")
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_runs_without_a_common_task_are_refused(tmp_path: Path) -> None:
+    tasks = [MadeTask(n_groups=4, n_rolls=1, name=f"ssl4rl_{name}") for name in ("a", "b")]
+    runs = load_evaluated([make_run(tmp_path / t.name, t, t.name, guess("x", 0.5)) for t in tasks])
+    with pytest.raises(UsageError, match="no task in common"):
+        assemble(runs[0], runs[1:])
+
+
+def hostile(report: Report, texts: list[str]) -> Report:
+    """The report with a text in every string that a user, a data set or a model can fill."""
+    board = report.boards[0][0]
+    candidate, printed = board.rows[1], board.rows[-1]
+    best = tuple(
+        each and replace(each, candidate=texts[at % len(texts)]) for at, each in enumerate(board.improvement)
+    )
+    board = replace(
+        board,
+        task=texts[0],
+        rows=(
+            replace(board.rows[0], label=texts[0]),
+            *(replace(candidate, label=text) for text in texts),
+            *(replace(printed, label=text) for text in texts),
+        ),
+        improvement=best,
+        notes=tuple(texts),
+    )
+    facts = tuple(RunFacts(text, (text,), ((text, text),), (text,)) for text in texts)
+    views = tuple(View(text, text, text, (text, text), ((text, text),), "") for text in texts)
+    return replace(report, title=texts[0], boards=((board,),), runs=facts, views=views)
+
+
+def test_150_payloads_in_every_string_change_no_tag(report: Report) -> None:
+    assert len(PAYLOADS) == len(set(PAYLOADS)) == 150
+    plain = Parsed(render(hostile(report, [f"plain {at}" for at in range(150)])))
+    found = Parsed(render(hostile(report, list(PAYLOADS))))
+    check_inert(found)
+    assert found.names == plain.names
+    assert [set(attrs) for _, attrs in found.tags] == [set(attrs) for _, attrs in plain.tags]
+
+
+@settings(max_examples=15, deadline=None)
+@given(text=st.text(max_size=60).map(lambda text: f"{text}x"))
+def test_any_text_changes_no_tag(report: Report, text: str) -> None:
+    plain, found = (Parsed(render(hostile(report, [each]))) for each in ("plain", text))
+    assert found.names == plain.names
+    check_inert(found)
+
+
+def test_payloads_in_samples_come_back_as_they_were(tmp_path: Path) -> None:
+    task = MadeTask(n_groups=len(PAYLOADS), n_rolls=1, texts=PAYLOADS)
+    paths = [
+        make_run(
+            tmp_path / name,
+            task,
+            PAYLOADS[at],
+            lambda sample: PAYLOADS[int(sample.group)],
+            errors=lambda sample: PAYLOADS[int(sample.group)] if int(sample.group) % 7 == 0 else None,
+            argv=PAYLOADS,
+        )
+        for at, name in enumerate(("one", "<img src=x onerror=window.pwned=1>"))
+    ]
+    runs = load_evaluated(paths)
+    report = assemble(runs[0], runs[1:], [{task.name: task}] * 2, title=PAYLOADS[0])
+    parsed = Parsed(render(report))
+    check_inert(parsed)
+    questions, replies = unpacked(report, "task-0"), unpacked(report, "run-0-1")
+    for at, group in enumerate(questions["group"]):
+        payload = PAYLOADS[int(group)]
+        if payload.isascii() and payload.isprintable():
+            assert replies["text"][at] == payload
+            assert payload in questions["question"][at]
+        for text in (replies["text"][at], questions["question"][at]):
+            assert all(char in "\n\t" or ord(char) >= 32 for char in text)
+            assert not set(text) & set("\u202e\u2028\u2029\ufeff\x7f")
+
+
+@pytest.mark.slow
+def test_eight_runs_of_mmbench_size_are_below_15_megabytes(tmp_path: Path) -> None:
+    from random import Random
+
+    task = MadeTask(n_groups=1164, n_rolls=4)
+    words = [f"{Random(at).randrange(10**9):x}" for at in range(20_000)]
+
+    def talk(name: str) -> Any:
+        def reply(sample: Any) -> str:
+            random = Random(f"{name} {sample.id}")
+            text = " ".join(random.choice(words) for _ in range(33))[:270]
+            return f"<think>{text}</think> <answer>{random.choice('ABCD')}</answer>"
+
+        return reply
+
+    paths = [make_run(tmp_path / f"run-{at}", task, f"model-{at}", talk(f"model-{at}")) for at in range(8)]
+    runs = load_evaluated(paths)
+    report = assemble(runs[0], runs[1:], [{task.name: task}] * 8)
+    write(report, tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 15_000_000
+    assert report.samples is not None and not any(
+        "without their middle" in note for note in report.samples.notes
+    )
+    assert all(300 <= len(text) <= 330 for text in unpacked(report, "run-0-7")["text"])
+    assert sum(len(text) for name, text in report.samples.parts if name.startswith("run")) < PACKED_BUDGET

@@ -1,0 +1,115 @@
+"""Texts made visible, thumbnails, SVG for the page, and the rows of the table."""
+
+from __future__ import annotations
+
+import unicodedata
+from io import BytesIO
+
+import pytest
+from html_runs import Parsed
+from hypothesis import given
+from hypothesis import strategies as st
+from mmbench_data import picture
+from PIL import Image
+
+from ssl4rl_bench import images
+from ssl4rl_bench.reports.html.svg import inline, to_svg
+from ssl4rl_bench.reports.html.text import shortened, visible
+from ssl4rl_bench.reports.html.thumbnails import SMALLEST, Thumbnails
+from ssl4rl_bench.reports.palette import NAMES
+
+
+@given(st.text(alphabet=st.characters(categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "L", "P", "S"))))
+def test_nothing_invisible_is_left(text: str) -> None:
+    kept = "\n\t\u200c\u200d"
+    shown = visible(text)
+    assert all(char in kept or unicodedata.category(char)[0] != "C" for char in shown)
+    assert not set(shown) & {"\u2028", "\u2029"}
+
+
+@given(st.text(alphabet=st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs"))))
+def test_what_shows_stays(text: str) -> None:
+    assert visible(text) == text
+
+
+def test_controls_are_shown_as_their_pictures() -> None:
+    assert visible("a\x1b[31mb\x00\x7f\u202e\ud800\r\nc\n") == "a␛[31mb␀␡⟨202E⟩\ufffd\nc\n"
+    assert visible("日本語 é 👨\u200d👩") == "日本語 é 👨\u200d👩"
+
+
+@given(st.text(max_size=400), st.integers(10, 200))
+def test_shortened_keeps_both_ends(text: str, most: int) -> None:
+    short = shortened(text, most)
+    if len(text) <= most:
+        assert short == text
+    else:
+        assert short.startswith(text[: most * 3 // 5]) and short.endswith(text[-(most - most * 3 // 5) :])
+        assert f"{len(text) - most:,} characters left out" in short
+        assert len(short) <= most + 60
+
+
+def noisy(side: int, seed: int) -> images.EncodedImage:
+    from random import Random
+
+    out = BytesIO()
+    Image.frombytes("RGB", (side, side), Random(seed).randbytes(side * side * 3)).save(out, format="PNG")
+    return images.from_bytes(out.getvalue())
+
+
+@pytest.mark.parametrize("size", [(400, 100), (100, 400), (8, 6), (640, 640)])
+def test_thumbnail_is_a_small_webp_of_the_same_shape(size: tuple[int, int]) -> None:
+    source = images.from_pil(Image.new("RGB", size, (200, 30, 30)))
+    small = images.decode(images.from_bytes(images.thumbnail(source, 96)))
+    assert max(small.size) == min(96, max(size))
+    assert abs(small.width / small.height - size[0] / size[1]) < 0.2
+    assert all(abs(a - b) < 25 for a, b in zip(small.getpixel((0, 0)), (200, 30, 30), strict=True))
+
+
+def test_thumbnail_refuses_what_is_no_image() -> None:
+    with pytest.raises(images.ImageError):
+        images.thumbnail(images.EncodedImage(b"nothing", "0" * 64), 96)
+
+
+def test_thumbnails_stop_at_their_budget_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssl4rl_bench.reports.html.thumbnails.BUDGET", 20_000)
+    made = Thumbnails([noisy(SMALLEST, seed) for seed in range(12)])
+    n_left_out = int(made.notes[0].split()[0])
+    assert 0 < n_left_out < 12
+    damaged = Thumbnails([images.EncodedImage(b"nothing", "0" * 64), images.from_bytes(picture())])
+    assert damaged.notes == ("1 image cannot be decoded and is not shown.",)
+
+
+def test_svg_has_no_style_and_names_its_colours() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3, 2))
+    axes = figure.add_subplot()
+    axes.scatter([1, 2], [2, 1], color="#1d5fa6", label="$x^2$ <b>")
+    axes.set_title("T & t", color="#1c1c1a")
+    axes.legend()
+    made = inline(to_svg(figure), "p-", 'a "label" <x>')
+    parsed = Parsed(made)
+    assert not any(name == "style" or name.startswith("on") for _, attrs in parsed.tags for name in attrs)
+    assert {"g", "path", "use", "text"} <= set(parsed.names) and not {"metadata", "style"} & set(parsed.names)
+    assert parsed.tags[0][1]["aria-label"] == 'a "label" <x>'
+    classes = {name for _, attrs in parsed.tags for name in (attrs.get("class") or "").split()}
+    assert {"f-s1", "f-better"} & classes and "f-ink" in classes
+    assert all(name[2:] in NAMES.values() for name in classes if name != "figure")
+
+
+@pytest.mark.parametrize("text", ["", "no", "<svg", "<html/>"])
+def test_what_is_no_svg_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no SVG document"):
+        inline(text, "p-", "x")
+
+
+def test_scripts_in_an_svg_are_dropped() -> None:
+    text = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9" '
+        'onload="x()"><script>x()</script><foreignObject><p>x</p></foreignObject><a xlink:href="javascript:x()">'
+        '<path d="M0 0"/></a><image href="http://example.org/x.png"/><use xlink:href="http://example.org/x"/>'
+        '<path d="M 0 0" onclick="x()" style="fill: url(http://example.org/x); stroke: #000000"/></svg>'
+    )
+    parsed = Parsed(inline(text, "p-", "x"))
+    assert parsed.names == ["svg", "use", "path"]
+    assert [set(attrs) for _, attrs in parsed.tags[1:]] == [set(), {"d", "class"}]

@@ -1,0 +1,62 @@
+"""Runs for views: made of arrays, over the six abilities."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from simulated import TASK, run
+
+from ssl4rl_bench.mmbench import CARD_COLUMNS, L1_OF
+from ssl4rl_bench.outcomes import Outcomes
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.types import Categories
+
+__all__ = ["HOSTILE", "TASK", "asked", "drawn", "with_probes"]
+
+HOSTILE = "$x_{1}$ <b>&\"'[red]\x1b[31m\u202e" + "very-long-name-" * 9
+
+
+def asked(label: str, values: ArrayLike, weights: str = "", **changes: Any) -> Evaluated:
+    """A run over the abilities in turn.
+
+    Args:
+        weights: whose weights it has; by default its label's own.
+    """
+    n = len(np.asarray(values)) // changes.get("copies", 1)
+    places = tuple(Categories(L1_OF[name], name, f"{name} leaf") for _, name in CARD_COLUMNS)
+    made = run(label, values, places=tuple(places[at % 6] for at in range(n)), **changes)
+    fingerprint = (weights or label).encode().hex().ljust(64, "0")[:64]
+    return dataclasses.replace(made, spec=dataclasses.replace(made.spec, fingerprint=fingerprint))
+
+
+def drawn(rng: np.random.Generator, p: float, n: int = 240) -> np.ndarray:
+    return (rng.random(n) < p).astype(float)
+
+
+def with_probes(base: Evaluated, found: dict[str, tuple[str, str, float, float]], n: int = 120) -> Evaluated:
+    """The run with probes: name to kind, difficulty, chance and accuracy."""
+    outcomes: dict[str, Outcomes] = dict(base.outcomes)
+    tasks = dict(base.spec.tasks)
+    results: dict[str, Any] = {}
+    for name, (kind, difficulty, chance, accuracy) in found.items():
+        right = (np.arange(n) < round(accuracy * n)).astype(float)
+        probe = {"kind": kind, "difficulty": difficulty, "chance": chance}
+        other = run(base.label, right, task=name, probe=probe)
+        outcomes[name], tasks[name] = other.outcomes[name], other.spec.tasks[name]
+        above, half = (accuracy - chance) / (1 - chance), 1.0 / np.sqrt(n)
+        results[name] = {
+            "probe": {
+                "chance": chance,
+                "accuracy": {"value": accuracy, "n": n},
+                "chance_corrected": {"value": above, "ci95": [above - half, above + half]},
+            }
+        }
+    return dataclasses.replace(
+        base,
+        outcomes=outcomes,
+        spec=dataclasses.replace(base.spec, tasks=tasks),
+        result={**base.result, "tasks": results},
+    )
