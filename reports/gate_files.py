@@ -119,7 +119,7 @@ def to_summary(gate: Gate) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def annotations(gate: Gate) -> Iterator[str]:
+def workflow_commands(gate: Gate) -> Iterator[str]:
     """Workflow commands of GitHub Actions: an error for each failure, a warning for what cannot be told."""
     for each in worst_first(gate):
         if each.verdict != "pass":

@@ -19,7 +19,8 @@ ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
 
 def headline(gate: Gate) -> str:
     """The verdict in one sentence."""
-    counts = {name: sum(each.verdict == name for each in (*gate.tested, *gate.guarded)) for name in ORDER}
+    verdicts: list[str] = [*(each.verdict for each in gate.tested), *(each.verdict for each in gate.guarded)]
+    counts = {name: verdicts.count(name) for name in STYLES}
     parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     said = gate.verdict.upper()
     if gate.verdict != gate.found:
@@ -106,7 +107,7 @@ def guard_table(gate: Gate) -> Table:
 
 def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
     """The most telling questions that were lost, for each test that did not pass; each question once."""
-    seen = set()
+    seen: set[tuple[str, str]] = set()
     for each in worst_first(gate):
         if each.verdict == "pass":
             continue

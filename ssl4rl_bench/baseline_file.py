@@ -61,7 +61,7 @@ def load(path: Path) -> Evaluated:
             f"{path} has schema {value.get('schema')}, and this version of ssl4rl-bench reads {SCHEMA}: "
             "save it again from its run"
         )
-    content = {key: value.get(key) for key in ("label", "spec", "result", "outcomes")}
+    content: dict[str, Any] = {key: value.get(key) for key in ("label", "spec", "result", "outcomes")}
     if value.get("sha256") != sha256_json(content):
         raise StoreError(f"{path} is damaged (its checksum differs): restore it, or save the baseline again")
     return Evaluated(

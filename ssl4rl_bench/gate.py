@@ -81,7 +81,7 @@ class Gate:
     @property
     def found(self) -> Verdict:
         """Before the policy's word on what is inconclusive."""
-        verdicts = {each.verdict for each in (*self.tested, *self.guarded)}
+        verdicts = {*(each.verdict for each in self.tested), *(each.verdict for each in self.guarded)}
         return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
 
     @property

@@ -77,8 +77,9 @@ def _share(own: Outcomes, statuses: tuple[Status, ...]) -> float:
 def _length(run: Evaluated, task: str) -> float:
     """Mean tokens of a reply."""
     found = run.result["tasks"][task]
-    replies = sum(n for status, n in found["status"].items() if status != Status.ERROR)
-    return float(found["tokens"]["completion"]) / max(1, replies)
+    replies: int = sum(n for status, n in found["status"].items() if status != Status.ERROR)
+    tokens: float = found["tokens"]["completion"]
+    return tokens / max(1, replies)
 
 
 def _shift(baseline: Outcomes, own: Outcomes) -> tuple[str, float] | None:

@@ -100,7 +100,7 @@ def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> 
             names.append((level, name))
             columns.append(own == name)
     members = np.column_stack(columns) & (units > 0)[:, None]
-    kept = members.any(axis=0)
+    kept: NDArray[np.bool_] = np.asarray(members.any(axis=0))
     members = members[:, kept]
     leaves = sorted({place.l3 for place in places})
     leaf = np.array([leaves.index(place.l3) for place in places], np.intp)

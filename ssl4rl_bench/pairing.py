@@ -101,12 +101,12 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
             )
         notes.append(f"{candidate.label} and {baseline.label} differ: {reason}.")
     keys, others = _keys(one), _keys(two)
-    answered, also = one.passes.any(axis=1), two.passes.any(axis=1)
+    answered, also = np.any(one.passes, axis=1).tolist(), np.any(two.passes, axis=1).tolist()
     at = {key: place for place, key in enumerate(others)}
     both = [
         (place, at[key]) for place, key in enumerate(keys) if key in at and answered[place] and also[at[key]]
     ]
-    n_one, n_two = int(answered.sum()), int(also.sum())
+    n_one, n_two = sum(answered), sum(also)
     if not both:
         raise UsageError(
             f"{candidate.label} and {baseline.label} share no answered question of {_short(task)}: "

@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ssl4rl_bench.errors import StoreError, UsageError
 from ssl4rl_bench.store.atomic import write_json
@@ -48,7 +49,7 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, alpha: float) -
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
         raise UsageError(f"--family {name} is no name: use letters, digits, dots, dashes and underscores")
     path = folder / f"{name}.json"
-    value = {"schema": SCHEMA, "baseline": baseline, "alpha": alpha, "candidates": []}
+    value: dict[str, Any] = {"schema": SCHEMA, "baseline": baseline, "alpha": alpha, "candidates": []}
     if path.exists():
         try:
             value = json.loads(path.read_bytes())

@@ -157,5 +157,5 @@ def test_hostile_names_stay_text(place: Path) -> None:
     SCHEMA.validate(gate_files.to_junit(gate))
     summary = gate_files.to_summary(gate)
     assert "<script>" not in summary and "\x1b" not in summary
-    for line in gate_files.annotations(gate):
+    for line in gate_files.workflow_commands(gate):
         assert "\n" not in line and line.count("::error") <= 1

@@ -126,13 +126,20 @@ def test_words_of_the_verdict(report: Report) -> None:
     said = verdict(report.boards[0][0])
     by_label = {finding.label: finding for finding in said.findings}
     assert (
-        by_label["better"].mark == "better"
-        and " is better than base on Average: +" in by_label["better"].text
+        by_label["better"].mark == "better" and "is better than base on Average: +" in by_label["better"].text
     )
-    assert by_label["worse"].mark == "worse" and " is worse than base on Average: -" in by_label["worse"].text
+    assert by_label["worse"].mark == "worse" and "is worse than base on Average: -" in by_label["worse"].text
     assert all("n = 30" in finding.text and "corrected p" in finding.text for finding in said.findings)
     assert any("could be read in one of the two runs only" in line for line in by_label["worse"].details)
     assert "2 of 2 comparisons on Average" in said.closing[0]
+
+
+def test_words_of_the_verdict_on_the_page(page: str) -> None:
+    text = "".join(Parsed(page).text)
+    assert (
+        "better is better than base on Average: +" in text
+        and "worse is worse than base on Average: −" in text
+    )
 
 
 def test_a_difference_that_is_not_shown_says_what_would_have_been_found(tmp_path: Path) -> None:
@@ -140,7 +147,7 @@ def test_a_difference_that_is_not_shown_says_what_would_have_been_found(tmp_path
     paths = [make_run(tmp_path / name, task, name, guess(name, 0.5)) for name in ("one", "two")]
     runs = load_evaluated(paths)
     said = verdict(assemble(runs[0], runs[1:]).boards[0][0])
-    assert " cannot be told apart from one" in said.findings[0].text
+    assert "cannot be told apart from one" in said.findings[0].text
     assert "least difference that would be found here with 80% power" in said.findings[0].text
     whole = " ".join(
         [said.opening, *said.closing, *(f.text + " ".join(f.details) for f in said.findings)]

@@ -34,7 +34,7 @@ class Finding:
     mark: Literal["better", "worse", ""]
     """On the average."""
     text: str
-    """What follows the label: " is better than ..."."""
+    """What follows the label: "is better than ..."; may be empty."""
     details: tuple[str, ...] = ()
     """Sentences: abilities, where the difference comes from, probes."""
 
@@ -77,7 +77,7 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
         if base
         else "Nothing was measured."
     )
-    findings = tuple(Finding(clean(label), "", ":", tuple(_probes(label, probes))) for label in labels)
+    findings = tuple(Finding(clean(label), "", "", tuple(_probes(label, probes))) for label in labels)
     return Verdict(opening, findings, ())
 
 
@@ -103,7 +103,7 @@ def _opening(board: Board, n_candidates: int) -> str:
 def _main(each: Difference, board: Board) -> str:
     words = {"better": "is better than", "worse": "is worse than", "": "cannot be told apart from"}
     what = f"{clean(board.baseline)} on {board.columns[-1].header}"
-    text = f" {words[each.mark]} {what}: {_numbers(each)}, n = {each.n}."
+    text = f"{words[each.mark]} {what}: {_numbers(each)}, n = {each.n}."
     if not each.mark:
         text += (
             f" The least difference that would be found here with 80% power is {percent(each.mde)} points."

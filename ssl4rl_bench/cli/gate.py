@@ -91,7 +91,7 @@ def gate(
         if path is not None:
             write_text(path, text(judged))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in gate_files.annotations(judged):
+        for line in gate_files.workflow_commands(judged):
             print(line)
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(place).open("a", encoding="utf-8") as file:
