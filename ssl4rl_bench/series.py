@@ -68,3 +68,12 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, alpha: float) -
         write_json(path, value | {"candidates": known})
     number = known.index(candidate) + 1
     return Turn(number, share(alpha, number))
+
+
+def order(folder: Path, name: str) -> list[str]:
+    """Fingerprints of a series in the order of their turns, the baseline's first; empty if it has not begun."""
+    try:
+        value = json.loads((folder / f"{name}.json").read_bytes())
+        return [str(each) for each in (value["baseline"], *value["candidates"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

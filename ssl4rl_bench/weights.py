@@ -96,10 +96,7 @@ def fingerprint(folder: Path, *, full_digest: bool = False) -> str:
     if not (folder / "config.json").is_file():
         raise ModelError(_why_no_config(folder))
     _read_json(folder / "config.json")
-    listing: list[list[str | int]] = []
-    for path in sorted(folder.iterdir()):
-        if _SIDE_FILES.fullmatch(path.name):
-            listing.append([path.name, sha256_hex(path.read_bytes())])
+    listing: list[list[str | int]] = [[name, sha256_hex(data)] for name, data in side_files(folder).items()]
     for path in weight_files(folder):
         offsets, start = _tensor_offsets(path)
         size = path.stat().st_size
@@ -115,6 +112,13 @@ def fingerprint(folder: Path, *, full_digest: bool = False) -> str:
                     digest.update(file.read(min(end - begin, _SAMPLE)))
         listing.append([path.name, size, "full" if full_digest else "sampled", digest.hexdigest()])
     return sha256_json(sorted(listing, key=lambda item: str(item[0])))
+
+
+def side_files(folder: Path) -> dict[str, bytes]:
+    """Name and content of the files beside the weights that determine replies: config, tokenizer, processor, ..."""
+    return {
+        path.name: path.read_bytes() for path in sorted(folder.iterdir()) if _SIDE_FILES.fullmatch(path.name)
+    }
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from ssl4rl_bench.allocator import keep_freed_memory
 from ssl4rl_bench.engines import positions
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
+from ssl4rl_bench.engines.swapping import load_weights, same_kind
 from ssl4rl_bench.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
@@ -106,6 +107,19 @@ class HfEngine:
         """See `types.Engine`. Closing the iterator ends the generation."""
         network = self._load()
         yield from network.stream(network.prepare(messages, self._options.seed), sampling)
+
+    def swap(self, model: Model) -> bool:
+        """Goes on with another checkpoint; False if it differs in more than weights. On an EngineError, close this one."""
+        if self._network is not None:
+            assert self._model is not None
+            if not same_kind(self._model.path, model.path):
+                return False
+            try:
+                load_weights(self._network.model, model.path)
+            except Exception as error:  # as in _load
+                raise EngineError(f"transformers cannot load {model.name}: {reason(error)}") from error
+        self._model = model
+        return True
 
     def close(self) -> None:
         """See `types.Engine`."""

@@ -1,0 +1,45 @@
+"""Other weights for a model that is loaded: for checkpoints of one training run, which differ in nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.weights import side_files
+
+_OF_THE_WRITER = ("transformers_version", "_name_or_path")
+"""Keys of a config that say who wrote it."""
+
+
+def same_kind(one: Path, two: Path) -> bool:
+    """Whether two checkpoints differ in their weights alone: config, tokenizer, processor and the rest are equal."""
+    return _settings(one) == _settings(two)
+
+
+def load_weights(network: Any, folder: Path) -> None:
+    """Copies a checkpoint's weights into a transformers model, where that lies and in its dtype.
+
+    For a moment the new weights are in the main memory as well.
+
+    Raises:
+        RuntimeError: a tensor is missing, too many, or of another shape; some may have been copied.
+    """
+    import torch
+
+    fresh = type(network).from_pretrained(
+        folder,
+        dtype=network.dtype,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    with torch.no_grad():
+        network.load_state_dict(fresh.state_dict(), strict=True)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    files: dict[str, Any] = dict(side_files(folder))
+    config = json.loads(files["config.json"])
+    files["config.json"] = {key: value for key, value in config.items() if key not in _OF_THE_WRITER}
+    return files

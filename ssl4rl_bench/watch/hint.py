@@ -1,0 +1,81 @@
+"""Negative transfer: a probe that rises while abilities fall. Training on would cost what it is meant to bring."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from ssl4rl_bench.compare import compare
+from ssl4rl_bench.comparison import ALPHA, Difference
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.stats.multiple import holm
+from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.watch.history import Change
+
+NAMED = 3
+"""Probes, and abilities, that the hint names."""
+
+
+def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = ()) -> tuple[Change, ...]:
+    """Each probe's accuracy and each ability of every benchmark that both runs have, against the baseline.
+
+    Abilities are of the level "l2", where a question counts when all its copies are right.
+
+    Raises:
+        UsageError: the runs must not be compared.
+    """
+    found: list[tuple[str, bool, Difference]] = []
+    for task, outcomes in candidate.outcomes.items():
+        if task not in baseline.outcomes:
+            continue
+        probe = outcomes.probe is not None
+        (made,) = compare(
+            baseline,
+            [candidate],
+            task,
+            by="overall" if probe else "l2",
+            aggregation="row_micro" if probe else "circular_micro",
+            correction="none",
+            allow=allow,
+        )
+        found += [(task, probe, cell) for cell in made.cells if probe or cell.level == "l2"]
+    corrected = holm(np.array([cell.p for _, _, cell in found]))
+    return tuple(
+        Change(
+            task=task,
+            name=cell.name,
+            probe=probe,
+            n=cell.n,
+            baseline=cell.baseline,
+            candidate=cell.candidate,
+            value=cell.value,
+            ci95=cell.ci95,
+            p_corrected=float(p),
+        )
+        for (task, probe, cell), p in zip(found, corrected, strict=True)
+    )
+
+
+def hint(found: Sequence[Change]) -> str | None:
+    """One sentence with its evidence, if a probe rose and an ability fell, both beyond chance; else None."""
+    sure = sorted((each for each in found if each.p_corrected < ALPHA), key=lambda each: each.p_corrected)
+    up = [each for each in sure if each.probe and each.value > 0.0]
+    down = [each for each in sure if not each.probe and each.value < 0.0]
+    if not up or not down:
+        return None
+    return (
+        f"negative transfer, think of stopping: {_listed(up)} rose while {_listed(down)} fell "
+        "(against the baseline; p corrected for every ability and probe)"
+    )
+
+
+def _listed(found: Sequence[Change]) -> str:
+    texts = [
+        f"{each.task.removeprefix(PREFIX)}{'' if each.probe else ' ' + each.name} {100 * each.value:+.2f} points "
+        + (f"[{100 * each.ci95[0]:+.2f}, {100 * each.ci95[1]:+.2f}], " if each.ci95 else "")
+        + f"n {each.n}, p {'<0.001' if each.p_corrected < 0.001 else f'{each.p_corrected:.3f}'}"
+        for each in found[:NAMED]
+    ]
+    more = len(found) - len(texts)
+    return "; ".join(texts) + (f"; and {more} more" if more else "")

@@ -1,0 +1,179 @@
+"""The history of a watch: one JSON line a judged checkpoint, and the lock that keeps it one process's."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.store.atomic import reporting, write_text
+from ssl4rl_bench.store.journal import lock
+
+SCHEMA = 1
+BASELINE = "baseline"
+"""Verdict of a first checkpoint that the others are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a checkpoint did to one ability or probe, against the baseline. Fractions."""
+
+    task: str
+    name: str
+    """Of the category; "overall" for a probe."""
+    probe: bool
+    n: int
+    baseline: float
+    candidate: float
+    value: float
+    ci95: tuple[float, ...] | None
+    p_corrected: float
+    """Two-sided, Holm over all changes of the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line: what was found of one checkpoint."""
+
+    name: str
+    """Of the checkpoint's folder."""
+    step: int
+    part: int
+    fingerprint: str
+    run: str
+    """Its run directory, relative to the history."""
+    terms: str
+    """Digest of the policy and the baseline that it was judged by."""
+    verdict: str
+    """Against the baseline: pass, fail or inconclusive; "baseline" for a first checkpoint that is one."""
+    verdict_best: str | None
+    """Against the best accepted before it; None where there was none."""
+    number: int
+    """Its place in the series; 0 for the baseline."""
+    alpha: float
+    """What was spent on it."""
+    best: bool
+    """Whether it became the best accepted so far."""
+    reasons: tuple[str, ...] = ()
+    """What did not pass, a sentence each."""
+    hint: str | None = None
+    """Why to think of stopping."""
+    changes: tuple[Change, ...] = field(default=())
+
+
+class History:
+    """The one writer of a watch's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the folder's lock and reads what is there.
+
+        Raises:
+            StoreError: another process watches into this folder, or it cannot be written.
+        """
+        self.folder = folder
+        self.path = folder / "history.jsonl"
+        self.damaged = False
+        """Lines could not be read: all have to be made again from the runs."""
+        with reporting(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            lock(self._fd, f"watch {folder}")
+            for scratch in folder.glob(".*.tmp"):
+                scratch.unlink(missing_ok=True)  # of a writer that died
+            self.entries = self._read()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def add(self, entry: Entry) -> None:
+        """Adds a line; a reader, or a crash, finds the old file or the new one.
+
+        Raises:
+            StoreError: full disk, no permission.
+        """
+        write_text(self.path, "".join(encode(each) for each in (*self.entries, entry)))
+        self.entries.append(entry)
+
+    def knows(self, name: str, fingerprint: str) -> bool:
+        """Whether a checkpoint was judged."""
+        return any((entry.name, entry.fingerprint) == (name, fingerprint) for entry in self.entries)
+
+    @property
+    def best(self) -> Entry | None:
+        """The best accepted so far."""
+        return next((entry for entry in reversed(self.entries) if entry.best), None)
+
+    def run_path(self, name: str, fingerprint: str) -> Path:
+        """Where a checkpoint's run belongs: named as it is, with a digest if other weights had that name."""
+        from ssl4rl_bench.store.rundir import RunDir
+
+        place = self.folder / "runs" / name
+        try:
+            other = (place / "spec.json").exists() and RunDir.open(place).spec.fingerprint != fingerprint
+        except StoreError:
+            other = False  # the run itself will say what is wrong with it
+        return place.with_name(f"{name}-{fingerprint[:8]}") if other else place
+
+    def close(self) -> None:
+        """Lets another process watch."""
+        os.close(self._fd)
+
+    def _read(self) -> list[Entry]:
+        if not self.path.exists():
+            return []
+        with reporting(self.path, "read"):
+            lines = self.path.read_bytes().splitlines()
+        entries = [decode(line) for line in lines]
+        whole = [entry for entry in entries if entry is not None]
+        self.damaged = len(whole) < len(entries)
+        return [] if self.damaged else whole
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def encode(entry: Entry) -> str:
+    """An entry's line: its fields, `schema`, and last a CRC-32 of the line without it."""
+    body = json.dumps({"schema": SCHEMA, **asdict(entry)}, allow_nan=False)
+    return f'{body[:-1]}, "crc": "{zlib.crc32(body.encode("ascii")):08x}"}}\n'
+
+
+def decode(line: bytes) -> Entry | None:
+    """The entry of a line; None if it is damaged.
+
+    Raises:
+        StoreError: it is of another schema.
+    """
+    body, mark, crc = line.rpartition(b', "crc": "')
+    body += b"}"
+    if not mark or crc != b'%08x"}' % zlib.crc32(body):
+        return None
+    value: dict[str, Any] = json.loads(body)
+    if (schema := value.pop("schema", None)) != SCHEMA:
+        raise StoreError(
+            f"the history has schema {schema}, and this version of ssl4rl-bench reads {SCHEMA}: choose another --out"
+        )
+    changes = tuple(Change(**_tuples(each)) for each in value.pop("changes"))
+    return Entry(**_tuples(value), changes=changes)
+
+
+def _tuples(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(inner) if isinstance(inner, list) else inner for key, inner in value.items()}
+
+
+def exit_verdict(entries: Sequence[Entry]) -> str:
+    """The worst verdict: fail, then inconclusive, then pass."""
+    verdicts = {entry.verdict for entry in entries}
+    return next((each for each in ("fail", "inconclusive") if each in verdicts), "pass")

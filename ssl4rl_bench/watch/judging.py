@@ -1,0 +1,127 @@
+"""Judges one evaluated checkpoint: by the gate, against the baseline and the best accepted so far."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ssl4rl_bench import gate_guards, series
+from ssl4rl_bench.gate import Gate, apply
+from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.reports.gate_text import reason, worst_first
+from ssl4rl_bench.watch.find import place_of
+from ssl4rl_bench.watch.hint import changes, hint
+from ssl4rl_bench.watch.history import BASELINE, Entry
+
+BEST = "the best accepted so far"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all checkpoints of a watch are judged by."""
+
+    policy: Policy
+    baseline: Evaluated | None
+    """None: the first checkpoint becomes it."""
+    family: str
+    """The series that alpha is spent over."""
+    folder: Path
+    """Where series are kept."""
+
+    @property
+    def digest(self) -> str:
+        """Of the policy and the baseline: a history holds lines of one."""
+        return sha256_json([asdict(self.policy), self.baseline and self.baseline.spec.sha256])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A checkpoint's line, and the judgements behind it."""
+
+    entry: Entry
+    gate: Gate | None
+    """Against the baseline; None for the baseline itself."""
+
+
+def judge(
+    terms: Terms,
+    baseline: Evaluated | None,
+    best: Evaluated | None,
+    candidate: Evaluated,
+    name: str,
+    run: str,
+    origin: Mapping[str, Any] | None = None,
+) -> Judged:
+    """Judges a run.
+
+    A checkpoint is accepted when it passes against the baseline. It becomes the best when it also passes against the
+    best before it and is better than that on average over the policy's tests.
+
+    Args:
+        baseline: the terms', or the run of the first checkpoint; None if this is the first one.
+        best: the best accepted so far, unless that is the baseline.
+        run: its directory, as the history names it.
+        origin: the checkpoint's ssl4rl.json.
+
+    Raises:
+        UsageError: the runs must not be compared, or the series is of another baseline or alpha.
+        StoreError: the series cannot be kept.
+    """
+    step, part = place_of(name) or (0, 0)
+
+    def entry(**found: Any) -> Entry:
+        return Entry(name, step, part, candidate.spec.fingerprint, run, terms.digest, **found)
+
+    if baseline is None:
+        found = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
+        return Judged(entry(**found), None)
+    policy = terms.policy
+    turn = series.turn(
+        terms.folder, terms.family, baseline.spec.sha256, candidate.spec.sha256, policy.alpha
+    )
+    guarded = gate_guards.check(policy, baseline, candidate, origin)
+    judged = apply(policy, baseline, candidate, alpha=turn.alpha, guarded=guarded)
+    against_best = None
+    if best is not None:
+        spent = series.turn(
+            terms.folder, f"{terms.family}-best", BEST, candidate.spec.sha256, policy.alpha
+        )
+        guarded = gate_guards.check(policy, best, candidate, origin)
+        against_best = apply(policy, best, candidate, alpha=spent.alpha, guarded=guarded)
+    rival = against_best or judged
+    better = fmean(each.difference.value for each in rival.tested) > 0.0
+    found_changes = changes(baseline, candidate, policy.allow)
+    return Judged(
+        entry(
+            verdict=judged.verdict,
+            verdict_best=against_best and against_best.verdict,
+            number=turn.number,
+            alpha=turn.alpha,
+            best=judged.verdict == "pass" and rival.verdict == "pass" and (better or against_best is None),
+            reasons=_reasons(judged),
+            hint=hint(found_changes),
+            changes=found_changes,
+        ),
+        judged,
+    )
+
+
+def family_of(folder: Path) -> str:
+    """The name of a checkpoint folder's series."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-._")[:80] or "series"
+
+
+def _reasons(gate: Gate) -> tuple[str, ...]:
+    tested = [f"{each.verdict}: {reason(each)}" for each in worst_first(gate) if each.verdict != "pass"]
+    guards = [
+        f"{each.verdict}: {each.name} of {each.task}: {each.found}, limit {each.limit}"
+        for each in gate.guarded
+        if each.verdict != "pass"
+    ]
+    return tuple(tested + guards)
