@@ -257,7 +257,10 @@ def _ranked(scores: _Floats, weights: _Floats, units: _Floats) -> list[int | Non
     corrected = np.minimum(corrected, corrected.T)
     better = (corrected < ALPHA) & ahead
     ranks = 1 + better.sum(axis=0)
-    return [int(rank) if present else None for rank, present in zip(ranks, np.asarray(known.any(axis=1)), strict=True)]
+    return [
+        int(rank) if present else None
+        for rank, present in zip(ranks, np.asarray(known.any(axis=1)), strict=True)
+    ]
 
 
 def aggregations(task_result: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
 def headline(gate: Gate) -> str:
     """The verdict in one sentence."""
     verdicts: list[str] = [*(each.verdict for each in gate.tested), *(each.verdict for each in gate.guarded)]
-    counts = {name: verdicts.count(name) for name in STYLES}
+    counts = {name: verdicts.count(name) for name in ORDER}
     parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     said = gate.verdict.upper()
     if gate.verdict != gate.found:

@@ -120,6 +120,17 @@ def test_files_for_machines(place: Path, tmp_path: Path) -> None:
         assert names["summary"].read_text().startswith(gate_files.MARKER)
 
 
+def test_the_page_shows_the_judgement(place: Path, tmp_path: Path) -> None:
+    page, saved = tmp_path / "gate.html", tmp_path / "base.json"
+    invoke(*asked(place, "bad"), "--html", page, code=1)
+    text = page.read_text()
+    assert "<h1>FAIL: bad against gold" in text and "Questions that were lost" in text
+    invoke("gate", "-c", place / "gold", "--save-baseline", saved)
+    policy = ("-p", place / "gate.toml", "--html", page)
+    invoke("gate", "-b", saved, "-c", place / "same", *policy)
+    assert "<h1>PASS: same against gold" in page.read_text()
+
+
 def test_a_series_on_the_command_line(place: Path, tmp_path: Path) -> None:
     flags = ("--family", "run-1", "--family-dir", tmp_path)
     assert "number 1 of series run-1: alpha 0.025 of 0.05" in invoke(*asked(place, "same"), *flags)

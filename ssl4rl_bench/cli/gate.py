@@ -43,6 +43,9 @@ def gate(
         typer.Option("--summary", help="Write a Markdown summary; under GitHub Actions one is added anyway."),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the leaderboard page of both, with the judgement.")
+    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option("--data", help="Where the data lies now, if replies must be read again."),
@@ -55,7 +58,7 @@ def gate(
     from ssl4rl_bench import baseline_file, gate_guards, series
     from ssl4rl_bench import gate as gating
     from ssl4rl_bench import policy as policies
-    from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.cli.common import console, per_task
     from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
     from ssl4rl_bench.cli.gate_print import print_gate
     from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
@@ -90,6 +93,16 @@ def gate(
     ):
         if path is not None:
             write_text(path, text(judged))
+    if html is not None:
+        from ssl4rl_bench.cli.report import loaded_tasks
+        from ssl4rl_bench.reports.gate_text import headline
+        from ssl4rl_bench.reports.gate_view import gate_views
+        from ssl4rl_bench.reports.html import assemble, write
+
+        moved = per_task(data or [], list(new.spec.tasks))
+        tasks = loaded_tasks([old, new], moved)[0] if old.path.is_dir() else None
+        views = gate_views(judged)
+        write(assemble(old, [new], tasks, views=views, allow=rules.allow, title=headline(judged)), html)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate_files.workflow_commands(judged):
             print(line)

@@ -111,7 +111,7 @@ def report(
     if only_views:
         return
     base, others = chosen.baseline, chosen.on_page
-    loaded, missing = _loaded([base, *others], moved) if samples else (None, [])
+    loaded, missing = loaded_tasks([base, *others], moved) if samples else (None, [])
     for line in [*_left_out(chosen), *missing]:
         print(f"note: {line}", file=sys.stderr)
     page = assemble(
@@ -160,7 +160,7 @@ def _left_out(chosen: Runs) -> list[str]:
     ]
 
 
-def _loaded(
+def loaded_tasks(
     runs: Sequence[Evaluated], data: Mapping[str, str]
 ) -> tuple[list[dict[str, LoadedTask]], list[str]]:
     """Each run's tasks that every run has, each loaded once however many runs asked it, and what could not be."""
