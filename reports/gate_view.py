@@ -50,7 +50,7 @@ def gate_views(gate: Gate) -> list[View]:
             View(
                 "guards",
                 "Guards",
-                "Limits on what is not accuracy: how replies read, how long they are, what they say, what was trained on.",
+                "Limits on what is not accuracy: reading, length, answers, training images.",
                 ("Guard", "Verdict", "Found", "Limit"),
                 rows,
                 "",

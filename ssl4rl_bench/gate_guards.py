@@ -65,7 +65,8 @@ def _task(
                 "fail" if abs(points) > guards.letters else "pass",
             )
     if guards.image_overlap is not None:
-        yield _overlap(guards.image_overlap, name, origin)
+        source = str(candidate.result["tasks"][task].get("source"))
+        yield _overlap(guards.image_overlap, name, {name, source.removeprefix(PREFIX)}, origin)
 
 
 def _share(own: Outcomes, statuses: tuple[Status, ...]) -> float:
@@ -97,14 +98,14 @@ def _shift(baseline: Outcomes, own: Outcomes) -> tuple[str, float] | None:
     return worst, moved[worst]
 
 
-def _overlap(limit: int, name: str, origin: Mapping[str, Any] | None) -> Guarded:
+def _overlap(limit: int, name: str, sets: set[str], origin: Mapping[str, Any] | None) -> Guarded:
     label, most = "training images in the set", f"at most {limit}"
     if origin is None:
         return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json here", most, "inconclusive")
     data = origin.get("data")
     audited = data.get("overlap") or [] if isinstance(data, Mapping) else []
     found = [
-        item for item in audited if str(item.get("set", "")).partition("=")[0].removeprefix(PREFIX) == name
+        item for item in audited if str(item.get("set", "")).partition("=")[0].removeprefix(PREFIX) in sets
     ]
     if not found:
         return Guarded(label, name, "not compared when it was trained", most, "inconclusive")
