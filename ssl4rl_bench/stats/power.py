@@ -7,7 +7,7 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from ssl4rl_bench.stats.paired import mcnemar
 
@@ -81,12 +81,14 @@ def detectable_change(n: int, share: float, alpha: float = 0.05, power: float = 
         ValueError: without groups, or for a level or power outside (0, 1).
     """
     _check(n, alpha, power)
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        middle = (low + high) / 2.0
-        found = mcnemar_power(n, max(share, middle), middle, alpha) >= power
-        low, high = (low, middle) if found else (middle, high)
-    return high
+
+    def lacking(difference: float) -> float:
+        return mcnemar_power(n, max(share, difference), difference, alpha) - power
+
+    if lacking(1.0) < 0.0:
+        return 1.0
+    # The root that is found may lie short of the true one, by the tolerance.
+    return min(1.0, float(optimize.brentq(lacking, 0.0, 1.0, xtol=1e-8)) + 1e-8)
 
 
 def groups_needed(difference: float, variance: float, alpha: float = 0.05, power: float = POWER) -> int:
