@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "list": "List tasks, engines, runs or training recipes.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
     "gate": "Judge a checkpoint by a policy: pass, fail or inconclusive.",
+    "watch": "Evaluate and judge the checkpoints of a training run as they come.",
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",

@@ -109,7 +109,7 @@ class HfEngine:
         yield from network.stream(network.prepare(messages, self._options.seed), sampling)
 
     def swap(self, model: Model) -> bool:
-        """Goes on with another checkpoint; False if it differs in more than weights. On an EngineError, close this one."""
+        """Goes on with another checkpoint; False if it differs in more than weights. After an EngineError: close."""
         if self._network is not None:
             assert self._model is not None
             if not same_kind(self._model.path, model.path):

@@ -17,7 +17,7 @@ from ssl4rl_bench.weights import fingerprint
 
 OLD_S = 60.0
 """Seconds. A folder that has not changed for so long needs no second look."""
-_NUMBERED = re.compile(r"(?:.*\D)?(?P<step>\d+)(?:\.(?P<part>\d+))?")
+_NUMBERED = re.compile(r"(?:.*?\D)??(?P<step>\d+)(?:\.(?P<part>\d+))?")
 _TEMPORARY = re.compile(
     r"\..*|.*(\.tmp|\.temp|\.part|\.partial|\.incomplete|\.lock|\.saving|\.swp|~)|tmp.*", re.IGNORECASE
 )

@@ -82,16 +82,12 @@ def judge(
         found = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
         return Judged(entry(**found), None)
     policy = terms.policy
-    turn = series.turn(
-        terms.folder, terms.family, baseline.spec.sha256, candidate.spec.sha256, policy.alpha
-    )
+    turn = series.turn(terms.folder, terms.family, baseline.spec.sha256, candidate.spec.sha256, policy.alpha)
     guarded = gate_guards.check(policy, baseline, candidate, origin)
     judged = apply(policy, baseline, candidate, alpha=turn.alpha, guarded=guarded)
     against_best = None
     if best is not None:
-        spent = series.turn(
-            terms.folder, f"{terms.family}-best", BEST, candidate.spec.sha256, policy.alpha
-        )
+        spent = series.turn(terms.folder, f"{terms.family}-best", BEST, candidate.spec.sha256, policy.alpha)
         guarded = gate_guards.check(policy, best, candidate, origin)
         against_best = apply(policy, best, candidate, alpha=spent.alpha, guarded=guarded)
     rival = against_best or judged

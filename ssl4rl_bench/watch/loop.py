@@ -61,8 +61,8 @@ class Watch:
         """
         if any(entry.terms != self.terms.digest for entry in self.history.entries):
             raise UsageError(
-                f"{self.history.folder} was judged by another policy or baseline: choose another --out, or delete its "
-                "history.jsonl and series/ to judge its runs again (none is evaluated again)"
+                f"{self.history.folder} was judged by another policy or baseline: choose another --out, or "
+                "delete its history.jsonl and series/ to judge its runs again (none is evaluated again)"
             )
         if self.history.damaged:
             self.say(f"{self.history.path} was damaged; it is made again from the runs")
@@ -155,7 +155,9 @@ class Watch:
             try:
                 self._runs[entry.run] = self.load(self.history.folder / entry.run)
             except StoreError as error:
-                raise StoreError(f"{error}; {entry.name} is what later checkpoints are compared with") from None
+                raise StoreError(
+                    f"{error}; {entry.name} is what later checkpoints are compared with"
+                ) from None
         return self._runs[entry.run]
 
     def _tell(self, look: Look) -> None:

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Fails the job for the verdicts that shall fail it: 1 for fail, 3 for inconclusive, as the command itself.
+set -euo pipefail
+
+verdict="${GATE_VERDICT:?}"
+echo "verdict: $verdict"
+case ",${GATE_FAIL_ON:-}," in
+  *",$verdict,"*) ;;
+  *) exit 0 ;;
+esac
+case "$verdict" in
+  pass) exit 0 ;;
+  inconclusive) exit 3 ;;
+  *) exit 1 ;;
+esac

@@ -1,0 +1,178 @@
+"""What `watch` does: its parts put together, with one engine kept warm."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from ssl4rl_bench import baseline_file
+from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.cli.evaluate import RUNS, Plan, Subject, evaluate_one, load_tasks, stopping
+from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
+from ssl4rl_bench.engines import create, resolve_name
+from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, EngineError, ModelError, UsageError
+from ssl4rl_bench.extract import check_extractor
+from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.registry import AnyTask
+from ssl4rl_bench.reports.cells import clean
+from ssl4rl_bench.reports.gate_text import STYLES, headline
+from ssl4rl_bench.types import Engine
+from ssl4rl_bench.watch import pages
+from ssl4rl_bench.watch.find import Checkpoint, Finder
+from ssl4rl_bench.watch.history import History, exit_verdict
+from ssl4rl_bench.watch.judging import Judged, Terms, family_of
+from ssl4rl_bench.watch.loop import Watch
+from ssl4rl_bench.weights import Model, resolve_model
+
+QUIET_S = 5.0
+"""At most so long a checkpoint must lie unchanged before it counts as written."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A `watch` command, parsed; but for what the evaluation needs."""
+
+    checkpoints: Path
+    policy: Policy
+    baseline: Path | None
+    out: Path | None
+    once: bool
+    interval: float
+    keep_best: bool
+
+
+class Evaluator:
+    """Evaluates one checkpoint after the other, with one engine as long as it can take other weights."""
+
+    def __init__(self, plan: Plan, tasks: Sequence[AnyTask], stop: threading.Event) -> None:
+        self._plan, self._tasks, self._stop = plan, tasks, stop
+        self._name = resolve_name(plan.engine)
+        self._engine: Engine | None = None
+
+    def __call__(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Begins a run or goes on with it; see `watch.loop.Watch`."""
+        model = resolve_model(str(checkpoint.path))
+        if model.fingerprint != checkpoint.fingerprint:
+            raise ModelError(
+                f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
+            )
+        subject = Subject(model.name, model, model.fingerprint)
+        try:
+            evaluate_one(self._plan, subject, self._for(model), self._tasks, self._stop, path)
+        except EngineError:
+            self.close()  # the next checkpoint gets a new one
+            raise
+
+    def _for(self, model: Model) -> Engine:
+        swap = getattr(self._engine, "swap", None)
+        if self._engine is None or swap is None or not swap(model):
+            self.close()
+            self._engine = create(self._name, model, self._plan.options)
+        return self._engine
+
+    def close(self) -> None:
+        """Frees the engine."""
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            engine.close()
+
+
+def watch(plan: Plan, asked: Asked, data: Sequence[str]) -> int:
+    """Watches until it is stopped, or once; returns the exit code.
+
+    Raises:
+        BenchError: as the command line reports it. What was evaluated and judged is kept.
+    """
+    check_extractor(plan.extractor)
+    _check(plan, asked.policy)
+    family = family_of(asked.checkpoints)
+    out = asked.out or RUNS / f"watch-{family}"
+    finder = Finder(asked.checkpoints, min(asked.interval, QUIET_S))
+    finder.look()
+    baseline = None
+    if asked.baseline is not None:
+        from_file = baseline_file.is_baseline(asked.baseline)
+        baseline = (
+            baseline_file.load(asked.baseline) if from_file else load_evaluated([asked.baseline], data)[0]
+        )
+        for rule in asked.policy.rule:
+            baseline.task(rule.full_task)
+    screen = console()
+
+    def say(line: str) -> None:
+        screen.print(Text(clean(line, 1000)), soft_wrap=True)
+
+    def told(judged: Judged) -> None:
+        _print(judged)
+        refresh()
+
+    def refresh() -> None:
+        if asked.keep_best:
+            pages.link_best(history, asked.checkpoints)
+        if pages.stale(history):
+            pages.refresh(history, asked.policy, baseline, lambda paths: load_evaluated(paths, data), say)
+
+    with History(out) as history, stopping() as stop:
+        tasks = load_tasks(plan)
+        for rule in asked.policy.rule:
+            if rule.full_task not in [task.name for task in tasks]:
+                raise UsageError(f"the policy has a rule for {rule.task}, which --tasks does not name")
+        terms = Terms(asked.policy, baseline, family, out / "series")
+        evaluator = Evaluator(plan, tasks, stop)
+        watched = Watch(
+            finder,
+            history,
+            terms,
+            evaluator,
+            lambda path: load_evaluated([path], data)[0],
+            origin_of,
+            told,
+            say,
+        )
+        try:
+            watched.recover()
+            refresh()
+            if not asked.once:
+                say(f"watching {asked.checkpoints} into {out}, every {asked.interval:g} s; Ctrl-C ends it")
+            watched.follow(once=asked.once, interval=asked.interval, stop=stop)
+        finally:
+            evaluator.close()
+        say(f"{len(watched.new)} new, {len(history.entries)} in all: {out / pages.PAGE}")
+        if watched.failed:
+            return EXIT_FAILED
+        worst = exit_verdict(watched.new)
+        return {"fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}.get(worst, EXIT_OK)
+
+
+def _check(plan: Plan, policy: Policy) -> None:
+    """What would only show after the first checkpoint was evaluated."""
+    if resolve_name(plan.engine) == "openai":
+        raise UsageError("watch cannot give a server other weights: use --engine vllm or hf")
+    if any(how["limit"] for how in plan.loading.values()) and "partial" not in policy.allow:
+        raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
+
+
+def _print(judged: Judged) -> None:
+    entry, screen = judged.entry, console()
+    if judged.gate is None:
+        screen.print(Text(f"{entry.name}: the baseline of the others"))
+        return
+    # A number of checkpoints shares one alpha, so the share is part of the verdict.
+    screen.print(
+        Text(
+            f"{headline(judged.gate)}, share {entry.number} of the series", style=STYLES[judged.gate.verdict]
+        ),
+        soft_wrap=True,
+    )
+    for reason in entry.reasons:
+        screen.print(Text(f"  {reason}"), soft_wrap=True)
+    if entry.verdict_best is not None:
+        screen.print(Text(f"  against the best so far: {entry.verdict_best}"))
+    if entry.best:
+        screen.print(Text(f"  {clean(entry.name)} is the best accepted so far"))
+    if entry.hint is not None:
+        screen.print(Text(f"  {clean(entry.hint, 1000)}", style="bold yellow"), soft_wrap=True)

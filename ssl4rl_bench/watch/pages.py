@@ -1,0 +1,104 @@
+"""What is made of a history, and made again when older than it: curves, the leaderboard, the link to the best."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from ssl4rl_bench.errors import BenchError
+from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.store.atomic import reporting
+from ssl4rl_bench.watch.history import BASELINE, Entry, History
+
+PAGE = "leaderboard.html"
+BEST = "best"
+
+
+def stale(history: History) -> bool:
+    """Whether the page or a curve is missing, or older than the history."""
+    if not history.entries:
+        return False
+    made = [history.folder / name for name in (PAGE, "curves.svg", "curves.png")]
+    changed = history.path.stat().st_mtime_ns
+    return any(not path.exists() or path.stat().st_mtime_ns < changed for path in made)
+
+
+def refresh(
+    history: History,
+    policy: Policy,
+    baseline: Evaluated | None,
+    load: Callable[[list[Path]], list[Evaluated]],
+    say: Callable[[str], None],
+) -> None:
+    """Draws the curves and writes the page. What cannot be made is said, and stops nothing.
+
+    Args:
+        baseline: the watch's own, if it is not the first checkpoint.
+        load: runs with labels that tell them apart.
+    """
+    from ssl4rl_bench.reports.views.drawing import write_figures
+    from ssl4rl_bench.reports.watch_curves import Point, curves
+
+    try:
+        entries = sorted(history.entries, key=lambda entry: (entry.step, entry.part))
+        entries = [entry for entry in entries if (history.folder / entry.run).is_dir()]
+        runs = load([history.folder / entry.run for entry in entries])
+        points = [
+            Point(_place(entry, entries), entry.name, entry.verdict, run.result)
+            for entry, run in zip(entries, runs, strict=True)
+        ]
+        view = curves(points, baseline and baseline.result)
+        write_figures(view, history.folder)
+        first = next((at for at, entry in enumerate(entries) if entry.verdict == BASELINE), None)
+        base = baseline or runs[first or 0]
+        _write_page(history.folder / PAGE, base, [run for run in runs if run is not base], view, policy)
+    except BenchError as error:
+        say(f"the leaderboard was not made anew: {error}")
+
+
+def _place(entry: Entry, entries: list[Entry]) -> float:
+    """A step as a number; a part of one lies behind it, by how many parts there are."""
+    parts = 1 + max(each.part for each in entries)
+    return entry.step + entry.part / parts
+
+
+def _write_page(
+    path: Path, baseline: Evaluated, candidates: list[Evaluated], view: object, policy: Policy
+) -> None:
+    from ssl4rl_bench.reports.html import assemble, write
+    from ssl4rl_bench.reports.views.base import View
+
+    assert isinstance(view, View)
+    report = assemble(
+        baseline,
+        candidates,
+        aggregations=("circular_micro", "row_micro"),
+        views=[view],
+        allow=policy.allow,
+        title="A training run, checkpoint by checkpoint",
+    )
+    write(report, path)
+
+
+def link_best(history: History, checkpoints: Path) -> None:
+    """Points `best` at the best accepted checkpoint, by a relative link that is replaced as a whole.
+
+    Raises:
+        StoreError: something that is no link is in the way, or the folder cannot be written.
+    """
+    best = history.best
+    if best is None:
+        return
+    place = history.folder / BEST
+    target = os.path.relpath((checkpoints / best.name).resolve(), history.folder.resolve())
+    with reporting(place):
+        if place.is_symlink() and os.readlink(place) == target:  # noqa: PTH115
+            return
+        if place.exists() and not place.is_symlink():
+            raise FileExistsError(17, "in the way")
+        scratch = history.folder / f".{BEST}.{secrets.token_hex(4)}.tmp"
+        scratch.symlink_to(target)
+        scratch.replace(place)

