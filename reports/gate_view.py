@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ssl4rl_bench.gate import Gate, Tested
+from ssl4rl_bench.reports.board_text import HEADERS
 from ssl4rl_bench.reports.cells import clean
-from ssl4rl_bench.reports.gate_text import HEADERS, headline, lost_lines, worst_first
+from ssl4rl_bench.reports.gate_text import headline, lost_lines, worst_first
 from ssl4rl_bench.reports.numbers import interval, p_value, percent, points
 from ssl4rl_bench.reports.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.views.base import View

@@ -122,9 +122,10 @@ def _fill(axes: Any, panel: _Panel, points: Sequence[Point], baseline: Result | 
 
     found = [(point, value) for point in points if (value := panel.of(point.result)) is not None]
     steps = [point.step for point, _ in found]
-    axes.plot(steps, [100.0 * value for _, (value, _) in found], color=SERIES[0], linewidth=1.0, zorder=3)
-    seen = [value for _, (value, _) in found]
-    for point, (value, ends) in found:
+    axes.plot(steps, [100.0 * cell[0] for _, cell in found], color=SERIES[0], linewidth=1.0, zorder=3)
+    seen = [cell[0] for _, cell in found]
+    for point, cell in found:
+        height, ends = cell
         if ends is not None:
             span = [100.0 * end for end in ends]
             axes.plot([point.step] * 2, span, color=SERIES[0], linewidth=0.9, alpha=0.6, zorder=2)
@@ -132,7 +133,7 @@ def _fill(axes: Any, panel: _Panel, points: Sequence[Point], baseline: Result | 
         marker, colour = MARKS.get(point.verdict, ("o", INK))
         axes.plot(
             [point.step],
-            [100.0 * value],
+            [100.0 * height],
             marker=marker,
             color=colour,
             markersize=4,

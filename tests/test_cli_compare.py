@@ -13,7 +13,7 @@ RUN = CliRunner()
 
 
 def invoke(*args: object, code: int = 0) -> str:
-    done = RUN.invoke(app, [str(arg) for arg in args])
+    done = RUN.invoke(app, [str(arg) for arg in args], env={"COLUMNS": "150"})
     if isinstance(done.exception, BenchError):
         assert done.exception.exit_code == code, done.exception
         return str(done.exception)

@@ -31,7 +31,9 @@ unread = 5
 
 
 def invoke(*args: object, code: int = 0, env: dict[str, str] | None = None) -> str:
-    done = RUN.invoke(app, [str(arg) for arg in args], env=env or {"GITHUB_ACTIONS": ""})
+    done = RUN.invoke(
+        app, [str(arg) for arg in args], env={"GITHUB_ACTIONS": "", "COLUMNS": "150"} | (env or {})
+    )
     if isinstance(done.exception, BenchError):
         assert done.exception.exit_code == code, done.exception
         return str(done.exception)

@@ -144,7 +144,7 @@ class Watch:
 
     def _baseline(self) -> Evaluated | None:
         first = next((entry for entry in self.history.entries if entry.verdict == BASELINE), None)
-        return self.terms.baseline or (first and self._run(first))
+        return self.terms.baseline or (None if first is None else self._run(first))
 
     def _best(self) -> Evaluated | None:
         best = self.history.best

@@ -50,7 +50,7 @@ def refresh(
             Point(_place(entry, entries), entry.name, entry.verdict, run.result)
             for entry, run in zip(entries, runs, strict=True)
         ]
-        view = curves(points, baseline and baseline.result)
+        view = curves(points, None if baseline is None else baseline.result)
         write_figures(view, history.folder)
         first = next((at for at, entry in enumerate(entries) if entry.verdict == BASELINE), None)
         base = baseline or runs[first or 0]
