@@ -3,7 +3,8 @@
     python benchmarks/gate_calibration.py                    # 10,000 checkpoints without a change, 500 for each drop
     python benchmarks/gate_calibration.py --null 500 --drops 50
 
-Questions and models are those of stats_calibration.py. The policy is docs/gate.toml's two benchmark rules: at most 3
+Questions and models are those of stats_calibration.py. A checkpoint answers a share of the questions (--redrawn) as
+another model would and the others as the baseline does. The policy is docs/gate.toml's two benchmark rules: at most 3
 points worse overall, and no ability significantly worse. Beside it stand two gates that people write: "no ability
 falls by a point or more", and "no ability falls significantly by a z-test over rows". Prints Markdown tables with
 95% intervals.
@@ -23,6 +24,7 @@ from stats_calibration import TASK, Benchmark, rate
 from ssl4rl_bench.gate import Gate, apply
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy, parse
+from ssl4rl_bench.series import share
 
 POLICY = parse(
     {
@@ -64,26 +66,36 @@ def dropped(bench: Benchmark, right: np.ndarray, share: float, rng: np.random.Ge
     return out
 
 
+def siblings(bench: Benchmark, redrawn: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two equally good models; the second answers a share of the questions anew and the others alike."""
+    old, other = bench.draw(rng, [SKILL, SKILL])
+    anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
+    return old, np.where(anew, other, old)
+
+
 def judged(
-    policy: Policy, bench: Benchmark, drop: float, rng: np.random.Generator
+    policy: Policy, bench: Benchmark, redrawn: float, drop: float, rng: np.random.Generator
 ) -> tuple[Gate, Evaluated, Evaluated]:
-    old, new = bench.draw(rng, [SKILL, SKILL])
+    old, new = siblings(bench, redrawn, rng)
     if drop:
         new = dropped(bench, new, drop, rng)
     one, two = bench.run("old", old), bench.run("new", new)
     return apply(policy, one, two), one, two
 
 
-def no_change(n: int, rng: np.random.Generator) -> Iterator[str]:
+def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
     """False alarms."""
     bench = Benchmark.mmbench(rng)
     counts: Counter[str] = Counter()
+    changed = 0.0
     for _ in range(n):
-        gate, one, two = judged(POLICY, bench, 0.0, rng)
+        gate, one, two = judged(POLICY, bench, redrawn, 0.0, rng)
         counts[gate.found] += 1
         counts["point"] += any_point(gate)
         counts["z"] += row_z(one, two)
-    yield f"### {n} checkpoints as good as the baseline, 1,164 questions\n"
+        overall = gate.tested[0].difference
+        changed += (overall.gained + overall.lost) / overall.n / n
+    yield f"\n### {n} checkpoints as good as the baseline; {100 * changed:.1f}% of 1,164 questions change\n"
     yield "| gate | fails, % | passes, % | inconclusive, % |\n| --- | ---: | ---: | ---: |"
     shown = " | ".join(rate(counts[name], n) for name in ("fail", "pass", "inconclusive"))
     yield f"| the policy (alpha 5%) | {shown} |"
@@ -91,40 +103,48 @@ def no_change(n: int, rng: np.random.Generator) -> Iterator[str]:
     yield f"| any ability lower by a z-test over rows | {rate(counts['z'], n)} | | |"
 
 
-def real_drops(n: int, rng: np.random.Generator) -> Iterator[str]:
+def real_drops(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
     """Power and wrong passes by the size of the drop and the number of questions."""
-    yield f"\n### True drops of the Average, margin 3 points, {n} checkpoints each\n"
-    yield "| questions | drop, points | fails, % | inconclusive, % | passes, % |"
-    yield "| ---: | ---: | ---: | ---: | ---: |"
+    anew = f"{100 * redrawn:g}% answered anew"
+    yield f"\n### True drops of the Average, margin 3 points, {n} checkpoints each, {anew}\n"
+    yield "| questions | drop, points | MDE, points | fails, % | inconclusive, % | passes, % |"
+    yield "| ---: | ---: | ---: | ---: | ---: | ---: |"
     for factor in (1, 4):
         bench = Benchmark.mmbench(rng)
         bench = Benchmark(bench.places * factor, np.tile(bench.sizes, factor))
         for drop in (0.0, 0.01, 0.03, 0.05, 0.08, 0.12):
             counts: Counter[str] = Counter()
+            mde = 0.0
             for _ in range(n):
-                counts[judged(OVERALL, bench, drop, rng)[0].found] += 1
+                gate = judged(OVERALL, bench, redrawn, drop, rng)[0]
+                counts[gate.found] += 1
+                mde += (gate.tested[0].difference.mde or 0.0) / n
             shown = " | ".join(rate(counts[name], n) for name in ("fail", "inconclusive", "pass"))
-            yield f"| {len(bench.sizes)} | {100 * drop:g} | {shown} |"
+            yield f"| {len(bench.sizes):,} | {100 * drop:g} | {100 * mde:.1f} | {shown} |"
 
 
-def series(n: int, rng: np.random.Generator) -> Iterator[str]:
+def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
     """Twenty looks at checkpoints that are as good as the baseline: with and without a family."""
-    from ssl4rl_bench.series import share
-
     bench = Benchmark.mmbench(rng)
     counts: Counter[str] = Counter()
     for _ in range(n):
-        old = bench.run("old", bench.draw(rng, [SKILL])[0])
+        first, other, *drawn = bench.draw(rng, [SKILL] * 22)
+        old = bench.run("old", first)
         alarms = {"family": False, "none": False}
-        for number in range(1, 21):
-            new = bench.run("new", bench.draw(rng, [SKILL])[0])
+        for number, fresh in enumerate(drawn, 1):
+            # Checkpoints of one training resemble each other: of what is answered anew, half stays from look to look.
+            kept = np.repeat(rng.random(len(bench.sizes)) < 0.5, bench.sizes)
+            other = np.where(kept, other, fresh)
+            anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
+            new = bench.run("new", np.where(anew, other, first))
             gate = apply(POLICY, old, new, alpha=share(POLICY.alpha, number))
             alarms["family"] |= gate.found == "fail"
             worst = min(each.p_fail for each in gate.tested if each.rule.kind == "not_significantly_worse")
             alarms["none"] |= worst < POLICY.alpha
         for name, rang in alarms.items():
             counts[name] += rang
-    yield f"\n### Twenty checkpoints of a training run, none of them worse, {n} runs\n"
+    share_anew = f"{100 * redrawn:g}% answered anew"
+    yield f"\n### Twenty checkpoints of a training run, none of them worse, {n} runs, {share_anew}\n"
     yield "| | at least one false fail, % |\n| --- | ---: |"
     yield f"| with `--family` | {rate(counts['family'], n)} |"
     yield f"| each at alpha 5% | {rate(counts['none'], n)} |"
@@ -138,12 +158,19 @@ def main() -> None:
     parser.add_argument("--drops", type=int, default=500)
     parser.add_argument("--series", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--redrawn", type=float, nargs="+", default=[0.3, 1.0])
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
     start = time.monotonic()
-    for part in (no_change(args.null, rng), real_drops(args.drops, rng), series(args.series, rng)):
-        for line in part:
-            print(line, flush=True)
+    for redrawn in args.redrawn:
+        parts = (
+            no_change(args.null, redrawn, rng),
+            real_drops(args.drops, redrawn, rng),
+            series(args.series, redrawn, rng),
+        )
+        for part in parts:
+            for line in part:
+                print(line, flush=True)
     print(f"\nSeed {args.seed}, {time.monotonic() - start:.0f} s.")
 
 

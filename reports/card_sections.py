@@ -29,6 +29,8 @@ def summary(card: Card) -> str:
             f"{_base(card)} after {_int(origin.get('step'))} steps of reinforcement learning (GRPO). Rewards are for "
             f"self-supervised tasks, whose answers are known without labels: {tasks}."
         )
+        if between := dig(origin, "interpolated"):
+            text += f" Its weights lie {_way(between)}."
     elif origin:
         start = f" from {_base(card)}" if card.base else ""
         text = f"A checkpoint trained{start} with labelled examples (supervised)."
@@ -303,9 +305,15 @@ def _settings(card: Card) -> Iterator[tuple[str, str]]:
     yield "Tokens", show(grpo, "max_prompt_tokens", "max_reply_tokens", "mask_truncated")
     yield "Sampling", show(grpo, "temperature", "top_p", "top_k")
     yield "Trained weights", f"{weights}{frozen}; {show(model, 'dtype', 'compute')}"
+    if between := dig(origin, "interpolated"):
+        yield "Interpolated", _way(between)
     yield "Pixels", show(model, "min_pixels", "max_pixels")
     yield "Rollouts", show(dig(recipe, "rollout"), "engine")
     yield "Processes, seed", f"{_int(origin.get('processes'))}, {_int(origin.get('seed'))}"
+
+
+def _way(between: Mapping[str, Any]) -> str:
+    return f"{100 * float(between['share']):g}% of the way from the base's to those that training reached"
 
 
 def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

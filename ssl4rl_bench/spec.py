@@ -156,6 +156,8 @@ class RunSpec:
     min_pixels: int | None = None
     max_pixels: int | None = None
     repeats: int = 1
+    seed: int = 0
+    """Of sampling. Absent from spec.json where it is 0, so that runs from before it was there stay the same."""
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     """Those that change replies, such as the dtype. The others belong in an ExecInfo."""
 
@@ -179,6 +181,7 @@ class RunSpec:
             min_pixels=value["pixels"]["min"],
             max_pixels=value["pixels"]["max"],
             repeats=value["repeats"],
+            seed=value.get("seed", 0),
             engine_options=value["engine"]["options"],
         )
 
@@ -189,6 +192,7 @@ class RunSpec:
             "model": {"name": self.model, "fingerprint": self.fingerprint},
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "repeats": self.repeats,
+            **({"seed": self.seed} if self.seed else {}),
             "pixels": {"min": self.min_pixels, "max": self.max_pixels},
             "engine": {
                 "name": self.engine,
@@ -234,9 +238,10 @@ class RunSpec:
 
     def requests(self, samples: Iterable[Sample]) -> Iterator[Request]:
         """Each sample as often as this run asks it, repeats of a sample side by side."""
+        own = (self.seed,) if self.seed else ()
         for sample in samples:
             for repeat in range(self.repeats):
-                yield Request(sample, repeat, seed_of(sample.id, repeat))
+                yield Request(sample, repeat, seed_of(sample.id, repeat, *own))
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -106,7 +106,7 @@ class Request:
     sample: Sample
     repeat: int = 0
     seed: int = 0
-    """Sampling seed, from `hashing.seed_of(sample.id, repeat)`. Ignored when greedy."""
+    """Sampling seed, from `hashing.seed_of` of the sample, the repeat and the run's seed. Ignored when greedy."""
 
 
 @dataclass(frozen=True, slots=True)

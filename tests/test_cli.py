@@ -136,6 +136,7 @@ def test_repeats_split_the_variance(tmp_path: Path) -> None:
         "3",
     )
     refused(bench(*command, "--out", tmp_path / "greedy"), 2, "--temperature")
+    refused(bench(*command[:-2], "--seed", "1", "--out", tmp_path / "greedy"), 2, "--temperature")
     done = bench(*command, "--temperature", "1", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())

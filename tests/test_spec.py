@@ -42,6 +42,7 @@ def test_a_spec_reads_back_from_its_json() -> None:
         ("pixels.min", replace(SPEC, min_pixels=None)),
         ("pixels.max", replace(SPEC, max_pixels=1)),
         ("repeats", replace(SPEC, repeats=2)),
+        ("seed", replace(SPEC, seed=1)),
         *(
             (
                 f"tasks.{TASK.name}.{name}",
@@ -88,6 +89,14 @@ def test_each_sample_and_repeat_has_a_seed_and_a_key() -> None:
     keys = spec.keys(TASK)
     assert list(keys) == [(r.sample.id, r.repeat) for r in requests]
     assert len(set(keys.values())) == len(keys)
+
+
+def test_another_seed_draws_other_replies_and_the_first_is_not_written() -> None:
+    drawn = replace(SPEC, tasks={TASK.name: TaskSpec.of(TASK, Sampling(temperature=1.0))})
+    other = replace(drawn, seed=1)
+    assert not set(drawn.keys(TASK).values()) & set(other.keys(TASK).values())
+    assert "seed" not in drawn.to_json()
+    assert RunSpec.from_json(other.to_json()) == other
 
 
 def test_greedy_repeats_share_a_key_and_another_model_has_others() -> None:

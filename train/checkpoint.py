@@ -155,7 +155,7 @@ class Saver:
             if main:
                 made = next(scratch.glob("checkpoint-*"))
                 self._arrange(made, trainer.processing_class, self.origin(updates))
-                _sync(made)
+                sync(made)
                 made.rename(place)
                 atomic.sync_directory(self.out)
                 scratch.rmdir()
@@ -253,7 +253,7 @@ class Saver:
             shutil.rmtree(path / TRAINER, ignore_errors=True)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Makes a folder outlive a power cut."""
     for path in [*folder.rglob("*"), folder]:
         fd = os.open(path, os.O_RDONLY)

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",
     "build": "Write a data set of an SSL task's samples, with a manifest.",
     "train": "Train a checkpoint with GRPO, rewarded by SSL tasks.",
+    "interpolate": "Write a checkpoint between a base and what was trained from it.",
     "audit": "Recompute what a model card's tables derive, or re-read a run with each extractor.",
     "ask": "Ask a checkpoint about images, a video, or text.",
     "doctor": "Show what is installed, what is missing, and the command that adds it.",

@@ -46,6 +46,7 @@ class Plan:
     image: str = "real"
     """A blinding of all tasks (`blinding.BLINDINGS`)."""
     repeats: int = 1
+    seed: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
     extractor: str = "default"
@@ -175,6 +176,10 @@ def load_tasks(plan: Plan) -> list[AnyTask]:
             raise UsageError(
                 f"--repeats {plan.repeats} of greedy replies are all alike: add --temperature above 0"
             )
+        if plan.seed and task.sampling.temperature == 0:
+            raise UsageError(
+                f"--seed {plan.seed} changes nothing in greedy replies: add --temperature above 0"
+            )
         for warning in task.warnings:
             screen.print(f"warning: {task.name}: {warning}", markup=False, style="yellow")
         tasks.append(task)
@@ -193,6 +198,7 @@ def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequen
         min_pixels=plan.options.min_pixels,
         max_pixels=plan.options.max_pixels,
         repeats=plan.repeats,
+        seed=plan.seed,
         engine_options={key: value for key, value in options.items() if value != getattr(defaults, key)},
     )
 

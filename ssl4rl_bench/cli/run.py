@@ -59,6 +59,7 @@ def run(
         int | None, typer.Option(min=1, help="Only this many questions, each with all its copies, or images.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Ask each sample this often; needs --temperature.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawn replies; needs --temperature.")] = 0,
     temperature: Annotated[
         float | None, typer.Option(min=0.0, help="0 is greedy (default: the task's).")
     ] = None,
@@ -118,6 +119,7 @@ def run(
         prompt=prompt,
         image=image,
         repeats=repeats,
+        seed=seed,
         temperature=temperature,
         max_tokens=max_tokens,
         extractor=extractor,

@@ -1,0 +1,40 @@
+"""`ssl4rl-bench interpolate`: a checkpoint between its base and where training brought it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def interpolate(
+    checkpoint: Annotated[
+        str, typer.Argument(help="The trained checkpoint: folder, bundled name or hub id.")
+    ],
+    share: Annotated[
+        float, typer.Option("--share", "-s", help="How far to go: 0 is the base, 1 the trained checkpoint.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new checkpoint.")],
+    base: Annotated[
+        str | None, typer.Option(help="What it was trained from (default: as its ssl4rl.json says).")
+    ] = None,
+) -> None:
+    """Write the checkpoint that lies between a base and what was trained from it, weight by weight.
+
+    Training that forgets can often be had for less: part of the way keeps most of what was learned, and brings back
+    much of what was lost. Evaluate several shares on questions that are not those you report.
+
+    Example: ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
+    """
+    from ssl4rl_bench.errors import MissingDependency
+    from ssl4rl_bench.weights import resolve_model
+
+    try:
+        import safetensors.torch  # noqa: F401
+    except ImportError:
+        raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
+    from ssl4rl_bench.train.interpolate import interpolate as write
+
+    done = write(resolve_model(checkpoint), share, out, base)
+    typer.echo(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")

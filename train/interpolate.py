@@ -1,0 +1,112 @@
+"""Checkpoints between a base and what was trained from it.
+
+Each weight is base + share * (trained - base). On that line much of what training forgot comes back before what it
+taught is gone: "WiSE-FT", Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.errors import ModelError, UsageError
+from ssl4rl_bench.reports.model_card import write_card
+from ssl4rl_bench.store import atomic
+from ssl4rl_bench.train.checkpoint import ORIGIN, sync
+from ssl4rl_bench.weights import INDEX, Model, resolve_model, side_files, weight_files
+
+
+def interpolate(trained: Model, share: float, out: Path, base: str | None = None) -> Path:
+    """Writes a checkpoint that lies a share of the way from its base to where training brought it.
+
+    One file of weights is in memory at a time. The folder appears when it is whole.
+
+    Args:
+        share: 0 is the base, 1 the trained checkpoint.
+        base: a folder, bundled name or hub id, if not found by the name in the checkpoint's ssl4rl.json.
+
+    Raises:
+        ModelError: no base is known, it is not what the checkpoint was trained from, or their weights differ in kind.
+        UsageError: the share is outside 0 to 1, or `out` is there already.
+        StoreError: full disk, no permission.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise UsageError(f"--share {share:g} is outside 0 (the base) to 1 (the trained checkpoint)")
+    if out.exists():
+        raise UsageError(f"{out} is there already: name another folder with --out")
+    origin = _origin(trained.path)
+    start = _base(trained, origin, base)
+    known = {"name": Path(start.name).name, "fingerprint": start.fingerprint, "revision": start.revision}
+    origin.setdefault("base", known)
+    origin["interpolated"] = {"share": share, "trained": trained.fingerprint}
+    scratch = out.with_name(f".{out.name}.saving")
+    with atomic.reporting(out):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            _write(trained.path, start.path, share, scratch)
+            atomic.write_json(scratch / ORIGIN, origin)
+            write_card(scratch)
+            sync(scratch)
+            scratch.rename(out)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return out
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    place = folder / ORIGIN
+    try:
+        value = json.loads(place.read_bytes()) if place.is_file() else {}
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ModelError(f"{place} is not a JSON object; copy the checkpoint again")
+    return value
+
+
+def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:
+    about = origin.get("base") or {}
+    name = asked or about.get("name")
+    if not name:
+        raise ModelError(f"{trained.name} does not say what it was trained from: name it with --base")
+    base = resolve_model(str(name) if asked or not about.get("revision") else f"{name}@{about['revision']}")
+    known = about.get("fingerprint")
+    if known and known != base.fingerprint:
+        raise ModelError(f"{base.name} is not what {trained.name} was trained from: name that with --base")
+    return base
+
+
+def _write(trained: Path, base: Path, share: float, out: Path) -> None:
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    place: dict[str, Path] = {}
+    for path in weight_files(base):
+        with safe_open(path, "pt") as file:
+            place |= dict.fromkeys(file.keys(), path)
+    for path in weight_files(trained):
+        mixed: dict[str, Any] = {}
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+            for name in file.keys():  # noqa: SIM118
+                new = file.get_tensor(name)
+                if name not in place:
+                    raise ModelError(f"{base} has no weights {name}, which {trained} has")
+                with safe_open(place[name], "pt") as other:
+                    old = other.get_tensor(name)
+                if old.shape != new.shape:
+                    raise ModelError(
+                        f"{name} has the shape {tuple(old.shape)} in {base} and {tuple(new.shape)} in {trained}"
+                    )
+                if new.is_floating_point():
+                    new = torch.lerp(old.float(), new.float(), share).to(new.dtype)
+                mixed[name] = new
+        save_file(mixed, out / path.name, metadata=about)
+    if (trained / INDEX).is_file():
+        shutil.copyfile(trained / INDEX, out / INDEX)
+    for name, content in side_files(trained).items():
+        (out / name).write_bytes(content)
