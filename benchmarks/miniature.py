@@ -18,10 +18,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,13 @@ def evaluate(one: Trained) -> None:
     ask(one.place, one.run, log)
 
 
+def asking(run: Evaluated) -> float:
+    """Seconds that a run took, by its own records."""
+    sittings = json.loads((run.path / "exec.json").read_text())["sittings"]
+    times = [[datetime.fromisoformat(each[key]) for key in ("started", "finished")] for each in sittings]
+    return sum((ended - started).total_seconds() for started, ended in times)
+
+
 def ask(model: str | Path, run: Path, log: Path) -> None:
     command("run", "--model", model, "--tasks", "scenes,ssl_probes", "--engine", "hf", "--out", run, log=log)
 
@@ -145,13 +152,13 @@ def evaluated(done: Sequence[Trained]) -> list[Evaluated]:
     return [replace(run, label=one.name) for run, one in zip(found, done, strict=True)]
 
 
-def document(done: Sequence[Trained], work: Path, spent: float) -> str:
+def document(done: Sequence[Trained], work: Path) -> str:
     """The generated part of docs/miniature.md."""
     base = replace(load_evaluated([work / "runs" / BASE])[0], label=BASE)
-    return "\n".join(_document(base, done, spent)) + "\n"
+    return "\n".join(_document(base, done)) + "\n"
 
 
-def _document(base: Evaluated, done: Sequence[Trained], spent: float) -> Iterator[str]:
+def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
     whole, shipped = evaluated(done), evaluated([one.part(SHARE) for one in done])
     first = [run for run, one in zip(shipped, done, strict=True) if one.seed == done[0].seed]
     yield "### The table"
@@ -204,10 +211,10 @@ def _document(base: Evaluated, done: Sequence[Trained], spent: float) -> Iterato
             ]
             yield f"| {task} | {len(found[0].runs)} | {' | '.join(map(_cell, cells))} |"
         yield ""
-    trained = sum(map(seconds_of, done))
+    trained, asked = sum(map(seconds_of, done)) / 60, sum(map(asking, [*whole, *shipped])) / 60
     yield (
-        f"Training took {trained / 3600:.1f} hours of one core each, and all of it, with the evaluations, "
-        f"{spent / 3600:.1f} hours on {os.cpu_count()} cores."
+        f"Training took {trained:.0f} minutes of a core, and these evaluations {asked:.0f}: on "
+        f"{os.cpu_count()} cores some {(trained + asked) / 60 / (os.cpu_count() or 1):.1f} hours together."
     )
 
 
@@ -272,9 +279,6 @@ def main() -> None:
     args = parser.parse_args()
     work = args.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    spent_before = work / "seconds.json"
-    before = json.loads(spent_before.read_text()) if spent_before.is_file() else 0.0
     todo = [
         Trained(task, seed, work, args.steps)
         for seed in args.seeds
@@ -293,9 +297,7 @@ def main() -> None:
         base = pool.submit(ask, BASE, work / "runs" / BASE, work / "logs" / f"run-{BASE}.txt")
         list(pool.map(whole, todo))
         base.result()
-    spent = before + time.monotonic() - start
-    spent_before.write_text(json.dumps(spent))
-    text = document(todo, work, spent)
+    text = document(todo, work)
     (work / "tables.md").write_text(text)
     print(text)
     draw_many({one.trained: one.out / "metrics.jsonl" for one in todo}, work / "miniature.png")

@@ -66,7 +66,7 @@ def bars(board: Board, column: int, prefix: str) -> str:
     for tick in (0, 50, 100):
         x = left + width * tick / 100
         canvas.line([x, x], [0, bottom], RULE, 0.6)
-        canvas.text(x, bottom + 10, f"{tick}", MUTED, size=7)
+        canvas.text(x, bottom + 10, f"{tick}", MUTED, size=8)
     for at, row in enumerate(rows):
         _bar(canvas, row, row.cells[column], left, width, at * height, height)
     if base is not None:
@@ -131,7 +131,7 @@ def _scale(canvas: Canvas, x: float, y: float, width: float, top: float, mde: fl
         canvas.box(x + width * at / steps, y, width / steps, 7, colour, _STRONGEST * abs(value))
     middle, half = x + width / 2, width / 2
     canvas.text(x, y + 16, points(-top).replace("-", "−"), MUTED, "left", 7)
-    canvas.text(middle, y + 16, "0", MUTED, size=7)
+    canvas.text(middle, y + 16, "0", MUTED, size=8)
     canvas.text(x + width, y + 16, points(top), MUTED, "right", 7)
     if mde is None:
         return
@@ -141,7 +141,7 @@ def _scale(canvas: Canvas, x: float, y: float, width: float, top: float, mde: fl
         for end in (middle - half, middle + half):
             canvas.line([end, end], [y - 1, y + 8], INK)
     text = f"±{percent(mde)}: the least difference on Average that is found with 80% power (MDE)"
-    canvas.text(middle, y + 29, text, MUTED, size=7)
+    canvas.text(middle, y + 29, text, MUTED, size=8)
 
 
 def _bar(
