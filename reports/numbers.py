@@ -13,7 +13,8 @@ def percent(value: float | None) -> str:
 
 def points(value: float | None) -> str:
     """A difference in percentage points, with its sign."""
-    return NO_DATA if value is None else f"{100.0 * value:+.2f}"
+    # Nothing has no sign: without "+ 0.0" a rounded-off loss shows as "-0.00".
+    return NO_DATA if value is None else f"{round(100.0 * value, 2) + 0.0:+.2f}"
 
 
 def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:

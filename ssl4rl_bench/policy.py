@@ -130,6 +130,9 @@ def read(path: Path) -> Policy:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise UsageError(f"cannot read the policy {path}: {reason}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} is not a policy: {error}") from None
     return parse(values, path.name)

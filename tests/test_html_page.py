@@ -260,7 +260,7 @@ def hostile(report: Report, texts: list[str]) -> Report:
     )
     facts = tuple(RunFacts(text, (text,), ((text, text),), (text,)) for text in texts)
     views = tuple(View(text, text, text, (text, text), ((text, text),), "") for text in texts)
-    return replace(report, title=texts[0], boards=((board,),), runs=facts, views=views)
+    return replace(report, title=texts[0], boards=((board,),), runs=facts, lead=views[:1], views=views)
 
 
 def test_150_payloads_in_every_string_change_no_tag(report: Report) -> None:

@@ -69,6 +69,7 @@ def render(report: Report) -> str:
             aggregations=list(dict.fromkeys(board.aggregation for own in report.boards for board in own)),
             verdicts=verdicts or [probe_verdict(report.probes)],
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),
+            lead=[(view, _figure(view.svg, f"l{at}-", view.title)) for at, view in enumerate(report.lead)],
             views=[(view, _figure(view.svg, f"v{at}-", view.title)) for at, view in enumerate(report.views)],
             corrections=CORRECTIONS,
         )

@@ -28,6 +28,8 @@ class Report:
     boards: tuple[tuple[Board, ...], ...]
     """For each benchmark one board an aggregation; the first is the one shown at first."""
     probes: tuple[ProbeRow, ...]
+    lead: tuple[View, ...]
+    """What the page is about, before everything else."""
     views: tuple[View, ...]
     runs: tuple[RunFacts, ...]
     """The baseline first."""
@@ -45,6 +47,7 @@ def assemble(
     tasks: Sequence[str] = (),
     aggregations: Sequence[str] = AGGREGATIONS,
     published: Sequence[Published] = (),
+    lead: Sequence[View] = (),
     views: Sequence[View] = (),
     allow: Collection[str] = (),
     title: str = TITLE,
@@ -83,6 +86,7 @@ def assemble(
             for name in benchmarks
         ),
         probes=tuple(probe_rows(baseline, candidates, probes, allow=allow)),
+        lead=tuple(lead),
         views=tuple(views),
         runs=tuple(run_facts(run) for run in runs),
         samples=None if loaded is None else collect(runs, loaded, [*benchmarks, *probes]),

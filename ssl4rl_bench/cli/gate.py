@@ -102,7 +102,7 @@ def gate(
         moved = per_task(data or [], list(new.spec.tasks))
         tasks = loaded_tasks([old, new], moved)[0] if old.path.is_dir() else None
         views = gate_views(judged)
-        write(assemble(old, [new], tasks, views=views, allow=rules.allow, title=headline(judged)), html)
+        write(assemble(old, [new], tasks, lead=views, allow=rules.allow, title=headline(judged)), html)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate_files.workflow_commands(judged):
             print(line)

@@ -76,7 +76,7 @@ def _write_page(
         baseline,
         candidates,
         aggregations=("circular_micro", "row_micro"),
-        views=[view],
+        lead=[view],
         allow=policy.allow,
         title="A training run, checkpoint by checkpoint",
     )

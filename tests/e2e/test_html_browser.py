@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from html_runs import MadeTask, guess, make_run, three_runs
+from test_cli_gate import POLICY, asked, invoke
 from test_html_page import hostile
 from xss import PAYLOADS
 
@@ -357,3 +358,19 @@ _CONTRAST = """() => {
   }
   return [...bad];
 }"""
+
+
+def test_the_gates_page_says_its_verdict_first(visit: Open, tmp_path: Path) -> None:
+    for name, behaviour in (("gold", "gold"), ("bad", "constant:B")):
+        mock = ("--engine", "mock", "--mock", behaviour, "--tasks", "scenes", "--limit", 60)
+        invoke("run", "--model", name, *mock, "--out", tmp_path / name)
+    (tmp_path / "gate.toml").write_text(POLICY.format(margin=15))
+    invoke(*asked(tmp_path, "bad"), "--html", tmp_path / "gate.html", code=1)
+    here = visit(tmp_path / "gate.html")
+    assert here.text("h1").startswith("FAIL: bad against gold")
+    sections = [each.get_attribute("id") for each in here.page.locator("main > section").all()]
+    assert sections[0] == "lead-1" and "verdict" in sections
+    rules = here.text("#lead-1")
+    assert "at most 15 points worse" in rules and "not significantly worse" in rules
+    assert here.page.get_by_role("heading", name="Questions that were lost").is_visible()
+    here.check_quiet()
