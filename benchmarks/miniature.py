@@ -138,11 +138,14 @@ def evaluate(one: Trained) -> None:
 def asking(run: Evaluated) -> float:
     """Seconds that a run took, by its own records."""
     sittings = json.loads((run.path / "exec.json").read_text())["sittings"]
-    times = [[datetime.fromisoformat(each[key]) for key in ("started", "finished")] for each in sittings]
+    whole = [each for each in sittings if each["finished"]]  # one that was killed has no end
+    times = [[datetime.fromisoformat(each[key]) for key in ("started", "finished")] for each in whole]
     return sum((ended - started).total_seconds() for started, ended in times)
 
 
 def ask(model: str | Path, run: Path, log: Path) -> None:
+    if (run / "result.json").exists():
+        return
     command("run", "--model", model, "--tasks", "scenes,ssl_probes", "--engine", "hf", "--out", run, log=log)
 
 
@@ -199,7 +202,14 @@ def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
         yield "| --- | ---: |" + " ---: |" * 4
         for task in dict.fromkeys(one.task for one in done):
             found = [
-                methods_of([run for run, one in zip(runs, done, strict=True) if one.task == task], "seed")[0]
+                methods_of(
+                    [
+                        replace(run, label=one.trained)
+                        for run, one in zip(runs, done, strict=True)
+                        if one.task == task
+                    ],
+                    "seed",
+                )[0]
                 for runs in (shipped, whole)
             ]
             if len(found[0].runs) < 2:

@@ -67,8 +67,7 @@ def curves(points: Sequence[Point], baseline: Result | None = None) -> View:
         baseline: drawn as a band, where it is not one of the points.
     """
     points = sorted(points, key=lambda point: point.step)
-    results = [point.result for point in points] + ([baseline] if baseline else [])
-    panels = _panels(results)
+    panels = _panels(point.result for point in points)
     with style():
         sheet = _draw(points, panels, baseline)
         svg = svg_of(sheet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ssl4rl_bench.errors import BenchError
@@ -51,6 +52,8 @@ def refresh(
             for entry, run in zip(entries, runs, strict=True)
         ]
         view = curves(points, None if baseline is None else baseline.result)
+        if entries[-1].hint:
+            view = replace(view, sentence=f"{view.sentence} {entries[-1].name}: {entries[-1].hint}.")
         write_figures(view, history.folder)
         first = next((at for at, entry in enumerate(entries) if entry.verdict == BASELINE), None)
         base = baseline or runs[first or 0]
