@@ -330,3 +330,15 @@ def test_without_the_library_the_command_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingDependency, match="pip install"):
         hub.snapshot("org/name")
+
+
+@pytest.mark.parametrize("task", ["contrastive", "jigsaw", "position", "rotation"])
+def test_trained_checkpoints_come_with_the_package(task: str) -> None:
+    model = resolve_model(f"tiny-{task}")
+    assert sum(path.stat().st_size for path in model.path.iterdir()) < 12_000_000
+    origin = json.loads((model.path / "ssl4rl.json").read_text())
+    assert origin["base"]["fingerprint"] == resolve_model("tiny-base").fingerprint
+    assert [name.split("_")[1] for name in origin["recipe"]["tasks"]] == [task]
+    assert 0 < origin["interpolated"]["share"] < 1
+    for name in ("README.md", "ssl4rl.json", "config.json"):
+        assert "/build/" not in (model.path / name).read_text()

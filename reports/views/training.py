@@ -95,7 +95,7 @@ def methods(runs: Sequence[Evaluated]) -> list[Method]:
 def _from_origin(run: Evaluated) -> tuple[str, ...] | None:
     name = run.spec.model
     folder = Path(name).expanduser()
-    if not folder.is_dir():
+    if not (folder / ORIGIN).is_file():
         if name not in bundled_names():
             return None
         with as_file(files("ssl4rl_bench") / "checkpoints" / name) as found:

@@ -17,7 +17,7 @@ from ssl4rl_bench.reports.probe_board import AGGREGATION, probe_tasks
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.drawing import STRONGEST, Sheet, fit, minus, style, svg_of, width_of
 from ssl4rl_bench.reports.views.runs import Runs, short
-from ssl4rl_bench.reports.views.training import full, words
+from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import listed, noted, worst_first
 
 _ROW = 30.0
@@ -188,7 +188,7 @@ def _draw(panels: Sequence[_Panel], names: Sequence[str], trained: Sequence[tupl
             sheet.text(left, y + 10, fit(names[row], left - 8, 8.5, True), ha="right", size=8.5, bold=True)
             sheet.text(left, y + 21, fit(words(trained[row]), left - 8), MUTED, ha="right")
             for at, cell in enumerate(line):
-                own = panel.tasks[at] in {full(task) for task in trained[row] or ()}
+                own = any(same_task(panel.tasks[at], task) for task in trained[row] or ())
                 _tile(sheet, left + 8 + at * wide, y, wide, cell, top, own)
             y += _ROW
         sheet.text(left, y + 8, "MDE", MUTED, ha="right")
