@@ -12,6 +12,7 @@ from ssl4rl_bench.errors import BenchError
 from ssl4rl_bench.gate import apply
 from ssl4rl_bench.policy import read
 from ssl4rl_bench.reports import gate_files
+from ssl4rl_bench.watch.history import Entry, History
 
 RUN = CliRunner()
 SCHEMA = xmlschema.XMLSchema(str(Path(__file__).parent / "data" / "junit.xsd"))
@@ -147,6 +148,15 @@ def test_a_baseline_file_stands_for_its_run(place: Path, tmp_path: Path) -> None
     assert invoke("gate", "-b", saved, "-c", place / "same", "-p", place / "gate.toml") == invoke(
         *asked(place, "same")
     )
+
+
+def test_a_watch_folder_stands_for_its_best(place: Path, tmp_path: Path) -> None:
+    fields = {"name": "gold", "step": 1, "part": 0, "fingerprint": "f" * 64, "run": "gold", "terms": "t"}
+    with History(tmp_path) as history:
+        history.add(Entry(**fields, verdict="pass", verdict_best=None, number=1, alpha=0.05, best=True))
+    (tmp_path / "gold").symlink_to(place / "gold")
+    told = invoke("gate", "-b", tmp_path, "-c", place / "bad", "-p", place / "gate.toml", code=1)
+    assert told.startswith("FAIL: bad against gold")
 
 
 def test_under_github_actions_it_annotates_and_adds_to_the_summary(place: Path, tmp_path: Path) -> None:

@@ -13,7 +13,11 @@ import typer
 def gate(
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", "-b", help="The accepted run: its directory, or a saved baseline file."),
+        typer.Option(
+            "--baseline",
+            "-b",
+            help="The accepted run: its directory, a saved baseline file, or a `watch` folder (its best so far).",
+        ),
     ] = None,
     candidate: Annotated[
         Path | None, typer.Option("--candidate", "-c", help="The new checkpoint's run directory.")
@@ -64,6 +68,7 @@ def gate(
     from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
     from ssl4rl_bench.reports import gate_files
     from ssl4rl_bench.store.atomic import write_text
+    from ssl4rl_bench.watch.history import best_run
 
     if candidate is None:
         raise UsageError("--candidate is missing: name the run directory of the new checkpoint")
@@ -76,7 +81,10 @@ def gate(
         missing = "--baseline" if baseline is None else "--policy"
         raise UsageError(f"{missing} is missing: the gate needs --baseline, --candidate and --policy")
     rules = policies.read(policy)
-    old = baseline_file.load(baseline) if baseline.is_file() else load_evaluated([baseline], data or [])[0]
+    if baseline.is_file():
+        old = baseline_file.load(baseline)
+    else:
+        old = load_evaluated([best_run(baseline) or baseline], data or [])[0]
     spent = None
     if family is not None:
         turn = series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules.alpha)

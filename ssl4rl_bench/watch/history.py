@@ -16,6 +16,7 @@ from ssl4rl_bench.store.atomic import reporting, write_text
 from ssl4rl_bench.store.journal import lock
 
 SCHEMA = 1
+FILE = "history.jsonl"
 BASELINE = "baseline"
 """Verdict of a first checkpoint that the others are compared with."""
 
@@ -77,7 +78,7 @@ class History:
             StoreError: another process watches into this folder, or it cannot be written.
         """
         self.folder = folder
-        self.path = folder / "history.jsonl"
+        self.path = folder / FILE
         self.damaged = False
         """Lines could not be read: all have to be made again from the runs."""
         with reporting(folder):
@@ -142,6 +143,25 @@ class History:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def best_run(folder: Path) -> Path | None:
+    """The run of the best checkpoint that a watch accepted so far; None if the folder is no watch's.
+
+    Raises:
+        StoreError: nothing was accepted yet, or the history cannot be read.
+    """
+    place = folder / FILE
+    if not place.is_file():
+        return None
+    with reporting(place, "read"):
+        entries = [decode(line) for line in place.read_bytes().splitlines()]
+    if None in entries:
+        raise StoreError(f"{place} is damaged: start its `watch` again, which makes it anew from the runs")
+    best = next((entry for entry in reversed(entries) if entry and entry.best), None)
+    if best is None:
+        raise StoreError(f"{folder} has accepted no checkpoint yet: name a run as --baseline")
+    return folder / best.run
 
 
 def encode(entry: Entry) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.watch.history import Change, Entry, History, decode, encode, exit_verdict
+from ssl4rl_bench.watch.history import Change, Entry, History, best_run, decode, encode, exit_verdict
 
 shares = st.floats(-1, 1, allow_nan=False)
 made_changes = st.builds(
@@ -114,3 +114,17 @@ def test_one_process_watches_into_a_folder(tmp_path: Path) -> None:
 )
 def test_the_worst_verdict_is_the_exit_code_s(verdicts: list[str], worst: str) -> None:
     assert exit_verdict([entry(verdict=each) for each in verdicts]) == worst
+
+
+def test_the_best_run_of_a_watch(tmp_path: Path) -> None:
+    assert best_run(tmp_path) is None
+    with History(tmp_path) as history:
+        history.add(entry("step-000050"))
+        with pytest.raises(StoreError, match="accepted no checkpoint"):
+            best_run(tmp_path)
+        history.add(entry("step-000100", best=True))
+        history.add(entry("step-000150"))
+    assert best_run(tmp_path) == tmp_path / "runs" / "step-000100"
+    history.path.write_text(history.path.read_text().replace("000150", "000151", 1))
+    with pytest.raises(StoreError, match="damaged"):
+        best_run(tmp_path)
