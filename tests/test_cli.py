@@ -265,8 +265,8 @@ def test_a_signal_drains_saves_and_exits_130_and_the_command_resumes(
         "scenes",
         "--engine",
         "mock",
-        "--mock-latency",
-        "0.2",
+        "--set",
+        "mock_latency=0.2",
         "--limit",
         "60",
         "--out",
@@ -288,7 +288,7 @@ def test_a_signal_drains_saves_and_exits_130_and_the_command_resumes(
     answered = len(journal.read_text().splitlines())
     assert 0 < answered < 240
     assert not (run / "result.json").exists()
-    resumed = bench(*args, "--mock-latency", "0")
+    resumed = bench(*args, "--set", "mock_latency=0")
     assert resumed.returncode == 0, resumed.stderr
     ids = [json.loads(line)["id"] for line in journal.read_text().splitlines()]
     assert len(ids) == len(set(ids)) > answered

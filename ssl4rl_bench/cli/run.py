@@ -81,7 +81,6 @@ def run(
     ] = False,
     replies: Annotated[Path | None, typer.Option(help="JSONL file for --engine replay.")] = None,
     mock: Annotated[str, typer.Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
-    mock_latency: Annotated[float, typer.Option(min=0.0, help="Seconds that the mock takes a reply.")] = 0.0,
 ) -> None:
     """Evaluate checkpoints on tasks. The same command again resumes; nothing is asked twice.
 
@@ -104,7 +103,6 @@ def run(
             base_urls=tuple(base_url or ()),
             replies=replies,
             mock=mock,
-            mock_latency=mock_latency,
         ),
     )
     sources = per_task(data or [], names)
