@@ -72,7 +72,9 @@ def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:
     name = asked or about.get("name")
     if not name:
         raise ModelError(f"{trained.name} does not say what it was trained from: name it with --base")
-    base = resolve_model(str(name) if asked or not about.get("revision") else f"{name}@{about['revision']}")
+    if not asked and about.get("revision"):
+        name = f"{str(name).partition('@')[0]}@{about['revision']}"
+    base = resolve_model(str(name))
     known = about.get("fingerprint")
     if known and known != base.fingerprint:
         raise ModelError(f"{base.name} is not what {trained.name} was trained from: name that with --base")

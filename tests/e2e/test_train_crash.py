@@ -37,7 +37,7 @@ def on_save(original):
         saves -= 1
         if saves == 0:
             if moment == "before the rename":
-                checkpoint._sync = die
+                checkpoint.sync = die
             elif moment == "while casting":
                 checkpoint.Saver._cast = die
             elif moment == "while the trainer writes":
