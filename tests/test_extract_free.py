@@ -170,7 +170,8 @@ def test_the_last_word_of_a_cut_reply_is_no_answer() -> None:
     [
         ("<think>x</think> <answer>90</answer>", "90"),
         ("<answer> 90\n</answer>", "90"),
-        ("<answer>180</answer><answer>90</answer>", "90"),
+        ("<answer>180</answer><answer>90</answer>", None),
+        ("<answer>180</answer> No: <answer>90</answer>", "90"),
         ("<answer>90 degrees</answer>", None),
         ("<answer>450</answer>", None),
         ("<answer>90.0</answer>", None),

@@ -113,7 +113,7 @@ CASES = [
         ROTATION,
         ANGLES,
         "".join(map(tag, ANGLES)),
-        "ours reads the last, released the first",
+        "answers side by side are none; released reads the first",
     ),
     Case(
         "the template in `<think>`, then `90`",

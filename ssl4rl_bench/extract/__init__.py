@@ -9,10 +9,12 @@
 | `tag-phrase` | tag | in that tag, with more: "B) red", "B because ...", "I think B is correct" |
 | `only-letter` | lenient | nothing but a letter: "B.", "Answer: B", "The answer is B." |
 | `only-text` | lenient | nothing but an option's own text |
-| `last-line` | lenient | the last line: a letter, or a letter with its own option's text |
-| `boxed` | lenient | in a last "\\boxed{B}" |
-| `statement` | lenient | in the last explicit statement: "the answer is B", "B is correct", "I choose B" |
+| `last-line` | lenient | the last line: a letter, an option's own text, or both |
+| `boxed` | lenient | in a "\\boxed{B}" |
+| `statement` | lenient | in an explicit statement: "the answer is B", "B is correct", "Sorry, I meant B." |
 | `opening` | lenient | the first line's start: "B) ...", "B because ..." |
+| `yes-no` | lenient | "Yes, ..." or "No, ..." where these are options |
+| `told` | lenient | a short reply's own words: "It is an elephant.", "There are 2 dogs." |
 | `open-tag` | lenient | after an `<answer>` that is never closed |
 | `thought-tag` | lenient | in the tag that the thinking ends in, with nothing after it |
 | `thought-statement` | lenient | stated in the thinking, with nothing after it |
@@ -22,13 +24,21 @@
 | `no-answer` | none, truncated | nowhere |
 | `failed` | error | never given: the request failed |
 
-Of several statements that differ, the last explicit one counts. A tag that cannot be read (a quoted template)
-leaves the decision to the rules below it; a contradictory tag does not. A letter wins over an option's text;
-where two options have the same text, text never decides. What the thinking says does not count once text
-follows it. A reply that was cut off answers neither with its last word nor with its thinking,
-unless it is a letter and no more.
+A statement counts only if its sentence states it: one that is denied, supposed ("if ..., the answer would be A"),
+asked, quoted or reported of others does not. Of several statements that differ, the later one counts if it corrects
+the earlier ("No, B.") or concludes ("So the answer is B."); otherwise they contradict each other. "Scratch that" and
+its like delete what was stated before. A walk through the options ("A) no. B) yes.") and an echoed list are no
+answer: where a second option is set off, an opening letter is nothing. A line about the other options ("A and C are
+wrong.") leaves the answer as it is.
 
+A tag that cannot be read (a quoted template) leaves the decision to the rules below it; a contradictory tag, or two
+that differ side by side, does not. A letter wins over an option's text; where two options have the same text, text
+never decides. What the thinking says does not count once text follows it. A reply that was cut off is not read by its
+first or last line, its last sentence or its thinking, unless it is a letter and no more.
+
+`default` reads special tokens ("<|im_end|>") and invisible characters as nothing, and every kind of blank as a blank.
 `strict` reads only a tag with nothing but a capital letter and white space in it, and no thinking after it.
+`vlmevalkit` stands for `vlmevalkit-2025-09`; the newest version is `vlmevalkit-2026-06`.
 
 Work is bounded: of a reply longer than `tags.LIMIT` (16,384) characters, the first quarter and the last three
 quarters of that many are read, and no rule looks at more than a few places in it.

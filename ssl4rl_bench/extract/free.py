@@ -20,17 +20,25 @@ The rules, in order:
 | `no-answer` | none, truncated | nowhere |
 | `failed` | error | never given: the request failed |
 
-A tag that cannot be read (a quoted template) leaves the decision to the rules below it; a contradictory tag does
-not. A reply that was cut off answers neither with its last word nor with its thinking. `strict` reads only a tag
-whose content is the canonical answer, with no thinking after it. At most `tags.LIMIT` characters are read.
+What counts as a statement, and which of several holds, is as for letters (see the package). A tag that cannot be read
+(a quoted template) leaves the decision to the rules below it; a contradictory tag does not. A reply that was cut off
+answers neither with its last word nor with its thinking. `strict` reads only a tag whose content is the canonical
+answer, with no thinking after it. At most `tags.LIMIT` characters are read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import islice
 
-from ssl4rl_bench.extract import Reading, check_extractor, tags
+from ssl4rl_bench.extract import Reading, check_extractor, leads, tags
+from ssl4rl_bench.extract.clean import clean
+from ssl4rl_bench.extract.moods import NO, Strength, strength_of
+from ssl4rl_bench.extract.resolve import CONFLICT, RECONSIDERS, Statement, corrects, doubted, resolve
+from ssl4rl_bench.extract.sentences import Sentences, braced
 from ssl4rl_bench.types import FinishReason, Status
 
 LONGEST = 400
@@ -46,26 +54,55 @@ Parse = Callable[[str], str | None]
 """Takes a text of at most `LONGEST` characters; returns the canonical answer if all of it is one, else None."""
 
 _Found = tuple[str, str]
-"""An answer, or `_CONFLICT`, and its rule."""
-_CONFLICT = ""
-
-_VERB = r"(?:is|was|would be|should be|must be|will be)(?![a-z])[ \t]{0,3}[:：]?|[:：=]|应该是|应为|是|为"
+"""An answer, or `CONFLICT`, and its rule."""
+_VERB = (
+    r"(?:is|was|would be|should be|must be|will be|has to be)(?![a-z])[ \t]{0,3}[:：]?|[:：=—–]"
+    r"|应该是|应为|就是|是|为"
+)
 _MARK = r"[*_`\"'“”]{0,4}"
+_SURE = (
+    r"(?:(?:most likely|likely|clearly|probably|definitely|therefore|thus|hence|simply|in the|in|from the)"
+    r"\s{1,3}){0,2}"
+)
 _STATES = (
     r"(?:\s{1,3}(?:to|for|of)\s(?:\w{1,20}[- ]){0,4}?question)?(?:\s{1,3}here)?"
-    rf"{_MARK}[ \t]{{0,3}}(?:{_VERB}){_MARK}\s{{0,3}}"
-    r"(?:(?:most likely|likely|clearly|probably|definitely|therefore|thus|hence|simply)\s{1,3})?"
+    rf"{_MARK}[ \t]{{0,3}}(?:{_VERB}){_MARK}\s{{0,3}}{_SURE}"
 )
-_CUE = re.compile(rf"boxed\{{|(?:(?<![a-z])answer|答案){_STATES}", re.IGNORECASE)
+_FIRM = re.compile(rf"boxed\{{|(?:(?<![a-z])answer|答案){_STATES}|【答案】[:：]?\s{{0,3}}", re.IGNORECASE)
+_PLAIN = re.compile(
+    r"(?:\b(?:angle|rotation|order|arrangement|permutation|sequence|pair|label|conclusion|verdict|solution"
+    r"|result|crop|part"
+    r"|patch|quadrant|position|guess|choice|pick)(?:\s(?:of|between|for)\s(?:\w{1,12}\s){1,4}?(?=is|was"
+    r"|must|should))?"
+    rf"|(?:顺序|角度|位置|结论|结果|部分)){_MARK}\s?(?:{_VERB}|lies in|comes from|was cut from)"
+    rf"\s{{0,3}}{_MARK}{_SURE}"
+    r"|\b(?:(?:i|we|i['’]d|i would|i['’]ll|let['’]s)\s(?:choose|pick|select|say|go with|opt for|conclude"
+    r"|get|think(?: it is| it['’]s)?)"
+    r"|i conclude:|that gives)[\s:,]{1,3}"
+    r"|(?:\A|(?<=[\n.!?;,，。]))\s{0,3}(?:(?:but|so|yes|and),?\s)?(?:it|that|this)(?:['’]s|\s(?:is|was"
+    r"|must be|has to be|should be))"
+    rf"\s{{1,3}}{_SURE}(?:(?:turned|rotated|cut|taken) (?:by|from) )?"
+    r"|(?:故选|因此选|所以选|应选|选择?)[:：]?\s?",
+    re.IGNORECASE,
+)
+_LEADS = tuple(
+    re.compile(lead + r"(?=[^\s,.$\\])", re.IGNORECASE)
+    for lead in (leads.CORRECTED, leads.INSTEAD, leads.CONCLUDED)
+)
 _LEAD = re.compile(
-    rf"{_MARK}#{{0,6}}[ \t]{{0,3}}(?:(?:so|thus|hence|therefore|所以|因此)(?![a-z])[,，]?\s{{0,3}})?"
-    r"(?:(?:the|my|your|final|correct|right|best|最终|正确|的)(?![a-z])[ \t]{0,3}){0,4}"
-    rf"(?:answer|答案){_STATES}",
+    rf"{_MARK}#{{0,6}}[ \t]{{0,3}}(?:(?:so|thus|hence|therefore|所以|因此|故)(?![a-z])[,，]?\s{{0,3}})?"
+    r"(?:(?:the|my|your|final|correct|right|best|most likely|probably|likely|conclusion|verdict|最终|正确"
+    r"|的)(?![a-z])"
+    r"[ \t]{0,3}[:：]?\s{0,2}){0,4}"
+    rf"(?:(?:answer|答案|conclusion|verdict|result|结论){_STATES}|【答案】[:：]?\s{{0,3}}|(?=\S))",
     re.IGNORECASE,
 )
 _STOP = re.compile(
-    r"[.;!。；！](?=\s|\Z)|[,，]?\s(?:because|since|as|which|where|but|so|meaning|not)(?![a-z])"
-    r"|[,，]?\s?(?:因为|由于)|\s[-–—]{1,3}\s|\s?[(（<\n]",
+    r"[.;!。；！](?=\s|\Z|[\u4e00-\u9fff])|[,，]?\s(?:because|since|as|which|where|but|so|meaning|not|and not"
+    r"|rather than|instead of"
+    r"|if|unless|though|although|while|here|for the|it is)(?![a-z])"
+    r"|[,，]?\s?(?:因为|由于|不是|而不是|如果)|[,，](?=\s?(?:not|they|the|i|it|no|so|and|but|其|容易|不)\b)|\s[-–—]{1,3}\s"
+    r"|\s?[(（<\n]",
     re.IGNORECASE,
 )
 _ALTERNATIVES = (
@@ -73,11 +110,15 @@ _ALTERNATIVES = (
     re.compile(r"\s(?:or|and)\s|[/|,;.!\n，；。、！]|或者?|和", re.IGNORECASE),
 )
 """What stands between two answers. Commas come second, because they stand inside a permutation."""
-_DENIED = re.compile(
-    r"(?:\b(?:if|whether|unless|suppose|supposing|assuming|wrong|incorrect|no|not|never|cannot|doubt|nor)"
-    r"|n['’]t|不|没|非|如果|若|假如|错误)"
-    r"(?:\s{1,3}(?:that|say|think|believe|know|sure|the|my|be|to|correct|right|best|final|likely|an?|is)\b"
-    r"|确定|知道|认为|觉得|的|正确){0,5}\s{0,3}\Z",
+_OR = re.compile(
+    r"[\s*_`\"'”)]{0,4}(?:[,，;；/|(（、&+]|\b(?:or|and|maybe|perhaps|possibly|alternatively)\b|或者?|和|也)"
+    r"[\s(（]{0,3}(?:(?:or|and|maybe|perhaps|possibly|also|even|else|but|it|could|might|may|be|is|as well"
+    r"|the answer|rather"
+    r"|alternatively|或者?|和|也|可能|是)(?![a-z])[\s,]{0,3}){0,8}",
+    re.IGNORECASE,
+)
+_OR_LATER = re.compile(
+    r"[,，]?\s(?:or|but (?:it )?(?:could|might|may) (?:also )?be|(?:or )?(?:maybe|perhaps|possibly))\s",
     re.IGNORECASE,
 )
 
@@ -95,10 +136,12 @@ def read_free(
         return Reading(None, Status.ERROR, "failed")
     cut = finish_reason == "length"
     text = tags.clip(text)
+    if not strict:
+        text = clean(text)
     parts = tags.split(text + CUT if cut else text)
     found: _Found | None
     if strict:
-        answer = parts.tag.strip() if parts.tag is not None and parts.ordered else ""
+        answer = parts.tag.strip() if parts.tag is not None and parts.ordered and not parts.rivals else ""
         found = (answer, "tag-answer") if answer and _whole(answer, parse, lead=False) == answer else None
     else:
         found = _default(parts, parse, cut)
@@ -106,15 +149,18 @@ def read_free(
         status, rule = _nothing(parts.visible)
         return Reading(None, Status.TRUNCATED if cut else status, rule)
     answer, rule = found
-    if answer == _CONFLICT:
+    if answer == CONFLICT:
         return Reading(None, Status.TRUNCATED if cut else Status.NONE, "conflict")
     return Reading(answer, Status.TAG if rule.startswith("tag-") else Status.LENIENT, rule)
 
 
 def _default(parts: tags.Parts, parse: Parse, cut: bool) -> _Found | None:
-    if parts.tag is not None and (answer := _content(parts.tag, parse)) is not None:
-        return answer, "tag-answer" if _whole(parts.tag, parse) else "tag-phrase"
-    if found := _lenient(parts.visible.strip("` \t\r\n"), parse):
+    if parts.tag is not None and not tags.shows_form(parts):
+        if parts.rivals:
+            return CONFLICT, "tag-phrase"
+        if (answer := _content(parts.tag, parse)) is not None:
+            return answer, "tag-answer" if _whole(parts.tag, parse) else "tag-phrase"
+    if found := _lenient(parts.visible.strip("` \n"), parse, cut):
         return found
     if parts.open_tag is not None and (answer := _whole(parts.open_tag.partition("<")[0], parse)):
         return answer, "open-tag"
@@ -123,23 +169,78 @@ def _default(parts: tags.Parts, parse: Parse, cut: bool) -> _Found | None:
     tag = tags.closing_tag(parts.thought)
     if tag is not None and (answer := _content(tag, parse)) is not None:
         return answer, "thought-tag"
-    stated = _stated(parts.thought, parse)
-    return (stated[0], "thought-statement") if stated else None
+    held = resolve(sentences := Sentences(parts.thought), _stated(sentences, parse))
+    return (held.verdict, "thought-statement") if held else None
 
 
-def _lenient(text: str, parse: Parse) -> _Found | None:
+def _lenient(text: str, parse: Parse, cut: bool) -> _Found | None:
     if not text:
         return None
     if answer := _whole(text, parse):
         return answer, "only-answer"
-    *before, final = text.rsplit("\n", 3)
-    if (answer := _whole(final, parse)) and not _listed(before, answer, parse):
+    lines = text.split("\n")
+    if (answer := _whole(lines[-1], parse)) and not _listed(reversed(lines[:-1]), answer, parse):
         return answer, "last-line"
-    if stated := _stated(text, parse):
-        return stated
-    first, *after = text.split("\n", 3)
-    answer = _phrase(first, parse)
-    return (answer, "opening") if answer and not _listed(after[:3], answer, parse) else None
+    sentences = Sentences(text)
+    stated = _stated(sentences, parse)
+    if cut:
+        stated = [item for item in stated if sentences.finished(item.end) or item.rule == "boxed"]
+    else:
+        if not any(item.start < len(lines[0]) for item in stated) and (
+            first := _opening(sentences, lines, parse)
+        ):
+            stated.append(first)
+        stated += _final(sentences, stated, parse)
+    held = resolve(sentences, stated)
+    if held is None:
+        return None if cut or stated else _last_sentence(sentences, parse)
+    if (cut and RECONSIDERS.search(text, held.end)) or doubted(sentences, held.end):
+        return None
+    return held.verdict, held.rule
+
+
+def _final(sentences: Sentences, stated: list[Statement], parse: Parse) -> list[Statement]:
+    """The last sentence of a text that states something, if it is only an answer: "Positive. Wait, ... Negative."."""
+    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
+    if len(spans) < 2 or not stated:
+        return []
+    start, end = spans[-1]
+    if not corrects(sentences.text, max(item.end for item in stated), start):
+        return []
+    answer = _whole(sentences.text[start:end], parse, lead=False)
+    return [Statement(start, end, answer, Strength.FIRM, "statement")] if answer else []
+
+
+def _opening(sentences: Sentences, lines: list[str], parse: Parse) -> Statement | None:
+    """What the first line says, or begins with, unless it begins a list of answers."""
+    answer, end = _phrase(lines[0], parse)
+    if answer is None or _denied(lines[0][end:], parse):
+        return None
+    if _listed(lines[1:], answer, parse):
+        return None
+    strength = strength_of(sentences, 0, min(end, len(lines[0])), Strength.FIRM)
+    return Statement(0, min(end, len(lines[0])), answer, strength, "opening")
+
+
+def _last_sentence(sentences: Sentences, parse: Parse) -> _Found | None:
+    """The answer that the only sentence gives, or the last one that concludes: "So it was turned by 90 degrees."."""
+    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
+    if not spans or len(spans) > 12:
+        return None
+    start, end = spans[-1]
+    text = sentences.text[start:end].strip()
+    lead = _SO.match(text)
+    if len(spans) > 1 and not lead:
+        return None
+    answer = parse(text[lead.end() if lead else 0 :].strip(" .!。*")) if len(text) <= LONGEST else None
+    if not answer or strength_of(sentences, start, start, Strength.PLAIN) is Strength.VOID or "?" in text:
+        return None
+    return answer, "statement"
+
+
+_SO = re.compile(
+    r"[\s*_]{0,4}(?:so|thus|hence|therefore|in conclusion|overall|因此|所以|故)[,，:]?\s{0,3}", re.IGNORECASE
+)
 
 
 def _whole(text: str, parse: Parse, *, lead: bool = True) -> str | None:
@@ -147,29 +248,37 @@ def _whole(text: str, parse: Parse, *, lead: bool = True) -> str | None:
     text = text.strip()
     if not text or len(text) > LONGEST:
         return None
-    if (answer := parse(text)) is None and lead and (match := _LEAD.match(text)):
+    if (answer := parse(text)) is None and lead and (match := _LEAD.match(text)) and match.end():
         answer = parse(text[match.end() :].strip())
     return answer or None
 
 
-def _phrase(text: str, parse: Parse) -> str | None:
-    """The answer that a text begins with, up to the last place where a sentence may end; or `_CONFLICT`."""
-    text = text[: LONGEST + 1].strip()
+def _phrase(text: str, parse: Parse) -> tuple[str | None, int]:
+    """The answer that a text begins with, up to the last place where a sentence may end, and where that is.
+
+    The answer is `CONFLICT` where several are given.
+    """
+    lead = len(text) - len(text.lstrip())
+    text = text.strip()[: LONGEST + 1]
     ends = [match.start() for _, match in zip(range(TRIES), _STOP.finditer(text), strict=False)]
     for end in (len(text), *reversed(ends)):
         if answer := _whole(text[:end], parse):
-            return _CONFLICT if _differs(text[end:], answer, parse) else answer
-    return _CONFLICT if _several(text, parse) else None
+            several = _differs(text[end:], answer, parse) or _another(text[end:], answer, parse)
+            return (CONFLICT if several else answer), lead + end
+    return (CONFLICT, lead + len(text)) if _several(text, parse) else (None, 0)
 
 
 def _content(text: str, parse: Parse) -> str | None:
-    """The answer, `_CONFLICT` or None, of a text that should hold an answer only: a tag's content."""
+    """The answer, `CONFLICT` or None, of a text that should hold an answer only: a tag's content."""
     if len(text) > LONGEST:
         return None
     if answer := _whole(text, parse):
         return answer
-    stated = _stated(text, parse)
-    return stated[0] if stated else _phrase(text, parse)
+    sentences = Sentences(text)
+    if held := resolve(sentences, _stated(sentences, parse)):
+        return held.verdict
+    answer, end = _phrase(text, parse)
+    return CONFLICT if answer is not None and _denied(text[end:], parse) else answer
 
 
 def _several(text: str, parse: Parse) -> bool:
@@ -184,33 +293,79 @@ def _differs(text: str, answer: str, parse: Parse) -> bool:
     return any(_whole(first, parse, lead=False) not in (None, answer) for first in firsts)
 
 
-def _listed(lines: list[str], answer: str, parse: Parse) -> bool:
-    """Whether neighbouring lines are other answers: then the possible answers are only listed."""
-    return any(_whole(line.strip("-*•· \t"), parse) not in (None, answer) for line in lines)
+def _another(text: str, answer: str, parse: Parse) -> bool:
+    """Whether another answer follows one with "or", a slash or a bracket: "(or 180)", ", possibly 180"."""
+    text = text[:120].partition("\n")[0]
+    for match in (_OR.match(text), _OR_LATER.search(text)):
+        if match is None:
+            continue
+        rest = text[match.end() :]
+        for end in (*(stop.start() for stop in islice(_STOP.finditer(rest), 3)), rest.find(")"), len(rest)):
+            other = _whole(rest[:end].strip(" )）.,"), parse, lead=False) if end > 0 else None
+            if other not in (None, answer):
+                return True
+    return False
 
 
-def _stated(text: str, parse: Parse) -> _Found | None:
-    """The last explicit statement of an answer, or `_CONFLICT`, and its rule."""
-    for match in list(_CUE.finditer(text))[: -TRIES - 1 : -1]:
-        boxed = match[0][-1] == "{"
-        if boxed:
-            answer = _whole(_braced(text[match.end() : match.end() + LONGEST]), parse)
-        else:
-            line = text[match.end() : match.end() + LONGEST + 1].partition("\n")[0]
-            answer = _phrase(line, parse)
-        if answer is not None and not _DENIED.search(text, max(0, match.start() - 48), match.start()):
-            return answer, "boxed" if boxed else "statement"
-    return None
+def _denied(text: str, parse: Parse) -> bool:
+    """Whether what follows an answer says that it is none: " (incorrect)", " is wrong"."""
+    match = NO.match(text)
+    if match is None:
+        return False
+    rest = text[match.end() :]
+    return not (match[0].strip(" ,(（").lower() in ("not", "不是") and _phrase(rest, parse)[0])
 
 
-def _braced(text: str) -> str:
-    """What stands before the brace that closes one opened before the text; "" if there is none."""
-    depth = 1
-    for i, char in enumerate(text):
-        depth += (char == "{") - (char == "}")
-        if not depth:
-            return text[:i]
-    return ""
+def _listed(lines: Iterable[str], answer: str, parse: Parse) -> bool:
+    """Whether the nearest lines begin with other answers: then the possible answers are only listed or weighed.
+
+    Args:
+        lines: the nearest first.
+    """
+    for line in islice(filter(str.strip, lines), 3):
+        line = line.strip() if re.match(r"\s*-\d", line) else line.strip("-*•·#> \t")
+        other = _whole(line, parse)
+        if other is None and (match := _WEIGHED.match(line)):
+            other = _whole(match[1], parse, lead=False)
+        if other is None:
+            return False
+        if other != answer:
+            return True
+    return False
+
+
+_WEIGHED = re.compile(
+    r"([^\n]{1,40}?)\*{0,2}(?:\s[-–—]\s|[:：]|\s(?:is|would|does|fits|no|yes)\b|\s[✓✔✗✘❌✅])"
+)
+
+
+def _stated(sentences: Sentences, parse: Parse) -> list[Statement]:
+    """The explicit statements of an answer, weighed."""
+    text = sentences.text
+    items: list[Statement] = []
+    for pattern, strength in (
+        (_FIRM, Strength.FIRM),
+        (_PLAIN, Strength.PLAIN),
+        *((lead, Strength.FIRM) for lead in _LEADS),
+    ):
+        for match in deque(pattern.finditer(text), TRIES):
+            boxed = match[0][-1:] == "{"
+            line = text[match.end() : match.end() + LONGEST + 1]
+            if boxed:
+                inside = braced(line)
+                answer, length = _whole(inside, parse), len(inside)
+            else:
+                answer, length = _phrase(line.partition("\n")[0], parse)
+            if answer is None:
+                continue
+            start = match.end() if pattern in _LEADS else match.start()
+            items.append(
+                Statement(start, match.end() + length, answer, strength, "boxed" if boxed else "statement")
+            )
+    items = sorted(items, key=lambda item: item.end)[-TRIES:]
+    return [
+        replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in items
+    ]
 
 
 def _nothing(visible: str) -> tuple[Status, str]:

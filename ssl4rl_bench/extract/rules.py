@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ssl4rl_bench.extract import letters, options, statements, tags
+from ssl4rl_bench.extract import letters, options, statements, tags, told, walks
+from ssl4rl_bench.extract.clean import clean
+from ssl4rl_bench.extract.moods import Strength
+from ssl4rl_bench.extract.resolve import CONFLICT, Statement
+from ssl4rl_bench.extract.sentences import Sentences
 from ssl4rl_bench.types import Status
 
 Verdict = tuple[str | None, Status, str]
@@ -35,23 +39,24 @@ _REFUSAL_HINTS = (
 _REFUSAL_WITHIN = 400
 """Characters at the start of a reply that are searched for a refusal."""
 
-_ITEM = re.compile(r"[ \t*(\[（-]{0,6}(?:option )?([A-ZＡ-Ｚ])[*_]{0,2}(?:[.):：、）\]]|\Z)", re.IGNORECASE)
-
 
 def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
     """Tag, then lenient rules, then thinking that nothing follows. `cut`: the reply hit the token limit."""
-    text = tags.clip(text)
-    if cut and len(text.strip()) > 3:
+    text = clean(tags.clip(text))
+    if cut and len(text.strip()) > 3 and text.rstrip()[-1] not in ".!。！":
         # The last word may go on ("A" in "Animal"). A letter and little more was asked for with one token.
         text += "\N{REPLACEMENT CHARACTER}"
     parts = tags.split(text)
-    if parts.tag is not None:
+    if parts.tag is not None and not tags.shows_form(parts):
+        if parts.rivals:
+            return None, Status.NONE, "conflict"
         answer, rule = letters.content(parts.tag, choices)
         if answer is None:
             answer, _ = statements.last(parts.tag, choices)
         if answer is not None:
             return _verdict(answer, Status.TAG, rule)
-    answer, rule = _lenient(parts.visible.strip("` \t\r\n"), choices)
+    visible = _WRAPPING.sub("\n", parts.visible).strip("` \n")
+    answer, rule = _lenient(visible, choices, cut)
     if answer is None and parts.open_tag is not None:
         answer, rule = letters.content(parts.open_tag.partition("<")[0], choices)[0], "open-tag"
     if answer is None and parts.thought and not cut:
@@ -62,13 +67,18 @@ def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
 def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
     """Only a well-formed tag that holds a letter of the choices, with no thinking after it."""
     parts = tags.split(tags.clip(text))
-    if parts.tag is not None and parts.ordered and (answer := parts.tag.strip()) in choices:
+    if (
+        parts.tag is not None
+        and parts.ordered
+        and not parts.rivals
+        and (answer := parts.tag.strip()) in choices
+    ):
         return answer, Status.TAG, "tag-letter"
     return _nothing(parts.visible)
 
 
 def _verdict(answer: str, status: Status, rule: str) -> Verdict:
-    return (None, Status.NONE, "conflict") if answer == letters.CONFLICT else (answer, status, rule)
+    return (None, Status.NONE, "conflict") if answer == CONFLICT else (answer, status, rule)
 
 
 def _nothing(visible: str) -> Verdict:
@@ -78,33 +88,73 @@ def _nothing(visible: str) -> Verdict:
     return None, Status.NONE, "no-answer"
 
 
-def _lenient(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
-    """A letter, `letters.CONFLICT` or None, and the rule; `text` is what is visible, stripped."""
+_WRAPPING = re.compile(r"</?(?!(?i:answer|think)>)(?:[a-z]|[A-Za-z_]{2,20})>|\[/?[A-Z]{2,12}\]")
+"""Tags of other formats, such as <CONCLUSION>; each begins a line."""
+
+
+def _lenient(text: str, choices: Mapping[str, str], cut: bool) -> tuple[str | None, str]:
+    """A letter, `CONFLICT` or None, and the rule; `text` is what is visible, stripped."""
     if not text:
         return None, "no-answer"
     first, _, more = text.partition("\n")
     if not more:
-        if (letter := letters.only_letter(text)) and (answer := letters.choice(letter, choices)):
+        if (letter := letters.only_letter(text)) and (answer := options.choice(letter, choices)):
             return answer, "only-letter"
         if answer := options.named_by(text, choices):
             return answer, "only-text"
-    *before, final = text.rsplit("\n", 3)
-    answer = letters.line(final, choices)
-    if answer and not _listed(before, answer, choices):
+    if not cut and (answer := _last_line(text, choices)):
         return answer, "last-line"
-    answer, rule = statements.last(text, choices)
-    if answer:
-        return answer, rule
-    answer = letters.opening(first, choices) or (letters.line(first, choices) if more else None)
-    if answer and not _listed(more.split("\n", 3)[:3], answer, choices):
-        return answer, "opening"
-    return None, "no-answer"
+    sentences = Sentences(text)
+    opening = None if cut else _opening(first, more, choices)
+    held = statements.holding(sentences, choices, opening, cut=cut)
+    if held is not None:
+        return held.verdict, held.rule
+    if cut or opening is not None:
+        return None, "no-answer"
+    return told.by_text(sentences, choices)
 
 
-def _listed(lines: list[str], answer: str, choices: Mapping[str, str]) -> bool:
-    """Whether neighbouring lines begin with other letters: then the options are only listed."""
-    items = (match[1] for line in lines if (match := _ITEM.match(line)))
-    return any(letters.choice(item, choices) not in (None, answer) for item in items)
+def _last_line(text: str, choices: Mapping[str, str]) -> str | None:
+    """The verdict on the last line: a letter, or an option's own text; None if it is the end of a list."""
+    lines = text.split("\n")
+    final = lines.pop()
+    answer = letters.line(final, choices)
+    if answer and answer != CONFLICT:
+        bare = letters.only_letter(final) is not None
+        return None if walks.continues(lines, walks.Item(answer, bare), choices) else answer
+    before = next((line for line in reversed(lines) if line.strip()), "")
+    if answer is None and lines and not options.named_by(_unmarked(before), choices):
+        named = told.whole(final, choices)
+        others = {letter: option for letter, option in choices.items() if letter != named}
+        listed = walks.item(before, choices) or (
+            len(before) < 40 and options.mentions(options.fold(before), others)
+        )
+        return None if named and listed else named
+    return None
+
+
+def _unmarked(line: str) -> str:
+    return line.strip(" *_`>#-•·\t")
+
+
+def _opening(first: str, more: str, choices: Mapping[str, str]) -> Statement | None:
+    """The first line's answer, unless it begins a walk through the options, or a list of them."""
+    whole = letters.line(first, choices)
+    if whole == CONFLICT:
+        return Statement(0, len(first), CONFLICT, Strength.WEAK, "opening")
+    answer = whole or letters.opening(first, choices)
+    if answer is None:
+        return None
+    if whole:
+        item = walks.Item(answer, letters.only_letter(first) is not None)
+        lines = more.split("\n")[:24]
+        if walks.begins(lines, item, choices) or letters.crowded(first, answer, choices):
+            return None
+        if any(walks.trails(line, answer, choices) for line in lines):
+            return None
+    elif letters.crowded(f"{first}\n{more}" if more else first, answer, choices):
+        return None
+    return Statement(0, len(first), answer, Strength.FIRM, "opening")
 
 
 def _thought(thought: str, choices: Mapping[str, str]) -> tuple[str | None, str]:

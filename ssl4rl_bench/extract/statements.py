@@ -1,188 +1,324 @@
-"""Finds the last explicit statement of an answer: "the answer is B", "B is correct", "\\boxed{B}", "选B"."""
+"""Finds what a text states as the answer: "the answer is B", "B is correct", "\\boxed{B}", "选B".
+
+The phrases stand in `cues` and `leads`; `moods` says how much each counts in its sentence, `resolve` which one holds.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
-from ssl4rl_bench.extract.letters import CONFLICT, GLUE, at, choice, content, text_end
-from ssl4rl_bench.extract.options import begins_with
+from ssl4rl_bench.extract import leads
+from ssl4rl_bench.extract.cues import (
+    CONCLUSION,
+    CUES,
+    LISTED,
+    NEGATION,
+    PREDICATES,
+    TEXT_RIGHT,
+    VERB,
+    ZH_SURE,
+    ZH_UNSURE,
+    Cue,
+    Predicate,
+)
+from ssl4rl_bench.extract.letters import LETTER, at, content, text_end
+from ssl4rl_bench.extract.moods import Strength, strength_of
+from ssl4rl_bench.extract.options import begins_with, choice
+from ssl4rl_bench.extract.resolve import CONFLICT, RECONSIDERS, Statement, corrects, doubted, resolve
+from ssl4rl_bench.extract.sentences import Sentences, braced
 
-TRIES = 12
+TRIES = 24
 """How many occurrences of one cue are looked at, from the end of the text."""
 
-
-class _Cue(NamedTuple):
-    """A word that an answer may follow."""
-
-    word: str
-    """Lower case; found by a plain search."""
-    lead: re.Pattern[str]
-    """Matches at the word and ends where the letter or the option's text must stand."""
-    needs_verb: bool = False
-    """Nothing is stated without "is" or a colon in between."""
-    text: bool = False
-    """With a verb, the option's own text will do as well."""
+MOST = 48
+"""How many statements are weighed, from the end of the text."""
 
 
-class _Predicate(NamedTuple):
-    """A word that says of the letter before it that it is the answer."""
-
-    word: str
-    """Lower case; found by a plain search."""
-    phrase: re.Pattern[str]
-    """Must match at the word."""
-    subject: re.Pattern[str]
-    """Must match before the word; its group 1 is the letter."""
-
-
-def _cue(word: str, before: str = "", *, needs_verb: bool = False, text: bool = False) -> _Cue:
-    end = "(?![a-z])" if word.isascii() else ""
-    lead = re.compile(rf"{word}{end}(?>{before})(?>{GLUE}){{0,20}}+", re.IGNORECASE)
-    return _Cue(word, lead, needs_verb, text)
-
-
-_IS_NEXT = r"\s{1,3}(?=is\b|would\b|should\b|must\b)"
-_QUESTION = r"(?:\s{1,3}(?:to|for|of)\s(?:\w{1,20}[- ]){0,4}?question)?(?:\s{1,3}here)?"
-_CLAUSE = rf"(?:\s{{1,3}}(?:that|which)\s[^.,;?\n]{{0,80}}?{_IS_NEXT})?"
-_CUES = (
-    _cue("answer", _QUESTION + _CLAUSE, text=True),
-    _cue("correct", rf"(?:\s{{1,3}}[a-z]{{1,20}}){{1,6}}?{_IS_NEXT}", needs_verb=True, text=True),
-    _cue("best", rf"\s(?:description|match|fit|caption|title|one|candidate){_IS_NEXT}", needs_verb=True),
-    _cue("option", _CLAUSE, needs_verb=True),
-    _cue("choice", _CLAUSE, needs_verb=True),
-    _cue("choose"),
-    _cue("select"),
-    _cue("pick"),
-    _cue("go with"),
-    _cue("opt for"),
-    _cue("going with"),
-    _cue("答案", "(?:选项)?", text=True),
-    _cue("正确", r"的[^\s，。：是为]{1,8}", needs_verb=True),
-    _cue("选", "[择项]?"),
+_LETTER_NEXT = r"(?=[*_\"'“`(\[$<]{0,4}[A-ZＡ-Ｚ](?![A-Za-z]))"
+_LEADS = tuple(
+    re.compile(lead + _LETTER_NEXT, re.IGNORECASE)
+    for lead in (leads.CORRECTED, leads.INSTEAD, leads.CONCLUDED)
 )
-_VERB = re.compile(r"(?<![a-z])(?:is|be)(?![a-z])|[:：=是为]", re.IGNORECASE)
-_DENIED = re.compile(
-    r"(?:\b(?:if|whether|unless|suppose|supposing|assuming|wrong|incorrect|no|not|never|cannot|i doubt|nor"
-    r"|told to|asked to)|n['’]t|不|没|别|非|如果|若|假如|错误)"
-    r"(?:\s{1,3}(?:that|say|think|believe|know|sure|the|my|be|to|correct|right|best|final|likely|an?|is)\b"
-    r"|确定|知道|认为|觉得|应该|应|能|会|该|可以|正确|的|\s?要|\s?再){0,5}\s{0,3}\Z",
+_AT_LAST = re.compile(
+    r"(?:[→⇒➔➡]|[-=]>|:|\bwhich means|\bsuggests?|\bindicates?|(?P<asked>[?？]))\s{1,3}(?(asked)(?:Option )?)"
+    r"[*_\"'“`(\[$<]{0,4}(?P<letter>[A-Z])[*_\"'”`)\]$>]{0,4}[.!]?\s{0,8}\Z"
+)
+_ZH_IS = re.compile(
+    r"(?:我认为|我觉得|所以|因此|其实|应该|明显|显然|大概|可能|正确的|最合适的|符合[^，。]{1,8}的|发现|那么|不，|就|，|^)(?:应该)?是(?:选项)?\s?"
+    r"(?=[*_\"“（(【]{0,3}[A-ZＡ-Ｚ](?![A-Za-z]))|(?:改为|剩下|结论[:：]|结论是"
+    r"|改选)\s?(?:选项)?(?=[*_（(]{0,3}[A-ZＡ-Ｚ](?![A-Za-z]))",
+    re.MULTILINE,
+)
+_IT_IS_IT = re.compile(
+    r"(?:\A|(?<=[\n.!?;,。])|\bbut)\s{0,3}(?:(?:but|and|so|yes|then|now|actually|tells? me"
+    r"|i (?:am )?(?:\w+ )?(?:sure|think|believe)),?\s)?"
+    r"(?:(?:it|that)(?:['’]s| is| must be| should be| looks like))\s(?:clearly |definitely |therefore "
+    r"|still |option )?"
+    r"(?=[*_\"'“`(\[$<]{0,4}[A-Z](?![A-Za-z]))",
     re.IGNORECASE,
 )
-_CONCLUSION = re.compile(
-    r"(?:\b(?:so|therefore|thus|hence|consequently|it must be|it is|this is|that is|which is)\b"
-    r"|\b(?:it|that)['’]s\b|\bbest (?:matches|fits|corresponds to|described by)\b|所以|因此|故)"
-    r"[^.\n;?，。；]{0,80}\Z",
+_ONLY_ONE = re.compile(
+    r"\b(?i:no(?:ne|thing)?|nobody)\b[^.;\n]{0,40}?\b(?:other than|but|except(?: for)?"
+    r"|besides)\s(?i:option\s)?"
+    r"[*_\"'“`(\[$<]{0,4}([A-Z])(?![A-Za-z])[^.;,\n]{0,60}"
+    r"|\b(?i:all|every)\b[^.;\n]{0,40}?\b(?:except(?: for)?|but|besides)\s(?i:option\s)?"
+    r"[*_\"'“`(\[$<]{0,4}([A-Z])(?![A-Za-z])[^.\n]{0,12}\s(?:are|is|can be) (?:wrong|incorrect|false"
+    r"|ruled out|eliminated|excluded)"
+)
+_BEFORE_THINK = re.compile(
+    r"(?:\A|(?<=[\n.!?]))[\s*_(]{0,4}(?:option\s)?([A-Z])[)*_]{0,3},? (?:i (?:think|guess|believe|would say"
+    r"|suppose|say)"
+    r"|most likely|probably|definitely|of course|clearly|for sure|without (?:a )?(?:question"
+    r"|doubt))(?=\s?(?:[.!\n]|\Z))",
     re.IGNORECASE,
 )
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|cannot|wrong|if|eliminate|exclude)\b|n['’]t|不", re.IGNORECASE
-)
-
-_OPEN = r"""[ \t*_"'“`(\[{$（【]{0,6}+"""
-_SENTENCE_END = r"(?:\s{0,3}\Z|[.,;:!\n](?![a-z0-9])|\s(?:because|since|as)\b)"
-_KIND = r"(?:\s(?:answer|option|choice|one|match|description|statement|caption))?"
-_SUBJECT = re.compile(
-    r"(?:\A|[\n.!?;:,，。；：*]|\b(?i:so|thus|therefore|hence|that|think|believe|conclude|only|option|choice|answer)\s)"
-    rf"{_OPEN}(?:(?i:option|choice|answer|letter)\s)?{_OPEN}([A-Z]|(?<=[(（])[a-z])[*_\"'”`)\]}}$）】.]{{0,6}}+"
-    r"\s(?:is|would be|should be|must be|seems|appears)"
-    r"(?: (?:to be|clearly|most|likely|definitely|the|only|therefore|thus|indeed|single)){0,4} \Z"
-)
-_OPTION_SUBJECT = re.compile(r"\b(?i:option|choice) [*_(\[]{0,3}([A-Z])[)\]*_]{0,3} \Z")
-_ZH_SUBJECT = re.compile(
-    r"(?:\A|[\s,，。；;：:(（【*]|选项|所以|因此|故|只有|认为)([A-ZＡ-Ｚ])[)）】*]{0,3}\s?(?:选项|项)?\s?才?(?:是|为)?最?\Z"
-)
-_RIGHT = re.compile(
-    rf"(?:correct|right|best|answer){_KIND}(?:\sto\s(?:the|this)\squestion|\shere)?[*_\"'”]{{0,4}}{_SENTENCE_END}",
-    re.IGNORECASE,
-)
-_MOST = re.compile(
-    rf"most\s(?:appropriate|suitable|likely|accurate|fitting|plausible|reasonable){_KIND}{_SENTENCE_END}",
-    re.IGNORECASE,
-)
-_DOES_BEST = re.compile(
-    r"best (?:describes|matches|fits|represents|captures|answers)\b|fits best\b", re.IGNORECASE
-)
-_PREDICATES = (
-    *(_Predicate(word, _RIGHT, _SUBJECT) for word in ("correct", "right", "best", "answer")),
-    _Predicate("most ", _MOST, _SUBJECT),
-    _Predicate("best ", _DOES_BEST, _OPTION_SUBJECT),
-    _Predicate("fits best", _DOES_BEST, _OPTION_SUBJECT),
-    _Predicate("正确", re.compile(r"正确的?(?:答案|选项)?(?:\s{0,3}\Z|[\n。，；,.;！!])"), _ZH_SUBJECT),
-)
 
 
-def last(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
-    """The verdict of the last explicit statement (of several, the last counts), and its rule.
+def last(text: str, choices: Mapping[str, str], *, cut: bool = False) -> tuple[str | None, str]:
+    """The verdict of the statement that holds, and its rule.
 
-    The verdict is a letter, `letters.CONFLICT` ("the answer is A or B"), or None where nothing is stated.
+    The verdict is a letter, `moods.CONFLICT` ("the answer is A or B"), or None where nothing is stated.
+
+    Args:
+        cut: the text was cut off: what its last, unfinished sentence states does not count.
     """
+    held = holding(Sentences(text), choices, cut=cut)
+    return (held.verdict, held.rule) if held else (None, "no-answer")
+
+
+def holding(
+    sentences: Sentences, choices: Mapping[str, str], first: Statement | None = None, *, cut: bool = False
+) -> Statement | None:
+    """The statement that holds in a text, or None.
+
+    Args:
+        first: what the text opens with, if that is an answer.
+        cut: as in `last`.
+    """
+    stated = sorted(_stated(sentences, choices), key=lambda item: item.end)[-MOST:]
+    if cut:
+        stated = [item for item in stated if _finished(sentences, item)]
+    stated = [
+        replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in stated
+    ]
+    if first is not None:
+        stated.append(first)
+    if not cut and stated:
+        stated += _final(sentences, stated, choices)
+    held = resolve(sentences, stated)
+    if held is None or held.verdict == CONFLICT:
+        return held
+    if cut and RECONSIDERS.search(sentences.text, held.end):
+        return None
+    if denied(sentences, held.verdict, held.end) or doubted(sentences, held.end):
+        return None
+    return held
+
+
+_ALONE = re.compile(r"[\s*_\"'“`(\[]{0,6}(?:Option |选项)?[*_(\[]{0,3}([A-Z])[)\]*_\"'”`]{0,4}[.!。\s]{0,4}")
+
+
+def _final(sentences: Sentences, stated: Sequence[Statement], choices: Mapping[str, str]) -> list[Statement]:
+    """The last sentence, if it is only a letter: "B - wait, the beak is hooked. D."."""
+    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
+    start, end = spans[-1]
+    match = _ALONE.fullmatch(sentences.text, start, end) if len(spans) > 1 else None
+    if match is None or (letter := choice(match[1], choices)) is None:
+        return []
+    if not corrects(sentences.text, max(item.end for item in stated), start):
+        return []
+    return [Statement(start, end, letter, Strength.FIRM, "statement")]
+
+
+def _finished(sentences: Sentences, item: Statement) -> bool:
+    """Whether a text that was cut off goes on long enough to be sure of a statement."""
+    return sentences.finished(item.end) or (
+        item.rule == "boxed" and sentences.text[item.end : item.end + 1] == "}"
+    )
+
+
+def _stated(sentences: Sentences, choices: Mapping[str, str]) -> Iterator[Statement]:
+    """All statements of a text, in no order, each with the strength that it has where nothing weakens it."""
+    text = sentences.text
     low = text.lower()
     if len(low) != len(text):  # only "İ" grows in lower case
-        text = text.replace("İ", "I")
-        low = text.lower()
-    where, verdict, rule = -1, None, "no-answer"
-    if (box := low.rfind("boxed{")) >= 0:
-        inside = text[box + 6 : box + 300].partition("\n")[0].partition("}")[0]
-        if stated := content(inside, choices)[0]:
-            where, verdict, rule = box, stated, "boxed"
-    for cue in _CUES:
-        if found := _after(cue, text, low, where, choices):
-            where, verdict = found
-            rule = "statement"
-    for predicate in _PREDICATES:
-        if found := _before(predicate, text, low, where, choices):
-            where, verdict = found
-            rule = "statement"
-    return verdict, rule
+        low = text.replace("İ", "I").lower()
+    yield from _boxed(text, low, choices)
+    for cue in CUES:
+        yield from _after(cue, sentences, low, choices)
+    for predicate in PREDICATES:
+        yield from _before(predicate, sentences, low, choices)
+    for pattern in _LEADS:
+        yield from _bare(pattern, sentences, choices)
+    for pattern in (_IT_IS_IT, _ZH_IS):
+        yield from _bare(pattern, sentences, choices, Strength.PLAIN)
+    match = _AT_LAST.search(text, max(0, len(text) - 60))
+    if match and (letter := choice(match["letter"], choices)):
+        words = text[max(0, match.start() - 200) : match.start()].rpartition("\n")[2].split()
+        if len(words) >= 3:
+            yield Statement(match.start() + 1, match.end(), letter, Strength.WEAK, "statement")
+    for match in deque(_ONLY_ONE.finditer(text), TRIES):
+        if letter := choice(match[1] or match[2], choices):
+            yield Statement(match.start(), match.end(), letter, Strength.PLAIN, "statement")
+    for match in deque(_BEFORE_THINK.finditer(text), TRIES):
+        if (letter := choice(match[1], choices)) and match[1].isupper():
+            yield Statement(match.start(1), match.end(), letter, Strength.FIRM, "statement")
+    yield from _texts(sentences, low, choices)
 
 
-def _occurrences(word: str, low: str, floor: int) -> list[int]:
-    """Where a word stands behind position `floor`, last first, at most `TRIES` of them."""
+def _boxed(text: str, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
+    for start in _occurrences("boxed{", low):
+        inside = braced(text[start + 6 : start + 300])
+        if verdict := content(inside, choices)[0]:
+            yield Statement(start, start + 6 + len(inside), verdict, Strength.FIRM, "boxed")
+
+
+def _occurrences(word: str, low: str) -> list[int]:
+    """Where a word stands, last first, at most `TRIES` of them."""
     places: list[int] = []
     position = len(low)
-    while len(places) < TRIES and (position := low.rfind(word, max(floor, 0), position)) >= 0:
+    while len(places) < TRIES and (position := low.rfind(word, 0, position)) >= 0:
         places.append(position)
     return places
 
 
-def _after(cue: _Cue, text: str, low: str, floor: int, choices: Mapping[str, str]) -> tuple[int, str] | None:
-    """Position and verdict of the last statement that follows a cue and is behind position `floor`."""
-    for position in _occurrences(cue.word, low, floor):
+def _after(cue: Cue, sentences: Sentences, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
+    """Statements that follow a cue."""
+    text = sentences.text
+    for position in _occurrences(cue.word, low):
+        if cue.word.isascii() and text[position - 1 : position].isalpha() and text[position - 1].isascii():
+            continue
         lead = cue.lead.match(text, position)
-        if lead is None or lead.end() <= floor:
+        if lead is None or (cue.subject and not cue.subject.search(text, max(0, position - 40), position)):
             continue
         end = lead.end()
-        verb = _VERB.search(text, position + len(cue.word), end) is not None
+        verb = VERB.search(text, position + len(cue.word), end) is not None
         if cue.needs_verb and not verb and not (cue.word == "option" and _concludes(text, position)):
             continue
-        found = at(text, end, choices, firm=cue.word == "answer" and not verb)
-        if found is None and cue.text and verb:
-            found = begins_with(text[end:], choices, text_end)
-        if found is None or (found == CONFLICT and not verb):
+        if cue.word == "选" and (_not_chosen(text, position) or _is_item(text, position, end)):
             continue
-        if not _DENIED.search(text, max(0, position - 48), position):
-            return end, found
-    return None
+        firm = cue.firm_end or (cue.word == "answer" and not verb)
+        verdict = at(text, end, choices, firm=firm)
+        if verdict is None and cue.text and (verb or cue.subject):
+            back = end - 1 if text[end - 1 : end] == "$" else end
+            verdict = begins_with(text[back:], choices, text_end) or begins_with(
+                text[end:], choices, text_end
+            )
+        if verdict is None or (verdict == CONFLICT and not verb):
+            continue
+        yield Statement(
+            position, _answer_end(text, end, verdict, choices), verdict, cue.strength, "statement"
+        )
+
+
+def _is_item(text: str, position: int, end: int) -> bool:
+    """Whether 选项 and a letter begin an item of a list, such as "选项A：红色"."""
+    return text.startswith("选项", position) and _ITEM_END.match(text, end) is not None
+
+
+_ITEM_END = re.compile(r"[A-ZＡ-Ｚ]\s?[:：.、)）]?\s?[^\s。！!.*\"”）)】]")
+
+
+def _not_chosen(text: str, position: int) -> bool:
+    """Whether what stands before 选 says that it is not chosen, or by others."""
+    unsure = ZH_UNSURE.search(text, max(0, position - 4), position)
+    return unsure is not None and not ZH_SURE.search(text, max(0, position - 5), position)
+
+
+def _answer_end(text: str, start: int, verdict: str, choices: Mapping[str, str]) -> int:
+    """Behind the letter, and behind its option's own text if that follows."""
+    match = LETTER.match(text, start)
+    end = match.end() if match else start
+    own = choices.get(verdict, "")
+    if own:
+        place = text.lower().find(own.lower().rstrip(" ."), end, end + len(own) + 8)
+        if place >= 0:
+            end = place + len(own.rstrip(" ."))
+    return end
 
 
 def _before(
-    predicate: _Predicate, text: str, low: str, floor: int, choices: Mapping[str, str]
-) -> tuple[int, str] | None:
-    """Position and verdict of the last statement whose subject is a letter and is behind position `floor`."""
-    for position in _occurrences(predicate.word, low, floor):
-        if not predicate.phrase.match(text, position):
+    predicate: Predicate, sentences: Sentences, low: str, choices: Mapping[str, str]
+) -> Iterator[Statement]:
+    """Statements whose subject is a letter."""
+    text = sentences.text
+    for position in _occurrences(predicate.word, low):
+        phrase = predicate.phrase.match(text, position)
+        if not phrase:
             continue
         match = predicate.subject.search(text, max(0, position - 100), position)
-        if match is None or match.start(1) <= floor or (found := choice(match[1], choices)) is None:
+        if match is None or (letter := choice(match[1], choices)) is None:
             continue
-        if not _DENIED.search(text, max(0, match.start() - 48), match.start() + 1):
-            return match.start(1), found
-    return None
+        if LISTED.search(text, max(0, match.start(1) - 40), match.start(1)):
+            continue
+        yield Statement(match.start(1), position + len(predicate.word), letter, Strength.PLAIN, "statement")
+
+
+def _bare(
+    pattern: re.Pattern[str],
+    sentences: Sentences,
+    choices: Mapping[str, str],
+    strength: Strength = Strength.FIRM,
+) -> Iterator[Statement]:
+    """Statements that are a letter with a word of conclusion or correction before it, and no more."""
+    text = sentences.text
+    for match in deque(pattern.finditer(text), TRIES):
+        place = _OPENING.match(text, match.end())
+        start = place.end() if place else match.end()
+        if verdict := at(text, start, choices, firm=True):
+            yield Statement(match.end(), start + 1, verdict, strength, "statement")
+
+
+_OPENING = re.compile(r"[*_\"'“`(\[$<]{0,4}")
+
+
+def _texts(sentences: Sentences, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
+    """Statements "below the dog is correct", whose subject is an option's text at the start of a sentence."""
+    for start, end in deque(sentences.spans(), 4 * TRIES):
+        if not any(low.find(word, start, end) >= 0 for word in ("correct", "answer", "right", "best")):
+            continue
+        sentence = _SO_LEAD.sub("", sentences.text[start:end].lstrip(" *_\"'“>#-"))
+        if letter := begins_with(sentence, choices, _is_right):
+            yield Statement(start, end, letter, Strength.PLAIN, "statement")
+
+
+_SO_LEAD = re.compile(r"\A(?:so|therefore|thus|hence),?\s", re.IGNORECASE)
+
+
+def _is_right(line: str, position: int) -> bool:
+    return TEXT_RIGHT.match(line, position) is not None
 
 
 def _concludes(text: str, position: int) -> bool:
     """Whether "option" at this position belongs to a sentence like "So it must be option B"."""
-    match = _CONCLUSION.search(text, max(0, position - 100), position)
-    return match is not None and _NEGATION.search(match[0]) is None
+    match = CONCLUSION.search(text, max(0, position - 100), position)
+    return match is not None and NEGATION.search(match[0]) is None
+
+
+def denied(sentences: Sentences, letter: str, position: int) -> bool:
+    """Whether the text behind a position says that a letter is not the answer."""
+    text = sentences.text
+    for match in deque(_denial(letter).finditer(text, position), TRIES):
+        strength = strength_of(sentences, match.start(), match.end(), Strength.FIRM)
+        if strength > Strength.VOID:
+            return True
+    return False
+
+
+@lru_cache(maxsize=64)
+def _denial(letter: str) -> re.Pattern[str]:
+    here = rf"(?<![A-Za-z0-9]){letter}(?![A-Za-z0-9'’])"
+    return re.compile(
+        rf"{here}[*_\"'”`)\]]{{0,4}}\s(?:(?:is|was|seems|would be|must be)(?:\s(?:clearly|obviously"
+        rf"|definitely|also|actually))?\s"
+        rf"(?:not (?:correct|right|the|true)|wrong|incorrect|false|ruled out|eliminated|impossible|out\b)"
+        rf"|(?:isn|can|cannot|couldn)['’]?t? (?:be )?(?:the (?:answer|correct|right)|correct|right|true"
+        rf"|it\b))"
+        rf"|(?<=[.!?\n] )(?:no, )?not (?:option )?[(*]{{0,2}}{here}(?=\s?[.,;!)*\n]|\Z)|(?<=[。！])(?:不是|不选"
+        rf"|并非){here}"
+        rf"|{here}\s?(?:选项|项)?\s?是?(?:错|不对|不正确|错误)"
+    )

@@ -16,6 +16,9 @@ GAP = "\n…\n"
 
 _TAG = re.compile(r"< ?(/?) ?(think|answer) ?>", re.IGNORECASE | re.ASCII)
 
+_JOINED = re.compile(r"[\s,;/|]*(?:or|and|或者?|和)?\s*", re.IGNORECASE)
+"""Between two answers neither of which takes the other back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -31,6 +34,10 @@ class Parts:
     """All text outside `<think>`."""
     thought: str
     """The last thinking part if nothing follows it, otherwise empty."""
+    rivals: bool = False
+    """Another `<answer>` with other content stands directly before `tag`, or with "or" between."""
+    before_tag: str = ""
+    """Up to 100 characters before `tag`."""
 
 
 def clip(text: str, limit: int = LIMIT, gap: str = GAP) -> str:
@@ -60,8 +67,8 @@ def split(text: str) -> Parts:
     opened: int | None = None
     visible: list[str] = []
     thought = ""
-    thinking = seen = False
-    start = 0
+    thinking = seen = rivals = False
+    start = ended = opens = tag_start = 0
     for match in _TAG.finditer(text):
         closes, name = match[1], match[2]
         if name[0] in "tT":
@@ -79,9 +86,13 @@ def split(text: str) -> Parts:
         elif not closes:
             if opened is not None:
                 open_tag = text[opened : match.start()]
-            opened = match.end()
+            opened, opens = match.end(), match.start()
         elif opened is not None:
-            tag, ordered, opened, open_tag = text[opened : match.start()], True, None, None
+            content = text[opened : match.start()]
+            joined = tag is not None and _JOINED.fullmatch(text, ended, opens) is not None
+            rivals = joined and (rivals or tag.strip() != content.strip())  # type: ignore[union-attr]
+            tag, ordered, opened, open_tag = content, True, None, None
+            ended, tag_start = match.end(), opens
     rest = text[start:]
     if thinking:
         thought = rest
@@ -91,7 +102,8 @@ def split(text: str) -> Parts:
             thought = ""
     if opened is not None and text[opened:].strip():
         open_tag = text[opened:]
-    return Parts(tag, ordered, open_tag, "\n".join(visible), thought)
+    before = text[max(0, tag_start - 100) : tag_start]
+    return Parts(tag, ordered, open_tag, "\n".join(visible), thought, rivals, before)
 
 
 def closing_tag(thought: str) -> str | None:
@@ -106,3 +118,16 @@ def closing_tag(thought: str) -> str | None:
             return None
         end = match.start()
     return None
+
+
+_EXAMPLE = re.compile(
+    r"\b(?:please|must|should|respond|reply|write|give|told|asked|use|instructed)\b[^.\n]{0,60}"
+    r"\b(?:form|format|template|style|like|as|such as|e\.g\.,?|for example,?)[\s:\"'`“]{0,4}\Z",
+    re.IGNORECASE,
+)
+"""Before a tag: it only shows the form of an answer."""
+
+
+def shows_form(parts: Parts) -> bool:
+    """Whether the tag of a reply only shows in which form an answer is wanted."""
+    return _EXAMPLE.search(parts.before_tag) is not None
