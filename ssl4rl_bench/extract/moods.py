@@ -63,6 +63,7 @@ _FINE_IF = re.compile(
     rf"|would)\w+\s){{0,2}}?)?{_LOOKING}\w*"
     r"|\bif (?:i am|i['’]m|i was|we are) (?:not|correct|right|forced|to|asked)\b|\bif (?:you ask me"
     r"|anything|so)\b"
+    r"|\bunless i(?: am|['’]m) (?:mistaken|wrong)\b"
     r"|\bif i (?:had|have) to (?:choose|pick|guess|decide|answer|say|select|bet|name)\b|\b(?:as|even) if\b",
     re.IGNORECASE,
 )
