@@ -23,6 +23,9 @@ GRID = 16
 CONVENTIONS = ("ours", "released")
 """`released` keeps SSL4RL's label, answer format, image order and corruption, leaks included, to compare with."""
 
+RELEASED_VERSION = "1"
+"""Version of the samples of the convention `released`; it stays when ours changes."""
+
 
 class Unusable(Exception):
     """An image that this task can make no sample of; the message is a short reason without a full stop."""
