@@ -89,7 +89,7 @@ class SSLTask(Protocol):
     def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
         """Reads and scores a reply. `value` is 1.0 or 0.0; `parts` holds sub-metrics. Pure.
 
-        An errored completion has no value. Any extractor but "strict" reads as "default" does.
+        An error, or reasoning without a reply, has no value. Any extractor but "strict" reads as "default" does.
         """
         ...
 
