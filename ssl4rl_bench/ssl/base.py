@@ -93,6 +93,10 @@ class SSLTask(Protocol):
         """
         ...
 
+    def has_answer(self, target: object) -> bool:
+        """Whether this is the canonical form of an answer to some sample of the task."""
+        ...
+
     def gold(self, target: str) -> tuple[str, ...]:
         """Answers that must score 1.0, the canonical one first."""
         ...

@@ -116,7 +116,10 @@ class Contrastive:
         def grade(answer: str) -> dict[str, float]:
             return {"exact": float(answer == target)}
 
-        return judge(completion, extractor, lambda text: answers.label(text, LABELS), grade, _NOTHING)
+        return judge(completion, extractor, answers.pair, grade, _NOTHING)
+
+    def has_answer(self, target: object) -> bool:
+        return target in LABELS
 
     def gold(self, target: str) -> tuple[str, ...]:
         return target, target.title(), f"{target}.", target.upper()

@@ -123,6 +123,11 @@ class Jigsaw:
             completion, extractor, lambda text: answers.permutation(text, len(right)), grade, _NOTHING
         )
 
+    def has_answer(self, target: object) -> bool:
+        """All pieces, each once, as "2,3,1,4"."""
+        pieces = [str(piece) for piece in range(1, self.k**2 + 1)]
+        return isinstance(target, str) and sorted(target.split(",")) == sorted(pieces)
+
     def gold(self, target: str) -> tuple[str, ...]:
         spaced = target.replace(",", ", ")
         return target, spaced, f"[{spaced}]", f"({spaced}).", target.replace(",", " ")

@@ -153,6 +153,9 @@ class Position:
 
         return judge(completion, extractor, lambda text: answers.label(text, labels), grade, _NOTHING)
 
+    def has_answer(self, target: object) -> bool:
+        return target in LABELS[self.grid]
+
     def gold(self, target: str) -> tuple[str, ...]:
         words = target.replace("-", " ")
         return target, words.title(), f"{target}.", target.upper(), words.replace("top", "upper")
