@@ -163,7 +163,7 @@ def _shared(one: Box, two: Box) -> Box:
 def _view(
     image: Image.Image, box: Box, beside: Box, augmentation: Augmentation, stream: Stream
 ) -> Image.Image | None:
-    """The view of a box; None if what the box shares with the one beside it has too little detail left."""
+    """The view of a box; None if it has too little detail left, or what it shares with the box beside it has."""
     shared = _shared(box, beside)
     if not overlap(box, beside) or detail(image, shared) < 1:
         return None
@@ -173,7 +173,7 @@ def _view(
     if mirrored:
         left, right = view.width - right, view.width - left
     top, bottom = (min((side - box[1]) * down, view.height) for side in (shared[1], shared[3]))
-    return view if detail(view, (left, top, right, bottom)) >= 1 else None
+    return view if min(detail(view), detail(view, (left, top, right, bottom))) >= 1 else None
 
 
 def _at(left: int, top: int, size: tuple[int, int]) -> Box:

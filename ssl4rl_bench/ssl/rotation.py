@@ -35,6 +35,8 @@ MARGIN = 4
 """Pixels that interpolation may look at beyond the crop."""
 DISC = 40
 """Pixels: width of the disc in which a picture is compared with its turns, at most twice that."""
+SMALLEST = 15
+"""Degrees: a smaller turn makes too little of a difference in the disc to tell anything."""
 ODD, LITTLE = 0.37, 0.2
 """Share of a step at which nothing repeats, and the share of the difference there that is still no difference."""
 _NOTHING = {"exact": 0.0, "closeness": 0.0}
@@ -154,10 +156,12 @@ def _same_under_steps(image: Image.Image, step: int) -> bool:
     pixel = HALF * ZOOM * math.sqrt(2)
     small = image.reduce(max(1, int(min(image.size) / pixel) // DISC))
     side = int((min(small.size) - MARGIN) / pixel)
+    # What looks the same after a turn does so after the opposite one, and after several: 1 degree need not be tried.
+    angles = [angle for angle in range(step, 181, step) if angle >= SMALLEST]
     y, x = np.ogrid[1 - side : side : 2, 1 - side : side : 2]
     first, other, *turns = (
         np.asarray(_turned(small, angle, side), dtype=np.float32)[y**2 + x**2 <= side**2]
-        for angle in (0, step * ODD, *range(step, 360, step))
+        for angle in (0, step * ODD, *angles)
     )
     least = min(float(np.abs(turn - first).mean()) for turn in turns)
     return least < max(LEVELS, LITTLE * float(np.abs(other - first).mean()))
