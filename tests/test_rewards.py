@@ -122,6 +122,7 @@ CASES = [
         f"<think>I shall write {tag('degrees')}.</think> {tag('90')}",
         "tags in the thinking do not count; released reads only the first",
     ),
+    Case("`no rotation`", ROTATION, ("0",), tag("no rotation"), "that is 0 degrees"),
     Case(
         "`90` in `<think>`, then `180`",
         ROTATION,
