@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "engines"))
 
+from html_runs import MadeTask, guess, make_run
 from openai_stub import Handler, Stub, events, reply
 from test_cli import bench, refused
 
+from ssl4rl_bench import metrics
+from ssl4rl_bench.cli.evaluated import load_evaluated
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events
 from ssl4rl_bench.errors import EngineError
+from ssl4rl_bench.gate_guards import check
+from ssl4rl_bench.groupscores import group_sums
 from ssl4rl_bench.interop.lmms_reply import NO_CONTENT, completion
 from ssl4rl_bench.mmbench import score_choice
-from ssl4rl_bench.outcomes import LETTERS
+from ssl4rl_bench.outcomes import LETTERS, from_json, to_json
+from ssl4rl_bench.policy import parse
+from ssl4rl_bench.reports.html.samples import collect
 from ssl4rl_bench.ssl import make
 from ssl4rl_bench.store.journal import decode, encode
-from ssl4rl_bench.types import SampleRecord, Score, Status
+from ssl4rl_bench.types import Sample, SampleRecord, Score, Status
 
 THOUGHT = "There are two circles, <b>so</b> \x1b[31m the answer is A."
 TASK = "ssl4rl_scenes"
@@ -122,6 +132,67 @@ def test_every_status_has_its_own_letter() -> None:
     assert [
         LETTERS[Status(name)] for name in ("tag", "lenient", "judge", "none", "truncated", "refusal", "error")
     ] == list("tljnxre")  # as older files have them
+
+
+def thinking(sample: Sample) -> str:
+    return THOUGHT if int(sample.group) % 5 == 0 and sample.roll == 0 else ""
+
+
+def made(root: Path, name: str, skill: float) -> Path:
+    """A run in which one copy of every fifth question has reasoning and no content."""
+    known = guess(name, skill)
+    return make_run(
+        root / name, TASK_MADE, name, lambda s: "" if thinking(s) else known(s), reasoning=thinking
+    )
+
+
+TASK_MADE = MadeTask(n_groups=40, n_rolls=2)
+
+
+def test_questions_with_one_count_in_no_figure_of_any_module(tmp_path: Path) -> None:
+    (run,) = load_evaluated([made(tmp_path, "a", 0.7)])
+    outcomes = run.outcomes[TASK_MADE.name]
+    found = from_json(TASK_MADE.name, json.loads(json.dumps(to_json(outcomes))))
+    np.testing.assert_array_equal(found.status, outcomes.status)
+    out = [int(group) % 5 == 0 for group in outcomes.groups]
+    assert sum(out) == 8
+    np.testing.assert_array_equal(outcomes.passes[:, 0], np.logical_not(out))
+    for aggregation in metrics.AGGREGATIONS:
+        np.testing.assert_array_equal(np.isnan(group_sums(outcomes, aggregation)), out)
+    task = run.result["tasks"][TASK_MADE.name]
+    assert (task["status"]["no_content"], task["n_groups_excluded"]) == (8, 8)
+    assert task["aggregates"]["circular_micro"]["overall"]["n"] == 32
+    assert task["aggregates"]["circular_micro"]["overall"]["n_unread"] == 0
+    assert not outcomes.read[outcomes.status == list(Status).index(Status.NO_CONTENT)].any()
+
+
+def test_a_comparison_leaves_them_out_and_says_over_how_many_it_is(tmp_path: Path) -> None:
+    one, two = made(tmp_path, "one", 0.7), made(tmp_path, "two", 0.9)
+    done = bench("compare", one, two)
+    assert done.returncode == 0, done.stderr
+    assert "32 of 40" in " ".join(done.stdout.split())
+
+
+def test_the_guard_on_unread_replies_counts_them(tmp_path: Path) -> None:
+    one, two = load_evaluated([made(tmp_path, "one", 0.9), made(tmp_path, "two", 0.9)])
+    rule = {"task": TASK_MADE.name, "kind": "at_least", "value": 1.0}
+    for limit, verdict in ((9.0, "fail"), (11.0, "pass")):
+        policy = parse({"rule": [rule], "guards": {"unread": limit}})
+        (guard,) = check(policy, one, two)
+        assert (guard.verdict, guard.found) == (verdict, "10.00%")
+
+
+def test_the_sample_browser_shows_the_reasoning(tmp_path: Path) -> None:
+    runs = load_evaluated([made(tmp_path, "one", 0.7), made(tmp_path, "two", 0.9)])
+    samples = collect(runs, [{TASK_MADE.name: TASK_MADE}] * 2, [TASK_MADE.name])
+    packed = dict(samples.parts)["run-0-1"]
+    shown = json.loads(zlib.decompress(base64.b64decode(packed), -zlib.MAX_WBITS))
+    at = [n for n, letter in enumerate(shown["status"]) if letter == "c"]
+    assert len(at) == 8
+    assert all(shown["value"][n] is None and shown["text"][n] == "" for n in at)
+    assert {int(n) for n in shown["reasoning"]} == set(at)
+    assert all("the answer is A." in text and "\x1b" not in text for text in shown["reasoning"].values())
+    assert set(samples.index["readAs"]) == {*LETTERS.values(), "-"}
 
 
 @pytest.mark.parametrize("reason", ["stop", "length"])

@@ -87,11 +87,11 @@ class Rivals:
         total, squares = (_boxed(sums, width, height) for sums in self._sums)
         if not self._by_shape:
             difference = squares - 2 * product + (crop**2).sum(axis=(1, 2))[:, None, None]
-            return np.sqrt(np.maximum(difference.mean(axis=0) / n, 0))
+            return np.asarray(np.sqrt(np.maximum(difference.mean(axis=0) / n, 0)))
         covariance = (product - total * crop.mean()) / n
         variance = np.maximum(squares / n - (total / n) ** 2, 1e-6)
         explained = np.maximum(covariance, 0) ** 2 / variance
-        return np.sqrt(np.maximum(float(crop.var()) - explained, 0))[0]
+        return np.asarray(np.sqrt(np.maximum(float(crop.var()) - explained, 0))[0])
 
     def _nearest(self, box: Box, near: tuple[int, int]) -> float:
         """The least mean difference, in levels, of a box to those of its size about a place."""

@@ -110,7 +110,7 @@ class Rotation:
         return judge(completion, extractor, answers.angle, grade, _NOTHING)
 
     def has_answer(self, target: object) -> bool:
-        return target in map(str, range(0, 360, self.step))
+        return target in [str(angle) for angle in range(0, 360, self.step)]
 
     def gold(self, target: str) -> tuple[str, ...]:
         return target, f"{target} degrees", f"{target}.0", f"{int(target) - 360}", f"{target}°"
