@@ -23,7 +23,7 @@ SIDE = 96
 """Pixels: width and height of the thumbnail, of a picture that is larger."""
 STEPS = 8
 """Places to each side of one on the thumbnail that are compared pixel by pixel, at least a pixel apart."""
-CLOSEST = 8
+CLOSEST = 6
 """Places that are looked at pixel by pixel."""
 POINTS = 16
 """Pixels a side of a crop that are compared."""
@@ -67,12 +67,14 @@ class Rivals:
         )
         away[(rows == rows[y])[:, None] & (columns == columns[x])] = math.inf
         doubtful = _doubtful(self._small[:, y : y + height, x : x + width])
-        for at in np.argsort(away, axis=None)[:CLOSEST]:
-            row, column = divmod(int(at), away.shape[1])
+        for _ in range(CLOSEST):
+            row, column = divmod(int(away.argmin()), away.shape[1])
             if away[row, column] > doubtful:
                 break
             if self._nearest(box, (round(column / across), round(row / down))) < LEVELS:
                 return True
+            # Its neighbours have been compared with it.
+            away[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = math.inf
         return False
 
     def _away(self, x: int, y: int, width: int, height: int) -> NDArray[np.float64]:
