@@ -411,6 +411,7 @@ def test_a_task_s_name_counts_with_and_without_its_prefix(name: str, key: str) -
     [
         ["banana"],
         ["banana", "apple"],
+        [["ssl_rotation_90"]],
         [None],
         [3, 4],
         [""],
@@ -441,6 +442,8 @@ def test_rows_that_another_reward_answers_for_are_none() -> None:
     told = SSLReward({ROTATION: TASKS[ROTATION]}, other_tasks=("math",))
     assert told(["90"], task=["math"], target=["3"]) == [None]
     assert [one(["90"], task=["math"], target=["3"]) for one in told.by_task()] == [[None]]
+    both = SSLReward({"a": TASKS[ROTATION], "ssl4rl_a": TASKS[POSITION]})
+    assert both(["90", "top-left"], task=["a", "ssl4rl_a"], target=["90", "top-left"]) == [1.0, 1.0]
     own = SSLReward({"a": TASKS[ROTATION], "b": TASKS[POSITION]}).by_task()
     assert [one(["90"], task=["a"], target=["90"]) for one in own] == [[1.0], [None]]
 

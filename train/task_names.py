@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ def task_names(column: Iterable[object], reward: Rewarding) -> list[str | None]:
     Raises:
         DataError: for a name that is close to that of an SSL task and is none; if no row's name is known.
     """
-    column = list(column)
+    column = [value if isinstance(value, Hashable) else str(value) for value in column]
     ours = _by_short(reward.tasks)
     others = {*_by_short(reward.other_tasks), *_registered()}
     unknown = []
@@ -49,7 +49,8 @@ def task_names(column: Iterable[object], reward: Rewarding) -> list[str | None]:
     for value in unknown:
         if not known or _misspelt(value, ours):
             raise _error(unknown if not known else [value], reward)
-    return [ours.get(_short(value)) for value in column]
+    # A name as it is comes first, in case a reward has two that differ in the prefix alone.
+    return [str(value) if value in reward.tasks else ours.get(_short(value)) for value in column]
 
 
 def _by_short(names: Iterable[str]) -> dict[str, str]:
