@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -102,8 +103,9 @@ class Position:
         rivals = Rivals(image, self.grid, by_shape=self.augment != "none")
         for _ in range(SIZES):
             size = _side(right - left, stream), _side(bottom - top, stream)
-            boxes = [_place(image, within, size, rivals, stream) for within in parts]
-            if None not in boxes:
+            places = (_place(image, within, size, rivals, stream) for within in parts)
+            boxes = list(itertools.takewhile(bool, places))
+            if len(boxes) == len(parts):
                 break
         else:
             raise Unusable("a crop of one of its parts looks like another part, or like nothing")
