@@ -11,7 +11,7 @@ from ssl4rl_bench.mmbench import CARD_COLUMNS
 from ssl4rl_bench.reports.card import Card, Evaluation, without_path
 from ssl4rl_bench.reports.cells import NO_DATA, clean, count, dig, escape, number, percent, value_and_interval
 from ssl4rl_bench.reports.probe_table import other_convention, probes_to_markdown
-from ssl4rl_bench.reports.tables import status_line
+from ssl4rl_bench.reports.tables import reading_line
 from ssl4rl_bench.taskfile import PREFIX
 
 SCENES_NOTE = (
@@ -207,9 +207,7 @@ def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) 
     status = dict(dig(found, "status"))
     start = f"{_short_text(name)}: " if label else ""
     if not label or set(status) - {"tag"}:
-        left_out = found.get("n_groups_excluded")
-        note = f"; {left_out} questions left out for failed or missing replies" if left_out else ""
-        yield f"{start}{status_line(status)}{note}."
+        yield f"{start}{reading_line(found)}."
     if n_seen := card.seen(name, found):
         yield f"**{start}{n_seen} of the training images are in this set.**"
 

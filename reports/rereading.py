@@ -16,7 +16,7 @@ from ssl4rl_bench.scoring import copies, scored_samples
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.stats.agreement import Kappa, kappa
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import Status
+from ssl4rl_bench.types import UNSCORED, Status
 
 REFERENCE = "default"
 """The extractor that the others are compared with."""
@@ -55,7 +55,7 @@ def reread(run: RunDir, task: LoadedTask) -> list[Reread]:
     reference: list[tuple[str | None, float | None]] = []
     for name in names:
         scored = scored_samples(run, task, name)
-        found = [(s.score.answer, s.score.value) for s in scored if s.score.status is not Status.ERROR]
+        found = [(s.score.answer, s.score.value) for s in scored if s.score.status not in UNSCORED]
         reference = reference or found
         aggregates = aggregate(scored, rows)
         out.append(

@@ -32,7 +32,7 @@ from ssl4rl_bench.reports.cells import (
 )
 from ssl4rl_bench.types import Status
 
-__all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "status_line", "to_markdown"]
+__all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "reading_line", "status_line", "to_markdown"]
 
 
 def card_table(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> Table:
@@ -89,11 +89,28 @@ def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -
     return table
 
 
-def status_line(status: Mapping[str, int]) -> str:
-    """How the replies were read, e.g. "replies: 2311 tag, 12 lenient, 20 none"; from a task's "status"."""
+def status_line(status: Mapping[str, int], n_no_content_cut: int = 0) -> str:
+    """How the replies were read, e.g. "replies: 2311 tag, 12 lenient, 20 none"; from a task's "status".
+
+    Args:
+        n_no_content_cut: of the replies without content, those that hit the token limit; they are told.
+    """
     counts = {known.value: status.get(known.value, 0) for known in Status}
     counts["other"] = sum(status.values()) - sum(counts.values())
-    return "replies: " + (", ".join(f"{n} {name}" for name, n in counts.items() if n) or "0")
+    cut = f" ({n_no_content_cut} at the token limit)" if n_no_content_cut else ""
+    shown = (f"{n} {name}{cut * (name == Status.NO_CONTENT)}" for name, n in counts.items() if n)
+    return "replies: " + (", ".join(shown) or "0")
+
+
+def reading_line(found: Result) -> str:
+    """`status_line` of a task of a result, and how many questions are left out for replies without a score."""
+    status = dig(found, "status")
+    line = status_line(status, found.get("n_no_content_cut") or 0)
+    n_left_out = found.get("n_groups_excluded")
+    if not n_left_out:
+        return line
+    kinds = "failed, missing or no_content" if status.get(Status.NO_CONTENT) else "failed or missing"
+    return f"{line}; {n_left_out} questions left out for {kinds} replies"
 
 
 def _check(results: Sequence[Result], task: str, aggregation: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from ssl4rl_bench.chat_input import ImageSource, build_messages, load_image, load_video, parse_messages
 from ssl4rl_bench.engines import create, resolve_name
-from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.base import EngineOptions, no_reply
 from ssl4rl_bench.errors import EngineError
 from ssl4rl_bench.hashing import seed_of
 from ssl4rl_bench.types import Categories, Completion, Message, Request, Sample, Sampling, VideoPart
@@ -73,6 +73,8 @@ class Chat:
         (completion,) = self.batch([build_messages(question, images, video=video, system=system)])
         if completion.error is not None:
             raise EngineError(completion.error)
+        if completion.has_no_content:
+            raise EngineError(no_reply(completion.reasoning, completion.finish_reason == "length"))
         return completion.text
 
     def stream(self, messages: Sequence[Message]) -> Iterator[str]:

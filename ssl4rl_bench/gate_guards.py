@@ -13,7 +13,7 @@ from ssl4rl_bench.policy import Guards, Policy
 from ssl4rl_bench.taskfile import PREFIX
 from ssl4rl_bench.types import Status
 
-_UNREAD = (Status.NONE, Status.TRUNCATED, Status.REFUSAL)
+_UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)
 _FEW = 12
 """An answer set of more than this many (a jigsaw's orders) has no shares worth comparing."""
 

@@ -1,10 +1,10 @@
 """From scored replies to the aggregates of result.json.
 
-What counts: a group with a reply that could not be scored (an error) is left out of everything, with all its
-repeats; so is one repeat of a group in which a copy is missing (a run that was stopped), and a group without
-a whole repeat. `excluded_groups` names what was left out. All aggregations are therefore over the same
-groups. A group's value is the mean over its repeats, however many it has: the group, not the reply, is the
-unit.
+What counts: a group with a reply that could not be scored (an error, or reasoning without a reply: `types.UNSCORED`)
+is left out of everything, with all its repeats; so is one repeat of a group in which a copy is missing (a run that
+was stopped), and a group without a whole repeat. `excluded_groups` names what was left out. All aggregations are
+therefore over the same groups. A group's value is the mean over its repeats, however many it has: the group, not the
+reply, is the unit.
 
 Each cell of the aggregates is a JSON object:
 
@@ -63,13 +63,13 @@ class _Replies:
     names: list[str]
     """Groups in order; everything below refers to them by position."""
     value: _Floats
-    """(replies,), NaN for an error."""
+    """(replies,), NaN for one that could not be scored."""
     starts: _Ints
     """(passes,) where each pass begins in `rows`."""
     owner: _Ints
     """(passes,) each pass's group."""
     counts: NDArray[np.bool_]
-    """(passes,) whether the pass counts: whole, and in a group without an error."""
+    """(passes,) whether the pass counts: whole, and in a group with all replies scored."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +136,7 @@ def excluded_groups(scored: Iterable[ScoredSample], copies: Mapping[str, int] | 
 
 
 def status_counts(scored: Iterable[ScoredSample]) -> dict[str, int]:
-    """How many replies have each status, errors too: those that occur, in the order of `Status`."""
+    """How many replies have each status, scored or not: those that occur, in the order of `Status`."""
     seen = [s.score.status for s in scored]
     return {status.value: seen.count(status) for status in Status if status in seen}
 

@@ -71,7 +71,7 @@ class MMBenchTask:
         }
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
-        """1 for the right letter, 0 for any other or none; an errored completion gets no value."""
+        """1 for the right letter, 0 for any other or none; no value for an error, or reasoning without a reply."""
         return score_choice(sample.choices, sample.target, completion, extractor)
 
 
@@ -81,6 +81,8 @@ def score_choice(
     """Reads a reply to a multiple-choice question and compares it with the right letter. Pure."""
     if completion.finish_reason == "error":
         return Score(value=None, answer=None, status=Status.ERROR)
+    if completion.has_no_content:
+        return Score(value=None, answer=None, status=Status.NO_CONTENT)
     reading = extract.read(completion.text, choices, completion.finish_reason, extractor)
     value = None if reading.status is Status.ERROR else float(reading.answer == target)
     return Score(value=value, answer=reading.answer, status=reading.status)

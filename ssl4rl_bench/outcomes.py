@@ -20,7 +20,7 @@ from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.atomic import write_text
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import Categories, ScoredSample, Status
+from ssl4rl_bench.types import UNSCORED, Categories, ScoredSample, Status
 
 SCHEMA = 1
 FILE = "outcomes.json"
@@ -28,9 +28,19 @@ ABSENT = -1
 """Status number of a reply that is not there."""
 
 _STATUS = tuple(Status)
+_FAILED = np.array([_STATUS.index(status) for status in _STATUS if status in UNSCORED])
 _READ = np.array([status in (Status.TAG, Status.LENIENT, Status.JUDGE) for status in _STATUS])
-_LETTERS = dict(zip(_STATUS, "tljnxre", strict=True))
-"""A status in the file."""
+LETTERS: Mapping[Status, str] = {
+    Status.TAG: "t",
+    Status.LENIENT: "l",
+    Status.JUDGE: "j",
+    Status.NONE: "n",
+    Status.NO_CONTENT: "c",
+    Status.TRUNCATED: "x",
+    Status.REFUSAL: "r",
+    Status.ERROR: "e",
+}
+"""A status in files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +68,7 @@ class Outcomes:
     rolls: NDArray[np.intp]
     """(rows,)"""
     values: NDArray[np.float64]
-    """(rows, repeats) scores; NaN for an error or an absent reply."""
+    """(rows, repeats) scores; NaN for an error, reasoning without a reply, or an absent reply."""
     status: NDArray[np.int8]
     """(rows, repeats) positions in `Status`, or ABSENT."""
     answers: tuple[tuple[str | None, ...], ...]
@@ -76,8 +86,8 @@ class Outcomes:
 
     @property
     def passes(self) -> NDArray[np.bool_]:
-        """(groups, repeats) which repeats of a group count: whole, in a group without an error (as in `metrics`)."""
-        failed = np.logical_or.reduceat((self.status == _STATUS.index(Status.ERROR)).any(axis=1), self.starts)
+        """(groups, repeats) which repeats count, as in `metrics`: whole, in a group with all replies scored."""
+        failed = np.logical_or.reduceat(np.isin(self.status, _FAILED).any(axis=1), self.starts)
         whole = ~np.logical_or.reduceat(np.isnan(self.values), self.starts, axis=0)
         return np.asarray(whole & ~failed[:, None])
 
@@ -194,7 +204,7 @@ def to_json(each: Outcomes) -> dict[str, Any]:
             for column in each.values.T.tolist()
         ],
         "status": [
-            "".join(_LETTERS[_STATUS[s]] if s >= 0 else "-" for s in column) for column in each.status.T
+            "".join(LETTERS[_STATUS[s]] if s >= 0 else "-" for s in column) for column in each.status.T
         ],
         "answers": list(zip(*each.answers, strict=True)),
     }
@@ -207,7 +217,7 @@ def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
         ValueError, KeyError, TypeError, IndexError: for anything else.
     """
     places = [Categories(*place) for place in kept["categories"]]
-    numbers = {letter: _STATUS.index(status) for status, letter in _LETTERS.items()} | {"-": ABSENT}
+    numbers = {letter: _STATUS.index(status) for status, letter in LETTERS.items()} | {"-": ABSENT}
     columns = [[np.nan if value is None else value for value in column] for column in kept["values"]]
     return Outcomes(
         task=name,

@@ -268,6 +268,7 @@ def _record(request: Request, key: str, completion: Completion) -> SampleRecord:
         n_completion_tokens=completion.n_completion_tokens,
         latency_s=completion.latency_s,
         error=None if error is None else redact(error),
+        reasoning=completion.reasoning if error is None else "",
     )
 
 

@@ -13,7 +13,7 @@ from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.spec import LoadedTask, RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Answers, answers
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import ScoredSample
+from ssl4rl_bench.types import ScoredSample, Status
 
 SCHEMA = 1
 """Version of result.json."""
@@ -25,9 +25,10 @@ def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "def
     Keys: `schema`, `model` {name, fingerprint}, `spec_sha256`, `partial` (not all of the benchmark, or not
     all of it answered), `partial_reasons`, `tasks`. Each task: `version`, `prompt`, `source`, `data_sha256`,
     `image` (only where it was not "real"), `extractor` (its full name); `n_samples`, `n_groups` of the data;
-    `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error or a
-    missing reply; `tokens` {prompt, completion}; `status` counts; `aggregates` (see `metrics`); a probe's
-    `probe` (see `probe.summary`).
+    `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error, reasoning
+    without a reply, or a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, how many
+    of the replies of status "no_content" hit the token limit (only where there are such replies); `aggregates` (see
+    `metrics`); a probe's `probe` (see `probe.summary`).
 
     Raises:
         SpecMismatch: a task is not as the run asked it.
@@ -157,6 +158,12 @@ def _read(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str) -> dict[s
     return out
 
 
+def _n_cut(found: Answers) -> int:
+    """Replies that were still reasoning when they hit the token limit."""
+    ended = [r.finish_reason for r in found.records.values() if r.completion.has_no_content]
+    return ended.count("length")
+
+
 def _score_task(rundir: RunDir, task: LoadedTask, read: _Found) -> dict[str, Any]:
     found, scored = read.answers, read.scored
     rows = copies(task)
@@ -178,7 +185,8 @@ def _score_task(rundir: RunDir, task: LoadedTask, read: _Found) -> dict[str, Any
             "prompt": sum(record.n_prompt_tokens for record in found.records.values()),
             "completion": sum(record.n_completion_tokens for record in found.records.values()),
         },
-        "status": metrics.status_counts(scored),
+        "status": (status := metrics.status_counts(scored)),
+        **({"n_no_content_cut": _n_cut(found)} if Status.NO_CONTENT in status else {}),
         "aggregates": metrics.aggregate(scored, rows),
         **summary,
     }

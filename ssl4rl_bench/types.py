@@ -18,9 +18,15 @@ class Status(StrEnum):
     LENIENT = "lenient"
     JUDGE = "judge"
     NONE = "none"
+    NO_CONTENT = "no_content"
+    """Reasoning, and no reply after it."""
     TRUNCATED = "truncated"
     REFUSAL = "refusal"
     ERROR = "error"
+
+
+UNSCORED = frozenset({Status.NO_CONTENT, Status.ERROR})
+"""Statuses of what has no value: a question with one of them is left out of every figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,13 @@ class Completion:
     latency_s: float = 0.0
     error: str | None = None
     """Set if and only if `finish_reason` is "error"; then `text` is empty."""
+    reasoning: str = ""
+    """What a server gave apart from the reply's text. No answer is read from it."""
+
+    @property
+    def has_no_content(self) -> bool:
+        """Whether there is reasoning and no text, whatever ended it: nothing to score."""
+        return self.finish_reason != "error" and bool(self.reasoning.strip()) and not self.text.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,8 @@ class SampleRecord:
     n_completion_tokens: int
     latency_s: float
     error: str | None
+    reasoning: str = ""
+    """As `Completion.reasoning`; left out of the line where there is none."""
 
     @property
     def completion(self) -> Completion:
@@ -159,6 +174,7 @@ class SampleRecord:
             n_completion_tokens=self.n_completion_tokens,
             latency_s=self.latency_s,
             error=self.error,
+            reasoning=self.reasoning,
         )
 
 

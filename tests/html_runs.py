@@ -71,6 +71,7 @@ def make_run(
     reply: Replier,
     *,
     errors: Callable[[Sample], str | None] = lambda _: None,
+    reasoning: Callable[[Sample], str] = lambda _: "",
     argv: Sequence[str] = (),
 ) -> Path:
     """A complete run of one task."""
@@ -93,6 +94,7 @@ def make_run(
                     n_completion_tokens=5,
                     latency_s=0.1,
                     error=error,
+                    reasoning=reasoning(sample),
                 )
             )
         journal.close()

@@ -82,6 +82,8 @@ class SyntheticTask:
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         if completion.error is not None:
             return Score(None, None, Status.ERROR)
+        if completion.has_no_content:
+            return Score(None, None, Status.NO_CONTENT)
         reading = read(completion.text, sample.choices, completion.finish_reason, extractor)
         return Score(float(reading.answer == sample.target), reading.answer, reading.status)
 

@@ -52,6 +52,21 @@ def test_help_names_every_command_and_each_command_has_help() -> None:
         assert len(flags) <= 21, f"{name} has more than 20 flags and --help"
 
 
+@pytest.mark.parametrize("command", [("run",), ("score",), ("watch",), ("audit",)])
+def test_vlmevalkit_is_offered_with_its_date_and_the_newest_by_name(command: tuple[str, ...]) -> None:
+    from ssl4rl_bench.extract import EXTRACTORS, check_extractor
+
+    newest = max(name for name in EXTRACTORS if name.startswith("vlmevalkit-"))
+    text = " ".join(bench(*command, "--help").stdout.split())
+    assert check_extractor("vlmevalkit") in text
+    assert newest in text and "newest" in text
+
+
+def test_an_unknown_extractor_is_told_what_vlmevalkit_means(finished: Path) -> None:
+    wrong = bench("score", finished, "--extractor", "vlmevalkit-2026")
+    refused(wrong, 2, "vlmevalkit-2026-06", "vlmevalkit means vlmevalkit-2025-09")
+
+
 def test_a_run_prints_the_card_s_table_and_writes_the_directory(finished: Path) -> None:
     shown = bench("show", finished)
     assert shown.returncode == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ssl4rl_bench.errors import UsageError
-from ssl4rl_bench.ssl import Unusable, augment, make
+from ssl4rl_bench.ssl import Unusable, augment, contrastive, make
 from ssl4rl_bench.ssl.augment import Box
 from ssl4rl_bench.ssl.contrastive import LARGEST_OVERLAP, STRENGTHS, Contrastive, overlap, overlapping
 from ssl4rl_bench.ssl.rng import Stream
@@ -108,6 +111,84 @@ def test_sections_avoid_empty_parts_of_a_picture() -> None:
         for s in range(30)
     ]
     assert sum(plain) == 0
+
+
+def _clipped(seed: int) -> Image.Image:
+    """A light picture with faint detail: it turns white when brightness rises."""
+    return _picture(seed).point([215 + value // 8 for value in range(256)] * 3)
+
+
+@pytest.mark.parametrize("strength", sorted(STRENGTHS))
+@pytest.mark.parametrize("make_picture", [_picture, _clipped])
+def test_every_finished_view_shows_something(
+    strength: str, make_picture: Callable[[int], Image.Image]
+) -> None:
+    """3 of 120 samples of photographs were one flat colour: detail was looked for before the changes."""
+    task = Contrastive(strength)
+    for seed in range(60):
+        for other in (None, make_picture(seed + 1000)):
+            for view in task.corrupt(make_picture(seed), seed, other).images:
+                assert np.asarray(view).std(axis=(0, 1)).max() >= 2
+
+
+@pytest.mark.parametrize("strength", sorted(STRENGTHS))
+def test_what_a_positive_s_views_share_has_detail(strength: str) -> None:
+    """Left and right differ, the middle is blank: views that share the middle alone have nothing in common."""
+    image = Image.new("RGB", (400, 200), "white")
+    image.paste(_picture(1, (130, 200)), (0, 0))
+    image.paste(_picture(2, (130, 200)), (270, 0))
+    boxes: list[tuple[Box, Box]] = []
+
+    def keep(*args: object) -> tuple[Box, Box]:
+        boxes.append(overlapping(*args))  # type: ignore[arg-type]  # passed on
+        return boxes[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ssl4rl_bench.ssl.contrastive.overlapping", keep)
+        for seed in range(40):
+            Contrastive(strength, min_overlap=0.0).corrupt(image, seed)
+            one, two = boxes[-1]
+            shared = max(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), min(one[3], two[3])
+            assert np.asarray(image.crop(shared)).std() > 2
+
+
+def test_mirrored_views_are_judged_where_they_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shared part of a mirrored view lies on its other side."""
+    image = Image.new("RGB", (200, 100), "white")
+    image.paste(_picture(1, (100, 100)), (0, 0))
+    plain = replace(augment.WEAK, scale=(0.5, 0.5), jitter_p=0.0, grey_p=0.0, blur_p=0.0)
+    for flip in (0.0, 1.0):
+        kind = replace(plain, flip_p=flip)
+        assert contrastive._view(image, (0, 0, 200, 100), (0, 0, 90, 100), kind, Stream(1)) is not None
+        assert contrastive._view(image, (0, 0, 200, 100), (110, 0, 200, 100), kind, Stream(1)) is None
+        assert contrastive._view(image, (0, 0, 90, 100), (100, 0, 200, 100), kind, Stream(1)) is None
+
+
+def test_a_negative_never_shows_the_same_thing_twice() -> None:
+    image = _picture(1)
+    for same in (image, image.copy(), image.resize((320, 240), Image.Resampling.BICUBIC)):
+        for seed in range(10):
+            with pytest.raises(Unusable, match="looks the same"):
+                Contrastive().corrupt(image, seed, same)
+    grid = Image.new("RGB", (160, 160), "white")
+    grid.paste("black", (0, 0, 80, 160))
+    corner = grid.copy()
+    corner.paste(_picture(3, (30, 30)), (0, 0))  # another picture, most of which is the same
+    for seed in range(40):
+        views = Contrastive().corrupt(grid, seed, corner).images
+        one, two = (np.asarray(view.resize((32, 32), Image.Resampling.BOX), dtype=float) for view in views)
+        assert min(np.abs(one - two).mean(), np.abs(one - two[:, ::-1]).mean()) >= 2
+
+
+def test_positives_and_negatives_stay_balanced_on_hard_pictures() -> None:
+    """Views are accepted by one rule in both kinds."""
+    image = Image.new("RGB", (300, 200), "white")
+    image.paste(_picture(4, (150, 200)), (0, 0))
+    other = Image.new("RGB", (300, 200), "black")
+    other.paste(_picture(5, (150, 200)), (150, 0))
+    for seed in range(60):
+        assert Contrastive("strong").corrupt(image, seed).target == "positive"
+        assert Contrastive("strong").corrupt(image, seed, other).target == "negative"
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ CASES = [
         f"<think>I shall write {tag('degrees')}.</think> {tag('90')}",
         "tags in the thinking do not count; released reads only the first",
     ),
+    Case("`no rotation`", ROTATION, ("0",), tag("no rotation"), "that is 0 degrees"),
     Case(
         "`90` in `<think>`, then `180`",
         ROTATION,
@@ -396,6 +397,57 @@ def test_rows_of_other_tasks_get_none() -> None:
     assert reward(["90", "90"], task=[ROTATION, "mmbench"], target=["90", None]) == [1.0, None]
 
 
+@pytest.mark.parametrize("name", [ROTATION, ROTATION.removeprefix("ssl4rl_")])
+@pytest.mark.parametrize("key", [ROTATION, ROTATION.removeprefix("ssl4rl_")])
+def test_a_task_s_name_counts_with_and_without_its_prefix(name: str, key: str) -> None:
+    reward = SSLReward({key: TASKS[ROTATION]})
+    assert reward(["90"], task=[name], target=["90"]) == [1.0]
+    assert reward.one(name, "90", "90") == 1.0
+    assert compute_score(name, "90", "90") == 1.0
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["banana"],
+        ["banana", "apple"],
+        [["ssl_rotation_90"]],
+        [None],
+        [3, 4],
+        [""],
+        ["ssl_rotation_9O"],
+        [ROTATION, "ssl_rotation_9O"],
+        [ROTATION, "ssl4rl_ssl_rotaton_90"],
+        [ROTATION, "rotation_90"],
+        [ROTATION, "SSL_ROTATION_90"],
+        [ROTATION, "ssl4rl_ssl_rotation_90 "],
+        [ROTATION, "mmbench", "ssl-jigsaw-2x2"],
+    ],
+)
+def test_a_column_of_names_that_are_no_tasks_raises(column: list[Any]) -> None:
+    n = len(column)
+    for reward in (SSLReward(TASKS), *SSLReward(TASKS).by_task()):
+        with pytest.raises(DataError, match=r"the column 'task' has .*, which is no task") as caught:
+            reward(["90"] * n, task=column, target=["90"] * n)
+        assert "\n" not in str(caught.value) and "ssl4rl_ssl_" in str(caught.value)
+    with pytest.raises(DataError, match="did you mean ssl4rl_ssl_rotation_90"):
+        SSLReward({ROTATION: TASKS[ROTATION]})(["90"], task=["ssl4rl_ssl_rotation_9O"], target=["90"])
+
+
+def test_rows_that_another_reward_answers_for_are_none() -> None:
+    reward = SSLReward({ROTATION: TASKS[ROTATION]})
+    for other in (JIGSAW, "ssl_jigsaw_3x3", "mmbench_dev_en"):  # this project's: a whole batch may be of them
+        assert reward(["90"], task=[other], target=[None]) == [None]
+    assert reward(["90"] * 3, task=[ROTATION, "math", None], target=["90", 1, None]) == [1.0, None, None]
+    told = SSLReward({ROTATION: TASKS[ROTATION]}, other_tasks=("math",))
+    assert told(["90"], task=["math"], target=["3"]) == [None]
+    assert [one(["90"], task=["math"], target=["3"]) for one in told.by_task()] == [[None]]
+    both = SSLReward({"a": TASKS[ROTATION], "ssl4rl_a": TASKS[POSITION]})
+    assert both(["90", "top-left"], task=["a", "ssl4rl_a"], target=["90", "top-left"]) == [1.0, 1.0]
+    own = SSLReward({"a": TASKS[ROTATION], "b": TASKS[POSITION]}).by_task()
+    assert [one(["90"], task=["a"], target=["90"]) for one in own] == [[1.0], [None]]
+
+
 def test_what_was_cut_off() -> None:
     reward = SSLReward({ROTATION: TASKS[ROTATION]}, end_ids=(7,))
     text = ["The answer is 90"] * 3
@@ -458,11 +510,63 @@ def test_errors_name_the_thing(wrong: Callable[[], object], message: str) -> Non
         wrong()
 
 
-@pytest.mark.parametrize(("name", "target"), [(POSITION, "90"), (ROTATION, "top-left"), (JIGSAW, "a,b,c,d")])
-def test_a_target_of_another_task(name: str, target: str) -> None:
-    right = TARGETS[name][0]
-    with pytest.raises(DataError, match=f"{name} has no answer '{target}'"):
-        SSLReward(TASKS)([tag(right)], task=[name], target=[target])
+WRONG_TARGETS: dict[str, list[Any]] = {
+    POSITION: ["90", "center", "top left"],
+    ROTATION: ["top-left", "45", "-90", "360", "090", "90.0", "nan", "1e2"],
+    JIGSAW: ["a,b,c,d", "1,2,3", "1,2,3,3", "0,1,2,3", "1,2,3,4,5", "2, 3, 1, 4"],
+    CONTRASTIVE: ["90", "same", "Positive"],
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [(name, t) for name, wrong in WRONG_TARGETS.items() for t in (*wrong, None, 90, 90.0, True, "", ["90"])],
+)
+def test_a_target_that_the_task_has_not(name: str, target: Any, scheme: str) -> None:
+    """Whatever the reply says."""
+    reward = SSLReward(TASKS, scheme)
+    ways: list[Callable[[str], object]] = [
+        lambda text: reward([text], task=[name], target=[target]),
+        lambda text: reward([text], task=[name], target=[target], finish_reason=["error"]),
+        lambda text: reward.one(name, text, target),
+        lambda text: compute_score(name, text, target, scheme=scheme),
+    ]
+    for text in (tag(TARGETS[name][0]), "?", ""):
+        for way in ways:
+            with pytest.raises(DataError, match=r"has no answer .*give each row the target"):
+                way(text)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_target_that_a_task_makes_is_one_it_has(name: str) -> None:
+    assert all(TASKS[name].has_answer(target) for target in TARGETS[name])
+
+
+def test_one_of_another_reward_s_task() -> None:
+    reward = SSLReward({ROTATION: TASKS[ROTATION]})
+    for name in (JIGSAW, "ssl4rl_ssl_rotation_9O", "banana"):
+        with pytest.raises(DataError, match=r"is not one of this reward|no task of this reward"):
+            reward.one(name, "90", "90")
+
+
+def released(text: str, target: str) -> float:
+    """What the released reward does with a reply of one answer, written after its description."""
+    at = text.rfind("assistant\n")
+    text = text[at + len("assistant\n") :] if at >= 0 else text
+    if "<answer>" not in text or "</answer>" not in text.split("<answer>", 1)[1]:
+        return 0.0
+    return float(text.split("<answer>", 1)[1].split("</answer>", 1)[0].strip() == target)
+
+
+@pytest.mark.parametrize("end", ["", "\n", " \n\n", "<|im_end|>", "<|im_end|>\n", "<|im_end|><|endoftext|>"])
+@pytest.mark.parametrize(
+    "text", ["{}assistant\n", "{}assistant\n\n", "{}\nassistant", "assistant\n{}", "{} assistant\n {}", "{}"]
+)
+def test_released_sees_the_last_line_that_ends_in_assistant(text: str, end: str) -> None:
+    reply = text.format(*[tag("90")] * 2) + end
+    assert compute_score(ROTATION, reply, "90", scheme="released") == released(reply, "90")
+    assert SSLReward(TASKS, "released").one(ROTATION, reply, "90") == released(reply, "90")
 
 
 def test_verl_function() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.ssl import SSLTask
+from ssl4rl_bench.train.task_names import task_names
 from ssl4rl_bench.types import Completion, FinishReason, Score
 
 SCHEMES = ("exact", "per_position", "scaled", "released")
@@ -37,7 +38,7 @@ class SSLReward:
     """
 
     tasks: Mapping[str, SSLTask] = field(hash=False)
-    """By the name that the `task` column has: "ssl4rl_ssl_rotation_90"."""
+    """By the name that the `task` column has, with or without its prefix: "ssl4rl_ssl_rotation_90"."""
     scheme: str = "exact"
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
     """By task name; 1.0 where there is none."""
@@ -46,6 +47,8 @@ class SSLReward:
     """How answers are read; "strict" pays only for a tag with the canonical answer. `released` reads its own way."""
     end_ids: tuple[int, ...] = ()
     """Tokens that end a reply. Where given, a reply whose `completion_ids` end in none of them was cut off."""
+    other_tasks: tuple[str, ...] = ()
+    """Names in the `task` column that other reward functions answer for, beside this project's own tasks."""
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
@@ -68,7 +71,12 @@ class SSLReward:
     def by_task(self) -> list[SSLReward]:
         """One reward a task: TRL then logs each by its name. Their sum over a row is what this one gives."""
         return [
-            replace(self, tasks={name: task}, weights={n: w for n, w in self.weights.items() if n == name})
+            replace(
+                self,
+                tasks={name: task},
+                weights={n: w for n, w in self.weights.items() if n == name},
+                other_tasks=(*self.other_tasks, *(other for other in self.tasks if other != name)),
+            )
             for name, task in self.tasks.items()
         ]
 
@@ -83,7 +91,8 @@ class SSLReward:
 
         Raises:
             UsageError: if a needed column lacks, or is not as long as `completions`.
-            DataError: for a target that the row's task does not have.
+            DataError: for a target that the row's task does not have; for a `task` that looks like a misspelt one;
+                if no row has a `task` of this reward, of another of this project's, or of `other_tasks`.
         """
         n = len(completions)
         if "task" not in columns and len(self.tasks) > 1:
@@ -94,7 +103,7 @@ class SSLReward:
             raise UsageError(
                 "the data have no column 'target' with the right answers: use a set made by `build`"
             )
-        names = columns.get("task", [next(iter(self.tasks))] * n)
+        names = task_names(columns["task"], self) if "task" in columns else [next(iter(self.tasks))] * n
         rewards: list[float | None] = []
         scores: dict[str, list[Score]] = defaultdict(list)
         formed: dict[str, list[bool]] = defaultdict(list)
@@ -105,7 +114,7 @@ class SSLReward:
                 f"the columns 'task' and 'target' do not have {n} rows as the replies do"
             ) from None
         for completion, name, target, finish in rows:
-            if name not in self.tasks:
+            if name is None:
                 rewards.append(None)
                 continue
             value, score = self._one(name, _text(completion), target, finish)
@@ -119,17 +128,23 @@ class SSLReward:
         return rewards
 
     def one(self, name: str, text: str, target: str, finish_reason: FinishReason = "stop") -> float | None:
-        """The reward of one reply to a sample of a task. Raises `KeyError` where `tasks` has none of this name."""
-        return self._one(name, text, target, finish_reason)[0]
+        """The reward of one reply to a sample of a task; None for a failed request.
+
+        Raises:
+            DataError: for a name that `tasks` has not, or a target that the task has not.
+        """
+        (known,) = task_names([name], self)
+        if known is None:
+            raise DataError(f"task {name!r} is not one of this reward's: {', '.join(self.tasks)}")
+        return self._one(known, text, target, finish_reason)[0]
 
     def _one(self, name: str, text: str, target: str, finish: FinishReason) -> tuple[float | None, Score]:
         task = self.tasks[name]
-        try:
-            score = task.score(Completion(text=text, finish_reason=finish), target, self.extractor)
-        except ValueError as error:
+        if not task.has_answer(target):
             raise DataError(
                 f"{name} has no answer {target!r}: give each row the target that it was built with"
-            ) from error
+            )
+        score = task.score(Completion(text=text, finish_reason=finish), target, self.extractor)
         if score.value is None:
             return None, score
         if self.scheme == "released":
@@ -190,10 +205,12 @@ def compute_score(
 
     Raises:
         UsageError: for an unknown task, scheme or extractor.
+        DataError: for a target that the task does not have.
     """
-    text = solution_str.rstrip()
-    for mark in _END_MARKS:
-        text = text.removesuffix(mark)
+    text = solution_str
+    # White space stays, because `released` looks for "assistant" with a line feed after it.
+    while (whole := text.rstrip()).endswith(_END_MARKS):
+        text = whole[: whole.rfind("<|")]
     value = _loaded(data_source, scheme, format_weight, extractor).one(data_source, text, ground_truth)
     return 0.0 if value is None else value
 

@@ -10,7 +10,7 @@ from typing import Any
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean, dig
-from ssl4rl_bench.reports.tables import status_line
+from ssl4rl_bench.reports.tables import reading_line
 from ssl4rl_bench.store.rundir import RunDir
 
 _LONGEST = 400
@@ -57,7 +57,7 @@ def run_facts(run: Evaluated) -> RunFacts:
                 f"temperature {s.temperature:g}, "
                 f"at most {s.max_tokens} tokens, extractor {found.get('extractor', '')}"
                 f"{'' if task.image == 'real' else f', image {task.image}'}; "
-                f"{status_line(dig(found, 'status'))}",
+                f"{reading_line(found)}",
             )
         )
     for number, sitting in enumerate(sittings, start=1):

@@ -15,7 +15,7 @@ from typing import Any
 
 from ssl4rl_bench.blinding import pictures
 from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.outcomes import ABSENT, LETTERS, Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.html.text import shortened, visible
@@ -23,7 +23,7 @@ from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.journal import answers
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import Sample, Status, TextPart, VideoPart
+from ssl4rl_bench.types import Sample, SampleRecord, Status, TextPart, VideoPart
 
 TEXT_BUDGET = 40_000_000
 """Characters of all replies; each gets an equal part of it at most, or `SHORTEST`."""
@@ -31,12 +31,12 @@ SHORTEST = 300
 PACKED_BUDGET = 9_000_000
 """Bytes of all replies when packed."""
 
-_LETTERS = dict(zip(Status, "tljnxre", strict=True))
 READ_AS: Mapping[str, str] = {
     "t": "in its answer tag",
     "l": "from a clear statement, without the tag",
     "j": "by a judge model",
     "n": "no answer found",
+    "c": "reasoning and no reply after it: not scored",
     "x": "cut off before an answer",
     "r": "refused to answer",
     "e": "the request failed",
@@ -127,8 +127,8 @@ class _Replies:
     """A run's replies to one task."""
 
     outcomes: Outcomes
-    texts: Mapping[str, tuple[str, str | None]]
-    """Sample id to the first repeat's text and error."""
+    records: Mapping[str, SampleRecord]
+    """Sample id to the first repeat's record."""
 
     @classmethod
     def of(cls, run: Evaluated, loaded: Mapping[str, LoadedTask], name: str) -> _Replies | None:
@@ -138,37 +138,46 @@ class _Replies:
         found = answers(rundir.journal_path(name), run.spec.keys(loaded[name]))
         return cls(
             run.outcomes[name],
-            {id: (each.text, each.error) for (id, repeat), each in found.records.items() if repeat == 0},
+            {id: each for (id, repeat), each in found.records.items() if repeat == 0},
         )
 
     @property
     def n_longer(self) -> int:
-        return max((len(text) for text, _ in self.texts.values()), default=0)
+        return max((max(len(each.text), len(each.reasoning)) for each in self.records.values()), default=0)
 
     def to_json(self, asked: Outcomes, most: int) -> dict[str, Any]:
         """In the order of the first run's samples; nothing where this run asked something else under that id."""
         rows = dict(zip(self.outcomes.ids, range(len(self.outcomes.ids)), strict=True))
         mine, theirs = _contents(self.outcomes), _contents(asked)
         text: list[str | None] = []
+        reasoning: dict[int, str] = {}
         status: list[str] = []
         read: list[str | None] = []
         values: list[float | None] = []
-        for id in asked.ids:
+        for at, id in enumerate(asked.ids):
             row = rows.get(id)
-            if row is None or id not in self.texts or mine[id] != theirs[id]:
+            if row is None or id not in self.records or mine[id] != theirs[id]:
                 text.append(None)
                 status.append("-")
                 read.append(None)
                 values.append(None)
                 continue
-            reply, error = self.texts[id]
+            record = self.records[id]
             number, value = int(self.outcomes.status[row, 0]), float(self.outcomes.values[row, 0])
-            text.append(visible(shortened(error if error is not None else reply, most)))
-            status.append("-" if number == ABSENT else _LETTERS[tuple(Status)[number]])
+            text.append(visible(shortened(record.text if record.error is None else record.error, most)))
+            if record.reasoning:
+                reasoning[at] = visible(shortened(record.reasoning, most))
+            status.append("-" if number == ABSENT else LETTERS[tuple(Status)[number]])
             answer = self.outcomes.answers[row][0]
             read.append(None if answer is None else visible(answer[:200]))
             values.append(None if value != value else value)
-        return {"text": text, "status": "".join(status), "answer": read, "value": values}
+        return {
+            "text": text,
+            "reasoning": reasoning,
+            "status": "".join(status),
+            "answer": read,
+            "value": values,
+        }
 
 
 def _contents(outcomes: Outcomes) -> dict[str, str]:

@@ -40,7 +40,8 @@
 
   const UNREAD = "nxr";
   const isRight = (run, row) => run.value[row] === 1;
-  const answered = (run, row) => run.status[row] !== "-" && run.status[row] !== "e";
+  const UNSCORED = "-ec";
+  const answered = (run, row) => !UNSCORED.includes(run.status[row]);
   const wrong = (run, row) => answered(run, row) && !isRight(run, row);
   const unread = (run, row) => UNREAD.includes(run.status[row]);
   const CHOICES = [
@@ -55,6 +56,7 @@
     ["b-wrong", "B is wrong", (a, b, row) => wrong(b, row)],
     ["b-unread", "B is unread", (a, b, row) => unread(b, row)],
     ["failed", "A request failed", (a, b, row) => a.status[row] === "e" || b.status[row] === "e"],
+    ["no-content", "Reasoning, no reply", (a, b, row) => a.status[row] === "c" || b.status[row] === "c"],
   ];
 
   let data = null; // {questions, a, b, images} of the chosen task and runs
@@ -77,6 +79,8 @@
     fill(place, levels);
   };
 
+  const allText = (run, n) => `${run.text[n] ?? ""} ${run.reasoning[n] ?? ""}`;
+
   const filter = () => {
     const { questions, a, b } = data;
     const test = CHOICES.find(([name]) => name === show.value)[2];
@@ -88,7 +92,7 @@
       if (level && questions.places[questions.place[n]][level] !== name) continue;
       if (words.length) {
         const options = questions.options[n].map((each) => each.join(" ")).join(" ");
-        const all = `${questions.id[n]} ${questions.question[n]} ${options} ${a.text[n] ?? ""} ${b.text[n] ?? ""}`.toLowerCase();
+        const all = `${questions.id[n]} ${questions.question[n]} ${options} ${allText(a, n)} ${allText(b, n)}`.toLowerCase();
         if (!words.every((word) => all.includes(word))) continue;
       }
       list.push(n);
@@ -101,7 +105,7 @@
     box.append(make("h3", "", `${letter} · ${index.runs[number]}`));
     const state = run.status[row];
     const line = make("p", "verdict-line");
-    if (state === "-" || state === "e") line.append(index.readAs[state]);
+    if (UNSCORED.includes(state)) line.append(index.readAs[state]);
     else {
       const value = run.value[row];
       const good = value === 1;
@@ -111,16 +115,20 @@
       if (good !== isRight(other, row) && answered(other, row)) line.append(" · flipped");
     }
     box.append(line);
+    const thinking = (label, words) => {
+      const thought = make("details", "thought");
+      thought.append(make("summary", "", label), make("pre", "", words));
+      box.append(thought);
+    };
     const words = run.text[row];
     if (words === null) return box;
+    const apart = run.reasoning[row];
+    if (apart !== undefined) thinking(`Reasoning, ${apart.trim().length} characters`, apart.trim());
     const found = /^([^]*?)<think>([^]*?)(?:<\/think>([^]*)|$)/i.exec(words);
     if (found) {
       if (found[1].trim()) box.append(make("pre", "", found[1].trim()));
-      const thought = make("details", "thought");
       const closed = found[3] !== undefined;
-      thought.append(make("summary", "", `Thinking, ${found[2].trim().length} characters${closed ? "" : ", never closed"}`));
-      thought.append(make("pre", "", found[2].trim()));
-      box.append(thought);
+      thinking(`Thinking, ${found[2].trim().length} characters${closed ? "" : ", never closed"}`, found[2].trim());
       if (closed && found[3].trim()) box.append(make("pre", "", found[3].trim()));
     } else box.append(make("pre", "", words.trim() || "(empty)"));
     return box;

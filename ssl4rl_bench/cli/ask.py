@@ -145,13 +145,21 @@ def _answer_all(chat: Chat, chats: Callable[[], Iterator[Any]], write: Callable[
 
 def _line(write: Callable[[str], object], completion: Completion, **about: Any) -> None:
     """One line of ASCII JSON, which is harmless in a terminal."""
-    write(json.dumps(about | dataclasses.asdict(completion)) + "\n")
+    fields = dataclasses.asdict(completion)
+    if not completion.reasoning:
+        del fields["reasoning"]
+    write(json.dumps(about | fields) + "\n")
 
 
 def _raise_if_failed(completions: list[Completion]) -> None:
+    from ssl4rl_bench.engines.base import no_reply
     from ssl4rl_bench.errors import TooManyErrors
 
-    failed = [c.error for c in completions if c.error is not None]
+    failed = [
+        no_reply(c.reasoning, c.finish_reason == "length") if c.has_no_content else c.error
+        for c in completions
+        if c.has_no_content or c.error is not None
+    ]
     if failed:
         raise TooManyErrors(f"{len(failed)} of {len(completions)} chats failed; the first: {failed[0]}")
 

@@ -47,7 +47,9 @@ def audit(
     card: improvement rows, averages under each known aggregation, arrows and signs, bold marks; exits with 1 if the
     card has a finding, 0 if not.
 
-    reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa).
+    reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa). Beside default
+    and strict these are VLMEvalKit's rules by their date: vlmevalkit-2025-09 is what `vlmevalkit` means elsewhere,
+    vlmevalkit-2026-06 is the newest.
 
     Examples: ssl4rl-bench audit card README.md; ssl4rl-bench audit reading runs/mine
     """

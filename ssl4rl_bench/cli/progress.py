@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.runner import Event
 from ssl4rl_bench.spec import LoadedTask
+from ssl4rl_bench.types import Status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +27,7 @@ class RunProgress:
         self._console, self._extractor = console, extractor
         self._tasks = {task.name: task for task in tasks}
         self._right: dict[str, list[float]] = {name: [] for name in self._tasks}
+        self._n_no_content: Counter[str] = Counter()
         self._printed: dict[str, int] = {}
         self._started = time.monotonic()
         self._bar: Any = None
@@ -56,6 +59,7 @@ class RunProgress:
             score = self._tasks[event.task].score(event.sample, event.record.completion, self._extractor)
             if score.value is not None:
                 self._right[event.task].append(score.value)
+            self._n_no_content[event.task] += score.status is Status.NO_CONTENT
         note = self._note(event)
         if self._bar is not None:
             if event.task not in self._ids:
@@ -68,12 +72,13 @@ class RunProgress:
             print(f"{event.task}: {event.n_done}/{event.n_total}  {note}{self._eta(event)}", file=sys.stderr)
 
     def _note(self, event: Event) -> str:
-        right = self._right[event.task]
-        if not right:
+        right, n_no_content = self._right[event.task], self._n_no_content[event.task]
+        if not right and not n_no_content:
             return "starting the engine" if event.n_done < event.n_total else "answered before"
         # Counted from the first reply's arrival on, an engine's start would hide its speed for minutes.
         rate = event.so_far.n_completion_tokens / max(event.so_far.seconds, 1e-9)
-        note = f"rows right {100 * sum(right) / len(right):.1f}%  {rate:.0f} tokens/s"
+        note = f"rows right {100 * sum(right) / len(right):.1f}%  " if right else ""
+        note += f"{rate:.0f} tokens/s" + (f"  {n_no_content} no_content" if n_no_content else "")
         return note + (f"  {event.so_far.n_errors} errors" if event.so_far.n_errors else "")
 
     def _eta(self, event: Event) -> str:

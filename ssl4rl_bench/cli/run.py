@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ssl4rl_bench.cli.wording import READERS
+
 Names = list[str]
 
 
@@ -66,9 +68,7 @@ def run(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens in a reply (default: the task's).")
     ] = None,
-    extractor: Annotated[
-        str, typer.Option(help="How answers are read: strict, default or vlmevalkit.")
-    ] = "default",
+    extractor: Annotated[str, typer.Option(help=f"How answers are read: {READERS}")] = "default",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run directory (default: runs/MODEL-HASH).")
     ] = None,

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from ssl4rl_bench.cli.wording import READERS
+
 
 def score(
     run: Annotated[Path, typer.Argument(help="Run directory, or its name below runs/.")],
-    extractor: Annotated[
-        str, typer.Option(help="strict, default, vlmevalkit (or a version of it: vlmevalkit-2026-06).")
-    ] = "default",
+    extractor: Annotated[str, typer.Option(help=f"How answers are read: {READERS}")] = "default",
     data: Annotated[
         list[str] | None,
         typer.Option(help="Where the data lies now, if it moved; TASK=PATH for several tasks."),

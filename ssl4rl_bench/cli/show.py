@@ -110,17 +110,15 @@ def print_tables(
 
 def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> list[str]:
     """How the replies of each result were read, a line each."""
-    from ssl4rl_bench.reports.tables import clean, status_line
+    from ssl4rl_bench.reports.tables import clean, reading_line
 
     lines = []
     for result in results:
         found = result["tasks"].get(task)
         if found is None:
             continue
-        excluded = found["n_groups_excluded"]
-        note = f"; {excluded} questions left out for failed or missing replies" if excluded else ""
         model = f"{clean(result['model']['name'])}: " if label else ""
         lines.append(
-            f"{model}{status_line(found['status'])} (prompt {found['prompt']}, extractor {found['extractor']}){note}"
+            f"{model}{reading_line(found)} (prompt {found['prompt']}, extractor {found['extractor']})"
         )
     return lines

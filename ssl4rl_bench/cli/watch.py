@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ssl4rl_bench.cli.wording import READERS
+
 Names = list[str]
 
 
@@ -59,9 +61,7 @@ def watch(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens in a reply (default: the task's).")
     ] = None,
-    extractor: Annotated[
-        str, typer.Option(help="How answers are read: strict, default or vlmevalkit.")
-    ] = "default",
+    extractor: Annotated[str, typer.Option(help=f"How answers are read: {READERS}")] = "default",
     max_error_rate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of requests that may fail.")
     ] = 0.01,

@@ -124,6 +124,16 @@ def _parse(key: str, text: str, kind: Any) -> Any:
         raise UsageError(f"engine option {key} must be {wanted}, not {text!r}") from None
 
 
+def no_reply(reasoning: str, cut: bool) -> str:
+    """Says that a model's reply is reasoning alone.
+
+    Args:
+        cut: whether it hit the token limit.
+    """
+    why = " before it hit the token limit; allow more with --max-tokens" if cut else ""
+    return f"the model gave {len(reasoning.strip())} characters of reasoning and no reply{why}"
+
+
 def error_completion(message: str, latency_s: float = 0.0) -> Completion:
     """The completion of a request that failed for the reason that `message` tells, on one line."""
     return Completion(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from ssl4rl_bench.engines.base import no_reply
 from ssl4rl_bench.errors import EngineError, UsageError, did_you_mean
 from ssl4rl_bench.images import data_url
 from ssl4rl_bench.types import Completion, FinishReason, ImagePart, Message, Sampling, TextPart, VideoPart
@@ -158,35 +159,49 @@ def read_completion(raw: bytes, latency_s: float) -> Completion:
             n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
             n_completion_tokens=int(usage.get("completion_tokens") or 0),
             latency_s=latency_s,
+            reasoning=_reasoning(message),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Failure(f"the response is not a chat completion: {_excerpt(raw)}", passing=True) from None
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """What a server gives apart from the text: `reasoning_content` (DeepSeek, SGLang, vLLM) or `reasoning` (vLLM)."""
+    found = message.get("reasoning_content") or message.get("reasoning") or ""
+    return whole_characters(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False))
 
 
 def read_events(lines: Iterable[str]) -> Iterator[str]:
     """The pieces of text in a stream of server-sent events.
 
     Raises:
-        Failure: for an event that reports an error or is not one of a chat completion.
+        Failure: for an event that reports an error or is not one of a chat completion; after the last one, if there
+            was reasoning and no text.
     """
+    reasoning: list[str] = []
+    replied = cut = False
     for line in lines:
         field, _, data = line.partition(":")
         data = data.strip()
         if field != "data" or not data:
             continue
         if data == "[DONE]":
-            return
+            break
         try:
             event = json.loads(data)
             if "error" in event:
                 raise Failure(error_text(data.encode()))
             for choice in event["choices"]:
+                reasoning.append(_reasoning(choice["delta"]))
                 if piece := choice["delta"].get("content"):
+                    replied = replied or bool(piece.strip())
                     yield whole_characters(piece)
                 if choice.get("finish_reason"):
-                    _finish_reason(choice["finish_reason"])
+                    cut = _finish_reason(choice["finish_reason"]) == "length"
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise Failure(f"not an event of a chat completion: {_excerpt(data.encode())}") from None
+    if not replied and (thought := "".join(reasoning)).strip():
+        raise Failure(no_reply(thought, cut))
 
 
 def _finish_reason(reason: object) -> FinishReason:

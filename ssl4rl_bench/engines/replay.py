@@ -1,6 +1,6 @@
 """An engine that reads replies from a file, made by this project or by another.
 
-One JSON object a line: `id` and `text`, and where they are known `repeat` (0), `finish_reason` ("stop"),
+One JSON object a line: `id` and `text`, and where they are known `repeat` (0), `reasoning`, `finish_reason` ("stop"),
 `n_prompt_tokens`, `n_completion_tokens` and `error`; other keys are ignored, so a run's journal is such a
 file. Of several lines for one request the last one counts.
 """
@@ -96,4 +96,5 @@ def _parse(line: bytes, path: Path, number: int) -> tuple[Place, Completion]:
         finish_reason=finish_reason,
         n_prompt_tokens=take("n_prompt_tokens", 0, int),
         n_completion_tokens=take("n_completion_tokens", 0, int),
+        reasoning=take("reasoning", "", str, type(None)) or "",
     )

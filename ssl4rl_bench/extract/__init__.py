@@ -18,7 +18,7 @@
 | `open-tag` | lenient | after an `<answer>` that is never closed |
 | `thought-tag` | lenient | in the tag that the thinking ends in, with nothing after it |
 | `thought-statement` | lenient | stated in the thinking, with nothing after it |
-| `letter`, `search`, `option-text` | lenient | found by the three rules of `vlmevalkit` |
+| `letter`, `search`, `option-text` | lenient | found by the three rules of the `vlmevalkit` extractors |
 | `conflict` | none, truncated | contradictory ("A or B"), or a letter that is no choice |
 | `refusal` | refusal, truncated | declined |
 | `no-answer` | none, truncated | nowhere |
@@ -91,16 +91,18 @@ _READERS: dict[str, Callable[[str, Mapping[str, str], bool], _Found]] = {
     "vlmevalkit-2026-06": partial(vlmevalkit.read, search=True),
 }
 _ALIASES = {"vlmevalkit": "vlmevalkit-2025-09"}
+"""The plain name keeps its meaning when a newer version comes; the newest is vlmevalkit-2026-06."""
 
 EXTRACTORS: tuple[str, ...] = (*_READERS, *_ALIASES)
 """Names that `read` accepts."""
 
 
 def check_extractor(name: str) -> str:
-    """An extractor's full name: "vlmevalkit" stands for one with a date. Raises `UsageError` if unknown."""
+    """An extractor's full name: "vlmevalkit" is "vlmevalkit-2025-09". Raises `UsageError` if unknown."""
     if name not in EXTRACTORS:
         hint = did_you_mean(name, EXTRACTORS)
-        raise UsageError(f"No extractor is called {name!r}{hint}; there are {', '.join(EXTRACTORS)}.")
+        aliases = "".join(f"; {alias} means {full}" for alias, full in _ALIASES.items())
+        raise UsageError(f"No extractor is called {name!r}{hint}; there are {', '.join(_READERS)}{aliases}.")
     return _ALIASES.get(name, name)
 
 

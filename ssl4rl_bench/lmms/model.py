@@ -17,7 +17,7 @@ from lmms_eval.api.model import lmms
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.hashing import sha256_hex
-from ssl4rl_bench.interop.lmms_reply import CUT_OFF
+from ssl4rl_bench.interop.lmms_reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.lmms.asked import AskedTask, cut, gather
 from ssl4rl_bench.runner import Event, execute
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
@@ -208,7 +208,10 @@ def _check(name: str, records: Sequence[SampleRecord]) -> None:
 
 def _reply(task: AskedTask, record: SampleRecord) -> Any:
     text = cut(record.text, task.until)
-    if record.finish_reason == "length" and text == record.text and task.name.startswith(PREFIX):
-        text += CUT_OFF
+    if task.name.startswith(PREFIX):
+        if record.completion.has_no_content:
+            text = NO_CONTENT
+        if record.finish_reason == "length" and text in (record.text, NO_CONTENT):
+            text += CUT_OFF
     counts = TokenCounts(input_tokens=record.n_prompt_tokens, output_tokens=record.n_completion_tokens)
     return GenerationResult(text=text, token_counts=counts)

@@ -56,27 +56,44 @@ _DEGREES = r"(?:\s?°|\s?度|\s(?:degrees?|degs?)\b|(?:degrees?|degs?)\b)"
 _CCW = r"(?:counter|anti)[\s-]?clock[\s-]?wise|ccw|acw|逆时针"
 _CW = r"clock[\s-]?wise|cw|顺时针"
 _TURN = rf"(?:(?P<{{0}}ccw>{_CCW})|(?P<{{0}}cw>{_CW}))(?![a-z])"
+_SUBJECT = r"(?:(?:the|this)\s)?(?:(?:second|2nd)\s)?(?:image|picture|photo|one|it)\s"
+_NONE = (
+    rf"(?:(?:(?:there\s(?:is|was|has\sbeen)\s|{_SUBJECT}(?:has|had|shows)\s)?"
+    r"(?:no|without(?:\sany)?)\s(?:rotation|turn)(?:\s(?:is|was|has\sbeen))?(?:\s(?:applied|made|done|performed))?"
+    rf"|(?:{_SUBJECT}(?:(?:is|was|has|has\sbeen)\snot|(?:is|was|has)n['\s]?t)|not)\s(?:been\s)?(?:rotated|turned)"
+    rf"|(?:{_SUBJECT}(?:is|was|has\sbeen)\s)?un(?:rotated|turned))(?:\sat\sall)?"
+    r"|(?:第二[张幅]?)?(?:图[像片]?|照片|它)?(?:并?没有?|并?未|无)(?:被|经过|发生|进行|任何){0,2}(?:旋转|转动))"
+)
+"""Says that there was no rotation. Nothing stands before it, such as "it is not true that"."""
 _ANGLE = re.compile(
     r"(?:(?:the|second|rotated|image|picture|it|angle|rotation|degrees?|of|is|was|has|been|rotate|by|a|an|in|about"
     r"|approximately|exactly|direction|旋转了?|角度|为|是)(?![a-z])\s?(?:[:=]\s?)?){0,14}+"
     rf"(?:{_TURN.format('a')}\s?(?:(?:direction|rotation|by|of|旋转了?)(?![a-z])\s?){{0,4}}(?:[:=]\s?)?)?"
-    r"(?P<minus>(?:minus|negative)\s)?(?P<number>[+-]?\d{1,6}(?:\.\d{1,6})?)"
+    r"(?P<minus>(?:minus|negative)\s)?(?P<number>[+-]?\d{1,6}(?:\.\d{1,6})?|zero(?![a-z]))"
     rf"{_DEGREES}?(?:[\s,]{{0,2}}(?:(?:rotation|rotated|in|the|a)(?![a-z])\s?){{0,4}}{_TURN.format('b')})?"
     r"(?:\s(?:direction|rotation))?(?:\s(?:relative to|compared to|from) the (?:first|original)(?: image| one)?)?"
-    r"(?:\s(?:no|not|without) (?:rotation|rotated))?"
+    rf"(?P<none>[\s,;:-]{{1,3}}(?:(?:i\.e\.?|that is|meaning),?\s)?{_NONE})?"
+)
+_NO_ROTATION = re.compile(
+    rf"(?:(?:so|thus|therefore|hence|that),?\s)?{_NONE}(?:[\s,;:=-]{{1,3}}(?:[+-]?0(?:\.0+)?|zero){_DEGREES}?)?"
 )
 
 
 def angle(content: str) -> str | None:
     """Degrees counter-clockwise in [0, 360), as text without a sign or surplus zeros ("90", "22.5"), or None.
 
-    Reads "90", "-270", "450", "90.0°", "rotated by 90 degrees counter-clockwise"; "90 CW" is "270".
+    Reads "90", "-270", "450", "90.0°", "rotated by 90 degrees counter-clockwise"; "90 CW" is "270". "No rotation"
+    and "the image is not rotated" are "0".
     """
     text = _plain(content)
+    if text and _NO_ROTATION.fullmatch(text):
+        return "0"
     match = _ANGLE.fullmatch(text) if text else None
     if match is None or ((match["accw"] or match["acw"]) and (match["bccw"] or match["bcw"])):
         return None
-    degrees = Decimal(match["number"])
+    degrees = Decimal(0 if match["number"] == "zero" else match["number"])
+    if match["none"] and degrees % 360:
+        return None
     if bool(match["minus"]) != bool(match["acw"] or match["bcw"]):
         degrees = -degrees
     degrees = (degrees % 360 + 360) % 360
@@ -113,6 +130,15 @@ def permutation(content: str, n: int) -> str | None:
     return ",".join(str(int(number)) for number in numbers) if len(numbers) <= 4 * n else None
 
 
+_CHINESE = (
+    (re.compile("第一[张幅]|原图|图[像片]?|照片|位于|来自|答案|部分|区域|象限|[的在是为：角方边侧部]"), " "),
+    *(
+        (re.compile(f"{sign}"), f" {word} ")
+        for sign, word in zip("左右上下", ("left", "right", "top", "bottom"), strict=True)
+    ),
+    (re.compile("中[间心央]?"), " center "),
+)
+"""What takes words of Chinese to English ones; what is left of them is no label."""
 _SAME = {"upper": "top", "lower": "bottom", "centre": "center", "middle": "center", "central": "center"}
 _FILLERS = (
     "the a an in at of from it is was this crop patch image picture view views original second first located taken "
@@ -127,7 +153,8 @@ def label(content: str, labels: Mapping[str, Sequence[str]] | Sequence[str]) -> 
     """The one label that a text names, in its canonical form, or None.
 
     Case, hyphens, order ("left top") and filler ("the top-left corner of the image") do not matter; "upper" and
-    "lower" are "top" and "bottom", "centre" and "middle" are "center". Two labels, or any other word, are None.
+    "lower" are "top" and "bottom", "centre" and "middle" are "center"; so it is with Chinese words
+    ("左上角"). Two labels, or any other word, are None.
 
     Args:
         labels: the canonical forms, or a mapping of each to its aliases.
@@ -135,6 +162,9 @@ def label(content: str, labels: Mapping[str, Sequence[str]] | Sequence[str]) -> 
     text = _plain(content)
     if not text:
         return None
+    if not text.isascii():
+        for pattern, word in _CHINESE:
+            text = pattern.sub(word, text)
     aliases = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, ())
     known = _index(tuple((name, tuple(forms)) for name, forms in aliases.items()))
     words = _words(text)
@@ -158,3 +188,30 @@ def _index(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[frozenset[st
             for key in (frozenset(words), "".join(words)):
                 index[key] = tuple(dict.fromkeys((*index.get(key, ()), name)))
     return index
+
+
+_PLURALS = r"(?:pictures|images|photos|photographs|ones)"
+_BOTH = (
+    r"(?:(?:they|both(?:\s(?:images|views))?|the\s(?:two\s)?(?:images|views))\s)?"
+    r"(?:(?:are|were|come|came|taken)\s){0,2}(?:from\s)?"
+)
+_PAIR = re.compile(
+    rf"{_BOTH}(?:(?P<positive>(?:the\s)?same(?:\s(?:picture|image|photo|photograph))?)"
+    rf"|(?P<negative>(?:two\s)?different\s{_PLURALS}|(?:not\sfrom|not)\sthe\ssame\s(?:picture|image|photo|photograph)))"
+    r"|(?P<alone>different)"
+)
+
+
+def pair(content: str) -> str | None:
+    """ "positive" or "negative", or None: whether two views come from one picture.
+
+    Beside the label itself, reads "the same picture" and "from different pictures", as the question puts it. "The
+    images are different" is None, since two views of one picture are.
+    """
+    if said := label(content, ("positive", "negative")):
+        return said
+    text = _plain(content)
+    match = _PAIR.fullmatch(text) if text else None
+    if match is None:
+        return None
+    return "positive" if match["positive"] else "negative"

@@ -106,6 +106,13 @@ def apply(
         stream: all that is random is drawn from it, first the crop (unless `box` is given).
         box: the crop to use, from `random_crop`.
     """
+    return apply_and_tell(image, augmentation, stream, box)[0]
+
+
+def apply_and_tell(
+    image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
+) -> tuple[Image.Image, bool]:
+    """The view that `apply` makes, and whether it is a mirror image."""
     from PIL import Image, ImageOps
 
     if augmentation.scale is not None:
@@ -124,9 +131,10 @@ def apply(
         image = ImageOps.solarize(image, augmentation.threshold)
     if stream.chance(augmentation.equalize_p):
         image = ImageOps.equalize(image)
-    if stream.chance(augmentation.flip_p):
+    mirrored = stream.chance(augmentation.flip_p)
+    if mirrored:
         image = ImageOps.mirror(image)
-    return image.convert("RGB") if image.mode == "L" else image.copy()
+    return image.convert("RGB") if image.mode == "L" else image.copy(), mirrored
 
 
 def _jitter(image: Image.Image, augmentation: Augmentation, stream: Stream) -> Image.Image:

@@ -23,6 +23,9 @@ GRID = 16
 CONVENTIONS = ("ours", "released")
 """`released` keeps SSL4RL's label, answer format, image order and corruption, leaks included, to compare with."""
 
+RELEASED_VERSION = "1"
+"""Version of the samples of the convention `released`; it stays when ours changes."""
+
 
 class Unusable(Exception):
     """An image that this task can make no sample of; the message is a short reason without a full stop."""
@@ -86,8 +89,12 @@ class SSLTask(Protocol):
     def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
         """Reads and scores a reply. `value` is 1.0 or 0.0; `parts` holds sub-metrics. Pure.
 
-        An errored completion has no value. Any extractor but "strict" reads as "default" does.
+        An error, or reasoning without a reply, has no value. Any extractor but "strict" reads as "default" does.
         """
+        ...
+
+    def has_answer(self, target: object) -> bool:
+        """Whether this is the canonical form of an answer to some sample of the task."""
         ...
 
     def gold(self, target: str) -> tuple[str, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+Region = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels, which need not be whole."""
 
 LEVELS = 2.0
 """Mean difference, in levels of 0 to 255, that two thumbnails must have to be told apart."""
@@ -21,30 +25,40 @@ def contrast_under_turns(square: Image.Image) -> float:
     return min(float(np.abs(small - np.rot90(small, turns)).mean()) for turns in (1, 2, 3)) / LEVELS
 
 
-def contrast_among_pieces(image: Image.Image, k: int) -> float:
-    """Smallest mean difference between any two pieces of a k x k cut, in units of `LEVELS`."""
+def contrast_among(images: Sequence[Image.Image]) -> float:
+    """Smallest mean difference between any two of at least two images at 8 x 8 pixels, in units of `LEVELS`."""
     import numpy as np
 
-    side = 8
-    small = _thumbnail(image, k * side, k * side)
-    pieces = small.reshape(k, side, k, side, 3).transpose(0, 2, 1, 3, 4).reshape(k * k, -1)
-    apart = np.abs(pieces[:, None] - pieces[None]).mean(axis=2)
-    apart[np.diag_indices(k * k)] = np.inf
+    small = np.stack([_thumbnail(image, 8, 8).ravel() for image in images])
+    apart = np.abs(small[:, None] - small[None]).mean(axis=2)
+    np.fill_diagonal(apart, np.inf)
     return float(apart.min()) / LEVELS
 
 
-def detail(image: Image.Image, box: tuple[int, int, int, int] | None = None) -> float:
-    """Standard deviation about the mean colour, in units of `LEVELS`, of 32 x 32 pixels spread over a box."""
-    import numpy as np
-    from PIL import Image
+def contrast_between(one: Image.Image, two: Image.Image, *, mirrored: bool = False) -> float:
+    """Mean difference between two images at 32 x 32 pixels, in units of `LEVELS`.
 
-    small = np.asarray(image.resize((32, 32), Image.Resampling.NEAREST, box), dtype=np.float32)
+    With `mirrored` it is the smaller one of the difference to `two` and to its mirror image.
+    """
+    import numpy as np
+
+    first, second = _thumbnail(one, 32, 32), _thumbnail(two, 32, 32)
+    others = (second, second[:, ::-1]) if mirrored else (second,)
+    return min(float(np.abs(first - other).mean()) for other in others) / LEVELS
+
+
+def detail(image: Image.Image, box: Region | None = None) -> float:
+    """Standard deviation about the mean colour, in units of `LEVELS`, of a box of an image at 32 x 32 pixels.
+
+    Each of these is a mean of pixels, so that the noise of single ones is no detail.
+    """
+    small = _thumbnail(image, 32, 32, box)
     return float(small.std(axis=(0, 1)).max()) / LEVELS
 
 
-def _thumbnail(image: Image.Image, width: int, height: int) -> NDArray[np.float32]:
+def _thumbnail(image: Image.Image, width: int, height: int, box: Region | None = None) -> NDArray[np.float32]:
     """(height, width, 3), each value the mean of the pixels that it stands for."""
     import numpy as np
     from PIL import Image
 
-    return np.asarray(image.resize((width, height), Image.Resampling.BOX), dtype=np.float32)
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX, box), dtype=np.float32)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.ssl import answers, augment, wording
 from ssl4rl_bench.ssl.augment import Augmentation, Box
-from ssl4rl_bench.ssl.base import MIN_SIDE, Corrupted, Unusable
-from ssl4rl_bench.ssl.content import detail
+from ssl4rl_bench.ssl.base import MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.ssl.content import contrast_between, detail
 from ssl4rl_bench.ssl.judging import judge
 from ssl4rl_bench.ssl.rng import Stream
 from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
@@ -23,14 +23,14 @@ from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = "1"
+VERSION = "2"
 LABELS = ("positive", "negative")
 STRENGTHS = {"weak": augment.WEAK, "strong": augment.STRONG}
 LARGEST_OVERLAP = 0.7
 """Two sections of ratios 3/4 and 4/3 and of one area share at most 3/4 of it, less what rounding takes."""
 PLACE_TRIES = 32
-TRIES = 10
-"""Pairs of sections that are tried for two with some detail in them."""
+TRIES = 20
+"""Pairs of views that are tried for one that can be decided."""
 _NOTHING = {"exact": 0.0}
 
 
@@ -60,7 +60,8 @@ class Contrastive:
     @property
     def identity(self) -> str:
         parameters = f"strength={self.strength} min_overlap={self.min_overlap:g}"
-        return f"contrastive/{VERSION} {parameters} convention={self.convention}"
+        version = RELEASED_VERSION if self.convention == "released" else VERSION
+        return f"contrastive/{version} {parameters} convention={self.convention}"
 
     @property
     def difficulty(self) -> str:
@@ -77,7 +78,10 @@ class Contrastive:
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Images: two views, 224 x 224 pixels each; of `image`, or of `image` and `other`.
 
-        That `other` shows something else is up to the caller: `imagesets.Selection.partners` sees to it.
+        In each view, the part that a positive's other section would show too has some detail left when all changes
+        are made; else another pair is drawn. This holds for positives and negatives alike, so that it does not tell
+        them apart. That `other` is no changed copy of `image` is up to the caller: `imagesets.Selection.partners`
+        sees to it.
         """
         stream = Stream(seed)
         second = image if other is None else other
@@ -89,16 +93,19 @@ class Contrastive:
         if self.convention == "released":
             views = tuple(augment.apply(source, strength, stream) for source in (image, second))
             return Corrupted(views, target)
+        if other is not None and contrast_between(image, other) < 1:
+            raise Unusable("the other image looks the same")
         for _ in range(TRIES):
-            one, two = overlapping(*image.size, strength, self.min_overlap, stream)
+            one, beside_one = overlapping(*image.size, strength, self.min_overlap, stream)
+            beside_two, two = one, beside_one
             if other is not None:
-                _, two = overlapping(*other.size, strength, self.min_overlap, stream)
-            if detail(image, one) >= 1 and detail(second, two) >= 1:
-                break
-        else:
-            raise Unusable("a section has nothing in it to tell where it comes from")
-        views = (augment.apply(image, strength, stream, one), augment.apply(second, strength, stream, two))
-        return Corrupted(views, target)
+                beside_two, two = overlapping(*other.size, strength, self.min_overlap, stream)
+            first = _view(image, one, beside_one, strength, stream)
+            if first is None or (last := _view(second, two, beside_two, strength, stream)) is None:
+                continue
+            if other is None or contrast_between(first, last, mirrored=True) >= 1:
+                return Corrupted((first, last), target)
+        raise Unusable("a view has nothing in it to tell where it comes from")
 
     def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
         return wording.ask(images, wording.render(self.kind, style, self.convention))
@@ -109,7 +116,10 @@ class Contrastive:
         def grade(answer: str) -> dict[str, float]:
             return {"exact": float(answer == target)}
 
-        return judge(completion, extractor, lambda text: answers.label(text, LABELS), grade, _NOTHING)
+        return judge(completion, extractor, answers.pair, grade, _NOTHING)
+
+    def has_answer(self, target: object) -> bool:
+        return target in LABELS
 
     def gold(self, target: str) -> tuple[str, ...]:
         return target, target.title(), f"{target}.", target.upper()
@@ -141,9 +151,29 @@ def overlapping(
 
 def overlap(one: Box, two: Box) -> int:
     """Pixels that two boxes share."""
-    width = min(one[2], two[2]) - max(one[0], two[0])
-    height = min(one[3], two[3]) - max(one[1], two[1])
-    return max(width, 0) * max(height, 0)
+    left, top, right, bottom = _shared(one, two)
+    return max(right - left, 0) * max(bottom - top, 0)
+
+
+def _shared(one: Box, two: Box) -> Box:
+    """The box that two boxes share; its right or bottom is not beyond its left or top if they share none."""
+    return max(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), min(one[3], two[3])
+
+
+def _view(
+    image: Image.Image, box: Box, beside: Box, augmentation: Augmentation, stream: Stream
+) -> Image.Image | None:
+    """The view of a box; None if it has too little detail left, or what it shares with the box beside it has."""
+    shared = _shared(box, beside)
+    if not overlap(box, beside) or detail(image, shared) < 1:
+        return None
+    view, mirrored = augment.apply_and_tell(image, augmentation, stream, box)
+    across, down = view.width / (box[2] - box[0]), view.height / (box[3] - box[1])
+    left, right = (min((side - box[0]) * across, view.width) for side in (shared[0], shared[2]))
+    if mirrored:
+        left, right = view.width - right, view.width - left
+    top, bottom = (min((side - box[1]) * down, view.height) for side in (shared[1], shared[3]))
+    return view if min(detail(view), detail(view, (left, top, right, bottom))) >= 1 else None
 
 
 def _at(left: int, top: int, size: tuple[int, int]) -> Box:

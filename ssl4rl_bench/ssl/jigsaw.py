@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.ssl import answers, wording
-from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, Corrupted, Unusable
-from ssl4rl_bench.ssl.content import contrast_among_pieces
+from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.ssl.content import contrast_among
 from ssl4rl_bench.ssl.judging import judge
 from ssl4rl_bench.ssl.rng import Stream
 from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
@@ -23,7 +23,8 @@ from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = "1"
+VERSIONS = ("1", "2")
+"""Without a gap, and with one."""
 _NOTHING = {"exact": 0.0, "per_position": 0.0, "valid": 0.0, "other_exact": 0.0}
 
 
@@ -49,7 +50,8 @@ class Jigsaw:
 
     @property
     def identity(self) -> str:
-        return f"jigsaw/{VERSION} k={self.k} gap={self.gap:g} convention={self.convention}"
+        version = RELEASED_VERSION if self.convention == "released" else VERSIONS[self.gap > 0]
+        return f"jigsaw/{version} k={self.k} gap={self.gap:g} convention={self.convention}"
 
     @property
     def difficulty(self) -> str:
@@ -72,15 +74,15 @@ class Jigsaw:
         cut = [round(self.gap * length / 2) for length in (width, height)]
         if min(width - 2 * cut[0], height - 2 * cut[1]) < MIN_SIDE:
             raise Unusable(f"a piece would be under {MIN_SIDE} pixels")
-        whole = (left, top, left + k * width, top + k * height)
-        if self.convention == "ours" and contrast_among_pieces(image.crop(whole), k) < 1:
+        pieces = [
+            image.crop((x + cut[0], y + cut[1], x + width - cut[0], y + height - cut[1]))
+            for y in range(top, top + k * height, height)
+            for x in range(left, left + k * width, width)
+        ]
+        if self.convention == "ours" and contrast_among(pieces) < 1:
             raise Unusable("two of its pieces look the same")
         places = Stream(seed).permutation(k * k)
-        pieces = []
-        for place in places:
-            x, y = left + place % k * width, top + place // k * height
-            pieces.append(image.crop((x + cut[0], y + cut[1], x + width - cut[0], y + height - cut[1])))
-        return Corrupted(tuple(pieces), _text(inverse(places)))
+        return Corrupted(tuple(pieces[place] for place in places), _text(inverse(places)))
 
     def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
         n = self.k**2
@@ -120,6 +122,11 @@ class Jigsaw:
         return judge(
             completion, extractor, lambda text: answers.permutation(text, len(right)), grade, _NOTHING
         )
+
+    def has_answer(self, target: object) -> bool:
+        """All pieces, each once, as "2,3,1,4"."""
+        pieces = [str(piece) for piece in range(1, self.k**2 + 1)]
+        return isinstance(target, str) and sorted(target.split(",")) == sorted(pieces)
 
     def gold(self, target: str) -> tuple[str, ...]:
         spaced = target.replace(",", ", ")

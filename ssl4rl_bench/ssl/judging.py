@@ -22,6 +22,8 @@ def judge(
         grade: from a canonical answer to the sub-metrics.
         nothing: the sub-metrics of a reply without an answer.
     """
+    if completion.has_no_content:
+        return Score(value=None, answer=None, status=Status.NO_CONTENT)
     reading = read_free(completion.text, parse, completion.finish_reason, extractor)
     if reading.status is Status.ERROR:
         return Score(value=None, answer=None, status=Status.ERROR)

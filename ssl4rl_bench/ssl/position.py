@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.ssl import answers, wording
-from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, Corrupted, Unusable
+from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
 from ssl4rl_bench.ssl.content import detail
 from ssl4rl_bench.ssl.judging import judge
 from ssl4rl_bench.ssl.rng import Stream
@@ -17,11 +18,16 @@ from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = "1"
+    from ssl4rl_bench.ssl.augment import Box
+    from ssl4rl_bench.ssl.rivals import Rivals
+
+VERSION = "2"
 SMALLEST, LARGEST = 0.2, 0.8
 """Width and height of a crop as shares of its part's, drawn apart and evenly (as released)."""
-TRIES = 50
-"""Places in the part that are tried for a crop with some detail in it; the last is taken as it is."""
+SIZES = 4
+"""Sizes of crops that are tried for one that can be decided in every part."""
+TRIES = 12
+"""Places in a part that are tried for a crop of one size that can be decided; and changes of a crop that are."""
 LABELS: dict[int, tuple[str, ...]] = {
     2: ("top-left", "top-right", "bottom-left", "bottom-right"),
     3: (
@@ -57,7 +63,8 @@ class Position:
 
     @property
     def identity(self) -> str:
-        return f"position/{VERSION} grid={self.grid} augment={self.augment} convention={self.convention}"
+        version = RELEASED_VERSION if self.convention == "released" else VERSION
+        return f"position/{version} grid={self.grid} augment={self.augment} convention={self.convention}"
 
     @property
     def difficulty(self) -> str:
@@ -73,39 +80,54 @@ class Position:
         return False
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
-        """Images: the picture as it came, and the crop."""
-        if self.convention == "ours" and self._emptiest(image) < 1:
-            # Every part counts, not only the one that is asked about: else some would be asked about more often.
-            raise Unusable("one of its parts is empty")
+        """Images: the picture as it came, and the crop.
+
+        The crop has some detail, before and after it is changed, and looks like no place in another part.
+        """
         stream = Stream(seed)
         part = stream.below(self.grid**2)
-        column, row = part % self.grid, part // self.grid
-        released = self.convention == "released"
-        span = _released_span if released else _span
-        left, width = span(image.width, column, self.grid)
-        top, height = span(image.height, row, self.grid)
-        crop_width, crop_height = _side(width, stream), _side(height, stream)
-        for _ in range(TRIES):
-            x = left + stream.between(0, width - crop_width)
-            y = top + stream.between(0, height - crop_height)
-            crop = image.crop((x, y, x + crop_width, y + crop_height))
-            if released or detail(crop) >= 1:
+        make = self._released if self.convention == "released" else self._decidable
+        return Corrupted((image, make(image, part, stream)), LABELS[self.grid][part])
+
+    def _decidable(self, image: Image.Image, part: int, stream: Stream) -> Image.Image:
+        """A crop of a part, changed.
+
+        Every part must have one, not only the part that is asked about: else some would be asked about more often.
+        """
+        parts = _parts(image.size, self.grid, _span)
+        if min(detail(image, box) for box in parts) < 1:
+            raise Unusable("one of its parts is empty")
+        from ssl4rl_bench.ssl.rivals import Rivals  # here, because it imports numpy
+
+        left, top, right, bottom = parts[0]
+        rivals = Rivals(image, self.grid, by_shape=self.augment != "none")
+        for _ in range(SIZES):
+            size = _side(right - left, stream), _side(bottom - top, stream)
+            places = (_place(image, within, size, rivals, stream) for within in parts)
+            boxes = list(itertools.takewhile(bool, places))
+            if len(boxes) == len(parts):
                 break
-        if self.augment != "none":
-            from ssl4rl_bench.ssl import augment
+        else:
+            raise Unusable("a crop of one of its parts looks like another part, or like nothing")
+        crop = image.crop(boxes[part])
+        for _ in range(TRIES):
+            if detail(changed := self._changed(crop, stream)) >= 1:
+                return changed
+        raise Unusable("a change leaves nothing of its crop")
 
-            full = {"weak": augment.WEAK, "strong": augment.STRONG}[self.augment]
-            crop = augment.apply(crop, full.without_crop_and_flip(), stream)
-        return Corrupted((image, crop), LABELS[self.grid][part])
+    def _released(self, image: Image.Image, part: int, stream: Stream) -> Image.Image:
+        left, top, right, bottom = _parts(image.size, self.grid, _released_span)[part]
+        width, height = _side(right - left, stream), _side(bottom - top, stream)
+        x, y = stream.between(left, right - width), stream.between(top, bottom - height)
+        return self._changed(image.crop((x, y, x + width, y + height)), stream)
 
-    def _emptiest(self, image: Image.Image) -> float:
-        """The least detail of any part."""
-        columns, rows = ([_span(length, at, self.grid) for at in range(self.grid)] for length in image.size)
-        return min(
-            detail(image.crop((left, top, left + width, top + height)))
-            for left, width in columns
-            for top, height in rows
-        )
+    def _changed(self, crop: Image.Image, stream: Stream) -> Image.Image:
+        if self.augment == "none":
+            return crop
+        from ssl4rl_bench.ssl import augment
+
+        full = {"weak": augment.WEAK, "strong": augment.STRONG}[self.augment]
+        return augment.apply(crop, full.without_crop_and_flip(), stream)
 
     def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
         *labels, last = LABELS[self.grid]
@@ -133,6 +155,9 @@ class Position:
 
         return judge(completion, extractor, lambda text: answers.label(text, labels), grade, _NOTHING)
 
+    def has_answer(self, target: object) -> bool:
+        return target in LABELS[self.grid]
+
     def gold(self, target: str) -> tuple[str, ...]:
         words = target.replace("-", " ")
         return target, words.title(), f"{target}.", target.upper(), words.replace("top", "upper")
@@ -140,6 +165,24 @@ class Position:
     def wrong(self, target: str) -> str:
         labels = LABELS[self.grid]
         return labels[(labels.index(target) + 1) % len(labels)]
+
+
+def _parts(size: tuple[int, int], grid: int, span: Callable[[int, int, int], tuple[int, int]]) -> list[Box]:
+    """The boxes in which the crops of each part lie, row by row."""
+    columns, rows = ([span(length, at, grid) for at in range(grid)] for length in size)
+    return [(left, top, left + width, top + height) for top, height in rows for left, width in columns]
+
+
+def _place(
+    image: Image.Image, within: Box, size: tuple[int, int], rivals: Rivals, stream: Stream
+) -> Box | None:
+    """A box of this size in a part, with some detail, that looks like no place in another part, if one is found."""
+    for _ in range(TRIES):
+        x, y = stream.between(within[0], within[2] - size[0]), stream.between(within[1], within[3] - size[1])
+        box = (x, y, x + size[0], y + size[1])
+        if detail(image, box) >= 1 and not rivals.has(box):
+            return box
+    return None
 
 
 def _span(length: int, at: int, grid: int) -> tuple[int, int]:

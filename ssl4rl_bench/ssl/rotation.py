@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.ssl import answers, wording
-from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, Corrupted, Unusable
-from ssl4rl_bench.ssl.content import contrast_under_turns
+from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.ssl.content import LEVELS, contrast_under_turns
 from ssl4rl_bench.ssl.judging import judge
 from ssl4rl_bench.ssl.rng import Stream
 from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
@@ -25,13 +25,20 @@ from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = "1"
+VERSIONS = ("1", "2")
+"""Of steps that are multiples of 90 degrees, and of other steps."""
 ZOOM = 1.1
 """Source pixels an interpolated pixel, at every angle: none keeps the pixel grid, so none is sharper than others."""
 HALF = 2
 """Interpolated pixels, a side, that are averaged to one of the output."""
 MARGIN = 4
 """Pixels that interpolation may look at beyond the crop."""
+DISC = 40
+"""Pixels: width of the disc in which a picture is compared with its turns, at most twice that."""
+SMALLEST = 15
+"""Degrees: a smaller turn makes too little of a difference in the disc to tell anything."""
+ODD, LITTLE = 0.37, 0.2
+"""Share of a step at which nothing repeats, and the share of the difference there that is still no difference."""
 _NOTHING = {"exact": 0.0, "closeness": 0.0}
 
 
@@ -55,7 +62,8 @@ class Rotation:
 
     @property
     def identity(self) -> str:
-        return f"rotation/{VERSION} step={self.step} convention={self.convention}"
+        version = RELEASED_VERSION if self.convention == "released" else VERSIONS[self.step % 90 != 0]
+        return f"rotation/{version} step={self.step} convention={self.convention}"
 
     @property
     def difficulty(self) -> str:
@@ -74,8 +82,13 @@ class Rotation:
         angle = Stream(seed).below(360 // self.step) * self.step
         if self.convention == "released":
             return Corrupted((image, _released(image, angle)), str(angle))
-        pictures = _square_turn(image, angle) if self.step % 90 == 0 else _disc_turn(image, angle)
-        if contrast_under_turns(pictures[0]) < 1:
+        if self.step % 90 == 0:
+            pictures = _square_turn(image, angle)
+            same = contrast_under_turns(pictures[0]) < 1
+        else:
+            pictures = _disc_turn(image, angle)
+            same = _same_under_steps(image, self.step)
+        if same:
             raise Unusable("it looks the same when it is turned")
         return Corrupted(pictures, str(angle))
 
@@ -95,6 +108,9 @@ class Rotation:
             return {"exact": float(off == 0), "closeness": 1 - min(off, 360 - off) / 180}
 
         return judge(completion, extractor, answers.angle, grade, _NOTHING)
+
+    def has_answer(self, target: object) -> bool:
+        return target in [str(angle) for angle in range(0, 360, self.step)]
 
     def gold(self, target: str) -> tuple[str, ...]:
         return target, f"{target} degrees", f"{target}.0", f"{int(target) - 360}", f"{target}°"
@@ -129,7 +145,29 @@ def _disc_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image
     return _turned(image, 0, side), _turned(image, angle, side)
 
 
-def _turned(image: Image.Image, angle: int, side: int) -> Image.Image:
+def _same_under_steps(image: Image.Image, step: int) -> bool:
+    """Whether a picture looks like its turn by some multiple of a step, in the disc that is seen at every angle.
+
+    It does if it differs from it by less than `LEVELS` on average, or by little beside its turn by an angle at which
+    nothing repeats: in a small picture, interpolation alone makes a difference.
+    """
+    import numpy as np
+
+    pixel = HALF * ZOOM * math.sqrt(2)
+    small = image.reduce(max(1, int(min(image.size) / pixel) // DISC))
+    side = int((min(small.size) - MARGIN) / pixel)
+    # What looks the same after a turn does so after the opposite one, and after several: 1 degree need not be tried.
+    angles = [angle for angle in range(step, 181, step) if angle >= SMALLEST]
+    y, x = np.ogrid[1 - side : side : 2, 1 - side : side : 2]
+    first, other, *turns = (
+        np.asarray(_turned(small, angle, side), dtype=np.float32)[y**2 + x**2 <= side**2]
+        for angle in (0, step * ODD, *angles)
+    )
+    least = min(float(np.abs(turn - first).mean()) for turn in turns)
+    return least < max(LEVELS, LITTLE * float(np.abs(other - first).mean()))
+
+
+def _turned(image: Image.Image, angle: float, side: int) -> Image.Image:
     """`side` x `side` pixels about the centre, turned counter-clockwise, zoomed out by `ZOOM` (bicubic), halved."""
     from PIL import Image
 

@@ -59,7 +59,10 @@ def encode(record: SampleRecord) -> bytes:
     Raises:
         ValueError: for a latency that is not a number.
     """
-    body = _ENCODE({name: getattr(record, name) for name in _FIELDS}).encode("ascii")
+    fields = {name: getattr(record, name) for name in _FIELDS}
+    if not record.reasoning:
+        del fields["reasoning"]  # as in journals written before there was such a field
+    body = _ENCODE(fields).encode("ascii")
     return body[:-1] + _crc_field(body) + b"\n"
 
 

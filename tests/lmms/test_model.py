@@ -201,7 +201,10 @@ def test_recorded_replies_score_as_in_a_run(
     with replies.open("w") as file:
         for number, sample in enumerate(task.samples):
             text, reason = recorded(number, sample.target)
-            file.write(json.dumps({"id": sample.id, "text": text, "finish_reason": reason}) + "\n")
+            line = {"id": sample.id, "text": text, "finish_reason": reason}
+            if number % 9 == 8:
+                line |= {"text": "", "reasoning": f"The answer is {sample.target}."}
+            file.write(json.dumps(line) + "\n")
     done = evaluate(name, f"engine=replay,replies={replies}")
     options = EngineOptions(replies=replies)
     engine = create("replay", None, options)
@@ -222,7 +225,7 @@ def test_recorded_replies_score_as_in_a_run(
             str(score.status),
         )
         assert item.get("parts", dict(score.parts)) == dict(score.parts)
-    assert {item["status"] for item in items} >= {"tag", "lenient", "none", "truncated"}
+    assert {item["status"] for item in items} >= {"tag", "lenient", "none", "no_content", "truncated"}
     assert metric(done, name, key) == result["aggregates"]["row_micro"]["overall"]["value"]
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.ssl.answers import angle, label, permutation
+from ssl4rl_bench.ssl import make
+from ssl4rl_bench.ssl.answers import angle, label, pair, permutation
+from ssl4rl_bench.types import Completion
 
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 NINE = (
@@ -26,7 +28,8 @@ PARSERS: dict[str, Callable[[str], str | None]] = {
     "permutation of 36": lambda text: permutation(text, 36),
     "quadrant": lambda text: label(text, QUADRANTS),
     "cell": lambda text: label(text, NINE),
-    "pair": lambda text: label(text, PAIR),
+    "aliases": lambda text: label(text, PAIR),
+    "pair": pair,
 }
 
 
@@ -320,6 +323,7 @@ FORM = {
     "permutation of 36": re.compile(r"\d{1,6}(,\d{1,6}){1,143}"),
     "quadrant": re.compile("|".join(QUADRANTS)),
     "cell": re.compile("|".join(NINE)),
+    "aliases": re.compile("|".join(PAIR)),
     "pair": re.compile("|".join(PAIR)),
 }
 
@@ -360,3 +364,138 @@ def test_time_is_bounded(piece: str) -> None:
             started = time.process_time()
             parse((piece * length)[:length])
             assert time.process_time() - started < 0.1
+
+
+NO_ROTATION = [
+    *("no rotation", "No rotation.", "**No rotation**", "`no rotation`", "no rotation at all", "no turn"),
+    *(
+        "no rotation (0 degrees)",
+        "no rotation, 0°",
+        "no rotation: 0",
+        "no rotation = 0.0",
+        "without any rotation",
+    ),
+    *(
+        "0 degrees (not rotated)",
+        "0 degrees, no rotation",
+        "0 (no rotation)",
+        "0 degrees (i.e., no rotation)",
+    ),
+    *("360 degrees (no rotation)", "zero degrees", "rotated by zero degrees", "zero rotation", "zero"),
+    *("not rotated", "Not turned.", "unrotated", "the image is unrotated", "no rotation was applied"),
+    *("The image is not rotated.", "The second image was not rotated at all.", "It has not been rotated."),
+    *(
+        "The image isn't rotated",
+        "The picture isn’t turned",
+        "it hasn't been rotated",
+        "There is no rotation.",
+    ),
+    *("There was no rotation", "The image has no rotation", "that there is no rotation"),
+    *("没有旋转", "未旋转", "无旋转", "图像没有旋转。", "图片未旋转", "没有被旋转", "图像未经过任何旋转"),
+    *("第二张图没有旋转", "没有旋转，0度", "0度（没有旋转）"),
+]
+NOT_NO_ROTATION = [
+    *(
+        "It is not true that there is no rotation",
+        "not unrotated",
+        "not no rotation",
+        "there is not no rotation",
+    ),
+    *(
+        "90 (no rotation)",
+        "no rotation (90 degrees)",
+        "no rotation 180",
+        "no rotation, 90",
+        "zero 90",
+        "0, 90",
+    ),
+    *(
+        "not rotated by 90 degrees",
+        "not rotated by 0",
+        "not turned 90",
+        "no rotation of 90",
+        "no rotation or 90",
+    ),
+    *("the first image is not rotated", "the image is rotated", "rotated or not rotated", "no rotation?"),
+    *(
+        "no",
+        "not",
+        "none",
+        "rotation",
+        "upright",
+        "never",
+        "zeroth",
+        "no rotation is visible in the first image",
+    ),
+    *("不是没有旋转", "并非没有旋转", "没有旋转90度", "旋转", "没有"),
+]
+
+
+@pytest.mark.parametrize("text", NO_ROTATION)
+def test_no_rotation_is_an_answer_of_0(text: str) -> None:
+    assert angle(text) == "0"
+    for said in (text, f"<answer>{text}</answer>", f"They look alike.\n{text}", f"The answer is: {text}"):
+        assert make("rotation").score(Completion(said, "stop"), "0").value == 1.0, said
+
+
+@pytest.mark.parametrize("text", NOT_NO_ROTATION)
+def test_what_is_no_statement_of_no_rotation(text: str) -> None:
+    assert angle(text) is None
+    score = make("rotation").score(Completion(f"<answer>{text}</answer>", "stop"), "0")
+    assert score.answer != "0", score
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("There is no rotation. It is rotated by 90.", None),
+        ("No rotation would align them. The answer is 90.", "90"),
+        ("The image was not rotated by 90 degrees.", None),
+        ("The image is not rotated by 90 but by 180.", None),
+        ("It is not true that there is no rotation.", None),
+        ("I see no rotation", None),
+    ],
+)
+def test_no_rotation_in_passing_is_no_answer(text: str, expected: str | None) -> None:
+    assert make("rotation").score(Completion(text, "stop"), "0").answer == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("左上", "top-left"), ("左上角", "top-left"), ("上左", "top-left"), ("答案是左上。", "top-left")),
+        *(("在图像的右下角", "bottom-right"), ("位于原图左下方", "bottom-left"), ("右上部分", "top-right")),
+        *(("不在左上", None), ("非左上", None), ("左", None), ("左上或右下", None), ("左上、右上", None)),
+    ],
+)
+def test_quadrants_in_chinese(text: str, expected: str | None) -> None:
+    assert label(text, QUADRANTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("中间", "center"), ("中心", "center"), ("左中", "middle-left"), ("中上", "top-center"), ("正中", None)],
+)
+def test_cells_in_chinese(text: str, expected: str | None) -> None:
+    assert label(text, NINE) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(
+            ("positive", "positive"),
+            ("Negative.", "negative"),
+            ("same", "positive"),
+            ("different", "negative"),
+        ),
+        *(("the same picture", "positive"), ("They come from the same picture.", "positive")),
+        *(("Both images are from the same image", "positive"), ("Different pictures.", "negative")),
+        *(("from different images", "negative"), ("the two images are from different pictures", "negative")),
+        *(("not the same picture", "negative"), ("both images come from two different pictures", "negative")),
+        *(("the images are different", None), ("they are different", None), ("not different", None)),
+        *(("same or different", None), ("not positive", None), ("not same", None), ("same different", None)),
+    ],
+)
+def test_pairs_as_the_question_puts_them(text: str, expected: str | None) -> None:
+    assert pair(text) == expected

@@ -124,6 +124,28 @@ def test_images_that_cannot_be_told_apart_or_are_too_small() -> None:
         Jigsaw(4).corrupt(noise(111, 200), 0)
 
 
+def test_pieces_are_compared_without_what_the_gap_cuts_away() -> None:
+    """Two pieces that differ in their edges alone are the same when the edges are gone."""
+    image = noise(224, 224)
+    image.paste(image.crop((16, 16, 112, 112)), (112, 16))
+    image.paste("red", (16, 16, 24, 112))
+    assert Jigsaw(2).corrupt(image, 0).images
+    with pytest.raises(Unusable, match="look the same"):
+        Jigsaw(2, gap=0.3).corrupt(image, 0)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_two_equal_pieces_anywhere_drop_the_image(k: int) -> None:
+    side = (240 - 32) // k // 16 * 16
+    left = (240 - k * side) // 2 // 16 * 16
+    corner = (left, left, left + side, left + side)
+    for at in range(1, k * k):
+        image = noise(240, 240)
+        image.paste(image.crop(corner), (left + at % k * side, left + at // k * side))
+        with pytest.raises(Unusable, match="look the same"):
+            Jigsaw(k).corrupt(image, 0)
+
+
 def test_a_truncated_list_is_no_answer() -> None:
     score = Jigsaw(2).score(Completion(text="The answer is 2,3,1", finish_reason="length"), "2,3,1,4")
     assert score.value == 0.0 and score.status == "truncated"

@@ -80,6 +80,86 @@ def test_an_empty_part_drops_the_image_whatever_is_asked() -> None:
             Position().corrupt(image, seed)
 
 
+def tiled(tile: Image.Image, columns: int, rows: int) -> Image.Image:
+    out = Image.new("RGB", (tile.width * columns, tile.height * rows))
+    for column in range(columns):
+        for row in range(rows):
+            out.paste(tile, (column * tile.width, row * tile.height))
+    return out
+
+
+def grain(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """A sky: lighter from top to bottom, the same from left to right."""
+    rows = np.linspace(60, 220, height)[:, None, None] + np.zeros((1, width, 3))
+    return Image.fromarray(rows.astype(np.uint8))
+
+
+def stripes(width: int, height: int) -> Image.Image:
+    columns = ((np.arange(width) // 13) % 2 * 200 + 20)[None, :, None] + np.zeros((height, 1, 3))
+    return Image.fromarray(columns.astype(np.uint8))
+
+
+TWICE = {
+    "four equal quadrants": tiled(noise(150, 130), 2, 2),
+    "two equal halves, side by side": tiled(noise(201, 333), 2, 1),
+    "two equal halves, one above the other": tiled(noise(333, 190), 1, 2),
+    "a small tile": tiled(noise(53, 71), 4, 4),
+    "grain": tiled(grain(160, 140), 2, 2),
+    "large": tiled(noise(700, 500), 2, 2),
+    "sky": gradient(400, 300),
+    "stripes": stripes(400, 300),
+}
+
+
+@pytest.mark.parametrize("params", [{}, {"augment": "weak"}, {"augment": "strong"}])
+@pytest.mark.parametrize("what", TWICE)
+def test_a_crop_that_fits_in_two_parts_is_never_asked_about(what: str, params: dict[str, str]) -> None:
+    for seed in range(3):
+        with pytest.raises(Unusable, match="looks like another part"):
+            make("position", params).corrupt(TWICE[what], seed)
+
+
+def test_a_crop_of_one_lightness_and_another_fits_in_two_parts_when_brightness_changes() -> None:
+    dark = noise(200, 300).point([value // 2 for value in range(256)] * 3)
+    light = dark.point([value + 60 for value in range(256)] * 3)
+    image = Image.new("RGB", (400, 300))
+    image.paste(dark, (0, 0))
+    image.paste(light, (200, 0))
+    Position().corrupt(image, 0)
+    with pytest.raises(Unusable, match="looks like another part"):
+        Position(augment="weak").corrupt(image, 0)
+
+
+def test_a_crop_never_lies_where_nothing_is_to_be_seen() -> None:
+    """One object a quadrant, small: a crop beside it shows the background, which is everywhere."""
+    image = Image.new("RGB", (320, 320), "white")
+    for at, (x, y) in enumerate([(40, 40), (210, 60), (60, 220), (230, 230)]):
+        image.paste(noise(50, 50, at), (x, y))
+    made = 0
+    for seed in range(40):
+        try:
+            crop = Position().corrupt(image, seed).images[1]
+        except Unusable:
+            continue
+        made += 1
+        assert np.asarray(crop).std() > 2
+    assert made > 20
+
+
+@pytest.mark.parametrize("augment", ["weak", "strong"])
+def test_a_changed_crop_still_shows_something(augment: str) -> None:
+    """Faint detail in a light picture goes when brightness rises: another change is drawn."""
+    fine = grain(20, 20).resize((240, 240), Image.Resampling.BICUBIC)
+    faint = fine.point([205 + value // 6 for value in range(256)] * 3)
+    for seed in range(60):
+        crop = Position(augment=augment).corrupt(faint, seed).images[1]
+        assert np.asarray(crop).std(axis=(0, 1)).max() >= 2
+
+
 @pytest.mark.parametrize("augment", ["weak", "strong"])
 def test_augmentation_changes_the_crop_alone(augment: str) -> None:
     image = noise(200, 150)

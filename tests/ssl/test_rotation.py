@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from ssl_pictures import noise, said
 
 from ssl4rl_bench.errors import UsageError
@@ -166,6 +166,45 @@ def test_small_images(step: int, size: tuple[int, int], ok: bool) -> None:
 def test_an_image_that_looks_the_same_when_turned_asks_nothing() -> None:
     with pytest.raises(Unusable, match="looks the same"):
         Rotation().corrupt(Image.new("RGB", (64, 64), "red"), 0)
+
+
+def wheel(n: int, size: int, shape: str) -> Image.Image:
+    """A picture that looks the same when it is turned by a 1/n turn, and else not."""
+    whole = 4 * size
+    image = Image.new("RGB", (whole, whole), "white")
+    draw = ImageDraw.Draw(image)
+    middle = whole / 2
+    for at in range(n):
+        angle = 360 * at / n
+        if shape == "pie":
+            box = (whole * 0.1, whole * 0.1, whole * 0.9, whole * 0.9)
+            draw.pieslice(box, angle, angle + 180 / n, fill="red")
+        else:
+            x, y = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+            end = (middle + whole * 0.3 * x, middle + whole * 0.3 * y)
+            draw.line((middle, middle, *end), fill="black", width=whole // 30)
+    return image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+@pytest.mark.parametrize("step", [30, 45, 60, 72, 120, 10])
+@pytest.mark.parametrize("n", [3, 5, 6, 8, 12])
+@pytest.mark.parametrize(("size", "shape"), [(160, "pie"), (300, "pie"), (600, "pie"), (300, "spokes")])
+def test_a_picture_that_repeats_asks_nothing_where_a_turn_repeats_it(
+    step: int, n: int, size: int, shape: str
+) -> None:
+    """A six-spoked wheel has two right answers in steps of 60 and 30 degrees, and in steps of 45 too (180)."""
+    repeats = any(angle * n % 360 == 0 for angle in range(step, 360, step))
+    if repeats:
+        with pytest.raises(Unusable, match="looks the same"):
+            Rotation(step).corrupt(wheel(n, size, shape), 0)
+    else:
+        Rotation(step).corrupt(wheel(n, size, shape), 0)
+
+
+@pytest.mark.parametrize("step", [90, 45, 30, 15, 5, 1])
+def test_a_picture_that_does_not_repeat_is_asked_about_in_every_step(step: int) -> None:
+    for seed in range(5):
+        Rotation(step).corrupt(noise(200, 260, seed), seed)
 
 
 def test_angles_are_even() -> None:

@@ -29,6 +29,7 @@ records = st.builds(
     n_completion_tokens=st.integers(0, 10**9),
     latency_s=st.floats(0, allow_nan=False, allow_infinity=False),
     error=st.none() | any_text,
+    reasoning=st.just("") | any_text,
 )
 
 
