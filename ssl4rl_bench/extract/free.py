@@ -186,9 +186,8 @@ def _lenient(text: str, parse: Parse, cut: bool) -> _Found | None:
     if cut:
         stated = [item for item in stated if sentences.finished(item.end) or item.rule == "boxed"]
     else:
-        if not any(item.start < len(lines[0]) for item in stated) and (
-            first := _opening(sentences, lines, parse)
-        ):
+        first = _opening(sentences, lines, parse)
+        if first is not None and not any(item.start < first.end for item in stated):
             stated.append(first)
         stated += _final(sentences, stated, parse)
     held = resolve(sentences, stated)

@@ -451,7 +451,7 @@ def test_what_is_no_statement_of_no_rotation(text: str) -> None:
         ("There is no rotation. It is rotated by 90.", None),
         ("No rotation would align them. The answer is 90.", "90"),
         ("The image was not rotated by 90 degrees.", None),
-        ("The image is not rotated by 90 but by 180.", None),
+        ("The image is not rotated by 90 but by 180.", "180"),
         ("It is not true that there is no rotation.", None),
         ("I see no rotation", None),
     ],
