@@ -45,7 +45,10 @@ class RunDir:
             fd = os.open(place, os.O_RDWR | os.O_CLOEXEC)
         try:
             lock(fd, f"run {path}")
-            if keys := spec.diff(_read_spec(path)):
+            kept = _read_spec(path)
+            if keys := spec.diff(kept):
+                if kept.not_comparable and keys == ["model.scheme"]:
+                    raise SpecMismatch(f"{path} cannot be resumed: {kept.not_comparable}")
                 raise SpecMismatch(
                     f"{path} holds another experiment (other {', '.join(keys)}); "
                     "choose another directory or delete this one"
