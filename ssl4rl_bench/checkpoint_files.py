@@ -61,6 +61,7 @@ def weight_files(folder: Path) -> list[Path]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ModelError(
             f"{folder} lacks {missing[0]}{more}, which its index names; copy or download it again"
+            + (f", or delete the index if {SINGLE} is what was saved last" if single else "")
         )
     present = sorted(path.name for path in folder.glob("*.safetensors") if path.is_file())
     adapters = [*folder.glob("adapter_config.json"), *folder.glob("adapter_model.*")]
@@ -68,8 +69,8 @@ def weight_files(folder: Path) -> list[Path]:
     if weights and adapters:
         raise ModelError(
             f"{folder} holds full weights and an adapter ({adapters[0].name}), and engines disagree on which counts; "
-            f"move the adapter's files into a folder of their own: mkdir {folder}/adapter && "
-            f"mv {folder}/adapter_* {folder}/adapter/, or merge it: {foreign.merge_command(folder)}"
+            f"if it is merged into the weights, move it aside: mkdir {folder}/adapter && mv {folder}/adapter_* "
+            f"{folder}/adapter, and else merge it first (peft: merge_and_unload, then save_pretrained)"
         )
     used = indexed or single
     if not used:
@@ -137,8 +138,8 @@ def _two_forms(folder: Path, used: Sequence[str], left: Sequence[str], indexed: 
         )
     if indexed:
         return text + (
-            f"{shown(left)} beside the {len(used)} files that {INDEX} names; if they are left from an earlier save, "
-            f"delete them, and if the index is stale, delete it and write it anew: {REPAIR} {folder} NEW"
+            f"{shown(left)} beside what {INDEX} names; if they are left from an earlier save, "
+            f"delete them, and if the index is stale, write it anew: {REPAIR} {folder} NEW"
         )
     return text + (
         f"{shown(left)} beside {SINGLE}; transformers reads {SINGLE} alone and vLLM all, so delete what is stale"

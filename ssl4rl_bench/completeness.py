@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 from ssl4rl_bench.architecture import EMBEDDING, HEAD, VISION, Expected, expected, is_buffer
 from ssl4rl_bench.checkpoint_files import REPAIR
 from ssl4rl_bench.errors import ModelError
-from ssl4rl_bench.foreign import merge_command
 from ssl4rl_bench.tensors import FLOATS, Tensor, same_values, shown
 
 WRAPPERS: Mapping[str, str] = {
@@ -80,7 +79,7 @@ def _problem(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor]) -> s
     empty = [name for name, (tensor, shape) in found.reshaped.items() if not tensor.size and shape]
     if empty:
         return (
-            f"holds {len(empty)} empty tensors ({shown(empty)}): DeepSpeed ZeRO-3 saved its partitions without "
+            f"holds {_n(empty, 'empty tensor')} ({shown(empty)}): DeepSpeed ZeRO-3 saved its partitions without "
             "gathering them; save again with stage3_gather_16bit_weights_on_model_save, or convert the trainer's "
             "state: python zero_to_fp32.py STATE NEW --safe_serialization"
         )
@@ -88,23 +87,23 @@ def _problem(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor]) -> s
         return _why_missing(folder, wanted, found)
     if found.twice:
         return (
-            f"holds {len(found.twice)} tensors under two names each ({shown(found.twice)}), and engines disagree on "
+            f"holds {_n(found.twice)} under two names each ({shown(found.twice)}), and engines disagree on "
             "which counts; save it again from the model"
         )
     if found.reshaped:
         name, (tensor, shape) = next(iter(found.reshaped.items()))
         return (
-            f"holds {len(found.reshaped)} tensors of another shape than its config.json asks for (first "
+            f"holds {_n(found.reshaped)} of another shape than its config.json asks for (first "
             f"{shown([name])}: {list(tensor.shape)}, not {list(shape)}): they belong to different models; copy the "
             "config.json that was saved with these weights"
         )
     if found.extra:
-        kind = (
-            "a value or reward head of a trainer" if any(map(is_extra_head, found.extra)) else "a trainer's"
-        )
+        what = f"holds {_n(found.extra)} that its config.json does not ask for ({shown(found.extra)})"
+        if all(map(is_extra_head, found.extra)):
+            return f"{what}: a trainer's value or reward head; leave it out: {REPAIR} {folder} NEW"
         return (
-            f"holds {len(found.extra)} tensors that its config.json does not ask for ({shown(found.extra)}), {kind}, "
-            f"which transformers ignores and vLLM refuses; leave them out: {REPAIR} {folder} NEW"
+            f"{what}, which transformers ignores and vLLM refuses; copy the config.json that was saved with them, or "
+            f"leave them out: {REPAIR} {folder} NEW --only-known"
         )
     return _wrong_format(folder, wanted, tensors)
 
@@ -133,7 +132,10 @@ def _why_missing(folder: Path, wanted: Expected, found: _Differences) -> str:
         f"({shown(found.missing)})"
     )
     if any(map(_LORA.search, found.extra)):
-        return f"{text}: an adapter (PEFT) is not merged; merge it: {merge_command(folder)}"
+        return (
+            f"{text}: an adapter (PEFT) is not merged into them; save it again where it was trained, after "
+            "model = model.merge_and_unload()"
+        )
     if (wrapper := _wrapper(wanted, found.extra)) is not None:
         return f"{text}: {wrapper}; rename them: {REPAIR} {folder} NEW"
     if found.extra:
@@ -148,7 +150,7 @@ def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
     """What has changed the names, if undoing it makes most of them known."""
     stripped = [name for name in extra if wanted.knows(strip_wrappers(name))]
     if 2 * len(stripped) > len(extra):
-        part = next(part for part in WRAPPERS if part in stripped[0])
+        part = next(part for part in WRAPPERS if f".{part}" in f".{stripped[0]}")
         return f"{len(stripped)} names have the part {part!r} of a wrapper ({WRAPPERS[part]})"
     if extra and all(wanted.knows(f"model.{name}") for name in extra):
         return "the names lack 'model.', as those of an inner module do"
@@ -188,12 +190,16 @@ def _half_saved(wanted: Expected, missing: Sequence[str]) -> str:
     return f"the checkpoint was saved or copied in part; {again}"
 
 
+def _n(tensors: Collection[str], what: str = "tensor") -> str:
+    return f"{len(tensors)} {what}{'' if len(tensors) == 1 else 's'}"
+
+
 def _wrong_format(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor]) -> str | None:
     strange = [name for name, tensor in tensors.items() if tensor.dtype not in FLOATS and not is_buffer(name)]
     if strange:
         kinds = sorted({tensors[name].dtype for name in strange})
         return (
-            f"holds {len(strange)} tensors as {shown(kinds)} ({shown(strange)}), but its config.json "
+            f"holds {_n(strange)} as {shown(kinds)} ({shown(strange)}), but its config.json "
             "names no quantization; copy the config.json that was saved with them"
         )
     by_name = {wanted.canonical(name): tensor for name, tensor in tensors.items()}

@@ -29,11 +29,12 @@ _BLOCK = 1 << 24
 """Bytes copied at a time."""
 
 
-def repair(folder: Path, out: Path, drop: Collection[str] = ()) -> Path:
+def repair(folder: Path, out: Path, drop: Collection[str] = (), *, only_known: bool = False) -> Path:
     """Writes the repaired checkpoint and returns `out`, which appears when it is whole.
 
     Args:
         drop: tensors to leave out, by their name in `folder`.
+        only_known: leave out all that config.json does not ask for, not only value heads.
 
     Raises:
         ModelError: the result would still be no whole checkpoint; says why.
@@ -43,16 +44,21 @@ def repair(folder: Path, out: Path, drop: Collection[str] = ()) -> Path:
     if out.exists():
         raise UsageError(f"{out} is there already: name another folder")
     wanted = expected(read_config(folder))
+    if only_known and wanted is None:
+        raise UsageError(
+            f"{folder}: which tensors its config.json asks for is not known here; name them with --drop"
+        )
     files = [read_header(path) for path in _sources(folder)]
     held = {name for file in files for name in file.tensors}
     if unknown := [name for name in drop if name not in held]:
         raise UsageError(f"{folder} holds no {shown(unknown)}")
+    left_out = {name for name in held if name in drop or _is_extra(name, wanted, only_known)}
     scratch = out.with_name(f".{out.name}.saving")
     with atomic.reporting(out):
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         try:
-            _write(files, wanted, drop, scratch)
+            _write(files, wanted, left_out, scratch)
             for name, content in side_files(folder).items():
                 (scratch / name).parent.mkdir(exist_ok=True)
                 (scratch / name).write_bytes(content)
@@ -82,13 +88,13 @@ def _sources(folder: Path) -> list[Path]:
     return paths
 
 
-def _write(files: Sequence[TensorFile], wanted: Expected | None, drop: Collection[str], out: Path) -> None:
+def _write(
+    files: Sequence[TensorFile], wanted: Expected | None, left_out: Collection[str], out: Path
+) -> None:
     names: dict[str, str] = {}
     for number, file in enumerate(files, 1):
         kept = {
-            _renamed(name, wanted): tensor
-            for name, tensor in file.tensors.items()
-            if name not in drop and not _is_extra(name, wanted)
+            _renamed(name, wanted): tensor for name, tensor in file.tensors.items() if name not in left_out
         }
         place = SINGLE if len(files) == 1 else f"model-{number:05d}-of-{len(files):05d}.safetensors"
         if twice := [name for name in kept if name in names]:
@@ -110,8 +116,10 @@ def _renamed(name: str, wanted: Expected | None) -> str:
     return next((tail for tail in tails if wanted.knows(tail)), plain)
 
 
-def _is_extra(name: str, wanted: Expected | None) -> bool:
-    return wanted is not None and is_extra_head(name) and not wanted.knows(_renamed(name, wanted))
+def _is_extra(name: str, wanted: Expected | None, only_known: bool) -> bool:
+    if wanted is None or wanted.knows(_renamed(name, wanted)):
+        return False
+    return only_known or is_extra_head(name)
 
 
 def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -144,9 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the checkpoint as it is")
     parser.add_argument("out", type=Path, help="where the repaired one goes; must not exist")
     parser.add_argument("--drop", action="append", default=[], metavar="NAME", help="a tensor to leave out")
+    parser.add_argument(
+        "--only-known", action="store_true", help="leave out all that config.json does not ask for"
+    )
     asked = parser.parse_args(arguments)
     try:
-        print(repair(asked.folder, asked.out, asked.drop))
+        print(repair(asked.folder, asked.out, asked.drop, only_known=asked.only_known))
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
