@@ -78,15 +78,16 @@ def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:
         name = f"{str(name).partition('@')[0]}@{about['revision']}"
     base = resolve_model(str(name))
     known = about.get("fingerprint")
-    scheme = origin.get("fingerprint_scheme", 1)
-    if known and known != base.fingerprint and scheme != SCHEME:
-        if not asked:
-            raise ModelError(
-                f"{trained.name} names its base by a fingerprint of scheme {scheme}, which is not comparable with "
-                f"this version's {SCHEME}: if {base.name} is its base, say so with --base {base.name}"
-            )
-    elif known and known != base.fingerprint:
-        raise ModelError(f"{base.name} is not what {trained.name} was trained from: name that with --base")
+    if known and known != base.fingerprint:
+        scheme = origin.get("fingerprint_scheme", 1)
+        older = (
+            f" (the fingerprint in its {ORIGIN} is of scheme {scheme}, not comparable with this version's {SCHEME}: if "
+            "it is the base all the same, delete it there)"
+        )
+        raise ModelError(
+            f"{base.name} is not what {trained.name} was trained from: name that with --base"
+            + (older if scheme != SCHEME else "")
+        )
     return base
 
 
