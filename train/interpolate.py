@@ -81,8 +81,8 @@ def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:
     if known and known != base.fingerprint:
         scheme = origin.get("fingerprint_scheme", 1)
         older = (
-            f" (the fingerprint in its {ORIGIN} is of scheme {scheme}, not comparable with this version's {SCHEME}: if "
-            "it is the base all the same, delete it there)"
+            f" (the fingerprint in its {ORIGIN} is of scheme {scheme}, not comparable with this version's {SCHEME}: "
+            "if it is the base all the same, delete it there)"
         )
         raise ModelError(
             f"{base.name} is not what {trained.name} was trained from: name that with --base"
