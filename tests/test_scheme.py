@@ -59,7 +59,7 @@ def test_an_older_run_is_read_and_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "run" / "spec.json").write_text(json.dumps(replace(SPEC, scheme=1).to_json()))
     assert RunDir.open(tmp_path / "run").spec.scheme == 1
     with pytest.raises(
-        SpecMismatch, match="cannot be resumed: .* scheme 1, .* makes 2; renew it: ssl4rl-bench run"
+        SpecMismatch, match=r"cannot be resumed: .* scheme 1, .* makes 2; renew it: ssl4rl-bench run"
     ):
         RunDir.create(tmp_path / "run", SPEC)
 
@@ -68,7 +68,7 @@ def test_an_older_run_is_read_and_not_resumed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("schemes", [(1, 2), (2, 1), (1, 1)])
 def test_older_runs_are_compared_only_by_leave(engine: str, schemes: tuple[int, int]) -> None:
     one, two = (of_engine(name, engine, scheme) for name, scheme in zip("ab", schemes, strict=True))
-    with pytest.raises(UsageError, match="is not comparable: .* scheme 1") as caught:
+    with pytest.raises(UsageError, match=r"is not comparable: .* scheme 1") as caught:
         pair(one, two, TASK)
     assert f"ssl4rl-bench run --model 'checkpoints/a b' --tasks {TASK.removeprefix('ssl4rl_')}" in str(
         caught.value
