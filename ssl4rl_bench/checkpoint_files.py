@@ -7,6 +7,7 @@ names, and without one every safetensors file. Only a folder in which both read 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ssl4rl_bench.tensors import Tensor, TensorFile, read_header, shown
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+_SHARD = re.compile(r"(pytorch_)?model[\w.-]*\.safetensors|consolidated.*|.*-\d+-of-\d+\.safetensors")
+"""Names that a checkpoint's weights have, or had before they were saved anew."""
 REPAIR = "python -m ssl4rl_bench.repair"
 """The command that rewrites a folder's weights; see `repair`."""
 
@@ -77,6 +80,8 @@ def weight_files(folder: Path) -> list[Path]:
         raise ModelError(_why_no_weights(folder, weights))
     if (folder / "params.json").is_file():  # Mistral publishes its own form beside transformers'
         weights = [name for name in weights if not name.startswith("consolidated")]
+    if indexed:  # then engines read no file of another kind of name
+        weights = [name for name in weights if _SHARD.fullmatch(name)]
     if left := [name for name in weights if name not in used]:
         raise ModelError(_two_forms(folder, used, left, bool(indexed)))
     return [folder / name for name in used]
@@ -151,7 +156,8 @@ def _why_no_weights(folder: Path, weights: Sequence[str]) -> str:
         return (
             f"{folder} holds {shown(weights)} but no {INDEX} that names them; write it: {REPAIR} {folder} NEW"
         )
-    return foreign.explain(folder) or f"{folder} has no weights ({SINGLE}, or {INDEX} with its shards)"
+    known = foreign.explain(folder) or foreign.explain_state(folder)
+    return known or f"{folder} has no weights ({SINGLE}, or {INDEX} with its shards)"
 
 
 def _why_no_config(folder: Path) -> str:
@@ -162,4 +168,4 @@ def _why_no_config(folder: Path) -> str:
         return f"{folder} holds checkpoints but is none; name one of its {len(inside)}, such as {inside[-1]}"
     if any(folder.glob("*.safetensors")):
         return f"{folder} has weights but no config.json; copy it from the base that they were trained from"
-    return f"{folder} has no config.json; name the folder of a checkpoint"
+    return foreign.explain_state(folder) or f"{folder} has no config.json; name the folder of a checkpoint"

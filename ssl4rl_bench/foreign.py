@@ -41,9 +41,15 @@ def _kinds(folder: Path) -> Iterator[str]:
         if any(name.endswith(ending) for name in names):
             kind = ending[1:].upper()
             yield f"{folder} holds {kind} files, which no engine here loads; name the checkpoint they were made from"
-    for name in names:
-        if _STATE.fullmatch(name):
-            yield f"{folder} holds the state of a trainer ({name}) but no weights; save the model itself there too"
+
+
+def explain_state(folder: Path) -> str | None:
+    """The sentence for a folder that holds a trainer's state alone; None if there is none."""
+    names = sorted(path.name for path in folder.iterdir())
+    state = next((name for name in names if _STATE.fullmatch(name)), None)
+    if state is None:
+        return None
+    return f"{folder} holds the state of a trainer ({state}) but no weights; save the model itself there too"
 
 
 def merge_command(folder: Path) -> str:
@@ -63,15 +69,18 @@ def merge_command(folder: Path) -> str:
 
 
 def _verl(folder: Path) -> Iterator[str]:
-    for place in (folder, folder / "actor"):
+    for place in (folder, folder / "actor", *sorted(folder.glob("global_step_*/actor"))[-1:]):
         if not place.is_dir():
             continue
         names = [path.name for path in place.iterdir()]
         backend = "fsdp" if any(map(_VERL.fullmatch, names)) else None
         backend = "megatron" if not backend and "dist_ckpt" in names else backend
         if backend:
+            whole = place / "huggingface"
             yield (
-                f"{folder} holds {backend.replace('fsdp', 'FSDP')} shards of verl; merge them: "
+                f"{folder} holds {backend.replace('fsdp', 'FSDP')} shards of verl; "
+                + (f"name {whole}, or " if any(whole.glob("*.safetensors")) else "")
+                + "merge them: "
                 f"python -m verl.model_merger merge --backend {backend} --local_dir {place} --target_dir NEW"
             )
 

@@ -28,10 +28,12 @@ _BITS = {
     **dict.fromkeys(("BOOL", "U8", "I8"), 8),
 }
 """Bits of one number. Other formats (8-bit floats and smaller) are not checked for their size."""
-_BLOCKS = 64
-"""Places at which two tensors are compared."""
-_BLOCK = 4096
-"""Bytes compared at each place."""
+_WHOLE = 1 << 28
+"""Bytes up to which two tensors are compared completely."""
+_BLOCK = 1 << 16
+"""Bytes compared at a time."""
+_BLOCKS = 256
+"""Places at which larger tensors are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,10 @@ def shown(names: Iterable[str], most: int = 3) -> str:
 
 
 def same_values(one: Tensor, two: Tensor) -> bool:
-    """Whether two tensors have the same format, shape and bytes; bytes are compared at 64 places of 4 KiB."""
+    """Whether two tensors have the same format, shape and bytes. Above 256 MiB, 256 places of 64 KiB are compared."""
     if (one.dtype, one.shape, one.size) != (two.dtype, two.shape, two.size):
         return False
-    step = max(1, (one.size - _BLOCK) // (_BLOCKS - 1))
+    step = _BLOCK if one.size <= _WHOLE else (one.size - _BLOCK) // (_BLOCKS - 1)
     with one.path.open("rb") as left, two.path.open("rb") as right:
         return all(
             _read(left, one, offset) == _read(right, two, offset) for offset in range(0, one.size, step)

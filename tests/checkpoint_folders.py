@@ -203,6 +203,11 @@ def pickled_beside(place: Path) -> None:
     (place / "pytorch_model.bin").write_bytes(b"x")
 
 
+def other_file_beside_index(place: Path) -> None:
+    shards(place)
+    to_file(place / "vision_tower.safetensors", dict(list(load().items())[:1]))
+
+
 def old_buffers(place: Path) -> None:
     table = Raw("F32", (2,), b"\0" * 8)
     names = ("model.layers.0.self_attn.rotary_emb.inv_freq", "visual.rotary_pos_emb.inv_freq")
@@ -251,6 +256,7 @@ GOOD: dict[str, Callable[[Path], None]] = {
         hub_snapshot,
         pickled_beside,
         old_buffers,
+        other_file_beside_index,
         template_in_tokenizer_config,
         named_templates_in_tokenizer_config,
         template_in_json,

@@ -68,6 +68,17 @@ CASES = {
         ["config.json", "training_args.bin", "optimizer.pt", "rng_state.pth", "trainer_state.json"],
         ["state of a trainer", "no weights"],
     ),
+    "a folder of verl's checkpoints": (
+        [
+            "global_step_50/actor/model_world_size_8_rank_0.pt",
+            "global_step_100/actor/model_world_size_8_rank_0.pt",
+        ],
+        ["verl", "--local_dir {}/global_step_50/actor"],
+    ),
+    "verl with whole weights beside": (
+        ["actor/model_world_size_8_rank_0.pt", "actor/huggingface/model.safetensors"],
+        ["verl", "name {}/actor/huggingface, or merge"],
+    ),
     "GGUF": (["config.json", "model-q4.gguf"], ["GGUF"]),
     "nothing": (["config.json", "notes.txt"], ["no weights"]),
 }
@@ -123,6 +134,13 @@ def test_an_adapter_s_base_stands_in_the_command_if_it_is_a_plain_name(
     with pytest.raises(ModelError) as caught:
         resolve_model(str(tmp_path))
     assert shown in str(caught.value) and "import os" not in str(caught.value)
+
+
+def test_a_trainer_s_output_folder_names_a_checkpoint_in_it(tmp_path: Path) -> None:
+    make(tmp_path / "out" / "checkpoint-500")
+    (tmp_path / "out" / "training_args.bin").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"name one of its 1, such as .*checkpoint-500"):
+        resolve_model(str(tmp_path / "out"))
 
 
 def test_weights_without_config_are_told(tmp_path: Path) -> None:
