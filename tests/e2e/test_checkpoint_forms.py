@@ -195,3 +195,67 @@ def test_a_load_error_keeps_its_cause(tmp_path: Path) -> None:
     folder = make(tmp_path / "model", config={"model_type": "no_such_model"})
     with pytest.raises(EngineError, match="no_such_model"):
         reply(unchecked(folder))
+
+
+TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 2,
+    "vocab_size": 865,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+SMALL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "qwen2_vl": ({"rope_parameters": ROPE}, {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2}),
+    "qwen2_5_vl": (
+        {"rope_parameters": ROPE},
+        {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 64},
+    ),
+    "qwen3_vl": (
+        {"head_dim": 16, "rope_parameters": ROPE},
+        {
+            "depth": 3,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "out_hidden_size": 64,
+            "deepstack_visual_indexes": [0, 1],
+            "patch_size": 14,
+            "num_position_embeddings": 16,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("shard", ["50KB", "5GB"])
+def test_what_transformers_saves_is_whole_and_loads(
+    family: str, tied: bool, shard: str, tmp_path: Path
+) -> None:
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    text, vision = SMALL[family]
+    folder = make(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    config = AutoConfig.for_model(
+        family,
+        text_config=TEXT | text,
+        vision_config=vision,
+        tie_word_embeddings=tied,
+        image_token_id=5,
+        video_token_id=6,
+        vision_start_token_id=3,
+        vision_end_token_id=4,
+    )
+    AutoModelForImageTextToText.from_config(config).save_pretrained(folder, max_shard_size=shard)
+    assert expected(json.loads((folder / "config.json").read_text())) is not None
+    assert (folder / "model.safetensors").is_file() == (shard == "5GB")
+    reply(resolve_model(str(folder), chat=True))
+    next(iter(sorted(folder.glob("*.safetensors")))).unlink()
+    with pytest.raises(ModelError):
+        resolve_model(str(folder))
