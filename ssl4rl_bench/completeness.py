@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.architecture import EMBEDDING, HEAD, VISION, Expected, expected, is_buffer
-from ssl4rl_bench.checkpoint_files import REPAIR
+from ssl4rl_bench.checkpoint_files import INDEX, REPAIR, weight_map
 from ssl4rl_bench.errors import ModelError
 from ssl4rl_bench.tensors import FLOATS, Tensor, same_values, shown
 
@@ -55,7 +55,8 @@ def check(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
     wanted = expected(config)
     if wanted is None:
         return
-    problem = _problem(folder, wanted, tensors)
+    named = weight_map(folder) if (folder / INDEX).is_file() else {}
+    problem = _problem(folder, wanted, tensors, named)
     if problem is not None:
         raise ModelError(f"{folder} {problem}")
 
@@ -74,7 +75,9 @@ def is_extra_head(name: str) -> bool:
     return _HEADS.search(name) is not None
 
 
-def _problem(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor]) -> str | None:
+def _problem(
+    folder: Path, wanted: Expected, tensors: Mapping[str, Tensor], named: Mapping[str, str]
+) -> str | None:
     found = _differences(wanted, tensors)
     empty = [name for name, (tensor, shape) in found.reshaped.items() if not tensor.size and shape]
     if empty:
@@ -84,7 +87,7 @@ def _problem(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor]) -> s
             "state: python zero_to_fp32.py STATE NEW --safe_serialization"
         )
     if found.missing:
-        return _why_missing(folder, wanted, found)
+        return _why_missing(folder, wanted, found, {wanted.canonical(name) for name in named})
     if found.twice:
         return (
             f"holds {_n(found.twice)} under two names each ({shown(found.twice)}), and engines disagree on "
@@ -104,6 +107,12 @@ def _problem(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor]) -> s
         return (
             f"{what}, which transformers ignores and vLLM refuses; copy the config.json that was saved with them, or "
             f"leave them out: {REPAIR} {folder} NEW --only-known"
+        )
+    absent = [name for name in named if name not in tensors and not is_buffer(name)]
+    if absent and not (wanted.tied and absent == [HEAD]):
+        return (
+            f"has an index that names {_n(absent)} more than its files hold ({shown(absent)}): it is of another save; "
+            f"write it anew: {REPAIR} {folder} NEW"
         )
     return _wrong_format(folder, wanted, tensors)
 
@@ -125,7 +134,7 @@ def _differences(wanted: Expected, tensors: Mapping[str, Tensor]) -> _Difference
     )
 
 
-def _why_missing(folder: Path, wanted: Expected, found: _Differences) -> str:
+def _why_missing(folder: Path, wanted: Expected, found: _Differences, named: Collection[str]) -> str:
     n_wanted = len(wanted.shapes) - wanted.tied
     text = (
         f"lacks {len(found.missing)} of the {n_wanted} tensors that its config.json asks for "
@@ -143,6 +152,8 @@ def _why_missing(folder: Path, wanted: Expected, found: _Differences) -> str:
             f"{text} and holds {len(found.extra)} others ({shown(found.extra)}): its config.json belongs to another "
             "model, or its names to another library; save it with save_pretrained of transformers"
         )
+    if any(name in named for name in found.missing):
+        return f"{text}: its index names them, but its files are of another save; copy or download it again"
     return f"{text}: {_half_saved(wanted, found.missing)}"
 
 

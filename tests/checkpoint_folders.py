@@ -208,6 +208,13 @@ def other_file_beside_index(place: Path) -> None:
     to_file(place / "vision_tower.safetensors", dict(list(load().items())[:1]))
 
 
+def tied_head_in_index_alone(place: Path) -> None:
+    shards(place)
+    index = json.loads((place / INDEX).read_text())
+    index["weight_map"]["lm_head.weight"] = "model-00002-of-00003.safetensors"
+    (place / INDEX).write_text(json.dumps(index))
+
+
 def old_buffers(place: Path) -> None:
     table = Raw("F32", (2,), b"\0" * 8)
     names = ("model.layers.0.self_attn.rotary_emb.inv_freq", "visual.rotary_pos_emb.inv_freq")
@@ -257,6 +264,7 @@ GOOD: dict[str, Callable[[Path], None]] = {
         pickled_beside,
         old_buffers,
         other_file_beside_index,
+        tied_head_in_index_alone,
         template_in_tokenizer_config,
         named_templates_in_tokenizer_config,
         template_in_json,
@@ -299,6 +307,19 @@ def index_of_half_the_shards(place: Path) -> None:
 def half_index_and_half_the_files(place: Path) -> None:
     index_of_half_the_shards(place)
     (place / "model-00002-of-00002.safetensors").unlink()
+
+
+def half_saved_with_index(place: Path) -> None:
+    shards(place)
+    path = place / "model-00002-of-00003.safetensors"
+    to_file(path, dict(list(load(path).items())[:10]))
+
+
+def index_of_more(place: Path) -> None:
+    shards(place)
+    index = json.loads((place / INDEX).read_text())
+    index["weight_map"]["model.layers.5.mlp.up_proj.weight"] = "model-00002-of-00003.safetensors"
+    (place / INDEX).write_text(json.dumps(index))
 
 
 def single_beside_shards(place: Path) -> None:
@@ -490,6 +511,11 @@ BROKEN: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
         ("two forms", "model-00002", "ssl4rl_bench.repair"),
     ),
     "half an index and half the files": (half_index_and_half_the_files, ("lacks 58 of the 116", "in part")),
+    "an index of more than the files": (
+        index_of_more,
+        ("names 1 tensor more", "layers.5", "ssl4rl_bench.repair"),
+    ),
+    "a shard of another save": (half_saved_with_index, ("lacks 29 of the 116", "its index names them")),
     "a single file beside shards": (single_beside_shards, ("two forms", "model.safetensors", "delete")),
     "shards without an index": (
         shards_without_index,
