@@ -111,8 +111,8 @@ def _problem(
     absent = [name for name in named if name not in tensors and not is_buffer(name)]
     if absent and not (wanted.tied and absent == [HEAD]):
         return (
-            f"has an index that names {_n(absent)} more than its files hold ({shown(absent)}): it is of another save; "
-            f"write it anew: {REPAIR} {folder} NEW"
+            f"has an index that names {_n(absent)} more than its files hold ({shown(absent)}): it is "
+            f"of another save; write it anew: {REPAIR} {folder} NEW"
         )
     return _wrong_format(folder, wanted, tensors)
 
