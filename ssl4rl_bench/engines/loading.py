@@ -7,6 +7,7 @@ says itself which tensors were not in the checkpoint; it only warns of them, and
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from ssl4rl_bench.tensors import shown
 
 _TOLD_ABOVE = "the above report"
 """In messages of transformers that say no more than that a log entry does."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def load_network(folder: Path, cls: Any = None, **how: Any) -> Any:
@@ -80,7 +82,8 @@ def _report_in_message() -> Iterator[None]:
     except RuntimeError as error:
         if _TOLD_ABOVE not in str(error) or not kept.lines:
             raise
-        raise RuntimeError(" ".join(" ".join(kept.lines).split())[:1000]) from error
+        report = _COLOUR.sub("", " ".join(kept.lines))
+        raise RuntimeError(" ".join(report.split())[:1000]) from error
     finally:
         logger.removeHandler(kept)
         logger.setLevel(before[0])

@@ -12,6 +12,7 @@ from checkpoint_folders import GOOD, TINY, Raw, change, folder_of, load, make, p
 from ssl4rl_bench.architecture import HEAD, expected
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.hf import HfEngine
+from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.errors import EngineError, ModelError
 from ssl4rl_bench.types import Categories, Message, Request, Sample, Sampling, TextPart
 from ssl4rl_bench.weights import Model, resolve_model
@@ -195,6 +196,21 @@ def test_a_load_error_keeps_its_cause(tmp_path: Path) -> None:
     folder = make(tmp_path / "model", config={"model_type": "no_such_model"})
     with pytest.raises(EngineError, match="no_such_model"):
         reply(unchecked(folder))
+
+
+def test_an_error_that_points_at_a_silenced_report_brings_it_along(tmp_path: Path) -> None:
+    import logging
+
+    class Broken:
+        @staticmethod
+        def from_pretrained(*_: Any, **how: Any) -> None:
+            logging.getLogger("transformers.modeling_utils").warning(
+                "\x1b[31mLOAD REPORT\x1b[0m\nexperts | CONVERSION"
+            )
+            raise RuntimeError("For details look at the `CONVERSION` entries of the above report!")
+
+    with pytest.raises(RuntimeError, match=r"^LOAD REPORT experts \| CONVERSION$"):
+        load_network(tmp_path, Broken)
 
 
 TEXT = {
