@@ -153,8 +153,9 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
 
 def not_comparable(run: Evaluated) -> str | None:
     """Why a run or baseline file is not comparable with any other, and what renews it; None if it is comparable."""
-    why = run.spec.not_comparable
-    if why is not None and run.path.is_file():
+    is_file = run.path.is_file()
+    why = run.spec.not_comparable(*([] if is_file else [str(run.path)]))
+    if why is not None and is_file:
         why += f", then ssl4rl-bench gate --candidate NEW --save-baseline {run.path}"
     return why
 

@@ -163,7 +163,7 @@ class RunSpec:
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     """Those that change replies, such as the dtype. The others belong in an ExecInfo."""
     scheme: int = SCHEME
-    """Of the fingerprint (`scheme.SCHEME`). 1 is not written, so that older specs keep their hash."""
+    """Of the fingerprint (`scheme.SCHEME`). Not hashed: equal digests of two schemes are of the same files."""
     unused_defaults: Mapping[str, Any] = field(default_factory=dict)
     """Sampling defaults in the checkpoint's generation_config.json, which no engine here applies. Not hashed: the
     file is in the fingerprint."""
@@ -222,14 +222,16 @@ class RunSpec:
 
     def _identity(self) -> dict[str, Any]:
         spec = self.to_json()
-        spec["model"] = {key: spec["model"][key] for key in ("fingerprint", "scheme") if key in spec["model"]}
+        spec["model"] = {"fingerprint": spec["model"]["fingerprint"]}
         return spec
 
-    @property
-    def not_comparable(self) -> str | None:
+    def not_comparable(self, out: str = "NEW") -> str | None:
         """Why a run of this spec must not be compared with others, and the command that renews it; None if it may be.
 
-        A fingerprint of another scheme does not say which weights answered, nor that they were whole.
+        A fingerprint of another scheme does not say that the weights were whole, nor that no other file changed them.
+
+        Args:
+            out: the run's directory. There the command asks nothing anew if the checkpoint is whole and unchanged.
         """
         if self.scheme == SCHEME or self.engine in WITHOUT_WEIGHTS:
             return None
@@ -241,12 +243,13 @@ class RunSpec:
         tasks = ",".join(name.removeprefix("ssl4rl_") for name in self.tasks)
         return (
             f"its weights fingerprint is of scheme {self.scheme}, and this version makes {SCHEME}; renew it: "
-            f"ssl4rl-bench run --model {shlex.quote(self.model)} --tasks {tasks} --engine {self.engine} --out NEW"
+            f"ssl4rl-bench run --model {shlex.quote(self.model)} --tasks {tasks} --engine {self.engine} "
+            f"--out {shlex.quote(out)}"
         )
 
     @property
     def sha256(self) -> str:
-        """Hex digest of `to_json` without the model's name."""
+        """Hex digest of `to_json` without the model's name and the fingerprint's scheme."""
         return sha256_json(self._identity())
 
     def diff(self, other: RunSpec) -> list[str]:
