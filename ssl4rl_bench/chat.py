@@ -45,14 +45,15 @@ class Chat:
         sampling: Sampling = DEFAULT_SAMPLING,
     ) -> None:
         options = options or EngineOptions()
-        engine = "openai" if engine == "auto" and options.base_urls else resolve_name(engine)
+        engine = "openai" if engine == "auto" and options.base_urls else engine
         resolved = None
-        if engine == "openai":
-            options = replace(options, served_model=model or options.served_model)
-        elif engine in ("vllm", "hf") and model:
+        if engine in ("auto", "vllm", "hf") and model:
             from ssl4rl_bench.weights import resolve_model
 
-            resolved = resolve_model(model)
+            resolved = resolve_model(model, chat=True)  # before "auto" is resolved, which imports torch
+        engine = resolve_name(engine)
+        if engine == "openai":
+            options = replace(options, served_model=model or options.served_model)
         self.sampling = sampling
         self.engine = create(engine, resolved, options)
 

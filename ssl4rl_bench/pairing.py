@@ -24,6 +24,7 @@ MISMATCHES: Mapping[str, str] = {
     "extractor": "replies read by another extractor",
     "image": "images blanked, shuffled or left out in one run only",
     "sampling": "other sampling settings, as greedy and drawn at random",
+    "scheme": "weights fingerprinted by another scheme than this version's",
 }
 """What two runs must have in common, unless a user says otherwise, and what it means that they have not."""
 
@@ -123,6 +124,9 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
 
 def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[tuple[str, str]]:
     one, two = baseline.task(task), candidate.task(task)
+    for run in (candidate, baseline):
+        if (why := not_comparable(run)) is not None:
+            yield "scheme", f"{run.label} is not comparable: {why}"
     partial = {
         run.label: reason.partition(": ")[2]
         for run in (candidate, baseline)
@@ -145,6 +149,15 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
             "sampling",
             (f"{MISMATCHES['sampling']} (temperature {theirs.temperature:g} and {mine.temperature:g})"),
         )
+
+
+def not_comparable(run: Evaluated) -> str | None:
+    """Why a run or baseline file is not comparable with any other, and what renews it; None if it is comparable."""
+    is_file = run.path.is_file()
+    why = run.spec.not_comparable(*([] if is_file else [str(run.path)]))
+    if why is not None and is_file:
+        why += f", then ssl4rl-bench gate --candidate NEW --save-baseline {run.path}"
+    return why
 
 
 def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ssl4rl_bench.hashing import response_key, seed_of, sha256_json
+from ssl4rl_bench.scheme import SCHEME, WITHOUT_WEIGHTS
 from ssl4rl_bench.types import Request, Sample, Sampling, Task
 
 REDACTED = "[redacted]"
@@ -160,6 +162,11 @@ class RunSpec:
     """Of sampling. Absent from spec.json where it is 0, so that runs from before it was there stay the same."""
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     """Those that change replies, such as the dtype. The others belong in an ExecInfo."""
+    scheme: int = SCHEME
+    """Of the fingerprint (`scheme.SCHEME`). Not hashed: equal digests of two schemes are of the same files."""
+    unused_defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Sampling defaults in the checkpoint's generation_config.json, which no engine here applies. Not hashed: the
+    file is in the fingerprint."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunSpec:
@@ -183,13 +190,15 @@ class RunSpec:
             repeats=value["repeats"],
             seed=value.get("seed", 0),
             engine_options=value["engine"]["options"],
+            scheme=_scheme(value),
+            unused_defaults={**value["model"].get("unused_defaults", {})},
         )
 
     def to_json(self) -> dict[str, Any]:
         """The content of spec.json, without secrets."""
         spec = {
             "schema": 1,
-            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "model": self._model(),
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "repeats": self.repeats,
             **({"seed": self.seed} if self.seed else {}),
@@ -203,14 +212,44 @@ class RunSpec:
         redacted: dict[str, Any] = redact(spec)
         return redacted
 
+    def _model(self) -> dict[str, Any]:
+        model: dict[str, Any] = {"name": self.model, "fingerprint": self.fingerprint}
+        if self.scheme > 1 and self.engine not in WITHOUT_WEIGHTS:
+            model["scheme"] = self.scheme
+        if self.unused_defaults:
+            model["unused_defaults"] = dict(self.unused_defaults)
+        return model
+
     def _identity(self) -> dict[str, Any]:
         spec = self.to_json()
-        del spec["model"]["name"]
+        spec["model"] = {"fingerprint": spec["model"]["fingerprint"]}
         return spec
+
+    def not_comparable(self, out: str = "NEW") -> str | None:
+        """Why a run of this spec must not be compared with others, and the command that renews it; None if it may be.
+
+        A fingerprint of another scheme does not say that the weights were whole, nor that no other file changed them.
+
+        Args:
+            out: the run's directory. There the command asks nothing anew if the checkpoint is whole and unchanged.
+        """
+        if self.scheme == SCHEME or self.engine in WITHOUT_WEIGHTS:
+            return None
+        if self.scheme > SCHEME:
+            return (
+                f"its weights fingerprint is of scheme {self.scheme}, newer than this version's {SCHEME}: "
+                "update ssl4rl-bench"
+            )
+        tasks = ",".join(name.removeprefix("ssl4rl_") for name in self.tasks)
+        return (
+            f"its weights fingerprint is of scheme {self.scheme}, and this version makes {SCHEME}; renew it: "
+            f"ssl4rl-bench run --model {shlex.quote(self.model)} --tasks {tasks} --engine {self.engine} "
+            f"--out {shlex.quote(out)}"
+        )
 
     @property
     def sha256(self) -> str:
-        """Hex digest of `to_json` without the model's name."""
+        """Hex digest of `to_json` without the model's name and the fingerprint's scheme."""
         return sha256_json(self._identity())
 
     def diff(self, other: RunSpec) -> list[str]:
@@ -242,6 +281,16 @@ class RunSpec:
         for sample in samples:
             for repeat in range(self.repeats):
                 yield Request(sample, repeat, seed_of(sample.id, repeat, *own))
+
+
+def _scheme(value: Mapping[str, Any]) -> int:
+    """The scheme of a spec.json's fingerprint; 1 where none is written. Raises TypeError for what is no number."""
+    if value["engine"]["name"] in WITHOUT_WEIGHTS:
+        return SCHEME
+    scheme = value["model"].get("scheme", 1)
+    if not isinstance(scheme, int):
+        raise TypeError(f"scheme {scheme!r}")
+    return scheme
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

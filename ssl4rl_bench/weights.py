@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.checkpoint_files import (
+    INDEX,
+    SINGLE,
+    read_config,
+    read_json,
+    read_weights,
+    tensors_of,
+    weight_files,
+)
+from ssl4rl_bench.completeness import check
 from ssl4rl_bench.errors import ModelError, did_you_mean
 from ssl4rl_bench.hashing import sha256_hex, sha256_json
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
 _SIDE_FILES = re.compile(
-    r"config\.json|generation_config\.json|(video_)?preprocessor_config\.json|processor_config\.json"
-    r"|tokenizer\.(json|model)|tokenizer_config\.json|vocab\.(json|txt)|merges\.txt"
-    r"|special_tokens_map\.json|added_tokens\.json|chat_template\.(json|jinja)"
+    r"config\.json|generation_config\.json|(\w+_)?preprocessor_config\.json|processor_config\.json"
+    r"|audio_tokenizer_config\.json|tokenizer[\w.]*\.json|special_tokens_map\.json|added_tokens\.json"
+    r"|vocab(ulary)?\.(json|txt)|merges\.txt|tekken\.json|[\w.-]+\.(model|spm|bpe|tiktoken|vocab|model\.v\d+)"
+    r"|chat_template\.json|[\w.-]+\.jinja"
+    r"|params\.json|(hf_)?quant(ize)?_config\.json"
 )
+_SIDE_FOLDERS = re.compile(r"additional_chat_templates|[\w.-]*tokenizer[\w.-]*")
+_NO_DEFAULTS = frozenset(
+    {"eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version"}
+    | {"_from_model_config", "use_cache", "cache_implementation", "return_dict_in_generate"}
+)
+"""Keys of a generation_config.json that are no sampling defaults."""
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
-_MAX_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors library."""
 _SAMPLE = 4096
 """Bytes of each tensor that go into the fingerprint."""
 
@@ -48,7 +61,7 @@ def bundled_names() -> list[str]:
     return sorted(path.parent.name for path in root.glob("*/config.json"))
 
 
-def resolve_model(name: str, *, full_digest: bool = False) -> Model:
+def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -> Model:
     """Finds a checkpoint: an existing folder, else a bundled name, else a hub id.
 
     A hub id is "org/name" or "org/name@revision".
@@ -56,9 +69,11 @@ def resolve_model(name: str, *, full_digest: bool = False) -> Model:
     Args:
         name: see above; `~` is expanded.
         full_digest: read the weights completely for the fingerprint, instead of 4 KiB of each tensor.
+        chat: it is going to be asked, so it must have a chat template.
 
     Raises:
-        ModelError: when there is no such checkpoint, or it is not whole, or not in safetensors.
+        ModelError: there is no such checkpoint, or it is not whole, not in safetensors, in two forms, or not what its
+            config.json says (`checkpoint_files.read_weights`, `completeness.check`), or has no chat template.
     """
     path = Path(name).expanduser()
     revision: str | None = None
@@ -80,142 +95,109 @@ def resolve_model(name: str, *, full_digest: bool = False) -> Model:
             f"no model {name!r}: no such folder, bundled are {', '.join(names) or 'none'}, and a hub id "
             f"has the form org/name and needs the network{did_you_mean(name, names)}"
         )
-    return Model(name, path, fingerprint(path, full_digest=full_digest), revision)
+    model = Model(name, path, fingerprint(path, full_digest=full_digest), revision)
+    if chat:
+        require_chat_template(path)
+    return model
 
 
 def fingerprint(folder: Path, *, full_digest: bool = False) -> str:
-    """Sha256 over the sorted list of the files that determine replies.
+    """Sha256 over the sorted list of the files that determine replies, by scheme `scheme.SCHEME`.
 
-    Config, tokenizer, processor, chat template and generation config count with their content; of safetensors
+    Config, tokenizer, processor, chat templates and generation config count with their content; of safetensors
     the size, the header and the first 4 KiB of each tensor, or with `full_digest` everything. Header and size
     alone would not do: two checkpoints of one training run have them in common.
 
     Raises:
         ModelError: as `resolve_model`.
     """
-    if not (folder / "config.json").is_file():
-        raise ModelError(_why_no_config(folder))
-    _read_json(folder / "config.json")
+    config = read_config(folder)
+    files = read_weights(folder)
+    check(folder, config, tensors_of(files))
     listing: list[list[str | int]] = [[name, sha256_hex(data)] for name, data in side_files(folder).items()]
-    for path in weight_files(folder):
-        offsets, start = _tensor_offsets(path)
-        size = path.stat().st_size
+    for file in files:
         digest = hashlib.sha256()
-        with path.open("rb") as file:
+        with file.path.open("rb") as content:
             if full_digest:
-                while block := file.read(1 << 20):
+                while block := content.read(1 << 20):
                     digest.update(block)
             else:
-                digest.update(file.read(start))
-                for begin, end in offsets:
-                    file.seek(start + begin)
-                    digest.update(file.read(min(end - begin, _SAMPLE)))
-        listing.append([path.name, size, "full" if full_digest else "sampled", digest.hexdigest()])
+                digest.update(content.read(file.start))
+                for tensor in sorted(file.tensors.values(), key=lambda tensor: (tensor.begin, tensor.end)):
+                    content.seek(tensor.begin)
+                    digest.update(content.read(min(tensor.size, _SAMPLE)))
+        size = file.path.stat().st_size
+        listing.append([file.path.name, size, "full" if full_digest else "sampled", digest.hexdigest()])
     return sha256_json(sorted(listing, key=lambda item: str(item[0])))
 
 
 def side_files(folder: Path) -> dict[str, bytes]:
-    """Name and content of the files beside the weights that determine replies: config, tokenizer, processor, ..."""
+    """Path in the folder and content of the files beside the weights that determine replies: config, tokenizer, ...
+
+    Also those in sub-folders that loaders read: additional chat templates, and a processor's further tokenizers.
+    """
+    inside = [path for path in folder.iterdir() if path.is_dir() and _SIDE_FOLDERS.fullmatch(path.name)]
+    paths = [path for place in (folder, *inside) for path in place.iterdir() if path.is_file()]
     return {
-        path.name: path.read_bytes() for path in sorted(folder.iterdir()) if _SIDE_FILES.fullmatch(path.name)
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(paths)
+        if _SIDE_FILES.fullmatch(path.name)
     }
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that make up a checkpoint, sorted.
+def require_chat_template(folder: Path) -> None:
+    """Returns if a checkpoint has a chat template, in any of the files that hold one.
 
     Raises:
-        ModelError: when there are none, or one that the index names is missing.
+        ModelError: it has none; names the file that is missing.
     """
-    names = {SINGLE} if (folder / SINGLE).is_file() else set()
-    if (folder / INDEX).is_file():
-        weight_map = _read_json(folder / INDEX).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
-            raise ModelError(f"{folder / INDEX} has no weight_map; copy or download it again")
-        names |= set(weight_map.values())
-    outside = [name for name in names if Path(name).name != name]
-    missing = sorted(name for name in names if not (folder / name).is_file())
-    if outside:
-        raise ModelError(
-            f"{folder / INDEX} names {outside[0]!r}, which is not a file name; download it again"
-        )
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelError(
-            f"{folder} lacks {missing[0]}{more}, which its index names; copy or download it again"
-        )
-    if not names:
-        raise ModelError(_why_no_weights(folder))
-    return [folder / name for name in sorted(names)]
+    if any(_templates(folder)):
+        return
+    raise ModelError(
+        f"{folder} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json, so no prompt "
+        "can be made; copy chat_template.jinja (or chat_template.json) from the base that it was trained from"
+    )
 
 
-def _why_no_weights(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir())
-    if "adapter_config.json" in names:
-        return f"{folder} is a LoRA adapter; merge it into its base (peft: merge_and_unload, save_pretrained)"
-    if any(re.fullmatch(r"model_world_size_\d+_rank_\d+\.pt", name) for name in names):
-        return (
-            f"{folder} holds FSDP shards of verl; merge them: "
-            "python -m verl.model_merger merge --backend fsdp --local_dir FOLDER --target_dir NEW"
-        )
-    if pickled := [name for name in names if name.endswith((".bin", ".pt", ".pth"))]:
-        return (
-            f"{folder} has only pickled weights ({pickled[0]}), which are never loaded; convert them to "
-            "safetensors (transformers: AutoModelForImageTextToText.from_pretrained, then save_pretrained)"
-        )
-    return f"{folder} has no weights ({SINGLE}, or {INDEX} with its shards)"
+def unused_defaults(folder: Path) -> dict[str, Any]:
+    """Settings in generation_config.json that change replies elsewhere and that no engine here applies.
 
-
-def _tensor_offsets(path: Path) -> tuple[list[tuple[int, int]], int]:
-    """Begin and end of each tensor's bytes, sorted, and where in the file they count from.
-
-    The format: 8 bytes with the header's length (little-endian), the header (JSON), the tensors' bytes.
+    Without those that say which tokens end a reply, which are applied, and those that are null or false.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(8)
-        if head == b"version ":
-            raise ModelError(f"{path} is a git-lfs pointer, not weights; run `git lfs pull`")
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
-        if length > min(size - 8, _MAX_HEADER):
-            raise ModelError(f"{path} is truncated or no safetensors file; copy or download it again")
-        text = file.read(length)
-    try:
-        header = json.loads(text)
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        offsets = sorted(
-            (int(begin), int(end)) for begin, end in (entry["data_offsets"] for entry in tensors)
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ModelError(f"{path} has a damaged header; copy or download it again") from None
-    start = 8 + length
-    wanted = start + max((end for _, end in offsets), default=0)
-    if wanted != size:
-        state = "truncated" if size < wanted else "too long"
-        raise ModelError(
-            f"{path} is {state}: {size} bytes, its header says {wanted}; copy or download it again"
-        )
-    return offsets, start
+    path = folder / "generation_config.json"
+    values = read_json(path) if path.is_file() else {}
+    return {
+        key: value for key, value in values.items() if key not in _NO_DEFAULTS and value not in (None, False)
+    }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} is not a JSON object; copy or download it again")
-    return value
-
-
-def _why_no_config(folder: Path) -> str:
-    if (folder / "adapter_config.json").is_file() or any(folder.glob("model_world_size_*.pt")):
-        return _why_no_weights(folder)
-    inside = sorted(path.parent for path in folder.glob("*/config.json"))
-    if inside:
-        return f"{folder} holds checkpoints but is none; name one of its {len(inside)}, such as {inside[-1]}"
-    return f"{folder} has no config.json; name the folder of a checkpoint"
+def _templates(folder: Path) -> Iterator[bool]:
+    """Whether each place for a chat template holds one that is used without asking for it by name."""
+    place = folder / "chat_template.jinja"
+    yield place.is_file() and bool(place.read_bytes().strip())
+    yield (folder / "additional_chat_templates" / "default.jinja").is_file()
+    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+        if not (folder / name).is_file():
+            continue
+        template = read_json(folder / name).get("chat_template")
+        if isinstance(template, list):  # [{"name": "default", "template": "..."}, ...]
+            template = {part.get("name"): part.get("template") for part in template if isinstance(part, dict)}
+        yield bool(template.get("default") if isinstance(template, dict) else template)
 
 
 def _bundled_root() -> Path:
     return Path(str(resources.files("ssl4rl_bench"))) / "checkpoints"
+
+
+__all__ = [
+    "INDEX",
+    "SINGLE",
+    "Model",
+    "bundled_names",
+    "fingerprint",
+    "require_chat_template",
+    "resolve_model",
+    "side_files",
+    "unused_defaults",
+    "weight_files",
+]

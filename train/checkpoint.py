@@ -18,8 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.store import atomic
+from ssl4rl_bench.weights import fingerprint
 
 ORIGIN = "ssl4rl.json"
 TRAINER = "trainer"
@@ -138,6 +140,7 @@ class Saver:
 
         Raises:
             StoreError: full disk, no permission.
+            ModelError: what was written is not what its config.json says; tells how.
         """
         updates = trainer.state.global_step
         place = self.out / folder_name(updates, self.updates_a_step)
@@ -155,6 +158,7 @@ class Saver:
             if main:
                 made = next(scratch.glob("checkpoint-*"))
                 self._arrange(made, trainer.processing_class, self.origin(updates))
+                fingerprint(made)
                 sync(made)
                 made.rename(place)
                 atomic.sync_directory(self.out)
@@ -237,15 +241,15 @@ class Saver:
         """The base with the adapter merged in, as a folder of its own."""
         import torch
         from peft import PeftModel
-        from transformers import AutoModelForImageTextToText
 
         adapter = folder / ADAPTER
         adapter.mkdir()
         for path in folder.glob("adapter_*"):
             if path.is_file():
                 path.rename(adapter / path.name)
-        base = AutoModelForImageTextToText.from_pretrained(self.base, dtype=torch.float32)
-        merged = PeftModel.from_pretrained(base, adapter).merge_and_unload()
+        merged = PeftModel.from_pretrained(
+            load_network(self.base, dtype=torch.float32), adapter
+        ).merge_and_unload()
         merged.to(getattr(torch, self.dtype)).save_pretrained(folder)
 
     def _prune(self) -> None:

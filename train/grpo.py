@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.allocator import keep_freed_memory
+from ssl4rl_bench.engines.inputs import load_processor as processor_of
+from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.errors import DataError, Interrupted, ModelError, StoreError, UsageError
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.registry import select_images
+from ssl4rl_bench.scheme import SCHEME
 from ssl4rl_bench.store import atomic
 from ssl4rl_bench.train import checkpoint, overlap
 from ssl4rl_bench.train.data import Asked, Rows, TrainingSet, asked
@@ -84,7 +87,7 @@ def train(
     parts = sizes(recipe, state.num_processes)
     with state.main_process_first():
         last = _opened(out, recipe, resume, state.is_main_process)
-    model_from = resolve_model(recipe.model.base)
+    model_from = resolve_model(recipe.model.base, chat=True)
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         processor = load_processor(recipe, model_from)
@@ -137,9 +140,7 @@ def is_main() -> bool:
 
 def load_processor(recipe: Recipe, base: Model) -> Any:
     """The base's processor, with the recipe's pixel limits."""
-    from transformers import AutoProcessor
-
-    processor = AutoProcessor.from_pretrained(base.path)
+    processor = processor_of(base.path)
     size = processor.image_processor.size
     low, high = recipe.model.min_pixels, recipe.model.max_pixels
     processor.image_processor.size = {
@@ -319,7 +320,6 @@ def _trainer(
 ) -> Any:
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForImageTextToText
     from transformers.trainer_callback import PrinterCallback
 
     from ssl4rl_bench.train.trainer import SSLTrainer
@@ -328,7 +328,7 @@ def _trainer(
     for name in recipe.log.to:
         if not _installed(name):
             report.note(f"{name} is not installed: nothing is logged to it")
-    model = AutoModelForImageTextToText.from_pretrained(
+    model = load_network(
         base.path, dtype=getattr(torch, recipe.model.dtype), attn_implementation=recipe.model.attention
     )
     if recipe.model.freeze_vision:
@@ -355,6 +355,7 @@ def _trainer(
             "seed": recipe.seed,
             "recipe": recipe.values(),
             "recipe_sha256": recipe.sha256,
+            "fingerprint_scheme": SCHEME,
             "base": {"name": base.name, "fingerprint": base.fingerprint, "revision": base.revision},
             "data": {
                 key: data[key]

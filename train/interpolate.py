@@ -13,6 +13,7 @@ from typing import Any
 
 from ssl4rl_bench.errors import ModelError, UsageError
 from ssl4rl_bench.reports.model_card import write_card
+from ssl4rl_bench.scheme import SCHEME
 from ssl4rl_bench.store import atomic
 from ssl4rl_bench.train.checkpoint import ORIGIN, sync
 from ssl4rl_bench.weights import INDEX, Model, resolve_model, side_files, weight_files
@@ -39,7 +40,8 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
     origin = _origin(trained.path)
     start = _base(trained, origin, base)
     known = {"name": Path(start.name).name, "fingerprint": start.fingerprint, "revision": start.revision}
-    origin.setdefault("base", known)
+    origin["base"] = {**known, **(origin.get("base") or {}), "fingerprint": start.fingerprint}
+    origin["fingerprint_scheme"] = SCHEME
     origin["interpolated"] = {"share": share, "trained": trained.fingerprint}
     scratch = out.with_name(f".{out.name}.saving")
     with atomic.reporting(out):
@@ -77,7 +79,15 @@ def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:
     base = resolve_model(str(name))
     known = about.get("fingerprint")
     if known and known != base.fingerprint:
-        raise ModelError(f"{base.name} is not what {trained.name} was trained from: name that with --base")
+        scheme = origin.get("fingerprint_scheme", 1)
+        older = (
+            f" (the fingerprint in its {ORIGIN} is of scheme {scheme}, not comparable with this version's {SCHEME}: "
+            "if it is the base all the same, delete it there)"
+        )
+        raise ModelError(
+            f"{base.name} is not what {trained.name} was trained from: name that with --base"
+            + (older if scheme != SCHEME else "")
+        )
     return base
 
 
@@ -111,4 +121,5 @@ def _write(trained: Path, base: Path, share: float, out: Path) -> None:
     if (trained / INDEX).is_file():
         shutil.copyfile(trained / INDEX, out / INDEX)
     for name, content in side_files(trained).items():
+        (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(content)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 from ssl4rl_bench.errors import DataError
@@ -90,7 +89,7 @@ def plan(recipe: Recipe, processes: int | None = None) -> Plan:
 
     Raises:
         UsageError: numbers that do not come out even (`sizes.sizes`), or images that are none.
-        ModelError: a base that is neither a folder, nor bundled, nor of the form of a hub id.
+        ModelError: a base that is neither a folder, nor bundled, nor of the form of a hub id; or no whole checkpoint.
         DataError: too few images for one step.
     """
     if processes is not None:
@@ -134,10 +133,8 @@ def plan(recipe: Recipe, processes: int | None = None) -> Plan:
 def _base(name: str, assumed: list[str]) -> tuple[Path | None, Shape | None]:
     """The base's folder and shape, as far as they are on this machine."""
     path = Path(name).expanduser()
-    if path.is_dir():
-        return path, shapes.of_folder(path)
-    if name in bundled_names():
-        path = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / name
+    if path.is_dir() or name in bundled_names():
+        path = resolve_model(name).path
         return path, shapes.of_folder(path)
     match = _HUB_ID.fullmatch(name)
     if match is None or name.startswith("."):

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.engines.inputs import load_processor
+from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.scheme import SCHEME
 from ssl4rl_bench.train.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.pixels import Pixels, both_times, pixels_of
 from ssl4rl_bench.train.scenes_sft import Example, Pool, Schedule, make_pool
@@ -108,11 +111,11 @@ def start_of(recipe: Mapping[str, Any], course: Course) -> tuple[Any, Any, Model
         tokenizer = build_tokenizer(corpus, recipe["tokenizer"]["vocab_size"])
         model = build_model(tokenizer, recipe["text"], recipe["vision"], recipe["seed"])
         return model, build_processor(tokenizer, **recipe["processor"]), None
-    from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+    from transformers import Qwen2_5_VLForConditionalGeneration
 
-    found = resolve_model(recipe["init"])
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(found.path).float()
-    processor = AutoProcessor.from_pretrained(found.path)
+    found = resolve_model(recipe["init"], chat=True)
+    model = load_network(found.path, Qwen2_5_VLForConditionalGeneration).float()
+    processor = load_processor(found.path)
     for key in ("is_local", "local_files_only"):  # how it was loaded, which would be saved with it
         processor.tokenizer.init_kwargs.pop(key, None)
     return model, processor, found
@@ -123,7 +126,7 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
 
     Raises:
         KeyError: where the recipe lacks a key.
-        ModelError: if there is no checkpoint where `init` says.
+        ModelError: if there is no whole checkpoint where `init` says.
         UsageError: for an SSL task in it that does not exist.
     """
     from transformers import Trainer, TrainingArguments
@@ -174,7 +177,7 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
 
         def _load_from_checkpoint(self, path: str, model: Any = None) -> None:
             # The saved keys have the hub's names; only from_pretrained maps them back.
-            self.model.load_state_dict(type(self.model).from_pretrained(path).state_dict())
+            self.model.load_state_dict(load_network(Path(path), type(self.model)).state_dict())
 
     trainer = InOrder(
         model=model,
@@ -234,6 +237,7 @@ def save(
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     if init:
+        origin["fingerprint_scheme"] = SCHEME
         before = init.path / "ssl4rl.json"
         origin["init"] = {
             "fingerprint": init.fingerprint,

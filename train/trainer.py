@@ -21,6 +21,7 @@ from transformers import (
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
+from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.hashing import seed_of
 from ssl4rl_bench.train import shared_prompts
 from ssl4rl_bench.train.data import Rows
@@ -63,7 +64,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             super()._load_from_checkpoint(path, model)
             return
         # The saved keys have the hub's names; only from_pretrained maps them back.
-        saved = type(self.model).from_pretrained(path, dtype=self.model.dtype)
+        saved = load_network(Path(path), type(self.model), dtype=self.model.dtype)
         self.model.load_state_dict(saved.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:

@@ -26,7 +26,7 @@ from ssl4rl_bench.scoring import score_and_write
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.types import Engine, ImagePart, TextPart
-from ssl4rl_bench.weights import Model, resolve_model
+from ssl4rl_bench.weights import Model, resolve_model, unused_defaults
 
 RUNS = Path("runs")
 REPLY_OPTIONS = ("attn", "max_model_len", "served_model")
@@ -61,6 +61,10 @@ class Subject:
     label: str
     model: Model | None
     fingerprint: str
+
+    @classmethod
+    def of(cls, model: Model) -> Subject:
+        return cls(model.name, model, model.fingerprint)
 
 
 def evaluate(plan: Plan) -> list[dict[str, Any]]:
@@ -123,14 +127,15 @@ def dry_run(plan: Plan) -> None:
 
 def _subjects(plan: Plan) -> tuple[str, list[Subject]]:
     """The engine's name, and what it is to run."""
-    name = resolve_name(plan.engine)
-    if name in ("vllm", "hf"):
+    if plan.engine in ("auto", "vllm", "hf"):
         if not plan.models:
             raise UsageError(
                 "--model is missing: name a folder, a bundled checkpoint (tiny-base) or a hub id"
             )
-        models = [resolve_model(model) for model in plan.models]
-        return name, [Subject(model.name, model, model.fingerprint) for model in models]
+        # Before "auto" is resolved, which imports torch: a broken checkpoint is to be told at once.
+        subjects = [Subject.of(resolve_model(model, chat=True)) for model in plan.models]
+        return resolve_name(plan.engine), subjects
+    name = resolve_name(plan.engine)
     if name == "openai":
         # What weights a server has cannot be seen from here: its name for them has to stand in,
         # and where the user does not say it, the server does before the run starts.
@@ -200,6 +205,7 @@ def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequen
         repeats=plan.repeats,
         seed=plan.seed,
         engine_options={key: value for key, value in options.items() if value != getattr(defaults, key)},
+        unused_defaults=unused_defaults(subject.model.path) if subject.model else {},
     )
 
 

@@ -49,6 +49,8 @@ def show(
         if result is None:
             raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
         results.append(result)
+        if (why := run.spec.not_comparable(str(run.path))) is not None:
+            print(f"note: run {run.path} is not comparable: {why}", file=sys.stderr)
     wanted = [full_name(name) for name in split_names(task or [])]
     names = wanted or list(dict.fromkeys(name for result in results for name in result["tasks"]))
     if form is Format.JSON:

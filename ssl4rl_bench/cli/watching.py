@@ -55,12 +55,12 @@ class Evaluator:
 
     def __call__(self, checkpoint: Checkpoint, path: Path) -> None:
         """Begins a run or goes on with it; see `watch.loop.Watch`."""
-        model = resolve_model(str(checkpoint.path))
+        model = resolve_model(str(checkpoint.path), chat=self._name in ("hf", "vllm"))
         if model.fingerprint != checkpoint.fingerprint:
             raise ModelError(
                 f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
             )
-        subject = Subject(model.name, model, model.fingerprint)
+        subject = Subject.of(model)
         try:
             evaluate_one(self._plan, subject, self._for(model), self._tasks, self._stop, path)
         except EngineError:

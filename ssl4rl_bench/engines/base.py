@@ -145,8 +145,12 @@ def error_completion(message: str, latency_s: float = 0.0) -> Completion:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, on one line: our own errors' message, else the kind of error and its first line."""
+    """What went wrong, on one line: our own errors' message, else the kind of error and its first line.
+
+    A first line that ends in a colon says nothing by itself; the next one is added.
+    """
     if isinstance(error, BenchError):
         return str(error)
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

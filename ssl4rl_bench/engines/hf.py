@@ -15,6 +15,7 @@ from ssl4rl_bench.allocator import keep_freed_memory
 from ssl4rl_bench.engines import positions
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
+from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
 from ssl4rl_bench.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling
@@ -109,13 +110,15 @@ class HfEngine:
         yield from network.stream(network.prepare(messages, self._options.seed), sampling)
 
     def swap(self, model: Model) -> bool:
-        """Goes on with another checkpoint; False if it differs in more than weights. After an EngineError: close."""
+        """Goes on with another checkpoint; False if it differs in more than weights. After an error: close."""
         if self._network is not None:
             assert self._model is not None
             if not same_kind(self._model.path, model.path):
                 return False
             try:
                 load_weights(self._network.model, model.path)
+            except BenchError:
+                raise
             except Exception as error:  # as in _load
                 raise EngineError(f"transformers cannot load {model.name}: {reason(error)}") from error
         self._model = model
@@ -144,7 +147,7 @@ class _Network:
 
     def __init__(self, model: Model, options: EngineOptions) -> None:
         import torch
-        from transformers import AutoModelForImageTextToText, GenerationConfig
+        from transformers import GenerationConfig
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.set_verbosity_error()
@@ -155,14 +158,8 @@ class _Network:
         dtype = "float32" if options.dtype == "auto" and on_cpu else options.dtype
         self.prompter = Prompter(model.path, options)
         self.tokenizer: Any = self.prompter.processor.tokenizer
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(
-            model.path,
-            dtype=dtype,
-            attn_implementation=options.attn,
-            device_map=options.device_map,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
+        self.model: Any = load_network(
+            model.path, dtype=dtype, attn_implementation=options.attn, device_map=options.device_map
         ).eval()
         if options.device_map is None and not on_cpu:
             self.model.to("cuda")

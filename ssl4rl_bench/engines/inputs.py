@@ -14,6 +14,7 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.types import EncodedImage, ImagePart, Message, TextPart, VideoPart
+from ssl4rl_bench.weights import require_chat_template
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,15 +49,12 @@ class Prompter:
 
     Raises:
         UsageError: for pixel limits that contradict the checkpoint's.
+        ModelError: the checkpoint has no chat template.
         OSError, ValueError: when transformers cannot load the processor.
     """
 
     def __init__(self, folder: Path, options: EngineOptions) -> None:
-        from transformers import AutoProcessor
-
-        self.processor: Any = AutoProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        self.processor = load_processor(folder)
         self.limits = pixel_limits(dict(self.processor.image_processor.size or {}), options)
         self.context = context_length(folder, options)
         self._decode = Decoder()
@@ -100,6 +98,22 @@ class Prompter:
             "width": frames[0].shape[1],
         }
         return np.stack(frames), about
+
+
+def load_processor(folder: Path) -> Any:
+    """A checkpoint's processor, with the tokenizer's chat template where it has none itself.
+
+    Raises:
+        ModelError: there is no chat template.
+        OSError, ValueError: when transformers cannot load it.
+    """
+    from transformers import AutoProcessor
+
+    require_chat_template(folder)
+    processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if not processor.chat_template:
+        processor.chat_template = processor.tokenizer.chat_template
+    return processor
 
 
 class Decoder:

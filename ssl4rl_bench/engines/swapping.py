@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.weights import side_files
 
 _OF_THE_WRITER = ("transformers_version", "_name_or_path")
@@ -23,17 +24,12 @@ def load_weights(network: Any, folder: Path) -> None:
     For a moment the new weights are in the main memory as well.
 
     Raises:
-        RuntimeError: a tensor is missing, too many, or of another shape; some may have been copied.
+        ModelError: a tensor is missing or of another shape; nothing was copied.
+        RuntimeError: the checkpoint's network differs from the one loaded; some tensors may have been copied.
     """
     import torch
 
-    fresh = type(network).from_pretrained(
-        folder,
-        dtype=network.dtype,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
+    fresh = load_network(folder, type(network), dtype=network.dtype)
     with torch.no_grad():
         network.load_state_dict(fresh.state_dict(), strict=True)
 

@@ -25,7 +25,7 @@ from ssl4rl_bench.store.journal import Place, answers
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.taskfile import PREFIX
 from ssl4rl_bench.types import SampleRecord
-from ssl4rl_bench.weights import Model, resolve_model
+from ssl4rl_bench.weights import Model, resolve_model, unused_defaults
 
 _REPLY_OPTIONS = ("attn", "max_model_len")
 """Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
@@ -169,6 +169,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             max_pixels=self._options.max_pixels,
             repeats=repeats,
             engine_options={key: value for key, value in chosen.items() if value is not None},
+            unused_defaults=unused_defaults(self._model.path) if self._model else {},
         )
 
     def _place(self, task: str, spec: RunSpec) -> Path:
@@ -185,7 +186,7 @@ def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> tup
                 "ssl4rl_vllm needs a model: --model_args pretrained=X with a folder, a bundled checkpoint "
                 "(tiny-base) or a hub id"
             )
-        model = resolve_model(pretrained)
+        model = resolve_model(pretrained, chat=True)
         return model.name, model, model.fingerprint
     if engine == "replay":
         if options.replies is None or not options.replies.is_file():

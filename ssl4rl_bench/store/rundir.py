@@ -29,6 +29,8 @@ class RunDir:
     def create(cls, path: Path, spec: RunSpec) -> RunDir:
         """Starts a run, or goes on with it if the directory holds the same experiment.
 
+        A run with a fingerprint of an older scheme gets the present one's number, where the digests are equal.
+
         Raises:
             SpecMismatch: it holds another one; names the keys that differ.
             StoreError: it holds something else, is written by another process, or cannot be written.
@@ -45,13 +47,22 @@ class RunDir:
             fd = os.open(place, os.O_RDWR | os.O_CLOEXEC)
         try:
             lock(fd, f"run {path}")
-            if keys := spec.diff(_read_spec(path)):
+            kept = _read_spec(path)
+            if kept.scheme > spec.scheme:
+                raise SpecMismatch(f"{path} cannot be resumed: {kept.not_comparable()}")
+            if keys := spec.diff(kept):
                 raise SpecMismatch(
                     f"{path} holds another experiment (other {', '.join(keys)}); "
                     "choose another directory or delete this one"
                 )
             with reporting(path):
                 (path / "journal").mkdir(exist_ok=True)
+                if kept.scheme < spec.scheme:  # the same files by the scheme of today: the run is renewed
+                    write_json(place, spec.to_json())
+                    renewed = os.open(place, os.O_RDWR | os.O_CLOEXEC)
+                    os.close(fd)
+                    fd = renewed
+                    lock(fd, f"run {path}")
                 for scratch in [*path.glob(".[er]*.tmp"), *path.glob("images/*/.*.tmp")]:
                     scratch.unlink(missing_ok=True)  # of a writer that died
         except BaseException:

@@ -1,0 +1,223 @@
+"""Whether a checkpoint holds the tensors that its config.json asks for, from headers, before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.architecture import EMBEDDING, HEAD, VISION, Expected, expected, is_buffer
+from ssl4rl_bench.checkpoint_files import INDEX, REPAIR, weight_map
+from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.tensors import FLOATS, Tensor, same_values, shown
+
+WRAPPERS: Mapping[str, str] = {
+    "module.": "DataParallel, DDP or DeepSpeed",
+    "_orig_mod.": "torch.compile",
+    "_fsdp_wrapped_module.": "FSDP",
+    "_checkpoint_wrapped_module.": "activation checkpointing",
+    "base_model.model.": "PEFT",
+    "base_layer.": "PEFT",
+}
+"""Parts of a name that a training wrapper adds, at its start or in its midst, and the wrapper."""
+_LORA = re.compile(r"\.(lora_|modules_to_save\.|base_layer\.)")
+_HEADS = re.compile(r"(^|\.)(v_head|value_head|score|classifier|reward_head|summary)\.")
+"""Modules that trainers and reward models add beside the language model's head."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Differences:
+    missing: Sequence[str]
+    """Of what is expected, by its present name."""
+    extra: Sequence[str]
+    """As the files name it."""
+    twice: Sequence[str]
+    """Under both its legacy and its present name."""
+    reshaped: Mapping[str, tuple[Tensor, tuple[int, ...]]]
+    """Tensor and the shape that the config asks for."""
+
+
+def check(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Returns if the tensors are what the config asks for, or if that cannot be told (`architecture.expected`).
+
+    Raises:
+        ModelError: tensors are missing, too many, empty, or of another shape or number format; a tied head differs
+            from the embedding. Says how many, the first names, the likely cause and what repairs it.
+    """
+    if "transformers_weights" in config:
+        raise ModelError(
+            f"{folder / 'config.json'} names a file of weights itself (transformers_weights), which only "
+            "transformers reads; name that file model.safetensors and remove the key"
+        )
+    wanted = expected(config)
+    if wanted is None:
+        return
+    named = weight_map(folder) if (folder / INDEX).is_file() else {}
+    problem = _problem(folder, wanted, tensors, named)
+    if problem is not None:
+        raise ModelError(f"{folder} {problem}")
+
+
+def strip_wrappers(name: str) -> str:
+    """A tensor's name without what training wrappers add to it."""
+    for part in WRAPPERS:
+        while name.startswith(part):
+            name = name.removeprefix(part)
+        name = name.replace(f".{part}", ".")
+    return name
+
+
+def is_extra_head(name: str) -> bool:
+    """Whether a tensor is part of a value, reward or classification head."""
+    return _HEADS.search(name) is not None
+
+
+def _problem(
+    folder: Path, wanted: Expected, tensors: Mapping[str, Tensor], named: Mapping[str, str]
+) -> str | None:
+    found = _differences(wanted, tensors)
+    empty = [name for name, (tensor, shape) in found.reshaped.items() if not tensor.size and shape]
+    if empty:
+        return (
+            f"holds {_n(empty, 'empty tensor')} ({shown(empty)}): DeepSpeed ZeRO-3 saved its partitions without "
+            "gathering them; save again with stage3_gather_16bit_weights_on_model_save, or convert the trainer's "
+            "state: python zero_to_fp32.py STATE NEW --safe_serialization"
+        )
+    if found.missing:
+        return _why_missing(folder, wanted, found, {wanted.canonical(name) for name in named})
+    if found.twice:
+        return (
+            f"holds {_n(found.twice)} under two names each ({shown(found.twice)}), and engines disagree on "
+            "which counts; save it again from the model"
+        )
+    if found.reshaped:
+        name, (tensor, shape) = next(iter(found.reshaped.items()))
+        return (
+            f"holds {_n(found.reshaped)} of another shape than its config.json asks for (first "
+            f"{shown([name])}: {list(tensor.shape)}, not {list(shape)}): they belong to different models; copy the "
+            "config.json that was saved with these weights"
+        )
+    if found.extra:
+        what = f"holds {_n(found.extra)} that its config.json does not ask for ({shown(found.extra)})"
+        if all(map(is_extra_head, found.extra)):
+            return f"{what}: a trainer's value or reward head; leave it out: {REPAIR} {folder} NEW"
+        return (
+            f"{what}, which transformers ignores and vLLM refuses; copy the config.json that was saved with them, or "
+            f"leave them out: {REPAIR} {folder} NEW --only-known"
+        )
+    absent = [name for name in named if name not in tensors and not is_buffer(name)]
+    if absent and not (wanted.tied and absent == [HEAD]):
+        return (
+            f"has an index that names {_n(absent)} more than its files hold ({shown(absent)}): it is "
+            f"of another save; write it anew: {REPAIR} {folder} NEW"
+        )
+    return _wrong_format(folder, wanted, tensors)
+
+
+def _differences(wanted: Expected, tensors: Mapping[str, Tensor]) -> _Differences:
+    names = {name: wanted.canonical(name) for name in tensors if not is_buffer(name)}
+    counts = Counter(names.values())
+    optional = {HEAD} if wanted.tied else set()
+    shapes = wanted.shapes
+    return _Differences(
+        missing=[name for name in shapes if name not in counts and name not in optional],
+        extra=[name for name, canonical in names.items() if canonical not in shapes],
+        twice=[name for name in shapes if counts[name] > 1],
+        reshaped={
+            name: (tensors[name], shapes[canonical])
+            for name, canonical in names.items()
+            if canonical in shapes and tensors[name].shape != shapes[canonical]
+        },
+    )
+
+
+def _why_missing(folder: Path, wanted: Expected, found: _Differences, named: Collection[str]) -> str:
+    n_wanted = len(wanted.shapes) - wanted.tied
+    text = (
+        f"lacks {len(found.missing)} of the {n_wanted} tensors that its config.json asks for "
+        f"({shown(found.missing)})"
+    )
+    if any(map(_LORA.search, found.extra)):
+        return (
+            f"{text}: an adapter (PEFT) is not merged into them; save it again where it was trained, after "
+            "model = model.merge_and_unload()"
+        )
+    if (wrapper := _wrapper(wanted, found.extra)) is not None:
+        return f"{text}: {wrapper}; rename them: {REPAIR} {folder} NEW"
+    if found.extra:
+        return (
+            f"{text} and holds {len(found.extra)} others ({shown(found.extra)}): its config.json belongs to another "
+            "model, or its names to another library; save it with save_pretrained of transformers"
+        )
+    if any(name in named for name in found.missing):
+        return f"{text}: its index names them, but its files are of another save; copy or download it again"
+    return f"{text}: {_half_saved(wanted, found.missing)}"
+
+
+def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
+    """What has changed the names, if undoing it makes most of them known."""
+    stripped = [name for name in extra if wanted.knows(strip_wrappers(name))]
+    if 2 * len(stripped) > len(extra):
+        part = next(part for part in WRAPPERS if f".{part}" in f".{stripped[0]}")
+        return f"{len(stripped)} names have the part {part!r} of a wrapper ({WRAPPERS[part]})"
+    if extra and all(wanted.knows(f"model.{name}") for name in extra):
+        return "the names lack 'model.', as those of an inner module do"
+    prefixes = Counter(_prefix(wanted, name) for name in extra)
+    prefixes.pop("", None)
+    if prefixes:
+        prefix, n = prefixes.most_common(1)[0]
+        if 2 * n > len(extra):
+            return f"{n} names have the prefix {shown([prefix])!r}"
+    return None
+
+
+def _prefix(wanted: Expected, name: str) -> str:
+    """What precedes a known name in `name`; empty if there is none."""
+    parts = name.split(".")
+    for i in range(1, len(parts) - 1):
+        if wanted.knows(".".join(parts[i:])):
+            return ".".join(parts[:i]) + "."
+    return ""
+
+
+def _half_saved(wanted: Expected, missing: Sequence[str]) -> str:
+    again = "save it again with save_pretrained, or copy or download it again"
+    vision = [name for name in wanted.shapes if name.startswith(VISION)]
+    if set(vision) <= set(missing):
+        return (
+            "the vision tower is not there, as when only the language model was saved or merged; save the whole "
+            "model, or put the base's vision tensors beside these"
+        )
+    if list(missing) == [HEAD]:
+        return (
+            "the head is not there, and the config does not tie it to the embedding; if the model was trained tied, "
+            f"set tie_word_embeddings to true in config.json, and else {again}"
+        )
+    if list(missing) == [EMBEDDING]:
+        return f"the embedding is not there; {again}"
+    return f"the checkpoint was saved or copied in part; {again}"
+
+
+def _n(tensors: Collection[str], what: str = "tensor") -> str:
+    return f"{len(tensors)} {what}{'' if len(tensors) == 1 else 's'}"
+
+
+def _wrong_format(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor]) -> str | None:
+    strange = [name for name, tensor in tensors.items() if tensor.dtype not in FLOATS and not is_buffer(name)]
+    if strange:
+        kinds = sorted({tensors[name].dtype for name in strange})
+        return (
+            f"holds {_n(strange)} as {shown(kinds)} ({shown(strange)}), but its config.json "
+            "names no quantization; copy the config.json that was saved with them"
+        )
+    by_name = {wanted.canonical(name): tensor for name, tensor in tensors.items()}
+    if wanted.tied and HEAD in by_name and not same_values(by_name[HEAD], by_name[EMBEDDING]):
+        return (
+            f"ties its head to the embedding in config.json (tie_word_embeddings), but holds a {HEAD} that differs "
+            "from it; set tie_word_embeddings to false if that head was trained, and else leave it out: "
+            f"{REPAIR} {folder} NEW --drop {HEAD}"
+        )
+    return None

@@ -1,0 +1,99 @@
+"""Loading a checkpoint with transformers: complete, or not at all.
+
+`weights.resolve_model` has already refused what headers tell. For architectures that it does not know, the library
+says itself which tensors were not in the checkpoint; it only warns of them, and goes on with random numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.tensors import shown
+
+_TOLD_ABOVE = "the above report"
+"""In messages of transformers that say no more than that a log entry does."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def load_network(folder: Path, cls: Any = None, **how: Any) -> Any:
+    """A checkpoint as a transformers model, from local safetensors alone.
+
+    Args:
+        cls: its class; None lets transformers choose one that answers about images.
+        how: more arguments of `from_pretrained`, such as dtype.
+
+    Raises:
+        ModelError: tensors are missing or of another shape; names them.
+        Exception: whatever else transformers raises, with its load report where the message only points there.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    with _report_in_message():
+        network, info = (cls or AutoModelForImageTextToText).from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below, by name
+            **how,
+        )
+    problems = problems_of(info)
+    if problems:
+        raise ModelError(
+            f"{folder} is not whole: {problems}, so transformers would go on with random numbers; save it again with "
+            "save_pretrained, or copy or download it again"
+        )
+    return network
+
+
+def problems_of(info: dict[str, Any]) -> str:
+    """What transformers' loading information says is wrong, in a few words; empty if nothing is."""
+    parts = []
+    if missing := sorted(map(str, info.get("missing_keys") or ())):
+        parts.append(f"{len(missing)} tensors are missing ({shown(missing)})")
+    if other := sorted(info.get("mismatched_keys") or ()):
+        name, is_shape, wanted = other[0]
+        parts.append(
+            f"{len(other)} tensors have another shape than config.json asks for (first {shown([str(name)])}: "
+            f"{list(is_shape)}, not {list(wanted)})"
+        )
+    if errors := list(info.get("error_msgs") or ()):
+        parts.append(" ".join(str(errors[0]).split()))
+    return " and ".join(parts)
+
+
+@contextmanager
+def _report_in_message() -> Iterator[None]:
+    """Puts transformers' load report into an error that only points at it. Nothing is printed."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before, kept = (logger.level, logger.propagate), _Kept()
+    logger.addHandler(kept)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    except RuntimeError as error:
+        if _TOLD_ABOVE not in str(error) or not kept.lines:
+            raise
+        report = _COLOUR.sub("", " ".join(kept.lines))
+        raise RuntimeError(" ".join(report.split())[:1000]) from error
+    finally:
+        logger.removeHandler(kept)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())

@@ -1,0 +1,116 @@
+"""Folders that hold weights in another form than safetensors: what they are, and the command that converts them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_VERL = re.compile(r"model_world_size_\d+_rank_\d+\.pt")
+_DEEPSPEED = re.compile(
+    r"(zero_pp_rank_\d+_)?mp_rank_\d+(_\d+)?_model_states\.pt|(bf16_)?zero_pp_rank_.*\.pt"
+)
+_STATE = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state|random_states|extra_state).*")
+"""Pickles of a trainer that hold no weights."""
+_PLAIN = re.compile(r"[\w./@~+-]+")
+"""A base's name that may stand in a command."""
+_BESIDE = "then copy config.json, the tokenizer's and the processor's files of its base into NEW"
+
+
+def explain(folder: Path) -> str | None:
+    """What the folder holds and the command that makes a checkpoint of it, in one sentence; None if unknown."""
+    return next(_kinds(folder), None)
+
+
+def _kinds(folder: Path) -> Iterator[str]:
+    names = sorted(path.name for path in folder.iterdir())
+    yield from _verl(folder)
+    yield from _deepspeed(folder, names)
+    yield from _fsdp(folder, names)
+    if "adapter_config.json" in names or any(name.startswith("adapter_model.") for name in names):
+        yield f"{folder} is a LoRA adapter (PEFT) without its base; merge it: {merge_command(folder)}"
+    for name in names:
+        if name.endswith((".bin", ".pt", ".pth", ".ckpt")) and not _STATE.fullmatch(name):
+            yield (
+                f"{folder} has only pickled weights ({name}), which are never loaded; convert them to "
+                'safetensors: python -c "from transformers import AutoModelForImageTextToText as M; '
+                f"M.from_pretrained('{folder}', dtype='auto').save_pretrained('NEW')\", {_BESIDE}"
+            )
+    for ending in (".gguf", ".onnx"):
+        if any(name.endswith(ending) for name in names):
+            kind = ending[1:].upper()
+            yield f"{folder} holds {kind} files, which no engine here loads; name the checkpoint they were made from"
+
+
+def explain_state(folder: Path) -> str | None:
+    """The sentence for a folder that holds a trainer's state alone; None if there is none."""
+    names = sorted(path.name for path in folder.iterdir())
+    state = next((name for name in names if _STATE.fullmatch(name)), None)
+    if state is None:
+        return None
+    return f"{folder} holds the state of a trainer ({state}) but no weights; save the model itself there too"
+
+
+def merge_command(folder: Path) -> str:
+    """The command that merges an adapter into its base, as it names it."""
+    try:
+        config = json.loads((folder / "adapter_config.json").read_bytes())
+        base = str(config["base_model_name_or_path"])
+    except (OSError, ValueError, TypeError, KeyError):
+        base = ""
+    base = base if _PLAIN.fullmatch(base) and base != "None" else "BASE"
+    return (
+        'python -c "from transformers import AutoModelForImageTextToText as M, AutoProcessor as P; '
+        f"from peft import PeftModel as A; base = '{base}'; "
+        f"A.from_pretrained(M.from_pretrained(base, dtype='auto'), '{folder}').merge_and_unload()"
+        ".save_pretrained('NEW'); P.from_pretrained(base).save_pretrained('NEW')\""
+    )
+
+
+def _verl(folder: Path) -> Iterator[str]:
+    for place in (folder, folder / "actor", *sorted(folder.glob("global_step_*/actor"))[-1:]):
+        if not place.is_dir():
+            continue
+        names = [path.name for path in place.iterdir()]
+        backend = "fsdp" if any(map(_VERL.fullmatch, names)) else None
+        backend = "megatron" if not backend and "dist_ckpt" in names else backend
+        if backend:
+            whole = place / "huggingface"
+            yield (
+                f"{folder} holds {backend.replace('fsdp', 'FSDP')} shards of verl; "
+                + (f"name {whole}, or " if any(whole.glob("*.safetensors")) else "")
+                + "merge them: "
+                f"python -m verl.model_merger merge --backend {backend} --local_dir {place} --target_dir NEW"
+            )
+
+
+def _deepspeed(folder: Path, names: list[str]) -> Iterator[str]:
+    tagged = [
+        path
+        for path in (folder, *sorted(folder.iterdir()))
+        if path.is_dir() and any(_DEEPSPEED.fullmatch(inner.name) for inner in path.iterdir())
+    ]
+    if not tagged and not ("zero_to_fp32.py" in names and "latest" in names):
+        return
+    inside = bool(tagged) and tagged[0] == folder
+    root = folder.resolve().parent if inside else folder
+    script = root / "zero_to_fp32.py"
+    program = f"python {script}" if script.is_file() else "python -m deepspeed.utils.zero_to_fp32"
+    tag = f" --tag {folder.resolve().name}" if inside else ""
+    yield (
+        f"{folder} holds DeepSpeed's partitioned state; make a checkpoint of it: "
+        f"{program} {root} NEW{tag} --safe_serialization, {_BESIDE}"
+    )
+
+
+def _fsdp(folder: Path, names: list[str]) -> Iterator[str]:
+    for place in (
+        folder,
+        *(folder / name for name in names if re.match("pytorch_model_fsdp|model|weights", name)),
+    ):
+        if place.is_dir() and any(path.name.endswith(".distcp") for path in place.iterdir()):
+            yield (
+                f"{folder} holds shards of torch FSDP (distcp); merge them: "
+                f"accelerate merge-weights {place} NEW, {_BESIDE}"
+            )

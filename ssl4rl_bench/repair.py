@@ -1,0 +1,168 @@
+"""Rewrites a checkpoint's weights under the names that engines read, without loading them.
+
+    python -m ssl4rl_bench.repair checkpoints/broken checkpoints/repaired
+
+Takes the prefixes of training wrappers off the names, leaves out value heads, and writes an index that names every
+tensor. Tensors keep their bytes. The result is checked as `run --model` checks it; where something is still wrong, no
+folder is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import struct
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from ssl4rl_bench.architecture import Expected, expected
+from ssl4rl_bench.checkpoint_files import INDEX, SINGLE, read_config, weight_map
+from ssl4rl_bench.completeness import is_extra_head, strip_wrappers
+from ssl4rl_bench.errors import BenchError, ModelError, UsageError
+from ssl4rl_bench.store import atomic
+from ssl4rl_bench.tensors import Tensor, TensorFile, read_header, shown
+from ssl4rl_bench.weights import fingerprint, side_files
+
+_BLOCK = 1 << 24
+"""Bytes copied at a time."""
+
+
+def repair(folder: Path, out: Path, drop: Collection[str] = (), *, only_known: bool = False) -> Path:
+    """Writes the repaired checkpoint and returns `out`, which appears when it is whole.
+
+    Args:
+        drop: tensors to leave out, by their name in `folder`.
+        only_known: leave out all that config.json does not ask for, not only value heads.
+
+    Raises:
+        ModelError: the result would still be no whole checkpoint; says why.
+        UsageError: `out` is there already, or `folder` has no such tensor.
+        StoreError: full disk, no permission.
+    """
+    if out.exists():
+        raise UsageError(f"{out} is there already: name another folder")
+    wanted = expected(read_config(folder))
+    if only_known and wanted is None:
+        raise UsageError(
+            f"{folder}: which tensors its config.json asks for is not known here; name them with --drop"
+        )
+    files = [read_header(path) for path in _sources(folder)]
+    held = {name for file in files for name in file.tensors}
+    if unknown := [name for name in drop if name not in held]:
+        raise UsageError(f"{folder} holds no {shown(unknown)}")
+    left_out = {name for name in held if name in drop or _is_extra(name, wanted, only_known)}
+    scratch = out.with_name(f".{out.name}.saving")
+    with atomic.reporting(out):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            _write(files, wanted, left_out, scratch)
+            for name, content in side_files(folder).items():
+                (scratch / name).parent.mkdir(exist_ok=True)
+                (scratch / name).write_bytes(content)
+            try:
+                fingerprint(scratch)
+            except ModelError as error:
+                raise ModelError(
+                    f"{folder} cannot be repaired by renaming alone: the result {error}"
+                ) from None
+            scratch.rename(out)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return out
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The files to read: all that hold weights, whether the index names them or not."""
+    paths = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("adapter_"))
+    if (
+        (folder / INDEX).is_file()
+        and (folder / SINGLE).is_file()
+        and SINGLE not in weight_map(folder).values()
+    ):
+        raise ModelError(f"{folder} holds {SINGLE} beside shards: delete what is stale first")
+    if not paths:
+        raise ModelError(f"{folder} holds no safetensors files")
+    return paths
+
+
+def _write(
+    files: Sequence[TensorFile], wanted: Expected | None, left_out: Collection[str], out: Path
+) -> None:
+    names: dict[str, str] = {}
+    for number, file in enumerate(files, 1):
+        kept = {
+            _renamed(name, wanted): tensor for name, tensor in file.tensors.items() if name not in left_out
+        }
+        place = SINGLE if len(files) == 1 else f"model-{number:05d}-of-{len(files):05d}.safetensors"
+        if twice := [name for name in kept if name in names]:
+            raise ModelError(f"{file.path} holds {shown(twice)} again: delete the file that is stale first")
+        names |= dict.fromkeys(kept, place)
+        _write_file(out / place, kept)
+    if len(files) > 1:
+        atomic.write_json(out / INDEX, {"metadata": {}, "weight_map": names})
+
+
+def _renamed(name: str, wanted: Expected | None) -> str:
+    plain = strip_wrappers(name)
+    if wanted is None or wanted.knows(plain):
+        return plain
+    if wanted.knows(f"model.{plain}"):
+        return f"model.{plain}"
+    parts = plain.split(".")
+    tails = (".".join(parts[i:]) for i in range(1, len(parts)))
+    return next((tail for tail in tails if wanted.knows(tail)), plain)
+
+
+def _is_extra(name: str, wanted: Expected | None, only_known: bool) -> bool:
+    if wanted is None or wanted.knows(_renamed(name, wanted)):
+        return False
+    return only_known or is_extra_head(name)
+
+
+def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        header[name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + tensor.size],
+        }
+        end += tensor.size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # the format's own alignment
+    with path.open("wb") as target:
+        target.write(struct.pack("<Q", len(text)) + text)
+        for tensor in tensors.values():
+            with tensor.path.open("rb") as source:
+                source.seek(tensor.begin)
+                left = tensor.size
+                while left:
+                    block = source.read(min(left, _BLOCK))
+                    target.write(block)
+                    left -= len(block)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ssl4rl_bench.repair", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the checkpoint as it is")
+    parser.add_argument("out", type=Path, help="where the repaired one goes; must not exist")
+    parser.add_argument("--drop", action="append", default=[], metavar="NAME", help="a tensor to leave out")
+    parser.add_argument(
+        "--only-known", action="store_true", help="leave out all that config.json does not ask for"
+    )
+    asked = parser.parse_args(arguments)
+    try:
+        print(repair(asked.folder, asked.out, asked.drop, only_known=asked.only_known))
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

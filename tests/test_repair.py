@@ -1,0 +1,72 @@
+"""What the messages about broken checkpoints recommend does repair them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkpoint_folders import BROKEN, INDEX, load, make
+
+from ssl4rl_bench import repair
+from ssl4rl_bench.errors import ModelError, UsageError
+from ssl4rl_bench.weights import resolve_model
+
+REPAIRED = [kind for kind, (_, words) in BROKEN.items() if "ssl4rl_bench.repair" in " ".join(words)]
+
+
+@pytest.mark.parametrize("kind", [*REPAIRED, "an extra tensor", "a tied head that differs"])
+def test_the_command_in_the_message_repairs(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    BROKEN[kind][0](tmp_path / "model")
+    with pytest.raises(ModelError) as caught:
+        resolve_model(str(tmp_path / "model"))
+    command = re.search(r"python -m ssl4rl_bench\.repair (.*)$", str(caught.value))
+    assert command is not None, caught.value
+    words = [str(tmp_path / "new") if word == "NEW" else word for word in shlex.split(command[1])]
+    assert repair.main(words) == 0, capsys.readouterr().err
+    resolve_model(str(tmp_path / "new"), chat=True)
+    made = {
+        name.removeprefix("model.").replace("language_model.", ""): raw
+        for path in (tmp_path / "new").glob("*.safetensors")
+        for name, raw in load(path).items()
+    }
+    assert made == {name.removeprefix("model."): raw for name, raw in load().items()}
+    assert (tmp_path / "new" / INDEX).is_file() == (
+        (tmp_path / "new" / "model.safetensors").is_file() is False
+    )
+
+
+def test_what_renaming_cannot_repair_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    BROKEN["no final norm"][0](tmp_path / "model")
+    assert repair.main([str(tmp_path / "model"), str(tmp_path / "new")]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.startswith("error: ") and "model.language_model.norm.weight" in error and error.count("\n") == 1
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_in_the_way_and_an_unknown_tensor_are_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path / "model")
+    with pytest.raises(UsageError, match="is there already"):
+        repair.repair(folder, folder)
+    with pytest.raises(UsageError, match="holds no nothing"):
+        repair.repair(folder, tmp_path / "new", ["nothing"])
+
+
+def test_it_needs_no_torch(tmp_path: Path) -> None:
+    folder = make(tmp_path / "model")
+    code = (
+        "import sys; from ssl4rl_bench import repair\n"
+        "repair.main(sys.argv[1:]); print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
+    )
+    words = [sys.executable, "-c", code, str(folder), str(tmp_path / "new")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
