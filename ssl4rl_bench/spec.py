@@ -14,6 +14,10 @@ from typing import Any, Protocol
 from ssl4rl_bench.hashing import response_key, seed_of, sha256_json
 from ssl4rl_bench.types import Request, Sample, Sampling, Task
 
+SCHEMA = 1
+"""Version of spec.json."""
+MOCK, REPLAY = "mock", "replay"
+"""Engines that ask no model."""
 REDACTED = "[redacted]"
 _SECRETS = re.compile(
     r"""(?<=://)[^/\s@]+(?=@)                                  # https://user:password@host
@@ -160,6 +164,9 @@ class RunSpec:
     """Of sampling. Absent from spec.json where it is 0, so that runs from before it was there stay the same."""
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     """Those that change replies, such as the dtype. The others belong in an ExecInfo."""
+    served: Mapping[str, Any] = field(default_factory=dict)
+    """The checkpoint's chat template and pixel limits (`served.served`), which follow from its fingerprint: not
+    compared and not hashed here. Empty for engines that do not see them, and for runs from before it was there."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunSpec:
@@ -183,13 +190,15 @@ class RunSpec:
             repeats=value["repeats"],
             seed=value.get("seed", 0),
             engine_options=value["engine"]["options"],
+            served=value["model"].get("served", {}),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The content of spec.json, without secrets."""
+        served = {"served": dict(self.served)} if self.served else {}
         spec = {
-            "schema": 1,
-            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "schema": SCHEMA,
+            "model": {"name": self.model, "fingerprint": self.fingerprint, **served},
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "repeats": self.repeats,
             **({"seed": self.seed} if self.seed else {}),
@@ -203,9 +212,22 @@ class RunSpec:
         redacted: dict[str, Any] = redact(spec)
         return redacted
 
+    @property
+    def mocked(self) -> bool:
+        """Whether its replies are made up: of the mock engine, or recorded from it."""
+        return self.engine == MOCK or self.engine_options.get("recorded_by") == MOCK
+
+    @property
+    def mark(self) -> str:
+        """What tables say of a run that asked no model: "mock", "replay", "replay of mock"; else ""."""
+        if self.engine == REPLAY:
+            return f"{REPLAY} of {MOCK}" if self.mocked else REPLAY
+        return MOCK if self.mocked else ""
+
     def _identity(self) -> dict[str, Any]:
         spec = self.to_json()
         del spec["model"]["name"]
+        spec["model"].pop("served", None)
         return spec
 
     @property
@@ -233,15 +255,15 @@ class RunSpec:
                 self.engine,
                 self.engine_version,
             )
-            for request in self.requests(task.samples)
+            for request in self.requests(task.samples, task.name)
         }
 
-    def requests(self, samples: Iterable[Sample]) -> Iterator[Request]:
-        """Each sample as often as this run asks it, repeats of a sample side by side."""
+    def requests(self, samples: Iterable[Sample], task: str = "") -> Iterator[Request]:
+        """Each sample of a task as often as this run asks it, repeats of a sample side by side."""
         own = (self.seed,) if self.seed else ()
         for sample in samples:
             for repeat in range(self.repeats):
-                yield Request(sample, repeat, seed_of(sample.id, repeat, *own))
+                yield Request(sample, repeat, seed_of(sample.id, repeat, *own), task)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
