@@ -21,6 +21,7 @@ from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.atomic import write_text
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.types import Categories, ScoredSample, Status
+from ssl4rl_bench.versioned import check_schema
 
 SCHEMA = 1
 FILE = "outcomes.json"
@@ -76,9 +77,13 @@ class Outcomes:
 
     @property
     def passes(self) -> NDArray[np.bool_]:
-        """(groups, repeats) which repeats of a group count: whole, in a group without an error (as in `metrics`)."""
-        failed = np.logical_or.reduceat((self.status == _STATUS.index(Status.ERROR)).any(axis=1), self.starts)
-        whole = ~np.logical_or.reduceat(np.isnan(self.values), self.starts, axis=0)
+        """(groups, repeats) which repeats of a group count: whole, in a group whose replies all have a value.
+
+        As in `metrics`: a reply without a value (a failed request) takes its group out, an absent one its repeat.
+        """
+        no_value = np.isnan(self.values)
+        failed = np.logical_or.reduceat((no_value & (self.status != ABSENT)).any(axis=1), self.starts)
+        whole = ~np.logical_or.reduceat(no_value, self.starts, axis=0)
         return np.asarray(whole & ~failed[:, None])
 
 
@@ -134,13 +139,18 @@ def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
 
 
 def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
-    """What `write` kept, by task; None if it is missing, damaged, of another version, or older than the journal.
+    """What `write` kept, by task; None if it is missing, damaged, of an older version, or older than the journal.
 
     Args:
         extractor: the full name of the only extractor that will do.
+
+    Raises:
+        StoreError: it is of a newer version, which must not be replaced.
     """
     try:
         found = json.loads((rundir.path / FILE).read_bytes())
+        if type(found["schema"]) is int and found["schema"] > SCHEMA:
+            check_schema(found, rundir.path / FILE, SCHEMA)
         if found["schema"] != SCHEMA or found["spec_sha256"] != rundir.spec.sha256:
             return None
         tasks = found["tasks"]

@@ -12,22 +12,19 @@ from ssl4rl_bench.errors import SpecMismatch, UsageError, did_you_mean
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.spec import LoadedTask, RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Answers, answers
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.store.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.types import ScoredSample
-
-SCHEMA = 1
-"""Version of result.json."""
 
 
 def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default") -> dict[str, Any]:
     """The content of result.json: a function of the journal, the tasks and the extractor, to the last byte.
 
-    Keys: `schema`, `model` {name, fingerprint}, `spec_sha256`, `partial` (not all of the benchmark, or not
-    all of it answered), `partial_reasons`, `tasks`. Each task: `version`, `prompt`, `source`, `data_sha256`,
-    `image` (only where it was not "real"), `extractor` (its full name); `n_samples`, `n_groups` of the data;
-    `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error or a
-    missing reply; `tokens` {prompt, completion}; `status` counts; `aggregates` (see `metrics`); a probe's
-    `probe` (see `probe.summary`).
+    Keys: `schema`, `model` {name, fingerprint, and where it is known served}, `spec_sha256`, `partial` (not all of
+    the benchmark, or not all answered), `partial_reasons`, `tasks`. Each task: `version`, `prompt`, `source`,
+    `data_sha256`, `image` (only where it was not "real"), `extractor` (its full name); `n_samples`, `n_groups` of the
+    data; `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error or a
+    missing reply; `tokens` {prompt, completion}; `status` counts; `aggregates` (see `metrics`); a probe's `probe`
+    (see `probe.summary`).
 
     Raises:
         SpecMismatch: a task is not as the run asked it.
@@ -80,7 +77,7 @@ def _result(rundir: RunDir, tasks: Sequence[LoadedTask], found: Mapping[str, _Fo
     ]
     reasons += [f"{name}: not scored" for name in spec.tasks if name not in scores]
     return {
-        "schema": SCHEMA,
+        "schema": RESULT_SCHEMA,
         "model": spec.to_json()["model"],
         "spec_sha256": spec.sha256,
         "partial": bool(reasons),

@@ -87,6 +87,13 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     return out
 
 
+def engine_mark(name: object, options: Mapping[str, Any]) -> str:
+    """What tables say of an engine that asked no model: "mock", "replay", "replay of mock"; else ""."""
+    if name == REPLAY:
+        return f"{REPLAY} of {MOCK}" if options.get("recorded_by") == MOCK else REPLAY
+    return MOCK if name == MOCK else ""
+
+
 class LoadedTask(Task, Protocol):
     """A task with the identity of its data, as `registry.load_task` returns it."""
 
@@ -213,16 +220,14 @@ class RunSpec:
         return redacted
 
     @property
-    def mocked(self) -> bool:
-        """Whether its replies are made up: of the mock engine, or recorded from it."""
-        return self.engine == MOCK or self.engine_options.get("recorded_by") == MOCK
+    def mark(self) -> str:
+        """What tables say of a run that asked no model (`engine_mark`)."""
+        return engine_mark(self.engine, self.engine_options)
 
     @property
-    def mark(self) -> str:
-        """What tables say of a run that asked no model: "mock", "replay", "replay of mock"; else ""."""
-        if self.engine == REPLAY:
-            return f"{REPLAY} of {MOCK}" if self.mocked else REPLAY
-        return MOCK if self.mocked else ""
+    def mocked(self) -> bool:
+        """Whether its replies are made up: of the mock engine, or recorded from it."""
+        return MOCK in self.mark
 
     def _identity(self) -> dict[str, Any]:
         spec = self.to_json()

@@ -36,8 +36,11 @@ def check_schema(
     """
     number = value.get(key, absent)
     if type(number) is not int or number < 1:
-        what = "no schema number" if key not in value else f"{key} {number!r}, which is no schema number"
-        raise error(f"{where} has {what}: it is damaged or was edited; restore it or make it again")
+        what = f"no {key}" if key not in value else f"{key} {number!r}"
+        raise error(
+            f"{where} is damaged: it has {what}, and this version of ssl4rl-bench reads 1 to {newest}; restore it or "
+            "make it again"
+        )
     if number > newest:
         raise error(
             f"{where} was written by a newer ssl4rl-bench ({key} {number}; this one reads up to {newest}): upgrade"

@@ -254,7 +254,7 @@ def evaluate_one(
                     on_event=progress,
                     stop=stop,
                 )
-            result = score_and_write(run, tasks, plan.extractor)
+            result = run.shown(score_and_write(run, tasks, plan.extractor))
             ended = "complete"
         except BenchError as error:
             ended = str(error)

@@ -40,15 +40,9 @@ def show(
 ) -> None:
     """Print the card's table of runs: accuracy by ability with n, interval and unread share."""
     from ssl4rl_bench.cli.common import full_name, open_run, split_names
-    from ssl4rl_bench.errors import StoreError
+    from ssl4rl_bench.consistency import finished
 
-    results = []
-    for path in runs:
-        run = open_run(path)
-        result = run.result
-        if result is None:
-            raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-        results.append(result)
+    results = [finished(open_run(path)) for path in runs]
     wanted = [full_name(name) for name in split_names(task or [])]
     names = wanted or list(dict.fromkeys(name for result in results for name in result["tasks"]))
     if form is Format.JSON:
@@ -78,6 +72,7 @@ def print_tables(
     Below stands how the replies were read.
     """
     from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.reports.cells import model_name
     from ssl4rl_bench.reports.probe_table import is_probe, other_convention, probe_table
     from ssl4rl_bench.reports.tables import card_table, clean, leaf_table
 
@@ -105,12 +100,13 @@ def print_tables(
         for line in other_convention(result, probes):
             screen.print(f"note: {line}", markup=False, style="yellow")
         for reason in result["partial_reasons"]:
-            screen.print(f"partial: {clean(result['model']['name'])}: {clean(reason, 200)}", markup=False)
+            screen.print(f"partial: {model_name(result)}: {clean(reason, 200)}", markup=False)
 
 
 def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> list[str]:
     """How the replies of each result were read, a line each."""
-    from ssl4rl_bench.reports.tables import clean, status_line
+    from ssl4rl_bench.reports.cells import model_name
+    from ssl4rl_bench.reports.tables import status_line
 
     lines = []
     for result in results:
@@ -119,7 +115,7 @@ def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> li
             continue
         excluded = found["n_groups_excluded"]
         note = f"; {excluded} questions left out for failed or missing replies" if excluded else ""
-        model = f"{clean(result['model']['name'])}: " if label else ""
+        model = f"{model_name(result)}: " if label else ""
         lines.append(
             f"{model}{status_line(found['status'])} (prompt {found['prompt']}, extractor {found['extractor']}){note}"
         )

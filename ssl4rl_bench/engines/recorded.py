@@ -57,7 +57,7 @@ class Recorded:
     def find(self, task: str, id: str, repeat: int) -> Completion | None:
         """The reply to a request; None where none is recorded."""
         found = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
-        return found and found.completion
+        return None if found is None else found.completion
 
     def check(self, ids: Mapping[str, frozenset[str]]) -> None:
         """Sees that each reply belongs to one of a run's tasks.
@@ -75,26 +75,25 @@ class Recorded:
                 owners.setdefault(id, []).append(task)
         known = False
         for key, reply in self.replies.items():
-            task, id, repeat = key
-            tasks = owners.get(id, [])
-            if task is not None:
-                known = known or task in ids
+            of, sample, repeat = key
+            tasks = owners.get(sample, [])
+            if of is not None:
+                known = known or of in ids
                 continue
             known = known or bool(tasks)
-            named = [name for name in tasks if (name, id, repeat) in self.replies]
             if len(tasks) > 1:
                 raise UsageError(
-                    f"{reply.path}, line {reply.line}: id {id} is a sample of {' and of '.join(tasks)}, and the line "
-                    'names no task: add "task" to each line, or give --replies a run directory or a folder with a '
-                    "file TASK.jsonl for each task"
+                    f"{reply.path}, line {reply.line}: id {sample} is a sample of {' and of '.join(tasks)}, and the "
+                    'line names no task: add "task" to each line, or give --replies a run directory or a folder '
+                    "with a file TASK.jsonl for each task"
                 )
-            for name in named:
-                other = self.replies[name, id, repeat]
-                if reply.completion.error is None and other.completion.error is None:
-                    _same(*sorted((reply, other), key=lambda each: each.line), key)
+            other = self.replies.get((tasks[0], sample, repeat)) if tasks else None
+            if other and reply.completion.error is None and other.completion.error is None:
+                first, second = sorted((reply, other), key=lambda each: each.line)
+                _same(first, second, key)
         if self.replies and not known:
-            tasks = sorted({task for task, _, _ in self.replies if task is not None})
-            held = f"are of {', '.join(tasks)}" if tasks else "have none of the ids"
+            recorded = sorted({key[0] for key in self.replies if key[0] is not None})
+            held = f"are of {', '.join(recorded)}" if recorded else "have none of the ids"
             place = next(iter(self.replies.values())).path
             raise UsageError(
                 f"the replies in {place} {held}, and the run asks {', '.join(ids)}: ask these tasks, or name other "
