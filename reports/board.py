@@ -49,6 +49,8 @@ class BoardCell:
     unread: float | None
     difference: Difference | None = None
     """To the baseline; None for the baseline itself, and for published numbers."""
+    left_out: int = 0
+    """Questions that both runs were asked and that do not count in the difference, as one has no value."""
     rank: int | None = None
     """1 and how many rows are better beyond chance, among measured rows."""
 
@@ -70,6 +72,10 @@ class Row:
     path: Path | None
     """Of the run; None for published numbers."""
     cells: tuple[BoardCell, ...]
+    engine: str = ""
+    """Of the run."""
+    notes: tuple[str, ...] = ()
+    """What a reader of its differences must know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class Board:
                 "aggregation": self.aggregation,
                 "model": row.label,
                 "kind": row.kind,
+                "engine": row.engine or None,
                 "column": column.header,
                 "category": column.name,
                 "value": cell.value,
@@ -123,6 +130,8 @@ class Board:
                 **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
                 "correction": self.correction if found else None,
                 "mark": cell.mark,
+                "left_out": cell.left_out if found else None,
+                "notes": " ".join(row.notes) or None,
             }
             out.append(record)
         return out
@@ -143,11 +152,13 @@ def build(
 
     Args:
         by: level of the categories in `Board.comparisons`; the table's columns are the card's.
+        published: tables; those of another benchmark are left out.
 
     Raises:
         UsageError: as `compare.compare`.
     """
     check_aggregation(aggregation)
+    published = [table for table in published if task in table.benchmark]
     how: dict[str, Any] = {"aggregation": aggregation, "correction": correction, "allow": allow}
     card = compare(baseline, candidates, task, **how)
     # The table's columns are a family whatever else is looked at.
@@ -163,8 +174,18 @@ def build(
                 dig(found, column.name) if column.level == OVERALL else dig(found, column.level, column.name)
             )
             difference = card[at - 1].find(column.level, column.name) if at else None
-            cells.append(_measured(cell, difference, ranks[number_][at]))
-        rows.append(Row(run.label, "checkpoint" if at else "baseline", run.path, tuple(cells)))
+            out = card[at - 1].left_out_of(difference) if difference else None
+            cells.append(_measured(cell, difference, ranks[number_][at], out.n if out else 0))
+        rows.append(
+            Row(
+                run.label,
+                "checkpoint" if at else "baseline",
+                run.path,
+                tuple(cells),
+                run.spec.mark or run.spec.engine,
+                card[at - 1].notes if at else (),
+            )
+        )
     best = {(each.level, each.name): each for each in best_of(card)}
     return Board(
         task=task,
@@ -174,7 +195,7 @@ def build(
         rows=(*rows, *(row for table in published for row in _published(table))),
         improvement=tuple(best.get((column.level, column.name)) for column in COLUMNS),
         notes=(
-            *dict.fromkeys(note for each in comparisons for note in each.pairing.notes),
+            *dict.fromkeys(note for each in comparisons for note in each.notes),
             *(
                 f"Published: {clean(each.title, 200)}; {clean(each.source, 200)}. Not measured here."
                 for each in published
@@ -184,7 +205,9 @@ def build(
     )
 
 
-def _measured(cell: Mapping[str, Any], difference: Difference | None, rank: int | None) -> BoardCell:
+def _measured(
+    cell: Mapping[str, Any], difference: Difference | None, rank: int | None, left_out: int
+) -> BoardCell:
     ends = [number(end) for end in cell.get("ci95") or ()]
     n = number(cell.get("n"))
     return BoardCell(
@@ -194,6 +217,7 @@ def _measured(cell: Mapping[str, Any], difference: Difference | None, rank: int 
         unread=number(cell.get("unread")),
         difference=difference,
         rank=rank,
+        left_out=left_out,
     )
 
 

@@ -14,9 +14,11 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.reports.board import Board, BoardCell
 from ssl4rl_bench.reports.cells import NO_DATA, clean, escape
 from ssl4rl_bench.reports.numbers import MARKS, interval, p_value, percent, points
-from ssl4rl_bench.reports.probe_board import AGGREGATION, ProbeRow
+from ssl4rl_bench.reports.probe_board import AGGREGATION, ProbeRow, probe_notes
 
 SCHEMA = 1
+NOTE = 600
+"""Characters of a note."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a cell for a formula."""
 _LATEX = {
@@ -53,7 +55,9 @@ def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
     """One line a cell, fractions. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
     frames = [board.frame() for board in boards]
     frame = pd.concat([*frames, *([probe_frame(probes)] if probes else [])], ignore_index=True)
-    for name in ("n", "rank", "gained", "lost"):
+    for name in ("n", "rank", "gained", "lost", "left_out"):
+        if name not in frame:
+            continue  # of boards only
         frame[name] = frame[name].astype("Int64")
     for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
         frame[name] = frame[name].map(_safe)
@@ -84,6 +88,7 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
                 "aggregation": AGGREGATION,
                 "model": row.label,
                 "kind": "baseline" if row.is_baseline else "checkpoint",
+                "engine": row.engine or None,
                 "column": "Accuracy",
                 "category": row.difficulty,
                 "value": row.accuracy,
@@ -96,6 +101,7 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
                 "difference_high": ends[1],
                 **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
                 "mark": row.difference.mark if row.difference else "",
+                "notes": " ".join(row.notes) or None,
                 "chance": row.chance,
                 "chance_corrected": row.chance_corrected,
                 **row.parts,
@@ -125,7 +131,16 @@ def _markdown(board: Board, intervals: bool) -> str:
         ]
         lines += [["Maximal Improvement", *gains, "", ""], ["of, p (max-T)", *winners, "", ""]]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return f"**{escape(clean(_title(board)))}**\n\n{table}\n{_caption(board)}\n"
+    return f"**{escape(clean(_title(board)))}**\n\n{table}\n{_caption(board)}\n{_markdown_notes(board.notes)}"
+
+
+def _markdown_notes(notes: Sequence[str]) -> str:
+    return "".join(["\n", *(f"- {escape(clean(note, NOTE))}\n" for note in notes)]) if notes else ""
+
+
+def _latex_notes(notes: Sequence[str]) -> list[str]:
+    """Lines below a table."""
+    return [rf"\par\smallskip{{\footnotesize {_tex(clean(note, NOTE))}}}" for note in notes]
 
 
 def _latex(board: Board, intervals: bool) -> str:
@@ -159,7 +174,8 @@ def _latex(board: Board, intervals: bool) -> str:
             " & ".join(["Maximal Improvement", *gains, "", ""]) + r" \\",
             " & ".join([r"$p$ (max-T)", *ps, "", ""]) + r" \\",
         ]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    end = [r"\bottomrule", r"\end{tabular}", *_latex_notes(board.notes), r"\end{table}"]
+    return "\n".join([*lines, *end]) + "\n"
 
 
 _PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
@@ -170,7 +186,7 @@ def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
     lines = [headers, [":---", ":---", *["---:"] * (len(headers) - 2)]]
     for row in probes:
         lines.append([escape(_short(row.task)), escape(clean(row.label)), *_probe_cells(row)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + _markdown_notes(probe_notes(probes))
 
 
 def _probes_latex(probes: Sequence[ProbeRow]) -> str:
@@ -189,7 +205,8 @@ def _probes_latex(probes: Sequence[ProbeRow]) -> str:
         for mark, shown in MARKS.items():
             cells = [cell.replace(shown, _LATEX_MARKS[mark]) if shown else cell for cell in cells]
         lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    end = [r"\bottomrule", r"\end{tabular}", *_latex_notes(probe_notes(probes)), r"\end{table}"]
+    return "\n".join([*lines, *end]) + "\n"
 
 
 def _probe_cells(row: ProbeRow) -> list[str]:
@@ -246,7 +263,11 @@ def _object(board: Board) -> dict[str, Any]:
         "comparisons": [
             {
                 "candidate": each.candidate,
-                "cells": [asdict(cell) | {"mark": cell.mark} for cell in each.cells],
+                "notes": list(each.notes),
+                "cells": [
+                    asdict(cell) | {"mark": cell.mark, "left_out": out and asdict(out)}
+                    for cell, out in zip(each.cells, each.left_out, strict=True)
+                ],
             }
             for each in board.comparisons
         ],
@@ -264,7 +285,7 @@ def _plain(record: dict[Any, Any]) -> dict[str, Any]:
 def _safe(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = clean(value, 200)
+    text = clean(value, 4 * NOTE)
     return f"'{text}" if text.startswith(_FORMULA) or value.startswith(_FORMULA) else text
 
 

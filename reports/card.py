@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import ModelError, StoreError, UsageError
+from ssl4rl_bench.consistency import finished
+from ssl4rl_bench.errors import ModelError, UsageError
+from ssl4rl_bench.origin import read_origin
 from ssl4rl_bench.reports.cells import Result, dig
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
@@ -17,8 +19,6 @@ from ssl4rl_bench.taskfile import PREFIX, load_taskfile
 from ssl4rl_bench.types import Sampling
 from ssl4rl_bench.weights import fingerprint
 
-ORIGIN = "ssl4rl.json"
-"""In a checkpoint's folder: what it was trained from, and how."""
 UNSEEN = ("openai", "replay")
 """Engines that do not see the weights: that a run of theirs is this checkpoint's rests on the user's word."""
 
@@ -100,11 +100,11 @@ def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
 
     Raises:
         ModelError: the folder holds no whole checkpoint, or ssl4rl.json is damaged.
-        StoreError: a run is not complete.
+        StoreError: a run is not complete, or its parts contradict each other.
         UsageError: a run is of another checkpoint, of the mock engine, or without the real images.
     """
     own = fingerprint(checkpoint)
-    origin = _json(checkpoint / ORIGIN)
+    origin = read_origin(checkpoint)
     step = origin.get("step")
     name = str(origin.get("name") or checkpoint.resolve().name)
     return Card(
@@ -157,10 +157,7 @@ def hub_data(task: str, found: Mapping[str, Any]) -> tuple[str, str | None, str,
 
 
 def _evaluation(run: RunDir, checkpoint: Path, own: str) -> Evaluation:
-    result = run.result
-    if result is None:
-        raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-    if run.spec.engine == "mock":
+    if run.spec.mocked:
         raise UsageError(f"run {run.path} asked the mock engine, whose replies say nothing of a checkpoint")
     for name, task in run.spec.tasks.items():
         if task.image != "real":
@@ -168,6 +165,7 @@ def _evaluation(run: RunDir, checkpoint: Path, own: str) -> Evaluation:
                 f"run {run.path} asked {name} with --image {task.image}, which is no result of the checkpoint's: "
                 "name a run with the real images"
             )
+    result = finished(run)
     asked = run.spec.fingerprint
     if run.spec.engine not in UNSEEN and asked != own and asked != fingerprint(checkpoint, full_digest=True):
         raise UsageError(

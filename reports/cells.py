@@ -12,6 +12,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ssl4rl_bench.spec import engine_mark
+
 NO_DATA = "–"
 Result = Mapping[str, Any]
 """The content of a result.json."""
@@ -40,8 +42,10 @@ def dig(value: object, *keys: str) -> Mapping[str, Any]:
 
 
 def model_name(result: Result) -> str:
-    """The model's label, safe to print."""
-    return clean(dig(result, "model").get("name", "")) or NO_DATA
+    """The model's label, safe to print, with a mark where no model was asked: "gold (mock)"."""
+    mark = engine_mark(dig(result, "engine").get("name"), dig(result, "engine", "options"))
+    name = clean(dig(result, "model").get("name", "")) or NO_DATA
+    return f"{name} ({mark})" if mark else name
 
 
 def blinding(result: Result, task: str) -> str:

@@ -53,6 +53,10 @@ def to_junit(gate: Gate) -> str:
         text = f"{guard.task}: {guard.found}, limit {guard.limit}"
         cases.setdefault("guards", []).append((f"{guard.name} of {guard.task}", guard.verdict, text))
     tolerated = gate.policy.on_inconclusive == "pass"
+    notes = [
+        f"{gate.candidate} against {gate.baseline}",
+        *(f"note: {note}" for note in gate.notes),
+    ]
     for suite, found in cases.items():
         verdicts = [verdict for _, verdict, _ in found]
         unsure = verdicts.count("inconclusive")
@@ -73,8 +77,10 @@ def to_junit(gate: Gate) -> str:
             elif verdict == "inconclusive":
                 kind = "skipped" if tolerated else "error"
                 ElementTree.SubElement(case, kind, message=_xml(text), type="inconclusive")
-            else:
-                ElementTree.SubElement(case, "system-out").text = _xml(text)
+            said = [*([text] if verdict == "pass" else []), *notes]
+            ElementTree.SubElement(case, "system-out").text = _xml(
+                "\n".join(clean(line, 600) for line in said)
+            )
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
@@ -115,12 +121,12 @@ def to_summary(gate: Gate) -> str:
         lines += ["", "<details><summary>Questions that were lost</summary>", ""]
         lines += [f"- {escape(line)}" for line in lost[:30]]
         lines += ["", "</details>"]
-    lines += ["", *(f"- {escape(clean(note, 400))}" for note in gate.notes)]
+    lines += ["", *(f"- {escape(clean(note, 600))}" for note in gate.notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def workflow_commands(gate: Gate) -> Iterator[str]:
-    """Workflow commands of GitHub Actions: an error for each failure, a warning for what cannot be told."""
+    """Workflow commands of GitHub Actions: errors for failures, warnings for what cannot be told, notices."""
     for each in worst_first(gate):
         if each.verdict != "pass":
             yield _command("error" if each.verdict == "fail" else "warning", str(each.rule), reason(each))
@@ -128,6 +134,8 @@ def workflow_commands(gate: Gate) -> Iterator[str]:
         if guard.verdict != "pass":
             kind = "error" if guard.verdict == "fail" else "warning"
             yield _command(kind, guard.name, f"{guard.task}: {guard.found}, limit {guard.limit}")
+    for note in gate.notes:
+        yield _command("notice", "gate", note)
 
 
 def _strong(verdict: str) -> str:
@@ -136,7 +144,7 @@ def _strong(verdict: str) -> str:
 
 def _command(kind: str, title: str, text: str) -> str:
     """One line; nothing in the texts begins another command."""
-    data = clean(text, 400).replace("%", "%25")
+    data = clean(text, 600).replace("%", "%25").replace("::", ": :")
     name = clean(title, 120).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
     return f"::{kind} title={name}::{data}"
 

@@ -41,7 +41,9 @@ def reason(tested: Tested) -> str:
     else:
         found = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
     text = f"{rule.task.removeprefix('ssl4rl_')}, {_name(tested)}: {found}, n {cell.n}"
-    if tested.verdict == "inconclusive":
+    if tested.why:
+        text += f"; {tested.why}"
+    elif tested.verdict == "inconclusive":
         text += "; cannot tell" + (f": about {tested.needed} questions would" if tested.needed else "")
     elif tested.verdict == "pass" and rule.kind == "not_significantly_worse":
         text += f"; a drop below {percent(cell.mde)} points would rarely be found"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssl4rl_bench.gate import Gate, Tested
 from ssl4rl_bench.reports.board_text import HEADERS
 from ssl4rl_bench.reports.cells import clean
-from ssl4rl_bench.reports.gate_text import headline, lost_lines, worst_first
+from ssl4rl_bench.reports.gate_text import headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.numbers import interval, p_value, percent, points
 from ssl4rl_bench.reports.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.views.base import View
@@ -16,7 +16,7 @@ _LEFT, _RIGHT, _ROW = 210.0, 70.0, 18.0
 
 
 def gate_views(gate: Gate) -> list[View]:
-    """The rules with their figure; then guards and lost questions, where there are any."""
+    """The rules with their figure; then notes, guards and lost questions, where there are any."""
     tested = worst_first(gate)
     with style():
         sheet = _draw(tested)
@@ -42,6 +42,17 @@ def gate_views(gate: Gate) -> list[View]:
             figure=sheet.figure,
         )
     ]
+    if said := (*_unsure(tested), *gate.notes):
+        out.append(
+            View(
+                "notes",
+                "Notes",
+                "Questions that were left out, settings in which the runs differ, and margins that are too small.",
+                ("Note",),
+                tuple((clean(line, 600),) for line in said),
+                "",
+            )
+        )
     if gate.guarded:
         rows = tuple(
             (f"{each.name}, {clean(each.task)}", each.verdict, clean(each.found), each.limit)
@@ -69,6 +80,11 @@ def gate_views(gate: Gate) -> list[View]:
             )
         )
     return out
+
+
+def _unsure(tested: list[Tested]) -> list[str]:
+    """Why what is left out makes a rule inconclusive, a sentence each."""
+    return [f"{reason(each)}." for each in tested if each.why]
 
 
 def _row(each: Tested) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.comparison import Comparison, Difference
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import dig, number
 
@@ -35,6 +35,23 @@ class ProbeRow:
     unread: float | None
     difference: Difference | None
     """To the baseline; corrected over the candidates."""
+    engine: str = ""
+    notes: tuple[str, ...] = ()
+    """What a reader of the difference must know, a sentence each."""
+
+
+def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
+    """The notes of all rows, each once, with the probe that it is of where it is not of all."""
+    tasks = dict.fromkeys(row.task for row in rows)
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            of = told.setdefault(note, [])
+            of += [row.task] if row.task not in of else []
+    return [
+        note if len(of) == len(tasks) else f"{', '.join(name.removeprefix('ssl4rl_') for name in of)}: {note}"
+        for note, of in told.items()
+    ]
 
 
 def probe_tasks(runs: Sequence[Evaluated]) -> list[str]:
@@ -74,11 +91,11 @@ def probe_rows(
             allow=allow,
         )
         out.append(_row(baseline, task, None))
-        out += [_row(run, task, each.overall) for run, each in zip(candidates, found, strict=True)]
+        out += [_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
     return out
 
 
-def _row(run: Evaluated, task: str, difference: Difference | None) -> ProbeRow:
+def _row(run: Evaluated, task: str, found: Comparison | None) -> ProbeRow:
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
     ends = [end for end in map(number, accuracy.get("ci95") or ()) if end is not None]
@@ -89,7 +106,7 @@ def _row(run: Evaluated, task: str, difference: Difference | None) -> ProbeRow:
         kind=_of(run, task, "kind"),
         difficulty=_of(run, task, "difficulty"),
         label=run.label,
-        is_baseline=difference is None,
+        is_baseline=found is None,
         n=None if n is None else int(n),
         accuracy=number(accuracy.get("value")),
         ci95=(ends[0], ends[1]) if len(ends) == 2 else None,
@@ -97,7 +114,9 @@ def _row(run: Evaluated, task: str, difference: Difference | None) -> ProbeRow:
         chance_corrected=number(dig(probe, "chance_corrected").get("value")),
         parts={name: value for name, value in parts.items() if value is not None},
         unread=number(dig(run.result, "tasks", task, "aggregates", AGGREGATION, "overall").get("unread")),
-        difference=difference,
+        difference=None if found is None else found.overall,
+        engine=run.spec.mark or run.spec.engine,
+        notes=found.notes if found else (),
     )
 
 

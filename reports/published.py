@@ -1,13 +1,15 @@
 """Numbers that somebody else printed. They may stand beside measured ones, visibly apart, and are never tested.
 
-A file is a JSON object: `title`, `source`, `unit` ("percent" or "fraction"), `columns` (abilities of MMBench and
-"average"), `rows` of {`name`, `model`, `values`}, one value a column or null where nothing is printed, and, as an
-option, `printed_maximal_improvement`, one value a column.
+A file is a JSON object: `title`, `source`, `benchmark` (the tasks that its numbers are of: ["mmbench_dev_en"]),
+`unit` ("percent" or "fraction"), `columns` (abilities of MMBench and "average"), `rows` of {`name`, `model`,
+`values`}, one value a column or null where nothing is printed, and, as options, `printed_maximal_improvement`, one
+value a column, and `schema` (2; 1 had no benchmark).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,13 +19,16 @@ from typing import Any
 from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.mmbench_taxonomy import CARD_COLUMNS
 from ssl4rl_bench.reports.cells import clean, number
+from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.versioned import check_schema
 
 AVERAGE = "average"
 COLUMNS: tuple[str, ...] = (*(ability for _, ability in CARD_COLUMNS), AVERAGE)
 """Names that a column can have."""
 
 _UNITS = {"percent": 100.0, "fraction": 1.0}
-_KEYS = {"title", "source", "unit", "columns", "rows"}
+SCHEMA = 2
+_KEYS = {"title", "source", "benchmark", "unit", "columns", "rows"}
 _IMPROVEMENT = "printed_maximal_improvement"
 
 
@@ -45,6 +50,8 @@ class Published:
 
     title: str
     source: str
+    benchmark: tuple[str, ...]
+    """Full names of the tasks that the numbers are of: they stand beside no other."""
     columns: tuple[str, ...]
     """Of `COLUMNS`, in the order printed."""
     rows: tuple[PublishedRow, ...]
@@ -113,7 +120,13 @@ def parse(data: bytes, where: str) -> Published:
         raise DataError(f"{where} is not JSON; a published table is one JSON object") from None
     if not isinstance(value, dict):
         raise DataError(f"{where} is not a JSON object")
-    _check_keys(where, value, _KEYS, {_IMPROVEMENT})
+    check_schema(value, where, SCHEMA, absent=SCHEMA, error=DataError)
+    if "benchmark" not in value:
+        raise DataError(
+            f"{where} has no benchmark, so its numbers could stand beside those of another one; say which tasks they "
+            'are of, as in "benchmark": ["mmbench_dev_en"]'
+        )
+    _check_keys(where, value, _KEYS, {_IMPROVEMENT, "schema"})
     scale = _UNITS.get(value["unit"]) if isinstance(value["unit"], str) else None
     if scale is None:
         raise DataError(f'{where}: unit must be "percent" or "fraction"')
@@ -136,8 +149,46 @@ def parse(data: bytes, where: str) -> Published:
         {} if printed is None else _values(f"{where}: {_IMPROVEMENT}", printed, columns, scale, -1.0)
     )
     return Published(
-        _text(where, value, "title"), _text(where, value, "source"), columns, tuple(rows), improvement
+        _text(where, value, "title"),
+        _text(where, value, "source"),
+        _benchmark(where, value["benchmark"]),
+        columns,
+        tuple(rows),
+        improvement,
     )
+
+
+def of_tasks(tables: Sequence[Published], tasks: Sequence[str]) -> None:
+    """Sees that each table is of one of the tasks it is to stand beside.
+
+    Args:
+        tasks: full names of the benchmarks that are shown.
+
+    Raises:
+        UsageError: a table is of none of them.
+    """
+    for table in tables:
+        if not set(table.benchmark) & set(tasks):
+            raise UsageError(
+                f"--published: {clean(table.title)} is of {_listed(table.benchmark)}, and what is shown is "
+                f"{_listed(tasks) or 'no benchmark'}: published numbers stand beside their own benchmark only; leave "
+                "the table out, or show runs of that benchmark"
+            )
+
+
+def _listed(tasks: Sequence[str]) -> str:
+    return ", ".join(clean(name.removeprefix(PREFIX)) for name in tasks)
+
+
+def _benchmark(where: str, value: object) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise DataError(f'{where}: benchmark must be a list of task names, such as ["mmbench_dev_en"]')
+    full = tuple(name if name.startswith(PREFIX) else PREFIX + name for name in names)
+    for name in full:
+        if not re.fullmatch(r"\w{1,100}", name):
+            raise DataError(f"{where}: benchmark {clean(name)} is no task's name, such as mmbench_dev_en")
+    return full
 
 
 def _check_keys(where: str, value: Mapping[str, Any], needed: set[str], optional: set[str]) -> None:

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench import outcomes
+from ssl4rl_bench.consistency import check
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.hashing import sha256_json
-from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.pairing import Evaluated, marked
+from ssl4rl_bench.spec import SCHEMA as SPEC_SCHEMA
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.atomic import write_bytes
+from ssl4rl_bench.store.rundir import RESULT_SCHEMA
+from ssl4rl_bench.versioned import check_schema
 
 SCHEMA = 1
 KIND = "ssl4rl-bench baseline"
@@ -43,7 +47,8 @@ def load(path: Path) -> Evaluated:
     """A baseline, as comparisons see a run.
 
     Raises:
-        StoreError: there is no such file, it is damaged, or of another kind or schema; says which.
+        StoreError: there is no such file, it is damaged, of another kind or a newer version, or its parts contradict
+            each other; says which.
     """
     try:
         data = path.read_bytes()
@@ -56,20 +61,29 @@ def load(path: Path) -> Evaluated:
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
     if not isinstance(value, dict) or value.get("kind") != KIND:
         raise StoreError(f"{path} is no baseline: write one with `ssl4rl-bench gate --save-baseline`")
-    if value.get("schema") != SCHEMA:
-        raise StoreError(
-            f"{path} has schema {value.get('schema')}, and this version of ssl4rl-bench reads {SCHEMA}: "
-            "save it again from its run"
-        )
+    check_schema(value, path, SCHEMA)
     content: dict[str, Any] = {key: value.get(key) for key in ("label", "spec", "result", "outcomes")}
     if value.get("sha256") != sha256_json(content):
         raise StoreError(f"{path} is damaged (its checksum differs): restore it, or save the baseline again")
+    try:
+        return _evaluated(path, content)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
+
+
+def _evaluated(path: Path, content: dict[str, Any]) -> Evaluated:
+    """Raises StoreError for parts of a newer version, or that contradict each other."""
+    check_schema(content["spec"], f"{path} (spec)", SPEC_SCHEMA)
+    check_schema(content["result"], f"{path} (result)", RESULT_SCHEMA, absent=RESULT_SCHEMA)
+    spec = RunSpec.from_json(content["spec"])
+    found = {name: outcomes.from_json(name, kept) for name, kept in content["outcomes"].items()}
+    check(path, spec, content["result"], found)
     return Evaluated(
-        label=content["label"],
+        label=marked(content["label"], spec),
         path=path,
-        spec=RunSpec.from_json(content["spec"]),
+        spec=spec,
         result=content["result"],
-        outcomes={name: outcomes.from_json(name, kept) for name, kept in content["outcomes"].items()},
+        outcomes=found,
     )
 
 

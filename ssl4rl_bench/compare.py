@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl4rl_bench.comparison import ALPHA, Best, Comparison, Difference, Share
+from ssl4rl_bench.comparison import ALPHA, Best, Comparison, Difference, LeftOut
+from ssl4rl_bench.differences import differences
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.groupscores import (
     LEVELS,
     OVERALL,
-    Cells,
     cells_of,
     check_aggregation,
     group_sums,
     pass_scores,
     unit_counts,
 )
+from ssl4rl_bench.leftout import emptied, left_out, told
 from ssl4rl_bench.pairing import Evaluated, Pairing, pair
 from ssl4rl_bench.stats.multiple import benjamini_hochberg, holm
-from ssl4rl_bench.stats.paired import mcnemar, t_interval, tango
 from ssl4rl_bench.stats.power import detectable, detectable_change, groups_needed
-from ssl4rl_bench.stats.resampling import REPLICATES, cluster_bootstrap, max_t, percentiles, sign_flip
+from ssl4rl_bench.stats.resampling import REPLICATES, max_t
 
 _Floats = NDArray[np.float64]
 
@@ -80,6 +80,9 @@ def compare(
             draft.pairing,
             draft.differences,
             tuple(draft.cells),
+            tuple(draft.left_out.get((cell.level, cell.name)) for cell in draft.cells),
+            emptied(draft.left_out, draft.cells),
+            (*draft.pairing.notes, *told(draft.left_out, baseline.label, candidate.label)),
         )
         for candidate, draft in zip(candidates, drafts, strict=True)
     ]
@@ -127,59 +130,24 @@ class _Draft:
     """Whether every group scores 0 or 1 in both runs."""
     cells: list[Difference]
     """Not corrected yet, and without what depends on the family."""
+    left_out: dict[tuple[str, str], LeftOut]
+    """By level and name; also of cells without a question that counts."""
 
 
 def _draft(pairing: Pairing, aggregation: str, by: str, replicates: int) -> _Draft:
     one, two, left, right = pairing.baseline, pairing.candidate, pairing.left, pairing.right
     units = unit_counts(one, aggregation)[left]
     before, after = group_sums(one, aggregation)[left], group_sums(two, aggregation)[right]
-    every = cells_of([one.places[at] for at in left], units, aggregation)
-    kept = [at for level in dict.fromkeys((OVERALL, by)) for at in every.numbers(level)]
-    cells = Cells(
-        tuple(every.names[at] for at in kept), every.members[:, kept], every.weights[:, kept], every.leaf
-    )
+    levels = (OVERALL, by)
+    cells = cells_of([one.places[at] for at in left], units, aggregation).of(levels)
     d = after - before
     weighted = cells.weights * d[:, None]
-    reading, answers = _split(pairing, aggregation)
-    binary = bool(np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all() and (units == 1).all())
-    gained, lost = (cells.members & (d > 0)[:, None]).sum(0), (cells.members & (d < 0)[:, None]).sum(0)
-    n = cells.members.sum(0)
-    if binary:
-        p, ends = mcnemar(gained, lost), tango(gained, lost, n)
-    else:
-        p, ends = (
-            sign_flip(weighted, replicates=replicates),
-            _bootstrap(d, units, cells, aggregation, replicates),
-        )
-    found = []
-    for at, (level, name) in enumerate(cells.names):
-        own = cells.members[:, at]
-        weights = cells.weights[own, at]
-        value = float(weighted[own, at].sum())
-        se = _se(weights, d[own], units[own], cells.leaf[own], aggregation)
-        found.append(
-            Difference(
-                level=level,
-                name=name,
-                n=int(n[at]),
-                baseline=float(weights @ before[own]),
-                candidate=float(weights @ after[own]),
-                value=value,
-                se=se,
-                ci95=(float(ends[0][at]), float(ends[1][at])) if n[at] > 1 else None,
-                p=float(p[at]),
-                p_corrected=float(p[at]),
-                family=1,
-                mde=1.0,
-                needed=None,
-                binary=binary,
-                gained=int(gained[at]),
-                lost=int(lost[at]),
-                from_reading=_share(weights, reading[own], units[own], cells.leaf[own], aggregation),
-                from_answers=_share(weights, answers[own], units[own], cells.leaf[own], aggregation),
-            )
-        )
-    return _Draft(pairing, d, weighted, n * (weighted**2).sum(axis=0), binary, found)
+    found = differences(before, after, units, cells, aggregation, replicates, _split(pairing, aggregation))
+    binary, n = found[0].binary, np.array([cell.n for cell in found])
+    squares = n * (weighted**2).sum(axis=0)
+    return _Draft(
+        pairing, d, weighted, squares, binary, found, left_out(pairing, aggregation, levels, replicates)
+    )
 
 
 def _correct(drafts: Sequence[_Draft], level: str, correction: str, replicates: int) -> None:
@@ -251,47 +219,6 @@ def _rows(pairing: Pairing) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray
     left = np.repeat(one.starts[pairing.left], sizes) + within
     right = np.repeat(two.starts[pairing.right], sizes) + within
     return left, right, starts
-
-
-def _se(
-    weights: _Floats, d: _Floats, units: _Floats, leaf: NDArray[np.intp], aggregation: str
-) -> float | None:
-    """Standard error of sum w d over groups; for a mean over leaves, of groups inside their leaves."""
-    strata = [leaf == name for name in np.unique(leaf)] if aggregation == "row_l3_macro" else [leaf >= 0]
-    total = 0.0
-    for own in strata:
-        n = int(own.sum())
-        if n < 2:
-            return None
-        mean = float(d[own].sum() / units[own].sum())
-        residual = weights[own] * (d[own] - units[own] * mean)
-        total += n / (n - 1) * float(residual @ residual)
-    return float(np.sqrt(total))
-
-
-def _share(
-    weights: _Floats, part: _Floats, units: _Floats, leaf: NDArray[np.intp], aggregation: str
-) -> Share:
-    value = float(weights @ part)
-    return Share(value, t_interval(value, _se(weights, part, units, leaf, aggregation), len(part) - 1))
-
-
-def _bootstrap(
-    d: _Floats, units: _Floats, cells: Cells, aggregation: str, replicates: int
-) -> tuple[_Floats, _Floats]:
-    n_leaves = int(cells.leaf.max()) + 1
-    inside = np.zeros((n_leaves, len(cells.names)))
-    for at in range(len(cells.names)):
-        inside[np.unique(cells.leaf[cells.members[:, at]]), at] = 1.0
-    if aggregation == "row_l3_macro":
-        by_leaf = cluster_bootstrap(d, units, cells.leaf, np.eye(n_leaves), replicates=replicates)
-        low, high = percentiles(by_leaf @ (inside / inside.sum(axis=0)))
-    else:
-        low, high = percentiles(cluster_bootstrap(d, units, cells.leaf, inside, replicates=replicates))
-    # Where no group changed, neither does any replicate, which is no certainty: as for 0/1 scores, then.
-    same = ~(cells.members & (d != 0.0)[:, None]).any(axis=0)
-    none = tango(0, 0, cells.members.sum(axis=0))
-    return np.where(same, none[0], low), np.where(same, none[1], high)
 
 
 def _joined(pairings: Sequence[Pairing], tables: Sequence[_Floats]) -> list[_Floats]:

@@ -65,6 +65,40 @@ class Difference:
         return "better" if self.value > 0.0 else "worse"
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """How one run did on the questions of a cell that are left out of it. Fractions."""
+
+    missing: int
+    """Left out as this run has no value: its request failed, or its reply could not be scored."""
+    n: int
+    """Left out that this run did answer: the other run has no value."""
+    left_out: float | None
+    """Its score on these; None where there are none."""
+    counted: float
+    """Its score on the questions that count."""
+    p: float | None
+    """Two-sided, of both being alike: Fisher's exact test for 0/1 scores, else Mann and Whitney's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Questions of a cell that both runs were asked and that do not count, as at least one run has no value."""
+
+    n: int
+    n_asked: int
+    """Those that count, and these."""
+    baseline: Side
+    candidate: Side
+    worst: Difference
+    """Over all that were asked: without a value is wrong for the candidate, and right for the baseline."""
+
+    @property
+    def share(self) -> float:
+        """Of the questions that were asked. A fraction."""
+        return self.n / self.n_asked
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """A candidate against the baseline on one task."""
@@ -79,6 +113,19 @@ class Comparison:
     """(groups,) each group's difference, in the pairing's order."""
     cells: tuple[Difference, ...]
     """Overall first, then the level's."""
+    left_out: tuple[LeftOut | None, ...]
+    """Of each cell; None where all that was asked counts."""
+    emptied: tuple[tuple[str, str, int], ...]
+    """Level, name and questions of each category that both runs were asked and of which no question counts."""
+    notes: tuple[str, ...]
+    """What a reader of the differences must know, a sentence each."""
+
+    def left_out_of(self, cell: Difference) -> LeftOut | None:
+        """What is left out of one of `cells`."""
+        return next(
+            (out for own, out in zip(self.cells, self.left_out, strict=True) if own is cell or own == cell),
+            None,
+        )
 
     @property
     def overall(self) -> Difference:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
 from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import Comparison, Difference
+from ssl4rl_bench.comparison import Comparison, Difference, LeftOut
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy, Rule, Verdict
@@ -23,6 +23,7 @@ from ssl4rl_bench.stats.estimates import wilson
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import tango
 from ssl4rl_bench.stats.power import POWER, groups_needed
+from ssl4rl_bench.taskfile import PREFIX
 
 _NORMAL = NormalDist()
 
@@ -47,6 +48,10 @@ class Tested:
     """Where inconclusive: questions that would decide it, if the data went on like this."""
     smallest_margin: float
     """The least margin that so many questions could ever show to be kept, if as many change as did."""
+    left_out: LeftOut | None = None
+    """Questions that do not count as a run has no value for them."""
+    why: str = ""
+    """Why what is left out makes it inconclusive; empty where it does not."""
 
     @property
     def n(self) -> int:
@@ -80,7 +85,7 @@ class Gate:
 
     @property
     def found(self) -> Verdict:
-        """Before the policy's word on what is inconclusive."""
+        """The verdict before `on_inconclusive` is applied."""
         verdicts = {*(each.verdict for each in self.tested), *(each.verdict for each in self.guarded)}
         return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
 
@@ -108,7 +113,8 @@ def apply(
     """
     alpha = policy.alpha if alpha is None else alpha
     compared: dict[tuple[str, str, str], Comparison] = {}
-    drafts: list[tuple[Rule, Difference]] = []
+    drafts: list[tuple[Rule, Difference, LeftOut | None]] = []
+    empty: list[Guarded] = []
     for rule in policy.rule:
         by = "overall" if rule.level == "probe" else rule.level
         key = (rule.full_task, rule.how, by)
@@ -122,20 +128,21 @@ def apply(
                 correction="none",
                 allow=policy.allow,
             )
-        cells = [cell for cell in compared[key].cells if cell.level == by]
-        if rule.category is not None:
-            names = [cell.name for cell in cells]
-            if rule.category not in names:
-                hint = did_you_mean(rule.category, names)
-                raise UsageError(f"{rule.full_task} has no {rule.level} category {rule.category}{hint}")
-            cells = [cell for cell in cells if cell.name == rule.category]
-        drafts += [(rule, cell) for cell in cells]
-    raw = np.array([_against(rule, cell) for rule, cell in drafts])
-    p = holm(raw) if policy.correction == "holm" else np.minimum(raw * len(raw), 1.0)
-    notes = [note for each in compared.values() for note in each.pairing.notes]
+        cells, lost = _chosen(rule, compared[key], by)
+        drafts += [(rule, cell, compared[key].left_out_of(cell)) for cell in cells]
+        empty += lost
+    tests = len(drafts) + len(empty)
+    p = _corrected(policy, [(rule, cell) for rule, cell, _ in drafts], tests)
+    worst = _corrected(policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests)
+    notes = [note for each in compared.values() for note in each.notes]
     tested = [
-        _test(rule, cell, float(corrected), alpha, len(drafts))
-        for (rule, cell), corrected in zip(drafts, p, strict=True)
+        _with_left_out(
+            _test(rule, cell, p_found, alpha, tests),
+            out,
+            _test(rule, out.worst, p_worst, alpha, tests) if out else None,
+            policy.left_out / 100.0,
+        )
+        for (rule, cell, out), p_found, p_worst in zip(drafts, p, worst, strict=True)
     ]
     notes += [warning for each in tested if (warning := _too_small(each))]
     return Gate(
@@ -144,10 +151,65 @@ def apply(
         policy,
         alpha,
         tuple(tested),
-        tuple(guarded),
+        (*guarded, *dict.fromkeys(empty)),
         tuple(dict.fromkeys(notes)),
         tuple(compared.values()),
     )
+
+
+def _chosen(rule: Rule, found: Comparison, by: str) -> tuple[list[Difference], list[Guarded]]:
+    """The cells that a rule tests, and its categories without a question that counts: they show nothing.
+
+    Raises:
+        UsageError: the rule's category is not in the task.
+    """
+    cells = [cell for cell in found.cells if cell.level == by]
+    empty = {name: n for level, name, n in found.emptied if level == by}
+    if rule.category is not None:
+        names = [*(cell.name for cell in cells), *empty]
+        if rule.category not in names:
+            hint = did_you_mean(rule.category, names)
+            raise UsageError(f"{rule.full_task} has no {rule.level} category {rule.category}{hint}")
+        cells = [cell for cell in cells if cell.name == rule.category]
+        empty = {name: n for name, n in empty.items() if name == rule.category}
+    task = rule.task.removeprefix(PREFIX)
+    return cells, [
+        Guarded("answered questions", task, f"{name}: 0 of {n}", "at least 1", "inconclusive")
+        for name, n in empty.items()
+    ]
+
+
+def _corrected(policy: Policy, drafts: Sequence[tuple[Rule, Difference]], tests: int) -> list[float]:
+    """Each draft's p of the evidence that fails it, corrected over the policy."""
+    raw = np.array([_against(rule, cell) for rule, cell in drafts])
+    p = holm(raw) if policy.correction == "holm" else np.minimum(raw * tests, 1.0)
+    return [float(each) for each in p]
+
+
+def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, share: float) -> Tested:
+    """Lets no pass rest on questions without a value.
+
+    More of them than `share` are too many to tell how they would have come out; and with few, a pass must also hold
+    if they are counted against the candidate. A fail stays one.
+    """
+    if out is None or worst is None:
+        return tested
+    tested = replace(tested, left_out=out)
+    if tested.verdict != "pass":
+        return tested
+    floor = tested.rule.kind == "at_least"
+    n = out.candidate.missing if floor else out.n
+    most = math.ceil(share * out.n_asked - 1e-9)
+    if n > most:
+        allowed = f"the {most} that left_out = {100 * share:g} (percent) allows"
+        why = f"{n} of {out.n_asked} questions are left out, more than {allowed}"
+    elif worst.verdict != "pass":
+        cell = worst.difference
+        value = f"{100 * cell.candidate:.2f}%" if floor else f"{100 * cell.value:+.2f} points"
+        why = f"counted against the candidate, the {n} questions left out would make it {value}, which is no pass"
+    else:
+        return tested
+    return replace(tested, verdict="inconclusive", why=why)
 
 
 def _against(rule: Rule, cell: Difference) -> float:

@@ -81,6 +81,12 @@ class Cells:
     leaf: NDArray[np.intp]
     """(groups,) number of each group's L3 leaf."""
 
+    def of(self, levels: Sequence[str]) -> Cells:
+        """Those of some levels, in their order."""
+        kept = [at for level in dict.fromkeys(levels) for at in self.numbers(level)]
+        names = tuple(self.names[at] for at in kept)
+        return Cells(names, self.members[:, kept], self.weights[:, kept], self.leaf)
+
     def numbers(self, level: str) -> list[int]:
         """Which cells are of a level."""
         return [at for at, (own, _) in enumerate(self.names) if own == level]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.groupscores import LEVELS, OVERALL, cells_of, check_aggregation, group_sums, unit_counts
+from ssl4rl_bench.leftout import notes_of
 from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.stats.seeds import Crossed, crossed
 
@@ -35,6 +36,8 @@ class MethodCell:
     """Each run's difference."""
     mean: Crossed
     """With questions and runs both random: of a new seed on new questions."""
+    notes: tuple[str, ...]
+    """What a reader of the differences must know; the same for all cells of a method."""
 
 
 def methods_of(runs: Sequence[Evaluated], how: str) -> list[Method]:
@@ -90,8 +93,10 @@ def compare_method(
     one = baseline.task(task)
     before = group_sums(one, aggregation)
     table = np.full((len(one.groups), len(method.runs)), np.nan)
+    notes: list[str] = []
     for at, run in enumerate(method.runs):
         pairing = pair(baseline, run, task, allow)
+        notes += notes_of(pairing, aggregation, baseline.label, run.label)
         after = group_sums(pairing.candidate, aggregation)[pairing.right]
         table[pairing.left, at] = after - before[pairing.left]
     kept = ~np.isnan(table).any(axis=1)
@@ -109,6 +114,12 @@ def compare_method(
             # Scaled so that the plain mean over groups is the cell's difference.
             scaled = table[kept][own] * weights * own.sum()
             out.append(
-                MethodCell(level, cells.names[at][1], tuple(scaled.mean(axis=0).tolist()), crossed(scaled))
+                MethodCell(
+                    level,
+                    cells.names[at][1],
+                    tuple(scaled.mean(axis=0).tolist()),
+                    crossed(scaled),
+                    tuple(dict.fromkeys(notes)),
+                )
             )
     return out

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl4rl_bench.extract import reader_version
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.atomic import write_text
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import UNSCORED, Categories, ScoredSample, Status
+from ssl4rl_bench.types import Categories, ScoredSample, Status
+from ssl4rl_bench.versioned import check_schema
 
 SCHEMA = 1
 FILE = "outcomes.json"
@@ -28,7 +30,6 @@ ABSENT = -1
 """Status number of a reply that is not there."""
 
 _STATUS = tuple(Status)
-_FAILED = np.array([_STATUS.index(status) for status in _STATUS if status in UNSCORED])
 _READ = np.array([status in (Status.TAG, Status.LENIENT, Status.JUDGE) for status in _STATUS])
 LETTERS: Mapping[Status, str] = {
     Status.TAG: "t",
@@ -73,6 +74,8 @@ class Outcomes:
     """(rows, repeats) positions in `Status`, or ABSENT."""
     answers: tuple[tuple[str | None, ...], ...]
     """(rows, repeats) what was read."""
+    reader: int = 1
+    """Version of the extractor (`extract.reader_version`); absent from files where it is 1."""
 
     @property
     def sizes(self) -> NDArray[np.intp]:
@@ -86,9 +89,13 @@ class Outcomes:
 
     @property
     def passes(self) -> NDArray[np.bool_]:
-        """(groups, repeats) which repeats count, as in `metrics`: whole, in a group with all replies scored."""
-        failed = np.logical_or.reduceat(np.isin(self.status, _FAILED).any(axis=1), self.starts)
-        whole = ~np.logical_or.reduceat(np.isnan(self.values), self.starts, axis=0)
+        """(groups, repeats) which repeats of a group count: whole, in a group whose replies all have a value.
+
+        As in `metrics`: a reply without a value (a failed request) takes its group out, an absent one its repeat.
+        """
+        no_value = np.isnan(self.values)
+        failed = np.logical_or.reduceat((no_value & (self.status != ABSENT)).any(axis=1), self.starts)
+        whole = ~np.logical_or.reduceat(no_value, self.starts, axis=0)
         return np.asarray(whole & ~failed[:, None])
 
 
@@ -115,6 +122,7 @@ def outcomes_of(task: LoadedTask, scored: Iterable[ScoredSample], extractor: str
         prompt=task.prompt,
         data_sha256=task.data_sha256,
         extractor=extractor,
+        reader=reader_version(extractor),
         image=str(getattr(task, "image", "real")),
         probe=None if ssl is None else {"kind": ssl.kind, "difficulty": ssl.difficulty, "chance": ssl.chance},
         groups=tuple(groups[start] for start in starts),
@@ -144,22 +152,29 @@ def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
 
 
 def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
-    """What `write` kept, by task; None if it is missing, damaged, of another version, or older than the journal.
+    """What `write` kept, by task; None if it is missing, damaged, of an older version, or older than the journal.
 
     Args:
-        extractor: the full name of the only extractor that will do.
+        extractor: the full name of the only extractor that will do, in its present version.
+
+    Raises:
+        StoreError: it is of a newer version, which must not be replaced.
     """
     try:
         found = json.loads((rundir.path / FILE).read_bytes())
+        if type(found["schema"]) is int and found["schema"] > SCHEMA:
+            check_schema(found, rundir.path / FILE, SCHEMA)
         if found["schema"] != SCHEMA or found["spec_sha256"] != rundir.spec.sha256:
             return None
         tasks = found["tasks"]
         if set(tasks) != set(rundir.spec.tasks):
             return None
         for name, kept in tasks.items():
-            if kept["journal"] != _length(rundir, name) or kept["extractor"] != (
-                extractor or kept["extractor"]
-            ):
+            wanted = extractor is None or (extractor, reader_version(extractor)) == (
+                kept["extractor"],
+                kept.get("reader", 1),
+            )
+            if kept["journal"] != _length(rundir, name) or not wanted:
                 return None
         return {name: from_json(name, kept) for name, kept in tasks.items()}
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
@@ -190,6 +205,7 @@ def to_json(each: Outcomes) -> dict[str, Any]:
         "prompt": each.prompt,
         "data_sha256": each.data_sha256,
         "extractor": each.extractor,
+        **({"reader": each.reader} if each.reader != 1 else {}),
         "image": each.image,
         "probe": each.probe,
         "groups": each.groups,
@@ -225,6 +241,7 @@ def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
         prompt=kept["prompt"],
         data_sha256=kept["data_sha256"],
         extractor=kept["extractor"],
+        reader=kept.get("reader", 1),
         image=kept["image"],
         probe=kept["probe"],
         groups=tuple(kept["groups"]),

@@ -14,19 +14,8 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.outcomes import Outcomes
-from ssl4rl_bench.spec import RunSpec
-
-MISMATCHES: Mapping[str, str] = {
-    "partial": "a run that is not of the whole benchmark, or not all answered",
-    "version": "another version of the task",
-    "data": "other questions under the same version",
-    "prompt": "another prompt style",
-    "extractor": "replies read by another extractor",
-    "image": "images blanked, shuffled or left out in one run only",
-    "sampling": "other sampling settings, as greedy and drawn at random",
-    "scheme": "weights fingerprinted by another scheme than this version's",
-}
-"""What two runs must have in common, unless a user says otherwise, and what it means that they have not."""
+from ssl4rl_bench.settings import check_allowed, differences, settings, software, unrecorded
+from ssl4rl_bench.spec import REPLAY, RunSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +50,8 @@ class Pairing:
     """(groups,) positions in `baseline`."""
     right: NDArray[np.intp]
     """(groups,) positions in `candidate`."""
+    left_out: NDArray[np.intp]
+    """(groups left out, 2) positions in both of what both were asked and at least one has no value for."""
     n_baseline: int
     """Groups that the baseline answered."""
     n_candidate: int
@@ -72,57 +63,67 @@ class Pairing:
         return len(self.left)
 
 
-def check_allowed(names: Collection[str]) -> frozenset[str]:
-    """Raises UsageError for a mismatch that there is not."""
-    for name in names:
-        if name not in MISMATCHES:
-            raise UsageError(
-                f"--allow {name} is unknown (known: {', '.join(MISMATCHES)}){did_you_mean(name, MISMATCHES)}"
-            )
-    return frozenset(names)
-
-
 def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection[str] = ()) -> Pairing:
     """Matches the groups of two runs by content, those with the same content in order.
 
     Args:
-        allow: names of `MISMATCHES` to compare in spite of, with a note.
+        allow: names of `settings.NAMES` in which the runs may differ, which is then told in a note.
 
     Raises:
         UsageError: the runs must not be compared, or have no question in common; names the reason and the way out.
     """
     allowed = check_allowed(allow)
     one, two = baseline.task(task), candidate.task(task)
-    notes = []
-    for name, reason in _mismatches(baseline, candidate, task):
-        if name not in allowed:
-            raise UsageError(
-                f"{candidate.label} and {baseline.label} cannot be compared on {_short(task)}: {reason}; "
-                f"repeat one of the runs, or give --allow {name}"
-            )
-        notes.append(f"{candidate.label} and {baseline.label} differ: {reason}.")
+    notes = [*_checked(baseline, candidate, task, allowed), *_told(baseline, candidate, task)]
     keys, others = _keys(one), _keys(two)
-    answered, also = np.any(one.passes, axis=1).tolist(), np.any(two.passes, axis=1).tolist()
-    at = {key: place for place, key in enumerate(others)}
-    both = [
-        (place, at[key]) for place, key in enumerate(keys) if key in at and answered[place] and also[at[key]]
-    ]
-    n_one, n_two = sum(answered), sum(also)
-    if not both:
+    answered, also = np.any(one.passes, axis=1), np.any(two.passes, axis=1)
+    places = {key: place for place, key in enumerate(others)}
+    shared = np.array(
+        [(place, places[key]) for place, key in enumerate(keys) if key in places], np.intp
+    ).reshape(-1, 2)
+    both = answered[shared[:, 0]] & also[shared[:, 1]]
+    n_one, n_two, n = int(answered.sum()), int(also.sum()), int(both.sum())
+    if not n:
         raise UsageError(
-            f"{candidate.label} and {baseline.label} share no answered question of {_short(task)}: "
+            f"{candidate.label} and {baseline.label} share no answered question of {short(task)}: "
             "evaluate both on the same data"
         )
-    if len(both) < max(len(keys), len(others)):
+    if n < max(len(keys), len(others)):
         notes.append(
-            f"{len(both)} questions were answered by both {baseline.label} ({n_one} of {len(keys)}) and "
+            f"{n} questions were answered by both {baseline.label} ({n_one} of {len(keys)}) and "
             f"{candidate.label} ({n_two} of {len(others)}); the difference is over these."
         )
-    left, right = np.array(both, np.intp).T
-    return Pairing(one, two, left, right, n_one, n_two, tuple(notes))
+    left, right = shared[both].T
+    return Pairing(one, two, left, right, shared[~both], n_one, n_two, tuple(notes))
+
+
+def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Collection[str]) -> list[str]:
+    """A note on the differences that are allowed.
+
+    Raises:
+        UsageError: a difference that is not.
+    """
+    names = f"{candidate.label} and {baseline.label}"
+    if baseline.spec.mocked is not candidate.spec.mocked:
+        made_up = baseline if baseline.spec.mocked else candidate
+        raise UsageError(
+            f"{names} cannot be compared on {short(task)}: the replies of {made_up.label} are made up by the mock "
+            "engine; a mock run is compared with mock runs only"
+        )
+    found = list(_mismatches(baseline, candidate, task))
+    refused = [(name, reason) for name, reason in found if name not in allowed]
+    if refused:
+        missing = list(dict.fromkeys(name for name, _ in refused))
+        quoted = ", ".join(f'"{name}"' for name in missing)
+        raise UsageError(
+            f"{names} cannot be compared on {short(task)}: {', '.join(reason for _, reason in refused)}; repeat one "
+            f"of the runs, or allow it by name (allow = [{quoted}] in a policy): --allow {','.join(missing)}"
+        )
+    return [f"{names} differ, as allowed: {', '.join(reason for _, reason in found)}."] if found else []
 
 
 def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[tuple[str, str]]:
+    """Name and description of each difference, the candidate's value first."""
     one, two = baseline.task(task), candidate.task(task)
     for run in (candidate, baseline):
         if (why := not_comparable(run)) is not None:
@@ -135,20 +136,28 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
     }
     for label, reason in partial.items():
         yield "partial", f"{label} is partial ({reason})"
-    for name in ("version", "prompt", "extractor", "image"):
-        mine, theirs = getattr(one, name), getattr(two, name)
-        if mine != theirs:
-            yield name, f"{MISMATCHES[name]} ({theirs} and {mine})"
+    yield from differences(*(settings(run.spec, run.result, run.task(task)) for run in (candidate, baseline)))
     if one.version == two.version and one.data_sha256 != two.data_sha256 and not partial:
         counts, n_same = (len(two.content), len(one.content)), len(set(one.content) & set(two.content))
         if n_same < max(counts):
-            yield "data", f"{MISMATCHES['data']} ({n_same} of {counts[0]} and {counts[1]} are the same)"
-    mine, theirs = baseline.spec.tasks[task].sampling, candidate.spec.tasks[task].sampling
-    if (mine.temperature > 0) != (theirs.temperature > 0):
-        yield (
-            "sampling",
-            (f"{MISMATCHES['sampling']} (temperature {theirs.temperature:g} and {mine.temperature:g})"),
-        )
+            yield (
+                "data",
+                f"other questions under the same version ({n_same} of {counts[0]} and {counts[1]} are the same)",
+            )
+
+
+def _told(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
+    """What is no reason to refuse, but a reader must know."""
+    one, two = baseline.spec, candidate.spec
+    if software(one) != software(two):
+        yield f"{candidate.label} ran on {software(two)}, {baseline.label} on {software(one)}."
+    if one.seed != two.seed:
+        yield f"{candidate.label} was drawn with seed {two.seed}, {baseline.label} with {one.seed}."
+    for run in (baseline, candidate):
+        if run.spec.engine == REPLAY:
+            yield f"{run.label} replays recorded replies: its settings are those of the replay, not of the recording."
+        if missing := unrecorded(run.spec, settings(run.spec, run.result, run.task(task))):
+            yield f"{run.label} did not record its {' and its '.join(missing)}, which may differ."
 
 
 def not_comparable(run: Evaluated) -> str | None:
@@ -188,5 +197,23 @@ def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     ]
 
 
-def _short(task: str) -> str:
+def labelled(specs: Sequence[RunSpec], paths: Sequence[Path]) -> list[str]:
+    """`labels` of runs; those that asked no model are marked, as "gold (mock)"."""
+    names = labels([spec.model for spec in specs], paths)
+    return [marked(name, spec) for name, spec in zip(names, specs, strict=True)]
+
+
+def marked(label: str, spec: RunSpec) -> str:
+    """A label that says where a run asked no model; one that says it already stays as it is."""
+    mark = f" ({spec.mark})" if spec.mark else ""
+    return label if label.endswith(mark) else label + mark
+
+
+def unmarked(run: Evaluated) -> str:
+    """The label without its mark."""
+    return run.label.removesuffix(f" ({run.spec.mark})")
+
+
+def short(task: str) -> str:
+    """A task's name without its prefix."""
     return task.removeprefix("ssl4rl_")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.groupscores import check_aggregation
-from ssl4rl_bench.pairing import check_allowed
+from ssl4rl_bench.settings import check_allowed
 from ssl4rl_bench.strict import fill
 from ssl4rl_bench.taskfile import PREFIX
 
@@ -85,7 +85,10 @@ class Policy:
     on_inconclusive: Verdict = "inconclusive"
     """What the gate says when it cannot tell."""
     allow: tuple[str, ...] = ()
-    """Mismatches to compare in spite of (`compare --allow`)."""
+    """Settings in which the runs may differ (`compare --allow`)."""
+    left_out: float = 1.0
+    """Percent of a test's questions that may have no value in a run, rounded up to whole questions. With more, what
+    would pass is inconclusive."""
     guards: Guards = field(default_factory=Guards)
 
 
@@ -100,7 +103,12 @@ def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
         raise UsageError(f"{file}: there is no [[rule]]")
     if not 0.0 < policy.alpha < 0.5:
         raise UsageError(f"{file}: alpha = {policy.alpha:g} is not between 0 and 0.5")
-    check_allowed(policy.allow)
+    if not 0.0 <= policy.left_out <= 100.0:
+        raise UsageError(f"{file}: left_out = {policy.left_out:g} is not between 0 and 100 percent")
+    try:
+        check_allowed(policy.allow)
+    except UsageError as error:
+        raise UsageError(f"{file}: {str(error).replace('--allow', 'allow', 1)}") from None
     for at, rule in enumerate(policy.rule, start=1):
         where = f"{file}: rule {at} ({rule.kind})"
         check_aggregation(rule.how)

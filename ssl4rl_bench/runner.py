@@ -118,6 +118,16 @@ class _Tally:
         return f"most often: {self.failures.most_common(1)[0][0]}"
 
 
+def check_tasks(engine: Engine, tasks: Sequence[LoadedTask]) -> None:
+    """Lets an engine of recorded replies see that they belong to the tasks, before anything is written.
+
+    Raises:
+        UsageError, DataError: as `engines.replay.ReplayEngine.check_tasks`.
+    """
+    if (check := getattr(engine, "check_tasks", None)) is not None:
+        check(tasks)
+
+
 def execute(
     tasks: Sequence[LoadedTask],
     engine: Engine,
@@ -147,9 +157,11 @@ def execute(
         Interrupted: `stop` was set before all was answered. The same call resumes.
         TooManyErrors: more failed than allowed, or `DEAD_AFTER` in a row. What was answered is kept.
         EngineError: the engine gave up, or left requests unanswered.
+        UsageError, DataError: recorded replies that do not say which of the tasks they are of.
         StoreError: full disk, no permission, or another process writes this run.
     """
     stop = stop or threading.Event()
+    check_tasks(engine, tasks)
     with ExitStack() as stack:
         plans = [_plan(task, rundir, spec, stack) for task in tasks]
         if any(plan.pending for plan in plans):
@@ -198,7 +210,7 @@ def _plan(task: LoadedTask, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> 
     answered = {place for place, record in before.records.items() if record.error is None}
     pending = [
         request
-        for request in spec.requests(_by_image(task.samples))
+        for request in spec.requests(_by_image(task.samples), task.name)
         if (request.sample.id, request.repeat) not in answered
     ]
     return _Plan(task, journal, keys, pending, len(answered), before.n_stale, len(before.corrupt))

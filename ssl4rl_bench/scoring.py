@@ -9,25 +9,23 @@ from typing import Any
 
 from ssl4rl_bench import metrics, outcomes, probe
 from ssl4rl_bench.errors import SpecMismatch, UsageError, did_you_mean
-from ssl4rl_bench.extract import check_extractor
+from ssl4rl_bench.extract import check_extractor, reader_version
 from ssl4rl_bench.spec import LoadedTask, RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Answers, answers
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.store.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.types import ScoredSample, Status
-
-SCHEMA = 1
-"""Version of result.json."""
 
 
 def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default") -> dict[str, Any]:
     """The content of result.json: a function of the journal, the tasks and the extractor, to the last byte.
 
-    Keys: `schema`, `model` {name, fingerprint}, `spec_sha256`, `partial` (not all of the benchmark, or not
-    all of it answered), `partial_reasons`, `tasks`. Each task: `version`, `prompt`, `source`, `data_sha256`,
-    `image` (only where it was not "real"), `extractor` (its full name); `n_samples`, `n_groups` of the data;
+    Keys: `schema`, `model` {name, fingerprint, and where they are known served, scheme, unused_defaults},
+    `spec_sha256`, `partial` (not all of the benchmark, or not all of it answered), `partial_reasons`, `tasks`. Each
+    task: `version`, `prompt`, `source`, `data_sha256`, `image` (only where it was not "real"), `extractor` (its full
+    name); `reader`, the extractor's version (only where it is not 1); `n_samples`, `n_groups` of the data;
     `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error, reasoning
     without a reply, or a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, how many
-    of the replies of status "no_content" hit the token limit (only where there are such replies); `aggregates` (see
+    of the replies of status "no_content" hit the token limit (only where there are any); `aggregates` (see
     `metrics`); a probe's `probe` (see `probe.summary`).
 
     Raises:
@@ -81,7 +79,7 @@ def _result(rundir: RunDir, tasks: Sequence[LoadedTask], found: Mapping[str, _Fo
     ]
     reasons += [f"{name}: not scored" for name in spec.tasks if name not in scores]
     return {
-        "schema": SCHEMA,
+        "schema": RESULT_SCHEMA,
         "model": spec.to_json()["model"],
         "spec_sha256": spec.sha256,
         "partial": bool(reasons),
@@ -176,6 +174,7 @@ def _score_task(rundir: RunDir, task: LoadedTask, read: _Found) -> dict[str, Any
         "data_sha256": task.data_sha256,
         **({"image": task.image} if task.image != "real" else {}),
         "extractor": read.extractor,
+        **({"reader": version} if (version := reader_version(read.extractor)) != 1 else {}),
         "n_samples": len(task.samples),
         "n_groups": len(rows),
         "n_missing": len(task.samples) * rundir.spec.repeats - len(scored),

@@ -7,14 +7,14 @@ checkpoint is never charged twice.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import StoreError, UsageError
-from ssl4rl_bench.store.atomic import write_json
+from ssl4rl_bench.store.atomic import reporting, write_json
+from ssl4rl_bench.versioned import parse_object
 
 SCHEMA = 1
 
@@ -51,17 +51,11 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, alpha: float) -
     path = folder / f"{name}.json"
     value: dict[str, Any] = {"schema": SCHEMA, "baseline": baseline, "alpha": alpha, "candidates": []}
     if path.exists():
-        try:
-            value = json.loads(path.read_bytes())
-            known = [str(each) for each in value["candidates"]]
-            if value["schema"] != SCHEMA:
-                raise ValueError
-        except (OSError, ValueError, KeyError, TypeError):
-            raise StoreError(f"{path} is damaged: restore it, or choose another --family") from None
+        value = _read(path)
         if value["baseline"] != baseline or value["alpha"] != alpha:
             what = "baseline" if value["baseline"] != baseline else "alpha"
             raise UsageError(f"series {name} has another {what}: choose another --family, or delete {path}")
-    known = [str(each) for each in value["candidates"]]
+    known = list(value["candidates"])
     if candidate not in known:
         known.append(candidate)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,9 +65,26 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, alpha: float) -
 
 
 def order(folder: Path, name: str) -> list[str]:
-    """Fingerprints of a series in the order of their turns, the baseline's first; empty if it has not begun."""
-    try:
-        value = json.loads((folder / f"{name}.json").read_bytes())
-        return [str(each) for each in (value["baseline"], *value["candidates"])]
-    except (OSError, ValueError, KeyError, TypeError):
+    """Fingerprints of a series in the order of their turns, the baseline's first; empty if it has not begun.
+
+    Raises:
+        StoreError: the file is damaged or of a newer version.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
         return []
+    value = _read(path)
+    return [value["baseline"], *value["candidates"]]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    fix = "restore it, or choose another --family"
+    with reporting(path, "read"):
+        value = parse_object(path.read_bytes(), path, SCHEMA, fix=fix)
+    known = value.get("candidates")
+    whole = isinstance(known, list) and all(isinstance(each, str) for each in known)
+    if not whole or len(set(known or [])) < len(known or []) or not isinstance(value.get("baseline"), str):
+        raise StoreError(f"{path} is damaged: {fix}")
+    if type(value.get("alpha")) is not float:
+        raise StoreError(f"{path} is damaged: {fix}")
+    return value

@@ -16,6 +16,10 @@ from ssl4rl_bench.hashing import response_key, seed_of, sha256_json
 from ssl4rl_bench.scheme import SCHEME, WITHOUT_WEIGHTS
 from ssl4rl_bench.types import Request, Sample, Sampling, Task
 
+SCHEMA = 1
+"""Version of spec.json."""
+MOCK, REPLAY = "mock", "replay"
+"""Engines that ask no model."""
 REDACTED = "[redacted]"
 _SECRETS = re.compile(
     r"""(?<=://)[^/\s@]+(?=@)                                  # https://user:password@host
@@ -83,6 +87,13 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
         hidden = previous.startswith("-") and _SECRET_NAMES.search(previous) and not word.startswith("-")
         out.append(REDACTED if hidden else redact(word))
     return out
+
+
+def engine_mark(name: object, options: Mapping[str, Any]) -> str:
+    """What tables say of an engine that asked no model: "mock", "replay", "replay of mock"; else ""."""
+    if name == REPLAY:
+        return f"{REPLAY} of {MOCK}" if options.get("recorded_by") == MOCK else REPLAY
+    return MOCK if name == MOCK else ""
 
 
 class LoadedTask(Task, Protocol):
@@ -167,6 +178,9 @@ class RunSpec:
     unused_defaults: Mapping[str, Any] = field(default_factory=dict)
     """Sampling defaults in the checkpoint's generation_config.json, which no engine here applies. Not hashed: the
     file is in the fingerprint."""
+    served: Mapping[str, Any] = field(default_factory=dict)
+    """The checkpoint's chat template and pixel limits (`served.served`), which follow from its fingerprint: not
+    compared and not hashed here. Empty for engines that do not see them, and for runs from before it was there."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunSpec:
@@ -192,12 +206,13 @@ class RunSpec:
             engine_options=value["engine"]["options"],
             scheme=_scheme(value),
             unused_defaults={**value["model"].get("unused_defaults", {})},
+            served=value["model"].get("served", {}),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The content of spec.json, without secrets."""
         spec = {
-            "schema": 1,
+            "schema": SCHEMA,
             "model": self._model(),
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "repeats": self.repeats,
@@ -216,9 +231,21 @@ class RunSpec:
         model: dict[str, Any] = {"name": self.model, "fingerprint": self.fingerprint}
         if self.scheme > 1 and self.engine not in WITHOUT_WEIGHTS:
             model["scheme"] = self.scheme
+        if self.served:
+            model["served"] = dict(self.served)
         if self.unused_defaults:
             model["unused_defaults"] = dict(self.unused_defaults)
         return model
+
+    @property
+    def mark(self) -> str:
+        """What tables say of a run that asked no model (`engine_mark`)."""
+        return engine_mark(self.engine, self.engine_options)
+
+    @property
+    def mocked(self) -> bool:
+        """Whether its replies are made up: of the mock engine, or recorded from it."""
+        return MOCK in self.mark
 
     def _identity(self) -> dict[str, Any]:
         spec = self.to_json()
@@ -272,15 +299,15 @@ class RunSpec:
                 self.engine,
                 self.engine_version,
             )
-            for request in self.requests(task.samples)
+            for request in self.requests(task.samples, task.name)
         }
 
-    def requests(self, samples: Iterable[Sample]) -> Iterator[Request]:
-        """Each sample as often as this run asks it, repeats of a sample side by side."""
+    def requests(self, samples: Iterable[Sample], task: str = "") -> Iterator[Request]:
+        """Each sample of a task as often as this run asks it, repeats of a sample side by side."""
         own = (self.seed,) if self.seed else ()
         for sample in samples:
             for repeat in range(self.repeats):
-                yield Request(sample, repeat, seed_of(sample.id, repeat, *own))
+                yield Request(sample, repeat, seed_of(sample.id, repeat, *own), task)
 
 
 def _scheme(value: Mapping[str, Any]) -> int:

@@ -113,6 +113,8 @@ class Request:
     repeat: int = 0
     seed: int = 0
     """Sampling seed, from `hashing.seed_of` of the sample, the repeat and the run's seed. Ignored when greedy."""
+    task: str = ""
+    """Name of the sample's task. Ids are unique inside a task only: SSL tasks of the same images share them."""
 
 
 @dataclass(frozen=True, slots=True)

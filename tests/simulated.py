@@ -15,6 +15,7 @@ from ssl4rl_bench.spec import RunSpec, TaskSpec
 from ssl4rl_bench.types import Categories, Sampling, Status
 
 TASK = "ssl4rl_simulated"
+SERVED = {"chat_template": "0" * 16, "min_pixels": 3136, "max_pixels": 12544}
 ABILITIES = ("logic_reasoning", "coarse_perception")
 
 
@@ -67,6 +68,8 @@ def run(
     task = TaskSpec(
         outcomes.version, outcomes.data_sha256, outcomes.prompt, len(table), sampling or Sampling()
     )
-    spec = RunSpec(label, "0" * 64, {outcomes.task: task}, "mock", "0", repeats=table.shape[1])
+    spec = RunSpec(
+        label, "0" * 64, {outcomes.task: task}, "hf", "5.17.0", repeats=table.shape[1], served=SERVED
+    )
     reasons = [f"{outcomes.task}: limited to {n} of 1000 questions"] if partial else []
     return Evaluated(label, Path(label), spec, {"partial_reasons": reasons}, {outcomes.task: outcomes})

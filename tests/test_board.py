@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,6 @@ HOSTILE = '=HYPERLINK("x")&\x1b[31m|<b>$_{%'
 
 def make(root: Path, name: str, behaviour: str, model: str | None = None) -> Path:
     """A finished run of a mock."""
-    from dataclasses import replace
 
     engine = MockEngine(None, options(mock=behaviour))
     spec = replace(spec_of(TASK, engine), model=model or name, fingerprint=name.ljust(64, "0"))
@@ -50,7 +50,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluated]:
 
 @pytest.fixture(scope="module")
 def board(runs: list[Evaluated]) -> Board:
-    return build(runs[0], runs[1:], TASK.name, published=[published.load("ssl4rl_mmbench")])
+    card = replace(published.load("ssl4rl_mmbench"), benchmark=(TASK.name,))
+    return build(runs[0], runs[1:], TASK.name, published=[card, replace(card, benchmark=("ssl4rl_other",))])
 
 
 def text(table: object) -> str:
@@ -74,7 +75,7 @@ def test_the_table_has_what_each_run_says_of_itself(runs: list[Evaluated], board
     assert [cell.rank for cell in board.rows[1].cells][-1] == 1 and board.rows[0].cells[-1].rank == 2
     assert board.rows[1].cells[-1].mark == "better" and board.rows[0].cells[-1].mark == ""
     best = board.improvement[-1]
-    assert best is not None and best.candidate == "gold" and best.p < 0.01
+    assert best is not None and best.candidate == "gold (mock)" and best.p < 0.01
 
 
 def test_published_numbers_stand_apart_and_are_never_tested(board: Board) -> None:
@@ -114,7 +115,7 @@ def test_csv_is_safe_in_a_spreadsheet_and_tidy(board: Board) -> None:
     names = {line["model"] for line in lines}
     assert not any(name.startswith(("=", "+", "-", "@")) for name in names)
     assert any(name.startswith("'=HYPERLINK") for name in names)
-    cell = next(line for line in lines if line["model"] == "gold" and line["column"] == "Average")
+    cell = next(line for line in lines if line["model"] == "gold (mock)" and line["column"] == "Average")
     assert (float(cell["value"]), cell["n"], cell["rank"], cell["mark"]) == (1.0, "60", "1", "better")
     assert float(cell["difference_low"]) < float(cell["difference"]) <= float(cell["difference_high"])
 
@@ -122,7 +123,7 @@ def test_csv_is_safe_in_a_spreadsheet_and_tidy(board: Board) -> None:
 def test_json_holds_everything_and_no_nan(board: Board) -> None:
     value = json.loads(board_export.to_json([board]), parse_constant=lambda name: pytest.fail(name))
     (found,) = value["boards"]
-    assert len(found["cells"]) == 8 * 7 and found["baseline"] == "base"
+    assert len(found["cells"]) == 8 * 7 and found["baseline"] == "base (mock)"
     assert {cell["name"] for cell in found["comparisons"][0]["cells"]} >= {"overall", "logic_reasoning"}
     assert value["schema"] == 1 and "ci95" in found["comparisons"][0]["cells"][0]
 
@@ -145,7 +146,7 @@ def test_what_could_not_be_told_apart_is_never_called_the_same(runs: list[Evalua
 
 def test_runs_are_found_and_baselines_named(runs: list[Evaluated], tmp_path: Path) -> None:
     base, others = choose_baseline(runs, "gold")
-    assert base.label == "gold" and len(others) == 2
+    assert base.label == "gold (mock)" and len(others) == 2
     assert choose_baseline(runs, str(runs[1].path))[0] is runs[1]
     with pytest.raises(UsageError, match=r"golt is not among the runs .*did you mean gold"):
         choose_baseline(runs, "golt")

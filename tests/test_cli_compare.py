@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_two_runs_are_compared_on_all_that_both_have(runs: dict[str, Path]) -> None:
     shown = invoke("compare", runs["base"], runs["gold"], "--allow", "partial")
-    assert "gold minus base" in shown and "ssl_rotation" in shown
-    assert "gold is better than base on scenes (circular_micro)" in shown
+    assert "gold (mock) minus base (mock)" in shown and "ssl_rotation" in shown
+    assert "gold (mock) is better than base (mock) on scenes (circular_micro)" in shown
     assert "note:" in shown and "limited to 24" in shown
 
 
@@ -52,12 +53,19 @@ def test_a_limited_run_is_refused_unless_allowed(runs: dict[str, Path]) -> None:
 
 def test_formats_and_files(runs: dict[str, Path], tmp_path: Path) -> None:
     both = (runs["base"], runs["gold"], "--allow", "partial")
+    card = json.loads(files("ssl4rl_bench.reports").joinpath("published/ssl4rl_mmbench.json").read_text())
+    (tmp_path / "p.json").write_text(json.dumps(card | {"benchmark": ["scenes"]}))
     value = json.loads(invoke("compare", *both, "--format", "json"))
     assert value["boards"][0]["task"] == "ssl4rl_scenes" and len(value["probes"]) == 2
     for form in ("markdown", "latex", "csv", "table"):
         out = tmp_path / f"out.{form}"
-        assert invoke("compare", *both, "--format", form, "--out", out, "--published", "ssl4rl_mmbench") == ""
-        assert "gold" in out.read_text() and "(published)" in out.read_text().replace("\\", "")
+        assert (
+            invoke("compare", *both, "--format", form, "--out", out, "--published", tmp_path / "p.json") == ""
+        )
+        text = out.read_text().replace("\\", "")
+        assert "gold (mock)" in text and "(published)" in text and "is partial (limited to 24" in text
+    said = invoke("compare", *both, "--published", "ssl4rl_mmbench", code=2)
+    assert "is of mmbench_dev_en, and what is shown is scenes" in said
     assert "cannot" in invoke("compare", *both, "--out", tmp_path / "none" / "x.txt", code=2)
 
 

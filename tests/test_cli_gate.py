@@ -71,12 +71,16 @@ def asked(place: Path, candidate: str, policy: str = "gate.toml") -> list[object
 def test_every_verdict_has_its_exit_code(place: Path) -> None:
     passed = invoke(*asked(place, "same"))
     assert (
-        passed.startswith("PASS: same against gold") and "would rarely be found" not in passed.splitlines()[0]
+        passed.startswith("PASS: same (mock) against gold (mock)")
+        and "would rarely be found" not in passed.splitlines()[0]
     )
     failed = invoke(*asked(place, "bad"), code=1)
-    assert failed.startswith("FAIL: bad against gold") and "Questions that were lost" in failed
+    assert failed.startswith("FAIL: bad (mock) against gold (mock)") and "Questions that were lost" in failed
     unsure = invoke(*asked(place, "same", "tight.toml"), code=3)
-    assert unsure.startswith("INCONCLUSIVE: same against gold") and "can hardly be decided" in unsure
+    assert (
+        unsure.startswith("INCONCLUSIVE: same (mock) against gold (mock)")
+        and "can hardly be decided" in unsure
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,11 +131,11 @@ def test_the_page_shows_the_judgement(place: Path, tmp_path: Path) -> None:
     page, saved = tmp_path / "gate.html", tmp_path / "base.json"
     invoke(*asked(place, "bad"), "--html", page, code=1)
     text = page.read_text()
-    assert "<h1>FAIL: bad against gold" in text and "Questions that were lost" in text
+    assert "<h1>FAIL: bad (mock) against gold (mock)" in text and "Questions that were lost" in text
     invoke("gate", "-c", place / "gold", "--save-baseline", saved)
     policy = ("-p", place / "gate.toml", "--html", page)
     invoke("gate", "-b", saved, "-c", place / "same", *policy)
-    assert "<h1>PASS: same against gold" in page.read_text()
+    assert "<h1>PASS: same (mock) against gold (mock)" in page.read_text()
 
 
 def test_a_series_on_the_command_line(place: Path, tmp_path: Path) -> None:
@@ -156,7 +160,7 @@ def test_a_watch_folder_stands_for_its_best(place: Path, tmp_path: Path) -> None
         history.add(Entry(**fields, verdict="pass", verdict_best=None, number=1, alpha=0.05, best=True))
     (tmp_path / "gold").symlink_to(place / "gold")
     told = invoke("gate", "-b", tmp_path, "-c", place / "bad", "-p", place / "gate.toml", code=1)
-    assert told.startswith("FAIL: bad against gold")
+    assert told.startswith("FAIL: bad (mock) against gold (mock)")
 
 
 def test_under_github_actions_it_annotates_and_adds_to_the_summary(place: Path, tmp_path: Path) -> None:
@@ -165,7 +169,9 @@ def test_under_github_actions_it_annotates_and_adds_to_the_summary(place: Path, 
     env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
     shown = invoke(*asked(place, "bad"), code=1, env=env)
     lines = [line for line in shown.splitlines() if line.startswith("::")]
-    assert lines and all(line.startswith("::error title=") for line in lines)
+    kinds = [line.partition(" title=")[0] for line in lines]
+    assert "::error" in kinds and set(kinds) == {"::error", "::notice"}
+    assert any("is partial (limited to 60" in line for line in lines if line.startswith("::notice"))
     assert summary.read_text().startswith(f"before\n{gate_files.MARKER}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -43,13 +45,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_page_of_a_benchmark_and_a_probe(runs: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    said = invoke(
-        "report", runs["base"], runs["gold"], "--allow", "partial", "-o", out, "--published", "ssl4rl_mmbench"
-    )
-    assert said.startswith(f"wrote {out}") and "2 runs, baseline base" in said
+    card = json.loads(files("ssl4rl_bench.reports").joinpath("published/ssl4rl_mmbench.json").read_text())
+    printed = tmp_path / "card.json"
+    printed.write_text(json.dumps(card | {"benchmark": ["scenes"]}))
+    both = ("report", runs["base"], runs["gold"], "--allow", "partial", "-o", out)
+    assert "beside their own benchmark only" in invoke(*both, "--published", "ssl4rl_mmbench", code=2)
+    said = invoke(*both, "--published", printed)
+    assert said.startswith(f"wrote {out}") and "2 runs, baseline base (mock)" in said
     page = out.read_text()
     text = " ".join(Parsed(page).text)
-    assert "gold is better than base on Average" in " ".join(text.split())
+    assert "gold (mock) is better than base (mock) on Average" in " ".join(text.split())
     assert "limited to 24 of 600 questions" in text
     assert "rotation_90" in text and "never tested" in text
     assert "part-task-1" in page and "part-run-1-1" in page

@@ -36,7 +36,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         runs[0],
         runs[1:],
         [{task.name: task}] * 3,
-        published=[published.load("ssl4rl_mmbench")],
+        published=[replace(published.load("ssl4rl_mmbench"), benchmark=(task.name,))],
         title="A title",
     )
 
@@ -126,19 +126,25 @@ def test_words_of_the_verdict(report: Report) -> None:
     said = verdict(report.boards[0][0])
     by_label = {finding.label: finding for finding in said.findings}
     assert (
-        by_label["better"].mark == "better" and "is better than base on Average: +" in by_label["better"].text
+        by_label["better (mock)"].mark == "better"
+        and "is better than base (mock) on Average: +" in by_label["better (mock)"].text
     )
-    assert by_label["worse"].mark == "worse" and "is worse than base on Average: -" in by_label["worse"].text
+    assert (
+        by_label["worse (mock)"].mark == "worse"
+        and "is worse than base (mock) on Average: -" in by_label["worse (mock)"].text
+    )
     assert all("n = 30" in finding.text and "corrected p" in finding.text for finding in said.findings)
-    assert any("could be read in one of the two runs only" in line for line in by_label["worse"].details)
+    assert any(
+        "could be read in one of the two runs only" in line for line in by_label["worse (mock)"].details
+    )
     assert "2 of 2 comparisons on Average" in said.closing[0]
 
 
 def test_words_of_the_verdict_on_the_page(page: str) -> None:
     text = "".join(Parsed(page).text)
     assert (
-        "better is better than base on Average: +" in text
-        and "worse is worse than base on Average: −" in text
+        "better (mock) is better than base (mock) on Average: +" in text
+        and "worse (mock) is worse than base (mock) on Average: −" in text
     )
 
 

@@ -12,6 +12,7 @@ from synthetic import SyntheticTask, options, spec_of
 
 from ssl4rl_bench import metrics, outcomes
 from ssl4rl_bench.engines.mock import MockEngine
+from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.groupscores import cells_of, group_sums, unit_counts
 from ssl4rl_bench.runner import execute
 from ssl4rl_bench.scoring import outcomes_of_run, score_and_write, scored_samples
@@ -97,12 +98,19 @@ def test_kept_outcomes_are_not_trusted_when_something_changed(tmp_path: Path) ->
         for bad in (
             good[: len(good) // 2],
             b"[]",
-            json.dumps(json.loads(good) | {"schema": 99}).encode(),
+            json.dumps(json.loads(good) | {"schema": 0}).encode(),
             json.dumps(json.loads(good) | {"spec_sha256": "0"}).encode(),
             json.dumps(json.loads(good) | {"tasks": {}}).encode(),
         ):
             place.write_bytes(bad)
             assert outcomes.read(rundir) is None
+        newer = json.dumps(json.loads(good) | {"schema": 99}).encode()
+        place.write_bytes(newer)
+        with pytest.raises(
+            StoreError, match=r"outcomes\.json was written by a newer ssl4rl-bench \(schema 99; "
+        ):
+            outcomes.read(rundir)
+        assert place.read_bytes() == newer
         place.write_bytes(good)
         assert outcomes.read(rundir) is not None
         with rundir.journal_path(TASK.name).open("ab") as journal:

@@ -17,6 +17,7 @@ from ssl4rl_bench.reports import published
 CARD = {
     "title": "A card",
     "source": "somewhere",
+    "benchmark": ["mmbench_dev_en"],
     "unit": "percent",
     "columns": ["logic_reasoning", "average"],
     "rows": [{"name": "base", "model": "a/b", "values": [61.77, None]}],
@@ -37,6 +38,7 @@ def test_the_card_s_numbers_come_with_the_package() -> None:
     assert table.improvement["attribute_reasoning"] == pytest.approx(0.0677)
     assert all(len(row.values) == 7 and 0 < min(row.values.values()) < 1 for row in table.rows)
     assert "2510.16416" in table.source
+    assert table.benchmark == ("ssl4rl_mmbench_dev_en",)
 
 
 def test_a_file_of_the_same_form_is_read(tmp_path: Path) -> None:
@@ -69,6 +71,18 @@ ROW = CARD["rows"][0]
         (b"[" * 100_000, "not JSON"),
         (b"[1]", "not a JSON object"),
         (changed(title="gone"), "has no title"),
+        (
+            changed(benchmark="gone"),
+            "has no benchmark, so its numbers could stand beside those of another one; say",
+        ),
+        (changed(benchmark=[]), "benchmark must be a list of task names"),
+        (changed(benchmark=[7]), "benchmark must be a list of task names"),
+        (changed(benchmark=["a b"]), "is no task's name"),
+        (
+            changed(schema=3),
+            "was written by a newer ssl4rl-bench (schema 3; this one reads up to 2): upgrade",
+        ),
+        (changed(schema="2"), "is damaged: it has schema '2'"),
         (changed(title=" "), "title must be a text"),
         (changed(note="x"), "unknown key note"),
         (changed(rowz=[]), "did you mean rows"),

@@ -6,12 +6,12 @@ taught is gone: "WiSE-FT", Wortsman et al., "Robust fine-tuning of zero-shot mod
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import ModelError, UsageError
+from ssl4rl_bench.origin import read_origin
 from ssl4rl_bench.reports.model_card import write_card
 from ssl4rl_bench.scheme import SCHEME
 from ssl4rl_bench.store import atomic
@@ -37,7 +37,7 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
         raise UsageError(f"--share {share:g} is outside 0 (the base) to 1 (the trained checkpoint)")
     if out.exists():
         raise UsageError(f"{out} is there already: name another folder with --out")
-    origin = _origin(trained.path)
+    origin = read_origin(trained.path)
     start = _base(trained, origin, base)
     known = {"name": Path(start.name).name, "fingerprint": start.fingerprint, "revision": start.revision}
     origin["base"] = {**known, **(origin.get("base") or {}), "fingerprint": start.fingerprint}
@@ -56,17 +56,6 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return out
-
-
-def _origin(folder: Path) -> dict[str, Any]:
-    place = folder / ORIGIN
-    try:
-        value = json.loads(place.read_bytes()) if place.is_file() else {}
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ModelError(f"{place} is not a JSON object; copy the checkpoint again")
-    return value
 
 
 def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:

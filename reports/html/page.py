@@ -21,6 +21,7 @@ from ssl4rl_bench.reports.html.svg import inline
 from ssl4rl_bench.reports.html.table import Line, column_n, lines
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
 from ssl4rl_bench.reports.numbers import MARKS, interval, p_value, percent, points
+from ssl4rl_bench.reports.probe_board import probe_notes
 from ssl4rl_bench.store.atomic import write_text
 
 AGGREGATION_NAMES = {
@@ -68,6 +69,7 @@ def render(report: Report) -> str:
             groups=groups,
             aggregations=list(dict.fromkeys(board.aggregation for own in report.boards for board in own)),
             verdicts=verdicts or [probe_verdict(report.probes)],
+            probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),
             lead=[(view, _figure(view.svg, f"l{at}-", view.title)) for at, view in enumerate(report.lead)],
             views=[(view, _figure(view.svg, f"v{at}-", view.title)) for at, view in enumerate(report.views)],

@@ -13,7 +13,7 @@ from ssl4rl_bench.reports.board import Board, build
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect
 from ssl4rl_bench.reports.probe_board import ProbeRow, probe_rows, probe_tasks
-from ssl4rl_bench.reports.published import Published
+from ssl4rl_bench.reports.published import Published, of_tasks
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.spec import LoadedTask
 
@@ -60,7 +60,7 @@ def assemble(
         aggregations: the first is the one shown at first.
 
     Raises:
-        UsageError: the runs must not be compared, or have no task in common.
+        UsageError: the runs must not be compared or share no task; a published table is of another benchmark.
         StoreError: a journal cannot be read.
     """
     runs = [baseline, *candidates]
@@ -76,6 +76,7 @@ def assemble(
             run.task(name)
     probes = [name for name in probe_tasks(runs) if name in wanted]
     benchmarks = [name for name in wanted if name not in probes]
+    of_tasks(published, benchmarks)
     return Report(
         title=title,
         boards=tuple(

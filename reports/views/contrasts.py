@@ -12,6 +12,7 @@ from scipy import special
 from ssl4rl_bench.comparison import ALPHA
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.groupscores import OVERALL, Cells, cells_of, group_sums, unit_counts
+from ssl4rl_bench.leftout import notes_of
 from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.reports.board import COLUMNS, Column
 from ssl4rl_bench.stats.estimates import mean_se
@@ -111,7 +112,7 @@ def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collec
     for at, run in enumerate(runs[1:], start=1):
         pairing = pair(runs[0], run, task, allow)
         table[pairing.left, at] = group_sums(pairing.candidate, aggregation)[pairing.right]
-        notes += pairing.notes
+        notes += notes_of(pairing, aggregation, runs[0].label, run.label)
     kept = ~np.isnan(table).any(axis=1)
     if not kept.any():
         raise UsageError(

@@ -11,7 +11,7 @@ from ssl4rl_bench.compare import compare
 from ssl4rl_bench.comparison import ALPHA, Difference
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.groupscores import OVERALL
-from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.reports.cells import NO_DATA, clean, dig, number
 from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points
 from ssl4rl_bench.reports.views.base import View
@@ -229,9 +229,17 @@ def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
         for reason in run.result.get("partial_reasons", ())
         if any(str(reason).startswith(f"{step.task}:") for step in steps)
     ]
-    return (
-        [f"{clean(runs.baseline.label)} was asked a part only ({clean(reasons[0], 120)})."] if reasons else []
-    )
+    part = [
+        f"{clean(runs.baseline.label)} was asked a part only ({clean(reason, 120)})."
+        for reason in reasons[:1]
+    ]
+    trained = {label for step in steps for label, _ in step.trained}
+    return part + [
+        note
+        for run in runs.candidates
+        if clean(run.label) in trained
+        for note in pair(runs.baseline, run, runs.benchmark, runs.allow).notes
+    ]
 
 
 def _rows(step: Step, told: bool) -> list[tuple[str, ...]]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.groupscores import check_aggregation
-from ssl4rl_bench.pairing import Evaluated, check_allowed, labels
+from ssl4rl_bench.pairing import Evaluated, labelled
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.views.training import parse, trained_on
+from ssl4rl_bench.settings import check_allowed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,5 +131,5 @@ def short(task: str) -> str:
 
 
 def _labelled(runs: Sequence[Evaluated]) -> list[Evaluated]:
-    names = labels([run.spec.model for run in runs], [run.path for run in runs])
+    names = labelled([run.spec for run in runs], [run.path for run in runs])
     return [replace(run, label=name) for run, name in zip(runs, names, strict=True)]

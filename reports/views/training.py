@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from importlib.resources import as_file, files
@@ -10,14 +9,14 @@ from pathlib import Path
 
 from ssl4rl_bench.errors import ModelError, UsageError, did_you_mean
 from ssl4rl_bench.methods import Method
-from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.origin import FILE, read_origin
+from ssl4rl_bench.pairing import Evaluated, unmarked
 from ssl4rl_bench.ssl import KINDS
 from ssl4rl_bench.taskfile import PREFIX, load_taskfile, task_names
 from ssl4rl_bench.weights import bundled_names, fingerprint
 
 MIX = "mix"
 """Several tasks, which a name does not tell."""
-ORIGIN = "ssl4rl.json"
 _SEED = re.compile(r"[-_. ]?seed[-_. ]?\d+|(?<=.)[-_. ]s\d+(?=/|$)")
 
 
@@ -36,7 +35,9 @@ def parse(values: Sequence[str], runs: Sequence[Evaluated]) -> dict[str, tuple[s
         UsageError: no such form, run or task.
     """
     out = {}
-    shown = {name: run.label for run in runs for name in (run.path.name, run.spec.model, run.label)}
+    shown = {
+        name: run.label for run in runs for name in (run.path.name, run.spec.model, unmarked(run), run.label)
+    }
     for value in values:
         label, equals, asked = value.rpartition("=")
         if not equals or not label or not asked.strip("+ "):
@@ -95,18 +96,21 @@ def methods(runs: Sequence[Evaluated]) -> list[Method]:
 def _from_origin(run: Evaluated) -> tuple[str, ...] | None:
     name = run.spec.model
     folder = Path(name).expanduser()
-    if not (folder / ORIGIN).is_file():
+    if not (folder / FILE).is_file():
         if name not in bundled_names():
             return None
         with as_file(files("ssl4rl_bench") / "checkpoints" / name) as found:
             folder = found
     try:
-        tasks = json.loads((folder / ORIGIN).read_bytes())["recipe"]["tasks"]
-        named = tuple(str(task) for task, weight in tasks.items() if weight)
-        same = run.spec.fingerprint in (fingerprint(folder, full_digest=full_) for full_ in (False, True))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError):
+        if run.spec.fingerprint not in (fingerprint(folder, full_digest=full_) for full_ in (False, True)):
+            return None
+    except (OSError, ModelError):
         return None
-    return named if named and same else None
+    try:
+        tasks = read_origin(folder)["recipe"]["tasks"]
+        return tuple(str(task) for task, weight in tasks.items() if weight) or None
+    except (KeyError, TypeError, AttributeError):
+        return None
 
 
 def _from_label(label: str) -> tuple[str, ...] | None:

@@ -53,12 +53,14 @@ def transfer(runs: Runs) -> View:
         tuple(tuple(each.find(column.level, column.name) for column in columns) for each in found),
     )
     panels = [abilities]
+    notes = [note for each in found for note in each.notes]
     probes = probe_tasks([runs.baseline, *candidates])
     if probes:
         by_probe = [
             compare(runs.baseline, candidates, task, by=OVERALL, aggregation=AGGREGATION, allow=runs.allow)
             for task in probes
         ]
+        notes += [note for each in by_probe for one in each for note in one.notes]
         panels.append(
             _Panel(
                 "SSL probes, accuracy",
@@ -69,7 +71,6 @@ def transfer(runs: Runs) -> View:
         )
     names = [clean(run.label) for run in candidates]
     trained = [runs.trained.get(run.label) for run in candidates]
-    notes = [note for each in found for note in each.pairing.notes]
     with style():
         sheet = _draw(panels, names, trained)
         svg = svg_of(sheet)

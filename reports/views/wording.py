@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ssl4rl_bench.comparison import Difference
 from ssl4rl_bench.reports.numbers import p_value
+
+MOST = 8
+_BLINDED = re.compile(
+    r".* differ, as allowed: images blanked, shuffled or left out in one run only \([^()]*\)\."
+)
+"""The note of a run with images and one without, which a view of both says already."""
 
 
 def listed(texts: Sequence[str]) -> str:
@@ -18,12 +25,12 @@ def worst_first(found: Sequence[tuple[str, str, Difference]]) -> list[tuple[str,
 
 
 def noted(notes: Sequence[str]) -> str:
-    """What a reader must know besides, after the sentence; at most two notes."""
-    own = list(dict.fromkeys(note for note in notes if "images blanked" not in note))
+    """What a reader must know besides, after the sentence; at most `MOST` notes."""
+    own = list(dict.fromkeys(note for note in notes if not _BLINDED.fullmatch(note)))
     if not own:
         return ""
-    more = f" {len(own) - 2} more notes of this kind are left out." if len(own) > 2 else ""
-    return f" {' '.join(own[:2])}{more}"
+    more = f" {len(own) - MOST} more notes are left out; `compare` prints them." if len(own) > MOST else ""
+    return f" {' '.join(own[:MOST])}{more}"
 
 
 def p_is(p: float) -> str:

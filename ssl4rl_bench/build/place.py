@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ssl4rl_bench.build.manifest import FILE, KIND
+from ssl4rl_bench.build.manifest import FILE, KIND, SCHEMA
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.store.atomic import reporting
+from ssl4rl_bench.versioned import check_schema
 
 
 def check(out: Path, force: bool) -> None:
@@ -72,8 +73,12 @@ def _replace(scratch: Path, out: Path) -> None:
 
 
 def _ours(out: Path) -> bool:
+    """Raises StoreError for a data set of a newer version, which is not replaced."""
     try:
         manifest = json.loads((out / FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(manifest, dict) and manifest.get("kind") == KIND
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        return False
+    check_schema(manifest, out / FILE, SCHEMA)
+    return True

@@ -91,6 +91,7 @@ def _card(path: Path, form: Format) -> None:
 def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:
     from ssl4rl_bench.cli.common import console, full_name, open_run, per_task, reload_tasks, split_names
     from ssl4rl_bench.errors import UsageError, did_you_mean
+    from ssl4rl_bench.pairing import marked
     from ssl4rl_bench.reports.rereading import reread, reread_json, reread_table
 
     run = open_run(path)
@@ -105,12 +106,18 @@ def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> No
     read = {task.name: reread(run, task) for task in tasks}
     if form is Format.JSON:
         found = {name: reread_json(rows) for name, rows in read.items()}
-        sys.stdout.write(json.dumps({"schema": 1, "run": str(run.path), "tasks": found}, indent=1) + "\n")
+        value = {
+            "schema": 1,
+            "run": str(run.path),
+            "engine": run.spec.mark or run.spec.engine,
+            "tasks": found,
+        }
+        sys.stdout.write(json.dumps(value, indent=1) + "\n")
         return
     screen = console()
     for name, rows in read.items():
         screen.print()
-        screen.print(reread_table(f"{run.spec.model} · {name}", rows))
+        screen.print(reread_table(f"{marked(run.spec.model, run.spec)} · {name}", rows))
     screen.print(
         "Other score: replies that are right by this extractor and wrong by the default, or the other way round. "
         "Kappa's interval takes replies as independent, which the copies of a question are not.",

@@ -53,13 +53,15 @@ def compare(
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            "--allow",
-            help="Compare in spite of: partial, version, data, prompt, extractor, image, sampling.",
+            "--allow", help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md)."
         ),
     ] = None,
     published: Annotated[
         list[str] | None,
-        typer.Option("--published", help="Show printed numbers too: a table's name or file. Never tested."),
+        typer.Option(
+            "--published",
+            help="Show printed numbers of the same benchmark too: a table's name or file. Never tested.",
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -91,6 +93,7 @@ def compare(
         raise UsageError("one run has nothing to be compared with: name a second one")
     base, others = choose_baseline(found, baseline)
     benchmarks, probes = shared_tasks(found, split_names(task or []))
+    printed.of_tasks(tables, benchmarks)
     allowed = split_names(allow or [])
     boards = [
         board.build(

@@ -13,6 +13,7 @@ from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.methods import Method, compare_method
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board
+from ssl4rl_bench.reports.board_export import NOTE
 from ssl4rl_bench.reports.board_text import (
     LEGEND,
     board_table,
@@ -23,7 +24,7 @@ from ssl4rl_bench.reports.board_text import (
 )
 from ssl4rl_bench.reports.cells import add_number, clean, plain_table
 from ssl4rl_bench.reports.numbers import interval, points
-from ssl4rl_bench.reports.probe_board import ProbeRow
+from ssl4rl_bench.reports.probe_board import ProbeRow, probe_notes
 from ssl4rl_bench.store.atomic import write_text
 
 WIDTH = 150
@@ -66,11 +67,16 @@ def print_boards(
                 Text(sentence(comparison.overall, comparison.candidate, comparison.baseline, what)),
                 soft_wrap=True,
             )
-        for note in board.notes:
-            screen.print(Text(f"note: {clean(note, 400)}", style="yellow"), soft_wrap=True)
+        _print_notes(screen, board.notes)
     if probes:
         screen.print()
         screen.print(probe_difference_table(probes))
+        _print_notes(screen, probe_notes(probes))
+
+
+def _print_notes(screen: Console, notes: Sequence[str]) -> None:
+    for note in notes:
+        screen.print(Text(f"note: {clean(note, NOTE)}", style="yellow"), soft_wrap=True)
 
 
 def print_methods(
@@ -91,10 +97,12 @@ def print_methods(
         table.add_column("Category", overflow="fold")
         for header in ("runs", "n", "Diff", "95% interval", "SD of seeds", "each run"):
             add_number(table, header)
+        notes: list[str] = []
         for method in methods:
             for cell in compare_method(
                 baseline, method, task, by="overall" if probe else by, aggregation=own, allow=allow
             ):
+                notes += cell.notes
                 spread = cell.mean.between_seeds
                 table.add_row(
                     Text(clean(method.name)),
@@ -108,6 +116,7 @@ def print_methods(
                 )
         screen.print()
         screen.print(table)
+        _print_notes(screen, list(dict.fromkeys(notes)))
     screen.print(
         "Intervals hold for another seed on other questions; of a single run there is none.", style="dim"
     )

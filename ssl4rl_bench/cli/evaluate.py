@@ -16,14 +16,15 @@ from typing import Any
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import RunProgress
-from ssl4rl_bench.engines import EngineOptions, create, resolve_name
+from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
 from ssl4rl_bench.errors import BenchError, UsageError
 from ssl4rl_bench.extract import check_extractor
-from ssl4rl_bench.hashing import sha256_hex, sha256_json
+from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.registry import AnyTask, load_task
-from ssl4rl_bench.runner import execute
+from ssl4rl_bench.runner import check_tasks, execute
 from ssl4rl_bench.scoring import score_and_write
-from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.served import served
+from ssl4rl_bench.spec import MOCK, ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.types import Engine, ImagePart, TextPart
 from ssl4rl_bench.weights import Model, resolve_model, unused_defaults
@@ -145,10 +146,12 @@ def _subjects(plan: Plan) -> tuple[str, list[Subject]]:
         raise UsageError(f"engine {name} asks no model: give one --model at most, as a label")
     if name == "replay":
         if plan.options.replies is None:
-            raise UsageError("engine replay needs --replies FILE.jsonl")
-        if not plan.options.replies.is_file():
-            raise UsageError(f"there is no file of replies {plan.options.replies}")
-        identity = "replies " + sha256_hex(plan.options.replies.read_bytes())
+            raise UsageError(
+                "engine replay needs --replies with a file, a run directory, or a folder of files"
+            )
+        if not plan.options.replies.exists():
+            raise UsageError(f"there are no replies {plan.options.replies}: name a file or a run directory")
+        identity = "replies " + recorded.digest(plan.options.replies)
         label = plan.options.replies.stem
     else:
         identity = label = f"mock:{plan.options.mock}"
@@ -194,6 +197,9 @@ def load_tasks(plan: Plan) -> list[AnyTask]:
 def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequence[AnyTask]) -> RunSpec:
     defaults = EngineOptions()
     options = {key: getattr(plan.options, key) for key in REPLY_OPTIONS}
+    changed = {key: value for key, value in options.items() if value != getattr(defaults, key)}
+    if engine == "replay" and plan.options.replies and recorded.recorded_by(plan.options.replies) == MOCK:
+        changed["recorded_by"] = MOCK
     return RunSpec(
         model=subject.label,
         fingerprint=subject.fingerprint,
@@ -204,7 +210,8 @@ def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequen
         max_pixels=plan.options.max_pixels,
         repeats=plan.repeats,
         seed=plan.seed,
-        engine_options={key: value for key, value in options.items() if value != getattr(defaults, key)},
+        engine_options=changed,
+        served={} if subject.model is None else served(subject.model.path),
         unused_defaults=unused_defaults(subject.model.path) if subject.model else {},
     )
 
@@ -231,6 +238,7 @@ def evaluate_one(
     Raises:
         BenchError: as `runner.execute` and `RunDir.create`. What was answered is kept.
     """
+    check_tasks(engine, tasks)
     spec = _spec(plan, subject, engine.name, engine.version, tasks)
     with RunDir.create(path, spec) as run:
         loading = {
@@ -252,7 +260,7 @@ def evaluate_one(
                     on_event=progress,
                     stop=stop,
                 )
-            result = score_and_write(run, tasks, plan.extractor)
+            result = run.shown(score_and_write(run, tasks, plan.extractor))
             ended = "complete"
         except BenchError as error:
             ended = str(error)

@@ -10,8 +10,10 @@ from typing import Any
 
 from ssl4rl_bench import outcomes
 from ssl4rl_bench.cli.common import full_name, open_run, per_task, reload_tasks
+from ssl4rl_bench.consistency import check, finished
 from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
-from ssl4rl_bench.pairing import Evaluated, labels
+from ssl4rl_bench.extract import reader_version
+from ssl4rl_bench.pairing import Evaluated, labelled, unmarked
 from ssl4rl_bench.scoring import outcomes_of_run
 from ssl4rl_bench.store.rundir import RunDir
 
@@ -23,19 +25,14 @@ def load_evaluated(paths: Sequence[Path], data: Sequence[str] = ()) -> list[Eval
         data: `--data` values, for runs whose replies have to be read again.
 
     Raises:
-        StoreError: there is no such run, or it is not complete.
+        StoreError: there is no such run, it is not complete, or its parts contradict each other.
         DataError, UsageError: its tasks cannot be loaded again.
     """
     runs: dict[Path, tuple[RunDir, dict[str, Any]]] = {}
     for path in paths:
         run = open_run(path)
-        result = run.result
-        if result is None:
-            raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-        runs.setdefault(run.path.resolve(), (run, result))
-    names = labels(
-        [str(result["model"]["name"]) for _, result in runs.values()], [run.path for run, _ in runs.values()]
-    )
+        runs.setdefault(run.path.resolve(), (run, finished(run)))
+    names = labelled([run.spec for run, _ in runs.values()], [run.path for run, _ in runs.values()])
     loaded: dict[str, Any] = {}
     return [
         Evaluated(name, run.path, run.spec, result, _outcomes(run, result, data, loaded))
@@ -58,12 +55,15 @@ def choose_baseline(runs: Sequence[Evaluated], name: str | None) -> tuple[Evalua
     found = [
         run
         for run in runs
-        if name in (run.label, run.spec.model, run.path.name) or run.path.resolve() == wanted.resolve()
+        if name in (run.label, unmarked(run), run.spec.model, run.path.name)
+        or run.path.resolve() == wanted.resolve()
     ]
-    exact = [run for run in found if run.label == name or run.path.resolve() == wanted.resolve()] or found
+    exact = [
+        run for run in found if name in (run.label, unmarked(run)) or run.path.resolve() == wanted.resolve()
+    ] or found
     if len(exact) != 1:
         problem = "is not among the runs" if not found else "names several of the runs"
-        known = [run.label for run in runs]
+        known = [unmarked(run) for run in runs]
         raise UsageError(f"--baseline {name} {problem} ({', '.join(known)}){did_you_mean(name, known)}")
     return exact[0], [run for run in runs if run is not exact[0]]
 
@@ -87,18 +87,22 @@ def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple
 
 
 def origin_of(run: Evaluated) -> dict[str, Any] | None:
-    """The ssl4rl.json of the checkpoint that a run evaluated; None if its folder is gone or holds other weights."""
+    """The ssl4rl.json of the checkpoint that a run evaluated; None if its folder is gone or holds other weights.
+
+    Raises:
+        ModelError: the file is damaged or of a newer version.
+    """
     from ssl4rl_bench.errors import BenchError
+    from ssl4rl_bench.origin import read_origin
     from ssl4rl_bench.weights import fingerprint, resolve_model
 
     try:
         folder = resolve_model(run.spec.model).path
         if run.spec.fingerprint not in (fingerprint(folder), fingerprint(folder, full_digest=True)):
             return None
-        found = json.loads((folder / "ssl4rl.json").read_bytes())
-    except (BenchError, OSError, ValueError):
+    except (BenchError, OSError):
         return None
-    return found if isinstance(found, dict) else None
+    return read_origin(folder) or None
 
 
 def _outcomes(
@@ -106,19 +110,29 @@ def _outcomes(
 ) -> dict[str, outcomes.Outcomes]:
     """Kept ones, or anew from the journal; `loaded` keeps tasks that several runs asked alike."""
     kept = outcomes.read(run)
-    if kept and all(kept[name].extractor == found["extractor"] for name, found in result["tasks"].items()):
+    if kept and all(
+        (kept[name].extractor, kept[name].reader) == (found["extractor"], found.get("reader", 1))
+        for name, found in result["tasks"].items()
+    ):
         return kept
     extractors = {found["extractor"] for found in result["tasks"].values()}
     if len(extractors) != 1:
         raise StoreError(
             f"run {run.path} was read by several extractors: score it again with `ssl4rl-bench score`"
         )
+    (extractor,) = extractors
+    if any(found.get("reader", 1) != reader_version(extractor) for found in result["tasks"].values()):
+        raise StoreError(
+            f"run {run.path} was read by another version of the extractor {extractor}: read it again with "
+            f"`ssl4rl-bench score {run.path}`"
+        )
     sittings = run.sittings()
     how = sittings[-1].get("loading", {}) if sittings else {}
     asked = json.dumps([how, {name: [task.prompt, task.image] for name, task in run.spec.tasks.items()}])
     if asked not in loaded:
         loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)))
-    found = outcomes_of_run(run, loaded[asked], extractors.pop())
+    found = outcomes_of_run(run, loaded[asked], extractor)
+    check(run.path, run.spec, result, found)
     with suppress(StoreError):  # only a help for the next time: the run may be somebody else's
         outcomes.write(run, list(found.values()))
     return found

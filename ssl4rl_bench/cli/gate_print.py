@@ -35,4 +35,4 @@ def print_gate(screen: Console, gate: Gate) -> None:
         for line in lost:
             screen.print(Text(f"  {line}"), soft_wrap=True)
     for note in gate.notes:
-        screen.print(Text(f"note: {clean(note, 400)}", style="yellow"), soft_wrap=True)
+        screen.print(Text(f"note: {clean(note, 600)}", style="yellow"), soft_wrap=True)

@@ -75,7 +75,7 @@ def list_(
                 Text(str(run.path)),
                 Text(clean(spec.model)),
                 Text(", ".join(name.removeprefix("ssl4rl_") for name in spec.tasks) + _shown(spec)),
-                f"{spec.engine} {spec.engine_version}",
+                f"{spec.mark or spec.engine} {spec.engine_version}",
                 f"{run.n_answered}/{run.n_total}",
                 "complete" if run.complete else "incomplete",
             )

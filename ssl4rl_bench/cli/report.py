@@ -39,7 +39,10 @@ def report(
     ] = None,
     published: Annotated[
         list[str] | None,
-        typer.Option("--published", help="Show printed numbers too: a table's name or file. Never tested."),
+        typer.Option(
+            "--published",
+            help="Show printed numbers of the same benchmark too: a table's name or file. Never tested.",
+        ),
     ] = None,
     view: Annotated[
         list[str] | None,
@@ -60,8 +63,7 @@ def report(
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            "--allow",
-            help="Compare in spite of: partial, version, data, prompt, extractor, image, sampling.",
+            "--allow", help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md)."
         ),
     ] = None,
     data: Annotated[
@@ -85,10 +87,10 @@ def report(
     from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
     from ssl4rl_bench.groupscores import check_aggregation
     from ssl4rl_bench.metrics import AGGREGATIONS
-    from ssl4rl_bench.pairing import check_allowed
     from ssl4rl_bench.reports import published as printed
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE
+    from ssl4rl_bench.settings import check_allowed
 
     place = out or PAGE
     only_views = bool(view or figures) and out is None

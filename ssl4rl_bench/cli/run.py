@@ -79,7 +79,10 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved run and one prompt a task.")
     ] = False,
-    replies: Annotated[Path | None, typer.Option(help="JSONL file for --engine replay.")] = None,
+    replies: Annotated[
+        Path | None,
+        typer.Option(help="For --engine replay: JSONL file, run directory, or folder of TASK.jsonl."),
+    ] = None,
     mock: Annotated[str, typer.Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
 ) -> None:
     """Evaluate checkpoints on tasks. The same command again resumes; nothing is asked twice.

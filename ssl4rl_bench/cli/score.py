@@ -45,4 +45,4 @@ def score(
     for name, task in result["tasks"].items():
         if task["n_corrupt"]:
             print(f"{name}: {task['n_corrupt']} damaged journal lines were not scored", file=sys.stderr)
-    print_tables([result], names)
+    print_tables([found.shown(result)], names)

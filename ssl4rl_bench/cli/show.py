@@ -40,15 +40,11 @@ def show(
 ) -> None:
     """Print the card's table of runs: accuracy by ability with n, interval and unread share."""
     from ssl4rl_bench.cli.common import full_name, open_run, split_names
-    from ssl4rl_bench.errors import StoreError
+    from ssl4rl_bench.consistency import finished
 
-    results = []
-    for path in runs:
-        run = open_run(path)
-        result = run.result
-        if result is None:
-            raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-        results.append(result)
+    opened = [open_run(path) for path in runs]
+    results = [finished(run) for run in opened]
+    for run in opened:
         if (why := run.spec.not_comparable(str(run.path))) is not None:
             print(f"note: run {run.path} is not comparable: {why}", file=sys.stderr)
     wanted = [full_name(name) for name in split_names(task or [])]
@@ -80,6 +76,7 @@ def print_tables(
     Below stands how the replies were read.
     """
     from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.reports.cells import model_name
     from ssl4rl_bench.reports.probe_table import is_probe, other_convention, probe_table
     from ssl4rl_bench.reports.tables import card_table, clean, leaf_table
 
@@ -107,19 +104,20 @@ def print_tables(
         for line in other_convention(result, probes):
             screen.print(f"note: {line}", markup=False, style="yellow")
         for reason in result["partial_reasons"]:
-            screen.print(f"partial: {clean(result['model']['name'])}: {clean(reason, 200)}", markup=False)
+            screen.print(f"partial: {model_name(result)}: {clean(reason, 200)}", markup=False)
 
 
 def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> list[str]:
     """How the replies of each result were read, a line each."""
-    from ssl4rl_bench.reports.tables import clean, reading_line
+    from ssl4rl_bench.reports.cells import model_name
+    from ssl4rl_bench.reports.tables import reading_line
 
     lines = []
     for result in results:
         found = result["tasks"].get(task)
         if found is None:
             continue
-        model = f"{clean(result['model']['name'])}: " if label else ""
+        model = f"{model_name(result)}: " if label else ""
         lines.append(
             f"{model}{reading_line(found)} (prompt {found['prompt']}, extractor {found['extractor']})"
         )

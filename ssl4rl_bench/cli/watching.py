@@ -170,6 +170,8 @@ def _print(judged: Judged) -> None:
     )
     for reason in entry.reasons:
         screen.print(Text(f"  {reason}"), soft_wrap=True)
+    for note in judged.gate.notes:
+        screen.print(Text(f"  note: {clean(note, 600)}", style="yellow"), soft_wrap=True)
     if entry.verdict_best is not None:
         screen.print(Text(f"  against the best so far: {entry.verdict_best}"))
     if entry.best:

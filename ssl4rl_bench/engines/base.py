@@ -51,7 +51,7 @@ class EngineOptions:
     served_model: str | None = None
     """The model's name at the server; None: ask the server. openai."""
     replies: Path | None = None
-    """File of replies to read instead of asking a model. replay."""
+    """Recorded replies instead of a model: a file, a run directory, or a folder of TASK.jsonl files. replay."""
     mock: str = "gold"
     """What the mock answers. mock."""
     mock_latency: float = 0.0

@@ -54,7 +54,7 @@ from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.extract import tags, vlmevalkit
 from ssl4rl_bench.types import FinishReason, Status
 
-__all__ = ["EXTRACTORS", "Reading", "check_extractor", "read", "tag_content"]
+__all__ = ["EXTRACTORS", "Reading", "check_extractor", "read", "reader_version", "tag_content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,14 @@ _ALIASES = {"vlmevalkit": "vlmevalkit-2025-09"}
 
 EXTRACTORS: tuple[str, ...] = (*_READERS, *_ALIASES)
 """Names that `read` accepts."""
+
+
+_VERSIONS = {"default": 2}
+
+
+def reader_version(name: str) -> int:
+    """Of what an extractor reads (its full name): another number reads some replies otherwise."""
+    return _VERSIONS.get(name, 1)
 
 
 def check_extractor(name: str) -> str:

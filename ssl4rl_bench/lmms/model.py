@@ -14,12 +14,12 @@ from typing import Any
 from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
 
-from ssl4rl_bench.engines import EngineOptions, create, resolve_name
+from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
 from ssl4rl_bench.errors import BenchError, EngineError, UsageError
-from ssl4rl_bench.hashing import sha256_hex
 from ssl4rl_bench.interop.lmms_reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.lmms.asked import AskedTask, cut, gather
 from ssl4rl_bench.runner import Event, execute
+from ssl4rl_bench.served import served
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Place, answers
 from ssl4rl_bench.store.rundir import RunDir
@@ -169,6 +169,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             max_pixels=self._options.max_pixels,
             repeats=repeats,
             engine_options={key: value for key, value in chosen.items() if value is not None},
+            served={} if self._model is None else served(self._model.path),
             unused_defaults=unused_defaults(self._model.path) if self._model else {},
         )
 
@@ -189,10 +190,9 @@ def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> tup
         model = resolve_model(pretrained, chat=True)
         return model.name, model, model.fingerprint
     if engine == "replay":
-        if options.replies is None or not options.replies.is_file():
-            raise UsageError("engine replay needs a file of replies: --model_args engine=replay,replies=FILE")
-        digest = sha256_hex(options.replies.read_bytes())
-        return pretrained or options.replies.stem, None, f"replies {digest}"
+        if options.replies is None or not options.replies.exists():
+            raise UsageError("engine replay needs recorded replies: --model_args engine=replay,replies=FILE")
+        return pretrained or options.replies.stem, None, f"replies {recorded.digest(options.replies)}"
     if engine == "mock":
         return pretrained or f"mock:{options.mock}", None, f"mock:{options.mock}"
     raise UsageError(f"ssl4rl_vllm has no engine {engine}: for a server, use lmms-eval's own openai models")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import SpecMismatch, StoreError
-from ssl4rl_bench.spec import ExecInfo, RunSpec, redact
+from ssl4rl_bench.spec import SCHEMA, ExecInfo, RunSpec, redact
 from ssl4rl_bench.store.atomic import create_json, reporting, write_bytes, write_json
 from ssl4rl_bench.store.journal import BadLine, lock, read
 from ssl4rl_bench.types import EncodedImage
+from ssl4rl_bench.versioned import parse_object
+
+RESULT_SCHEMA = 1
+"""Version of result.json."""
+EXEC_SCHEMA = 1
+"""Version of exec.json."""
 
 
 class RunDir:
@@ -95,9 +100,17 @@ class RunDir:
         """The content of result.json; None for an incomplete run.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: it cannot be read, is of a newer version, or is not of this run's spec.json.
         """
-        return _read_json(self.result_path) if self.result_path.exists() else None
+        if not self.result_path.exists():
+            return None
+        value = _read_json(self.result_path, RESULT_SCHEMA)
+        _check_result(value, self.spec, self.path)
+        return value
+
+    def shown(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """A result as tables take it: with the run's engine, which marks a run that asked no model."""
+        return {"engine": self.spec.to_json()["engine"]} | dict(result)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Declares the run complete.
@@ -140,16 +153,22 @@ class RunDir:
         sittings = self.sittings()
         if sittings and sittings[-1]["finished"] is None and sittings[-1]["started"] == info.started:
             sittings.pop()
-        write_json(self.path / "exec.json", {"schema": 1, "sittings": [*sittings, info.to_json()]})
+        value = {"schema": EXEC_SCHEMA, "sittings": [*sittings, info.to_json()]}
+        write_json(self.path / "exec.json", value)
 
     def sittings(self) -> list[dict[str, Any]]:
         """What exec.json holds, oldest first (`ExecInfo.to_json`); empty where it is not there.
 
         Raises:
-            StoreError: the file is damaged.
+            StoreError: the file is damaged or of a newer version.
         """
         path = self.path / "exec.json"
-        return list(_read_json(path)["sittings"]) if path.exists() else []
+        if not path.exists():
+            return []
+        found = _read_json(path, EXEC_SCHEMA).get("sittings")
+        if not isinstance(found, list) or not all(isinstance(sitting, dict) for sitting in found):
+            raise StoreError(f"{path} is damaged: it has no list of sittings; restore it or delete it")
+        return found
 
     def log(self, text: str) -> None:
         """Adds one line to log.txt, with the time, without secrets or control characters.
@@ -229,16 +248,26 @@ def _n_answered(run: RunDir) -> int:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, newest: int) -> dict[str, Any]:
     with reporting(path, "read"):
         data = path.read_bytes()
-    try:
-        value = json.loads(data)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise StoreError(f"{path} is damaged: it is not a JSON object; restore it or start a new run")
-    return value
+    return parse_object(data, path, newest, fix="restore it or start a new run")
+
+
+def _check_result(value: Mapping[str, Any], spec: RunSpec, path: Path) -> None:
+    """Raises StoreError for a result.json that is not of the run's spec.json."""
+    asked = spec.fingerprint
+    model, tasks = ({} if not isinstance(value.get(key), dict) else value[key] for key in ("model", "tasks"))
+    differ = [
+        *(["spec_sha256"] if value.get("spec_sha256", spec.sha256) != spec.sha256 else []),
+        *(["model.fingerprint"] if model.get("fingerprint", asked) != asked else []),
+        *(f"tasks.{name}" for name in tasks if name not in spec.tasks),
+    ]
+    if differ:
+        raise StoreError(
+            f"{path} contradicts itself: result.json and spec.json differ ({', '.join(differ)}), so one of them was "
+            "edited or is of another run; restore it, or start a new run"
+        )
 
 
 def _read_spec(path: Path) -> RunSpec:
@@ -246,6 +275,6 @@ def _read_spec(path: Path) -> RunSpec:
     if not place.is_file():
         raise StoreError(f"{path} is not a run: it has no spec.json")
     try:
-        return RunSpec.from_json(_read_json(place))
+        return RunSpec.from_json(_read_json(place, SCHEMA))
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{place} is damaged or of another version of ssl4rl-bench") from error

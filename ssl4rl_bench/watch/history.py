@@ -14,6 +14,7 @@ from typing import Any
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.store.atomic import reporting, write_text
 from ssl4rl_bench.store.journal import lock
+from ssl4rl_bench.versioned import check_schema
 
 SCHEMA = 1
 FILE = "history.jsonl"
@@ -131,7 +132,7 @@ class History:
             return []
         with reporting(self.path, "read"):
             lines = self.path.read_bytes().splitlines()
-        entries = [decode(line) for line in lines]
+        entries = [decode(line, self.path) for line in lines]
         whole = [entry for entry in entries if entry is not None]
         self.damaged = len(whole) < len(entries)
         return [] if self.damaged else whole
@@ -155,7 +156,7 @@ def best_run(folder: Path) -> Path | None:
     if not place.is_file():
         return None
     with reporting(place, "read"):
-        entries = [decode(line) for line in place.read_bytes().splitlines()]
+        entries = [decode(line, place) for line in place.read_bytes().splitlines()]
     if None in entries:
         raise StoreError(f"{place} is damaged: start its `watch` again, which makes it anew from the runs")
     best = next((entry for entry in reversed(entries) if entry and entry.best), None)
@@ -170,21 +171,22 @@ def encode(entry: Entry) -> str:
     return f'{body[:-1]}, "crc": "{zlib.crc32(body.encode("ascii")):08x}"}}\n'
 
 
-def decode(line: bytes) -> Entry | None:
+def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
     """The entry of a line; None if it is damaged.
 
+    Args:
+        where: the file, for messages.
+
     Raises:
-        StoreError: it is of another schema.
+        StoreError: it is of a newer version.
     """
     body, mark, crc = line.rpartition(b', "crc": "')
     body += b"}"
     if not mark or crc != b'%08x"}' % zlib.crc32(body):
         return None
     value: dict[str, Any] = json.loads(body)
-    if (schema := value.pop("schema", None)) != SCHEMA:
-        raise StoreError(
-            f"the history has schema {schema}, and this version of ssl4rl-bench reads {SCHEMA}: choose another --out"
-        )
+    check_schema(value, where, SCHEMA)
+    del value["schema"]
     changes = tuple(Change(**_tuples(each)) for each in value.pop("changes"))
     return Entry(**_tuples(value), changes=changes)
 

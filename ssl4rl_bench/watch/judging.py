@@ -37,7 +37,10 @@ class Terms:
     @property
     def digest(self) -> str:
         """Of the policy and the baseline: a history holds lines of one."""
-        return sha256_json([asdict(self.policy), self.baseline and self.baseline.spec.sha256])
+        policy = asdict(self.policy)
+        if self.policy.left_out == Policy.left_out:
+            del policy["left_out"]  # as histories from before it was there have it
+        return sha256_json([policy, self.baseline and self.baseline.spec.sha256])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

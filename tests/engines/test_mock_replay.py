@@ -130,7 +130,7 @@ def test_replies_are_found_by_id_and_repeat(tmp_path: Path) -> None:
         tmp_path / "r",
         {"id": "1", "text": "one", "finish_reason": "length", "n_completion_tokens": 9, "judge": "ignored"},
         "",
-        {"id": 2, "text": "two, first"},
+        {"id": 2, "text": "two\u2028\ud800"},
         {"id": 2, "text": "two\u2028\ud800"},
         {"id": "1", "text": "one again", "repeat": 1},
         {"id": "3", "text": "", "finish_reason": "error"},

@@ -1,0 +1,161 @@
+"""Sees that the parts of a finished run agree: result.json with itself, with spec.json, outcomes and journals.
+
+All of it is derived from the journal by one program, so parts that disagree were edited by hand, damaged, or put
+together from several runs. Such a run is refused by name. Intervals are not recomputed: they may be computed better
+in a later version, and a run's values stay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench import metrics
+from ssl4rl_bench import outcomes as kept
+from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.spec import RunSpec
+from ssl4rl_bench.store import journal
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.types import Score, ScoredSample, Status
+
+_NEAR = 1e-9
+_COUNTS = ("n", "n_groups", "n_unread")
+
+
+def finished(run: RunDir) -> dict[str, Any]:
+    """The result of a complete run whose parts agree, as tables take it (`RunDir.shown`).
+
+    Raises:
+        StoreError: the run is not complete, or its parts contradict each other; names them.
+    """
+    result = run.result
+    if result is None:
+        raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
+    check(run.path, run.spec, result, kept.read(run) or {})
+    for name, found in result["tasks"].items():
+        damaged = journal.damaged(run.journal_path(name))
+        if len(damaged) != found.get("n_corrupt", len(damaged)):
+            raise StoreError(
+                f"{run.journal_path(name)} contradicts result.json: {len(damaged)} lines are damaged or were edited "
+                f"(first: line {(damaged or [0])[0]}), and {found['n_corrupt']} were when the run was scored; "
+                "restore it, or repeat the run's command, which asks them again"
+            )
+    return run.shown(result)
+
+
+def check(where: Path, spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]) -> None:
+    """Compares the parts of a run.
+
+    Args:
+        where: the run or the baseline file, for messages.
+        outcomes: by task; those that are not there are not compared.
+
+    Raises:
+        StoreError: two parts contradict each other; names the first.
+    """
+    try:
+        problem = next(_contradictions(spec, result, outcomes), None)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        problem = f"result.json is not of the form that this program writes ({type(error).__name__}: {error})"
+    if problem:
+        raise StoreError(
+            f"{where} contradicts itself: {problem}; it was edited or damaged: restore it, or derive result.json and "
+            "outcomes.json again with `ssl4rl-bench score`"
+        )
+
+
+def _contradictions(
+    spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]
+) -> Iterator[str]:
+    if result.get("spec_sha256", spec.sha256) != spec.sha256:
+        yield "the spec is not the one that the result is of"
+    reasons = result.get("partial_reasons", [])
+    if result.get("partial", bool(reasons)) is not bool(reasons):
+        yield f"partial is {result['partial']}, with {len(reasons)} reasons"
+    for name, found in result.get("tasks", {}).items():
+        asked = spec.tasks[name]
+        for key in ("version", "prompt", "data_sha256"):
+            if key in found and found[key] != getattr(asked, key):
+                yield f"{name} has {key} {found[key]} in its result and {getattr(asked, key)} in its spec"
+        if found.get("image", "real") != asked.image:
+            yield f"{name} has image {found.get('image', 'real')} in its result and {asked.image} in its spec"
+        yield from (f"{name}: {problem}" for problem in _of_task(found, found["n_samples"] * spec.repeats))
+        if name in outcomes:
+            yield from (f"{name}: {problem}" for problem in _recomputed(found, outcomes[name], spec))
+
+
+def _of_task(found: Mapping[str, Any], n_requests: int) -> Iterator[str]:
+    """What result.json alone can contradict."""
+    replies = sum(found["status"].values())
+    if replies + found.get("n_missing", n_requests - replies) != n_requests:
+        yield f"the status counts add up to {replies} of {n_requests} replies, with {found['n_missing']} missing"
+    for aggregation, levels in found["aggregates"].items():
+        cells = {("overall", ""): levels["overall"]} | {
+            (level, name): cell
+            for level in ("l1", "l2", "l3")
+            for name, cell in levels.get(level, {}).items()
+        }
+        for (level, name), cell in cells.items():
+            where = f"{aggregation} {name or level}"
+            value, ends = cell["value"], cell.get("ci95")
+            if value is not None and not -_NEAR <= value <= 1.0 + _NEAR:
+                yield f"{where} is {value}, which is no fraction"
+            elif value is not None and ends and not ends[0] - _NEAR <= value <= ends[1] + _NEAR:
+                yield f"{where} is {value}, outside of its interval {ends[0]} to {ends[1]}"
+    probe = found.get("probe")
+    if probe and "row_micro" in found["aggregates"]:
+        printed, value = probe["accuracy"]["value"], found["aggregates"]["row_micro"]["overall"]["value"]
+        if not _close(printed, value):
+            yield f"the probe's accuracy is {printed}, and row_micro {value}"
+
+
+def _recomputed(found: Mapping[str, Any], own: Outcomes, spec: RunSpec) -> Iterator[str]:
+    """What the outcomes contradict in a task's result."""
+    for key in ("version", "prompt", "data_sha256", "extractor"):
+        if key in found and found[key] != getattr(own, key):
+            yield f"{key} is {found[key]} in result.json and {getattr(own, key)} in outcomes.json"
+    if found.get("reader", 1) != own.reader:
+        yield f"the extractor's version is {found.get('reader', 1)} in result.json and {own.reader} in outcomes.json"
+    if own.values.shape != (found["n_samples"], spec.repeats):
+        yield f"outcomes.json has {own.values.shape[0]} samples in {own.values.shape[1]} repeats"
+    scored = list(_scored(own))
+    counts = metrics.status_counts(scored)
+    if counts != dict(found["status"]):
+        yield f"status counts are {dict(found['status'])} in result.json and {counts} in outcomes.json"
+    again = metrics.aggregate(scored, dict(zip(own.groups, own.sizes.tolist(), strict=True)))
+    for aggregation, levels in again.items():
+        for level in ("overall", "l1", "l2", "l3"):
+            cells = {"": levels[level]} if level == "overall" else levels[level]
+            known = found["aggregates"][aggregation][level]
+            known = {"": known} if level == "overall" else known
+            if set(cells) != set(known):
+                yield f"{aggregation} has other {level} categories in result.json and in outcomes.json"
+            for name, cell in cells.items():
+                for key in ("value", *_COUNTS):
+                    if not _close(known[name][key], cell[key]):
+                        yield (
+                            f"{aggregation} {name or level}: {key} is {known[name][key]} in result.json, and "
+                            f"{cell[key]} by outcomes.json"
+                        )
+
+
+def _scored(own: Outcomes) -> Iterator[ScoredSample]:
+    status, known = own.status.tolist(), list(Status)
+    rows = 0
+    for group, place, size in zip(own.groups, own.places, own.sizes.tolist(), strict=True):
+        for row in range(rows, rows + size):
+            for repeat, number in enumerate(status[row]):
+                if number != ABSENT:
+                    value = float(own.values[row, repeat])
+                    score = Score(None if math.isnan(value) else value, None, known[number])
+                    yield ScoredSample(own.ids[row], group, int(own.rolls[row]), repeat, place, score)
+        rows += size
+
+
+def _close(one: float | None, two: float | None) -> bool:
+    if one is None or two is None:
+        return one is two
+    return abs(one - two) <= _NEAR

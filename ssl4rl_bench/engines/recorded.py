@@ -1,0 +1,247 @@
+"""Recorded replies: files of JSON lines, a run's journal, a run directory, or a folder with a file for each task.
+
+A line has `id` and `text`, and where they are known `task`, `repeat` (0), `reasoning`, `finish_reason` ("stop"),
+`n_prompt_tokens`, `n_completion_tokens` and `error`; other keys are ignored. In a folder, and in a run's journal, the
+file's name is the task. `replay` answers from what is read here.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.hashing import sha256_hex, sha256_json
+from ssl4rl_bench.spec import RunSpec
+from ssl4rl_bench.store import journal
+from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.types import Completion, FinishReason
+
+Key = tuple[str | None, str, int]
+"""Task (None where the file does not name it), sample id, repeat."""
+_CRC = b',"crc":"'
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One recorded reply, and where it stands."""
+
+    completion: Completion
+    path: Path
+    line: int
+
+
+@dataclass(slots=True)
+class Recorded:
+    """All recorded replies, each under its task, id and repeat."""
+
+    replies: dict[Key, Reply] = field(default_factory=dict)
+
+    def add(self, key: Key, reply: Reply) -> None:
+        """Keeps a reply: of several failures the last one, of a failure and a text the text.
+
+        Raises:
+            DataError: another text stands under the same key; names both lines.
+        """
+        before = self.replies.get(key)
+        if before is None or before.completion.error is not None:
+            self.replies[key] = reply
+        elif reply.completion.error is None:
+            _same(before, reply, key)
+
+    def find(self, task: str, id: str, repeat: int) -> Completion | None:
+        """The reply to a request; None where none is recorded."""
+        found = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
+        return None if found is None else found.completion
+
+    def check(self, ids: Mapping[str, frozenset[str]]) -> None:
+        """Sees that each reply belongs to one of a run's tasks.
+
+        Args:
+            ids: sample ids by task.
+
+        Raises:
+            UsageError: lines without a task have ids that several of the tasks share, or nothing is of these tasks.
+            DataError: a line without a task and one with it have other texts for one request.
+        """
+        owners: dict[str, list[str]] = {}
+        for task, own in ids.items():
+            for id in own:
+                owners.setdefault(id, []).append(task)
+        known = False
+        for key, reply in self.replies.items():
+            of, sample, repeat = key
+            tasks = owners.get(sample, [])
+            if of is not None:
+                known = known or of in ids
+                continue
+            known = known or bool(tasks)
+            if len(tasks) > 1:
+                raise UsageError(
+                    f"{reply.path}, line {reply.line}: id {sample} is a sample of {' and of '.join(tasks)}, and the "
+                    'line names no task: add "task" to each line, or give --replies a run directory or a folder '
+                    "with a file TASK.jsonl for each task"
+                )
+            other = self.replies.get((tasks[0], sample, repeat)) if tasks else None
+            if other and reply.completion.error is None and other.completion.error is None:
+                first, second = sorted((reply, other), key=lambda each: each.line)
+                _same(first, second, key)
+        if self.replies and not known:
+            recorded = sorted({key[0] for key in self.replies if key[0] is not None})
+            held = f"are of {', '.join(recorded)}" if recorded else "have none of the ids"
+            place = next(iter(self.replies.values())).path
+            raise UsageError(
+                f"the replies in {place} {held}, and the run asks {', '.join(ids)}: ask these tasks, or name other "
+                "replies"
+            )
+
+
+def read(place: Path) -> Recorded:
+    """All replies of a file, a run directory or a folder.
+
+    Raises:
+        DataError: a file cannot be read, or a line of it, or one request has two texts; names file and line.
+        UsageError: a folder without replies.
+    """
+    found = Recorded()
+    for task, path in sources(place):
+        in_run = task is not None and _run_of(path) is not None
+        for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
+            if line.strip() and (parsed := _parse(line, path, number, task, in_run)) is not None:
+                found.add(*parsed)
+    return found
+
+
+def digest(place: Path) -> str:
+    """What stands for the weights of a replay: sha256 of the file, or of all files with their tasks.
+
+    Raises:
+        DataError, UsageError: as `read`.
+    """
+    if not place.is_dir():
+        return sha256_hex(_bytes(place))
+    return sha256_json([[task, sha256_hex(_bytes(path))] for task, path in sources(place)])
+
+
+def sources(place: Path) -> list[tuple[str | None, Path]]:
+    """Each file of replies with the task that its name says; None for a file that stands alone.
+
+    Raises:
+        UsageError: a folder without files of replies.
+    """
+    if not place.is_dir():
+        run = _run_of(place)
+        return [(place.stem if run is not None and place.stem in run.tasks else None, place)]
+    folder = place / "journal" if (place / "journal").is_dir() else place
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise UsageError(
+            f"{place} holds no replies: name a file, a run directory, or a folder of TASK.jsonl files"
+        )
+    return [(path.stem if path.stem.startswith(PREFIX) else PREFIX + path.stem, path) for path in files]
+
+
+def recorded_by(place: Path) -> str | None:
+    """The engine of the run that replies were recorded by; None where no run's spec.json lies beside them.
+
+    Raises:
+        StoreError: the run's spec.json cannot be read.
+    """
+    run = _run_of(sources(place)[0][1])
+    if run is None:
+        return None
+    return str(run.engine_options.get("recorded_by", run.engine))
+
+
+def _run_of(path: Path) -> RunSpec | None:
+    """The spec of the run that a journal file belongs to."""
+    folder = path.parent.parent
+    return (
+        RunDir.open(folder).spec
+        if path.parent.name == "journal" and (folder / "spec.json").is_file()
+        else None
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise DataError(f"cannot read the replies {path}: {reason}") from error
+
+
+def _same(before: Reply, reply: Reply, key: Key) -> None:
+    one, two = before.completion, reply.completion
+    if (one.text, one.finish_reason) == (two.text, two.finish_reason):
+        return
+    first = f"line {before.line}" if before.path == reply.path else f"{before.path}, line {before.line}"
+    raise DataError(
+        f"{reply.path}, line {reply.line}: sample {key[1]}, repeat {key[2]} has another reply at {first}; remove one "
+        'of the lines, or give each its "task" or "repeat"'
+    )
+
+
+def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool) -> tuple[Key, Reply] | None:
+    """A line's key and reply; None for a line of a run's journal that the run itself does not count."""
+
+    def bad(what: str) -> DataError:
+        return DataError(f"{path}, line {number}: {what}; correct or remove the line")
+
+    if in_run or _CRC in line[-len(_CRC) - 12 :]:
+        record = journal.decode(line)
+        if record is not None:
+            return (task, record.id, record.repeat), Reply(record.completion, path, number)
+        if in_run:
+            return None  # torn or damaged: the run has asked it again, or lacks it
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        raise bad("not JSON") from None
+    if not isinstance(value, dict):
+        raise bad("not a JSON object")
+    if "crc" in value and "task" not in value and _CRC in line[-len(_CRC) - 12 :]:
+        raise bad("its checksum differs, so it was damaged or edited")
+    return _values(value, task, bad, lambda completion: Reply(completion, path, number))
+
+
+def _values(
+    value: Mapping[str, Any],
+    task: str | None,
+    bad: Callable[[str], DataError],
+    made: Callable[[Completion], Reply],
+) -> tuple[Key, Reply]:
+    def take(key: str, default: Any, *kinds: type) -> Any:
+        found = value.get(key, default)
+        if type(found) not in kinds:
+            wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise bad(f'no "{key}"' if key not in value else f'"{key}" must be {wanted}')
+        return found
+
+    named = take("task", None, str, type(None))
+    if named is not None:
+        full = named if named.startswith(PREFIX) else PREFIX + named
+        if task not in (None, full):
+            raise bad(f"it is of task {named}, and the file's name says {task}")
+        task = full
+    key = (task, str(take("id", None, str, int)), take("repeat", 0, int))
+    error = take("error", None, str, type(None))
+    finish_reason: Any = "error" if error is not None else take("finish_reason", "stop", str)
+    if finish_reason == "error":
+        return key, made(Completion("", "error", error=error or "recorded as an error"))
+    if finish_reason not in typing.get_args(FinishReason):
+        raise bad(f'"finish_reason" must be one of {", ".join(typing.get_args(FinishReason))}')
+    return key, made(
+        Completion(
+            text=take("text", None, str),
+            finish_reason=finish_reason,
+            n_prompt_tokens=take("n_prompt_tokens", 0, int),
+            n_completion_tokens=take("n_completion_tokens", 0, int),
+            reasoning=take("reasoning", "", str, type(None)) or "",
+        )
+    )

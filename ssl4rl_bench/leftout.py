@@ -1,0 +1,130 @@
+"""Questions that both runs were asked and that do not count, as a run has no value for them.
+
+Failed requests need not fall on questions like the others: failing on the hard ones makes a run look better than it
+is. So each cell says how both runs did on what is left out, and what its difference would be in the worst case.
+`compare` tells it; `gate` lets no verdict of "pass" rest on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import fisher_exact, mannwhitneyu
+
+from ssl4rl_bench.comparison import Difference, LeftOut, Side
+from ssl4rl_bench.differences import differences
+from ssl4rl_bench.groupscores import OVERALL, cells_of, group_sums, unit_counts
+from ssl4rl_bench.pairing import Pairing
+from ssl4rl_bench.stats.resampling import REPLICATES
+
+_Floats = NDArray[np.float64]
+_Flags = NDArray[np.bool_]
+
+
+def left_out(
+    pairing: Pairing, aggregation: str, levels: Sequence[str], replicates: int = REPLICATES
+) -> dict[tuple[str, str], LeftOut]:
+    """What is left out of each cell of some levels, by level and name; cells without such questions are not there."""
+    if not len(pairing.left_out):
+        return {}
+    one, two = pairing.baseline, pairing.candidate
+    left, right = (
+        np.concatenate([counted, out])
+        for counted, out in zip((pairing.left, pairing.right), pairing.left_out.T, strict=True)
+    )
+    out = np.arange(len(left)) >= len(pairing.left)
+    units = unit_counts(one, aggregation)[left]
+    before, after = group_sums(one, aggregation)[left], group_sums(two, aggregation)[right]
+    cells = cells_of([one.places[at] for at in left], units, aggregation).of(levels)
+    worst = differences(
+        np.where(np.isnan(before), units, before),
+        np.where(np.isnan(after), 0.0, after),
+        units,
+        cells,
+        aggregation,
+        replicates,
+    )
+    found = {}
+    for at, name in enumerate(cells.names):
+        own = cells.members[:, at]
+        if (own & out).any():
+            found[name] = LeftOut(
+                n=int((own & out).sum()),
+                n_asked=int(own.sum()),
+                baseline=_side(before[own], units[own], out[own]),
+                candidate=_side(after[own], units[own], out[own]),
+                worst=worst[at],
+            )
+    return found
+
+
+def emptied(
+    found: Mapping[tuple[str, str], LeftOut], cells: Collection[Difference]
+) -> tuple[tuple[str, str, int], ...]:
+    """Level, name and questions of the categories of which no question counts."""
+    known = {(cell.level, cell.name) for cell in cells}
+    return tuple((*name, out.n_asked) for name, out in found.items() if name not in known)
+
+
+def told(found: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str) -> list[str]:
+    """What is left out overall, for a reader of the comparison; a sentence each."""
+    overall = found.get((OVERALL, OVERALL))
+    if overall is None:
+        return []
+    notes = [describe(overall, baseline, candidate)]
+    worst = overall.worst
+    lacks = ((candidate, overall.candidate, "wrong"), (baseline, overall.baseline, "right"))
+    cases = " and ".join(f"what {name} lacks were {so}" for name, side, so in lacks if side.missing)
+    would = f"{candidate} would have {100 * worst.candidate:.2f}% and {baseline} {100 * worst.baseline:.2f}%"
+    notes.append(f"If {cases}, {would}: {100 * worst.value:+.2f} points.")
+    return notes
+
+
+def notes_of(pairing: Pairing, aggregation: str, baseline: str, candidate: str) -> list[str]:
+    """A pairing's notes, and those on what is left out of it."""
+    found = left_out(pairing, aggregation, (OVERALL,), replicates=2)  # of the worst case only values are told
+    return [*pairing.notes, *told(found, baseline, candidate)]
+
+
+def describe(out: LeftOut, baseline: str, candidate: str) -> str:
+    """How many questions are left out, why, and how they differ from those that count; one sentence."""
+    sides = ((baseline, out.baseline), (candidate, out.candidate))
+    lacking = " and ".join(f"{name} has no value for {side.missing}" for name, side in sides if side.missing)
+    text = f"{out.n} of {out.n_asked} questions ({100 * out.share:.2f}%) are left out, as {lacking}"
+    for name, side in sides:
+        if side.left_out is None or side.p is None:
+            continue
+        p = "<0.0001" if side.p < 0.0001 else f"{side.p:.4f}"
+        text += (
+            f"; {name} got {100 * side.left_out:.2f}% of the {side.n} that it answered of these right, and "
+            f"{100 * side.counted:.2f}% of those that count (p of no difference {p})"
+        )
+    return f"{text}."
+
+
+def _side(sums: _Floats, units: _Floats, out: _Flags) -> Side:
+    """A run's scores on what is left out and on what counts."""
+    score = sums / units
+    answered = out & ~np.isnan(sums)
+    lost, kept = score[answered], score[~out]
+    counted = float(sums[~out].sum() / units[~out].sum()) if len(kept) else 0.0
+    missing = int((out & np.isnan(sums)).sum())
+    if not len(lost):
+        return Side(missing, 0, None, counted, None)
+    return Side(
+        missing, len(lost), float(sums[answered].sum() / units[answered].sum()), counted, _alike(lost, kept)
+    )
+
+
+def _alike(lost: _Floats, kept: _Floats) -> float | None:
+    """Two-sided p that two sets of scores are draws of one."""
+    if not len(kept):
+        return None
+    if bool(np.isin(lost, (0.0, 1.0)).all() and np.isin(kept, (0.0, 1.0)).all()):
+        right = [int(scores.sum()) for scores in (lost, kept)]
+        return float(fisher_exact([right, [len(lost) - right[0], len(kept) - right[1]]])[1])
+    if np.ptp(np.concatenate([lost, kept])) == 0.0:
+        return 1.0
+    return float(mannwhitneyu(lost, kept, alternative="two-sided").pvalue)

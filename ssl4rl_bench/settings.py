@@ -1,0 +1,185 @@
+"""What can change a run's replies besides its weights and its questions: every setting under its own name.
+
+`pairing` compares two runs by these names: a difference is refused, or allowed by name and then told beside the
+numbers. Names come from the fields of `RunSpec`, `TaskSpec`, `Sampling` and `EngineOptions`, so a field that is added
+there is compared without a change here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ssl4rl_bench.engines.base import DTYPES, EngineOptions
+from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.outcomes import Outcomes
+from ssl4rl_bench.spec import MOCK, REPLAY, RunSpec, TaskSpec
+from ssl4rl_bench.types import Sampling
+
+_NOT_COMPARED = {
+    RunSpec: {
+        "model": "a label",
+        "fingerprint": "what is compared",
+        "tasks": "read by task",
+        "engine": "told in a note",
+        "engine_version": "told in a note",
+        "seed": "told in a note: runs of one experiment differ in it",
+        "engine_options": "read one by one",
+        "served": "read one by one",
+        "scheme": "`pairing` compares it with this version's",
+        "unused_defaults": "not applied",
+    },
+    TaskSpec: {
+        "sampling": "read one by one",
+        "data_sha256": "`pairing` compares the questions' content",
+        "n_samples": "as data_sha256",
+    },
+    EngineOptions: {
+        "served_model": "what is compared",
+        "base_urls": "where it ran",
+        "device_map": "where it ran",
+        "batch_size": "how fast it ran",
+        "tensor_parallel_size": "how fast it ran",
+        "gpu_memory_utilization": "how fast it ran",
+        "concurrency": "how fast it ran",
+        "replies": "what is compared",
+        "mock": "what is compared",
+        "mock_latency": "how fast it ran",
+        "mock_faults": "leaves replies out, and changes none",
+        "seed": "told in a note",
+    },
+}
+"""Fields that are no setting of their own, and why; all others are."""
+_UNHASHED = ("recorded_by", *_NOT_COMPARED[EngineOptions])
+"""Engine options in a spec that are not compared."""
+ALIASES: Mapping[str, tuple[str, ...]] = {"sampling": ("temperature", "top_p", "top_k")}
+"""Older names of `--allow`, and what they stand for."""
+_MEANINGS = {
+    "partial": "a run that is not of the whole benchmark, or not all answered",
+    "version": "another version of the task",
+    "data": "other questions under the same version",
+    "prompt": "another prompt style",
+    "extractor": "replies read by another extractor or version of it (`ssl4rl-bench score RUN` reads them anew)",
+    "image": "images blanked, shuffled or left out in one run only",
+    "chat_template": "another chat template",
+    "dtype": "another number format",
+    "scheme": "weights fingerprinted by another scheme than this version's",
+}
+"""What a difference means, where its name does not say it."""
+_OWN = "the checkpoint's own"
+
+
+def _compared(cls: type) -> Iterator[str]:
+    return (field.name for field in fields(cls) if field.name not in _NOT_COMPARED.get(cls, {}))
+
+
+NAMES: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (
+            *("partial", "version", "data", "prompt", "extractor", "image", "chat_template", "scheme"),
+            *_compared(Sampling),
+            *_compared(RunSpec),
+            *_compared(TaskSpec),
+            *_compared(EngineOptions),
+        )
+    )
+)
+"""What two runs must have in common unless it is allowed: what `--allow` and a policy's `allow` take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting's value in one run."""
+
+    value: Any
+    """None where it was not recorded, or does not concern the run."""
+    text: str
+    """For people."""
+    own: bool = False
+    """Whether it is the checkpoint's own, which the run need not have recorded."""
+
+
+def check_allowed(names: Collection[str]) -> frozenset[str]:
+    """The names, with each older one replaced by what it stands for.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    known = (*NAMES, *ALIASES)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--allow {name} is unknown (known: {', '.join(NAMES)}){did_you_mean(name, known)}"
+            )
+    return frozenset(each for name in names for each in ALIASES.get(name, (name,)))
+
+
+def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> dict[str, Setting]:
+    """All settings of a task of a run that must be alike, but for its data.
+
+    Args:
+        result: the run's result.json, which knows what the checkpoint serves where an older spec.json does not.
+        outcomes: of the task.
+    """
+    task = spec.tasks[outcomes.task]
+    served = spec.served or result.get("model", {}).get("served", {})
+    found = {name: getattr(task.sampling, name) for name in _compared(Sampling)}
+    found |= {name: getattr(spec, name) for name in _compared(RunSpec)}
+    found |= {name: getattr(outcomes, name, getattr(task, name, None)) for name in _compared(TaskSpec)}
+    found |= dict.fromkeys(_compared(EngineOptions)) | {
+        name: value for name, value in spec.engine_options.items() if name not in _UNHASHED
+    }
+    reader = f" version {outcomes.reader}" if outcomes.reader != 1 else ""
+    found |= {"extractor": outcomes.extractor + reader, "dtype": _dtype(spec)}
+    out = {name: Setting(value, "none" if value is None else _text(value)) for name, value in found.items()}
+    for name in ("min_pixels", "max_pixels"):
+        asked, own = getattr(spec, name), served.get(name)
+        text = str(asked) if asked else f"{_OWN} {own}" if own else f"{_OWN}, not recorded"
+        out[name] = Setting(asked or own, text, own=not asked)
+    template = served.get("chat_template")
+    return out | {"chat_template": Setting(template, str(template), own=True)}
+
+
+def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[tuple[str, str]]:
+    """Name and description of each setting that differs, the first run's value first.
+
+    What is the checkpoint's own in both runs and was not recorded in one is no difference: see `unrecorded`.
+    """
+    out = []
+    for name in dict.fromkeys((*one, *two)):
+        mine, theirs = one.get(name, Setting(None, "none")), two.get(name, Setting(None, "none"))
+        unknown = mine.own and theirs.own and None in (mine.value, theirs.value)
+        if mine.value != theirs.value and not unknown:
+            out.append((name, f"{_MEANINGS.get(name, f'another {name}')} ({mine.text} and {theirs.text})"))
+    return out
+
+
+def unrecorded(spec: RunSpec, found: Mapping[str, Setting]) -> list[str]:
+    """What a run that asked a model did not record of the prompts that it made."""
+    if spec.engine in (MOCK, REPLAY):
+        return []
+    words = {"chat_template": "chat template", "min_pixels": "pixel limits", "max_pixels": "pixel limits"}
+    return list(dict.fromkeys(text for name, text in words.items() if found[name].value is None))
+
+
+def software(spec: RunSpec) -> str:
+    """The engine and its version, as notes name them; without what stands for the weights of a mock or a replay."""
+    if spec.engine in (MOCK, REPLAY):
+        return spec.engine
+    return f"{spec.engine} {_version(spec)}"
+
+
+def _dtype(spec: RunSpec) -> str:
+    """The number format; engines write one that was asked for at the end of their version."""
+    _, plus, last = spec.engine_version.rpartition("+")
+    return str(spec.engine_options.get("dtype") or (last if plus and last in DTYPES else "auto"))
+
+
+def _version(spec: RunSpec) -> str:
+    head, plus, last = spec.engine_version.rpartition("+")
+    return head if plus and last in DTYPES else spec.engine_version
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

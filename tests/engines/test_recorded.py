@@ -1,0 +1,159 @@
+"""Recorded replies belong to a task: SSL tasks of the same images share their sample ids."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from ssl4rl_bench.cli import app
+from ssl4rl_bench.engines.recorded import read
+from ssl4rl_bench.errors import BenchError, DataError, UsageError
+
+TASKS = ("scenes", "ssl_rotation_90", "ssl_jigsaw_2x2", "ssl_contrastive_strong", "ssl_position")
+RUN = CliRunner()
+
+
+def invoke(*args: object, code: int = 0) -> str:
+    done = RUN.invoke(app, [str(arg) for arg in args], env={"COLUMNS": "150"})
+    if isinstance(done.exception, BenchError):
+        assert done.exception.exit_code == code, done.exception
+        return str(done.exception)
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.output
+
+
+def asked(out: Path, tasks: str = ",".join(TASKS)) -> tuple[object, ...]:
+    return ("run", "--tasks", tasks, "--limit", 30, "--out", out)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("recorded") / "run"
+    invoke(*asked(place), "--engine", "mock", "--mock", "random")
+    return place
+
+
+def numbers(run: Path) -> dict[str, Any]:
+    tasks: dict[str, Any] = json.loads((run / "result.json").read_bytes())["tasks"]
+    return tasks
+
+
+def merged(run: Path, with_task: bool) -> str:
+    """All replies of a run in one file."""
+    out = []
+    for path in sorted((run / "journal").glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            value = json.loads(line)
+            known = {key: value[key] for key in ("id", "text", "n_prompt_tokens", "n_completion_tokens")}
+            out.append(json.dumps(known | ({"task": path.stem.removeprefix("ssl4rl_")} if with_task else {})))
+    return "\n".join(out)
+
+
+@pytest.mark.parametrize("form", ["run", "journal", "folder", "file"])
+def test_a_run_over_several_tasks_is_replayed_as_it_was(recorded: Path, tmp_path: Path, form: str) -> None:
+    places = {"run": recorded, "journal": recorded / "journal", "folder": tmp_path / "replies"}
+    if form == "folder":
+        places[form].mkdir()
+        for path in (recorded / "journal").glob("*.jsonl"):
+            shutil.copy(path, places[form] / path.name.removeprefix("ssl4rl_"))
+    if form == "file":
+        places[form] = tmp_path / "all.jsonl"
+        places[form].write_text(merged(recorded, with_task=True))
+    invoke(*asked(tmp_path / "out"), "--engine", "replay", "--replies", places[form])
+    assert numbers(tmp_path / "out") == numbers(recorded)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_one_journal_of_a_run_is_replayed(recorded: Path, tmp_path: Path, task: str) -> None:
+    journal = recorded / "journal" / f"ssl4rl_{task}.jsonl"
+    invoke(*asked(tmp_path / "out", task), "--engine", "replay", "--replies", journal)
+    assert numbers(tmp_path / "out")[f"ssl4rl_{task}"] == numbers(recorded)[f"ssl4rl_{task}"]
+    other = next(name for name in TASKS if name != task)
+    said = invoke(*asked(tmp_path / "no", other), "--engine", "replay", "--replies", journal, code=2)
+    assert f"are of ssl4rl_{task}, and the run asks ssl4rl_{other}" in said
+
+
+def test_a_file_without_tasks_is_refused_where_tasks_share_ids(recorded: Path, tmp_path: Path) -> None:
+    text, place = merged(recorded, with_task=False), tmp_path / "all.jsonl"
+    place.write_text(text)
+    said = invoke(*asked(tmp_path / "out"), "--engine", "replay", "--replies", place, code=2)
+    assert f"{place}, line " in said and ('its "task"' in said or 'add "task"' in said)
+    assert "\n" not in said
+    jigsaw = (recorded / "journal" / "ssl4rl_ssl_jigsaw_2x2.jsonl").read_text()
+    place.write_text(jigsaw)
+    two = asked(tmp_path / "out", "ssl_jigsaw_2x2,ssl_position")
+    said = invoke(*two, "--engine", "replay", "--replies", place, code=2)
+    assert "names no task" in said and 'add "task" to each line' in said and "line 1" in said
+    invoke(*asked(tmp_path / "one", "ssl_jigsaw_2x2"), "--engine", "replay", "--replies", place)
+    name = "ssl4rl_ssl_jigsaw_2x2"
+    assert numbers(tmp_path / "one")[name] == numbers(recorded)[name]
+
+
+def test_a_torn_or_damaged_journal_is_read_as_its_run_reads_it(recorded: Path, tmp_path: Path) -> None:
+    shutil.copytree(recorded, tmp_path / "run")
+    journal = tmp_path / "run" / "journal" / "ssl4rl_scenes.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0].replace(b"<answer>", b"<answers"), *lines[1:], lines[2][:40]]))
+    assert len(read(journal).replies) == len(lines) - 1
+    loose = tmp_path / "loose.jsonl"
+    loose.write_bytes(lines[0].replace(b"<answer>", b"<answers"))
+    with pytest.raises(DataError, match=r"loose\.jsonl, line 1: its checksum differs"):
+        read(loose)
+
+
+texts = st.sampled_from(["a", "b"])
+keys = st.tuples(
+    st.sampled_from(["x", "ssl4rl_x", "y", None]), st.sampled_from(["1", 1, "2"]), st.integers(0, 1)
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(found=st.lists(st.tuples(keys, texts, st.booleans()), min_size=1, max_size=8))
+def test_a_second_text_for_one_key_is_named(tmp_path_factory: pytest.TempPathFactory, found: Any) -> None:
+    place = tmp_path_factory.getbasetemp() / "replies.jsonl"
+    lines, first, clash = [], {}, None
+    for number, ((task, id, repeat), text, failed) in enumerate(found, start=1):
+        line: dict[str, Any] = {"id": id, "repeat": repeat, "text": text}
+        line |= {} if task is None else {"task": task}
+        line |= {"error": "down"} if failed else {}
+        lines.append(json.dumps(line))
+        key = (task and f"ssl4rl_{task.removeprefix('ssl4rl_')}", str(id), repeat)
+        if failed:
+            continue
+        if key in first and first[key][1] != text and clash is None:
+            clash = (first[key][0], number)
+        first.setdefault(key, (number, text))
+    place.write_text("\n".join(lines))
+    if clash is None:
+        kept = read(place)
+        assert all(kept.replies[key].completion.text == text for key, (_, text) in first.items())
+    else:
+        with pytest.raises(
+            DataError, match=rf"replies\.jsonl, line {clash[1]}: .*another reply at line {clash[0]};"
+        ):
+            read(place)
+
+
+def test_a_line_with_a_task_and_one_without_must_agree(tmp_path: Path) -> None:
+    place = tmp_path / "replies.jsonl"
+    place.write_text('{"id": 1, "text": "a", "task": "x"}\n{"id": 1, "text": "b"}')
+    with pytest.raises(DataError, match="line 2: sample 1, repeat 0 has another reply at line 1"):
+        read(place).check({"ssl4rl_x": frozenset({"1"})})
+    with pytest.raises(UsageError, match=r"have none of the ids|are of ssl4rl_x"):
+        read(place).check({"ssl4rl_z": frozenset({"7"})})
+
+
+def test_a_folder_without_replies_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no replies"):
+        read(tmp_path)
+    said = invoke(
+        *asked(tmp_path / "out", "scenes"), "--engine", "replay", "--replies", tmp_path / "no", code=2
+    )
+    assert "there are no replies" in said
