@@ -57,6 +57,7 @@ def test_the_result_has_the_public_form(tmp_path: Path) -> None:
         "source": "made up",
         "data_sha256": "0" * 64,
         "extractor": "default",
+        "reader": 2,
         "n_samples": N,
         "n_groups": 60,
         "n_missing": 0,
