@@ -165,10 +165,13 @@ def _text_first(text: str, choices: Mapping[str, str]) -> str | None:
     if answer is None or (not begins_with(text, choices, text_end) and DENIES.search(text)):
         return None
     rest = fold(text)[len(fold(choices[answer])) :]
+    if rest.startswith(",") and not _ASIDE.match(rest):
+        return None  # a list, or a loop
     others = {letter: option for letter, option in choices.items() if letter != answer}
     return CONFLICT if mentions(rest, others) and not DENIES.search(rest) else answer
 
 
+_ASIDE = re.compile(r",\s(?:because|since|as|not|so|which|it|they|the|this|there)\b")
 DENIES = re.compile(
     r"\b(?:not|no|never|neither|nor|cannot|or|either|maybe|perhaps|might|could|if|whether|would|wrong"
     r"|incorrect|false)\b"
