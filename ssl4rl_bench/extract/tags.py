@@ -89,8 +89,10 @@ def split(text: str) -> Parts:
             opened, opens = match.end(), match.start()
         elif opened is not None:
             content = text[opened : match.start()]
-            joined = tag is not None and _JOINED.fullmatch(text, ended, opens) is not None
-            rivals = joined and (rivals or tag.strip() != content.strip())  # type: ignore[union-attr]
+            if tag is not None and _JOINED.fullmatch(text, ended, opens):
+                rivals = rivals or tag.strip() != content.strip()
+            else:
+                rivals = False
             tag, ordered, opened, open_tag = content, True, None, None
             ended, tag_start = match.end(), opens
     rest = text[start:]
