@@ -504,3 +504,36 @@ def test_nothing_is_read_from_an_open_reply(template: str, name: str) -> None:
     )
     assert score.answer is None
     assert score.value == 0.0
+
+
+def by_text(kinds: Mapping[str, list[str]]) -> list[object]:
+    """The templates that hold under an option's own text instead of its letter."""
+    texts = ("{r}", "{w}", "{v}", "{a}", "{b}", "{c}", "{d}")
+    own = {
+        kind: [t for t in templates if not any(mark in t for mark in texts)]
+        for kind, templates in kinds.items()
+    }
+    return cases(own)
+
+
+def told(template: str, options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The template with options' own texts where it has letters, and the right letter."""
+    own = {letter: text.rstrip(".") for letter, text in options.items()}
+    for right, wrong, other in itertools.permutations(list(options)[:4], 3):
+        yield template.format(R=own[right], W=own[wrong], V=own[other]), right
+
+
+@pytest.mark.parametrize("template", [*by_text(READ), *by_text({"Chinese": READ_ZH})])
+def test_no_wrong_option_is_read_where_texts_stand_for_letters(template: str) -> None:
+    chinese = any("\u4e00" <= char <= "\u9fff" for char in template)
+    for options in (CHINESE if chinese else OPTIONS).values():
+        for reply, right in told(template, options):
+            assert read(reply, options).answer in (right, None), (reply, options)
+
+
+@pytest.mark.parametrize("template", [*by_text(NONE), *by_text({"Chinese": NONE_ZH})])
+def test_nothing_is_read_where_texts_stand_for_letters(template: str) -> None:
+    chinese = any("\u4e00" <= char <= "\u9fff" for char in template)
+    for options in (CHINESE if chinese else OPTIONS).values():
+        for reply, _ in told(template, options):
+            assert read(reply, options).answer is None, (reply, options)

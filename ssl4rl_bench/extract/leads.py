@@ -14,7 +14,7 @@ CORRECTED = (
     r"|revision)\b[^:.\n]{0,40}:"
     r"|(?:\A|(?<=[.!?\n…。，,—–-]))\s{0,2}(?:no|nope)\b(?!\n)"
     r"|等等|不对|错了|更正|纠正|应改为|应该是|我(?:错|说错)了|其实是?|而是|口误|抱歉)"
-    r"[ \t,.:;!，：。！…—–-]{0,4}"
+    r"(?:[ \t,.:;!，：。！…—–]|-(?!\d)){0,4}"
     r"(?:(?:no|sorry|wait|it|its|it['’]s|that['’]s|is|should be|has to be|must be|make that|i meant?|rather"
     r"|actually|instead"
     r"|to say|the|correct|right|answer|option|choice|letter|then|so|than)(?![a-z])[ \t,.:;，：]{0,3}"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 
 from ssl4rl_bench.extract.moods import NO
-from ssl4rl_bench.extract.options import begins_with, choice, fold, mentions, named_by
+from ssl4rl_bench.extract.options import begins_with, choice, fold, mentions, named_by, own_end
 from ssl4rl_bench.extract.resolve import CONFLICT
 from ssl4rl_bench.extract.walks import others_named
 
@@ -119,6 +120,9 @@ def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = Fal
     own = {letter: choices[letter]}
     rest = _rest(text, end)
     exact = begins_with(rest, own, text_end) is not None
+    told_end = own_end(text, match.start(), _skip(_SEPARATOR, text, end), choices[letter])
+    if told_end is not None and another_text(text[told_end : told_end + 200], letter, choices):
+        return CONFLICT
     if not exact and _other(text, end, letter, choices):
         return CONFLICT
     stop = _LOWER_STOP if lower else _FIRM_STOP if firm else _STOP
@@ -131,6 +135,15 @@ def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = Fal
     if not lower and begins_with(rest, own, _any_end):
         return CONFLICT if _echoed(text, end, letter, choices) else letter
     return None
+
+
+def answer_end(text: str, start: int, option: str) -> int:
+    """Behind an answer that stands at `start`: its letter, and its option's own text if that follows."""
+    match = LETTER.match(text, start)
+    end = match.end() if match else start
+    after = _skip(_SEPARATOR, text, _skip(_CLOSERS, text, end)) if match else start
+    told = own_end(text, start, after, option)
+    return end if told is None else told
 
 
 def content(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
@@ -155,8 +168,18 @@ def content(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
     start = _skip(_LEAD, text)
     verdict = at(text, start, choices)
     if verdict is None or verdict == CONFLICT:
-        return verdict or _text_first(text[start:], choices), "tag-phrase"
+        return verdict or _text_first(text, choices) or _text_first(text[start:], choices), "tag-phrase"
     return (CONFLICT if crowded(lines, verdict, choices) else verdict), "tag-phrase"
+
+
+_REJECTED = re.compile(
+    r"""[\s:：,，.()（）*_"'”–—-]{0,8}(?:(?:which|that|this|it)\s)?"""
+    r"""(?:(?:is|was|would be|seems)\s(?:\w{3,12}ly\s)?)?"""
+    r"""(?:no(?!\w)|wrong|incorrect|false|impossible|ruled out|eliminated|cannot be|✗|✘|❌|×|错|不对|不正确"""
+    r"""|not (?:shown|visible|right|correct|true|possible|the|it|supported|seen|there))""",
+    re.IGNORECASE,
+)
+"""A verdict against an option behind its own text."""
 
 
 def _text_first(text: str, choices: Mapping[str, str]) -> str | None:
@@ -165,7 +188,9 @@ def _text_first(text: str, choices: Mapping[str, str]) -> str | None:
     if answer is None or (not begins_with(text, choices, text_end) and DENIES.search(text)):
         return None
     rest = fold(text)[len(fold(choices[answer])) :]
-    if rest.startswith(",") and not _ASIDE.match(rest):
+    if _REJECTED.match(rest) or another_text(rest, answer, choices):
+        return CONFLICT
+    if rest.startswith((",", ";")) and not _ASIDE.match(rest):
         return None  # a list, or a loop
     others = {letter: option for letter, option in choices.items() if letter != answer}
     return CONFLICT if mentions(rest, others) and not DENIES.search(rest) else answer
@@ -185,28 +210,31 @@ def crowded(text: str, letter: str, choices: Mapping[str, str]) -> bool:
     start = _skip(_BULLET, text, _skip(_LEAD, text))
     match = LETTER.match(text, start)
     end = match.end() if match else start
-    own = choices[letter].rstrip(" .")
-    after = _skip(_SEPARATOR, text, end)
-    if own and text[after : after + len(own)].lower() == own.lower():
-        end = after + len(own)
-    elif NO.match(text, end):
+    told_end = own_end(text, start, _skip(_SEPARATOR, text, end), choices[letter])
+    if _REJECTED.match(text, told_end) if told_end is not None else NO.match(text, end):
         return True
-    rest = text[end:]
-    if _another_text(rest, letter, choices):
+    rest = text[end if told_end is None else told_end :]
+    if another_text(rest, letter, choices):
+        return True
+    if any(named_by(part, choices) not in (None, letter) for part in islice(rest.split("\n"), 12)):
         return True
     return any(named.enumerated or not named.dismissed for named in others_named(rest, letter, choices))
 
 
-def _another_text(rest: str, letter: str, choices: Mapping[str, str]) -> bool:
+def another_text(rest: str, letter: str, choices: Mapping[str, str]) -> bool:
     """Whether "A or B" is said with texts: "a heron or an owl"."""
-    match = _OR.search(rest[:200])
-    if match is None:
-        return False
-    named = begins_with(rest[match.end() :], choices, _any_end)
-    return named not in (None, letter)
+    for match in islice(_OR.finditer(rest.partition("\n")[0][:120]), 4):
+        named = begins_with(rest[match.end() :].lstrip(" (\"'"), choices, _any_end)
+        if named not in (None, letter):
+            return True
+    return False
 
 
-_OR = re.compile(r"(?:\bor\b|/|\band\b|或者?|和)\s?", re.IGNORECASE)
+_OR = re.compile(
+    r"(?:\A[\s)\"'”]{0,3}[,;/(（]\s?|\bor\b|/|\band\b|或者?|和)\s?(?:(?:or|and|maybe|perhaps|possibly|also|even|it|could|might"
+    r"|may|be)\s){0,4}|\bbut (?:it )?(?:could|might|may) (?:also )?be\s",
+    re.IGNORECASE,
+)
 
 
 def line(text: str, choices: Mapping[str, str]) -> str | None:
@@ -278,12 +306,9 @@ def _rest(text: str, position: int) -> str:
 
 def _echoed(text: str, end: int, letter: str, choices: Mapping[str, str]) -> bool:
     """Whether the option's own text, or a line's end, is followed by the next option in the same form: a list."""
-    own = choices[letter].rstrip(" .")
-    start = _skip(_SEPARATOR, text, end)
-    if own and text[start : start + len(own)].lower() == own.lower():
-        start += len(own)
-    else:
-        start = end
+    letter_at = end - 1
+    told_end = own_end(text, letter_at, _skip(_SEPARATOR, text, end), choices[letter])
+    start = end if told_end is None else told_end
     match = _NEXT_ITEM.match(text, start)
     if match is None or "\n\n" in match[0] or (other := choice(match[1], choices)) is None:
         return False

@@ -152,7 +152,7 @@ FALSE = (
     r"|the wrong|not (?:right|correct|true|possible|it\b|valid|the (?:right|correct|best|answer|case)"
     r"|an? (?:right|good)))"
 )
-_SHOWN_FALSE = re.compile(
+FALSELY = re.compile(
     r"""\A["'”’)*_\]}.\s]{0,6}(?:[,，:：—–-]\s{0,2}|\(\s?|（)?(?:(?:and|but|which|that|this|it)\s)?"""
     r"""(?:(?:is|was|are|seems?|sounds|would be|cannot be|could be|looks|['’]s)\s)?"""
     rf"""(?:(?:clearly|obviously|simply|also|definitely|just|plainly|certainly|probably|likely)\s)?{FALSE}"""
@@ -203,7 +203,7 @@ def strength_of(sentences: Sentences, start: int, end: int, asserted: Strength) 
         or "？" in after
         or conditional(before, here, after, _WOULD.search(within) is not None)
         or negated(before, here)
-        or _SHOWN_FALSE.match(after)
+        or FALSELY.match(after)
         or _REPORTED.search(here)
         or _REPORTED_AFTER.match(after)
         or _quoted(before, within)

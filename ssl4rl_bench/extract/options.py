@@ -80,6 +80,22 @@ def named_by(text: str, choices: Mapping[str, str]) -> str | None:
     return None
 
 
+def own_end(text: str, letter: int, after: int, option: str) -> int | None:
+    """Behind an option's own text, where that stands at its letter ("A man ..." is option A) or after it; else None.
+
+    Args:
+        letter: where the letter stands.
+        after: where what it sets off begins.
+    """
+    own = option.rstrip(" .。")
+    bare = _PLAIN_ARTICLE.sub("", own)
+    for start, form in ((letter, own), (after, own), (after, bare)):
+        if form and text[start : start + len(form)].lower() == form.lower():
+            return start + len(form)
+    return None
+
+
+_PLAIN_ARTICLE = re.compile(r"\A(?:an?|the) (?=\S)", re.IGNORECASE)
 _OWNER = re.compile(r"\A(?:their|its|his|her|the) ")
 
 

@@ -48,7 +48,7 @@ _REFUSED = re.compile(
     r"\b(?:that|this|it)(?:['’]s| is| was| seems| must be| would be| can(?:no|['’])t be)?(?: clearly"
     r"| actually| obviously)?"
     rf" {FALSE}(?!\s(?:that|to)\b)"
-    r"|(?:\A|(?<=[.!…\n])|(?<=[.!…\n] ))[\s*_]{0,3}(?:no|nope|nah)[,.!:;—–](?!\s?\d)"
+    r"|(?:\A|(?<=[.!…\n])|(?<=[.!…\n] ))[\s*_]{0,3}(?:no\.(?!\s?\d)|(?:no|nope|nah)[,!:;—–]|(?:nope|nah)\.)"
     r"|(?:\A|(?<=[。，,！!；;\n…\s]))(?:哦|啊|等等|等一下|抱歉|对不起|呃|好像|似乎|可能){0,2}[，,]?(?:好像|似乎)?(?:不对|错了|不，)",
     re.IGNORECASE,
 )
@@ -113,6 +113,11 @@ def _later(text: str, one: Statement | None, two: Statement, link: re.Pattern[st
         return two
     linked = two.strength > Strength.WEAK and link.search(text, one.end, max(two.start, one.end) + 1)
     return two if linked else replace(two, verdict=CONFLICT)
+
+
+def takes_back(text: str) -> bool:
+    """Whether a text takes something back that it said."""
+    return bool(_TAKEN_BACK.search(text) or _REFUSED.search(text))
 
 
 def _retractions(sentences: Sentences, ends: Sequence[int]) -> list[int]:

@@ -106,10 +106,10 @@ def _lenient(text: str, choices: Mapping[str, str], cut: bool) -> tuple[str | No
         return answer, "last-line"
     sentences = Sentences(text)
     opening = None if cut else _opening(first, more, choices)
-    held = statements.holding(sentences, choices, opening, cut=cut)
+    held, stated = statements.holding(sentences, choices, opening, cut=cut)
     if held is not None:
         return held.verdict, held.rule
-    if cut or opening is not None:
+    if cut or stated:
         return None, "no-answer"
     return told.by_text(sentences, choices)
 

@@ -25,9 +25,9 @@ from ssl4rl_bench.extract.cues import (
     Cue,
     Predicate,
 )
-from ssl4rl_bench.extract.letters import LETTER, at, content, text_end
-from ssl4rl_bench.extract.moods import Strength, strength_of
-from ssl4rl_bench.extract.options import begins_with, choice
+from ssl4rl_bench.extract.letters import another_text, answer_end, at, content, text_end
+from ssl4rl_bench.extract.moods import FALSELY, Strength, strength_of
+from ssl4rl_bench.extract.options import begins_with, choice, is_word
 from ssl4rl_bench.extract.resolve import CONFLICT, RECONSIDERS, Statement, corrects, doubted, resolve
 from ssl4rl_bench.extract.sentences import Sentences, braced
 
@@ -42,6 +42,9 @@ _LETTER_NEXT = r"(?=[*_\"'“`(\[$<]{0,4}[A-ZＡ-Ｚ](?![A-Za-z]))"
 _LEADS = tuple(
     re.compile(lead + _LETTER_NEXT, re.IGNORECASE)
     for lead in (leads.CORRECTED, leads.INSTEAD, leads.CONCLUDED)
+)
+_TEXT_LEADS = tuple(
+    re.compile(lead + r"(?=[^\s,.])", re.IGNORECASE) for lead in (leads.CORRECTED, leads.INSTEAD)
 )
 _AT_LAST = re.compile(
     r"(?:[→⇒➔➡]|[-=]>|:|\bwhich means|\bsuggests?|\bindicates?|(?P<asked>[?？]))\s{1,3}(?(asked)(?:Option )?)"
@@ -86,14 +89,14 @@ def last(text: str, choices: Mapping[str, str], *, cut: bool = False) -> tuple[s
     Args:
         cut: the text was cut off: what its last, unfinished sentence states does not count.
     """
-    held = holding(Sentences(text), choices, cut=cut)
+    held, _ = holding(Sentences(text), choices, cut=cut)
     return (held.verdict, held.rule) if held else (None, "no-answer")
 
 
 def holding(
     sentences: Sentences, choices: Mapping[str, str], first: Statement | None = None, *, cut: bool = False
-) -> Statement | None:
-    """The statement that holds in a text, or None.
+) -> tuple[Statement | None, bool]:
+    """The statement that holds in a text, or None; and whether anything is stated at all, if only to be denied.
 
     Args:
         first: what the text opens with, if that is an answer.
@@ -111,12 +114,12 @@ def holding(
         stated += _final(sentences, stated, choices)
     held = resolve(sentences, stated)
     if held is None or held.verdict == CONFLICT:
-        return held
+        return held, bool(stated)
     if cut and RECONSIDERS.search(sentences.text, held.end):
-        return None
-    if denied(sentences, held.verdict, held.end) or doubted(sentences, held.end):
-        return None
-    return held
+        return None, True
+    if denied(sentences, held.verdict, choices, held.end) or doubted(sentences, held.end):
+        return None, True
+    return held, True
 
 
 _ALONE = re.compile(r"[\s*_\"'“`(\[]{0,6}(?:Option |选项)?[*_(\[]{0,3}([A-Z])[)\]*_\"'”`]{0,4}[.!。\s]{0,4}")
@@ -168,6 +171,11 @@ def _stated(sentences: Sentences, choices: Mapping[str, str]) -> Iterator[Statem
         if (letter := choice(match[1], choices)) and match[1].isupper():
             yield Statement(match.start(1), match.end(), letter, Strength.FIRM, "statement")
     yield from _texts(sentences, low, choices)
+    for pattern in _TEXT_LEADS:
+        for match in deque(pattern.finditer(text), TRIES):
+            if letter := begins_with(text[match.end() : match.end() + 200], choices, text_end):
+                end = answer_end(text, match.end(), choices[letter])
+                yield Statement(match.end(), end, letter, Strength.FIRM, "statement")
 
 
 def _boxed(text: str, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
@@ -208,10 +216,14 @@ def _after(cue: Cue, sentences: Sentences, low: str, choices: Mapping[str, str])
             verdict = begins_with(text[back:], choices, text_end) or begins_with(
                 text[end:], choices, text_end
             )
+            if verdict and another_text(
+                text[answer_end(text, end, choices.get(verdict, "")) :], verdict, choices
+            ):
+                verdict = CONFLICT
         if verdict is None or (verdict == CONFLICT and not verb):
             continue
         yield Statement(
-            position, _answer_end(text, end, verdict, choices), verdict, cue.strength, "statement"
+            position, answer_end(text, end, choices.get(verdict, "")), verdict, cue.strength, "statement"
         )
 
 
@@ -227,18 +239,6 @@ def _not_chosen(text: str, position: int) -> bool:
     """Whether what stands before 选 says that it is not chosen, or by others."""
     unsure = ZH_UNSURE.search(text, max(0, position - 4), position)
     return unsure is not None and not ZH_SURE.search(text, max(0, position - 5), position)
-
-
-def _answer_end(text: str, start: int, verdict: str, choices: Mapping[str, str]) -> int:
-    """Behind the letter, and behind its option's own text if that follows."""
-    match = LETTER.match(text, start)
-    end = match.end() if match else start
-    own = choices.get(verdict, "")
-    if own:
-        place = text.lower().find(own.lower().rstrip(" ."), end, end + len(own) + 8)
-        if place >= 0:
-            end = place + len(own.rstrip(" ."))
-    return end
 
 
 def _before(
@@ -281,11 +281,12 @@ def _texts(sentences: Sentences, low: str, choices: Mapping[str, str]) -> Iterat
     for start, end in deque(sentences.spans(), 4 * TRIES):
         if not any(low.find(word, start, end) >= 0 for word in ("correct", "answer", "right", "best")):
             continue
-        sentence = _SO_LEAD.sub("", sentences.text[start:end].lstrip(" *_\"'“>#-"))
+        sentence = _SO_LEAD.sub("", _MARKS.sub("", sentences.text[start:end]))
         if letter := begins_with(sentence, choices, _is_right):
             yield Statement(start, end, letter, Strength.PLAIN, "statement")
 
 
+_MARKS = re.compile(r"\A(?:[\s*_\"'“>#]|-(?!\d)){1,8}")
 _SO_LEAD = re.compile(r"\A(?:so|therefore|thus|hence),?\s", re.IGNORECASE)
 
 
@@ -299,9 +300,18 @@ def _concludes(text: str, position: int) -> bool:
     return match is not None and NEGATION.search(match[0]) is None
 
 
-def denied(sentences: Sentences, letter: str, position: int) -> bool:
+def denied(sentences: Sentences, letter: str, choices: Mapping[str, str], position: int) -> bool:
     """Whether the text behind a position says that a letter is not the answer."""
     text = sentences.text
+    if (option := choices[letter].rstrip(" .。").lower()) and len(text) == len(low := text.lower()):
+        place = position
+        for _ in range(TRIES):
+            place = low.find(option, place)
+            if place < 0:
+                break
+            before, place = low[max(0, place - 1) : place], place + len(option)
+            if not is_word(before) and FALSELY.match(text[place : place + 80]):
+                return True
     for match in deque(_denial(letter).finditer(text, position), TRIES):
         strength = strength_of(sentences, match.start(), match.end(), Strength.FIRM)
         if strength > Strength.VOID:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ssl4rl_bench.extract.moods import FALSELY, Strength, strength_of
 from ssl4rl_bench.extract.options import choice, fold, is_word, mentions, named_by
-from ssl4rl_bench.extract.resolve import CONFLICT
+from ssl4rl_bench.extract.resolve import CONFLICT, takes_back
 from ssl4rl_bench.extract.sentences import Sentences
 from ssl4rl_bench.extract.walks import others_named
 
@@ -22,7 +23,8 @@ _LEAD = re.compile(
 _UNSURE = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|or|either|maybe|perhaps|might|could|may|possibly|if|whether"
     r"|would|unless"
-    r"|except|without|unlike|hardly|than|instead)\b|n['’]t\b|[?？]|不|没|非|或|可能|如果|若",
+    r"|except|without|unlike|hardly|than|instead|anything|everything|far from)\b|n['’]t\b|[?？]"
+    r"|不|没|非|或|可能|如果|若",
     re.IGNORECASE,
 )
 _SAYS = re.compile(
@@ -91,30 +93,43 @@ def by_text(sentences: Sentences, choices: Mapping[str, str]) -> tuple[str | Non
         return None, "no-answer"
     if answer := _paired(text, choices):
         return answer, "told"
-    if any(True for _ in others_named(text, None, choices)):
+    if takes_back(text) or any(True for _ in others_named(text, None, choices)):
         return None, "no-answer"
     said = [fold(text[a:b].rstrip(" .!。！\n")) for a, b in spans]
     if len(spans) > 1 and (answer := named_by(text[slice(*spans[0])], choices)):
-        others = {letter: option for letter, option in choices.items() if letter != answer}
-        if not any(mentions(sentence, others) and not _UNSURE.search(sentence) for sentence in said[1:]):
-            return answer, "only-text"
-        return None, "no-answer"
+        return (None, "no-answer") if _named_too(said[1:], answer, choices) else (answer, "only-text")
     final = said[-1]
     answer = _chinese(text[slice(*spans[-1])], choices) or _complement(_plain(final, choices), choices)
     if answer is None and len(spans) == 1:
         answer = _counted(final, choices) or _labelled(final, choices)
-    if answer is None:
+    if answer is None or not _stands(sentences, spans[-1], choices[answer]):
         return None, "no-answer"
-    if len(spans) > 1 and not _CONCLUDES.match(final):
-        others = {letter: option for letter, option in choices.items() if letter != answer}
-        if any(mentions(sentence, others) and not _UNSURE.search(sentence) for sentence in said[:-1]):
-            return None, "no-answer"
+    if not _CONCLUDES.match(final) and _named_too(said[:-1], answer, choices):
+        return None, "no-answer"
     return answer, "told"
+
+
+def _named_too(said: Sequence[str], answer: str, choices: Mapping[str, str]) -> bool:
+    """Whether folded sentences name another option, and not only to deny it."""
+    others = {letter: option for letter, option in choices.items() if letter != answer}
+    return any(
+        mentions(sentence, others) and (not _UNSURE.search(sentence) or _ends(sentence, others))
+        for sentence in said
+    )
+
+
+def _stands(sentences: Sentences, span: tuple[int, int], option: str) -> bool:
+    """Whether a sentence states what it says of an option: it is not denied, supposed, asked or reported."""
+    own = option.rstrip(" .。").lower()
+    place = sentences.text.lower().rfind(own, *span)
+    start, end = (place, place + len(own)) if place >= 0 else span
+    return strength_of(sentences, start, end, Strength.PLAIN) is not Strength.VOID
 
 
 _PLAIN_STARTS = ("it ", "this ", "about ", "approximately ", "roughly ", "around ")
 _PARTS = re.compile(
-    r"[,;，；](?!\d)\s?|\sbut\s|\sand\s(?=not\s)|\s(?=(?:rather than|instead of|unlike)\s)|\sas\s"
+    r"[,;，；](?!\d)\s?|(?<!anything)(?<!everything)(?<!nothing)\sbut\s|\sand\s(?=not\s)|\s(?=(?:rather than"
+    r"|instead of|unlike)\s)|\sas\s"
 )
 _TAIL = re.compile(
     r"\s(?:in total|altogether|long|wide|high|tall|deep|here|now|in the (?:image|picture|photo|scene))\Z"
@@ -260,7 +275,11 @@ def _paired(text: str, choices: Mapping[str, str]) -> str | None:
 def _counted(sentence: str, choices: Mapping[str, str]) -> str | None:
     """The number that "there are 2 dogs" gives, where all options are numbers."""
     match = _COUNTED.fullmatch(sentence)
-    if match is None or not all(_NUMBER.fullmatch(fold(option)) for option in choices.values()):
+    if (
+        match is None
+        or _UNSURE.search(sentence)
+        or not all(_NUMBER.fullmatch(fold(option)) for option in choices.values())
+    ):
         return None
     if len(_NUMBER.findall(re.sub(r"[a-z]+", "", sentence))) > 1:
         return None
@@ -273,6 +292,8 @@ def _labelled(sentence: str, choices: Mapping[str, str]) -> str | None:
         own = fold(option)
         if not _LABEL.fullmatch(own) or not sentence.startswith(own) or not _HAS.match(sentence, len(own)):
             continue
+        if FALSELY.match(sentence[len(own) :]):
+            return None
         others = {other: text for other, text in choices.items() if other != letter}
         return None if mentions(sentence[len(own) :], others) or _UNSURE.search(sentence) else letter
     return None
