@@ -188,7 +188,7 @@ def test_search_hides_other_runs(visit: Open, place: Path) -> None:
     here = visit(place)
     here.page.fill("#search", "WOR")
     shown = here.page.locator(".alt:not([hidden]) table.board tbody.measured tr:visible")
-    assert [row.get_attribute("data-label") for row in shown.all()] == ["worse"]
+    assert [row.get_attribute("data-label") for row in shown.all()] == ["worse (mock)"]
     assert here.page.locator("#said").text_content() == "1 runs found."
     here.page.fill("#search", "")
     assert shown.count() == 3
@@ -234,7 +234,7 @@ def test_samples_by_filter_keys_and_link(visit: Open, place: Path) -> None:
     assert here.text("#s-count") == "1"
     assert page.locator("#s-card .pictures img").evaluate("image => image.naturalWidth") > 0
     page.fill("#s-text", "j")  # typed, not a step
-    page.select_option("#s-b", label="worse")
+    page.select_option("#s-b", label="worse (mock)")
     page.select_option("#s-show", "b-unread")
     page.fill("#s-text", "")
     page.select_option("#s-place", "")
@@ -246,7 +246,7 @@ def test_samples_by_filter_keys_and_link(visit: Open, place: Path) -> None:
     there = visit(place, link)
     there.settle()
     assert there.text("#s-card .where") == where
-    assert there.page.locator("#s-b option:checked").inner_text() == "worse"
+    assert there.page.locator("#s-b option:checked").inner_text() == "worse (mock)"
     there.page.locator("#s-card .copies button").nth(1).click()
     assert there.page.locator("#s-card .copies [aria-current=true]").inner_text().startswith("2")
     there.check_quiet()
@@ -367,7 +367,7 @@ def test_the_gates_page_says_its_verdict_first(visit: Open, tmp_path: Path) -> N
     (tmp_path / "gate.toml").write_text(POLICY.format(margin=15))
     invoke(*asked(tmp_path, "bad"), "--html", tmp_path / "gate.html", code=1)
     here = visit(tmp_path / "gate.html")
-    assert here.text("h1").startswith("FAIL: bad against gold")
+    assert here.text("h1").startswith("FAIL: bad (mock) against gold (mock)")
     sections = [each.get_attribute("id") for each in here.page.locator("main > section").all()]
     assert sections[0] == "lead-1" and "verdict" in sections
     rules = here.text("#lead-1")
