@@ -266,6 +266,7 @@ def test_a_reply_ends_where_the_context_does(tiny: Model, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_checkpoint_that_does_not_load_is_one_line(tiny: Model, name: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no_such_type", "max_position_embeddings": 64}')
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
     engine = create(name, Model("broken", tmp_path, "", None), EngineOptions())
     with pytest.raises(EngineError, match="broken") as caught:
         list(engine.run(good_requests()[:1], GREEDY))
