@@ -134,7 +134,8 @@ def test_released_rotation_gives_itself_away_by_size_and_ours_does_not(photos: l
 def test_released_rotation_by_45_degrees_gives_the_shape_away(photos: list[EncodedImage]) -> None:
     released = _found(make("rotation", {"step": 45, "convention": "released"}), photos, 240)
     assert released[SIZES].differs and released[SIZES].accuracy > 0.3 > 2 * released[SIZES].chance
-    assert not _found(make("rotation", {"step": 45}), photos, 240)[SIZES].differs
+    # 240 draws of version 2 give 19.6% [15.1, 25.1] by bad luck; seven other streams gave 7.5 to 15.8% (chance 12.5).
+    assert not _found(make("rotation", {"step": 45}), photos, 960)[SIZES].differs
 
 
 @pytest.mark.slow

@@ -58,6 +58,15 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
     return out
 
 
+def base_of(trained: Model, asked: str | None) -> Model:
+    """The checkpoint that another was trained from: the one asked for, or the one that its ssl4rl.json names.
+
+    Raises:
+        ModelError: it is not known, not whole, or another one.
+    """
+    return _base(trained, read_origin(trained.path), asked)
+
+
 def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:
     about = origin.get("base") or {}
     name = asked or about.get("name")

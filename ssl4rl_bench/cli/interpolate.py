@@ -30,12 +30,14 @@ def interpolate(
     from ssl4rl_bench.errors import MissingDependency
     from ssl4rl_bench.weights import resolve_model
 
+    from ssl4rl_bench.train.interpolate import base_of
+    from ssl4rl_bench.train.interpolate import interpolate as write
+
     found = resolve_model(checkpoint)
+    base_of(found, base)
     try:
         import safetensors.torch  # noqa: F401
     except ImportError:
         raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
-    from ssl4rl_bench.train.interpolate import interpolate as write
-
     done = write(found, share, out, base)
     typer.echo(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
