@@ -134,8 +134,11 @@ def test_released_rotation_gives_itself_away_by_size_and_ours_does_not(photos: l
 def test_released_rotation_by_45_degrees_gives_the_shape_away(photos: list[EncodedImage]) -> None:
     released = _found(make("rotation", {"step": 45, "convention": "released"}), photos, 240)
     assert released[SIZES].differs and released[SIZES].accuracy > 0.3 > 2 * released[SIZES].chance
-    # 240 draws of version 2 give 19.6% [15.1, 25.1] by bad luck; seven other streams gave 7.5 to 15.8% (chance 12.5).
-    assert not _found(make("rotation", {"step": 45}), photos, 960)[SIZES].differs
+    # On the 60 pictures of `photos` version 2 draws 19.6% [15.1, 25.1] of 240 and 16.9% [13.8, 20.5] of 480, both
+    # above chance (12.5%), and 13.4% [11.4, 15.7] of 960. Seven other streams on them gave 7.5 to 15.8%, and four
+    # sets of 60 other pictures 10.0 to 12.9%: that draw is chance. So more pictures are asked about, not only more
+    # often.
+    assert not _found(make("rotation", {"step": 45}), _jpegs(240), 960)[SIZES].differs
 
 
 @pytest.mark.slow
