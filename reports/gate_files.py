@@ -105,7 +105,7 @@ def to_summary(gate: Gate) -> str:
             points(cell.value),
             interval(cell.ci95, signed=True),
             percent(each.lower) if floor else points(each.lower),
-            percent(cell.mde),
+            percent(each.mde),
             escape(p_value(each.p_fail)),
         ]
         lines.append(f"| {' | '.join(row)} |")

@@ -46,7 +46,7 @@ def reason(tested: Tested) -> str:
     elif tested.verdict == "inconclusive":
         text += "; cannot tell" + (f": about {tested.needed} questions would" if tested.needed else "")
     elif tested.verdict == "pass" and rule.kind == "not_significantly_worse":
-        text += f"; a drop below {percent(cell.mde)} points would rarely be found"
+        text += f"; a drop below {percent(tested.mde)} points would rarely be found"
     return text
 
 
@@ -84,7 +84,7 @@ def gate_table(gate: Gate) -> Table:
             interval(cell.ci95, signed=True),
             percent(each.lower) if floor else points(each.lower),
             limit,
-            percent(cell.mde),
+            percent(each.mde),
             p_value(each.p_fail),
             "" if each.needed is None else str(each.needed),
         )

@@ -96,7 +96,7 @@ def _row(each: Tested) -> tuple[str, ...]:
         points(cell.value),
         interval(cell.ci95, signed=True),
         percent(each.lower) if each.rule.kind == "at_least" else points(each.lower),
-        percent(cell.mde),
+        percent(each.mde),
         p_value(each.p_fail),
         "" if each.needed is None else str(each.needed),
     )

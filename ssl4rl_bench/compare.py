@@ -27,7 +27,7 @@ from ssl4rl_bench.groupscores import (
 from ssl4rl_bench.leftout import emptied, left_out, told
 from ssl4rl_bench.pairing import Evaluated, Pairing, pair
 from ssl4rl_bench.stats.multiple import benjamini_hochberg, holm
-from ssl4rl_bench.stats.power import detectable, detectable_change, groups_needed
+from ssl4rl_bench.stats.power import detectable_change, groups_needed
 from ssl4rl_bench.stats.resampling import REPLICATES, max_t
 
 _Floats = NDArray[np.float64]
@@ -126,8 +126,6 @@ class _Draft:
     """(groups, cells) each group's part of each cell's difference."""
     squares: _Floats
     """(cells,) mean square of the groups' differences."""
-    binary: bool
-    """Whether every group scores 0 or 1 in both runs."""
     cells: list[Difference]
     """Not corrected yet, and without what depends on the family."""
     left_out: dict[tuple[str, str], LeftOut]
@@ -143,11 +141,8 @@ def _draft(pairing: Pairing, aggregation: str, by: str, replicates: int) -> _Dra
     d = after - before
     weighted = cells.weights * d[:, None]
     found = differences(before, after, units, cells, aggregation, replicates, _split(pairing, aggregation))
-    binary, n = found[0].binary, np.array([cell.n for cell in found])
-    squares = n * (weighted**2).sum(axis=0)
-    return _Draft(
-        pairing, d, weighted, squares, binary, found, left_out(pairing, aggregation, levels, replicates)
-    )
+    squares = np.array([cell.n for cell in found]) * (weighted**2).sum(axis=0)
+    return _Draft(pairing, d, weighted, squares, found, left_out(pairing, aggregation, levels, replicates))
 
 
 def _correct(drafts: Sequence[_Draft], level: str, correction: str, replicates: int) -> None:
@@ -170,15 +165,15 @@ def _correct(drafts: Sequence[_Draft], level: str, correction: str, replicates: 
             cell,
             p_corrected=float(corrected),
             family=family,
-            mde=_mde(draft.binary, cell.n, square, alpha),
+            mde=_mde(cell, alpha),
             needed=groups_needed(cell.value, square, alpha) if cell.value else None,
         )
 
 
-def _mde(binary: bool, n: int, square: float, alpha: float) -> float:
-    if binary or square == 0.0:
-        return detectable_change(n, min(1.0, square), alpha)
-    return detectable(n, square, alpha)
+def _mde(cell: Difference, alpha: float) -> float:
+    if cell.counts is None:
+        return 1.0
+    return detectable_change(max(1, round(cell.counts.n)), cell.counts.changed, alpha)
 
 
 def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:

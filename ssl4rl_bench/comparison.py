@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.pairing import Pairing
+from ssl4rl_bench.stats.effective import Effective
 
 ALPHA = 0.05
 
@@ -33,9 +34,9 @@ class Difference:
     candidate: float
     value: float
     se: float | None
-    """Paired, over groups. None with a single group."""
+    """Paired, over groups (`stats.effective.mean_variance`). None with a single group."""
     ci95: tuple[float, float] | None
-    """Tango's for 0/1 group scores, else percentiles of a bootstrap of groups inside their leaves."""
+    """Tango's, of the groups for 0/1 group scores, else of as many as would vary as much (`stats.effective`)."""
     p: float
     """Two-sided: McNemar's mid-p for 0/1 group scores, else a sign-flip permutation of groups."""
     p_corrected: float
@@ -43,7 +44,7 @@ class Difference:
     family: int
     """Tests in the family."""
     mde: float
-    """Smallest difference that this test, at its share of alpha in the family, finds with 80% power."""
+    """Smallest difference that this test, at its share of alpha in the family, finds with 80% power; 1 if none."""
     needed: int | None
     """Groups at which a difference of this size would be found with 80% power; None for a difference of 0."""
     binary: bool
@@ -51,6 +52,10 @@ class Difference:
     gained: int
     """Groups that went up: from wrong to right."""
     lost: int
+    counts: Effective | None
+    """What `ci95` and one-sided bounds rest on. None with a single group of scores other than 0/1."""
+    right: Effective | None
+    """The same of the candidate's accuracy."""
     from_reading: Share
     """What comes from replies that could be read in one run only."""
     from_answers: Share

@@ -6,15 +6,23 @@ with the questions that were left out.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison import Difference, Share
 from ssl4rl_bench.groupscores import Cells
-from ssl4rl_bench.stats.paired import mcnemar, t_interval, tango
-from ssl4rl_bench.stats.resampling import REPLICATES, cluster_bootstrap, percentiles, sign_flip
+from ssl4rl_bench.stats import effective
+from ssl4rl_bench.stats.effective import Effective
+from ssl4rl_bench.stats.paired import mcnemar, tango
+from ssl4rl_bench.stats.resampling import REPLICATES, sign_flip
 
 _Floats = NDArray[np.float64]
+_LEVEL = 0.975
+"""Of each end of an interval."""
 
 
 def differences(
@@ -32,27 +40,25 @@ def differences(
         before, after: (groups,) sums over each group's units, the baseline's and the candidate's.
         units: (groups,) from `groupscores.unit_counts`.
         cells: of the same groups.
+        replicates: sign flips of the permutation test.
         parts: (groups,) each, what of a group's difference comes from reading and what from answers.
     """
     d = after - before
-    weighted = cells.weights * d[:, None]
     reading, answers = parts or (np.zeros_like(d), d)
     binary = bool(np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all() and (units == 1).all())
     gained, lost = (cells.members & (d > 0)[:, None]).sum(0), (cells.members & (d < 0)[:, None]).sum(0)
     n = cells.members.sum(0)
-    if binary:
-        p, ends = mcnemar(gained, lost), tango(gained, lost, n)
-    else:
-        p, ends = (
-            sign_flip(weighted, replicates=replicates),
-            _bootstrap(d, units, cells, aggregation, replicates),
-        )
+    p = mcnemar(gained, lost) if binary else sign_flip(cells.weights * d[:, None], replicates=replicates)
+    members = [_Members.of(cells, at, units, aggregation) for at in range(len(cells.names))]
+    counts = [
+        effective.counted(int(gained[at]), int(lost[at]), int(n[at])) if binary else cell.difference(d)
+        for at, cell in enumerate(members)
+    ]
+    read, answered = ([cell.difference(part) for cell in members] for part in (reading, answers))
+    intervals, of_reading, of_answers = (_intervals(each) for each in (counts, read, answered))
     found = []
     for at, (level, name) in enumerate(cells.names):
-        own = cells.members[:, at]
-        weights = cells.weights[own, at]
-        value = float(weighted[own, at].sum())
-        se = _se(weights, d[own], units[own], cells.leaf[own], aggregation)
+        own, weights = members[at].own, members[at].weights
         found.append(
             Difference(
                 level=level,
@@ -60,9 +66,9 @@ def differences(
                 n=int(n[at]),
                 baseline=float(weights @ before[own]),
                 candidate=float(weights @ after[own]),
-                value=value,
-                se=se,
-                ci95=(float(ends[0][at]), float(ends[1][at])) if n[at] > 1 else None,
+                value=float(weights @ d[own]),
+                se=members[at].se(d),
+                ci95=intervals[at],
                 p=float(p[at]),
                 p_corrected=float(p[at]),
                 family=1,
@@ -71,49 +77,59 @@ def differences(
                 binary=binary,
                 gained=int(gained[at]),
                 lost=int(lost[at]),
-                from_reading=_share(weights, reading[own], units[own], cells.leaf[own], aggregation),
-                from_answers=_share(weights, answers[own], units[own], cells.leaf[own], aggregation),
+                counts=counts[at],
+                right=_right(members[at], after, binary),
+                from_reading=Share(float(weights @ reading[own]), of_reading[at]),
+                from_answers=Share(float(weights @ answers[own]), of_answers[at]),
             )
         )
     return found
 
 
-def _se(
-    weights: _Floats, d: _Floats, units: _Floats, leaf: NDArray[np.intp], aggregation: str
-) -> float | None:
-    """Standard error of sum w d over groups; for a mean over leaves, of groups inside their leaves."""
-    strata = [leaf == name for name in np.unique(leaf)] if aggregation == "row_l3_macro" else [leaf >= 0]
-    total = 0.0
-    for own in strata:
-        n = int(own.sum())
-        if n < 2:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Members:
+    """The groups of one cell."""
+
+    own: NDArray[np.bool_]
+    """(groups,) which they are."""
+    weights: _Floats
+    units: _Floats
+    leaf: NDArray[np.intp] | None
+    """Where the cell's value is a mean over leaves."""
+
+    @classmethod
+    def of(cls, cells: Cells, at: int, units: _Floats, aggregation: str) -> _Members:
+        own = cells.members[:, at]
+        leaf = cells.leaf[own] if aggregation == "row_l3_macro" else None
+        return cls(own, cells.weights[own, at], units[own], leaf)
+
+    def difference(self, d: _Floats) -> Effective | None:
+        """None for a single group."""
+        if len(self.weights) < 2:
             return None
-        mean = float(d[own].sum() / units[own].sum())
-        residual = weights[own] * (d[own] - units[own] * mean)
-        total += n / (n - 1) * float(residual @ residual)
-    return float(np.sqrt(total))
+        return effective.difference(self.weights, d[self.own], self.units, self.leaf)
+
+    def se(self, d: _Floats) -> float | None:
+        """Standard error of the difference; None for a single group."""
+        if len(self.weights) < 2:
+            return None
+        return math.sqrt(effective.mean_variance(self.weights, d[self.own], self.units, self.leaf)[0])
 
 
-def _share(
-    weights: _Floats, part: _Floats, units: _Floats, leaf: NDArray[np.intp], aggregation: str
-) -> Share:
-    value = float(weights @ part)
-    return Share(value, t_interval(value, _se(weights, part, units, leaf, aggregation), len(part) - 1))
+def _right(cell: _Members, after: _Floats, binary: bool) -> Effective | None:
+    """The candidate's accuracy as counts."""
+    scores = after[cell.own]
+    if binary:
+        return effective.counted(int(scores.sum()), 0, len(scores))
+    return effective.accuracy(cell.weights, scores, cell.units, cell.leaf) if len(scores) > 1 else None
 
 
-def _bootstrap(
-    d: _Floats, units: _Floats, cells: Cells, aggregation: str, replicates: int
-) -> tuple[_Floats, _Floats]:
-    n_leaves = int(cells.leaf.max()) + 1
-    inside = np.zeros((n_leaves, len(cells.names)))
-    for at in range(len(cells.names)):
-        inside[np.unique(cells.leaf[cells.members[:, at]]), at] = 1.0
-    if aggregation == "row_l3_macro":
-        by_leaf = cluster_bootstrap(d, units, cells.leaf, np.eye(n_leaves), replicates=replicates)
-        low, high = percentiles(by_leaf @ (inside / inside.sum(axis=0)))
-    else:
-        low, high = percentiles(cluster_bootstrap(d, units, cells.leaf, inside, replicates=replicates))
-    # Where no group changed, neither does any replicate, which is no certainty: as for 0/1 scores, then.
-    same = ~(cells.members & (d != 0.0)[:, None]).any(axis=0)
-    none = tango(0, 0, cells.members.sum(axis=0))
-    return np.where(same, none[0], low), np.where(same, none[1], high)
+def _intervals(counts: Sequence[Effective | None]) -> list[tuple[float, float] | None]:
+    """95% intervals, Tango's of the effective counts; None where there are none, as for a single group."""
+    known = [at for at, each in enumerate(counts) if each is not None and each.n > 1.0]
+    out: list[tuple[float, float] | None] = [None] * len(counts)
+    if known:
+        low, high = tango(*np.array([counts[at].counts(_LEVEL) for at in known]).T)
+        for number, at in enumerate(known):
+            out[at] = float(low[number]), float(high[number])
+    return out

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
@@ -19,13 +18,9 @@ from ssl4rl_bench.comparison import Comparison, Difference, LeftOut
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy, Rule, Verdict
-from ssl4rl_bench.stats.estimates import wilson
+from ssl4rl_bench.rule_tests import limit_of, rule_bound, rule_fails, rule_mde, rule_needed, rule_p, smallest_margin
 from ssl4rl_bench.stats.multiple import holm
-from ssl4rl_bench.stats.paired import tango
-from ssl4rl_bench.stats.power import POWER, groups_needed
 from ssl4rl_bench.taskfile import PREFIX
-
-_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +38,9 @@ class Tested:
     """Simultaneous lower bound of the difference, or of the accuracy for `at_least`."""
     level: float
     """Of that bound: 1 - alpha / tests."""
+    mde: float
+    """Smallest true shortfall that this rule, at its share of alpha, fails with 80% power: of the difference below 0,
+    for `better_than` below its margin, for `at_least` of the accuracy below its floor. 1 where none would fail."""
     verdict: Verdict
     needed: int | None
     """Where inconclusive: questions that would decide it, if the data went on like this."""
@@ -132,8 +130,8 @@ def apply(
         drafts += [(rule, cell, compared[key].left_out_of(cell)) for cell in cells]
         empty += lost
     tests = len(drafts) + len(empty)
-    p = _corrected(policy, [(rule, cell) for rule, cell, _ in drafts], tests)
-    worst = _corrected(policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests)
+    p = _corrected(policy, [(rule, cell) for rule, cell, _ in drafts], tests, alpha)
+    worst = _corrected(policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests, alpha)
     notes = [note for each in compared.values() for note in each.notes]
     tested = [
         _with_left_out(
@@ -179,9 +177,11 @@ def _chosen(rule: Rule, found: Comparison, by: str) -> tuple[list[Difference], l
     ]
 
 
-def _corrected(policy: Policy, drafts: Sequence[tuple[Rule, Difference]], tests: int) -> list[float]:
+def _corrected(
+    policy: Policy, drafts: Sequence[tuple[Rule, Difference]], tests: int, alpha: float
+) -> list[float]:
     """Each draft's p of the evidence that fails it, corrected over the policy."""
-    raw = np.array([_against(rule, cell) for rule, cell in drafts])
+    raw = np.array([rule_p(rule, cell, 1.0 - alpha / tests) for rule, cell in drafts])
     p = holm(raw) if policy.correction == "holm" else np.minimum(raw * tests, 1.0)
     return [float(each) for each in p]
 
@@ -212,44 +212,14 @@ def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, sh
     return replace(tested, verdict="inconclusive", why=why)
 
 
-def _against(rule: Rule, cell: Difference) -> float:
-    """One-sided p of the evidence that fails a rule."""
-    if rule.kind == "at_least":
-        assert rule.value is not None
-        floor = rule.value / 100.0
-        return _below(cell.candidate, floor, cell)
-    if rule.kind == "better_than" and rule.margin:
-        return _p_below(cell, rule.margin / 100.0)
-    return cell.p / 2.0 if cell.value < 0.0 else 1.0 - cell.p / 2.0
-
-
 def _test(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests: int) -> Tested:
     level = 1.0 - alpha / tests
-    margin = rule.margin / 100.0
-    failed = p_fail < alpha
-    lower = _lower(cell, level)
-    needed = None
-    if rule.kind == "at_least":
-        assert rule.value is not None
-        floor = rule.value / 100.0
-        lower = _lower_accuracy(cell, level)
-        verdict: Verdict = "pass" if lower >= floor else "fail" if failed else "inconclusive"
-        spread = max(cell.candidate * (1.0 - cell.candidate), 1e-9)
-        needed = _enough(cell.candidate - floor, spread, level)
-    elif rule.kind == "not_significantly_worse":
-        verdict = "fail" if failed and cell.value < 0.0 else "pass"
-    elif rule.kind == "better_than":
-        verdict = "pass" if lower > margin else "fail" if failed and cell.value < margin else "inconclusive"
-        needed = _enough(cell.value - margin, _square(cell), level)
+    failed = p_fail < alpha and rule_fails(rule, cell)
+    lower = rule_bound(rule, cell, level)
+    if rule.kind == "not_significantly_worse":
+        verdict: Verdict = "fail" if failed else "pass"
     else:
-        verdict = (
-            "pass" if lower > -margin else "fail" if failed and cell.value <= -margin else "inconclusive"
-        )
-        needed = (
-            groups_needed(cell.value, _square(cell), 2 * alpha / tests)
-            if cell.value <= -margin
-            else _enough(cell.value + margin, _square(cell), level)
-        )
+        verdict = "pass" if _clears(rule, lower) else "fail" if failed else "inconclusive"
     return Tested(
         rule,
         cell.name,
@@ -257,59 +227,17 @@ def _test(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests: int)
         p_fail,
         lower,
         level,
+        rule_mde(rule, cell, 1.0 - level),
         verdict,
-        needed if verdict == "inconclusive" else None,
-        _smallest_margin(cell, level),
+        rule_needed(rule, cell, level) if verdict == "inconclusive" else None,
+        smallest_margin(cell, level),
     )
 
 
-def _lower(cell: Difference, level: float) -> float:
-    """One-sided lower bound of the difference."""
-    z = _NORMAL.inv_cdf(level)
-    if cell.binary:
-        return float(tango(cell.gained, cell.lost, cell.n, z)[0])
-    if cell.se is None:
-        return -1.0
-    if cell.gained + cell.lost == 0:
-        return float(tango(0, 0, cell.n, z)[0])
-    return cell.value - z * cell.se
-
-
-def _lower_accuracy(cell: Difference, level: float) -> float:
-    return wilson(min(1.0, max(0.0, cell.candidate)), cell.n, _NORMAL.inv_cdf(level))[0]
-
-
-def _below(value: float, floor: float, cell: Difference) -> float:
-    """One-sided p that the accuracy is not below the floor (score test)."""
-    return _NORMAL.cdf((value - floor) / math.sqrt(floor * (1.0 - floor) / cell.n))
-
-
-def _p_below(cell: Difference, margin: float) -> float:
-    """One-sided p that the difference is not below a margin."""
-    if not cell.se:
-        return 1.0 if cell.value >= margin else 0.0 if cell.n > 1 else 1.0
-    return _NORMAL.cdf((cell.value - margin) / cell.se)
-
-
-def _square(cell: Difference) -> float:
-    """Mean square of the groups' differences."""
-    return (
-        (cell.gained + cell.lost) / cell.n if cell.binary else cell.n * (cell.se or 0.0) ** 2 + cell.value**2
-    )
-
-
-def _enough(distance: float, square: float, level: float) -> int | None:
-    """Groups at which a bound would clear a limit that is so far from the estimate; None if it lies beyond it."""
-    if distance <= 0.0:
-        return None
-    z = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(POWER)
-    return max(1, math.ceil(z * z * square / distance**2), math.ceil(_NORMAL.inv_cdf(level) ** 2 / distance))
-
-
-def _smallest_margin(cell: Difference, level: float) -> float:
-    z = _NORMAL.inv_cdf(level)
-    none_changed = z * z / (cell.n + z * z)
-    return max(none_changed, (z + _NORMAL.inv_cdf(POWER)) * math.sqrt(_square(cell) / cell.n))
+def _clears(rule: Rule, lower: float) -> bool:
+    """Whether a lower bound shows what the rule asks for."""
+    limit = limit_of(rule)
+    return lower >= limit if rule.kind == "at_least" else lower > limit
 
 
 def _too_small(tested: Tested) -> str:

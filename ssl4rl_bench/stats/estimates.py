@@ -65,6 +65,30 @@ def wilson(value: float, n: float, z: float = Z95) -> tuple[float, float]:
     return max(0.0, min(value, centre - half)), min(1.0, max(value, centre + half))
 
 
+def exact_lower(right: float, n: float, level: float) -> float:
+    """One-sided lower bound of a proportion: the p at which `right` or more of n have probability 1 - level.
+
+    Clopper and Pearson, Biometrika 26 (1934) 404-413: its error is at most 1 - level for every p and n, where
+    Wilson's is up to 18% instead of 5% for rare events.
+
+    Args:
+        right, n: counts, or effective ones, which need not be whole.
+    """
+    from scipy.special import betaincinv  # here: the aggregation of results does not load scipy
+
+    return 0.0 if right <= 0.0 else float(betaincinv(right, n - right + 1.0, 1.0 - level))
+
+
+def exact_below(right: float, n: float, floor: float) -> float:
+    """One-sided p of a proportion of at least `floor`: the probability of `right` or fewer of n at the floor.
+
+    Args: as of `exact_lower`.
+    """
+    from scipy.special import betainc
+
+    return 1.0 if right >= n else float(betainc(n - right, right + 1.0, 1.0 - floor))
+
+
 def normal_interval(value: float, se: float | None, z: float = Z95) -> tuple[float, float] | None:
     """value ± z se, clipped to [0, 1]. None without a standard error."""
     if se is None:

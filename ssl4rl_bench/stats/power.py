@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -35,7 +36,7 @@ def detectable(n: int, variance: float, alpha: float = 0.05, power: float = POWE
 
 
 def mcnemar_power(n: int, share: float, difference: float, alpha: float = 0.05) -> float:
-    """Probability that McNemar's mid-p is at most `alpha`.
+    """Probability that McNemar's two-sided mid-p is at most `alpha`.
 
     The groups that change are Binomial(n, share), gains among them Binomial(changes, (share + difference) / 2 share):
     exact, without a normal approximation (the unconditional power of Duffy, Biometrics 40 (1984) 1005-1015, for the
@@ -45,6 +46,18 @@ def mcnemar_power(n: int, share: float, difference: float, alpha: float = 0.05) 
         n: groups.
         share: of groups that change, in [|difference|, 1].
         difference: share gained minus share lost.
+    """
+    return sum(drop_power(n, share, drop, alpha / 2.0) for drop in (difference, -difference))
+
+
+def drop_power(n: int, share: float, drop: float, alpha: float, least: float = 0.0) -> float:
+    """Probability that McNemar's one-sided mid-p of a drop is at most `alpha` and the measured drop at least `least`.
+
+    Args:
+        n: groups.
+        share: of groups that change, in [|drop|, 1].
+        drop: share lost minus share gained.
+        least: share lost minus share gained that must be measured as well.
     """
     if share <= 0.0:
         return 0.0
@@ -57,12 +70,13 @@ def mcnemar_power(n: int, share: float, difference: float, alpha: float = 0.05) 
         + special.xlogy(changes, share)
         + special.xlog1py(n - changes, -share)
     )
-    limit = np.array([_limit(int(m), alpha) for m in changes], np.float64)
-    gains = min(1.0, (share + difference) / (2.0 * share))
+    limit = np.array([_limit(int(m), 2.0 * alpha) for m in changes], np.float64)
+    if least > 0.0:
+        limit = np.minimum(limit, np.floor((changes - least * n) / 2.0 + 1e-9))
+    lost = min(1.0, (share + drop) / (2.0 * share))
     at = limit >= 0.0
     reach = np.zeros(len(changes))
-    for chance in (gains, 1.0 - gains):
-        reach[at] += special.betainc(changes[at] - limit[at], limit[at] + 1.0, 1.0 - chance)
+    reach[at] = special.betainc(changes[at] - limit[at], limit[at] + 1.0, lost)
     return float(np.exp(log_chance) @ reach)
 
 
@@ -73,7 +87,7 @@ def detectable_change(n: int, share: float, alpha: float = 0.05, power: float = 
     the share is as large. 1 where nothing would be found.
 
     Args:
-        n: groups.
+        n: groups, or their effective number (`stats.effective`) rounded.
         share: of groups that change, from the data.
         alpha: level of this one test: of a family of m, alpha / m.
 
@@ -81,14 +95,77 @@ def detectable_change(n: int, share: float, alpha: float = 0.05, power: float = 
         ValueError: without groups, or for a level or power outside (0, 1).
     """
     _check(n, alpha, power)
+    return _smallest(lambda d: mcnemar_power(n, max(share, d), d, alpha), power)
 
-    def lacking(difference: float) -> float:
-        return mcnemar_power(n, max(share, difference), difference, alpha) - power
 
-    if lacking(1.0) < 0.0:
+def detectable_drop(
+    n: int, share: float, alpha: float = 0.05, least: float = 0.0, power: float = POWER
+) -> float:
+    """Smallest drop that `drop_power` finds with `power`; 1 where nothing would be found.
+
+    Args:
+        n, share: as of `detectable_change`.
+        alpha, least: as of `drop_power`.
+
+    Raises:
+        ValueError: as of `detectable_change`.
+    """
+    _check(n, alpha, power)
+    return _smallest(lambda d: drop_power(n, max(share, d), d, alpha, least), power)
+
+
+def detectable_shortfall(n: int, share: float, margin: float, alpha: float = 0.05, power: float = POWER) -> float:
+    """Smallest shortfall of a difference below `margin` that a one-sided score test at `alpha` finds with `power`.
+
+    The shortfall x at which (z_a s0 + z_b s1) / sqrt(n) = x, where s0² = share' - margin² and s1² = share' - (margin -
+    x)² are the variances of one group's difference of -1, 0 or 1 at the margin and below it, and share' is the share
+    that changes but at least |margin| or |margin - x|. 1 + margin, the largest, where nothing would be found.
+
+    Args: as of `detectable_drop`; margin in [0, 1).
+
+    Raises:
+        ValueError: as of `detectable_change`.
+    """
+    _check(n, alpha, power)
+    za, zb = _QUANTILE(1.0 - alpha), _QUANTILE(power)
+
+    def lacking(x: float) -> float:
+        true = margin - x
+        s0 = math.sqrt(max(share, margin) - margin**2)
+        s1 = math.sqrt(max(0.0, max(share, abs(true)) - true**2))
+        return x - (za * s0 + zb * s1) / math.sqrt(n)
+
+    most = 1.0 + margin
+    if lacking(most) < 0.0:
+        return most
+    return float(optimize.brentq(lacking, 0.0, most, xtol=1e-8))
+
+
+def detectable_below(n: float, floor: float, alpha: float = 0.05, power: float = POWER) -> float:
+    """Smallest shortfall of an accuracy below `floor` that an exact binomial test at `alpha` finds with `power`.
+
+    Args:
+        n: answers, or their effective number, which need not be whole.
+        floor: in (0, 1).
+
+    Returns:
+        The shortfall; 1 where not even an accuracy of 0 would be found.
+    """
+    _check(math.ceil(n), alpha, power)
+    if special.bdtr(0, max(1, round(n)), floor) > alpha:
+        return 1.0
+    size = max(1, round(n))
+    right = np.arange(size + 1)
+    most = int(np.flatnonzero(special.bdtr(right, size, floor) <= alpha)[-1])
+    # P(X <= most) = I(size - most, most + 1; 1 - p) = power, solved for p.
+    return floor - (1.0 - float(special.betaincinv(size - most, most + 1.0, power)))
+
+
+def _smallest(power_of: Callable[[float], float], power: float) -> float:
+    if power_of(1.0) < power:
         return 1.0
     # The root that is found may lie short of the true one, by the tolerance.
-    return min(1.0, float(optimize.brentq(lacking, 0.0, 1.0, xtol=1e-8)) + 1e-8)
+    return min(1.0, float(optimize.brentq(lambda d: power_of(d) - power, 0.0, 1.0, xtol=1e-8)) + 1e-8)
 
 
 def groups_needed(difference: float, variance: float, alpha: float = 0.05, power: float = POWER) -> int:

@@ -1,0 +1,126 @@
+"""The tests behind a gate's rules: evidence that fails a rule, the bound that passes it, and what it could find.
+
+`gate` corrects them for the number of tests and makes verdicts of them. All work on `Difference.counts` and
+`Difference.right`, so that rows, repeats, graded scores and means over leaves are tested as the independent answers
+that they are worth (`stats.effective`).
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.policy import Rule
+from ssl4rl_bench.stats.effective import Effective
+from ssl4rl_bench.stats.estimates import exact_below, exact_lower
+from ssl4rl_bench.stats.paired import lower_bound, tail
+from ssl4rl_bench.stats.power import POWER, detectable_below, detectable_drop, detectable_shortfall
+
+_NORMAL = NormalDist()
+
+
+def limit_of(rule: Rule) -> float:
+    """What the bound of a rule must clear: a difference, or for `at_least` an accuracy. A fraction."""
+    if rule.kind == "at_least":
+        assert rule.value is not None
+        return rule.value / 100.0
+    return (rule.margin if rule.kind == "better_than" else -rule.margin) / 100.0
+
+
+def rule_p(rule: Rule, cell: Difference, level: float) -> float:
+    """One-sided p of the evidence that fails a rule, not corrected.
+
+    Of no loss for `no_worse_than`, `not_significantly_worse` and a `better_than` without margin: half of the
+    comparison's p. Of a gain of the margin for `better_than`: `stats.paired.tail`. Of the floor for `at_least`: the
+    exact binomial p. 1 where a single group tells nothing.
+
+    Args:
+        level: 1 - alpha / tests, which effective counts are for (`Effective.counts`).
+    """
+    if rule.kind == "at_least":
+        return exact_below(*_right(cell.right, level), limit_of(rule)) if cell.right else 1.0
+    if rule.kind == "better_than" and rule.margin:
+        if cell.counts is None:
+            return 1.0
+        gained, lost, n = cell.counts.counts(level)
+        return tail(lost, gained, n, -limit_of(rule))
+    return cell.p / 2.0 if cell.value < 0.0 else 1.0 - cell.p / 2.0
+
+
+def rule_fails(rule: Rule, cell: Difference) -> bool:
+    """Whether the estimate itself is on the failing side: what `rule_p` must be small for besides."""
+    if rule.kind == "at_least":
+        return cell.candidate < limit_of(rule)
+    if rule.kind == "no_worse_than":
+        return cell.value <= limit_of(rule)
+    return cell.value < limit_of(rule)
+
+
+def rule_bound(rule: Rule, cell: Difference, level: float) -> float:
+    """One-sided lower bound of the difference, or for `at_least` of the candidate's accuracy.
+
+    `stats.paired.lower_bound`; for an accuracy Clopper and Pearson's.
+    """
+    if rule.kind == "at_least":
+        return exact_lower(*_right(cell.right, level), level) if cell.right else 0.0
+    return lower_bound(*cell.counts.counts(level), level) if cell.counts else -1.0
+
+
+def rule_mde(rule: Rule, cell: Difference, alpha: float) -> float:
+    """Smallest true shortfall that a rule fails with 80% power at `alpha`, as `gate.Tested.mde` says.
+
+    With the share of groups that changed in the data. Holm's correction can only find more.
+    """
+    if rule.kind == "at_least":
+        return detectable_below(_right(cell.right, 1.0 - alpha)[1], limit_of(rule), alpha) if cell.right else 1.0
+    if cell.counts is None:
+        return 1.0
+    gained, lost, n = cell.counts.counts(1.0 - alpha)
+    whole, changed = max(1, round(n)), cell.counts.changed
+    if rule.kind == "better_than" and rule.margin:
+        return detectable_shortfall(whole, changed, limit_of(rule), alpha)
+    least = -limit_of(rule) if rule.kind == "no_worse_than" else 0.0
+    return detectable_drop(whole, changed, alpha, least)
+
+
+def rule_needed(rule: Rule, cell: Difference, level: float) -> int | None:
+    """Questions at which an inconclusive rule would be decided with 80% power, if the data went on like this.
+
+    None where no number would: the estimate is on neither side of the limit.
+    """
+    counts = cell.right if rule.kind == "at_least" else cell.counts
+    if counts is None:
+        return None
+    limit = limit_of(rule)
+    value = cell.candidate if rule.kind == "at_least" else cell.value
+    if rule.kind == "no_worse_than" and value <= limit:
+        distance = -value  # it fails once the drop itself is beyond chance
+    else:
+        distance = abs(value - limit)
+    if distance <= 0.0:
+        return None
+    if rule.kind == "at_least":
+        square = max(value * (1.0 - value), 1e-9)
+    else:
+        square = max(counts.changed - value * value, 1e-9)
+    z = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(POWER)
+    # Where nothing varies, about log(1 / alpha) / distance groups.
+    effective = max(z * z * square / distance**2, -math.log(1.0 - level) / distance)
+    return max(cell.n + 1, math.ceil(effective * cell.n / counts.n))
+
+
+def smallest_margin(cell: Difference, level: float) -> float:
+    """The least margin that so many questions could ever show to be kept, if as many change as did."""
+    if cell.counts is None:
+        return 1.0
+    n = cell.counts.counts(level)[2]
+    none_changed = 1.0 - (1.0 - level) ** (1.0 / n)
+    z = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(POWER)
+    return min(1.0, max(none_changed, z * math.sqrt(cell.counts.changed / n)))
+
+
+def _right(right: Effective, level: float) -> tuple[float, float]:
+    """Right answers and their number."""
+    up, _, n = right.counts(level)
+    return up, n

@@ -1,0 +1,150 @@
+"""Means of bounded scores as counts: how many independent answers would say as much.
+
+Intervals and tests that hold for few questions and near 0% and 100% exist for independent 0/1 answers (Wilson,
+Clopper-Pearson) and for their paired differences (McNemar, Tango). Rows of a question, repeats, graded scores and
+means over leaves are none of these. Such a mean is turned into the number of independent 0/1 answers, or of
+differences of -1, 0 and 1, whose mean would vary as much; this number then takes the place of n. Korn and Graubard,
+Survey Methodology 24 (1998) 193-201, do so for proportions of clustered samples; here the same is done for paired
+differences, and for scores between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_Floats = NDArray[np.float64]
+
+SMALL = 8
+"""Leaves with fewer groups have no variance of their own: see `mean_variance`."""
+_UNSEEN = 0.25
+"""Weight, in groups, of a change of full size that was not seen. A variance that is estimated from one or two small
+changes would exclude larger ones; without this the intervals of sparse differences cover 20 to 90% instead of 95%
+(benchmarks/stats_calibration.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A mean as shares of `n` independent answers or differences. All fractions."""
+
+    up: float
+    """Mean of what was gained: of max(d, 0) of a difference d; of an accuracy, the accuracy."""
+    down: float
+    """Mean of what was lost: of max(-d, 0); 0 for an accuracy."""
+    n: float
+    """Independent answers or differences that would vary as much; need not be whole, and can exceed the groups."""
+    df: float | None
+    """Degrees of freedom of the variance that `n` rests on; None where `n` was counted and not estimated."""
+
+    @property
+    def changed(self) -> float:
+        """Share that was gained or lost."""
+        return min(1.0, self.up + self.down)
+
+    def counts(self, level: float) -> tuple[float, float, float]:
+        """Gained, lost and n for a one-sided bound at `level`.
+
+        n times (z / t)²: a quantile of Student's t takes the place of the normal one (Korn and Graubard).
+        """
+        n = self.n
+        if self.df is not None:
+            from scipy.special import stdtrit  # here: results are aggregated without loading scipy where all is 0/1
+
+            n *= (NormalDist().inv_cdf(level) / float(stdtrit(self.df, level))) ** 2
+        return self.up * n, self.down * n, n
+
+
+def counted(up: int, down: int, n: int) -> Effective:
+    """Of n independent answers, or differences of -1, 0 and 1, one per group."""
+    return Effective(up / n, down / n, float(n), None)
+
+
+def difference(weights: ArrayLike, d: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None) -> Effective:
+    """Of a mean difference sum w d.
+
+    Args:
+        weights: w, shape (groups,), with sum w m = 1.
+        d: differences of the groups' sums over their units, shape (groups,), |d| <= m.
+        units: m > 0, shape (groups,).
+        leaf: each group's leaf, shape (groups,), where the value is a plain mean over leaves.
+
+    Raises:
+        ValueError: with fewer than two groups.
+    """
+    w, x = np.asarray(weights, np.float64), np.asarray(d, np.float64)
+    up, down = float(w @ np.maximum(x, 0.0)), float(w @ np.maximum(-x, 0.0))
+    return _effective(up, down, up + down - (up - down) ** 2, w, x, units, leaf)
+
+
+def accuracy(weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None) -> Effective:
+    """Of a mean sum w y of scores between 0 and 1. Arguments and errors as of `difference`."""
+    w, y = np.asarray(weights, np.float64), np.asarray(sums, np.float64)
+    value = min(1.0, max(0.0, float(w @ y)))
+    return _effective(value, 0.0, value * (1.0 - value), w, y, units, leaf)
+
+
+def mean_variance(
+    weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
+) -> tuple[float, float]:
+    """Variance of sum w y over groups, and its degrees of freedom.
+
+    Without leaves, the linearised variance of a ratio: n/(n-1) sum w² (y - p m)² (Cochran, Sampling Techniques, 3rd
+    ed. 1977, section 2.11). With leaves, groups are draws inside their leaf. A leaf of `SMALL` groups or more has its
+    own variance. Leaves of 2 to 7 share one, of the groups around their leaf's mean, if that has `SMALL` degrees of
+    freedom. The groups of all other leaves have the variance around a common mean, of the small leaves if these have
+    `SMALL` groups, else of all: this is too large where leaves differ, as leaves of one group cannot tell (collapsed
+    strata: Cochran, section 5A.12). Degrees of freedom of the sum are Satterthwaite's.
+
+    Args: as of `difference`, with sums y in the place of d.
+
+    Raises:
+        ValueError: with fewer than two groups.
+    """
+    w, y, m = (np.asarray(array, np.float64) for array in (weights, sums, units))
+    n = len(y)
+    if n < 2:
+        raise ValueError("the variance of a mean takes two groups or more")
+    if leaf is None:
+        residual = w * (y - m * (y.sum() / m.sum()))
+        return n / (n - 1) * float(residual @ residual), n - 1.0
+    at = np.unique(np.asarray(leaf), return_inverse=True)[1]
+    size = np.bincount(at)
+    inside = y - m * (np.bincount(at, y) / np.bincount(at, m))[at]
+    own = np.bincount(at, (w * inside) ** 2) * size / np.maximum(size - 1.0, 1.0)
+    parts = [(float(own[number]), size[number] - 1.0) for number in np.flatnonzero(size >= SMALL)]
+    small = size[at] < SMALL
+    df = float((size[size < SMALL] - 1.0).sum())
+    within = small & (size[at] > 1) if df >= SMALL else np.zeros(n, bool)
+    alone = small & ~within
+    if within.any():
+        square = float(inside[within] @ inside[within]) / df * within.sum() / float(m[within] @ m[within])
+        parts.append((square * float(((w * m)[within] ** 2).sum()), df))
+    if alone.any():
+        pool = small if small.sum() >= SMALL else np.ones(n, bool)
+        k = int(pool.sum())
+        around = y[pool] - m[pool] * (y[pool].sum() / m[pool].sum())
+        square = k / (k - 1) * float(around @ around) / float(m[pool] @ m[pool])
+        parts.append((square * float(((w * m)[alone] ** 2).sum()), k - 1.0))
+    variance = math.fsum(part for part, _ in parts)
+    spread = math.fsum(part * part / freedom for part, freedom in parts)
+    return variance, variance * variance / spread if spread > 0.0 else n - 1.0
+
+
+def _effective(
+    up: float,
+    down: float,
+    spread: float,
+    weights: _Floats,
+    sums: _Floats,
+    units: ArrayLike,
+    leaf: ArrayLike | None,
+) -> Effective:
+    m = np.asarray(units, np.float64)
+    variance, df = mean_variance(weights, sums, m, leaf)
+    independent = 1.0 / float((weights * m) @ (weights * m))  # Kish's number of equal groups
+    spread += _UNSEEN / independent
+    return Effective(up, down, spread / (variance + _UNSEEN / independent**2), df)
