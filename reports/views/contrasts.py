@@ -15,10 +15,11 @@ from ssl4rl_bench.groupscores import OVERALL, Cells, cells_of, group_sums, unit_
 from ssl4rl_bench.leftout import notes_of
 from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.reports.board import COLUMNS, Column
-from ssl4rl_bench.stats.estimates import mean_se
+from ssl4rl_bench.stats.effective import Effective, counted, difference
 from ssl4rl_bench.stats.multiple import holm
-from ssl4rl_bench.stats.paired import mcnemar, t_interval, tango
-from ssl4rl_bench.stats.power import detectable
+from ssl4rl_bench.stats.paired import mcnemar, tango
+from ssl4rl_bench.stats.power import detectable_change
+from ssl4rl_bench.stats.resampling import sign_flip
 
 _Floats = NDArray[np.float64]
 
@@ -34,8 +35,12 @@ class Contrast:
     n: int
     """Questions."""
     mde: float
-    """Smallest contrast that is found with 80% power at its share of alpha in the family."""
+    """Smallest contrast that is found with 80% power at its share of alpha in the family; 1 if none."""
     p_corrected: float
+    counts: Effective | None = None
+    """What `ci95` and `mde` rest on, of the contrast divided by `span`."""
+    span: float = 1.0
+    """The contrast's largest value."""
 
     @property
     def mark(self) -> str:
@@ -54,6 +59,8 @@ class Scores:
     units: _Floats
     """(groups,)"""
     cells: Cells
+    macro: bool
+    """Whether a column's value is a mean over leaves."""
     notes: tuple[str, ...]
 
     @property
@@ -70,8 +77,8 @@ class Scores:
     def contrast(self, values: ArrayLike, column: Column, level: float = 0.95) -> Contrast:
         """The mean of a sum of scores with weights that add up to 0, its interval and its p.
 
-        Where each question's value is -1, 0 or 1, as of two runs, Tango's interval and McNemar's mid-p, as `compare`
-        gives; else Student's t with the standard error over questions.
+        As `compare` gives them: where each question's value is -1, 0 or 1, as of two runs, Tango's interval and
+        McNemar's mid-p, else Tango's of effective counts and a sign-flip permutation.
 
         Args:
             values: (groups,)
@@ -79,24 +86,22 @@ class Scores:
         """
         at = self.cells.names.index((column.level, column.name))
         own = self.cells.members[:, at]
-        d = np.asarray(values, np.float64)[own]
-        n = len(d)
-        # Scaled so that the plain mean over groups is the column's contrast.
-        x = d * self.cells.weights[own, at] * n
-        value, se = mean_se(x)
-        gained, lost = int((d > 0).sum()), int((d < 0).sum())
-        z = float(special.ndtri(0.5 + level / 2.0))
-        if (not gained and not lost) or bool(
-            np.isin(d, (-1.0, 0.0, 1.0)).all() and (self.units[own] == 1.0).all()
-        ):
-            low, high = (float(end) for end in tango(gained, lost, n, z))
-            ends, p = (low, high), float(mcnemar(gained, lost))
+        d, weights, units = np.asarray(values, np.float64)[own], self.cells.weights[own, at], self.units[own]
+        n, value = len(d), float(weights @ d)
+        leaf = self.cells.leaf[own] if self.macro else None
+        z = 0.5 + level / 2.0
+        if bool(np.isin(d, (-1.0, 0.0, 1.0)).all() and (units == 1.0).all()):
+            counts, span = counted(int((d > 0).sum()), int((d < 0).sum()), n), 1.0
+            p = float(mcnemar(counts.up * n, counts.down * n))
+        elif n < 2:
+            return Contrast(value, None, 1.0, n, 1.0, 1.0)
         else:
-            ends_ = t_interval(value, se, n - 1, level)
-            if ends_ is None or not se:
-                return Contrast(value, None, 1.0, n, 1.0, 1.0)
-            ends, p = ends_, float(2.0 * special.stdtr(n - 1, -abs(value) / se))
-        return Contrast(value, ends, p, n, detectable(n, float((x * x).mean()), ALPHA), p)
+            # A sum of scores can be beyond one group's units: of differences of differences, twice as large.
+            span = float(max(1.0, np.max(np.abs(d) / units)))
+            counts = difference(weights, d / span, units, leaf)
+            p = float(sign_flip((weights * d)[:, None])[0])
+        low, high = (span * float(end) for end in tango(*counts.counts(z), float(special.ndtri(z))))
+        return Contrast(value, (low, high) if n > 1 else None, p, n, _mde(counts, span, 1), p, counts, span)
 
 
 def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collection[str] = ()) -> Scores:
@@ -121,7 +126,8 @@ def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collec
         )
     units = unit_counts(one, aggregation)[kept]
     places = [place for place, keep in zip(one.places, kept, strict=True) if keep]
-    return Scores(table[kept], units, cells_of(places, units, aggregation), tuple(dict.fromkeys(notes)))
+    macro = aggregation == "row_l3_macro"
+    return Scores(table[kept], units, cells_of(places, units, aggregation), macro, tuple(dict.fromkeys(notes)))
 
 
 def correct(found: Sequence[tuple[Column, Contrast]]) -> list[Contrast]:
@@ -131,10 +137,13 @@ def correct(found: Sequence[tuple[Column, Contrast]]) -> list[Contrast]:
         own = [at for at, (column, _) in enumerate(found) if (column.level == OVERALL) is whole]
         corrected = holm([out[at].p for at in own])
         for at, p in zip(own, corrected, strict=True):
-            out[at] = replace(out[at], p_corrected=float(p), mde=_at_share(out[at].mde, len(own)))
+            mde = _mde(out[at].counts, out[at].span, len(own))
+            out[at] = replace(out[at], p_corrected=float(p), mde=mde)
     return out
 
 
-def _at_share(mde: float, family: int) -> float:
-    """A minimum detectable effect at alpha, for a test at its share of alpha: (z_a' + z_b) / (z_a + z_b) of it."""
-    return min(1.0, mde * detectable(1, 1.0, ALPHA / family) / detectable(1, 1.0, ALPHA))
+def _mde(counts: Effective | None, span: float, family: int) -> float:
+    """The minimum detectable effect of a test at its share of alpha."""
+    if counts is None:
+        return 1.0
+    return min(1.0, span * detectable_change(max(1, round(counts.n)), counts.changed, ALPHA / family))

@@ -88,14 +88,14 @@ def print_methods(
     aggregation: str,
     allow: Sequence[str],
 ) -> None:
-    """Mean differences of methods over their seeds, with intervals that hold for another seed."""
+    """Mean differences of methods over their seeds, with an interval of the mean and one of a further seed."""
     for task in tasks:
         probe = baseline.task(task).probe is not None
         own = "row_micro" if probe else aggregation
         table = plain_table(f"{clean(task)} · {own} · against {clean(baseline.label)}")
         table.add_column("Method", overflow="fold")
         table.add_column("Category", overflow="fold")
-        for header in ("runs", "n", "Diff", "95% interval", "SD of seeds", "each run"):
+        for header in ("runs", "n", "Mean diff", "95% of the mean", "95% of one more seed", "SD of seeds", "each run"):
             add_number(table, header)
         notes: list[str] = []
         for method in methods:
@@ -111,6 +111,7 @@ def print_methods(
                     str(cell.mean.n_groups),
                     points(cell.mean.value),
                     interval(cell.mean.ci95, signed=True),
+                    interval(cell.mean.next_seed, signed=True),
                     "–" if spread is None else f"{100 * spread:.2f}",
                     " ".join(points(value) for value in cell.by_run),
                 )
@@ -118,5 +119,8 @@ def print_methods(
         screen.print(table)
         _print_notes(screen, list(dict.fromkeys(notes)))
     screen.print(
-        "Intervals hold for another seed on other questions; of a single run there is none.", style="dim"
+        "95% of the mean: where the mean over all seeds and questions lies. 95% of one more seed: where another training "
+        "seed of the method would come out on these questions. A single run has neither, and two seeds tell little of "
+        "how seeds differ: both intervals are then wide.",
+        style="dim",
     )

@@ -15,7 +15,6 @@ from ssl4rl_bench.stats.estimates import (
     kish_n,
     macro_se,
     mean_se,
-    normal_interval,
     variance_components,
     wilson,
 )
@@ -29,7 +28,6 @@ __all__ = [
     "kish_n",
     "macro_se",
     "mean_se",
-    "normal_interval",
     "variance_components",
     "wilson",
 ]

@@ -89,13 +89,6 @@ def exact_below(right: float, n: float, floor: float) -> float:
     return 1.0 if right >= n else float(betainc(n - right, right + 1.0, 1.0 - floor))
 
 
-def normal_interval(value: float, se: float | None, z: float = Z95) -> tuple[float, float] | None:
-    """value ± z se, clipped to [0, 1]. None without a standard error."""
-    if se is None:
-        return None
-    return max(0.0, value - z * se), min(1.0, value + z * se)
-
-
 def mean_se(values: ArrayLike) -> tuple[float, float | None]:
     """Mean and its standard error sqrt(sum (s - mean)² / (n (n - 1))) over independent values of shape (n,).
 

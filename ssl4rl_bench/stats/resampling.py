@@ -1,4 +1,4 @@
-"""Bootstrap and permutation of groups. Vectorised over cells (a category, or the whole) and candidates.
+"""Permutation of groups. Vectorised over cells (a category, or the whole) and candidates.
 
 A cell's difference is always linear in the groups' differences, d_cell = sum_g w_gc d_g, as both runs have the same
 rows of each group.
@@ -7,7 +7,6 @@ rows of each group.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,66 +18,6 @@ _TIE = 1e-4
 """Sums this close are equal: single precision, and columns of length 1."""
 _BLOCK = 2_000
 """Replicates at a time: bounds the memory at some 20 MB for a thousand groups."""
-
-
-def cluster_bootstrap(
-    sums: ArrayLike,
-    sizes: ArrayLike,
-    strata: ArrayLike,
-    members: ArrayLike,
-    *,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-) -> _Floats:
-    """Bootstrap distribution of ratios sum y / sum m over cells; whole groups are drawn, inside their stratum.
-
-    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 6; clusters and strata as in Davison and
-    Hinkley, Bootstrap Methods (1997), section 3.8. Every stratum keeps its number of groups.
-
-    Args:
-        sums: y_g, shape (G,) or (G, K) for K quantities of the same draw.
-        sizes: m_g > 0, shape (G,).
-        strata: stratum of each group, whole numbers from 0, shape (G,).
-        members: whether a stratum belongs to a cell, shape (strata, C).
-
-    Returns:
-        Shape (replicates, C) or (replicates, C, K).
-    """
-    y, m = np.asarray(sums, np.float64), np.asarray(sizes, np.float64)
-    stratum, cell = np.asarray(strata, np.intp), np.asarray(members, np.float64)
-    values = np.column_stack([y, m])
-    drawn = _draws(stratum.tobytes(), replicates, seed)
-    totals = np.zeros((replicates, cell.shape[0], values.shape[1]))
-    for at, counts in enumerate(drawn):
-        own = values[stratum == at]
-        for start in range(0, replicates, _BLOCK):
-            totals[start : start + _BLOCK, at] = counts[start : start + _BLOCK].astype(np.float64) @ own
-    by_cell = np.einsum("rsk,sc->rck", totals, cell)
-    ratio: _Floats = by_cell[:, :, :-1] / by_cell[:, :, -1:]
-    return ratio if y.ndim == 2 else ratio[:, :, 0]
-
-
-@lru_cache(maxsize=2)
-def _draws(strata: bytes, replicates: int, seed: int) -> tuple[NDArray[np.uint8], ...]:
-    """How often each replicate draws each group, (replicates, groups) for each stratum; many runs share it."""
-    stratum = np.frombuffer(strata, np.intp)
-    rng = np.random.default_rng(seed)
-    out = []
-    for size in np.bincount(stratum):
-        counts = np.zeros((replicates, size), np.uint8)
-        for start in range(0, replicates if size else 0, _BLOCK):
-            n = min(_BLOCK, replicates - start)
-            drawn = rng.integers(0, size, (n, size)) + np.arange(n)[:, None] * size
-            # 256 draws of one group do not occur: with 2 groups or more the chance is below 1e-300.
-            counts[start : start + n] = np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size)
-        out.append(counts)
-    return tuple(out)
-
-
-def percentiles(distribution: ArrayLike, level: float = 0.95) -> tuple[_Floats, _Floats]:
-    """Ends of the percentile interval along the first axis."""
-    low, high = np.quantile(np.asarray(distribution), [0.5 - level / 2.0, 0.5 + level / 2.0], axis=0)
-    return low, high
 
 
 def max_t(

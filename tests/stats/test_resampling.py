@@ -4,51 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats as reference
 
-from ssl4rl_bench.stats.estimates import cluster_mean_se
 from ssl4rl_bench.stats.paired import mcnemar
-from ssl4rl_bench.stats.resampling import cluster_bootstrap, max_t, percentiles, sign_flip
-
-
-def test_the_bootstrap_agrees_with_scipy_s() -> None:
-    rng = np.random.default_rng(1)
-    y = rng.normal(0.3, 1.0, 300)
-    ours = cluster_bootstrap(y, np.ones(300), np.zeros(300, int), np.ones((1, 1)), replicates=20_000)
-    theirs = reference.bootstrap((y,), np.mean, n_resamples=20_000, method="percentile", rng=2)
-    low, high = percentiles(ours)
-    # Monte Carlo: the 2.5% quantile of 20,000 replicates has a standard error of some 0.02 standard deviations.
-    tolerance = 4 * 0.025 * theirs.standard_error
-    assert low[0] == pytest.approx(theirs.confidence_interval.low, abs=tolerance)
-    assert high[0] == pytest.approx(theirs.confidence_interval.high, abs=tolerance)
-
-
-def test_groups_are_drawn_whole_and_inside_their_strata() -> None:
-    rng = np.random.default_rng(2)
-    sizes = rng.integers(2, 5, 400)
-    sums = rng.binomial(sizes, rng.beta(1.0, 1.0, 400)).astype(float)
-    strata = np.repeat([0, 1], [100, 300])
-    members = np.array([[1, 0, 1], [0, 1, 1]])
-    drawn = cluster_bootstrap(sums, sizes, strata, members, replicates=8000)
-    assert drawn.shape == (8000, 3)
-    for cell, own in enumerate((strata == 0, strata == 1)):
-        value, se = cluster_mean_se(sums[own], sizes[own])
-        assert se is not None
-        assert drawn[:, cell].mean() == pytest.approx(value, abs=4 * se / 80)
-        assert drawn[:, cell].std() == pytest.approx(se, rel=0.04)
-    # A stratum that does not vary adds nothing, though the strata differ.
-    fixed = cluster_bootstrap(np.where(strata == 0, 0.0, sizes), sizes, strata, members, replicates=500)
-    assert fixed[:, 0].std() == 0.0 and fixed[:, 1].std() == 0.0
-    assert fixed[:, 2].std() < 0.02
-
-
-def test_several_quantities_share_their_draws() -> None:
-    y = np.arange(20.0)
-    drawn = cluster_bootstrap(
-        np.column_stack([y, 2 * y]), np.ones(20), np.zeros(20, int), np.ones((1, 1)), replicates=50
-    )
-    assert drawn.shape == (50, 1, 2)
-    assert drawn[:, 0, 1] == pytest.approx(2 * drawn[:, 0, 0])
+from ssl4rl_bench.stats.resampling import max_t, sign_flip
 
 
 def test_sign_flips_agree_with_all_flips_enumerated() -> None:
