@@ -55,7 +55,8 @@ def differences(
         for at, cell in enumerate(members)
     ]
     read, answered = ([cell.difference(part) for cell in members] for part in (reading, answers))
-    intervals, of_reading, of_answers = (_intervals(each) for each in (counts, read, answered))
+    ends = _intervals([*counts, *read, *answered])
+    intervals, of_reading, of_answers = (ends[at * len(members) :][: len(members)] for at in range(3))
     found = []
     for at, (level, name) in enumerate(cells.names):
         own, weights = members[at].own, members[at].weights

@@ -14,8 +14,8 @@ Each cell of the aggregates is a JSON object:
 - `n_groups`: groups, always.
 - `se`: standard error over groups; null with a single group. In `row_l3_macro` leaves with few groups share their
   variance (`stats.effective.mean_variance`).
-- `ci95`: `stats.clustered_interval` for 0/1 scores, which is Wilson's for one reply per group. For other scores, and
-  for a mean over leaves of which one has few groups, Wilson's of `stats.effective.accuracy`; null with a single group.
+- `ci95`: Wilson's; of the groups where each is one reply that scores 0 or 1, else of as many independent replies as
+  would vary as much (`stats.effective.accuracy`). Null for a single group with another score.
 - `unread`, `n_unread`: share and number of the cell's replies with status none, truncated or refusal.
 - `variance`: only with repeats; `stats.variance_components` of the groups' values, which are their row means
   in the row aggregations. {"between", "within", "repeats"}.
@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench import stats
-from ssl4rl_bench.stats.effective import SMALL, accuracy, mean_variance
+from ssl4rl_bench.stats.effective import accuracy, mean_variance
 from ssl4rl_bench.types import ScoredSample, Status
 
 UNITS: Mapping[str, str] = {
@@ -207,23 +207,19 @@ def _estimate(view: _View, members: _Ints) -> stats.Estimate:
     n = len(members) if view.unit == "groups" else round(float(sizes.sum()))
     if not len(members):
         return stats.Estimate(None, n, None, None)
-    leaf = np.zeros(len(members), np.intp) if view.leaf is None else view.leaf[members]
-    strata = [leaf == name for name in np.unique(leaf)]
-    parts = [stats.cluster_mean_se(sums[stratum], sizes[stratum]) for stratum in strata]
-    value = math.fsum(part for part, _ in parts) / len(parts)
-    small = len(parts) > 1 and min(int(stratum.sum()) for stratum in strata) < SMALL
-    if view.binary and not small:
-        se = stats.macro_se([part_se for _, part_se in parts])
-        n_independent = len(parts) ** 2 / math.fsum(1.0 / stats.kish_n(sizes[stratum]) for stratum in strata)
-        n_trials = float(view.trials[members].sum())
-        return stats.Estimate(value, n, se, stats.clustered_interval(value, se, n_trials, n_independent))
-    if len(members) < 2:
+    numbers = np.zeros(len(members), np.intp) if view.leaf is None else view.leaf[members]
+    leaf = np.unique(numbers, return_inverse=True)[1]
+    n_leaves = int(leaf.max()) + 1
+    weights = 1.0 / (np.bincount(leaf, sizes)[leaf] * n_leaves)
+    means = [float(sums[leaf == at].sum()) / float(sizes[leaf == at].sum()) for at in range(n_leaves)]
+    value = math.fsum(means) / n_leaves
+    strata = leaf if n_leaves > 1 else None
+    se = math.sqrt(mean_variance(weights, sums, sizes, strata)[0]) if len(members) > 1 else None
+    if view.binary and (len(members) == 1 or (strata is None and bool((view.trials[members] == 1.0).all()))):
+        return stats.Estimate(value, n, se, stats.wilson(min(1.0, max(0.0, value)), len(members)))
+    if len(members) == 1:
         return stats.Estimate(value, n, None, None)
-    total = np.bincount(leaf, sizes)
-    weights = 1.0 / (total[leaf] * len(parts))
-    strata_of = leaf if len(parts) > 1 else None
-    se = math.sqrt(mean_variance(weights, sums, sizes, strata_of)[0])
-    right, _, n_effective = accuracy(weights, sums, sizes, strata_of).counts(0.975)
+    right, _, n_effective = accuracy(weights, sums, sizes, strata).counts(0.975)
     share = min(1.0, max(0.0, right / n_effective))
     return stats.Estimate(value, n, se, stats.wilson(share, n_effective))
 

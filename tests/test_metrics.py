@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench import stats
+from ssl4rl_bench.stats import effective
 from ssl4rl_bench.metrics import AGGREGATIONS, UNREAD, aggregate, excluded_groups, status_counts
 from ssl4rl_bench.types import Categories, Score, ScoredSample, Status
 
@@ -248,8 +249,8 @@ def test_repeats_are_averaged_per_group_and_their_variance_is_split() -> None:
     circular, row = got["circular_micro"]["overall"], got["row_micro"]["overall"]
     assert (circular["value"], circular["n"]) == (0.5, 3)
     assert circular["se"] == pytest.approx(statistics.stdev([0.5, 0.0, 1.0]) / math.sqrt(3))
-    # Six passes with a design effect of (1/12) / (0.25/5).
-    assert circular["ci95"] == pytest.approx(list(stats.wilson(0.5, 3.6)))
+    right, _, n_effective = effective.accuracy([1 / 3] * 3, [0.5, 0.0, 1.0], [1, 1, 1]).counts(0.975)
+    assert circular["ci95"] == pytest.approx(list(stats.wilson(right / n_effective, n_effective)))
     assert (row["value"], row["n"]) == (0.75, 6)
     owners = [0, 0, 1, 1, 2, 2]
     assert circular["variance"] == asdict(stats.variance_components([1, 0, 0, 0, 1, 1], owners))

@@ -56,15 +56,15 @@ def tango(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, z: float = Z95) -> t
         np.asarray(array, np.float64) for array in np.broadcast_arrays(*map(np.asarray, (gained, lost, n)))
     )
     value = (b - c) / size
-    ends = []
-    for sign in (1.0, -1.0):
-        inside, outside = value.copy(), np.full_like(value, -sign)
-        for _ in range(60):  # 2 / 2**60: as far as floats go
-            middle = (inside + outside) / 2.0
-            far = sign * _score(b, c, size, middle) > z
-            outside, inside = np.where(far, middle, outside), np.where(far, inside, middle)
-        ends.append((inside + outside) / 2.0)
-    return ends[0], ends[1]
+    # Both ends at once: sign 1 is the lower end, which lies between -1 and the value.
+    sign = np.stack([np.ones_like(value), -np.ones_like(value)])
+    inside, outside = np.stack([value, value]), -sign
+    for _ in range(54):  # 2 / 2**54: as far as floats go
+        middle = (inside + outside) / 2.0
+        far = sign * _score(b, c, size, middle) > z
+        outside, inside = np.where(far, middle, outside), np.where(far, inside, middle)
+    low, high = (inside + outside) / 2.0
+    return low, high
 
 
 def tail(gained: float, lost: float, n: float, difference: float) -> float:

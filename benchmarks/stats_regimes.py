@@ -1,0 +1,505 @@
+"""Error rates of every interval, gate rule and printed effect over many regimes: what stats_calibration.py prints.
+
+A regime is a number of questions, how many of them change, how their rows and repeats are scored, and how they lie in
+leaves. Draws are made directly (a question changes with a given probability, by a given share of its rows), so that
+the true difference is known exactly, and go through the functions that `compare`, `gate` and result.json use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl4rl_bench import gate, metrics
+from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.differences import differences
+from ssl4rl_bench.groupscores import Cells, cells_of
+from ssl4rl_bench.policy import Rule
+from ssl4rl_bench.rule_tests import rule_mde, rule_p
+from ssl4rl_bench.series import share
+from ssl4rl_bench.stats import wilson
+from ssl4rl_bench.stats.power import detectable_change
+from ssl4rl_bench.stats.seeds import crossed
+from ssl4rl_bench.types import Categories
+
+Floats = NDArray[np.float64]
+ALPHA = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of a table: how often something happened, and how often it may."""
+
+    table: str
+    name: str
+    hits: int
+    draws: int
+    low: float | None
+    """Nominal bounds of the rate; None where there is none."""
+    high: float | None
+    note: str = ""
+
+    @property
+    def outside(self) -> bool:
+        """Whether the rate's own 95% interval lies outside the bounds."""
+        low, high = wilson(self.hits / self.draws, self.draws)
+        return bool((self.low is not None and high < self.low) or (self.high is not None and low > self.high))
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """Questions without content."""
+
+    n: int
+    kind: str
+    """"whole": a question scores 0 or 1. "repeats": the mean of three such. "rows": 2 to 4 rows. "six": 6 rows.
+    "graded": one reply with nine places."""
+    leaves: str = "one"
+    """"one", "ones" (a question each), "twos", "mixed" (1, 2, 3, 5, 8, 13, 30, 100, ...), "few" (three questions alone,
+    all others in one leaf)."""
+
+    @property
+    def aggregation(self) -> str:
+        if self.leaves != "one":
+            return "row_l3_macro"
+        return "circular_micro" if self.kind in ("whole", "repeats") else "row_micro"
+
+    @property
+    def name(self) -> str:
+        kinds = {
+            "whole": "0/1 questions",
+            "repeats": "3 repeats",
+            "rows": "2-4 rows",
+            "six": "6 rows",
+            "graded": "graded, 9 places",
+        }
+        leaves = {
+            "one": "",
+            "ones": ", leaves of 1",
+            "twos": ", leaves of 2",
+            "mixed": ", leaves of 1-100",
+            "few": ", 3 leaves of 1 beside a large one",
+        }
+        return f"{kinds[self.kind]}{leaves[self.leaves]}, n {self.n:,}"
+
+    def leaf(self) -> NDArray[np.intp]:
+        at = np.arange(self.n)
+        if self.leaves == "one":
+            return at * 0
+        if self.leaves == "ones":
+            return at
+        if self.leaves == "twos":
+            return at // 2
+        if self.leaves == "few":
+            return np.minimum(at, 3)
+        sizes: list[int] = []
+        for size in itertools.cycle((1, 2, 3, 5, 8, 13, 30, 100)):
+            sizes.append(min(size, self.n - sum(sizes)))
+            if sum(sizes) == self.n:
+                return np.repeat(np.arange(len(sizes)), sizes)
+        raise AssertionError
+
+    def steps(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """(groups,) units, and in how many equal steps a group's sum can change."""
+        if self.kind == "rows":
+            units = rng.permutation(np.resize([2.0, 3.0, 4.0, 4.0], self.n))
+            return units, units
+        units = np.full(self.n, {"six": 6.0}.get(self.kind, 1.0))
+        return units, np.full(self.n, {"repeats": 3.0, "six": 6.0, "graded": 9.0}.get(self.kind, 1.0))
+
+    def cells(self, units: Floats) -> Cells:
+        places = [Categories("all", "all", f"leaf {number:05}") for number in self.leaf()]
+        return cells_of(places, units, self.aggregation).of(["overall"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """How a candidate differs from its baseline."""
+
+    share: float
+    """Of questions that change."""
+    gains: float
+    """Share of gains among them."""
+
+    def true(self, cells: Cells, units: Floats, steps: Floats) -> float:
+        """The true difference: a change is uniform on 1 to all steps of a question."""
+        size = units * (steps + 1.0) / (2.0 * steps)
+        return float(self.share * (2.0 * self.gains - 1.0) * (cells.weights[:, 0] @ size))
+
+    def draw(self, rng: np.random.Generator, units: Floats, steps: Floats) -> Floats:
+        n = len(units)
+        size = units * np.floor(rng.random(n) * steps + 1.0) / steps
+        sign = np.where(rng.random(n) < self.gains, 1.0, -1.0)
+        return np.where(rng.random(n) < self.share, sign * size, 0.0)
+
+
+class Simulated:
+    """Draws of one design and change through `differences`."""
+
+    def __init__(self, design: Design, change: Change, seed: str, right: float = 0.7) -> None:
+        self.rng = np.random.default_rng(zlib.crc32(seed.encode()))
+        self.design, self.change, self.right = design, change, right
+        self.units, self.steps = design.steps(self.rng)
+        self.cells = design.cells(self.units)
+        self.true = change.true(self.cells, self.units, self.steps)
+        weights = self.cells.weights[:, 0] * self.units
+        effective = 1.0 / float(weights @ weights)
+        self.expected = effective * change.share * min(change.gains, 1.0 - change.gains)
+        """Of the rarer kind of change, in groups of equal weight."""
+
+    def cell(self, replicates: int = 2) -> Difference:
+        d = self.change.draw(self.rng, self.units, self.steps)
+        stays = np.where(self.rng.random(len(d)) < self.right, self.units, 0.0)
+        before = np.where(d > 0.0, 0.0, np.where(d < 0.0, -d, stays))
+        (cell,) = differences(
+            before, before + d, self.units, self.cells, self.design.aggregation, replicates=replicates
+        )
+        return cell
+
+
+def difference_intervals(draws: int) -> Iterator[Callable[[], Row]]:
+    """95% intervals of differences."""
+    sizes = (20, 60, 200, 1000, 5000)
+    kinds = ("whole", "repeats", "rows", "six", "graded")
+    designs = [Design(n, kind) for n in sizes for kind in kinds]
+    designs += [Design(n, "rows", leaves) for n in sizes[:4] for leaves in ("ones", "twos", "mixed", "few")]
+    changes = [Change(psi, gains) for psi in (0.01, 0.1, 0.3) for gains in (0.5, 0.85)]
+    for design, change in itertools.product(designs, changes):
+        yield _Task(_difference_interval, design, change, draws)
+
+
+def _difference_interval(design: Design, change: Change, draws: int) -> Row:
+    name = f"{design.name}, {100 * change.share:g}% change, {100 * change.gains:g}% of them gain"
+    simulated = Simulated(design, change, name)
+    hits = 0
+    for _ in range(draws):
+        ends = simulated.cell().ci95
+        assert ends is not None and ends[0] < ends[1]
+        hits += ends[0] - 1e-12 <= simulated.true <= ends[1] + 1e-12
+    return Row(
+        "95% intervals of differences", name, hits, draws, 0.93, 0.97 if simulated.expected >= 10.0 else None
+    )
+
+
+def accuracy_intervals(draws: int) -> Iterator[Callable[[], Row]]:
+    """95% intervals of one run's accuracy."""
+    sizes = (20, 60, 200, 1000, 5000)
+    designs = [Design(n, kind) for n in sizes for kind in ("whole", "repeats", "rows", "six", "graded")]
+    designs += [Design(n, "rows", leaves) for n in sizes[:4] for leaves in ("ones", "twos", "mixed", "few")]
+    designs += [Design(n, "graded", "mixed") for n in sizes[:4]]
+    for design, p in itertools.product(designs, (0.01, 0.1, 0.5, 0.9, 0.99)):
+        yield _Task(_accuracy_interval, design, p, draws)
+
+
+def _accuracy_interval(design: Design, p: float, draws: int) -> Row:
+    """A question's chance is Beta with mean p and correlation 0.6 of two of its rows."""
+    name = f"{design.name}, accuracy {100 * p:g}%"
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    units, steps = design.steps(rng)
+    leaf = design.leaf()
+    macro = design.leaves != "one"
+    count = np.bincount(leaf, units)
+    weights = units / (count[leaf] * len(count)) if macro else units / units.sum()
+    effective = 1.0 / float(weights @ weights)
+    passes = 3 if design.kind == "repeats" else 1
+    whole = design.kind in ("whole", "repeats")
+    hits = 0
+    for _ in range(draws):
+        chance = rng.beta(p / 1.5, (1.0 - p) / 1.5, design.n)
+        sums = units * rng.binomial(steps.astype(int), chance) / steps
+        view = metrics._View(
+            unit="groups" if whole else "rows",
+            sums=sums,
+            sizes=units,
+            trials=units * passes,
+            replies=units * passes,
+            unread=units * 0.0,
+            pass_value=sums,
+            pass_owner=np.arange(design.n),
+            binary=design.kind != "graded",
+            repeated=passes > 1,
+            leaf=leaf if macro else None,
+        )
+        ends = metrics._estimate(view, np.arange(design.n)).ci95
+        assert ends is not None and ends[0] < ends[1]
+        hits += ends[0] - 1e-12 <= p <= ends[1] + 1e-12
+    high = 0.97 if effective * min(p, 1.0 - p) >= 10.0 else None
+    return Row("95% intervals of accuracies", name, hits, draws, 0.93, high)
+
+
+def gate_rules(draws: int) -> Iterator[Callable[[], Row]]:
+    """False fails and false passes of each rule at its margin, one test at alpha 5%."""
+    designs = [Design(n, kind) for n in (20, 60, 200, 1000, 5000) for kind in ("whole", "rows")]
+    designs += [Design(n, "rows", "mixed") for n in (60, 200, 1000)] + [Design(200, "graded")]
+    for design in designs:
+        for psi in (0.05, 0.3):
+            for kind, margin, true in (
+                ("not_significantly_worse", 0.0, 0.0),
+                ("no_worse_than", 2.0, 0.0),
+                ("no_worse_than", 2.0, -2.0),
+                ("better_than", 0.0, 0.0),
+                ("better_than", 2.0, 2.0),
+            ):
+                yield _Task(_rule_at, design, psi, kind, margin, true, draws)
+        for floor in (1.0, 50.0, 99.0):
+            yield _Task(_floor_at, design, floor, draws)
+
+
+def _rule_at(design: Design, psi: float, kind: str, margin: float, true: float, draws: int) -> list[Row]:
+    rule = Rule(task="simulated", kind=kind, margin=margin)  # type: ignore[arg-type]
+    change = _with_difference(design, psi, true / 100.0)
+    if change is None:
+        return []
+    name = f"{kind} {margin:g}" if margin else kind
+    name = f"{name}, truly {true:+g} points: {design.name}, {100 * change.share:.3g}% change"
+    simulated = Simulated(design, change, name)
+    fails = passes = 0
+    replicates = 2000 if kind != "better_than" and design.kind != "whole" else 2
+    for _ in range(draws):
+        cell = simulated.cell(replicates)
+        tested = gate._test(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
+        fails += tested.verdict == "fail"
+        passes += tested.verdict == "pass"
+    rows = []
+    at_limit = true == (margin if kind == "better_than" else -margin)
+    if true == 0.0 or at_limit:
+        if not (kind == "no_worse_than" and at_limit):
+            rows.append(Row("False fails of gate rules", name, fails, draws, None, ALPHA))
+    if at_limit and kind != "not_significantly_worse":
+        rows.append(Row("False passes of gate rules at their margin", name, passes, draws, None, ALPHA))
+    return rows
+
+
+def _with_difference(design: Design, psi: float, true: float) -> Change | None:
+    """Changes of a share of questions whose true difference is given; None where even all one way are too few."""
+    rng = np.random.default_rng(0)
+    units, steps = design.steps(rng)
+    all_gain = Change(psi, 1.0).true(design.cells(units), units, steps)
+    if abs(true) > all_gain:
+        psi, all_gain = psi * abs(true) / all_gain, abs(true)
+    if psi > 1.0:
+        return None
+    return Change(psi, (1.0 + true / all_gain) / 2.0)
+
+
+def _floor_at(design: Design, floor: float, draws: int) -> list[Row]:
+    """`at_least` where the accuracy is the floor itself."""
+    rule = Rule(task="simulated", kind="at_least", value=floor)
+    p = floor / 100.0
+    name = f"at_least {floor:g}%, truly {floor:g}%: {design.name}"
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    units, steps = design.steps(rng)
+    cells = design.cells(units)
+    fails = passes = 0
+    for _ in range(draws):
+        chance = rng.beta(p / 1.5, (1.0 - p) / 1.5, design.n)
+        after = units * rng.binomial(steps.astype(int), chance) / steps
+        (cell,) = differences(after * 0.0, after, units, cells, design.aggregation, replicates=2)
+        tested = gate._test(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
+        fails += tested.verdict == "fail"
+        passes += tested.verdict == "pass"
+    return [
+        Row("False fails of gate rules", name, fails, draws, None, ALPHA),
+        Row("False passes of gate rules at their margin", name, passes, draws, None, ALPHA),
+    ]
+
+
+def gate_power(draws: int) -> Iterator[Callable[[], Row]]:
+    """How often a rule fails a checkpoint that truly falls short by the printed MDE; among seven tests."""
+    for design in [Design(n, kind) for n in (60, 200, 1000, 5000) for kind in ("whole", "rows")]:
+        for psi in (0.05, 0.3):
+            for look in (1, 20, 100):
+                for kind, margin in (
+                    ("not_significantly_worse", 0.0),
+                    ("no_worse_than", 3.0),
+                    ("better_than", 2.0),
+                ):
+                    yield _Task(_power_at, design, psi, look, kind, margin, draws)
+    for n, floor in itertools.product((60, 200, 1000, 5000), (50.0, 90.0)):
+        yield _Task(_floor_power, Design(n, "whole"), floor, draws)
+
+
+def _power_at(design: Design, psi: float, look: int, kind: str, margin: float, draws: int) -> list[Row]:
+    rule = Rule(task="simulated", kind=kind, margin=margin)  # type: ignore[arg-type]
+    alpha = share(ALPHA, look) / 7.0
+    start = margin / 100.0 if kind == "better_than" else 0.0
+    mde = 0.0
+    # What is printed depends on the share that changes, which depends on the drop: two rounds settle it.
+    for _ in range(3):
+        change = _with_difference(design, psi, start - mde)
+        if change is None:
+            return []
+        printing = Simulated(design, change, f"printed {design.name}")
+        mde = float(np.median([rule_mde(rule, printing.cell(), alpha) for _ in range(15)]))
+    change = _with_difference(design, psi, start - mde)
+    if change is None or mde >= 1.0:
+        return []
+    name = f"{kind} {margin:g}" if margin else kind
+    name = f"{name}, look {look}, MDE {100 * mde:.2f}: {design.name}, {100 * change.share:.3g}% change"
+    simulated = Simulated(design, change, name)
+    replicates = max(2000, round(20 / alpha)) if design.kind != "whole" and kind != "better_than" else 2
+    fails = 0
+    for _ in range(draws):
+        cell = simulated.cell(replicates)
+        fails += gate._test(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict == "fail"
+    return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, 0.87)]
+
+
+def _floor_power(design: Design, floor: float, draws: int) -> list[Row]:
+    rule = Rule(task="simulated", kind="at_least", value=floor)
+    rng = np.random.default_rng(zlib.crc32(f"{design.name} {floor}".encode()))
+    units, _ = design.steps(rng)
+    cells = design.cells(units)
+
+    def cell(p: float) -> Difference:
+        after = (rng.random(design.n) < p).astype(float)
+        return differences(after * 0.0, after, units, cells, design.aggregation, replicates=2)[0]
+
+    mde = rule_mde(rule, cell(floor / 100.0), ALPHA)
+    fails = 0
+    for _ in range(draws):
+        drawn = cell(floor / 100.0 - mde)
+        fails += gate._test(rule, drawn, rule_p(rule, drawn, 1.0 - ALPHA), ALPHA, 1).verdict == "fail"
+    name = f"at_least {floor:g}%, MDE {100 * mde:.2f}: {design.name}"
+    return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, 0.87)]
+
+
+def compare_power(draws: int) -> Iterator[Callable[[], Row]]:
+    """How often `compare` finds a difference of the printed MDE; one of six tests, each at alpha / 6."""
+    for design in [Design(n, kind) for n in (60, 200, 1000) for kind in ("whole", "rows", "repeats", "graded")]:
+        for psi in (0.1, 0.3):
+            yield _Task(_compare_power, design, psi, draws)
+
+
+def _compare_power(design: Design, psi: float, draws: int) -> list[Row]:
+    alpha, mde = ALPHA / 6.0, 0.0
+    for _ in range(3):
+        change = _with_difference(design, psi, mde)
+        if change is None:
+            return []
+        printing = Simulated(design, change, f"printed {design.name}")
+        printed = []
+        for _ in range(15):
+            counts = printing.cell().counts
+            assert counts is not None
+            printed.append(detectable_change(max(1, round(counts.n)), counts.changed, alpha))
+        mde = float(np.median(printed))
+    change = _with_difference(design, psi, mde)
+    if change is None or mde >= 1.0:
+        return []
+    name = f"MDE {100 * mde:.2f}: {design.name}, {100 * change.share:.3g}% change"
+    simulated = Simulated(design, change, name)
+    hits = sum(simulated.cell(4000).p < alpha for _ in range(draws))
+    return [Row("Power at the MDE that compare prints", name, hits, draws, 0.75, 0.87)]
+
+
+def looks(draws: int) -> Iterator[Callable[[], Row]]:
+    """At least one false fail over a series of checkpoints that are as good as the baseline."""
+    for n, number in itertools.product((60, 1000), (1, 5, 20, 100)):
+        yield _Task(_looks, n, number, max(200, draws // 5))
+
+
+def _looks(n: int, number: int, draws: int) -> list[Row]:
+    rule = Rule(task="simulated", kind="not_significantly_worse")
+    name = f"{number} looks, n {n:,}, 20% change"
+    simulated = Simulated(Design(n, "whole"), Change(0.2, 0.5), name)
+    hits = 0
+    for _ in range(draws):
+        for look in range(1, number + 1):
+            alpha = share(ALPHA, look)
+            cell = simulated.cell()
+            if gate._test(rule, cell, rule_p(rule, cell, 1.0 - alpha), alpha, 1).verdict == "fail":
+                hits += 1
+                break
+    return [Row("At least one false fail in a series with --family", name, hits, draws, None, ALPHA)]
+
+
+def seeds(draws: int) -> Iterator[Callable[[], Row]]:
+    """A method's mean over seeds, and the prediction of one more seed."""
+    for n_seeds, n, spread in itertools.product((2, 3, 5), (60, 1000), (0.0, 0.01, 0.05)):
+        yield _Task(_seeds, n_seeds, n, spread, draws)
+
+
+def _seeds(n_seeds: int, n: int, spread: float, draws: int) -> list[Row]:
+    name = f"{n_seeds} seeds, n {n:,}, seeds' means vary by {100 * spread:g} points"
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    mean = next_seed = 0
+    for _ in range(draws):
+        # Differences of 0/1 scores: a question's own tendency, a seed's, and chance.
+        tendency = rng.normal(0.0, 0.15, n)[:, None] + rng.normal(0.0, spread, n_seeds + 1)[None, :]
+        up, down = np.clip(0.15 + tendency / 2.0, 0.0, 0.5), np.clip(0.15 - tendency / 2.0, 0.0, 0.5)
+        u = rng.random((n, n_seeds + 1))
+        d = np.where(u < up, 1.0, np.where(u > 1.0 - down, -1.0, 0.0))
+        found = crossed(d[:, :-1])
+        assert found.ci95 is not None and found.next_seed is not None
+        mean += found.ci95[0] <= 0.0 <= found.ci95[1]
+        next_seed += found.next_seed[0] <= d[:, -1].mean() <= found.next_seed[1]
+    return [
+        Row("95% intervals over training seeds", f"mean: {name}", mean, draws, 0.93, None),
+        Row("95% intervals over training seeds", f"one more seed: {name}", next_seed, draws, 0.93, None),
+    ]
+
+
+PARTS: dict[str, Callable[[int], Iterator[Callable[[], Row]]]] = {
+    "differences": difference_intervals,
+    "accuracies": accuracy_intervals,
+    "rules": gate_rules,
+    "gate-power": gate_power,
+    "compare-power": compare_power,
+    "looks": looks,
+    "seeds": seeds,
+}
+
+
+class _Task:
+    """A call that another process can make."""
+
+    def __init__(self, function: Callable[..., Row | list[Row]], *args: object) -> None:
+        self.function, self.args = function, args
+
+    def __call__(self) -> list[Row]:
+        out = self.function(*self.args)
+        return out if isinstance(out, list) else [out]
+
+
+def run(parts: Sequence[str], draws: int, jobs: int = 1) -> Iterator[Row]:
+    """All rows of some parts, in order."""
+    tasks = [task for part in parts for task in PARTS[part](draws)]
+    if jobs == 1:
+        for task in tasks:
+            yield from task()
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        for rows in pool.map(_call, tasks):
+            yield from rows
+
+
+def _call(task: _Task) -> list[Row]:
+    return task()
+
+
+def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
+    """Markdown: each table's range by what is varied, and the rows outside their bounds, or all rows."""
+    for title in dict.fromkeys(row.table for row in rows):
+        own = [row for row in rows if row.table == title]
+        outside = [row for row in own if row.outside]
+        yield f"\n### {title}\n"
+        yield (
+            f"{len(own)} regimes, {min(row.draws for row in own):,} draws or more each: observed "
+            f"{100 * min(row.hits / row.draws for row in own):.1f} to {100 * max(row.hits / row.draws for row in own):.1f}%. "
+            f"Outside the bounds: {len(outside)}.\n"
+        )
+        yield "| regime | observed, % | bounds, % | |\n| --- | ---: | ---: | --- |"
+        for row in own if full else outside:
+            low, high = wilson(row.hits / row.draws, row.draws)
+            bounds = " to ".join("" if end is None else f"{100 * end:g}" for end in (row.low, row.high))
+            rate = f"{100 * row.hits / row.draws:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+            yield f"| {row.name} | {rate} | {bounds} | {'outside' if row.outside else ''} |"
+
+
