@@ -1,22 +1,33 @@
-"""Are the error rates what they claim to be? Simulated pairs of runs through the real `compare`.
+"""Are the error rates what they claim to be? Simulated runs through the functions that `compare` and `gate` use.
 
-    python benchmarks/stats_calibration.py                      # 10,000 pairs: 15 min on one core
-    python benchmarks/stats_calibration.py --pairs 500 --rows 50
+    python benchmarks/stats_calibration.py                                   # everything: 3 hours on one core
+    python benchmarks/stats_calibration.py --jobs 14 --draws 2000 --rows rows.jsonl
+    python benchmarks/stats_calibration.py --from rows.jsonl --full          # the tables again, with every regime
+    python benchmarks/stats_calibration.py --parts seeds looks --draws 200   # a quick look at some parts
 
-Questions are MMBench dev v1.0's: 1,164 in 20 leaves, with 2 to 4 circular copies. A reply is right with probability
-sigmoid(skill + easiness of the question + what this model makes of the question), and the last two are drawn once for
-all copies of a question. So copies agree, and so do models. Prints a Markdown table a part, with 95% intervals.
+The parts of stats_regimes.py go over many regimes: 20 to 5,000 questions, 1 to 30% of them changed, accuracies from 1 to
+99%, leaves of 1 to 100 questions, 2 to 6 rows, repeats, graded scores, 1 to 100 looks. Each prints observed against
+nominal rates; a regime is called outside when the 95% interval of its rate does not reach the bounds.
+
+The part `mmbench` simulates pairs of runs on MMBench dev v1.0's questions: 1,164 in 20 leaves, with 2 to 4 circular
+copies. A reply is right with probability sigmoid(skill + easiness of the question + what this model makes of the
+question), and the last two are drawn once for all copies of a question. So copies agree, and so do models.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import stats_regimes
+from stats_regimes import Row
 
 from ssl4rl_bench.compare import best_of, compare
 from ssl4rl_bench.comparison import ALPHA, Comparison
@@ -205,24 +216,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument(
-        "--rows", type=int, default=1_000, help="pairs for row_micro and for the best of four"
-    )
-    parser.add_argument("--seed", type=int, default=0)
+    parts = [*stats_regimes.PARTS, "mmbench"]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--draws", type=int, default=2_000, help="per regime")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--full", action="store_true", help="print every regime, not only those outside their bounds")
+    parser.add_argument("--rows", type=Path, help="append each regime to this file (JSON lines)")
+    parser.add_argument("--from", dest="known", type=Path, help="print the tables of such a file and simulate nothing")
+    parser.add_argument("--pairs", type=int, default=10_000, help="mmbench: pairs of runs")
+    parser.add_argument("--row-pairs", type=int, default=1_000, help="mmbench: pairs for rows and for the best of four")
+    parser.add_argument("--seed", type=int, default=0, help="mmbench: of the draws")
     args = parser.parse_args()
-    rng = np.random.default_rng(args.seed)
+    if args.known:
+        rows = [Row(**json.loads(line)) for line in args.known.read_text(encoding="utf-8").splitlines()]
+        print("\n".join(stats_regimes.table(rows, args.full)))
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that are started here
     start = time.monotonic()
-    parts = (
-        power_at_mde(args.pairs, rng),
-        null_pairs(args.pairs, rng),
-        null_rows(args.rows, rng),
-        best_of_four(args.rows, rng),
-    )
-    for part in parts:
-        for line in part:
-            print(line, flush=True)
-    print(f"\nSeed {args.seed}, {time.monotonic() - start:.0f} s.")
+    rows = []
+    for row in stats_regimes.run([part for part in args.parts if part != "mmbench"], args.draws, args.jobs):
+        rows.append(row)
+        if args.rows:
+            with args.rows.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dataclasses.asdict(row)) + "\n")
+        if sys.stderr.isatty():
+            print(f"{time.monotonic() - start:.0f} s, {len(rows)} regimes", end="\r", file=sys.stderr)
+    print("\n".join(stats_regimes.table(rows, args.full)), flush=True)
+    if "mmbench" in args.parts:
+        rng = np.random.default_rng(args.seed)
+        for lines in (
+            power_at_mde(args.pairs, rng),
+            null_pairs(args.pairs, rng),
+            null_rows(args.row_pairs, rng),
+            best_of_four(args.row_pairs, rng),
+        ):
+            for line in lines:
+                print(line, flush=True)
+    print(f"\n{args.draws} draws per regime, {time.monotonic() - start:.0f} s on {args.jobs} processes.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +163,7 @@ class Simulated:
         return cell
 
 
-def difference_intervals(draws: int) -> Iterator[Callable[[], Row]]:
+def difference_intervals(draws: int) -> Iterator[_Task]:
     """95% intervals of differences."""
     sizes = (20, 60, 200, 1000, 5000)
     kinds = ("whole", "repeats", "rows", "six", "graded")
@@ -187,7 +187,7 @@ def _difference_interval(design: Design, change: Change, draws: int) -> Row:
     )
 
 
-def accuracy_intervals(draws: int) -> Iterator[Callable[[], Row]]:
+def accuracy_intervals(draws: int) -> Iterator[_Task]:
     """95% intervals of one run's accuracy."""
     sizes = (20, 60, 200, 1000, 5000)
     designs = [Design(n, kind) for n in sizes for kind in ("whole", "repeats", "rows", "six", "graded")]
@@ -233,7 +233,7 @@ def _accuracy_interval(design: Design, p: float, draws: int) -> Row:
     return Row("95% intervals of accuracies", name, hits, draws, 0.93, high)
 
 
-def gate_rules(draws: int) -> Iterator[Callable[[], Row]]:
+def gate_rules(draws: int) -> Iterator[_Task]:
     """False fails and false passes of each rule at its margin, one test at alpha 5%."""
     designs = [Design(n, kind) for n in (20, 60, 200, 1000, 5000) for kind in ("whole", "rows")]
     designs += [Design(n, "rows", "mixed") for n in (60, 200, 1000)] + [Design(200, "graded")]
@@ -260,9 +260,8 @@ def _rule_at(design: Design, psi: float, kind: str, margin: float, true: float, 
     name = f"{name}, truly {true:+g} points: {design.name}, {100 * change.share:.3g}% change"
     simulated = Simulated(design, change, name)
     fails = passes = 0
-    replicates = 2000 if kind != "better_than" and design.kind != "whole" else 2
     for _ in range(draws):
-        cell = simulated.cell(replicates)
+        cell = simulated.cell()
         tested = gate._test(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
         fails += tested.verdict == "fail"
         passes += tested.verdict == "pass"
@@ -310,7 +309,7 @@ def _floor_at(design: Design, floor: float, draws: int) -> list[Row]:
     ]
 
 
-def gate_power(draws: int) -> Iterator[Callable[[], Row]]:
+def gate_power(draws: int) -> Iterator[_Task]:
     """How often a rule fails a checkpoint that truly falls short by the printed MDE; among seven tests."""
     for design in [Design(n, kind) for n in (60, 200, 1000, 5000) for kind in ("whole", "rows")]:
         for psi in (0.05, 0.3):
@@ -343,10 +342,9 @@ def _power_at(design: Design, psi: float, look: int, kind: str, margin: float, d
     name = f"{kind} {margin:g}" if margin else kind
     name = f"{name}, look {look}, MDE {100 * mde:.2f}: {design.name}, {100 * change.share:.3g}% change"
     simulated = Simulated(design, change, name)
-    replicates = max(2000, round(20 / alpha)) if design.kind != "whole" and kind != "better_than" else 2
     fails = 0
     for _ in range(draws):
-        cell = simulated.cell(replicates)
+        cell = simulated.cell()
         fails += gate._test(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict == "fail"
     return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, 0.87)]
 
@@ -370,7 +368,7 @@ def _floor_power(design: Design, floor: float, draws: int) -> list[Row]:
     return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, 0.87)]
 
 
-def compare_power(draws: int) -> Iterator[Callable[[], Row]]:
+def compare_power(draws: int) -> Iterator[_Task]:
     """How often `compare` finds a difference of the printed MDE; one of six tests, each at alpha / 6."""
     for design in [Design(n, kind) for n in (60, 200, 1000) for kind in ("whole", "rows", "repeats", "graded")]:
         for psi in (0.1, 0.3):
@@ -399,7 +397,7 @@ def _compare_power(design: Design, psi: float, draws: int) -> list[Row]:
     return [Row("Power at the MDE that compare prints", name, hits, draws, 0.75, 0.87)]
 
 
-def looks(draws: int) -> Iterator[Callable[[], Row]]:
+def looks(draws: int) -> Iterator[_Task]:
     """At least one false fail over a series of checkpoints that are as good as the baseline."""
     for n, number in itertools.product((60, 1000), (1, 5, 20, 100)):
         yield _Task(_looks, n, number, max(200, draws // 5))
@@ -420,7 +418,7 @@ def _looks(n: int, number: int, draws: int) -> list[Row]:
     return [Row("At least one false fail in a series with --family", name, hits, draws, None, ALPHA)]
 
 
-def seeds(draws: int) -> Iterator[Callable[[], Row]]:
+def seeds(draws: int) -> Iterator[_Task]:
     """A method's mean over seeds, and the prediction of one more seed."""
     for n_seeds, n, spread in itertools.product((2, 3, 5), (60, 1000), (0.0, 0.01, 0.05)):
         yield _Task(_seeds, n_seeds, n, spread, draws)
@@ -446,14 +444,14 @@ def _seeds(n_seeds: int, n: int, spread: float, draws: int) -> list[Row]:
     ]
 
 
-PARTS: dict[str, Callable[[int], Iterator[Callable[[], Row]]]] = {
-    "differences": difference_intervals,
-    "accuracies": accuracy_intervals,
+PARTS: dict[str, Callable[[int], Iterator[_Task]]] = {
     "rules": gate_rules,
     "gate-power": gate_power,
-    "compare-power": compare_power,
-    "looks": looks,
+    "accuracies": accuracy_intervals,
     "seeds": seeds,
+    "differences": difference_intervals,
+    "looks": looks,
+    "compare-power": compare_power,
 }
 
 
@@ -469,15 +467,16 @@ class _Task:
 
 
 def run(parts: Sequence[str], draws: int, jobs: int = 1) -> Iterator[Row]:
-    """All rows of some parts, in order."""
+    """All rows of some parts, as they are done."""
     tasks = [task for part in parts for task in PARTS[part](draws)]
     if jobs == 1:
         for task in tasks:
             yield from task()
         return
     with ProcessPoolExecutor(jobs) as pool:
-        for rows in pool.map(_call, tasks):
-            yield from rows
+        # As they end, so that nothing is lost when the rest is stopped; tables are sorted.
+        for done in as_completed([pool.submit(_call, task) for task in tasks]):
+            yield from done.result()
 
 
 def _call(task: _Task) -> list[Row]:
@@ -486,8 +485,8 @@ def _call(task: _Task) -> list[Row]:
 
 def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
     """Markdown: each table's range by what is varied, and the rows outside their bounds, or all rows."""
-    for title in dict.fromkeys(row.table for row in rows):
-        own = [row for row in rows if row.table == title]
+    for title in sorted({row.table for row in rows}):
+        own = sorted((row for row in rows if row.table == title), key=lambda row: row.name)
         outside = [row for row in own if row.outside]
         yield f"\n### {title}\n"
         yield (

@@ -114,7 +114,7 @@ class _Members:
         """Standard error of the difference; None for a single group."""
         if len(self.weights) < 2:
             return None
-        return math.sqrt(effective.mean_variance(self.weights, d[self.own], self.units, self.leaf)[0])
+        return math.sqrt(effective.mean_variance(self.weights, d[self.own], self.units, self.leaf).value)
 
 
 def _right(cell: _Members, after: _Floats, binary: bool) -> Effective | None:

@@ -214,7 +214,7 @@ def _estimate(view: _View, members: _Ints) -> stats.Estimate:
     means = [float(sums[leaf == at].sum()) / float(sizes[leaf == at].sum()) for at in range(n_leaves)]
     value = math.fsum(means) / n_leaves
     strata = leaf if n_leaves > 1 else None
-    se = math.sqrt(mean_variance(weights, sums, sizes, strata)[0]) if len(members) > 1 else None
+    se = math.sqrt(mean_variance(weights, sums, sizes, strata).value) if len(members) > 1 else None
     if view.binary and (len(members) == 1 or (strata is None and bool((view.trials[members] == 1.0).all()))):
         return stats.Estimate(value, n, se, stats.wilson(min(1.0, max(0.0, value)), len(members)))
     if len(members) == 1:

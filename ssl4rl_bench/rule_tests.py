@@ -31,21 +31,23 @@ def limit_of(rule: Rule) -> float:
 def rule_p(rule: Rule, cell: Difference, level: float) -> float:
     """One-sided p of the evidence that fails a rule, not corrected.
 
-    Of no loss for `no_worse_than`, `not_significantly_worse` and a `better_than` without margin: half of the
-    comparison's p. Of a gain of the margin for `better_than`: `stats.paired.tail`. Of the floor for `at_least`: the
-    exact binomial p. 1 where a single group tells nothing.
+    Of no loss for `no_worse_than`, `not_significantly_worse` and a `better_than` without margin, of a gain of the
+    margin for `better_than`: `stats.paired.tail`; of no loss with 0/1 group scores, McNemar's one-sided mid-p. Of the
+    floor for `at_least`: the exact binomial p. 1 where a single group tells nothing. The sign flips of `compare` are
+    too few for the small levels of a series.
 
     Args:
         level: 1 - alpha / tests, which effective counts are for (`Effective.counts`).
     """
     if rule.kind == "at_least":
         return exact_below(*_right(cell.right, level), limit_of(rule)) if cell.right else 1.0
-    if rule.kind == "better_than" and rule.margin:
-        if cell.counts is None:
-            return 1.0
-        gained, lost, n = cell.counts.counts(level)
-        return tail(lost, gained, n, -limit_of(rule))
-    return cell.p / 2.0 if cell.value < 0.0 else 1.0 - cell.p / 2.0
+    margin = limit_of(rule) if rule.kind == "better_than" else 0.0
+    if cell.binary and margin == 0.0:
+        return cell.p / 2.0 if cell.value < 0.0 else 1.0 - cell.p / 2.0
+    if cell.counts is None:
+        return 1.0
+    gained, lost, n = cell.counts.counts(level)
+    return tail(lost, gained, n, -margin)
 
 
 def rule_fails(rule: Rule, cell: Difference) -> bool:

@@ -58,6 +58,17 @@ class Effective:
         return self.up * n, self.down * n, n
 
 
+@dataclass(frozen=True, slots=True)
+class Variance:
+    """Of a mean over groups."""
+
+    value: float
+    df: float
+    """Its degrees of freedom."""
+    pooled: float
+    """Share of it that is shared by leaves with few groups."""
+
+
 def counted(up: int, down: int, n: int) -> Effective:
     """Of n independent answers, or differences of -1, 0 and 1, one per group."""
     return Effective(up / n, down / n, float(n), None)
@@ -75,22 +86,20 @@ def difference(weights: ArrayLike, d: ArrayLike, units: ArrayLike, leaf: ArrayLi
     Raises:
         ValueError: with fewer than two groups.
     """
-    w, x = np.asarray(weights, np.float64), np.asarray(d, np.float64)
-    up, down = float(w @ np.maximum(x, 0.0)), float(w @ np.maximum(-x, 0.0))
-    return _effective(up, down, up + down - (up - down) ** 2, w, x, units, leaf)
+    x = np.asarray(d, np.float64)
+    return _effective(np.maximum(x, 0.0), np.maximum(-x, 0.0), weights, units, leaf)
 
 
 def accuracy(weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None) -> Effective:
     """Of a mean sum w y of scores between 0 and 1. Arguments and errors as of `difference`."""
-    w, y = np.asarray(weights, np.float64), np.asarray(sums, np.float64)
-    value = min(1.0, max(0.0, float(w @ y)))
-    return _effective(value, 0.0, value * (1.0 - value), w, y, units, leaf)
+    y = np.asarray(sums, np.float64)
+    return _effective(y, np.zeros_like(y), weights, units, leaf)
 
 
 def mean_variance(
     weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
-) -> tuple[float, float]:
-    """Variance of sum w y over groups, and its degrees of freedom.
+) -> Variance:
+    """Variance of sum w y over groups.
 
     Without leaves, the linearised variance of a ratio: n/(n-1) sum w² (y - p m)² (Cochran, Sampling Techniques, 3rd
     ed. 1977, section 2.11). With leaves, groups are draws inside their leaf. A leaf of `SMALL` groups or more has its
@@ -110,7 +119,7 @@ def mean_variance(
         raise ValueError("the variance of a mean takes two groups or more")
     if leaf is None:
         residual = w * (y - m * (y.sum() / m.sum()))
-        return n / (n - 1) * float(residual @ residual), n - 1.0
+        return Variance(n / (n - 1) * float(residual @ residual), n - 1.0, 0.0)
     at = np.unique(np.asarray(leaf), return_inverse=True)[1]
     size = np.bincount(at)
     inside = y - m * (np.bincount(at, y) / np.bincount(at, m))[at]
@@ -131,20 +140,27 @@ def mean_variance(
         parts.append((square * float(((w * m)[alone] ** 2).sum()), k - 1.0))
     variance = math.fsum(part for part, _ in parts)
     spread = math.fsum(part * part / freedom for part, freedom in parts)
-    return variance, variance * variance / spread if spread > 0.0 else n - 1.0
+    freedom = variance * variance / spread if spread > 0.0 else n - 1.0
+    pooled = variance - float(own[size >= SMALL].sum())
+    return Variance(variance, freedom, pooled / variance if variance > 0.0 else 0.0)
 
 
 def _effective(
-    up: float,
-    down: float,
-    spread: float,
-    weights: _Floats,
-    sums: _Floats,
-    units: ArrayLike,
-    leaf: ArrayLike | None,
+    gained: _Floats, lost: _Floats, weights: ArrayLike, units: ArrayLike, leaf: ArrayLike | None
 ) -> Effective:
-    m = np.asarray(units, np.float64)
-    variance, df = mean_variance(weights, sums, m, leaf)
-    independent = 1.0 / float((weights * m) @ (weights * m))  # Kish's number of equal groups
+    w, m = np.asarray(weights, np.float64), np.asarray(units, np.float64)
+    variance = mean_variance(w, gained - lost, m, leaf)
+    up, down = (min(1.0, max(0.0, float(w @ part))) for part in (gained, lost))
+    spread = _spread(up, down)
+    if variance.pooled > 0.5:
+        # The variance is that of all groups alike, and the mean rests on few of them: it may be far from theirs.
+        total = float(m.sum())
+        spread = min(spread, _spread(float(gained.sum()) / total, float(lost.sum()) / total))
+    independent = 1.0 / float((w * m) @ (w * m))  # Kish's number of equal groups
     spread += _UNSEEN / independent
-    return Effective(up, down, spread / (variance + _UNSEEN / independent**2), df)
+    return Effective(up, down, spread / (variance.value + _UNSEEN / independent**2), variance.df)
+
+
+def _spread(up: float, down: float) -> float:
+    """Variance of one difference of -1, 0 or 1 with these shares."""
+    return up + down - (up - down) ** 2

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+from scipy.optimize import brentq
 
 from ssl4rl_bench.stats.estimates import Z95
 
@@ -81,8 +82,8 @@ def tail(gained: float, lost: float, n: float, difference: float) -> float:
         difference: in (-1, 1).
     """
     observed = float(_score(*map(np.float64, (gained, lost, n, difference))))
-    down = float(_likely_lost(*map(np.float64, (gained, lost, n, difference))))
-    up = max(0.0, down + difference)
+    down = min(1.0, float(_likely_lost(*map(np.float64, (gained, lost, n, difference)))))
+    up = min(1.0, max(0.0, down + difference))
     if n * min(up, down) > _MANY:
         return float(special.ndtr(-observed))
     size = max(1, round(n))
@@ -108,22 +109,21 @@ def lower_bound(gained: float, lost: float, n: float, level: float) -> float:
 
     Args: as of `tail`.
     """
-    outside, inside = -1.0, (gained - lost) / n
-    for _ in range(40):  # 2 / 2**40 is below any printed digit
-        middle = (inside + outside) / 2.0
-        if tail(gained, lost, n, middle) < 1.0 - level:
-            outside = middle
-        else:
-            inside = middle
-    return outside
+    value, alpha = (gained - lost) / n, 1.0 - level
+    lowest = -1.0 + 1e-9
+    if tail(gained, lost, n, lowest) >= alpha:
+        return -1.0
+    if tail(gained, lost, n, value) <= alpha:  # nothing lost and few groups: the estimate's own tail is that small
+        return value
+    return float(brentq(lambda d: tail(gained, lost, n, d) - alpha, lowest, value, xtol=1e-9))
 
 
 _MANY = 50.0
 
 
 def _likely_counts(n: int, share: float) -> _Floats:
-    """The counts of Binomial(n, share) but for some that have less than 1e-12 of the probability together."""
-    reach = 7.5 * math.sqrt(n * share * (1.0 - share)) + 12.0
+    """The counts of Binomial(n, share) but for some that have less than 1e-8 of the probability together."""
+    reach = 6.5 * math.sqrt(n * share * (1.0 - share)) + 10.0
     return np.arange(max(0, math.floor(n * share - reach)), min(n, math.ceil(n * share + reach)) + 1, dtype=float)
 
 
