@@ -68,6 +68,16 @@ def tango(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, z: float = Z95) -> t
     return low, high
 
 
+def assumed_variance(up: float, down: float, difference: float) -> float:
+    """Variance of one group's difference that Tango's score assumes at `difference`, where `up` and `down` are seen.
+
+    Args:
+        up, down: shares of groups gained and lost.
+    """
+    q = float(_likely_lost(*map(np.float64, (up, down, 1.0, difference))))
+    return max(0.0, 2.0 * q + difference * (1.0 - difference))
+
+
 def tail(gained: float, lost: float, n: float, difference: float) -> float:
     """One-sided p of a true difference of at most `difference`: the chance of a score as great as the observed one.
 

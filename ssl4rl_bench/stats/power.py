@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy import optimize, special
 
-from ssl4rl_bench.stats.paired import mcnemar
+from ssl4rl_bench.stats.paired import assumed_variance, mcnemar
 
 POWER = 0.8
 """Power that the minimum detectable effect is stated for."""
@@ -117,9 +117,9 @@ def detectable_drop(
 def detectable_shortfall(n: int, share: float, margin: float, alpha: float = 0.05, power: float = POWER) -> float:
     """Smallest shortfall of a difference below `margin` that a one-sided score test at `alpha` finds with `power`.
 
-    The shortfall x at which (z_a s0 + z_b s1) / sqrt(n) = x, where s0² = share' - margin² and s1² = share' - (margin -
-    x)² are the variances of one group's difference of -1, 0 or 1 at the margin and below it, and share' is the share
-    that changes but at least |margin| or |margin - x|. 1 + margin, the largest, where nothing would be found.
+    The shortfall x at which (z_a s0 + z_b s1) / sqrt(n) = x. s1² is the variance of one group's difference of -1, 0 or
+    1 below the margin, where the given share changes, and at least |margin - x|; s0² is the variance that Tango's
+    score then assumes at the margin. 1 + margin, the largest, where nothing would be found.
 
     Args: as of `detectable_drop`; margin in [0, 1).
 
@@ -131,8 +131,9 @@ def detectable_shortfall(n: int, share: float, margin: float, alpha: float = 0.0
 
     def lacking(x: float) -> float:
         true = margin - x
-        s0 = math.sqrt(max(share, margin) - margin**2)
-        s1 = math.sqrt(max(0.0, max(share, abs(true)) - true**2))
+        changed = max(share, abs(true))
+        s0 = math.sqrt(assumed_variance((changed + true) / 2.0, (changed - true) / 2.0, margin))
+        s1 = math.sqrt(max(0.0, changed - true**2))
         return x - (za * s0 + zb * s1) / math.sqrt(n)
 
     most = 1.0 + margin
