@@ -135,7 +135,9 @@ def _change_fits(table: CardTable) -> list[tuple[_Fit, bool]]:
     is_named = any(named for _, named in against)
     for order in range(max((len(rows) for rows, _ in against), default=0)):
         chosen = [rows[min(order, len(rows) - 1)] for rows, _ in against]
-        maps = [dict.fromkeys(levels, base) for levels, base in zip(parts, chosen, strict=True)]
+        maps: list[Mapping[int, int]] = [
+            dict.fromkeys(levels, base) for levels, base in zip(parts, chosen, strict=True)
+        ]
         names = ", ".join(dict.fromkeys(table.labels[base] for base in chosen))
         references.append((names, maps, is_named))
     references.append(("the row above", [dict(zip(rows[1:], rows, strict=False)) for rows in parts], False))

@@ -94,7 +94,7 @@ def gate(
                 series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules)
             )
         guarded = gate_guards.check(rules, old, new, origin_of(new))
-        judged = gating.apply(rules, old, new, alpha=turn and turn.alpha, guarded=guarded)
+        judged = gating.apply(rules, old, new, alpha=turn.alpha if turn else None, guarded=guarded)
     print_gate(console(), judged)
     if turn is not None:
         print(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")

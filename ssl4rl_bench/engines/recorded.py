@@ -130,7 +130,7 @@ def read(place: Path) -> Recorded:
     for task, path in sources(place):
         run = None if task is None else _run_of(path)
         in_run = run is not None
-        if run is not None and task in run.tasks:
+        if task is not None and run is not None and task in run.tasks:
             found.images[task] = run.tasks[task].image
         for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
             if line.strip() and (parsed := _parse(line, path, number, task, in_run)) is not None:
