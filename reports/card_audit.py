@@ -7,6 +7,7 @@ how a row or column is read and how close a number must be.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -144,7 +145,7 @@ def _peers(table: CardTable, parts: Sequence[Sequence[int]]) -> Iterator[list[in
     sections: dict[int, list[int]] = {}
     sizes: dict[str, list[int]] = {}
     for row in rows:
-        sections.setdefault(sum(start <= row for start in table.sections), []).append(row)
+        sections.setdefault(bisect_right(table.sections, row), []).append(row)
         if size := _SIZE.search(table.labels[row]):
             sizes.setdefault(size[1], []).append(row)
     sets = [rows, *parts, *sections.values(), *sizes.values()]

@@ -11,7 +11,7 @@ from ssl4rl_bench.mmbench_taxonomy import EDITIONS
 from ssl4rl_bench.reports.card_cells import Cell
 from ssl4rl_bench.reports.card_claims import Role, Weighting, close, role, weightings
 from ssl4rl_bench.reports.card_findings import Draft, level_blocks, place, shown
-from ssl4rl_bench.reports.card_tables import CardTable
+from ssl4rl_bench.reports.card_tables import MAX_COLUMNS, CardTable
 
 _AVERAGE_WORD = re.compile(r"\b(?:avg|average|averaged|mean|overall)\b", re.IGNORECASE)
 _PLAIN_AVERAGE = re.compile(
@@ -38,6 +38,8 @@ def averages(made: Draft, table: CardTable, across: bool = False) -> None:
     If most rows disagree with every known one, that is one finding about the column, unless its header says that it
     averages something else than the columns, or a column of the table could not be read.
     """
+    if len(table.headers) > MAX_COLUMNS:
+        return
     kinds = [_kind(table, at) for at in range(len(table.headers))]
     rows = [row for levels in level_blocks(table) for row in levels]
     for at, header in enumerate(table.headers):

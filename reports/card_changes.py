@@ -11,6 +11,9 @@ from ssl4rl_bench.reports.card_claims import Reading, Role, best_of, close, maxi
 from ssl4rl_bench.reports.card_findings import Draft, bases, blocks, level_blocks, place, shown, signed
 from ssl4rl_bench.reports.card_tables import CardTable
 
+MAX_REFERENCES = 50
+"""Rows of a table in which each row is tried as what changes are against."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
@@ -142,7 +145,7 @@ def _change_fits(table: CardTable) -> list[tuple[_Fit, bool]]:
         references.append((names, maps, is_named))
     references.append(("the row above", [dict(zip(rows[1:], rows, strict=False)) for rows in parts], False))
     references.append(("the nearest row without changes", [_nearest(table, rows) for rows in parts], False))
-    if len(parts) == 1:
+    if len(parts) == 1 and len(parts[0]) <= MAX_REFERENCES:
         references += [(table.labels[row], [dict.fromkeys(parts[0], row)], False) for row in parts[0]]
     fits = [
         (_against(table, what + unit.suffix, maps, unit), named)
