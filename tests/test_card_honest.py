@@ -285,7 +285,7 @@ def test_the_same_card_with_one_thing_wrong_is_accused(name: str) -> None:
     assert made.findings
 
 
-MARKDOWN = table("Model, A, B", "Base, 50.0, 60.0", "Ours, **55.0**, **61.0**")
+MARKDOWN = table("Model, A, B", "Base, 50.0, **62.0**", "Ours, **55.0**, 61.0")
 HTML = """<table class="results" width="100"><tr><th>Model</th><th>A</th></tr>
 <tr><td>Base</td><td>50.0</td></tr>
 <tr><td>Ours</td><td><b>49.0</b></td></tr></table>
