@@ -17,19 +17,32 @@ _ARROWS = {
 }
 _PLAIN = str.maketrans({"−": "-", "＋": "+", "％": "%", "\u00a0": " ", "\u2009": " ", "\u202f": " "})
 _BOLD = re.compile(
-    r"\*\*(?P<a>[^*]+)\*\*|__(?P<b>[^_]+)__|<(?:b|strong)>(?P<c>[^<]+)</(?:b|strong)>|\\textbf\{(?P<d>[^{}]+)\}",
+    r"\*\*(?P<a>[^*]+)\*\*|__(?P<b>[^_]+)__|<(?:b|strong)>(?P<c>[^<]+)</(?:b|strong)>"
+    r"|\\(?:textbf|mathbf|bm)\{(?P<d>[^{}]+)\}",
     re.IGNORECASE,
 )
+_FOOTNOTE_TAG = re.compile(r"<sup>\s*(?:[0-9a-z*†‡§]|\[\d\])\s*</sup>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{0,60}>")
 _EMPHASIS = re.compile(r"[*`~\\]|(?<!\w)_+|_+(?!\w)")
 _MARKUP = re.compile(r"[_${}]")
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _SIGNED = rf"[+-]?\s?{_NUMBER}"
+_UNIT = r"(?:s|ms|min|h|hrs?|[GM]i?B|x|×)\b"
 _CELL = re.compile(
-    rf"(?P<lead>[↑↓])?\s*(?P<value>{_SIGNED})\s*%?"
-    rf"(?:\s*(?:±|\+/-)\s*{_NUMBER}\s*%?)?"
+    rf"(?P<lead>[↑↓])?\s*(?P<value>{_SIGNED})\s*(?:%|{_UNIT})?"
     rf"(?:\s*(?P<open>[(\[])?\s*(?P<arrow>[↑↓])?\s*(?P<delta>{_SIGNED})?\s*%?\s*(?P<tail>[↑↓])?\s*[)\]]?)?"
 )
+_SPREAD = re.compile(
+    rf"\s*(?:[(\[]\s*)?(?:±|\+/-|\bpm\b)\s*(?P<spread>{_NUMBER})\s*%?\s*[)\]]?"
+    rf"|\s*[(\[]\s*(?P<low>{_SIGNED})\s*%?\s*(?:,|;|–|—|-|\bto\b)\s*(?P<high>{_SIGNED})\s*%?\s*[)\]]"
+)
+"""A spread or an interval beside a value."""
+_FOOTNOTES = re.compile(r"(?<=[\d%)\]])\s*(?:[†‡§¶#^]|[¹²³⁴⁵⁶⁷⁸⁹⁰]|\^?\s?[a-e])+$")
+_COMMAND = re.compile(
+    r"\\(?:textbf|mathbf|bm|bf|underline|uline|textit|mathit|emph|text|mathrm|textsc|tiny|small|scriptsize)\b\s*"
+)
+"""LaTeX's emphasis, of which only the text stays."""
+_RELATIVE = re.compile(r"^[^%]*\d\s*[(\[]?[^%]*\d\s*%")
 _EMPTY = frozenset({"", "-", "--", "–", "—", "/", "n/a", "na", "n.a.", "nan", "none"})
 MAX_CELL = 200
 """Characters; what is longer is no number."""
@@ -50,6 +63,10 @@ class Cell:
     delta: Decimal | None = None
     """The change in "84.76 (↑2.70)", with its sign; None if only an arrow, or nothing, is printed."""
     delta_decimals: int = 0
+    delta_percent: bool = False
+    """Whether a percent sign stands behind the change, but none behind the value: it may be relative."""
+    spread: Decimal | None = None
+    """Half of the interval beside the value, as "± 0.5" prints it."""
     direction: int = 0
     """+1 or -1 by the arrow or sign beside the value; 0 without one."""
     bold: bool = False
@@ -65,9 +82,14 @@ def read_cell(text: str) -> Cell:
     """Reads a cell; whatever is no number, with or without a change beside it, has no value."""
     if len(text) > MAX_CELL:
         return Cell(text[:MAX_CELL])
-    found = _CELL.fullmatch(plain(text))
+    written = _FOOTNOTES.sub("", plain(text))
+    spread = _SPREAD.search(written)
+    if spread is not None and spread.start() > 0:
+        written = written[: spread.start()] + written[spread.end() :]
+    found = _CELL.fullmatch(written.strip())
     if found is None:
         return Cell(text)
+    half = None if spread is None else _half(spread)
     value = _decimal(found["value"])
     lead = _sign(found["lead"])
     if lead:
@@ -79,7 +101,7 @@ def read_cell(text: str) -> Cell:
         if not arrow and found["delta"][0] not in "+-":
             if not found["open"]:
                 return Cell(text)
-            return Cell(text, value, _decimals(found["value"]), bool(lead), bold=_is_bold(text))
+            return Cell(text, value, _decimals(found["value"]), bool(lead), spread=half, bold=_is_bold(text))
         delta = _decimal(found["delta"])
         if arrow:
             delta = arrow * abs(delta)
@@ -92,6 +114,8 @@ def read_cell(text: str) -> Cell:
         signed=bool(lead) or found["value"][0] in "+-",
         delta=delta,
         delta_decimals=_decimals(found["delta"] or ""),
+        delta_percent=found["delta"] is not None and bool(_RELATIVE.search(written)),
+        spread=half,
         direction=arrow,
         bold=_is_bold(text),
     )
@@ -106,7 +130,14 @@ def caption(text: str) -> str:
     """A label's or a line's text: as `plain`, but what may belong to a name stays (underscores inside words)."""
     for written, arrow in _ARROWS.items():
         text = text.replace(written, f" {arrow} ")
-    return " ".join(_EMPHASIS.sub("", _TAG.sub(" ", text)).translate(_PLAIN).split())
+    text = _COMMAND.sub("", text.replace(r"\pm", "±").replace("&plusmn;", "±").replace(r"\%", "%"))
+    return " ".join(_EMPHASIS.sub("", _TAG.sub(" ", _FOOTNOTE_TAG.sub("", text))).translate(_PLAIN).split())
+
+
+def _half(spread: re.Match[str]) -> Decimal:
+    if spread["spread"] is not None:
+        return _decimal(spread["spread"])
+    return abs(_decimal(spread["high"]) - _decimal(spread["low"])) / 2
 
 
 def _is_bold(text: str) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from ssl4rl_bench.reports.card_cells import Cell
-from ssl4rl_bench.reports.card_claims import Reading, Role, close, lower_is_better, maximal, readings, role
+from ssl4rl_bench.reports.card_claims import Reading, Role, best_of, close, maximal, readings, role
 from ssl4rl_bench.reports.card_findings import Draft, bases, blocks, level_blocks, place, shown, signed
 from ssl4rl_bench.reports.card_tables import CardTable
+
+MAX_REFERENCES = 50
+"""Rows of a table in which each row is tried as what changes are against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ def improvements(made: Draft, table: CardTable, across: bool = False) -> None:
             continue
         label = table.labels[change]
         against, named = bases(table, levels)
-        fits = [_fit(table, levels, change, base, way) for base in against for way in readings(label)]
+        ways = readings(label, _fractions(table, levels))
+        fits = [_fit(table, levels, change, base, way) for base in against for way in ways]
         fit = max(fits, key=lambda fit: fit.right)
         if fit.n == 0:
             continue
@@ -62,19 +66,35 @@ def _fit(table: CardTable, levels: Sequence[int], change: int, base: int, readin
         own = table.cells[base][at].value
         others = [table.cells[row][at] for row in levels if row != base]
         rest = [other.value for other in others if other.value is not None]
-        lower = lower_is_better(table.headers[at])
-        if cell.value is None or own is None or not rest or role(table.headers[at]) is Role.IMPROVEMENT:
+        kind = role(table.headers[at])
+        if cell.value is None or own is None or not rest or kind is Role.IMPROVEMENT:
             continue
-        expected = reading.of(rest, own, lower)
-        if expected is None:
+        directions = [end is min for end in best_of(table.headers[at])]
+        expected = [value for lower in directions if (value := reading.of(rest, own, lower)) is not None]
+        if not expected:
             continue
         n += 1
-        decimals = _fewest(cell, table.cells[base][at], *others)
-        # Where less is better, an improvement of 3 may be printed as 3 or as -3.
-        printed = -abs(cell.value) if lower and expected < 0 else cell.value
-        if not close(printed, expected, decimals, reading.slack(own, decimals)):
-            wrong.append((change, at, expected))
+        levels_decimals = _fewest(table.cells[base][at], *others)
+        decimals = min(cell.decimals, levels_decimals)
+        slack = reading.slack(own, levels_decimals if reading.scale > 1 else decimals)
+        if reading.scale > 1:
+            decimals = cell.decimals
+        if not any(
+            close(_printed(cell.value, value, directions), value, decimals, slack) for value in expected
+        ):
+            wrong.append((change, at, expected[0]))
     return _Fit(reading.what.format(base=table.labels[base]), n, tuple(wrong))
+
+
+def _printed(value: Decimal, expected: Decimal, directions: Sequence[bool]) -> Decimal:
+    """Where less is better, an improvement of 3 may be printed as 3 or as -3."""
+    return -abs(value) if True in directions and expected < 0 else value
+
+
+def _fractions(table: CardTable, rows: Sequence[int]) -> bool:
+    """Whether the levels of a table are fractions, from 0 to 1."""
+    values = [cell.value for row in rows for cell in table.cells[row] if cell.value is not None]
+    return all(0 <= value <= 1 for value in values) and any(0 < value < 1 for value in values)
 
 
 def changes(made: Draft, table: CardTable) -> None:
@@ -83,7 +103,9 @@ def changes(made: Draft, table: CardTable) -> None:
     found += [(fit, named, True) for fit, named in _change_fits(table.transposed())]
     if not found:
         return
-    fit, named, across = max(found, key=lambda item: (item[0].right, item[1], not item[2]))
+    fit, named, across = max(
+        found, key=lambda item: (item[0].right, -len(item[0].wrong), item[1], not item[2])
+    )
     if fit.right < len(fit.wrong) and not named:
         made.notes.append("Changes beside scores: not recomputed, as nothing fits as what they are against.")
         return
@@ -102,48 +124,94 @@ def changes(made: Draft, table: CardTable) -> None:
 
 
 def _change_fits(table: CardTable) -> list[tuple[_Fit, bool]]:
-    """The fit of each row that changes may be against, over all blocks, and whether labels name it."""
-    out: list[tuple[_Fit, bool]] = []
+    """How well each way to read the changes agrees, and whether labels name what they are against.
+
+    They are against a row that calls itself base, the first or any other one row of a block, the row above, or the
+    nearest row above without changes; in points, in percent of it, or in points of fractions.
+    """
     parts = level_blocks(table)
+    units = [_POINTS, _PERCENT]
+    if _fractions(table, [row for levels in parts for row in levels]):
+        units.append(_POINTS_OF_FRACTIONS)
+    references: list[tuple[str, list[Mapping[int, int]], bool]] = []
     against = [bases(table, levels) for levels in parts]
+    is_named = any(named for _, named in against)
     for order in range(max((len(rows) for rows, _ in against), default=0)):
-        fits = [
-            _against(table, levels, rows[min(order, len(rows) - 1)])
-            for levels, (rows, _) in zip(parts, against, strict=True)
+        chosen = [rows[min(order, len(rows) - 1)] for rows, _ in against]
+        maps: list[Mapping[int, int]] = [
+            dict.fromkeys(levels, base) for levels, base in zip(parts, chosen, strict=True)
         ]
-        out.append((_together(fits), any(named for _, named in against)))
-    out.append((_together([_against(table, levels, None) for levels in parts]), False))
-    return [(fit, named) for fit, named in out if fit.n]
+        names = ", ".join(dict.fromkeys(table.labels[base] for base in chosen))
+        references.append((names, maps, is_named))
+    references.append(("the row above", [dict(zip(rows[1:], rows, strict=False)) for rows in parts], False))
+    references.append(("the nearest row without changes", [_nearest(table, rows) for rows in parts], False))
+    if len(parts) == 1 and len(parts[0]) <= MAX_REFERENCES:
+        references += [(table.labels[row], [dict.fromkeys(parts[0], row)], False) for row in parts[0]]
+    fits = [
+        (_against(table, what + unit.suffix, maps, unit), named)
+        for what, maps, named in references
+        for unit in units
+    ]
+    return [(fit, named) for fit, named in fits if fit.n]
 
 
-def _against(table: CardTable, levels: Sequence[int], base: int | None) -> _Fit:
-    """Claims of a block against one row, or with None each against the row above it."""
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What changes are printed in."""
+
+    suffix: str
+    scale: int = 1
+    relative: bool = False
+
+
+_POINTS = _Unit("")
+_PERCENT = _Unit(", in percent of it", relative=True)
+_POINTS_OF_FRACTIONS = _Unit(", in points", scale=100)
+
+
+def _nearest(table: CardTable, rows: Sequence[int]) -> dict[int, int]:
+    """Each row with changes to the nearest one above it without any."""
+    found: dict[int, int] = {}
+    reference = None
+    for row in rows:
+        if any(cell.delta is not None or cell.direction for cell in table.cells[row]):
+            if reference is not None:
+                found[row] = reference
+        else:
+            reference = row
+    return found
+
+
+def _against(table: CardTable, what: str, maps: Sequence[Mapping[int, int]], unit: _Unit) -> _Fit:
+    """The changes of all rows against the rows that they are mapped to."""
     wrong, n = [], 0
-    for position, row in enumerate(levels):
-        other = base if base is not None else levels[position - 1] if position else row
+    for row, other in (pair for references in maps for pair in references.items()):
         if other == row:
             continue
         for at, cell in enumerate(table.cells[row]):
             own = table.cells[other][at]
             if cell.value is None or own.value is None or not (cell.direction or cell.delta is not None):
                 continue
+            if unit.relative and not own.value:
+                continue
             n += 1
-            change = cell.value - own.value
+            places = _fewest(cell, own)
+            change = unit.scale * (cell.value - own.value)
+            if unit.relative:
+                change = 100 * change / abs(own.value)
             if cell.delta is None:
                 right = change * cell.direction > 0
+            elif unit.relative:
+                slack = 200 * Decimal(1).scaleb(-places) / abs(own.value)
+                right = close(cell.delta, change, cell.delta_decimals, slack)
+            elif unit.scale > 1:
+                slack = unit.scale * Decimal(1).scaleb(-places)
+                right = close(cell.delta, change, cell.delta_decimals, slack)
             else:
-                right = close(cell.delta, change, min(_fewest(cell, own), cell.delta_decimals))
+                right = close(cell.delta, change, min(places, cell.delta_decimals))
             if not right:
                 wrong.append((row, at, change))
-    return _Fit("the row above" if base is None else table.labels[base], n, tuple(wrong))
-
-
-def _together(fits: Sequence[_Fit]) -> _Fit:
-    return _Fit(
-        ", ".join(dict.fromkeys(fit.what for fit in fits if fit.n)),
-        sum(fit.n for fit in fits),
-        tuple(item for fit in fits for item in fit.wrong),
-    )
+    return _Fit(what, n, tuple(wrong))
 
 
 def _fewest(*cells: Cell) -> int:

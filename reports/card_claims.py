@@ -8,8 +8,8 @@ truncate, which moves a difference or a mean of printed numbers by so much.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -40,12 +40,28 @@ _AVERAGE = re.compile(
     re.IGNORECASE,
 )
 _BASE = re.compile(r"\b(?:base|baseline|vanilla|original|zero-shot|pre-?trained|untrained)\b", re.IGNORECASE)
+_COST = (
+    r"(?:time|latency|runtime|duration|hours?|memory|mem|vram|[gt]?flops|params?|parameters|tokens?|cost|energy"
+    r"|throughput|speed|fps|size|length|rank)"
+)
+_COUNTED = r"(?:#.*|n|k|steps?|epochs?|year|seeds?|lr|samples?|questions?|images?|count)"
+_COUNT = re.compile(rf"\W*{_COUNTED}(?:\s*[(\[].*)?\W*", re.IGNORECASE)
 _OTHER = re.compile(
-    r"\W*(?:#.*|n|k|size|params?|parameters|steps?|epochs?|year|rank|time|latency|seeds?|lr|samples?|questions?"
-    r"|images?|count)(?:\s*[(\[].*)?\W*",
+    rf"\W*(?:{_COUNTED}"
+    r"|(?:(?:train(?:ing)?|inference|wall|clock|gpu|peak|total|avg\.?|mean|average|max|model|step|run|decod\w+"
+    rf"|output|reply|response)[\s-]*)*{_COST}(?:\s*(?:/|per)\s*\w+)?(?:\s*usage)?"
+    r"|\w+\s*(?:/|per)\s*(?:s|secs?|seconds?|steps?|iter|iteration|it|tokens?|images?|samples?|query|question|epoch))"
+    r"(?:\s*[(\[↑↓].*)?\W*",
     re.IGNORECASE,
 )
-_LOWER = re.compile(r"↓|lower is better|\b(?:error|loss|perplexity|ppl|wer|fid)\b", re.IGNORECASE)
+_LOSS = re.compile(
+    r"\b(?:error(?!\s*(?:detect|correct|analy|find|spot))|loss|perplexity|ppl|nll|mse|rmse|mae|[wc]er|fid)\b",
+    re.IGNORECASE,
+)
+_RATE = re.compile(r"\b(?:throughput|speed|fps)\b|\b\w{2,}\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b", re.IGNORECASE)
+_UNCLEAR = re.compile(
+    rf"\b(?:{_COST}|hallucinations?|toxicity|refusals?|bias|gap|distance|kl|ece|chair)\b", re.IGNORECASE
+)
 _MAXIMAL = re.compile(r"\b(?:max|best)", re.IGNORECASE)
 _RELATIVE = re.compile(r"\brel|%", re.IGNORECASE)
 
@@ -82,7 +98,31 @@ def role(label: str) -> Role:
 
 
 def lower_is_better(header: str) -> bool:
-    return bool(_LOWER.search(header))
+    return best_of(header) == (min,)
+
+
+def best_of(header: str) -> tuple[Callable[[Iterable[Decimal]], Decimal], ...]:
+    """Which end of a column may be its best: `max`, `min`, or both where its header can mean either.
+
+    An arrow or "lower is better" decides. Without one a loss, and a cost with a unit or a ratio ("Time/step",
+    "Latency (ms)"), is better if lower; a word that can also name an ability ("Memory", "Time") can mean either.
+    """
+    if re.search(r"↑|higher is better", header, re.IGNORECASE):
+        return (max,)
+    if re.search(r"↓|lower is better", header, re.IGNORECASE) or _LOSS.search(header):
+        return (min,)
+    if _RATE.search(header):
+        return (max,)
+    if role(header) is not Role.OTHER or is_count(header):
+        return (max, min) if _UNCLEAR.search(header) else (max,)
+    if re.search(r"\b(?:params?|parameters|size|tokens?|length|rank)\b", header, re.IGNORECASE):
+        return (max, min)
+    return (min,) if re.search(r"[/(\[]|\bper\b", header) else (max, min)
+
+
+def is_count(header: str) -> bool:
+    """Whether a column is of numbers of which none is better: steps, seeds, years, questions."""
+    return bool(_COUNT.fullmatch(header))
 
 
 def ability(header: str) -> str | None:
@@ -109,16 +149,24 @@ class Reading:
     """What is compared with the base, of the levels of the others and whether less is better."""
     relative: bool = False
     """In percent of the base."""
+    scale: int = 1
+    """100: in points, of levels that are fractions."""
 
     def of(self, levels: Sequence[Decimal], base: Decimal, lower: bool) -> Decimal | None:
         """The change; None for one in percent of nothing."""
         change = self.level(levels, lower) - base
         if not self.relative:
-            return change
+            return self.scale * change
         return 100 * change / abs(base) if base else None
 
     def slack(self, base: Decimal, decimals: int) -> Decimal:
-        """See `close`: of a quotient, the rounding of both of its parts."""
+        """See `close`: of a quotient or of a difference of fractions, the rounding of both of its parts.
+
+        Args:
+            decimals: of the levels.
+        """
+        if self.scale > 1:
+            return self.scale * Decimal(1).scaleb(-decimals)
         return 200 * Decimal(1).scaleb(-decimals) / abs(base) if self.relative and base else Decimal(0)
 
 
@@ -146,8 +194,20 @@ def maximal(label: str) -> bool:
     return bool(_MAXIMAL.search(label))
 
 
-def readings(label: str) -> tuple[Reading, ...]:
-    """The ways to read a row of changes of this label, the likeliest first."""
+def readings(label: str, fractions: bool = False) -> tuple[Reading, ...]:
+    """The ways to read a row of changes of this label, the likeliest first.
+
+    Args:
+        fractions: whether all levels are fractions, so that changes may be in points.
+    """
+    ways = _readings(label)
+    if not fractions:
+        return ways
+    points = [replace(way, scale=100) for way in ways if not way.relative]
+    return (*ways, *points, *(way for way in (RELATIVE, LAST_RELATIVE) if way not in ways))
+
+
+def _readings(label: str) -> tuple[Reading, ...]:
     if maximal(label):
         return (RELATIVE, MAXIMUM) if _RELATIVE.search(label) else (MAXIMUM,)
     if _RELATIVE.search(label):

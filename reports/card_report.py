@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.reports.card_audit import TableAudit
+from ssl4rl_bench.reports.card_audit import TableAudit, Unread, told
 from ssl4rl_bench.reports.cells import NO_DATA, add_number, clean, plain_table
 
 SCHEMA = 1
@@ -16,8 +16,8 @@ SCHEMA = 1
 _LONG = 400
 
 
-def audit_lines(audits: Sequence[TableAudit]) -> Iterator[str | Table]:
-    """What to print: each table with what was recomputed and how, and its findings; then the sum."""
+def audit_lines(audits: Sequence[TableAudit], unread: Sequence[Unread] = ()) -> Iterator[str | Table]:
+    """What to print: each table with what was recomputed and how, and its findings; what was not read; the sum."""
     for audit in audits:
         table = audit.table
         size = f"{len(table.labels)} rows, {len(table.headers)} columns, line {table.line}"
@@ -32,15 +32,21 @@ def audit_lines(audits: Sequence[TableAudit]) -> Iterator[str | Table]:
         yield ""
     n = sum(len(audit.findings) for audit in audits)
     checked = sum(audit.n_checked for audit in audits)
-    yield f"findings: {n}; derived cells recomputed: {checked}; tables: {len(audits)}"
+    for tables in unread:
+        yield f"not checked: {told(tables)}"
+    left = sum(tables.n for tables in unread)
+    more = f"; tables not checked: {left}" if left else ""
+    yield f"findings: {n}; derived cells recomputed: {checked}; tables: {len(audits)}{more}"
 
 
-def audit_json(audits: Sequence[TableAudit], file: str) -> dict[str, Any]:
+def audit_json(audits: Sequence[TableAudit], file: str, unread: Sequence[Unread] = ()) -> dict[str, Any]:
     """The same as JSON values; texts as they stand in the card."""
     return {
         "schema": SCHEMA,
         "file": file,
         "n_findings": sum(len(audit.findings) for audit in audits),
+        "n_not_checked": sum(tables.n for tables in unread),
+        "not_checked": {tables.kind: tables.n for tables in unread},
         "tables": [
             {
                 "title": audit.table.title,

@@ -1,7 +1,8 @@
 """Finds the tables of results in a model card: Markdown's pipe tables, and columns of plain text.
 
 Plain text is what copying a page gives: words and numbers between single spaces, the header a line of words.
-No HTML is read but emphasis inside a cell. Work grows with the length of the text, and `MAX_CHARS` bounds it.
+No HTML and no LaTeX is read but emphasis inside a cell; tables in them, and in code blocks, are counted (`unread`).
+Work grows with the length of the text, and `MAX_CHARS` bounds it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,20 @@ MAX_COLUMNS = 200
 
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _PIPE = re.compile(r"(?<!\\)\|")
-_QUOTE = re.compile(r"\s{0,3}(?:>\s?)+")
+_QUOTE = re.compile(r"^\s{0,3}(?:>\s?)+")
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 _NUMBER_TOKEN = re.compile(r"[↑↓]?[+-]?(?:\d[\d,]*)?\.?\d+%?(?:±\.?\d[\d.]*%?)?[↑↓]?")
 _DELTA_TOKEN = re.compile(r"[(\[][↑↓+-]{0,2}\d[\d.,]*%?[↑↓]?[)\]]")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_HTML = re.compile(r"<table\b.*?(?:</table>|\Z)", re.DOTALL | re.IGNORECASE)
+_HTML_ROW = re.compile(r"<tr\b", re.IGNORECASE)
+_ATTRIBUTES = re.compile(r"<[^<>]*", re.DOTALL)
+_LATEX = re.compile(
+    r"\\begin\{(?:tabular[xy*]?|tabulary|longtable|array|tblr)\}.*?(?:\\end\{(?:tabular[xy*]?|tabulary|longtable|array|tblr)\}|\Z)",
+    re.DOTALL,
+)
+_LATEX_ROW = re.compile(r"\\\\")
+_RESULT = re.compile(r"(?:>|&|\s|\{|\$|^)\s*[+-]?\d+(?:\.\d+)?\s*(?:\\?%|<|&|\}|\$|\\|\s|$)")
 _DASHES = frozenset({"-", "–", "—", "N/A", "n/a"})
 
 
@@ -40,14 +51,55 @@ class CardTable:
     labels: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
     """By row, then column."""
+    sections: tuple[int, ...] = ()
+    """Rows at which a section begins, below a line that has words and no numbers."""
+    dropped: tuple[str, ...] = ()
+    """Headers of the columns among the cells that are no numbers."""
 
     def transposed(self) -> CardTable:
         """Rows as columns."""
         turned = tuple(zip(*self.cells, strict=True))
-        return replace(self, headers=self.labels, labels=self.headers, cells=turned)
+        return replace(self, headers=self.labels, labels=self.headers, cells=turned, sections=(), dropped=())
 
     def column(self, at: int) -> list[Cell]:
         return [row[at] for row in self.cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Tables of a card that are not read."""
+
+    kind: str
+    """ "HTML", "LaTeX", or "code block"."""
+    n: int
+
+
+def unread(text: str) -> list[Unread]:
+    """Tables of numbers that `find_tables` does not read, by kind.
+
+    Raises:
+        DataError: for a text over `MAX_CHARS`.
+    """
+    lines = _lines(text)
+    inside = [False] * len(lines)
+    _skip_code(lines, inside)
+    prose = "\n".join("" if code else line for line, code in zip(lines, inside, strict=True))
+    fenced = [
+        line if code and not _FENCE.match(line) else "" for line, code in zip(lines, inside, strict=True)
+    ]
+    shown = _COMMENT.sub("", prose)
+    html = sum(_has_numbers(_HTML_ROW.split(table)) for table in _HTML.findall(shown))
+    latex = sum(_has_numbers(_LATEX_ROW.split(table)) for table in _LATEX.findall(shown))
+    code = "\n".join(fenced)
+    n_code = len(_tables(fenced, [False] * len(fenced)))
+    n_code += sum(_has_numbers(_HTML_ROW.split(table)) for table in _HTML.findall(code))
+    n_code += sum(_has_numbers(_LATEX_ROW.split(table)) for table in _LATEX.findall(code))
+    return [Unread(kind, n) for kind, n in (("HTML", html), ("LaTeX", latex), ("code block", n_code)) if n]
+
+
+def _has_numbers(rows: Sequence[str]) -> bool:
+    """Whether two rows or more have a number that could be a result."""
+    return sum(bool(_RESULT.search(_ATTRIBUTES.sub("<", row))) for row in rows) >= 2
 
 
 def find_tables(text: str) -> list[CardTable]:
@@ -56,11 +108,19 @@ def find_tables(text: str) -> list[CardTable]:
     Raises:
         DataError: for a text over `MAX_CHARS`.
     """
-    if len(text) > MAX_CHARS:
-        raise DataError(f"the card has more than {MAX_CHARS:,} characters; give the part with its tables")
-    lines = [_QUOTE.sub("", line) for line in text.splitlines()]
+    lines = _lines(text)
     taken = [len(line) > MAX_LINE for line in lines]
     _skip_code(lines, taken)
+    return _tables(lines, taken)
+
+
+def _lines(text: str) -> list[str]:
+    if len(text) > MAX_CHARS:
+        raise DataError(f"the card has more than {MAX_CHARS:,} characters; give the part with its tables")
+    return [_QUOTE.sub("", line) for line in text.splitlines()]
+
+
+def _tables(lines: Sequence[str], taken: list[bool]) -> list[CardTable]:
     found = [*_pipe_tables(lines, taken), *_plain_tables(lines, taken)]
     return sorted(found, key=lambda table: table.line)
 
@@ -109,27 +169,48 @@ def _split(line: str) -> list[str]:
 
 
 def _table(title: str, line: int, header: Sequence[str], rows: Sequence[Sequence[str]]) -> CardTable | None:
-    """Columns that are mostly numbers become cells; those before the first of them, the labels."""
+    """Columns that are mostly numbers become cells; those before the first of them, the labels.
+
+    Lines of words above the first numbers go on with the header. Between the numbers they begin a section.
+    """
     read = [[read_cell(text) for text in row] for row in rows]
     numeric = [at for at in range(len(header)) if _mostly_numbers([row[at] for row in read])]
     if not numeric or numeric[0] == 0:
         numeric = numeric[1:]  # a first column of numbers (steps, years) names the rows
     if not numeric:
         return None
-    kept = [
-        (texts, row)
-        for texts, row in zip(rows, read, strict=True)
-        if any(row[at].value is not None for at in numeric)
-    ]
+    kept: list[tuple[Sequence[str], list[Cell]]] = []
+    sections: list[int] = []
+    captions = [caption(text) for text in header]
+    for texts, row in zip(rows, read, strict=True):
+        if any(row[at].value is not None for at in numeric):
+            kept.append((texts, row))
+        elif kept and any(caption(text) for text in texts):
+            sections.append(len(kept))
+        elif not kept and sum(bool(caption(texts[at])) for at in numeric) > len(numeric) / 2:
+            captions = _two_lines(captions, [caption(text) for text in texts], numeric)
     if len(kept) < 2:
         return None
+    others = [at for at in range(numeric[0], len(header)) if at not in numeric]
     return CardTable(
         title=title,
         line=line,
-        headers=tuple(caption(header[at]) for at in numeric),
+        headers=tuple(captions[at] for at in numeric),
         labels=tuple(caption(" ".join(texts[: numeric[0]])) for texts, _ in kept),
         cells=tuple(tuple(row[at] for at in numeric) for _, row in kept),
+        sections=tuple(dict.fromkeys(start for start in sections if start < len(kept))),
+        dropped=tuple(captions[at] for at in others if any(not row[at].empty for _, row in kept)),
     )
+
+
+def _two_lines(above: Sequence[str], below: Sequence[str], numeric: Sequence[int]) -> list[str]:
+    """Headers of two lines: those of the second, with the arrow of the group that the first line puts them in."""
+    out, group = list(above), ""
+    for at in numeric:
+        group = above[at] or group
+        arrow = next((mark for mark in "↑↓" if mark in group and not re.search("[↑↓]", below[at])), "")
+        out[at] = f"{below[at]} {arrow}".strip() if below[at] else above[at]
+    return out
 
 
 def _mostly_numbers(cells: Sequence[Cell]) -> bool:

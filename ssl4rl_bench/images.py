@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import struct
 import zlib
 from io import BytesIO
@@ -25,6 +26,14 @@ MAX_PIXELS = 40_000_000
 MAX_BYTES = 20 * 1024 * 1024
 MAX_BASE64_CHARS = MAX_BYTES * 4 // 3 + 1024
 """Of a text that may be an image of at most `MAX_BYTES`."""
+
+MIME_LINE = 76
+"""Characters of a line of base64, at most, where an encoder puts line breaks (RFC 2045)."""
+_BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR")
+"""Of a PNG, a JPEG and a WebP."""
+_LINE_BREAK = re.compile(r"\r\n|\n|\r")
+_URL_SAFE = re.compile(r"(?=.*[-_])[A-Za-z0-9_-]+=*")
+_FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -56,20 +65,40 @@ def from_bytes(data: bytes) -> EncodedImage:
 def from_base64(text: str) -> EncodedImage:
     """As `from_bytes`, for base64 with or without a `data:image/...;base64,` prefix.
 
+    Base64 is read strictly: the standard alphabet, whole padding, nothing after it. Only line breaks, with blanks
+    around them, may stand inside, as MIME encoders put them. A lenient decoder drops what it does not know, and shows
+    the first image of a list, or a picture shifted by a lost "+".
+
     Raises:
         ImageError: as `from_bytes`, or if `text` is not base64.
     """
     if len(text) > MAX_BASE64_CHARS:
         raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
-    if text.startswith("data:"):
+    if text[:5].lower() == "data:":
         prefix, _, text = text.partition(",")
-        if not prefix.endswith(";base64"):
+        if not prefix.lower().endswith(";base64"):
             raise ImageError("its data: URL is not base64")
     try:
-        data = binascii.a2b_base64(text)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        raise ImageError("it is not base64") from None
+        lines = [line.strip(" \t") for line in _LINE_BREAK.split(text.strip())]
+        if len(lines[0]) > MIME_LINE and any(line.startswith(_BASE64_STARTS) for line in lines[1:]):
+            raise ImageError("it holds several images, one in a line") from None
+        joined = "".join(lines)
+        try:
+            data = binascii.a2b_base64(joined, strict_mode=True)
+        except ValueError:
+            raise ImageError(_not_base64(joined)) from None
     return from_bytes(data)
+
+
+def _not_base64(text: str) -> str:
+    """Why a text is not base64, as a clause."""
+    if _URL_SAFE.fullmatch(text):
+        return "it is in base64's URL-safe alphabet: write + for - and / for _, and keep the padding"
+    if foreign := _FOREIGN.search(text):
+        return f"it is not base64: it has {foreign[0]!a} as character {foreign.start() + 1}"
+    return "it is not base64: its padding is wrong, so it may be cut off"
 
 
 def from_pil(image: Image.Image, format: str = "PNG") -> EncodedImage:

@@ -6,7 +6,9 @@ sharpness) are guessed from too, for comparison: that they help is no defect.
 
 No measure of traces is quite blind to content: in drawings lines have directions, and what a crop shows at its border
 depends on where it lies. So the same measures are taken where traces cannot be, some pixels inside the border and
-at half the size, and traces count as a leak only if they tell more than this control.
+at half the size, and traces count as a leak if they tell more than this control. If they do not, and either of the
+two beats chance, it is undecided: the measures see content, or a leak that covers the whole picture, and so the
+control too.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ CONSTANT, SIZES, BORDERS, TRACES, STATISTICS = (
     *("traces", "all statistics"),
 )
 FREE_OF_CONTENT = (CONSTANT, SIZES, BORDERS, TRACES)
-"""Baselines that must not beat chance; `TRACES`, nor its control."""
+"""Baselines that must not beat chance."""
 _CONTROL = "control"
 
 
@@ -71,6 +73,15 @@ class Baseline:
     """Whether all of the interval lies above chance, and that of the difference to the control above 0."""
     control: float | None = None
     """Accuracy with the same features taken where there are no traces."""
+    unclear: bool = False
+    """Not more than the control, but it or the control is above chance: content, or a leak that both see."""
+
+    @property
+    def leak(self) -> str:
+        """ "yes", "no" or "unclear"; empty for a baseline of the content, which is no leak."""
+        if self.name not in FREE_OF_CONTENT:
+            return ""
+        return "yes" if self.differs else "unclear" if self.unclear else "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +142,15 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
             features = np.array([case.features[name] for case in cases])
             right = _cross_validated(features, answers, groups, _classifier)
         accuracy, ci95 = _share(right, groups)
-        differs, control = ci95[0] > chance, None
+        differs, control, unclear = ci95[0] > chance, None, False
         if name == TRACES:
             features = np.array([case.features[_CONTROL] for case in cases])
             without = _cross_validated(features, answers, groups, _classifier)
-            control = float(without.mean())
+            control, control_ci95 = _share(without, groups)
+            above = differs or control_ci95[0] > chance
             differs = differs and _gain(right - without, groups) > 0
-        found.append(Baseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control))
+            unclear = above and not differs
+        found.append(Baseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear))
     return found
 
 

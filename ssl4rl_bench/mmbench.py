@@ -105,7 +105,8 @@ def load(
         where: The same for messages: what the user gave.
         prompt: A style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
-        limit: Keep this many whole groups, taken from the leaves in turn, within a leaf in the data's order.
+        limit: Keep this many whole groups, taken from the abilities in turn, within an ability from its leaves in
+            turn, within a leaf in the data's order.
 
     Raises:
         DataError: for data that cannot be used; it names a bad row and the fix.
@@ -159,12 +160,23 @@ def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
 
 
 def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
-    queues: dict[Categories, dict[int, None]] = defaultdict(dict)
+    """The rows of the first `limit` groups, taken from the abilities in turn, within an ability from its leaves.
+
+    The order does not depend on the limit, so that a smaller limit keeps a part of what a larger one keeps.
+    """
+    abilities: dict[str, dict[Categories, dict[int, None]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        queues[categories(row.category, row.l2)][row.group] = None
-    in_turn = chain.from_iterable(zip_longest(*queues.values()))
-    kept = set(islice((group for group in in_turn if group is not None), limit))
+        place = categories(row.category, row.l2)
+        abilities[place.l2][place][row.group] = None
+    in_turn = _round_robin(_round_robin(leaves.values()) for leaves in abilities.values())
+    kept = set(islice(in_turn, limit))
     return [row for row in rows if row.group in kept]
+
+
+def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:
+    """The first of each queue, then the second of each, until all are empty."""
+    in_turn = chain.from_iterable(zip_longest(*queues))
+    return (item for item in in_turn if item is not None)
 
 
 def adjacent(rows: Sequence[Row]) -> list[Row]:

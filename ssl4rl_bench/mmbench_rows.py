@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any, TypeAlias
@@ -239,6 +241,7 @@ def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]
 
 def _image(value: Any) -> EncodedImage | int:
     """From bytes, base64, a short reference, or the hub's struct of bytes and path (which is not opened)."""
+    value = one_image(value)
     if isinstance(value, Mapping):
         if value.get("bytes") is None and value.get("path"):
             raise images.ImageError("it is only a file name, and a file that data names is never opened")
@@ -254,6 +257,33 @@ def _image(value: Any) -> EncodedImage | int:
     if index is None:
         raise images.ImageError(f"{_short(text)} is neither base64 nor the index of a row")
     return index
+
+
+def one_image(value: Any) -> Any:
+    """The value of an `image` column; of a list of one, its item, as VLMEvalKit takes it.
+
+    Raises:
+        ImageError: for a list of several images, which a row cannot show, or of none.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        value = _listed(value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if len(value) != 1:
+            raise images.ImageError(f"it is a list of {len(value)} images where one is needed")
+        (value,) = value
+    return value
+
+
+def _listed(text: str) -> list[Any]:
+    """The items of a list that is written in JSON or, as VLMEvalKit's files have it, in Python."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            items = parse(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(items, list):
+            return items
+    raise images.ImageError("it begins as a list of images, and is none")
 
 
 def _index(text: str) -> int | None:

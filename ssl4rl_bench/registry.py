@@ -48,7 +48,7 @@ def load_task(
             SSL task its images: one of these, a folder of images, "scenes", or the name of another task.
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
-        limit: Keep this many whole groups, spread over the leaves; of an SSL task, this many images.
+        limit: Keep this many whole groups, spread over abilities and their leaves; of an SSL task, this many images.
         image: What to show instead of the images (`blinding.BLINDINGS`).
 
     Raises:

@@ -1,22 +1,31 @@
-"""Alpha for a series: many checkpoints of one training run against the same baseline.
+"""Alpha for a series (a family): many checkpoints of one training run against the same baseline, by the same policy.
 
 Each look is another chance of a false alarm. The k-th checkpoint of a series gets alpha / (k (k + 1)), and all shares
-add up to alpha however long the series goes on. What was spent is kept in a file, so that the same
-checkpoint is never charged twice.
+add up to alpha however long the series goes on. What was spent is kept in a file `NAME.json`, so that the same
+checkpoint is never charged twice. The file belongs to one name, one baseline and one policy: another one under its
+name, a renamed file, and a second name for the same baseline and policy are refused. `gate` and `watch` call this.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import StoreError, UsageError
-from ssl4rl_bench.store.atomic import reporting, write_json
+from ssl4rl_bench.errors import BenchError, StoreError, UsageError
+from ssl4rl_bench.hashing import canonical_json, sha256_json
+from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.store.atomic import reporting, sync_directory, write_json
 from ssl4rl_bench.versioned import parse_object
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version 1 had neither the family's name nor the policy."""
+LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +43,61 @@ def share(alpha: float, number: int) -> float:
     return alpha / (number * (number + 1))
 
 
-def turn(folder: Path, name: str, baseline: str, candidate: str, alpha: float) -> Turn:
+def policy_digest(policy: Policy) -> str:
+    """Identity of what a policy asks for: its values that are no defaults; the order of its rules does not matter."""
+    rules = [
+        _given(rule) | {"task": rule.full_task, "aggregation": rule.how, "level": rule.level}
+        for rule in policy.rule
+    ]
+    content = _given(policy) | {
+        "rule": sorted(rules, key=canonical_json),
+        "alpha": policy.alpha,
+        "allow": sorted(set(policy.allow)),
+        "guards": _given(policy.guards),
+    }
+    return sha256_json(content)
+
+
+@contextmanager
+def turn(folder: Path, name: str, baseline: str, candidate: str, policy: Policy) -> Iterator[Turn]:
     """A checkpoint's share of alpha; its first one, if it was judged before.
+
+    Compare and judge in the body, and show the verdict after it. The share is charged, and the charge is on the disk,
+    when the body ends; a body that raises (a comparison that is refused, Ctrl-C) charges nothing. Until then other
+    processes that ask for a turn in the same folder wait; the system lifts the lock if this process dies.
 
     Args:
         folder: where series are kept, a file each.
         name: of the series.
         baseline, candidate: fingerprints of what is compared.
+        policy: what the candidates are judged by.
 
     Raises:
-        UsageError: a name that is no file name; a series with another baseline or alpha.
+        UsageError: a name that is no file name; a series of another baseline or policy; a file that was renamed; a
+            second series of the same baseline and policy.
         StoreError: the file is damaged or cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
         raise UsageError(f"--family {name} is no name: use letters, digits, dots, dashes and underscores")
+    terms = {
+        "family": name,
+        "baseline": baseline,
+        "policy": policy_digest(policy),
+        "alpha": policy.alpha,
+    }
     path = folder / f"{name}.json"
-    value: dict[str, Any] = {"schema": SCHEMA, "baseline": baseline, "alpha": alpha, "candidates": []}
-    if path.exists():
-        value = _read(path)
-        if value["baseline"] != baseline or value["alpha"] != alpha:
-            what = "baseline" if value["baseline"] != baseline else "alpha"
-            raise UsageError(f"series {name} has another {what}: choose another --family, or delete {path}")
-    known = list(value["candidates"])
-    if candidate not in known:
-        known.append(candidate)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, value | {"candidates": known})
-    number = known.index(candidate) + 1
-    return Turn(number, share(alpha, number))
+    with _locked(folder):
+        known: list[str] = []
+        if path.exists():
+            kept = _read(path)
+            _check_terms(path, kept, terms)
+            known = kept["candidates"]
+        else:
+            _check_others(folder, terms)
+        number = known.index(candidate) + 1 if candidate in known else len(known) + 1
+        yield Turn(number, share(policy.alpha, number))
+        if candidate not in known:
+            write_json(path, {"schema": SCHEMA, **terms, "candidates": [*known, candidate]})
 
 
 def order(folder: Path, name: str) -> list[str]:
@@ -77,14 +113,78 @@ def order(folder: Path, name: str) -> list[str]:
     return [value["baseline"], *value["candidates"]]
 
 
+def _check_terms(path: Path, kept: Mapping[str, Any], terms: Mapping[str, Any]) -> None:
+    """Sees that a series goes on as it began. One of version 1 takes on the name and the policy of its next turn."""
+    name = terms["family"]
+    if kept.get("family", name) != name:
+        raise UsageError(
+            f"{path} is the file of series {kept['family']}: rename it to {kept['family']}.json and use "
+            f"--family {kept['family']}"
+        )
+    for key in ("baseline", "alpha", "policy"):
+        if kept.get(key, terms[key]) != terms[key]:
+            raise UsageError(
+                f"series {name} in {path.parent} has another {key}: judge as it began, or choose another --family"
+            )
+
+
+def _check_others(folder: Path, terms: Mapping[str, Any]) -> None:
+    """Sees that what would be a new series has not begun under another name, or in a file that was renamed."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            kept = _read(path)
+        except BenchError:
+            continue  # another kind of file
+        if (kept.get("baseline"), kept.get("policy")) != (terms["baseline"], terms["policy"]):
+            continue
+        if path.stem != kept["family"]:
+            raise UsageError(
+                f"{path} is the file of series {kept['family']}: rename it to {kept['family']}.json"
+            )
+        raise UsageError(
+            f"series {path.stem} in {folder} has the same baseline and policy: use --family {path.stem}, so that "
+            "they share alpha"
+        )
+
+
+def _given(values: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults: a field that is added later changes no digest."""
+    assert is_dataclass(values) and not isinstance(values, type)
+    content = asdict(values)
+    defaults = {
+        field.name: field.default if field.default is not MISSING else None for field in fields(values)
+    }
+    return {name: value for name, value in content.items() if value != defaults[name]}
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Waits until no other process has a turn in this folder, and keeps them waiting."""
+    path = folder / LOCK
+    with reporting(path, "lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with reporting(path, "lock"):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            sync_directory(folder.parent)
+        yield
+    finally:
+        os.close(fd)
+
+
 def _read(path: Path) -> dict[str, Any]:
     fix = "restore it, or choose another --family"
     with reporting(path, "read"):
         value = parse_object(path.read_bytes(), path, SCHEMA, fix=fix)
+    texts = ["baseline"] if value["schema"] == 1 else ["baseline", "family", "policy"]
     known = value.get("candidates")
-    whole = isinstance(known, list) and all(isinstance(each, str) for each in known)
-    if not whole or len(set(known or [])) < len(known or []) or not isinstance(value.get("baseline"), str):
-        raise StoreError(f"{path} is damaged: {fix}")
-    if type(value.get("alpha")) is not float:
+    whole = isinstance(known, list) and all(isinstance(item, str) for item in known)
+    if (
+        not whole
+        or len(set(known or [])) < len(known or [])
+        or any(not isinstance(value.get(key), str) for key in texts)
+        or type(value.get("alpha")) is not float
+    ):
         raise StoreError(f"{path} is damaged: {fix}")
     return value

@@ -59,3 +59,16 @@ def test_options_of_the_other_target_are_refused(tmp_path: Path, model: Path) ->
     refused(bench("export", run, "--to", "model-card", "--data", "a.tsv"), 2, "--data")
     refused(bench("export", "scenes", "mmbench_dev_en", "--to", "tsv", cwd=tmp_path), 2, "one task")
     refused(bench("export", "firts", "--to", "model-card", cwd=tmp_path), 2, "no run firts", "mean first")
+
+
+def test_the_tsv_of_a_circular_task_has_a_name_that_vlmevalkit_scores_as_circular(tmp_path: Path) -> None:
+    done = bench("export", "scenes", "--to", "tsv", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (written,) = tmp_path.iterdir()
+    assert done.stdout.startswith(f"{written.name}: ") and "mmbench" in written.name
+
+
+def test_another_name_brings_one_sentence(tmp_path: Path) -> None:
+    done = bench("export", "scenes", "--to", "tsv", "--out", "mine.tsv", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "mine.tsv").exists()
+    assert done.stderr.count("\n") == 1 and "rename it to mine_mmbench.tsv" in done.stderr

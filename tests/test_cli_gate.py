@@ -7,6 +7,7 @@ import pytest
 import xmlschema
 from typer.testing import CliRunner
 
+from ssl4rl_bench import series
 from ssl4rl_bench.cli import app
 from ssl4rl_bench.errors import BenchError
 from ssl4rl_bench.gate import apply
@@ -143,6 +144,41 @@ def test_a_series_on_the_command_line(place: Path, tmp_path: Path) -> None:
     assert "number 1 of series run-1: alpha 0.025 of 0.05" in invoke(*asked(place, "same"), *flags)
     assert "number 2 of series run-1: alpha 0.008333 of 0.05" in invoke(*asked(place, "bad"), *flags, code=1)
     assert "number 1 of series" in invoke(*asked(place, "same"), *flags)
+
+
+def test_a_refused_candidate_costs_no_turn(place: Path, tmp_path: Path) -> None:
+    strict = tmp_path / "strict.toml"
+    strict.write_text(POLICY.format(margin=15).replace('allow = ["partial"]', ""))
+    flags = ("--family", "run-1", "--family-dir", tmp_path / "series")
+    gate = ["gate", "-b", place / "gold", "-c", place / "same", *flags]
+    assert "is partial" in invoke(*gate, "-p", strict, code=2)
+    assert "number 1 of series run-1" in invoke(*gate, "-p", place / "gate.toml")
+
+
+def test_a_series_is_of_one_policy_and_one_name(place: Path, tmp_path: Path) -> None:
+    flags = ("--family-dir", tmp_path, "--family")
+    invoke(*asked(place, "same"), *flags, "run-1")
+    said = invoke(*asked(place, "same", "tight.toml"), *flags, "run-1", code=2)
+    assert "has another policy" in said and "\n" not in said
+    assert "use --family run-1" in invoke(*asked(place, "bad"), *flags, "run-2", code=2)
+    (tmp_path / "run-1.json").rename(tmp_path / "run-2.json")
+    for name in ("run-1", "run-2"):
+        assert "is the file of series run-1" in invoke(*asked(place, "bad"), *flags, name, code=2)
+
+
+def test_the_charge_is_on_the_disk_before_the_verdict_is_shown(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        assert len(series.order(tmp_path, "run-1")) == 2
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ssl4rl_bench.cli.gate_print.print_gate", killed)
+    flags = ("--family", "run-1", "--family-dir", tmp_path)
+    RUN.invoke(app, [str(arg) for arg in (*asked(place, "bad"), *flags)])
+    assert len(series.order(tmp_path, "run-1")) == 2
+    monkeypatch.undo()
+    assert "number 2 of series" in invoke(*asked(place, "same"), *flags)
 
 
 def test_a_baseline_file_stands_for_its_run(place: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ssl4rl_bench.cli import app
 from ssl4rl_bench.errors import BenchError
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.origin import read_origin
+from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports import published
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
@@ -109,10 +110,11 @@ def newer(tmp_path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     body = line[: line.rindex(', "crc"')] + "}"
     import zlib
 
+    policy = parse({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
     (tmp_path / "history.jsonl").write_text(f'{body[:-1]}, "crc": "{zlib.crc32(body.encode()):08x}"}}\n')
     yield "base.json", lambda: baseline_file.load(base)
     yield "base.json.gz", lambda: baseline_file.load(tmp_path / "base.json.gz")
-    yield "family.json", lambda: series.turn(tmp_path, "family", "b", "c", 0.05)
+    yield "family.json", lambda: series.turn(tmp_path, "family", "b", "c", policy).__enter__()
     yield "family.json", lambda: series.order(tmp_path, "family")
     yield "card.json", lambda: published.load(card)
     yield "ssl4rl.json", lambda: read_origin(tmp_path)

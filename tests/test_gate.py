@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import TASK, run
 
-from ssl4rl_bench import baseline_file, series
+from ssl4rl_bench import baseline_file
 from ssl4rl_bench.errors import StoreError, UsageError
 from ssl4rl_bench.flips import flips
 from ssl4rl_bench.gate import Gate, apply
@@ -228,23 +228,6 @@ def test_a_damaged_baseline_file_is_refused(tmp_path: Path) -> None:
             baseline_file.load(packed)
     with pytest.raises(StoreError, match="cannot be read"):
         baseline_file.load(tmp_path / "none.json")
-
-
-def test_a_series_spends_alpha_once(tmp_path: Path) -> None:
-    turns = [series.turn(tmp_path, "run-1", "base", f"step-{at}", 0.05) for at in range(1, 6)]
-    assert [turn.number for turn in turns] == [1, 2, 3, 4, 5]
-    assert turns[0].alpha == pytest.approx(0.025)
-    assert series.turn(tmp_path, "run-1", "base", "step-2", 0.05) == turns[1]
-    assert sum(series.share(0.05, number) for number in range(1, 10_000)) == pytest.approx(0.05, rel=1e-3)
-    with pytest.raises(UsageError, match="another baseline"):
-        series.turn(tmp_path, "run-1", "other", "step-1", 0.05)
-    with pytest.raises(UsageError, match="another alpha"):
-        series.turn(tmp_path, "run-1", "base", "step-1", 0.01)
-    with pytest.raises(UsageError, match="is no name"):
-        series.turn(tmp_path, "../x", "base", "step-1", 0.05)
-    (tmp_path / "run-1.json").write_text("{}")
-    with pytest.raises(StoreError, match="is damaged"):
-        series.turn(tmp_path, "run-1", "base", "step-1", 0.05)
 
 
 def test_lost_questions_come_with_both_answers() -> None:

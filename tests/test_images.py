@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from io import BytesIO
@@ -139,6 +140,85 @@ def test_base64_gives_the_same_bytes_back(tail: bytes) -> None:
 def test_text_that_is_no_image_is_refused_and_not_followed(text: str) -> None:
     with pytest.raises(images.ImageError):
         images.from_base64(text)
+
+
+JPEG = picture(5, "JPEG")
+
+
+def wrapped(text: str, width: int, end: str) -> str:
+    return end.join(text[at : at + width] for at in range(0, len(text), width))
+
+
+@pytest.mark.parametrize("width", [4, 60, 64, 76, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n ", " \r\n\t"])
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "DATA:IMAGE/PNG;BASE64,"])
+def test_base64_with_the_line_breaks_of_encoders(width: int, end: str, prefix: str) -> None:
+    data = picture(7)
+    text = wrapped(base64.b64encode(data).decode(), width, end)
+    for around in ("", end, "\n\n"):
+        assert images.from_base64(f"{prefix}{around}{text}{around}").data == data
+
+
+PNG_BASE64 = base64.b64encode(picture(7) + b"\xff\xef").decode()  # with a +, a / and padding
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"['{PNG_BASE64}', '{PNG_BASE64}']", "'['"),
+        (f'["{PNG_BASE64}"]', "'['"),
+        (f"{PNG_BASE64},{PNG_BASE64}", "','"),
+        (f"{PNG_BASE64};{PNG_BASE64}", "';'"),
+        (f"{PNG_BASE64}|{PNG_BASE64}", "'|'"),
+        (f"{PNG_BASE64}\n{PNG_BASE64}", "several images"),
+        (PNG_BASE64 + PNG_BASE64, "padding"),
+        (PNG_BASE64 + "AAAA", "padding"),
+        (PNG_BASE64.rstrip("="), "padding"),
+        (PNG_BASE64 + "=", "padding"),
+        (PNG_BASE64[:-5], "padding"),
+        ("=" + PNG_BASE64, "padding"),
+        (PNG_BASE64[:40] + "=" + PNG_BASE64[40:], "padding"),
+        (PNG_BASE64.replace("+", " "), "' '"),
+        (PNG_BASE64.replace("+", "-").replace("/", "_"), "URL-safe"),
+        (PNG_BASE64.replace("+", "-"), "'-'"),
+        (PNG_BASE64.replace("=", "%3D"), "'%'"),
+        (PNG_BASE64.replace("+", "%2B"), "'%'"),
+        (PNG_BASE64[:40] + "\\n" + PNG_BASE64[40:], r"'\\'"),
+        (PNG_BASE64[:40] + "\0" + PNG_BASE64[40:], "x00"),
+        (PNG_BASE64[:40] + "\u00e9" + PNG_BASE64[40:], "xe9"),
+        (PNG_BASE64[:40] + "\u200b" + PNG_BASE64[40:], "u200b"),
+        (f"b'{PNG_BASE64}'", '"\'"'),
+        (f'"{PNG_BASE64}"', "'\"'"),
+        (PNG_BASE64 + "...", "'.'"),
+        ("iVBORw0KGgo...", "'.'"),
+    ],
+)
+def test_what_is_not_wholly_base64_is_refused_with_the_reason(text: str, words: str) -> None:
+    with pytest.raises(images.ImageError) as error:
+        images.from_base64(text)
+    assert words in str(error.value)
+    assert str(error.value).isprintable() and str(error.value).isascii()
+
+
+@given(st.integers(0, len(PNG_BASE64) - 1), st.characters(exclude_categories=["Cs"]))
+@settings(max_examples=200, deadline=None)
+def test_no_character_of_base64_is_dropped(at: int, other: str) -> None:
+    """A changed text gives other bytes or an error; only line breaks with blanks around them may be added."""
+    text = PNG_BASE64[:at] + other + PNG_BASE64[at:]
+    try:
+        found = images.from_base64(text).data
+    except images.ImageError:
+        return
+    joined = "".join(line.strip(" \t") for line in re.split("[\r\n]", text.strip()))
+    assert found == base64.b64decode(joined, validate=True)
+
+
+@pytest.mark.parametrize("data", [picture(7), JPEG, picture(7, "WEBP")])
+def test_two_images_on_two_lines_are_not_the_first(data: bytes) -> None:
+    whole = data + bytes(-len(data) % 3)  # no padding, so that the two texts are base64 as one
+    line = base64.b64encode(whole).decode()
+    with pytest.raises(images.ImageError, match="several images"):
+        images.from_base64(f"{line}\n{line}")
 
 
 def test_base64_over_the_limit_is_not_even_decoded() -> None:

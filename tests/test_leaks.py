@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from ssl4rl_bench import images, leaks
+from ssl4rl_bench.cli import app
+from ssl4rl_bench.cli.validate import _verdicts
 from ssl4rl_bench.errors import DataError, MissingDependency
 from ssl4rl_bench.leaks import BORDERS, CONSTANT, SIZES, STATISTICS, TRACES, Baseline, baselines
 from ssl4rl_bench.ssl import Corrupted, make
@@ -91,6 +94,10 @@ class _Planted:
             crop = image.resize((round(image.width * 1.25), round(image.height * 1.25))).crop(
                 (x, y, x + 80, y + 80)
             )
+        if self.leak == "everywhere":  # stripes that are coarse enough to be there at half the size too
+            stripes = (np.arange(80) // 4 % 2 * 20 * answer).astype(np.int16)
+            striped = np.asarray(crop).astype(np.int16) + stripes[None, :, None]
+            crop = Image.fromarray(striped.clip(0, 255).astype(np.uint8))
         if self.leak == "colour":
             crop = crop.point([min(255, value + 25 * answer) for value in range(256)] * 3)
         return Corrupted((image, crop), "abcd"[answer])
@@ -111,6 +118,60 @@ def test_a_planted_leak_is_found(leak: str, finder: str, photos: list[EncodedIma
     assert not found[CONSTANT].differs
     if finder != SIZES:
         assert not found[SIZES].differs
+
+
+def test_a_leak_that_the_control_sees_too_is_not_called_none(
+    photos: list[EncodedImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = _found(_Planted("everywhere"), photos[:30], 120)
+    control = found[TRACES].control
+    assert control is not None and control > 0.6 and found[TRACES].accuracy > 0.6
+    monkeypatch.setattr("ssl4rl_bench.leaks.baselines", lambda *_: list(found.values()))
+    done = CliRunner().invoke(app, ["validate", "ssl_position", "--images", "scenes"], env={"COLUMNS": "400"})
+    assert done.exit_code == 0, done.output
+    assert "no leak" not in done.output
+    if found[TRACES].leak == "unclear":
+        assert f"and so is their control {100 * control:.2f}%" in done.output
+    else:
+        assert "leaks: traces" in done.output
+
+
+@pytest.mark.parametrize(
+    ("traces", "control", "leak", "words"),
+    [
+        (1.0, 1.0, "unclear", "undecided: traces"),
+        (0.9, 0.95, "unclear", "undecided: traces"),
+        (0.26, 0.6, "unclear", "undecided: traces"),
+        (1.0, 0.25, "yes", "leaks: traces"),
+        (0.25, 0.26, "no", "no leak found: sizes, borders and traces tell the answer no better than chance"),
+    ],
+)
+def test_what_traces_and_their_control_mean(
+    traces: float, control: float, leak: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guesses of so many right, each of the two on other cases; all other baselines guess at chance."""
+    n = 400
+    shares = {TRACES: traces, "control": control}
+    cases = [
+        leaks._Case(
+            at, at, "abcd"[at % 4], {name: np.zeros(1) for name in (*leaks.FREE_OF_CONTENT, STATISTICS)}
+        )
+        for at in range(n)
+    ]
+    for case in cases:
+        case.features["control"] = np.zeros(1)
+    asked = iter([CONSTANT, SIZES, BORDERS, TRACES, "control", STATISTICS])
+
+    def guessed(*_: object) -> Any:
+        share = shares.get(next(asked), 0.25)
+        random = np.random.default_rng(round(1000 * share))
+        return random.permutation((np.arange(n) < share * n).astype(float))
+
+    monkeypatch.setattr(leaks, "_cross_validated", guessed)
+    found = leaks._baselines(_Planted("none"), cases)  # type: ignore[arg-type]
+    assert [one.leak for one in found] == ["no", "no", "no", leak, ""]
+    lines = [line for line, _ in _verdicts(found)]
+    assert lines[0].startswith(words) and len(lines) == 1
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
 
 from ssl4rl_bench import mmbench
@@ -153,6 +155,56 @@ def test_a_limit_keeps_whole_groups_of_all_leaves() -> None:
     assert load(rows, limit=40).partial_reasons == ()
     with pytest.raises(UsageError, match="--limit 0"):
         load(rows, limit=0)
+
+
+LEAVES = [*L2_OF, "a foreign leaf", ""]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from(LEAVES), min_size=1, max_size=30), st.data())
+def test_a_limit_takes_abilities_then_leaves_in_turn(leaves: list[str], data: st.DataObject) -> None:
+    columns: dict[str, Any] = {"l2-category": "", "image": picture(1)}
+    rows = [
+        row for group, leaf in enumerate(leaves) for row in question(group, "xy", category=leaf, **columns)
+    ]
+    limit = data.draw(st.integers(1, len(leaves)))
+    task = load(rows, limit=limit)
+    assert Counter(sample.group for sample in task.samples) == dict.fromkeys(
+        {sample.group for sample in task.samples}, 2
+    )
+    assert task.n_groups == limit
+    full, kept = load(rows).counts(), task.counts()
+    for level, inside in (("l2", [set(full["l2"])]), ("l3", _leaves_by_ability(leaves))):
+        for names in inside:
+            spread = [kept[level].get(name, 0) for name in names]
+            # A category is behind another one only if all of its questions are asked.
+            assert all(
+                kept[level].get(name, 0) in (full[level][name], max(spread), max(spread) - 1)
+                for name in names
+            )
+    smaller = load(rows, limit=data.draw(st.integers(1, limit)))
+    assert {sample.id for sample in smaller.samples} <= {sample.id for sample in task.samples}
+
+
+def _leaves_by_ability(leaves: list[str]) -> list[set[str]]:
+    places = {categories(leaf, "") for leaf in leaves}
+    return [{at.l3 for at in places if at.l2 == l2} for l2 in {at.l2 for at in places}]
+
+
+def test_six_questions_of_the_published_order_cover_the_six_abilities() -> None:
+    edition = EDITIONS["dev_v1.0"].leaves
+    assert edition is not None
+    names = [leaf for leaf, n in edition.items() for _ in range(n)]  # an ability's leaves stand together
+    columns: dict[str, Any] = {"image": picture(1), "l2-category": ""}
+    rows = [question(group, "xy", category=leaf, **columns)[0] for group, leaf in enumerate(names)]
+    assert set(load(rows, limit=6).counts()["l2"].values()) == {1}
+    assert set(load(rows, limit=60).counts()["l2"].values()) == {10}
+
+
+def test_without_categories_a_limit_keeps_the_first_questions() -> None:
+    columns: dict[str, Any] = {"category": "", "l2-category": ""}
+    task = load(questions(9, **columns), limit=4)
+    assert {sample.group for sample in task.samples} == {"0", "1", "2", "3"}
 
 
 def test_groups_left_out_make_a_task_partial() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -121,7 +122,41 @@ def test_images_in_every_encoding_are_one_object() -> None:
     assert rows[0].image.data == data
 
 
-@pytest.mark.parametrize("reference", ["5", " 5", 5])
+TEXTS = [base64.b64encode(picture(seed)).decode() for seed in (1, 2, 3)]
+SEVERAL: list[Any] = [
+    str(TEXTS),
+    json.dumps(TEXTS),
+    json.dumps(TEXTS, indent=1),
+    " " + str(TEXTS[:2]) + "\n",
+    str([f"data:image/png;base64,{text}" for text in TEXTS]),
+    str([*TEXTS[:1], "5"]),
+    TEXTS,
+    [picture(1), picture(2)],
+    [{"bytes": picture(1), "path": None}, {"bytes": picture(2), "path": None}],
+    "[1, 2]",
+    "[]",
+    [],
+]
+
+
+@pytest.mark.parametrize("image", SEVERAL)
+def test_a_list_of_images_is_refused_and_not_asked_with_its_first(image: Any) -> None:
+    assert "it is a list of" in reason(main_row(image=image))
+
+
+@pytest.mark.parametrize("image", ["[" + TEXTS[0], "[" * 100_000, f"[{TEXTS[0]}]", "[" + TEXTS[0] + "]" * 3])
+def test_what_begins_as_a_list_and_is_none(image: str) -> None:
+    assert "begins as a list" in reason(main_row(image=image))
+
+
+@pytest.mark.parametrize(
+    "image", [str(TEXTS[:1]), json.dumps(TEXTS[:1]), TEXTS[:1], [picture(1)], [{"bytes": picture(1)}]]
+)
+def test_a_list_of_one_is_that_image(image: Any) -> None:
+    assert only(main_row(image=image)).image.data == picture(1)
+
+
+@pytest.mark.parametrize("reference", ["5", " 5", 5, "['5']", [5]])
 def test_a_short_image_text_is_the_index_of_the_row_that_holds_it(reference: Any) -> None:
     before, holder, after = (
         main_row(group=4, image=reference),

@@ -16,6 +16,7 @@ from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
 from ssl4rl_bench.reports.views.drawing import style, svg_of
 from ssl4rl_bench.reports.views.runs import Runs, image_of, short
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.spec import REPLAY
 
 SHOWN = {
     "blank": "grey images in their place",
@@ -68,9 +69,12 @@ def bias(runs: Runs) -> View:
     task, name = runs.need_benchmark("bias"), clean(runs.baseline.label)
     own = {image_of(run): run for run in runs.blind if _same(run, runs.baseline, task)}
     if not own:
+        made_by = f"--model {clean(runs.baseline.spec.model)} --tasks {short(task)} --image blank"
+        if runs.baseline.spec.engine == REPLAY:
+            made_by += " --engine replay --replies FILE"
         raise UsageError(
             f"--view bias needs a run of {name} on {short(task)} without its images: "
-            f"`ssl4rl-bench run --model {name} --tasks {short(task)} --image blank` makes one"
+            f"`ssl4rl-bench run {made_by}` makes one"
         )
     notes: list[str] = []
     found = tuple(_blinding(runs, task, image, own[image], notes) for image in SHOWN if image in own)

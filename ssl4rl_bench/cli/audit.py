@@ -45,7 +45,7 @@ def audit(
     """Recompute what a model card's tables derive, or re-read a run with each extractor.
 
     card: improvement rows, averages under each known aggregation, arrows and signs, bold marks; exits with 1 if the
-    card has a finding, 0 if not.
+    card has a finding, 3 if it has none but tables that were not read (HTML, LaTeX, code blocks), 0 otherwise.
 
     reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa). Beside default
     and strict these are VLMEvalKit's rules by their date: vlmevalkit-2025-09 is what `vlmevalkit` means elsewhere,
@@ -65,8 +65,9 @@ def audit(
 
 def _card(path: Path, form: Format) -> None:
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.errors import EXIT_FAILED, DataError, UsageError
+    from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, DataError, UsageError
     from ssl4rl_bench.reports.card_audit import audit as audit_card
+    from ssl4rl_bench.reports.card_audit import unread
     from ssl4rl_bench.reports.card_report import audit_json, audit_lines
 
     try:
@@ -75,17 +76,19 @@ def _card(path: Path, form: Format) -> None:
         reason = (error.strerror or type(error).__name__).lower()
         raise UsageError(f"cannot read the card {path}: {reason}") from None
     try:
-        audits = audit_card(text)
+        audits, others = audit_card(text), unread(text)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     if form is Format.JSON:
-        sys.stdout.write(json.dumps(audit_json(audits, str(path)), indent=1) + "\n")
+        sys.stdout.write(json.dumps(audit_json(audits, str(path), others), indent=1) + "\n")
     else:
         screen = console()
-        for line in audit_lines(audits):
+        for line in audit_lines(audits, others):
             screen.print(line, markup=False)
     if any(found.findings for found in audits):
         raise typer.Exit(EXIT_FAILED)
+    if others:
+        raise typer.Exit(EXIT_INCONCLUSIVE)
 
 
 def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:

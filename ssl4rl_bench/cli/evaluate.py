@@ -143,7 +143,7 @@ def _subjects(plan: Plan) -> tuple[str, list[Subject]]:
         labels = plan.models or (plan.options.served_model or "served model",)
         return name, [Subject(label, None, f"served as {label}") for label in labels]
     if len(plan.models) > 1:
-        raise UsageError(f"engine {name} asks no model: give one --model at most, as a label")
+        raise UsageError(f"engine {name} asks no model: give one --model at most, as its name")
     if name == "replay":
         if plan.options.replies is None:
             raise UsageError(
@@ -151,7 +151,7 @@ def _subjects(plan: Plan) -> tuple[str, list[Subject]]:
             )
         if not plan.options.replies.exists():
             raise UsageError(f"there are no replies {plan.options.replies}: name a file or a run directory")
-        identity = "replies " + recorded.digest(plan.options.replies)
+        identity = recorded.identity(plan.options.replies, plan.models[0] if plan.models else None)
         label = plan.options.replies.stem
     else:
         identity = label = f"mock:{plan.options.mock}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,7 +34,8 @@ def export(
         typer.Option(
             "--out",
             "-o",
-            help="tsv: file to write (default: TASK.tsv). model-card: folder (default: the checkpoint's).",
+            help="tsv: file to write (default: TASK.tsv, or TASK_mmbench.tsv with circular copies). model-card: "
+            "folder (default: the checkpoint's).",
         ),
     ] = None,
     data: Annotated[str | None, typer.Option(help="tsv: TSV, parquet file or folder, or hub id.")] = None,
@@ -44,7 +46,8 @@ def export(
 ) -> None:
     """Write a task's data in another project's format, or a checkpoint's model card.
 
-    Of a card that is there, only what stands between its marks is replaced.
+    VLMEvalKit scores circular copies as one question only if the file's name contains mmbench; another name brings a
+    note. Of a card that is there, only what stands between its marks is replaced.
 
     Examples: ssl4rl-bench export scenes --to tsv; ssl4rl-bench export runs/mine --to model-card
     """
@@ -62,12 +65,16 @@ def export(
 
 def _tsv(task: str, out: Path | None, data: str | None) -> None:
     from ssl4rl_bench.cli.common import PREFIX, full_name
-    from ssl4rl_bench.interop.vlmevalkit import export_tsv
+    from ssl4rl_bench.interop import vlmevalkit
     from ssl4rl_bench.registry import load_benchmark
+    from ssl4rl_bench.reports.tables import clean
 
     loaded = load_benchmark(task, data=data)
-    path = out or Path(f"{full_name(loaded.name).removeprefix(PREFIX)}.tsv")
-    print(f"{path}: {export_tsv(loaded.rows, path)} rows")
+    circular = vlmevalkit.is_circular(loaded.rows)
+    path = out or Path(vlmevalkit.file_name(full_name(loaded.name).removeprefix(PREFIX), circular=circular))
+    print(f"{path}: {vlmevalkit.export_tsv(loaded.rows, path)} rows")
+    if problem := vlmevalkit.name_problem(path, circular=circular):
+        print(f"note: {clean(problem, 400)}", file=sys.stderr)
 
 
 def _card(paths: list[Path], out: Path | None, model: str | None) -> None:

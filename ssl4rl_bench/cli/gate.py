@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,8 @@ def gate(
     family: Annotated[
         str | None,
         typer.Option(
-            "--family", help="A series of checkpoints that share alpha, such as a training run's name."
+            "--family",
+            help="A series of checkpoints that share alpha, such as a training run's name; one per policy.",
         ),
     ] = None,
     family_dir: Annotated[Path, typer.Option("--family-dir", help="Where series are kept.")] = Path(
@@ -85,14 +87,16 @@ def gate(
         old = baseline_file.load(baseline)
     else:
         old = load_evaluated([best_run(baseline) or baseline], data or [])[0]
-    spent = None
-    if family is not None:
-        turn = series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules.alpha)
-        spent = turn.alpha
-    guarded = gate_guards.check(rules, old, new, origin_of(new))
-    judged = gating.apply(rules, old, new, alpha=spent, guarded=guarded)
+    with ExitStack() as charging:  # left, and a turn charged, before the verdict is shown
+        turn = None
+        if family is not None:
+            turn = charging.enter_context(
+                series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules)
+            )
+        guarded = gate_guards.check(rules, old, new, origin_of(new))
+        judged = gating.apply(rules, old, new, alpha=turn.alpha if turn else None, guarded=guarded)
     print_gate(console(), judged)
-    if family is not None:
+    if turn is not None:
         print(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")
     for path, text in (
         (junit, gate_files.to_junit),

@@ -16,7 +16,9 @@ def run(
     model: Annotated[
         Names | None,
         typer.Option(
-            "--model", "-m", help="Folder, bundled checkpoint, hub id, or name at a server. Repeatable."
+            "--model",
+            "-m",
+            help="Folder, bundled checkpoint, hub id, name at a server, or of whom --replies are. Repeatable.",
         ),
     ] = None,
     tasks: Annotated[

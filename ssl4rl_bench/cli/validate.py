@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,7 +81,7 @@ def validate(
 
 def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> None:
     from ssl4rl_bench.errors import MissingDependency
-    from ssl4rl_bench.leaks import FREE_OF_CONTENT, baselines
+    from ssl4rl_bench.leaks import baselines
     from ssl4rl_bench.registry import DRAWN, load_ssl, select_images
 
     taskfile, ssl = load_ssl(task.name)
@@ -91,15 +92,38 @@ def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> No
         screen.print(f"no blind baselines: {error}", markup=False, style="yellow")
         return
     screen.print(_table(found))
-    leaks = [one.name for one in found if one.differs and one.name in FREE_OF_CONTENT]
-    if leaks:
-        screen.print(f"leaks: {', '.join(leaks)} tell the answer without a look at content", style="red")
-    else:
-        screen.print("no leak found: nothing but content tells the answer better than chance")
+    for line, style in _verdicts(found):
+        screen.print(line, markup=False, style=style)
+
+
+def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
+    """What the baselines mean, a sentence each, and its style."""
+    from ssl4rl_bench.leaks import FREE_OF_CONTENT
+
+    leaking = [one.name for one in found if one.leak == "yes"]
+    unclear = [one for one in found if one.leak == "unclear"]
+    if leaking:
+        yield f"leaks: {', '.join(leaking)} tell the answer without a look at content", "red"
+    for one in unclear:
+        assert one.control is not None
+        told = f"right {100 * one.accuracy:.2f}% of guesses, and so is their control {100 * one.control:.2f}%"
+        yield (
+            f"undecided: {one.name} are {told}, which looks where files leave none: these measures see "
+            "content, or a leak that covers the whole picture; look at --sheet, and validate on other images",
+            "yellow",
+        )
+    if not leaking and not unclear:
+        yield "no leak found: sizes, borders and traces tell the answer no better than chance", None
+    for one in found:
+        if one.name not in FREE_OF_CONTENT and one.differs:
+            yield (
+                f"{one.name} of the pictures tell the answer in {100 * one.accuracy:.2f}% of guesses: a model can "
+                "learn these instead of what the task is for",
+                None,
+            )
 
 
 def _table(found: list[Baseline]) -> object:
-    from ssl4rl_bench.leaks import FREE_OF_CONTENT
     from ssl4rl_bench.reports.cells import NO_DATA, add_number, plain_table
 
     guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
@@ -110,6 +134,5 @@ def _table(found: list[Baseline]) -> object:
     for one in found:
         interval = f"{100 * one.ci95[0]:.2f}–{100 * one.ci95[1]:.2f}"
         control = NO_DATA if one.control is None else f"{100 * one.control:.2f}"
-        leak = NO_DATA if one.name not in FREE_OF_CONTENT else "yes" if one.differs else "no"
-        table.add_row(one.name, f"{100 * one.accuracy:.2f}", interval, control, leak)
+        table.add_row(one.name, f"{100 * one.accuracy:.2f}", interval, control, one.leak or NO_DATA)
     return table

@@ -41,6 +41,8 @@ class Recorded:
     """All recorded replies, each under its task, id and repeat."""
 
     replies: dict[Key, Reply] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    """By task: what the run that recorded its replies showed (`blinding.BLINDINGS`), where that is known."""
 
     def add(self, key: Key, reply: Reply) -> None:
         """Keeps a reply: of several failures the last one, of a failure and a text the text.
@@ -58,6 +60,22 @@ class Recorded:
         """The reply to a request; None where none is recorded."""
         found = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
         return None if found is None else found.completion
+
+    def check_images(self, shown: Mapping[str, str]) -> None:
+        """Sees that replies to real images are not replayed as replies to blank ones, or the other way round.
+
+        Args:
+            shown: by task, what the replay's samples show.
+
+        Raises:
+            UsageError: the run that recorded the replies of a task showed something else.
+        """
+        for task, image in shown.items():
+            if (was := self.images.get(task, image)) != image:
+                raise UsageError(
+                    f"the replies to {task} were recorded with --image {was}, and this run has --image {image}: "
+                    f"add --image {was}"
+                )
 
     def check(self, ids: Mapping[str, frozenset[str]]) -> None:
         """Sees that each reply belongs to one of a run's tasks.
@@ -110,15 +128,30 @@ def read(place: Path) -> Recorded:
     """
     found = Recorded()
     for task, path in sources(place):
-        in_run = task is not None and _run_of(path) is not None
+        run = None if task is None else _run_of(path)
+        in_run = run is not None
+        if task is not None and run is not None and task in run.tasks:
+            found.images[task] = run.tasks[task].image
         for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
             if line.strip() and (parsed := _parse(line, path, number, task, in_run)) is not None:
                 found.add(*parsed)
     return found
 
 
+def identity(place: Path, model: str | None) -> str:
+    """What stands for the weights of a replay: the model that gave the replies, where the user names it.
+
+    Replies of one model in several files (real images, blank ones) are then runs of one model. Which replies they
+    are is in the engine's version. Without a name each set of replies is a model of its own.
+
+    Raises:
+        DataError, UsageError: as `read`.
+    """
+    return f"replies {digest(place)}" if model is None else f"replies of {model}"
+
+
 def digest(place: Path) -> str:
-    """What stands for the weights of a replay: sha256 of the file, or of all files with their tasks.
+    """Names the replies' content: sha256 of the file, or of all files with their tasks.
 
     Raises:
         DataError, UsageError: as `read`.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from ssl4rl_bench.engines.recorded import digest, read
 from ssl4rl_bench.errors import EngineError, UsageError
-from ssl4rl_bench.types import Completion, Message, Request, Sampling, Task
+from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.spec import LoadedTask
     from ssl4rl_bench.weights import Model
 
 
@@ -34,15 +35,17 @@ class ReplayEngine:
         self._recorded = read(options.replies)
         # 2: replies are found by task too; what version 1 wrote of several tasks may have mixed them.
         self.version = f"2 {digest(options.replies)[:16]}"
-        """Names the replies' content: other replies are another model."""
+        """Names the replies' content: other replies are another experiment."""
 
-    def check_tasks(self, tasks: Sequence[Task]) -> None:
-        """Sees before the first request that each reply belongs to one task.
+    def check_tasks(self, tasks: Sequence[LoadedTask]) -> None:
+        """Sees before the first request that each reply belongs to one task, asked as it was recorded.
 
         Raises:
-            UsageError: the replies do not say which of the tasks they are of, or are of none of them.
+            UsageError: the replies do not say which of the tasks they are of, or are of none of them, or were
+                recorded with another `--image`.
             DataError: one request has two texts.
         """
+        self._recorded.check_images({task.name: task.image for task in tasks})
         self._recorded.check({task.name: frozenset(sample.id for sample in task.samples) for task in tasks})
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:

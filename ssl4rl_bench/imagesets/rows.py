@@ -9,7 +9,7 @@ from typing import Any
 from ssl4rl_bench import images
 from ssl4rl_bench.errors import DataError
 from ssl4rl_bench.hashing import sha256_hex
-from ssl4rl_bench.mmbench_rows import MAX_REFERENCE_CHARS, Located, column_names
+from ssl4rl_bench.mmbench_rows import MAX_REFERENCE_CHARS, Located, column_names, one_image
 
 _INDEX = re.compile(r"[0-9]{1,15}(?:\.0)?")
 
@@ -51,6 +51,7 @@ def _name(row: Mapping[str, Any], columns: Mapping[str, str], content: bytes) ->
 
 def _bytes(value: Any) -> bytes | None:
     """None for a reference to another row."""
+    value = one_image(value)
     if isinstance(value, Mapping):
         if value.get("bytes") is None and value.get("path"):
             raise images.ImageError("it is only a file name, and a file that data names is never opened")

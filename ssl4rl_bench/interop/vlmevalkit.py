@@ -1,14 +1,54 @@
-"""MMBench's rows as the TSV that VLMEvalKit reads."""
+"""MMBench's rows as the TSV that VLMEvalKit reads.
+
+VLMEvalKit decides by the file's name how rows are scored: as circular groups only if it contains "mmbench" or
+"ccbench" (`ImageMCQDataset.evaluate`). Under any other name the copies of a question count as questions.
+"""
 
 from __future__ import annotations
 
 import base64
 import csv
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.mmbench_rows import Row
+
+CIRCULAR = ("mmbench", "ccbench")
+"""What a name contains, in any case, whose rows VLMEvalKit scores as circular groups."""
+_ITS_OWN = re.compile(
+    r"CCBench|MMBench(_CN)?(_V11)?|MMBench_(DEV|TEST)_(EN|CN)(_V11)?|MMBench_dev_(ar|cn|en|pt|ru|tr)"
+)
+"""Names of VLMEvalKit's own data sets: a file of this name with another digest is downloaded anew."""
+
+
+def is_circular(rows: Iterable[Row]) -> bool:
+    """Whether any question has copies besides its main row."""
+    return any(row.roll for row in rows)
+
+
+def file_name(task: str, *, circular: bool) -> str:
+    """A file name for a task under which VLMEvalKit scores it as this project does."""
+    marked = not circular or any(mark in task.lower() for mark in CIRCULAR)
+    return f"{task}.tsv" if marked else f"{task}_mmbench.tsv"
+
+
+def name_problem(path: Path, *, circular: bool) -> str | None:
+    """What VLMEvalKit makes of a file of this name, if that is not a custom data set scored as here; a sentence."""
+    name = path.name.removesuffix(".tsv")
+    if name == path.name:
+        return f"VLMEvalKit reads NAME.tsv files only: rename {path.name} to {file_name(name, circular=circular)}"
+    if _ITS_OWN.fullmatch(name):
+        return f"{name} is a data set of VLMEvalKit's own, which it would download anew: choose another name"
+    if "openended" in name.lower():
+        return f"VLMEvalKit takes {name} for open questions: choose a name without openended"
+    if circular and not any(mark in name.lower() for mark in CIRCULAR):
+        return (
+            "VLMEvalKit scores circular copies as questions of their own unless the file's name contains mmbench: "
+            f"rename it to {file_name(name, circular=True)}"
+        )
+    return None
 
 
 def export_tsv(task_rows: Iterable[Row], path: Path) -> int:

@@ -73,7 +73,7 @@ def judge(
         origin: the checkpoint's ssl4rl.json.
 
     Raises:
-        UsageError: the runs must not be compared, or the series is of another baseline or alpha.
+        UsageError: the runs must not be compared, or the series is of another baseline or policy.
         StoreError: the series cannot be kept.
     """
     step, part = place_of(name) or (0, 0)
@@ -85,14 +85,15 @@ def judge(
         found = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
         return Judged(entry(**found), None)
     policy = terms.policy
-    turn = series.turn(terms.folder, terms.family, baseline.spec.sha256, candidate.spec.sha256, policy.alpha)
-    guarded = gate_guards.check(policy, baseline, candidate, origin)
-    judged = apply(policy, baseline, candidate, alpha=turn.alpha, guarded=guarded)
+    sha256 = candidate.spec.sha256
+    with series.turn(terms.folder, terms.family, baseline.spec.sha256, sha256, policy) as turn:
+        guarded = gate_guards.check(policy, baseline, candidate, origin)
+        judged = apply(policy, baseline, candidate, alpha=turn.alpha, guarded=guarded)
     against_best = None
     if best is not None:
-        spent = series.turn(terms.folder, f"{terms.family}-best", BEST, candidate.spec.sha256, policy.alpha)
-        guarded = gate_guards.check(policy, best, candidate, origin)
-        against_best = apply(policy, best, candidate, alpha=spent.alpha, guarded=guarded)
+        with series.turn(terms.folder, f"{terms.family}-best", BEST, sha256, policy) as second:
+            guarded = gate_guards.check(policy, best, candidate, origin)
+            against_best = apply(policy, best, candidate, alpha=second.alpha, guarded=guarded)
     rival = against_best or judged
     better = fmean(each.difference.value for each in rival.tested) > 0.0
     found_changes = changes(baseline, candidate, policy.allow)

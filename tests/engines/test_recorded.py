@@ -158,3 +158,63 @@ def test_a_folder_without_replies_is_named(tmp_path: Path) -> None:
         *asked(tmp_path / "out", "scenes"), "--engine", "replay", "--replies", tmp_path / "no", code=2
     )
     assert "there are no replies" in said
+
+
+def loose(run: Path, place: Path) -> Path:
+    """A run's replies to scenes as another program would have written them."""
+    lines = (run / "journal" / "ssl4rl_scenes.jsonl").read_text().splitlines()
+    known = [{key: json.loads(line)[key] for key in ("id", "text")} for line in lines]
+    place.write_text("".join(json.dumps(reply) + "\n" for reply in known))
+    return place
+
+
+def replay(replies: Path, out: Path, *more: object, code: int = 0) -> str:
+    return invoke(*asked(out, "scenes"), "--engine", "replay", "--replies", replies, *more, code=code)
+
+
+def test_replays_under_one_name_are_of_one_model(recorded: Path, tmp_path: Path) -> None:
+    mock = ("--engine", "mock", "--mock")
+    behaviours = {"one": ("gold", "constant:A"), "two": ("random", "constant:B")}
+    for model, (seeing, blind) in behaviours.items():
+        for image, behaviour in (("real", seeing), ("blank", blind)):
+            source = tmp_path / f"{model}-{image}-source"
+            invoke(*asked(source, "scenes"), *mock, behaviour, "--image", image)
+            replies = loose(source, tmp_path / f"{model}-{image}.jsonl")
+            replay(replies, tmp_path / f"{model}-{image}", "--model", model, "--image", image)
+    runs = [tmp_path / f"{model}-{image}" for model in behaviours for image in ("real", "blank")]
+    specs = [json.loads((run / "spec.json").read_text()) for run in runs]
+    assert len({spec["engine"]["version"] for spec in specs}) == 4, "other replies are another experiment"
+    view = ("--view", "bias", "--allow", "partial")
+    text = " ".join(invoke("report", *runs, *view).split())
+    assert "With grey images in their place one (replay) scores" in text
+    assert "two (replay)" in text and "is left out" not in text
+    said = invoke("report", runs[0], runs[3], *view, code=2)
+    assert "needs a run of one (replay) on scenes without its images" in said
+    assert "run --model one --tasks scenes --image blank --engine replay --replies FILE" in said
+    said = replay(tmp_path / "one-blank.jsonl", runs[0], "--model", "one", code=2)
+    assert "engine.version" in said, "other replies do not go on in this directory"
+
+
+def test_without_a_name_each_set_of_replies_is_a_model_of_its_own(recorded: Path, tmp_path: Path) -> None:
+    replies = loose(recorded, tmp_path / "a.jsonl")
+    other = tmp_path / "b.jsonl"
+    other.write_text(replies.read_text().replace("<answer>A", "<answer>B"))
+    prints = []
+    for number, (place, more) in enumerate(
+        [(replies, ()), (other, ()), (replies, ("--model", "m")), (other, ("--model", "m"))]
+    ):
+        replay(place, tmp_path / f"run-{number}", *more)
+        spec = json.loads((tmp_path / f"run-{number}" / "spec.json").read_text())
+        prints.append(spec["model"]["fingerprint"])
+    assert len(set(prints)) == 3 and prints[2] == prints[3]
+
+
+@pytest.mark.parametrize(("was", "now"), [("blank", "real"), ("real", "blank"), ("none", "blank")])
+def test_a_run_is_replayed_with_the_images_that_it_showed(tmp_path: Path, was: str, now: str) -> None:
+    source = tmp_path / "source"
+    invoke(*asked(source, "scenes"), "--engine", "mock", "--image", was)
+    for place in (source, source / "journal", source / "journal" / "ssl4rl_scenes.jsonl"):
+        said = replay(place, tmp_path / "out", "--image", now, code=2)
+        assert f"were recorded with --image {was}" in said and "\n" not in said
+        assert not (tmp_path / "out" / "result.json").exists()
+    replay(source, tmp_path / "out", "--image", was)

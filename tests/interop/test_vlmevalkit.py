@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
 
 from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.interop.vlmevalkit import export_tsv
+from ssl4rl_bench.interop.vlmevalkit import export_tsv, file_name, is_circular, name_problem
 from ssl4rl_bench.mmbench_files import read_path
 from ssl4rl_bench.mmbench_rows import MAX_REFERENCE_CHARS, Row, parse_rows
 from ssl4rl_bench.registry import load_task
@@ -31,6 +31,7 @@ def rows_of(raw: list[dict[str, Any]]) -> list[Row]:
 def read_back(rows: list[Row], folder: Path) -> list[Row]:
     path = folder / "out.tsv"
     assert export_tsv(rows, path) == len(rows)
+    assert is_circular(rows) == any(row.index >= 1_000_000 for row in rows)
     parsed = parse_rows(str(path), read_path(path))
     assert not parsed.problems
     return parsed.rows
@@ -84,6 +85,39 @@ def test_a_whole_task_comes_back(tmp_path: Path) -> None:
     export_tsv(task.rows, tmp_path / "scenes.tsv")
     again = load_task("scenes", data=str(tmp_path / "scenes.tsv"))
     assert (again.samples, again.rows, again.data_sha256) == (task.samples, task.rows, task.data_sha256)
+
+
+def scored_as_circular(dataset: str) -> bool:
+    """VLMEvalKit's rule (`ImageMCQDataset.evaluate`), by the name of a data set."""
+    return any(mark in dataset.lower() for mark in ("mmbench", "ccbench"))
+
+
+@pytest.mark.parametrize("task", ["scenes", "mine", "mmbench_dev_en", "MMBench-mine", "ccbench_x"])
+@pytest.mark.parametrize("circular", [True, False])
+def test_the_name_that_a_task_gets_is_scored_as_here(task: str, circular: bool) -> None:
+    name = file_name(task, circular=circular)
+    assert scored_as_circular(name.removesuffix(".tsv")) >= circular
+    assert name_problem(Path(name), circular=circular) is None
+    assert circular or name == f"{task}.tsv"
+
+
+@pytest.mark.parametrize(
+    ("name", "circular", "words"),
+    [
+        ("scenes.tsv", True, "scenes_mmbench.tsv"),
+        ("scenes.tsv", False, None),
+        ("my_MMBench_v2.tsv", True, None),
+        ("mmbench.txt", True, "NAME.tsv"),
+        ("scenes", True, "scenes_mmbench.tsv"),
+        ("MMBench_DEV_EN.tsv", True, "of VLMEvalKit's own"),
+        ("MMBench_dev_en.tsv", True, "of VLMEvalKit's own"),
+        ("MMBench.tsv", False, "of VLMEvalKit's own"),
+        ("mmbench_openended.tsv", True, "openended"),
+    ],
+)
+def test_what_vlmevalkit_makes_of_a_name(name: str, circular: bool, words: str | None) -> None:
+    problem = name_problem(Path("folder") / name, circular=circular)
+    assert problem is None if words is None else words in (problem or "")
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

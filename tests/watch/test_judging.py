@@ -141,4 +141,5 @@ def test_chance_is_no_hint() -> None:
 def test_a_folder_s_series_has_a_name_that_series_take(tmp_path: Path, folder: str, name: str) -> None:
     found = family_of(tmp_path / folder)
     assert found == name or not name
-    series.turn(tmp_path / "series", found, "a", "b", 0.05)
+    with series.turn(tmp_path / "series", found, "a", "b", POLICY) as turn:
+        assert turn.number == 1
