@@ -227,7 +227,9 @@ def _leaves(path: Path, schema: Any, known: dict[str, str]) -> dict[str, int]:
                 continue
         if pa.types.is_nested(kind):
             wanted = "bytes, base64 or a struct of bytes and path" if name == "image" else "text"
-            raise DataError(f"{path}: its column {column!r} holds {str(kind)[:40]} instead of {wanted}: convert it.")
+            raise DataError(
+                f"{path}: its column {column!r} holds {str(kind)[:40]} instead of {wanted}: convert it."
+            )
         leaves[column] = 0
     return leaves
 

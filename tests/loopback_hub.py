@@ -130,7 +130,9 @@ class LoopbackHub:
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
         """Variables for a child process whose clients ask this hub and keep their cache in `home`."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING_FACE_"))}
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING_FACE_"))
+        }
         proxies = {key for key in kept if key.lower() in ("http_proxy", "https_proxy", "all_proxy")}
         quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
         return {
@@ -272,7 +274,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers["X-Linked-Etag"] = f'"{digest}"'
         headers["X-Linked-Size"] = str(len(data) + fault.resize)
         # By another host name, as a real CDN has: the client takes a file's metadata from this answer only then.
-        headers["Location"] = f"{self.hub.endpoint}/cdn/{digest}?signature=loopback".replace("127.0.0.1", "localhost")
+        headers["Location"] = f"{self.hub.endpoint}/cdn/{digest}?signature=loopback".replace(
+            "127.0.0.1", "localhost"
+        )
         self._send(302, b"Found. Redirecting.", {**headers, "ETag": f'"{digest}"'}, fault)
 
     def _cdn(self, digest: str, fault: Fault) -> None:

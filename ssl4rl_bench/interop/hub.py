@@ -164,14 +164,19 @@ class Repository:
             raise self._error(
                 f"{str(self)!r} is no hub id; it has the form org/name or org/name@revision"
             ) from None
-        except errors.HfHubHTTPError as problem:
-            status = problem.response.status_code
-            if status in (401, 403):
+        except (OSError, httpx.HTTPError) as problem:
+            # The client wraps the hub's answer where it has looked into the cache in vain.
+            answer = next(
+                (error for error in (problem, problem.__cause__) if isinstance(error, errors.HfHubHTTPError)),
+                None,
+            )
+            if answer is not None:
+                status = answer.response.status_code
+                if status not in (401, 403):
+                    raise _NoAnswer(f"the hub answers HTTP {status}") from None
                 raise self._error(
                     f"the hub refuses {self._noun} {self} to this HF_TOKEN (HTTP {status}): set one that may read it"
                 ) from None
-            raise _NoAnswer(f"the hub answers HTTP {status}") from None
-        except (OSError, httpx.HTTPError) as problem:
             if isinstance(problem, OSError) and problem.errno and not isinstance(problem, ConnectionError):
                 raise self._error(
                     f"{self._noun} {self} could not be stored: {problem.strerror}; free space or set HF_HOME "

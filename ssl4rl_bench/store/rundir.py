@@ -56,9 +56,10 @@ class RunDir:
             if kept.scheme > spec.scheme:
                 raise SpecMismatch(f"{path} cannot be resumed: {kept.not_comparable()}")
             if keys := spec.diff(kept):
+                moved = "".join(f"; {clause}" for clause in spec.moved(kept))
                 raise SpecMismatch(
-                    f"{path} holds another experiment (other {', '.join(keys)}); "
-                    "choose another directory or delete this one"
+                    f"{path} holds another experiment (other {', '.join(keys)}{moved}); "
+                    f"choose another directory or delete this one{', or name that commit' if moved else ''}"
                 )
             with reporting(path):
                 (path / "journal").mkdir(exist_ok=True)
