@@ -1,8 +1,8 @@
 """MMBench's rows from files: VLMEvalKit's TSV, and parquet in one file or in a folder of shards.
 
-Rows are read one after another, so that a file of any size needs the memory of its distinct images only. A file cannot
-take more memory than its size lets expect: lines and cells are limited, and parquet pages are judged by their headers
-before they are decompressed (`parquet_pages`).
+Rows are read one after another, so that a file of any size needs the memory of its distinct images only. A small file
+cannot take much memory: lines and cells are limited, and parquet pages are judged by their headers before they are
+decompressed (`parquet_pages`).
 """
 
 from __future__ import annotations
@@ -275,8 +275,8 @@ def _judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str]
 def _expands(path: Path, column: str, before: int, after: int) -> DataError:
     what = f"its column {column!r}" if column else "it"
     return DataError(
-        f"{path} is not read, since {what} would expand from {before:,} bytes to {after >> 20} MiB, which no real data "
-        "does: give another file."
+        f"{path} is not read, since {what} would expand from {before:,} bytes to {after >> 20} MiB, which no "
+        "real data does: give another file."
     )
 
 

@@ -115,14 +115,8 @@ def with_images(
     while True:
         bad = {problem.group for problem in problems}
         chosen = choose([row for row in rows if row.group not in bad])
-        for indices in (
-            {row.index for row in chosen},
-            {image for image in known.values() if isinstance(image, int)},
-        ):
-            if missing := indices - known.keys():
-                known |= dict.fromkeys(missing, "the row is not there any more") | read_images(
-                    read(True), missing
-                )
+        _add_images(known, read, {row.index for row in chosen})
+        _add_images(known, read, {image for image in known.values() if isinstance(image, int)})
         more: list[Problem] = []
         whole: list[Row] = []
         for row in chosen:
@@ -140,6 +134,13 @@ def with_images(
         if not skip_bad:
             raise _refused(source, more, len({problem.group for problem in more}))
         problems += more
+
+
+def _add_images(known: dict[int, EncodedImage | int | str], read: Reader, indices: set[int]) -> None:
+    """Reads the images of those rows that are not known yet."""
+    if missing := indices - known.keys():
+        known |= dict.fromkeys(missing, "the row is not there any more")
+        known |= read_images(read(True), missing)
 
 
 def _refused(source: str, problems: Sequence[Problem], n_bad: int) -> DataError:

@@ -1,9 +1,9 @@
 """Sizes of a parquet file's pages, from their headers, before any page is decompressed.
 
 pyarrow decompresses whole pages, allocates what a page's header says, and does not show these headers; the file's
-metadata, which it shows, says only what the writer claims for a whole column. `mmbench_files` asks here first, so that
-a small file cannot take all memory. The format: https://github.com/apache/parquet-format (PageHeader, in Thrift's
-compact protocol).
+metadata, which it shows, says only what the writer claims for a whole column. `mmbench_files` asks here first, so
+that a small file cannot take all memory. The format: https://github.com/apache/parquet-format (PageHeader, in
+Thrift's compact protocol).
 """
 
 from __future__ import annotations

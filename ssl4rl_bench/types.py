@@ -197,7 +197,7 @@ class HubSource:
     """Where data came from on the Hugging Face hub."""
 
     asked: str
-    """As the user or the task file named it: `owner/name`, with a revision or `#configuration/split` if it had one."""
+    """As the user or the task file named it: `owner/name`, with `@revision` or `#configuration/split` if given."""
     commit: str
     """The 40-hex commit that answered."""
     config: str

@@ -151,7 +151,7 @@ def dead_endpoint() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-class _Answer(Exception):  # noqa: N818  # not an error: how a handler's helpers end early
+class _Answer(Exception):  # not an error: how a handler's helpers end early
     def __init__(self, status: int, code: str = "", message: str = "") -> None:
         super().__init__(status)
         self.status = status

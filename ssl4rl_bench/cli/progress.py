@@ -30,7 +30,8 @@ class LoadProgress:
 
     def __init__(self, console: Console, name: str) -> None:
         self._console, self._name = console, name
-        self._started = time.monotonic()
+        self._started: float | None = None
+        """When reading began; a download before it shows its own progress."""
         self._step = -1
         self._share = 0.0
         self._n_pass = 1
@@ -44,6 +45,7 @@ class LoadProgress:
             self._bar.stop()
 
     def _tell(self, share: float) -> None:
+        self._started = self._started or time.monotonic()
         if share < self._share:  # a second pass, over the images of the questions that --limit keeps
             self._n_pass += 1
             self._step = -1

@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face hub: which configuration and split are meant, and their rows. None of their code is run.
+"""Data sets of the Hugging Face hub: which configuration and split are meant, and their rows.
 
 A data set says in its README.md which files belong to which configuration and split; without that, names of files and
-folders tell. Only the files of the chosen one are downloaded, and read as local ones are.
+folders tell. Only the files of the chosen one are downloaded, and read as local ones are. None of its code is run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class HubName:
-    """A data set as users and task files name it: `owner/name`, `owner/name@revision`, `owner/name#configuration/split`."""
+    """A data set as users and task files name it: `owner/name`, `owner/name@revision#configuration/split`."""
 
     repo: str
     revision: str | None = None
@@ -105,8 +105,8 @@ def open_table(
     parts = _parts(list(listing.sizes), card)
     if not parts:
         raise DataError(
-            f"hub data set {name} has no parquet, TSV, CSV, JSON or Arrow files: download it and point --data at a TSV "
-            "or parquet file"
+            f"hub data set {name} has no parquet, TSV, CSV, JSON or Arrow files: download it and point --data at a "
+            "TSV or parquet file"
         )
     chosen = _choose(name, parts, config, split)
     files = parts[chosen[0]][chosen[1]]
@@ -139,8 +139,8 @@ def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[Located]:
     except (OSError, ValueError, RuntimeError) as error:  # what datasets raises for damaged files
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
         raise DataError(
-            f"hub data set {name} cannot be read as {kind} ({reason}): download it and point --data at a TSV or parquet "
-            "file"
+            f"hub data set {name} cannot be read as {kind} ({reason}): download it and point --data at a TSV or "
+            "parquet file"
         ) from None
     for number, row in enumerate(encoded(table), start=1):
         yield f"row {number}", row
@@ -215,7 +215,7 @@ def _matches(pattern: str, name: str, root: str) -> bool:
 
 
 def _inferred(names: Sequence[str], root: str) -> dict[str, list[str]]:
-    """Splits by the names of files and folders; files of one format only, the first of `_OURS` and `_THEIRS` that is there."""
+    """Splits by the names of files and folders, of the first format of `_OURS` and `_THEIRS` that is there."""
     suffixes = {PurePosixPath(name).suffix.lower() for name in names}
     suffix = next((suffix for suffix in (*_OURS, *_THEIRS) if suffix in suffixes), None)
     names = [name for name in names if PurePosixPath(name).suffix.lower() == suffix]
@@ -253,8 +253,9 @@ def _choose(name: HubName, parts: Parts, config: str | None, split: str) -> tupl
     wanted = name.part or "/".join(filter(None, (config, split)))
     clear = f"has no {wanted}" if name.part else f"has nothing that is clearly {wanted}"
     example = HubName(name.repo, name.revision, pairs[0])
+    suggestion = did_you_mean(wanted, pairs) if name.part else ""
     raise DataError(
-        f"hub data set {HubName(name.repo, name.revision)} {clear}{did_you_mean(wanted, pairs) if name.part else ''}; "
+        f"hub data set {HubName(name.repo, name.revision)} {clear}{suggestion}; "
         f"it has {', '.join(pairs[:_SHOWN])}{more}: name one after #, such as {example}"
     )
 

@@ -11,7 +11,7 @@ from loopback_hub import GATE_TOKEN, Fault, LoopbackHub, dead_endpoint
 from ssl4rl_bench.weights import resolve_model
 
 pytest.importorskip("huggingface_hub")
-from hub_child import models  # noqa: E402  # after the check that it can be used
+from hub_child import models  # after the check that it can be used
 
 REPO = "org/tiny"
 
