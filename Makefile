@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test slow e2e lint miniature clean
+.PHONY: demo test slow e2e lmms lint miniature clean
 
 demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
@@ -17,6 +17,10 @@ slow: $(STAMP)-dev
 
 e2e: $(STAMP)-e2e
 	$(BIN)/python -m pytest -m engine
+
+# The lmms extra as a fresh install resolves it, and the commands of docs/lmms.md.
+lmms: .venv/bin/uv
+	$(BIN)/python .ci/lmms.py
 
 # Trains the tiny recipes from nothing, evaluates them and writes docs/miniature.md; hours on two cores.
 miniature: $(STAMP)-train

@@ -173,7 +173,7 @@ def _score_task(rundir: RunDir, task: LoadedTask, read: _Found) -> dict[str, Any
         "prompt": task.prompt,
         "source": task.source,
         "data_sha256": task.data_sha256,
-        **({"hub": asdict(task.hub)} if task.hub is not None else {}),
+        **({"hub": asdict(hub)} if (hub := rundir.spec.tasks[task.name].hub) is not None else {}),
         **({"image": task.image} if task.image != "real" else {}),
         "extractor": read.extractor,
         **({"reader": version} if (version := reader_version(read.extractor)) != 1 else {}),

@@ -309,6 +309,11 @@ class RunSpec:
         absent = object()
         return sorted(key for key in mine.keys() | theirs if mine.get(key, absent) != theirs.get(key, absent))
 
+    def recorded_by(self, earlier: RunSpec) -> RunSpec:
+        """This spec with the commits that an equal, earlier one recorded: those that the run was begun with."""
+        tasks = {name: replace(task, hub=earlier.tasks[name].hub) for name, task in self.tasks.items()}
+        return replace(self, commit=earlier.commit, tasks=tasks)
+
     def moved(self, earlier: RunSpec) -> list[str]:
         """Names that stood for another commit in an earlier spec, one clause per name."""
         clauses = []

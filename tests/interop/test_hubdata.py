@@ -1,4 +1,4 @@
-"""Data sets of a hub: which configuration and split are meant, at which commit, and what is told if that is unclear."""
+"""Data sets of a hub: which configuration and split are meant, at which commit, and what is told if it is unclear."""
 
 from __future__ import annotations
 
