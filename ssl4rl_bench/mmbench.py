@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, zip_longest
 
 from ssl4rl_bench import extract, prompts
@@ -130,18 +131,18 @@ def load(
         raise UsageError(
             f"{task.name} has an unknown edition {task.edition}{suggestion} ({', '.join(EDITIONS)})."
         )
-    read = located if callable(located) else None
-    # With a limit, a first pass over the texts chooses the questions, and a second one reads their images only.
-    twice = limit is not None and read is not None
-    located = read(not twice) if read is not None else located
-    checked = check_rows(where, located, skip_bad=skip_bad, images=not twice)
-    rows, problems = checked.rows, list(checked.problems)
-    n_whole = len({row.group for row in rows})
-    if twice:
-        rows, more = with_images(where, read, rows, lambda rows: _limited(rows, limit), skip_bad=skip_bad)
-        problems += more
-        n_whole -= len({problem.group for problem in more})
-    n_skipped = checked.n_groups_skipped + len({row.group for row in checked.rows}) - n_whole
+    if limit is not None and callable(located):
+        # A first pass over the texts chooses the questions, and a second one reads their images only.
+        checked = check_rows(where, located(False), skip_bad=skip_bad, images=False)
+        choose = partial(_limited, limit=limit)
+        rows, more = with_images(where, located, checked.rows, choose, skip_bad=skip_bad)
+    else:
+        checked = check_rows(where, located(True) if callable(located) else located, skip_bad=skip_bad)
+        rows, more = checked.rows, []
+    problems = [*checked.problems, *more]
+    n_left_out = len({problem.group for problem in more})
+    n_whole = len({row.group for row in checked.rows}) - n_left_out
+    n_skipped = checked.n_groups_skipped + n_left_out
     reasons = []
     if problems:
         reasons.append(f"questions left out for bad rows: {n_skipped}; {problems[0]}")

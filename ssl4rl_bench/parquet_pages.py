@@ -48,7 +48,9 @@ def pages(file: BinaryIO, column: Any) -> Iterator[Page]:
     while at < end:
         fields, length = _header(file, at, end)
         sizes = fields.get(2), fields.get(3)
-        body = next((fields[key] for key in (5, 7, 8) if isinstance(fields.get(key), dict)), {})
+        body: dict[int, Any] = next(
+            (fields[key] for key in (5, 7, 8) if isinstance(fields.get(key), dict)), {}
+        )
         n_values, encoding = body.get(1, 0), body.get(4 if 8 in fields else 2)
         uncompressed, compressed = (size if isinstance(size, int) else -1 for size in sizes)
         if min(uncompressed, compressed) < 0 or not isinstance(n_values, int) or n_values < 0:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -171,8 +171,7 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
     if data is not None:
         path = Path(data).expanduser()
         if path.exists():
-            kept = {"folder": task.dataset_name, "split": task.split}
-            return _Source(path.name, data, partial(_read, path, on_share, **kept))
+            return _Source(path.name, data, _reader(path, on_share, task.dataset_name, task.split))
         name = HubName.parse(data)
         if name is None:
             raise UsageError(
@@ -189,11 +188,13 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
             f"{task.name} reads {task.data_file.name}, which does not come with this package: "
             "download it and point --data at it."
         )
-    return _Source(task.data_file.name, str(task.data_file), partial(_read, task.data_file, on_share))
+    return _Source(task.data_file.name, str(task.data_file), _reader(task.data_file, on_share))
 
 
-def _read(path: Path, on_share: OnShare | None, images: bool, **kept: str | None) -> Iterator[Located]:
-    return read_path(path, images=images, on_share=on_share, **kept)
+def _reader(
+    path: Path, on_share: OnShare | None, folder: str | None = None, split: str | None = None
+) -> Reader:
+    return lambda images: read_path(path, folder=folder, split=split, images=images, on_share=on_share)
 
 
 def _hub(task: TaskFile, name: HubName, commit: str | None, on_share: OnShare | None) -> _Source:

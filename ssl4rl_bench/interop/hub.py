@@ -215,7 +215,7 @@ class Repository:
         from huggingface_hub import constants
         from huggingface_hub.file_download import repo_folder_name
 
-        return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.repo, repo_type=self.kind)
+        return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=self.repo, repo_type=self.kind))
 
     def _cached_commit(self, place: Path, snapshots: Sequence[str]) -> str:
         """Empty where the cache cannot tell."""
