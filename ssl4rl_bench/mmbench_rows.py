@@ -231,10 +231,8 @@ def _draft(
         if letter not in columns:
             break
         options[letter] = _text(raw.get(columns[letter]))
-    for name, text in (*zip(_TEXTS, texts, strict=True), *options.items()):
-        if len(text) > MAX_TEXT_CHARS:
-            what = f"option {name}" if name in options else f"the {name}"
-            raise _BadRow(f"{what} has {len(text):,} characters, over the limit of {MAX_TEXT_CHARS:,}", index)
+    if max(map(len, (*texts, *options.values()))) > MAX_TEXT_CHARS:
+        raise _BadRow(_too_long(dict(zip(_TEXTS, texts, strict=True)), options), index)
     image: EncodedImage | int = NO_IMAGE
     if shared is not None:
         try:
@@ -246,6 +244,13 @@ def _draft(
     texts = tuple(known.setdefault(text, text) for text in texts[1:])
     options = {letter: known.setdefault(text, text) for letter, text in options.items()}
     return _Draft(where, index, ("", *texts), options, image)
+
+
+def _too_long(texts: Mapping[str, str], options: Mapping[str, str]) -> str:
+    named = {f"the {name}": text for name, text in texts.items()}
+    named |= {f"option {letter}": text for letter, text in options.items()}
+    name, text = next(item for item in named.items() if len(item[1]) > MAX_TEXT_CHARS)
+    return f"{name} has {len(text):,} characters, over the limit of {MAX_TEXT_CHARS:,}"
 
 
 def _row(draft: _Draft, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool) -> Row:

@@ -86,8 +86,6 @@ class _Compact:
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """Integer and struct fields by their ids."""
-        if depth > _DEPTH:
-            raise ValueError("a page's header is nested too deeply")
         fields: dict[int, Any] = {}
         number = 0
         while (head := self._byte()) != 0:
@@ -97,6 +95,8 @@ class _Compact:
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
+        if depth > _DEPTH:
+            raise ValueError("a page's header is nested too deeply")
         if kind in (1, 2):
             return kind == 1
         if kind == 3:
@@ -113,7 +113,8 @@ class _Compact:
             head = self._byte()
             length = head >> 4 if head >> 4 != 15 else self._varint()
             for _ in range(length):
-                self._value(head & 15, depth + 1)
+                # A list's truth values take a byte each, unlike a field's.
+                self._value(3 if head & 15 in (1, 2) else head & 15, depth + 1)
         elif kind == _MAP:
             raise ValueError("a page's header holds a map")
         else:

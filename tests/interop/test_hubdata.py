@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from loopback_hub import GATE_TOKEN, Fault, LoopbackHub, dead_endpoint
 from mmbench_data import question, questions, write_parquet, write_tsv
+from pictures import encoded
 
 from ssl4rl_bench.errors import DataError
 from ssl4rl_bench.interop import hubdata
@@ -233,6 +234,22 @@ def test_what_a_data_set_holds(names: list[str], card: Any, parts: dict[str, dic
 def test_names(text: str, name: HubName | None) -> None:
     assert HubName.parse(text) == name
     assert name is None or str(name) == text
+
+
+def test_images_of_an_ssl_task(hub: LoopbackHub, tmp_path: Path) -> None:
+    rows = [row | {"image": encoded(int(row["index"]))} for row in questions(3, options=["a"])]
+    commit = hub.add("dataset", "someone/pictures", {"train.parquet": parquet(tmp_path, rows)})
+    asked = f"someone/pictures@{commit[:10]}#train"
+    home = tmp_path / "home"
+    answers = tasks(hub.environment(home), asked, "someone/pictures", task="ssl_rotation_90")
+    assert [found[2] for found, _ in answers] == [
+        [asked, commit, "default", "train"],
+        ["someone/pictures", commit, "default", "train"],
+    ]
+    assert answers[0][0][:2] == answers[1][0][:2] and answers[0][0][1] == 3
+    hub.add("dataset", "someone/pictures", {"train.parquet": parquet(tmp_path, rows[:1])})
+    (again,) = tasks(hub.environment(home), "someone/pictures", task="ssl_rotation_90", commit=commit)
+    assert again[0] == answers[1][0]
 
 
 def run(hub: LoopbackHub, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
