@@ -241,32 +241,31 @@ def _judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str]
         DataError: if the pages of these columns expand too much.
         ValueError: for a damaged page header.
     """
-    metadata, size = file.metadata, path.stat().st_size
-    if metadata.num_rows > max(MAX_SMALL_ROWS, size):
+    n_rows, size = file.metadata.num_rows, path.stat().st_size
+    if n_rows > max(MAX_SMALL_ROWS, size):
         raise DataError(
-            f"{path} says that it has {metadata.num_rows:,} rows in {size:,} bytes, which no real data has: give "
-            "another file."
+            f"{path} says that it has {n_rows:,} rows in {size:,} bytes, which no real data has: give another file."
         )
     coded: set[str] = set()
     batch_rows: list[int] = []
     total = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
+    for group in parquet_pages.row_groups(raw):
         largest = 1
-        for at in range(group.num_columns):
-            column = group.column(at)
-            if column.path_in_schema not in leaves:
+        for chunk in group:
+            if chunk.path not in leaves:
                 continue
-            for page in parquet_pages.pages(raw, column):
+            for page in parquet_pages.pages(raw, chunk):
                 total += page.uncompressed
                 if page.uncompressed > max(MAX_PAGE_BYTES, MAX_PAGE_RATIO * page.compressed):
-                    raise _expands(path, column.path_in_schema, page.compressed, page.uncompressed)
-                if page.dictionary and column.physical_type == "BYTE_ARRAY":
-                    coded.add(column.path_in_schema)
+                    raise _expands(path, chunk.path, page.compressed, page.uncompressed)
+                if page.dictionary and chunk.physical == parquet_pages.BYTE_ARRAY:
+                    coded.add(chunk.path)
                 elif not page.dictionary:
                     values = 1 if page.prefixes else max(1, page.n_values)
                     largest = max(largest, page.uncompressed // values)
         batch_rows.append(max(1, min(_BATCH_ROWS, _BATCH_BYTES // largest)))
+    if len(batch_rows) != file.metadata.num_row_groups:
+        raise ValueError("its footer is damaged")
     if total > max(MAX_TOTAL_BYTES, MAX_TOTAL_RATIO * size):
         raise _expands(path, "", size, total)
     return sorted(coded), batch_rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.parquet_pages import pages
+from ssl4rl_bench.parquet_pages import BYTE_ARRAY, Chunk, pages, row_groups
 
 
 def written(**how: Any) -> tuple[io.BytesIO, Any]:
@@ -33,10 +33,13 @@ def test_pages_add_up_to_the_column(version: str, coded: bool, compression: str,
         compression=compression,
         write_page_checksum=checksums,
     )
-    for group in range(metadata.num_row_groups):
-        for number in range(metadata.num_columns):
-            column = metadata.row_group(group).column(number)
-            found = list(pages(file, column))
+    groups = row_groups(file)
+    assert [len(group) for group in groups] == [metadata.num_columns] * metadata.num_row_groups
+    for number, group in enumerate(groups):
+        for at, chunk in enumerate(group):
+            column = metadata.row_group(number).column(at)
+            assert (chunk.path, chunk.physical == BYTE_ARRAY) == ("ab"[at], at == 0)
+            found = list(pages(file, chunk))
             assert sum(page.n_values for page in found if not page.dictionary) == column.num_values
             assert [page.dictionary for page in found] == [coded] + [False] * (len(found) - 1)
             assert sum(page.compressed for page in found) < column.total_compressed_size
@@ -46,21 +49,16 @@ def test_pages_add_up_to_the_column(version: str, coded: bool, compression: str,
 
 
 def test_prefix_coding_is_told() -> None:
-    file, metadata = written(use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY", "b": "PLAIN"})
-    prefixes = [
-        {page.prefixes for page in pages(file, metadata.row_group(0).column(number))} for number in (0, 1)
-    ]
+    file, _ = written(use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY", "b": "PLAIN"})
+    prefixes = [{page.prefixes for page in pages(file, chunk)} for chunk in row_groups(file)[0]]
     assert prefixes == [{True}, {False}]
 
 
 @given(st.binary(max_size=60), st.integers(0, 100))
 @settings(max_examples=500, deadline=None)
 def test_any_bytes_are_pages_or_an_error(data: bytes, more: int) -> None:
-    column = SimpleNamespace(
-        data_page_offset=0, has_dictionary_page=False, total_compressed_size=len(data) + more
-    )
     try:
-        found = list(pages(io.BytesIO(data), column))
+        found = list(pages(io.BytesIO(data), Chunk("a", 6, 0, len(data) + more)))
     except ValueError:
         return
     assert all(page.uncompressed >= 0 and page.n_values >= 0 for page in found)
@@ -77,6 +75,19 @@ def test_any_bytes_are_pages_or_an_error(data: bytes, more: int) -> None:
     ],
 )
 def test_hostile_headers_end_at_once(data: bytes) -> None:
-    column = SimpleNamespace(data_page_offset=0, has_dictionary_page=False, total_compressed_size=len(data))
-    with pytest.raises(ValueError, match="header"):
-        list(pages(io.BytesIO(data), column))
+    with pytest.raises(ValueError, match=r"header|column"):
+        list(pages(io.BytesIO(data), Chunk("a", 6, 0, len(data))))
+
+
+@given(st.binary(max_size=80))
+@settings(max_examples=500, deadline=None)
+def test_any_footer_is_row_groups_or_an_error(data: bytes) -> None:
+    file = io.BytesIO(b"PAR1" + data + len(data).to_bytes(4, "little") + b"PAR1")
+    with contextlib.suppress(ValueError):
+        assert all(chunk.start <= chunk.end for group in row_groups(file) for chunk in group)
+
+
+def test_a_structs_columns_have_dotted_paths() -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"image": [{"bytes": b"x", "path": None}], "n": [1]}), file)
+    assert [chunk.path for chunk in row_groups(file)[0]] == ["image.bytes", "image.path", "n"]
