@@ -223,8 +223,8 @@ class Repository:
         if _COMMIT.fullmatch(revision):
             return revision
         reference = place / "refs" / revision
-        if ".." not in revision and reference.is_file():
-            return reference.read_text().strip()
+        if reference.is_relative_to(place) and ".." not in reference.parts and reference.is_file():
+            return reference.read_text("utf-8", "replace").strip()
         if _SHORT_COMMIT.fullmatch(revision):
             begun = [commit for commit in snapshots if commit.startswith(revision)]
             return begun[0] if len(begun) == 1 else ""

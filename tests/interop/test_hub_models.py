@@ -60,12 +60,18 @@ def test_the_cache_answers_for_what_it_holds_only(
     ((_, empty),) = models(offline, REPO)
     assert "the local cache does not hold it" in empty and "HF_HUB_OFFLINE is set" in empty
     models(hub.environment(tmp_path), f"{REPO}@{commit}")
-    by_commit, by_short, by_branch, traversal = models(
-        offline, f"{REPO}@{commit}", f"{REPO}@{commit[:7]}", REPO, f"{REPO}@../../x"
+    outside = tmp_path / "outside"
+    outside.write_text(commit)
+    by_commit, by_short, by_branch, *traversals = models(
+        offline,
+        *(
+            f"{REPO}@{name}" if name else REPO
+            for name in (commit, commit[:7], "", "../../../../outside", outside)
+        ),
     )
     assert by_commit[0][0] == by_short[0][0] == commit
     assert f"it holds {REPO}@{commit}" in by_branch[1]  # what main was is not known
-    assert "does not hold it" in traversal[1]
+    assert all("does not hold it" in error for _, error in traversals)
 
 
 def test_a_moved_branch_is_another_commit(hub: LoopbackHub, files: dict[str, bytes], tmp_path: Path) -> None:
