@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test slow e2e lint miniature clean
+.PHONY: demo test slow e2e lmms lint miniature clean
 
 demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
@@ -17,6 +17,10 @@ slow: $(STAMP)-dev
 
 e2e: $(STAMP)-e2e
 	$(BIN)/python -m pytest -m engine
+
+# The lmms extra as a fresh install resolves it, and the commands of docs/lmms.md.
+lmms: .venv/bin/uv
+	$(BIN)/python .ci/lmms.py
 
 # Trains the tiny recipes from nothing, evaluates them and writes docs/miniature.md; hours on two cores.
 miniature: $(STAMP)-train
@@ -36,8 +40,8 @@ $(STAMP)-hf $(STAMP)-train $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml
 
 EXTRAS_hf := hf
 EXTRAS_train := train
-EXTRAS_dev := dev,openai,video
-EXTRAS_e2e := cpu,train,dev,openai,video,lmms
+EXTRAS_dev := dev,hub,openai,video
+EXTRAS_e2e := cpu,train,dev,hub,openai,video,lmms
 
 .venv/bin/uv:
 	$(PYTHON) -m venv .venv

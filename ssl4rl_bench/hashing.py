@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ssl4rl_bench.types import ImagePart, Message, Sampling, TextPart
@@ -26,6 +26,16 @@ def canonical_json(value: Any) -> str:
 
 def sha256_json(value: Any) -> str:
     return sha256_hex(canonical_json(value).encode("utf-8", "surrogatepass"))
+
+
+def sha256_json_list(values: Iterable[Any]) -> str:
+    """`sha256_json` of the values as one list, without holding them or their text at once."""
+    digest = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        digest.update(("," if number else "").encode())
+        digest.update(canonical_json(value).encode("utf-8", "surrogatepass"))
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def seed_of(*parts: str | int) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, zip_longest
 
 from ssl4rl_bench import extract, prompts
 from ssl4rl_bench.errors import UsageError, did_you_mean
-from ssl4rl_bench.hashing import sha256_json
-from ssl4rl_bench.mmbench_groups import Checked, check_rows
-from ssl4rl_bench.mmbench_rows import Located, Row
+from ssl4rl_bench.hashing import sha256_json_list
+from ssl4rl_bench.mmbench_groups import Checked, check_rows, with_images
+from ssl4rl_bench.mmbench_rows import Located, Reader, Row
 from ssl4rl_bench.mmbench_taxonomy import (
     CARD_COLUMNS,
     EDITIONS,
@@ -24,6 +25,7 @@ from ssl4rl_bench.taskfile import TaskFile
 from ssl4rl_bench.types import (
     Categories,
     Completion,
+    HubSource,
     ImagePart,
     Message,
     Sample,
@@ -34,6 +36,10 @@ from ssl4rl_bench.types import (
 )
 
 __all__ = ["CARD_COLUMNS", "EDITIONS", "L1_OF", "L2_OF", "MMBenchTask", "categories", "load", "score_choice"]
+
+
+_TOLD_EVERY = 1000
+"""Samples between two calls of `on_share`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class MMBenchTask:
     """Over the content of all rows asked; the same for a TSV and a parquet file of the same rows."""
     image: str = "real"
     """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
+    hub: HubSource | None = None
+    """Where the rows came from on the hub; None for other data."""
 
     @property
     def n_groups(self) -> int:
@@ -90,23 +98,27 @@ def score_choice(
 
 def load(
     task: TaskFile,
-    located: Iterable[Located],
+    located: Iterable[Located] | Reader,
     *,
     source: str,
     where: str,
     prompt: str | None = None,
     skip_bad: bool = False,
     limit: int | None = None,
+    on_share: Callable[[float], None] | None = None,
 ) -> MMBenchTask:
     """Reads all rows, checks their circular groups, and renders the samples.
 
     Args:
+        located: The rows, or what reads them: with a limit they are then read twice, and only the images of the
+            questions that are kept are decoded.
         source: Where the data came from, for the record.
         where: The same for messages: what the user gave.
         prompt: A style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
         limit: Keep this many whole groups, taken from the abilities in turn, within an ability from its leaves in
             turn, within a leaf in the data's order.
+        on_share: Is told the share of the samples that have been rendered.
 
     Raises:
         DataError: for data that cannot be used; it names a bad row and the fix.
@@ -120,12 +132,21 @@ def load(
         raise UsageError(
             f"{task.name} has an unknown edition {task.edition}{suggestion} ({', '.join(EDITIONS)})."
         )
-    checked = check_rows(where, located, skip_bad=skip_bad)
-    rows = checked.rows
+    if limit is not None and callable(located):
+        # A first pass over the texts chooses the questions, and a second one reads their images only.
+        checked = check_rows(where, located(False), skip_bad=skip_bad, images=False)
+        choose = partial(_limited, limit=limit)
+        rows, more = with_images(where, located, checked.rows, choose, skip_bad=skip_bad)
+    else:
+        checked = check_rows(where, located(True) if callable(located) else located, skip_bad=skip_bad)
+        rows, more = checked.rows, []
+    problems = [*checked.problems, *more]
+    n_left_out = len({problem.group for problem in more})
+    n_whole = len({row.group for row in checked.rows}) - n_left_out
+    n_skipped = checked.n_groups_skipped + n_left_out
     reasons = []
-    if checked.problems:
-        reasons.append(f"questions left out for bad rows: {checked.n_groups_skipped}; {checked.problems[0]}")
-    n_whole = len({row.group for row in rows})
+    if problems:
+        reasons.append(f"questions left out for bad rows: {n_skipped}; {problems[0]}")
     if limit is not None and limit < n_whole:
         rows = _limited(rows, limit)
         reasons.append(f"limited to {limit} of {n_whole} questions")
@@ -135,10 +156,10 @@ def load(
         version=task.version,
         prompt=style,
         source=source,
-        samples=tuple(_samples(rows, style)),
+        samples=tuple(_samples(rows, style, on_share)),
         rows=tuple(rows),
         sampling=task.sampling,
-        n_groups_skipped=checked.n_groups_skipped,
+        n_groups_skipped=n_skipped,
         warnings=_warnings(task.edition, checked),
         partial_reasons=tuple(reasons),
         data_sha256=digest(rows),
@@ -188,10 +209,12 @@ def adjacent(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (first[row.image.sha256], first[row.group], row.roll))
 
 
-def _samples(rows: Sequence[Row], style: str) -> Iterator[Sample]:
+def _samples(rows: Sequence[Row], style: str, on_share: Callable[[float], None] | None) -> Iterator[Sample]:
     render = prompts.renderer(style)
     parts: dict[str, ImagePart] = {}
-    for row in rows:
+    for number, row in enumerate(rows):
+        if on_share is not None and number % _TOLD_EVERY == 0:
+            on_share(number / len(rows))
         image = parts.setdefault(row.image.sha256, ImagePart(row.image))
         text = TextPart(render(row.question, row.hint, row.choices))
         yield Sample(
@@ -207,7 +230,7 @@ def _samples(rows: Sequence[Row], style: str) -> Iterator[Sample]:
 
 def digest(rows: Iterable[Row]) -> str:
     """`MMBenchTask.data_sha256`, in whatever order the rows come."""
-    content = [
+    return sha256_json_list(
         {
             "index": row.index,
             "question": [row.question, row.hint, *row.choices.values(), row.answer],
@@ -215,5 +238,4 @@ def digest(rows: Iterable[Row]) -> str:
             "image": row.image.sha256,
         }
         for row in sorted(rows, key=lambda row: row.index)
-    ]
-    return sha256_json(content)
+    )

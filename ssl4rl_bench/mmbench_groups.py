@@ -7,12 +7,13 @@ only the first n - 1 rotate, and there is one copy fewer.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ssl4rl_bench.errors import DataError
-from ssl4rl_bench.mmbench_rows import Located, Problem, Row, parse_rows
+from ssl4rl_bench.mmbench_rows import Located, Problem, Reader, Row, parse_rows, read_images
+from ssl4rl_bench.types import EncodedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,18 @@ class Checked:
     """See `mmbench_rows.Parsed`."""
 
 
-def check_rows(source: str, located: Iterable[Located], *, skip_bad: bool = False) -> Checked:
+def check_rows(
+    source: str, located: Iterable[Located], *, skip_bad: bool = False, images: bool = True
+) -> Checked:
     """Reads all rows and checks their groups; `source` is what messages call them.
+
+    Without `images`, no image is looked at (`mmbench_rows.parse_rows`).
 
     Raises:
         DataError: if the source cannot be used, or any of its rows unless `skip_bad`; it names a bad row and
             the fix.
     """
-    parsed = parse_rows(source, located)
+    parsed = parse_rows(source, located, images=images)
     bad = {problem.group for problem in parsed.problems}
     circular = any(row.roll for row in parsed.rows)
     problems = parsed.problems + _group_problems(
@@ -83,13 +88,65 @@ def check_rows(source: str, located: Iterable[Located], *, skip_bad: bool = Fals
     )
     bad.update(problem.group for problem in problems)
     if problems and not skip_bad:
-        more = f" {len(bad)} questions have bad rows." if len(bad) > 1 else ""
-        fix = "correct the data, or leave the question out with --skip-bad"
-        raise DataError(f"{source}, {problems[0]}: {fix}.{more}")
+        raise _refused(source, problems, len(bad))
     rows = [row for row in parsed.rows if row.group not in bad]
     if not rows:
         raise DataError(f"{source} has no question without a bad row; the first: {problems[0]}.")
     return Checked(rows, problems, len(bad - {None}), circular, parsed.nan_is_missing)
+
+
+def with_images(
+    source: str,
+    read: Reader,
+    rows: Sequence[Row],
+    choose: Callable[[Sequence[Row]], Sequence[Row]],
+    *,
+    skip_bad: bool = False,
+) -> tuple[list[Row], list[Problem]]:
+    """The rows that `choose` picks from checked rows without images, with their images, and why others were left out.
+
+    A question whose image cannot be used is left out and `choose` asked again. Images of other rows are not decoded.
+
+    Raises:
+        DataError: for an image that cannot be used, unless `skip_bad`.
+    """
+    known: dict[int, EncodedImage | int | str] = {}
+    problems: list[Problem] = []
+    while True:
+        bad = {problem.group for problem in problems}
+        chosen = choose([row for row in rows if row.group not in bad])
+        _add_images(known, read, {row.index for row in chosen})
+        _add_images(known, read, {image for image in known.values() if isinstance(image, int)})
+        more: list[Problem] = []
+        whole: list[Row] = []
+        for row in chosen:
+            image = known[row.index]
+            holder = known.get(image) if isinstance(image, int) else image
+            if isinstance(holder, EncodedImage):
+                whole.append(replace(row, image=holder))
+            else:
+                reason = f"the image refers to row {image}, which holds none that can be used"
+                more.append(Problem(row.where, row.index, image if isinstance(image, str) else reason))
+        broken = {problem.group for problem in more}
+        more += _group_problems([row for row in whole if row.group not in broken], circular=False)
+        if not more:
+            return whole, problems
+        if not skip_bad:
+            raise _refused(source, more, len({problem.group for problem in more}))
+        problems += more
+
+
+def _add_images(known: dict[int, EncodedImage | int | str], read: Reader, indices: set[int]) -> None:
+    """Reads the images of those rows that are not known yet."""
+    if missing := indices - known.keys():
+        known |= dict.fromkeys(missing, "the row is not there any more")
+        known |= read_images(read(True), missing)
+
+
+def _refused(source: str, problems: Sequence[Problem], n_bad: int) -> DataError:
+    more = f" {n_bad} questions have bad rows." if n_bad > 1 else ""
+    fix = "correct the data, or leave the question out with --skip-bad"
+    return DataError(f"{source}, {problems[0]}: {fix}.{more}")
 
 
 def _group_problems(rows: Sequence[Row], circular: bool) -> list[Problem]:

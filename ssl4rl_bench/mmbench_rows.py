@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any, TypeAlias
@@ -21,12 +21,21 @@ MAX_REFERENCE_CHARS = 64
 
 Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
 """Where a row stands ("line 7"), and its columns by name, or why they cannot be told apart."""
+Reader: TypeAlias = Callable[[bool], Iterator[Located]]
+"""Reads a source from its start; with False it may leave the images out, as None."""
+MAX_TEXT_CHARS = 1_000_000
+"""Of a question, an option or any other text of a row."""
 
 _TEXTS = ("index", "question", "hint", "answer", "category", "l2-category", "split")
 _REQUIRED = ("index", "question", "A", "B", "image")
+_ANSWER = _TEXTS.index("answer")
 _INDEX = re.compile(r"([0-9]{1,15})(?:\.0)?")
 _NAN = "nan"
 """What a careless export leaves of a missing text. It can also be a real option."""
+
+
+NO_IMAGE = EncodedImage(b"", "")
+"""Stands for an image that was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +113,10 @@ class Parsed:
     """Whether the text "nan" was taken for a missing option, because a row has it as two options."""
 
 
-def parse_rows(source: str, located: Iterable[Located]) -> Parsed:
+def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) -> Parsed:
     """Reads all rows; `source` is what messages call them.
+
+    Without `images`, no image is looked at, and every row has `NO_IMAGE`.
 
     Raises:
         DataError: if the source as a whole cannot be used: it is empty, or lacks a column or all answers.
@@ -114,27 +125,54 @@ def parse_rows(source: str, located: Iterable[Located]) -> Parsed:
     problems: list[Problem] = []
     columns: dict[str, str] = {}
     shared: dict[str, EncodedImage] = {}
+    texts: dict[str, str] = {}
     for where, raw in located:
         try:
             if isinstance(raw, str):
                 raise _BadRow(raw)
             columns = columns or _checked_columns(source, raw)
-            drafts.append(_draft(where, raw, columns, shared))
+            drafts.append(_draft(where, raw, columns, shared if images else None, texts))
         except _BadRow as bad:
             problems.append(Problem(where, bad.index, bad.reason))
     if not drafts and not problems:
         raise DataError(f"{source} has no rows: point --data at a file or folder that has some.")
-    if drafts and not any(draft.texts["answer"] for draft in drafts):
+    if drafts and not any(draft.texts[_ANSWER] for draft in drafts):
         raise _no_answers(source)
     image_of = {draft.index: draft.image for draft in reversed(drafts)}
     nan_is_missing = any(list(draft.options.values()).count(_NAN) > 1 for draft in drafts)
     rows: list[Row] = []
-    for draft in drafts:
+    drafts.reverse()
+    while drafts:  # each goes as its row comes, which halves the memory of many rows
+        draft = drafts.pop()
         try:
             rows.append(_row(draft, image_of, nan_is_missing))
         except _BadRow as bad:
             problems.append(Problem(draft.where, draft.index, bad.reason))
     return Parsed(rows, problems, nan_is_missing)
+
+
+def read_images(located: Iterable[Located], wanted: Container[int]) -> dict[int, EncodedImage | int | str]:
+    """The images of the rows of these indices: each the image, the index of the row that holds it, or a reason.
+
+    The images of other rows are not decoded. Of rows with one index the first counts.
+    """
+    out: dict[int, EncodedImage | int | str] = {}
+    shared: dict[str, EncodedImage] = {}
+    columns: dict[str, str] = {}
+    for _, raw in located:
+        if isinstance(raw, str):
+            continue
+        columns = columns or column_names(raw)
+        index = _index(_text(raw.get(columns["index"])))
+        if index is None or index not in wanted or index in out:
+            continue
+        try:
+            image = _image(raw.get(columns["image"]))
+        except images.ImageError as error:
+            out[index] = f"the image cannot be used, {error}"
+            continue
+        out[index] = image if isinstance(image, int) else shared.setdefault(image.sha256, image)
+    return out
 
 
 class _BadRow(Exception):
@@ -150,7 +188,8 @@ class _Draft:
 
     where: str
     index: int
-    texts: Mapping[str, str]
+    texts: tuple[str, ...]
+    """In the order of `_TEXTS`."""
     options: Mapping[str, str]
     image: EncodedImage | int
     """Or the index of the row that holds it."""
@@ -178,28 +217,46 @@ def _no_answers(source: str) -> DataError:
 
 
 def _draft(
-    where: str, raw: Mapping[str, Any], columns: Mapping[str, str], shared: dict[str, EncodedImage]
+    where: str,
+    raw: Mapping[str, Any],
+    columns: Mapping[str, str],
+    shared: dict[str, EncodedImage] | None,
+    known: dict[str, str],
 ) -> _Draft:
-    texts = {name: _text(raw.get(columns.get(name, ""))) for name in _TEXTS}
-    index = _index(texts["index"])
+    """Equal images (in `shared`) and equal texts (in `known`) are one object; without `shared` there is no image."""
+    texts = tuple(_text(raw.get(columns.get(name, ""))) for name in _TEXTS)
+    index = _index(texts[_TEXTS.index("index")])
     if index is None:
-        raise _BadRow(f"the index is {_short(texts['index'])}, not a whole number")
+        raise _BadRow(f"the index is {_short(texts[0])}, not a whole number")
     options: dict[str, str] = {}
     for letter in ascii_uppercase:
         if letter not in columns:
             break
         options[letter] = _text(raw.get(columns[letter]))
-    try:
-        image = _image(raw.get(columns["image"]))
-    except images.ImageError as error:
-        raise _BadRow(f"the image cannot be used, {error}", index) from None
-    if not isinstance(image, int):
-        image = shared.setdefault(image.sha256, image)
-    return _Draft(where, index, texts, options, image)
+    if max(map(len, (*texts, *options.values()))) > MAX_TEXT_CHARS:
+        raise _BadRow(_too_long(dict(zip(_TEXTS, texts, strict=True)), options), index)
+    image: EncodedImage | int = NO_IMAGE
+    if shared is not None:
+        try:
+            image = _image(raw.get(columns["image"]))
+        except images.ImageError as error:
+            raise _BadRow(f"the image cannot be used, {error}", index) from None
+        if not isinstance(image, int):
+            image = shared.setdefault(image.sha256, image)
+    texts = tuple(known.setdefault(text, text) for text in texts[1:])
+    options = {letter: known.setdefault(text, text) for letter, text in options.items()}
+    return _Draft(where, index, ("", *texts), options, image)
+
+
+def _too_long(texts: Mapping[str, str], options: Mapping[str, str]) -> str:
+    named = {f"the {name}": text for name, text in texts.items()}
+    named |= {f"option {letter}": text for letter, text in options.items()}
+    name, text = next(item for item in named.items() if len(item[1]) > MAX_TEXT_CHARS)
+    return f"{name} has {len(text):,} characters, over the limit of {MAX_TEXT_CHARS:,}"
 
 
 def _row(draft: _Draft, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool) -> Row:
-    texts = draft.texts
+    texts = dict(zip(_TEXTS, draft.texts, strict=True))
     choices = _choices(draft.options, nan_is_missing)
     answer = texts["answer"].strip()
     if answer not in choices:

@@ -16,7 +16,16 @@ from ssl4rl_bench.prompts import check_style
 from ssl4rl_bench.ssl import SSLTask, Unusable
 from ssl4rl_bench.ssl import make as make_task
 from ssl4rl_bench.taskfile import TaskFile
-from ssl4rl_bench.types import Categories, Completion, ImagePart, Sample, Sampling, Score, ScoredSample
+from ssl4rl_bench.types import (
+    Categories,
+    Completion,
+    HubSource,
+    ImagePart,
+    Sample,
+    Sampling,
+    Score,
+    ScoredSample,
+)
 
 V = TypeVar("V")
 
@@ -44,6 +53,8 @@ class ProbeTask:
     n_groups_skipped: int = 0
     image: str = "real"
     """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
+    hub: HubSource | None = None
+    """Where the images came from on the hub; None for other images."""
 
     @property
     def n_groups(self) -> int:
@@ -147,6 +158,7 @@ def load(
         warnings=tuple(warnings),
         partial_reasons=(f"limited to {limit} of {n_full} images",) if wanted < n_full else (),
         data_sha256=_digest(ssl, samples),
+        hub=pictures.hub,
     )
 
 

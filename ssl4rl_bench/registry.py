@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,22 +13,19 @@ from typing import Any, TypeAlias
 from ssl4rl_bench import blinding, mmbench, probe
 from ssl4rl_bench.errors import DataError, UsageError
 from ssl4rl_bench.imagesets import Selection, open_source, select
-from ssl4rl_bench.interop.hubdata import hub_rows
+from ssl4rl_bench.interop.hubdata import HubName, open_table
 from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.mmbench_files import read_path
-from ssl4rl_bench.mmbench_rows import Located
+from ssl4rl_bench.mmbench_files import OnShare, read_path
+from ssl4rl_bench.mmbench_rows import Located, Reader
 from ssl4rl_bench.probe import ProbeTask
 from ssl4rl_bench.ssl import SSLTask
 from ssl4rl_bench.taskfile import TaskFile, load_taskfile
-from ssl4rl_bench.types import ImagePart
+from ssl4rl_bench.types import HubSource, ImagePart
 
 AnyTask: TypeAlias = MMBenchTask | ProbeTask
 
 DRAWN = "scenes"
 """The name of the built-in images."""
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
 
 
 def load_task(
@@ -39,33 +36,48 @@ def load_task(
     skip_bad: bool = False,
     limit: int | None = None,
     image: str = "real",
+    commit: str | None = None,
+    on_share: OnShare | None = None,
 ) -> AnyTask:
     """Loads a task, ready to be sent; images stay encoded.
 
     Args:
         name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
-        data: A TSV or parquet file, a folder of parquet files, or a hub id, instead of the task file's data. For an
-            SSL task its images: one of these, a folder of images, "scenes", or the name of another task.
+        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`hubdata.HubName`), instead of the
+            task file's data. For an SSL task its images: one of these, a folder of images, "scenes", or the name of
+            another task.
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
         limit: Keep this many whole groups, spread over abilities and their leaves; of an SSL task, this many images.
         image: What to show instead of the images (`blinding.BLINDINGS`).
+        commit: Of a hub data set, as an earlier load recorded it (`types.HubSource`), instead of what its revision
+            stands for now.
+        on_share: Is told how much of the work is done, from 0 to 1; from 0 again for a second pass over the file.
 
     Raises:
         UsageError: for an unknown name, style or blinding, or a limit below 1.
         DataError: for data that cannot be used.
-        MissingDependency: for a hub data set without the `datasets` package.
+        MissingDependency: for a hub data set without the packages that read it.
     """
     task = load_taskfile(name)
     blinding.check_blinding(image)
     if task.ssl is not None:
-        with select_images(data or task.images or DRAWN, split=task.split) as pictures:
+        with select_images(data or task.images or DRAWN, split=task.split, commit=commit) as pictures:
             return blinding.apply(probe.load(task, pictures, prompt=prompt, limit=limit), image)
-    source, where, rows = _rows(task, data)
+    # Half of the time goes into reading and checking the rows, half into rendering the samples.
+    tell = on_share or (lambda share: None)
+    found = _source(task, data, commit, lambda share: tell(share / 2))
     loaded = mmbench.load(
-        task, rows, source=source, where=where, prompt=prompt, skip_bad=skip_bad, limit=limit
+        task,
+        found.rows,
+        source=found.name,
+        where=found.where,
+        prompt=prompt,
+        skip_bad=skip_bad,
+        limit=limit,
+        on_share=lambda share: tell((1 + share) / 2),
     )
-    return blinding.apply(loaded, image)
+    return blinding.apply(replace(loaded, hub=found.hub), image)
 
 
 def load_benchmark(name: str, **how: Any) -> MMBenchTask:
@@ -93,13 +105,19 @@ def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
 
 @contextmanager
 def select_images(
-    spec: str, *, split: str = "train", ratio: float | None = None, limit: int | None = None
+    spec: str,
+    *,
+    split: str = "train",
+    ratio: float | None = None,
+    limit: int | None = None,
+    commit: str | None = None,
 ) -> Iterator[Selection]:
     """The images that `--images` names, each content once (`imagesets.select`); they can be read inside the block.
 
     Args:
         split: of a hub data set or parquet folder.
         ratio, limit: as `imagesets.select`.
+        commit: as `load_task`.
 
     Raises:
         UsageError, DataError, MissingDependency: as `imagesets.open_source` and `imagesets.select`.
@@ -108,7 +126,7 @@ def select_images(
         yield _drawn()[1]
         return
     with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
-        source = open_source(spec, spool=Path(spool), task_images=task_images, split=split)
+        source = open_source(spec, spool=Path(spool), task_images=task_images, split=split, commit=commit)
         yield select(source, ratio=ratio, limit=limit)
 
 
@@ -137,39 +155,59 @@ def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, by
                     yield sample.id, part.image.data
 
 
-def _rows(task: TaskFile, data: str | None) -> tuple[str, str, Iterator[Located]]:
-    """The source for the record, the source for messages, and the rows."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a task's rows come from."""
+
+    name: str
+    """For the record."""
+    where: str
+    """For messages: what the user gave."""
+    rows: Iterable[Located] | Reader
+    hub: HubSource | None = None
+
+
+def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnShare | None) -> _Source:
     if data is not None:
         path = Path(data).expanduser()
         if path.exists():
-            return path.name, data, read_path(path, folder=task.dataset_name, split=task.split)
-        if not _HUB_ID.fullmatch(data) or data.lower().endswith(_FILE_SUFFIXES):
-            raise UsageError(f"--data {data} is neither a file or folder nor a hub id (owner/name).")
-        return _hub(task, data)
+            return _Source(path.name, data, _reader(path, on_share, task.dataset_name, task.split))
+        name = HubName.parse(data)
+        if name is None:
+            raise UsageError(
+                f"--data {data} is neither a file or folder nor a hub id (owner/name, owner/name@revision or "
+                "owner/name#configuration/split)."
+            )
+        return _hub(task, name, commit, on_share)
     if task.builtin is not None:
         return _built_in(task)
     if task.data_file is None:
-        return _hub(task, task.dataset_path)
+        return _hub(task, HubName(task.dataset_path, task.revision), commit, on_share)
     if not task.data_file.exists():
         raise DataError(
             f"{task.name} reads {task.data_file.name}, which does not come with this package: "
             "download it and point --data at it."
         )
-    return task.data_file.name, str(task.data_file), read_path(task.data_file)
+    return _Source(task.data_file.name, str(task.data_file), _reader(task.data_file, on_share))
 
 
-def _hub(task: TaskFile, dataset: str) -> tuple[str, str, Iterator[Located]]:
-    own = dataset == task.dataset_path
-    revision = task.revision if own else None
-    source = f"{dataset}@{revision}" if revision else dataset
-    rows = hub_rows(dataset, name=task.dataset_name, split=task.split, revision=revision)
-    return source, dataset, rows
+def _reader(
+    path: Path, on_share: OnShare | None, folder: str | None = None, split: str | None = None
+) -> Reader:
+    return lambda images: read_path(path, folder=folder, split=split, images=images, on_share=on_share)
 
 
-def _built_in(task: TaskFile) -> tuple[str, str, Iterator[Located]]:
+def _hub(task: TaskFile, name: HubName, commit: str | None, on_share: OnShare | None) -> _Source:
+    table = open_table(name, config=task.dataset_name, split=task.split, commit=commit)
+    return _Source(
+        str(name), str(name), lambda images: table.rows(images=images, on_share=on_share), table.source
+    )
+
+
+def _built_in(task: TaskFile) -> _Source:
     if task.builtin != "scenes":
         raise UsageError(f"Task {task.name} names {task.builtin} as built in; there is only scenes.")
     from ssl4rl_bench import scenes  # here, because drawing needs Pillow and the rest does not
 
     rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))
-    return "built in", task.name, rows
+    return _Source("built in", task.name, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ssl4rl_bench import metrics, outcomes, probe
@@ -19,9 +19,10 @@ from ssl4rl_bench.types import ScoredSample, Status
 def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default") -> dict[str, Any]:
     """The content of result.json: a function of the journal, the tasks and the extractor, to the last byte.
 
-    Keys: `schema`, `model` {name, fingerprint, and where they are known served, scheme, unused_defaults},
+    Keys: `schema`, `model` {name, fingerprint, and where they are known commit, served, scheme, unused_defaults},
     `spec_sha256`, `partial` (not all of the benchmark, or not all of it answered), `partial_reasons`, `tasks`. Each
-    task: `version`, `prompt`, `source`, `data_sha256`, `image` (only where it was not "real"), `extractor` (its full
+    task: `version`, `prompt`, `source`, `data_sha256`, `hub` (only of hub data: asked, commit, config, split),
+    `image` (only where it was not "real"), `extractor` (its full
     name); `reader`, the extractor's version (only where it is not 1); `n_samples`, `n_groups` of the data;
     `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error, reasoning
     without a reply, or a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, how many
@@ -172,6 +173,7 @@ def _score_task(rundir: RunDir, task: LoadedTask, read: _Found) -> dict[str, Any
         "prompt": task.prompt,
         "source": task.source,
         "data_sha256": task.data_sha256,
+        **({"hub": asdict(hub)} if (hub := rundir.spec.tasks[task.name].hub) is not None else {}),
         **({"image": task.image} if task.image != "real" else {}),
         "extractor": read.extractor,
         **({"reader": version} if (version := reader_version(read.extractor)) != 1 else {}),

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ssl4rl_bench.hashing import response_key, seed_of, sha256_json
 from ssl4rl_bench.scheme import SCHEME, WITHOUT_WEIGHTS
-from ssl4rl_bench.types import Request, Sample, Sampling, Task
+from ssl4rl_bench.types import HubSource, Request, Sample, Sampling, Task
 
 SCHEMA = 1
 """Version of spec.json."""
@@ -118,6 +118,11 @@ class LoadedTask(Task, Protocol):
         ...
 
     @property
+    def hub(self) -> HubSource | None:
+        """Where its data came from on the hub; None for other data."""
+        ...
+
+    @property
     def n_groups(self) -> int: ...
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -137,6 +142,8 @@ class TaskSpec:
     sampling: Sampling
     image: str = "real"
     """A blinding (`blinding.BLINDINGS`). "real" is not written, so that older specs keep their hash."""
+    hub: HubSource | None = None
+    """Where the data came from on the hub. Not compared and not hashed: the data's digest is."""
 
     @classmethod
     def of(cls, task: LoadedTask, sampling: Sampling | None = None) -> TaskSpec:
@@ -144,14 +151,27 @@ class TaskSpec:
         asked = sampling or task.sampling
         # 0 and 0.0 are one temperature, but two texts to a hash.
         exact = replace(asked, temperature=float(asked.temperature), top_p=float(asked.top_p))
-        return cls(task.version, task.data_sha256, task.prompt, len(task.samples), exact, task.image)
+        n_samples = len(task.samples)
+        return cls(task.version, task.data_sha256, task.prompt, n_samples, exact, task.image, task.hub)
 
     def to_json(self) -> dict[str, Any]:
         """As in spec.json."""
         spec = asdict(self)
         if self.image == "real":
             del spec["image"]
+        if self.hub is None:
+            del spec["hub"]
         return spec
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TaskSpec:
+        """The spec that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: for anything else.
+        """
+        hub = HubSource(**value["hub"]) if "hub" in value else None
+        return cls(**{**value, "sampling": Sampling(**value["sampling"]), "hub": hub})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +201,8 @@ class RunSpec:
     served: Mapping[str, Any] = field(default_factory=dict)
     """The checkpoint's chat template and pixel limits (`served.served`), which follow from its fingerprint: not
     compared and not hashed here. Empty for engines that do not see them, and for runs from before it was there."""
+    commit: str | None = None
+    """The 40-hex commit that a hub model's name stood for. Not compared and not hashed: the fingerprint is."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunSpec:
@@ -189,10 +211,7 @@ class RunSpec:
         Raises:
             KeyError, TypeError: for anything else.
         """
-        tasks = {
-            name: TaskSpec(**{**task, "sampling": Sampling(**task["sampling"])})
-            for name, task in value["tasks"].items()
-        }
+        tasks = {name: TaskSpec.from_json(task) for name, task in value["tasks"].items()}
         return cls(
             model=value["model"]["name"],
             fingerprint=value["model"]["fingerprint"],
@@ -207,6 +226,7 @@ class RunSpec:
             scheme=_scheme(value),
             unused_defaults={**value["model"].get("unused_defaults", {})},
             served=value["model"].get("served", {}),
+            commit=value["model"].get("commit"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -229,6 +249,8 @@ class RunSpec:
 
     def _model(self) -> dict[str, Any]:
         model: dict[str, Any] = {"name": self.model, "fingerprint": self.fingerprint}
+        if self.commit is not None:
+            model["commit"] = self.commit
         if self.scheme > 1 and self.engine not in WITHOUT_WEIGHTS:
             model["scheme"] = self.scheme
         if self.served:
@@ -250,6 +272,8 @@ class RunSpec:
     def _identity(self) -> dict[str, Any]:
         spec = self.to_json()
         spec["model"] = {"fingerprint": spec["model"]["fingerprint"]}
+        for task in spec["tasks"].values():
+            task.pop("hub", None)
         return spec
 
     def not_comparable(self, out: str = "NEW") -> str | None:
@@ -285,6 +309,22 @@ class RunSpec:
         absent = object()
         return sorted(key for key in mine.keys() | theirs if mine.get(key, absent) != theirs.get(key, absent))
 
+    def recorded_by(self, earlier: RunSpec) -> RunSpec:
+        """This spec with the commits that an equal, earlier one recorded: those that the run was begun with."""
+        tasks = {name: replace(task, hub=earlier.tasks[name].hub) for name, task in self.tasks.items()}
+        return replace(self, commit=earlier.commit, tasks=tasks)
+
+    def moved(self, earlier: RunSpec) -> list[str]:
+        """Names that stood for another commit in an earlier spec, one clause per name."""
+        clauses = []
+        if earlier.commit and self.commit and self.model == earlier.model:
+            clauses += _moved(self.model, earlier.commit, self.commit)
+        for name, task in self.tasks.items():
+            before = earlier.tasks[name].hub if name in earlier.tasks else None
+            if task.hub is not None and before is not None and task.hub.asked == before.asked:
+                clauses += _moved(task.hub.asked, before.commit, task.hub.commit)
+        return clauses
+
     def keys(self, task: LoadedTask) -> dict[tuple[str, int], str]:
         """The response key of each (sample id, repeat) of a task of this run."""
         sampling = self.tasks[task.name].sampling
@@ -318,6 +358,10 @@ def _scheme(value: Mapping[str, Any]) -> int:
     if not isinstance(scheme, int):
         raise TypeError(f"scheme {scheme!r}")
     return scheme
+
+
+def _moved(name: str, before: str, now: str) -> list[str]:
+    return [f"{name} was commit {before[:12]} and is {now[:12]} now"] if before != now else []
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -192,6 +192,18 @@ class ScoredSample:
     score: Score
 
 
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """Where data came from on the Hugging Face hub."""
+
+    asked: str
+    """As the user or the task file named it: `owner/name`, with `@revision` or `#configuration/split` if given."""
+    commit: str
+    """The 40-hex commit that answered."""
+    config: str
+    split: str
+
+
 @runtime_checkable
 class Task(Protocol):
     """A benchmark or a probe: yields samples, scores a reply."""

@@ -26,6 +26,7 @@ from ssl4rl_bench.types import (
     Categories,
     Completion,
     EncodedImage,
+    HubSource,
     ImagePart,
     Message,
     Sample,
@@ -59,6 +60,7 @@ class SyntheticTask:
     sampling: Sampling = SAMPLING
     partial_reasons: tuple[str, ...] = ()
     image: str = "real"
+    hub: HubSource | None = None
 
     @cached_property
     def samples(self) -> list[Sample]:

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mmbench_data import question, questions, write_parquet, write_tsv
+from mmbench_data import questions, write_parquet, write_tsv
 
-from ssl4rl_bench import registry
 from ssl4rl_bench.errors import DataError, UsageError
 from ssl4rl_bench.registry import load_task
 from ssl4rl_bench.types import Task
@@ -60,22 +59,6 @@ def test_messages_name_the_path_as_given(tmp_path: Path, monkeypatch: pytest.Mon
 def test_data_that_is_not_there(data: str) -> None:
     with pytest.raises(UsageError, match="neither a file or folder nor a hub id"):
         load_task("mmbench_dev_en", data=data)
-
-
-def test_a_hub_id_goes_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def hub_rows(dataset: str, **options: object) -> object:
-        asked.append((dataset, options))
-        return (("row 1", row) for row in question())
-
-    monkeypatch.setattr(registry, "hub_rows", hub_rows)
-    assert load_task("mmbench_dev_cn").source == "lmms-lab/MMBench"
-    assert load_task("mmbench_dev_cn", data="someone/else").source == "someone/else"
-    assert asked == [
-        ("lmms-lab/MMBench", {"name": "cn", "split": "dev", "revision": None}),
-        ("someone/else", {"name": "cn", "split": "dev", "revision": None}),
-    ]
 
 
 def test_a_task_file_with_its_data_beside_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from synthetic import SyntheticTask
 
 from ssl4rl_bench.hashing import canonical_json, seed_of
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec, redact, redact_argv
-from ssl4rl_bench.types import Sampling
+from ssl4rl_bench.types import HubSource, Sampling
 
 TASK = SyntheticTask(2)
 SPEC = RunSpec(
@@ -182,3 +182,40 @@ def test_an_exec_info_names_versions_without_importing(tmp_path: Path) -> None:
     }
     assert written["started"] <= written["finished"] and written["outcome"] == "done"
     assert written["machine"]["cpus"] >= 1
+
+
+def hub_spec(commit: str, data: str, fingerprint: str = SPEC.fingerprint) -> RunSpec:
+    task = replace(TaskSpec.of(TASK), hub=HubSource("owner/data@main", data * 40, "en", "dev"))
+    return replace(
+        SPEC, model="org/name@main", fingerprint=fingerprint, commit=commit * 40, tasks={TASK.name: task}
+    )
+
+
+def test_commits_are_recorded_and_no_part_of_the_identity() -> None:
+    spec = hub_spec("a", "b")
+    written = spec.to_json()
+    assert written["model"]["name"] == "org/name@main" and written["model"]["commit"] == "a" * 40
+    assert written["tasks"][TASK.name]["hub"] == {
+        "asked": "owner/data@main",
+        "commit": "b" * 40,
+        "config": "en",
+        "split": "dev",
+    }
+    assert RunSpec.from_json(json.loads(json.dumps(written))) == spec
+    assert spec.sha256 == SPEC.sha256 and spec.diff(SPEC) == SPEC.diff(spec) == []
+    plain = SPEC.to_json()
+    assert "commit" not in plain["model"] and "hub" not in plain["tasks"][TASK.name]
+
+
+def test_a_spec_from_before_commits_were_recorded_keeps_its_hash() -> None:
+    assert SPEC.sha256 == "6f6fa7a2f7b9825fbb60134bde139f8eab92b3ed256f5f816a7051471227dfeb"
+
+
+def test_what_moved_since_an_earlier_spec() -> None:
+    assert hub_spec("a", "b").moved(hub_spec("a", "b")) == hub_spec("a", "b").moved(SPEC) == []
+    assert hub_spec("c", "d").moved(hub_spec("a", "b")) == [
+        "org/name@main was commit aaaaaaaaaaaa and is cccccccccccc now",
+        "owner/data@main was commit bbbbbbbbbbbb and is dddddddddddd now",
+    ]
+    assert replace(hub_spec("c", "b"), model="org/name@v2").moved(hub_spec("a", "b")) == []
+    assert hub_spec("c", "d").recorded_by(hub_spec("a", "b")) == hub_spec("a", "b")

@@ -6,7 +6,6 @@ import json
 import struct
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -230,100 +229,6 @@ def test_an_existing_folder_wins_over_a_bundled_name(
 def test_a_path_that_is_not_there_is_no_hub_id(tmp_path: Path) -> None:
     for name in (str(tmp_path / "gone"), "./gone", "../gone/x", "a/b/c"):
         assert "no model" in error_of(name)
-
-
-class FakeHub:
-    """Stands for huggingface_hub's two functions; `problem` is raised by the one that asks the network."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        huggingface_hub = pytest.importorskip("huggingface_hub")
-        self.folder = folder
-        self.files = ["config.json", "model.safetensors", "pytorch_model.bin"]
-        self.problem: Exception | None = None
-        self.cached = False
-        self.downloads: list[dict[str, object]] = []
-        constants = pytest.importorskip("huggingface_hub.constants")
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda _, repo, revision: self.info())
-        monkeypatch.setattr(huggingface_hub, "snapshot_download", self.download)
-
-    def info(self) -> SimpleNamespace:
-        if self.problem:
-            raise self.problem
-        siblings = [SimpleNamespace(rfilename=name) for name in self.files]
-        return SimpleNamespace(sha=COMMIT, siblings=siblings)
-
-    def download(self, repo: str, **options: object) -> str:
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        self.downloads.append({"repo": repo, **options})
-        if options.get("local_files_only") and not self.cached:
-            raise LocalEntryNotFoundError("not here")
-        return str(self.folder)
-
-
-@pytest.fixture
-def fake_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    place = folder.parent / "snapshots" / COMMIT
-    place.parent.mkdir()
-    return FakeHub(folder.rename(place), monkeypatch)
-
-
-def http_error(kind: str) -> Exception:
-    import httpx
-    from huggingface_hub import errors
-
-    response = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid"))
-    made: Exception = getattr(errors, kind)("no", response=response)
-    return made
-
-
-def test_a_hub_id_resolves_to_a_commit(fake_hub: FakeHub) -> None:
-    model = resolve_model("org/name@main")
-    assert (model.name, model.revision, model.path) == ("org/name@main", COMMIT, fake_hub.folder)
-    (download,) = fake_hub.downloads
-    assert download["revision"] == COMMIT
-    assert download["allow_patterns"] == ["*.safetensors", "*.json", "*.txt", "*.jinja"]
-
-
-def test_a_repository_without_safetensors_is_not_downloaded(fake_hub: FakeHub) -> None:
-    fake_hub.files = ["config.json", "pytorch_model.bin"]
-    assert "no safetensors" in error_of("org/name")
-    assert fake_hub.downloads == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("RepositoryNotFoundError", "HF_TOKEN"),
-        ("GatedRepoError", "accept its terms at https://huggingface.co/org/name"),
-        ("RevisionNotFoundError", "no revision 'v9'"),
-    ],
-)
-def test_what_the_hub_refuses_is_told(fake_hub: FakeHub, kind: str, words: str) -> None:
-    fake_hub.problem = http_error(kind)
-    assert words in error_of("org/name@v9")
-
-
-def test_a_full_disk_is_told(fake_hub: FakeHub) -> None:
-    fake_hub.problem = OSError(28, "No space left on device")
-    assert "No space left on device" in error_of("org/name")
-
-
-@pytest.mark.parametrize("offline", [True, False])
-def test_without_a_network_the_cache_answers(
-    fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch, offline: bool
-) -> None:
-    import httpx
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    fake_hub.problem = httpx.ConnectError("no route")
-    text = error_of("org/name")
-    assert "local cache" in text
-    assert ("HF_HUB_OFFLINE is set" in text) == offline
-    fake_hub.cached = True
-    assert resolve_model("org/name").revision == COMMIT
 
 
 def test_without_the_library_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

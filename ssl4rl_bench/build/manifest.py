@@ -6,7 +6,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def write_manifest(
         "prompt": recipe.style,
         "samples_per_image": recipe.per_image,
         "source": selection.source,
+        **({"hub": asdict(selection.hub)} if selection.hub is not None else {}),
         "counts": {
             "images": images,
             "samples": {split: sum(targets.values()) for split, targets in tally.targets.items()},

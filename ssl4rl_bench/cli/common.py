@@ -91,6 +91,7 @@ def reload_tasks(run: RunDir, data: Mapping[str, str], only: Iterable[str] | Non
     Raises:
         DataError, UsageError: as `registry.load_task`.
     """
+    from ssl4rl_bench.cli.progress import LoadProgress
     from ssl4rl_bench.registry import load_task
 
     sittings: list[dict[str, Any]] = run.sittings()
@@ -99,14 +100,16 @@ def reload_tasks(run: RunDir, data: Mapping[str, str], only: Iterable[str] | Non
     for name in run.spec.tasks if only is None else only:
         spec = run.spec.tasks[name]
         how = loading.get(name, {})
-        tasks.append(
-            load_task(
+        with LoadProgress(console(stderr=True), name) as on_share:
+            task = load_task(
                 how.get("task", name),
                 data=data.get(name, how.get("data")),
                 prompt=spec.prompt,
                 skip_bad=how.get("skip_bad", False),
                 limit=how.get("limit"),
                 image=spec.image,
+                commit=spec.hub.commit if spec.hub is not None and name not in data else None,
+                on_share=on_share,
             )
-        )
+        tasks.append(task)
     return tasks

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.cli.progress import RunProgress
+from ssl4rl_bench.cli.progress import LoadProgress, RunProgress
 from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
 from ssl4rl_bench.errors import BenchError, UsageError
 from ssl4rl_bench.extract import check_extractor
@@ -173,7 +173,8 @@ def load_tasks(plan: Plan) -> list[AnyTask]:
     screen = console(stderr=True)
     tasks = []
     for name, how in plan.loading.items():
-        task = load_task(name, prompt=plan.prompt, image=plan.image, **how)
+        with LoadProgress(screen, name) as on_share:
+            task = load_task(name, prompt=plan.prompt, image=plan.image, on_share=on_share, **how)
         sampling = task.sampling
         if plan.temperature is not None:
             sampling = dataclasses.replace(sampling, temperature=plan.temperature)
@@ -213,6 +214,7 @@ def _spec(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequen
         engine_options=changed,
         served={} if subject.model is None else served(subject.model.path),
         unused_defaults=unused_defaults(subject.model.path) if subject.model else {},
+        commit=subject.model.revision if subject.model else None,
     )
 
 
@@ -240,7 +242,10 @@ def evaluate_one(
     """
     check_tasks(engine, tasks)
     spec = _spec(plan, subject, engine.name, engine.version, tasks)
+    before = RunDir.open(path).spec if (path / "spec.json").is_file() else spec
     with RunDir.create(path, spec) as run:
+        for clause in spec.moved(before):
+            print(f"note: {clause}, with the same content", file=sys.stderr)
         loading = {
             task.name: {**how, "task": name}
             for task, (name, how) in zip(tasks, plan.loading.items(), strict=True)

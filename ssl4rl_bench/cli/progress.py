@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,60 @@ if TYPE_CHECKING:
 
 SHARES = 20
 """Lines for a task where there is no terminal."""
+
+
+class LoadProgress:
+    """Shows how far a large file has been read, on stderr: a bar on a terminal, a line for every 5% elsewhere.
+
+    A context manager that gives what the reader tells its shares to; silent for the first `AFTER_S` seconds.
+    """
+
+    AFTER_S = 2.0
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console, self._name = console, name
+        self._started: float | None = None
+        """When reading began; a download before it shows its own progress."""
+        self._step = -1
+        self._share = 0.0
+        self._n_pass = 1
+        self._bar: Any = None
+
+    def __enter__(self) -> Callable[[float], None]:
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _tell(self, share: float) -> None:
+        self._started = self._started or time.monotonic()
+        if share < self._share:  # a second pass, over the images of the questions that --limit keeps
+            self._n_pass += 1
+            self._step = -1
+        self._share = share
+        seconds = time.monotonic() - self._started
+        step = int(share * SHARES)
+        if seconds < self.AFTER_S or step == self._step:
+            return
+        self._step = step
+        again = f", pass {self._n_pass}" if self._n_pass > 1 else ""
+        if not self._console.is_terminal:
+            print(f"loading {self._name}{again}: {100 * step // SHARES}%", file=sys.stderr)
+            return
+        if self._bar is None:
+            from rich import progress as rp
+
+            columns = (
+                rp.TextColumn("{task.description}", markup=False),
+                rp.BarColumn(),
+                rp.TaskProgressColumn(),
+                rp.TimeElapsedColumn(),
+            )
+            self._bar = rp.Progress(*columns, console=self._console, transient=True)
+            self._bar.add_task(f"loading {self._name}", total=1.0)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=share, description=f"loading {self._name}{again}")
 
 
 class RunProgress:

@@ -29,7 +29,7 @@ def run(
         typer.Option(
             "--data",
             "--images",
-            help="TSV, parquet file or folder, or hub id instead of the task's own; TASK=PATH for several. "
+            help="TSV, parquet file or folder, or owner/name[@revision][#config/split] (hub); TASK=PATH for several. "
             "For SSL tasks their images: one of these, a folder of images, scenes, or another task.",
         ),
     ] = None,

@@ -43,13 +43,15 @@ def validate(
     Example: ssl4rl-bench validate ssl_rotation_90 --images photos --sheet rotation.png
     """
     from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.cli.progress import LoadProgress
     from ssl4rl_bench.errors import DataError, UsageError
     from ssl4rl_bench.probe import ProbeTask
     from ssl4rl_bench.registry import load_task
     from ssl4rl_bench.reports.tables import clean
     from ssl4rl_bench.validate import validate as check
 
-    loaded = load_task(task, data=data, skip_bad=skip_bad)
+    with LoadProgress(console(stderr=True), task) as on_share:
+        loaded = load_task(task, data=data, skip_bad=skip_bad, on_share=on_share)
     if sheet is not None and not isinstance(loaded, ProbeTask):
         raise UsageError(f"--sheet draws SSL tasks, and {loaded.name} is none")
     report = check(loaded)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl4rl_bench.types import HubSource
+
 
 @dataclass(frozen=True, slots=True)
 class Located:
@@ -53,3 +55,5 @@ class ImageSource:
     images: tuple[Located, ...]
     bad: tuple[Dropped, ...] = ()
     """Rows whose image cannot even be taken out of them."""
+    hub: HubSource | None = None
+    """Where the images came from on the hub."""

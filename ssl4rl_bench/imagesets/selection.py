@@ -13,7 +13,7 @@ from ssl4rl_bench.hashing import seed_of, sha256_hex
 from ssl4rl_bench.imagesets.located import Dropped, ImageSource, Located
 from ssl4rl_bench.perceptual import Perceptual, near, near_duplicates, perceptual_hash
 from ssl4rl_bench.ssl.base import MIN_SIDE
-from ssl4rl_bench.types import EncodedImage
+from ssl4rl_bench.types import EncodedImage, HubSource
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -69,6 +69,8 @@ class Selection:
     """All that the source holds, dropped ones included."""
     n_left: int = 0
     """Images that a limit left out without looking at their pixels."""
+    hub: HubSource | None = None
+    """Where the images came from on the hub."""
 
     def counts(self) -> dict[str, int]:
         """Images seen and kept, and dropped by kind."""
@@ -156,6 +158,7 @@ def select(
         dropped=tuple(sorted(dropped, key=lambda drop: (drop.name, drop.kind, drop.reason))),
         n_seen=len(source.images) + len(source.bad),
         n_left=len(unique) - n_looked,
+        hub=source.hub,
     )
     if not selection.kept:
         raise _nothing_left(selection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ from ssl4rl_bench.hashing import sha256_hex
 from ssl4rl_bench.images import MAX_BYTES
 from ssl4rl_bench.imagesets.located import Dropped, ImageSource, Located
 from ssl4rl_bench.imagesets.rows import row_images
+from ssl4rl_bench.interop.hubdata import HubName, open_table
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Of the files that a folder gives, in any case."""
@@ -19,7 +21,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
 """From a task's name to its images, each with a name; a UsageError for an unknown task."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
 _FILES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip", *SUFFIXES)
 _WAYS = "a folder of PNG, JPEG or WebP files, a TSV or parquet file, a hub id, scenes, or a task's name"
@@ -31,8 +32,7 @@ def open_source(
     spool: Path,
     task_images: TaskImages | None = None,
     split: str = "train",
-    config: str | None = None,
-    revision: str | None = None,
+    commit: str | None = None,
 ) -> ImageSource:
     """Lists the images of a source; none is decoded.
 
@@ -46,8 +46,7 @@ def open_source(
             must stay as long as the source is used.
         task_images: Gives the images of a task named by `spec`; without it no task can be named.
         split: Of a hub data set, or of the parquet shards in a folder.
-        config: A hub data set's configuration.
-        revision: A hub data set's branch or commit.
+        commit: Of a hub data set, instead of what its revision stands for now.
 
     Raises:
         UsageError: if `spec` is nothing of that.
@@ -61,12 +60,9 @@ def open_source(
         source = ImageSource(path.resolve().name, located)
     elif path.exists():
         source = _table(path, split, spool)
-    elif _HUB_ID.fullmatch(spec) and not spec.lower().endswith(_FILES):
-        from ssl4rl_bench.interop.hubdata import hub_rows
-
-        rows = hub_rows(spec, name=config, split=split, revision=revision)
-        name = f"{spec}@{revision}" if revision else spec
-        source = _spooled(name, row_images(spec, rows), spool)
+    elif (name := HubName.parse(spec)) is not None and not name.repo.lower().endswith(SUFFIXES):
+        table = open_table(name, split=split, commit=commit)
+        source = replace(_spooled(spec, row_images(spec, table.rows()), spool), hub=table.source)
     elif task_images is not None and "/" not in spec and not spec.lower().endswith(_FILES):
         source = _spooled(spec, iter(task_images(spec)), spool)
     else:

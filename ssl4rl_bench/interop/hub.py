@@ -1,73 +1,248 @@
-"""Model snapshots from the Hugging Face hub, by commit: safetensors and text files only."""
+"""Repositories of the Hugging Face hub: which commit a name stands for, and its files in the local cache.
+
+Used by `weights` for checkpoints and by `hubdata` for data sets. Only files that are asked for by pattern are ever
+downloaded, and no code of a repository is run.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from ssl4rl_bench.errors import MissingDependency, ModelError
+from ssl4rl_bench.errors import BenchError, DataError, MissingDependency, ModelError
 
 PATTERNS: tuple[str, ...] = ("*.safetensors", "*.json", "*.txt", "*.jinja")
-"""What is downloaded. Nothing else of a repository is ever fetched."""
+"""What is downloaded of a model. Nothing else of its repository is ever fetched."""
+TIMEOUT_S = 30.0
+"""For the hub to say what a repository holds."""
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+_SHORT_COMMIT = re.compile("[0-9a-f]{7,39}")
 
 
 def snapshot(repo: str, revision: str | None = None) -> tuple[Path, str]:
     """The local folder of a model repository and its 40-hex commit, downloaded where it is not there yet.
 
-    Without a network (or with HF_HUB_OFFLINE set) the local cache answers. HF_TOKEN opens private and gated
-    repositories; HF_HOME says where the cache is.
+    Without a network (or with HF_HUB_OFFLINE set) the local cache answers, if it holds every file. HF_TOKEN opens
+    private and gated repositories; HF_HOME says where the cache is.
 
     Raises:
         ModelError: when there is no such repository or revision, it is closed or holds no safetensors, it is
-            neither reachable nor in the cache, or the cache cannot be written.
+            neither reachable nor whole in the cache, or the cache cannot be written.
         MissingDependency: without huggingface_hub.
     """
-    try:
-        import httpx
-        import huggingface_hub
-        from huggingface_hub import constants, errors
-    except ImportError:
-        raise MissingDependency(
-            f"hub model {repo} needs huggingface_hub: pip install 'ssl4rl-bench[hf]'"
-        ) from None
-    at = f"{repo}@{revision}" if revision else repo
-    try:
-        if constants.HF_HUB_OFFLINE:
-            return _cached(repo, revision, "HF_HUB_OFFLINE is set")
-        info = huggingface_hub.HfApi().model_info(repo, revision=revision)
-        names = [file.rfilename for file in info.siblings or ()]
-        if not any(name.endswith(".safetensors") for name in names):
-            raise ModelError(f"hub model {at} has no safetensors weights, and no other kind is ever loaded")
-        commit = str(info.sha)
-        folder = huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=list(PATTERNS))
-    except errors.GatedRepoError:
+    repository = Repository("model", repo, revision)
+    listing = repository.listing()
+    if not any(name.endswith(".safetensors") for name in listing.sizes):
         raise ModelError(
-            f"hub model {repo} is gated: accept its terms at https://huggingface.co/{repo} and set HF_TOKEN"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise ModelError(f"hub model {repo} has no revision {revision!r}") from None
-    except errors.RepositoryNotFoundError:
-        raise ModelError(
-            f"no model {repo!r}: no such folder, and the hub has none either (or it is private: set HF_TOKEN)"
-        ) from None
-    except errors.HFValidationError:
-        raise ModelError(f"{at!r} is no hub id; it has the form org/name or org/name@revision") from None
-    except (OSError, httpx.HTTPError) as problem:
-        if isinstance(problem, OSError) and problem.errno and not isinstance(problem, ConnectionError):
-            raise ModelError(
-                f"hub model {at} could not be stored: {problem.strerror}; free space or set HF_HOME elsewhere"
+            f"hub model {repository} has no safetensors weights, and no other kind is ever loaded"
+        )
+    folder = repository.download(listing, PATTERNS)
+    return folder, folder.name
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a repository at one commit."""
+
+    commit: str
+    sizes: Mapping[str, int | None]
+    """Path to bytes, where they are known."""
+    offline: str | None = None
+    """Why the local cache was asked and not the hub; None where the hub answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A model or data set of the hub at a revision: a branch, a tag, or a commit in full or its first digits."""
+
+    kind: Literal["model", "dataset"]
+    repo: str
+    revision: str | None = None
+    """None for the default branch."""
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.revision}" if self.revision else self.repo
+
+    def listing(self) -> Listing:
+        """The commit that the revision stands for now and its files; of the local cache if the hub does not answer.
+
+        Raises:
+            ModelError, DataError: by `kind`, as `snapshot`.
+            MissingDependency: without huggingface_hub.
+        """
+        try:
+            import huggingface_hub
+            from huggingface_hub import constants
+        except ImportError:
+            extra = "hf" if self.kind == "model" else "hub"
+            raise MissingDependency(
+                f"{self._noun} {self.repo} needs huggingface_hub: pip install 'ssl4rl-bench[{extra}]'"
             ) from None
-        return _cached(repo, revision, f"the hub does not answer ({type(problem).__name__})")
-    return Path(folder), commit
+        if constants.HF_HUB_OFFLINE:
+            return self._cached("HF_HUB_OFFLINE is set")
+        try:
+            with self._telling():
+                info = huggingface_hub.HfApi().repo_info(
+                    self.repo, repo_type=self.kind, revision=self.revision, timeout=TIMEOUT_S
+                )
+        except _NoAnswer as problem:
+            return self._cached(str(problem))
+        return Listing(str(info.sha), {file.rfilename: None for file in info.siblings or ()})
+
+    def download(self, listing: Listing, patterns: Sequence[str]) -> Path:
+        """The local folder, named after the commit, with every file of the listing that matches a pattern.
+
+        Raises:
+            ModelError, DataError: by `kind`; the download broke off, or the cache is not whole.
+        """
+        import huggingface_hub
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        options = {"repo_type": self.kind, "allow_patterns": list(patterns)}
+        if listing.offline is not None:
+            try:
+                folder = huggingface_hub.snapshot_download(
+                    self.repo, revision=listing.commit, local_files_only=True, **options
+                )
+            except LocalEntryNotFoundError:
+                raise self._incomplete(listing.offline) from None
+            self._check_sizes(Path(folder), listing, patterns)
+            return Path(folder)
+        try:
+            with self._telling():
+                # By its name and not by its commit, so that the cache learns what the name stands for.
+                folder = huggingface_hub.snapshot_download(self.repo, revision=self.revision, **options)
+        except _NoAnswer as problem:
+            raise self._error(
+                f"{self._noun} {self} could not be downloaded whole, since {problem}; the same command goes on "
+                "where it stopped"
+            ) from None
+        return Path(folder)
+
+    @property
+    def _noun(self) -> str:
+        return "hub model" if self.kind == "model" else "hub data set"
+
+    def _error(self, sentence: str) -> BenchError:
+        return ModelError(sentence) if self.kind == "model" else DataError(sentence)
+
+    def _incomplete(self, why: str) -> BenchError:
+        return self._error(
+            f"{self._noun} {self} is only partly in the local cache, and {why}: run once with the network to "
+            "complete it"
+        )
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Turns what the client raises into a sentence, or into `_NoAnswer` where the hub may answer later."""
+        import httpx
+        from huggingface_hub import errors
+
+        url = f"https://huggingface.co/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
+        try:
+            yield
+        except errors.GatedRepoError:
+            raise self._error(
+                f"{self._noun} {self.repo} is gated: accept its terms at {url} and set HF_TOKEN"
+            ) from None
+        except errors.RevisionNotFoundError:
+            short = self.revision is not None and _SHORT_COMMIT.fullmatch(self.revision)
+            more = "; name a commit by all of its 40 digits" if short else ""
+            raise self._error(f"{self._noun} {self.repo} has no revision {self.revision!r}{more}") from None
+        except errors.RepositoryNotFoundError:
+            what = "model" if self.kind == "model" else "data set"
+            raise self._error(
+                f"no {what} {self.repo!r}: no such folder, and the hub has none either (or it is private: set "
+                "HF_TOKEN)"
+            ) from None
+        except errors.HFValidationError:
+            raise self._error(
+                f"{str(self)!r} is no hub id; it has the form org/name or org/name@revision"
+            ) from None
+        except (OSError, httpx.HTTPError) as problem:
+            # The client wraps the hub's answer where it has looked into the cache in vain.
+            answer = next(
+                (error for error in (problem, problem.__cause__) if isinstance(error, errors.HfHubHTTPError)),
+                None,
+            )
+            if answer is not None:
+                status = answer.response.status_code
+                if status not in (401, 403):
+                    raise _NoAnswer(f"the hub answers HTTP {status}") from None
+                raise self._error(
+                    f"the hub refuses {self._noun} {self} to this HF_TOKEN (HTTP {status}): set one that may read it"
+                ) from None
+            if isinstance(problem, OSError) and problem.errno and not isinstance(problem, ConnectionError):
+                raise self._error(
+                    f"{self._noun} {self} could not be stored: {problem.strerror}; free space or set HF_HOME "
+                    "elsewhere"
+                ) from None
+            silent = isinstance(problem, ConnectionError | httpx.ConnectError | httpx.TimeoutException)
+            what = "the hub does not answer" if silent else "its answer broke off"
+            raise _NoAnswer(f"{what} ({_reason(problem)})") from None
+
+    def _cached(self, why: str) -> Listing:
+        """The listing that the cache holds of the commit that the revision stood for when it was downloaded."""
+        import huggingface_hub
+        from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+        place = self._cache()
+        snapshots = sorted(path.name for path in place.glob("snapshots/*") if _COMMIT.fullmatch(path.name))
+        commit = self._cached_commit(place, snapshots)
+        if commit not in snapshots:
+            what = "model" if self.kind == "model" else "data set"
+            held = f" (it holds {self.repo}@{snapshots[0]})" if snapshots else ""
+            raise self._error(
+                f"no {what} {str(self)!r}: there is no such folder, {why}, and the local cache does not hold "
+                f"it{held}"
+            )
+        try:
+            tree = huggingface_hub.get_cached_repo_tree(self.repo, repo_type=self.kind, revision=commit)
+        except CachedRepoTreeNotFoundError:  # downloaded file by file, by another program
+            if self.kind == "dataset":
+                raise self._incomplete(why) from None
+            folder = place / "snapshots" / commit
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            return Listing(commit, {path.relative_to(folder).as_posix(): None for path in files}, why)
+        return Listing(commit, {file.path: file.size for file in tree}, why)
+
+    def _cache(self) -> Path:
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=self.repo, repo_type=self.kind))
+
+    def _cached_commit(self, place: Path, snapshots: Sequence[str]) -> str:
+        """Empty where the cache cannot tell."""
+        revision = self.revision or "main"
+        if _COMMIT.fullmatch(revision):
+            return revision
+        reference = place / "refs" / revision
+        if reference.is_relative_to(place) and ".." not in reference.parts and reference.is_file():
+            return reference.read_text("utf-8", "replace").strip()
+        if _SHORT_COMMIT.fullmatch(revision):
+            begun = [commit for commit in snapshots if commit.startswith(revision)]
+            return begun[0] if len(begun) == 1 else ""
+        return ""
+
+    def _check_sizes(self, folder: Path, listing: Listing, patterns: Sequence[str]) -> None:
+        from huggingface_hub.utils import filter_repo_objects
+
+        for name in filter_repo_objects(listing.sizes, allow_patterns=list(patterns)):
+            size = listing.sizes[name]
+            if size is not None and (folder / name).stat().st_size != size:
+                raise self._incomplete(f"{name} has another size there")
 
 
-def _cached(repo: str, revision: str | None, why: str) -> tuple[Path, str]:
-    import huggingface_hub
+class _NoAnswer(Exception):
+    """The hub could not be asked; the message is a clause."""
 
-    try:
-        folder = huggingface_hub.snapshot_download(repo, revision=revision, local_files_only=True)
-    except (OSError, ValueError):  # no entry, an incomplete one, or no such id
-        at = f"{repo}@{revision}" if revision else repo
-        raise ModelError(
-            f"no model {at!r}: there is no such folder, {why}, and the local cache does not hold it"
-        ) from None
-    return Path(folder), Path(folder).name
+
+def _reason(problem: Exception) -> str:
+    text = (str(problem).strip().splitlines() or [""])[0].rstrip(".")[:200]
+    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__

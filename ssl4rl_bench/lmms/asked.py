@@ -16,6 +16,7 @@ from ssl4rl_bench.types import (
     Categories,
     Completion,
     EncodedImage,
+    HubSource,
     ImagePart,
     Message,
     Part,
@@ -54,6 +55,7 @@ class AskedTask:
     warnings: tuple[str, ...] = ()
     partial_reasons: tuple[str, ...] = ()
     image: str = "real"
+    hub: HubSource | None = None
 
     @property
     def n_groups(self) -> int:

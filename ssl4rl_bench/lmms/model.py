@@ -171,6 +171,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             engine_options={key: value for key, value in chosen.items() if value is not None},
             served={} if self._model is None else served(self._model.path),
             unused_defaults=unused_defaults(self._model.path) if self._model else {},
+            commit=self._model.revision if self._model else None,
         )
 
     def _place(self, task: str, spec: RunSpec) -> Path:

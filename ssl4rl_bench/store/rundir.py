@@ -56,24 +56,26 @@ class RunDir:
             if kept.scheme > spec.scheme:
                 raise SpecMismatch(f"{path} cannot be resumed: {kept.not_comparable()}")
             if keys := spec.diff(kept):
+                moved = "".join(f"; {clause}" for clause in spec.moved(kept))
                 raise SpecMismatch(
-                    f"{path} holds another experiment (other {', '.join(keys)}); "
-                    "choose another directory or delete this one"
+                    f"{path} holds another experiment (other {', '.join(keys)}{moved}); "
+                    f"choose another directory or delete this one{', or name that commit' if moved else ''}"
                 )
             with reporting(path):
                 (path / "journal").mkdir(exist_ok=True)
-                if kept.scheme < spec.scheme:  # the same files by the scheme of today: the run is renewed
+                renewed = kept.scheme < spec.scheme
+                if renewed:  # the same files by the scheme of today: the run is renewed
                     write_json(place, spec.to_json())
-                    renewed = os.open(place, os.O_RDWR | os.O_CLOEXEC)
+                    new = os.open(place, os.O_RDWR | os.O_CLOEXEC)
                     os.close(fd)
-                    fd = renewed
+                    fd = new
                     lock(fd, f"run {path}")
                 for scratch in [*path.glob(".[er]*.tmp"), *path.glob("images/*/.*.tmp")]:
                     scratch.unlink(missing_ok=True)  # of a writer that died
         except BaseException:
             os.close(fd)
             raise
-        return cls(path, spec, fd)
+        return cls(path, spec if renewed else spec.recorded_by(kept), fd)
 
     @classmethod
     def open(cls, path: Path) -> RunDir:

@@ -29,7 +29,7 @@ CAP = 96
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where lmms-eval has been; its exit status says nothing, so every test looks at what it wrote."""
+    """Where lmms-eval has been, started by what gives it an exit status that means something."""
     place = tmp_path_factory.mktemp("lmms")
     shutil.copytree(TASKS, place / "tasks")
     write_tsv(place / "tasks" / "MMBench_DEV_EN_V11.tsv", questions(5))
@@ -37,13 +37,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     args += ["--include_path", "tasks", "--tasks", ",".join(NAMES), "--limit", str(LIMIT)]
     args += ["--gen_kwargs", f"max_new_tokens={CAP}", "--output_path", "out", "--log_samples"]
     done = subprocess.run(
-        [sys.executable, "-m", "lmms_eval", *args],
+        [sys.executable, "-m", "ssl4rl_bench.lmms", *args],
         cwd=place,
         capture_output=True,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
-    assert "Error during evaluation" not in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return place
 
 

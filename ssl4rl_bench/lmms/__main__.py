@@ -1,0 +1,105 @@
+"""Runs lmms-eval and fails if it did: `python -m ssl4rl_bench.lmms ARGUMENTS OF lmms-eval`.
+
+lmms-eval ends with status 0 when an evaluation crashed, with the reason in its log. This starts the same command in a
+process of its own and looks at what it left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, UsageError
+
+_INFORMS = frozenset({"-h", "--help", "--version"})
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs lmms-eval with these arguments; returns its exit status, or 1 if its results are missing or not whole."""
+    try:
+        if find_spec("lmms_eval") is None:
+            raise MissingDependency("lmms-eval is not installed: pip install 'ssl4rl-bench[lmms]'")
+        with _output(arguments) as (out, more):
+            before = set(out.rglob("*_results.json"))
+            status = _run([*arguments, *more])
+            if status == 0 and not _INFORMS & set(arguments):
+                check_results(sorted(set(out.rglob("*_results.json")) - before), _value(arguments, "--tasks"))
+            return status
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def check_results(results: Sequence[Path], tasks: str | None) -> None:
+    """Returns if an evaluation left results in which every task that was asked has samples.
+
+    Args:
+        results: the `*_results.json` files that it wrote.
+        tasks: what `--tasks` said; names of groups and tags stand for their tasks, and any of those will do.
+
+    Raises:
+        EngineError: it left none, or a task without samples.
+    """
+    if not results:
+        raise EngineError(
+            "lmms-eval ended with status 0 and left no results, so the evaluation failed; its log above says why"
+        )
+    counts: dict[str, int] = {}
+    scored: set[str] = set()
+    for path in results:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        scored |= set(content.get("results", {})) | set(content.get("group_subtasks", {}))
+        for name, samples in content.get("n-samples", {}).items():
+            counts[name] = counts.get(name, 0) + int(samples.get("effective", 0))
+    empty = sorted(name for name, n in counts.items() if n < 1)
+    if empty or not counts:
+        raise EngineError(
+            f"lmms-eval evaluated no sample of {', '.join(empty) or 'any task'}; its log above says why"
+        )
+    known = counts.keys() | scored
+    missing = [name for name in (tasks or "").split(",") if name.startswith("ssl4rl_") and name not in known]
+    if missing:
+        raise EngineError(f"lmms-eval left no results of {', '.join(missing)}; its log above says why")
+
+
+@contextlib.contextmanager
+def _output(arguments: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Where results go, and the arguments that say so if the user's do not."""
+    given = _value(arguments, "--output_path")
+    if given is not None:
+        if given.endswith(".json"):
+            raise UsageError(f"--output_path {given} must be a folder, in which results are looked for")
+        yield Path(given), []
+        return
+    with tempfile.TemporaryDirectory(prefix="ssl4rl-lmms-") as folder:
+        yield Path(folder), ["--output_path", folder]
+
+
+def _value(arguments: Sequence[str], name: str) -> str | None:
+    for at, word in enumerate(arguments):
+        if word == name and at + 1 < len(arguments):
+            return arguments[at + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _run(arguments: Sequence[str]) -> int:
+    with subprocess.Popen([sys.executable, "-m", "lmms_eval", *arguments]) as process:
+        while True:
+            try:
+                status = process.wait()
+                return status if status >= 0 else 128 - status
+            except KeyboardInterrupt:  # the child got it too, and ends by it
+                continue
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,192 @@
+"""Sizes of a parquet file's pages, from their headers, before any page is decompressed.
+
+pyarrow decompresses whole pages, allocates what a page's header says, and does not show these headers; the file's
+metadata, which it shows, says only what the writer claims for a whole column (and pyarrow 26 aborts the process
+where some of it is damaged). `mmbench_files` asks here first, so that a small file cannot take all memory.
+The format: https://github.com/apache/parquet-format (FileMetaData and PageHeader, in Thrift's compact protocol).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeAlias
+
+BYTE_ARRAY = 6
+"""The physical type of texts and of bytes."""
+
+_Wanted: TypeAlias = Mapping[int, "_Wanted | None"]
+"""The fields of a struct that are kept, by their ids; None for one that is no struct or list of structs."""
+
+_FOOTER: _Wanted = {4: {1: {3: {1: None, 3: None, 7: None, 9: None, 11: None}}}}
+_PAGE: _Wanted = {2: None, 3: None, 5: {1: None, 2: None}, 7: {1: None}, 8: {1: None, 4: None}}
+_HEADER = 4096
+"""Bytes that hold most page headers."""
+_MAX_HEADER = 1 << 20
+"""Bytes that hold all: they may contain a column's smallest and largest value."""
+_DEPTH = 16
+_DELTA_BYTE_ARRAY = 7
+_TRUE, _FALSE, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One column of one row group."""
+
+    path: str
+    """The column's name; with dots inside a struct."""
+    physical: int
+    """Its physical type, such as `BYTE_ARRAY`."""
+    start: int
+    end: int
+    """Where its pages lie in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page's header says."""
+
+    dictionary: bool
+    prefixes: bool
+    """Whether a value may repeat the one before it (DELTA_BYTE_ARRAY), so that it is larger than its page says."""
+    n_values: int
+    compressed: int
+    """Bytes in the file."""
+    uncompressed: int
+    """Bytes that the reader allocates."""
+
+
+def row_groups(file: BinaryIO) -> list[list[Chunk]]:
+    """The column chunks of each row group, from the footer.
+
+    Raises:
+        ValueError: for a damaged footer.
+    """
+    file.seek(-8, 2)
+    at = file.tell()
+    length = int.from_bytes(file.read(4), "little")
+    if length > at:
+        raise ValueError("the footer is longer than the file")
+    file.seek(at - length)
+    try:
+        groups = _Compact(file.read(length)).struct(_FOOTER).get(4, [])
+        return [[_chunk(column[3]) for column in group[1]] for group in groups]
+    except (_CutOff, KeyError, TypeError, AttributeError):
+        raise ValueError("the footer is damaged") from None
+
+
+def pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
+    """The pages of a column chunk, in order.
+
+    Raises:
+        ValueError: for headers that are damaged, or do not fill the chunk.
+    """
+    at = chunk.start
+    while at < chunk.end:
+        fields, length = _header(file, at, chunk.end)
+        sizes = fields.get(2), fields.get(3)
+        body: dict[int, Any] = next(
+            (fields[key] for key in (5, 7, 8) if isinstance(fields.get(key), dict)), {}
+        )
+        n_values, encoding = body.get(1, 0), body.get(4 if 8 in fields else 2)
+        uncompressed, compressed = (size if isinstance(size, int) else -1 for size in sizes)
+        if min(uncompressed, compressed) < 0 or not isinstance(n_values, int) or n_values < 0:
+            raise ValueError("a page has a damaged header")
+        yield Page(7 in fields, encoding == _DELTA_BYTE_ARRAY, n_values, compressed, uncompressed)
+        at += length + compressed
+    if at != chunk.end:
+        raise ValueError("a page reaches beyond its column")
+
+
+def _chunk(column: Mapping[int, Any]) -> Chunk:
+    path = ".".join(part.decode("utf-8", "replace") for part in column[3])
+    start, first = int(column[9]), column.get(11)
+    if isinstance(first, int) and 0 < first < start:
+        start = first
+    if start < 0 or column[7] < 0:
+        raise ValueError("the footer is damaged")
+    return Chunk(path, int(column[1]), start, start + int(column[7]))
+
+
+def _header(file: BinaryIO, at: int, end: int) -> tuple[dict[int, Any], int]:
+    """A page header's fields and length."""
+    for most in (_HEADER, _MAX_HEADER):
+        file.seek(at)
+        reader = _Compact(file.read(min(most, end - at)))
+        try:
+            return reader.struct(_PAGE), reader.at
+        except _CutOff:
+            continue
+    raise ValueError("a page's header is cut off")
+
+
+class _CutOff(Exception):
+    """The data ends within a value."""
+
+
+class _Compact:
+    """A reader of Thrift's compact protocol, which keeps the fields that are wanted and skips all others."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = 0
+
+    def struct(self, wanted: _Wanted, depth: int = 0) -> dict[int, Any]:
+        """The wanted fields by their ids."""
+        fields: dict[int, Any] = {}
+        number = 0
+        while (head := self._byte()) != 0:
+            kind, step = head & 15, head >> 4
+            number = number + step if step else self._int()
+            if kind in (_TRUE, _FALSE):
+                continue
+            value = self._value(kind, wanted.get(number), depth + 1)
+            if number in wanted:
+                fields[number] = value
+        return fields
+
+    def _value(self, kind: int, wanted: _Wanted | None, depth: int) -> Any:
+        if depth > _DEPTH:
+            raise ValueError("a header is nested too deeply")
+        if kind in (_TRUE, _FALSE, _BYTE):  # truth values, which take a byte in lists
+            return self._byte()
+        if kind in _INTEGERS:
+            return self._int()
+        if kind == _STRUCT:
+            return self.struct(wanted or {}, depth)
+        if kind == _DOUBLE:
+            return self._bytes(8)
+        if kind == _BINARY:
+            return self._bytes(self._varint())
+        if kind in _LISTS:
+            head = self._byte()
+            length = head >> 4 if head >> 4 != 15 else self._varint()
+            return [self._value(head & 15, wanted, depth + 1) for _ in range(length)]
+        raise ValueError("a header holds a value of unknown kind")
+
+    def _byte(self) -> int:
+        if self.at >= len(self._data):
+            raise _CutOff
+        self.at += 1
+        return self._data[self.at - 1]
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+            if shift > 63:
+                raise ValueError("a header holds a number without an end")
+
+    def _int(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def _bytes(self, n_bytes: int) -> bytes:
+        self.at += n_bytes
+        if self.at > len(self._data):
+            raise _CutOff
+        return self._data[self.at - n_bytes : self.at]

@@ -1,0 +1,56 @@
+"""Runs `load_task` and `resolve_model` in a child process, whose hub clients read their environment when imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+_CODE = """
+import json, sys
+from ssl4rl_bench.errors import BenchError
+from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.weights import resolve_model
+
+def model(name):
+    found = resolve_model(name)
+    return [found.revision, found.fingerprint]
+
+def task(name, **options):
+    found = load_task(name, **options)
+    hub = found.hub and [found.hub.asked, found.hub.commit, found.hub.config, found.hub.split]
+    return [found.data_sha256, len(found.samples), hub]
+
+for name, arguments, options in json.loads(sys.argv[1]):
+    try:
+        print(json.dumps([globals()[name](*arguments, **options), None]))
+    except BenchError as error:
+        print(json.dumps([None, f"{type(error).__name__}: {error}"]))
+"""
+
+
+def call(environment: dict[str, str], *calls: tuple[str, list[Any], dict[str, Any]]) -> list[tuple[Any, str]]:
+    """What each call (model or task, its arguments and options) returns, or its error's sentence."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE, json.dumps(calls)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def models(environment: dict[str, str], *names: str) -> list[tuple[Any, str]]:
+    """[commit, fingerprint] of each model, or its error's sentence."""
+    return call(environment, *(("model", [name], {}) for name in names))
+
+
+def tasks(
+    environment: dict[str, str], *datas: str, task: str = "mmbench_dev_en", **options: Any
+) -> list[Any]:
+    """[data_sha256, samples, [asked, commit, config, split]] for each `--data`, or its error's sentence."""
+    return call(environment, *(("task", [task], {"data": data, **options}) for data in datas))
