@@ -18,7 +18,7 @@ case "$code" in
 esac
 # A verdict leaves its file: an exit code from elsewhere, such as an interpreter that does not start, is none.
 if [[ ! -f "$place/files/gate.json" ]]; then
-  exit 4
+  exit $((code ? code : 4))
 fi
 {
   echo "verdict=$verdict"
