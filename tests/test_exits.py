@@ -111,7 +111,9 @@ def test_other_entry_points_end_in_the_same_way(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    assert done.returncode == 4 and re.match("error: internal error: TypeError: odd", done.stderr), done.stderr
+    assert done.returncode == 4 and re.match("error: internal error: TypeError: odd", done.stderr), (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize("merged", [False, True])

@@ -198,6 +198,7 @@ class OpenAIEngine:
         while picked := await servers.pick(server, deadline, self._sleep):
             server = picked
             server.in_flight += 1
+            sent = time.monotonic()
             try:
                 completion = await self._attempt(server, request, sampling)
                 self._unreached = 0
@@ -212,7 +213,7 @@ class OpenAIEngine:
             if failure.fatal:
                 raise EngineError(servers.message(server, failure))
             if failure.silent:
-                servers.count_silence(server, failure)
+                servers.count_silence(server, failure, sent)
             if self._draining.is_set():
                 raise _Dropped
             if not failure.passing or attempt >= retry.attempts or n_silent > len(servers.all):
@@ -257,10 +258,10 @@ class OpenAIEngine:
             authorization=server.authorization,
             json=body,
         )
-        server.last_reply, server.n_silent = time.monotonic(), 0
+        self._servers.replied(server)
         if reply.status != 200:
             raise wire.refusal(reply.status, reply.headers, reply.body, self._retry.retry_after_cap)
-        return wire.read_completion(reply.body, server.last_reply - began)
+        return wire.read_completion(reply.body, time.monotonic() - began)
 
     def _ready(self) -> Identity:
         """Asks every server, once, what it serves. Those that do not answer are asked again when needed."""

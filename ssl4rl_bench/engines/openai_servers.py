@@ -53,6 +53,9 @@ class Server:
     last_reply: float = 0.0
     n_silent: int = 0
     """Requests since the last reply that got none in time."""
+    hung_at: float | None = None
+    """When it was first taken to hang, if it has not replied since."""
+    given_up: bool = False
     identity: Identity | None = None
     """None until it has answered for the first time, and again once it hangs."""
 
@@ -147,7 +150,7 @@ class Servers:
         if self._limits_pixels and not vllm:
             _log.warning("%s is not vLLM, it may ignore the pixel limits", server.url)
         server.identity = Identity(model, version, vllm)
-        server.last_reply, server.n_silent = time.monotonic(), 0
+        server.last_reply = time.monotonic()
 
     def check_agreement(self) -> None:
         """Raises EngineError if the servers run different things."""
@@ -161,23 +164,35 @@ class Servers:
                     "one run needs one model and one version"
                 )
 
-    def count_silence(self, server: Server, failure: Failure) -> None:
-        """Counts a request without a reply in time; puts a server that hangs aside.
+    def count_silence(self, server: Server, failure: Failure, began: float) -> None:
+        """Counts a request without a reply in time. A server that seems to hang is put aside, and then tried again.
+
+        Args:
+            began: when the request was sent.
 
         Raises:
-            EngineError: all servers hang.
+            EngineError: all servers hang, and hung again when they were tried again.
         """
         server.n_silent += 1
         now = time.monotonic()
         if server.n_silent < SILENT or now - server.last_reply < self._retry.silence:
             return
-        server.identity = None  # it has to say again what it serves before it is sent anything
-        server.aside_until = now + self._retry.cap
-        if all(s.n_silent >= SILENT and s.identity is None for s in self.all):
+        if server.hung_at is None:
+            server.hung_at = now
+            server.identity = None  # it has to say again what it serves before it is sent anything
+            server.aside_until = now + self._retry.cap
+        elif began > server.hung_at:
+            server.given_up = True
+        if all(s.given_up for s in self.all):
             raise EngineError(
                 f"{self.message(server, failure)}, {server.n_silent} requests in a row: it hangs, or is too slow for "
                 "--set timeout=SECONDS; see that it answers, then run the same command again"
             )
+
+    def replied(self, server: Server) -> None:
+        """Notes that a server replied to a request, whatever it said."""
+        server.last_reply = time.monotonic()
+        server.n_silent, server.hung_at, server.given_up = 0, None, False
 
     async def pick(
         self, avoid: Server | None, deadline: float, sleep: Callable[[float], Awaitable[None]]
