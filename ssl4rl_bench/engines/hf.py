@@ -17,7 +17,7 @@ from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
-from ssl4rl_bench.errors import BenchError, EngineError, UsageError
+from ssl4rl_bench.errors import BenchError, EngineError, ModelError, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class HfEngine:
             for request in window:
                 try:
                     ready.append((request, network.prepare(request.sample.messages, request.seed)))
+                except ModelError:
+                    raise
                 except Exception as error:  # a prompt that cannot be made is the failure of its request alone
                     yield request, error_completion(reason(error))
             ready.sort(key=lambda item: item[1].n_tokens, reverse=True)

@@ -278,6 +278,8 @@ class OpenAIEngine:
         """Begins `work` in the thread that talks to the servers, which is started where there is none."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            # Of requests that were given up, nobody asks how they ended; asyncio would print that.
+            self._loop.set_exception_handler(lambda loop, context: _log.debug("%s", context))
             self._http = Http(self._limit, self._retry.connect_timeout)
             self._thread = threading.Thread(target=self._loop.run_forever, name="openai", daemon=True)
             self._thread.start()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, text_config, too_long
-from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, UsageError
+from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, ModelError, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling, VideoPart
 
 if TYPE_CHECKING:
@@ -164,6 +164,8 @@ class _Server:
                     request, prompt = rendering.popleft()
                     try:
                         key = self._add(prompt.result(), sampling, request.seed)
+                    except ModelError:
+                        raise
                     except Exception as error:  # a prompt that vLLM does not take is that request's failure
                         yield request, error_completion(reason(error))
                     else:
