@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faulty_server import FAULTS, Connection, FaultyServer, well
 from synthetic import SyntheticTask, options, spec_of
 
+from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.errors import EngineError, Interrupted
 from ssl4rl_bench.interrupts import Stop
@@ -247,6 +249,37 @@ def test_a_reply_that_is_here_is_kept_before_a_signal_is_acted_upon(tmp_path: Pa
 
 
 @pytest.mark.engine
+def test_a_batch_that_is_answered_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes while the first reply of a batch of four is journaled."""
+    from ssl4rl_bench.engines.hf import HfEngine
+    from ssl4rl_bench.weights import Model
+
+    class Network:
+        def prepare(self, messages: Any, seed: int) -> Any:
+            return SimpleNamespace(n_tokens=1)
+
+        def answer(self, prompts: list[Any], sampling: Sampling) -> list[Completion]:
+            return [Completion("A", "stop")] * len(prompts)
+
+    monkeypatch.setattr(HfEngine, "_load", lambda self: Network())
+    engine = HfEngine(Model("m", tmp_path, "0" * 64, None), EngineOptions(batch_size=4))
+    spec = spec_of(TASK, engine)
+    with (
+        RunDir.create(tmp_path / "run", spec) as rundir,
+        Stop().handling() as stop,
+        pytest.raises(Interrupted, match="4 of 8 requests have a reply"),
+    ):
+        execute(
+            [TASK],
+            engine,
+            rundir,
+            spec,
+            stop=stop,
+            on_event=lambda e: e.so_far.n_done == 1 and os.kill(os.getpid(), signal.SIGTERM),
+        )
+
+
+@pytest.mark.engine
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     "place",
@@ -273,3 +306,25 @@ def test_a_signal_ends_the_start_of_vllm(tmp_path: Path, seconds: float) -> None
     child = start("run", "--model", "tiny-base", "--engine", "vllm", "--tasks", "scenes", "--out", out)
     time.sleep(seconds)
     ends(child, signal.SIGTERM)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("engine", ["hf", "vllm"])
+def test_a_model_in_this_process_finishes_what_is_in_flight(tmp_path: Path, engine: str) -> None:
+    if engine == "vllm":
+        pytest.importorskip("vllm")
+    out = tmp_path / "run"
+    args = ["run", "--model", "tiny-base", "--engine", engine, "--set", "batch_size=8", "--tasks", "scenes"]
+    child = start(*args, "--out", out)
+    journal = out / "journal" / "ssl4rl_scenes.jsonl"
+    until = time.monotonic() + 400
+    while not (journal.exists() and journal.stat().st_size):
+        assert child.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    _, errors = child.communicate(timeout=200)
+    assert child.returncode == 130 and "run the same command again" in errors, errors
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert len(lines) >= (8 if engine == "hf" else 1), "a batch that was begun is kept whole"
+    assert all(line["error"] is None for line in lines)
+    assert "Traceback" not in errors and len({line["id"] for line in lines}) == len(lines)

@@ -87,8 +87,9 @@ class HfEngine:
                 batch, ready = ready[: self._batch_size], ready[self._batch_size :]
                 self._n_running = len(batch)
                 completions = self._answer(network, [prompt for _, prompt in batch], sampling)
-                self._n_running = 0
-                yield from zip((request for request, _ in batch), completions, strict=True)
+                for (request, _), completion in zip(batch, completions, strict=True):
+                    self._n_running -= 1
+                    yield request, completion
 
     def _answer(self, network: _Network, prompts: list[_Prompt], sampling: Sampling) -> list[Completion]:
         import torch
@@ -112,7 +113,7 @@ class HfEngine:
         ]
 
     def drain(self) -> int:
-        """Begins no further batch; returns how many replies the current one has. See `types.Engine.run`."""
+        """Begins no further batch; returns how many replies of the current one are not yielded yet."""
         self._draining = True
         return self._n_running
 

@@ -107,7 +107,7 @@ def _reply(answer: str) -> str:
 
 
 def _first(in_flight: list[tuple[float, int, Request, Completion]]) -> tuple[Request, Completion]:
-    due, _, request, completion = heapq.heappop(in_flight)
-    if (wait := due - time.monotonic()) > 0:
+    if (wait := in_flight[0][0] - time.monotonic()) > 0:
         time.sleep(wait)
+    _, _, request, completion = heapq.heappop(in_flight)
     return request, completion

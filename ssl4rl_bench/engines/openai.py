@@ -70,6 +70,7 @@ class OpenAIEngine:
         self._limit = options.concurrency * len(self._servers.all)
         self._unreached = 0
         self._draining = asyncio.Event()
+        self._flying: dict[Future[Completion], Request] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._http: Http | None = None
@@ -99,7 +100,7 @@ class OpenAIEngine:
         self._draining = asyncio.Event()
         source = iter(requests)
         done: SimpleQueue[Future[Completion]] = SimpleQueue()
-        flying: dict[Future[Completion], Request] = {}
+        flying = self._flying = {}
         more = True
         try:
             while True:
@@ -129,14 +130,14 @@ class OpenAIEngine:
                 future.cancel()
 
     def drain(self) -> int:
-        """Sends nothing more, retries included; returns how many requests are at a server, to be waited for.
+        """Sends nothing more, retries included; returns how many requests are at a server or were just answered.
 
         May be called from a signal handler while `run` waits.
         """
         if self._loop is None:
             return 0
         self._loop.call_soon_threadsafe(self._draining.set)
-        return self._servers.in_flight
+        return self._servers.in_flight + sum(future.done() for future in self._flying)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """As `types.Engine.stream`, from the first server that answered; nothing is sent twice.

@@ -79,7 +79,7 @@ class VllmEngine:
             held = yield from server.answer(held, queue, sampling)
 
     def drain(self) -> int:
-        """Adds nothing more to the model; returns how many replies it has in flight. See `types.Engine.run`."""
+        """Adds nothing more to the model; returns how many replies it has in flight."""
         if self._server is None:
             return 0
         self._server.draining = True
