@@ -71,7 +71,6 @@ def ends(child: subprocess.Popen[str], number: signal.Signals) -> str:
     return errors
 
 
-@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     ("place", "command"),
     [
@@ -86,7 +85,7 @@ def ends(child: subprocess.Popen[str], number: signal.Signals) -> str:
     ids=["loading data", "keeping images", "in the engine", "scoring", "ask", "validate", "score"],
 )  # fmt: skip
 def test_a_signal_ends_what_waits_for_no_reply(
-    tmp_path: Path, place: tuple[str, str], command: list[str], number: signal.Signals
+    tmp_path: Path, place: tuple[str, str], command: list[str]
 ) -> None:
     module, function = place
     if module.rpartition(".")[2][0].isupper():  # a method
@@ -109,12 +108,13 @@ def test_a_signal_ends_what_waits_for_no_reply(
     assert child.stderr is not None
     while (line := child.stderr.readline()) != "here\n":
         assert line, "it ended before it came there"
-    ends(child, number)
+    ends(child, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("fault", ["hang", "byte drip"])
-@pytest.mark.parametrize("command", ["run", "ask"])
+@pytest.mark.parametrize(
+    ("command", "fault", "number"),
+    [("run", "hang", signal.SIGTERM), ("ask", "byte drip", signal.SIGINT)],
+)
 def test_a_signal_ends_the_wait_for_a_server_that_does_not_say_what_it_serves(
     tmp_path: Path, command: str, fault: str, number: signal.Signals
 ) -> None:
@@ -130,8 +130,14 @@ def test_a_signal_ends_the_wait_for_a_server_that_does_not_say_what_it_serves(
         del FAULTS["noted"]
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("fault", ["503", "429 absurd", "closed at once"])
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [
+        ("503", signal.SIGTERM),
+        pytest.param("429 absurd", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("closed at once", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_a_run_whose_requests_all_wait_to_be_sent_again(
     tmp_path: Path, fault: str, number: signal.Signals
 ) -> None:

@@ -103,7 +103,13 @@ def test_a_hostile_template_is_refused_in_one_sentence(tmp_path: Path, soon: Non
     assert resolve_model(str(folder)), "without a chat, nothing of it is rendered"
 
 
-@pytest.mark.parametrize("name", LOOPS | MULTIPLIES | RECURSES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in _FOLDED and name != "nested ranges" else name
+        for name in LOOPS | MULTIPLIES | RECURSES
+    ],
+)
 def test_it_is_refused_where_it_is_hostile_to_some_prompts_only(soon: None, name: str) -> None:
     condition = '{% if messages[0].content[0].text == "now" %}' + HOSTILE[name] + "{% endif %}"
     guard = templates.guard(condition, "CHECKPOINT")
@@ -179,7 +185,7 @@ def test_a_template_is_tried_wherever_it_stands(tmp_path: Path, place: str) -> N
     ],
     ids=["hf", "vllm", "dry run", "ask", "ask hf"],
 )
-@pytest.mark.parametrize("name", ["nested ranges", "a product"])
+@pytest.mark.parametrize("name", [pytest.param("nested ranges", marks=pytest.mark.slow), "a product"])
 def test_every_command_that_would_render_it_exits_2(tmp_path: Path, command: list[str], name: str) -> None:
     folder = checkpoint(tmp_path, HOSTILE[name])
     done = subprocess.run(

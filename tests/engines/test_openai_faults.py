@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,17 @@ PATIENT = Retry(
 )
 BOUND_S = 60
 """Far above what a run takes (the longest, of a server that hangs, about 2 s): only a hang lasts longer."""
+NO_LISTS = {
+    "hang",
+    "byte drip",
+    "endless body",
+    "gzip bomb",
+    "reset at once",
+    "401",
+    "503",
+    "redirect",
+    "page",
+}
 FATAL = {"401", "404", "redirect"}
 """Faults that end a run at once, since every further request would meet them."""
 
@@ -63,7 +72,7 @@ def records(path: Path) -> list[SampleRecord]:
     return [line for line in lines if isinstance(line, SampleRecord)]
 
 
-@pytest.mark.parametrize("every", [1, 3], ids=["always", "each third"])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 3], ids=["always", "each third"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_sample_is_accounted_for_and_the_run_can_be_finished(
     tmp_path: Path, fault: str, every: int
@@ -93,11 +102,21 @@ def test_every_sample_is_accounted_for_and_the_run_can_be_finished(
     assert len(counts) == N and set(counts.values()) == {1}
 
 
+SLOW = {"hang", "byte drip", "slow headers"}
+FINAL = {"403", "413", "error object", "error text", "content filter"} | {
+    "endless body", "gzip bomb", "unknown encoding",
+}  # fmt: skip
+"""Faults after which a request is not sent again."""
+
+
 @pytest.mark.parametrize(
     "fault",
-    sorted(FAULTS.keys() - REPLIES - FATAL - {"403", "413", "error object", "error text", "content filter"}
-           - {"endless body", "gzip bomb", "unknown encoding"}),
-)  # fmt: skip
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        for name in FAULTS
+        if name not in REPLIES | FATAL | FINAL
+    ],
+)
 def test_what_may_pass_costs_no_sample(tmp_path: Path, fault: str) -> None:
     """Each request meets the fault once: it is sent again, and the run is complete."""
     with FaultyServer(fault, once=True) as server:
@@ -131,7 +150,14 @@ def test_content_in_parts_is_joined_and_reasoning_is_kept(tmp_path: Path) -> Non
     }
 
 
-@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in REPLIES and name != "404"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        name if name in NO_LISTS else pytest.param(name, marks=pytest.mark.slow)
+        for name in FAULTS
+        if name not in REPLIES and name != "404"
+    ],
+)
 def test_a_list_of_models_that_is_none_ends_the_command_in_time(fault: str) -> None:
     began = time.monotonic()
     with FaultyServer(models=fault) as server:
@@ -213,39 +239,24 @@ def test_options_that_make_no_sense_are_refused(text: str) -> None:
         EngineOptions.from_pairs([text])
 
 
-def limited() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
-
-
-@pytest.fixture(scope="module")
-def hung() -> Iterator[FaultyServer]:
+@pytest.mark.slow
+def test_the_command_against_a_server_that_hangs_ends_with_the_reason(tmp_path: Path) -> None:
     with FaultyServer("hang") as server:
-        yield server
-
-
-def test_the_command_against_a_server_that_hangs_ends_with_the_reason(
-    tmp_path: Path, hung: FaultyServer
-) -> None:
-    """A tenth of a second for a request: 371 samples would take hours with retries for each; it is given up."""
-    run = [
-        "run",
-        "--tasks",
-        "scenes",
-        "--base-url",
-        hung.url,
-        "--set",
-        "timeout=0.1",
-        "--out",
-        tmp_path / "r",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "ssl4rl_bench", *run], capture_output=True, text=True, timeout=200
-    )
+        run = ["run", "--tasks", "scenes", "--base-url", server.url, "--out", tmp_path / "run"]
+        done = subprocess.run(
+            [sys.executable, "-m", "ssl4rl_bench", *run, "--set", "timeout=0.1"],
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
     assert done.returncode in (1, 4), done.stderr
     assert "no reply within 0.1 s" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("fault", ["endless body", "gzip bomb", "usage 1e400"])
+@pytest.mark.parametrize(
+    "fault",
+    ["usage 1e400", *(pytest.param(name, marks=pytest.mark.slow) for name in ("endless body", "gzip bomb"))],
+)
 def test_the_command_bears_what_floods_it(tmp_path: Path, fault: str) -> None:
     with FaultyServer(fault) as server:
         run = ["run", "--tasks", "scenes", "--limit", "4", "--base-url", server.url, "--out", tmp_path / "r"]
@@ -260,7 +271,16 @@ def test_the_command_bears_what_floods_it(tmp_path: Path, fault: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("fault", ["no end", "error event", "cut in an event", "error object"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "no end",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("error event", "cut in an event", "error object")
+        ),
+    ],
+)
 def test_ask_does_not_take_half_a_reply_for_one(fault: str) -> None:
     with FaultyServer(fault, stream=True) as server:
         done = subprocess.run(
