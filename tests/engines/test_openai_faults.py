@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from ssl4rl_bench.types import SampleRecord
 TASK = SyntheticTask(n_groups=6, n_rolls=2)
 N = 12
 PATIENT = Retry(
-    attempts=3, base=0.01, cap=0.05, retry_after_cap=0.2, connect_timeout=3, timeout=0.6, silence=0.3
+    attempts=3, base=0.01, cap=0.05, retry_after_cap=0.2, connect_timeout=60, timeout=60, silence=0.3
 )
+HURRIED = replace(PATIENT, connect_timeout=1, timeout=1)
+"""For servers that say nothing, or do not come to an end."""
+ENDLESS = {"hang", "byte drip", "slow headers"}
 BOUND_S = 60
-"""Far above what a run takes (the longest, of a server that hangs, about 2 s): only a hang lasts longer."""
+"""Far above what a run takes (the longest, of a server that hangs, 2 s): only a hang lasts longer."""
 NO_LISTS = {
     "hang",
     "byte drip",
@@ -49,13 +53,14 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
-def engine_of(server: FaultyServer, **options: Any) -> OpenAIEngine:
-    return OpenAIEngine(None, EngineOptions(base_urls=(server.url,), concurrency=4, **options), PATIENT)
+def engine_of(server: FaultyServer, fault: str = "", **options: Any) -> OpenAIEngine:
+    retry = HURRIED if fault in ENDLESS else PATIENT
+    return OpenAIEngine(None, EngineOptions(base_urls=(server.url,), concurrency=4, **options), retry)
 
 
-def run(path: Path, server: FaultyServer) -> Outcome | BenchError:
+def run(path: Path, server: FaultyServer, fault: str = "") -> Outcome | BenchError:
     """A run, or the rest of one; returns what ended it early, if something did."""
-    engine = engine_of(server)
+    engine = engine_of(server, fault)
     try:
         spec = spec_of(TASK, engine)
         with RunDir.create(path, spec) as rundir:
@@ -79,7 +84,7 @@ def test_every_sample_is_accounted_for_and_the_run_can_be_finished(
 ) -> None:
     began = time.monotonic()
     with FaultyServer(fault, every=every) as server:
-        ended = run(tmp_path, server)
+        ended = run(tmp_path, server, fault)
         assert time.monotonic() - began < BOUND_S
         assert server.hits
         first = records(tmp_path)
@@ -102,7 +107,6 @@ def test_every_sample_is_accounted_for_and_the_run_can_be_finished(
     assert len(counts) == N and set(counts.values()) == {1}
 
 
-SLOW = {"hang", "byte drip", "slow headers"}
 FINAL = {"403", "413", "error object", "error text", "content filter"} | {
     "endless body", "gzip bomb", "unknown encoding",
 }  # fmt: skip
@@ -112,7 +116,7 @@ FINAL = {"403", "413", "error object", "error text", "content filter"} | {
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        pytest.param(name, marks=pytest.mark.slow) if name in ENDLESS else name
         for name in FAULTS
         if name not in REPLIES | FATAL | FINAL
     ],
@@ -120,7 +124,7 @@ FINAL = {"403", "413", "error object", "error text", "content filter"} | {
 def test_what_may_pass_costs_no_sample(tmp_path: Path, fault: str) -> None:
     """Each request meets the fault once: it is sent again, and the run is complete."""
     with FaultyServer(fault, once=True) as server:
-        assert isinstance(run(tmp_path, server), Outcome)
+        assert isinstance(run(tmp_path, server, fault), Outcome)
         assert server.hits == N and len(records(tmp_path)) == N
 
 
@@ -161,7 +165,7 @@ def test_content_in_parts_is_joined_and_reasoning_is_kept(tmp_path: Path) -> Non
 def test_a_list_of_models_that_is_none_ends_the_command_in_time(fault: str) -> None:
     began = time.monotonic()
     with FaultyServer(models=fault) as server:
-        engine = engine_of(server)
+        engine = engine_of(server, fault)
         try:
             with pytest.raises(EngineError, match=r"127\.0\.0\.1"):
                 _ = engine.version
@@ -174,7 +178,9 @@ def test_a_list_of_models_that_is_none_ends_the_command_in_time(fault: str) -> N
 def test_a_stream_without_its_end_is_an_error(fault: str) -> None:
     began = time.monotonic()
     with FaultyServer(fault, stream=True) as server:
-        engine = engine_of(server)
+        engine = engine_of(
+            server, "hang" if fault in ("hang", "hang in the middle", "endless comments") else ""
+        )
         try:
             with pytest.raises(EngineError, match=r"127\.0\.0\.1"):
                 list(engine.stream(TASK.samples[0].messages, TASK.sampling))
@@ -195,7 +201,7 @@ def test_a_server_that_does_not_stream_is_understood() -> None:
 def test_a_server_that_hangs_is_given_up_and_another_takes_over(tmp_path: Path) -> None:
     with FaultyServer("hang") as hanging, FaultyServer() as well:
         options = EngineOptions(base_urls=(hanging.url, well.url), concurrency=3)
-        engine = OpenAIEngine(None, options, PATIENT)
+        engine = OpenAIEngine(None, options, replace(PATIENT, timeout=3))
         spec = spec_of(TASK, engine)
         with RunDir.create(tmp_path, spec) as rundir:
             assert execute([TASK], engine, rundir, spec).n_errors == 0
