@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssl4rl_bench import images
+from ssl4rl_bench.exits import run_command
 from ssl4rl_bench.probe import ProbeTask
 from ssl4rl_bench.types import ImagePart, Sample
 
@@ -127,4 +128,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run_command(lambda: main(Path(sys.argv[1])))

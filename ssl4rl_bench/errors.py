@@ -7,9 +7,12 @@ from collections.abc import Iterable
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-"""The gate failed, or more requests failed than allowed."""
+"""A negative verdict, or more requests failed than allowed. Never a crash."""
 EXIT_USAGE = 2
+"""Usage or bad input."""
 EXIT_INCONCLUSIVE = 3
+EXIT_CRASH = 4
+"""The engine or the program itself failed."""
 EXIT_INTERRUPTED = 130
 
 
@@ -46,7 +49,7 @@ class MissingDependency(BenchError):
 class EngineError(BenchError):
     """The engine cannot answer any request."""
 
-    exit_code = EXIT_FAILED
+    exit_code = EXIT_CRASH
 
 
 class TooManyErrors(BenchError):

@@ -21,6 +21,7 @@ from ssl4rl_bench.architecture import Expected, expected
 from ssl4rl_bench.checkpoint_files import INDEX, SINGLE, read_config, weight_map
 from ssl4rl_bench.completeness import is_extra_head, strip_wrappers
 from ssl4rl_bench.errors import BenchError, ModelError, UsageError
+from ssl4rl_bench.exits import run_command
 from ssl4rl_bench.store import atomic
 from ssl4rl_bench.tensors import Tensor, TensorFile, read_header, shown
 from ssl4rl_bench.weights import fingerprint, side_files
@@ -165,4 +166,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 
 from ssl4rl_bench.errors import EngineError, Interrupted, TooManyErrors
+from ssl4rl_bench.interrupts import Stop
 from ssl4rl_bench.spec import LoadedTask, RunSpec, redact
 from ssl4rl_bench.store.journal import Journal, Place, answers
 from ssl4rl_bench.store.rundir import RunDir
@@ -148,7 +149,8 @@ def execute(
         rundir: from `RunDir.create`, with `spec`.
         max_error_rate: share of all requests that may fail.
         on_event: called in this thread, with each request after it is in the journal.
-        stop: once set, nothing more is sent; what is in flight is finished and kept.
+        stop: once set, nothing more is sent; what is in flight is finished and kept. A `Stop` acts on signals also
+            while the engine is waited for.
 
     Returns:
         The outcome of a complete run. The caller may then write its result.
@@ -235,9 +237,11 @@ def _answer(
     tell(None, None)
     if not waiting:
         return 0
+    if stop.is_set():
+        return len(waiting)
     results = engine.run(_until(stop, plan.pending), spec.tasks[name].sampling)
     try:
-        for request, completion in results:
+        for request, completion in _received(results, engine, stop):
             place = (request.sample.id, request.repeat)
             if place not in waiting:
                 continue  # an engine may yield a retried request twice; the first reply counts
@@ -256,6 +260,37 @@ def _answer(
             close()
     plan.journal.flush()
     return len(waiting)
+
+
+def _received(
+    results: Iterable[tuple[Request, Completion]], engine: Engine, stop: threading.Event
+) -> Iterator[tuple[Request, Completion]]:
+    """What an engine yields, until it is done or `stop` ends the wait for it.
+
+    A reply that is here is kept before a signal is acted upon.
+    """
+    iterator = iter(results)
+    guard = stop if isinstance(stop, Stop) else None
+    while True:
+        try:
+            with guard.waiting(lambda: drain(engine)) if guard else nullcontext():
+                item = next(iterator, None)
+        except (KeyboardInterrupt, EngineError):
+            if not stop.is_set():
+                raise
+            item = None  # asked to stop; or the engine died of the signal, which its processes got as well
+        if item is None:
+            if guard:
+                guard.drained()
+            return
+        with guard.deferring() if guard else nullcontext():
+            yield item
+
+
+def drain(engine: Engine) -> int:
+    """Tells an engine to begin nothing more; returns how many replies are in flight."""
+    asked: Callable[[], int] | None = getattr(engine, "drain", None)
+    return 0 if asked is None else asked()
 
 
 def _until(stop: threading.Event, requests: Sequence[Request]) -> Iterator[Request]:

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench import templates
 from ssl4rl_bench.checkpoint_files import (
     INDEX,
     SINGLE,
@@ -22,6 +23,7 @@ from ssl4rl_bench.checkpoint_files import (
 from ssl4rl_bench.completeness import check
 from ssl4rl_bench.errors import ModelError, did_you_mean
 from ssl4rl_bench.hashing import sha256_hex, sha256_json
+from ssl4rl_bench.served import chat_template
 
 _SIDE_FILES = re.compile(
     r"config\.json|generation_config\.json|(\w+_)?preprocessor_config\.json|processor_config\.json"
@@ -146,12 +148,18 @@ def side_files(folder: Path) -> dict[str, bytes]:
 
 
 def require_chat_template(folder: Path) -> None:
-    """Returns if a checkpoint has a chat template, in any of the files that hold one.
+    """Returns if a checkpoint has a chat template, in any of the files that hold one, which renders usual prompts.
 
     Raises:
-        ModelError: it has none; names the file that is missing.
+        ModelError: it has none, and names the file that is missing; or it exceeds the limits (`templates.Guard`).
     """
     if any(_templates(folder)):
+        other = folder / "additional_chat_templates" / "default.jinja"
+        template = chat_template(folder)
+        if template is None and other.is_file():
+            template = other.read_text("utf-8", "replace")
+        if template is not None:
+            templates.guard(template, str(folder)).check_usual()
         return
     raise ModelError(
         f"{folder} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json, so no prompt "

@@ -206,9 +206,11 @@ def test_what_is_no_verdict_fails_the_gate_s_step(runner: Runner, baseline: Path
     assert "unknown key rules" in runner.step("gate", 2)
     assert "verdict" not in runner.outputs
     runner.step("verdict", None, GATE_VERDICT="", GATE_FAIL_ON="fail")
-    runner.write("ssl4rl-bench", "exit 1", runner.place / "venv" / "bin")
-    runner.step("gate", 1)
-    assert "verdict" not in runner.outputs, "an engine's exit 1 is no verdict"
+    for code, told in ((0, 4), (1, 1), (3, 3), (4, 4), (130, 130)):
+        runner.write("ssl4rl-bench", f"exit {code}", runner.place / "venv" / "bin")
+        runner.step("gate", told)
+        assert "verdict" not in runner.outputs, "an exit code without the verdict's file is no verdict"
+    runner.step("verdict", 4, GATE_VERDICT="crashed", GATE_FAIL_ON="")
 
 
 @pytest.mark.parametrize("name", ["MODEL", "TASKS", "ENGINE", "ARGS"])

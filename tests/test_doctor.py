@@ -243,7 +243,7 @@ def test_the_command_reports_this_machine(
     monkeypatch.setattr(looking, "take_inventory", lambda runs: BARE)
     with pytest.raises(EngineError, match=r"pip install 'ssl4rl-bench\[hf\]'") as error:
         invoke()
-    assert error.value.exit_code == 1
+    assert error.value.exit_code == 4
 
 
 def test_secrets_are_not_in_the_report(

@@ -123,9 +123,9 @@ def train(
         view = checkpoint.as_trainer_wrote(last, state) if last else nullcontext()
         with view as flat:
             trainer.train(resume_from_checkpoint=str(flat) if last else None)
-    done = checkpoint.whole(out)[-1]
-    if state.is_main_process and (out / METRICS).is_file():
-        _draw(out, recipe, report)
+        done = checkpoint.whole(out)[-1]
+        if state.is_main_process and (out / METRICS).is_file():
+            _draw(out, recipe, report)  # a signal that comes now finds the run whole
     if stopping.ends and _steps_of(done, parts) < length.stop_at:
         raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")
     return done

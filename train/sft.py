@@ -18,6 +18,7 @@ from typing import Any
 
 from ssl4rl_bench.engines.inputs import load_processor
 from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.exits import run_command
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.scheme import SCHEME
 from ssl4rl_bench.train.from_config import build_model, build_processor, build_tokenizer
@@ -255,4 +256,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

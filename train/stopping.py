@@ -10,11 +10,17 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopping:
-    """While it is entered, the first signal asks for a save after the current update; the second one aborts."""
+    """While it is entered, a signal ends the run.
+
+    During training the first one asks for a save after the current update, and the second one aborts. Before it there
+    is nothing to save, and the first one aborts. After the last save it changes nothing.
+    """
 
     def __init__(self) -> None:
         self.asked = False
         """Whether this process got a signal."""
+        self.trains = False
+        """Whether training has begun."""
         self.ends = False
         """Whether any process did, when last all were asked."""
         self._old: dict[int, Any] = {}
@@ -31,7 +37,7 @@ class Stopping:
             signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked or not self.trains:
             raise KeyboardInterrupt
         self.asked = True
 
@@ -42,6 +48,9 @@ class Stopping:
         stopping = self
 
         class Stop(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+            def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                stopping.trains = True
+
             def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
                 if state.global_step >= stop_at or stopping.anywhere():
                     control.should_save = control.should_log = control.should_training_stop = True

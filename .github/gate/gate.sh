@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Judges the run. Annotations and the step summary are the program's own; a bad verdict fails the job later, once
-# the report is uploaded. Anything that is no verdict (exit 2) fails it here.
+# the report is uploaded. Anything that is no verdict (2 misuse, 4 a failure of the program) fails it here.
 set -euo pipefail
 
 place="${RUNNER_TEMP:?}/ssl4rl-gate"
@@ -16,9 +16,9 @@ case "$code" in
   3) verdict=inconclusive ;;
   *) exit "$code" ;;
 esac
-# Exit 1 is also an engine's; a verdict leaves its file.
+# A verdict leaves its file: an exit code from elsewhere, such as an interpreter that does not start, is none.
 if [[ ! -f "$place/files/gate.json" ]]; then
-  exit "$code"
+  exit $((code ? code : 4))
 fi
 {
   echo "verdict=$verdict"

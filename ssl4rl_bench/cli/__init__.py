@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -47,6 +45,14 @@ class LazyGroup(TyperGroup):
         app.command(name=cmd_name)(function)
         return typer.main.get_command(app)
 
+    def invoke(self, ctx: Any) -> Any:
+        from ssl4rl_bench.exits import Passed
+
+        try:
+            return super().invoke(ctx)
+        except (EOFError, KeyboardInterrupt, OSError) as error:
+            raise Passed from error
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         from ssl4rl_bench.errors import UsageError, did_you_mean
 
@@ -71,8 +77,8 @@ def _root(
 ) -> None:
     """Evaluate vision-language checkpoints by ability: with n, intervals, unread replies and provenance.
 
-    Exit codes: 0 done; 1 more failed requests than allowed, or `audit card` found something; 2 usage or bad input;
-    130 interrupted, resumable.
+    Exit codes: 0 done; 1 a negative verdict (gate, watch, audit card) or more failed requests than allowed; 2 usage
+    or bad input; 3 the gate is inconclusive; 4 an engine or the program failed; 130 interrupted, resumable.
     """
     if version:
         from ssl4rl_bench import __version__
@@ -81,24 +87,8 @@ def _root(
         raise typer.Exit
 
 
-def main() -> None:
-    """Entry point: runs the command; an error that a user can cause is one line and an exit code."""
-    from ssl4rl_bench.errors import EXIT_INTERRUPTED, BenchError
+def main() -> NoReturn:
+    """Entry point: runs the command; whatever happens is one line and an exit code (`exits.run_command`)."""
+    from ssl4rl_bench.exits import run_command
 
-    try:
-        app(prog_name="ssl4rl-bench")
-    except BenchError as error:
-        if os.environ.get("SSL4RL_DEBUG"):
-            raise
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("error: interrupted; what was answered is kept", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    run_command(lambda: app(prog_name="ssl4rl-bench"))

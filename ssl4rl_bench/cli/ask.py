@@ -60,7 +60,7 @@ def ask(
 
     Example: ssl4rl-bench ask --model tiny-base --image scene.png "How many circles are there?"
     """
-    from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.errors import BenchError, UsageError
 
     if (question is None) == (batch is None):
         raise UsageError("give either a question or --batch FILE")
@@ -100,9 +100,15 @@ def ask(
             _line(sys.stdout.write, completion, model=model, engine=chat.engine.name)
             _raise_if_failed([completion])
             return
-        for piece in chat.stream(messages):
-            sys.stdout.write(visible(piece))
-            sys.stdout.flush()
+        written = ""
+        try:
+            for piece in chat.stream(messages):
+                written = visible(piece)
+                sys.stdout.write(written)
+                sys.stdout.flush()
+        except BenchError:
+            sys.stdout.write("\n" if written else "")  # the error stands on a line of its own
+            raise
         sys.stdout.write("\n")
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ssl4rl_bench.cli.common import console
@@ -20,6 +17,7 @@ from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
 from ssl4rl_bench.errors import BenchError, UsageError
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.interrupts import Stop
 from ssl4rl_bench.registry import AnyTask, load_task
 from ssl4rl_bench.runner import check_tasks, execute
 from ssl4rl_bench.scoring import score_and_write
@@ -78,7 +76,7 @@ def evaluate(plan: Plan) -> list[dict[str, Any]]:
     name, subjects = _subjects(plan)
     tasks = load_tasks(plan)
     results, places = [], []
-    with stopping() as stop:
+    with Stop().handling() as stop:
         for subject in subjects:
             engine = create(name, subject.model, _options_for(plan, subject))
             try:
@@ -290,23 +288,3 @@ def _print(
     screen = console()
     for path in places:
         screen.print(f"{path / 'result.json'}", markup=False)
-
-
-@contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C aborts."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt
-        stop.set()
-        print("\nstopping: finishing what is in flight (again to abort)", file=sys.stderr)
-
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -59,7 +59,7 @@ def gate(
 ) -> None:
     """Judge a checkpoint against an accepted one by a policy: pass, fail, or inconclusive.
 
-    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 misuse.
+    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 misuse; 4 the program failed: no verdict.
     """
     from ssl4rl_bench import baseline_file, gate_guards, series
     from ssl4rl_bench import gate as gating

@@ -11,11 +11,12 @@ from rich.text import Text
 
 from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.cli.evaluate import RUNS, Plan, Subject, evaluate_one, load_tasks, stopping
+from ssl4rl_bench.cli.evaluate import RUNS, Plan, Subject, evaluate_one, load_tasks
 from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
 from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, EngineError, ModelError, UsageError
 from ssl4rl_bench.extract import check_extractor
+from ssl4rl_bench.interrupts import Stop
 from ssl4rl_bench.policy import Policy
 from ssl4rl_bench.registry import AnyTask
 from ssl4rl_bench.reports.cells import clean
@@ -116,7 +117,7 @@ def watch(plan: Plan, asked: Asked, data: Sequence[str]) -> int:
         if pages.stale(history):
             pages.refresh(history, asked.policy, baseline, lambda paths: load_evaluated(paths, data), say)
 
-    with History(out) as history, stopping() as stop:
+    with History(out) as history, Stop().handling() as stop:
         tasks = load_tasks(plan)
         for rule in asked.policy.rule:
             if rule.full_task not in [task.name for task in tasks]:
@@ -134,11 +135,13 @@ def watch(plan: Plan, asked: Asked, data: Sequence[str]) -> int:
             say,
         )
         try:
-            watched.recover()
-            refresh()
+            with stop.deferring():
+                watched.recover()
+                refresh()
             if not asked.once:
                 say(f"watching {asked.checkpoints} into {out}, every {asked.interval:g} s; Ctrl-C ends it")
-            watched.follow(once=asked.once, interval=asked.interval, stop=stop)
+            with stop.deferring():
+                watched.follow(once=asked.once, interval=asked.interval, stop=stop)
         finally:
             evaluator.close()
         say(f"{len(watched.new)} new, {len(history.entries)} in all: {out / pages.PAGE}")

@@ -16,6 +16,8 @@ from ssl4rl_bench.types import Completion
 
 DTYPES: tuple[str, ...] = ("auto", "float32", "bfloat16", "float16")
 """Number formats of weights and arithmetic; "auto" is the checkpoint's own."""
+TOKEN_FIELDS: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
+"""Names that servers have for the limit on a reply's tokens."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class EngineOptions:
     """Requests in flight at a server. openai."""
     base_urls: tuple[str, ...] = ()
     """Servers that share the work; on the command line separated by commas. openai."""
+    timeout: float = 600.0
+    """Seconds that a server has for one request. openai."""
+    tokens_field: str = "max_tokens"
+    """Name of the limit on a reply's tokens: max_tokens, or max_completion_tokens. openai."""
     served_model: str | None = None
     """The model's name at the server; None: ask the server. openai."""
     replies: Path | None = None
@@ -81,6 +87,13 @@ class EngineOptions:
             )
         if self.gpu_memory_utilization is not None and not 0 < self.gpu_memory_utilization <= 1:
             raise UsageError(f"gpu_memory_utilization must be in (0, 1], not {self.gpu_memory_utilization}")
+        if not 0 < self.timeout < math.inf:
+            raise UsageError(f"timeout must be above 0 seconds, not {self.timeout}")
+        if self.tokens_field not in TOKEN_FIELDS:
+            raise UsageError(
+                f"no tokens_field {self.tokens_field!r} (known: {', '.join(TOKEN_FIELDS)})"
+                f"{did_you_mean(self.tokens_field, TOKEN_FIELDS)}"
+            )
         if not 0 <= self.mock_latency < math.inf:
             raise UsageError(f"mock_latency must be at least 0 seconds, not {self.mock_latency}")
         if not 0 <= self.mock_faults <= 1:

@@ -17,7 +17,7 @@ from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
-from ssl4rl_bench.errors import BenchError, EngineError, UsageError
+from ssl4rl_bench.errors import BenchError, EngineError, ModelError, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class HfEngine:
         self._options = options
         self._batch_size = options.batch_size
         self._network: _Network | None = None
+        self._n_running = 0
+        self._draining = False
 
     @property
     def version(self) -> str:
@@ -69,19 +71,25 @@ class HfEngine:
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
         """See `types.Engine`. Two batches' worth of requests are pulled at a time."""
         queue = iter(requests)
+        self._draining = False
         while window := list(islice(queue, _WINDOW * self._batch_size)):
             network = self._load()
             ready: list[tuple[Request, _Prompt]] = []
             for request in window:
                 try:
                     ready.append((request, network.prepare(request.sample.messages, request.seed)))
+                except ModelError:
+                    raise
                 except Exception as error:  # a prompt that cannot be made is the failure of its request alone
                     yield request, error_completion(reason(error))
             ready.sort(key=lambda item: item[1].n_tokens, reverse=True)
-            while ready:
+            while ready and not self._draining:
                 batch, ready = ready[: self._batch_size], ready[self._batch_size :]
+                self._n_running = len(batch)
                 completions = self._answer(network, [prompt for _, prompt in batch], sampling)
-                yield from zip((request for request, _ in batch), completions, strict=True)
+                for (request, _), completion in zip(batch, completions, strict=True):
+                    self._n_running -= 1
+                    yield request, completion
 
     def _answer(self, network: _Network, prompts: list[_Prompt], sampling: Sampling) -> list[Completion]:
         import torch
@@ -103,6 +111,11 @@ class HfEngine:
             *self._answer(network, prompts[:half], sampling),
             *self._answer(network, prompts[half:], sampling),
         ]
+
+    def drain(self) -> int:
+        """Begins no further batch; returns how many replies of the current one are not yielded yet."""
+        self._draining = True
+        return self._n_running
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """See `types.Engine`. Closing the iterator ends the generation."""

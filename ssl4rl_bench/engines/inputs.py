@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import images
+from ssl4rl_bench import images, templates
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.hashing import sha256_json
@@ -58,21 +58,24 @@ class Prompter:
         self.limits = pixel_limits(dict(self.processor.image_processor.size or {}), options)
         self.context = context_length(folder, options)
         self._decode = Decoder()
+        self._guard = templates.guard(_template(self.processor), str(folder))
+        self._tokens = dict(self.processor.tokenizer.special_tokens_map)
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """The prompt up to where the reply starts.
 
         Raises:
+            ModelError: the chat template exceeds the limits on time and memory.
             UsageError: for a video without frames, or with frames of different sizes.
             images.ImageError: for an image that does not decode.
         """
+        chat = chat_messages(messages)
+        self._guard.check({"messages": chat, "add_generation_prompt": True, **self._tokens})
         parts = [part for message in messages for part in message.content]
         stills = [part.image for part in parts if isinstance(part, ImagePart)]
         videos = [part for part in parts if isinstance(part, VideoPart)]
         return Rendered(
-            text=self.processor.apply_chat_template(
-                chat_messages(messages), add_generation_prompt=True, tokenize=False
-            ),
+            text=self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False),
             images=[self._decode(image) for image in stills],
             image_ids=[image.sha256 for image in stills],
             videos=[self._video(video) for video in videos],
@@ -114,6 +117,12 @@ def load_processor(folder: Path) -> Any:
     if not processor.chat_template:
         processor.chat_template = processor.tokenizer.chat_template
     return processor
+
+
+def _template(processor: Any) -> str:
+    """The source that `apply_chat_template` renders: a processor may have several, by name."""
+    given = processor.chat_template
+    return str(given.get("default", "") if isinstance(given, Mapping) else given)
 
 
 class Decoder:

@@ -41,6 +41,7 @@ class MockEngine:
                 f"{did_you_mean(options.mock, BEHAVIOURS)}"
             )
         self._options = options
+        self._in_flight: list[tuple[float, int, Request, Completion]] = []
 
     @property
     def version(self) -> str:
@@ -52,6 +53,7 @@ class MockEngine:
         """As `types.Engine.run`; out of order where there is a latency."""
         order = count()
         in_flight: list[tuple[float, int, Request, Completion]] = []
+        self._in_flight = in_flight
         for request in requests:
             completion = self._complete(request)
             due = time.monotonic() + completion.latency_s
@@ -60,6 +62,10 @@ class MockEngine:
                 yield _first(in_flight)
         while in_flight:
             yield _first(in_flight)
+
+    def drain(self) -> int:
+        """How many requests were pulled and not answered yet."""
+        return len(self._in_flight)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """A made-up reply, word by word. Without a sample there is no gold answer: "A" stands for it."""
@@ -101,7 +107,7 @@ def _reply(answer: str) -> str:
 
 
 def _first(in_flight: list[tuple[float, int, Request, Completion]]) -> tuple[Request, Completion]:
-    due, _, request, completion = heapq.heappop(in_flight)
-    if (wait := due - time.monotonic()) > 0:
+    if (wait := in_flight[0][0] - time.monotonic()) > 0:
         time.sleep(wait)
+    _, _, request, completion = heapq.heappop(in_flight)
     return request, completion

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from ssl4rl_bench.engines.base import no_reply
+from ssl4rl_bench.engines.base import TOKEN_FIELDS, no_reply
 from ssl4rl_bench.errors import EngineError, UsageError, did_you_mean
 from ssl4rl_bench.images import data_url
 from ssl4rl_bench.types import Completion, FinishReason, ImagePart, Message, Sampling, TextPart, VideoPart
@@ -24,6 +26,10 @@ QWEN_PIXELS = {"shortest_edge": 4 * 28 * 28, "longest_edge": 16384 * 28 * 28}
 """Qwen2.5-VL's own limits, as its image processor names them: 4 to 16,384 tokens an image."""
 FATAL_STATUSES = {401: "the API key in OPENAI_API_KEY is missing or wrong", 404: "unknown model or address"}
 """What would refuse every further request too."""
+_LARGEST_COUNT = 2**53
+"""Tokens; a larger number in a server's usage counts nothing."""
+_EVENT = re.compile(r"(data|event|id|retry)?:")
+"""How a line of server-sent events begins."""
 UNTRUSTED = "--trust-request-mm-kwargs"
 """vLLM's option, since 0.31, without which it refuses pixel limits and videos as frames; its refusal names it."""
 
@@ -39,6 +45,7 @@ class Failure(Exception):
         retry_after: float = 0.0,
         unreached: bool = False,
         fatal: bool = False,
+        silent: bool = False,
     ) -> None:
         super().__init__(message)
         self.passing = passing
@@ -49,6 +56,8 @@ class Failure(Exception):
         """No connection: the server is down or not there."""
         self.fatal = fatal
         """Every further request would fail too."""
+        self.silent = silent
+        """The server took the request and did not reply in time."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +91,24 @@ def parse_base_url(text: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}{path}", shown
 
 
+def authorization(url: str, key: str) -> str | None:
+    """The Authorization header: the key as a bearer token; without a key, the credentials in the URL."""
+    if key:
+        return f"Bearer {key}"
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return None
+    credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return "Basic " + base64.b64encode(credentials.encode()).decode()
+
+
 def body(
     identity: Identity,
     messages: Sequence[Message],
     sampling: Sampling,
     seed: int,
     pixels: Mapping[str, int] = MappingProxyType({}),
+    tokens_field: str = "max_tokens",
 ) -> dict[str, Any]:
     """The JSON body of a chat completion request.
 
@@ -99,7 +120,7 @@ def body(
         "messages": [_message(message, identity.vllm) for message in messages],
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
+        tokens_field: sampling.max_tokens,
     }
     if sampling.temperature > 0:
         out["seed"] = seed
@@ -142,64 +163,110 @@ def read_completion(raw: bytes, latency_s: float) -> Completion:
     """The completion in a response's body.
 
     Raises:
-        Failure: if it is none; a passing one, since gateways answer so while their server restarts.
+        Failure: it is an error, or no completion. The latter is a passing failure, since gateways answer so while
+            their server restarts.
     """
     try:
         data = json.loads(raw)
+        if data.get("error"):
+            raise Failure(error_text(raw))
         choice = data["choices"][0]
         message = choice["message"]
-        text = message.get("content") or message.get("refusal") or ""
-        usage = data.get("usage") or {}
+        text, thoughts = _content(message.get("content"))
         reason = _finish_reason(choice.get("finish_reason"))
-        if not isinstance(text, str):
-            raise TypeError
+        usage = data.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        refusal = message.get("refusal")
         return Completion(
-            text=whole_characters(text),
+            text=whole_characters(text or (refusal if isinstance(refusal, str) else "")),
             finish_reason=reason,
-            n_prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            n_completion_tokens=int(usage.get("completion_tokens") or 0),
+            n_prompt_tokens=_count(usage.get("prompt_tokens")),
+            n_completion_tokens=_count(usage.get("completion_tokens")),
             latency_s=latency_s,
-            reasoning=_reasoning(message),
+            reasoning=_reasoning(message) or whole_characters(thoughts),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Failure(f"the response is not a chat completion: {_excerpt(raw)}", passing=True) from None
 
 
+def _content(content: object) -> tuple[str, str]:
+    """Text and reasoning in a message's content: a text, nothing, or a list of parts.
+
+    Raises:
+        TypeError: it is none of these, or a part is neither text nor reasoning.
+    """
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    if not isinstance(content, list):
+        raise TypeError
+    texts: dict[str, list[str]] = {"text": [], "thinking": []}
+    for part in content:
+        if isinstance(part, str):
+            part = {"type": "text", "text": part}
+        kind = {"output_text": "text", "refusal": "text", "reasoning": "thinking"}.get(
+            part["type"], part["type"]
+        )
+        value = part.get("text", part.get(part["type"]))
+        texts[kind].append("".join(_content(value)))
+    return "".join(texts["text"]), "".join(texts["thinking"])
+
+
+def _count(value: object) -> int:
+    """A number of tokens; 0, which stands for unknown, where a server sends what counts nothing."""
+    return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else 0
+
+
 def _reasoning(message: Mapping[str, Any]) -> str:
     """What a server gives apart from the text: `reasoning_content` (DeepSeek, SGLang, vLLM) or `reasoning` (vLLM)."""
-    found = message.get("reasoning_content") or message.get("reasoning") or ""
-    return whole_characters(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False))
+    given = message.get("reasoning_content") or message.get("reasoning") or ""
+    return whole_characters(given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
 
 
 def read_events(lines: Iterable[str]) -> Iterator[str]:
-    """The pieces of text in a stream of server-sent events.
+    """The pieces of text in a stream of server-sent events, or of a whole completion that came instead of them.
 
     Raises:
         Failure: for an event that reports an error or is not one of a chat completion; after the last one, if there
-            was reasoning and no text.
+            was reasoning and no text, or if the stream was cut: neither a finish reason nor `[DONE]` came.
     """
     reasoning: list[str] = []
-    replied = cut = False
+    replied = cut = finished = streamed = False
+    others: list[str] = []
     for line in lines:
+        if not streamed and line.strip() and not _EVENT.match(line):
+            others.append(line)
+            continue
         field, _, data = line.partition(":")
         data = data.strip()
-        if field != "data" or not data:
+        if others or field != "data" or not data:
             continue
+        streamed = True
         if data == "[DONE]":
+            finished = True
             break
         try:
             event = json.loads(data)
-            if "error" in event:
+            if event.get("error"):
                 raise Failure(error_text(data.encode()))
             for choice in event["choices"]:
-                reasoning.append(_reasoning(choice["delta"]))
-                if piece := choice["delta"].get("content"):
+                delta = choice["delta"] or {}
+                piece, thoughts = _content(delta.get("content"))
+                reasoning += [_reasoning(delta), whole_characters(thoughts)]
+                if piece:
                     replied = replied or bool(piece.strip())
                     yield whole_characters(piece)
                 if choice.get("finish_reason"):
-                    cut = _finish_reason(choice["finish_reason"]) == "length"
+                    finished, cut = True, _finish_reason(choice["finish_reason"]) == "length"
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise Failure(f"not an event of a chat completion: {_excerpt(data.encode())}") from None
+    if others:
+        completion = read_completion("\n".join(others).encode(), 0.0)
+        replied, cut, finished = not completion.has_no_content, completion.finish_reason == "length", True
+        reasoning.append(completion.reasoning)
+        if completion.text:
+            yield completion.text
+    if not finished:
+        raise Failure("the stream ended before the reply was complete")
     if not replied and (thought := "".join(reasoning)).strip():
         raise Failure(no_reply(thought, cut))
 
@@ -234,13 +301,19 @@ def broken(error: Exception) -> Failure:
 
 def refusal(status: int, headers: Mapping[str, str], raw: bytes, retry_after_cap: float) -> Failure:
     """The failure that a response with another status than 200 is."""
+    redirect = 300 <= status < 400
     note = f" ({FATAL_STATUSES[status]})" if status in FATAL_STATUSES else ""
     text = error_text(raw)
+    if redirect:
+        note = " (redirects are not followed: give the final address)"
+        text = _excerpt(headers.get("location", "nowhere").encode())
+    renamed = status == 400 and TOKEN_FIELDS[1] in text
+    advice = f"; add --set tokens_field={TOKEN_FIELDS[1]}" if renamed else ""
     return Failure(
-        f"HTTP {status}{note}: {text}",
+        f"HTTP {status}{note}: {text}{advice}",
         passing=status in PASSING_STATUSES or status >= 500,
         retry_after=min(parse_retry_after(headers.get("retry-after")), retry_after_cap),
-        fatal=status in FATAL_STATUSES or UNTRUSTED in text,
+        fatal=status in FATAL_STATUSES or redirect or renamed or UNTRUSTED in text,
     )
 
 
@@ -253,7 +326,7 @@ def parse_retry_after(text: str | None, now: float | None = None) -> float:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - (time.time() if now is None else now)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, TypeError, OSError):
             return 0.0
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, text_config, too_long
-from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, UsageError
+from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, ModelError, UsageError
 from ssl4rl_bench.types import Completion, Message, Request, Sampling, VideoPart
 
 if TYPE_CHECKING:
@@ -78,6 +78,13 @@ class VllmEngine:
             server = self._start(_has_video(held.sample.messages))
             held = yield from server.answer(held, queue, sampling)
 
+    def drain(self) -> int:
+        """Adds nothing more to the model; returns how many replies it has in flight."""
+        if self._server is None:
+            return 0
+        self._server.draining = True
+        return len(self._server.running)
+
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """See `types.Engine`. Closing the iterator ends the generation."""
         server = self._start(_has_video(messages))
@@ -132,15 +139,24 @@ class _Server:
                 self._engine: Any = LLMEngine.from_engine_args(EngineArgs(**arguments))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="vllm-render")
         self._ids = count()
+        self.running: dict[str, tuple[Request, float]] = {}
+        """Requests that the model is answering, and when they were added."""
+        self.draining = False
+        """Whether nothing is to be added any more."""
 
     def answer(
         self, held: Request | None, queue: Iterator[Request], sampling: Sampling
     ) -> Generator[tuple[Request, Completion], None, Request | None]:
         """Answers `held` and what follows in `queue`; returns the first request that needs another server."""
         rendering: deque[tuple[Request, Future[Any]]] = deque()
-        running: dict[str, tuple[Request, float]] = {}
+        running = self.running = {}
+        self.draining = False
         try:
             while True:
+                if self.draining:
+                    held = None
+                    while rendering:
+                        rendering.popleft()[1].cancel()
                 while held and self._takes(held) and len(rendering) + len(running) < self._capacity:
                     rendering.append((held, self._pool.submit(self._render, held.sample.messages)))
                     held = next(queue, None)
@@ -148,6 +164,8 @@ class _Server:
                     request, prompt = rendering.popleft()
                     try:
                         key = self._add(prompt.result(), sampling, request.seed)
+                    except ModelError:
+                        raise
                     except Exception as error:  # a prompt that vLLM does not take is that request's failure
                         yield request, error_completion(reason(error))
                     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ssl4rl_bench.exits import run_command
 from ssl4rl_bench.scenes import LEAVES, Question, question
 from ssl4rl_bench.scenes.draw import SIZE
 
@@ -56,4 +57,4 @@ def _wrapped(sentence: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) 
 
 
 if __name__ == "__main__":
-    sheet().save(Path(sys.argv[1]), optimize=True)
+    run_command(lambda: sheet().save(Path(sys.argv[1]), optimize=True))

@@ -164,3 +164,45 @@ def test_errors_of_a_user_are_one_line(small: Path, undisturbed: Path, tmp_path:
         assert done.stderr.startswith("error: ") or "\nerror: " in done.stderr
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+
+
+SIGNALLED = """
+import os, signal, sys, time
+
+moment = sys.argv.pop(1)
+
+def signalled(original):
+    def call(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        if moment == "before the first step":
+            time.sleep(300)
+        return original(*args, **kwargs)
+    return call
+
+if __name__ == "__main__":
+    from ssl4rl_bench.cli import main
+    if moment == "while importing":
+        from ssl4rl_bench.train import recipe
+        recipe.read = signalled(recipe.read)
+    else:
+        from ssl4rl_bench.train import grpo
+        name = {"before the first step": "prepared", "after the last save": "_draw"}[moment]
+        setattr(grpo, name, signalled(getattr(grpo, name)))
+    main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "code"), [("while importing", 130), ("before the first step", 130), ("after the last save", 0)]
+)
+def test_sigterm_before_the_first_step_and_after_the_last_save(
+    small: Path, tmp_path: Path, moment: str, code: int
+) -> None:
+    out, script = tmp_path / "run", tmp_path / "signalled.py"
+    script.write_text(SIGNALLED)
+    done = call(
+        [sys.executable, str(script), moment, "train", str(small), "--out", str(out), "--max-steps", "1"]
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in checkpoint.whole(out)] == (["step-000001"] if code == 0 else [])

@@ -1,0 +1,156 @@
+"""HTTP requests whose replies are bounded in time and in size, for the engine openai."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ssl4rl_bench.engines import openai_wire as wire
+from ssl4rl_bench.engines.openai_wire import Failure
+
+MAX_REPLY_BYTES = 4 * 2**20
+"""A longer body, or a longer line of a stream, is a server gone wrong."""
+MAX_STREAM_BYTES = 64 * 2**20
+"""Of a whole stream, which has some hundred bytes for each token."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http:
+    """A pool of connections, to be used in one event loop. Redirects are not followed.
+
+    Args:
+        connections: at most so many at a time.
+        connect_timeout: seconds for a connection to be made.
+    """
+
+    def __init__(self, connections: int, connect_timeout: float) -> None:
+        import httpx
+
+        self._error = httpx.HTTPError
+        # Loopback is reached directly even where the environment names a proxy.
+        direct = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+        self._client = httpx.AsyncClient(
+            headers={"Accept-Encoding": "gzip"},
+            timeout=httpx.Timeout(None, connect=connect_timeout),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            mounts=dict.fromkeys(direct),
+            verify=_certificates(),
+        )
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: float,
+        authorization: str | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Sends a request and reads the whole response.
+
+        Args:
+            timeout: seconds for all of it.
+
+        Raises:
+            Failure: no connection, no whole response in time, or a body of more than `MAX_REPLY_BYTES`.
+        """
+        async with self._response(method, url, timeout, authorization, json) as response:
+            body = bytearray()
+            async for chunk in _decoded(response, MAX_REPLY_BYTES):
+                body += chunk
+            return Reply(response.status_code, response.headers, bytes(body))
+
+    async def lines(
+        self, url: str, *, timeout: float, authorization: str | None, json: Mapping[str, Any]
+    ) -> AsyncIterator[str]:
+        """The lines of a POST request's response, as they arrive.
+
+        Raises:
+            Failure: as `fetch`; for another status than 200; for text that is not UTF-8.
+        """
+        async with self._response("POST", url, timeout, authorization, json) as response:
+            if response.status_code != 200:
+                body = b"".join([chunk async for chunk in _decoded(response, MAX_REPLY_BYTES)])
+                raise wire.refusal(response.status_code, response.headers, body, 0.0)
+            rest = b""
+            async for chunk in _decoded(response, MAX_STREAM_BYTES):
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    yield _text(line)
+                if len(rest) > MAX_REPLY_BYTES:
+                    raise Failure(f"a line of more than {MAX_REPLY_BYTES} bytes")
+            if rest:
+                yield _text(rest)
+
+    async def close(self) -> None:
+        """Drops the connections."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def _response(
+        self, method: str, url: str, timeout: float, authorization: str | None, json: Mapping[str, Any] | None
+    ) -> AsyncIterator[Any]:
+        headers = {"Authorization": authorization} if authorization else {}
+        began = False
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._client.stream(method, url, json=json, headers=headers) as response,
+            ):
+                began = True
+                yield response
+        except TimeoutError:
+            what = "the reply was not complete" if began else "no reply"
+            raise Failure(f"{what} within {timeout:g} s", passing=True, silent=True) from None
+        except self._error as error:
+            raise wire.broken(error) from None
+
+
+async def _decoded(response: Any, limit: int) -> AsyncIterator[bytes]:
+    """A response's body without its compression, of which no more is undone than `limit` allows."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
+        raise Failure(f"the response is encoded as {encoding[:40]!r}, which was not asked for")
+    decoder = None if encoding in ("identity", "") else zlib.decompressobj(32 + zlib.MAX_WBITS)
+    size = 0
+    async for chunk in response.aiter_raw():
+        if decoder is not None:
+            try:
+                chunk = decoder.decompress(chunk, limit - size + 1)
+            except zlib.error:
+                raise Failure("the response is no gzip, though it says so", passing=True) from None
+        size += len(chunk)
+        if size > limit:
+            raise Failure(f"a response of more than {limit} bytes")
+        yield chunk
+    if decoder is not None and not decoder.eof:
+        raise Failure("the connection broke (the response ends early)", passing=True)
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode().rstrip("\r")
+    except UnicodeDecodeError:
+        raise Failure("the response is not UTF-8") from None
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Reading them takes a tenth of a second: once for all pools."""
+    import httpx
+
+    return httpx.create_ssl_context()

@@ -1,0 +1,217 @@
+"""The servers of the engine openai: which are there, what they run, which of them is free, and which hang."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from ssl4rl_bench.engines import openai_wire as wire
+from ssl4rl_bench.engines.openai_http import Http
+from ssl4rl_bench.engines.openai_wire import Failure, Identity
+from ssl4rl_bench.errors import EngineError
+
+SILENT = 2
+"""So many requests in a row without a reply in time mean that a server hangs, unless it replied a moment ago."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How long failing servers are borne with. Times in seconds."""
+
+    attempts: int = 7
+    """Times that a request is sent before it counts as failed."""
+    base: float = 1.0
+    cap: float = 30.0
+    retry_after_cap: float = 120.0
+    """The longest `Retry-After` that is honoured in full."""
+    connect_timeout: float = 10.0
+    """For a connection, and for all of a server's answer to what it serves."""
+    timeout: float = 600.0
+    """For one attempt. All attempts of a request together have this long for each server that there is."""
+    silence: float = 60.0
+    """A server that replied within this time does not count as hanging."""
+
+    def delay(self, attempt: int) -> float:
+        """Exponential backoff with full jitter: uniform on [0, min(cap, base * 2^attempt)]."""
+        return random.uniform(0.0, min(self.cap, self.base * 2.0 ** min(attempt, 60)))
+
+
+@dataclass(eq=False)
+class Server:
+    url: str
+    """Ends in the API's version, such as "/v1". Without credentials."""
+    authorization: str | None = field(repr=False)
+    """Header: never in a message."""
+    in_flight: int = 0
+    aside_until: float = 0.0
+    """On `time.monotonic`'s clock, as is `last_reply`."""
+    last_reply: float = 0.0
+    n_silent: int = 0
+    """Requests since the last reply that got none in time."""
+    hung_at: float | None = None
+    """When it was first taken to hang, if it has not replied since."""
+    given_up: bool = False
+    identity: Identity | None = None
+    """None until it has answered for the first time, and again once it hangs."""
+
+
+class Servers:
+    """All servers of a run. Its coroutines belong into one event loop.
+
+    Args:
+        urls: as the user gave them.
+        key: the API key, empty without one; it is in no message.
+        wanted: name of the model to ask for.
+        preferred: name of the model to ask for where it is listed.
+        limits_pixels: whether requests carry pixel limits, which only vLLM understands.
+
+    Raises:
+        UsageError: an address that is none.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        retry: Retry,
+        *,
+        key: str,
+        wanted: str | None,
+        preferred: str | None,
+        limits_pixels: bool,
+    ) -> None:
+        self._retry = retry
+        self._key = key
+        self._wanted = wanted
+        self._preferred = preferred
+        self._limits_pixels = limits_pixels
+        addresses = [wire.parse_base_url(url) for url in urls]
+        self.all = [Server(shown, wire.authorization(url, key)) for url, shown in addresses]
+        self.identity: Identity | None = None
+        """What they all run; None until one has said so."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are at a server."""
+        return sum(server.in_flight for server in self.all)
+
+    async def identify_all(self, http: Http) -> None:
+        """Asks every server what it runs; those that do not answer are put aside.
+
+        Raises:
+            EngineError: none answers, one refuses for good, or they differ.
+        """
+        failures = await asyncio.gather(*(self._try_identify(server, http) for server in self.all))
+        if all(failures):
+            raise EngineError(
+                f"no server answers: {failures[0]}; start one, for example with `vllm serve MODEL`"
+            )
+        for failure in filter(None, failures):
+            _log.warning("put aside: %s", failure)
+        self.check_agreement()
+
+    async def _try_identify(self, server: Server, http: Http) -> str | None:
+        try:
+            await self.identify(server, http)
+        except Failure as failure:
+            if failure.fatal:
+                raise EngineError(self.message(server, failure)) from None
+            server.aside_until = time.monotonic() + self._retry.cap
+            return self.message(server, failure)
+        return None
+
+    async def identify(self, server: Server, http: Http) -> None:
+        """Asks a server what it runs.
+
+        Raises:
+            Failure: it does not say.
+            EngineError: it does not serve the model.
+        """
+        timeout = min(self._retry.connect_timeout, self._retry.timeout)
+        reply = await http.fetch(
+            "GET", f"{server.url}/models", timeout=timeout, authorization=server.authorization
+        )
+        if reply.status != 200 and not (reply.status == 404 and self._wanted):
+            raise wire.refusal(reply.status, reply.headers, reply.body, self._retry.retry_after_cap)
+        cards = wire.model_cards(reply.body)
+        model = wire.choose_model(cards, self._wanted, self._preferred, server.url)
+        vllm = cards.get(model) == "vllm"
+        version = model
+        if vllm:
+            root = server.url.rsplit("/", 1)[0]
+            about = await http.fetch(
+                "GET", f"{root}/version", timeout=timeout, authorization=server.authorization
+            )
+            version = wire.vllm_version(about.body)
+        if self._limits_pixels and not vllm:
+            _log.warning("%s is not vLLM, it may ignore the pixel limits", server.url)
+        server.identity = Identity(model, version, vllm)
+        server.last_reply = time.monotonic()
+
+    def check_agreement(self) -> None:
+        """Raises EngineError if the servers run different things."""
+        for server in self.all:
+            if server.identity is None:
+                continue
+            self.identity = self.identity or server.identity
+            if server.identity != self.identity:
+                raise EngineError(
+                    f"{server.url} runs {server.identity}, another server {self.identity}: "
+                    "one run needs one model and one version"
+                )
+
+    def count_silence(self, server: Server, failure: Failure, began: float) -> None:
+        """Counts a request without a reply in time. A server that seems to hang is put aside, and then tried again.
+
+        Args:
+            began: when the request was sent.
+
+        Raises:
+            EngineError: all servers hang, and hung again when they were tried again.
+        """
+        server.n_silent += 1
+        now = time.monotonic()
+        if server.n_silent < SILENT or now - server.last_reply < self._retry.silence:
+            return
+        if server.hung_at is None:
+            server.hung_at = now
+            server.identity = None  # it has to say again what it serves before it is sent anything
+            server.aside_until = now + self._retry.cap
+        elif began > server.hung_at:
+            server.given_up = True
+        if all(s.given_up for s in self.all):
+            raise EngineError(
+                f"{self.message(server, failure)}, {server.n_silent} requests in a row: it hangs, or is too slow for "
+                "--set timeout=SECONDS; see that it answers, then run the same command again"
+            )
+
+    def replied(self, server: Server) -> None:
+        """Notes that a server replied to a request, whatever it said."""
+        server.last_reply = time.monotonic()
+        server.n_silent, server.hung_at, server.given_up = 0, None, False
+
+    async def pick(
+        self, avoid: Server | None, deadline: float, sleep: Callable[[float], Awaitable[None]]
+    ) -> Server | None:
+        """The free server with the fewest requests in flight; waits while all are aside, until the deadline."""
+        while not (free := self.free()):
+            now = time.monotonic()
+            wait = max(0.0, min(s.aside_until for s in self.all) - now) + self._retry.delay(0) / 10
+            if now >= deadline:
+                return None
+            await sleep(min(wait, deadline - now))
+        return min(free, key=lambda s: (s is avoid and len(free) > 1, s.in_flight))
+
+    def free(self) -> list[Server]:
+        """Servers that are not put aside."""
+        now = time.monotonic()
+        return [s for s in self.all if s.aside_until <= now]
+
+    def message(self, server: Server, failure: Failure) -> str:
+        """What went wrong at a server, without secrets."""
+        text = f"{server.url}: {failure}"
+        return text.replace(self._key, "***") if self._key else text

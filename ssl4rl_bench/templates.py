@@ -1,0 +1,161 @@
+"""Chat templates are programs of whoever made a checkpoint: each prompt's rendering is tried under limits first.
+
+A template can loop, multiply text or call itself, and Jinja's sandbox bounds none of these in time or memory. So a
+child process with limited memory renders every prompt before transformers does so in this process, with the same
+input; where the child does not end in time, runs out of memory or writes far more than it was given, the checkpoint
+is refused. A prompt costs a fraction of a millisecond, the child's start a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.errors import EngineError, ModelError
+
+SECONDS = 5.0
+"""For a prompt; templates that are in use take milliseconds."""
+MEMORY_BYTES = 512 * 2**20
+"""Address space of the child, of which Python and jinja2 take about a tenth."""
+CHARACTERS = 1_000_000
+"""Of a prompt, beyond eight times what went in."""
+_START_S = 60.0
+_FIX = "copy chat_template.jinja from the base that it was trained from"
+_WORDS = {
+    "time": f"takes more than {SECONDS:g} s for one prompt, as if it looped for ever",
+    "memory": f"takes more than {MEMORY_BYTES >> 20} MiB of memory for one prompt",
+    "recursion": "calls itself without an end",
+    "length": f"makes a prompt of more than {CHARACTERS:,} characters out of a short question",
+    "crash": "crashes the program that renders it",
+}
+_USUAL: tuple[list[dict[str, Any]], ...] = (
+    [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}],
+    [
+        {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
+        {"role": "user", "content": [{"type": "text", "text": "Who are you?"}]},
+    ],
+)
+
+
+class Guard:
+    """Tries a template's renderings under limits. May be used by several threads.
+
+    Args:
+        template: Jinja source.
+        name: of the checkpoint, for messages.
+    """
+
+    def __init__(self, template: str, name: str) -> None:
+        self._template = template
+        self._name = name
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def check_usual(self) -> None:
+        """Tries the usual kinds of prompts.
+
+        Raises:
+            ModelError: the template is no Jinja, or one of them exceeds the limits. An error that the template raises
+                of itself is left to the requests that meet it.
+        """
+        for messages in _USUAL:
+            self.check({"messages": messages, "add_generation_prompt": True})
+
+    def check(self, variables: Mapping[str, Any]) -> None:
+        """Tries one prompt. Raises as `check_usual`."""
+        with self._lock:
+            if self._child is None or self._owner != os.getpid():
+                self._start()
+            told = self._ask({"variables": variables})
+        if told.get("error") in _WORDS:
+            self._refuse(_WORDS[told["error"]])
+
+    def close(self) -> None:
+        """Ends the child."""
+        child, self._child = self._child, None
+        if child is not None and self._owner == os.getpid():
+            child.kill()
+            child.communicate()
+
+    def _start(self) -> None:
+        setup = {
+            "path": _path_of_jinja(),
+            "bytes": MEMORY_BYTES,
+            "seconds": SECONDS,
+            "chars": CHARACTERS,
+        }
+        self._owner = os.getpid()
+        self._child = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("template_child.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for this process alone to act upon
+        )
+        atexit.register(self.close)
+        if told := self._ask(setup, _START_S).get("error"):
+            raise EngineError(f"the process that tries chat templates does not start ({told})")
+        told = self._ask({"template": self._template})
+        if told.get("error") == "raised":
+            self._refuse(f"is no Jinja template ({' '.join(told['message'].split())})")
+        if told.get("error"):
+            self._refuse(_WORDS[told["error"]])
+
+    def _ask(self, question: Mapping[str, Any], seconds: float | None = None) -> dict[str, Any]:
+        """The child's answer; where it gives none, the reason, and the child is gone."""
+        assert self._child and self._child.stdin and self._child.stdout
+        until = time.monotonic() + (SECONDS if seconds is None else seconds)
+        line = b""
+        try:
+            self._child.stdin.write(json.dumps(question, default=str).encode() + b"\n")
+            self._child.stdin.flush()
+            while not line.endswith(b"\n"):
+                left = until - time.monotonic()
+                if left <= 0 or not select.select([self._child.stdout], [], [], left)[0]:
+                    self.close()
+                    return {"error": "time"}
+                if not (more := os.read(self._child.stdout.fileno(), 65536)):
+                    self.close()
+                    return {"error": "crash"}
+                line += more
+        except OSError:
+            self.close()
+            return {"error": "crash"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _refuse(self, why: str) -> None:
+        self.close()
+        raise ModelError(f"the chat template of {self._name} {why}; {_FIX}")
+
+
+_kept: dict[str, Guard] = {}
+
+
+def guard(template: str, name: str) -> Guard:
+    """The guard of a template; the one used last is kept, with its child."""
+    if template not in _kept:
+        for old in _kept.values():
+            old.close()
+        _kept.clear()
+        _kept[template] = Guard(template, name)
+    return _kept[template]
+
+
+def _path_of_jinja() -> list[str]:
+    """Where jinja2 and what it needs are found, for a child that looks nowhere else."""
+    specs = [importlib.util.find_spec(name) for name in ("jinja2", "markupsafe")]
+    return sorted({str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin})
