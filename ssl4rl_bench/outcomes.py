@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ssl4rl_bench.extract import reader_version
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.atomic import write_text
 from ssl4rl_bench.store.rundir import RunDir
@@ -161,7 +162,7 @@ def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | 
         StoreError: it is of a newer version, which must not be replaced.
     """
     try:
-        found = json.loads((rundir.path / FILE).read_bytes())
+        found = parse_json((rundir.path / FILE).read_bytes())
         if type(found["schema"]) is int and found["schema"] > SCHEMA:
             check_schema(found, rundir.path / FILE, SCHEMA)
         if found["schema"] != SCHEMA or found["spec_sha256"] != rundir.spec.sha256:

@@ -6,7 +6,6 @@ https://github.com/huggingface/safetensors#format.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.neutral import one_line
+from ssl4rl_bench.parsing import parse_json
 
 Shape = tuple[int, ...]
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
@@ -84,7 +85,7 @@ def read_header(path: Path) -> TensorFile:
         text = file.read(length)
     start = 8 + length
     try:
-        header = json.loads(text)
+        header = parse_json(text)
         tensors = {
             name: _tensor(path, entry, start) for name, entry in header.items() if name != "__metadata__"
         }
@@ -100,9 +101,9 @@ def read_header(path: Path) -> TensorFile:
 
 
 def shown(names: Iterable[str], most: int = 3) -> str:
-    """The first names, and how many follow. What is not printable in them stands as "?"."""
+    """The first names, and how many follow. What does not show in them is escaped."""
     names = list(names)
-    first = ["".join(c if c.isprintable() else "?" for c in name)[:100] for name in names[:most]]
+    first = [one_line(name, 100) for name in names[:most]]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(first) + more
 

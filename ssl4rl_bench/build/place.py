@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ssl4rl_bench.build.manifest import FILE, KIND, SCHEMA
 from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.store.atomic import reporting
 from ssl4rl_bench.versioned import check_schema
 
@@ -75,7 +75,7 @@ def _replace(scratch: Path, out: Path) -> None:
 def _ours(out: Path) -> bool:
     """Raises StoreError for a data set of a newer version, which is not replaced."""
     try:
-        manifest = json.loads((out / FILE).read_text("utf-8"))
+        manifest = parse_json((out / FILE).read_bytes())
     except (OSError, ValueError):
         return False
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:

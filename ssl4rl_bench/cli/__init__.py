@@ -10,6 +10,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ssl4rl_bench.cli.output import guarded
+from ssl4rl_bench.neutral import one_line
+
 COMMANDS: dict[str, str] = {
     "run": "Evaluate checkpoints on tasks; the same command again resumes.",
     "show": "Print the tables of runs.",
@@ -81,6 +84,7 @@ def _root(
         raise typer.Exit
 
 
+@guarded()
 def main() -> None:
     """Entry point: runs the command; an error that a user can cause is one line and an exit code."""
     from ssl4rl_bench.errors import EXIT_INTERRUPTED, BenchError
@@ -101,4 +105,4 @@ def main() -> None:
 
 
 def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return one_line(text)

@@ -21,12 +21,12 @@ PLAIN_WIDTH = 110
 
 
 def console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal; PLAIN_WIDTH where there is none."""
-    from rich.console import Console
+    """A console as wide as the terminal; PLAIN_WIDTH where there is none. It reads no markup."""
+    from ssl4rl_bench.cli.screen import Screen
 
-    made = Console(stderr=stderr, highlight=False, emoji=False)
+    made = Screen(stderr=stderr)
     if not made.is_terminal and "COLUMNS" not in os.environ:
-        made = Console(stderr=stderr, highlight=False, emoji=False, width=PLAIN_WIDTH)
+        made = Screen(stderr=stderr, width=PLAIN_WIDTH)
     return made
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.methods import Method, compare_method
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board
@@ -41,7 +42,7 @@ def output(path: Path | None) -> Iterator[Console]:
     if path is None:
         yield console()
         return
-    kept = Console(width=WIDTH, highlight=False, emoji=False, color_system=None, file=None, record=False)
+    kept = Screen(width=WIDTH, color_system=None)
     with kept.capture() as capture:
         yield kept
     write_text(path, "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))

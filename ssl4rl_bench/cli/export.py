@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssl4rl_bench.cli.output import say
+
 if TYPE_CHECKING:
     from ssl4rl_bench.store.rundir import RunDir
 
@@ -67,7 +69,7 @@ def _tsv(task: str, out: Path | None, data: str | None) -> None:
 
     loaded = load_benchmark(task, data=data)
     path = out or Path(f"{full_name(loaded.name).removeprefix(PREFIX)}.tsv")
-    print(f"{path}: {export_tsv(loaded.rows, path)} rows")
+    say(f"{path}: {export_tsv(loaded.rows, path)} rows")
 
 
 def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
@@ -89,6 +91,6 @@ def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
         raise ModelError(f"{error}; name the checkpoint's folder with --model") from None
     written = write_card(checkpoint, runs, out)
     for path in written:
-        print(path)
+        say(path)
     if not any(path.parent.name == RESULTS for path in written):
-        print(f"no {RESULTS}: it takes a complete run on a data set of the Hub, such as mmbench_dev_en")
+        say(f"no {RESULTS}: it takes a complete run on a data set of the Hub, such as mmbench_dev_en")

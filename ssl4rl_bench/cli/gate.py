@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from ssl4rl_bench.cli.output import say, say_command
+
 
 def gate(
     baseline: Annotated[
@@ -75,7 +77,7 @@ def gate(
     (new,) = load_evaluated([candidate], data or [])
     if save_baseline is not None:
         baseline_file.save(new, save_baseline)
-        print(f"wrote {save_baseline}: {new.label}, {', '.join(new.outcomes)}")
+        say(f"wrote {save_baseline}: {new.label}, {', '.join(new.outcomes)}")
         return
     if baseline is None or policy is None:
         missing = "--baseline" if baseline is None else "--policy"
@@ -93,7 +95,7 @@ def gate(
     judged = gating.apply(rules, old, new, alpha=spent, guarded=guarded)
     print_gate(console(), judged)
     if family is not None:
-        print(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")
+        say(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")
     for path, text in (
         (junit, gate_files.to_junit),
         (summary, gate_files.to_summary),
@@ -113,7 +115,7 @@ def gate(
         write(assemble(old, [new], tasks, lead=views, allow=rules.allow, title=headline(judged)), html)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate_files.workflow_commands(judged):
-            print(line)
+            say_command(line)
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(place).open("a", encoding="utf-8") as file:
                 file.write(gate_files.to_summary(judged))

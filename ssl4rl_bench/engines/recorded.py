@@ -7,7 +7,6 @@ file's name is the task. `replay` answers from what is read here.
 
 from __future__ import annotations
 
-import json
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from ssl4rl_bench.errors import DataError, UsageError
 from ssl4rl_bench.hashing import sha256_hex, sha256_json
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store import journal
 from ssl4rl_bench.store.rundir import RunDir
@@ -200,9 +200,9 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
         if in_run:
             return None  # torn or damaged: the run has asked it again, or lacks it
     try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        raise bad("not JSON") from None
+        value: Any = parse_json(line)
+    except ValueError as error:
+        raise bad(f"not JSON ({error})") from None
     if not isinstance(value, dict):
         raise bad("not a JSON object")
     if "crc" in value and "task" not in value and _CRC in line[-len(_CRC) - 12 :]:

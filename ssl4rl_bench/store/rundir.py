@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import SpecMismatch, StoreError
+from ssl4rl_bench.neutral import one_line
 from ssl4rl_bench.spec import SCHEMA, ExecInfo, RunSpec, redact
 from ssl4rl_bench.store.atomic import create_json, reporting, write_bytes, write_json
 from ssl4rl_bench.store.journal import BadLine, lock, read
@@ -171,13 +172,12 @@ class RunDir:
         return found
 
     def log(self, text: str) -> None:
-        """Adds one line to log.txt, with the time, without secrets or control characters.
+        """Adds one line to log.txt, with the time, without secrets; control characters are escaped.
 
         Raises:
             StoreError: full disk, no permission.
         """
-        shown = "".join(c if c.isprintable() else " " for c in redact(text))
-        line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {shown}\n"
+        line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {one_line(redact(text))}\n"
         path = self.path / "log.txt"
         with reporting(path), path.open("ab") as file:
             file.write(line.encode("utf-8", "backslashreplace"))

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.store.atomic import reporting, write_text
 from ssl4rl_bench.store.journal import lock
 from ssl4rl_bench.versioned import check_schema
@@ -184,11 +185,14 @@ def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
     body += b"}"
     if not mark or crc != b'%08x"}' % zlib.crc32(body):
         return None
-    value: dict[str, Any] = json.loads(body)
-    check_schema(value, where, SCHEMA)
-    del value["schema"]
-    changes = tuple(Change(**_tuples(each)) for each in value.pop("changes"))
-    return Entry(**_tuples(value), changes=changes)
+    try:
+        value: dict[str, Any] = parse_json(body)
+        check_schema(value, where, SCHEMA)
+        del value["schema"]
+        changes = tuple(Change(**_tuples(each)) for each in value.pop("changes"))
+        return Entry(**_tuples(value), changes=changes)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _tuples(value: dict[str, Any]) -> dict[str, Any]:
