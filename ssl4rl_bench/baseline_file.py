@@ -65,7 +65,7 @@ def load(path: Path) -> Evaluated:
         raise StoreError(f"{path} is damaged (its checksum differs): restore it, or save the baseline again")
     try:
         return _evaluated(path, content)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
 
 

@@ -445,7 +445,7 @@ def _opened(out: Path, recipe: Recipe, resume: bool, main: bool) -> Path | None:
             raise StoreError(
                 f"{out} already holds a run, up to {last.name}: --resume goes on, --out starts another"
             )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and atomic.contents(out):
         raise StoreError(f"{out} is not empty and holds no run of this command: choose another --out")
     else:
         last = None

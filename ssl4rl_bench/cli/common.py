@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
 
@@ -93,8 +93,7 @@ def reload_tasks(run: RunDir, data: Mapping[str, str], only: Iterable[str] | Non
     """
     from ssl4rl_bench.registry import load_task
 
-    sittings: list[dict[str, Any]] = run.sittings()
-    loading = sittings[-1].get("loading", {}) if sittings else {}
+    loading = run.loading()
     tasks = []
     for name in run.spec.tasks if only is None else only:
         spec = run.spec.tasks[name]

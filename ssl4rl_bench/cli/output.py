@@ -48,9 +48,15 @@ def say_command(line: str) -> None:
 
 
 class Guard:
-    """A text stream that writes no control character and no CI command. All else is the stream's own."""
+    """A text stream that writes no control character and no CI command. All else is the stream's own.
 
-    def __init__(self, stream: TextIO) -> None:
+    Args:
+        stream: where it writes.
+        redacted: whether secrets are taken out, as of error messages.
+    """
+
+    def __init__(self, stream: TextIO, redacted: bool = False) -> None:
+        self._redacted = redacted
         self.unguarded = stream
         """For rich and for `say_command`, whose escape sequences and commands are meant."""
         self._tail = ""
@@ -60,7 +66,7 @@ class Guard:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
-            self.unguarded.write(self._safe(text))
+            self.unguarded.write(self._safe(_without_secrets(text) if self._redacted else text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -105,11 +111,19 @@ def guarded() -> Iterator[None]:
     for stream in before:
         with contextlib.suppress(AttributeError, ValueError):
             cast(Any, stream).reconfigure(errors="ssl4rl_bench.escape")
-    sys.stdout, sys.stderr = (cast(TextIO, Guard(stream)) for stream in before)
+    sys.stdout, sys.stderr = cast(TextIO, Guard(before[0])), cast(TextIO, Guard(before[1], redacted=True))
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _without_secrets(text: str) -> str:
+    if text.isspace():
+        return text
+    from ssl4rl_bench.redaction import redact  # compiles its patterns, which --help need not wait for
+
+    return str(redact(text))
 
 
 def _unencodable(error: UnicodeError) -> tuple[str, int]:

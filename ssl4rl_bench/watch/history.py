@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.parsing import parse_json
-from ssl4rl_bench.store.atomic import reporting, write_text
+from ssl4rl_bench.store.atomic import reporting, sweep, write_text
 from ssl4rl_bench.store.journal import lock
 from ssl4rl_bench.versioned import check_schema
 
@@ -88,8 +88,7 @@ class History:
             self._fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             lock(self._fd, f"watch {folder}")
-            for scratch in folder.glob(".*.tmp"):
-                scratch.unlink(missing_ok=True)  # of a writer that died
+            sweep(folder)
             self.entries = self._read()
         except BaseException:
             os.close(self._fd)
