@@ -7,6 +7,7 @@ file's name is the task. `replay` answers from what is read here.
 
 from __future__ import annotations
 
+import codecs
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ def read(place: Path) -> Recorded:
     found = Recorded()
     for task, path in sources(place):
         in_run = task is not None and _run_of(path) is not None
-        for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
+        for number, line in enumerate(_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
             if line.strip() and (parsed := _parse(line, path, number, task, in_run)) is not None:
                 found.add(*parsed)
     return found
