@@ -78,12 +78,13 @@ class Guard:
         # Progress bars of other libraries: each drawing starts with a carriage return.
         if text.startswith("\r"):
             text = text[1:]
-            begin = "\r" if self.unguarded.isatty() else "\n"
-            begin = begin if self._tail else ""
+            if self._tail:
+                begin = "\r" if self.unguarded.isatty() else "\n"
+            self._tail = ""
         elif self.unguarded.isatty() and _CURSOR_UP.fullmatch(text):
             return text
         text = without_commands(neutral(text))
-        if not begin and self._tail not in ("", "."):
+        if self._tail not in ("", "."):
             # What began in the write before may end here: ":" and ":", or "##" and "[".
             text = without_commands(self._tail + text)[len(self._tail) :]
         self._tail = self._end_of(text)
