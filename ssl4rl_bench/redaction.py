@@ -71,11 +71,14 @@ def _compiled() -> tuple[re.Pattern[str], ...]:
             case,
         ),
         # Keys in the form of services. A name such as hf_transfer is none.
-        (r"\b(?P<secret>sk-[A-Za-z0-9_-]{6,})", 0),
-        (r"\b(?P<secret>hf_(?:[A-Za-z0-9]{16,}|(?=[A-Za-z]{0,15}[0-9])[A-Za-z0-9]{6,}))", 0),
-        (r"\b(?P<secret>(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|nvapi-|gsk_)[A-Za-z0-9_-]{12,})", 0),
-        (r"\b(?P<secret>A(?:KI|SI)A[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,})", 0),
-        (r"\b(?P<secret>eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)", 0),
+        (r"(?<![A-Za-z0-9])(?P<secret>sk-[A-Za-z0-9_-]{6,})", 0),
+        (r"(?<![A-Za-z0-9])(?P<secret>hf_(?:[A-Za-z0-9]{16,}|(?=[A-Za-z]{0,15}[0-9])[A-Za-z0-9]{6,}))", 0),
+        (
+            r"(?<![A-Za-z0-9])(?P<secret>(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|nvapi-|gsk_)[A-Za-z0-9_-]{12,})",
+            0,
+        ),
+        (r"(?<![A-Za-z0-9])(?P<secret>A(?:KI|SI)A[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,})", 0),
+        (r"(?<![A-Za-z0-9])(?P<secret>eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)", 0),
         (r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<secret>.*?)(?:-----END|\Z)", re.DOTALL),
     ]
     return tuple(re.compile(pattern, flags) for pattern, flags in patterns)

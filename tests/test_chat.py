@@ -447,7 +447,10 @@ def test_ask_shows_control_characters_instead_of_obeying_them(
 ) -> None:
     evil = "a\x1b[2J\x07\r\x9b31m\u202etxt\ud800 [bold]b[/]\n\tc"
     monkeypatch.setattr(echo, "stream", lambda *_: iter([evil]))
-    assert run("--engine", "mock", "hi") == "a\\u001b[2J\\u0007\\u000d\\u009b31m\\u202etxt\\ud800 [bold]b[/]\n\tc\n"
+    assert (
+        run("--engine", "mock", "hi")
+        == "a\\u001b[2J\\u0007\\u000d\\u009b31m\\u202etxt\\ud800 [bold]b[/]\n\tc\n"
+    )
 
 
 @settings(deadline=None)

@@ -231,9 +231,13 @@ def tall_jpeg(*sizes: tuple[int, int]) -> bytes:
 
 def lying_webp(canvas: tuple[int, int], *, lossless: bool) -> bytes:
     """A WebP whose canvas has another size than its picture."""
-    data = bytearray(encode(Image.new("RGB", (8, 6)), "WEBP", lossless=lossless, exif=b"Exif\0\0"))
+    data = bytearray(
+        encode(
+            Image.new("RGB", (8, 6)), "WEBP", lossless=lossless, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+        )
+    )
     assert data[12:16] == b"VP8X"
-    data[24:27], data[27:30] = ((side - 1).to_bytes(3, "little") for side in canvas)
+    data[24:30] = b"".join((side - 1).to_bytes(3, "little") for side in canvas)
     return bytes(data)
 
 

@@ -8,11 +8,14 @@ import pytest
 from synthetic import SyntheticTask, spec_of
 
 from ssl4rl_bench.build import place
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.store import atomic
 from ssl4rl_bench.store.rundir import RunDir
 
-SPEC = spec_of(SyntheticTask())
+TASK = SyntheticTask()
+SPEC = spec_of(TASK, MockEngine(None, EngineOptions()))
 NAMES = ["spec.json", "outcomes.json", "result.json", "exec.json", "series.json", "odd name.v2"]
 
 
