@@ -58,8 +58,8 @@ def parse_json(data: bytes | str) -> Any:
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    opening = (b"[", b"{") if isinstance(data, bytes) else ("[", "{")
-    if sum(data.count(mark) for mark in opening) > MAX_DEPTH:  # type: ignore[arg-type]
+    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     return value
 
@@ -186,12 +186,9 @@ def _yaml_loader(scalars: tuple[str, Any] | None) -> Any:
     class Loader(yaml.SafeLoader):
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
-                raise ComposerError(
-                    None,
-                    None,
-                    "aliases (*name) are not read: write the value out",
-                    self.peek_event().start_mark,
-                )
+                reader: Any = self
+                place = reader.peek_event().start_mark
+                raise ComposerError(None, None, "aliases (*name) are not read: write the value out", place)
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -209,5 +206,9 @@ def _yaml_loader(scalars: tuple[str, Any] | None) -> Any:
         Loader.add_constructor(f"tag:yaml.org,2002:{name}", number)
     if scalars is not None:
         tag, make = scalars
-        Loader.add_constructor(tag, lambda loader, node: make(loader.construct_scalar(node)))
+
+        def scalar(loader: Any, node: Any) -> Any:
+            return make(loader.construct_scalar(node))
+
+        Loader.add_constructor(tag, scalar)
     return Loader

@@ -91,7 +91,7 @@ def pixel_limits(recipe: Recipe, folder: Path | None) -> tuple[int, int]:
         if folder is not None and (folder / name).is_file():
             values = read_json(folder / name)
             values = inner if isinstance(inner := values.get("image_processor"), dict) else values
-            size = values.get("size") if isinstance(values.get("size"), dict) else {}
+            size = inner if isinstance(inner := values.get("size"), dict) else {}
             own = (
                 values.get("min_pixels") or size.get("shortest_edge") or PIXELS[0],
                 values.get("max_pixels") or size.get("longest_edge") or PIXELS[1],
