@@ -109,7 +109,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         value = parse_yaml(text.encode("utf-8", "replace"))
     except ValueError as error:
         raise DataError(
-            f"{path}: what stands between the lines --- is no YAML ({error}): correct or delete it."
+            f"{path}: what stands between the lines --- is no YAML mapping ({error}): correct or delete it."
         ) from None
     if value is None:
         return {}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ssl4rl_bench.errors import ModelError
-from ssl4rl_bench.neutral import one_line
 from ssl4rl_bench.parsing import parse_json
 
 Shape = tuple[int, ...]
@@ -101,9 +100,9 @@ def read_header(path: Path) -> TensorFile:
 
 
 def shown(names: Iterable[str], most: int = 3) -> str:
-    """The first names, and how many follow. What does not show in them is escaped."""
+    """The first names, and how many follow. What is not printable in them stands as "?"."""
     names = list(names)
-    first = [one_line(name, 100) for name in names[:most]]
+    first = ["".join(c if c.isprintable() else "?" for c in name)[:100] for name in names[:most]]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(first) + more
 
