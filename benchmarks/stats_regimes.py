@@ -48,8 +48,8 @@ class Row:
 
     @property
     def outside(self) -> bool:
-        """Whether the rate's own 95% interval lies outside the bounds."""
-        low, high = wilson(self.hits / self.draws, self.draws)
+        """Whether the rate's own 99.9% interval lies outside the bounds: there are hundreds of regimes."""
+        low, high = wilson(self.hits / self.draws, self.draws, 3.29)
         return bool((self.low is not None and high < self.low) or (self.high is not None and low > self.high))
 
 
@@ -62,8 +62,8 @@ class Design:
     """"whole": a question scores 0 or 1. "repeats": the mean of three such. "rows": 2 to 4 rows. "six": 6 rows.
     "graded": one reply with nine places."""
     leaves: str = "one"
-    """"one", "ones" (a question each), "twos", "mixed" (1, 2, 3, 5, 8, 13, 30, 100, ...), "few" (three questions alone,
-    all others in one leaf)."""
+    """"one", "ones" (a question each), "twos", "mixed" (1, 2, 3, 5, 8, 13, 30, 100, ...), "few" (three questions
+    alone, all others in one leaf)."""
 
     @property
     def aggregation(self) -> str:
@@ -280,9 +280,8 @@ def _rule_at(design: Design, psi: float, kind: str, margin: float, true: float, 
         passes += tested.verdict == "pass"
     rows = []
     at_limit = true == (margin if kind == "better_than" else -margin)
-    if true == 0.0 or at_limit:
-        if not (kind == "no_worse_than" and at_limit):
-            rows.append(Row("False fails of gate rules", name, fails, draws, None, ALPHA))
+    if (true == 0.0 or at_limit) and not (kind == "no_worse_than" and at_limit):
+        rows.append(Row("False fails of gate rules", name, fails, draws, None, ALPHA))
     if at_limit and kind != "not_significantly_worse":
         rows.append(Row("False passes of gate rules at their margin", name, passes, draws, None, ALPHA))
     return rows
@@ -357,7 +356,9 @@ def _power_at(design: Design, psi: float, look: int, kind: str, margin: float, d
     fails = 0
     for _ in range(draws):
         cell = simulated.cell()
-        fails += gate._test(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict == "fail"
+        fails += (
+            gate._test(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict == "fail"
+        )
     return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, None)]
 
 
@@ -382,7 +383,9 @@ def _floor_power(design: Design, floor: float, draws: int) -> list[Row]:
 
 def compare_power(draws: int) -> Iterator[_Task]:
     """How often `compare` finds a difference of the printed MDE; one of six tests, each at alpha / 6."""
-    for design in [Design(n, kind) for n in (60, 200, 1000) for kind in ("whole", "rows", "repeats", "graded")]:
+    for design in [
+        Design(n, kind) for n in (60, 200, 1000) for kind in ("whole", "rows", "repeats", "graded")
+    ]:
         for psi in (0.1, 0.3):
             yield _Task(_compare_power, design, psi, draws)
 
@@ -497,10 +500,10 @@ def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
         own = sorted((row for row in rows if row.table == title), key=lambda row: row.name)
         outside = [row for row in own if row.outside]
         yield f"\n### {title}\n"
+        rates = [100.0 * row.hits / row.draws for row in own]
         yield (
-            f"{len(own)} regimes, {min(row.draws for row in own):,} draws or more each: observed "
-            f"{100 * min(row.hits / row.draws for row in own):.1f} to {100 * max(row.hits / row.draws for row in own):.1f}%. "
-            f"Outside the bounds: {len(outside)}.\n"
+            f"{len(own)} regimes, {min(row.draws for row in own):,} draws or more each: observed {min(rates):.1f} to "
+            f"{max(rates):.1f}%. Outside the bounds: {len(outside)}.\n"
         )
         yield "| regime | observed, % | bounds, % | |\n| --- | ---: | ---: | --- |"
         for row in own if full else outside:
@@ -508,5 +511,3 @@ def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
             bounds = " to ".join("" if end is None else f"{100 * end:g}" for end in (row.low, row.high))
             rate = f"{100 * row.hits / row.draws:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
             yield f"| {row.name} | {rate} | {bounds} | {'outside' if row.outside else ''} |"
-
-

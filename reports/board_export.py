@@ -111,7 +111,7 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
 
 
 def _markdown(board: Board, intervals: bool) -> str:
-    headers = ["Model", *(column.header for column in board.columns), "n", "Unread %"]
+    headers = ["Model", *(escape(clean(column.header)) for column in board.columns), "n", "Unread %"]
     lines = [headers, [":---", *["---:"] * (len(headers) - 1)]]
     for row in board.rows:
         name = escape(clean(row.label))
@@ -150,7 +150,8 @@ def _latex(board: Board, intervals: bool) -> str:
         rf"\caption{{{_tex(_title(board))}. {_tex(_caption(board))}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(board.columns) + 2)}}}",
         r"\toprule",
-        " & ".join(["Model", *(_tex(column.header) for column in board.columns), "n", r"Unread \%"]) + r" \\",
+        " & ".join(["Model", *(_tex(clean(column.header)) for column in board.columns), "n", r"Unread \%"])
+        + r" \\",
         r"\midrule",
     ]
     for at, row in enumerate(board.rows):
@@ -235,7 +236,7 @@ def _tex_cell(cell: BoardCell, intervals: bool) -> str:
 
 
 def _title(board: Board) -> str:
-    return f"{board.task.removeprefix('ssl4rl_')}, {board.aggregation}, against {board.baseline}"
+    return f"{_short(board.task)}, {board.aggregation}, against {clean(board.baseline)}"
 
 
 def _caption(board: Board) -> str:

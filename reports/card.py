@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from ssl4rl_bench.consistency import finished
 from ssl4rl_bench.errors import ModelError, UsageError
 from ssl4rl_bench.origin import read_origin
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.reports.cells import Result, dig
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
@@ -179,7 +179,7 @@ def _evaluation(run: RunDir, checkpoint: Path, own: str) -> Evaluation:
 def _json(path: Path) -> dict[str, Any]:
     """Empty if there is no such file."""
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_json(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):

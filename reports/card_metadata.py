@@ -14,6 +14,7 @@ import yaml
 from ssl4rl_bench import __version__
 from ssl4rl_bench.errors import DataError, UsageError
 from ssl4rl_bench.mmbench import CARD_COLUMNS
+from ssl4rl_bench.parsing import parse_yaml
 from ssl4rl_bench.reports.card import Card, Evaluation, hub_data
 from ssl4rl_bench.reports.cells import clean, dig, number
 from ssl4rl_bench.taskfile import PREFIX, load_taskfile
@@ -105,9 +106,11 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         DataError: it is no YAML mapping.
     """
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
+        value = parse_yaml(text.encode("utf-8", "replace"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: what stands between the lines --- is no YAML mapping ({error}): correct or delete it."
+        ) from None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -137,7 +140,7 @@ def _license(card: Card) -> dict[str, Any]:
     readme = folder / "README.md"
     if not base or not readme.is_file():
         return {}
-    start, _, rest = readme.read_text("utf-8", "replace").partition("---\n")
+    start, _, rest = readme.read_text("utf-8-sig", "replace").partition("---\n")
     found = parse(rest.partition("\n---\n")[0], readme) if not start else {}
     return {key: found[key] for key in _LICENSE if key in found}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ssl4rl_bench.neutral import one_line
 from ssl4rl_bench.spec import engine_mark
 
 NO_DATA = "–"
@@ -20,18 +20,8 @@ Result = Mapping[str, Any]
 
 
 def clean(text: object, limit: int = 80) -> str:
-    """Text that is safe to print: one line of at most `limit` characters, none of which is invisible.
-
-    Takes out Unicode's "C" categories: control characters (escape sequences), format characters (text
-    direction), surrogates, private use and unassigned.
-    """
-    line = "".join(
-        " " if char.isspace() else char
-        for char in str(text)
-        if char.isspace() or unicodedata.category(char)[0] != "C"
-    )
-    line = " ".join(line.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    """Text that is safe to print: `neutral.one_line` of at most `limit` characters, runs of blanks made one."""
+    return one_line(" ".join(str(text).split()), limit)
 
 
 def dig(value: object, *keys: str) -> Mapping[str, Any]:

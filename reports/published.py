@@ -8,7 +8,6 @@ value a column, and `schema` (2; 1 had no benchmark).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.mmbench_taxonomy import CARD_COLUMNS
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.reports.cells import clean, number
 from ssl4rl_bench.taskfile import PREFIX
 from ssl4rl_bench.versioned import check_schema
@@ -115,9 +115,9 @@ def parse(data: bytes, where: str) -> Published:
         DataError: as `load`.
     """
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise DataError(f"{where} is not JSON; a published table is one JSON object") from None
+        value = parse_json(data)
+    except ValueError as error:
+        raise DataError(f"{where} is not JSON ({error}); a published table is one JSON object") from None
     if not isinstance(value, dict):
         raise DataError(f"{where} is not a JSON object")
     check_schema(value, where, SCHEMA, absent=SCHEMA, error=DataError)

@@ -1,7 +1,7 @@
 """result.json as tables: the card's columns with n, intervals and the share of unread replies.
 
 Everything printed is taken from result dicts. Numbers are percent with two decimals, rounded; a cell without
-data prints "–". Names come from data and are hostile on a terminal: `clean` takes their control characters,
+data prints "–". Names come from data and are hostile on a terminal: `clean` escapes their control characters,
 and they are never read as markup.
 """
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ssl4rl_bench.consistency import check
 from ssl4rl_bench.errors import StoreError
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.pairing import Evaluated, marked
+from ssl4rl_bench.parsing import gunzip, parse_json
 from ssl4rl_bench.spec import SCHEMA as SPEC_SCHEMA
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.atomic import write_bytes
@@ -52,13 +52,11 @@ def load(path: Path) -> Evaluated:
     """
     try:
         data = path.read_bytes()
-        value = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+        value = parse_json(gunzip(data) if path.suffix == ".gz" else data)
     except OSError as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
         raise StoreError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, EOFError, zlib.error):
-        raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}): restore it, or save the baseline again") from None
     if not isinstance(value, dict) or value.get("kind") != KIND:
         raise StoreError(f"{path} is no baseline: write one with `ssl4rl-bench gate --save-baseline`")
     check_schema(value, path, SCHEMA)
@@ -67,7 +65,7 @@ def load(path: Path) -> Evaluated:
         raise StoreError(f"{path} is damaged (its checksum differs): restore it, or save the baseline again")
     try:
         return _evaluated(path, content)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from ssl4rl_bench import images as image_io
 from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.types import EncodedImage, ImagePart, Message, Part, Role, TextPart, VideoPart
 
 if TYPE_CHECKING:
@@ -136,9 +136,9 @@ def read_batch(
 
 def _read_line(line: bytes) -> tuple[str | None, Any]:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        raise DataError("not JSON") from None
+        value = parse_json(line)
+    except ValueError as error:
+        raise DataError(f"not JSON ({error})") from None
     if not isinstance(value, dict):
         return None, value
     name = None if value.get("id") is None else str(value["id"])

@@ -6,7 +6,6 @@ names, and without one every safetensors file. Only a folder in which both read 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from ssl4rl_bench import foreign
 from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.tensors import Tensor, TensorFile, read_header, shown
 
 INDEX = "model.safetensors.index.json"
@@ -31,7 +31,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: it is not there, or holds something else.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_json(path.read_bytes())
     except (OSError, ValueError):
         value = None
     if not isinstance(value, dict):

@@ -20,7 +20,9 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from ssl4rl_bench.errors import EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, BenchError
-from ssl4rl_bench.spec import redact
+from ssl4rl_bench.neutral import one_line
+from ssl4rl_bench.output import guarded
+from ssl4rl_bench.redaction import redact
 
 DEBUG = "SSL4RL_DEBUG"
 """Environment variable; where it is set, tracebacks are shown."""
@@ -37,8 +39,9 @@ class Passed(Exception):
 def run_command(command: Callable[[], object]) -> NoReturn:
     """Runs a command and ends the program.
 
-    A signal (SIGTERM as well as Ctrl-C) raises KeyboardInterrupt unless the command handles it. Output whose reader
-    has gone (`| head`) is dropped, and the command goes on to its own exit code.
+    Nothing that is printed can act on a terminal (`output`). A signal (SIGTERM as well as Ctrl-C) raises
+    KeyboardInterrupt unless the command handles it. Output whose reader has gone (`| head`) is dropped, and the
+    command goes on to its own exit code.
 
     Args:
         command: what it returns is the exit code if it is a whole number.
@@ -46,16 +49,17 @@ def run_command(command: Callable[[], object]) -> NoReturn:
     sys.stdout, sys.stderr = _without_reader(sys.stdout), _without_reader(sys.stderr)
     signals = _Signals()
     code = EXIT_OK
-    try:
-        result = command()
-        code = result if type(result) is int else EXIT_OK
-        sys.stdout.flush()
-    except BaseException as error:
-        code = _told(error.__cause__ if isinstance(error, Passed) and error.__cause__ else error)
-        if signals.received and code not in (EXIT_OK, EXIT_INTERRUPTED):
-            code = EXIT_INTERRUPTED  # a library made another error of the KeyboardInterrupt
-    signals.decided(code)
-    _close(sys.stdout)
+    with guarded():
+        try:
+            result = command()
+            code = result if type(result) is int else EXIT_OK
+            sys.stdout.flush()
+        except BaseException as error:
+            code = _told(error.__cause__ if isinstance(error, Passed) and error.__cause__ else error)
+            if signals.received and code not in (EXIT_OK, EXIT_INTERRUPTED):
+                code = EXIT_INTERRUPTED  # a library made another error of the KeyboardInterrupt
+        signals.decided(code)
+        _close(sys.stdout)
     sys.exit(code)
 
 
@@ -66,7 +70,7 @@ def _told(error: BaseException) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     code, sentence = outcome(error)
-    print(f"error: {_one_line(sentence)}", file=sys.stderr)
+    print(f"error: {one_line(sentence)}", file=sys.stderr)
     return code
 
 
@@ -97,10 +101,6 @@ def _kept(error: BaseException) -> str:
     except OSError:
         return f"{DEBUG}=1 shows its traceback"
     return f"its traceback is in {name} ({DEBUG}=1 shows it here)"
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 class _Signals:

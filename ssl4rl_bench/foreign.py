@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from ssl4rl_bench.parsing import parse_json
 
 _VERL = re.compile(r"model_world_size_\d+_rank_\d+\.pt")
 _DEEPSPEED = re.compile(
@@ -55,7 +56,7 @@ def explain_state(folder: Path) -> str | None:
 def merge_command(folder: Path) -> str:
     """The command that merges an adapter into its base, as it names it."""
     try:
-        config = json.loads((folder / "adapter_config.json").read_bytes())
+        config = parse_json((folder / "adapter_config.json").read_bytes())
         base = str(config["base_model_name_or_path"])
     except (OSError, ValueError, TypeError, KeyError):
         base = ""

@@ -18,7 +18,15 @@ from ssl4rl_bench.comparison import Comparison, Difference, LeftOut
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy, Rule, Verdict
-from ssl4rl_bench.rule_tests import limit_of, rule_bound, rule_fails, rule_mde, rule_needed, rule_p, smallest_margin
+from ssl4rl_bench.rule_tests import (
+    limit_of,
+    rule_bound,
+    rule_fails,
+    rule_mde,
+    rule_needed,
+    rule_p,
+    smallest_margin,
+)
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.taskfile import PREFIX
 
@@ -131,7 +139,9 @@ def apply(
         empty += lost
     tests = len(drafts) + len(empty)
     p = _corrected(policy, [(rule, cell) for rule, cell, _ in drafts], tests, alpha)
-    worst = _corrected(policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests, alpha)
+    worst = _corrected(
+        policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests, alpha
+    )
     notes = [note for each in compared.values() for note in each.notes]
     tested = [
         _with_left_out(

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 import struct
+import warnings
 import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ _URL_SAFE = re.compile(r"(?=.*[-_])[A-Za-z0-9_-]+=*")
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER_END = len(_PNG) + 25
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {},
     "WEBP": {"lossless": True},
@@ -163,7 +165,7 @@ def decode(image: EncodedImage) -> Image.Image:
     """
     opened = _open(image)
     try:
-        opened.seek(0)
+        _load(opened)
         return _to_rgb(opened)
     except _DAMAGE as error:
         raise ImageError(f"it is damaged ({error})") from None
@@ -182,8 +184,7 @@ def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
         plain = (
             opened.mode == "RGB" and getattr(opened, "n_frames", 1) == 1 and "transparency" not in opened.info
         )
-        opened.seek(0)
-        opened.load()
+        _load(opened)
         if plain and opened.getexif().get(_EXIF_ORIENTATION, 1) in (0, 1):
             return opened, True
         return _to_rgb(opened), False
@@ -202,7 +203,7 @@ def reduced(image: EncodedImage, side: int) -> Image.Image:
     opened = _open(image)
     try:
         opened.draft("RGB", (side, side))
-        opened.seek(0)
+        _load(opened)
         return _to_rgb(opened)
     except _DAMAGE as error:
         raise ImageError(f"it is damaged ({error})") from None
@@ -271,14 +272,37 @@ _DAMAGE = (
 
 
 def _open(image: EncodedImage) -> Image.Image:
+    """Opens an image with Pillow, which may read another header than `_check` does: both must say the same size."""
     from PIL import Image, UnidentifiedImageError
 
-    _check(image.data)
+    told = _check(image.data)
     try:
-        return Image.open(BytesIO(image.data), formats=("PNG", "JPEG", "WEBP"))
+        with warnings.catch_warnings():  # of a decompression bomb: the limit here is lower
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(BytesIO(image.data), formats=("PNG", "JPEG", "WEBP"))
     except (*_DAMAGE, Image.DecompressionBombError) as error:
         reason = "its header is damaged" if isinstance(error, UnidentifiedImageError) else str(error)
         raise ImageError(f"it cannot be decoded ({reason})") from None
+    _check_size(*opened.size)
+    if opened.size != told:
+        raise ImageError(f"it holds two sizes: {told[0]}x{told[1]} and {opened.width}x{opened.height}")
+    return opened
+
+
+def _load(image: Image.Image) -> None:
+    """Decodes the first frame. What comes out must have the size that was checked: a decoder may find another."""
+    told = image.size
+    image.seek(0)
+    image.load()
+    if image.size != told:
+        raise ImageError(f"it holds two sizes: {told[0]}x{told[1]} and {image.width}x{image.height}")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width == 0 or height == 0:
+        raise ImageError("its header gives no size")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -313,22 +337,21 @@ def _check(data: bytes) -> tuple[int, int]:
             raise ImageError("it is not PNG, JPEG or WebP" if data else "it is empty")
     except (IndexError, struct.error):
         raise ImageError("it is cut off") from None
-    if width == 0 or height == 0:
-        raise ImageError("its header gives no size")
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    _check_size(width, height)
     return width, height
 
 
 def _png(data: bytes) -> tuple[int, int]:
-    at = len(_PNG)
-    while data[at + 4 : at + 8] != b"IEND":
+    if data[12:16] != b"IHDR":
+        raise ImageError("its header is damaged" if len(data) > 16 else "it is cut off")
+    at = _PNG_HEADER_END
+    while (kind := data[at + 4 : at + 8]) != b"IEND":
+        if kind == b"IHDR":  # the last one counts for Pillow, the first one for other readers
+            raise ImageError("it has two headers")
         (length,) = struct.unpack_from(">I", data, at)
         at += 12 + length
     if len(data) < at + 12:
         raise ImageError("it is cut off")
-    if data[12:16] != b"IHDR":
-        raise ImageError("its header is damaged")
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
 
@@ -347,6 +370,8 @@ def _jpeg(data: bytes) -> tuple[int, int]:
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
         if marker in _JPEG_SIZES:
+            if width or height:
+                raise ImageError("it has two headers")
             height, width = struct.unpack_from(">HH", data, at + 5)
         at += 2 + length
         if marker == 0xDA:  # the picture starts; an end marker before here would be the thumbnail's
@@ -359,13 +384,26 @@ def _webp(data: bytes) -> tuple[int, int]:
     (length,) = struct.unpack_from("<I", data, 4)
     if len(data) < 8 + length:
         raise ImageError("it is cut off")
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    if kind == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
+    if data[12:16] != b"VP8X":
+        return _webp_frame(data, 12)
+    canvas = 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    at = 30
+    while at < 8 + length and data[at : at + 4] != b"ANMF":  # frames of an animation may be smaller than it
+        if data[at : at + 4] in (b"VP8 ", b"VP8L"):
+            if _webp_frame(data, at) != canvas:
+                raise ImageError("it holds two sizes")
+            break
+        (size,) = struct.unpack_from("<I", data, at + 4)
+        at += 8 + size + size % 2
+    return canvas
+
+
+def _webp_frame(data: bytes, at: int) -> tuple[int, int]:
+    """Width and height in the chunk of a still picture."""
+    if data[at : at + 4] == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, at + 9)
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
+    if data[at : at + 4] == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, at + 14)
         return width & 0x3FFF, height & 0x3FFF
     raise ImageError("its header is damaged")

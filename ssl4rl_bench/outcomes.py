@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ssl4rl_bench.extract import reader_version
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.atomic import write_text
 from ssl4rl_bench.store.rundir import RunDir
@@ -161,7 +163,7 @@ def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | 
         StoreError: it is of a newer version, which must not be replaced.
     """
     try:
-        found = json.loads((rundir.path / FILE).read_bytes())
+        found = parse_json((rundir.path / FILE).read_bytes())
         if type(found["schema"]) is int and found["schema"] > SCHEMA:
             check_schema(found, rundir.path / FILE, SCHEMA)
         if found["schema"] != SCHEMA or found["spec_sha256"] != rundir.spec.sha256:
@@ -177,7 +179,7 @@ def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | 
             if kept["journal"] != _length(rundir, name) or not wanted:
                 return None
         return {name: from_json(name, kept) for name, kept in tasks.items()}
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         return None
 
 
@@ -230,12 +232,12 @@ def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
     """What `to_json` made of a task's outcomes.
 
     Raises:
-        ValueError, KeyError, TypeError, IndexError: for anything else.
+        ValueError, LookupError, TypeError, ArithmeticError: for anything else.
     """
     places = [Categories(*place) for place in kept["categories"]]
     numbers = {letter: _STATUS.index(status) for status, letter in LETTERS.items()} | {"-": ABSENT}
     columns = [[np.nan if value is None else value for value in column] for column in kept["values"]]
-    return Outcomes(
+    made = Outcomes(
         task=name,
         version=kept["version"],
         prompt=kept["prompt"],
@@ -253,4 +255,35 @@ def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
         values=np.array(columns, np.float64).T,
         status=np.array([[numbers[letter] for letter in column] for column in kept["status"]], np.int8).T,
         answers=tuple(zip(*kept["answers"], strict=True)),
+    )
+    if not _is_sound(made):
+        raise ValueError("its parts do not fit together")
+    return made
+
+
+def _is_sound(made: Outcomes) -> bool:
+    """Whether texts are texts, and every list has as many entries as there are groups, rows or repeats."""
+    n_rows, n_groups = len(made.ids), len(made.groups)
+    names = (made.version, made.prompt, made.data_sha256, made.extractor, made.image)
+    texts = (*names, *made.groups, *made.content, *made.ids, *chain(*map(astuple, made.places)))
+    probe = made.probe
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(answer is None or isinstance(answer, str) for answer in chain(*made.answers))
+        and type(made.reader) is int
+        and len(made.content) == len(made.places) == made.starts.size == n_groups > 0
+        and made.starts.ndim == made.rolls.ndim == 1
+        and made.starts[0] == 0
+        and bool((made.sizes > 0).all())
+        and made.rolls.size == len(made.answers) == n_rows
+        and made.values.shape == made.status.shape == (n_rows, len(made.answers[0]))
+        and not np.isinf(made.values).any()
+        and (
+            probe is None
+            or (
+                isinstance(probe, Mapping)
+                and isinstance(probe.get("chance"), int | float)
+                and 0 <= probe["chance"] < 1
+            )
+        )
     )

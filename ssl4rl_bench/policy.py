@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.groupscores import check_aggregation
+from ssl4rl_bench.parsing import parse_toml
 from ssl4rl_bench.settings import check_allowed
 from ssl4rl_bench.strict import fill
 from ssl4rl_bench.taskfile import PREFIX
@@ -137,10 +137,10 @@ def read(path: Path) -> Policy:
         UsageError: as `parse`; or no TOML.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = parse_toml(path.read_bytes())
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
         raise UsageError(f"cannot read the policy {path}: {reason}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not a policy: {error}") from None
     return parse(values, path.name)

@@ -75,10 +75,12 @@ def rule_mde(rule: Rule, cell: Difference, alpha: float) -> float:
     With the share of groups that changed in the data. Holm's correction can only find more.
     """
     if rule.kind == "at_least":
-        return detectable_below(_right(cell.right, 1.0 - alpha)[1], limit_of(rule), alpha) if cell.right else 1.0
+        return (
+            detectable_below(_right(cell.right, 1.0 - alpha)[1], limit_of(rule), alpha) if cell.right else 1.0
+        )
     if cell.counts is None:
         return 1.0
-    gained, lost, n = cell.counts.counts(1.0 - alpha)
+    n = cell.counts.counts(1.0 - alpha)[2]
     whole, changed = max(1, round(n)), cell.counts.changed
     if rule.kind == "better_than" and rule.margin:
         return detectable_shortfall(whole, changed, limit_of(rule), alpha)
@@ -96,10 +98,8 @@ def rule_needed(rule: Rule, cell: Difference, level: float) -> int | None:
         return None
     limit = limit_of(rule)
     value = cell.candidate if rule.kind == "at_least" else cell.value
-    if rule.kind == "no_worse_than" and value <= limit:
-        distance = -value  # it fails once the drop itself is beyond chance
-    else:
-        distance = abs(value - limit)
+    # Beyond its margin, `no_worse_than` fails once the drop itself is beyond chance.
+    distance = -value if rule.kind == "no_worse_than" and value <= limit else abs(value - limit)
     if distance <= 0.0:
         return None
     if rule.kind == "at_least":

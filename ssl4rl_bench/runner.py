@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from ssl4rl_bench.errors import EngineError, Interrupted, TooManyErrors
 from ssl4rl_bench.interrupts import Stop
-from ssl4rl_bench.spec import LoadedTask, RunSpec, redact
+from ssl4rl_bench.redaction import redact
+from ssl4rl_bench.spec import LoadedTask, RunSpec
 from ssl4rl_bench.store.journal import Journal, Place, answers
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.types import (

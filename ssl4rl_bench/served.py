@@ -7,11 +7,11 @@ only; needs neither torch nor transformers.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.parsing import parse_json
 
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 """Where an image processor's settings stand, in the order in which transformers looks."""
@@ -76,7 +76,7 @@ def _pixels(folder: Path) -> dict[str, int | None]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

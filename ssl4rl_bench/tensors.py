@@ -6,7 +6,6 @@ https://github.com/huggingface/safetensors#format.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.parsing import parse_json
 
 Shape = tuple[int, ...]
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
@@ -84,7 +84,7 @@ def read_header(path: Path) -> TensorFile:
         text = file.read(length)
     start = 8 + length
     try:
-        header = json.loads(text)
+        header = parse_json(text)
         tensors = {
             name: _tensor(path, entry, start) for name, entry in header.items() if name != "__metadata__"
         }

@@ -6,12 +6,12 @@ histories, published tables, manifests and a checkpoint's ssl4rl.json.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import BenchError, StoreError
+from ssl4rl_bench.parsing import parse_json
 
 
 def check_schema(
@@ -63,9 +63,9 @@ def parse_object(
         fix: what to do about a damaged file, for messages.
     """
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        value = None
+        value = parse_json(data)
+    except ValueError as reason:
+        raise error(f"{where} is damaged: it is not a JSON object ({reason}); {fix}") from None
     if not isinstance(value, dict):
         raise error(f"{where} is damaged: it is not a JSON object; {fix}")
     check_schema(value, where, newest, absent=absent, error=error)

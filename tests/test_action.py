@@ -38,13 +38,14 @@ class Runner:
         self.root, self.work, self.temp, self.bin = root, root / "work", root / "temp", root / "bin"
         for path in (self.work, self.temp, self.bin, self.place / "venv" / "bin"):
             path.mkdir(parents=True)
+        (self.place / "key").write_text("key\n")
         (self.work / "x").mkdir()
         self.write("ssl4rl-bench", f'exec {sys.executable} -m ssl4rl_bench "$@"', self.place / "venv" / "bin")
         self.event: dict[str, Any] = {}
 
     @property
     def place(self) -> Path:
-        return self.temp / "ssl4rl-gate"
+        return self.temp / "ssl4rl-gate-key"
 
     def write(self, name: str, body: str, folder: Path | None = None) -> None:
         path = (folder or self.bin) / name
@@ -70,6 +71,7 @@ class Runner:
                 "GITHUB_OUTPUT": str(self.root / "output"),
                 "GITHUB_REPOSITORY": "org/repo",
                 "GITHUB_STEP_SUMMARY": str(self.root / "summary.md"),
+                "GATE_PLACE": str(self.place),
                 "RUNNER_TEMP": str(self.temp),
                 **env,
             },
@@ -139,7 +141,7 @@ def test_the_action_s_inputs_outputs_and_scripts_fit_together() -> None:
     assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(ACTION["inputs"])
     for each in ACTION["inputs"].values():
         assert each["description"] and (each.get("required") or "default" in each)
-    assert set(ACTION["outputs"]) == {"verdict", "run", "report"}
+    assert set(ACTION["outputs"]) == {"verdict", "run", "report", "artifact"}
     steps = {Path(s["run"].split()[-1].strip('"')).name: s for s in ACTION["runs"]["steps"] if "run" in s}
     assert set(steps) == {path.name for path in SCRIPTS}
     for path in SCRIPTS:
@@ -196,8 +198,9 @@ def test_the_steps_in_order_end_in_the_verdict(
     assert verdict.upper() in (runner.root / "summary.md").read_text()
     assert ("::error" in text) == (verdict == "fail")
     assert ("::warning" in text) == (verdict == "inconclusive")
-    runner.step("verdict", code, GATE_VERDICT=found["verdict"], GATE_FAIL_ON="fail,inconclusive")
-    runner.step("verdict", 0, GATE_VERDICT=found["verdict"], GATE_FAIL_ON="")
+    for fail_on, ends in (("fail, inconclusive", code), ("none", 0)):
+        (runner.place / "fail-on").write_text("\n".join(word.strip() for word in fail_on.split(",")) + "\n")
+        runner.step("verdict", ends, GATE_VERDICT=found["verdict"])
 
 
 def test_what_is_no_verdict_fails_the_gate_s_step(runner: Runner, baseline: Path) -> None:
@@ -205,12 +208,76 @@ def test_what_is_no_verdict_fails_the_gate_s_step(runner: Runner, baseline: Path
     (runner.place / "policy.toml").write_text("[[rules]]\n")
     assert "unknown key rules" in runner.step("gate", 2)
     assert "verdict" not in runner.outputs
-    runner.step("verdict", None, GATE_VERDICT="", GATE_FAIL_ON="fail")
-    for code, told in ((0, 4), (1, 1), (3, 3), (4, 4), (130, 130)):
+    (runner.place / "fail-on").write_text("none\n")
+    for verdict in ("", "PASS", "pass\nfail", HOSTILE):
+        assert "no verdict" in runner.step("verdict", 4, GATE_VERDICT=verdict)
+    for code in (1, 3, 0):
         runner.write("ssl4rl-bench", f"exit {code}", runner.place / "venv" / "bin")
-        runner.step("gate", told)
-        assert "verdict" not in runner.outputs, "an exit code without the verdict's file is no verdict"
-    runner.step("verdict", 4, GATE_VERDICT="crashed", GATE_FAIL_ON="")
+        runner.step("gate", 4)
+        assert "verdict" not in runner.outputs, "an exit code without its file is no verdict"
+    for code in (2, 4, 130, 137, 255):
+        runner.write("ssl4rl-bench", f"exit {code}", runner.place / "venv" / "bin")
+        assert "::error::the gate itself failed" in runner.step("gate", code)
+    assert "verdict" not in runner.outputs
+
+
+CHECKED = {"GATE_MODEL": "m", "GATE_TASKS": "scenes", "GATE_BASELINE": "b.json", "GATE_POLICY": "p.toml"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("fail,inconclusive", ["fail", "inconclusive"]),
+        (" fail , inconclusive ", ["fail", "inconclusive"]),
+        ("fail,\n  inconclusive\n", ["fail", "inconclusive"]),
+        ("inconclusive", ["inconclusive"]),
+        ("none", ["none"]),
+        *(
+            (bad, None)
+            for bad in ("", " ", ",", "fail,", ",fail", "fail,,inconclusive", "fails", "FAIL", "pass")
+        ),
+        *(
+            (bad, None)
+            for bad in ("fail inconclusive", "fail;inconclusive", "none,fail", "true", HOSTILE, "*", "-e")
+        ),
+    ],
+)
+def test_fail_on_is_words_that_are_known(runner: Runner, asked: str, words: list[str] | None) -> None:
+    text = runner.step("check", 0 if words else 2, GATE_FAIL_ON=asked, **CHECKED)
+    if words is None:
+        assert "::error::fail-on" in text and "place" not in runner.outputs
+        return
+    place = Path(runner.outputs["place"])
+    assert (place / "fail-on").read_text().split() == words
+    for verdict, code in (("pass", 0), ("fail", 1), ("inconclusive", 3)):
+        ends = code if verdict in words else 0
+        runner.step("verdict", ends, GATE_PLACE=str(place), GATE_VERDICT=verdict)
+
+
+def test_uses_in_one_job_share_nothing(runner: Runner) -> None:
+    seen = []
+    for change in (
+        {},
+        {},
+        {"GATE_TASKS": "other"},
+        {"GATE_MODEL": "m2"},
+        {"GATE_NAME": "one"},
+        {"GATE_NAME": "one"},
+    ):
+        runner.step("check", GATE_FAIL_ON="fail", **(CHECKED | change))
+        place = Path(runner.outputs["place"])
+        seen.append((place, runner.outputs["artifact"], (place / "key").read_text()))
+        runner.step("restore", 2, GATE_PLACE=str(place), GATE_BASELINE="b", GATE_POLICY="p")
+    for part in zip(*seen, strict=True):
+        assert len(set(part)) == len(seen)
+    again = Runner(runner.root / "next")
+    again.step("check", GATE_FAIL_ON="fail", **(CHECKED | {"GATE_MODEL": "commit-2"}))
+    assert (Path(again.outputs["place"]) / "key").read_text() == seen[0][2], (
+        "the comment is found by the next commit"
+    )
+    for name in ("GATE_NAME", "GATE_ARTIFACT"):
+        for bad in (HOSTILE, "a\nverdict=pass", "../x", "a/b"):
+            runner.step("check", 2, GATE_FAIL_ON="fail", **(CHECKED | {name: bad}))
 
 
 @pytest.mark.parametrize("name", ["MODEL", "TASKS", "ENGINE", "ARGS"])
@@ -233,7 +300,6 @@ def test_hostile_files_verdicts_and_extras_are_refused(runner: Runner) -> None:
     newline = "a\n::error::forged"
     text = runner.step("restore", 2, GATE_BASELINE=newline, GATE_POLICY="x")
     assert not any(line.startswith("::error::forged") for line in text.splitlines())
-    runner.step("verdict", 1, GATE_VERDICT=HOSTILE, GATE_FAIL_ON=HOSTILE)
     assert "extras must be names" in runner.step("install", 2, GATE_EXTRAS=HOSTILE)
 
 
@@ -282,13 +348,69 @@ def test_a_trusted_branch_wins_over_what_a_pull_request_changed(runner: Runner, 
     restored = Path((runner.place / "baseline.path").read_text().strip())
     assert restored.read_bytes() == baseline.read_bytes()
     assert (runner.place / "policy.toml").read_text() == POLICY.format(margin=15)
+    for form in (
+        "./gate.toml",
+        "x/../gate.toml",
+        str(runner.work / "gate.toml"),
+    ):  # an absolute path is no way around
+        runner.step("restore", GATE_REF="main", **(inputs | {"GATE_POLICY": form}))
+        assert (runner.place / "policy.toml").read_text() == POLICY.format(margin=15)
     for ref in ("--upload-pack=touch pwned", HOSTILE, "no-such-branch"):
         runner.step("restore", 128, GATE_REF=ref, **inputs)
-    runner.step("restore", 2, GATE_REF="main", GATE_BASELINE="a-folder", GATE_POLICY="gate.toml")
-    runner.step("restore", GATE_REF="", GATE_BASELINE="base.json.gz", GATE_POLICY="gate.toml")
+    git("tag", "decoy", cwd=origin)
+    runner.step("restore", 128, GATE_REF="decoy", **inputs)
+    text = runner.step("restore", 2, GATE_REF="main", **(inputs | {"GATE_BASELINE": "new.json.gz"}))
+    assert "merge it first" in text
+    elsewhere = runner.root / "downloaded.json.gz"
+    shutil.copy(baseline, elsewhere)
+    runner.step("restore", GATE_REF="main", **(inputs | {"GATE_BASELINE": str(elsewhere)}))
+    assert (runner.place / "policy.toml").read_text() == POLICY.format(margin=15)
+    runner.step("restore", GATE_REF="", **inputs)
     assert (runner.place / "policy.toml").read_text() == POLICY.format(margin=99)
 
 
+def test_a_trusted_baseline_may_be_a_folder_and_a_first_one_is_told(runner: Runner) -> None:
+    origin = runner.root / "origin"
+    origin.mkdir()
+    git("init", cwd=origin)
+    (origin / "README").write_text("nothing yet")
+    git("add", ".", cwd=origin)
+    git("commit", "-m", "first", cwd=origin)
+    shutil.rmtree(runner.work)
+    git("clone", origin, runner.work, cwd=runner.root)
+    (runner.work / "x").mkdir()
+    (runner.work / "accepted" / "journal").mkdir(parents=True)
+    (runner.work / "accepted" / "spec.json").write_text("{}")
+    (runner.work / "gate.toml").write_text("first")
+    inputs = {"GATE_REF": "main", "GATE_BASELINE": "accepted", "GATE_POLICY": "gate.toml"}
+    assert "::warning::" in runner.step("restore", **inputs)
+    assert (runner.place / "policy.toml").read_text() == "first"
+    for name in ("accepted", "gate.toml"):
+        source, target = runner.work / name, origin / name
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        git("add", ".", cwd=origin)
+        git("commit", "-m", name, cwd=origin)
+        if name == "accepted":  # the other is missing
+            assert "merge it first" in runner.step("restore", 2, **inputs)
+    (runner.work / "gate.toml").write_text("edited")
+    (runner.work / "accepted" / "spec.json").write_text("edited")
+    assert "::warning::" not in runner.step("restore", **inputs)
+    assert (runner.place / "policy.toml").read_text() == "first"
+    restored = Path((runner.place / "baseline.path").read_text().strip())
+    assert (restored / "spec.json").read_text() == "{}"
+
+
+def test_pull_requests_and_merge_queues_are_judged_by_their_target() -> None:
+    default = ACTION["inputs"]["trusted-ref"]["default"]
+    assert "github.base_ref" in default and "merge_group.base_ref" in default
+    for path in WORKFLOWS:
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            assert all("trusted-ref" not in step.get("with", {}) for step in job["steps"]), (
+                "the default is safe"
+            )
+
+
+KEYED = MARKER.replace("gate", "gate key")
 FAKE_GH = """
 printf '%s\\n' "$*" >>"$RUNNER_TEMP/gh.calls"
 [[ "${GH_TOKEN:-}" == secret-token ]] || exit 4
@@ -318,6 +440,7 @@ def pull(runner: Runner) -> Runner:
     runner.event = {"pull_request": {"number": 7}}
     (runner.place / "files").mkdir()
     (runner.place / "files" / "summary.md").write_text(f"{MARKER}\n## PASS\n")
+    assert MARKER == "<!-- ssl4rl-bench gate -->"
     (runner.temp / "comments.json").write_text("[]")
     return runner
 
@@ -335,21 +458,22 @@ def test_a_first_comment_is_made(pull: Runner) -> None:
     others = [
         comment(pull, 1, "LGTM", "User"),
         comment(pull, 2, None, "Bot"),
-        comment(pull, 3, f"{MARKER} forged", "User"),
+        comment(pull, 3, f"{KEYED} forged", "User"),
+        comment(pull, 4, f"{KEYED.replace('key', 'key-2')}\nanother use", "Bot"),
     ]
     (pull.temp / "comments.json").write_text(json.dumps(others))
     text = pull.step("comment", GH_TOKEN="secret-token")
     assert len(calls(pull)) == 2
     assert "--method POST repos/org/repo/issues/7/comments" in calls(pull)[1]
-    assert (pull.temp / "posted.md").read_text().startswith(MARKER)
+    assert (pull.temp / "posted.md").read_text().startswith(KEYED)
     assert "secret-token" not in text and "secret-token" not in "".join(calls(pull))
 
 
 def test_a_later_comment_replaces_it(pull: Runner) -> None:
     others = [
         comment(pull, 41, "build passed", "Bot"),
-        comment(pull, 42, f"{MARKER}\nold", "Bot"),
-        comment(pull, 43, f"{MARKER}\nold", "Bot"),
+        comment(pull, 42, f"{KEYED}\nold", "Bot"),
+        comment(pull, 43, f"{KEYED}\nold", "Bot"),
     ]
     (pull.temp / "comments.json").write_text(json.dumps(others))
     pull.step("comment", GH_TOKEN="secret-token")
@@ -360,7 +484,7 @@ def test_a_long_comment_is_cut_between_lines(pull: Runner) -> None:
     (pull.place / "files" / "summary.md").write_text(f"{MARKER}\n" + "| ä row |\n" * 20_000)
     pull.step("comment", GH_TOKEN="secret-token")
     text = (pull.temp / "posted.md").read_text()
-    assert len(text) < 65_536 and text.startswith(MARKER)
+    assert len(text) < 65_536 and text.startswith(KEYED)
     assert text.rstrip().endswith("the whole is in the step summary.") and "| ä row |\n\nCut off" in text
 
 
@@ -377,16 +501,71 @@ def test_a_token_that_may_not_write_fails_nothing(pull: Runner, how: str) -> Non
     assert "::warning::" in pull.step("comment", GH_TOKEN="secret-token")
 
 
-def test_gitlab_s_snippet_parses_and_names_real_options() -> None:
+GITLAB = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text())["gate"]
+
+
+def gitlab(runner: Runner, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs the snippet's script as GitLab does, with stand-ins for pip and the program."""
+    runner.write("pip", 'exit "${PIP_CODE:-0}"')
+    program = 'echo "$@" >>calls; [[ "$1" != run ]] || exit "${RUN_CODE:-0}"; exit "${GATE_CODE:-0}"'
+    runner.write("ssl4rl-bench", program)
+    return subprocess.run(
+        ["bash", "-c", "set -eo pipefail\n" + "\n".join(GITLAB["script"])],
+        cwd=runner.work,
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": f"{runner.bin}:{os.environ['PATH']}",
+            "CI_DEFAULT_BRANCH": "main",
+            **{key: str(value) for key, value in GITLAB["variables"].items()},
+            **env,
+        },
+    )
+
+
+def test_gitlab_s_snippet_judges_by_the_target_branch_and_fails_closed(runner: Runner) -> None:
+    origin = runner.root / "origin"
+    (origin / "ci").mkdir(parents=True)
+    git("init", cwd=origin)
+    (origin / "README").write_text("")
+    git("add", ".", cwd=origin)
+    git("commit", "-m", "empty", cwd=origin)
+    shutil.rmtree(runner.work)
+    git("clone", origin, runner.work, cwd=runner.root)
+    (runner.work / "ci").mkdir()
+    for name in ("baseline.json.gz", "gate.toml"):
+        (runner.work / "ci" / name).write_text("mine")
+    done = gitlab(runner)
+    assert done.returncode == 0 and "judged by its own" in done.stdout
+    (origin / "ci" / "gate.toml").write_text("accepted")
+    git("add", ".", cwd=origin)
+    git("commit", "-m", "policy", cwd=origin)
+    done = gitlab(runner)
+    assert done.returncode == 2 and "merge it first" in done.stdout
+    (origin / "ci" / "baseline.json.gz").write_text("accepted")
+    git("add", ".", cwd=origin)
+    git("commit", "-m", "baseline", cwd=origin)
+    assert gitlab(runner).returncode == 0
+    for name in ("baseline.json.gz", "gate.toml"):
+        assert (runner.work / "gate" / "trusted" / name).read_text() == "accepted"
+    assert gitlab(runner, CI_MERGE_REQUEST_TARGET_BRANCH_NAME="gone").returncode == 2
+    for step in ("PIP_CODE", "RUN_CODE"):
+        for code in (1, 3, 137):
+            assert gitlab(runner, **{step: str(code)}).returncode == 2, "only the gate's 3 is inconclusive"
+    for code in (0, 1, 2, 3, 4, 130):
+        assert gitlab(runner, GATE_CODE=str(code)).returncode == code
+
+
+def test_gitlab_s_snippet_names_real_options() -> None:
     from ssl4rl_bench.cli import COMMANDS
 
-    job = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text())["gate"]
-    assert (
-        job["artifacts"]["reports"]["junit"] == "gate/junit.xml" and job["allow_failure"]["exit_codes"] == 3
-    )
-    for line in job["script"][1:]:
+    assert GITLAB["artifacts"]["reports"]["junit"] == "gate/junit.xml"
+    assert GITLAB["allow_failure"]["exit_codes"] == 3
+    lines = [line for line in GITLAB["script"] if line.startswith("ssl4rl-bench")]
+    assert len(lines) == 2
+    for line in lines:
         words = line.split()
-        assert words[0] == "ssl4rl-bench" and words[1] in COMMANDS
+        assert words[1] in COMMANDS
         done = subprocess.run(
             [sys.executable, "-m", "ssl4rl_bench", words[1], "--help"], capture_output=True, text=True
         )

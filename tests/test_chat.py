@@ -20,9 +20,10 @@ from ssl4rl_bench import chat as chat_module
 from ssl4rl_bench import images
 from ssl4rl_bench.chat import Chat
 from ssl4rl_bench.chat_input import BatchChat, build_messages, load_image, parse_messages, read_batch
-from ssl4rl_bench.cli.ask import ask, visible
+from ssl4rl_bench.cli.ask import ask
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.errors import BenchError, DataError, EngineError, UsageError
+from ssl4rl_bench.neutral import neutral
 from ssl4rl_bench.types import (
     Completion,
     EncodedImage,
@@ -446,16 +447,19 @@ def test_ask_shows_control_characters_instead_of_obeying_them(
 ) -> None:
     evil = "a\x1b[2J\x07\r\x9b31m\u202etxt\ud800 [bold]b[/]\n\tc"
     monkeypatch.setattr(echo, "stream", lambda *_: iter([evil]))
-    assert run("--engine", "mock", "hi") == "a␛[2J␇␍\\x9b31m\\u202etxt\\ud800 [bold]b[/]\n\tc\n"
+    assert (
+        run("--engine", "mock", "hi")
+        == "a\\u001b[2J\\u0007\\u000d\\u009b31m\\u202etxt\\ud800 [bold]b[/]\n\tc\n"
+    )
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=[])))
 def test_visible_text_can_be_printed_and_is_the_same_when_harmless(text: str) -> None:
-    seen = visible(text)
+    seen = neutral(text)
     seen.encode("utf-8")
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in seen if c not in "\n\t")
-    assert visible(seen) == seen
+    assert neutral(seen) == seen
 
 
 def test_a_batch_is_read_lazily(tmp_path: Path) -> None:

@@ -297,3 +297,75 @@ def test_from_pil_takes_jpeg_and_refuses_the_rest() -> None:
     assert images.mime(images.from_pil(Image.new("RGBA", (5, 5)), "jpeg")) == "image/jpeg"
     with pytest.raises(images.ImageError, match="GIF"):
         images.from_pil(Image.new("RGB", (5, 5)), "GIF")
+
+
+def tall_jpeg(*sizes: tuple[int, int]) -> bytes:
+    """A JPEG with a header of each size before its picture."""
+    data = encode(Image.new("RGB", (8, 6)), "JPEG")
+    at = data.index(b"\xff\xc0")
+    (length,) = struct.unpack_from(">H", data, at + 2)
+    header = data[at : at + 2 + length]
+    more = b"".join(header[:5] + struct.pack(">HH", height, width) + header[9:] for width, height in sizes)
+    return data[:at] + more + data[at:]
+
+
+def lying_webp(canvas: tuple[int, int], *, lossless: bool) -> bytes:
+    """A WebP whose canvas has another size than its picture."""
+    data = bytearray(
+        encode(
+            Image.new("RGB", (8, 6)), "WEBP", lossless=lossless, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+        )
+    )
+    assert data[12:16] == b"VP8X"
+    data[24:30] = b"".join((side - 1).to_bytes(3, "little") for side in canvas)
+    return bytes(data)
+
+
+def two_headers(first: tuple[int, int], second: tuple[int, int]) -> bytes:
+    """A PNG with two IHDR chunks; the picture is of the second size."""
+    whole = encode(Image.new("RGB", second))
+    header = struct.pack(">IIBBBBB", *first, 8, 2, 0, 0, 0)
+    return whole[:8] + png_chunk(b"IHDR", header) + whole[8:]
+
+
+CONTRADICTIONS = {
+    "png small first": two_headers((8, 6), (7000, 6000)),
+    "png large first": two_headers((60, 60), (8, 6)),
+    "png same": two_headers((8, 6), (8, 6)),
+    "jpeg small first": tall_jpeg((9, 9)),
+    "jpeg many": tall_jpeg((60000, 60000), (9, 9), (9, 9)),
+    **{
+        f"webp {canvas} {lossless}": lying_webp(canvas, lossless=lossless)
+        for canvas in ((1, 1), (9, 6), (16383, 16383), (6000, 6000))
+        for lossless in (True, False)
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_an_image_with_two_sizes_is_refused_wherever_it_is_opened(name: str) -> None:
+    data = CONTRADICTIONS[name]
+    image = EncodedImage(data, "")
+    for read in (images.decode, images.decode_and_tell, images.size, lambda one: images.thumbnail(one, 9)):
+        with pytest.raises(images.ImageError):
+            read(image)
+    with pytest.raises(images.ImageError):
+        images.from_bytes(data)
+
+
+def test_what_pillow_opens_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the header's reader here misses: the limit holds for what is decoded."""
+    large = EncodedImage(encode(Image.new("L", (7000, 6000))), "")
+    monkeypatch.setattr(images, "_check", lambda data: (8, 6))
+    for read in (images.decode, images.decode_and_tell, images.size, lambda one: images.thumbnail(one, 9)):
+        with pytest.raises(images.ImageError, match="40 million pixels"):
+            read(large)
+    with pytest.raises(images.ImageError, match="two sizes"):
+        images.decode(EncodedImage(encode(Image.new("RGB", (9, 9))), ""))
+
+
+def test_an_animation_and_a_thumbnail_are_no_contradiction() -> None:
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    for format in ("PNG", "WEBP"):
+        data = encode(frames[0], format, save_all=True, append_images=frames[1:])
+        assert images.decode(images.from_bytes(data)).size == (16, 16)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench import stats
-from ssl4rl_bench.stats import effective
 from ssl4rl_bench.metrics import AGGREGATIONS, UNREAD, aggregate, excluded_groups, status_counts
+from ssl4rl_bench.stats import effective
 from ssl4rl_bench.types import Categories, Score, ScoredSample, Status
 
 any_speed = settings(deadline=None)
@@ -313,7 +313,9 @@ def test_unread_replies_are_counted_among_the_replies_of_the_cell() -> None:
 def test_scores_between_0_and_1_make_a_group_worth_its_worst_copy() -> None:
     cell = aggregate(run({"a": [[0.5, 0.75]], "b": [[1.0, 0.25]]}))["circular_micro"]["overall"]
     low, high = cell["ci95"]
-    assert cell["value"] == 0.375 and 0.0 <= low < 0.1 and 0.9 < high <= 1.0  # of two groups almost nothing is known
+    assert (
+        cell["value"] == 0.375 and 0.0 <= low < 0.1 and 0.9 < high <= 1.0
+    )  # of two groups almost nothing is known
     single = run({"a": [[0.1, 0.2, 0.3]]})
     assert aggregate(single)["row_micro"]["overall"]["ci95"] is None
     assert aggregate(single) == aggregate(single[::-1])

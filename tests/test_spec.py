@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from synthetic import SyntheticTask
 
 from ssl4rl_bench.hashing import canonical_json, seed_of
-from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec, redact, redact_argv
+from ssl4rl_bench.redaction import redact, redact_argv
+from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.types import HubSource, Sampling
 
 TASK = SyntheticTask(2)

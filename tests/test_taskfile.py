@@ -10,6 +10,7 @@ import yaml
 
 from ssl4rl_bench import taskfile
 from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.parsing import parse_yaml
 from ssl4rl_bench.taskfile import load_taskfile, prompt_styles, task_names
 
 TASKS = Path(taskfile.__file__).parents[1] / "tasks"
@@ -139,8 +140,8 @@ def test_a_name_that_is_no_task() -> None:
 
 
 def test_a_function_is_only_a_name() -> None:
-    loader = taskfile._loader()("f: !function no_such_package.at_all")
-    value = loader.get_single_data()["f"]
+    data = b"f: !function no_such_package.at_all"
+    value = parse_yaml(data, ("!function", taskfile.FunctionName))["f"]
     assert isinstance(value, taskfile.FunctionName)
     assert value == "no_such_package.at_all"
 

@@ -66,6 +66,7 @@ def clean(out: Path) -> None:
     """Removes what a killed save left behind."""
     for name in (_SAVING, _RESUMING):
         shutil.rmtree(out / name, ignore_errors=True)
+    atomic.sweep(out)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from ssl4rl_bench.errors import DataError, MissingDependency
+from ssl4rl_bench.parsing import decode_text, parse_json
 from ssl4rl_bench.store.atomic import write_bytes
 
 REWARD = "reward/"
@@ -131,13 +131,13 @@ def read(path: Path) -> list[dict[str, Any]]:
         DataError: it is not there, is empty, or a line is no JSON object with a step.
     """
     try:
-        rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
+        rows = decode_text(path.read_bytes()).splitlines(keepends=True)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as metrics ({error}).") from None
     by_step: dict[float, dict[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
         try:
-            line = json.loads(row)
+            line = parse_json(row)
             by_step[float(line["step"])] = line
         except (ValueError, TypeError, KeyError):
             if number == len(rows) and not row.endswith("\n"):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.allocator import keep_freed_memory
+from ssl4rl_bench.checkpoint_files import read_config, read_json
 from ssl4rl_bench.engines.inputs import load_processor as processor_of
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.errors import DataError, Interrupted, ModelError, StoreError, UsageError
@@ -444,7 +445,7 @@ def _opened(out: Path, recipe: Recipe, resume: bool, main: bool) -> Path | None:
             raise StoreError(
                 f"{out} already holds a run, up to {last.name}: --resume goes on, --out starts another"
             )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and atomic.contents(out):
         raise StoreError(f"{out} is not empty and holds no run of this command: choose another --out")
     else:
         last = None
@@ -459,7 +460,7 @@ def _opened(out: Path, recipe: Recipe, resume: bool, main: bool) -> Path | None:
 def _same(known: Path, recipe: Recipe, out: Path) -> None:
     import json
 
-    old, new = _flat(json.loads(known.read_text())), _flat(json.loads(atomic.to_text(recipe.values())))
+    old, new = _flat(read_json(known)), _flat(json.loads(atomic.to_text(recipe.values())))
     # What only says how a run is carried out may change in its course.
     free = ("save.", "log.", "hardware.", "rollout.", "grpo.micro_batch", "model.gradient_checkpointing")
     differ = [
@@ -526,9 +527,8 @@ def _end_ids(model: Any, processor: Any) -> tuple[int, ...]:
 
 def _shipped(base: Model) -> str:
     """The dtype of the base's weights: what checkpoints have too."""
-    import json
 
-    config = json.loads((base.path / "config.json").read_text())
+    config = read_config(base.path)
     dtype = config.get("dtype") or config.get("torch_dtype") or config.get("text_config", {}).get("dtype")
     if dtype not in ("bfloat16", "float16", "float32"):
         raise ModelError(f"{base.path / 'config.json'} does not say the weights' dtype; download it again")

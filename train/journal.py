@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.store import atomic
 from ssl4rl_bench.train.reporting import Reporter
 from ssl4rl_bench.train.sizes import Sizes
@@ -89,9 +90,9 @@ def _kept(path: Path, up_to: float) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):
-            line = json.loads(text)
+    for text in path.read_bytes().splitlines():
+        with suppress(ValueError, TypeError, KeyError):
+            line = parse_json(text)
             if line["step"] <= up_to:
                 lines.append(line)
     atomic.write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

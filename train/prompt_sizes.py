@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench import images
+from ssl4rl_bench.checkpoint_files import read_json
 from ssl4rl_bench.errors import BenchError, UsageError
 from ssl4rl_bench.imagesets import open_source, seed_for, split_of
 from ssl4rl_bench.imagesets.making import Opened
@@ -89,9 +89,9 @@ def pixel_limits(recipe: Recipe, folder: Path | None) -> tuple[int, int]:
     own = PIXELS
     for name in ("processor_config.json", "preprocessor_config.json"):
         if folder is not None and (folder / name).is_file():
-            values = json.loads((folder / name).read_bytes())
-            values = values.get("image_processor", values)
-            size = values.get("size") or {}
+            values = read_json(folder / name)
+            values = inner if isinstance(inner := values.get("image_processor"), dict) else values
+            size = inner if isinstance(inner := values.get("size"), dict) else {}
             own = (
                 values.get("min_pixels") or size.get("shortest_edge") or PIXELS[0],
                 values.get("max_pixels") or size.get("longest_edge") or PIXELS[1],
@@ -254,7 +254,7 @@ def _template(folder: Path) -> Any:
     else:
         for name in ("chat_template.json", "tokenizer_config.json"):
             if text is None and (folder / name).is_file():
-                text = json.loads((folder / name).read_bytes()).get("chat_template")
+                text = read_json(folder / name).get("chat_template")
     if not isinstance(text, str):
         return None
     from jinja2 import TemplateError

@@ -8,7 +8,6 @@ the same thing, TRL's `global_step` counts updates).
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.parsing import parse_toml
 from ssl4rl_bench.strict import fill
 
 
@@ -269,8 +269,8 @@ def read(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
         UsageError: no TOML; an unknown key, with the nearest one; a value of the wrong type or out of range.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = parse_toml(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not a recipe: {error}") from None
     for key, value in (changes or {}).items():
         *tables, last = key.split(".")

@@ -10,16 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.checkpoint_files import read_json
 from ssl4rl_bench.engines.inputs import load_processor
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.exits import run_command
 from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.parsing import parse_toml
 from ssl4rl_bench.scheme import SCHEME
 from ssl4rl_bench.train.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.pixels import Pixels, both_times, pixels_of
@@ -242,7 +243,7 @@ def save(
         before = init.path / "ssl4rl.json"
         origin["init"] = {
             "fingerprint": init.fingerprint,
-            "origin": json.loads(before.read_text()) if before.is_file() else None,
+            "origin": read_json(before) if before.is_file() else None,
         }
     (out / "ssl4rl.json").write_text(json.dumps(origin, indent=1) + "\n")
 
@@ -252,7 +253,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    train(tomllib.loads(args.recipe.read_text()), args.out)
+    train(parse_toml(args.recipe.read_bytes()), args.out)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.parsing import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def of_folder(folder: Path) -> Shape:
     """
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        raise ModelError(f"{path} cannot be read: name the folder of a checkpoint") from None
+        config = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): name the folder of a checkpoint") from None
     return from_config(config, str(path))

@@ -2,9 +2,10 @@
 # Keeps one comment at the pull request: the bot's own, known by its first line, is replaced; else a new one is made.
 set -euo pipefail
 
-place="${RUNNER_TEMP:?}/ssl4rl-gate"
+place="${GATE_PLACE:?}"
 summary="$place/files/summary.md"
-marker='<!-- ssl4rl-bench gate -->'
+old='<!-- ssl4rl-bench gate -->'
+marker="<!-- ssl4rl-bench gate $(<"$place/key") -->" # each use of the action has its own comment
 longest=60000 # GitHub takes 65,536 characters
 
 number="$(python3 -c '
@@ -18,12 +19,12 @@ if [[ "$number" == 0 ]]; then
 fi
 python3 -c '
 import sys
-text = open(sys.argv[1], encoding="utf-8").read()
+text = open(sys.argv[1], encoding="utf-8").read().replace(sys.argv[4], sys.argv[5], 1)
 limit = int(sys.argv[3])
 if len(text) > limit:
     text = text[:limit].rsplit("\n", 1)[0] + "\n\nCut off; the whole is in the step summary.\n"
 open(sys.argv[2], "w", encoding="utf-8").write(text)
-' "$summary" "$place/comment.md" "$longest"
+' "$summary" "$place/comment.md" "$longest" "$old" "$marker"
 
 comments="repos/${GITHUB_REPOSITORY:?}/issues"
 query=".[] | select(.user.type == \"Bot\" and ((.body // \"\") | startswith(\"$marker\"))) | .id"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Judges the run. Annotations and the step summary are the program's own; a bad verdict fails the job later, once
-# the report is uploaded. Anything that is no verdict (2 misuse, 4 a failure of the program) fails it here.
+# the report is uploaded. Whatever is no verdict fails it here.
 set -euo pipefail
 
-place="${RUNNER_TEMP:?}/ssl4rl-gate"
+place="${GATE_PLACE:?}"
 rm -rf "$place/files"
 mkdir -p "$place/files"
 code=0
@@ -14,11 +14,19 @@ case "$code" in
   0) verdict=pass ;;
   1) verdict=fail ;;
   3) verdict=inconclusive ;;
-  *) exit "$code" ;;
+  *)
+    echo "::error::the gate itself failed (exit $code), so there is no verdict" >&2
+    exit "$code"
+    ;;
 esac
-# A verdict leaves its file: an exit code from elsewhere, such as an interpreter that does not start, is none.
-if [[ ! -f "$place/files/gate.json" ]]; then
-  exit $((code ? code : 4))
+# A verdict leaves its file, and the file says the same: an exit code alone may be of something else.
+written="$(python3 -c '
+import json, sys
+print(json.load(open(sys.argv[1], encoding="utf-8"))["verdict"])
+' "$place/files/gate.json" 2>/dev/null || true)"
+if [[ "$written" != "$verdict" ]]; then
+  echo "::error::the gate ended with $code without writing that verdict" >&2
+  exit 4
 fi
 {
   echo "verdict=$verdict"

@@ -2,7 +2,7 @@
 # Installs this package, as the action was checked out, into an environment of its own.
 set -euo pipefail
 
-place="${RUNNER_TEMP:?}/ssl4rl-gate"
+place="${GATE_PLACE:?}"
 extras="${GATE_EXTRAS:-}"
 if [[ ! "$extras" =~ ^[a-z,]*$ ]]; then
   echo "::error::extras must be names separated by commas, such as hf,openai" >&2

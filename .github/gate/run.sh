@@ -2,7 +2,7 @@
 # Evaluates the candidate.
 set -euo pipefail
 
-place="${RUNNER_TEMP:?}/ssl4rl-gate"
+place="${GATE_PLACE:?}"
 args=()
 # Words are split at blanks; nothing in them is expanded.
 read -r -d '' -a args <<<"${GATE_ARGS:-}" || true

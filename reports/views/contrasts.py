@@ -127,7 +127,9 @@ def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collec
     units = unit_counts(one, aggregation)[kept]
     places = [place for place, keep in zip(one.places, kept, strict=True) if keep]
     macro = aggregation == "row_l3_macro"
-    return Scores(table[kept], units, cells_of(places, units, aggregation), macro, tuple(dict.fromkeys(notes)))
+    return Scores(
+        table[kept], units, cells_of(places, units, aggregation), macro, tuple(dict.fromkeys(notes))
+    )
 
 
 def correct(found: Sequence[tuple[Column, Contrast]]) -> list[Contrast]:

@@ -24,7 +24,8 @@ def draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
         at += 1.0
     wide = sheet.width - left - 6
     title = f"{name}: accuracy above chance, percent of what is possible"
-    sheet.text(left, 12, fit(title, wide, 8.0, True), bold=True, ha="left")
+    # Six points of air: drawn bold text may be a little wider than `width_of` says.
+    sheet.text(left, 12, fit(title, wide - 6.0, 8.0, True), bold=True, ha="left")
     axes = sheet.axes(left, 24, wide, tall)
     frame(axes, slots, [end for step in steps for end in (step.above or 0.0, *(step.ci95 or ()))])
     for place, step in zip(places, steps, strict=True):
@@ -35,7 +36,7 @@ def draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
         title = (
             "Checkpoints trained at it: difference on Average, points (▲ better, ▼ worse after correction)"
         )
-        sheet.text(left, y + gap - 12, fit(title, wide, 8.0, True), bold=True, ha="left")
+        sheet.text(left, y + gap - 12, fit(title, wide - 6.0, 8.0, True), bold=True, ha="left")
         lower = sheet.axes(left, y + gap, wide, tall)
         ends = [end for step in steps for _, each in step.trained for end in (each.value, *(each.ci95 or ()))]
         frame(lower, slots, ends)

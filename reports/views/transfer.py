@@ -118,6 +118,8 @@ def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
     n = len(names)
     if not marked:
         mdes = [cell.mde for line in panel.cells for cell in (line[at] for at in single) if cell is not None]
+        if not mdes:
+            return "The questions belong to none of MMBench's abilities, so only the Average is compared."
         which = "The checkpoint is not" if n == 1 else f"None of {n} checkpoints is"
         return (
             f"{which} shown to be better or worse than {baseline} on any ability; differences below "
@@ -168,12 +170,12 @@ def _on_average(names: Sequence[str], panel: _Panel) -> str:
 
 def _draw(panels: Sequence[_Panel], names: Sequence[str], trained: Sequence[tuple[str, ...] | None]) -> Sheet:
     cells = [cell for panel in panels for line in panel.cells for cell in line if cell is not None]
-    top = max(0.01, max(abs(cell.value) for cell in cells))
+    top = max(0.01, *(abs(cell.value) for cell in cells))
     left = 8 + min(
         126.0, max(60.0, *(width_of(name, 8.5, True) for name in names), *map(width_of, map(words, trained)))
     )
     wide = max(
-        max(width_of(_small(cell)) for cell in cells) + 7,
+        max((width_of(_small(cell)) for cell in cells), default=0.0) + 7,
         *(width_of(header) + 6 for panel in panels for header in panel.headers),
     )
     most = max(len(panel.headers) for panel in panels)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import secrets
+import glob
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ssl4rl_bench.build.manifest import FILE, KIND, SCHEMA
 from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.store.atomic import reporting
+from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.store.atomic import contents, held, reporting, scratch_path, sweep
 from ssl4rl_bench.versioned import check_schema
 
 
@@ -22,7 +22,11 @@ def check(out: Path, force: bool) -> None:
         StoreError: if it is refused.
     """
     with reporting(out, "read"):
-        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        if not out.exists() or (out.is_dir() and not contents(out)):
+            if out.is_dir() and out.is_mount():
+                raise StoreError(
+                    f"{out} is a file system of its own, which cannot be replaced: choose a folder in it"
+                )
             return
     if not out.is_dir():
         raise StoreError(f"{out} is a file: choose a folder for --out")
@@ -43,13 +47,20 @@ def whole(out: Path) -> Iterator[Path]:
     """
     out = out.absolute()
     made = [folder for folder in out.parents if not folder.exists()]
-    scratch = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    scratch = scratch_path(out)
+    sweep(out.parent, out.name)
+    if out.exists():  # else a killed build may have left the only copy there
+        for old in out.parent.glob(f".{glob.escape(out.name)}.*.old"):
+            shutil.rmtree(old, ignore_errors=True)
     try:
         with reporting(out):
             scratch.mkdir(parents=True)
-        yield scratch
-        with reporting(out):
-            _replace(scratch, out)
+        with ExitStack() as stack:
+            with suppress(OSError):  # a file system without locks
+                stack.enter_context(held(scratch))
+            yield scratch
+            with reporting(out):
+                _replace(scratch, out)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         for folder in made:  # the innermost first
@@ -75,7 +86,7 @@ def _replace(scratch: Path, out: Path) -> None:
 def _ours(out: Path) -> bool:
     """Raises StoreError for a data set of a newer version, which is not replaced."""
     try:
-        manifest = json.loads((out / FILE).read_text("utf-8"))
+        manifest = parse_json((out / FILE).read_bytes())
     except (OSError, ValueError):
         return False
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +74,7 @@ def ask(
     from ssl4rl_bench.chat import Chat
     from ssl4rl_bench.chat_input import build_messages, load_video, read_batch
     from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.neutral import neutral
     from ssl4rl_bench.types import Sampling
 
     limits = EngineOptions(min_pixels=min_pixels, max_pixels=max_pixels, base_urls=tuple(base_url or ()))
@@ -103,34 +103,13 @@ def ask(
         written = ""
         try:
             for piece in chat.stream(messages):
-                written = visible(piece)
+                written = neutral(piece)
                 sys.stdout.write(written)
                 sys.stdout.flush()
         except BenchError:
             sys.stdout.write("\n" if written else "")  # the error stands on a line of its own
             raise
         sys.stdout.write("\n")
-
-
-def visible(text: str) -> str:
-    """Text that a terminal can only show: control and direction-changing characters stand as their names.
-
-    A line feed and a tab stay. Escape becomes "␛", other control characters "\\x9b", and so on.
-    """
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSAFE else _shown(c) for c in text)
-
-
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories: control, format (direction, zero width), surrogate, line and paragraph separator."""
-
-
-def _shown(character: str) -> str:
-    code = ord(character)
-    if code in (0x200C, 0x200D):  # spelling of Persian, joined emoji
-        return character
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _answer_all(chat: Chat, chats: Callable[[], Iterator[Any]], write: Callable[[str], object]) -> None:

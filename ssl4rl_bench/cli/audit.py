@@ -71,7 +71,7 @@ def _card(path: Path, form: Format) -> None:
     from ssl4rl_bench.reports.card_report import audit_json, audit_lines
 
     try:
-        text = path.read_text("utf-8", errors="replace")
+        text = path.read_text("utf-8-sig", errors="replace")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise UsageError(f"cannot read the card {path}: {reason}") from None
@@ -84,7 +84,7 @@ def _card(path: Path, form: Format) -> None:
     else:
         screen = console()
         for line in audit_lines(audits, others):
-            screen.print(line, markup=False)
+            screen.print(line)
     if any(found.findings for found in audits):
         raise typer.Exit(EXIT_FAILED)
     if others:

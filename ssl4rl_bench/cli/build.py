@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,6 +11,8 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ssl4rl_bench.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.build import Manifest
@@ -94,16 +95,14 @@ def _show(screen: Any, manifest: Manifest, out: Path) -> None:
     left_out = ", ".join(
         f"{n} {kind.replace('_', ' ')}" for kind, n in seen.items() if n and kind not in ("seen", "kept")
     )
-    screen.print(
-        f"{seen['seen']} images, {seen['kept']} used" + (f" ({left_out})" if left_out else ""), markup=False
-    )
+    screen.print(f"{seen['seen']} images, {seen['kept']} used" + (f" ({left_out})" if left_out else ""))
     for reason, n in counts["unusable"].items():
-        screen.print(f"no sample from {n}: {reason}", markup=False)
+        screen.print(f"no sample from {n}: {reason}")
     for split, n in counts["samples"].items():
         targets = counts["targets"][split]
         shown = ", ".join(f"{target} {n}" for target, n in targets.items()) if len(targets) <= 16 else ""
-        screen.print(f"{split}: {n} samples" + (f" ({shown})" if shown else ""), markup=False)
-    screen.print(f"{out / 'manifest.json'}", markup=False)
+        screen.print(f"{split}: {n} samples" + (f" ({shown})" if shown else ""))
+    screen.print(f"{out / 'manifest.json'}")
 
 
 class _Progress:
@@ -146,7 +145,7 @@ class _Progress:
         share = n_done * SHARES // max(1, n_total)
         if share != self._printed.get(stage, 0):
             self._printed[stage] = share
-            print(f"{stage} images: {n_done}/{n_total}", file=sys.stderr)
+            say(f"{stage} images: {n_done}/{n_total}", stderr=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
 
@@ -21,12 +21,12 @@ PLAIN_WIDTH = 110
 
 
 def console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal; PLAIN_WIDTH where there is none."""
-    from rich.console import Console
+    """A console as wide as the terminal; PLAIN_WIDTH where there is none. It reads no markup."""
+    from ssl4rl_bench.cli.screen import Screen
 
-    made = Console(stderr=stderr, highlight=False, emoji=False)
+    made = Screen(stderr=stderr)
     if not made.is_terminal and "COLUMNS" not in os.environ:
-        made = Console(stderr=stderr, highlight=False, emoji=False, width=PLAIN_WIDTH)
+        made = Screen(stderr=stderr, width=PLAIN_WIDTH)
     return made
 
 
@@ -94,8 +94,7 @@ def reload_tasks(run: RunDir, data: Mapping[str, str], only: Iterable[str] | Non
     from ssl4rl_bench.cli.progress import LoadProgress
     from ssl4rl_bench.registry import load_task
 
-    sittings: list[dict[str, Any]] = run.sittings()
-    loading = sittings[-1].get("loading", {}) if sittings else {}
+    loading = run.loading()
     tasks = []
     for name in run.spec.tasks if only is None else only:
         spec = run.spec.tasks[name]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.methods import Method, compare_method
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board
@@ -41,7 +42,7 @@ def output(path: Path | None) -> Iterator[Console]:
     if path is None:
         yield console()
         return
-    kept = Console(width=WIDTH, highlight=False, emoji=False, color_system=None, file=None, record=False)
+    kept = Screen(width=WIDTH, color_system=None)
     with kept.capture() as capture:
         yield kept
     write_text(path, "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
@@ -95,7 +96,15 @@ def print_methods(
         table = plain_table(f"{clean(task)} · {own} · against {clean(baseline.label)}")
         table.add_column("Method", overflow="fold")
         table.add_column("Category", overflow="fold")
-        for header in ("runs", "n", "Mean diff", "95% of the mean", "95% of one more seed", "SD of seeds", "each run"):
+        for header in (
+            "runs",
+            "n",
+            "Mean diff",
+            "95% of the mean",
+            "95% of one more seed",
+            "SD of seeds",
+            "each run",
+        ):
             add_number(table, header)
         notes: list[str] = []
         for method in methods:
@@ -119,8 +128,8 @@ def print_methods(
         screen.print(table)
         _print_notes(screen, list(dict.fromkeys(notes)))
     screen.print(
-        "95% of the mean: where the mean over all seeds and questions lies. 95% of one more seed: where another training "
-        "seed of the method would come out on these questions. A single run has neither, and two seeds tell little of "
-        "how seeds differ: both intervals are then wide.",
+        "95% of the mean: where the mean over all seeds and questions lies. 95% of one more seed: where another "
+        "training seed of the method would come out on these questions. A single run has neither, and two seeds tell "
+        "little of how seeds differ: both intervals are then wide.",
         style="dim",
     )

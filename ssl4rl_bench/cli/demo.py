@@ -17,10 +17,11 @@ def demo(
     """Evaluate the bundled checkpoint on the built-in benchmark with a real engine, and print the table."""
     from ssl4rl_bench.cli.evaluate import Plan, evaluate
     from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.output import say
 
     task = {"data": None, "limit": None, "skip_bad": False}
     evaluate(Plan(("tiny-base",), {"ssl4rl_scenes": task}, engine, EngineOptions(), out=out))
-    print(
+    say(
         "scenes is drawn by this package; its numbers do not compare with MMBench's. "
         "Next: ssl4rl-bench run --model FOLDER_OR_HUB_ID --tasks mmbench_dev_en --data FILE"
     )

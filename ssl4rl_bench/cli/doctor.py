@@ -14,7 +14,12 @@ import typer
 if TYPE_CHECKING:
     from ssl4rl_bench.doctor import EngineState, Finding
 
-_MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "-", "problem": "[red]problem[/]"}
+_MARKS = {
+    "ok": ("ok", "green"),
+    "note": ("note", "yellow"),
+    "missing": ("-", ""),
+    "problem": ("problem", "red"),
+}
 
 
 def doctor(
@@ -40,24 +45,24 @@ def doctor(
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
         from ssl4rl_bench.cli.common import console as make_console
 
         console = make_console()
         table = Table("", "what", "found", "for, or what is wrong", box=None, pad_edge=False)
         for finding in findings:
-            table.add_row(_MARKS[finding.level], *map(escape, (finding.name, finding.found, finding.note)))
+            table.add_row(Text(*_MARKS[finding.level]), finding.name, finding.found, finding.note)
         console.print(table)
         console.print()
         engines = Table("engine", "runs", "", box=None, pad_edge=False)
         for state in states:
-            engines.add_row(state.name, "[green]yes[/]" if state.works else "no", escape(state.note))
+            engines.add_row(state.name, Text("yes", "green") if state.works else "no", state.note)
         console.print(engines)
         console.print()
         for line in _fixes([*findings, *states]):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     if not works:
         raise EngineError(f"no engine can run; the shortest way to one: {states[1].fix}")
 

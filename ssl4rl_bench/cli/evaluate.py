@@ -18,6 +18,8 @@ from ssl4rl_bench.errors import BenchError, UsageError
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.interrupts import Stop
+from ssl4rl_bench.neutral import one_line
+from ssl4rl_bench.output import say
 from ssl4rl_bench.registry import AnyTask, load_task
 from ssl4rl_bench.runner import check_tasks, execute
 from ssl4rl_bench.scoring import score_and_write
@@ -104,24 +106,23 @@ def dry_run(plan: Plan) -> None:
             "asked when it runs" if name == "openai" else create(name, subject.model, plan.options).version
         )
         spec = _spec(plan, subject, name, version, tasks)
-        screen.print_json(data=spec.to_json())
+        screen.print_json(data=spec.to_json(), ensure_ascii=not screen.encoding.startswith("utf"))
     for task in tasks:
-        screen.rule(task.name)
-        screen.print(f"{len(task.samples)} samples of {task.n_groups} groups from {task.source}")
+        screen.rule(one_line(task.name))
+        screen.print(one_line(f"{len(task.samples)} samples of {task.n_groups} groups from {task.source}"))
         for level, counts in task.counts().items():
-            screen.print(f"{level}: " + ", ".join(f"{key} {n}" for key, n in counts.items()), markup=False)
+            screen.print(one_line(f"{level}: " + ", ".join(f"{key} {n}" for key, n in counts.items())))
         sample = task.samples[0]
-        screen.print(f"\nsample {sample.id}, target {sample.target}:", markup=False)
+        screen.print()
+        screen.print(one_line(f"sample {sample.id}, target {sample.target}:"))
         for message in sample.messages:
             for part in message.content:
                 if isinstance(part, TextPart):
-                    screen.print(part.text, markup=False)
+                    screen.print(part.text)
                 elif isinstance(part, ImagePart):
-                    screen.print(
-                        f"<image {part.image.sha256[:12]}, {len(part.image.data)} bytes>", markup=False
-                    )
+                    screen.print(f"<image {part.image.sha256[:12]}, {len(part.image.data)} bytes>")
         for warning in task.warnings:
-            screen.print(f"warning: {warning}", markup=False)
+            screen.print(one_line(f"warning: {warning}"))
 
 
 def _subjects(plan: Plan) -> tuple[str, list[Subject]]:
@@ -188,7 +189,7 @@ def load_tasks(plan: Plan) -> list[AnyTask]:
                 f"--seed {plan.seed} changes nothing in greedy replies: add --temperature above 0"
             )
         for warning in task.warnings:
-            screen.print(f"warning: {task.name}: {warning}", markup=False, style="yellow")
+            screen.print(one_line(f"warning: {task.name}: {warning}"), style="yellow")
         tasks.append(task)
     return tasks
 
@@ -250,7 +251,7 @@ def evaluate_one(
         }
         info = ExecInfo.capture(sys.argv, dataclasses.asdict(plan.options), loading)
         run.record(info)
-        print(f"{subject.label}: engine {engine.name} {engine.version}, run {path}", file=sys.stderr)
+        say(f"{subject.label}: engine {engine.name} {engine.version}, run {path}", stderr=True)
         ended = "failed"
         try:
             with RunProgress(console(stderr=True), tasks, plan.extractor) as progress:
@@ -287,4 +288,4 @@ def _print(
     print_tables(results, [task.name for task in tasks])
     screen = console()
     for path in places:
-        screen.print(f"{path / 'result.json'}", markup=False)
+        screen.print(one_line(path / "result.json"))

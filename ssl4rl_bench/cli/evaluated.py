@@ -126,8 +126,7 @@ def _outcomes(
             f"run {run.path} was read by another version of the extractor {extractor}: read it again with "
             f"`ssl4rl-bench score {run.path}`"
         )
-    sittings = run.sittings()
-    how = sittings[-1].get("loading", {}) if sittings else {}
+    how = run.loading()
     asked = json.dumps([how, {name: [task.prompt, task.image] for name, task in run.spec.tasks.items()}])
     if asked not in loaded:
         loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ssl4rl_bench.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.store.rundir import RunDir
@@ -72,9 +73,9 @@ def _tsv(task: str, out: Path | None, data: str | None) -> None:
     loaded = load_benchmark(task, data=data)
     circular = vlmevalkit.is_circular(loaded.rows)
     path = out or Path(vlmevalkit.file_name(full_name(loaded.name).removeprefix(PREFIX), circular=circular))
-    print(f"{path}: {vlmevalkit.export_tsv(loaded.rows, path)} rows")
+    say(f"{path}: {vlmevalkit.export_tsv(loaded.rows, path)} rows")
     if problem := vlmevalkit.name_problem(path, circular=circular):
-        print(f"note: {clean(problem, 400)}", file=sys.stderr)
+        say(f"note: {clean(problem, 400)}", stderr=True)
 
 
 def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
@@ -96,6 +97,6 @@ def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
         raise ModelError(f"{error}; name the checkpoint's folder with --model") from None
     written = write_card(checkpoint, runs, out)
     for path in written:
-        print(path)
+        say(path)
     if not any(path.parent.name == RESULTS for path in written):
-        print(f"no {RESULTS}: it takes a complete run on a data set of the Hub, such as mmbench_dev_en")
+        say(f"no {RESULTS}: it takes a complete run on a data set of the Hub, such as mmbench_dev_en")

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from ssl4rl_bench.output import say, say_command
+
 
 def gate(
     baseline: Annotated[
@@ -77,7 +79,7 @@ def gate(
     (new,) = load_evaluated([candidate], data or [])
     if save_baseline is not None:
         baseline_file.save(new, save_baseline)
-        print(f"wrote {save_baseline}: {new.label}, {', '.join(new.outcomes)}")
+        say(f"wrote {save_baseline}: {new.label}, {', '.join(new.outcomes)}")
         return
     if baseline is None or policy is None:
         missing = "--baseline" if baseline is None else "--policy"
@@ -97,7 +99,7 @@ def gate(
         judged = gating.apply(rules, old, new, alpha=turn.alpha if turn else None, guarded=guarded)
     print_gate(console(), judged)
     if turn is not None:
-        print(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")
+        say(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")
     for path, text in (
         (junit, gate_files.to_junit),
         (summary, gate_files.to_summary),
@@ -117,7 +119,7 @@ def gate(
         write(assemble(old, [new], tasks, lead=views, allow=rules.allow, title=headline(judged)), html)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate_files.workflow_commands(judged):
-            print(line)
+            say_command(line)
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(place).open("a", encoding="utf-8") as file:
                 file.write(gate_files.to_summary(judged))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ssl4rl_bench.output import say
+
 
 def interpolate(
     checkpoint: Annotated[
@@ -39,4 +41,4 @@ def interpolate(
     except ImportError:
         raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
     done = write(found, share, out, base)
-    typer.echo(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
+    say(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ssl4rl_bench.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.spec import RunSpec
@@ -28,9 +29,10 @@ def list_(
 ) -> None:
     """List tasks, engines, runs or training recipes."""
     from rich.table import Table
-    from rich.text import Text
 
     from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.neutral import one_line
+    from ssl4rl_bench.reports.cells import clean
 
     table = Table(box=None, pad_edge=False)
     if what is What.TASKS:
@@ -43,7 +45,7 @@ def list_(
             source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
             if task.ssl is not None:
                 source = f"made of {task.images} (--images)"
-            table.add_row(name.removeprefix("ssl4rl_"), Text(task.title), Text(source), task.prompt)
+            table.add_row(name.removeprefix("ssl4rl_"), clean(task.title), clean(source), task.prompt)
         for name, members in group_names().items():
             table.add_row(name.removeprefix("ssl4rl_"), f"group of {len(members)} tasks", "", "")
     elif what is What.ENGINES:
@@ -62,25 +64,24 @@ def list_(
             recipe = read(find(name))
             tasks = ", ".join(task.removeprefix("ssl_") for task in recipe.tasks)
             steps = str(recipe.grpo.steps or f"{recipe.grpo.epochs:g} epochs")
-            table.add_row(name, recipe.model.base, tasks, steps, str(recipe.hardware.processes))
+            table.add_row(name, clean(recipe.model.base), clean(tasks), steps, str(recipe.hardware.processes))
     else:
-        from ssl4rl_bench.reports.tables import clean
         from ssl4rl_bench.store.rundir import list_runs
 
         for header in ("run", "model", "tasks", "engine", "replies", "state"):
             table.add_column(header)
-        for run in list_runs(root, on_problem=lambda problem: print(f"warning: {problem}", file=sys.stderr)):
+        for run in list_runs(root, on_problem=lambda problem: say(f"warning: {problem}", stderr=True)):
             spec = run.spec
             table.add_row(
-                Text(str(run.path)),
-                Text(clean(spec.model)),
-                Text(", ".join(name.removeprefix("ssl4rl_") for name in spec.tasks) + _shown(spec)),
-                f"{spec.mark or spec.engine} {spec.engine_version}",
+                one_line(run.path),
+                clean(spec.model),
+                clean(", ".join(name.removeprefix("ssl4rl_") for name in spec.tasks) + _shown(spec), 400),
+                clean(f"{spec.mark or spec.engine} {spec.engine_version}"),
                 f"{run.n_answered}/{run.n_total}",
                 "complete" if run.complete else "incomplete",
             )
         if not table.row_count:
-            print(f"no runs in {root}; `ssl4rl-bench run` makes one")
+            say(f"no runs in {root}; `ssl4rl-bench run` makes one")
             return
     console().print(table)
 

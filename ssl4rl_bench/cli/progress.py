@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.neutral import one_line
+from ssl4rl_bench.output import say
 from ssl4rl_bench.runner import Event
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.types import Status
@@ -57,7 +58,7 @@ class LoadProgress:
         self._step = step
         again = f", pass {self._n_pass}" if self._n_pass > 1 else ""
         if not self._console.is_terminal:
-            print(f"loading {self._name}{again}: {100 * step // SHARES}%", file=sys.stderr)
+            say(f"loading {self._name}{again}: {100 * step // SHARES}%", stderr=True)
             return
         if self._bar is None:
             from rich import progress as rp
@@ -92,10 +93,10 @@ class RunProgress:
             from rich import progress as rp
 
             columns = (
-                rp.TextColumn("{task.description}"),
+                rp.TextColumn("{task.description}", markup=False),
                 rp.BarColumn(),
                 rp.MofNCompleteColumn(),
-                rp.TextColumn("{task.fields[note]}"),
+                rp.TextColumn("{task.fields[note]}", markup=False),
                 rp.TimeRemainingColumn(),
             )
             self._bar = rp.Progress(*columns, console=self._console)
@@ -117,13 +118,15 @@ class RunProgress:
         note = self._note(event)
         if self._bar is not None:
             if event.task not in self._ids:
-                self._ids[event.task] = self._bar.add_task(event.task, total=event.n_total, note="starting")
+                self._ids[event.task] = self._bar.add_task(
+                    one_line(event.task), total=event.n_total, note="starting"
+                )
             self._bar.update(self._ids[event.task], completed=event.n_done, note=note)
             return
         step = event.n_done * SHARES // max(1, event.n_total)
         if event.sample is None or step != self._printed.get(event.task):
             self._printed[event.task] = step
-            print(f"{event.task}: {event.n_done}/{event.n_total}  {note}{self._eta(event)}", file=sys.stderr)
+            say(f"{event.task}: {event.n_done}/{event.n_total}  {note}{self._eta(event)}", stderr=True)
 
     def _note(self, event: Event) -> str:
         right, n_no_content = self._right[event.task], self._n_no_content[event.task]

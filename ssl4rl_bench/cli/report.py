@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ssl4rl_bench.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.pairing import Evaluated
@@ -115,7 +116,7 @@ def report(
     base, others = chosen.baseline, chosen.on_page
     loaded, missing = loaded_tasks([base, *others], moved) if samples else (None, [])
     for line in [*_left_out(chosen), *missing]:
-        print(f"note: {line}", file=sys.stderr)
+        say(f"note: {line}", stderr=True)
     page = assemble(
         base,
         others,
@@ -128,9 +129,7 @@ def report(
         title=title or TITLE,
     )
     write(page, place)
-    print(
-        f"wrote {place} ({place.stat().st_size / 1e6:.1f} MB): {1 + len(others)} runs, baseline {base.label}"
-    )
+    say(f"wrote {place} ({place.stat().st_size / 1e6:.1f} MB): {1 + len(others)} runs, baseline {base.label}")
 
 
 def _check_writable(path: Path) -> None:

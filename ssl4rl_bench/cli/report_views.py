@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssl4rl_bench.output import say
+
 if TYPE_CHECKING:
     from ssl4rl_bench.pairing import Evaluated
     from ssl4rl_bench.reports.views import Runs, View
@@ -82,7 +84,7 @@ def print_views(views: Sequence[View]) -> None:
         screen.print()
         screen.print(table)
         screen.print()
-        screen.print(clean(view.sentence, 4000), markup=False, width=min(screen.width, PLAIN_WIDTH))
+        screen.print(clean(view.sentence, 4000), width=min(screen.width, PLAIN_WIDTH))
 
 
 def write_views(views: Sequence[View], folder: Path) -> None:
@@ -98,4 +100,4 @@ def write_views(views: Sequence[View], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for view in views:
         for path in write_figures(view, folder):
-            print(f"wrote {path}")
+            say(f"wrote {path}")

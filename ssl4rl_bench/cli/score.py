@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ssl4rl_bench.cli.wording import READERS
+from ssl4rl_bench.output import say
 
 
 def score(
@@ -25,7 +26,6 @@ def score(
 
     A run that is not complete is scored too, printed as partial, and gets no result.json.
     """
-    import sys
 
     from ssl4rl_bench.cli.common import open_run, per_task, reload_tasks
     from ssl4rl_bench.cli.show import print_tables
@@ -38,11 +38,11 @@ def score(
     result = score_run(found, tasks, extractor)
     missing = sum(task["n_missing"] for task in result["tasks"].values())
     if missing:
-        print(f"{found.path}: {missing} replies are missing; result.json is not written", file=sys.stderr)
+        say(f"{found.path}: {missing} replies are missing; result.json is not written", stderr=True)
     elif not dry:
         with RunDir.create(found.path, found.spec) as writable:
             score_and_write(writable, tasks, extractor)
     for name, task in result["tasks"].items():
         if task["n_corrupt"]:
-            print(f"{name}: {task['n_corrupt']} damaged journal lines were not scored", file=sys.stderr)
+            say(f"{name}: {task['n_corrupt']} damaged journal lines were not scored", stderr=True)
     print_tables([found.shown(result)], names)

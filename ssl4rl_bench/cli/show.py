@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ssl4rl_bench.output import say
+
 
 class Format(StrEnum):
     """How `show` prints."""
@@ -46,7 +48,7 @@ def show(
     results = [finished(run) for run in opened]
     for run in opened:
         if (why := run.spec.not_comparable(str(run.path))) is not None:
-            print(f"note: run {run.path} is not comparable: {why}", file=sys.stderr)
+            say(f"note: run {run.path} is not comparable: {why}", stderr=True)
     wanted = [full_name(name) for name in split_names(task or [])]
     names = wanted or list(dict.fromkeys(name for result in results for name in result["tasks"]))
     if form is Format.JSON:
@@ -93,18 +95,18 @@ def print_tables(
         else:
             screen.print(card_table(results, name, aggregation))
         for line in _reading(results, name, label=len(results) > 1):
-            screen.print(line, markup=False)
+            screen.print(line)
     if probes:
         screen.print()
         screen.print(probe_table(results, probes))
         for name in probes:
             for line in _reading(results, name, label=len(results) > 1):
-                screen.print(f"{name.removeprefix('ssl4rl_')}: {line}", markup=False)
+                screen.print(f"{name.removeprefix('ssl4rl_')}: {line}")
     for result in results:
         for line in other_convention(result, probes):
-            screen.print(f"note: {line}", markup=False, style="yellow")
+            screen.print(f"note: {line}", style="yellow")
         for reason in result["partial_reasons"]:
-            screen.print(f"partial: {model_name(result)}: {clean(reason, 200)}", markup=False)
+            screen.print(f"partial: {model_name(result)}: {clean(reason, 200)}")
 
 
 def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> list[str]:

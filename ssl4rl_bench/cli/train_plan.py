@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from ssl4rl_bench.train.plan import Plan
 
@@ -22,7 +23,7 @@ def show(screen: Console, plan: Plan) -> None:
         screen.print(table)
     if plan.memory:
         screen.print()
-        screen.print(*_verdict(plan))
+        screen.print(_verdict(plan))
     if plan.assumed or plan.prompts.over_long:
         screen.print()
     if plan.prompts.over_long:
@@ -35,7 +36,7 @@ def show(screen: Console, plan: Plan) -> None:
             markup=False,
         )
     for sentence in plan.assumed:
-        screen.print(f"assumed: {sentence}", style="yellow", markup=False)
+        screen.print(f"assumed: {sentence}", style="yellow")
 
 
 def _settings(plan: Plan) -> Table:
@@ -109,7 +110,9 @@ def _memory(plan: Plan) -> Table:
     return table
 
 
-def _verdict(plan: Plan) -> tuple[str]:
+def _verdict(plan: Plan) -> Text:
+    from rich.text import Text
+
     from ssl4rl_bench.train.memory import GIB
 
     assert plan.memory is not None
@@ -121,10 +124,10 @@ def _verdict(plan: Plan) -> tuple[str]:
         f"update {(always + found.during('update')) / GIB:.1f} GiB of {whole:g} GiB"
     )
     if peak > whole:
-        return (f"[red]does not fit[/]: {sums}",)
+        return Text.assemble(("does not fit", "red"), f": {sums}")
     if peak > FULL * whole:
-        return (f"[yellow]tight[/]: {sums} (over {FULL:.0%})",)
-    return (f"[green]fits[/]: {sums}",)
+        return Text.assemble(("tight", "yellow"), f": {sums} (over {FULL:.0%})")
+    return Text.assemble(("fits", "green"), f": {sums}")
 
 
 def _table(title: str, *columns: tuple[str, Any]) -> Table:

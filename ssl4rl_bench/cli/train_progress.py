@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.neutral import one_line
+from ssl4rl_bench.output import say
 
 SHARES = 4
 """Lines for a stage where there is no terminal."""
@@ -44,7 +45,7 @@ class Screen:
             from rich import progress as rp
 
             self._bar = rp.Progress(
-                rp.TextColumn("{task.description}"),
+                rp.TextColumn("{task.description}", markup=False),
                 rp.BarColumn(),
                 rp.MofNCompleteColumn(),
                 rp.TimeElapsedColumn(),
@@ -63,7 +64,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """A sentence of its own."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(one_line(text), soft_wrap=True)
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Images done of a stage before training."""
@@ -73,7 +74,7 @@ class Screen:
             self._bar.update(self._ids[name], completed=done, total=total or None, visible=done != total)
         elif total and (share := done * SHARES // total) != self._printed.get(name, 0):
             self._printed[name] = share
-            print(f"{name}: {done}/{total} images", file=sys.stderr, flush=True)
+            say(f"{name}: {done}/{total} images", stderr=True)
 
     def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
         """A line of metrics."""
@@ -90,9 +91,9 @@ class Screen:
         left = (n_steps - step) * (now - self._started[0]) / since if since else 0.0
         ending = f"{_span(left)} left" if left else ""
         if self._bar is None:
-            print(f"step {step:g}/{n_steps}  {said}  {ending}".rstrip(), file=sys.stderr, flush=True)
+            say(f"step {step:g}/{n_steps}  {said}  {ending}".rstrip(), stderr=True)
             return
-        self._console.print(f"step {step:g}  {said}", markup=False)
+        self._console.print(f"step {step:g}  {said}")
         if "steps" not in self._ids:
             self._ids["steps"] = self._bar.add_task(self._name, total=n_steps, left="")
         self._bar.update(self._ids["steps"], completed=step, left=ending)
@@ -103,8 +104,7 @@ class Screen:
             return
         for reply in replies:
             text = " ".join(str(reply["reply"]).split())
-            text = "".join(c if c.isprintable() else " " for c in text)
-            self._console.print(f"  {reply['reward']}  {text[:120]}", markup=False, style="dim")
+            self._console.print(f"  {reply['reward']}  {one_line(text)[:120]}", style="dim")
 
     def saved(self, checkpoint: Path) -> None:
         """A checkpoint is whole."""

@@ -61,11 +61,11 @@ def validate(
         f"{report.task}: {report.n_samples} samples of {report.n_groups} {unit}, {report.n_images} pictures shown"
     )
     for level, counts in loaded.counts().items():
-        screen.print(f"{level}: " + ", ".join(f"{clean(k)} {n}" for k, n in counts.items()), markup=False)
+        screen.print(f"{level}: " + ", ".join(f"{clean(k)} {n}" for k, n in counts.items()))
     for warning in (*report.warnings, *loaded.partial_reasons):
-        screen.print(f"warning: {clean(warning, 300)}", markup=False, style="yellow")
+        screen.print(f"warning: {clean(warning, 300)}", style="yellow")
     for failure in report.failures[:SHOWN]:
-        screen.print(clean(failure, 300), markup=False, style="red")
+        screen.print(clean(failure, 300), style="red")
     if not report.ok:
         raise DataError(f"{report.task} is not sound: {len(report.failures)} failures, the first are above")
     screen.print("sound: every gold answer scores 1.0")
@@ -76,7 +76,7 @@ def validate(
 
             with reporting(sheet):
                 draw([loaded], n=12).save(sheet, "PNG")
-            screen.print(f"{sheet}: samples with their answers", markup=False)
+            screen.print(f"{sheet}: samples with their answers")
         if samples:
             _baselines(screen, loaded, data, samples)
 
@@ -91,7 +91,7 @@ def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> No
         with select_images(data or taskfile.images or DRAWN, split=taskfile.split) as pictures:
             found = baselines(ssl, [picture.read() for picture in pictures.kept], n)
     except MissingDependency as error:
-        screen.print(f"no blind baselines: {error}", markup=False, style="yellow")
+        screen.print(f"no blind baselines: {error}", style="yellow")
         return
     screen.print(_table(found))
     for line, style in _verdicts(found):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench import images, templates
+from ssl4rl_bench.checkpoint_files import read_config
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.hashing import sha256_json
@@ -184,7 +184,7 @@ def context_length(folder: Path, options: EngineOptions) -> int:
 
 def text_config(folder: Path) -> dict[str, Any]:
     """The language model's part of a checkpoint's config.json."""
-    config: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
+    config: dict[str, Any] = read_config(folder)
     inner = config.get("text_config")
     return {**config, **inner} if isinstance(inner, dict) else config
 

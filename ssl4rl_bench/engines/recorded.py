@@ -7,7 +7,7 @@ file's name is the task. `replay` answers from what is read here.
 
 from __future__ import annotations
 
-import json
+import codecs
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from typing import Any
 
 from ssl4rl_bench.errors import DataError, UsageError
 from ssl4rl_bench.hashing import sha256_hex, sha256_json
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store import journal
 from ssl4rl_bench.store.rundir import RunDir
@@ -132,7 +133,7 @@ def read(place: Path) -> Recorded:
         in_run = run is not None
         if task is not None and run is not None and task in run.tasks:
             found.images[task] = run.tasks[task].image
-        for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
+        for number, line in enumerate(_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
             if line.strip() and (parsed := _parse(line, path, number, task, in_run)) is not None:
                 found.add(*parsed)
     return found
@@ -233,9 +234,9 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
         if in_run:
             return None  # torn or damaged: the run has asked it again, or lacks it
     try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        raise bad("not JSON") from None
+        value: Any = parse_json(line)
+    except ValueError as error:
+        raise bad(f"not JSON ({error})") from None
     if not isinstance(value, dict):
         raise bad("not a JSON object")
     if "crc" in value and "task" not in value and _CRC in line[-len(_CRC) - 12 :]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.weights import side_files
 
 _OF_THE_WRITER = ("transformers_version", "_name_or_path")
@@ -36,6 +36,6 @@ def load_weights(network: Any, folder: Path) -> None:
 
 def _settings(folder: Path) -> dict[str, Any]:
     files: dict[str, Any] = dict(side_files(folder))
-    config = json.loads(files["config.json"])
+    config = parse_json(files["config.json"])
     files["config.json"] = {key: value for key, value in config.items() if key not in _OF_THE_WRITER}
     return files

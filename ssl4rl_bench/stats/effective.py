@@ -52,7 +52,9 @@ class Effective:
         """
         n = self.n
         if self.df is not None:
-            from scipy.special import stdtrit  # here: results are aggregated without loading scipy where all is 0/1
+            from scipy.special import (
+                stdtrit,
+            )  # here: results are aggregated without loading scipy where all is 0/1
 
             n *= (NormalDist().inv_cdf(level) / float(stdtrit(self.df, level))) ** 2
         return self.up * n, self.down * n, n
@@ -74,7 +76,9 @@ def counted(up: int, down: int, n: int) -> Effective:
     return Effective(up / n, down / n, float(n), None)
 
 
-def difference(weights: ArrayLike, d: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None) -> Effective:
+def difference(
+    weights: ArrayLike, d: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
+) -> Effective:
     """Of a mean difference sum w d.
 
     Args:
@@ -90,7 +94,9 @@ def difference(weights: ArrayLike, d: ArrayLike, units: ArrayLike, leaf: ArrayLi
     return _effective(np.maximum(x, 0.0), np.maximum(-x, 0.0), weights, units, leaf)
 
 
-def accuracy(weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None) -> Effective:
+def accuracy(
+    weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
+) -> Effective:
     """Of a mean sum w y of scores between 0 and 1. Arguments and errors as of `difference`."""
     y = np.asarray(sums, np.float64)
     return _effective(y, np.zeros_like(y), weights, units, leaf)

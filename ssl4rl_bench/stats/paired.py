@@ -123,7 +123,9 @@ def lower_bound(gained: float, lost: float, n: float, level: float) -> float:
     lowest = -1.0 + 1e-9
     if tail(gained, lost, n, lowest) >= alpha:
         return -1.0
-    if tail(gained, lost, n, value) <= alpha:  # nothing lost and few groups: the estimate's own tail is that small
+    if (
+        tail(gained, lost, n, value) <= alpha
+    ):  # nothing lost and few groups: the estimate's own tail is that small
         return value
     return float(brentq(lambda d: tail(gained, lost, n, d) - alpha, lowest, value, xtol=1e-9))
 
@@ -134,7 +136,9 @@ _MANY = 50.0
 def _likely_counts(n: int, share: float) -> _Floats:
     """The counts of Binomial(n, share) but for some that have less than 1e-8 of the probability together."""
     reach = 6.5 * math.sqrt(n * share * (1.0 - share)) + 10.0
-    return np.arange(max(0, math.floor(n * share - reach)), min(n, math.ceil(n * share + reach)) + 1, dtype=float)
+    return np.arange(
+        max(0, math.floor(n * share - reach)), min(n, math.ceil(n * share + reach)) + 1, dtype=float
+    )
 
 
 def _likely_lost(gained: _Floats, lost: _Floats, n: _Floats, difference: _Floats) -> _Floats:

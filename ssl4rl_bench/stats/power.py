@@ -114,11 +114,13 @@ def detectable_drop(
     return _smallest(lambda d: drop_power(n, max(share, d), d, alpha, least), power)
 
 
-def detectable_shortfall(n: int, share: float, margin: float, alpha: float = 0.05, power: float = POWER) -> float:
+def detectable_shortfall(
+    n: int, share: float, margin: float, alpha: float = 0.05, power: float = POWER
+) -> float:
     """Smallest shortfall of a difference below `margin` that a one-sided score test at `alpha` finds with `power`.
 
-    The shortfall x at which (z_a s0 + z_b s1) / sqrt(n) = x. s1² is the variance of one group's difference of -1, 0 or
-    1 below the margin, where the given share changes, and at least |margin - x|; s0² is the variance that Tango's
+    The shortfall x at which (z_a s0 + z_b s1) / sqrt(n) = x. s1² is the variance of one group's difference of -1, 0
+    or 1 below the margin, where the given share changes, and at least |margin - x|; s0² is the variance that Tango's
     score then assumes at the margin. 1 + margin, the largest, where nothing would be found.
 
     Args: as of `detectable_drop`; margin in [0, 1).

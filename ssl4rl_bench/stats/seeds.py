@@ -37,10 +37,9 @@ def crossed(table: ArrayLike) -> Crossed:
 
     Var(mean) = (E MS_g + E MS_s - E MS_gs) / (G S), from the mean squares of a two-way layout without replication
     (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4). The interval of the mean is a generalized
-    one: each mean square is divided by draws of its chi-square / df, and mean ± the 95% quantile of |normal draw| times
-    the root of the sum that results, at least 0 (Weerahandi, J. Am. Stat. Assoc. 88 (1993) 899-905). With two seeds it
-    covers 95 to 98% where Student's t with Satterthwaite's degrees of freedom covers 86 to 97%
-    (benchmarks/stats_calibration.py).
+    one: each mean square is divided by draws of its chi-square / df, and mean ± the 95% quantile of |normal draw|
+    times the root of the sum that results, at least 0 (Weerahandi, J. Am. Stat. Assoc. 88 (1993) 899-905). With two
+    seeds it covers 95 to 98% where Student's t with Satterthwaite's degrees of freedom covers 86 to 97%.
 
     The prediction interval is mean ± t sqrt(MS_s / G (1 + 1 / S)) with S - 1 degrees of freedom (Hahn and Meeker,
     Statistical Intervals, 1991, section 4.8): the seeds' differences on the same questions are draws of one

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +59,76 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def _beside(path: Path, data: bytes, durable: bool) -> Path:
-    """A new file next to `path` that holds `data`."""
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+_SCRATCH = re.compile(r"\.(?P<name>.+)\.[0-9a-f]+\.tmp")
+_OF_THE_SYSTEM = frozenset({"lost+found"})
+"""What a new file system holds."""
+
+
+def scratch_path(path: Path) -> Path:
+    """A free name beside `path`, under which it is written before it takes its place. `sweep` knows such names."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def contents(folder: Path) -> list[Path]:
+    """What lies in a folder, without what a killed writer left and what a new file system holds."""
+    return [
+        path
+        for path in folder.iterdir()
+        if not _SCRATCH.fullmatch(path.name) and path.name not in _OF_THE_SYSTEM
+    ]
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Removes what killed writers left in a folder: files and folders with a `scratch_path` that no process holds.
+
+    Args:
+        name: only those that were to become this one.
+    """
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            match = _SCRATCH.fullmatch(path.name)
+            if match is None or name not in (None, match["name"]):
+                continue
+            with suppress(OSError), nullcontext() if path.is_symlink() else held(path):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Holds a scratch file or folder, so that `sweep` leaves it alone.
+
+    Raises:
+        OSError: another process holds it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes, durable: bool) -> Iterator[Path]:
+    """A new file next to `path` that holds `data`; removed at the end if it is still there."""
+    if durable:
+        sweep(path.parent, path.name)
+    scratch = scratch_path(path)
+    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         write_all(fd, data)
         if durable:
             os.fsync(fd)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+        yield scratch
     finally:
         os.close(fd)
-    return scratch
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -82,12 +141,8 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         StoreError: full disk, no permission.
     """
     with reporting(path):
-        scratch = _beside(path, data, durable)
-        try:
+        with _beside(path, data, durable) as scratch:
             scratch.replace(path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
         if durable:
             sync_directory(path.parent)
 
@@ -118,14 +173,11 @@ def create_json(path: Path, value: Any) -> None:
         StoreError: full disk, no permission.
     """
     with reporting(path):
-        scratch = _beside(path, to_text(value).encode("utf-8", "backslashreplace"), durable=True)
-        try:
-            os.link(scratch, path)
-        except FileExistsError:
-            pass
-        except OSError:
-            scratch.replace(path)  # a file system without hard links
-        finally:
-            with suppress(OSError):
-                scratch.unlink(missing_ok=True)
+        with _beside(path, to_text(value).encode("utf-8", "backslashreplace"), durable=True) as scratch:
+            try:
+                os.link(scratch, path)
+            except FileExistsError:
+                pass
+            except OSError:
+                scratch.replace(path)  # a file system without hard links
         sync_directory(path.parent)

@@ -73,7 +73,7 @@ def decode(line: bytes) -> SampleRecord | None:
         return None
     try:
         return SampleRecord(**json.loads(body))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.errors import SpecMismatch, StoreError
-from ssl4rl_bench.spec import SCHEMA, ExecInfo, RunSpec, redact
-from ssl4rl_bench.store.atomic import create_json, reporting, write_bytes, write_json
+from ssl4rl_bench.neutral import one_line
+from ssl4rl_bench.redaction import redact
+from ssl4rl_bench.spec import SCHEMA, ExecInfo, RunSpec
+from ssl4rl_bench.store.atomic import contents, create_json, reporting, sweep, write_bytes, write_json
 from ssl4rl_bench.store.journal import BadLine, lock, read
 from ssl4rl_bench.types import EncodedImage
 from ssl4rl_bench.versioned import parse_object
@@ -43,8 +45,7 @@ class RunDir:
         place = path / "spec.json"
         with reporting(path):
             path.mkdir(parents=True, exist_ok=True)
-            strange = [name for name in path.iterdir() if not name.match(".spec.json.*.tmp")]
-            if strange and not place.exists():
+            if not place.exists() and contents(path):
                 raise StoreError(f"{path} is not empty and holds no run; choose a new directory")
         if not place.exists():
             create_json(place, spec.to_json())
@@ -70,8 +71,8 @@ class RunDir:
                     os.close(fd)
                     fd = new
                     lock(fd, f"run {path}")
-                for scratch in [*path.glob(".[er]*.tmp"), *path.glob("images/*/.*.tmp")]:
-                    scratch.unlink(missing_ok=True)  # of a writer that died
+                for folder in (path, *path.glob("images/*")):
+                    sweep(folder)
         except BaseException:
             os.close(fd)
             raise
@@ -172,14 +173,32 @@ class RunDir:
             raise StoreError(f"{path} is damaged: it has no list of sittings; restore it or delete it")
         return found
 
+    def loading(self) -> dict[str, dict[str, Any]]:
+        """How the last sitting loaded each task (`ExecInfo.loading`); empty where no sitting is known.
+
+        Raises:
+            StoreError: exec.json is damaged or of a newer version.
+        """
+        sittings = self.sittings()
+        found = sittings[-1].get("loading", {}) if sittings else {}
+        types = {"task": str, "data": str | None, "limit": int | None, "skip_bad": bool}
+        if not isinstance(found, dict) or not all(
+            isinstance(how, dict)
+            and all(isinstance(how[key], kind) for key, kind in types.items() if key in how)
+            for how in found.values()
+        ):
+            raise StoreError(
+                f"{self.path / 'exec.json'} is damaged: it does not say how tasks are loaded; restore it or delete it"
+            )
+        return found
+
     def log(self, text: str) -> None:
-        """Adds one line to log.txt, with the time, without secrets or control characters.
+        """Adds one line to log.txt, with the time, without secrets; control characters are escaped.
 
         Raises:
             StoreError: full disk, no permission.
         """
-        shown = "".join(c if c.isprintable() else " " for c in redact(text))
-        line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {shown}\n"
+        line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {one_line(redact(text))}\n"
         path = self.path / "log.txt"
         with reporting(path), path.open("ab") as file:
             file.write(line.encode("utf-8", "backslashreplace"))
@@ -279,4 +298,7 @@ def _read_spec(path: Path) -> RunSpec:
     try:
         return RunSpec.from_json(_read_json(place, SCHEMA))
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{place} is damaged or of another version of ssl4rl-bench") from error
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise StoreError(
+            f"{place} is damaged or of another version of ssl4rl-bench ({why}); restore it or start a new run"
+        ) from None

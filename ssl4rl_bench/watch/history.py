@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.store.atomic import reporting, write_text
+from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.store.atomic import reporting, sweep, write_text
 from ssl4rl_bench.store.journal import lock
 from ssl4rl_bench.versioned import check_schema
 
@@ -87,8 +88,7 @@ class History:
             self._fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             lock(self._fd, f"watch {folder}")
-            for scratch in folder.glob(".*.tmp"):
-                scratch.unlink(missing_ok=True)  # of a writer that died
+            sweep(folder)
             self.entries = self._read()
         except BaseException:
             os.close(self._fd)
@@ -184,11 +184,14 @@ def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
     body += b"}"
     if not mark or crc != b'%08x"}' % zlib.crc32(body):
         return None
-    value: dict[str, Any] = json.loads(body)
-    check_schema(value, where, SCHEMA)
-    del value["schema"]
-    changes = tuple(Change(**_tuples(each)) for each in value.pop("changes"))
-    return Entry(**_tuples(value), changes=changes)
+    try:
+        value: dict[str, Any] = parse_json(body)
+        check_schema(value, where, SCHEMA)
+        del value["schema"]
+        changes = tuple(Change(**_tuples(each)) for each in value.pop("changes"))
+        return Entry(**_tuples(value), changes=changes)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _tuples(value: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from ssl4rl_bench.errors import BenchError
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy
-from ssl4rl_bench.store.atomic import reporting
+from ssl4rl_bench.store.atomic import reporting, scratch_path
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
 
 PAGE = "leaderboard.html"
@@ -102,6 +101,6 @@ def link_best(history: History, checkpoints: Path) -> None:
             return
         if place.exists() and not place.is_symlink():
             raise FileExistsError(17, "in the way")
-        scratch = history.folder / f".{BEST}.{secrets.token_hex(4)}.tmp"
+        scratch = scratch_path(history.folder / BEST)
         scratch.symlink_to(target)
         scratch.replace(place)

@@ -155,7 +155,11 @@ def test_the_log_is_one_line_an_entry(tmp_path: Path) -> None:
         run.log("a\nb\x1b[31m\u2028c\ud800")
         run.log("second")
     lines = (tmp_path / "log.txt").read_text().split("\n")
-    assert len(lines) == 3 and lines[0].endswith(" a b [31m c ") and lines[1].endswith("+00:00 second")
+    assert (
+        len(lines) == 3
+        and lines[0].endswith(r" a b\u001b[31m c\ud800")
+        and lines[1].endswith("+00:00 second")
+    )
 
 
 def test_runs_are_listed_by_name_with_their_progress(tmp_path: Path) -> None:

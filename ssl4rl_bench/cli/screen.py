@@ -1,0 +1,42 @@
+"""The rich console of all commands: its texts are harmless, and none of them is read as markup."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import IO, Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from ssl4rl_bench.neutral import neutral
+from ssl4rl_bench.output import Guard, without_commands
+
+
+class Screen(Console):
+    """A console whose texts are neutral, and hold no markup unless a call says `markup=True`.
+
+    Args:
+        file: by default standard output, or standard error with `stderr`.
+        options: as of `rich.console.Console`.
+    """
+
+    def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, **options: Any) -> None:
+        place = file or _unguarded(sys.stderr if stderr else sys.stdout)
+        super().__init__(file=place, **({"highlight": False, "emoji": False, "markup": False} | options))
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of what is printed: whatever rich prints goes through here."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            if control:
+                yield segment
+                continue
+            if style is not None and style.link:
+                style = style.update_link(None)
+            yield Segment(without_commands(neutral(text)), style)
+
+
+def _unguarded(stream: IO[str]) -> IO[str]:
+    """Where rich may write its own escape sequences: only a terminal gets any."""
+    return stream.unguarded if isinstance(stream, Guard) and stream.isatty() else stream

@@ -1,0 +1,54 @@
+"""Text from outside, made harmless: the one rule for what may reach a terminal, a log, or a file that people read.
+
+Labels, names of tasks and folders, categories, replies and other programs' error messages may hold control
+characters, escape sequences, marks that turn the direction of text, and characters that do not show. `neutral`
+writes them as JSON escapes, so that they can be read and JSON stays JSON with the same values. `output` puts
+every stream of the command line behind it; `reports` and `store` call it for what they write.
+"""
+
+from __future__ import annotations
+
+import re
+
+_UNSAFE = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
+    "\u00ad\u061c\u180e\u200b\u200e\u200f"  # soft hyphen, marks of direction, zero width
+    "\u2028-\u202e\u2060-\u206f"  # line separators, direction, invisible operators
+    "\u115f\u1160\u3164\uffa0"  # letters without a shape
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"  # lone surrogates, byte order mark, interlinear, no characters
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"  # shorthand, music, tags
+)
+# A joiner spells Persian and Indic words and joins emoji; behind ASCII it only makes two equal words differ.
+_BREAKS = re.compile("\r\n|[\t-\r\x1c-\x1f\x85\u2028\u2029]")
+_PATTERN = re.compile(rf"[{_UNSAFE}]|(?<![^\x00-\x7f])[\u200c\u200d]")
+
+
+def neutral(text: str) -> str:
+    r"""The text with what does not show, or acts on a screen, as JSON escapes: `\u001b`, `\u202e`.
+
+    Line feeds and tabs stay. So do letters of every script, emoji, and the joiners U+200C and U+200D where they
+    follow a character that is not ASCII. Applying it twice changes nothing.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _PATTERN.sub(_escape, text)
+
+
+def one_line(text: object, limit: int | None = None) -> str:
+    """`neutral`, on one line: tabs and line breaks become blanks.
+
+    Args:
+        limit: characters at most; what is cut off is marked by "…".
+    """
+    line = neutral(_BREAKS.sub(" ", str(text)))
+    return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
+
+
+def escaped(char: str) -> str:
+    r"""A character as JSON escapes it: `\u202e`; two escapes beyond the first plane."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return escaped(match.group())

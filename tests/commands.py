@@ -1,0 +1,54 @@
+"""The command line in this process: fast enough for families of inputs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from ssl4rl_bench import cli
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+
+class Stream(io.TextIOWrapper):
+    """A standard stream that keeps its bytes."""
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self.kept = io.BytesIO()
+        super().__init__(self.kept, encoding=encoding, write_through=True)
+
+    def text(self) -> str:
+        self.flush()
+        return self.kept.getvalue().decode(self.encoding)
+
+
+def bench(*args: str | Path, encoding: str = "utf-8", env: dict[str, str] | None = None) -> Done:
+    """Runs `ssl4rl-bench` with the arguments. An uncaught exception is raised: it would be a traceback."""
+    out, err = Stream(encoding), Stream(encoding)
+    argv = ["ssl4rl-bench", *map(str, args)]
+    with (
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.object(sys, "stdout", out),
+        mock.patch.object(sys, "stderr", err),
+        mock.patch.dict("os.environ", env or {}),
+    ):
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+    return Done(code, out.text(), err.text())
