@@ -118,7 +118,7 @@ def real_drops(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str
             for _ in range(n):
                 gate = judged(OVERALL, bench, redrawn, drop, rng)[0]
                 counts[gate.found] += 1
-                mde += (gate.tested[0].difference.mde or 0.0) / n
+                mde += gate.tested[0].mde / n
             shown = " | ".join(rate(counts[name], n) for name in ("fail", "inconclusive", "pass"))
             yield f"| {len(bench.sizes):,} | {100 * drop:g} | {100 * mde:.1f} | {shown} |"
 

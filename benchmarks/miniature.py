@@ -196,7 +196,7 @@ def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
     if len({one.seed for one in done}) > 1:
         yield "### Over seeds"
         yield ""
-        yield "Intervals hold for another seed on other questions (two-way random effects)."
+        yield "Intervals are of the task's mean over seeds and questions (two-way random effects)."
         yield ""
         yield "| task | seeds | own probe | scenes | own probe as trained | scenes as trained |"
         yield "| --- | ---: |" + " ---: |" * 4

@@ -6,8 +6,8 @@
     python benchmarks/stats_calibration.py --parts seeds looks --draws 200   # a quick look at some parts
 
 The parts of stats_regimes.py go over many regimes: 20 to 5,000 questions, 1 to 30% of them changed, accuracies from 1
-to 99%, leaves of 1 to 100 questions, 2 to 6 rows, repeats, graded scores, 1 to 100 looks. Each prints observed against
-nominal rates; a regime is called outside when the 99.9% interval of its rate does not reach the bounds.
+to 99%, leaves of 1 to 100 questions, 2 to 6 rows, repeats, graded scores, 1 to 100 looks. Each prints observed
+against nominal rates; a regime is called outside when the 99.9% interval of its rate does not reach the bounds.
 
 The part `mmbench` simulates pairs of runs on MMBench dev v1.0's questions: 1,164 in 20 leaves, with 2 to 4 circular
 copies. A reply is right with probability sigmoid(skill + easiness of the question + what this model makes of the
@@ -168,7 +168,7 @@ def null_rows(pairs: int, rng: np.random.Generator) -> Iterator[str]:
     yield "| | % |\n| --- | ---: |"
     yield f"| At least one false alarm among six abilities (Holm, sign flips) | {rate(alarms, pairs)} |"
     yield f"| False alarm on the Average | {rate(overall, pairs)} |"
-    yield f"| The 95% bootstrap interval covers 0 (seven cells) | {rate(covered, n_intervals)} |"
+    yield f"| The 95% interval covers 0 (seven cells) | {rate(covered, n_intervals)} |"
 
 
 def best_of_four(pairs: int, rng: np.random.Generator) -> Iterator[str]:

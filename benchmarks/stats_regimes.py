@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -495,19 +496,44 @@ def _call(task: _Task) -> list[Row]:
 
 
 def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
-    """Markdown: each table's range by what is varied, and the rows outside their bounds, or all rows."""
+    """Markdown: each table's observed rates by rule and number of questions, and the regimes outside their bounds.
+
+    Args:
+        full: every regime in a line of its own.
+    """
     for title in sorted({row.table for row in rows}):
-        own = sorted((row for row in rows if row.table == title), key=lambda row: row.name)
+        own = sorted((row for row in rows if row.table == title), key=lambda row: (*_group(row), row.name))
         outside = [row for row in own if row.outside]
         yield f"\n### {title}\n"
-        rates = [100.0 * row.hits / row.draws for row in own]
-        yield (
-            f"{len(own)} regimes, {min(row.draws for row in own):,} draws or more each: observed {min(rates):.1f} to "
-            f"{max(rates):.1f}%. Outside the bounds: {len(outside)}.\n"
-        )
-        yield "| regime | observed, % | bounds, % | |\n| --- | ---: | ---: | --- |"
+        yield f"{len(own)} regimes, {min(row.draws for row in own):,} draws or more each; outside: {len(outside)}.\n"
+        if not full:
+            yield "| | n | regimes | lowest, % | median, % | highest, % | bounds, % |"
+            yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
+            for (what, n), group in itertools.groupby(own, _group):
+                members = list(group)
+                rates = np.array([100.0 * row.hits / row.draws for row in members])
+                bounds = ", ".join(sorted({_bounds(row) for row in members}))
+                yield (
+                    f"| {what} | {n:,} | {len(members)} | {rates.min():.1f} | {np.median(rates):.1f} | "
+                    f"{rates.max():.1f} | {bounds} |"
+                )
+        if full or outside:
+            yield "\n| regime | observed, % [95% interval] | bounds, % | |\n| --- | ---: | ---: | --- |"
         for row in own if full else outside:
             low, high = wilson(row.hits / row.draws, row.draws)
-            bounds = " to ".join("" if end is None else f"{100 * end:g}" for end in (row.low, row.high))
             rate = f"{100 * row.hits / row.draws:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
-            yield f"| {row.name} | {rate} | {bounds} | {'outside' if row.outside else ''} |"
+            yield f"| {row.name} | {rate} | {_bounds(row)} | {'outside' if row.outside else ''} |"
+
+
+def _group(row: Row) -> tuple[str, int]:
+    """The rule or the kind of scores, and the number of questions."""
+    found = re.search(r"\bn ([\d,]+)", row.name)
+    what = re.match(
+        r"[a-z_]+_[a-z]+( \d+%?)?|mean|one more seed|.*(?=, n )", re.sub(r"^MDE [\d.]+: ", "", row.name)
+    )
+    return what[0] if what else "", int(found[1].replace(",", "")) if found else 0
+
+
+def _bounds(row: Row) -> str:
+    low, high = ("" if end is None else f"{100 * end:g}" for end in (row.low, row.high))
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"

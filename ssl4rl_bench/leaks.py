@@ -22,7 +22,7 @@ from ssl4rl_bench import images as pictures
 from ssl4rl_bench.errors import DataError, MissingDependency
 from ssl4rl_bench.imagesets.making import OTHER, seed_for
 from ssl4rl_bench.ssl import Corrupted, SSLTask, Unusable
-from ssl4rl_bench.stats import cluster_mean_se, clustered_interval, kish_n
+from ssl4rl_bench.stats import effective
 from ssl4rl_bench.types import EncodedImage
 
 if TYPE_CHECKING:
@@ -156,23 +156,26 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
 
 def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
     """Lower end of the 95% interval of a mean difference, clustered by group."""
-    import numpy as np
+    from ssl4rl_bench.stats.paired import tango
 
-    sizes = np.bincount(groups)
-    sums = np.bincount(groups, weights=differences)[sizes > 0]
-    mean, se = cluster_mean_se(sums, sizes[sizes > 0])
-    return mean - 1.96 * (se or 0.0)
+    sums, sizes, weights = _of_groups(differences, groups)
+    return float(tango(*effective.difference(weights, sums, sizes).counts(0.975))[0])
 
 
 def _share(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:
     """Mean, and its 95% interval clustered by group."""
+    sums, sizes, weights = _of_groups(right, groups)
+    return float(weights @ sums), effective.accuracy_interval(effective.accuracy(weights, sums, sizes))
+
+
+def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """Each group's sum, size, and weight of its sum in the mean of all values."""
     import numpy as np
 
-    sizes = np.bincount(groups)
-    sums = np.bincount(groups, weights=right)[sizes > 0]
+    sizes = np.bincount(groups).astype(np.float64)
+    sums = np.bincount(groups, weights=values)[sizes > 0]
     sizes = sizes[sizes > 0]
-    accuracy, se = cluster_mean_se(sums, sizes)
-    return accuracy, clustered_interval(accuracy, se, len(right), kish_n(sizes))
+    return sums, sizes, np.full(len(sizes), 1.0 / sizes.sum())
 
 
 def _cross_validated(

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench import stats
-from ssl4rl_bench.stats.effective import accuracy, mean_variance
+from ssl4rl_bench.stats.effective import accuracy, accuracy_interval, mean_variance
 from ssl4rl_bench.types import ScoredSample, Status
 
 UNITS: Mapping[str, str] = {
@@ -219,9 +219,7 @@ def _estimate(view: _View, members: _Ints) -> stats.Estimate:
         return stats.Estimate(value, n, se, stats.wilson(min(1.0, max(0.0, value)), len(members)))
     if len(members) == 1:
         return stats.Estimate(value, n, None, None)
-    right, _, n_effective = accuracy(weights, sums, sizes, strata).counts(0.975)
-    share = min(1.0, max(0.0, right / n_effective))
-    return stats.Estimate(value, n, se, stats.wilson(share, n_effective))
+    return stats.Estimate(value, n, se, accuracy_interval(accuracy(weights, sums, sizes, strata)))
 
 
 def _cell(view: _View, members: _Ints) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.comparison import ALPHA, Difference
 from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.methods import Method, compare_method
 from ssl4rl_bench.pairing import Evaluated
@@ -30,6 +31,12 @@ from ssl4rl_bench.store.atomic import write_text
 
 WIDTH = 150
 """Columns of a file."""
+
+
+DISAGREE = (
+    "A 95% interval here excludes 0 although its uncorrected p is 0.05 or more: few questions changed, and the two are "
+    "computed differently. Go by the p."
+)
 
 
 @contextmanager
@@ -61,6 +68,8 @@ def print_boards(
         for comparison in board.comparisons:
             screen.print()
             screen.print(difference_table(comparison))
+        if any(_disagree(cell) for comparison in board.comparisons for cell in comparison.cells):
+            screen.print(DISAGREE, style="dim", soft_wrap=True)
         screen.print()
         for comparison in board.comparisons:
             what = f"{board.task.removeprefix('ssl4rl_')} ({board.aggregation})"
@@ -73,6 +82,11 @@ def print_boards(
         screen.print()
         screen.print(probe_difference_table(probes))
         _print_notes(screen, probe_notes(probes))
+
+
+def _disagree(cell: Difference) -> bool:
+    """Whether the interval excludes 0 and the test of the same difference does not."""
+    return cell.ci95 is not None and not cell.ci95[0] <= 0.0 <= cell.ci95[1] and cell.p >= ALPHA
 
 
 def _print_notes(screen: Console, notes: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ssl4rl_bench.stats.estimates import wilson
+
 _Floats = NDArray[np.float64]
 
 SMALL = 8
@@ -58,6 +60,12 @@ class Effective:
 
             n *= (NormalDist().inv_cdf(level) / float(stdtrit(self.df, level))) ** 2
         return self.up * n, self.down * n, n
+
+
+def accuracy_interval(right: Effective) -> tuple[float, float]:
+    """95% interval of an accuracy: Wilson's, of its effective number of answers."""
+    up, _, n = right.counts(0.975)
+    return wilson(min(1.0, max(0.0, up / n)), n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +155,7 @@ def mean_variance(
     variance = math.fsum(part for part, _ in parts)
     spread = math.fsum(part * part / freedom for part, freedom in parts)
     freedom = variance * variance / spread if spread > 0.0 else n - 1.0
-    pooled = variance - float(own[size >= SMALL].sum())
+    pooled = math.fsum(part for part, _ in parts[int((size >= SMALL).sum()) :])
     return Variance(variance, freedom, pooled / variance if variance > 0.0 else 0.0)
 
 

@@ -7,7 +7,6 @@ copies, repeats) is not independent, so every standard error here is computed fr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -125,49 +124,6 @@ def cluster_mean_se(sums: ArrayLike, sizes: ArrayLike) -> tuple[float, float | N
         return value, None
     residual = y - value * m
     return value, math.sqrt(y.size / (y.size - 1) * float(residual @ residual)) / total
-
-
-def kish_n(sizes: ArrayLike) -> float:
-    """How many equal groups are worth as much as these: (sum m)² / sum m², at most their number.
-
-    Kish, Survey Sampling (1965).
-    """
-    m = np.asarray(sizes, dtype=np.float64)
-    return float(m.sum()) ** 2 / float(m @ m)
-
-
-def clustered_interval(
-    value: float, se: float | None, n_replies: float, n_independent: float
-) -> tuple[float, float]:
-    """95% interval of a mean of 0/1 replies that come in groups: Wilson's, of the effective number of them.
-
-    n_eff = n / deff, deff = se² / (p(1-p)/(n-1)) (Kish's design effect), at most n; Korn and Graubard, Survey
-    Methodology 24 (1998) 193-201, with Wilson's interval as in Dean and Pagano, J. Surv. Stat. Methodol. 3
-    (2015) 484-503. For one reply per group this is Wilson's interval itself. At 0, at 1, and for a single
-    group, the standard error says nothing, and the replies of a group count as one: n_eff = `n_independent`.
-
-    Args:
-        value: p in [0, 1].
-        se: its cluster-robust standard error.
-        n_replies: n, all the 0/1 replies in the mean.
-        n_independent: `kish_n` of the groups.
-    """
-    noise = 0.0 if se is None else (n_replies - 1.0) * se * se
-    if se is None or value <= 0.0 or value >= 1.0:
-        n_effective = n_independent
-    else:
-        signal = n_replies * value * (1.0 - value)
-        n_effective = n_replies if signal >= n_replies * noise else signal / noise
-    return wilson(min(1.0, max(0.0, value)), n_effective)
-
-
-def macro_se(ses: Sequence[float | None]) -> float | None:
-    """Standard error of the plain mean of L independent estimates: sqrt(sum se²) / L. None if one is None.
-
-    The variance of a stratified mean with equal weights (Cochran 1977, chapter 5).
-    """
-    known = [se for se in ses if se is not None]
-    return math.hypot(*known) / len(known) if known and len(known) == len(ses) else None
 
 
 def variance_components(values: ArrayLike, groups: ArrayLike) -> VarianceComponents:

@@ -91,12 +91,14 @@ def tail(gained: float, lost: float, n: float, difference: float) -> float:
         gained, lost, n: counts, or effective ones (`stats.effective`), which need not be whole.
         difference: in (-1, 1).
     """
+    # Effective counts are put on a whole n, so that "nothing changed" is the same outcome seen and summed.
+    size = max(1, round(n))
+    gained, lost, n = gained * size / n, lost * size / n, float(size)
     observed = float(_score(*map(np.float64, (gained, lost, n, difference))))
     down = min(1.0, float(_likely_lost(*map(np.float64, (gained, lost, n, difference)))))
     up = min(1.0, max(0.0, down + difference))
     if n * min(up, down) > _MANY:
         return float(special.ndtr(-observed))
-    size = max(1, round(n))
     gains, losses = np.meshgrid(_likely_counts(size, up), _likely_counts(size, down), indexing="ij")
     same = size - gains - losses
     possible = same >= 0.0
