@@ -51,9 +51,9 @@ def main() -> None:
     broken = [*command[:at], "engine=mock,mock_faults=1.0", *command[at + 1 :]]
     broken[broken.index("--tasks") + 1] = "ssl4rl_scenes"
     done = subprocess.run(broken, cwd=work, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 1 or "the evaluation failed" not in done.stderr:
+    if done.returncode != 4 or "the evaluation failed" not in done.stderr:
         sys.exit(f"lmms: a failed evaluation ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    print("lmms: a failed evaluation ends with 1", flush=True)
+    print("lmms: a failed evaluation ends with 4", flush=True)
 
 
 if __name__ == "__main__":

@@ -127,10 +127,10 @@ def _right(cell: _Members, after: _Floats, binary: bool) -> Effective | None:
 
 def _intervals(counts: Sequence[Effective | None]) -> list[tuple[float, float] | None]:
     """95% intervals, Tango's of the effective counts; None where there are none, as for a single group."""
-    known = [at for at, each in enumerate(counts) if each is not None and each.n > 1.0]
+    known = {at: each.counts(_LEVEL) for at, each in enumerate(counts) if each is not None and each.n > 1.0}
     out: list[tuple[float, float] | None] = [None] * len(counts)
     if known:
-        low, high = tango(*np.array([counts[at].counts(_LEVEL) for at in known]).T)
+        low, high = tango(*np.array(list(known.values())).T)
         for number, at in enumerate(known):
             out[at] = float(low[number]), float(high[number])
     return out

@@ -173,7 +173,7 @@ def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Float
     import numpy as np
 
     sizes = np.bincount(groups).astype(np.float64)
-    sums = np.bincount(groups, weights=values)[sizes > 0]
+    sums = np.bincount(groups, weights=values).astype(np.float64)[sizes > 0]
     sizes = sizes[sizes > 0]
     return sums, sizes, np.full(len(sizes), 1.0 / sizes.sum())
 

@@ -117,7 +117,7 @@ def smallest_margin(cell: Difference, level: float) -> float:
     if cell.counts is None:
         return 1.0
     n = cell.counts.counts(level)[2]
-    none_changed = 1.0 - (1.0 - level) ** (1.0 / n)
+    none_changed = 1.0 - math.pow(1.0 - level, 1.0 / n)
     z = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(POWER)
     return min(1.0, max(none_changed, z * math.sqrt(cell.counts.changed / n)))
 

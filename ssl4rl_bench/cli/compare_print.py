@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.comparison import ALPHA, Difference
 from ssl4rl_bench.cli.screen import Screen
+from ssl4rl_bench.comparison import ALPHA, Difference
 from ssl4rl_bench.methods import Method, compare_method
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board
@@ -34,8 +34,8 @@ WIDTH = 150
 
 
 DISAGREE = (
-    "A 95% interval here excludes 0 although its uncorrected p is 0.05 or more: few questions changed, and the two are "
-    "computed differently. Go by the p."
+    "A 95% interval here excludes 0 although its uncorrected p is 0.05 or more: few questions changed, and the two "
+    "are computed differently. Go by the p."
 )
 
 

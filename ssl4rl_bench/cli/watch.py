@@ -68,8 +68,8 @@ def watch(
 ) -> None:
     """Evaluate and judge each new checkpoint of a training run; started again, it goes on where it was.
 
-    Exit codes with --once: 0 pass, 1 a new one fails or was not evaluated, 3 inconclusive. 130 stopped, 2 misuse,
-    4 a crash.
+    Exit codes with --once: 0 pass, 1 a new one fails, 3 inconclusive, 4 a new one was not evaluated. 130 stopped,
+    2 misuse.
 
     Example: ssl4rl-bench watch out/ --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
     """

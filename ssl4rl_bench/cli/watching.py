@@ -14,7 +14,15 @@ from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.evaluate import RUNS, Plan, Subject, evaluate_one, load_tasks
 from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
 from ssl4rl_bench.engines import create, resolve_name
-from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, EngineError, ModelError, UsageError
+from ssl4rl_bench.errors import (
+    EXIT_CRASH,
+    EXIT_FAILED,
+    EXIT_INCONCLUSIVE,
+    EXIT_OK,
+    EngineError,
+    ModelError,
+    UsageError,
+)
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.interrupts import Stop
 from ssl4rl_bench.policy import Policy
@@ -145,9 +153,9 @@ def watch(plan: Plan, asked: Asked, data: Sequence[str]) -> int:
         finally:
             evaluator.close()
         say(f"{len(watched.new)} new, {len(history.entries)} in all: {out / pages.PAGE}")
-        if watched.failed:
-            return EXIT_FAILED
         worst = exit_verdict(watched.new)
+        if watched.failed and worst != "fail":
+            return EXIT_CRASH  # no verdict on a checkpoint is none that lets it ship
         return {"fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}.get(worst, EXIT_OK)
 
 

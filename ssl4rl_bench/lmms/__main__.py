@@ -22,7 +22,7 @@ _INFORMS = frozenset({"-h", "--help", "--version"})
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs lmms-eval with these arguments; returns its exit status, or 1 if its results are missing or not whole."""
+    """Runs lmms-eval with these arguments; returns its exit status, or 4 if its results are missing or not whole."""
     try:
         if find_spec("lmms_eval") is None:
             raise MissingDependency("lmms-eval is not installed: pip install 'ssl4rl-bench[lmms]'")

@@ -74,7 +74,7 @@ def assumed_variance(up: float, down: float, difference: float) -> float:
     Args:
         up, down: shares of groups gained and lost.
     """
-    q = float(_likely_lost(*map(np.float64, (up, down, 1.0, difference))))
+    q = float(_likely_lost(up, down, 1.0, difference))
     return max(0.0, 2.0 * q + difference * (1.0 - difference))
 
 
@@ -94,8 +94,8 @@ def tail(gained: float, lost: float, n: float, difference: float) -> float:
     # Effective counts are put on a whole n, so that "nothing changed" is the same outcome seen and summed.
     size = max(1, round(n))
     gained, lost, n = gained * size / n, lost * size / n, float(size)
-    observed = float(_score(*map(np.float64, (gained, lost, n, difference))))
-    down = min(1.0, float(_likely_lost(*map(np.float64, (gained, lost, n, difference)))))
+    observed = float(_score(gained, lost, n, difference))
+    down = min(1.0, float(_likely_lost(gained, lost, n, difference)))
     up = min(1.0, max(0.0, down + difference))
     if n * min(up, down) > _MANY:
         return float(special.ndtr(-observed))
@@ -112,7 +112,7 @@ def tail(gained: float, lost: float, n: float, difference: float) -> float:
         + special.xlogy(losses, down)
         + special.xlogy(same, max(0.0, 1.0 - up - down))
     )
-    as_great = _score(gains, losses, np.float64(size), np.float64(difference)) >= observed - 1e-9
+    as_great = _score(gains, losses, n, difference) >= observed - 1e-9
     return float(min(1.0, np.exp(log_chance[as_great]).sum()))
 
 
@@ -143,18 +143,19 @@ def _likely_counts(n: int, share: float) -> _Floats:
     )
 
 
-def _likely_lost(gained: _Floats, lost: _Floats, n: _Floats, difference: _Floats) -> _Floats:
+def _likely_lost(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> _Floats:
     """q of Tango's score: the greatest-likelihood share of lost groups given the difference."""
-    linear = (2.0 * n - gained + lost) * difference - gained - lost
-    root = np.sqrt(np.maximum(linear * linear + 8.0 * n * lost * difference * (1.0 - difference), 0.0))
-    return np.asarray(np.maximum((root - linear) / (4.0 * n), np.maximum(-difference, 0.0)))
+    b, c, size, d = (np.asarray(array, np.float64) for array in (gained, lost, n, difference))
+    linear = (2.0 * size - b + c) * d - b - c
+    root = np.sqrt(np.maximum(linear * linear + 8.0 * size * c * d * (1.0 - d), 0.0))
+    return np.asarray(np.maximum((root - linear) / (4.0 * size), np.maximum(-d, 0.0)))
 
 
-def _score(gained: _Floats, lost: _Floats, n: _Floats, difference: _Floats) -> _Floats:
+def _score(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> _Floats:
     """Tango's statistic: the observed minus the assumed difference, over its standard deviation under the latter."""
-    q = _likely_lost(gained, lost, n, difference)
-    spread = np.sqrt(np.maximum(n * (2.0 * q + difference * (1.0 - difference)), 1e-300))
-    return np.asarray((gained - lost - n * difference) / spread)
+    b, c, size, d = (np.asarray(array, np.float64) for array in (gained, lost, n, difference))
+    spread = np.sqrt(np.maximum(size * (2.0 * _likely_lost(b, c, size, d) + d * (1.0 - d)), 1e-300))
+    return np.asarray((b - c - size * d) / spread)
 
 
 def t_interval(value: float, se: float | None, df: float, level: float = 0.95) -> tuple[float, float] | None:

@@ -73,7 +73,7 @@ def test_an_evaluation_that_succeeded(tmp_path: Path) -> None:
 )
 def test_one_that_failed_in_silence(tmp_path: Path, written: Any, words: str) -> None:
     done = run(tmp_path, written)
-    assert done.returncode == 1
+    assert done.returncode == 4
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: lmms-eval") and words in line
 
@@ -81,7 +81,7 @@ def test_one_that_failed_in_silence(tmp_path: Path, written: Any, words: str) ->
 def test_results_of_an_earlier_run_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "out" / "model").mkdir(parents=True)
     (tmp_path / "out" / "model" / "old_results.json").write_text(json.dumps(WHOLE))
-    assert run(tmp_path, None).returncode == 1
+    assert run(tmp_path, None).returncode == 4
 
 
 def test_its_own_status_is_kept(tmp_path: Path) -> None:
@@ -90,6 +90,6 @@ def test_its_own_status_is_kept(tmp_path: Path) -> None:
 
 def test_without_a_place_for_results(tmp_path: Path) -> None:
     assert run(tmp_path, WHOLE, arguments=ARGUMENTS[:4]).returncode == 0
-    assert run(tmp_path, None, arguments=ARGUMENTS[:4]).returncode == 1
+    assert run(tmp_path, None, arguments=ARGUMENTS[:4]).returncode == 4
     done = run(tmp_path, WHOLE, arguments=(*ARGUMENTS[:4], "--output_path=out.json"))
     assert done.returncode == 2 and "must be a folder" in done.stderr
