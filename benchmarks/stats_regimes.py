@@ -45,7 +45,9 @@ class Row:
     low: float | None
     """Nominal bounds of the rate; None where there is none."""
     high: float | None
-    note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hits", int(self.hits))  # a sum of numpy's truth values
 
     @property
     def outside(self) -> bool:

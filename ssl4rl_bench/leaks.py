@@ -165,7 +165,9 @@ def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
 def _share(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:
     """Mean, and its 95% interval clustered by group."""
     sums, sizes, weights = _of_groups(right, groups)
-    return float(weights @ sums), effective.accuracy_interval(effective.accuracy(weights, sums, sizes))
+    return float(sums.sum() / sizes.sum()), effective.accuracy_interval(
+        effective.accuracy(weights, sums, sizes)
+    )
 
 
 def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:

@@ -37,7 +37,7 @@ class Stream(io.TextIOWrapper):
 
 
 def bench(*args: str | Path, encoding: str = "utf-8", env: dict[str, str] | None = None) -> Done:
-    """Runs `ssl4rl-bench` with the arguments. An uncaught exception is raised: it would be a traceback."""
+    """Runs `ssl4rl-bench` with the arguments. An uncaught exception ends with 4, as it would there."""
     out, err = Stream(encoding), Stream(encoding)
     argv = ["ssl4rl-bench", *map(str, args)]
     with (
