@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.groupscores import LEVELS, OVERALL, cells_of, check_aggregation, group_sums, unit_counts
 from ssl4rl_bench.leftout import notes_of
 from ssl4rl_bench.pairing import Evaluated, pair
+from ssl4rl_bench.stats import effective
+from ssl4rl_bench.stats.effective import Effective
+from ssl4rl_bench.stats.paired import tango
 from ssl4rl_bench.stats.seeds import Crossed, crossed
 
 SEED = r"(.+?)(?:[-_. ]?seed[-_. ]?\d+|[-_. ]s\d+)?(?: \(.*\))?"
@@ -113,13 +116,31 @@ def compare_method(
             weights = cells.weights[own, at][:, None]
             # Scaled so that the plain mean over groups is the cell's difference.
             scaled = table[kept][own] * weights * own.sum()
+            of_questions = None
+            if own.sum() > 1 and len(method.runs) > 1:
+                leaf = cells.leaf[own] if aggregation == "row_l3_macro" else None
+                of_questions = effective.difference(
+                    weights[:, 0], table[kept][own].mean(axis=1), units[own], leaf
+                )
             out.append(
                 MethodCell(
                     level,
                     cells.names[at][1],
                     tuple(scaled.mean(axis=0).tolist()),
-                    crossed(scaled),
+                    _widened(crossed(scaled), of_questions),
                     tuple(dict.fromkeys(notes)),
                 )
             )
     return out
+
+
+def _widened(mean: Crossed, of_questions: Effective | None) -> Crossed:
+    """The interval of a mean, with all that the questions alone leave open.
+
+    `crossed` takes scores for normal, which they are far from where few questions change.
+    """
+    if of_questions is None:
+        return mean
+    low, high = (float(end) for end in tango(*of_questions.counts(0.975)))
+    known = mean.ci95 or (low, high)
+    return replace(mean, ci95=(min(low, known[0]), max(high, known[1])))

@@ -247,3 +247,11 @@ def test_ranks_tie_unless_beyond_chance() -> None:
     for i, j in itertools.combinations(range(2), 2):
         gained = ((scores[i] == 1) & (scores[j] == 0)).sum()
         assert mcnemar(gained, 0) > 0.05 / 6
+
+
+def test_seeds_that_change_one_question_do_not_exclude_0() -> None:
+    base = run("base", table(20, 60, 0.5))
+    once = [run(f"rot-seed{at}", table(20, 60, 0.5)) for at in (1, 2, 3)]
+    cell = compare_method(base, methods_of(once, "seed")[0], TASK)[0]
+    assert cell.mean.value == 0.0 and cell.mean.ci95 is not None
+    assert cell.mean.ci95[0] < -0.02 and cell.mean.ci95[1] > 0.02
