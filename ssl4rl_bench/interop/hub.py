@@ -7,6 +7,7 @@ downloaded, and no code of a repository is run.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ class Listing:
     """Path to bytes, where they are known."""
     offline: str | None = None
     """Why the local cache was asked and not the hub; None where the hub answered."""
+
+
+def _of_http(*names: str) -> tuple[type[Exception], ...]:
+    """Error classes of the HTTP library that the client has loaded: httpx, or httpx2 from huggingface_hub 2 on."""
+    loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return tuple(getattr(module, name) for module in loaded for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,6 @@ class Repository:
     @contextmanager
     def _telling(self) -> Iterator[None]:
         """Turns what the client raises into a sentence, or into `_NoAnswer` where the hub may answer later."""
-        import httpx
         from huggingface_hub import errors
 
         url = f"https://huggingface.co/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
@@ -164,7 +170,7 @@ class Repository:
             raise self._error(
                 f"{str(self)!r} is no hub id; it has the form org/name or org/name@revision"
             ) from None
-        except (OSError, httpx.HTTPError) as problem:
+        except (OSError, *_of_http("HTTPError")) as problem:
             # The client wraps the hub's answer where it has looked into the cache in vain.
             answer = next(
                 (error for error in (problem, problem.__cause__) if isinstance(error, errors.HfHubHTTPError)),
@@ -182,7 +188,7 @@ class Repository:
                     f"{self._noun} {self} could not be stored: {problem.strerror}; free space or set HF_HOME "
                     "elsewhere"
                 ) from None
-            silent = isinstance(problem, ConnectionError | httpx.ConnectError | httpx.TimeoutException)
+            silent = isinstance(problem, (ConnectionError, *_of_http("ConnectError", "TimeoutException")))
             what = "the hub does not answer" if silent else "its answer broke off"
             raise _NoAnswer(f"{what} ({_reason(problem)})") from None
 
