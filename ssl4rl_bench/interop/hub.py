@@ -150,6 +150,7 @@ class Repository:
         from huggingface_hub import errors
 
         url = f"https://huggingface.co/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
+        failures: tuple[type[Exception], ...] = (OSError, *_of_http("HTTPError"))
         try:
             yield
         except errors.GatedRepoError:
@@ -170,7 +171,7 @@ class Repository:
             raise self._error(
                 f"{str(self)!r} is no hub id; it has the form org/name or org/name@revision"
             ) from None
-        except (OSError, *_of_http("HTTPError")) as problem:
+        except failures as problem:
             # The client wraps the hub's answer where it has looked into the cache in vain.
             answer = next(
                 (error for error in (problem, problem.__cause__) if isinstance(error, errors.HfHubHTTPError)),
