@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +214,53 @@ def power_at_mde(pairs: int, rng: np.random.Generator) -> Iterator[str]:
             yield f"| {n} | {100 * psi:.0f} | {100 * delta:.2f} | {rate(int(found), pairs)} | {100 * printed:.2f} |"
 
 
+def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
+    """Markdown: each table's observed rates by rule and number of questions, and the regimes outside their bounds.
+
+    Args:
+        full: every regime in a line of its own.
+    """
+    for title in sorted({row.table for row in rows}):
+        members = sorted(
+            (row for row in rows if row.table == title), key=lambda row: (*_group(row), row.name)
+        )
+        outside = [row for row in members if row.outside]
+        yield f"\n### {title}\n"
+        draws = min(row.draws for row in members)
+        yield f"{len(members)} regimes, {draws:,} draws or more each; outside: {len(outside)}.\n"
+        if not full:
+            yield "| | n | regimes | lowest, % | median, % | highest, % | bounds, % |"
+            yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
+            for (what, n), group in itertools.groupby(members, _group):
+                regimes = list(group)
+                rates = np.array([100.0 * row.hits / row.draws for row in regimes])
+                bounds = ", ".join(sorted({_bounds(row) for row in regimes}))
+                yield (
+                    f"| {what} | {n:,} | {len(regimes)} | {rates.min():.1f} | {np.median(rates):.1f} | "
+                    f"{rates.max():.1f} | {bounds} |"
+                )
+        if full or outside:
+            yield "\n| regime | observed, % [95% interval] | bounds, % | |\n| --- | ---: | ---: | --- |"
+        for row in members if full else outside:
+            low, high = wilson(row.hits / row.draws, row.draws)
+            rate = f"{100 * row.hits / row.draws:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+            yield f"| {row.name} | {rate} | {_bounds(row)} | {'outside' if row.outside else ''} |"
+
+
+def _group(row: Row) -> tuple[str, int]:
+    """The rule or the kind of scores, and the number of questions."""
+    number = re.search(r"\bn ([\d,]+)", row.name)
+    what = re.match(
+        r"[a-z_]+_[a-z]+( \d+%?)?|mean|one more seed|.*(?=, n )", re.sub(r"^MDE [\d.]+: ", "", row.name)
+    )
+    return what[0] if what else "", int(number[1].replace(",", "")) if number else 0
+
+
+def _bounds(row: Row) -> str:
+    low, high = ("" if end is None else f"{100 * end:g}" for end in (row.low, row.high))
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -235,7 +284,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.known:
         rows = [Row(**json.loads(line)) for line in args.known.read_text(encoding="utf-8").splitlines()]
-        print("\n".join(stats_regimes.table(rows, args.full)))
+        print("\n".join(table(rows, args.full)))
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that are started here
     start = time.monotonic()
@@ -247,7 +296,7 @@ def main() -> None:
                 file.write(json.dumps(dataclasses.asdict(row)) + "\n")
         if sys.stderr.isatty():
             print(f"{time.monotonic() - start:.0f} s, {len(rows)} regimes", end="\r", file=sys.stderr)
-    print("\n".join(stats_regimes.table(rows, args.full)), flush=True)
+    print("\n".join(table(rows, args.full)), flush=True)
     if "mmbench" in args.parts:
         rng = np.random.default_rng(args.seed)
         for lines in (

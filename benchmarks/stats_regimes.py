@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import numpy as np
-from numpy.typing import NDArray
+from stats_designs import Change, Design, Simulated
 
 from ssl4rl_bench import gate, metrics
 from ssl4rl_bench.comparison import Difference
 from ssl4rl_bench.differences import differences
-from ssl4rl_bench.groupscores import Cells, cells_of
-from ssl4rl_bench.policy import Rule
+from ssl4rl_bench.policy import Kind, Rule
 from ssl4rl_bench.rule_tests import rule_mde, rule_p
 from ssl4rl_bench.series import share
 from ssl4rl_bench.stats import wilson
-from ssl4rl_bench.stats.effective import Effective
 from ssl4rl_bench.stats.power import detectable_change
 from ssl4rl_bench.stats.seeds import crossed
-from ssl4rl_bench.types import Categories
 
-Floats = NDArray[np.float64]
 ALPHA = 0.05
 
 
@@ -54,129 +49,6 @@ class Row:
         """Whether the rate's own 99.9% interval lies outside the bounds: there are hundreds of regimes."""
         low, high = wilson(self.hits / self.draws, self.draws, 3.29)
         return bool((self.low is not None and high < self.low) or (self.high is not None and low > self.high))
-
-
-@dataclasses.dataclass(frozen=True)
-class Design:
-    """Questions without content."""
-
-    n: int
-    kind: str
-    """"whole": a question scores 0 or 1. "repeats": the mean of three such. "rows": 2 to 4 rows. "six": 6 rows.
-    "graded": one reply with nine places."""
-    leaves: str = "one"
-    """"one", "ones" (a question each), "twos", "mixed" (1, 2, 3, 5, 8, 13, 30, 100, ...), "few" (three questions
-    alone, all others in one leaf)."""
-
-    @property
-    def aggregation(self) -> str:
-        if self.leaves != "one":
-            return "row_l3_macro"
-        return "circular_micro" if self.kind in ("whole", "repeats") else "row_micro"
-
-    @property
-    def name(self) -> str:
-        kinds = {
-            "whole": "0/1 questions",
-            "repeats": "3 repeats",
-            "rows": "2-4 rows",
-            "six": "6 rows",
-            "graded": "graded, 9 places",
-        }
-        leaves = {
-            "one": "",
-            "ones": ", leaves of 1",
-            "twos": ", leaves of 2",
-            "mixed": ", leaves of 1-100",
-            "few": ", 3 leaves of 1 beside a large one",
-        }
-        return f"{kinds[self.kind]}{leaves[self.leaves]}, n {self.n:,}"
-
-    def leaf(self) -> NDArray[np.intp]:
-        at = np.arange(self.n)
-        if self.leaves == "one":
-            return at * 0
-        if self.leaves == "ones":
-            return at
-        if self.leaves == "twos":
-            return at // 2
-        if self.leaves == "few":
-            return np.minimum(at, 3)
-        sizes: list[int] = []
-        for size in itertools.cycle((1, 2, 3, 5, 8, 13, 30, 100)):
-            sizes.append(min(size, self.n - sum(sizes)))
-            if sum(sizes) == self.n:
-                return np.repeat(np.arange(len(sizes)), sizes)
-        raise AssertionError
-
-    def steps(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """(groups,) units, and in how many equal steps a group's sum can change."""
-        if self.kind == "rows":
-            units = rng.permutation(np.resize([2.0, 3.0, 4.0, 4.0], self.n))
-            return units, units
-        units = np.full(self.n, {"six": 6.0}.get(self.kind, 1.0))
-        return units, np.full(self.n, {"repeats": 3.0, "six": 6.0, "graded": 9.0}.get(self.kind, 1.0))
-
-    def cells(self, units: Floats) -> Cells:
-        places = [Categories("all", "all", f"leaf {number:05}") for number in self.leaf()]
-        return cells_of(places, units, self.aggregation).of(["overall"])
-
-
-@dataclasses.dataclass(frozen=True)
-class Change:
-    """How a candidate differs from its baseline."""
-
-    share: float
-    """Of questions that change."""
-    gains: float
-    """Share of gains among them."""
-
-    def true(self, cells: Cells, units: Floats, steps: Floats) -> float:
-        """The true difference: a change is uniform on 1 to all steps of a question."""
-        size = units * (steps + 1.0) / (2.0 * steps)
-        return float(self.share * (2.0 * self.gains - 1.0) * (cells.weights[:, 0] @ size))
-
-    def draw(self, rng: np.random.Generator, units: Floats, steps: Floats) -> Floats:
-        n = len(units)
-        size = units * np.floor(rng.random(n) * steps + 1.0) / steps
-        sign = np.where(rng.random(n) < self.gains, 1.0, -1.0)
-        return np.where(rng.random(n) < self.share, sign * size, 0.0)
-
-
-class Simulated:
-    """Draws of one design and change through `differences`."""
-
-    def __init__(self, design: Design, change: Change, seed: str, right: float = 0.7) -> None:
-        self.rng = np.random.default_rng(zlib.crc32(seed.encode()))
-        self.design, self.change, self.right = design, change, right
-        self.units, self.steps = design.steps(self.rng)
-        self.cells = design.cells(self.units)
-        self.true = change.true(self.cells, self.units, self.steps)
-        weights = self.cells.weights[:, 0] * self.units
-        effective = 1.0 / float(weights @ weights)
-        self.expected = effective * change.share * min(change.gains, 1.0 - change.gains)
-        """Of the rarer kind of change, in groups of equal weight."""
-
-    def cell(self, replicates: int = 2) -> Difference:
-        d = self.change.draw(self.rng, self.units, self.steps)
-        stays = np.where(self.rng.random(len(d)) < self.right, self.units, 0.0)
-        before = np.where(d > 0.0, 0.0, np.where(d < 0.0, -d, stays))
-        (cell,) = differences(
-            before, before + d, self.units, self.cells, self.design.aggregation, replicates=replicates
-        )
-        return cell
-
-    def typical(self, draws: int = 40) -> Difference:
-        """A draw with the mean counts of some draws: what is printed for it is what is printed on average."""
-        cells = [self.cell() for _ in range(draws)]
-        counts = [cell.counts for cell in cells if cell.counts is not None]
-        mean = Effective(
-            up=float(np.mean([each.up for each in counts])),
-            down=float(np.mean([each.down for each in counts])),
-            n=float(np.mean([each.n for each in counts])),
-            df=counts[0].df,
-        )
-        return dataclasses.replace(cells[0], counts=mean)
 
 
 def difference_intervals(draws: int) -> Iterator[_Task]:
@@ -224,25 +96,18 @@ def _accuracy_interval(design: Design, p: float, draws: int) -> Row:
     weights = units / (count[leaf] * len(count)) if macro else units / units.sum()
     effective = 1.0 / float(weights @ weights)
     passes = 3 if design.kind == "repeats" else 1
-    whole = design.kind in ("whole", "repeats")
     hits = 0
     for _ in range(draws):
         chance = rng.beta(p / 1.5, (1.0 - p) / 1.5, design.n)
         sums = units * rng.binomial(steps.astype(int), chance) / steps
-        view = metrics._View(
-            unit="groups" if whole else "rows",
-            sums=sums,
-            sizes=units,
-            trials=units * passes,
-            replies=units * passes,
-            unread=units * 0.0,
-            pass_value=sums,
-            pass_owner=np.arange(design.n),
+        ends = metrics.estimate(
+            sums,
+            units,
+            units * passes,
+            design.n,
             binary=design.kind != "graded",
-            repeated=passes > 1,
             leaf=leaf if macro else None,
-        )
-        ends = metrics._estimate(view, np.arange(design.n)).ci95
+        ).ci95
         assert ends is not None and ends[0] < ends[1]
         hits += ends[0] - 1e-12 <= p <= ends[1] + 1e-12
     high = 0.97 if effective * min(p, 1.0 - p) >= 10.0 else None
@@ -267,8 +132,8 @@ def gate_rules(draws: int) -> Iterator[_Task]:
             yield _Task(_floor_at, design, floor, draws)
 
 
-def _rule_at(design: Design, psi: float, kind: str, margin: float, true: float, draws: int) -> list[Row]:
-    rule = Rule(task="simulated", kind=kind, margin=margin)  # type: ignore[arg-type]
+def _rule_at(design: Design, psi: float, kind: Kind, margin: float, true: float, draws: int) -> list[Row]:
+    rule = Rule(task="simulated", kind=kind, margin=margin)
     change = _with_difference(design, psi, true / 100.0)
     if change is None:
         return []
@@ -278,7 +143,7 @@ def _rule_at(design: Design, psi: float, kind: str, margin: float, true: float, 
     fails = passes = 0
     for _ in range(draws):
         cell = simulated.cell()
-        tested = gate._test(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
+        tested = gate.judge_rule(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
         fails += tested.verdict == "fail"
         passes += tested.verdict == "pass"
     rows = []
@@ -315,7 +180,7 @@ def _floor_at(design: Design, floor: float, draws: int) -> list[Row]:
         chance = rng.beta(p / 1.5, (1.0 - p) / 1.5, design.n)
         after = units * rng.binomial(steps.astype(int), chance) / steps
         (cell,) = differences(after * 0.0, after, units, cells, design.aggregation, replicates=2)
-        tested = gate._test(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
+        tested = gate.judge_rule(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
         fails += tested.verdict == "fail"
         passes += tested.verdict == "pass"
     return [
@@ -339,8 +204,8 @@ def gate_power(draws: int) -> Iterator[_Task]:
         yield _Task(_floor_power, Design(n, "whole"), floor, draws)
 
 
-def _power_at(design: Design, psi: float, look: int, kind: str, margin: float, draws: int) -> list[Row]:
-    rule = Rule(task="simulated", kind=kind, margin=margin)  # type: ignore[arg-type]
+def _power_at(design: Design, psi: float, look: int, kind: Kind, margin: float, draws: int) -> list[Row]:
+    rule = Rule(task="simulated", kind=kind, margin=margin)
     alpha = share(ALPHA, look) / 7.0
     start = margin / 100.0 if kind == "better_than" else 0.0
     mde = 0.0
@@ -360,7 +225,8 @@ def _power_at(design: Design, psi: float, look: int, kind: str, margin: float, d
     for _ in range(draws):
         cell = simulated.cell()
         fails += (
-            gate._test(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict == "fail"
+            gate.judge_rule(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict
+            == "fail"
         )
     return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, None)]
 
@@ -379,7 +245,7 @@ def _floor_power(design: Design, floor: float, draws: int) -> list[Row]:
     fails = 0
     for _ in range(draws):
         drawn = cell(floor / 100.0 - mde)
-        fails += gate._test(rule, drawn, rule_p(rule, drawn, 1.0 - ALPHA), ALPHA, 1).verdict == "fail"
+        fails += gate.judge_rule(rule, drawn, rule_p(rule, drawn, 1.0 - ALPHA), ALPHA, 1).verdict == "fail"
     name = f"at_least {floor:g}%, MDE {100 * mde:.2f}: {design.name}"
     return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, None)]
 
@@ -426,7 +292,7 @@ def _looks(n: int, number: int, draws: int) -> list[Row]:
         for look in range(1, number + 1):
             alpha = share(ALPHA, look)
             cell = simulated.cell()
-            if gate._test(rule, cell, rule_p(rule, cell, 1.0 - alpha), alpha, 1).verdict == "fail":
+            if gate.judge_rule(rule, cell, rule_p(rule, cell, 1.0 - alpha), alpha, 1).verdict == "fail":
                 hits += 1
                 break
     return [Row("At least one false fail in a series with --family", name, hits, draws, None, ALPHA)]
@@ -448,10 +314,10 @@ def _seeds(n_seeds: int, n: int, spread: float, draws: int) -> list[Row]:
         up, down = np.clip(0.15 + tendency / 2.0, 0.0, 0.5), np.clip(0.15 - tendency / 2.0, 0.0, 0.5)
         u = rng.random((n, n_seeds + 1))
         d = np.where(u < up, 1.0, np.where(u > 1.0 - down, -1.0, 0.0))
-        found = crossed(d[:, :-1])
-        assert found.ci95 is not None and found.next_seed is not None
-        mean += found.ci95[0] <= 0.0 <= found.ci95[1]
-        next_seed += found.next_seed[0] <= d[:, -1].mean() <= found.next_seed[1]
+        method = crossed(d[:, :-1])
+        assert method.ci95 is not None and method.next_seed is not None
+        mean += method.ci95[0] <= 0.0 <= method.ci95[1]
+        next_seed += method.next_seed[0] <= d[:, -1].mean() <= method.next_seed[1]
     return [
         Row("95% intervals over training seeds", f"mean: {name}", mean, draws, 0.93, None),
         Row("95% intervals over training seeds", f"one more seed: {name}", next_seed, draws, 0.93, None),
@@ -495,47 +361,3 @@ def run(parts: Sequence[str], draws: int, jobs: int = 1) -> Iterator[Row]:
 
 def _call(task: _Task) -> list[Row]:
     return task()
-
-
-def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
-    """Markdown: each table's observed rates by rule and number of questions, and the regimes outside their bounds.
-
-    Args:
-        full: every regime in a line of its own.
-    """
-    for title in sorted({row.table for row in rows}):
-        own = sorted((row for row in rows if row.table == title), key=lambda row: (*_group(row), row.name))
-        outside = [row for row in own if row.outside]
-        yield f"\n### {title}\n"
-        yield f"{len(own)} regimes, {min(row.draws for row in own):,} draws or more each; outside: {len(outside)}.\n"
-        if not full:
-            yield "| | n | regimes | lowest, % | median, % | highest, % | bounds, % |"
-            yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
-            for (what, n), group in itertools.groupby(own, _group):
-                members = list(group)
-                rates = np.array([100.0 * row.hits / row.draws for row in members])
-                bounds = ", ".join(sorted({_bounds(row) for row in members}))
-                yield (
-                    f"| {what} | {n:,} | {len(members)} | {rates.min():.1f} | {np.median(rates):.1f} | "
-                    f"{rates.max():.1f} | {bounds} |"
-                )
-        if full or outside:
-            yield "\n| regime | observed, % [95% interval] | bounds, % | |\n| --- | ---: | ---: | --- |"
-        for row in own if full else outside:
-            low, high = wilson(row.hits / row.draws, row.draws)
-            rate = f"{100 * row.hits / row.draws:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
-            yield f"| {row.name} | {rate} | {_bounds(row)} | {'outside' if row.outside else ''} |"
-
-
-def _group(row: Row) -> tuple[str, int]:
-    """The rule or the kind of scores, and the number of questions."""
-    found = re.search(r"\bn ([\d,]+)", row.name)
-    what = re.match(
-        r"[a-z_]+_[a-z]+( \d+%?)?|mean|one more seed|.*(?=, n )", re.sub(r"^MDE [\d.]+: ", "", row.name)
-    )
-    return what[0] if what else "", int(found[1].replace(",", "")) if found else 0
-
-
-def _bounds(row: Row) -> str:
-    low, high = ("" if end is None else f"{100 * end:g}" for end in (row.low, row.high))
-    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"

@@ -145,9 +145,9 @@ def apply(
     notes = [note for each in compared.values() for note in each.notes]
     tested = [
         _with_left_out(
-            _test(rule, cell, p_found, alpha, tests),
+            judge_rule(rule, cell, p_found, alpha, tests),
             out,
-            _test(rule, out.worst, p_worst, alpha, tests) if out else None,
+            judge_rule(rule, out.worst, p_worst, alpha, tests) if out else None,
             policy.left_out / 100.0,
         )
         for (rule, cell, out), p_found, p_worst in zip(drafts, p, worst, strict=True)
@@ -222,7 +222,14 @@ def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, sh
     return replace(tested, verdict="inconclusive", why=why)
 
 
-def _test(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests: int) -> Tested:
+def judge_rule(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests: int) -> Tested:
+    """Judges one rule in one category, before what is left out is looked at.
+
+    Args:
+        p_fail: `rule_tests.rule_p`, corrected for the number of tests.
+        alpha: of all tests together.
+        tests: how many share it.
+    """
     level = 1.0 - alpha / tests
     failed = p_fail < alpha and rule_fails(rule, cell)
     lower = rule_bound(rule, cell, level)

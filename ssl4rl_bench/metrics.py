@@ -202,24 +202,45 @@ def _members(replies: _Replies) -> dict[str, dict[str, _Ints]]:
     return out
 
 
-def _estimate(view: _View, members: _Ints) -> stats.Estimate:
-    sums, sizes = view.sums[members], view.sizes[members]
-    n = len(members) if view.unit == "groups" else round(float(sizes.sum()))
-    if not len(members):
+def estimate(
+    sums: _Floats, sizes: _Floats, trials: _Floats, n: int, *, binary: bool, leaf: _Ints | None = None
+) -> stats.Estimate:
+    """Mean over units with its standard error over groups and its interval, as a cell holds them.
+
+    Args:
+        sums: sum of the scores of each group's units, shape (groups,).
+        sizes: units of each group, above 0, shape (groups,).
+        trials: values that went into each sum, all repeats, shape (groups,).
+        n: units, once each whatever the repeats.
+        binary: whether every score is 0 or 1.
+        leaf: each group's leaf, shape (groups,), where the value is a plain mean over leaves.
+    """
+    if not len(sums):
         return stats.Estimate(None, n, None, None)
-    numbers = np.zeros(len(members), np.intp) if view.leaf is None else view.leaf[members]
-    leaf = np.unique(numbers, return_inverse=True)[1]
-    n_leaves = int(leaf.max()) + 1
-    weights = 1.0 / (np.bincount(leaf, sizes)[leaf] * n_leaves)
-    means = [float(sums[leaf == at].sum()) / float(sizes[leaf == at].sum()) for at in range(n_leaves)]
+    at = np.unique(np.zeros(len(sums)) if leaf is None else leaf, return_inverse=True)[1]
+    n_leaves = int(at.max()) + 1
+    means = [float(sums[at == number].sum()) / float(sizes[at == number].sum()) for number in range(n_leaves)]
     value = math.fsum(means) / n_leaves
-    strata = leaf if n_leaves > 1 else None
-    se = math.sqrt(mean_variance(weights, sums, sizes, strata).value) if len(members) > 1 else None
-    if view.binary and (len(members) == 1 or (strata is None and bool((view.trials[members] == 1.0).all()))):
-        return stats.Estimate(value, n, se, stats.wilson(min(1.0, max(0.0, value)), len(members)))
-    if len(members) == 1:
-        return stats.Estimate(value, n, None, None)
+    if len(sums) == 1:
+        return stats.Estimate(value, n, None, stats.wilson(min(1.0, value), 1) if binary else None)
+    weights = 1.0 / (np.bincount(at, sizes)[at] * n_leaves)
+    strata = at if n_leaves > 1 else None
+    se = math.sqrt(mean_variance(weights, sums, sizes, strata).value)
+    if binary and strata is None and bool((trials == 1.0).all()):
+        return stats.Estimate(value, n, se, stats.wilson(min(1.0, value), len(sums)))
     return stats.Estimate(value, n, se, accuracy_interval(accuracy(weights, sums, sizes, strata)))
+
+
+def _estimate(view: _View, members: _Ints) -> stats.Estimate:
+    sizes = view.sizes[members]
+    return estimate(
+        view.sums[members],
+        sizes,
+        view.trials[members],
+        len(members) if view.unit == "groups" else round(float(sizes.sum())),
+        binary=view.binary,
+        leaf=None if view.leaf is None else view.leaf[members],
+    )
 
 
 def _cell(view: _View, members: _Ints) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ssl4rl_bench.strict import fill
 from ssl4rl_bench.taskfile import PREFIX
 
 Verdict = Literal["pass", "fail", "inconclusive"]
+Kind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Rule:
 
     task: str
     """With or without the prefix."""
-    kind: Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
+    kind: Kind
     level: Literal["overall", "l1", "l2", "l3", "probe"] = "overall"
     """Which categories: every one of the level is tested. `probe`: the accuracy of an SSL task."""
     category: str | None = None

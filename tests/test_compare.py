@@ -221,7 +221,7 @@ def test_seeds_of_a_method_count_as_one() -> None:
 def test_labels_tell_runs_apart() -> None:
     from pathlib import Path
 
-    names = ["tiny-base", "owner/model", "/work/out/rotation/step-000150", "/work/out/model", "tiny-base"]
+    names = ["tiny-base", "owner/model", "/data/out/rotation/step-000150", "/data/out/model", "tiny-base"]
     paths = [Path("runs") / str(at) for at in range(5)]
     assert labels(names, paths) == [
         "tiny-base (0)",

@@ -9,7 +9,7 @@ from ssl4rl_bench import gate
 from ssl4rl_bench.comparison import Difference
 from ssl4rl_bench.differences import differences
 from ssl4rl_bench.groupscores import cells_of
-from ssl4rl_bench.policy import Rule
+from ssl4rl_bench.policy import Kind, Rule
 from ssl4rl_bench.rule_tests import rule_mde, rule_p
 from ssl4rl_bench.stats.power import drop_power
 from ssl4rl_bench.types import Categories
@@ -26,18 +26,18 @@ def cell(before: np.ndarray, after: np.ndarray, units: float = 1.0) -> Differenc
 
 def verdict(rule: Rule, found: Difference, alpha: float = 0.05, tests: int = 1) -> str:
     p = min(1.0, tests * rule_p(rule, found, 1.0 - alpha / tests))
-    return gate._test(rule, found, p, alpha, tests).verdict
+    return gate.judge_rule(rule, found, p, alpha, tests).verdict
 
 
-def rule(kind: str, margin: float = 0.0, value: float | None = None) -> Rule:
-    return Rule(task="scenes", kind=kind, margin=margin, value=value)  # type: ignore[arg-type]
+def rule(kind: Kind, margin: float = 0.0, value: float | None = None) -> Rule:
+    return Rule(task="scenes", kind=kind, margin=margin, value=value)
 
 
 @pytest.mark.parametrize("n", [20, 60, 200])
 @pytest.mark.parametrize("units", [1.0, 4.0])
 @pytest.mark.parametrize("kind", ["better_than", "no_worse_than", "not_significantly_worse"])
 @pytest.mark.parametrize("margin", [0.5, 1.0])
-def test_identical_replies_never_fail(n: int, units: float, kind: str, margin: float) -> None:
+def test_identical_replies_never_fail(n: int, units: float, kind: Kind, margin: float) -> None:
     same = np.where(np.arange(n) % 3 > 0, units, 0.0)
     asked = rule(kind, 0.0 if kind == "not_significantly_worse" else margin)
     assert verdict(asked, cell(same, same, units)) != "fail"

@@ -88,44 +88,6 @@ def exact_below(right: float, n: float, floor: float) -> float:
     return 1.0 if right >= n else float(betainc(n - right, right + 1.0, 1.0 - floor))
 
 
-def mean_se(values: ArrayLike) -> tuple[float, float | None]:
-    """Mean and its standard error sqrt(sum (s - mean)² / (n (n - 1))) over independent values of shape (n,).
-
-    With the unbiased sample variance, as in Miller, "Adding Error Bars to Evals", arXiv 2411.00640.
-    """
-    sums = np.asarray(values, dtype=np.float64)
-    return cluster_mean_se(sums, np.ones_like(sums))
-
-
-def cluster_mean_se(sums: ArrayLike, sizes: ArrayLike) -> tuple[float, float | None]:
-    """Mean over rows, and its cluster-robust standard error over groups.
-
-    p = sum y_g / sum m_g;  se² = G/(G-1) · sum (y_g - p m_g)² / (sum m_g)².
-    The linearised variance of a ratio estimator (Cochran, Sampling Techniques, 3rd ed. 1977, section 2.11),
-    which is the CR1 sandwich variance of a regression on a constant; without G/(G-1) it is the clustered
-    standard error of arXiv 2411.00640.
-
-    Args:
-        sums: y_g, shape (G,).
-        sizes: m_g > 0, shape (G,).
-
-    Returns:
-        Mean and standard error, which is None for a single group.
-
-    Raises:
-        ValueError: without groups.
-    """
-    y, m = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
-    if y.size == 0:
-        raise ValueError("no groups to average")
-    total = float(m.sum())
-    value = float(y.sum()) / total
-    if y.size == 1:
-        return value, None
-    residual = y - value * m
-    return value, math.sqrt(y.size / (y.size - 1) * float(residual @ residual)) / total
-
-
 def variance_components(values: ArrayLike, groups: ArrayLike) -> VarianceComponents:
     """One-way random-effects analysis of variance: x_gr = mean + group effect + noise.
 
