@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from ssl4rl_bench import __version__
 from ssl4rl_bench.gate import Gate
 from ssl4rl_bench.reports.cells import clean, escape
-from ssl4rl_bench.reports.gate_text import headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.gate_text import LEGEND, headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.numbers import interval, p_value, percent, points
 
 SCHEMA = 1
@@ -116,6 +116,7 @@ def to_summary(gate: Gate) -> str:
             f"{each.limit} |"
             for each in gate.guarded
         ]
+    lines += ["", LEGEND]
     lost = list(lost_lines(gate, 3))
     if lost:
         lines += ["", "<details><summary>Questions that were lost</summary>", ""]

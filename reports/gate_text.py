@@ -40,7 +40,8 @@ def reason(tested: Tested) -> str:
         found = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
     else:
         found = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
-    text = f"{rule.task.removeprefix('ssl4rl_')}, {_name(tested)}: {found}, n {cell.n}"
+    task = f"{rule.task.removeprefix('ssl4rl_')}{rule.said_aggregation}"
+    text = f"{task}, {_name(tested)}: {found}, n {cell.n}"
     if tested.why:
         text += f"; {tested.why}"
     elif tested.verdict == "inconclusive":
@@ -48,6 +49,13 @@ def reason(tested: Tested) -> str:
     elif tested.verdict == "pass" and rule.kind == "not_significantly_worse":
         text += f"; a drop below {percent(tested.mde)} points would rarely be found"
     return text
+
+
+LEGEND = (
+    "Lower: all lower bounds hold together. p fail: of the evidence against the candidate, corrected. MDE: the true "
+    "loss that the rule fails with 80% power (below the margin for better_than, below the floor for at_least). "
+    "Decides at: questions that would settle it."
+)
 
 
 def gate_table(gate: Gate) -> Table:
@@ -75,7 +83,7 @@ def gate_table(gate: Gate) -> Table:
         floor = rule.kind == "at_least"
         table.add_row(
             Text(each.verdict, style=STYLES[each.verdict]),
-            Text(f"{clean(rule.task.removeprefix('ssl4rl_'))} {rule.kind}"),
+            Text(f"{clean(rule.task.removeprefix('ssl4rl_'))}{rule.said_aggregation} {rule.kind}"),
             Text(_name(each)),
             str(cell.n),
             percent(cell.baseline),

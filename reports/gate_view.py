@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssl4rl_bench.gate import Gate, Tested
 from ssl4rl_bench.reports.board_text import HEADERS
 from ssl4rl_bench.reports.cells import clean
-from ssl4rl_bench.reports.gate_text import headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.gate_text import LEGEND, headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.numbers import interval, p_value, percent, points
 from ssl4rl_bench.reports.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.views.base import View
@@ -25,7 +25,7 @@ def gate_views(gate: Gate) -> list[View]:
         View(
             name="gate",
             title="Gate",
-            sentence=headline(gate) + ".",
+            sentence=f"{headline(gate)}. {LEGEND}",
             headers=(
                 "Rule",
                 "Verdict",

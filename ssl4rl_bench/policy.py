@@ -53,7 +53,12 @@ class Rule:
             "better_than": f"more than {self.margin:g} points better" if self.margin else "better",
         }
         where = self.category or self.level
-        return f"{self.task.removeprefix(PREFIX)} {where}: {words[self.kind]}"
+        return f"{self.task.removeprefix(PREFIX)} {where}{self.said_aggregation}: {words[self.kind]}"
+
+    @property
+    def said_aggregation(self) -> str:
+        """The aggregation in brackets where the policy names one: rules may differ in nothing else."""
+        return f" ({self.aggregation})" if self.aggregation else ""
 
 
 @dataclass(frozen=True)

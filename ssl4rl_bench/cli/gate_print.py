@@ -8,6 +8,7 @@ from rich.text import Text
 from ssl4rl_bench.gate import Gate
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.gate_text import (
+    LEGEND,
     STYLES,
     gate_table,
     guard_table,
@@ -26,6 +27,7 @@ def print_gate(screen: Console, gate: Gate) -> None:
             screen.print(Text(f"  {each.verdict}: {reason(each)}"), soft_wrap=True)
     screen.print()
     screen.print(gate_table(gate))
+    screen.print(LEGEND, style="dim", soft_wrap=True)
     if gate.guarded:
         screen.print()
         screen.print(guard_table(gate))

@@ -387,5 +387,5 @@ def vllm_version(raw: bytes) -> str:
     """ "vllm 0.31.0" from what vLLM answers under /version."""
     try:
         return f"vllm {json.loads(raw)['version']}"
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return "vllm (unknown version)"

@@ -17,6 +17,7 @@ from ssl4rl_bench.errors import DataError, MissingDependency, did_you_mean
 from ssl4rl_bench.interop.hub import Repository
 from ssl4rl_bench.mmbench_files import OnShare, read_files
 from ssl4rl_bench.mmbench_rows import Located
+from ssl4rl_bench.parsing import parse_yaml
 from ssl4rl_bench.types import HubSource
 
 Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
@@ -150,8 +151,6 @@ def _read_card(
     repository: Repository, names: Iterable[str], download: Callable[[], Path]
 ) -> Mapping[str, Any]:
     """The YAML at the head of README.md; empty where there is none."""
-    import yaml
-
     folder = download()  # also without a README: the cache learns the revision's commit
     if "README.md" not in names:
         return {}
@@ -159,9 +158,12 @@ def _read_card(
         text = file.read(_MAX_CARD_CHARS)
     match = re.match(r"---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", text, re.DOTALL)
     try:
-        card = yaml.safe_load(match[1]) if match else {}
-    except yaml.YAMLError:
-        raise DataError(f"hub data set {repository} has a README.md whose head is not YAML") from None
+        card = parse_yaml(match[1].encode()) if match else {}
+    except ValueError as reason:
+        raise DataError(
+            f"hub data set {repository} has a README.md whose head cannot be used: {reason}; download its data and "
+            "point --data at that"
+        ) from None
     return card if isinstance(card, dict) else {}
 
 

@@ -293,3 +293,23 @@ def test_a_run_records_what_was_asked_and_what_answered(hub: LoopbackHub, tmp_pa
     before = (tmp_path / "r" / "result.json").read_bytes()
     assert run(hub, tmp_path, "score", "r").returncode == 0  # at the commit of the run
     assert (tmp_path / "r" / "result.json").read_bytes() == before
+
+
+HOSTILE_HEADS = {
+    "deep": "configs: " + "[" * 20_000,
+    "aliases": "a: &a [x, x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(9)),
+    "twice": "configs: []\nconfigs: []",
+    "broken": "configs: [",
+    "pickle": "configs: !!python/object/apply:os.system [true]",
+}
+
+
+def test_a_hostile_card_is_one_sentence(hub: LoopbackHub, tmp_path: Path) -> None:
+    for name, head in HOSTILE_HEADS.items():
+        readme = {"README.md": f"---\n{head}\n---\n".encode()}
+        hub.add("dataset", f"someone/{name}", by_language(tmp_path) | readme)
+    asked = [f"someone/{name}" for name in HOSTILE_HEADS]
+    for name, (found, error) in zip(asked, tasks(hub.environment(tmp_path / "home"), *asked), strict=True):
+        assert found is None and error is not None, name
+        assert error.startswith(f"DataError: hub data set {name} has a README.md whose head cannot be used")
+        assert "\n" not in error
