@@ -166,10 +166,10 @@ def _printed_weights(table: CardTable, columns: Sequence[int]) -> Iterator[Weigh
         counts = [table.cells[row][column].value for column in columns]
         if role(label) is Role.OTHER and all(n is not None and n > 0 and n == int(n) for n in counts):
             yield Weighting(f"the mean weighted by {label}", tuple(int(n) for n in counts if n is not None))
-    found = [_COUNT.search(table.headers[column]) for column in columns]
-    if all(found):
+    matches = [_COUNT.search(table.headers[column]) for column in columns]
+    if all(matches):
         yield Weighting(
-            "the mean weighted by the counts in the headers", tuple(int(n[1]) for n in found if n)
+            "the mean weighted by the counts in the headers", tuple(int(match[1]) for match in matches if match)
         )
 
 

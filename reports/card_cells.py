@@ -86,23 +86,23 @@ def read_cell(text: str) -> Cell:
     spread = _SPREAD.search(written)
     if spread is not None and spread.start() > 0:
         written = written[: spread.start()] + written[spread.end() :]
-    found = _CELL.fullmatch(written.strip())
-    if found is None:
+    match = _CELL.fullmatch(written.strip())
+    if match is None:
         return Cell(text)
     half = None if spread is None else _half(spread)
-    value = _decimal(found["value"])
-    lead = _sign(found["lead"])
+    value = _decimal(match["value"])
+    lead = _sign(match["lead"])
     if lead:
         value = lead * abs(value)
-    arrow = _sign(found["arrow"]) or _sign(found["tail"])
+    arrow = _sign(match["arrow"]) or _sign(match["tail"])
     delta = None
-    if found["delta"] is not None:
+    if match["delta"] is not None:
         # "84.76 (3)" is a spread or a count; a change has an arrow or a sign.
-        if not arrow and found["delta"][0] not in "+-":
-            if not found["open"]:
+        if not arrow and match["delta"][0] not in "+-":
+            if not match["open"]:
                 return Cell(text)
-            return Cell(text, value, _decimals(found["value"]), bool(lead), spread=half, bold=_is_bold(text))
-        delta = _decimal(found["delta"])
+            return Cell(text, value, _decimals(match["value"]), bool(lead), spread=half, bold=_is_bold(text))
+        delta = _decimal(match["delta"])
         if arrow:
             delta = arrow * abs(delta)
         elif delta:
@@ -110,11 +110,11 @@ def read_cell(text: str) -> Cell:
     return Cell(
         text=text,
         value=value,
-        decimals=_decimals(found["value"]),
-        signed=bool(lead) or found["value"][0] in "+-",
+        decimals=_decimals(match["value"]),
+        signed=bool(lead) or match["value"][0] in "+-",
         delta=delta,
-        delta_decimals=_decimals(found["delta"] or ""),
-        delta_percent=found["delta"] is not None and bool(_RELATIVE.search(written)),
+        delta_decimals=_decimals(match["delta"] or ""),
+        delta_percent=match["delta"] is not None and bool(_RELATIVE.search(written)),
         spread=half,
         direction=arrow,
         bold=_is_bold(text),
