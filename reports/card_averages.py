@@ -169,7 +169,8 @@ def _printed_weights(table: CardTable, columns: Sequence[int]) -> Iterator[Weigh
     matches = [_COUNT.search(table.headers[column]) for column in columns]
     if all(matches):
         yield Weighting(
-            "the mean weighted by the counts in the headers", tuple(int(match[1]) for match in matches if match)
+            "the mean weighted by the counts in the headers",
+            tuple(int(match[1]) for match in matches if match),
         )
 
 

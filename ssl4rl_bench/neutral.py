@@ -18,9 +18,10 @@ _UNSAFE = (
     "\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"  # lone surrogates, byte order mark, interlinear, no characters
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"  # shorthand, music, tags
 )
-# A joiner spells Persian and Indic words and joins emoji; behind ASCII it only makes two equal words differ.
 _BREAKS = re.compile("\r\n|[\t-\r\x1c-\x1f\x85\u2028\u2029]")
-_PATTERN = re.compile(rf"[{_UNSAFE}]|(?<![^\x00-\x7f])[\u200c\u200d]")
+# A joiner spells Persian and Indic words and joins emoji; behind ASCII it only makes two equal words differ. What is
+# escaped ends in ASCII, so that the joiners right behind it are escaped with it.
+_PATTERN = re.compile(rf"(?:[{_UNSAFE}]|(?<![^\x00-\x7f])[\u200c\u200d])[{_UNSAFE}\u200c\u200d]*")
 
 
 def neutral(text: str) -> str:
@@ -51,4 +52,4 @@ def escaped(char: str) -> str:
 
 
 def _escape(match: re.Match[str]) -> str:
-    return escaped(match.group())
+    return "".join(map(escaped, match.group()))

@@ -44,7 +44,10 @@ def check(text: str) -> None:
     assert not COMMAND.search(text), repr(text)
 
 
-@given(st.text(st.characters(exclude_categories=[])))
+@given(
+    st.text(st.characters(exclude_categories=[]))
+    | st.text(st.sampled_from("a\u00e9\n\u00ad\u200c\u200d\u202e\ud800"))
+)
 @settings(deadline=None)
 def test_neutral_text_holds_nothing_that_acts_and_stays_the_same(text: str) -> None:
     shown = neutral(text)
