@@ -29,9 +29,8 @@ miniature: $(STAMP)-train
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/lint build/lib build/bdist.* && $(UV) --no-deps --target build/lint .
-	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ssl4rl_bench
-	cd build/lint && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml
+	$(BIN)/mypy -p ssl4rl_bench
+	$(BIN)/lint-imports
 
 # A stamp per extra: made again only when pyproject.toml changes.
 $(STAMP)-hf $(STAMP)-train $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
