@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.store.journal import Journal, answers
-from ssl4rl_bench.types import SampleRecord
 
 TARGET_US = 50.0
 Cost = tuple[float, float]

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.consistency import finished
-from ssl4rl_bench.errors import ModelError, UsageError
+from ssl4rl_bench.core.errors import ModelError, UsageError
+from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.origin import read_origin
-from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.reports.cells import Result, dig
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.taskfile import PREFIX, load_taskfile
-from ssl4rl_bench.types import Sampling
 from ssl4rl_bench.weights import fingerprint
 
 UNSEEN = ("openai", "replay")

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_averages import averages
 from ssl4rl_bench.reports.card_cells import Cell
 from ssl4rl_bench.reports.card_changes import changes, improvements

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from ssl4rl_bench import __version__
-from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.mmbench import CARD_COLUMNS
-from ssl4rl_bench.parsing import parse_yaml
 from ssl4rl_bench.reports.card import Card, Evaluation, hub_data
 from ssl4rl_bench.reports.cells import clean, dig, number
 from ssl4rl_bench.taskfile import PREFIX, load_taskfile

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_cells import Cell, caption, read_cell
 
 MAX_CHARS = 1_000_000

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.neutral import one_line
+from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.spec import engine_mark
 
 NO_DATA = "–"

@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.atomic import reporting, write_bytes
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card import Card, load
 from ssl4rl_bench.reports.card_metadata import dump, eval_results, metadata, parse
 from ssl4rl_bench.reports.card_sections import SECTIONS
 from ssl4rl_bench.reports.cells import clean, escape
-from ssl4rl_bench.store.atomic import reporting, write_bytes
 from ssl4rl_bench.store.rundir import RunDir
 
 README = "README.md"

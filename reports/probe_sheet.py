@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench import images
-from ssl4rl_bench.exits import run_command
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.exits import run_command
+from ssl4rl_bench.core.types import ImagePart, Sample
 from ssl4rl_bench.probe import ProbeTask
-from ssl4rl_bench.types import ImagePart, Sample
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,7 +13,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.metrics import AGGREGATIONS, UNITS
 from ssl4rl_bench.mmbench import CARD_COLUMNS, L1_OF, L2_OF
 from ssl4rl_bench.reports.cells import (
@@ -30,7 +31,6 @@ from ssl4rl_bench.reports.cells import (
     plain_table,
     value_and_interval,
 )
-from ssl4rl_bench.types import Status
 
 __all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "reading_line", "status_line", "to_markdown"]
 

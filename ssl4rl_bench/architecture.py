@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.tensors import Shape
 
 HEAD = "lm_head.weight"

@@ -12,15 +12,15 @@ from typing import Any
 
 from ssl4rl_bench import outcomes
 from ssl4rl_bench.consistency import check
-from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.core.atomic import write_bytes
+from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.parsing import gunzip, parse_json
+from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.pairing import Evaluated, marked
-from ssl4rl_bench.parsing import gunzip, parse_json
 from ssl4rl_bench.spec import SCHEMA as SPEC_SCHEMA
 from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store.atomic import write_bytes
 from ssl4rl_bench.store.rundir import RESULT_SCHEMA
-from ssl4rl_bench.versioned import check_schema
 
 SCHEMA = 1
 KIND = "ssl4rl-bench baseline"

@@ -12,12 +12,12 @@ from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
-from ssl4rl_bench.hashing import seed_of
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, Part, Sample, TextPart, VideoPart
 from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.probe import ProbeTask
-from ssl4rl_bench.types import EncodedImage, ImagePart, Message, Part, Sample, TextPart, VideoPart
 
 BLINDINGS = ("real", "blank", "shuffled", "none")
 """Names that `apply` knows; `real` changes nothing."""

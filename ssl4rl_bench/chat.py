@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ssl4rl_bench.chat_input import ImageSource, build_messages, load_image, load_video, parse_messages
+from ssl4rl_bench.core.errors import EngineError
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import Categories, Completion, Message, Request, Sample, Sampling, VideoPart
 from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.engines.base import EngineOptions, no_reply
-from ssl4rl_bench.errors import EngineError
-from ssl4rl_bench.hashing import seed_of
-from ssl4rl_bench.types import Categories, Completion, Message, Request, Sample, Sampling, VideoPart
 
 DEFAULT_SAMPLING = Sampling(max_tokens=512)
 """Greedy."""

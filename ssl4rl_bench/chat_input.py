@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 from urllib.parse import unquote, urlsplit
 
-from ssl4rl_bench import images as image_io
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.parsing import parse_json
-from ssl4rl_bench.types import EncodedImage, ImagePart, Message, Part, Role, TextPart, VideoPart
+from ssl4rl_bench.core import images as image_io
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, Part, Role, TextPart, VideoPart
 
 if TYPE_CHECKING:
     from PIL import Image

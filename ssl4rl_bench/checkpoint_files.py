@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench import foreign
-from ssl4rl_bench.errors import ModelError
-from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.core.errors import ModelError
+from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.tensors import Tensor, TensorFile, read_header, shown
 
 INDEX = "model.safetensors.index.json"

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison import ALPHA, Best, Comparison, Difference, LeftOut
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.differences import differences
-from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.groupscores import (
     LEVELS,
     OVERALL,

@@ -11,7 +11,7 @@ from typing import Any
 
 from ssl4rl_bench.architecture import EMBEDDING, HEAD, VISION, Expected, expected, is_buffer
 from ssl4rl_bench.checkpoint_files import INDEX, REPAIR, weight_map
-from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.tensors import FLOATS, Tensor, same_values, shown
 
 WRAPPERS: Mapping[str, str] = {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.core.parsing import parse_json
 
 _VERL = re.compile(r"model_world_size_\d+_rank_\d+\.pt")
 _DEEPSPEED = re.compile(

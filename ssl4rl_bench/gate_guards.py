@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gate import Guarded
 from ssl4rl_bench.outcomes import ABSENT, Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Guards, Policy
 from ssl4rl_bench.taskfile import PREFIX
-from ssl4rl_bench.types import Status
 
 _UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)
 _FEW = 12

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.types import Categories
 from ssl4rl_bench.metrics import AGGREGATIONS
 from ssl4rl_bench.outcomes import Outcomes
-from ssl4rl_bench.types import Categories
 
 _Floats = NDArray[np.float64]
 OVERALL = "overall"

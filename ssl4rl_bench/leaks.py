@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import images as pictures
-from ssl4rl_bench.errors import DataError, MissingDependency
+from ssl4rl_bench.core import images as pictures
+from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.imagesets.making import OTHER, seed_for
 from ssl4rl_bench.ssl import Corrupted, SSLTask, Unusable
 from ssl4rl_bench.stats import effective
-from ssl4rl_bench.types import EncodedImage
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.groupscores import LEVELS, OVERALL, cells_of, check_aggregation, group_sums, unit_counts
 from ssl4rl_bench.leftout import notes_of
 from ssl4rl_bench.pairing import Evaluated, pair

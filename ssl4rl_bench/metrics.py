@@ -32,8 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench import stats
+from ssl4rl_bench.core.types import ScoredSample, Status
 from ssl4rl_bench.stats.effective import accuracy, accuracy_interval, mean_variance
-from ssl4rl_bench.types import ScoredSample, Status
 
 UNITS: Mapping[str, str] = {
     "circular_micro": "groups",

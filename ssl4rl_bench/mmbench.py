@@ -9,20 +9,9 @@ from functools import partial
 from itertools import chain, islice, zip_longest
 
 from ssl4rl_bench import extract, prompts
-from ssl4rl_bench.errors import UsageError, did_you_mean
-from ssl4rl_bench.hashing import sha256_json_list
-from ssl4rl_bench.mmbench_groups import Checked, check_rows, with_images
-from ssl4rl_bench.mmbench_rows import Located, Reader, Row
-from ssl4rl_bench.mmbench_taxonomy import (
-    CARD_COLUMNS,
-    EDITIONS,
-    L1_OF,
-    L2_OF,
-    categories,
-    edition_warning,
-)
-from ssl4rl_bench.taskfile import TaskFile
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.identity import sha256_json_list
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     HubSource,
@@ -34,6 +23,17 @@ from ssl4rl_bench.types import (
     Status,
     TextPart,
 )
+from ssl4rl_bench.mmbench_groups import Checked, check_rows, with_images
+from ssl4rl_bench.mmbench_rows import Located, Reader, Row
+from ssl4rl_bench.mmbench_taxonomy import (
+    CARD_COLUMNS,
+    EDITIONS,
+    L1_OF,
+    L2_OF,
+    categories,
+    edition_warning,
+)
+from ssl4rl_bench.taskfile import TaskFile
 
 __all__ = ["CARD_COLUMNS", "EDITIONS", "L1_OF", "L2_OF", "MMBenchTask", "categories", "load", "score_choice"]
 

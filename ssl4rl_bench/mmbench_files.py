@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ssl4rl_bench import parquet_pages
-from ssl4rl_bench.errors import DataError
-from ssl4rl_bench.images import MAX_BASE64_CHARS
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.images import MAX_BASE64_CHARS
 from ssl4rl_bench.mmbench_rows import Located, column_names
 
 OnShare: TypeAlias = Callable[[float], None]

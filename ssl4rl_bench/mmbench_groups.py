@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.mmbench_rows import Located, Problem, Reader, Row, parse_rows, read_images
-from ssl4rl_bench.types import EncodedImage
 
 
 @dataclass(frozen=True, slots=True)

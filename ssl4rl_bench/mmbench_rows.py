@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any, TypeAlias
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import DataError
-from ssl4rl_bench.types import EncodedImage
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.types import EncodedImage
 
 GROUP_STRIDE = 1_000_000
 """A row's index is `group + roll * GROUP_STRIDE`."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from ssl4rl_bench.types import Categories
+from ssl4rl_bench.core.types import Categories
 
 _SINGLE = "finegrained_perception (instance-level)"
 _CROSS = "finegrained_perception (cross-instance)"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import ModelError
-from ssl4rl_bench.versioned import parse_object
+from ssl4rl_bench.core.errors import ModelError
+from ssl4rl_bench.core.versioned import parse_object
 
 FILE = "ssl4rl.json"
 SCHEMA = 1

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl4rl_bench.core.atomic import write_text
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.core.types import Categories, ScoredSample, Status
+from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.extract import reader_version
-from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.parsing import parse_json
 from ssl4rl_bench.spec import LoadedTask
-from ssl4rl_bench.store.atomic import write_text
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import Categories, ScoredSample, Status
-from ssl4rl_bench.versioned import check_schema
 
 SCHEMA = 1
 FILE = "outcomes.json"

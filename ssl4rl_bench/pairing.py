@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.outcomes import Outcomes
 from ssl4rl_bench.settings import check_allowed, differences, settings, software, unrecorded
 from ssl4rl_bench.spec import REPLAY, RunSpec

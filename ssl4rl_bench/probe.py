@@ -7,16 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.hashing import sha256_json
-from ssl4rl_bench.imagesets import Made, Selection, make
-from ssl4rl_bench.imagesets.making import ALONE, Opened
-from ssl4rl_bench.prompts import check_style
-from ssl4rl_bench.ssl import SSLTask, Unusable
-from ssl4rl_bench.ssl import make as make_task
-from ssl4rl_bench.taskfile import TaskFile
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     HubSource,
@@ -26,6 +20,12 @@ from ssl4rl_bench.types import (
     Score,
     ScoredSample,
 )
+from ssl4rl_bench.imagesets import Made, Selection, make
+from ssl4rl_bench.imagesets.making import ALONE, Opened
+from ssl4rl_bench.prompts import check_style
+from ssl4rl_bench.ssl import SSLTask, Unusable
+from ssl4rl_bench.ssl import make as make_task
+from ssl4rl_bench.taskfile import TaskFile
 
 V = TypeVar("V")
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ssl4rl_bench import blinding, mmbench, probe
-from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.types import HubSource, ImagePart
 from ssl4rl_bench.imagesets import Selection, open_source, select
 from ssl4rl_bench.interop.hubdata import HubName, open_table
 from ssl4rl_bench.mmbench import MMBenchTask
@@ -20,7 +21,6 @@ from ssl4rl_bench.mmbench_rows import Located, Reader
 from ssl4rl_bench.probe import ProbeTask
 from ssl4rl_bench.ssl import SSLTask
 from ssl4rl_bench.taskfile import TaskFile, load_taskfile
-from ssl4rl_bench.types import HubSource, ImagePart
 
 AnyTask: TypeAlias = MMBenchTask | ProbeTask
 

@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 
-from ssl4rl_bench.errors import EngineError, Interrupted, TooManyErrors
-from ssl4rl_bench.interrupts import Stop
-from ssl4rl_bench.redaction import redact
-from ssl4rl_bench.spec import LoadedTask, RunSpec
-from ssl4rl_bench.store.journal import Journal, Place, answers
-from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core.errors import EngineError, Interrupted, TooManyErrors
+from ssl4rl_bench.core.interrupts import Stop
+from ssl4rl_bench.core.redaction import redact
+from ssl4rl_bench.core.types import (
     Completion,
     EncodedImage,
     Engine,
@@ -25,6 +22,9 @@ from ssl4rl_bench.types import (
     SampleRecord,
     TextPart,
 )
+from ssl4rl_bench.spec import LoadedTask, RunSpec
+from ssl4rl_bench.store.journal import Journal, Place, answers
+from ssl4rl_bench.store.rundir import RunDir
 
 DEAD_AFTER = 50
 """So many failed requests in a row mean that the engine is gone: the run stops and does not fail the rest."""

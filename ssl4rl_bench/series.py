@@ -17,11 +17,11 @@ from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import BenchError, StoreError, UsageError
-from ssl4rl_bench.hashing import canonical_json, sha256_json
+from ssl4rl_bench.core.atomic import reporting, sync_directory, write_json
+from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError
+from ssl4rl_bench.core.identity import canonical_json, sha256_json
+from ssl4rl_bench.core.versioned import parse_object
 from ssl4rl_bench.policy import Policy
-from ssl4rl_bench.store.atomic import reporting, sync_directory, write_json
-from ssl4rl_bench.versioned import parse_object
 
 SCHEMA = 2
 """Version 1 had neither the family's name nor the policy."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.hashing import sha256_hex
-from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.parsing import parse_json
 
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 """Where an image processor's settings stand, in the order in which transformers looks."""

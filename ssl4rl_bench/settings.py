@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import DTYPES, EngineOptions
-from ssl4rl_bench.errors import UsageError, did_you_mean
 from ssl4rl_bench.outcomes import Outcomes
 from ssl4rl_bench.spec import MOCK, REPLAY, RunSpec, TaskSpec
-from ssl4rl_bench.types import Sampling
 
 _NOT_COMPARED = {
     RunSpec: {

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ssl4rl_bench.errors import UsageError
-from ssl4rl_bench.hashing import response_key, seed_of, sha256_json
-from ssl4rl_bench.redaction import redact, redact_argv
-from ssl4rl_bench.scheme import SCHEME, WITHOUT_WEIGHTS
-from ssl4rl_bench.strict import fill
-from ssl4rl_bench.types import HubSource, Request, Sample, Sampling, Task
+from ssl4rl_bench.core.config import fill
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.identity import response_key, seed_of, sha256_json
+from ssl4rl_bench.core.redaction import redact, redact_argv
+from ssl4rl_bench.core.scheme import SCHEME, WITHOUT_WEIGHTS
+from ssl4rl_bench.core.types import HubSource, Request, Sample, Sampling, Task
 
 SCHEMA = 1
 """Version of spec.json."""

@@ -10,10 +10,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
-from ssl4rl_bench.parsing import parse_yaml
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.parsing import parse_yaml
+from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.prompts import check_style, prompt_styles
-from ssl4rl_bench.types import Sampling
 
 __all__ = [
     "PREFIX",

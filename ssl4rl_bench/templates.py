@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import EngineError, ModelError
+from ssl4rl_bench.core.errors import EngineError, ModelError
 
 SECONDS = 5.0
 """For a prompt; templates that are in use take milliseconds."""

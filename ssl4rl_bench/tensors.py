@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ssl4rl_bench.errors import ModelError
-from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.core.errors import ModelError
+from ssl4rl_bench.core.parsing import parse_json
 
 Shape = tuple[int, ...]
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})

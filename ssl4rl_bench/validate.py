@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ssl4rl_bench import images
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.types import Completion, EncodedImage, ImagePart, Sample, Task, TextPart
 from ssl4rl_bench.mmbench_groups import Copy, defect
 from ssl4rl_bench.probe import ProbeTask
 from ssl4rl_bench.ssl import MIN_SIDE
-from ssl4rl_bench.types import Completion, EncodedImage, ImagePart, Sample, Task, TextPart
 
 GOLD_REPLIES = (
     "<think>I look at the image.</think> <answer>{letter}</answer>",

@@ -10,9 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import DataError, MissingDependency, UsageError
-from ssl4rl_bench.types import EncodedImage, VideoPart
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, MissingDependency, UsageError
+from ssl4rl_bench.core.types import EncodedImage, VideoPart
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -21,8 +21,8 @@ from ssl4rl_bench.checkpoint_files import (
     weight_files,
 )
 from ssl4rl_bench.completeness import check
-from ssl4rl_bench.errors import ModelError, did_you_mean
-from ssl4rl_bench.hashing import sha256_hex, sha256_json
+from ssl4rl_bench.core.errors import ModelError, did_you_mean
+from ssl4rl_bench.core.identity import sha256_hex, sha256_json
 from ssl4rl_bench.served import chat_template
 
 _SIDE_FILES = re.compile(

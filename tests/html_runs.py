@@ -13,16 +13,16 @@ from random import Random
 from mmbench_data import picture
 from synthetic import LEAVES, SyntheticTask, spec_of
 
-from ssl4rl_bench import images
 from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.identity import seed_of, sha256_hex
+from ssl4rl_bench.core.types import Categories, ImagePart, Message, Sample, SampleRecord, TextPart
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.hashing import seed_of, sha256_hex
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.scoring import score_and_write
 from ssl4rl_bench.store.journal import Journal
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import Categories, ImagePart, Message, Sample, SampleRecord, TextPart
 
 Replier = Callable[[Sample], str]
 

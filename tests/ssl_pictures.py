@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ssl4rl_bench.types import Completion
+from ssl4rl_bench.core.types import Completion
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:

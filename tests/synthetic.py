@@ -14,15 +14,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.errors import BenchError
-from ssl4rl_bench.extract import read
-from ssl4rl_bench.hashing import seed_of
-from ssl4rl_bench.runner import Event, execute
-from ssl4rl_bench.spec import RunSpec, TaskSpec
-from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core.errors import BenchError
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     EncodedImage,
@@ -35,6 +29,12 @@ from ssl4rl_bench.types import (
     Status,
     TextPart,
 )
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.mock import MockEngine
+from ssl4rl_bench.extract import read
+from ssl4rl_bench.runner import Event, execute
+from ssl4rl_bench.spec import RunSpec, TaskSpec
+from ssl4rl_bench.store.rundir import RunDir
 
 LEAVES = [
     Categories("perception", "coarse_perception", "image_style"),

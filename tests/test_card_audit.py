@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.mmbench_taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
 from ssl4rl_bench.reports.card_audit import Finding, TableAudit, audit
 from ssl4rl_bench.reports.card_cells import read_cell

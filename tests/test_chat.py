@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ssl4rl_bench import chat as chat_module
-from ssl4rl_bench import images
 from ssl4rl_bench.chat import Chat
 from ssl4rl_bench.chat_input import BatchChat, build_messages, load_image, parse_messages, read_batch
 from ssl4rl_bench.cli.ask import ask
-from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.errors import BenchError, DataError, EngineError, UsageError
-from ssl4rl_bench.neutral import neutral
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import BenchError, DataError, EngineError, UsageError
+from ssl4rl_bench.core.neutral import neutral
+from ssl4rl_bench.core.types import (
     Completion,
     EncodedImage,
     ImagePart,
@@ -34,6 +33,7 @@ from ssl4rl_bench.types import (
     TextPart,
     VideoPart,
 )
+from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.weights import Model
 
 

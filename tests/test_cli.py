@@ -14,7 +14,7 @@ import pytest
 
 from ssl4rl_bench.cli import COMMANDS
 from ssl4rl_bench.cli.common import per_task, split_names
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 
 
 def bench(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

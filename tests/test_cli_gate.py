@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from ssl4rl_bench import series
 from ssl4rl_bench.cli import app
-from ssl4rl_bench.errors import BenchError
+from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.gate import apply
 from ssl4rl_bench.policy import read
 from ssl4rl_bench.reports import gate_files

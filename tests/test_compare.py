@@ -10,13 +10,13 @@ from scipy import stats as reference
 from simulated import ABILITIES, TASK, run
 
 from ssl4rl_bench.compare import best_of, compare
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.methods import compare_method, methods_of
 from ssl4rl_bench.metrics import AGGREGATIONS
 from ssl4rl_bench.pairing import labels, pair
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar, tango
-from ssl4rl_bench.types import Sampling
 
 any_speed = settings(deadline=None, max_examples=40)
 

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.architecture import HEAD, expected
 from ssl4rl_bench.completeness import check
-from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.tensors import Tensor
 from ssl4rl_bench.weights import fingerprint, resolve_model
 

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 from ssl4rl_bench import baseline_file, series
 from ssl4rl_bench.build.place import check as check_place
 from ssl4rl_bench.cli import app
-from ssl4rl_bench.errors import BenchError
-from ssl4rl_bench.hashing import sha256_json
+from ssl4rl_bench.core.errors import BenchError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.versioned import check_schema, parse_object
 from ssl4rl_bench.origin import read_origin
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports import published
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.versioned import check_schema, parse_object
 from ssl4rl_bench.watch.history import Entry, History, best_run, decode, encode
 
 RUN = CliRunner()

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Completion, ImagePart
 from ssl4rl_bench.ssl import Unusable, augment, contrastive, make
 from ssl4rl_bench.ssl.augment import Box
 from ssl4rl_bench.ssl.contrastive import LARGEST_OVERLAP, STRENGTHS, Contrastive, overlap, overlapping
 from ssl4rl_bench.ssl.rng import Stream
-from ssl4rl_bench.types import Completion, ImagePart
 
 SIZES = [(500, 400), (512, 512), (640, 480), (375, 500)]
 
@@ -219,7 +219,7 @@ def test_gold_scores_one_and_wrong_zero(target: str) -> None:
 
 @pytest.mark.parametrize("convention", ["ours", "released"])
 def test_the_prompt_shows_the_images_and_names_both_answers(convention: str) -> None:
-    from ssl4rl_bench.images import from_pil
+    from ssl4rl_bench.core.images import from_pil
 
     task = Contrastive(convention=convention)
     views = [from_pil(view) for view in task.corrupt(_picture(1), 1).images]

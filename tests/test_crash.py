@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.store.journal import BadLine, read
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import SampleRecord
 
 N_GROUPS, N_SAMPLES = 750, 3000
 JOURNAL = f"journal/{synthetic.SyntheticTask.name}.jsonl"

@@ -14,6 +14,7 @@ import typer
 
 from ssl4rl_bench import inventory as looking
 from ssl4rl_bench.cli.doctor import doctor
+from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.doctor import (
     PACKAGES,
     Finding,
@@ -27,7 +28,6 @@ from ssl4rl_bench.doctor import (
     engine_states,
     release,
 )
-from ssl4rl_bench.errors import EngineError
 
 CORE = {"numpy": "2.3.5", "pandas": "3.1.1", "pillow": "13.0.0", "pyarrow": "26.0.1", "scipy": "1.17.1"}
 HF = {"torch": "2.13.0", "torchvision": "0.28.0", "transformers": "5.17.0", "accelerate": "1.15.0"}

@@ -187,7 +187,7 @@ def test_a_signal_that_a_library_made_another_error_of_is_still_an_interruption(
 def test_a_signal_after_the_work_is_done_keeps_the_exit_code(tmp_path: Path) -> None:
     code = (
         "import atexit, sys, time\n"
-        "from ssl4rl_bench.exits import run_command\n"
+        "from ssl4rl_bench.core.exits import run_command\n"
         "def late(): print('here', flush=True); time.sleep(300)\n"
         "run_command(lambda: atexit.register(late) and 0)\n"
     )

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.extract import EXTRACTORS, free, tags
 from ssl4rl_bench.extract.free import read_free
 from ssl4rl_bench.ssl.answers import angle, label, permutation
-from ssl4rl_bench.types import Status
 
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 KINDS: dict[str, tuple[Callable[[str], str | None], tuple[str, str]]] = {

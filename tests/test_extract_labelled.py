@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from ssl4rl_bench.core.types import Completion
 from ssl4rl_bench.extract import read
 from ssl4rl_bench.registry import load_ssl
-from ssl4rl_bench.types import Completion
 
 DATA = Path(__file__).parent / "data"
 SSL = {

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ssl4rl_bench.errors import BenchError, DataError, UsageError
-from ssl4rl_bench.images import MAX_BYTES
+from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
+from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.interop import fetch as module
 from ssl4rl_bench.interop.fetch import fetch, shown
 

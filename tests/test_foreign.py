@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from checkpoint_folders import TINY, load, make, to_file
 
-from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.weights import resolve_model
 
 DEEPSPEED = (

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from xss import PAYLOADS
 
 from ssl4rl_bench.cli.evaluated import load_evaluated
-from ssl4rl_bench.errors import StoreError, UsageError
+from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.reports import published
 from ssl4rl_bench.reports.html import Report, assemble, render, write
 from ssl4rl_bench.reports.html.provenance import RunFacts

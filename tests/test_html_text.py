@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmbench_data import picture
 from PIL import Image
 
-from ssl4rl_bench import images
+from ssl4rl_bench.core import images
 from ssl4rl_bench.reports.html.svg import inline, to_svg
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import SMALLEST, Thumbnails

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from mmbench_data import picture
 from PIL import Image
 
-from ssl4rl_bench import images
-from ssl4rl_bench.hashing import sha256_hex
-from ssl4rl_bench.types import EncodedImage
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.types import EncodedImage
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pictures import encoded, picture
 from PIL import Image
 
-from ssl4rl_bench import images
-from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.identity import sha256_hex
 
 
 def saved(image: Image.Image, format: str = "PNG", **options: Any) -> images.EncodedImage:

@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from ssl4rl_bench import images, leaks
+from ssl4rl_bench import leaks
 from ssl4rl_bench.cli import app
 from ssl4rl_bench.cli.validate import _verdicts
-from ssl4rl_bench.errors import DataError, MissingDependency
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.leaks import BORDERS, CONSTANT, SIZES, STATISTICS, TRACES, Baseline, baselines
 from ssl4rl_bench.ssl import Corrupted, make
 from ssl4rl_bench.ssl.rng import Stream
-from ssl4rl_bench.types import EncodedImage
 
 pytest.importorskip("sklearn")
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ssl4rl_bench.cli import app
-from ssl4rl_bench.errors import BenchError
+from ssl4rl_bench.core.errors import BenchError
 
 RUN = CliRunner()
 

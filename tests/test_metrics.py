@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench import stats
+from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
 from ssl4rl_bench.metrics import AGGREGATIONS, UNREAD, aggregate, excluded_groups, status_counts
 from ssl4rl_bench.stats import effective
-from ssl4rl_bench.types import Categories, Score, ScoredSample, Status
 
 any_speed = settings(deadline=None)
 LEAVES = (

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.mmbench_files import read_path
 from ssl4rl_bench.mmbench_rows import Row, parse_rows
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 
-from ssl4rl_bench import images
 from ssl4rl_bench.cli.progress import LoadProgress
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.mmbench_files import read_parquet, read_path, read_tsv
 from ssl4rl_bench.mmbench_rows import MAX_TEXT_CHARS, parse_rows
 from ssl4rl_bench.registry import load_task

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mmbench_data import located, picture, question, questions
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.mmbench_rows import Parsed, Row, column_names, parse_rows
 
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from mmbench_data import question, write_tsv
 
 from ssl4rl_bench.cli.screen import Screen
-from ssl4rl_bench.neutral import neutral, one_line
-from ssl4rl_bench.output import Guard, guarded, say
+from ssl4rl_bench.core.neutral import neutral, one_line
+from ssl4rl_bench.core.output import Guard, guarded, say
 
 ROOT = Path(__file__).parent.parent
 EVIL = "".join(

@@ -22,8 +22,9 @@ from test_cli import bench, refused
 
 from ssl4rl_bench import metrics
 from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.core.errors import EngineError
+from ssl4rl_bench.core.types import Sample, SampleRecord, Score, Status
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events
-from ssl4rl_bench.errors import EngineError
 from ssl4rl_bench.gate_guards import check
 from ssl4rl_bench.groupscores import group_sums
 from ssl4rl_bench.interop.lmms_reply import NO_CONTENT, completion
@@ -33,7 +34,6 @@ from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports.html.samples import collect
 from ssl4rl_bench.ssl import make
 from ssl4rl_bench.store.journal import decode, encode
-from ssl4rl_bench.types import Sample, SampleRecord, Score, Status
 
 THOUGHT = "There are two circles, <b>so</b> \x1b[31m the answer is A."
 TASK = "ssl4rl_scenes"

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import questions, write_tsv
 
-from ssl4rl_bench import parsing
-from ssl4rl_bench.parsing import gunzip, parse_json, parse_toml, parse_yaml
+from ssl4rl_bench.core import parsing
+from ssl4rl_bench.core.parsing import gunzip, parse_json, parse_toml, parse_yaml
 
 DEEP = 100_000
 JSON = [

@@ -13,13 +13,13 @@ from ssl_pictures import noise
 
 from ssl4rl_bench import mmbench, probe, registry
 from ssl4rl_bench.cli.common import full_name, per_task
-from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.types import Completion, ScoredSample
 from ssl4rl_bench.probe import ProbeTask
 from ssl4rl_bench.registry import load_benchmark, load_ssl, load_task
 from ssl4rl_bench.reports.probe_table import is_probe, other_convention, probe_table, probes_to_markdown
 from ssl4rl_bench.ssl.jigsaw import inverse
 from ssl4rl_bench.taskfile import expand, group_names, load_taskfile, task_names
-from ssl4rl_bench.types import Completion, ScoredSample
 from ssl4rl_bench.validate import validate
 
 PROBES = [name for name in task_names() if "_ssl_" in name]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.errors import BenchError, DataError, UsageError
+from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
 from ssl4rl_bench.mmbench_taxonomy import CARD_COLUMNS
 from ssl4rl_bench.reports import published
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import questions, write_tsv
 
-from ssl4rl_bench.redaction import REDACTED, redact
+from ssl4rl_bench.core.redaction import REDACTED, redact
 
 FORMS = [
     *(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from mmbench_data import questions, write_parquet, write_tsv
 
-from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.types import Task
 
 
 def test_the_built_in_task() -> None:

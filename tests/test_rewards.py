@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.types import Completion
 from ssl4rl_bench.registry import load_ssl
 from ssl4rl_bench.ssl import SSLTask, make
 from ssl4rl_bench.train.rewards import SCHEMES, SSLReward, compute_score, well_formed
-from ssl4rl_bench.types import Completion
 
 ROOT = Path(__file__).resolve().parent.parent
 ANGLES = ("0", "90", "180", "270")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl4rl_bench import scenes
-from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.scenes.draw import SIZE
 from ssl4rl_bench.scenes.question import NONE_OF_THESE, with_none
 

@@ -15,11 +15,11 @@ from test_spec import SPEC
 
 from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.evaluate import Plan, Subject, _spec
+from ssl4rl_bench.core.errors import SpecMismatch, StoreError, UsageError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.errors import SpecMismatch, StoreError, UsageError
-from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.pairing import Evaluated, pair
-from ssl4rl_bench.scheme import SCHEME
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.weights import resolve_model, unused_defaults

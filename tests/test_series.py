@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench import series
-from ssl4rl_bench.errors import StoreError, UsageError
+from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.policy import Policy, parse
 
 RULES: list[dict[str, Any]] = [

@@ -22,8 +22,9 @@ from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.compare_print import print_boards, print_methods
 from ssl4rl_bench.cli.gate_print import print_gate
 from ssl4rl_bench.compare import compare
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.errors import UsageError
 from ssl4rl_bench.gate import apply
 from ssl4rl_bench.methods import methods_of
 from ssl4rl_bench.pairing import Evaluated
@@ -36,7 +37,6 @@ from ssl4rl_bench.reports.html.page import render
 from ssl4rl_bench.reports.probe_board import probe_rows
 from ssl4rl_bench.settings import _NOT_COMPARED, NAMES, check_allowed
 from ssl4rl_bench.spec import RunSpec, TaskSpec
-from ssl4rl_bench.types import Sampling
 
 RULE = {"task": TASK, "kind": "no_worse_than", "margin": 20}
 SSL = {"kind": "rotation", "difficulty": "90", "chance": 0.25}

@@ -18,13 +18,13 @@ import pytest
 from faulty_server import FAULTS, Connection, FaultyServer, well
 from synthetic import SyntheticTask, options, spec_of
 
+from ssl4rl_bench.core.errors import EngineError, Interrupted
+from ssl4rl_bench.core.interrupts import Stop
+from ssl4rl_bench.core.types import Completion, Request, Sampling
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.errors import EngineError, Interrupted
-from ssl4rl_bench.interrupts import Stop
 from ssl4rl_bench.runner import execute
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import Completion, Request, Sampling
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 AT_ONCE_S = 20.0

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticTask
 
-from ssl4rl_bench.hashing import canonical_json, seed_of
-from ssl4rl_bench.redaction import redact, redact_argv
+from ssl4rl_bench.core.identity import canonical_json, seed_of
+from ssl4rl_bench.core.redaction import redact, redact_argv
+from ssl4rl_bench.core.types import HubSource, Sampling
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
-from ssl4rl_bench.types import HubSource, Sampling
 
 TASK = SyntheticTask(2)
 SPEC = RunSpec(

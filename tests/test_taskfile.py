@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from ssl4rl_bench import taskfile
-from ssl4rl_bench.errors import UsageError
-from ssl4rl_bench.parsing import parse_yaml
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.taskfile import load_taskfile, prompt_styles, task_names
 
 TASKS = Path(taskfile.__file__).parents[1] / "tasks"

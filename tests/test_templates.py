@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench import templates
-from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.weights import resolve_model
 
 USUAL = (TINY / "chat_template.jinja").read_text()

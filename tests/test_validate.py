@@ -8,11 +8,8 @@ import pytest
 from mmbench_data import located, questions
 
 from ssl4rl_bench import mmbench
-from ssl4rl_bench.hashing import sha256_hex
-from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.taskfile import load_taskfile
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     EncodedImage,
@@ -22,6 +19,9 @@ from ssl4rl_bench.types import (
     Status,
     TextPart,
 )
+from ssl4rl_bench.mmbench import MMBenchTask
+from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.taskfile import load_taskfile
 from ssl4rl_bench.validate import validate
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ssl4rl_bench import weights
-from ssl4rl_bench.errors import MissingDependency, ModelError
+from ssl4rl_bench.core.errors import MissingDependency, ModelError
 from ssl4rl_bench.interop import hub
 from ssl4rl_bench.weights import fingerprint, resolve_model
 

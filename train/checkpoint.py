@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.core import atomic
+from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.store import atomic
 from ssl4rl_bench.weights import fingerprint
 
 ORIGIN = "ssl4rl.json"

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ssl4rl_bench.errors import DataError, MissingDependency
-from ssl4rl_bench.parsing import decode_text, parse_json
-from ssl4rl_bench.store.atomic import write_bytes
+from ssl4rl_bench.core.atomic import write_bytes
+from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.parsing import decode_text, parse_json
 
 REWARD = "reward/"
 """Start of the key of a task's mean reward."""

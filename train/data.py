@@ -15,12 +15,12 @@ from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.errors import DataError
-from ssl4rl_bench.hashing import seed_of, sha256_json
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.identity import seed_of, sha256_json
+from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.imagesets import Picture, Selection, seed_for
 from ssl4rl_bench.imagesets.making import ALONE, N_PARTNERS, OTHER, Opened
 from ssl4rl_bench.ssl import SSLTask, Unusable
-from ssl4rl_bench.types import TextPart
 
 if TYPE_CHECKING:
     from PIL import Image

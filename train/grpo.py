@@ -15,13 +15,13 @@ from typing import Any
 
 from ssl4rl_bench.allocator import keep_freed_memory
 from ssl4rl_bench.checkpoint_files import read_config, read_json
+from ssl4rl_bench.core import atomic
+from ssl4rl_bench.core.errors import DataError, Interrupted, ModelError, StoreError, UsageError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.inputs import load_processor as processor_of
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.errors import DataError, Interrupted, ModelError, StoreError, UsageError
-from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.registry import select_images
-from ssl4rl_bench.scheme import SCHEME
-from ssl4rl_bench.store import atomic
 from ssl4rl_bench.train import checkpoint, overlap
 from ssl4rl_bench.train.data import Asked, Rows, TrainingSet, asked
 from ssl4rl_bench.train.journal import METRICS, Metrics

@@ -10,11 +10,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import ModelError, UsageError
+from ssl4rl_bench.core import atomic
+from ssl4rl_bench.core.errors import ModelError, UsageError
+from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.origin import read_origin
 from ssl4rl_bench.reports.model_card import write_card
-from ssl4rl_bench.scheme import SCHEME
-from ssl4rl_bench.store import atomic
 from ssl4rl_bench.train.checkpoint import ORIGIN, sync
 from ssl4rl_bench.weights import INDEX, Model, resolve_model, side_files, weight_files
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.parsing import parse_json
-from ssl4rl_bench.store import atomic
+from ssl4rl_bench.core import atomic
+from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.train.reporting import Reporter
 from ssl4rl_bench.train.sizes import Sizes
 

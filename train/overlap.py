@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.imagesets import ImageSource, Selection, open_source
 from ssl4rl_bench.imagesets.selection import REDUCED
 from ssl4rl_bench.perceptual import T_BITS, T_COLOUR, Perceptual, perceptual_hash

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.train import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.data import asked
 from ssl4rl_bench.train.grpo import shares_prompts

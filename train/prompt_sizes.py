@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import images
 from ssl4rl_bench.checkpoint_files import read_json
-from ssl4rl_bench.errors import BenchError, UsageError
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import BenchError, UsageError
+from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.imagesets import open_source, seed_for, split_of
 from ssl4rl_bench.imagesets.making import Opened
 from ssl4rl_bench.registry import task_images
@@ -21,7 +22,6 @@ from ssl4rl_bench.ssl import Unusable
 from ssl4rl_bench.taskfile import PREFIX, load_taskfile, task_names
 from ssl4rl_bench.train.data import Asked, asked
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.types import EncodedImage
 
 if TYPE_CHECKING:
     from PIL import Image

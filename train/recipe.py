@@ -14,10 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
-from ssl4rl_bench.hashing import sha256_json
-from ssl4rl_bench.parsing import parse_toml
-from ssl4rl_bench.strict import fill
+from ssl4rl_bench.core.config import fill
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.parsing import parse_toml
 
 
 @dataclass(frozen=True)

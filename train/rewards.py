@@ -18,11 +18,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from ssl4rl_bench.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.core.types import Completion, FinishReason, Score
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.ssl import SSLTask
 from ssl4rl_bench.train.task_names import task_names
-from ssl4rl_bench.types import Completion, FinishReason, Score
 
 SCHEMES = ("exact", "per_position", "scaled", "released")
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from ssl4rl_bench.hashing import seed_of, sha256_hex
+from ssl4rl_bench.core.identity import seed_of, sha256_hex
 from ssl4rl_bench.prompts import render
 from ssl4rl_bench.scenes import Question, questions
 

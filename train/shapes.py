@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import ModelError
-from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.core.errors import ModelError
+from ssl4rl_bench.core.parsing import parse_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from ssl4rl_bench.errors import DataError
-from ssl4rl_bench.hashing import seed_of
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.ssl import SSLTask, Unusable
 from ssl4rl_bench.ssl.contrastive import LABELS as PAIR_LABELS
 from ssl4rl_bench.ssl.jigsaw import Jigsaw
@@ -20,7 +21,6 @@ from ssl4rl_bench.ssl.position import LABELS as PART_LABELS
 from ssl4rl_bench.ssl.position import Position
 from ssl4rl_bench.ssl.rotation import Rotation
 from ssl4rl_bench.train.scenes_sft import Example, Pool
-from ssl4rl_bench.types import TextPart
 
 TRIES = 100
 """Pictures that are tried for one that a task can use."""

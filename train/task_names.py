@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
-from ssl4rl_bench.errors import DataError, did_you_mean
+from ssl4rl_bench.core.errors import DataError, did_you_mean
 from ssl4rl_bench.taskfile import PREFIX
 from ssl4rl_bench.taskfile import task_names as all_names
 

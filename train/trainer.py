@@ -21,8 +21,8 @@ from transformers import (
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
+from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.hashing import seed_of
 from ssl4rl_bench.train import shared_prompts
 from ssl4rl_bench.train.data import Rows
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ssl4rl_bench import __version__
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.metrics import AGGREGATIONS
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board, build

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.blinding import pictures
+from ssl4rl_bench.core.types import Sample, SampleRecord, Status, TextPart, VideoPart
 from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.outcomes import ABSENT, LETTERS, Outcomes
 from ssl4rl_bench.pairing import Evaluated
@@ -23,7 +24,6 @@ from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.journal import answers
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import Sample, SampleRecord, Status, TextPart, VideoPart
 
 TEXT_BUDGET = 40_000_000
 """Characters of all replies; each gets an equal part of it at most, or `SHORTEST`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.reports.views.additivity import additivity
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.bias import bias

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison import ALPHA
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.groupscores import OVERALL
 from ssl4rl_bench.methods import Method
 from ssl4rl_bench.reports.board import Column

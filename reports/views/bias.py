@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.groupscores import OVERALL
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Column

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from ssl4rl_bench.comparison import ALPHA
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.groupscores import OVERALL, Cells, cells_of, group_sums, unit_counts
 from ssl4rl_bench.leftout import notes_of
 from ssl4rl_bench.pairing import Evaluated, pair

@@ -9,10 +9,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.core.atomic import write_bytes, write_text
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.palette import BETTER, INK, MUTED, PAPER, RULE, WORSE
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.store.atomic import write_bytes, write_text
 
 TEXT = 8.0
 """Points: the smallest type."""

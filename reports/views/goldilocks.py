@@ -9,7 +9,7 @@ from typing import Any
 
 from ssl4rl_bench.compare import compare
 from ssl4rl_bench.comparison import ALPHA, Difference
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.groupscores import OVERALL
 from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.reports.cells import NO_DATA, clean, dig, number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.groupscores import check_aggregation
 from ssl4rl_bench.pairing import Evaluated, labelled
 from ssl4rl_bench.reports.cells import clean

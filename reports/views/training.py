@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from ssl4rl_bench.errors import ModelError, UsageError, did_you_mean
+from ssl4rl_bench.core.errors import ModelError, UsageError, did_you_mean
 from ssl4rl_bench.methods import Method
 from ssl4rl_bench.origin import FILE, read_origin
 from ssl4rl_bench.pairing import Evaluated, unmarked

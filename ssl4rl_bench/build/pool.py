@@ -14,7 +14,7 @@ from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
 from typing import TypeVar
 
-from ssl4rl_bench.errors import BenchError, UsageError
+from ssl4rl_bench.core.errors import BenchError, UsageError
 
 A = TypeVar("A")
 B = TypeVar("B")

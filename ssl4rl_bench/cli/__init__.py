@@ -46,7 +46,7 @@ class LazyGroup(TyperGroup):
         return typer.main.get_command(app)
 
     def invoke(self, ctx: Any) -> Any:
-        from ssl4rl_bench.exits import Passed
+        from ssl4rl_bench.core.exits import Passed
 
         try:
             return super().invoke(ctx)
@@ -54,7 +54,7 @@ class LazyGroup(TyperGroup):
             raise Passed from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        from ssl4rl_bench.errors import UsageError, did_you_mean
+        from ssl4rl_bench.core.errors import UsageError, did_you_mean
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UsageError(
@@ -89,6 +89,6 @@ def _root(
 
 def main() -> NoReturn:
     """Entry point: runs the command; whatever happens is one line and an exit code (`exits.run_command`)."""
-    from ssl4rl_bench.exits import run_command
+    from ssl4rl_bench.core.exits import run_command
 
     run_command(lambda: app(prog_name="ssl4rl-bench"))

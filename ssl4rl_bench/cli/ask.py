@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from ssl4rl_bench.chat import Chat
-    from ssl4rl_bench.types import Completion
+    from ssl4rl_bench.core.types import Completion
 
 
 def ask(
@@ -59,7 +59,7 @@ def ask(
 
     Example: ssl4rl-bench ask --model tiny-base --image scene.png "How many circles are there?"
     """
-    from ssl4rl_bench.errors import BenchError, UsageError
+    from ssl4rl_bench.core.errors import BenchError, UsageError
 
     if (question is None) == (batch is None):
         raise UsageError("give either a question or --batch FILE")
@@ -73,9 +73,9 @@ def ask(
         raise UsageError("--model is missing: name a folder, a bundled checkpoint (tiny-base) or a hub id")
     from ssl4rl_bench.chat import Chat
     from ssl4rl_bench.chat_input import build_messages, load_video, read_batch
+    from ssl4rl_bench.core.neutral import neutral
+    from ssl4rl_bench.core.types import Sampling
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.neutral import neutral
-    from ssl4rl_bench.types import Sampling
 
     limits = EngineOptions(min_pixels=min_pixels, max_pixels=max_pixels, base_urls=tuple(base_url or ()))
     options = EngineOptions.from_pairs(settings or [], limits)
@@ -137,8 +137,8 @@ def _line(write: Callable[[str], object], completion: Completion, **about: Any) 
 
 
 def _raise_if_failed(completions: list[Completion]) -> None:
+    from ssl4rl_bench.core.errors import TooManyErrors
     from ssl4rl_bench.engines.base import no_reply
-    from ssl4rl_bench.errors import TooManyErrors
 
     failed = [
         no_reply(c.reasoning, c.finish_reason == "length") if c.has_no_content else c.error
@@ -155,8 +155,8 @@ def _writer(out: Path | None) -> Iterator[Callable[[str], object]]:
     if out is None:
         yield sys.stdout.write
         return
-    from ssl4rl_bench.errors import UsageError
-    from ssl4rl_bench.store.atomic import reporting
+    from ssl4rl_bench.core.atomic import reporting
+    from ssl4rl_bench.core.errors import UsageError
 
     if out.exists():
         raise UsageError(f"{out} exists; name another file or remove it")

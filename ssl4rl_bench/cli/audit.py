@@ -53,7 +53,7 @@ def audit(
 
     Examples: ssl4rl-bench audit card README.md; ssl4rl-bench audit reading runs/mine
     """
-    from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.core.errors import UsageError
 
     if what is What.READING:
         _reading(target, form, task or [], data or [])
@@ -65,7 +65,7 @@ def audit(
 
 def _card(path: Path, form: Format) -> None:
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, DataError, UsageError
+    from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, DataError, UsageError
     from ssl4rl_bench.reports.card_audit import audit as audit_card
     from ssl4rl_bench.reports.card_audit import unread
     from ssl4rl_bench.reports.card_report import audit_json, audit_lines
@@ -93,7 +93,7 @@ def _card(path: Path, form: Format) -> None:
 
 def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:
     from ssl4rl_bench.cli.common import console, full_name, open_run, per_task, reload_tasks, split_names
-    from ssl4rl_bench.errors import UsageError, did_you_mean
+    from ssl4rl_bench.core.errors import UsageError, did_you_mean
     from ssl4rl_bench.pairing import marked
     from ssl4rl_bench.reports.rereading import reread, reread_json, reread_table
 

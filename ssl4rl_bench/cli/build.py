@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.build import Manifest
@@ -61,7 +61,7 @@ def build(
     """
     from ssl4rl_bench.build import build as write
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.errors import Interrupted
+    from ssl4rl_bench.core.errors import Interrupted
     from ssl4rl_bench.registry import load_ssl, task_images
 
     taskfile, ssl = load_ssl(task)

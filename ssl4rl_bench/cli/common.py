@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
+from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console

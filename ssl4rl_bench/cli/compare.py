@@ -81,11 +81,11 @@ def compare(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods
     from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated, shared_tasks
-    from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.core.atomic import write_text
+    from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.methods import methods_of
     from ssl4rl_bench.reports import board, board_export, probe_board
     from ssl4rl_bench.reports import published as printed
-    from ssl4rl_bench.store.atomic import write_text
 
     tables = [printed.load(name) for name in split_names(published or [])]
     found = load_evaluated(runs, data or [])

@@ -12,6 +12,7 @@ from rich.text import Text
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.comparison import ALPHA, Difference
+from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.methods import Method, compare_method
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board
@@ -27,7 +28,6 @@ from ssl4rl_bench.reports.board_text import (
 from ssl4rl_bench.reports.cells import add_number, clean, plain_table
 from ssl4rl_bench.reports.numbers import interval, points
 from ssl4rl_bench.reports.probe_board import ProbeRow, probe_notes
-from ssl4rl_bench.store.atomic import write_text
 
 WIDTH = 150
 """Columns of a file."""

@@ -16,8 +16,8 @@ def demo(
 ) -> None:
     """Evaluate the bundled checkpoint on the built-in benchmark with a real engine, and print the table."""
     from ssl4rl_bench.cli.evaluate import Plan, evaluate
+    from ssl4rl_bench.core.output import say
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.output import say
 
     task = {"data": None, "limit": None, "skip_bad": False}
     evaluate(Plan(("tiny-base",), {"ssl4rl_scenes": task}, engine, EngineOptions(), out=out))

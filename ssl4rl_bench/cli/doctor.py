@@ -30,8 +30,8 @@ def doctor(
 
     Exits with 1 if no engine that asks a model can run.
     """
+    from ssl4rl_bench.core.errors import EngineError
     from ssl4rl_bench.doctor import check, engine_states
-    from ssl4rl_bench.errors import EngineError
     from ssl4rl_bench.inventory import take_inventory
 
     inventory = take_inventory(runs)

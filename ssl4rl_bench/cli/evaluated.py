@@ -11,7 +11,7 @@ from typing import Any
 from ssl4rl_bench import outcomes
 from ssl4rl_bench.cli.common import full_name, open_run, per_task, reload_tasks
 from ssl4rl_bench.consistency import check, finished
-from ssl4rl_bench.errors import StoreError, UsageError, did_you_mean
+from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
 from ssl4rl_bench.extract import reader_version
 from ssl4rl_bench.pairing import Evaluated, labelled, unmarked
 from ssl4rl_bench.scoring import outcomes_of_run
@@ -92,7 +92,7 @@ def origin_of(run: Evaluated) -> dict[str, Any] | None:
     Raises:
         ModelError: the file is damaged or of a newer version.
     """
-    from ssl4rl_bench.errors import BenchError
+    from ssl4rl_bench.core.errors import BenchError
     from ssl4rl_bench.origin import read_origin
     from ssl4rl_bench.weights import fingerprint, resolve_model
 

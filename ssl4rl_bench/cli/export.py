@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.store.rundir import RunDir
@@ -52,7 +52,7 @@ def export(
 
     Examples: ssl4rl-bench export scenes --to tsv; ssl4rl-bench export runs/mine --to model-card
     """
-    from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.core.errors import UsageError
 
     if to is Target.TSV:
         if len(what) > 1 or model is not None:
@@ -80,7 +80,7 @@ def _tsv(task: str, out: Path | None, data: str | None) -> None:
 
 def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
     from ssl4rl_bench.cli.common import open_run
-    from ssl4rl_bench.errors import ModelError, UsageError
+    from ssl4rl_bench.core.errors import ModelError, UsageError
     from ssl4rl_bench.reports.model_card import RESULTS, write_card
     from ssl4rl_bench.weights import resolve_model
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ssl4rl_bench.output import say, say_command
+from ssl4rl_bench.core.output import say, say_command
 
 
 def gate(
@@ -69,9 +69,9 @@ def gate(
     from ssl4rl_bench.cli.common import console, per_task
     from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
     from ssl4rl_bench.cli.gate_print import print_gate
-    from ssl4rl_bench.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
+    from ssl4rl_bench.core.atomic import write_text
+    from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
     from ssl4rl_bench.reports import gate_files
-    from ssl4rl_bench.store.atomic import write_text
     from ssl4rl_bench.watch.history import best_run
 
     if candidate is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 
 def interpolate(
@@ -29,7 +29,7 @@ def interpolate(
 
     Example: ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
     """
-    from ssl4rl_bench.errors import MissingDependency
+    from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.train.interpolate import base_of
     from ssl4rl_bench.train.interpolate import interpolate as write
     from ssl4rl_bench.weights import resolve_model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.spec import RunSpec
@@ -31,7 +31,7 @@ def list_(
     from rich.table import Table
 
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.neutral import one_line
+    from ssl4rl_bench.core.neutral import one_line
     from ssl4rl_bench.reports.cells import clean
 
     table = Table(box=None, pad_edge=False)

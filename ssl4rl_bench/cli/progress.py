@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.neutral import one_line
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.neutral import one_line
+from ssl4rl_bench.core.output import say
+from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.runner import Event
 from ssl4rl_bench.spec import LoadedTask
-from ssl4rl_bench.types import Status
 
 if TYPE_CHECKING:
     from rich.console import Console

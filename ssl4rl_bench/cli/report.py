@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.pairing import Evaluated
@@ -140,7 +140,7 @@ def _check_writable(path: Path) -> None:
     """
     import os
 
-    from ssl4rl_bench.errors import StoreError
+    from ssl4rl_bench.core.errors import StoreError
 
     if path.is_dir():
         raise StoreError(f"cannot write {path}: it is a directory; give --out a file")
@@ -168,7 +168,7 @@ def loaded_tasks(
     import json
 
     from ssl4rl_bench.cli.common import reload_tasks
-    from ssl4rl_bench.errors import BenchError
+    from ssl4rl_bench.core.errors import BenchError
     from ssl4rl_bench.spec import TaskSpec
     from ssl4rl_bench.store.rundir import RunDir
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.pairing import Evaluated
@@ -54,7 +54,7 @@ def make_views(names: Sequence[str], runs: Runs) -> list[View]:
     Raises:
         UsageError: an unknown name, or one that the runs do not allow.
     """
-    from ssl4rl_bench.errors import UsageError, did_you_mean
+    from ssl4rl_bench.core.errors import UsageError, did_you_mean
     from ssl4rl_bench.reports.views import VIEWS, allowed
 
     for name in names:
@@ -93,8 +93,8 @@ def write_views(views: Sequence[View], folder: Path) -> None:
     Raises:
         StoreError: they cannot be written.
     """
+    from ssl4rl_bench.core.atomic import reporting
     from ssl4rl_bench.reports.views.drawing import write_figures
-    from ssl4rl_bench.store.atomic import reporting
 
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)

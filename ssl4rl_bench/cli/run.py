@@ -93,8 +93,8 @@ def run(
     """
     from ssl4rl_bench.cli import evaluate
     from ssl4rl_bench.cli.common import full_name, per_task, split_names
+    from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.errors import UsageError
     from ssl4rl_bench.taskfile import expand
 
     names = expand(split_names(tasks or []))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ssl4rl_bench.cli.wording import READERS
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 
 def score(

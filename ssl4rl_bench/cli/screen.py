@@ -9,8 +9,8 @@ from typing import IO, Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from ssl4rl_bench.neutral import neutral
-from ssl4rl_bench.output import Guard, without_commands
+from ssl4rl_bench.core.neutral import neutral
+from ssl4rl_bench.core.output import Guard, without_commands
 
 
 class Screen(Console):

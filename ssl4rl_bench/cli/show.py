@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.output import say
 
 
 class Format(StrEnum):

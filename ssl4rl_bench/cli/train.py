@@ -53,7 +53,7 @@ def train(
 def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
     """Trains, with a bar on a terminal and lines elsewhere."""
     from ssl4rl_bench.cli.train_progress import Screen
-    from ssl4rl_bench.errors import Interrupted, MissingDependency
+    from ssl4rl_bench.core.errors import Interrupted, MissingDependency
     from ssl4rl_bench.weights import resolve_model
 
     resolve_model(recipe.model.base, chat=True)  # a broken base is told before torch is imported
@@ -77,7 +77,7 @@ def changes(values: list[str]) -> dict[str, Any]:
     """`--set` values: "grpo.steps=100"; what is no TOML value is a text."""
     import tomllib
 
-    from ssl4rl_bench.errors import UsageError
+    from ssl4rl_bench.core.errors import UsageError
 
     out: dict[str, Any] = {}
     for item in values:

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.neutral import one_line
-from ssl4rl_bench.output import say
+from ssl4rl_bench.core.neutral import one_line
+from ssl4rl_bench.core.output import say
 
 SHARES = 4
 """Lines for a stage where there is no terminal."""

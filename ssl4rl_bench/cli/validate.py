@@ -44,7 +44,7 @@ def validate(
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import LoadProgress
-    from ssl4rl_bench.errors import DataError, UsageError
+    from ssl4rl_bench.core.errors import DataError, UsageError
     from ssl4rl_bench.probe import ProbeTask
     from ssl4rl_bench.registry import load_task
     from ssl4rl_bench.reports.tables import clean
@@ -71,8 +71,8 @@ def validate(
     screen.print("sound: every gold answer scores 1.0")
     if isinstance(loaded, ProbeTask):
         if sheet is not None:
+            from ssl4rl_bench.core.atomic import reporting
             from ssl4rl_bench.reports.probe_sheet import sheet as draw
-            from ssl4rl_bench.store.atomic import reporting
 
             with reporting(sheet):
                 draw([loaded], n=12).save(sheet, "PNG")
@@ -82,7 +82,7 @@ def validate(
 
 
 def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> None:
-    from ssl4rl_bench.errors import MissingDependency
+    from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.leaks import baselines
     from ssl4rl_bench.registry import DRAWN, load_ssl, select_images
 

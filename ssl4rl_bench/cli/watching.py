@@ -13,8 +13,7 @@ from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.evaluate import RUNS, Plan, Subject, evaluate_one, load_tasks
 from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
-from ssl4rl_bench.engines import create, resolve_name
-from ssl4rl_bench.errors import (
+from ssl4rl_bench.core.errors import (
     EXIT_CRASH,
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
@@ -23,13 +22,14 @@ from ssl4rl_bench.errors import (
     ModelError,
     UsageError,
 )
+from ssl4rl_bench.core.interrupts import Stop
+from ssl4rl_bench.core.types import Engine
+from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.extract import check_extractor
-from ssl4rl_bench.interrupts import Stop
 from ssl4rl_bench.policy import Policy
 from ssl4rl_bench.registry import AnyTask
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.gate_text import STYLES, headline
-from ssl4rl_bench.types import Engine
 from ssl4rl_bench.watch import pages
 from ssl4rl_bench.watch.find import Checkpoint, Finder
 from ssl4rl_bench.watch.history import History, exit_verdict

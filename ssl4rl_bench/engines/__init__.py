@@ -6,9 +6,9 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, cast
 
+from ssl4rl_bench.core.errors import MissingDependency, UsageError, did_you_mean
+from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.errors import MissingDependency, UsageError, did_you_mean
-from ssl4rl_bench.types import Engine
 
 if TYPE_CHECKING:
     from ssl4rl_bench.weights import Model

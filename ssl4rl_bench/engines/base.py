@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import BenchError, UsageError, did_you_mean
-from ssl4rl_bench.types import Completion
+from ssl4rl_bench.core.errors import BenchError, UsageError, did_you_mean
+from ssl4rl_bench.core.types import Completion
 
 DTYPES: tuple[str, ...] = ("auto", "float32", "bfloat16", "float16")
 """Number formats of weights and arithmetic; "auto" is the checkpoint's own."""

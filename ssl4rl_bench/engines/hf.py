@@ -12,13 +12,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.allocator import keep_freed_memory
+from ssl4rl_bench.core.errors import BenchError, EngineError, ModelError, UsageError
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines import positions
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
-from ssl4rl_bench.errors import BenchError, EngineError, ModelError, UsageError
-from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
     from ssl4rl_bench.weights import Model

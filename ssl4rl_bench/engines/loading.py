@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import ModelError
+from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.tensors import shown
 
 _TOLD_ABOVE = "the above report"

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
-from ssl4rl_bench.hashing import seed_of
-from ssl4rl_bench.types import Completion, Message, Request, Sampling, TextPart
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, TextPart
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.base import EngineOptions

@@ -17,14 +17,14 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ssl4rl_bench.core.errors import EngineError, MissingDependency, UsageError
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.base import EngineOptions, error_completion
 from ssl4rl_bench.engines.inputs import pixel_limits
 from ssl4rl_bench.engines.openai_http import Http
 from ssl4rl_bench.engines.openai_servers import Retry, Server, Servers
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
-from ssl4rl_bench.errors import EngineError, MissingDependency, UsageError
-from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
     from ssl4rl_bench.weights import Model

@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.openai_http import Http
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
-from ssl4rl_bench.errors import EngineError
 
 SILENT = 2
 """So many requests in a row without a reply in time mean that a server hangs, unless it replied a moment ago."""

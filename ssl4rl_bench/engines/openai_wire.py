@@ -15,10 +15,18 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ssl4rl_bench.core.errors import EngineError, UsageError, did_you_mean
+from ssl4rl_bench.core.images import data_url
+from ssl4rl_bench.core.types import (
+    Completion,
+    FinishReason,
+    ImagePart,
+    Message,
+    Sampling,
+    TextPart,
+    VideoPart,
+)
 from ssl4rl_bench.engines.base import TOKEN_FIELDS, no_reply
-from ssl4rl_bench.errors import EngineError, UsageError, did_you_mean
-from ssl4rl_bench.images import data_url
-from ssl4rl_bench.types import Completion, FinishReason, ImagePart, Message, Sampling, TextPart, VideoPart
 
 PASSING_STATUSES = frozenset({408, 409, 429})
 """The 4xx that are worth another try; every 5xx is."""

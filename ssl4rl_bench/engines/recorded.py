@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.hashing import sha256_hex, sha256_json
-from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_hex, sha256_json
+from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.core.types import Completion, FinishReason
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store import journal
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.taskfile import PREFIX
-from ssl4rl_bench.types import Completion, FinishReason
 
 Key = tuple[str | None, str, int]
 """Task (None where the file does not name it), sample id, repeat."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ssl4rl_bench.core.errors import EngineError, UsageError
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines.recorded import digest, read
-from ssl4rl_bench.errors import EngineError, UsageError
-from ssl4rl_bench.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.base import EngineOptions

@@ -17,10 +17,10 @@ from itertools import count
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.core.errors import BenchError, EngineError, MissingDependency, ModelError, UsageError
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, VideoPart
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, text_config, too_long
-from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, ModelError, UsageError
-from ssl4rl_bench.types import Completion, Message, Request, Sampling, VideoPart
 
 if TYPE_CHECKING:
     from ssl4rl_bench.weights import Model

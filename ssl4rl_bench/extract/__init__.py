@@ -50,9 +50,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.types import FinishReason, Status
 from ssl4rl_bench.extract import tags, vlmevalkit
-from ssl4rl_bench.types import FinishReason, Status
 
 __all__ = ["EXTRACTORS", "Reading", "check_extractor", "read", "reader_version", "tag_content"]
 

@@ -34,12 +34,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 
+from ssl4rl_bench.core.types import FinishReason, Status
 from ssl4rl_bench.extract import Reading, check_extractor, leads, tags
 from ssl4rl_bench.extract.clean import clean
 from ssl4rl_bench.extract.moods import NO, Strength, strength_of
 from ssl4rl_bench.extract.resolve import CONFLICT, RECONSIDERS, Statement, corrects, doubted, resolve
 from ssl4rl_bench.extract.sentences import Sentences, braced
-from ssl4rl_bench.types import FinishReason, Status
 
 LONGEST = 400
 """Characters: nothing longer is given to `parse`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.extract import letters, options, statements, tags, told, walks
 from ssl4rl_bench.extract.clean import clean
 from ssl4rl_bench.extract.moods import Strength
 from ssl4rl_bench.extract.resolve import CONFLICT, Statement
 from ssl4rl_bench.extract.sentences import Sentences
-from ssl4rl_bench.types import Status
 
 Verdict = tuple[str | None, Status, str]
 """The answer, how it was read, and the rule."""

@@ -12,8 +12,8 @@ import math
 import re
 from collections.abc import Mapping
 
+from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.extract.tags import clip
-from ssl4rl_bench.types import Status
 
 _FAILED = "Failed to obtain answer via API"
 _REFUSALS = (

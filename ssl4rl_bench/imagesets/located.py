@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl4rl_bench.types import HubSource
+from ssl4rl_bench.core.types import HubSource
 
 
 @dataclass(frozen=True, slots=True)

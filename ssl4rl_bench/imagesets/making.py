@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench import images
-from ssl4rl_bench.hashing import seed_of
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.ssl.base import Corrupted, SSLTask, Unusable
-from ssl4rl_bench.types import EncodedImage
 
 if TYPE_CHECKING:
     from PIL import Image

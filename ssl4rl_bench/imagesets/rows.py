@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import DataError
-from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.mmbench_rows import MAX_REFERENCE_CHARS, Located, column_names, one_image
 
 _INDEX = re.compile(r"[0-9]{1,15}(?:\.0)?")

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.hashing import seed_of, sha256_hex
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import seed_of, sha256_hex
+from ssl4rl_bench.core.types import EncodedImage, HubSource
 from ssl4rl_bench.imagesets.located import Dropped, ImageSource, Located
 from ssl4rl_bench.perceptual import Perceptual, near, near_duplicates, perceptual_hash
 from ssl4rl_bench.ssl.base import MIN_SIDE
-from ssl4rl_bench.types import EncodedImage, HubSource
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.hashing import sha256_hex
-from ssl4rl_bench.images import MAX_BYTES
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.imagesets.located import Dropped, ImageSource, Located
 from ssl4rl_bench.imagesets.rows import row_images
 from ssl4rl_bench.interop.hubdata import HubName, open_table

@@ -11,8 +11,8 @@ import urllib.request
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.images import MAX_BYTES
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.images import MAX_BYTES
 
 MAX_REDIRECTS = 5
 TIMEOUT_S = 20.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ssl4rl_bench.errors import BenchError, DataError, MissingDependency, ModelError
+from ssl4rl_bench.core.errors import BenchError, DataError, MissingDependency, ModelError
 
 PATTERNS: tuple[str, ...] = ("*.safetensors", "*.json", "*.txt", "*.jinja")
 """What is downloaded of a model. Nothing else of its repository is ever fetched."""

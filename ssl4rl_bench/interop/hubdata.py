@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
-from ssl4rl_bench.errors import DataError, MissingDependency, did_you_mean
+from ssl4rl_bench.core.errors import DataError, MissingDependency, did_you_mean
+from ssl4rl_bench.core.parsing import parse_yaml
+from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.interop.hub import Repository
 from ssl4rl_bench.mmbench_files import OnShare, read_files
 from ssl4rl_bench.mmbench_rows import Located
-from ssl4rl_bench.parsing import parse_yaml
-from ssl4rl_bench.types import HubSource
 
 Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 """Configuration to split to the paths of its files."""

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import images, metrics, mmbench, prompts
+from ssl4rl_bench import metrics, mmbench, prompts
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
 from ssl4rl_bench.interop.hubdata import encoded
 from ssl4rl_bench.interop.lmms_reply import completion
 from ssl4rl_bench.mmbench_groups import check_rows
 from ssl4rl_bench.mmbench_rows import Located
-from ssl4rl_bench.types import Categories, Score, ScoredSample, Status
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl4rl_bench.types import Completion
+from ssl4rl_bench.core.types import Completion
 
 CUT_OFF = "[SSL4RL_REPLY_CUT_OFF]"
 """Ends a reply that hit the token limit, where our model answers our task. Such a reply is read with more care."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.mmbench_rows import Row
 
 CIRCULAR = ("mmbench", "ccbench")

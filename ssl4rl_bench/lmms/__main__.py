@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import BenchError, EngineError, MissingDependency, UsageError
+from ssl4rl_bench.core.errors import BenchError, EngineError, MissingDependency, UsageError
 
 _INFORMS = frozenset({"-h", "--help", "--version"})
 

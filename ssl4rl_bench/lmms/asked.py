@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import UsageError
-from ssl4rl_bench.taskfile import PREFIX
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     EncodedImage,
@@ -26,6 +25,7 @@ from ssl4rl_bench.types import (
     Score,
     TextPart,
 )
+from ssl4rl_bench.taskfile import PREFIX
 
 _CAPS = ("max_new_tokens", "max_gen_toks", "max_tokens")
 """lmms-eval's names of one thing; the first that is there counts."""

@@ -15,14 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import images
-from ssl4rl_bench.hashing import canonical_json
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.identity import canonical_json
+from ssl4rl_bench.core.types import Categories, ImagePart, Sample, Score, ScoredSample, Status, TextPart
 from ssl4rl_bench.interop.lmms_reply import completion
 from ssl4rl_bench.probe import ProbeTask
 from ssl4rl_bench.registry import load_ssl, load_task
 from ssl4rl_bench.ssl import SSLTask, make
 from ssl4rl_bench.taskfile import TaskFile
-from ssl4rl_bench.types import Categories, ImagePart, Sample, Score, ScoredSample, Status, TextPart
 
 if TYPE_CHECKING:
     from PIL import Image

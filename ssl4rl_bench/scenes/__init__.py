@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from ssl4rl_bench.hashing import seed_of
+from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.scenes import perception, reasoning
 from ssl4rl_bench.scenes.question import Drawn
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ssl4rl_bench.exits import run_command
+from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.scenes import LEAVES, Question, question
 from ssl4rl_bench.scenes.draw import SIZE
 

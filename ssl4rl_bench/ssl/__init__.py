@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.ssl.base import CONVENTIONS, MIN_SIDE, Corrupted, SSLTask, Unusable
 
 __all__ = ["CONVENTIONS", "KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
+from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
 from ssl4rl_bench.ssl import answers, augment, wording
 from ssl4rl_bench.ssl.augment import Augmentation, Box
 from ssl4rl_bench.ssl.base import MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
 from ssl4rl_bench.ssl.content import contrast_between, detail
 from ssl4rl_bench.ssl.judging import judge
 from ssl4rl_bench.ssl.rng import Stream
-from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
 
 if TYPE_CHECKING:
     from PIL import Image

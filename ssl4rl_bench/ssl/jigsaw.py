@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
 from ssl4rl_bench.ssl import answers, wording
 from ssl4rl_bench.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
 from ssl4rl_bench.ssl.content import contrast_among
 from ssl4rl_bench.ssl.judging import judge
 from ssl4rl_bench.ssl.rng import Stream
-from ssl4rl_bench.types import Completion, EncodedImage, Message, Score
 
 if TYPE_CHECKING:
     from PIL import Image

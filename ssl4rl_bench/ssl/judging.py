@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ssl4rl_bench.core.types import Completion, Score, Status
 from ssl4rl_bench.extract.free import read_free
-from ssl4rl_bench.types import Completion, Score, Status
 
 
 def judge(

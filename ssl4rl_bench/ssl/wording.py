@@ -7,9 +7,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart
 from ssl4rl_bench.prompts import check_style
-from ssl4rl_bench.types import EncodedImage, ImagePart, Message, TextPart
 
 
 def render(kind: str, style: str, convention: str, **values: object) -> str:

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.store.atomic import reporting, store_error, sync_directory, write_all
-from ssl4rl_bench.types import SampleRecord
+from ssl4rl_bench.core.atomic import reporting, store_error, sync_directory, write_all
+from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.types import SampleRecord
 
 _FIELDS = SampleRecord.__slots__
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode

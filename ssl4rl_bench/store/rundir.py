@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import SpecMismatch, StoreError
-from ssl4rl_bench.neutral import one_line
-from ssl4rl_bench.redaction import redact
+from ssl4rl_bench.core.atomic import contents, create_json, reporting, sweep, write_bytes, write_json
+from ssl4rl_bench.core.errors import SpecMismatch, StoreError
+from ssl4rl_bench.core.neutral import one_line
+from ssl4rl_bench.core.redaction import redact
+from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.core.versioned import parse_object
 from ssl4rl_bench.spec import SCHEMA, ExecInfo, RunSpec
-from ssl4rl_bench.store.atomic import contents, create_json, reporting, sweep, write_bytes, write_json
 from ssl4rl_bench.store.journal import BadLine, lock, read
-from ssl4rl_bench.types import EncodedImage
-from ssl4rl_bench.versioned import parse_object
 
 RESULT_SCHEMA = 1
 """Version of result.json."""

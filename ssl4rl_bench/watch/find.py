@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl4rl_bench.errors import DataError, ModelError
+from ssl4rl_bench.core.errors import DataError, ModelError
 from ssl4rl_bench.weights import fingerprint
 
 OLD_S = 60.0

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.parsing import parse_json
-from ssl4rl_bench.store.atomic import reporting, sweep, write_text
+from ssl4rl_bench.core.atomic import reporting, sweep, write_text
+from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.store.journal import lock
-from ssl4rl_bench.versioned import check_schema
 
 SCHEMA = 1
 FILE = "history.jsonl"

@@ -10,8 +10,8 @@ from statistics import fmean
 from typing import Any
 
 from ssl4rl_bench import gate_guards, series
+from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.gate import Gate, apply
-from ssl4rl_bench.hashing import sha256_json
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy
 from ssl4rl_bench.reports.gate_text import reason, worst_first

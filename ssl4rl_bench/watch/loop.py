@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench import series
-from ssl4rl_bench.errors import (
+from ssl4rl_bench.core.errors import (
     DataError,
     EngineError,
     Interrupted,

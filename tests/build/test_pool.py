@@ -15,7 +15,7 @@ import pytest
 from pictures import write_folder
 
 from ssl4rl_bench.build.pool import AHEAD, Pool, WorkerDied
-from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
 
 
 def double(number: int) -> int:

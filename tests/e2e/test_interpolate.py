@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ssl4rl_bench.errors import ModelError, UsageError
+from ssl4rl_bench.core.errors import ModelError, UsageError
 from ssl4rl_bench.weights import Model, resolve_model
 
 pytestmark = pytest.mark.engine

@@ -21,13 +21,10 @@ import pytest
 from PIL import Image, ImageDraw
 from tiny_model import build
 
-from ssl4rl_bench import images
 from ssl4rl_bench.chat import Chat
 from ssl4rl_bench.chat_input import build_messages
-from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
-from ssl4rl_bench.engines.openai_wire import UNTRUSTED
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     EncodedImage,
@@ -37,6 +34,9 @@ from ssl4rl_bench.types import (
     Sampling,
     VideoPart,
 )
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
+from ssl4rl_bench.engines.openai_wire import UNTRUSTED
 
 pytestmark = pytest.mark.engine
 pytest.importorskip("vllm")

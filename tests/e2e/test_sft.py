@@ -99,12 +99,12 @@ def test_a_form_is_asked_as_a_probe_is(tmp_path: Path) -> None:
     import torch
     from transformers import AutoProcessor
 
-    from ssl4rl_bench.images import decode, lossless
+    from ssl4rl_bench.core.images import decode, lossless
+    from ssl4rl_bench.core.types import TextPart
     from ssl4rl_bench.ssl import make
     from ssl4rl_bench.train.pixels import pixels_of
     from ssl4rl_bench.train.scenes_sft import Example, Schedule, make_pool
     from ssl4rl_bench.train.sft import Collator, Course
-    from ssl4rl_bench.types import TextPart
 
     processor = AutoProcessor.from_pretrained(resolve_model("tiny-base").path)
     task = make("position", {"grid": 3})

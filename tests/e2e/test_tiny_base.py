@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ssl4rl_bench import scenes
+from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.types import TextPart
 from ssl4rl_bench.weights import resolve_model
 
 pytestmark = pytest.mark.engine

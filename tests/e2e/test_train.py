@@ -18,7 +18,7 @@ pytest.importorskip("trl")
 
 from train_recipe import lines, masters, pictures, recipe  # noqa: E402
 
-from ssl4rl_bench.errors import DataError, StoreError, UsageError  # noqa: E402
+from ssl4rl_bench.core.errors import DataError, StoreError, UsageError  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,10 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image, ImageDraw
 
-from ssl4rl_bench import images
-from ssl4rl_bench.engines import EngineOptions, create
-from ssl4rl_bench.engines.hf import HfEngine
-from ssl4rl_bench.errors import EngineError
-from ssl4rl_bench.hashing import seed_of, sha256_hex
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import EngineError
+from ssl4rl_bench.core.identity import seed_of, sha256_hex
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     EncodedImage,
@@ -29,6 +27,8 @@ from ssl4rl_bench.types import (
     TextPart,
     VideoPart,
 )
+from ssl4rl_bench.engines import EngineOptions, create
+from ssl4rl_bench.engines.hf import HfEngine
 from ssl4rl_bench.weights import Model
 
 pytestmark = pytest.mark.engine

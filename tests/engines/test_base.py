@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench import engines
+from ssl4rl_bench.core.errors import MissingDependency, UsageError
+from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines import ENGINES, EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.base import DTYPES, error_completion, reason
-from ssl4rl_bench.errors import MissingDependency, UsageError
-from ssl4rl_bench.types import Engine
 from ssl4rl_bench.weights import Model
 
 MODEL = Model(name="m", path=Path("/nowhere"), fingerprint="0" * 64, revision=None)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ssl4rl_bench import images
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart, VideoPart
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.inputs import Decoder, chat_messages, context_length, pixel_limits, text_config
-from ssl4rl_bench.errors import UsageError
-from ssl4rl_bench.types import EncodedImage, ImagePart, Message, TextPart, VideoPart
 
 QWEN_SIZE = {"shortest_edge": 3136, "longest_edge": 12_845_056}
 

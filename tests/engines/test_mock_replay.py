@@ -8,13 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from ssl4rl_bench.core.errors import DataError, EngineError, UsageError
+from ssl4rl_bench.core.types import (
+    Categories,
+    Engine,
+    Message,
+    Request,
+    Sample,
+    SampleRecord,
+    Sampling,
+    TextPart,
+)
 from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.engines.replay import ReplayEngine
-from ssl4rl_bench.errors import DataError, EngineError, UsageError
 from ssl4rl_bench.store.journal import Journal
-from ssl4rl_bench.types import Categories, Engine, Message, Request, Sample, SampleRecord, Sampling, TextPart
 
 GREEDY = Sampling()
 

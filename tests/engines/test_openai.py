@@ -18,13 +18,9 @@ from hypothesis import strategies as st
 from openai_stub import Stub, echo, events, garbage, hang_up, piece, refuse, reply, wait_for
 from PIL import Image
 
-from ssl4rl_bench import images
-from ssl4rl_bench.engines import create
-from ssl4rl_bench.engines import openai_wire as wire
-from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
-from ssl4rl_bench.errors import EngineError, UsageError
-from ssl4rl_bench.types import (
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import EngineError, UsageError
+from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     Engine,
@@ -36,6 +32,10 @@ from ssl4rl_bench.types import (
     TextPart,
     VideoPart,
 )
+from ssl4rl_bench.engines import create
+from ssl4rl_bench.engines import openai_wire as wire
+from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
 from ssl4rl_bench.weights import Model
 
 FAST = Retry(attempts=4, base=0.01, cap=0.05, retry_after_cap=0.3, connect_timeout=5, timeout=20)

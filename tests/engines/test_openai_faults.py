@@ -15,13 +15,13 @@ import pytest
 from faulty_server import FAULTS, REPLIES, STREAM_FAULTS, FaultyServer
 from synthetic import SyntheticTask, spec_of
 
+from ssl4rl_bench.core.errors import BenchError, EngineError, TooManyErrors, UsageError
+from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
-from ssl4rl_bench.errors import BenchError, EngineError, TooManyErrors, UsageError
 from ssl4rl_bench.runner import Outcome, execute
 from ssl4rl_bench.store.journal import read
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import SampleRecord
 
 TASK = SyntheticTask(n_groups=6, n_rolls=2)
 N = 12

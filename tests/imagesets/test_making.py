@@ -9,8 +9,8 @@ import pytest
 from pictures import encoded, picture
 from PIL import Image
 
-from ssl4rl_bench import images
-from ssl4rl_bench.hashing import seed_of
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.imagesets import make, seed_for
 from ssl4rl_bench.imagesets.making import Opened
 from ssl4rl_bench.ssl.base import Corrupted, Unusable

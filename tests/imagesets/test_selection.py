@@ -10,7 +10,7 @@ import pytest
 from pictures import encoded, picture, write_folder
 from PIL import Image
 
-from ssl4rl_bench.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.imagesets import ImageSource, Selection, open_source, select, split_of
 from ssl4rl_bench.perceptual import near
 

@@ -10,8 +10,8 @@ import pytest
 from mmbench_data import write_parquet, write_tsv
 from pictures import encoded, write_folder
 
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.imagesets import ImageSource, open_source
 
 

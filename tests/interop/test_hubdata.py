@@ -14,7 +14,7 @@ from loopback_hub import GATE_TOKEN, Fault, LoopbackHub, dead_endpoint
 from mmbench_data import question, questions, write_parquet, write_tsv
 from pictures import encoded
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.interop import hubdata
 from ssl4rl_bench.interop.hubdata import HubName
 from ssl4rl_bench.registry import load_task

@@ -13,10 +13,10 @@ import pytest
 from mmbench_data import COLUMNS, located, picture, questions
 
 from ssl4rl_bench import metrics, mmbench
+from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
 from ssl4rl_bench.interop import lmms
 from ssl4rl_bench.registry import load_task
 from ssl4rl_bench.taskfile import load_taskfile
-from ssl4rl_bench.types import Completion, ImagePart, ScoredSample, TextPart
 
 datasets = pytest.importorskip("datasets")
 

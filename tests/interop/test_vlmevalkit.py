@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
 
-from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.interop.vlmevalkit import export_tsv, file_name, is_circular, name_problem
 from ssl4rl_bench.mmbench_files import read_path
 from ssl4rl_bench.mmbench_rows import MAX_REFERENCE_CHARS, Row, parse_rows

@@ -9,11 +9,11 @@ import pytest
 from mmbench_data import picture
 from PIL import Image
 
-from ssl4rl_bench import images
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import ImagePart, Sampling, TextPart
 from ssl4rl_bench.interop.lmms_reply import CUT_OFF, completion
 from ssl4rl_bench.lmms.asked import cut, gather, sampling
-from ssl4rl_bench.types import ImagePart, Sampling, TextPart
 
 GREEDY = {"max_new_tokens": 16, "temperature": 0.0, "do_sample": False, "until": []}
 

@@ -13,13 +13,13 @@ import pytest
 from mmbench_data import questions, write_tsv
 
 from ssl4rl_bench import scoring
+from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
+from ssl4rl_bench.core.types import FinishReason, Request, Sampling
 from ssl4rl_bench.engines import EngineOptions, create
-from ssl4rl_bench.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.registry import load_task
 from ssl4rl_bench.runner import execute
 from ssl4rl_bench.spec import RunSpec, TaskSpec
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.types import FinishReason, Request, Sampling
 
 pytestmark = [
     pytest.mark.engine,

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from ssl4rl_bench import probe, scenes
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
 from ssl4rl_bench.interop.lmms_reply import CUT_OFF
 from ssl4rl_bench.lmms import probes
 from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.types import Completion, ImagePart, ScoredSample, TextPart
 
 datasets = pytest.importorskip("datasets")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssl4rl_bench.core.types import Completion
 from ssl4rl_bench.ssl import make
 from ssl4rl_bench.ssl.answers import angle, label, pair, permutation
-from ssl4rl_bench.types import Completion
 
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 NINE = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from ssl_pictures import noise, said
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.ssl import MIN_SIDE, Unusable, make
 from ssl4rl_bench.ssl.position import LABELS, Position, _span
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from ssl_pictures import noise, said
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Completion
 from ssl4rl_bench.ssl import MIN_SIDE, Unusable, make
 from ssl4rl_bench.ssl.rotation import Rotation, largest_rectangle
-from ssl4rl_bench.types import Completion
 
 
 @given(st.integers(28, 90), st.integers(28, 90), st.integers(0, 10**6))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ssl4rl_bench.errors import StoreError
-from ssl4rl_bench.store import atomic
+from ssl4rl_bench.core import atomic
+from ssl4rl_bench.core.errors import StoreError
 
 
 def test_replaces_a_file_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.journal import _kept
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssl4rl_bench.errors import DataError, MissingDependency
+from ssl4rl_bench.core.errors import DataError, MissingDependency
 from ssl4rl_bench.train import curves
 from ssl4rl_bench.train.curves import draw, draw_many, read, series, smooth, window
 

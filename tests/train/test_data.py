@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssl4rl_bench import scenes
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.imagesets import Selection, make, open_source, select
 from ssl4rl_bench.imagesets.making import Opened
 from ssl4rl_bench.train.data import Rows, TrainingSet, asked

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mmbench_data import question, write_tsv
 from pictures import encoded, picture, write_folder
 
-from ssl4rl_bench.errors import DataError, UsageError
-from ssl4rl_bench.hashing import sha256_hex
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.imagesets import Selection, open_source, select
 from ssl4rl_bench.perceptual import Perceptual, near
 from ssl4rl_bench.train.overlap import Overlap, audit, enforce, near_pairs

@@ -18,7 +18,7 @@ from recipe_of import recipe_of
 from rich.console import Console
 
 from ssl4rl_bench.cli.train_plan import show
-from ssl4rl_bench.errors import DataError, ModelError, UsageError
+from ssl4rl_bench.core.errors import DataError, ModelError, UsageError
 from ssl4rl_bench.train import prompt_sizes
 from ssl4rl_bench.train.plan import Plan, plan
 from ssl4rl_bench.train.prompt_sizes import smart_resize, tokens_of

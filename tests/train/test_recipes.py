@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.train import recipe as recipes
 from ssl4rl_bench.train.memory import GIB
 from ssl4rl_bench.train.plan import plan

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from view_runs import HOSTILE, asked, drawn, with_probes
 
-from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.reports.html.svg import inline
 from ssl4rl_bench.reports.views import VIEWS, Runs, View, gather
 from ssl4rl_bench.reports.views.drawing import TEXT, fit, style, width_of, write_figures

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 from view_runs import TASK, asked, drawn, with_probes
 
-from ssl4rl_bench.errors import UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import COLUMNS
 from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather

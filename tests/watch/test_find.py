@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_weights import tensors
 
-from ssl4rl_bench.errors import DataError
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.watch import find
 from ssl4rl_bench.watch.find import Finder, Look, place_of
 from ssl4rl_bench.weights import fingerprint

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl4rl_bench.errors import StoreError
+from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.watch.history import Change, Entry, History, best_run, decode, encode, exit_verdict
 
 shares = st.floats(-1, 1, allow_nan=False)

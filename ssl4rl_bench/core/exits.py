@@ -19,10 +19,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from ssl4rl_bench.errors import EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, BenchError
-from ssl4rl_bench.neutral import one_line
-from ssl4rl_bench.output import guarded
-from ssl4rl_bench.redaction import redact
+from ssl4rl_bench.core.errors import EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, BenchError
+from ssl4rl_bench.core.neutral import one_line
+from ssl4rl_bench.core.output import guarded
+from ssl4rl_bench.core.redaction import redact
 
 DEBUG = "SSL4RL_DEBUG"
 """Environment variable; where it is set, tracebacks are shown."""

@@ -14,9 +14,9 @@ import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.errors import DataError
-from ssl4rl_bench.hashing import sha256_hex
-from ssl4rl_bench.types import EncodedImage
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.types import EncodedImage
 
 if TYPE_CHECKING:
     import numpy as np

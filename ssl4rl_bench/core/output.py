@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from ssl4rl_bench.neutral import escaped, neutral, one_line
+from ssl4rl_bench.core.neutral import escaped, neutral, one_line
 
 _SUBSTITUTES = {"–": "-", "—": "-", "·": "*", "…": "~", "±": "~", "×": "x", "−": "-", "▲": "^", "▼": "v"}
 """One character each, so that columns stay aligned."""
@@ -122,7 +122,7 @@ def guarded() -> Iterator[None]:
 def _without_secrets(text: str) -> str:
     if text.isspace():
         return text
-    from ssl4rl_bench.redaction import redact  # compiles its patterns, which --help need not wait for
+    from ssl4rl_bench.core.redaction import redact  # compiles its patterns, which --help need not wait for
 
     return str(redact(text))
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ssl4rl_bench.types import ImagePart, Message, Sampling, TextPart
+from ssl4rl_bench.core.types import ImagePart, Message, Sampling, TextPart
 
 
 def sha256_hex(data: bytes) -> str:

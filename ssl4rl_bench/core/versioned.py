@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.errors import BenchError, StoreError
-from ssl4rl_bench.parsing import parse_json
+from ssl4rl_bench.core.errors import BenchError, StoreError
+from ssl4rl_bench.core.parsing import parse_json
 
 
 def check_schema(
