@@ -12,12 +12,12 @@ from ssl4rl_bench.consistency import finished
 from ssl4rl_bench.core.errors import ModelError, UsageError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Sampling
-from ssl4rl_bench.origin import read_origin
+from ssl4rl_bench.engines.checkpoints.origin import read_origin
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.reports.cells import Result, dig
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.taskfile import PREFIX, load_taskfile
-from ssl4rl_bench.weights import fingerprint
 
 UNSEEN = ("openai", "replay")
 """Engines that do not see the weights: that a run of theirs is this checkpoint's rests on the user's word."""

@@ -16,9 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssl4rl_bench import chat as chat_module
-from ssl4rl_bench.chat import Chat
-from ssl4rl_bench.chat_input import BatchChat, build_messages, load_image, parse_messages, read_batch
 from ssl4rl_bench.cli.ask import ask
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import BenchError, DataError, EngineError, UsageError
@@ -33,8 +30,11 @@ from ssl4rl_bench.core.types import (
     TextPart,
     VideoPart,
 )
+from ssl4rl_bench.engines import chat as chat_module
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.weights import Model
+from ssl4rl_bench.engines.chat import Chat
+from ssl4rl_bench.engines.chat_input import BatchChat, build_messages, load_image, parse_messages, read_batch
+from ssl4rl_bench.engines.checkpoints.weights import Model
 
 
 def png(colour: str = "red") -> EncodedImage:
@@ -138,7 +138,7 @@ def test_a_url_is_fetched_because_the_user_named_it(monkeypatch: pytest.MonkeyPa
         fetched.append(url)
         return png("blue").data
 
-    monkeypatch.setattr("ssl4rl_bench.interop.fetch.fetch", fetch)
+    monkeypatch.setattr("ssl4rl_bench.engines.fetch.fetch", fetch)
     assert load_image("https://example.com/a.png").sha256 == png("blue").sha256
     assert fetched == ["https://example.com/a.png"]
 
@@ -301,7 +301,7 @@ def test_a_batch_reaches_nothing_outside_of_its_root(
     def no_network(url: str) -> bytes:
         raise AssertionError(url)
 
-    monkeypatch.setattr("ssl4rl_bench.interop.fetch.fetch", no_network)
+    monkeypatch.setattr("ssl4rl_bench.engines.fetch.fetch", no_network)
     (pictures / "link.png").symlink_to(tmp_path / "secret.png")
     path = write_lines(tmp_path / "batch.jsonl", {"question": "ok"}, {"question": "q", "images": [image]})
     for root in (pictures, None):

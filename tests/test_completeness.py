@@ -29,11 +29,11 @@ from checkpoint_folders import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.architecture import HEAD, expected
-from ssl4rl_bench.completeness import check
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.tensors import Tensor
-from ssl4rl_bench.weights import fingerprint, resolve_model
+from ssl4rl_bench.engines.checkpoints.architecture import HEAD, expected
+from ssl4rl_bench.engines.checkpoints.completeness import check
+from ssl4rl_bench.engines.checkpoints.tensors import Tensor
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
 
 NINE = (
     "no vision tower",

@@ -18,7 +18,7 @@ from ssl4rl_bench.cli import app
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.versioned import check_schema, parse_object
-from ssl4rl_bench.origin import read_origin
+from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports import published
 from ssl4rl_bench.spec import RunSpec

@@ -98,10 +98,10 @@ def test_what_the_system_refuses_is_told_in_its_words(
 
 def test_other_entry_points_end_in_the_same_way(tmp_path: Path) -> None:
     code = (
-        "import runpy, sys, ssl4rl_bench.weights as w\n"
+        "import runpy, sys, ssl4rl_bench.engines.checkpoints.weights as w\n"
         "def boom(*a, **k): raise TypeError('odd')\n"
         "w.fingerprint = boom; w.side_files = boom\n"
-        "import ssl4rl_bench.checkpoint_files as c\n"
+        "import ssl4rl_bench.engines.checkpoints.files as c\n"
         "c.read_config = boom\n"
         "sys.argv = ['repair', sys.argv[1], sys.argv[2]]\n"
         "runpy.run_module('ssl4rl_bench.repair', run_name='__main__')\n"

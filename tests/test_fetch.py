@@ -13,8 +13,8 @@ import pytest
 
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
 from ssl4rl_bench.core.images import MAX_BYTES
-from ssl4rl_bench.interop import fetch as module
-from ssl4rl_bench.interop.fetch import fetch, shown
+from ssl4rl_bench.engines import fetch as module
+from ssl4rl_bench.engines.fetch import fetch, shown
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ import pytest
 from checkpoint_folders import TINY, load, make, to_file
 
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.weights import resolve_model
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 DEEPSPEED = (
     "global_step500/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt",

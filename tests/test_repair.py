@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from checkpoint_folders import BROKEN, INDEX, load, make
 
-from ssl4rl_bench import repair
 from ssl4rl_bench.core.errors import ModelError, UsageError
-from ssl4rl_bench.weights import resolve_model
+from ssl4rl_bench.engines.checkpoints import repair
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 REPAIRED = [kind for kind, (_, words) in BROKEN.items() if "ssl4rl_bench.repair" in " ".join(words)]
 

@@ -19,10 +19,10 @@ from ssl4rl_bench.core.errors import SpecMismatch, StoreError, UsageError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model, unused_defaults
 from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.weights import resolve_model, unused_defaults
 
 DEFAULTS = {"repetition_penalty": 1.05, "top_p": 0.8, "temperature": 0.1, "do_sample": True}
 

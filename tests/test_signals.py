@@ -257,8 +257,8 @@ def test_a_reply_that_is_here_is_kept_before_a_signal_is_acted_upon(tmp_path: Pa
 @pytest.mark.engine
 def test_a_batch_that_is_answered_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal comes while the first reply of a batch of four is journaled."""
+    from ssl4rl_bench.engines.checkpoints.weights import Model
     from ssl4rl_bench.engines.hf import HfEngine
-    from ssl4rl_bench.weights import Model
 
     class Network:
         def prepare(self, messages: Any, seed: int) -> Any:

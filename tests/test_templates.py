@@ -16,9 +16,9 @@ from checkpoint_folders import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench import templates
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.weights import resolve_model
+from ssl4rl_bench.engines import templates
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 USUAL = (TINY / "chat_template.jinja").read_text()
 LOOPS = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, MissingDependency, UsageError
 from ssl4rl_bench.core.types import VideoPart
-from ssl4rl_bench.video import MAX_FRAME_PIXELS, plan, sample_frames
+from ssl4rl_bench.engines.video import MAX_FRAME_PIXELS, plan, sample_frames
 
 av: Any = pytest.importorskip("av")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ssl4rl_bench import weights
 from ssl4rl_bench.core.errors import MissingDependency, ModelError
-from ssl4rl_bench.interop import hub
-from ssl4rl_bench.weights import fingerprint, resolve_model
+from ssl4rl_bench.engines import hub
+from ssl4rl_bench.engines.checkpoints import weights
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.weights import fingerprint
 
 ORIGIN = "ssl4rl.json"
 TRAINER = "trainer"

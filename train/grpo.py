@@ -13,12 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.allocator import keep_freed_memory
-from ssl4rl_bench.checkpoint_files import read_config, read_json
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import DataError, Interrupted, ModelError, StoreError, UsageError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.scheme import SCHEME
+from ssl4rl_bench.engines.allocator import keep_freed_memory
+from ssl4rl_bench.engines.checkpoints.files import read_config, read_json
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.engines.inputs import load_processor as processor_of
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.registry import select_images
@@ -30,7 +31,6 @@ from ssl4rl_bench.train.reporting import Reporter, Silent
 from ssl4rl_bench.train.rewards import SSLReward
 from ssl4rl_bench.train.sizes import Sizes, sizes
 from ssl4rl_bench.train.stopping import Stopping
-from ssl4rl_bench.weights import Model, resolve_model
 
 RECIPE, DATA = "recipe.json", "data.json"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
 from ssl4rl_bench.train import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.data import asked
 from ssl4rl_bench.train.grpo import shares_prompts
@@ -18,7 +19,6 @@ from ssl4rl_bench.train.prompt_sizes import PromptSizes
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.shapes import Shape
 from ssl4rl_bench.train.sizes import Sizes, sizes
-from ssl4rl_bench.weights import bundled_names, resolve_model
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 

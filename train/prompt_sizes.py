@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.checkpoint_files import read_json
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import BenchError, UsageError
 from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.engines.checkpoints.files import read_json
 from ssl4rl_bench.imagesets import open_source, seed_for, split_of
 from ssl4rl_bench.imagesets.making import Opened
 from ssl4rl_bench.registry import task_images

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.checkpoint_files import read_json
 from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import parse_toml
 from ssl4rl_bench.core.scheme import SCHEME
+from ssl4rl_bench.engines.checkpoints.files import read_json
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.engines.inputs import load_processor
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.pixels import Pixels, both_times, pixels_of
 from ssl4rl_bench.train.scenes_sft import Example, Pool, Schedule, make_pool
 from ssl4rl_bench.train.ssl_sft import Forms, make_forms, named
-from ssl4rl_bench.weights import Model, resolve_model
 
 IGNORED = -100
 """The label of a token that bears no loss."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.chat import Chat
     from ssl4rl_bench.core.types import Completion
+    from ssl4rl_bench.engines.chat import Chat
 
 
 def ask(
@@ -71,11 +71,11 @@ def ask(
         raise UsageError(f"--base-url goes with --engine openai, not {engine}")
     if engine in ("auto", "vllm", "hf") and not model and not base_url:
         raise UsageError("--model is missing: name a folder, a bundled checkpoint (tiny-base) or a hub id")
-    from ssl4rl_bench.chat import Chat
-    from ssl4rl_bench.chat_input import build_messages, load_video, read_batch
     from ssl4rl_bench.core.neutral import neutral
     from ssl4rl_bench.core.types import Sampling
     from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.engines.chat import Chat
+    from ssl4rl_bench.engines.chat_input import build_messages, load_video, read_batch
 
     limits = EngineOptions(min_pixels=min_pixels, max_pixels=max_pixels, base_urls=tuple(base_url or ()))
     options = EngineOptions.from_pairs(settings or [], limits)

@@ -93,8 +93,8 @@ def origin_of(run: Evaluated) -> dict[str, Any] | None:
         ModelError: the file is damaged or of a newer version.
     """
     from ssl4rl_bench.core.errors import BenchError
-    from ssl4rl_bench.origin import read_origin
-    from ssl4rl_bench.weights import fingerprint, resolve_model
+    from ssl4rl_bench.engines.checkpoints.origin import read_origin
+    from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
 
     try:
         folder = resolve_model(run.spec.model).path

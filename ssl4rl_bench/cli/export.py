@@ -81,8 +81,8 @@ def _tsv(task: str, out: Path | None, data: str | None) -> None:
 def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
     from ssl4rl_bench.cli.common import open_run
     from ssl4rl_bench.core.errors import ModelError, UsageError
+    from ssl4rl_bench.engines.checkpoints.weights import resolve_model
     from ssl4rl_bench.reports.model_card import RESULTS, write_card
-    from ssl4rl_bench.weights import resolve_model
 
     runs: list[RunDir] = [open_run(path) for path in paths]
     name = model or runs[0].spec.model

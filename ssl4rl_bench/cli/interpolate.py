@@ -30,9 +30,9 @@ def interpolate(
     Example: ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
     """
     from ssl4rl_bench.core.errors import MissingDependency
+    from ssl4rl_bench.engines.checkpoints.weights import resolve_model
     from ssl4rl_bench.train.interpolate import base_of
     from ssl4rl_bench.train.interpolate import interpolate as write
-    from ssl4rl_bench.weights import resolve_model
 
     found = resolve_model(checkpoint)
     base_of(found, base)

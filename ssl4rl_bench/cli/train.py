@@ -54,7 +54,7 @@ def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
     """Trains, with a bar on a terminal and lines elsewhere."""
     from ssl4rl_bench.cli.train_progress import Screen
     from ssl4rl_bench.core.errors import Interrupted, MissingDependency
-    from ssl4rl_bench.weights import resolve_model
+    from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
     resolve_model(recipe.model.base, chat=True)  # a broken base is told before torch is imported
     try:

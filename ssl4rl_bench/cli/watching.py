@@ -25,6 +25,7 @@ from ssl4rl_bench.core.errors import (
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines import create, resolve_name
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.policy import Policy
 from ssl4rl_bench.registry import AnyTask
@@ -35,7 +36,6 @@ from ssl4rl_bench.watch.find import Checkpoint, Finder
 from ssl4rl_bench.watch.history import History, exit_verdict
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of
 from ssl4rl_bench.watch.loop import Watch
-from ssl4rl_bench.weights import Model, resolve_model
 
 QUIET_S = 5.0
 """At most so long a checkpoint must lie unchanged before it counts as written."""

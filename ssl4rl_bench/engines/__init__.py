@@ -11,7 +11,7 @@ from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines.base import EngineOptions
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.weights import Model
+    from ssl4rl_bench.engines.checkpoints.weights import Model
 
 ENGINES: dict[str, str] = {
     "auto": "vllm where there is a CUDA GPU and vLLM is installed, else hf",

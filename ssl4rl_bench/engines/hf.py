@@ -11,17 +11,17 @@ from importlib import metadata
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.allocator import keep_freed_memory
 from ssl4rl_bench.core.errors import BenchError, EngineError, ModelError, UsageError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines import positions
+from ssl4rl_bench.engines.allocator import keep_freed_memory
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.weights import Model
+    from ssl4rl_bench.engines.checkpoints.weights import Model
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
 _WINDOW = 2

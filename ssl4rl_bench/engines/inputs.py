@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import templates
-from ssl4rl_bench.checkpoint_files import read_config
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart, VideoPart
+from ssl4rl_bench.engines import templates
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.weights import require_chat_template
+from ssl4rl_bench.engines.checkpoints.files import read_config
+from ssl4rl_bench.engines.checkpoints.weights import require_chat_template
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.tensors import shown
+from ssl4rl_bench.engines.checkpoints.tensors import shown
 
 _TOLD_ABOVE = "the above report"
 """In messages of transformers that say no more than that a log entry does."""

@@ -18,7 +18,7 @@ from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, Text
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.weights import Model
+    from ssl4rl_bench.engines.checkpoints.weights import Model
 
 BEHAVIOURS = ("gold", "random", "constant:B")
 

@@ -27,7 +27,7 @@ from ssl4rl_bench.engines.openai_servers import Retry, Server, Servers
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.weights import Model
+    from ssl4rl_bench.engines.checkpoints.weights import Model
 
 CLOSING_S = 5.0
 """Seconds that connections have to be closed."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.engines.checkpoints.weights import side_files
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.weights import side_files
 
 _OF_THE_WRITER = ("transformers_version", "_name_or_path")
 """Keys of a config that say who wrote it."""

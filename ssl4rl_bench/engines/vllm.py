@@ -23,7 +23,7 @@ from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
 from ssl4rl_bench.engines.inputs import Prompter, text_config, too_long
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.weights import Model
+    from ssl4rl_bench.engines.checkpoints.weights import Model
 
 _MAX_ITEMS = {"image": 64, "video": 8}
 """Of one prompt. vLLM wants limits; for images it makes no difference how high."""

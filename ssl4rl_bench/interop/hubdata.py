@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from ssl4rl_bench.core.errors import DataError, MissingDependency, did_you_mean
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import HubSource
-from ssl4rl_bench.interop.hub import Repository
+from ssl4rl_bench.engines.hub import Repository
 from ssl4rl_bench.mmbench_files import OnShare, read_files
 from ssl4rl_bench.mmbench_rows import Located
 

@@ -17,15 +17,15 @@ from lmms_eval.api.model import lmms
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
+from ssl4rl_bench.engines.checkpoints.served import served
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
 from ssl4rl_bench.interop.lmms_reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.lmms.asked import AskedTask, cut, gather
 from ssl4rl_bench.runner import Event, execute
-from ssl4rl_bench.served import served
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Place, answers
 from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.taskfile import PREFIX
-from ssl4rl_bench.weights import Model, resolve_model, unused_defaults
 
 _REPLY_OPTIONS = ("attn", "max_model_len")
 """Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import DataError, ModelError
-from ssl4rl_bench.weights import fingerprint
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 
 OLD_S = 60.0
 """Seconds. A folder that has not changed for so long needs no second look."""

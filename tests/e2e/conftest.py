@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl4rl_bench.weights import Model, resolve_model
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from checkpoint_folders import GOOD, TINY, Raw, change, folder_of, load, make, present_name, renamed, without
 
-from ssl4rl_bench.architecture import HEAD, expected
 from ssl4rl_bench.core.errors import EngineError, ModelError
 from ssl4rl_bench.core.types import Categories, Message, Request, Sample, Sampling, TextPart
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.checkpoints.architecture import HEAD, expected
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.engines.hf import HfEngine
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.weights import Model, resolve_model
 
 pytestmark = pytest.mark.engine
 

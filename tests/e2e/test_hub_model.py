@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from loopback_hub import LoopbackHub
 
-from ssl4rl_bench.weights import resolve_model
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 pytestmark = [
     pytest.mark.engine,

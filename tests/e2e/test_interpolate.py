@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ssl4rl_bench.core.errors import ModelError, UsageError
-from ssl4rl_bench.weights import Model, resolve_model
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 
 pytestmark = pytest.mark.engine
 

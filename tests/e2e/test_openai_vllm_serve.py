@@ -21,8 +21,6 @@ import pytest
 from PIL import Image, ImageDraw
 from tiny_model import build
 
-from ssl4rl_bench.chat import Chat
-from ssl4rl_bench.chat_input import build_messages
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import (
     Categories,
@@ -35,6 +33,8 @@ from ssl4rl_bench.core.types import (
     VideoPart,
 )
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.chat import Chat
+from ssl4rl_bench.engines.chat_input import build_messages
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
 from ssl4rl_bench.engines.openai_wire import UNTRUSTED
 

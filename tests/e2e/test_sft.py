@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ssl4rl_bench import scenes
-from ssl4rl_bench.weights import resolve_model
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 pytestmark = pytest.mark.engine
 

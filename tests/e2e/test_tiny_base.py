@@ -13,8 +13,8 @@ import pytest
 
 from ssl4rl_bench import scenes
 from ssl4rl_bench.core.types import TextPart
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.weights import resolve_model
 
 pytestmark = pytest.mark.engine
 

@@ -203,7 +203,7 @@ def test_adapters_are_merged_into_what_ships(images: Path, tmp_path: Path) -> No
     import torch
     from safetensors.torch import load_file
 
-    from ssl4rl_bench.weights import resolve_model
+    from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
     small = recipe(
         tmp_path,

@@ -18,8 +18,8 @@ pytest.importorskip("trl")
 
 from train_recipe import lines, masters, pictures, recipe_file  # noqa: E402
 
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model  # noqa: E402
 from ssl4rl_bench.train import checkpoint  # noqa: E402
-from ssl4rl_bench.weights import resolve_model  # noqa: E402
 
 DIES = """
 import os, resource, signal, sys

@@ -28,8 +28,8 @@ from ssl4rl_bench.core.types import (
     VideoPart,
 )
 from ssl4rl_bench.engines import EngineOptions, create
+from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.hf import HfEngine
-from ssl4rl_bench.weights import Model
 
 pytestmark = pytest.mark.engine
 

@@ -16,7 +16,7 @@ from ssl4rl_bench.core.errors import MissingDependency, UsageError
 from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines import ENGINES, EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.base import DTYPES, error_completion, reason
-from ssl4rl_bench.weights import Model
+from ssl4rl_bench.engines.checkpoints.weights import Model
 
 MODEL = Model(name="m", path=Path("/nowhere"), fingerprint="0" * 64, revision=None)
 
@@ -133,7 +133,7 @@ def test_making_an_engine_loads_nothing(name: str, package: str) -> None:
     """In a new process, as this one may have loaded torch already."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from ssl4rl_bench import engines; from ssl4rl_bench.weights import Model\n"
+        "from ssl4rl_bench import engines; from ssl4rl_bench.engines.checkpoints.weights import Model\n"
         "model = Model('m', Path('/nowhere'), '', None)\n"
         f"engine = engines.create({name!r}, model, engines.EngineOptions())\n"
         f"assert engine.name == {name!r} and engine.version[0].isdigit(), engine.version\n"

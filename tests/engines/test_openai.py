@@ -35,8 +35,8 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
-from ssl4rl_bench.weights import Model
 
 FAST = Retry(attempts=4, base=0.01, cap=0.05, retry_after_cap=0.3, connect_timeout=5, timeout=20)
 GREEDY = Sampling(max_tokens=8)

@@ -18,7 +18,7 @@ import pytest
 
 from ssl4rl_bench.engines import vllm
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.weights import Model
+from ssl4rl_bench.engines.checkpoints.weights import Model
 
 SCRIPT = """
 import multiprocessing, os, signal, subprocess, time

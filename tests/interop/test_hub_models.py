@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from loopback_hub import GATE_TOKEN, Fault, LoopbackHub, dead_endpoint
 
-from ssl4rl_bench.weights import resolve_model
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 pytest.importorskip("huggingface_hub")
 from hub_child import models  # after the check that it can be used

@@ -9,9 +9,9 @@ import pytest
 from view_runs import asked
 
 from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.views.training import MIX, methods, parse, same_task, trained_on, words
-from ssl4rl_bench.weights import fingerprint
 
 
 def named(label: str) -> Evaluated:

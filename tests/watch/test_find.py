@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from test_weights import tensors
 
 from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.watch import find
 from ssl4rl_bench.watch.find import Finder, Look, place_of
-from ssl4rl_bench.weights import fingerprint
 
 
 @pytest.fixture

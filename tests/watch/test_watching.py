@@ -20,11 +20,11 @@ from ssl4rl_bench.cli import watching
 from ssl4rl_bench.cli.evaluated import load_evaluated
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, UsageError
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.watch.history import History
 from ssl4rl_bench.watch.loop import Watch
-from ssl4rl_bench.weights import Model
 
 TIGHT = parse({"allow": ["partial"], "rule": [{"task": "scenes", "kind": "no_worse_than", "margin": 1}]})
 BETTER = parse(

@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.architecture import EMBEDDING, HEAD, VISION, Expected, expected, is_buffer
-from ssl4rl_bench.checkpoint_files import INDEX, REPAIR, weight_map
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.tensors import FLOATS, Tensor, same_values, shown
+from ssl4rl_bench.engines.checkpoints.architecture import (
+    EMBEDDING,
+    HEAD,
+    VISION,
+    Expected,
+    expected,
+    is_buffer,
+)
+from ssl4rl_bench.engines.checkpoints.files import INDEX, REPAIR, weight_map
+from ssl4rl_bench.engines.checkpoints.tensors import FLOATS, Tensor, same_values, shown
 
 WRAPPERS: Mapping[str, str] = {
     "module.": "DataParallel, DDP or DeepSpeed",

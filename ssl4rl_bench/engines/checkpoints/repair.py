@@ -17,14 +17,14 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ssl4rl_bench.architecture import Expected, expected
-from ssl4rl_bench.checkpoint_files import INDEX, SINGLE, read_config, weight_map
-from ssl4rl_bench.completeness import is_extra_head, strip_wrappers
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import BenchError, ModelError, UsageError
 from ssl4rl_bench.core.exits import run_command
-from ssl4rl_bench.tensors import Tensor, TensorFile, read_header, shown
-from ssl4rl_bench.weights import fingerprint, side_files
+from ssl4rl_bench.engines.checkpoints.architecture import Expected, expected
+from ssl4rl_bench.engines.checkpoints.completeness import is_extra_head, strip_wrappers
+from ssl4rl_bench.engines.checkpoints.files import INDEX, SINGLE, read_config, weight_map
+from ssl4rl_bench.engines.checkpoints.tensors import Tensor, TensorFile, read_header, shown
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint, side_files
 
 _BLOCK = 1 << 24
 """Bytes copied at a time."""

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import foreign
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.parsing import parse_json
-from ssl4rl_bench.tensors import Tensor, TensorFile, read_header, shown
+from ssl4rl_bench.engines.checkpoints import foreign
+from ssl4rl_bench.engines.checkpoints.tensors import Tensor, TensorFile, read_header, shown
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

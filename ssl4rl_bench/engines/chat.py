@@ -14,12 +14,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from ssl4rl_bench.chat_input import ImageSource, build_messages, load_image, load_video, parse_messages
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import Categories, Completion, Message, Request, Sample, Sampling, VideoPart
 from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.engines.base import EngineOptions, no_reply
+from ssl4rl_bench.engines.chat_input import (
+    ImageSource,
+    build_messages,
+    load_image,
+    load_video,
+    parse_messages,
+)
 
 DEFAULT_SAMPLING = Sampling(max_tokens=512)
 """Greedy."""
@@ -48,7 +54,7 @@ class Chat:
         engine = "openai" if engine == "auto" and options.base_urls else engine
         resolved = None
         if engine in ("auto", "vllm", "hf") and model:
-            from ssl4rl_bench.weights import resolve_model
+            from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
             resolved = resolve_model(model, chat=True)  # before "auto" is resolved, which imports torch
         engine = resolve_name(engine)

@@ -60,7 +60,7 @@ def load_image(source: ImageSource) -> EncodedImage:
     if _is_base64(text) and not _exists(text):
         return _from_base64(text)
     if text.startswith(("http://", "https://")):
-        from ssl4rl_bench.interop.fetch import fetch, shown
+        from ssl4rl_bench.engines.fetch import fetch, shown
 
         return _named(shown(text), image_io.from_bytes, fetch(text))
     return _read_image(_local_path(text))
@@ -72,7 +72,7 @@ def load_video(source: str | os.PathLike[str], max_frames: int = 16, fps: float 
     Raises:
         UsageError, DataError, MissingDependency: as `video.sample_frames`.
     """
-    from ssl4rl_bench.video import sample_frames
+    from ssl4rl_bench.engines.video import sample_frames
 
     return sample_frames(_local_path(os.fspath(source)), max_frames, fps)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.tensors import Shape
+from ssl4rl_bench.engines.checkpoints.tensors import Shape
 
 HEAD = "lm_head.weight"
 EMBEDDING = "model.language_model.embed_tokens.weight"

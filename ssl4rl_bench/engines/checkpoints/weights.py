@@ -10,8 +10,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import templates
-from ssl4rl_bench.checkpoint_files import (
+from ssl4rl_bench.core.errors import ModelError, did_you_mean
+from ssl4rl_bench.core.identity import sha256_hex, sha256_json
+from ssl4rl_bench.engines import templates
+from ssl4rl_bench.engines.checkpoints.completeness import check
+from ssl4rl_bench.engines.checkpoints.files import (
     INDEX,
     SINGLE,
     read_config,
@@ -20,10 +23,7 @@ from ssl4rl_bench.checkpoint_files import (
     tensors_of,
     weight_files,
 )
-from ssl4rl_bench.completeness import check
-from ssl4rl_bench.core.errors import ModelError, did_you_mean
-from ssl4rl_bench.core.identity import sha256_hex, sha256_json
-from ssl4rl_bench.served import chat_template
+from ssl4rl_bench.engines.checkpoints.served import chat_template
 
 _SIDE_FILES = re.compile(
     r"config\.json|generation_config\.json|(\w+_)?preprocessor_config\.json|processor_config\.json"
@@ -88,7 +88,7 @@ def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -
     elif name in bundled_names():
         path = _bundled_root() / name
     elif (match := _HUB_ID.fullmatch(name)) and not name.startswith("."):
-        from ssl4rl_bench.interop import hub
+        from ssl4rl_bench.engines import hub
 
         path, revision = hub.snapshot(match["repo"], match["revision"])
     else:
