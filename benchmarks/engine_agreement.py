@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from ssl4rl_bench.core.types import Completion, Request, Sample, Sampling
 from ssl4rl_bench.engines import EngineOptions, create
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.registry import load_task
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from PIL import Image
 
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.leaks import FREE_OF_CONTENT, TRACES, baselines
-from ssl4rl_bench.registry import load_ssl
-from ssl4rl_bench.taskfile import group_names
+from ssl4rl_bench.task.leaks import FREE_OF_CONTENT, TRACES, baselines
+from ssl4rl_bench.task.registry import load_ssl
+from ssl4rl_bench.task.taskfile import group_names
 
 N_SECTIONS, N_SAMPLES = 240, 2000
 NAMES = (

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ssl4rl_bench import extract
+from ssl4rl_bench.task import extract
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 MEGABYTE = 1_000_000

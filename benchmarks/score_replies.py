@@ -22,17 +22,17 @@ from typing import Any
 from PIL import Image
 from rich.console import Console
 
-from ssl4rl_bench import mmbench
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import Sample, SampleRecord
-from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.mmbench_taxonomy import EDITIONS, L2_OF
 from ssl4rl_bench.reports import tables
 from ssl4rl_bench.scoring import score_run
 from ssl4rl_bench.spec import RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Journal
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.taskfile import load_taskfile
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, L2_OF
+from ssl4rl_bench.task.taskfile import load_taskfile
 
 TASK = "ssl4rl_mmbench_dev_en"
 SIZES = [4] * 926 + [3] * 149 + [2] * 89

@@ -34,7 +34,6 @@ from stats_regimes import Row
 from ssl4rl_bench.compare import best_of, compare
 from ssl4rl_bench.comparison import ALPHA, Comparison
 from ssl4rl_bench.core.types import Categories, Sampling
-from ssl4rl_bench.mmbench import EDITIONS, L1_OF, L2_OF
 from ssl4rl_bench.outcomes import Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.spec import RunSpec, TaskSpec
@@ -42,6 +41,7 @@ from ssl4rl_bench.stats import wilson
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
 from ssl4rl_bench.stats.power import detectable_change
+from ssl4rl_bench.task.mmbench.task import EDITIONS, L1_OF, L2_OF
 
 TASK = "ssl4rl_simulated"
 SPEC = RunSpec(

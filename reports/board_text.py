@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.comparison import Comparison, Difference
-from ssl4rl_bench.mmbench import CARD_COLUMNS
 from ssl4rl_bench.reports.board import Board, BoardCell
 from ssl4rl_bench.reports.cells import NO_DATA, add_number, clean, plain_table
 from ssl4rl_bench.reports.numbers import MARKS, interval, p_value, percent, points
 from ssl4rl_bench.reports.probe_board import ProbeRow
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
 
 HEADERS = {ability: header for header, ability in CARD_COLUMNS}
 """What tables call an ability."""

@@ -17,7 +17,7 @@ from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.reports.cells import Result, dig
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.taskfile import PREFIX, load_taskfile
+from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
 
 UNSEEN = ("openai", "replay")
 """Engines that do not see the weights: that a run of theirs is this checkpoint's rests on the user's word."""
@@ -137,7 +137,7 @@ def hub_data(task: str, found: Mapping[str, Any]) -> tuple[str, str | None, str,
     Args:
         found: what result.json says of the task.
     """
-    from ssl4rl_bench.mmbench_taxonomy import edition_warning
+    from ssl4rl_bench.task.mmbench.taxonomy import edition_warning
 
     try:
         file = load_taskfile(task)

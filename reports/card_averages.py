@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
-from ssl4rl_bench.mmbench_taxonomy import EDITIONS
 from ssl4rl_bench.reports.card_cells import Cell
 from ssl4rl_bench.reports.card_claims import Role, Weighting, close, role, weightings
 from ssl4rl_bench.reports.card_findings import Draft, level_blocks, place, shown
 from ssl4rl_bench.reports.card_tables import MAX_COLUMNS, CardTable
+from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS
 
 _AVERAGE_WORD = re.compile(r"\b(?:avg|average|averaged|mean|overall)\b", re.IGNORECASE)
 _PLAIN_AVERAGE = re.compile(

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from ssl4rl_bench.mmbench_taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
 from ssl4rl_bench.reports.card_cells import Cell
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
 
 
 class Role(StrEnum):

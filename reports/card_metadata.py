@@ -15,10 +15,10 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
-from ssl4rl_bench.mmbench import CARD_COLUMNS
 from ssl4rl_bench.reports.card import Card, Evaluation, hub_data
 from ssl4rl_bench.reports.cells import clean, dig, number
-from ssl4rl_bench.taskfile import PREFIX, load_taskfile
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
 
 OWN = "ssl4rl_spec_sha256"
 """Among a metric's arguments, the run's spec: it marks a result of `model-index` as written here."""

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ssl4rl_bench import __version__
-from ssl4rl_bench.mmbench import CARD_COLUMNS
 from ssl4rl_bench.reports.card import Card, Evaluation, without_path
 from ssl4rl_bench.reports.cells import NO_DATA, clean, count, dig, escape, number, percent, value_and_interval
 from ssl4rl_bench.reports.probe_table import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.tables import reading_line
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.taskfile import PREFIX
 
 SCENES_NOTE = (
     "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers compare with those of other models on "

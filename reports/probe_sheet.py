@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.core.types import ImagePart, Sample
-from ssl4rl_bench.probe import ProbeTask
+from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -112,9 +112,9 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
 
 def main(folder: Path) -> None:
     """Draws the sheets of all SSL tasks that are shipped, on the built-in images."""
-    from ssl4rl_bench.registry import load_task
-    from ssl4rl_bench.ssl import KINDS
-    from ssl4rl_bench.taskfile import group_names, load_taskfile
+    from ssl4rl_bench.task.registry import load_task
+    from ssl4rl_bench.task.ssl import KINDS
+    from ssl4rl_bench.task.taskfile import group_names, load_taskfile
 
     names = group_names()["ssl4rl_ssl_difficulty"]
     for kind in KINDS:

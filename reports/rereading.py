@@ -9,14 +9,14 @@ from typing import Any
 from rich.table import Table
 
 from ssl4rl_bench.core.types import UNSCORED, Status
-from ssl4rl_bench.extract import EXTRACTORS, check_extractor
 from ssl4rl_bench.metrics import aggregate, status_counts
-from ssl4rl_bench.probe import ProbeTask
 from ssl4rl_bench.reports.cells import NO_DATA, add_number, clean, plain_table
 from ssl4rl_bench.scoring import copies, scored_samples
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.stats.agreement import Kappa, kappa
 from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
+from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 REFERENCE = "default"
 """The extractor that the others are compared with."""

@@ -13,7 +13,7 @@ from ssl4rl_bench.reports.numbers import percent
 from ssl4rl_bench.reports.palette import BETTER, INK, MUTED, RULE, SERIES, WORSE
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.drawing import TEXT, WIDTH, Sheet, fit, minus, style, svg_of
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 
 COLUMNS = 3
 MARKS = {"pass": ("o", BETTER), "fail": ("X", WORSE), "inconclusive": ("D", MUTED), "baseline": ("s", INK)}

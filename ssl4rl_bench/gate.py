@@ -28,7 +28,7 @@ from ssl4rl_bench.rule_tests import (
     smallest_margin,
 )
 from ssl4rl_bench.stats.multiple import holm
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ssl4rl_bench.gate import Guarded
 from ssl4rl_bench.outcomes import ABSENT, Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Guards, Policy
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 
 _UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)
 _FEW = 12

@@ -12,7 +12,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.parsing import parse_toml
 from ssl4rl_bench.groupscores import check_aggregation
 from ssl4rl_bench.settings import check_allowed
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Kind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]

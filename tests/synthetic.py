@@ -31,10 +31,10 @@ from ssl4rl_bench.core.types import (
 )
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.extract import read
 from ssl4rl_bench.runner import Event, execute
 from ssl4rl_bench.spec import RunSpec, TaskSpec
 from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.task.extract import read
 
 LEAVES = [
     Categories("perception", "coarse_perception", "image_style"),

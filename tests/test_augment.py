@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from ssl4rl_bench.ssl import augment
-from ssl4rl_bench.ssl.augment import STRONG, WEAK, apply, random_crop
-from ssl4rl_bench.ssl.rng import Stream
+from ssl4rl_bench.task.ssl import augment
+from ssl4rl_bench.task.ssl.augment import STRONG, WEAK, apply, random_crop
+from ssl4rl_bench.task.ssl.rng import Stream
 
 
 @pytest.fixture(scope="module")

@@ -18,19 +18,19 @@ from test_cli import bench, refused
 from test_model_card import SCENES, checkpoint, run_of
 from test_tables import result, show
 
-from ssl4rl_bench import mmbench
-from ssl4rl_bench.blinding import BLINDINGS, apply, pictures
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, SpecMismatch, UsageError
 from ssl4rl_bench.core.types import TextPart
-from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.registry import load_task
 from ssl4rl_bench.reports.card import load
 from ssl4rl_bench.reports.tables import card_table
 from ssl4rl_bench.scoring import score_run
 from ssl4rl_bench.spec import RunSpec, TaskSpec
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.taskfile import load_taskfile
+from ssl4rl_bench.task.blinding import BLINDINGS, apply, pictures
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.taskfile import load_taskfile
 
 OTHERS = [how for how in BLINDINGS if how != "real"]
 

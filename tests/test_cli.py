@@ -54,7 +54,7 @@ def test_help_names_every_command_and_each_command_has_help() -> None:
 
 @pytest.mark.parametrize("command", [("run",), ("score",), ("watch",), ("audit",)])
 def test_vlmevalkit_is_offered_with_its_date_and_the_newest_by_name(command: tuple[str, ...]) -> None:
-    from ssl4rl_bench.extract import EXTRACTORS, check_extractor
+    from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
 
     newest = max(name for name in EXTRACTORS if name.startswith("vlmevalkit-"))
     text = " ".join(bench(*command, "--help").stdout.split())

@@ -10,7 +10,7 @@ import pytest
 from test_card_audit import PLAIN, published
 from test_cli import bench, refused
 
-from ssl4rl_bench.extract import EXTRACTORS, check_extractor
+from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
 
 
 def test_the_published_card_exits_with_1_and_names_the_cell(tmp_path: Path) -> None:

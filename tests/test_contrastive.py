@@ -13,10 +13,10 @@ from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, ImagePart
-from ssl4rl_bench.ssl import Unusable, augment, contrastive, make
-from ssl4rl_bench.ssl.augment import Box
-from ssl4rl_bench.ssl.contrastive import LARGEST_OVERLAP, STRENGTHS, Contrastive, overlap, overlapping
-from ssl4rl_bench.ssl.rng import Stream
+from ssl4rl_bench.task.ssl import Unusable, augment, contrastive, make
+from ssl4rl_bench.task.ssl.augment import Box
+from ssl4rl_bench.task.ssl.contrastive import LARGEST_OVERLAP, STRENGTHS, Contrastive, overlap, overlapping
+from ssl4rl_bench.task.ssl.rng import Stream
 
 SIZES = [(500, 400), (512, 512), (640, 480), (375, 500)]
 
@@ -144,7 +144,7 @@ def test_what_a_positive_s_views_share_has_detail(strength: str) -> None:
         return boxes[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ssl4rl_bench.ssl.contrastive.overlapping", keep)
+        patch.setattr("ssl4rl_bench.task.ssl.contrastive.overlapping", keep)
         for seed in range(40):
             Contrastive(strength, min_overlap=0.0).corrupt(image, seed)
             one, two = boxes[-1]

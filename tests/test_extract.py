@@ -21,10 +21,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench import extract
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.extract import options, tags
+from ssl4rl_bench.task import extract
+from ssl4rl_bench.task.extract import options, tags
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [name for name in extract.EXTRACTORS if extract.check_extractor(name) == name]

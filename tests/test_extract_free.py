@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.extract import EXTRACTORS, free, tags
-from ssl4rl_bench.extract.free import read_free
-from ssl4rl_bench.ssl.answers import angle, label, permutation
+from ssl4rl_bench.task.extract import EXTRACTORS, free, tags
+from ssl4rl_bench.task.extract.free import read_free
+from ssl4rl_bench.task.ssl.answers import angle, label, permutation
 
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 KINDS: dict[str, tuple[Callable[[str], str | None], tuple[str, str]]] = {

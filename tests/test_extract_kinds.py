@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.extract import read
-from ssl4rl_bench.registry import load_ssl
+from ssl4rl_bench.task.extract import read
+from ssl4rl_bench.task.registry import load_ssl
 
 OPTIONS: dict[str, Mapping[str, str]] = {
     "places": {"A": "above the dog", "B": "below the dog", "C": "left of the dog", "D": "right of the dog"},

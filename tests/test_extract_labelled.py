@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.extract import read
-from ssl4rl_bench.registry import load_ssl
+from ssl4rl_bench.task.extract import read
+from ssl4rl_bench.task.registry import load_ssl
 
 DATA = Path(__file__).parent / "data"
 SSL = {

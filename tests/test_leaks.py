@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from ssl4rl_bench import leaks
 from ssl4rl_bench.cli import app
 from ssl4rl_bench.cli.validate import _verdicts
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, MissingDependency
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.leaks import BORDERS, CONSTANT, SIZES, STATISTICS, TRACES, Baseline, baselines
-from ssl4rl_bench.ssl import Corrupted, make
-from ssl4rl_bench.ssl.rng import Stream
+from ssl4rl_bench.task import leaks
+from ssl4rl_bench.task.leaks import BORDERS, CONSTANT, SIZES, STATISTICS, TRACES, Baseline, baselines
+from ssl4rl_bench.task.ssl import Corrupted, make
+from ssl4rl_bench.task.ssl.rng import Stream
 
 pytest.importorskip("sklearn")
 
@@ -127,7 +127,7 @@ def test_a_leak_that_the_control_sees_too_is_not_called_none(
     found = _found(_Planted("everywhere"), photos[:30], 120)
     control = found[TRACES].control
     assert control is not None and control > 0.6 and found[TRACES].accuracy > 0.6
-    monkeypatch.setattr("ssl4rl_bench.leaks.baselines", lambda *_: list(found.values()))
+    monkeypatch.setattr("ssl4rl_bench.task.leaks.baselines", lambda *_: list(found.values()))
     done = CliRunner().invoke(app, ["validate", "ssl_position", "--images", "scenes"], env={"COLUMNS": "400"})
     assert done.exit_code == 0, done.output
     assert "no leak" not in done.output

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
 
-from ssl4rl_bench import mmbench
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.types import Categories, Completion, ImagePart, Status, Task, TextPart
-from ssl4rl_bench.mmbench import CARD_COLUMNS, EDITIONS, L1_OF, L2_OF, MMBenchTask, categories
-from ssl4rl_bench.mmbench_taxonomy import edition_warning
-from ssl4rl_bench.taskfile import load_taskfile
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, EDITIONS, L1_OF, L2_OF, MMBenchTask, categories
+from ssl4rl_bench.task.mmbench.taxonomy import edition_warning
+from ssl4rl_bench.task.taskfile import load_taskfile
 
 SCENES = load_taskfile("scenes")
 DEV = load_taskfile("mmbench_dev_en")

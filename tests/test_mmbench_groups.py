@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
 
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.mmbench_groups import Checked, Copy, check_rows, defect
+from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect
 
 OPTIONS = st.lists(st.text("abc甲", min_size=1, max_size=3), min_size=2, max_size=5)
 

@@ -10,7 +10,7 @@ import pytest
 from mmbench_data import located, picture, question, questions
 
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.mmbench_rows import Parsed, Row, column_names, parse_rows
+from ssl4rl_bench.task.mmbench.rows import Parsed, Row, column_names, parse_rows
 
 
 def parsed(*rows: dict[str, Any]) -> Parsed:

@@ -28,12 +28,12 @@ from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_even
 from ssl4rl_bench.gate_guards import check
 from ssl4rl_bench.groupscores import group_sums
 from ssl4rl_bench.interop.lmms_reply import NO_CONTENT, completion
-from ssl4rl_bench.mmbench import score_choice
 from ssl4rl_bench.outcomes import LETTERS, from_json, to_json
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports.html.samples import collect
-from ssl4rl_bench.ssl import make
 from ssl4rl_bench.store.journal import decode, encode
+from ssl4rl_bench.task.mmbench.task import score_choice
+from ssl4rl_bench.task.ssl import make
 
 THOUGHT = "There are two circles, <b>so</b> \x1b[31m the answer is A."
 TASK = "ssl4rl_scenes"

@@ -12,8 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssl4rl_bench import perceptual, scenes
-from ssl4rl_bench.perceptual import T_BITS, Perceptual, distance, near, near_duplicates, perceptual_hash
+from ssl4rl_bench.task import scenes
+from ssl4rl_bench.task.pictures import perceptual
+from ssl4rl_bench.task.pictures.perceptual import (
+    T_BITS,
+    Perceptual,
+    distance,
+    near,
+    near_duplicates,
+    perceptual_hash,
+)
 
 HASHES = st.builds(Perceptual, st.integers(0, 2**64 - 1), st.binary(min_size=48, max_size=48))
 

@@ -11,16 +11,18 @@ from mmbench_data import located, questions
 from rich.console import Console
 from ssl_pictures import noise
 
-from ssl4rl_bench import mmbench, probe, registry
 from ssl4rl_bench.cli.common import full_name, per_task
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.types import Completion, ScoredSample
-from ssl4rl_bench.probe import ProbeTask
-from ssl4rl_bench.registry import load_benchmark, load_ssl, load_task
 from ssl4rl_bench.reports.probe_table import is_probe, other_convention, probe_table, probes_to_markdown
-from ssl4rl_bench.ssl.jigsaw import inverse
-from ssl4rl_bench.taskfile import expand, group_names, load_taskfile, task_names
-from ssl4rl_bench.validate import validate
+from ssl4rl_bench.task import registry
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.registry import load_benchmark, load_ssl, load_task
+from ssl4rl_bench.task.ssl import probe
+from ssl4rl_bench.task.ssl.jigsaw import inverse
+from ssl4rl_bench.task.ssl.probe import ProbeTask
+from ssl4rl_bench.task.taskfile import expand, group_names, load_taskfile, task_names
+from ssl4rl_bench.task.validate import validate
 
 PROBES = [name for name in task_names() if "_ssl_" in name]
 
@@ -103,7 +105,7 @@ def test_samples_do_not_depend_on_other_parameters_data(folder: Path) -> None:
 
 
 def test_another_index_is_another_corruption_of_the_same_images(folder: Path) -> None:
-    from ssl4rl_bench.registry import select_images
+    from ssl4rl_bench.task.registry import select_images
 
     task = load_taskfile("ssl_jigsaw_2x2")
     with select_images(str(folder)) as pictures:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.prompts import prompt_styles, render
+from ssl4rl_bench.task.prompts import prompt_styles, render
 
 SENTENCES = {
     "direct": "Answer with the letter of the correct option and nothing else.",

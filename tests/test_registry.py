@@ -11,7 +11,7 @@ from mmbench_data import questions, write_parquet, write_tsv
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.types import Task
-from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.task.registry import load_task
 
 
 def test_the_built_in_task() -> None:
@@ -95,7 +95,7 @@ def test_a_task_file_with_its_data_beside_it(tmp_path: Path) -> None:
 def test_loading_a_file_imports_nothing_heavy(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "a.tsv", questions(2))
     code = (
-        "import sys; from ssl4rl_bench.registry import load_task\n"
+        "import sys; from ssl4rl_bench.task.registry import load_task\n"
         "load_task('mmbench_dev_en', data=sys.argv[1])\n"
         "print({'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'PIL'} & set(sys.modules))"
     )

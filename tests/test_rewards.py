@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.registry import load_ssl
-from ssl4rl_bench.ssl import SSLTask, make
+from ssl4rl_bench.task.registry import load_ssl
+from ssl4rl_bench.task.ssl import SSLTask, make
 from ssl4rl_bench.train.rewards import SCHEMES, SSLReward, compute_score, well_formed
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl4rl_bench import scenes
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.scenes.draw import SIZE
-from ssl4rl_bench.scenes.question import NONE_OF_THESE, with_none
+from ssl4rl_bench.task import scenes
+from ssl4rl_bench.task.scenes.draw import SIZE
+from ssl4rl_bench.task.scenes.question import NONE_OF_THESE, with_none
 
 
 @pytest.fixture(scope="module")

@@ -74,12 +74,12 @@ def ends(child: subprocess.Popen[str], number: signal.Signals) -> str:
 @pytest.mark.parametrize(
     ("place", "command"),
     [
-        (("ssl4rl_bench.registry", "load_task"), ["run", "--tasks", "scenes", "--engine", "mock"]),
+        (("ssl4rl_bench.task.registry", "load_task"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.store.rundir.RunDir", "save_image"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.engines.mock.MockEngine", "run"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.scoring", "score_and_write"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.engines.mock.MockEngine", "stream"), ["ask", "--engine", "mock", "Why?"]),
-        (("ssl4rl_bench.registry", "load_task"), ["validate", "scenes"]),
+        (("ssl4rl_bench.task.registry", "load_task"), ["validate", "scenes"]),
         (("ssl4rl_bench.store.rundir.RunDir", "open"), ["score", "."]),
     ],
     ids=["loading data", "keeping images", "in the engine", "scoring", "ask", "validate", "score"],

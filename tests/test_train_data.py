@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from ssl4rl_bench import extract, scenes
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.types import Completion, EncodedImage, TextPart
-from ssl4rl_bench.ssl import Unusable
-from ssl4rl_bench.taskfile import load_taskfile, task_names
+from ssl4rl_bench.task import extract, scenes
+from ssl4rl_bench.task.ssl import Unusable
+from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train import ssl_sft
 from ssl4rl_bench.train.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply
 from ssl4rl_bench.train.sft import Course

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from mmbench_data import located, questions
 
-from ssl4rl_bench import mmbench
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.types import (
     Categories,
@@ -19,10 +18,11 @@ from ssl4rl_bench.core.types import (
     Status,
     TextPart,
 )
-from ssl4rl_bench.mmbench import MMBenchTask
-from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.taskfile import load_taskfile
-from ssl4rl_bench.validate import validate
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.taskfile import load_taskfile
+from ssl4rl_bench.task.validate import validate
 
 
 @pytest.fixture

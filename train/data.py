@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of, sha256_json
 from ssl4rl_bench.core.types import TextPart
-from ssl4rl_bench.imagesets import Picture, Selection, seed_for
-from ssl4rl_bench.imagesets.making import ALONE, N_PARTNERS, OTHER, Opened
-from ssl4rl_bench.ssl import SSLTask, Unusable
+from ssl4rl_bench.task.pictures import Picture, Selection, seed_for
+from ssl4rl_bench.task.pictures.making import ALONE, N_PARTNERS, OTHER, Opened
+from ssl4rl_bench.task.ssl import SSLTask, Unusable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -279,7 +279,7 @@ def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
     Raises:
         UsageError: for a name that is no SSL task's.
     """
-    from ssl4rl_bench.registry import load_ssl
+    from ssl4rl_bench.task.registry import load_ssl
 
     out = []
     for name, weight in tasks.items():

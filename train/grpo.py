@@ -22,7 +22,7 @@ from ssl4rl_bench.engines.checkpoints.files import read_config, read_json
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.engines.inputs import load_processor as processor_of
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.registry import select_images
+from ssl4rl_bench.task.registry import select_images
 from ssl4rl_bench.train import checkpoint, overlap
 from ssl4rl_bench.train.data import Asked, Rows, TrainingSet, asked
 from ssl4rl_bench.train.journal import METRICS, Metrics

@@ -11,11 +11,11 @@ from typing import Any
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.imagesets import ImageSource, Selection, open_source
-from ssl4rl_bench.imagesets.selection import REDUCED
-from ssl4rl_bench.perceptual import T_BITS, T_COLOUR, Perceptual, perceptual_hash
-from ssl4rl_bench.registry import DRAWN, task_images
-from ssl4rl_bench.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.task.pictures import ImageSource, Selection, open_source
+from ssl4rl_bench.task.pictures.perceptual import T_BITS, T_COLOUR, Perceptual, perceptual_hash
+from ssl4rl_bench.task.pictures.selection import REDUCED
+from ssl4rl_bench.task.registry import DRAWN, task_images
+from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile, task_names
 from ssl4rl_bench.train.recipe import DataPart
 
 ROWS = 1024

@@ -15,11 +15,11 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import BenchError, UsageError
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.engines.checkpoints.files import read_json
-from ssl4rl_bench.imagesets import open_source, seed_for, split_of
-from ssl4rl_bench.imagesets.making import Opened
-from ssl4rl_bench.registry import task_images
-from ssl4rl_bench.ssl import Unusable
-from ssl4rl_bench.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.task.pictures import open_source, seed_for, split_of
+from ssl4rl_bench.task.pictures.making import Opened
+from ssl4rl_bench.task.registry import task_images
+from ssl4rl_bench.task.ssl import Unusable
+from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile, task_names
 from ssl4rl_bench.train.data import Asked, asked
 from ssl4rl_bench.train.recipe import Recipe
 
@@ -210,7 +210,7 @@ def _train(found: list[EncodedImage], ratio: float | None) -> list[EncodedImage]
 
 def _drawn(stream: str, per_leaf: int | None) -> tuple[int, list[EncodedImage]]:
     """How many drawings "scenes:STREAM:N" names, and a few of each leaf."""
-    from ssl4rl_bench import scenes
+    from ssl4rl_bench.task import scenes
 
     few = SAMPLE // len(scenes.LEAVES)
     drawn = scenes.questions(stream, min(few, per_leaf or few))
@@ -235,7 +235,7 @@ def _made(a: Asked, opened: Opened) -> tuple[Image.Image, ...] | None:
 
 def _pictures(tasks: Sequence[Asked], share: Mapping[str, float]) -> float:
     """Pictures of a prompt, from a drawing, where there are no images at hand."""
-    from ssl4rl_bench import scenes
+    from ssl4rl_bench.task import scenes
 
     total = 0.0
     for a in tasks:

@@ -293,9 +293,9 @@ def _folder() -> Path:
 
 def _check(recipe: Recipe, file: str) -> None:
     """What types do not say."""
-    from ssl4rl_bench.extract import check_extractor
-    from ssl4rl_bench.prompts import prompt_styles
-    from ssl4rl_bench.registry import load_ssl
+    from ssl4rl_bench.task.extract import check_extractor
+    from ssl4rl_bench.task.prompts import prompt_styles
+    from ssl4rl_bench.task.registry import load_ssl
 
     g, data, opt = recipe.grpo, recipe.data, recipe.optimizer
     for name in recipe.tasks:

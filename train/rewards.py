@@ -20,8 +20,8 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.types import Completion, FinishReason, Score
-from ssl4rl_bench.extract import check_extractor
-from ssl4rl_bench.ssl import SSLTask
+from ssl4rl_bench.task.extract import check_extractor
+from ssl4rl_bench.task.ssl import SSLTask
 from ssl4rl_bench.train.task_names import task_names
 
 SCHEMES = ("exact", "per_position", "scaled", "released")
@@ -217,7 +217,7 @@ def compute_score(
 
 @lru_cache(maxsize=64)
 def _loaded(name: str, scheme: str, format_weight: float, extractor: str) -> SSLReward:
-    from ssl4rl_bench.registry import load_ssl
+    from ssl4rl_bench.task.registry import load_ssl
 
     task = load_ssl(name)[1]
     return SSLReward({name: task}, scheme, format_weight=format_weight, extractor=extractor)

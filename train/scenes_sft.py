@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random
 
 from ssl4rl_bench.core.identity import seed_of, sha256_hex
-from ssl4rl_bench.prompts import render
-from ssl4rl_bench.scenes import Question, questions
+from ssl4rl_bench.task.prompts import render
+from ssl4rl_bench.task.scenes import Question, questions
 
 DESCRIBE = "Describe the picture."
 

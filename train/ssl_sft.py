@@ -14,12 +14,12 @@ from typing import Any
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import TextPart
-from ssl4rl_bench.ssl import SSLTask, Unusable
-from ssl4rl_bench.ssl.contrastive import LABELS as PAIR_LABELS
-from ssl4rl_bench.ssl.jigsaw import Jigsaw
-from ssl4rl_bench.ssl.position import LABELS as PART_LABELS
-from ssl4rl_bench.ssl.position import Position
-from ssl4rl_bench.ssl.rotation import Rotation
+from ssl4rl_bench.task.ssl import SSLTask, Unusable
+from ssl4rl_bench.task.ssl.contrastive import LABELS as PAIR_LABELS
+from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
+from ssl4rl_bench.task.ssl.position import LABELS as PART_LABELS
+from ssl4rl_bench.task.ssl.position import Position
+from ssl4rl_bench.task.ssl.rotation import Rotation
 from ssl4rl_bench.train.scenes_sft import Example, Pool
 
 TRIES = 100
@@ -114,7 +114,7 @@ def named(weights: Mapping[str, float]) -> list[tuple[SSLTask, float]]:
     Raises:
         UsageError: for a name that is no SSL task's.
     """
-    from ssl4rl_bench.registry import load_ssl
+    from ssl4rl_bench.task.registry import load_ssl
 
     return [(load_ssl(name)[1], weight) for name, weight in weights.items()]
 

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any, Protocol
 
 from ssl4rl_bench.core.errors import DataError, did_you_mean
-from ssl4rl_bench.taskfile import PREFIX
-from ssl4rl_bench.taskfile import task_names as all_names
+from ssl4rl_bench.task.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import task_names as all_names
 
 ALIKE = 0.8
 """Share of letters (`difflib`) from which on an unknown name is taken for a misspelt one."""

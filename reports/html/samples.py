@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ssl4rl_bench.blinding import pictures
 from ssl4rl_bench.core.types import Sample, SampleRecord, Status, TextPart, VideoPart
-from ssl4rl_bench.mmbench import MMBenchTask
 from ssl4rl_bench.outcomes import ABSENT, LETTERS, Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean
@@ -24,6 +22,8 @@ from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.spec import LoadedTask
 from ssl4rl_bench.store.journal import answers
 from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.task.blinding import pictures
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
 
 TEXT_BUDGET = 40_000_000
 """Characters of all replies; each gets an equal part of it at most, or `SHORTEST`."""

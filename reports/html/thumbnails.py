@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from ssl4rl_bench.blinding import pictures
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage, Sample
+from ssl4rl_bench.task.blinding import pictures
 
 BUDGET = 3_600_000
 """Characters of base64 of all thumbnails."""

@@ -12,8 +12,8 @@ from ssl4rl_bench.engines.checkpoints.origin import FILE, read_origin
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, fingerprint
 from ssl4rl_bench.methods import Method
 from ssl4rl_bench.pairing import Evaluated, unmarked
-from ssl4rl_bench.ssl import KINDS
-from ssl4rl_bench.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.task.ssl import KINDS
+from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile, task_names
 
 MIX = "mix"
 """Several tasks, which a name does not tell."""

@@ -15,10 +15,10 @@ from ssl4rl_bench.build.pool import Pool
 from ssl4rl_bench.build.work import Recipe, do, jobs
 from ssl4rl_bench.core.atomic import reporting
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
-from ssl4rl_bench.imagesets import Dropped, Selection, open_source, select
-from ssl4rl_bench.imagesets.selection import WHOLE
-from ssl4rl_bench.imagesets.sources import TaskImages
-from ssl4rl_bench.ssl.base import SSLTask
+from ssl4rl_bench.task.pictures import Dropped, Selection, open_source, select
+from ssl4rl_bench.task.pictures.selection import WHOLE
+from ssl4rl_bench.task.pictures.sources import TaskImages
+from ssl4rl_bench.task.ssl.base import SSLTask
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("reading", "looking", "making"), images done, and images in all."""

@@ -13,7 +13,7 @@ from typing import Any
 from ssl4rl_bench.build.files import DataFile, HashingFile
 from ssl4rl_bench.build.work import Recipe, Record
 from ssl4rl_bench.core.atomic import to_text
-from ssl4rl_bench.imagesets import Dropped, Selection
+from ssl4rl_bench.task.pictures import Dropped, Selection
 
 FILE, CARD = "manifest.json", "README.md"
 KIND = "ssl4rl-bench data set"

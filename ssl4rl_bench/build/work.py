@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.images import ImageError
 from ssl4rl_bench.core.types import EncodedImage, ImagePart, TextPart
-from ssl4rl_bench.imagesets import Dropped, Made, Picture, Selection, make
-from ssl4rl_bench.imagesets.making import N_PARTNERS, Opened
-from ssl4rl_bench.ssl.base import SSLTask, Unusable
+from ssl4rl_bench.task.pictures import Dropped, Made, Picture, Selection, make
+from ssl4rl_bench.task.pictures.making import N_PARTNERS, Opened
+from ssl4rl_bench.task.ssl.base import SSLTask, Unusable
 
 CHUNK_SAMPLES, CHUNK_PIXELS = 16, 8_000_000
 """A worker makes this many samples of each role at a time, or fewer of large images. No output depends on it."""

@@ -62,7 +62,7 @@ def build(
     from ssl4rl_bench.build import build as write
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.errors import Interrupted
-    from ssl4rl_bench.registry import load_ssl, task_images
+    from ssl4rl_bench.task.registry import load_ssl, task_images
 
     taskfile, ssl = load_ssl(task)
     try:

@@ -12,8 +12,8 @@ from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl4rl_bench.registry import AnyTask
     from ssl4rl_bench.store.rundir import RunDir
+    from ssl4rl_bench.task.registry import AnyTask
 
 PREFIX = "ssl4rl_"
 PLAIN_WIDTH = 110
@@ -49,7 +49,7 @@ def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
     Raises:
         UsageError: for a task that is not asked, or a bare path with several tasks that cannot share it.
     """
-    from ssl4rl_bench.taskfile import expand, load_taskfile
+    from ssl4rl_bench.task.taskfile import expand, load_taskfile
 
     names = [full_name(task) for task in tasks]
     out: dict[str, str] = {}
@@ -92,7 +92,7 @@ def reload_tasks(run: RunDir, data: Mapping[str, str], only: Iterable[str] | Non
         DataError, UsageError: as `registry.load_task`.
     """
     from ssl4rl_bench.cli.progress import LoadProgress
-    from ssl4rl_bench.registry import load_task
+    from ssl4rl_bench.task.registry import load_task
 
     loading = run.loading()
     tasks = []

@@ -67,8 +67,8 @@ def export(
 def _tsv(task: str, out: Path | None, data: str | None) -> None:
     from ssl4rl_bench.cli.common import PREFIX, full_name
     from ssl4rl_bench.interop import vlmevalkit
-    from ssl4rl_bench.registry import load_benchmark
     from ssl4rl_bench.reports.tables import clean
+    from ssl4rl_bench.task.registry import load_benchmark
 
     loaded = load_benchmark(task, data=data)
     circular = vlmevalkit.is_circular(loaded.rows)

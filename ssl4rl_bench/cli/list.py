@@ -36,7 +36,7 @@ def list_(
 
     table = Table(box=None, pad_edge=False)
     if what is What.TASKS:
-        from ssl4rl_bench.taskfile import group_names, load_taskfile, task_names
+        from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
         for header in ("task", "what it is", "data", "prompt"):
             table.add_column(header)

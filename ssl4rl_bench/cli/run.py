@@ -95,7 +95,7 @@ def run(
     from ssl4rl_bench.cli.common import full_name, per_task, split_names
     from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.taskfile import expand
+    from ssl4rl_bench.task.taskfile import expand
 
     names = expand(split_names(tasks or []))
     if not names:

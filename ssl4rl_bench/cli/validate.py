@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl4rl_bench.leaks import Baseline
-    from ssl4rl_bench.probe import ProbeTask
+    from ssl4rl_bench.task.leaks import Baseline
+    from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 SHOWN = 20
 """Failures printed."""
@@ -45,10 +45,10 @@ def validate(
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import LoadProgress
     from ssl4rl_bench.core.errors import DataError, UsageError
-    from ssl4rl_bench.probe import ProbeTask
-    from ssl4rl_bench.registry import load_task
     from ssl4rl_bench.reports.tables import clean
-    from ssl4rl_bench.validate import validate as check
+    from ssl4rl_bench.task.registry import load_task
+    from ssl4rl_bench.task.ssl.probe import ProbeTask
+    from ssl4rl_bench.task.validate import validate as check
 
     with LoadProgress(console(stderr=True), task) as on_share:
         loaded = load_task(task, data=data, skip_bad=skip_bad, on_share=on_share)
@@ -83,8 +83,8 @@ def validate(
 
 def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> None:
     from ssl4rl_bench.core.errors import MissingDependency
-    from ssl4rl_bench.leaks import baselines
-    from ssl4rl_bench.registry import DRAWN, load_ssl, select_images
+    from ssl4rl_bench.task.leaks import baselines
+    from ssl4rl_bench.task.registry import DRAWN, load_ssl, select_images
 
     taskfile, ssl = load_ssl(task.name)
     try:
@@ -100,7 +100,7 @@ def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> No
 
 def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
     """What the baselines mean, a sentence each, and its style."""
-    from ssl4rl_bench.leaks import FREE_OF_CONTENT
+    from ssl4rl_bench.task.leaks import FREE_OF_CONTENT
 
     leaking = [one.name for one in found if one.leak == "yes"]
     unclear = [one for one in found if one.leak == "unclear"]

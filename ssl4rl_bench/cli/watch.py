@@ -78,7 +78,7 @@ def watch(
     from ssl4rl_bench.cli.common import full_name, per_task, split_names
     from ssl4rl_bench.cli.evaluate import Plan
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.taskfile import expand
+    from ssl4rl_bench.task.taskfile import expand
 
     names = expand(split_names(tasks))
     sources = per_task(data or [], names)

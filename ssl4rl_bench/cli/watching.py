@@ -26,11 +26,11 @@ from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
-from ssl4rl_bench.extract import check_extractor
 from ssl4rl_bench.policy import Policy
-from ssl4rl_bench.registry import AnyTask
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.gate_text import STYLES, headline
+from ssl4rl_bench.task.extract import check_extractor
+from ssl4rl_bench.task.registry import AnyTask
 from ssl4rl_bench.watch import pages
 from ssl4rl_bench.watch.find import Checkpoint, Finder
 from ssl4rl_bench.watch.history import History, exit_verdict

@@ -21,7 +21,7 @@ from ssl4rl_bench.core.types import Completion, FinishReason
 from ssl4rl_bench.spec import RunSpec
 from ssl4rl_bench.store import journal
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 
 Key = tuple[str | None, str, int]
 """Task (None where the file does not name it), sample id, repeat."""

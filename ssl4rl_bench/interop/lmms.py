@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import metrics, mmbench, prompts
+from ssl4rl_bench import metrics
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
-from ssl4rl_bench.interop.hubdata import encoded
 from ssl4rl_bench.interop.lmms_reply import completion
-from ssl4rl_bench.mmbench_groups import check_rows
-from ssl4rl_bench.mmbench_rows import Located
+from ssl4rl_bench.task import prompts
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.mmbench.circular import check_rows
+from ssl4rl_bench.task.mmbench.hub import encoded
+from ssl4rl_bench.task.mmbench.rows import Located
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +37,7 @@ def process_docs(dataset: Any) -> Any:
 
 def scenes_docs(dataset: Any) -> Any:
     """The built-in scenes. What lmms-eval has loaded is a placeholder."""
-    from ssl4rl_bench import scenes  # here, because drawing needs Pillow and the rest does not
+    from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
 
     return _docs("scenes", scenes.rows("dev"))
 

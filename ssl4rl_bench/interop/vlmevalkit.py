@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.mmbench_rows import Row
+from ssl4rl_bench.task.mmbench.rows import Row
 
 CIRCULAR = ("mmbench", "ccbench")
 """What a name contains, in any case, whose rows VLMEvalKit scores as circular groups."""

@@ -25,7 +25,7 @@ from ssl4rl_bench.core.types import (
     Score,
     TextPart,
 )
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 
 _CAPS = ("max_new_tokens", "max_gen_toks", "max_tokens")
 """lmms-eval's names of one thing; the first that is there counts."""

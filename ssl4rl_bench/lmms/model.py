@@ -25,7 +25,7 @@ from ssl4rl_bench.runner import Event, execute
 from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.store.journal import Place, answers
 from ssl4rl_bench.store.rundir import RunDir
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 
 _REPLY_OPTIONS = ("attn", "max_model_len")
 """Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""

@@ -19,10 +19,10 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
 from ssl4rl_bench.core.types import Categories, ImagePart, Sample, Score, ScoredSample, Status, TextPart
 from ssl4rl_bench.interop.lmms_reply import completion
-from ssl4rl_bench.probe import ProbeTask
-from ssl4rl_bench.registry import load_ssl, load_task
-from ssl4rl_bench.ssl import SSLTask, make
-from ssl4rl_bench.taskfile import TaskFile
+from ssl4rl_bench.task.registry import load_ssl, load_task
+from ssl4rl_bench.task.ssl import SSLTask, make
+from ssl4rl_bench.task.ssl.probe import ProbeTask
+from ssl4rl_bench.task.taskfile import TaskFile
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,7 +10,7 @@ from ssl4rl_bench.compare import compare
 from ssl4rl_bench.comparison import ALPHA, Difference
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.stats.multiple import holm
-from ssl4rl_bench.taskfile import PREFIX
+from ssl4rl_bench.task.taskfile import PREFIX
 from ssl4rl_bench.watch.history import Change
 
 NAMED = 3

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pictures import encoded, picture, write_folder
 
-from ssl4rl_bench import ssl
 from ssl4rl_bench.build import FORMATS, Manifest, build
 from ssl4rl_bench.build import building as building_module
 from ssl4rl_bench.core.errors import DataError, StoreError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.task import ssl
 
 N = 16
 ROTATION = ssl.make("rotation", {})

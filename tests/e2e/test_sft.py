@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ssl4rl_bench import scenes
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+from ssl4rl_bench.task import scenes
 
 pytestmark = pytest.mark.engine
 
@@ -86,7 +86,7 @@ def test_a_second_stage_goes_on_from_a_checkpoint_and_says_so(tmp_path: Path) ->
 
 def first_usable(task: Any, pictures: Iterable[Any]) -> Any:
     """The corruption of the first picture that has one."""
-    from ssl4rl_bench.ssl.base import Unusable
+    from ssl4rl_bench.task.ssl.base import Unusable
 
     for picture in pictures:
         with suppress(Unusable):
@@ -101,7 +101,7 @@ def test_a_form_is_asked_as_a_probe_is(tmp_path: Path) -> None:
 
     from ssl4rl_bench.core.images import decode, lossless
     from ssl4rl_bench.core.types import TextPart
-    from ssl4rl_bench.ssl import make
+    from ssl4rl_bench.task.ssl import make
     from ssl4rl_bench.train.pixels import pixels_of
     from ssl4rl_bench.train.scenes_sft import Example, Schedule, make_pool
     from ssl4rl_bench.train.sft import Collator, Course

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ssl4rl_bench import scenes
 from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.task import scenes
+from ssl4rl_bench.task.registry import load_task
 
 pytestmark = pytest.mark.engine
 

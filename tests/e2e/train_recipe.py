@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import scenes
+from ssl4rl_bench.task import scenes
 from ssl4rl_bench.train.recipe import Recipe, read
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.imagesets import make, seed_for
-from ssl4rl_bench.imagesets.making import Opened
-from ssl4rl_bench.ssl.base import Corrupted, Unusable
+from ssl4rl_bench.task.pictures import make, seed_for
+from ssl4rl_bench.task.pictures.making import Opened
+from ssl4rl_bench.task.ssl.base import Corrupted, Unusable
 
 
 @dataclass

@@ -11,8 +11,8 @@ from pictures import encoded, picture, write_folder
 from PIL import Image
 
 from ssl4rl_bench.core.errors import DataError, UsageError
-from ssl4rl_bench.imagesets import ImageSource, Selection, open_source, select, split_of
-from ssl4rl_bench.perceptual import near
+from ssl4rl_bench.task.pictures import ImageSource, Selection, open_source, select, split_of
+from ssl4rl_bench.task.pictures.perceptual import near
 
 
 def source_of(folder: Path) -> ImageSource:

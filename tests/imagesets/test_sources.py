@@ -12,7 +12,7 @@ from pictures import encoded, write_folder
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.imagesets import ImageSource, open_source
+from ssl4rl_bench.task.pictures import ImageSource, open_source
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_another_task_s_images_come_through_the_callback(spool: Path) -> None:
 def test_scenes_are_the_built_in_ones_even_beside_a_folder_of_that_name(
     tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ssl4rl_bench import scenes
+    from ssl4rl_bench.task import scenes
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scenes, "LEAVES", scenes.LEAVES[:1])
@@ -109,7 +109,7 @@ def test_scenes_are_the_built_in_ones_even_beside_a_folder_of_that_name(
 def test_another_stream_of_scenes_is_as_long_as_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ssl4rl_bench import scenes
+    from ssl4rl_bench.task import scenes
 
     monkeypatch.setattr(scenes, "LEAVES", scenes.LEAVES[:2])
     sources = {}

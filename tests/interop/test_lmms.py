@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from mmbench_data import COLUMNS, located, picture, questions
 
-from ssl4rl_bench import metrics, mmbench
+from ssl4rl_bench import metrics
 from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
 from ssl4rl_bench.interop import lmms
-from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.taskfile import load_taskfile
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.taskfile import load_taskfile
 
 datasets = pytest.importorskip("datasets")
 

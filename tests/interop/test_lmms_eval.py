@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ssl4rl_bench.taskfile import group_names, task_names
+from ssl4rl_bench.task.taskfile import group_names, task_names
 
 pytestmark = [
     pytest.mark.engine,

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from ssl4rl_bench import probe, scenes
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
 from ssl4rl_bench.interop.lmms_reply import CUT_OFF
 from ssl4rl_bench.lmms import probes
-from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.task import scenes
+from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.ssl import probe
 
 datasets = pytest.importorskip("datasets")
 

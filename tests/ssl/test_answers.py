@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.ssl import make
-from ssl4rl_bench.ssl.answers import angle, label, pair, permutation
+from ssl4rl_bench.task.ssl import make
+from ssl4rl_bench.task.ssl.answers import angle, label, pair, permutation
 
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 NINE = (

@@ -15,8 +15,8 @@ from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, TextPart
-from ssl4rl_bench.ssl import MIN_SIDE, Unusable, make
-from ssl4rl_bench.ssl.jigsaw import Jigsaw, inverse
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl.jigsaw import Jigsaw, inverse
 
 
 @given(st.integers(2, 6), st.integers(180, 260), st.integers(180, 260), st.integers(0, 10**6))

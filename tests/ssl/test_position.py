@@ -12,8 +12,8 @@ from PIL import Image
 from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.ssl import MIN_SIDE, Unusable, make
-from ssl4rl_bench.ssl.position import LABELS, Position, _span
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl.position import LABELS, Position, _span
 
 
 @pytest.mark.parametrize("grid", [2, 3])

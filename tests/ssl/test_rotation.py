@@ -14,8 +14,8 @@ from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.ssl import MIN_SIDE, Unusable, make
-from ssl4rl_bench.ssl.rotation import Rotation, largest_rectangle
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl.rotation import Rotation, largest_rectangle
 
 
 @given(st.integers(28, 90), st.integers(28, 90), st.integers(0, 10**6))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ssl4rl_bench import scenes
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.imagesets import Selection, make, open_source, select
-from ssl4rl_bench.imagesets.making import Opened
+from ssl4rl_bench.task import scenes
+from ssl4rl_bench.task.pictures import Selection, make, open_source, select
+from ssl4rl_bench.task.pictures.making import Opened
 from ssl4rl_bench.train.data import Rows, TrainingSet, asked
 
 ROTATION, CONTRASTIVE = "ssl4rl_ssl_rotation_90", "ssl4rl_ssl_contrastive_weak"

@@ -15,8 +15,8 @@ from pictures import encoded, picture, write_folder
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.imagesets import Selection, open_source, select
-from ssl4rl_bench.perceptual import Perceptual, near
+from ssl4rl_bench.task.pictures import Selection, open_source, select
+from ssl4rl_bench.task.pictures.perceptual import Perceptual, near
 from ssl4rl_bench.train.overlap import Overlap, audit, enforce, near_pairs
 from ssl4rl_bench.train.recipe import DataPart
 
@@ -94,7 +94,7 @@ def test_a_benchmark_with_its_data_is_audited_by_its_rows(tmp_path: Path) -> Non
 def test_an_ssl_task_is_audited_by_the_images_it_is_made_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ssl4rl_bench import scenes
+    from ssl4rl_bench.task import scenes
 
     monkeypatch.setattr(scenes, "LEAVES", scenes.LEAVES[:1])
     (tmp_path / "spool").mkdir()

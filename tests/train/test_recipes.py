@@ -71,7 +71,7 @@ def test_published_settings(task: str) -> None:
 
 
 def test_the_released_rewards_named_in_comments_exist() -> None:
-    from ssl4rl_bench.registry import load_ssl
+    from ssl4rl_bench.task.registry import load_ssl
 
     for task in PUBLISHED:
         text = recipes.find(f"ssl4rl_3b_{task}").read_text()

@@ -1,0 +1,193 @@
+"""Tasks without their pictures: what a model can do without looking.
+
+`blank` puts mid grey of the same size in the place of each image, `shuffled` shows each question the images of
+another, `none` leaves them out. Questions, options, targets, ids and `data_sha256` stay, so that a run without
+the pictures pairs question by question with one that had them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TypeVar
+
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, Part, Sample, TextPart, VideoPart
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.ssl.probe import ProbeTask
+
+BLINDINGS = ("real", "blank", "shuffled", "none")
+"""Names that `apply` knows; `real` changes nothing."""
+
+GREY = 128
+"""Of each channel of a blank image, of 255."""
+
+Pictures = tuple[EncodedImage, ...]
+"""What one sample shows, in order; frames of a video one by one."""
+
+T = TypeVar("T", MMBenchTask, ProbeTask)
+
+
+def check_blinding(how: str) -> str:
+    """Returns `how`.
+
+    Raises:
+        UsageError: for a name that is no blinding.
+    """
+    if how not in BLINDINGS:
+        raise UsageError(
+            f"no --image {how} (known: {', '.join(BLINDINGS)}; --images is where SSL tasks get theirs)"
+            f"{did_you_mean(how, BLINDINGS)}"
+        )
+    return how
+
+
+def apply(task: T, how: str) -> T:
+    """The same task with its images replaced; `task.image` then says how.
+
+    A function of the task's samples, whatever their order; the same on every machine.
+
+    Args:
+        how: one of `BLINDINGS`.
+
+    Raises:
+        UsageError: for another name, or a task that is blinded in another way.
+        DataError: `shuffled`, and there are not enough questions with other images to swap with.
+    """
+    check_blinding(how)
+    if task.image == how:
+        return task
+    if task.image != "real":
+        raise UsageError(f"{task.name} is loaded with --image {task.image}; load it anew for {how}")
+    if how == "none":
+        samples = [_without(sample) for sample in task.samples]
+    elif how == "blank":
+        samples = [_showing(sample, map(blank, pictures(sample))) for sample in task.samples]
+    else:
+        swapped = _swaps(task.name, task.samples)
+        samples = [_showing(sample, swapped[sample.id]) for sample in task.samples]
+    return replace(task, samples=tuple(samples), image=how)
+
+
+def pictures(sample: Sample) -> Pictures:
+    """All images of a sample's prompt, in order."""
+    found: list[EncodedImage] = []
+    for message in sample.messages:
+        for part in message.content:
+            if isinstance(part, ImagePart):
+                found.append(part.image)
+            elif isinstance(part, VideoPart):
+                found += part.frames
+    return tuple(found)
+
+
+def blank(image: EncodedImage) -> EncodedImage:
+    """A PNG in mid grey, as wide and as high as the image is when it is decoded.
+
+    Raises:
+        ImageError: for an image whose size cannot be told.
+    """
+    return _grey(*images.size(image))
+
+
+@cache
+def _grey(width: int, height: int) -> EncodedImage:
+    from PIL import Image
+
+    return images.lossless(Image.new("RGB", (width, height), (GREY, GREY, GREY)))
+
+
+def _without(sample: Sample) -> Sample:
+    return replace(
+        sample,
+        messages=tuple(
+            Message(message.role, tuple(part for part in message.content if isinstance(part, TextPart)))
+            for message in sample.messages
+        ),
+    )
+
+
+def _showing(sample: Sample, shown: Iterable[EncodedImage]) -> Sample:
+    """The sample with other images in the places of its own."""
+    left = iter(shown)
+
+    def part_of(part: Part) -> Part:
+        if isinstance(part, ImagePart):
+            return ImagePart(next(left))
+        if isinstance(part, VideoPart):
+            return replace(part, frames=tuple(next(left) for _ in part.frames))
+        return part
+
+    messages = tuple(
+        Message(message.role, tuple(part_of(part) for part in message.content)) for message in sample.messages
+    )
+    return replace(sample, messages=messages)
+
+
+def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:
+    """Sample id to the images of another question, each question's images used once.
+
+    A question's distinct lists of images (circular copies share one) go to the lists of another question with as
+    many lists of the same lengths, from a starting place that a hash gives: the two samples of a contrastive
+    image would keep their answers otherwise.
+    """
+    lists: dict[str, dict[Pictures, None]] = {}
+    for sample in samples:
+        lists.setdefault(sample.group, {})[pictures(sample)] = None
+    owned = {
+        group: sorted(found, key=lambda shown: (len(shown), [image.sha256 for image in shown]))
+        for group, found in lists.items()
+    }
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for group, found in owned.items():
+        alike.setdefault(tuple(map(len, found)), []).append(group)
+    giver: dict[str, str] = {}
+    for shape, groups in alike.items():
+        giver |= _derangement(name, {group: owned[group] for group in groups}) if any(shape) else {}
+    out = {}
+    for sample in samples:
+        own = owned[sample.group]
+        other = owned[giver.get(sample.group, sample.group)]
+        same_length = len({len(shown) for shown in own}) == 1
+        first = seed_of("shuffled", sample.group) % len(own) if same_length else 0
+        out[sample.id] = other[(own.index(pictures(sample)) + first) % len(own)]
+    return out
+
+
+def _derangement(name: str, owned: Mapping[str, Sequence[Pictures]]) -> dict[str, str]:
+    """Group to a group that shares no image with it; each group once on either side.
+
+    Groups that share images stand together, all else in the order of hashes. Then a shift by the size of the
+    largest such family leads out of every family; it exists if and only if that family is not over half of all.
+    """
+    families = _families(owned)
+    ordered = [
+        group
+        for family in sorted(families, key=lambda family: min(seed_of("family", group) for group in family))
+        for group in sorted(family, key=lambda group: (seed_of("shuffled", group), group))
+    ]
+    shift = max(map(len, families))
+    if 2 * shift > len(ordered):
+        raise DataError(
+            f"{name} cannot be asked with --image shuffled: {shift} of its {len(ordered)} questions with as many "
+            "images share an image, so that not each can get another's; ask more questions, or use --image blank."
+        )
+    return {group: ordered[(at + shift) % len(ordered)] for at, group in enumerate(ordered)}
+
+
+def _families(owned: Mapping[str, Sequence[Pictures]]) -> list[list[str]]:
+    """Groups that are connected by shared images."""
+    family_of: dict[str, list[str]] = {}
+    holder: dict[str, str] = {}
+    for group, lists in owned.items():
+        family_of[group] = [group]
+        for sha256 in {image.sha256 for shown in lists for image in shown}:
+            other = holder.setdefault(sha256, group)
+            if family_of[other] is not family_of[group]:
+                small, large = sorted((family_of[other], family_of[group]), key=len)
+                large += small
+                family_of |= dict.fromkeys(small, large)
+    return list({id(family): family for family in family_of.values()}.values())

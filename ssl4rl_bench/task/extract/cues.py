@@ -1,0 +1,329 @@
+"""Phrases that state an answer, as tables: words before it ("the answer is") and behind it ("is correct")."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ssl4rl_bench.task.extract.letters import GLUE
+from ssl4rl_bench.task.extract.moods import Strength
+
+
+class Cue(NamedTuple):
+    """A word that an answer may follow."""
+
+    word: str
+    """Lower case; found by a plain search."""
+    lead: re.Pattern[str]
+    """Matches at the word and ends where the letter or the option's text must stand."""
+    needs_verb: bool = False
+    """Nothing is stated without "is" or a colon in between."""
+    text: bool = False
+    """With a verb, the option's own text will do as well."""
+    strength: Strength = Strength.FIRM
+    firm_end: bool = False
+    """The letter must end its line or sentence."""
+    subject: re.Pattern[str] | None = None
+    """Must match before the word."""
+
+
+class Predicate(NamedTuple):
+    """A word that says of the letter before it that it is the answer."""
+
+    word: str
+    """Lower case; found by a plain search."""
+    phrase: re.Pattern[str]
+    """Must match at the word."""
+    subject: re.Pattern[str]
+    """Must match before the word; its group 1 is the letter."""
+
+
+def _cue(
+    word: str,
+    before: str = "",
+    *,
+    needs_verb: bool = False,
+    text: bool = False,
+    strength: Strength = Strength.FIRM,
+    firm_end: bool = False,
+    subject: str = "",
+) -> Cue:
+    end = "(?![a-z])" if word[-1].isascii() else ""
+    lead = re.compile(rf"{word}{end}(?>{before})(?>{GLUE}){{0,20}}+", re.IGNORECASE)
+    return Cue(
+        word,
+        lead,
+        needs_verb,
+        text,
+        strength,
+        firm_end,
+        re.compile(subject, re.IGNORECASE) if subject else None,
+    )
+
+
+_IS_NEXT = r"\s{1,3}(?=is\b|would\b|should\b|must\b|['’]s\b)"
+_QUESTION = (
+    r"(?:\s{1,3}(?:choice|option|letter))?"
+    r"(?:\s{1,3}(?:to|for|of)\s(?:\w{1,20}[- ]){0,4}?question)?(?:\s{1,3}here)?"
+    r"(?:,\s[^,.;?!\n]{1,60},(?=\s(?:is|would|should|must)\b))?"
+)
+_CLAUSE = rf"(?:\s{{1,3}}(?:that|which|you|we|i)\s[^.;?\n]{{0,140}}?{_IS_NEXT})?"
+_LEADING = (
+    r"(?:\A|[\n.!?;:,，。；！？—–)]|\b(?:so|thus|hence|therefore|then|and|but|ergo|clearly|obviously|actually"
+    r"|now)\b,?)"
+    r"[\s*_>#-]{0,6}"
+)
+_CHOOSER = (
+    r"(?:\A|[\n.!?;:,，。；！？*]|\b(?:i|we|i['’]d|i['’]ll|we['’]d|we['’]ll|i['’]m|let['’]s|let us|us|would|will"
+    r"|must|should"
+    r"|can|could|to|so|thus|then|therefore|hence|and|but|am|are|finally|please|have|best|you|only|now"
+    r"|instead|rather)"
+    r"(?: (?:definitely|still|now|then|therefore|thus|finally|simply|just))?\s)\s{0,3}\Z"
+)
+_OPTION_NEXT = r"\s(?=[*_\"'“`(\[{]{0,4}(?:option|choice|letter|answer)\b|[*_\"'“`]{0,3}[(\[])"
+_BEST = (
+    r"\b(?:the|my|our|only|best|right|correct|appropriate|suitable|final|true|closest|nearest|most likely"
+    r"|winning)\s"
+)
+_PLAIN = Strength.PLAIN
+CUES = (
+    _cue("answer", _QUESTION + _CLAUSE, text=True),
+    _cue("ans", r"\.?", needs_verb=True, text=True),
+    _cue("correct", rf"(?:\s{{1,3}}[a-z]{{1,20}}){{1,6}}?{_IS_NEXT}", needs_verb=True, text=True),
+    _cue("correct", r"(?=\s?[:：])", needs_verb=True, subject=_LEADING + r"\Z"),
+    _cue("best", rf"(?:\s(?:description|match|fit|caption|title|one|candidate))?{_IS_NEXT}", needs_verb=True),
+    _cue("option", _CLAUSE, needs_verb=True),
+    _cue("choice", rf"(?:\s{{1,3}}here)?{_CLAUSE}", needs_verb=True),
+    _cue("guess", subject=_CHOOSER, firm_end=True),
+    _cue("left is", strength=_PLAIN, firm_end=True),
+    _cue("remains is", strength=_PLAIN, firm_end=True),
+    _cue("choose", text=True, subject=_CHOOSER),
+    _cue("select", text=True, subject=_CHOOSER),
+    _cue("pick", text=True, subject=_CHOOSER),
+    _cue("go with", text=True, subject=_CHOOSER),
+    _cue("opt for", text=True, subject=_CHOOSER),
+    _cue("going with", text=True, subject=_CHOOSER),
+    _cue("vote for", text=True, subject=_CHOOSER),
+    _cue("settle on", text=True, subject=_CHOOSER),
+    _cue("left with", r"(?:\s(?:only|just))?", strength=_PLAIN, firm_end=True),
+    _cue("leaves", r"(?:\s(?:us|me|you))?(?:\swith)?(?:\s(?:only|just))?", strength=_PLAIN, firm_end=True),
+    _cue("leaving", r"(?:\s(?:us|me|you))?(?:\swith)?(?:\s(?:only|just))?", strength=_PLAIN, firm_end=True),
+    *(
+        _cue(word, strength=_PLAIN, firm_end=True, text=True, subject=r"\b(?:it|that|this|answer|which)\s\Z")
+        for word in ("must be", "has to be", "should be", "ought to be")
+    ),
+    *(
+        _cue(word, _OPTION_NEXT, strength=_PLAIN, firm_end=True)
+        for word in (
+            "matches",
+            "described by",
+            "consistent with",
+            "which is",
+            "fits",
+            "leads us to",
+            "leads me to",
+        )
+    ),
+    *(
+        _cue(word, strength=_PLAIN, firm_end=True)
+        for word in (
+            *(
+                "points to",
+                "corresponds to",
+                "turns out to be",
+                "end up with",
+                "ends up with",
+                "vote goes to",
+            ),
+            *(
+                "stand by",
+                "settle for",
+                "settles it",
+                "opting for",
+                "lands on",
+                "my answer to",
+                "answer to be",
+            ),
+        )
+    ),
+    *(
+        _cue(word, strength=_PLAIN, firm_end=True, subject=_CHOOSER)
+        for word in ("chosen", "picked", "mark", "tick")
+    ),
+    *(
+        _cue(word, strength=_PLAIN, firm_end=True, subject=r"\b(?:i am|i['’]m|we are|we['’]re)\s\Z")
+        for word in ("picking", "choosing", "selecting")
+    ),
+    *(
+        _cue(
+            word,
+            r"\s(?:is|must be|would be|should be|seems to be)(?:\shence|\sthus|\stherefore|\sclearly)?",
+            text=True,
+            strength=_PLAIN,
+            firm_end=True,
+            subject=rf"{_BEST}\Z",
+        )
+        for word in (
+            "one",
+            "solution",
+            "response",
+            "guess",
+            "pick",
+            "winner",
+            "bet",
+            "fit",
+            "statement",
+            "caption",
+        )
+    ),
+    _cue("holds is", strength=_PLAIN, firm_end=True),
+    _cue("fits is", strength=_PLAIN, firm_end=True),
+    _cue("matches is", strength=_PLAIN, firm_end=True),
+    _cue("i.e.", r",?", strength=_PLAIN, firm_end=True),
+    _cue("gives", strength=_PLAIN, firm_end=True, subject=r"\b(?:that|this|which)\s\Z"),
+    _cue("答案", "(?:选项)?", text=True),
+    *(
+        _cue(word, r"(?:\s(?:correcta|correcte|corretta|richtige))?\s(?:ist|est|es|é|è)", firm_end=True)
+        for word in ("antwort", "réponse", "respuesta", "resposta", "risposta")
+    ),
+    *(
+        _cue(word, needs_verb=True)
+        for word in ("respuesta", "réponse", "antwort", "risposta", "resposta", "정답", "정답은", "ответ")
+    ),
+    _cue("正解", "は?", firm_end=False),
+    _cue("正确", r"的[^\s，。：是为]{1,8}", needs_verb=True),
+    _cue("选", "(?:[择]|项(?!\\s?[:：]))?"),
+    _cue("而是", strength=_PLAIN),
+)
+VERB = re.compile(r"(?<![a-z])(?:is|be)(?![a-z])|['’]s\b|[:：=是为】]", re.IGNORECASE)
+CONCLUSION = re.compile(
+    r"(?:\b(?:so|therefore|thus|hence|consequently|it must be|it is|this is|that is|which is)\b"
+    r"|\b(?:it|that)['’]s\b|\bbest (?:matches|fits|corresponds to|described by)\b|所以|因此|故)"
+    r"[^.\n;?，。；]{0,80}\Z",
+    re.IGNORECASE,
+)
+NEGATION = re.compile(
+    r"\b(?:not|no|never|neither|nor|cannot|wrong|if|eliminate|exclude)\b|n['’]t|不", re.IGNORECASE
+)
+ZH_UNSURE = re.compile(r"(?:误|错|不|勿|别|未|没|易|会|人|们|想|曾|若|如果|可|能不能|或)\s?\Z")
+"""Directly before 选: it is not chosen, or by others."""
+ZH_SURE = re.compile(r"(?:只能|应该会|我会|一定会)\s?\Z")
+
+_OPEN = r"""[ \t*_"'“`(\[{$（【<]{0,6}+"""
+_SENTENCE_END = (
+    r"(?:\s{0,3}\Z|[.,;:!\n)\]*\"”—–](?![a-z0-9])"
+    r"|\s(?:because|since|as|while|whereas|and|but|here|in this case)\b|\s[-–—])"
+)
+_KIND = r"(?:\s(?:answer|option|choice|one|match|description|statement|caption|fit|label|response))?"
+_SUBJECT = re.compile(
+    r"(?:\A|[\n.!?;:,，。；：*…]|\b(?i:so|thus|therefore|hence|that|think|believe|conclude|say|only|option"
+    r"|choice|answer|but"
+    r"|then|clearly|guess)\s|(?<![A-Z]\s)\band\s)"
+    rf"{_OPEN}(?:(?i:option|choice|answer|letter)\s)?{_OPEN}([A-Z]|(?<=[(（])[a-z])[*_\"'”`)\]}}$）】>.]{{0,6}}+"
+    r"\s(?:is|would be|should be|must be|seems|appears|looks|has to be)"
+    r"(?: (?:to be|clearly|most|likely|definitely|the|only|therefore|thus|indeed|single|our|my|a|certainly"
+    r"|probably"
+    r"|actually|obviously|surely|quite|very)){0,4} \Z"
+)
+_OPTION_SUBJECT = re.compile(
+    r"(?:\b(?i:option|choice) [*_(\[]{0,3}|(?:\A|[\n.!?;,] ?|\b(?i:so|thus|therefore|that|think"
+    r"|believe) )[*_(\[]{0,3})"
+    r"([A-Z])[)\]*_]{0,3} \Z"
+)
+_DOER = re.compile(
+    r"(?:(?:\A|[\n.!?;:,] ?|\b(?i:so|thus|therefore|that|think|believe|conclude|only|yet|but|option|choice"
+    r"|nothing but) )[*_(\[]{0,3})"
+    r"([A-Z])[)\]*_]{0,3} (?:(?i:clearly|still|really|best|also|only) )?\Z"
+)
+_DOES = re.compile(
+    r"(?:matches|holds|wins|stands|stays|remains|applies|fits|makes (?:the most )?sense|is it)"
+    r"(?:\s(?:best|here|well|exactly|perfectly|what we see|the (?:picture|image|scene|photo|description"
+    r"|question)(?: best)?))?\s{0,2}(?:\Z|[.!;:\n]|,\s|\s(?:because|since|as)\b)",
+    re.IGNORECASE,
+)
+_IS_WHAT = re.compile(
+    r"is (?:true|the one(?: that (?:fits|matches|works))?|what (?:we (?:want|see|need)|fits|matches"
+    r"|the (?:picture|image|scene|photo) shows"
+    r"|is shown)"
+    r"|the only (?:one|option|choice|answer|match)(?: that (?:fits|matches|works))?|the most convincing)"
+    r"(?:\shere|\sof (?:the|these) \w+)?\s{0,2}(?:\Z|[.!;\n]|,\s|\sbecause)",
+    re.IGNORECASE,
+)
+_MADE = re.compile(
+    r"\b(?i:makes?|making|leaves|find|finds|consider|considers|deem|renders?|calls?) (?i:option "
+    r"|choice )?[*_(\[]{0,3}([A-Z])[)\]*_]{0,3} "
+    r"(?i:(?:to be |as )?(?:(?:the|our|clearly|most|only|single) ){0,4})\Z"
+)
+_IT_IS = re.compile(
+    r"(?:\A|[\n.!?;:,，。—–]\s{0,3}|\b(?i:so|thus|therefore|then) )(?:(?i:so|then) )?(?:(?i:option"
+    r"|choice) )?[*_(\[]{0,3}([A-Z])"
+    r"[)\]*_]{0,3} \Z"
+)
+_ZH_SUBJECT = re.compile(
+    r"(?:\A|[\s,，。；;：:(（【*]|选项|所以|因此|故|只有|认为|可知|可见|知道|即|显然)([A-ZＡ-Ｚ])[)）】*]{0,3}\s?(?:选项|项)?\s?才?(?:是|为)?最?\Z"
+)
+LISTED = re.compile(
+    r"(?<![A-Za-z])[A-Z][*_)]{0,2},? (?:and|or|nor) [*_(]{0,2}\Z"
+    r"|\b(?i:none|neither|both|all|any|either)(?: of)? (?:[A-Z],? ){1,8}\Z"
+)
+"""Before a letter: it is one of several."""
+_RIGHT = re.compile(
+    rf"(?:correct|right|best|better|answer){_KIND}(?:\sto\s(?:the|this)\squestion"
+    rf"|\shere)?[*_\"'”]{{0,4}}{_SENTENCE_END}",
+    re.IGNORECASE,
+)
+_MOST = re.compile(
+    rf"most\s(?:appropriate|suitable|likely|accurate|fitting|plausible|reasonable"
+    rf"|correct){_KIND}{_SENTENCE_END}",
+    re.IGNORECASE,
+)
+_DOES_BEST = re.compile(
+    r"best (?:describes|matches|fits|represents|captures|answers|explains|completes)\b|fits best\b"
+    r"|is the best (?:description|match|fit|answer|choice)\b",
+    re.IGNORECASE,
+)
+PREDICATES = (
+    *(Predicate(word, _RIGHT, _SUBJECT) for word in ("correct", "right", "best", "better", "answer")),
+    Predicate("most ", _MOST, _SUBJECT),
+    Predicate("best ", _DOES_BEST, _OPTION_SUBJECT),
+    Predicate("fits best", _DOES_BEST, _OPTION_SUBJECT),
+    *(
+        Predicate(word, _DOES, _DOER)
+        for word in (
+            "matches",
+            "holds",
+            "stands",
+            "stays",
+            "remains",
+            "applies",
+            "fits",
+            "makes sense",
+            "makes the most sense",
+            "is it",
+        )
+    ),
+    *(
+        Predicate(word, _IS_WHAT, _DOER)
+        for word in ("is true", "is the one", "is what", "is the only", "is the most convincing")
+    ),
+    Predicate("correct", _RIGHT, _MADE),
+    Predicate("best", _RIGHT, _MADE),
+    Predicate("answer", _RIGHT, _MADE),
+    Predicate("convincing", re.compile("convincing", re.IGNORECASE), _MADE),
+    Predicate("it is", re.compile(r"it is(?=\s{0,3}(?:\Z|[.!\n,;]))", re.IGNORECASE), _IT_IS),
+    Predicate("正确", re.compile(r"正确的?(?:答案|选项)?(?:\s{0,3}\Z|[\n。，；,.;！!])"), _ZH_SUBJECT),
+    Predicate(
+        "符合",
+        re.compile(r"符合(?:题意|图片|图中|要求|描述)?[^，。；\n]{0,6}(?:\Z|[\n。，；,.;])"),
+        _ZH_SUBJECT,
+    ),
+    Predicate("合适", re.compile(r"合适(?:\Z|[\n。，；,.;])"), _ZH_SUBJECT),
+    Predicate("对", re.compile(r"对的(?:\s{0,3}\Z|[\n。，；,.;！!])"), _ZH_SUBJECT),
+)
+TEXT_RIGHT = re.compile(
+    r"[*_\"'”)]{0,4}\s(?:is|would be|must be)\s(?:(?:clearly|most likely|definitely|indeed"
+    r"|therefore)\s)?(?:the\s)?"
+    r"(?:(?:most\s)?(?:correct|right|best|likely|accurate)(?:\s(?:answer|option|choice|one))?"
+    r"|answer)\s?(?:[.!,;]|\Z)",
+    re.IGNORECASE,
+)

@@ -1,0 +1,160 @@
+"""Which of several statements holds: the last one that corrects or concludes, unless it is taken back."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ssl4rl_bench.task.extract.moods import FALSE, NEGATIVE, Strength, conditional, last_clause, negated
+from ssl4rl_bench.task.extract.sentences import Sentences
+
+CONFLICT = "?"
+"""Verdict on a text that names several answers ("A or B"), or a letter that is no choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An answer and where it is stated."""
+
+    start: int
+    end: int
+    """Behind the answer."""
+    verdict: str
+    """The answer, or `CONFLICT`."""
+    strength: Strength
+    rule: str
+
+
+_TAKEN_BACK = re.compile(
+    r"\b(?:scratch that|strike that|i take (?:that|it) back|never ?mind|correction[:,]|i (?:was|am"
+    r"|['’]m) (?:wrong|mistaken)"
+    r"|i stand corrected|my (?:mistake|bad)\b|just kidding|i apologi[sz]e|my apologies|actually,? no\b"
+    r"|(?:edit|update|revision)\b[^:.\n]{0,40}:|(?:that|this|it|which) was (?:hasty|premature|too (?:quick"
+    r"|hasty))"
+    r"|i can(?:no|['’])t (?:tell|say)(?=[.!]|\Z)|i (?:really )?(?:don['’]t|do not) know(?=[.!]|\Z)"
+    r"|i no longer (?:think|believe)|(?:sorry|apologies)[,:—–-]|oops|whoops|i meant\b|i misread|i misspoke"
+    r"|on second thoughts?|let me correct|i(?:['’]ve| have)? changed? my (?:mind|answer)|i retract|i withdraw"
+    r"|(?:disregard|ignore) (?:that|it|my|this|the above)|(?:no|hmm|oh),? wait|wait,? (?:no|that|sorry)"
+    r"|make that"
+    r"|i mean(?=[,:]?\s(?:(?:to say|the answer|the option|option|choice|it is|it['’]s)\b"
+    r"|\W?[A-Z0-9]{1,3}\b)))"
+    r"|更正|纠正|说错了|我错了|口误|收回|写错了|应改为",
+    re.IGNORECASE,
+)
+"""Takes back what was stated before it, wherever that was."""
+_REFUSED = re.compile(
+    r"\b(?:that|this|it)(?:['’]s| is| was| seems| must be| would be| can(?:no|['’])t be)?(?: clearly"
+    r"| actually| obviously)?"
+    rf" {FALSE}(?!\s(?:that|to)\b)"
+    r"|(?:\A|(?<=[.!…\n])|(?<=[.!…\n] ))[\s*_]{0,3}(?:no\.(?!\s?\d)|(?:no|nope|nah)[,!:;—–]|(?:nope|nah)\.)"
+    r"|(?:\A|(?<=[。，,！!；;\n…\s]))(?:哦|啊|等等|等一下|抱歉|对不起|呃|好像|似乎|可能){0,2}[，,]?(?:好像|似乎)?(?:不对|错了|不，)",
+    re.IGNORECASE,
+)
+"""Takes back what the sentence before it states."""
+_LINK = re.compile(
+    r"\n|\b(?:wait|no|actually|but|however|correction|sorry|hmm+|re-?check|double-?check|let me|on second"
+    r"|instead|rather"
+    r"|so|thus|therefore|hence|final|finally|conclusion|conclude|ultimately|overall|in the end"
+    r"|correct answer|in fact|apologi[sz]e|edit"
+    r"|then)\b|不对|等等|其实|应该|更正|所以|因此|故|综上|最终|最后|但",
+    re.IGNORECASE,
+)
+"""Stands between two statements of which the later one corrects or concludes."""
+_CONTRAST = re.compile(
+    r"\b(?:wait|no|actually|but|however|correction|sorry|instead|rather|although|though|yet|re-?check\w*|so"
+    r"|thus"
+    r"|therefore|hence)\b|不对|其实|但|所以|因此|故",
+    re.IGNORECASE,
+)
+
+
+_RECHECKED = re.compile(r"(?:\b(?:wait|hold on)\b|等一下|等等)[^\n]{0,200}", re.IGNORECASE)
+
+
+def doubted(sentences: Sentences, position: int) -> bool:
+    """Whether the text behind the last statement hesitates and finds something wrong: "Wait, that does not fit."."""
+    match = _RECHECKED.search(sentences.text, position)
+    return match is not None and NEGATIVE.search(match[0]) is not None
+
+
+def resolve(sentences: Sentences, statements: Sequence[Statement]) -> Statement | None:
+    """The statement that holds, its verdict `CONFLICT` if statements contradict each other; None if there is none.
+
+    A later statement overrules an earlier one only if it corrects or concludes it. A retraction deletes all before.
+    """
+    text = sentences.text
+    stated = sorted((s for s in statements if s.strength > Strength.VOID), key=lambda s: s.end)
+    kept: dict[Strength, Statement] = {}
+    taken_back = _retractions(sentences, [s.end for s in stated]) if stated else []
+    for item in stated:
+        while taken_back and taken_back[0] < item.end:
+            taken_back.pop(0)
+            kept.clear()
+        link = _LINK if item.strength is Strength.FIRM else _CONTRAST
+        kept[item.strength] = _later(text, kept.get(item.strength), item, link)
+        firm = kept.get(Strength.FIRM)
+        if item.strength is Strength.PLAIN and firm is not None:
+            kept[Strength.FIRM] = _later(text, firm, item, _CONTRAST)
+    if taken_back:
+        return None
+    return kept[max(kept)] if kept else None
+
+
+def corrects(text: str, earlier: int, later: int) -> bool:
+    """Whether a word of correction or conclusion stands between two positions."""
+    return _CONTRAST.search(text, earlier, later) is not None
+
+
+def _later(text: str, one: Statement | None, two: Statement, link: re.Pattern[str]) -> Statement:
+    """The later of two statements, or a conflict."""
+    if one is None or one.verdict == two.verdict:
+        return two
+    linked = two.strength > Strength.WEAK and link.search(text, one.end, max(two.start, one.end) + 1)
+    return two if linked else replace(two, verdict=CONFLICT)
+
+
+def takes_back(text: str) -> bool:
+    """Whether a text takes something back that it said."""
+    return bool(_TAKEN_BACK.search(text) or _REFUSED.search(text))
+
+
+def _retractions(sentences: Sentences, ends: Sequence[int]) -> list[int]:
+    """Where a text takes back what it stated at `ends`, in order."""
+    text = sentences.text
+    places = []
+    for pattern in (_TAKEN_BACK, _REFUSED):
+        for match in pattern.finditer(text, ends[0]):
+            at = match.start()
+            if pattern is _REFUSED and not _follows(sentences, ends, at):
+                continue
+            before = sentences.before(at)
+            if not conditional(before, last_clause(before), "", False) and not negated(
+                before, last_clause(before)
+            ):
+                places.append(at)
+    return sorted(places)
+
+
+RECONSIDERS = re.compile(
+    r"\b(?:however|but|wait|hmm+|actually|let me|on second|although|unless|if|no,|though|looking closer"
+    r"|hold on|or)\b"
+    r"|但|不过|等等|不对|其实|如果",
+    re.IGNORECASE,
+)
+"""In what follows the last statement of a reply that was cut off: it may have changed its mind."""
+
+_HESITATION = re.compile(
+    r"(?:[\s.,…*_]|\b(?:wait|hmm+|oh|well|actually|hold on|but|uh|um)\b|等等|嗯)*", re.IGNORECASE
+)
+
+
+def _follows(sentences: Sentences, ends: Sequence[int], position: int) -> bool:
+    """Whether a statement is in the sentence before a position, and not only a question about another answer."""
+    at = bisect_right(ends, position) - 1
+    if at < 0:
+        return False
+    between = sentences.after(ends[at])
+    gap = sentences.text[ends[at] + len(between) : position]
+    return "\n\n" not in gap and _HESITATION.fullmatch(gap) is not None

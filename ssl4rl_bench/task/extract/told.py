@@ -1,0 +1,299 @@
+"""Reads an answer from an option's own text where no letter is given: "Yes, it is.", "It shows an elephant."."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from ssl4rl_bench.task.extract.moods import FALSELY, Strength, strength_of
+from ssl4rl_bench.task.extract.options import choice, fold, is_word, mentions, named_by
+from ssl4rl_bench.task.extract.resolve import CONFLICT, takes_back
+from ssl4rl_bench.task.extract.sentences import Sentences
+from ssl4rl_bench.task.extract.walks import others_named
+
+LONGEST = 400
+"""Characters of a sentence that is read."""
+
+_LEAD = re.compile(
+    r"\A[\s*_#>`-]{0,6}(?:(?:so|thus|therefore|hence),?\s)?(?:the\s)?(?:final |correct |best "
+    r"|right )?(?:answer|ans\.?|答案)"
+    r"\s?(?:is|[:：]|是|为)[\s*_:：]{0,4}",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:not|no|never|neither|nor|none|cannot|or|either|maybe|perhaps|might|could|may|possibly|if|whether"
+    r"|would|unless"
+    r"|except|without|unlike|hardly|than|instead|anything|everything|far from)\b|n['’]t\b|[?？]"
+    r"|不|没|非|或|可能|如果|若",
+    re.IGNORECASE,
+)
+_SAYS = re.compile(
+    r"(?:\b(?:is|are|was|were|be|shows?|depicts?|contains?|displays?|features?|called|named|say|see|count"
+    r"|looks?(?: like)?"
+    r"|seems?(?: to be| like)?|appears?(?: to be)?|made of|made from|makes?|gives?|equals?|totals?|go for"
+    r"|choose|pick|that"
+    r"|hence|therefore|reads|weighs|measures|costs)|['’]s|[=:→⇒])\s[\"“']?"
+    r"(?:(?:an?|the|clearly|indeed|most likely|probably|definitely|actually|located|positioned|exactly"
+    r"|in fact|simply|hence"
+    r"|that|about|best described as|an example of|a case of|an instance of)\s)*[\"“']?\Z"
+)
+_CONCLUDES = re.compile(r"\A(?:(?:therefore|so|thus|hence|overall|in conclusion|因此|所以)[,，]?\s?)")
+_BARE_CONCLUSION = re.compile(
+    r"(?:therefore|so|thus|hence)[,:]?\s(?:(?:it is|it['’]s|this is|that is)\s)?(?:(?:an?|the)\s)?\Z"
+)
+_COUNTED = re.compile(
+    r"(?:there (?:is|are)|i (?:can )?(?:see|count)|the (?:image|picture|photo) (?:shows|contains|has)"
+    r"|it (?:shows|has))\s"
+    r"(?:exactly\s)?(?P<n>\S{1,12})\s(?:[a-z]+\s?){1,5}"
+)
+_NUMBER = re.compile(r"\d{1,4}|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve")
+_LABEL = re.compile(r"\w[\w ]{0,30} (?:[a-z]|\d{1,2})")
+_HAS = re.compile(
+    r"\s(?:has|have|is|was|shows?|looks?|appears?|contains?)\s(?!not\b|(?:the|an?) (?:label|name|letter)\b)"
+)
+_YES = {
+    "yes": "no",
+    "no": "yes",
+    "true": "false",
+    "false": "true",
+    "是": "否",
+    "否": "是",
+    "对": "错",
+    "错": "对",
+}
+_YES_START = re.compile(
+    r"\s*[*_\"'“]{0,3}(yes|no|true|false|是的?|不是|否|对|不对|错)[*_\"'”]{0,3}(?=[,.!;:，。！；：—–-]|\s?\Z|\n)",
+    re.I,
+)
+_YES_LEAD = re.compile(
+    r"\s*(?:indeed|well|so|hmm|i (?:would|['’]d) say|i think|my answer is|probably|clearly"
+    r"|therefore)[,:]?\s(?=(?:yes|no|true|false)[.!]?\s*\Z)",
+    re.I,
+)
+_SAME = {"是的": "是", "不是": "否", "不对": "错"}
+
+
+def whole(text: str, choices: Mapping[str, str]) -> str | None:
+    """The option whose own text a line is, with "Answer:" before it or not."""
+    if len(text) > LONGEST:
+        return None
+    text = text.strip(" *_`>#•·\t")
+    match = _LEAD.match(text)
+    return named_by(text, choices) or (named_by(text[match.end() :], choices) if match else None)
+
+
+def by_text(sentences: Sentences, choices: Mapping[str, str]) -> tuple[str | None, str]:
+    """The option that a short reply names by its own text, and the rule; (None, "no-answer") if it is not clear."""
+    text = sentences.text
+    answer = _yes_or_no(sentences, choices)
+    if answer is not None:
+        return (answer, "yes-no") if answer != CONFLICT else (None, "no-answer")
+    spans = [(a, b) for a, b in sentences.spans() if text[a:b].strip()]
+    if not spans or len(spans) > 12 or len(text) > 4 * LONGEST:
+        return None, "no-answer"
+    if answer := _paired(text, choices):
+        return answer, "told"
+    if takes_back(text) or any(True for _ in others_named(text, None, choices)):
+        return None, "no-answer"
+    said = [fold(text[a:b].rstrip(" .!。！\n")) for a, b in spans]
+    if len(spans) > 1 and (answer := named_by(text[slice(*spans[0])], choices)):
+        return (None, "no-answer") if _named_too(said[1:], answer, choices) else (answer, "only-text")
+    final = said[-1]
+    answer = _chinese(text[slice(*spans[-1])], choices) or _complement(_plain(final, choices), choices)
+    if answer is None and len(spans) == 1:
+        answer = _counted(final, choices) or _labelled(final, choices)
+    if answer is None or not _stands(sentences, spans[-1], choices[answer]):
+        return None, "no-answer"
+    if not _CONCLUDES.match(final) and _named_too(said[:-1], answer, choices):
+        return None, "no-answer"
+    return answer, "told"
+
+
+def _named_too(said: Sequence[str], answer: str, choices: Mapping[str, str]) -> bool:
+    """Whether folded sentences name another option, and not only to deny it."""
+    others = {letter: option for letter, option in choices.items() if letter != answer}
+    return any(
+        mentions(sentence, others) and (not _UNSURE.search(sentence) or _ends(sentence, others))
+        for sentence in said
+    )
+
+
+def _stands(sentences: Sentences, span: tuple[int, int], option: str) -> bool:
+    """Whether a sentence states what it says of an option: it is not denied, supposed, asked or reported."""
+    own = option.rstrip(" .。").lower()
+    place = sentences.text.lower().rfind(own, *span)
+    start, end = (place, place + len(own)) if place >= 0 else span
+    return strength_of(sentences, start, end, Strength.PLAIN) is not Strength.VOID
+
+
+_PLAIN_STARTS = ("it ", "this ", "about ", "approximately ", "roughly ", "around ")
+_PARTS = re.compile(
+    r"[,;，；](?!\d)\s?|(?<!anything)(?<!everything)(?<!nothing)\sbut\s|\sand\s(?=not\s)|\s(?=(?:rather than"
+    r"|instead of|unlike)\s)|\sas\s"
+)
+_TAIL = re.compile(
+    r"\s(?:in total|altogether|long|wide|high|tall|deep|here|now|in the (?:image|picture|photo|scene))\Z"
+)
+
+
+_REASON = re.compile(r"(?:because|since|while|whereas|although|though|unlike|as)\s", re.IGNORECASE)
+
+
+def _plain(sentence: str, choices: Mapping[str, str]) -> str:
+    """A folded sentence without the clauses that deny something; "" if others or none are left to decide.
+
+    Of "it is a tram, not a ferry" that is "it is a tram". A sentence that an option completes is returned whole.
+    """
+    sentence = _TAIL.sub("", sentence)
+    if any("," in option or ";" in option for option in choices.values()):
+        return "" if _UNSURE.search(sentence) and not _unsure_options(choices) else sentence
+    sentence = re.sub(r"([,;，；]\s?)(?:but|so)\s", r"\1", sentence)
+    kept = [
+        part for part in _PARTS.split(sentence) if part and (not _UNSURE.search(part) or _ends(part, choices))
+    ]
+    naming = [part for part in kept if mentions(part, choices)]
+    return naming[0] if len(naming) == 1 else ""
+
+
+def _unsure_options(choices: Mapping[str, str]) -> bool:
+    return any(_UNSURE.search(fold(option)) for option in choices.values())
+
+
+def _ends(part: str, choices: Mapping[str, str]) -> bool:
+    """Whether the word that denies is the option's own ("none of the above")."""
+    for option in choices.values():
+        own = fold(option)
+        if _UNSURE.search(own) and part.endswith(own) and not _UNSURE.search(part[: -len(own)]):
+            return True
+    return False
+
+
+def _yes_or_no(sentences: Sentences, choices: Mapping[str, str]) -> str | None:
+    """The answer of a reply that begins with "Yes," or "No." where these are options; `CONFLICT` for both."""
+    text = sentences.text
+    begin = next((a for a, b in sentences.spans() if "?" not in text[a:b] and "？" not in text[a:b]), 0)
+    if lead := _YES_LEAD.match(text, begin):
+        begin = lead.end()
+    match = _YES_START.match(text, begin)
+    if match is None:
+        return None
+    word = match[1].lower()
+    word = _SAME.get(word, word)
+    letters = [letter for letter, option in choices.items() if fold(option) == word]
+    if len(letters) != 1 or not any(fold(option) == _YES[word] for option in choices.values()):
+        return None
+    rest = text[match.end() :]
+    for start, end in sentences.spans():
+        if (
+            start > match.start()
+            and (other := _YES_START.match(text[start:end]))
+            and _SAME.get(other[1].lower(), other[1].lower()) != word
+        ):
+            return CONFLICT
+    contrary = (
+        rf"\A[\s,.;:-]*(?:and|or|but|/)?\s?{_YES[word]}\b(?! doubt| question)"
+        r"|\b(?:wait|actually|sorry|on second thought|i meant)\b"
+    )
+    return CONFLICT if re.search(contrary, rest, re.IGNORECASE) else letters[0]
+
+
+def _complement(sentence: str, choices: Mapping[str, str]) -> str | None:
+    """The option that a folded sentence ends with, after a verb such as "is" or "shows", and no other in it."""
+    hits = []
+    for letter, option in choices.items():
+        own = fold(option)
+        if own and sentence.endswith(own) and not is_word(sentence[-len(own) - 1 : -len(own)]):
+            hits.append((len(own), letter))
+    hits.sort(reverse=True)
+    if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):
+        return None
+    length, letter = hits[0]
+    before = sentence[:-length]
+    if not before:
+        return letter
+    if len(before) > 160 or _UNSURE.search(before):
+        return None
+    if not (_SAYS.search(before) or before in _PLAIN_STARTS or _BARE_CONCLUSION.search(before)):
+        return None
+    others = {other: option for other, option in choices.items() if other != letter}
+    return None if mentions(before, others) else letter
+
+
+_LETTER_LAST = re.compile(
+    r"(.{1,300}?)\s?[*_]{0,2}\s?(?:[(\[（]|[—–:,-]{1,2}\s)\s?(?:option |choice "
+    r"|选项)?([A-Z])[)\]）]?[*_.!。\s]{0,4}\Z",
+    re.IGNORECASE,
+)
+
+
+_ZH_CLAUSE = re.compile(r"[，,；;：:。.！!\n]|而(?=是|在)")
+_ZH_SAYS = re.compile(r"(?:是|为|有|在|共|显示|属于|选|所以|因此|即|：)")
+
+
+def _chinese(sentence: str, choices: Mapping[str, str]) -> str | None:
+    """The option that the last clause of a Chinese sentence ends with, and no other in it: "因此是出租车。"."""
+    if not _CJK.search(sentence):
+        return None
+    clauses = [part.strip() for part in _ZH_CLAUSE.split(sentence) if part.strip()]
+    kept = [part for part in clauses if not _UNSURE.search(part) or _ends(fold(part), choices)]
+    if not kept:
+        return None
+    clause = fold(kept[-1].removesuffix("的").removesuffix("的景色"))
+    hits = sorted(
+        (
+            (len(own), letter)
+            for letter, option in choices.items()
+            if (own := fold(option)) and clause.endswith(own)
+        ),
+        reverse=True,
+    )
+    if not hits or hits[0][0] < 2 or (len(hits) > 1 and hits[0][0] == hits[1][0]):
+        return None
+    length, letter = hits[0]
+    before = clause[:-length]
+    if any(fold(option) and fold(option) in before for other, option in choices.items() if other != letter):
+        return None
+    return letter if not before or (_ZH_SAYS.search(before) and len(before) <= 16) else None
+
+
+_CJK = re.compile("[\u4e00-\u9fff]")
+
+
+def _paired(text: str, choices: Mapping[str, str]) -> str | None:
+    """The option of "It is parasitism (B).": its own text with its letter at the end, and no other letter."""
+    match = _LETTER_LAST.search(text, max(0, len(text) - LONGEST))
+    if match is None or not match[2].isupper() or (letter := choice(match[2], choices)) is None:
+        return None
+    before, own = fold(match[1]), fold(choices[letter])
+    if not own or not before.endswith(own) or is_word(before[-len(own) - 1 : -len(own)]):
+        return None
+    return (
+        None if any(True for _ in others_named(text, letter, choices)) or _UNSURE.search(before) else letter
+    )
+
+
+def _counted(sentence: str, choices: Mapping[str, str]) -> str | None:
+    """The number that "there are 2 dogs" gives, where all options are numbers."""
+    match = _COUNTED.fullmatch(sentence)
+    if (
+        match is None
+        or _UNSURE.search(sentence)
+        or not all(_NUMBER.fullmatch(fold(option)) for option in choices.values())
+    ):
+        return None
+    if len(_NUMBER.findall(re.sub(r"[a-z]+", "", sentence))) > 1:
+        return None
+    return named_by(match["n"], choices)
+
+
+def _labelled(sentence: str, choices: Mapping[str, str]) -> str | None:
+    """The option "Sample A" of "Sample A has the higher temperature."."""
+    for letter, option in choices.items():
+        own = fold(option)
+        if not _LABEL.fullmatch(own) or not sentence.startswith(own) or not _HAS.match(sentence, len(own)):
+            continue
+        if FALSELY.match(sentence[len(own) :]):
+            return None
+        others = {other: text for other, text in choices.items() if other != letter}
+        return None if mentions(sentence[len(own) :], others) or _UNSURE.search(sentence) else letter
+    return None

@@ -1,0 +1,383 @@
+"""What an SSL task gives away without a look at content: by sizes, borders, or traces of files and resampling.
+
+Small classifiers guess the right answer from such features of the produced images, tested on images that they were
+not trained on. A task that leaks is one where they beat chance. Statistics of the content (colour, contrast,
+sharpness) are guessed from too, for comparison: that they help is no defect.
+
+No measure of traces is quite blind to content: in drawings lines have directions, and what a crop shows at its border
+depends on where it lies. So the same measures are taken where traces cannot be, some pixels inside the border and
+at half the size, and traces count as a leak if they tell more than this control. If they do not, and either of the
+two beats chance, it is undecided: the measures see content, or a leak that covers the whole picture, and so the
+control too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ssl4rl_bench.core import images as pictures
+from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.stats import effective
+from ssl4rl_bench.task.pictures.making import OTHER, seed_for
+from ssl4rl_bench.task.ssl import Corrupted, SSLTask, Unusable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    Floats = NDArray[np.float64]
+
+N_SAMPLES = 2000
+FOLDS = 5
+TREES = 60
+MAX_ROUNDS = 400
+"""Samples of one image at most."""
+WINDOW = 256
+"""Pixels: traces are looked for in this much of an image from its top left corner."""
+EDGE = 8
+"""Pixels: how far inside a border is compared with what lies beside it."""
+INSIDE = 12
+"""Pixels inside the border where the control looks."""
+FREQUENCIES = tuple(0.04 + 0.01 * step for step in range(46))
+"""Cycles a pixel at which a picture's gradients are searched for the period of a file format or of resampling."""
+CONSTANT, SIZES, BORDERS, TRACES, STATISTICS = (
+    *("constant answer", "sizes", "borders"),
+    *("traces", "all statistics"),
+)
+FREE_OF_CONTENT = (CONSTANT, SIZES, BORDERS, TRACES)
+"""Baselines that must not beat chance."""
+_CONTROL = "control"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How often the right answer was guessed from one kind of feature."""
+
+    name: str
+    """One of `FREE_OF_CONTENT`, or "all statistics"."""
+    accuracy: float
+    """Share of right guesses on images that the classifier was not trained on."""
+    ci95: tuple[float, float]
+    """Clustered by image."""
+    chance: float
+    """Of one guess. For Jigsaw a guess is a piece's place, not the whole order."""
+    n: int
+    """Guesses."""
+    n_images: int
+    differs: bool
+    """Whether all of the interval lies above chance, and that of the difference to the control above 0."""
+    control: float | None = None
+    """Accuracy with the same features taken where there are no traces."""
+    unclear: bool = False
+    """Not more than the control, but it or the control is above chance: content, or a leak that both see."""
+
+    @property
+    def leak(self) -> str:
+        """ "yes", "no" or "unclear"; empty for a baseline of the content, which is no leak."""
+        if self.name not in FREE_OF_CONTENT:
+            return ""
+        return "yes" if self.differs else "unclear" if self.unclear else "no"
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One thing to guess."""
+
+    origin: int
+    """The picture it was made of."""
+    group: int
+    """What must not be trained on and tested on at once: a picture; where two are shown, both."""
+    answer: str
+    features: dict[str, Floats]
+
+
+def baselines(
+    task: SSLTask,
+    images: Sequence[EncodedImage],
+    n: int = N_SAMPLES,
+    origins: Mapping[str, object] | None = None,
+) -> list[Baseline]:
+    """Guesses the answers of at least `n` samples of these images, in five ways.
+
+    Args:
+        n: Fewer only if images are unusable, or so few that they would give over `MAX_ROUNDS` samples each.
+        origins: By image hash, where images are sections of fewer pictures: which picture. All sections of a picture
+            then count as one image, because a classifier that was trained on one knows the others.
+
+    Raises:
+        MissingDependency: without scikit-learn.
+        DataError: if fewer than two images are usable (four for a task that shows two).
+    """
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise MissingDependency("leak baselines need scikit-learn: pip install 'ssl4rl-bench[dev]'") from None
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    with threadpool_limits(1):  # on small matrices threads cost more than they give
+        return _baselines(task, list(_cases(task, images, n, origins or {})))
+
+
+def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
+    import numpy as np
+
+    groups = np.array([case.group for case in cases], dtype=np.int64)
+    n_images = len({case.origin for case in cases})
+    if len(set(groups.tolist())) < 2:
+        needed = "four usable images" if task.pairs else "two usable images"
+        raise DataError(f"leak baselines need {needed} or more, not {n_images}: give more images.")
+    answers = np.array([case.answer for case in cases])
+    # A piece's place is guessed for Jigsaw, so chance is that of one of the answers that there are.
+    chance = 1 / len(set(answers.tolist())) if task.kind == "jigsaw" else task.chance
+    found = []
+    for name in (*FREE_OF_CONTENT, STATISTICS):
+        if name == CONSTANT:
+            right = _cross_validated(np.zeros((len(cases), 1)), answers, groups, _constant)
+        else:
+            features = np.array([case.features[name] for case in cases])
+            right = _cross_validated(features, answers, groups, _classifier)
+        accuracy, ci95 = _share(right, groups)
+        differs, control, unclear = ci95[0] > chance, None, False
+        if name == TRACES:
+            features = np.array([case.features[_CONTROL] for case in cases])
+            without = _cross_validated(features, answers, groups, _classifier)
+            control, control_ci95 = _share(without, groups)
+            above = differs or control_ci95[0] > chance
+            differs = differs and _gain(right - without, groups) > 0
+            unclear = above and not differs
+        found.append(Baseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear))
+    return found
+
+
+def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
+    """Lower end of the 95% interval of a mean difference, clustered by group."""
+    from ssl4rl_bench.stats.paired import tango
+
+    sums, sizes, weights = _of_groups(differences, groups)
+    return float(tango(*effective.difference(weights, sums, sizes).counts(0.975))[0])
+
+
+def _share(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:
+    """Mean, and its 95% interval clustered by group."""
+    sums, sizes, weights = _of_groups(right, groups)
+    return float(sums.sum() / sizes.sum()), effective.accuracy_interval(
+        effective.accuracy(weights, sums, sizes)
+    )
+
+
+def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """Each group's sum, size, and weight of its sum in the mean of all values."""
+    import numpy as np
+
+    sizes = np.bincount(groups).astype(np.float64)
+    sums = np.bincount(groups, weights=values).astype(np.float64)[sizes > 0]
+    sizes = sizes[sizes > 0]
+    return sums, sizes, np.full(len(sizes), 1.0 / sizes.sum())
+
+
+def _cross_validated(
+    features: Floats, answers: NDArray[np.str_], groups: NDArray[np.int64], make: Callable[[], Any]
+) -> Floats:
+    """For each case whether it was guessed right by a classifier trained on other images: 1.0 or 0.0."""
+    import numpy as np
+    from sklearn.model_selection import GroupKFold
+
+    right = np.zeros(len(answers))
+    folds = GroupKFold(n_splits=min(FOLDS, len(np.unique(groups))))
+    for train, test in folds.split(features, answers, groups):
+        if len(np.unique(answers[train])) < 2:
+            right[test] = answers[test] == answers[train][0]
+            continue
+        guesser = make()
+        guesser.fit(features[train], answers[train])
+        right[test] = guesser.predict(features[test]) == answers[test]
+    return right
+
+
+def _constant() -> Any:
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="most_frequent")
+
+
+def _classifier() -> Any:
+    """A linear model, which finds what is weak and spread, and trees, which find thresholds; their mean."""
+    from sklearn.ensemble import ExtraTreesClassifier, VotingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=300))
+    trees = ExtraTreesClassifier(TREES, min_samples_leaf=8, max_features=0.3, random_state=0, n_jobs=1)
+    return VotingClassifier([("linear", linear), ("trees", trees)], voting="soft")
+
+
+def _cases(
+    task: SSLTask, images: Sequence[EncodedImage], n: int, origins: Mapping[str, object]
+) -> Iterator[_Case]:
+    """At least `n` samples, in rounds over the images; one that is unusable is not tried again.
+
+    Where a task shows two images, pictures are paired off and are each other's partners. If partners were of other
+    groups, a picture that is tested on would have been trained on as a partner, always with the answer "negative".
+    """
+    order = sorted(images, key=lambda image: image.sha256)
+    numbers: dict[object, int] = {}
+    of = [numbers.setdefault(origins.get(image.sha256, image.sha256), len(numbers)) for image in order]
+    groups = [min(origin // 2, max(0, len(numbers) // 2 - 1)) if task.pairs else origin for origin in of]
+    places = list(range(len(order)))
+    n_made = 0
+    for index in range(MAX_ROUNDS):
+        if n_made >= n:
+            return
+        usable = []
+        for at in places:
+            encoded = order[at]
+            partners = [
+                o for o in range(len(order)) if task.pairs and groups[o] == groups[at] and of[o] != of[at]
+            ]
+            if task.pairs and not partners:
+                continue
+            image = pictures.decode(encoded)
+            try:
+                made = [task.corrupt(image, seed_for(task, encoded.sha256, index))]
+                if task.pairs:
+                    other = pictures.decode(order[partners[index % len(partners)]])
+                    made.append(task.corrupt(image, seed_for(task, encoded.sha256, index, OTHER), other))
+            except Unusable:
+                continue
+            usable.append(at)
+            n_made += len(made)
+            for corrupted in made:
+                for answer, shown in _guesses(task, corrupted):
+                    yield _Case(of[at], groups[at], answer, _features(shown))
+        places = usable
+
+
+def _guesses(task: SSLTask, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
+    """What is to be guessed, and from which images: the answer, or for Jigsaw each piece's place."""
+    if task.kind != "jigsaw":
+        yield corrupted.target, corrupted.images
+        return
+    for piece, place in zip(corrupted.images, _places(corrupted.target), strict=True):
+        yield str(place), (piece,)
+
+
+def _places(target: str) -> list[int]:
+    """For each piece as shown the place it came from: the target names for each place a piece."""
+    named = [int(number) for number in target.split(",")]
+    return [named.index(piece) for piece in range(1, len(named) + 1)]
+
+
+def _features(shown: Sequence[Image.Image]) -> dict[str, Floats]:
+    """Features by baseline. Borders and traces are those of the last image, which is the one that was made."""
+    import numpy as np
+
+    arrays = [np.asarray(image) for image in shown]
+    last = arrays[-1]
+    borders = _borders(last)
+    traces = np.concatenate([_edges(last), _traces(shown[-1])])
+    inside = min(INSIDE, (min(last.shape[:2]) - 2 * EDGE - 1) // 2)
+    control = np.concatenate([_edges(last[inside:-inside, inside:-inside]), _traces(shown[-1].reduce(2))])
+    looks = [_looks(array) for array in arrays]
+    sizes = _sizes([image.size for image in shown])
+    compared = [np.abs(looks[0] - looks[-1]), looks[0] - looks[-1]] if len(looks) > 1 else []
+    return {
+        SIZES: sizes,
+        BORDERS: borders,
+        TRACES: traces,
+        _CONTROL: control,
+        STATISTICS: np.concatenate([sizes, borders, traces, *looks, *compared]),
+    }
+
+
+def _sizes(sizes: Sequence[tuple[int, int]]) -> Floats:
+    import numpy as np
+
+    values: list[float] = []
+    for width, height in sizes:
+        values += [width, height, width / height, width * height, width % 8, height % 8]
+    (w1, h1), (w2, h2) = sizes[0], sizes[-1]
+    values += [w2 / w1, h2 / h1, w2 / h1, h2 / w1, w1 == w2, h1 == h2, w1 == h2, h1 == w2]
+    return np.array(values, dtype=np.float64)
+
+
+def _borders(pixels: NDArray[np.uint8]) -> Floats:
+    """For each side and corner: how much more of the outermost pixels is black than of those a little further in.
+
+    Black to the last bit, as turning and padding leave it; a dark picture has little of that.
+    """
+    import numpy as np
+
+    values: list[float] = []
+    for side in (pixels, pixels[::-1], pixels.transpose(1, 0, 2), pixels.transpose(1, 0, 2)[::-1]):
+        share = (side[: EDGE + 1].max(axis=2) == 0).mean(axis=1)
+        values.append(share[0] - share[EDGE // 2 :].mean())
+    for corner in (pixels, pixels[:, ::-1], pixels[::-1], pixels[::-1, ::-1]):
+        black = corner[: 2 * EDGE, : 2 * EDGE].max(axis=2) == 0
+        values.append(float(black[:4, :4].mean() - black[EDGE:, EDGE:].mean()))
+    return np.array(values)
+
+
+def _edges(pixels: NDArray[np.uint8]) -> Floats:
+    """For each side: the steps between its outermost rows against steps inside, and repeated pixels."""
+    import numpy as np
+
+    values: list[float] = []
+    for side in (pixels, pixels[::-1], pixels.transpose(1, 0, 2), pixels.transpose(1, 0, 2)[::-1]):
+        rows = side[: EDGE + 1].astype(np.int16)
+        steps = np.abs(np.diff(rows, axis=0)).mean(axis=(1, 2))
+        local = np.log1p(steps[2:].mean())
+        values += [np.log1p(steps[0]) - local, np.log1p(steps[1]) - local]
+        values.append(float((rows[0] == rows[1]).mean() - (rows[4] == rows[5]).mean()))
+    return np.array(values)
+
+
+def _traces(image: Image.Image) -> Floats:
+    """Along each direction: gradients by their phase on JPEG's grid of 8 pixels, and their spectrum.
+
+    A block grid or interpolation gives the second difference of a row a period (Gallagher, "Detection of linear
+    and cubic interpolation in JPEG compressed images", CRV 2005).
+    """
+    import numpy as np
+
+    window = image.crop((0, 0, min(WINDOW, image.width), min(WINDOW, image.height)))
+    grey = np.asarray(window.convert("L")).astype(np.int16)
+    values: list[Floats] = []
+    for lines in (grey, grey.T):
+        lines = np.ascontiguousarray(lines)
+        steps = np.abs(np.diff(lines, axis=1)).mean(axis=0)
+        phases = np.array([steps[phase::8].mean() for phase in range(8)])
+        values.append(np.log((phases + 0.1) / (steps.mean() + 0.1)))
+        bends = np.log1p(np.abs(np.diff(lines, n=2, axis=1)).mean(axis=0))
+        bends -= np.convolve(np.pad(bends, 6, mode="edge"), np.ones(13) / 13, mode="valid")
+        waves = np.abs(_waves(len(bends)) @ bends)
+        values.append(np.log1p(waves / (np.sqrt(len(bends)) * bends.std() + 1e-3)))
+    return np.concatenate(values).astype(np.float64)
+
+
+@cache
+def _waves(length: int) -> NDArray[np.complex128]:
+    import numpy as np
+
+    at = np.outer(np.array(FREQUENCIES), np.arange(length))
+    waves: NDArray[np.complex128] = np.exp(-2j * np.pi * at)
+    return waves
+
+
+def _looks(pixels: NDArray[np.uint8]) -> Floats:
+    """Content in a few numbers: colour means and contrasts, of the whole and of its halves, and sharpness."""
+    import numpy as np
+
+    small = pixels[:: max(1, pixels.shape[0] // 96), :: max(1, pixels.shape[1] // 96)].astype(np.float32)
+    height, width = small.shape[:2]
+    halves = (small[: height // 2], small[height // 2 :], small[:, : width // 2], small[:, width // 2 :])
+    grey = pixels[:WINDOW, :WINDOW].mean(axis=2)
+    sharp = [np.log1p(np.abs(np.diff(grey, axis=axis)).mean()) for axis in (0, 1)]
+    means = [half.mean(axis=(0, 1)) for half in halves]
+    values: Floats = np.concatenate([small.mean(axis=(0, 1)), small.std(axis=(0, 1)), *means, sharp])
+    return values.astype(np.float64)

@@ -1,0 +1,370 @@
+"""MMBench's rows from files: VLMEvalKit's TSV, and parquet in one file or in a folder of shards.
+
+Rows are read one after another, so that a file of any size needs the memory of its distinct images only. A small file
+cannot take much memory: lines and cells are limited, and parquet pages are judged by their headers before they are
+decompressed (`parquet_pages`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.images import MAX_BASE64_CHARS
+from ssl4rl_bench.task.mmbench import parquet_pages
+from ssl4rl_bench.task.mmbench.rows import Located, column_names
+
+OnShare: TypeAlias = Callable[[float], None]
+"""Is told the share of a source that has been read, from 0 to 1."""
+
+MAX_RECORD_CHARS = 128 << 20
+"""Of a TSV row with all its lines."""
+MAX_FOOTER_BYTES = 32 << 20
+"""Of a parquet file's metadata, which is parsed whole."""
+MAX_PAGE_BYTES = 64 << 20
+"""Of a parquet page that is more than `MAX_PAGE_RATIO` times as large as in the file."""
+MAX_PAGE_RATIO = 20
+MAX_TOTAL_BYTES = 256 << 20
+"""Of a parquet file's pages together where they are more than `MAX_TOTAL_RATIO` times as large as the file."""
+MAX_TOTAL_RATIO = 50
+MAX_SMALL_ROWS = 100_000
+"""Rows of a parquet file with fewer bytes than rows."""
+
+_BATCH_ROWS = 64
+_BATCH_BYTES = 32 << 20
+_TOLD_EVERY = 1000
+"""Lines of a TSV file between two calls of `OnShare`."""
+
+
+def read_path(
+    path: Path,
+    *,
+    folder: str | None = None,
+    split: str | None = None,
+    images: bool = True,
+    on_share: OnShare | None = None,
+) -> Iterator[Located]:
+    """Rows of a TSV file, a parquet file, or a folder with parquet files.
+
+    Args:
+        folder: In a folder, prefer the shards under a sub-folder of this name (a hub data set's "en").
+        split: In a folder, prefer the shards whose names start with this ("dev-00000-of-00002.parquet").
+        images: False leaves the images out where that saves reading them: their column is then None.
+        on_share: Is told how much has been read.
+
+    Raises:
+        DataError: if there is no such file, or it is not what it should be.
+    """
+    if path.is_dir():
+        shards = _shards(path, folder, split)
+        names = [str(shard.relative_to(path)) for shard in shards]
+        yield from read_files(list(zip(names, shards, strict=True)), images=images, on_share=on_share)
+        return
+    yield from _read_file(path, images, on_share)
+
+
+def read_files(
+    files: Sequence[tuple[str, Path]], *, images: bool = True, on_share: OnShare | None = None
+) -> Iterator[Located]:
+    """Rows of several TSV or parquet files, each with its name as the place of its rows.
+
+    Raises:
+        DataError: as `read_path`.
+    """
+    sizes = [file.stat().st_size for _, file in files]
+    total, before = max(1, sum(sizes)), 0
+    for (name, file), size in zip(files, sizes, strict=True):
+
+        def tell(share: float, before: int = before, size: int = size) -> None:
+            if on_share is not None:
+                on_share((before + share * size) / total)
+
+        for where, row in _read_file(file, images, tell):
+            yield f"{name}, {where}", row
+        before += size
+
+
+def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[Located]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+    if start == b"PK\x03\x04":
+        raise DataError(f"{path} is an Excel or zip file: save the sheet as TSV (tab-separated UTF-8).")
+    if start == b"PAR1":
+        yield from read_parquet(path, images=images, on_share=on_share)
+    else:
+        yield from read_tsv(path, on_share=on_share)
+
+
+def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located]:
+    """Rows of a tab-separated UTF-8 file with a header, quoted as pandas quotes.
+
+    Raises:
+        DataError: if it is something else, a column is there twice, or a row is over `MAX_RECORD_CHARS`.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_BASE64_CHARS))
+    size = max(1, path.stat().st_size)
+    line = 1
+    try:
+        with path.open("rb") as binary, _text(binary) as file:
+            records = _records(iter(lambda: file.readline(MAX_RECORD_CHARS + 1), ""))
+            header, n_lines = next(records, ([], 0))
+            if not header:
+                raise DataError(f"{path} is empty: give a TSV or parquet file with MMBench's columns.")
+            _check_header(path, header)
+            line += n_lines
+            for number, (fields, n_lines) in enumerate(records):
+                if on_share is not None and number % _TOLD_EVERY == 0:
+                    on_share(binary.tell() / size)
+                if len(fields) == len(header):
+                    yield f"line {line}", dict(zip(header, fields, strict=True))
+                elif fields:
+                    yield f"line {line}", f"it has {len(fields)} columns where the header has {len(header)}"
+                line += n_lines
+    except _TooLong:
+        raise DataError(
+            f"{path}, line {line} is longer than {MAX_RECORD_CHARS >> 20} MiB: check the quotes and line ends "
+            "from there on."
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path} is not UTF-8 text, in line {_undecodable(path)}: save it as UTF-8."
+        ) from None
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {line} is no row of a TSV ({error}): check the quotes from there on."
+        ) from None
+
+
+def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[Located]:
+    """Rows of a parquet file, only the columns of MMBench's schema.
+
+    Equal texts of a batch are one object, and batches are cut by bytes.
+
+    Raises:
+        DataError: if it is not a whole parquet file, a column is there twice or holds lists, or it expands to much
+            more than its size (the limits above).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        _check_footer(path)
+        with path.open("rb") as raw, pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_names(path, names)
+            known = column_names(names)
+            if not known:  # which is an error that names these columns
+                yield from [("row 1", dict.fromkeys(names))] * (file.metadata.num_rows > 0)
+                return
+            leaves = _leaves(path, file.schema_arrow, known)
+            blank = {} if images else {known[name]: None for name in ("image",) if name in known}
+            leaves = {leaf: at for leaf, at in leaves.items() if leaf.partition(".")[0] not in blank}
+            coded, batch_rows = _judge(path, raw, file, set(leaves))
+        number = 0
+        options = {"pre_buffer": False, "buffer_size": 1 << 20, "read_dictionary": coded}
+        with pq.ParquetFile(path, **options) as file:
+            n_rows = max(1, file.metadata.num_rows)
+            for group, n_batch in enumerate(batch_rows):
+                batches = file.iter_batches(n_batch, row_groups=[group], columns=list(leaves))
+                for batch in batches:
+                    columns = [_values(column) for column in batch.columns]
+                    for values in zip(*columns, strict=True):
+                        number += 1
+                        yield f"row {number}", dict(zip(batch.schema.names, values, strict=True)) | blank
+                    if on_share is not None:
+                        on_share(number / n_rows)
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
+        raise DataError(
+            f"{path} is not a whole parquet file ({_first_line(error)}): copy or download it again."
+        ) from None
+
+
+def _check_footer(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(-min(8, size), 2)
+        end = file.read(8)
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] == b"PAR1" and MAX_FOOTER_BYTES < length < size:
+        raise DataError(
+            f"{path} has {length >> 20} MiB of metadata, and at most {MAX_FOOTER_BYTES >> 20} MiB are read: write it "
+            "with fewer columns or row groups."
+        )
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Raises DataError for a column name that is there twice, also if it differs in what `column_names` ignores."""
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise DataError(f"{path} has the column {twice[0][:40]!r} twice: remove or rename one of them.")
+    for first, name in column_names(names).items():
+        again = [other for other in names if other != name and column_names([other]).keys() == {first}]
+        if again:
+            raise DataError(
+                f"{path} has the columns {name!r} and {again[0]!r}, which are one name here: rename one of them."
+            )
+
+
+def _leaves(path: Path, schema: Any, known: dict[str, str]) -> dict[str, int]:
+    """The paths of the columns to read; an image may be a struct of bytes and path, everything else is flat."""
+    import pyarrow as pa
+
+    leaves: dict[str, int] = {}
+    for name, column in known.items():
+        kind = schema.field(column).type
+        if name == "image" and pa.types.is_struct(kind):
+            fields = [field for field in kind if field.name in ("bytes", "path")]
+            if fields and not any(pa.types.is_nested(field.type) for field in fields):
+                leaves |= dict.fromkeys((f"{column}.{field.name}" for field in fields), 0)
+                continue
+        if pa.types.is_nested(kind):
+            wanted = "bytes, base64 or a struct of bytes and path" if name == "image" else "text"
+            raise DataError(
+                f"{path}: its column {column!r} holds {str(kind)[:40]} instead of {wanted}: convert it."
+            )
+        leaves[column] = 0
+    return leaves
+
+
+def _judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str], list[int]]:
+    """Which columns are dictionary-coded, and how many rows of each row group are read at a time.
+
+    Raises:
+        DataError: if the pages of these columns expand too much.
+        ValueError: for a damaged page header.
+    """
+    n_rows, size = file.metadata.num_rows, path.stat().st_size
+    if n_rows > max(MAX_SMALL_ROWS, size):
+        raise DataError(
+            f"{path} says that it has {n_rows:,} rows in {size:,} bytes, which no real data has: give another file."
+        )
+    coded: set[str] = set()
+    batch_rows: list[int] = []
+    total = 0
+    for group in parquet_pages.row_groups(raw):
+        largest = 1
+        for chunk in group:
+            if chunk.path not in leaves:
+                continue
+            for page in parquet_pages.pages(raw, chunk):
+                total += page.uncompressed
+                if page.uncompressed > max(MAX_PAGE_BYTES, MAX_PAGE_RATIO * page.compressed):
+                    raise _expands(path, chunk.path, page.compressed, page.uncompressed)
+                if page.dictionary and chunk.physical == parquet_pages.BYTE_ARRAY:
+                    coded.add(chunk.path)
+                elif not page.dictionary:
+                    values = 1 if page.prefixes else max(1, page.n_values)
+                    largest = max(largest, page.uncompressed // values)
+        batch_rows.append(max(1, min(_BATCH_ROWS, _BATCH_BYTES // largest)))
+    if len(batch_rows) != file.metadata.num_row_groups:
+        raise ValueError("its footer is damaged")
+    if total > max(MAX_TOTAL_BYTES, MAX_TOTAL_RATIO * size):
+        raise _expands(path, "", size, total)
+    return sorted(coded), batch_rows
+
+
+def _expands(path: Path, column: str, before: int, after: int) -> DataError:
+    what = f"its column {column!r}" if column else "it"
+    return DataError(
+        f"{path} is not read, since {what} would expand from {before:,} bytes to {after >> 20} MiB, which no "
+        "real data does: give another file."
+    )
+
+
+def _values(column: Any) -> list[Any]:
+    """A column's values; of a dictionary-coded one, equal values are one object."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        codes = column.indices
+        used = codes.unique().drop_null()
+        values = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+        return [values.get(code) for code in codes.to_pylist()]
+    if pa.types.is_struct(column.type):
+        names = [field.name for field in column.type]
+        fields = [_values(column.field(name)) for name in names]
+        whole = column.is_valid().to_pylist()
+        return [
+            dict(zip(names, parts, strict=True)) if valid else None
+            for valid, parts in zip(whole, zip(*fields, strict=True), strict=True)
+        ]
+    values_read: list[Any] = column.to_pylist()
+    return values_read
+
+
+class _TooLong(Exception):
+    """A row is over `MAX_RECORD_CHARS`."""
+
+
+def _text(binary: Any) -> Any:
+    import io
+
+    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+
+
+def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
+    """The fields of each record, and how many lines it takes.
+
+    A line without a quote is a record as it is; splitting it is four times as fast as the csv module, which
+    matters with lines of 60 kB.
+    """
+    for line in lines:
+        if len(line) > MAX_RECORD_CHARS:
+            raise _TooLong
+        if '"' in line:
+            reader = csv.reader(_limited(chain((line,), lines)), delimiter="\t")
+            yield next(reader), reader.line_num
+        else:
+            bare = line.rstrip("\r\n")
+            yield bare.split("\t") if bare else [], 1
+
+
+def _limited(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of one record."""
+    n_chars = 0
+    for line in lines:
+        n_chars += len(line)
+        if n_chars > MAX_RECORD_CHARS:
+            raise _TooLong
+        yield line
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    if len(header) > 1:
+        _check_names(path, header)
+        return
+    if "," in header[0]:
+        raise DataError(f"{path} is separated by commas: save it as TSV (tab-separated UTF-8).")
+    raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with MMBench's columns.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is not UTF-8; the reader cannot tell, as it decodes ahead of where it is."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    raise AssertionError("called for a file that is UTF-8")
+
+
+def _shards(path: Path, folder: str | None, split: str | None) -> list[Path]:
+    shards = sorted(path.rglob("*.parquet"))
+    if not shards:
+        raise DataError(f"{path} has no .parquet files: give the folder of the shards, or a file.")
+    inside = [shard for shard in shards if folder in shard.relative_to(path).parts[:-1]]
+    shards = inside or shards
+    return [shard for shard in shards if split and shard.name.startswith(split)] or shards

@@ -1,0 +1,241 @@
+"""MMBench as a task: from its rows to samples ready to be sent, and from a reply to a score."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice, zip_longest
+
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.identity import sha256_json_list
+from ssl4rl_bench.core.types import (
+    Categories,
+    Completion,
+    HubSource,
+    ImagePart,
+    Message,
+    Sample,
+    Sampling,
+    Score,
+    Status,
+    TextPart,
+)
+from ssl4rl_bench.task import extract, prompts
+from ssl4rl_bench.task.mmbench.circular import Checked, check_rows, with_images
+from ssl4rl_bench.task.mmbench.rows import Located, Reader, Row
+from ssl4rl_bench.task.mmbench.taxonomy import (
+    CARD_COLUMNS,
+    EDITIONS,
+    L1_OF,
+    L2_OF,
+    categories,
+    edition_warning,
+)
+from ssl4rl_bench.task.taskfile import TaskFile
+
+__all__ = ["CARD_COLUMNS", "EDITIONS", "L1_OF", "L2_OF", "MMBenchTask", "categories", "load", "score_choice"]
+
+
+_TOLD_EVERY = 1000
+"""Samples between two calls of `on_share`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MMBenchTask:
+    """A benchmark of MMBench's schema, loaded (`types.Task`)."""
+
+    name: str
+    version: str
+    prompt: str
+    source: str
+    samples: tuple[Sample, ...] = field(repr=False)
+    """The copies of a question stand together, and so do questions that share an image."""
+    rows: tuple[Row, ...] = field(repr=False)
+    """What the samples were made from, in the same order."""
+    sampling: Sampling
+    """How the task file wants tokens drawn."""
+    n_groups_skipped: int
+    warnings: tuple[str, ...]
+    partial_reasons: tuple[str, ...]
+    """Why this is not the whole benchmark, one clause each; empty if it is."""
+    data_sha256: str
+    """Over the content of all rows asked; the same for a TSV and a parquet file of the same rows."""
+    image: str = "real"
+    """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
+    hub: HubSource | None = None
+    """Where the rows came from on the hub; None for other data."""
+
+    @property
+    def n_groups(self) -> int:
+        return len({sample.group for sample in self.samples})
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Questions by category: level name ("l1", "l2", "l3") to category to number of groups."""
+        places = {sample.group: sample.categories for sample in self.samples}.values()
+        return {
+            level: dict(Counter(getattr(place, level) for place in places)) for level in ("l1", "l2", "l3")
+        }
+
+    def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
+        """1 for the right letter, 0 for any other or none; no value for an error, or reasoning without a reply."""
+        return score_choice(sample.choices, sample.target, completion, extractor)
+
+
+def score_choice(
+    choices: Mapping[str, str], target: str, completion: Completion, extractor: str = "default"
+) -> Score:
+    """Reads a reply to a multiple-choice question and compares it with the right letter. Pure."""
+    if completion.finish_reason == "error":
+        return Score(value=None, answer=None, status=Status.ERROR)
+    if completion.has_no_content:
+        return Score(value=None, answer=None, status=Status.NO_CONTENT)
+    reading = extract.read(completion.text, choices, completion.finish_reason, extractor)
+    value = None if reading.status is Status.ERROR else float(reading.answer == target)
+    return Score(value=value, answer=reading.answer, status=reading.status)
+
+
+def load(
+    task: TaskFile,
+    located: Iterable[Located] | Reader,
+    *,
+    source: str,
+    where: str,
+    prompt: str | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    on_share: Callable[[float], None] | None = None,
+) -> MMBenchTask:
+    """Reads all rows, checks their circular groups, and renders the samples.
+
+    Args:
+        located: The rows, or what reads them: with a limit they are then read twice, and only the images of the
+            questions that are kept are decoded.
+        source: Where the data came from, for the record.
+        where: The same for messages: what the user gave.
+        prompt: A style instead of the task file's.
+        skip_bad: Leave out groups with a bad row instead of refusing the data.
+        limit: Keep this many whole groups, taken from the abilities in turn, within an ability from its leaves in
+            turn, within a leaf in the data's order.
+        on_share: Is told the share of the samples that have been rendered.
+
+    Raises:
+        DataError: for data that cannot be used; it names a bad row and the fix.
+        UsageError: for an unknown prompt style or edition, or a limit below 1.
+    """
+    style = prompts.check_style(prompt or task.prompt)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} leaves nothing to ask: give 1 or more questions.")
+    if task.edition is not None and task.edition not in EDITIONS:
+        suggestion = did_you_mean(task.edition, EDITIONS)
+        raise UsageError(
+            f"{task.name} has an unknown edition {task.edition}{suggestion} ({', '.join(EDITIONS)})."
+        )
+    if limit is not None and callable(located):
+        # A first pass over the texts chooses the questions, and a second one reads their images only.
+        checked = check_rows(where, located(False), skip_bad=skip_bad, images=False)
+        choose = partial(_limited, limit=limit)
+        rows, more = with_images(where, located, checked.rows, choose, skip_bad=skip_bad)
+    else:
+        checked = check_rows(where, located(True) if callable(located) else located, skip_bad=skip_bad)
+        rows, more = checked.rows, []
+    problems = [*checked.problems, *more]
+    n_left_out = len({problem.group for problem in more})
+    n_whole = len({row.group for row in checked.rows}) - n_left_out
+    n_skipped = checked.n_groups_skipped + n_left_out
+    reasons = []
+    if problems:
+        reasons.append(f"questions left out for bad rows: {n_skipped}; {problems[0]}")
+    if limit is not None and limit < n_whole:
+        rows = _limited(rows, limit)
+        reasons.append(f"limited to {limit} of {n_whole} questions")
+    rows = adjacent(rows)
+    return MMBenchTask(
+        name=task.name,
+        version=task.version,
+        prompt=style,
+        source=source,
+        samples=tuple(_samples(rows, style, on_share)),
+        rows=tuple(rows),
+        sampling=task.sampling,
+        n_groups_skipped=n_skipped,
+        warnings=_warnings(task.edition, checked),
+        partial_reasons=tuple(reasons),
+        data_sha256=digest(rows),
+    )
+
+
+def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
+    warnings = []
+    leaves = {row.group: categories(row.category, row.l2).l3 for row in checked.rows}
+    if edition and (warning := edition_warning(edition, Counter(leaves.values()), len(checked.rows))):
+        warnings.append(warning)
+    if not checked.circular:
+        warnings.append("There are no circular copies: CircularEval is the same as plain accuracy here.")
+    if checked.nan_is_missing:
+        warnings.append(
+            'The option text "nan" is taken for a missing option, as a row has it more than once.'
+        )
+    return tuple(warnings)
+
+
+def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
+    """The rows of the first `limit` groups, taken from the abilities in turn, within an ability from its leaves.
+
+    The order does not depend on the limit, so that a smaller limit keeps a part of what a larger one keeps.
+    """
+    abilities: dict[str, dict[Categories, dict[int, None]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        place = categories(row.category, row.l2)
+        abilities[place.l2][place][row.group] = None
+    in_turn = _round_robin(_round_robin(leaves.values()) for leaves in abilities.values())
+    kept = set(islice(in_turn, limit))
+    return [row for row in rows if row.group in kept]
+
+
+def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:
+    """The first of each queue, then the second of each, until all are empty."""
+    in_turn = chain.from_iterable(zip_longest(*queues))
+    return (item for item in in_turn if item is not None)
+
+
+def adjacent(rows: Sequence[Row]) -> list[Row]:
+    """Copies of a question, and questions on one image, together: engines reuse what they have prepared."""
+    first: dict[str | int, int] = {}
+    for at, row in enumerate(rows):
+        first.setdefault(row.image.sha256, at)
+        first.setdefault(row.group, at)
+    return sorted(rows, key=lambda row: (first[row.image.sha256], first[row.group], row.roll))
+
+
+def _samples(rows: Sequence[Row], style: str, on_share: Callable[[float], None] | None) -> Iterator[Sample]:
+    render = prompts.renderer(style)
+    parts: dict[str, ImagePart] = {}
+    for number, row in enumerate(rows):
+        if on_share is not None and number % _TOLD_EVERY == 0:
+            on_share(number / len(rows))
+        image = parts.setdefault(row.image.sha256, ImagePart(row.image))
+        text = TextPart(render(row.question, row.hint, row.choices))
+        yield Sample(
+            id=str(row.index),
+            group=str(row.group),
+            messages=(Message("user", (image, text)),),
+            target=row.answer,
+            choices=row.choices,
+            categories=categories(row.category, row.l2),
+            roll=row.roll,
+        )
+
+
+def digest(rows: Iterable[Row]) -> str:
+    """`MMBenchTask.data_sha256`, in whatever order the rows come."""
+    return sha256_json_list(
+        {
+            "index": row.index,
+            "question": [row.question, row.hint, *row.choices.values(), row.answer],
+            "categories": [row.category, row.l2],
+            "image": row.image.sha256,
+        }
+        for row in sorted(rows, key=lambda row: row.index)
+    )

@@ -1,0 +1,22 @@
+"""Sets of images for the SSL tasks: from any source, each content once, split by image, in an order of their own."""
+
+from __future__ import annotations
+
+from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
+from ssl4rl_bench.task.pictures.making import Made, make, seed_for
+from ssl4rl_bench.task.pictures.selection import Picture, Selection, select, split_of
+from ssl4rl_bench.task.pictures.sources import open_source
+
+__all__ = [
+    "Dropped",
+    "ImageSource",
+    "Located",
+    "Made",
+    "Picture",
+    "Selection",
+    "make",
+    "open_source",
+    "seed_for",
+    "select",
+    "split_of",
+]

@@ -1,0 +1,108 @@
+"""From one image to its samples: the same ones for a probe, for a data set, and for each epoch of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.task.ssl.base import Corrupted, SSLTask, Unusable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ALONE, OTHER = "alone", "other"
+N_PARTNERS = 8
+"""Other images that are tried for a sample with two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An image, encoded and decoded."""
+
+    encoded: EncodedImage
+    pixels: Image.Image = field(repr=False)
+    plain: bool
+    """Whether any reader gets these pixels from the encoded bytes (`images.decode_and_tell`)."""
+
+    @classmethod
+    def of(cls, encoded: EncodedImage) -> Opened:
+        """Decodes.
+
+        Raises:
+            ImageError: as `images.decode`.
+        """
+        return cls(encoded, *images.decode_and_tell(encoded))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One sample of an image."""
+
+    role: str
+    """"alone", or "other" for one that shows another image as well."""
+    index: int
+    images: tuple[EncodedImage, ...]
+    """In the order shown, losslessly encoded; the source's own bytes where it is shown unchanged."""
+    target: str
+    sources: tuple[str, ...]
+    """Sha256 of the image, and of the other one."""
+
+    @property
+    def id(self) -> str:
+        """Unique in a data set of distinct images: the image's hash, the index, and the role if there are two."""
+        role = "" if self.role == ALONE else f"-{self.role}"
+        return f"{self.sources[0][:24]}-{self.index}{role}"
+
+
+def seed_for(task: SSLTask, sha256: str, index: int, role: str = ALONE) -> int:
+    """The seed of one sample: of the task and its parameters, the image's content, and a number."""
+    if task.pairs:
+        return seed_of(task.identity, sha256, index, role)
+    return seed_of(task.identity, sha256, index)
+
+
+def make(task: SSLTask, image: Opened, index: int = 0, partners: Iterable[Opened] = ()) -> list[Made]:
+    """The `index`-th sample of an image; for a task of pairs two, both or none, so that targets stay balanced.
+
+    Args:
+        partners: For a task of pairs, other images to show beside this one (`Selection.partners`); of the first
+            few the first that the task accepts is taken.
+
+    Raises:
+        Unusable: if the task can make no sample of the image.
+    """
+    sha256 = image.encoded.sha256
+    alone = task.corrupt(image.pixels, seed_for(task, sha256, index))
+    made = [_encoded(alone, ALONE, index, (image,))]
+    if task.pairs:
+        seed, why = seed_for(task, sha256, index, OTHER), "there is no other image to show beside it"
+        for n_tried, other in enumerate(partners, start=1):
+            try:
+                both = task.corrupt(image.pixels, seed, other.pixels)
+            except Unusable as error:
+                why = str(error)
+            else:
+                made.append(_encoded(both, OTHER, index, (image, other)))
+                return made
+            if n_tried == N_PARTNERS:
+                break
+        raise Unusable(why)
+    return made
+
+
+def _encoded(corrupted: Corrupted, role: str, index: int, sources: tuple[Opened, ...]) -> Made:
+    done = {id(source.pixels): source.encoded for source in sources if source.plain}
+    for image in corrupted.images:
+        if id(image) not in done:
+            done[id(image)] = images.lossless(image)
+    return Made(
+        role=role,
+        index=index,
+        images=tuple(done[id(image)] for image in corrupted.images),
+        target=corrupted.target,
+        sources=tuple(source.encoded.sha256 for source in sources),
+    )

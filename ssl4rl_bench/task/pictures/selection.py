@@ -1,0 +1,272 @@
+"""Which images are used: each content once, none too small, in an order that no file name or row number decides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import seed_of, sha256_hex
+from ssl4rl_bench.core.types import EncodedImage, HubSource
+from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
+from ssl4rl_bench.task.pictures.perceptual import Perceptual, near, near_duplicates, perceptual_hash
+from ssl4rl_bench.task.ssl.base import MIN_SIDE
+
+A = TypeVar("A")
+B = TypeVar("B")
+Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""`map`, or one that does the work in other processes and keeps the order."""
+
+WHOLE = "data"
+"""Name of the only split where no ratio is given."""
+REDUCED = 64
+"""Pixels: perceptual hashes are of images decoded to at least this on each side (`images.reduced`)."""
+CHUNK = 32
+"""Images that a worker takes at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image that is kept."""
+
+    located: Located
+    """One of the places that hold it: the one whose name sorts first."""
+    sha256: str
+    width: int
+    height: int
+    perceptual: Perceptual = field(repr=False)
+    split: str
+    """train or test, or "data" where there is no ratio."""
+
+    def read(self) -> EncodedImage:
+        """The image as it is, still encoded.
+
+        Raises:
+            DataError: if the file has changed since it was selected.
+        """
+        try:
+            data = self.located.read()
+        except OSError as error:
+            raise DataError(f"{self.located.name} cannot be read any more ({error.strerror}).") from None
+        if sha256_hex(data) != self.sha256:
+            raise DataError(f"{self.located.name} has changed while it was used: run the same command again.")
+        return EncodedImage(data, self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is left of a source, and what is not."""
+
+    source: str
+    kept: tuple[Picture, ...]
+    """By sha256: the same for the same images wherever they lie."""
+    dropped: tuple[Dropped, ...]
+    """By name."""
+    n_seen: int
+    """All that the source holds, dropped ones included."""
+    n_left: int = 0
+    """Images that a limit left out without looking at their pixels."""
+    hub: HubSource | None = None
+    """Where the images came from on the hub."""
+
+    def counts(self) -> dict[str, int]:
+        """Images seen and kept, and dropped by kind."""
+        kinds = Counter(drop.kind for drop in self.dropped)
+        names = ("unreadable", "too_small", "exact_duplicate", "near_duplicate")
+        counts = {"seen": self.n_seen, **{name: kinds[name] for name in names}}
+        return counts | {"over_limit": self.n_left, "kept": len(self.kept)}
+
+    def partners(self, at: int) -> Iterator[Picture]:
+        """Images to show beside `kept[at]` as another one, the preferred one first.
+
+        All images of a split stand in a ring by their hash; the partner is the next one that is not near. So it
+        depends on these two images (and on those between them that cannot be shown) and on no others.
+        """
+        own = self.kept[at]
+        for step in range(1, len(self.kept)):
+            other = self.kept[(at + step) % len(self.kept)]
+            if other.split == own.split and not near(own.perceptual, other.perceptual):
+                yield other
+
+    def partner(self, at: int) -> Picture | None:
+        """The preferred one of `partners`, or None."""
+        return next(self.partners(at), None)
+
+
+def split_of(sha256: str, ratio: float | None) -> str:
+    """Which split an image is in, by its content alone: "train" for a share of `ratio` of all images, else "test"."""
+    if ratio is None:
+        return WHOLE
+    return "train" if seed_of("split", sha256) < ratio * 2**63 else "test"
+
+
+def select(
+    source: ImageSource,
+    *,
+    ratio: float | None = None,
+    limit: int | None = None,
+    near_duplicates_too: bool = True,
+    mapper: Mapper = map,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Selection:
+    """Chooses the images to use: readable, at least 28 px a side, each content once.
+
+    Of near duplicates (by `perceptual.near`) the one with the smallest hash is kept, whichever split it is in.
+
+    Args:
+        ratio: Share of the images in the split "train", strictly between 0 and 1; None for one split.
+        limit: Keep at most this many, the first by hash.
+        near_duplicates_too: False keeps images that look alike and are not equal.
+        mapper: Does the reading and hashing, in order (`map`, or a pool's).
+        on_progress: Called with a stage's name ("reading", "looking"), images done and images in all.
+
+    Raises:
+        UsageError: for a ratio or limit out of range.
+        DataError: if nothing is left.
+    """
+    if ratio is not None and not 0 < ratio < 1:
+        raise UsageError(f"--split {ratio:g} is not a share strictly between 0 and 1, such as 0.9.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} leaves no images: give 1 or more.")
+    report = on_progress or (lambda stage, done, total: None)
+    total = len(source.images)
+    first: dict[str, _Known] = {}
+    dropped = list(source.bad)
+    work = _look if limit is None else _identify
+    for known in _in_chunks(work, source.images, mapper, lambda done: report("reading", done, total)):
+        if isinstance(known, Dropped):
+            dropped.append(known)
+        elif known.sha256 in first:
+            same = sorted((first[known.sha256], known), key=lambda item: item.located.name)
+            first[known.sha256] = same[0]
+            dropped.append(Dropped(same[1].located.name, "exact_duplicate", known.sha256))
+        else:
+            first[known.sha256] = known
+    dropped = [_named(drop, first) if drop.kind == "exact_duplicate" else drop for drop in dropped]
+    unique = [first[digest] for digest in sorted(first)]
+    kept, more, n_looked = _distinct(unique, limit, near_duplicates_too, mapper, report)
+    dropped += more
+    selection = Selection(
+        source=source.name,
+        kept=tuple(
+            Picture(item.located, item.sha256, item.width, item.height, looks, split_of(item.sha256, ratio))
+            for item, looks in kept
+        ),
+        dropped=tuple(sorted(dropped, key=lambda drop: (drop.name, drop.kind, drop.reason))),
+        n_seen=len(source.images) + len(source.bad),
+        n_left=len(unique) - n_looked,
+        hub=source.hub,
+    )
+    if not selection.kept:
+        raise _nothing_left(selection)
+    return selection
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An image that is whole, as far as it was looked at."""
+
+    located: Located
+    sha256: str
+    width: int
+    height: int
+    perceptual: Perceptual | None
+    """None if only its header was read."""
+
+
+def _identify(chunk: Sequence[Located]) -> list[_Known | Dropped]:
+    """By the headers alone."""
+    return [_known(located, look=False) for located in chunk]
+
+
+def _look(chunk: Sequence[Located]) -> list[_Known | Dropped]:
+    return [_known(located, look=True) for located in chunk]
+
+
+def _known(located: Located, look: bool) -> _Known | Dropped:
+    try:
+        image = images.from_bytes(located.read())
+        width, height = images.size(image)
+        if min(width, height) < MIN_SIDE:
+            reason = f"it is {width} x {height} pixels, under {MIN_SIDE} a side"
+            return Dropped(located.name, "too_small", reason)
+        perceptual = perceptual_hash(images.reduced(image, REDUCED)) if look else None
+    except images.ImageError as error:
+        return Dropped(located.name, "unreadable", str(error))
+    except OSError as error:
+        return Dropped(located.name, "unreadable", (error.strerror or "it cannot be read").lower())
+    return _Known(located, image.sha256, width, height, perceptual)
+
+
+def _distinct(
+    unique: Sequence[_Known],
+    limit: int | None,
+    near_too: bool,
+    mapper: Mapper,
+    report: Callable[[str, int, int], None],
+) -> tuple[list[tuple[_Known, Perceptual]], list[Dropped], int]:
+    """The kept ones in order, the dropped ones, and how many were looked at: all, or as many as `limit` needs."""
+    seen: list[tuple[_Known, Perceptual]] = []
+    dropped: list[Dropped] = []
+    n_looked = 0
+    while True:
+        wanted = len(unique) if limit is None else min(len(unique), n_looked + max(limit, 2 * CHUNK))
+        for known in _looked(unique[n_looked:wanted], n_looked, wanted, mapper, report):
+            if isinstance(known, Dropped):
+                dropped.append(known)
+            elif known.perceptual is not None:
+                seen.append((known, known.perceptual))
+        n_looked = wanted
+        like = near_duplicates([looks for _, looks in seen]) if near_too else [None] * len(seen)
+        if n_looked == len(unique) or (limit is not None and like.count(None) >= limit):
+            break
+    kept: list[tuple[_Known, Perceptual]] = []
+    for at, ((known, looks), other) in enumerate(zip(seen, like, strict=True)):
+        if limit is not None and len(kept) == limit:
+            n_looked -= len(seen) - at
+            break
+        if other is None:
+            kept.append((known, looks))
+        else:
+            reason = f"it looks like {seen[other][0].located.name}"
+            dropped.append(Dropped(known.located.name, "near_duplicate", reason))
+    return kept, dropped, n_looked
+
+
+def _looked(
+    batch: Sequence[_Known], start: int, wanted: int, mapper: Mapper, report: Callable[[str, int, int], None]
+) -> Iterable[_Known | Dropped]:
+    if all(known.perceptual for known in batch):
+        return batch
+    places = [known.located for known in batch]
+    return _in_chunks(_look, places, mapper, lambda done: report("looking", start + done, wanted))
+
+
+def _in_chunks(
+    work: Callable[[Sequence[A]], list[B]],
+    items: Sequence[A],
+    mapper: Mapper,
+    report: Callable[[int], None],
+) -> Iterator[B]:
+    chunks = (items[at : at + CHUNK] for at in range(0, len(items), CHUNK))
+    n_done = 0
+    for results in mapper(work, chunks):
+        n_done += len(results)
+        report(n_done)
+        yield from results
+
+
+def _named(drop: Dropped, first: dict[str, _Known]) -> Dropped:
+    """With the name of the one that is kept instead of its hash, which is known only when all have been read."""
+    return Dropped(drop.name, drop.kind, f"it is the same as {first[drop.reason].located.name}")
+
+
+def _nothing_left(selection: Selection) -> DataError:
+    drop = selection.dropped[0]
+    return DataError(
+        f"None of the {selection.n_seen} images of {selection.source} can be used "
+        f"({drop.name}: {drop.reason}): give other images."
+    )

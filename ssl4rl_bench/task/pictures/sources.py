@@ -1,0 +1,124 @@
+"""Where images come from: a folder, a TSV, parquet, the hub, the drawn scenes, or another task's images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.images import MAX_BYTES
+from ssl4rl_bench.task.mmbench.hub import HubName, open_table
+from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
+from ssl4rl_bench.task.pictures.rows import row_images
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Of the files that a folder gives, in any case."""
+
+TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
+"""From a task's name to its images, each with a name; a UsageError for an unknown task."""
+
+_DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
+_FILES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip", *SUFFIXES)
+_WAYS = "a folder of PNG, JPEG or WebP files, a TSV or parquet file, a hub id, scenes, or a task's name"
+
+
+def open_source(
+    spec: str,
+    *,
+    spool: Path,
+    task_images: TaskImages | None = None,
+    split: str = "train",
+    commit: str | None = None,
+) -> ImageSource:
+    """Lists the images of a source; none is decoded.
+
+    "scenes" is always the built-in one, and so is "scenes:STREAM", another stream of drawings: as many of each leaf
+    as the benchmark has, or N with "scenes:STREAM:N". A folder of that name is "./scenes". A path that exists comes
+    before a task of the same name.
+
+    Args:
+        spec: What the user gave for `--images`.
+        spool: An existing folder for this call only: images that are no files of their own are written there, and
+            must stay as long as the source is used.
+        task_images: Gives the images of a task named by `spec`; without it no task can be named.
+        split: Of a hub data set, or of the parquet shards in a folder.
+        commit: Of a hub data set, instead of what its revision stands for now.
+
+    Raises:
+        UsageError: if `spec` is nothing of that.
+        DataError: if there are no images in it, or it cannot be read.
+        MissingDependency: for a hub data set without the `datasets` package.
+    """
+    path = Path(spec).expanduser()
+    if match := _DRAWN.fullmatch(spec):
+        source = _spooled(spec, _drawn(match[1] or "dev", match[2]), spool)
+    elif path.is_dir() and (located := _folder(path)):
+        source = ImageSource(path.resolve().name, located)
+    elif path.exists():
+        source = _table(path, split, spool)
+    elif (name := HubName.parse(spec)) is not None and not name.repo.lower().endswith(SUFFIXES):
+        table = open_table(name, split=split, commit=commit)
+        source = replace(_spooled(spec, row_images(spec, table.rows()), spool), hub=table.source)
+    elif task_images is not None and "/" not in spec and not spec.lower().endswith(_FILES):
+        source = _spooled(spec, iter(task_images(spec)), spool)
+    else:
+        raise UsageError(f"There are no images {spec}: give {_WAYS}.")
+    if not source.images and not source.bad:
+        raise DataError(f"{spec} has no images: give {_WAYS}.")
+    return source
+
+
+def _folder(path: Path) -> tuple[Located, ...]:
+    """Image files below a folder."""
+    found = []
+    for file in path.rglob("*"):
+        if file.suffix.lower() in SUFFIXES and file.is_file():
+            name = file.relative_to(path).as_posix()
+            # One byte over the limit is enough to be refused as too large.
+            found.append(Located(name, str(file), 0, min(file.stat().st_size, MAX_BYTES + 1)))
+    return tuple(sorted(found, key=lambda located: located.name))
+
+
+def _table(path: Path, split: str, spool: Path) -> ImageSource:
+    if path.is_dir() and not any(path.rglob("*.parquet")):
+        raise DataError(f"{path} has no images: give {_WAYS}.")
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(f"{path} is one image: give the folder that it lies in.")
+    from ssl4rl_bench.task.mmbench.files import read_path
+
+    return _spooled(path.resolve().name, row_images(str(path), read_path(path, split=split)), spool)
+
+
+def _drawn(stream: str, per_leaf: str | None) -> Iterator[tuple[str, bytes]]:
+    from ssl4rl_bench.task import scenes
+
+    for question in scenes.questions(stream, int(per_leaf) if per_leaf else None):
+        yield f"{stream}/{question.leaf.name}/{question.number}", scenes.png(question.drawn)
+
+
+def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) -> ImageSource:
+    """Writes images one after another into one file; equal ones once."""
+    path = spool / "images.spool"
+    located: list[Located] = []
+    bad: list[Dropped] = []
+    seen: dict[str, int] = {}
+    with path.open("xb") as file:
+        for label, data in images:
+            if isinstance(data, str):
+                bad.append(Dropped(label, "unreadable", data))
+                continue
+            digest = sha256_hex(data)
+            if digest not in seen:
+                seen[digest] = _append(file, data)
+            located.append(Located(label, str(path), seen[digest], len(data)))
+    return ImageSource(name, tuple(located), tuple(bad))
+
+
+def _append(file: BinaryIO, data: bytes) -> int:
+    offset = file.tell()
+    file.write(data)
+    return offset

@@ -1,0 +1,214 @@
+"""From a task's name to the loaded task."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.types import HubSource, ImagePart
+from ssl4rl_bench.task import blinding
+from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.mmbench.files import OnShare, read_path
+from ssl4rl_bench.task.mmbench.hub import HubName, open_table
+from ssl4rl_bench.task.mmbench.rows import Located, Reader
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.pictures import Selection, open_source, select
+from ssl4rl_bench.task.ssl import SSLTask, probe
+from ssl4rl_bench.task.ssl.probe import ProbeTask
+from ssl4rl_bench.task.taskfile import TaskFile, load_taskfile
+
+AnyTask: TypeAlias = MMBenchTask | ProbeTask
+
+DRAWN = "scenes"
+"""The name of the built-in images."""
+
+
+def load_task(
+    name: str,
+    *,
+    data: str | None = None,
+    prompt: str | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    image: str = "real",
+    commit: str | None = None,
+    on_share: OnShare | None = None,
+) -> AnyTask:
+    """Loads a task, ready to be sent; images stay encoded.
+
+    Args:
+        name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
+        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`hubdata.HubName`), instead of the
+            task file's data. For an SSL task its images: one of these, a folder of images, "scenes", or the name of
+            another task.
+        prompt: A prompt style instead of the task file's.
+        skip_bad: Leave out groups with a bad row instead of refusing the data.
+        limit: Keep this many whole groups, spread over abilities and their leaves; of an SSL task, this many images.
+        image: What to show instead of the images (`blinding.BLINDINGS`).
+        commit: Of a hub data set, as an earlier load recorded it (`types.HubSource`), instead of what its revision
+            stands for now.
+        on_share: Is told how much of the work is done, from 0 to 1; from 0 again for a second pass over the file.
+
+    Raises:
+        UsageError: for an unknown name, style or blinding, or a limit below 1.
+        DataError: for data that cannot be used.
+        MissingDependency: for a hub data set without the packages that read it.
+    """
+    task = load_taskfile(name)
+    blinding.check_blinding(image)
+    if task.ssl is not None:
+        with select_images(data or task.images or DRAWN, split=task.split, commit=commit) as pictures:
+            return blinding.apply(probe.load(task, pictures, prompt=prompt, limit=limit), image)
+    # Half of the time goes into reading and checking the rows, half into rendering the samples.
+    tell = on_share or (lambda share: None)
+    found = _source(task, data, commit, lambda share: tell(share / 2))
+    loaded = mmbench.load(
+        task,
+        found.rows,
+        source=found.name,
+        where=found.where,
+        prompt=prompt,
+        skip_bad=skip_bad,
+        limit=limit,
+        on_share=lambda share: tell((1 + share) / 2),
+    )
+    return blinding.apply(replace(loaded, hub=found.hub), image)
+
+
+def load_benchmark(name: str, **how: Any) -> MMBenchTask:
+    """`load_task` for a task of MMBench's schema.
+
+    Raises:
+        UsageError: as `load_task`, and for an SSL task.
+    """
+    if load_taskfile(name).ssl is not None:
+        raise UsageError(f"{name} is an SSL task, which has no rows of MMBench's schema.")
+    loaded = load_task(name, **how)
+    assert isinstance(loaded, MMBenchTask)
+    return loaded
+
+
+def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
+    """An SSL task by name or by its file's path, without images.
+
+    Raises:
+        UsageError: for an unknown name, or a task that is no SSL task.
+    """
+    task = load_taskfile(name)
+    return task, probe.ssl_task(task)
+
+
+@contextmanager
+def select_images(
+    spec: str,
+    *,
+    split: str = "train",
+    ratio: float | None = None,
+    limit: int | None = None,
+    commit: str | None = None,
+) -> Iterator[Selection]:
+    """The images that `--images` names, each content once (`imagesets.select`); they can be read inside the block.
+
+    Args:
+        split: of a hub data set or parquet folder.
+        ratio, limit: as `imagesets.select`.
+        commit: as `load_task`.
+
+    Raises:
+        UsageError, DataError, MissingDependency: as `imagesets.open_source` and `imagesets.select`.
+    """
+    if spec == DRAWN and ratio is None and limit is None:
+        yield _drawn()[1]
+        return
+    with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
+        source = open_source(spec, spool=Path(spool), task_images=task_images, split=split, commit=commit)
+        yield select(source, ratio=ratio, limit=limit)
+
+
+@cache
+def _drawn() -> tuple[tempfile.TemporaryDirectory[str], Selection]:
+    """The built-in images, drawn once a process (3 s), with the folder that holds them until it ends."""
+    spool = tempfile.TemporaryDirectory(prefix="ssl4rl-images-")
+    return spool, select(open_source(DRAWN, spool=Path(spool.name)))
+
+
+def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, bytes]]:
+    """The distinct images of a task of MMBench's schema, encoded, each with the id of the first row that shows it.
+
+    Args:
+        data: instead of the task file's, as `load_task`.
+
+    Raises:
+        UsageError, DataError: as `load_task`.
+    """
+    seen = set()
+    for sample in load_benchmark(name, data=data).samples:
+        for message in sample.messages:
+            for part in message.content:
+                if isinstance(part, ImagePart) and part.image.sha256 not in seen:
+                    seen.add(part.image.sha256)
+                    yield sample.id, part.image.data
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a task's rows come from."""
+
+    name: str
+    """For the record."""
+    where: str
+    """For messages: what the user gave."""
+    rows: Iterable[Located] | Reader
+    hub: HubSource | None = None
+
+
+def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnShare | None) -> _Source:
+    if data is not None:
+        path = Path(data).expanduser()
+        if path.exists():
+            return _Source(path.name, data, _reader(path, on_share, task.dataset_name, task.split))
+        name = HubName.parse(data)
+        if name is None:
+            raise UsageError(
+                f"--data {data} is neither a file or folder nor a hub id (owner/name, owner/name@revision or "
+                "owner/name#configuration/split)."
+            )
+        return _hub(task, name, commit, on_share)
+    if task.builtin is not None:
+        return _built_in(task)
+    if task.data_file is None:
+        return _hub(task, HubName(task.dataset_path, task.revision), commit, on_share)
+    if not task.data_file.exists():
+        raise DataError(
+            f"{task.name} reads {task.data_file.name}, which does not come with this package: "
+            "download it and point --data at it."
+        )
+    return _Source(task.data_file.name, str(task.data_file), _reader(task.data_file, on_share))
+
+
+def _reader(
+    path: Path, on_share: OnShare | None, folder: str | None = None, split: str | None = None
+) -> Reader:
+    return lambda images: read_path(path, folder=folder, split=split, images=images, on_share=on_share)
+
+
+def _hub(task: TaskFile, name: HubName, commit: str | None, on_share: OnShare | None) -> _Source:
+    table = open_table(name, config=task.dataset_name, split=task.split, commit=commit)
+    return _Source(
+        str(name), str(name), lambda images: table.rows(images=images, on_share=on_share), table.source
+    )
+
+
+def _built_in(task: TaskFile) -> _Source:
+    if task.builtin != "scenes":
+        raise UsageError(f"Task {task.name} names {task.builtin} as built in; there is only scenes.")
+    from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
+
+    rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))
+    return _Source("built in", task.name, rows)

@@ -1,0 +1,142 @@
+"""`scenes`, the built-in benchmark: drawn pictures with exact answers, in MMBench's schema.
+
+Every picture is drawn from a seed of its own, so a question does not depend on which others are made.
+The numbers of this benchmark compare with nothing but itself; it stands in where MMBench cannot be had.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.task.scenes import perception, reasoning
+from ssl4rl_bench.task.scenes.question import Drawn
+
+VERSION = "1"
+"""Raised whenever a picture, a question or their order changes."""
+
+LETTERS = "ABCD"
+ROLL_STEP = 1_000_000
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One L3 leaf: where it stands, and what draws it."""
+
+    name: str
+    ability: str
+    """The L2 ability, as MMBench spells it."""
+    n_dev: int
+    """Questions of this leaf in the dev stream."""
+    draw: Callable[[Random], Drawn]
+
+
+LEAVES: tuple[Leaf, ...] = (
+    Leaf("image_style", "coarse_perception", 34, perception.image_style),
+    Leaf("image_quality", "coarse_perception", 33, perception.image_quality),
+    Leaf("image_emotion", "coarse_perception", 33, perception.image_emotion),
+    Leaf(
+        "attribute_recognition",
+        "finegrained_perception (instance-level)",
+        34,
+        perception.attribute_recognition,
+    ),
+    Leaf(
+        "object_localization", "finegrained_perception (instance-level)", 33, perception.object_localization
+    ),
+    Leaf("ocr", "finegrained_perception (instance-level)", 33, perception.ocr),
+    Leaf(
+        "spatial_relationship", "finegrained_perception (cross-instance)", 34, perception.spatial_relationship
+    ),
+    Leaf(
+        "attribute_comparison", "finegrained_perception (cross-instance)", 33, perception.attribute_comparison
+    ),
+    Leaf("action_recognition", "finegrained_perception (cross-instance)", 33, perception.action_recognition),
+    Leaf("physical_property_reasoning", "attribute_reasoning", 50, reasoning.physical_property_reasoning),
+    Leaf("function_reasoning", "attribute_reasoning", 50, reasoning.function_reasoning),
+    Leaf("physical_relation", "relation_reasoning", 50, reasoning.physical_relation),
+    Leaf("nature_relation", "relation_reasoning", 50, reasoning.nature_relation),
+    Leaf(
+        "structuralized_imagetext_understanding",
+        "logic_reasoning",
+        50,
+        reasoning.structuralized_imagetext_understanding,
+    ),
+    Leaf("future_prediction", "logic_reasoning", 50, reasoning.future_prediction),
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A drawn question of a stream, with its options in the order of the main row."""
+
+    stream: str
+    leaf: Leaf
+    number: int
+    """Within its leaf and stream, from 0."""
+    drawn: Drawn
+    options: tuple[str, ...]
+
+    def choices(self, roll: int = 0) -> dict[str, str]:
+        """Letter to option text in circular copy `roll`: options move right, a pinned one stays last."""
+        free = self.options[:-1] if self.drawn.pinned else self.options
+        turned = [free[(j - roll) % len(free)] for j in range(len(free))]
+        return dict(zip(LETTERS, [*turned, *self.options[len(free) :]], strict=False))
+
+    @property
+    def n_rolls(self) -> int:
+        return len(self.options) - bool(self.drawn.pinned)
+
+
+def question(stream: str, leaf: Leaf, number: int) -> Question:
+    """Draws one question; the same for the same arguments on every machine."""
+    rng = Random(seed_of("scenes", VERSION, stream, leaf.name, number))
+    drawn = leaf.draw(rng)
+    free = [text for text in (drawn.answer, *drawn.wrong) if text != drawn.pinned]
+    rng.shuffle(free)
+    options = (*free, drawn.pinned) if drawn.pinned else tuple(free)
+    return Question(stream, leaf, number, drawn, options)
+
+
+def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Question]:
+    """A stream's questions, leaf by leaf. `dev` is the benchmark; any other name is another stream.
+
+    Args:
+        per_leaf: questions of each leaf; None for the dev stream's own counts.
+    """
+    for leaf in LEAVES:
+        for number in range(leaf.n_dev if per_leaf is None else per_leaf):
+            yield question(stream, leaf, number)
+
+
+def png(drawn: Drawn) -> bytes:
+    buffer = io.BytesIO()
+    drawn.image.save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def rows(stream: str = "dev", per_leaf: int | None = None) -> Iterator[dict[str, Any]]:
+    """MMBench rows, circular copies included: index + k * 1,000,000 is copy k of a question.
+
+    Keys: index (int), question, hint, A, B, C, D, answer, category, l2-category, image (PNG bytes), split.
+    """
+    for base, q in enumerate(questions(stream, per_leaf), start=1):
+        image = png(q.drawn)
+        for roll in range(q.n_rolls):
+            choices = q.choices(roll)
+            answer = next(letter for letter, text in choices.items() if text == q.drawn.answer)
+            yield {
+                "index": base + roll * ROLL_STEP,
+                "question": q.drawn.question,
+                "hint": "",
+                **{letter: choices.get(letter, "") for letter in LETTERS},
+                "answer": answer,
+                "category": q.leaf.name,
+                "l2-category": q.leaf.ability,
+                "image": image,
+                "split": "dev" if stream == "dev" else "train",
+            }

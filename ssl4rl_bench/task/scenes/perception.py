@@ -1,0 +1,294 @@
+"""Questions about what is to be seen: MMBench's three perception abilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from PIL import Image, ImageFilter
+
+from ssl4rl_bench.task.scenes.draw import (
+    COLOURS,
+    INK,
+    PAPERS,
+    QUADRANTS,
+    SHAPES,
+    SIZE,
+    WHITE,
+    Canvas,
+    Colour,
+    Pen,
+    jitter,
+    shade,
+)
+from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
+from ssl4rl_bench.task.scenes.question import Drawn, pick, with_none
+
+Spot = tuple[str, str, str]
+"""Shape, colour, quadrant."""
+
+
+def _spots(rng: Random, n: int, *, shapes: Sequence[str] | None = None) -> list[Spot]:
+    """n objects of different shapes and colours in different quadrants, in reading order."""
+    shapes = shapes or pick(rng, list(SHAPES), n)
+    colours = pick(rng, list(COLOURS), n)
+    places = sorted(pick(rng, list(QUADRANTS), n), key=list(QUADRANTS).index)
+    return list(zip(shapes, colours, places, strict=True))
+
+
+def _tell(spots: Sequence[Spot]) -> str:
+    return ", ".join(f"{colour} {shape} {place}" for shape, colour, place in spots)
+
+
+def _put(canvas: Canvas, rng: Random, spots: Sequence[Spot], line: Colour | None = INK) -> None:
+    for shape, colour, place in spots:
+        x, y = QUADRANTS[place]
+        pen = canvas.pen(x + jitter(rng), y + jitter(rng), rng.uniform(0.14, 0.18), rng.uniform(-8, 8))
+        pen.polygon(SHAPES[shape], shade(rng, COLOURS[colour]), line, 0.07)
+
+
+def _drawing(rng: Random, spots: Sequence[Spot]) -> Image.Image:
+    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    _put(canvas, rng, spots)
+    return canvas.finish()
+
+
+STYLES = ("pencil drawing", "flat colours", "pixel art", "blueprint", "chalkboard")
+
+
+def image_style(rng: Random) -> Drawn:
+    style = rng.choice(STYLES)
+    spots = _spots(rng, rng.randint(2, 4))
+    if style in ("flat colours", "pixel art"):
+        image = _drawing(rng, spots)
+        if style == "pixel art":
+            small = image.resize((20, 20), Image.Resampling.BOX)
+            image = small.resize((SIZE, SIZE), Image.Resampling.NEAREST)
+    else:
+        paper, stroke = {
+            "pencil drawing": (WHITE, (90, 90, 95)),
+            "blueprint": ((28, 70, 150), (225, 235, 250)),
+            "chalkboard": ((38, 66, 54), WHITE),
+        }[style]
+        canvas = Canvas(shade(rng, paper, 4))
+        if style == "blueprint":
+            for i in range(1, 12):
+                for points in ([(i / 12, 0.0), (i / 12, 1.0)], [(0.0, i / 12), (1.0, i / 12)]):
+                    canvas.pen(0, 0, 1).path(points, (60, 102, 180), 0.004)
+        for shape, colour, place in spots:
+            x, y = QUADRANTS[place]
+            pen = canvas.pen(x + jitter(rng), y + jitter(rng), rng.uniform(0.14, 0.18), rng.uniform(-8, 8))
+            chalk = tuple((c + 255) // 2 for c in COLOURS[colour])
+            ink: Colour = (chalk[0], chalk[1], chalk[2]) if style.startswith("chalk") else stroke
+            pen.polygon(SHAPES[shape], None, ink, 0.14 if style.startswith("chalk") else 0.07)
+            if style == "pencil drawing":
+                _hatch(pen, stroke)
+        image = canvas.finish()
+    wrong = tuple(pick(rng, [s for s in STYLES if s != style], 3))
+    return Drawn(
+        image,
+        "Which style is this picture made in?",
+        style,
+        wrong,
+        caption=style,
+        clue=f"the style is {style}",
+    )
+
+
+def _hatch(pen: Pen, ink: Colour) -> None:
+    for i in range(-2, 3):
+        pen.path([(i * 0.18 - 0.25, 0.3), (i * 0.18 + 0.1, -0.3)], ink, 0.04)
+
+
+FAULTS = ("blurred", "grainy", "too dark", "overexposed")
+NO_FAULT = "nothing"
+
+
+def image_quality(rng: Random) -> Drawn:
+    fault = rng.choice((*FAULTS, NO_FAULT))
+    spots = _spots(rng, rng.randint(2, 4))
+    image = _drawing(rng, spots)
+    if fault == "blurred":
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(7, 10)))
+    elif fault == "grainy":
+        grain = Image.frombytes("L", (SIZE // 2, SIZE // 2), rng.randbytes(SIZE * SIZE // 4))
+        grain = grain.resize((SIZE, SIZE), Image.Resampling.NEAREST)
+        image = Image.blend(image, Image.merge("RGB", (grain, grain, grain)), rng.uniform(0.35, 0.45))
+    elif fault == "too dark":
+        image = image.point([round(v * 0.2) for v in range(256)] * 3)
+    elif fault == "overexposed":
+        image = image.point([min(255, round(195 + v * 0.25)) for v in range(256)] * 3)
+    wrong = tuple(pick(rng, [f for f in FAULTS if f != fault], 2 if fault != NO_FAULT else 3))
+    question = "What is wrong with the quality of this picture?"
+    return Drawn(
+        image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
+    )
+
+
+def image_emotion(rng: Random) -> Drawn:
+    mood = rng.choice(MOODS)
+    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    skin = shade(rng, rng.choice([(250, 214, 90), (244, 200, 160), (205, 150, 105), (150, 200, 230)]))
+    face(canvas.pen(0.5 + jitter(rng, 0.06), 0.5 + jitter(rng, 0.06), rng.uniform(0.32, 0.4)), skin, mood)
+    answer, wrong, pinned = with_none(rng, mood, [m for m in MOODS if m != mood])
+    return Drawn(
+        canvas.finish(),
+        "How does this face look?",
+        answer,
+        wrong,
+        pinned,
+        caption=f"{mood} face",
+        clue=f"the face is {mood}",
+    )
+
+
+def attribute_recognition(rng: Random) -> Drawn:
+    spots = _spots(rng, rng.randint(2, 3))
+    shape, colour, _ = rng.choice(spots)
+    if rng.random() < 0.6:
+        question, right, names = f"What colour is the {shape}?", colour, list(COLOURS)
+        clue = f"the {shape} is {colour}"
+    else:
+        question, right, names = f"What shape is the {colour} object?", shape, list(SHAPES)
+        clue = f"the {colour} object is a {shape}"
+    answer, wrong, pinned = with_none(rng, right, [n for n in names if n != right])
+    return Drawn(_drawing(rng, spots), question, answer, wrong, pinned, _tell(spots), clue)
+
+
+def object_localization(rng: Random) -> Drawn:
+    if rng.random() < 0.5:
+        spots = _spots(rng, rng.randint(2, 3))
+        shape, _, place = rng.choice(spots)
+        return Drawn(
+            _drawing(rng, spots),
+            f"Where in the picture is the {shape}?",
+            place,
+            tuple(q for q in QUADRANTS if q != place),
+            caption=_tell(spots),
+            clue=f"the {shape} is {place}",
+        )
+    n = rng.randint(1, 4)
+    shape = rng.choice(list(SHAPES))
+    spots = _spots(rng, n, shapes=[shape] * n)
+    plural = "crosses" if shape == "cross" else f"{shape}s"
+    return Drawn(
+        _drawing(rng, spots),
+        f"How many {plural} are in the picture?",
+        str(n),
+        tuple(str(k) for k in range(1, 5) if k != n),
+        caption=f"{_tell(spots)}, {n} {plural}",
+        clue=f"{n} {plural}",
+    )
+
+
+_SEGMENTS = {
+    "0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc",
+    "5": "afgcd", "6": "afgedc", "7": "abc", "8": "abcdefg", "9": "abcdfg",
+}  # fmt: skip
+_LINES = {
+    "a": ((-0.5, -0.95), (0.5, -0.95)), "b": ((0.55, -0.9), (0.55, -0.05)), "c": ((0.55, 0.05), (0.55, 0.9)),
+    "d": ((-0.5, 0.95), (0.5, 0.95)), "e": ((-0.55, 0.05), (-0.55, 0.9)), "f": ((-0.55, -0.9), (-0.55, -0.05)),
+    "g": ((-0.5, 0.0), (0.5, 0.0)),
+}  # fmt: skip
+
+
+def ocr(rng: Random) -> Drawn:
+    """A two-digit number on a seven-segment display."""
+    number = f"{rng.randint(1, 9)}{rng.randint(0, 9)}"
+    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    x, y = 0.5 + jitter(rng), 0.5 + jitter(rng, 0.06)
+    canvas.pen(x, y, 0.44).box(-1, -0.72, 1, 0.72, (32, 36, 40), (120, 120, 128), 0.06)
+    glow = shade(rng, rng.choice([(255, 90, 70), (110, 240, 120), (120, 200, 255), (255, 200, 70)]))
+    for i, digit in enumerate(number):
+        pen = canvas.pen(x - 0.18 + 0.36 * i, y, 0.2)
+        for name in _SEGMENTS[digit]:
+            pen.path(_LINES[name], glow, 0.3)
+    others = pick(rng, [d for d in "0123456789" if d != number[1]], 3)
+    wrong = tuple((number[0] if rng.random() < 0.7 else str(rng.randint(1, 9))) + digit for digit in others)
+    return Drawn(
+        canvas.finish(),
+        "Which number does the display show?",
+        number,
+        wrong,
+        caption=f"display {number[0]} {number[1]}",
+        clue=f"the display shows {number[0]} {number[1]}",
+    )
+
+
+DIRECTIONS = ("left", "right", "above", "below")
+
+
+def spatial_relationship(rng: Random) -> Drawn:
+    shapes, colours = pick(rng, list(SHAPES), 2), pick(rng, list(COLOURS), 2)
+    across = rng.random() < 0.5
+    line = 0.5 + jitter(rng, 0.15)
+    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    for i in range(2):
+        along = (0.27, 0.73)[i] + jitter(rng, 0.04)
+        x, y = (along, line) if across else (line, along)
+        pen = canvas.pen(x, y, rng.uniform(0.15, 0.19), rng.uniform(-8, 8))
+        pen.polygon(SHAPES[shapes[i]], shade(rng, COLOURS[colours[i]]), INK, 0.07)
+    first = rng.randint(0, 1)
+    one, other = shapes[first], shapes[1 - first]
+    where = DIRECTIONS[first if across else 2 + first]
+    shown = "left of" if across else "above"
+    return Drawn(
+        canvas.finish(),
+        f"Where is the {one}, seen from the {other}?",
+        where,
+        tuple(d for d in DIRECTIONS if d != where),
+        caption=f"{colours[0]} {shapes[0]} {shown} {colours[1]} {shapes[1]}",
+        clue=f"the {one} is {where}",
+    )
+
+
+SAME_SIZE = "none of them"
+
+
+def attribute_comparison(rng: Random) -> Drawn:
+    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    if rng.random() < 0.5:
+        same = rng.random() < 0.5
+        colours = pick(rng, list(COLOURS), 2)
+        if same:
+            colours[1] = colours[0]
+        shapes = pick(rng, list(SHAPES), 2)
+        sizes, xs = [rng.uniform(0.15, 0.19)] * 2, [0.27, 0.73]
+        question = f"Do the {shapes[0]} and the {shapes[1]} have the same colour?"
+        answer, pinned = "yes" if same else "no", None
+        wrong: tuple[str, ...] = ("no",) if same else ("yes",)
+        clue = f"{colours[0]} and {colours[1]}"
+    else:
+        shapes, colours = pick(rng, list(SHAPES), 3), pick(rng, list(COLOURS), 3)
+        big = rng.choice([0, 1, 2, None])
+        sizes, xs = [0.13 if big is None else 0.18 if i == big else 0.085 for i in range(3)], [0.2, 0.5, 0.8]
+        question, pinned = "Which shape is the largest?", SAME_SIZE
+        right = SAME_SIZE if big is None else shapes[big]
+        answer, wrong = right, tuple(s for s in shapes if s != right)
+        clue = "equal" if big is None else f"the {right} is large"
+    for i, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
+        pen = canvas.pen(xs[i] + jitter(rng, 0.015), 0.5 + jitter(rng, 0.15), sizes[i], rng.uniform(-8, 8))
+        pen.polygon(SHAPES[shape], shade(rng, COLOURS[colour]), INK, 0.07)
+    words = [
+        f"{'large' if r > 0.15 else 'small' if r < 0.1 else 'middle'} " if len(xs) == 3 else "" for r in sizes
+    ]
+    seen = [f"{w}{c} {s}" for w, c, s in zip(words, colours, shapes, strict=True)]
+    return Drawn(canvas.finish(), question, answer, wrong, pinned, ", ".join(seen), clue)
+
+
+def action_recognition(rng: Random) -> Drawn:
+    action = rng.choice(ACTIONS)
+    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    shirt = shade(rng, rng.choice(list(COLOURS.values())))
+    pen = canvas.pen(0.5 + jitter(rng, 0.05), 0.5 + jitter(rng, 0.04), rng.uniform(0.36, 0.42))
+    person(pen, shirt, action)
+    answer, wrong, pinned = with_none(rng, action, [a for a in ACTIONS if a != action])
+    return Drawn(
+        canvas.finish(),
+        "What is this person doing?",
+        answer,
+        wrong,
+        pinned,
+        caption=f"a person {action}",
+        clue=f"the person is {action}",
+    )

@@ -1,0 +1,256 @@
+"""Views of an image as SimCLR makes them: random crop, colour jitter, greyscale, blur, solarize, equalize, flip.
+
+Parameters are SSL4RL's published ones, laws and order those of torchvision's transforms. Colour factors are rounded
+to 1/256: Pillow's blending in single precision is then exact, and a view has the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from ssl4rl_bench.task.ssl.rng import Stream
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels; right and bottom are outside."""
+
+CROP_TRIES = 10
+_STEPS = 256
+"""Steps of a colour factor in 1."""
+_SECTOR = 65536 / 6
+"""A sixth of the colour circle, where the whole circle is what 16 bits hold, so that hues wrap by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Parameters of one family of views."""
+
+    scale: tuple[float, float] | None
+    """Share of the image's area that a crop has, drawn evenly. None: no crop, and the size stays."""
+    grey_p: float
+    solarize_p: float
+    equalize_p: float
+    blur_p: float
+    flip_p: float
+    """Probability of a mirror image, left and right swapped."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width by height of a crop, drawn evenly on a logarithmic scale."""
+    size: int = 224
+    """Pixels: side of the square to which a crop is resized, bicubic."""
+    jitter_p: float = 0.8
+    """Probability that brightness, contrast, saturation and hue change at all (in random order)."""
+    brightness: float = 0.8
+    """A factor is drawn from 1 minus this to 1 plus this; so for the next two."""
+    contrast: float = 0.8
+    saturation: float = 0.8
+    hue: float = 0.2
+    """The largest shift, in turns of the colour circle."""
+    sigma: tuple[float, float] = (0.1, 2.0)
+    """Pixels: standard deviation of the blur."""
+    threshold: int = 128
+    """Values from here on are inverted by solarizing."""
+
+    def without_crop_and_flip(self) -> Augmentation:
+        """What changes neither place nor size: for Position, whose answer a flip would change."""
+        return replace(self, scale=None, flip_p=0.0)
+
+
+WEAK = Augmentation(scale=(0.08, 1.0), grey_p=0.2, blur_p=0.5, solarize_p=0.0, equalize_p=0.0, flip_p=0.5)
+STRONG = Augmentation(scale=(0.08, 0.3), grey_p=0.8, blur_p=0.8, solarize_p=0.8, equalize_p=0.8, flip_p=0.8)
+
+
+def random_crop(width: int, height: int, augmentation: Augmentation, stream: Stream) -> Box:
+    """Where a crop lies in an image of this size, by the law of torchvision's RandomResizedCrop.
+
+    It lies anywhere alike, or in the middle if no size that was drawn fits. Without a crop it is all of the image.
+    """
+    crop_width, crop_height, fits = crop_size(width, height, augmentation, stream)
+    if fits:
+        left, top = stream.between(0, width - crop_width), stream.between(0, height - crop_height)
+    else:
+        left, top = (width - crop_width) // 2, (height - crop_height) // 2
+    return left, top, left + crop_width, top + crop_height
+
+
+def crop_size(width: int, height: int, augmentation: Augmentation, stream: Stream) -> tuple[int, int, bool]:
+    """Width and height of such a crop, and whether one was drawn that fits in `CROP_TRIES` tries.
+
+    If none was, it is the largest crop of the allowed ratio that is nearest to the image's.
+    """
+    if augmentation.scale is None:
+        return width, height, True
+    low, high = augmentation.ratio
+    for _ in range(CROP_TRIES):
+        area = width * height * stream.uniform(*augmentation.scale)
+        ratio = math.exp(stream.uniform(math.log(low), math.log(high)))
+        crop_width, crop_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            return crop_width, crop_height, True
+    if width < height * low:
+        return width, min(height, round(width / low)), False
+    return min(width, round(height * high)), height, False
+
+
+def apply(
+    image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
+) -> Image.Image:
+    """A view of an RGB image: always a new RGB image.
+
+    Args:
+        stream: all that is random is drawn from it, first the crop (unless `box` is given).
+        box: the crop to use, from `random_crop`.
+    """
+    return apply_and_tell(image, augmentation, stream, box)[0]
+
+
+def apply_and_tell(
+    image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
+) -> tuple[Image.Image, bool]:
+    """The view that `apply` makes, and whether it is a mirror image."""
+    from PIL import Image, ImageOps
+
+    if augmentation.scale is not None:
+        if box is None:
+            box = random_crop(*image.size, augmentation, stream)
+        side = (augmentation.size, augmentation.size)
+        image = image.crop(box).resize(side, Image.Resampling.BICUBIC)
+    if stream.chance(augmentation.jitter_p):
+        image = _jitter(image, augmentation, stream)
+    # A grey view has one channel until it is done: the same pixels in a third of the time.
+    if stream.chance(augmentation.grey_p):
+        image = image.convert("L")
+    if stream.chance(augmentation.blur_p):
+        image = _blurred(image, stream.uniform(*augmentation.sigma))
+    if stream.chance(augmentation.solarize_p):
+        image = ImageOps.solarize(image, augmentation.threshold)
+    if stream.chance(augmentation.equalize_p):
+        image = ImageOps.equalize(image)
+    mirrored = stream.chance(augmentation.flip_p)
+    if mirrored:
+        image = ImageOps.mirror(image)
+    return image.convert("RGB") if image.mode == "L" else image.copy(), mirrored
+
+
+def _jitter(image: Image.Image, augmentation: Augmentation, stream: Stream) -> Image.Image:
+    """Brightness, contrast, saturation and hue, in random order."""
+    from PIL import Image
+
+    order = stream.permutation(4)
+    strengths = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
+    factors = [round(stream.uniform(max(0.0, 1 - strength), 1 + strength) * _STEPS) for strength in strengths]
+    turn = stream.uniform(-augmentation.hue, augmentation.hue)
+    for change in order:
+        if change == 0:
+            image = _looked_up(image, 0, factors[0])
+        elif change == 1:
+            image = _looked_up(image, _mean_grey(image), factors[1])
+        elif change == 2:
+            image = Image.blend(image.convert("L").convert("RGB"), image, factors[2] / _STEPS)
+        else:
+            image = _hue_turned(image, turn)
+    return image
+
+
+def _looked_up(image: Image.Image, centre: int, factor: int) -> Image.Image:
+    """Each value's distance from `centre` times factor / 256, rounded down, clipped."""
+    import numpy as np
+    from PIL import Image
+
+    table = (centre * _STEPS + factor * (np.arange(256) - centre)) // _STEPS
+    values = image.tobytes().translate(table.clip(0, 255).astype(np.uint8).tobytes())
+    return Image.frombytes(image.mode, image.size, values)
+
+
+def _mean_grey(image: Image.Image) -> int:
+    import numpy as np
+
+    grey = np.asarray(image.convert("L"))
+    total = grey.size
+    return (2 * int(grey.sum(dtype=np.int64)) + total) // (2 * total)
+
+
+def _hue_turned(image: Image.Image, turn: float) -> Image.Image:
+    """Hues moved by `turn` turns of the HSV hexagon; value and saturation stay.
+
+    In HSV a channel with its peak at hue p is V - V S clip(2 - |hue - p|, 0, 1), hues in sixths of a turn.
+    Pillow's way through 8-bit HSV takes three times as long, and rounds hues to 1.4 degrees.
+    """
+    import numpy as np
+    from PIL import Image
+
+    red, green, blue = (np.asarray(band).astype(np.int16) for band in image.split())
+    top = np.maximum(np.maximum(red, green), blue)
+    spread = top - np.minimum(np.minimum(red, green), blue)
+    is_red = (top == red).astype(np.int16)
+    is_green = (top == green).astype(np.int16) & ~is_red
+    is_blue = 1 - is_red - is_green
+    ahead = (green - blue) * is_red + (blue - red) * is_green + (red - green) * is_blue
+    sixths = ahead / np.maximum(spread, 1).astype(np.float32) + (2 * is_green + 4 * is_blue)
+    hue = (sixths * np.float32(_SECTOR)).astype(np.int32).astype(np.int16)
+    depth = spread * np.float32(1 / int(_SECTOR))
+    bands = []
+    for peak in (0, 2, 4):
+        # Minus the distance on the circle. (Plain abs would leave the far side, -32768, as it is: negative.)
+        away = -np.abs(hue + np.int16(_wrapped(turn * 6 - peak)))
+        lack = np.minimum(np.maximum(np.int16(-_SECTOR) - away, np.int16(0)), np.int16(_SECTOR))
+        bands.append((top - depth * lack + np.float32(0.5)).astype(np.uint8))
+    return Image.merge("RGB", [Image.fromarray(band) for band in bands])
+
+
+def _wrapped(sixths: float) -> int:
+    return (round(sixths * _SECTOR) + 32768) % 65536 - 32768
+
+
+def _blurred(image: Image.Image, sigma: float) -> Image.Image:
+    """Gaussian blur by weights in 1/256, edge pixels repeated outside.
+
+    Pillow's, three box blurs each way, is less exact and takes three times as long.
+    """
+    import numpy as np
+    from PIL import Image
+
+    weights = _gaussian(sigma)
+    reach = len(weights) - 1
+    if reach == 0:
+        return image
+    pixels = np.asarray(image)
+    height, width = pixels.shape[:2]
+    rows = pixels.reshape(height, -1).astype(np.uint16)
+    bands = rows.shape[1] // width
+    wide = np.hstack([*[rows[:, :bands]] * reach, rows, *[rows[:, -bands:]] * reach])
+    end = width * bands
+    rows = _weighted([wide[:, at * bands : at * bands + end] for at in range(2 * reach + 1)], weights)
+    tall = np.vstack([*[rows[:1]] * reach, rows, *[rows[-1:]] * reach])
+    rows = _weighted([tall[at : at + height] for at in range(2 * reach + 1)], weights)
+    return Image.fromarray(rows.astype(np.uint8).reshape(pixels.shape))
+
+
+def _weighted(shifted: list[NDArray[np.uint16]], weights: list[int]) -> NDArray[np.uint16]:
+    """Weighted mean of an odd number of arrays, the middle one first in `weights`. Never over 16 bits."""
+    import numpy as np
+
+    middle = len(weights) - 1
+    total = shifted[middle] * np.uint16(weights[0])
+    total += np.uint16(_STEPS // 2)
+    for off, weight in enumerate(weights[1:], 1):
+        both = shifted[middle - off] + shifted[middle + off]
+        both *= np.uint16(weight)
+        total += both
+    total >>= 8
+    return total
+
+
+def _gaussian(sigma: float) -> list[int]:
+    """Weights of the middle and of each pixel to one side, such that both sides and the middle add up to 256."""
+    heights = [math.exp(-(at**2) / (2 * sigma**2)) for at in range(math.ceil(3 * sigma) + 1)]
+    whole = heights[0] + 2 * sum(heights[1:])
+    sides = [round(_STEPS * height / whole) for height in heights[1:]]
+    while sides and not sides[-1]:
+        sides.pop()
+    return [_STEPS - 2 * sum(sides), *sides]

@@ -1,0 +1,164 @@
+"""Jigsaw: in which order do the pieces make up the picture?
+
+The one convention: the answer goes through the *places* of the picture, row by row, and names for each the
+*piece* that belongs there, by the order in which the pieces are shown. (The inverse, which names for each piece
+its place, is scored beside it as `other_exact`.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
+from ssl4rl_bench.task.ssl import answers, wording
+from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.task.ssl.content import contrast_among
+from ssl4rl_bench.task.ssl.judging import judge
+from ssl4rl_bench.task.ssl.rng import Stream
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+VERSIONS = ("1", "2")
+"""Without a gap, and with one."""
+_NOTHING = {"exact": 0.0, "per_position": 0.0, "valid": 0.0, "other_exact": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Jigsaw:
+    """Cut into k x k pieces and shuffled, all orders alike."""
+
+    k: int = 2
+    """2 to 6."""
+    gap: float = 0.0
+    """Share of a piece's side that is cut away between neighbours, in [0, 0.5]: edges then no longer meet."""
+    convention: str = "ours"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.k, int) or not 2 <= self.k <= 6:
+            raise UsageError(f"jigsaw k {self.k} is not one of 2, 3, 4, 5 and 6")
+        if not 0 <= self.gap <= 0.5:
+            raise UsageError(f"jigsaw gap {self.gap} is not a share from 0 to 0.5 of a piece's side")
+
+    @property
+    def kind(self) -> str:
+        return "jigsaw"
+
+    @property
+    def identity(self) -> str:
+        version = RELEASED_VERSION if self.convention == "released" else VERSIONS[self.gap > 0]
+        return f"jigsaw/{version} k={self.k} gap={self.gap:g} convention={self.convention}"
+
+    @property
+    def difficulty(self) -> str:
+        return f"{self.k}x{self.k}" + (f", gap {self.gap:g}" if self.gap else "")
+
+    @property
+    def chance(self) -> float:
+        return 1 / math.factorial(self.k**2)
+
+    @property
+    def pairs(self) -> bool:
+        return False
+
+    def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
+        """Images: the pieces as shown, all of one size."""
+        k = self.k
+        # Cut on the JPEG grid, so that a block's phase in a piece does not tell its place. Released cuts anywhere.
+        grid = GRID if self.convention == "ours" else 1
+        (left, width), (top, height) = (_cells(length, k, grid) for length in image.size)
+        cut = [round(self.gap * length / 2) for length in (width, height)]
+        if min(width - 2 * cut[0], height - 2 * cut[1]) < MIN_SIDE:
+            raise Unusable(f"a piece would be under {MIN_SIDE} pixels")
+        pieces = [
+            image.crop((x + cut[0], y + cut[1], x + width - cut[0], y + height - cut[1]))
+            for y in range(top, top + k * height, height)
+            for x in range(left, left + k * width, width)
+        ]
+        if self.convention == "ours" and contrast_among(pieces) < 1:
+            raise Unusable("two of its pieces look the same")
+        places = Stream(seed).permutation(k * k)
+        return Corrupted(tuple(pieces[place] for place in places), _text(inverse(places)))
+
+    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
+        n = self.k**2
+        # Ours is not its own inverse; the released one is, which is why it leaves the convention open.
+        example = [2, 3, 1, *range(4, n + 1)] if self.convention == "ours" else [3, 2, 1, *range(4, n + 1)]
+        text = wording.render(
+            self.kind,
+            style,
+            self.convention,
+            k=self.k,
+            n=n,
+            example=",".join(map(str, example)),
+            next_place="the second",
+            third_place="the first place of the second row" if self.k == 2 else "the third",
+        )
+        return wording.ask(images, text)
+
+    def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
+        """Parts: `exact`, `per_position` (share of right places), `valid` (a permutation) and `other_exact`.
+
+        `other_exact` is 1 for what would be right if the answer named for each piece its place. A reply that is
+        no permutation of 1 to k*k earns 0 in all of them.
+        """
+        right = _numbers(target)
+
+        def grade(answer: str) -> dict[str, float]:
+            said = _numbers(answer)
+            if sorted(said) != list(range(len(right))):
+                return _NOTHING
+            return {
+                "exact": float(said == right),
+                "per_position": sum(a == b for a, b in zip(said, right, strict=True)) / len(right),
+                "valid": 1.0,
+                "other_exact": float(inverse(said) == right),
+            }
+
+        return judge(
+            completion, extractor, lambda text: answers.permutation(text, len(right)), grade, _NOTHING
+        )
+
+    def has_answer(self, target: object) -> bool:
+        """All pieces, each once, as "2,3,1,4"."""
+        pieces = [str(piece) for piece in range(1, self.k**2 + 1)]
+        return isinstance(target, str) and sorted(target.split(",")) == sorted(pieces)
+
+    def gold(self, target: str) -> tuple[str, ...]:
+        spaced = target.replace(",", ", ")
+        return target, spaced, f"[{spaced}]", f"({spaced}).", target.replace(",", " ")
+
+    def wrong(self, target: str) -> str:
+        first, second, *rest = target.split(",")
+        return ",".join([second, first, *rest])
+
+
+def _cells(length: int, k: int, grid: int) -> tuple[int, int]:
+    """Where k equal pieces of a side begin, and a piece's length.
+
+    On a grid they lie about the middle and not up to the edges, which bear traces of how the picture was made.
+    """
+    size = (length - 2 * grid) // k // grid * grid
+    if grid == 1 or size < 2 * grid:
+        return 0, length // k
+    return (length - k * size) // 2 // grid * grid, size
+
+
+def inverse(permutation: Sequence[int]) -> list[int]:
+    """The permutation that undoes this one, both of 0 to n - 1."""
+    out = [0] * len(permutation)
+    for at, value in enumerate(permutation):
+        out[value] = at
+    return out
+
+
+def _text(permutation: Sequence[int]) -> str:
+    return ",".join(str(value + 1) for value in permutation)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) - 1 for number in text.split(",")]

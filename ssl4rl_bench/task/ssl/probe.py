@@ -1,0 +1,239 @@
+"""A probe: an SSL task on a set of images, ready to be sent like any benchmark (`types.Task`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.types import (
+    Categories,
+    Completion,
+    HubSource,
+    ImagePart,
+    Sample,
+    Sampling,
+    Score,
+    ScoredSample,
+)
+from ssl4rl_bench.task.pictures import Made, Selection, make
+from ssl4rl_bench.task.pictures.making import ALONE, Opened
+from ssl4rl_bench.task.prompts import check_style
+from ssl4rl_bench.task.ssl import SSLTask, Unusable
+from ssl4rl_bench.task.ssl import make as make_task
+from ssl4rl_bench.task.taskfile import TaskFile
+
+V = TypeVar("V")
+
+SHOWN = 3
+"""Reasons for dropped images that a warning names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTask:
+    """An SSL task with its samples."""
+
+    name: str
+    version: str
+    prompt: str
+    source: str
+    """Of the images."""
+    ssl: SSLTask
+    samples: tuple[Sample, ...] = field(repr=False)
+    """Those of an image stand together: they are a group."""
+    sampling: Sampling
+    warnings: tuple[str, ...]
+    partial_reasons: tuple[str, ...]
+    data_sha256: str
+    """Over the task's parameters and the ids, targets and image contents of all samples."""
+    n_groups_skipped: int = 0
+    image: str = "real"
+    """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
+    hub: HubSource | None = None
+    """Where the images came from on the hub; None for other images."""
+
+    @property
+    def n_groups(self) -> int:
+        return len({sample.group for sample in self.samples})
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a blind guess."""
+        return self.ssl.chance
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """{"target": samples by right answer}; for a jigsaw, which has too many, by its difficulty."""
+        if self.ssl.kind == "jigsaw":
+            return {"difficulty": {self.ssl.difficulty: len(self.samples)}}
+        return {"target": _in_order(Counter(sample.target for sample in self.samples))}
+
+    def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
+        """The SSL task's own score (`ssl.SSLTask.score`)."""
+        return self.ssl.score(completion, sample.target, extractor)
+
+
+def ssl_task(task: TaskFile) -> SSLTask:
+    """The SSL task that a task file declares.
+
+    Raises:
+        UsageError: if it declares none, or one with bad parameters.
+    """
+    if task.ssl is None:
+        raise UsageError(f"{task.name} is not an SSL task: name one such as ssl_rotation_90.")
+    params = dict(task.ssl)
+    kind = params.pop("kind", None)
+    if not isinstance(kind, str):
+        raise UsageError(f"{task.name}: metadata.ssl needs a kind, such as rotation.")
+    try:
+        return make_task(kind, params)
+    except UsageError as error:
+        raise UsageError(f"{task.name}: {error}") from None
+
+
+def load(
+    task: TaskFile,
+    pictures: Selection,
+    *,
+    prompt: str | None = None,
+    limit: int | None = None,
+    index: int = 0,
+) -> ProbeTask:
+    """Makes the samples of a probe from the kept images of a selection, in its order.
+
+    Args:
+        prompt: a style instead of the task file's.
+        limit: ask about this many images only.
+        index: which of the endless samples of each image.
+
+    Raises:
+        UsageError: for an unknown prompt style, a file that declares no SSL task, or a limit below 1.
+        DataError: if no image can be used.
+    """
+    style = check_style(prompt or task.prompt)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} leaves nothing to ask: give 1 or more images.")
+    ssl = ssl_task(task)
+    n_full = min(task.n_images or len(pictures.kept), len(pictures.kept))
+    wanted = min(limit or n_full, n_full)
+    dropped: Counter[str] = Counter()
+    samples: list[Sample] = []
+    n_images = 0
+    for at, picture in enumerate(pictures.kept):
+        if n_images == wanted:
+            break
+        try:
+            partners = (Opened.of(other.read()) for other in pictures.partners(at)) if ssl.pairs else ()
+            made = make(ssl, Opened.of(picture.read()), index, partners)
+        except (Unusable, images.ImageError) as error:
+            dropped[str(error)] += 1
+            continue
+        samples += (_sample(ssl, one, style) for one in made)
+        n_images += 1
+    shown = "; ".join(f"{reason} ({n})" for reason, n in dropped.most_common(SHOWN))
+    if not samples:
+        raise DataError(
+            f"{task.name} can make no sample of the {len(pictures.kept)} images of {pictures.source}: {shown}; "
+            "give larger or other images with --images."
+        )
+    warnings = []
+    if dropped:
+        warnings.append(f"{dropped.total()} of {n_images + dropped.total()} images were left out: {shown}.")
+    unread = pictures.counts()["unreadable"]
+    if unread:
+        warnings.append(
+            f"{unread} images of {pictures.source} cannot be read, {pictures.dropped[0].name} for one."
+        )
+    return ProbeTask(
+        name=task.name,
+        version=task.version,
+        prompt=style,
+        source=pictures.source,
+        ssl=ssl,
+        samples=tuple(samples),
+        sampling=task.sampling,
+        warnings=tuple(warnings),
+        partial_reasons=(f"limited to {limit} of {n_full} images",) if wanted < n_full else (),
+        data_sha256=_digest(ssl, samples),
+        hub=pictures.hub,
+    )
+
+
+def summary(task: ProbeTask, scored: Sequence[ScoredSample], copies: Mapping[str, int]) -> dict[str, Any]:
+    """What result.json says of a probe beside its aggregates, JSON values.
+
+    Keys: `kind`, `difficulty`, `chance`; `accuracy` and `chance_corrected`, (accuracy - chance) / (1 - chance),
+    each {value, ci95}; `parts`, each sub-metric as {value, n, ci95}; `by_target`, each right answer as
+    {value, n} (not for a jigsaw). Over the same samples as `row_micro`, intervals clustered by image.
+    """
+    from ssl4rl_bench import metrics
+
+    def cell(value_of: Any) -> dict[str, Any]:
+        revalued = [
+            item
+            if item.score.value is None
+            else replace(item, score=replace(item.score, value=value_of(item)))
+            for item in scored
+        ]
+        found = metrics.aggregate(revalued, copies)["row_micro"]["overall"]
+        return {key: found[key] for key in ("value", "n", "ci95")}
+
+    def corrected(value: float | None) -> float | None:
+        return None if value is None else (value - task.chance) / (1 - task.chance)
+
+    names = next((list(item.score.parts) for item in scored if item.score.parts), [])
+    accuracy = cell(lambda item: item.score.value)
+    out: dict[str, Any] = {
+        "kind": task.ssl.kind,
+        "difficulty": task.ssl.difficulty,
+        "chance": task.chance,
+        "accuracy": accuracy,
+        "chance_corrected": {
+            "value": corrected(accuracy["value"]),
+            "ci95": accuracy["ci95"] and [corrected(end) for end in accuracy["ci95"]],
+        },
+        "parts": {name: cell(lambda item, name=name: item.score.parts[name]) for name in names},
+    }
+    if task.ssl.kind != "jigsaw":
+        targets = {sample.id: sample.target for sample in task.samples}
+        values: dict[str, list[float]] = {}
+        for item in scored:
+            if item.score.value is not None:
+                values.setdefault(targets[item.id], []).append(item.score.value)
+        out["by_target"] = {
+            target: {"value": sum(got) / len(got), "n": len(got)} for target, got in _in_order(values).items()
+        }
+    return out
+
+
+def _in_order(by_target: Mapping[str, V]) -> dict[str, V]:
+    """Angles by number, names by letter."""
+    return dict(sorted(by_target.items(), key=lambda item: (not item[0].isdigit(), len(item[0]), item[0])))
+
+
+def _sample(ssl: SSLTask, made: Made, style: str) -> Sample:
+    return Sample(
+        id=made.id,
+        group=made.sources[0][:24],
+        messages=ssl.messages(made.images, style),
+        target=made.target,
+        choices={},
+        categories=Categories("ssl", ssl.kind, ssl.difficulty),
+        roll=int(made.role != ALONE),
+    )
+
+
+def _digest(ssl: SSLTask, samples: Sequence[Sample]) -> str:
+    return sha256_json(
+        [ssl.identity, [[sample.id, sample.target, list(_image_ids(sample))] for sample in samples]]
+    )
+
+
+def _image_ids(sample: Sample) -> Iterator[str]:
+    for message in sample.messages:
+        for part in message.content:
+            if isinstance(part, ImagePart):
+                yield part.image.sha256

@@ -1,0 +1,144 @@
+"""Whether a crop of one part of a picture looks like a place in another part: then Position has two right answers.
+
+Works like template matching: on a thumbnail, the sums of squared differences to all places at once come from a
+Fourier transform; the few places that look alike there are compared pixel by pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ssl4rl_bench.task.ssl.content import LEVELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from ssl4rl_bench.task.ssl.augment import Box
+
+SIDE = 96
+"""Pixels: width and height of the thumbnail, of a picture that is larger."""
+STEPS = 8
+"""Places to each side of one on the thumbnail that are compared pixel by pixel, at least a pixel apart."""
+CLOSEST = 6
+"""Places that are looked at pixel by pixel."""
+POINTS = 16
+"""Pixels a side of a crop that are compared."""
+
+
+class Rivals:
+    """Looks for places of a picture that a crop could as well be of.
+
+    Args:
+        grid: rows and columns of parts.
+        by_shape: compare lightness only, and up to brightness and contrast: for a crop that is then recoloured.
+    """
+
+    def __init__(self, image: Image.Image, grid: int, *, by_shape: bool) -> None:
+        from PIL import Image
+
+        self._grid, self._by_shape = grid, by_shape
+        shown = image.convert("L") if by_shape else image
+        self._pixels = np.atleast_3d(np.asarray(shown)).transpose(2, 0, 1)
+        width, height = (min(side, SIDE) for side in image.size)
+        self._scale = width / image.width, height / image.height
+        self._reach = tuple(math.ceil(1 / scale) for scale in self._scale)
+        # Lightness alone, for speed: what is the same in colour is the same in it.
+        small = image.convert("L").resize((width, height), Image.Resampling.BOX)
+        self._small = np.asarray(small, dtype=np.float64)[None]
+        self._transformed = np.fft.rfft2(self._small)
+        self._sums = [_summed(self._small), _summed(self._small**2)]
+
+    def has(self, box: Box) -> bool:
+        """Whether a place in another part than a box's differs from it by less than `content.LEVELS` on average.
+
+        A place is in the part that its middle is in, as a box is.
+        """
+        across, down = self._scale
+        width, height = max(1, round((box[2] - box[0]) * across)), max(1, round((box[3] - box[1]) * down))
+        x = min(round(box[0] * across), self._small.shape[2] - width)
+        y = min(round(box[1] * down), self._small.shape[1] - height)
+        away = self._away(x, y, width, height)
+        rows, columns = (
+            (np.arange(count) + length / 2) * self._grid // side
+            for count, length, side in zip(away.shape, (height, width), self._small.shape[1:], strict=True)
+        )
+        away[(rows == rows[y])[:, None] & (columns == columns[x])] = math.inf
+        doubtful = _doubtful(self._small[:, y : y + height, x : x + width])
+        for _ in range(CLOSEST):
+            row, column = divmod(int(away.argmin()), away.shape[1])
+            if away[row, column] > doubtful:
+                break
+            if self._nearest(box, (round(column / across), round(row / down))) < LEVELS:
+                return True
+            # Its neighbours have been compared with it.
+            away[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = math.inf
+        return False
+
+    def _away(self, x: int, y: int, width: int, height: int) -> NDArray[np.float64]:
+        """(rows, columns) root mean square difference of a box of the thumbnail to that of its size at each place."""
+        crop = self._small[:, y : y + height, x : x + width]
+        padded = np.zeros_like(self._small)
+        padded[:, :height, :width] = crop
+        product = np.fft.irfft2(self._transformed * np.conj(np.fft.rfft2(padded)), self._small.shape[1:])[
+            :, : self._small.shape[1] - height + 1, : self._small.shape[2] - width + 1
+        ]
+        n = width * height
+        total, squares = (_boxed(sums, width, height) for sums in self._sums)
+        if not self._by_shape:
+            difference = squares - 2 * product + (crop**2).sum(axis=(1, 2))[:, None, None]
+            return np.asarray(np.sqrt(np.maximum(difference.mean(axis=0) / n, 0)))
+        covariance = (product - total * crop.mean()) / n
+        variance = np.maximum(squares / n - (total / n) ** 2, 1e-6)
+        explained = np.maximum(covariance, 0) ** 2 / variance
+        return np.asarray(np.sqrt(np.maximum(float(crop.var()) - explained, 0))[0])
+
+    def _nearest(self, box: Box, near: tuple[int, int]) -> float:
+        """The least mean difference, in levels, of a box to those of its size about a place."""
+        width, height = box[2] - box[0], box[3] - box[1]
+        lefts, tops = (
+            np.arange(max(0, at - reach), min(side - length, at + reach) + 1, math.ceil(reach / STEPS))
+            for at, length, side, reach in zip(
+                near, (width, height), self._pixels.shape[:0:-1], self._reach, strict=True
+            )
+        )
+        columns, rows = (np.arange(POINTS) * length // POINTS for length in (width, height))
+        crop = self._pixels[:, (box[1] + rows)[:, None], box[0] + columns].astype(np.float32)
+        every = self._pixels[
+            :, (tops[:, None] + rows)[:, None, :, None], (lefts[:, None] + columns)[None, :, None, :]
+        ].astype(np.float32)
+        crop = crop[:, None, None]
+        if self._by_shape:
+            crop = crop - crop.mean()
+            every -= every.mean(axis=(3, 4), keepdims=True)
+            slope = (crop * every).sum(axis=(3, 4), keepdims=True)
+            every *= np.maximum(slope, 0) / np.maximum((every**2).sum(axis=(3, 4), keepdims=True), 1e-6)
+        every -= crop
+        return float(np.abs(every, out=every).mean(axis=(0, 3, 4)).min())
+
+
+def _doubtful(crop: NDArray[np.float64]) -> float:
+    """How far apart, in levels, two places on the thumbnail may be that are the same pixel by pixel.
+
+    Their pixels can be half a thumbnail's pixel out of step, which matters the more the more there is to see.
+    """
+    half = (crop[:, 1:, 1:] + crop[:, :-1, 1:] + crop[:, 1:, :-1] + crop[:, :-1, :-1]) / 4
+    return 1.5 * (LEVELS + float(np.sqrt(((crop[:, 1:, 1:] - half) ** 2).mean())))
+
+
+def _summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over all above and to the left, with a row and a column of zeros first."""
+    return np.pad(values.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+
+
+def _boxed(sums: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+    """The sum over the box of this size at each place, from `_summed`."""
+    return (
+        sums[:, height:, width:]
+        - sums[:, :-height, width:]
+        - sums[:, height:, :-width]
+        + sums[:, :-height, :-width]
+    )

@@ -1,0 +1,58 @@
+"""What an SSL task asks, word for word: templates from `tasks/ssl_prompts.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart
+from ssl4rl_bench.task.prompts import check_style
+
+
+def render(kind: str, style: str, convention: str, **values: object) -> str:
+    """The text part of a prompt.
+
+    Args:
+        kind: of task, "rotation".
+        style: a prompt style (`prompts.prompt_styles`).
+        convention: "ours" or "released".
+        values: what the question's template names.
+
+    Raises:
+        UsageError: for an unknown style, or one that SSL tasks do not have.
+    """
+    question, instruction = _templates(kind, check_style(style), convention)
+    return f"{question.render(**values)}\n{instruction.render(**values)}"
+
+
+def ask(images: Sequence[EncodedImage], text: str) -> tuple[Message, ...]:
+    """One user message: all images in order, then the text, so that prompts on one image share a prefix."""
+    return (Message("user", (*map(ImagePart, images), TextPart(text))),)
+
+
+@cache
+def _templates(kind: str, style: str, convention: str) -> tuple[Any, Any]:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    wording = _wording()
+    if style not in wording["instructions"]:
+        known = ", ".join(wording["instructions"])
+        raise UsageError(f"SSL tasks have no prompt style {style!r}: use one of {known}.")
+    environment = ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
+    texts = wording[kind][convention]
+    instruction = wording["instructions"][style].replace("{{ form }}", texts["form"])
+    return environment.from_string(texts["question"]), environment.from_string(instruction)
+
+
+@cache
+def _wording() -> Mapping[str, Any]:
+    import yaml
+
+    data: Mapping[str, Any] = yaml.safe_load(
+        files("ssl4rl_bench.tasks").joinpath("ssl_prompts.yaml").read_text("utf-8")
+    )
+    return data

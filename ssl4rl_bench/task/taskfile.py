@@ -1,0 +1,252 @@
+"""Task files: YAML in lmms-eval's dialect, in the subset that `tasks/README.md` documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.parsing import parse_yaml
+from ssl4rl_bench.core.types import Sampling
+from ssl4rl_bench.task.prompts import check_style, prompt_styles
+
+__all__ = [
+    "PREFIX",
+    "FunctionName",
+    "TaskFile",
+    "expand",
+    "group_names",
+    "load_taskfile",
+    "prompt_styles",
+    "task_names",
+]
+
+PREFIX = "ssl4rl_"
+"""Of every task's name: among lmms-eval's own names it would otherwise lose."""
+
+_FUNCTION_PACKAGE = "ssl4rl_bench."
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "": (
+        *("task", "tag", "include", "dataset_path", "dataset_name", "dataset_kwargs", "test_split"),
+        *("output_type", "process_docs", "doc_to_visual", "doc_to_text", "doc_to_target", "process_results"),
+        *("metric_list", "generation_kwargs", "reasoning_tags", "lmms_eval_specific_kwargs", "metadata"),
+    ),
+    "dataset_kwargs": ("data_files", "delimiter", "keep_default_na", "revision"),
+    "generation_kwargs": ("max_new_tokens", "temperature", "top_p", "top_k", "do_sample", "until"),
+    "lmms_eval_specific_kwargs": ("default",),
+    "lmms_eval_specific_kwargs.default": ("prompt",),
+    "metadata": ("version", "title", "edition", "builtin", "images", "n_images", "ssl"),
+}
+"""The documented keys, by the dotted path of the mapping that holds them."""
+
+
+class FunctionName(str):
+    """The dotted name after `!function`. It is data here: lmms-eval imports it, this project never does."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """What a task file says."""
+
+    name: str
+    """With the prefix."""
+    version: str
+    title: str
+    """For people, a few words."""
+    dataset_path: str
+    """A hub id, or the kind of `data_files` ("csv", "parquet")."""
+    dataset_name: str | None
+    """The hub data set's configuration."""
+    revision: str | None
+    """The hub data set's branch or commit."""
+    data_file: Path | None
+    """A local file instead of a hub data set. It need not be there."""
+    split: str
+    prompt: str
+    """Name of the prompt style unless the user asks for another."""
+    sampling: Sampling
+    edition: str | None
+    """A known edition of MMBench (`mmbench.EDITIONS`) whose counts the data should have."""
+    builtin: str | None
+    """The generator in this package that draws the rows ("scenes"), instead of any file."""
+    ssl: Mapping[str, Any] | None = None
+    """Of an SSL task: its `kind` and the parameters of its kind (`ssl.make`)."""
+    images: str | None = None
+    """Of an SSL task: the images that it is made of unless the user says otherwise ("scenes")."""
+    n_images: int | None = None
+    """Of an SSL task: how many of the images are asked about; None for all."""
+
+
+def task_names() -> list[str]:
+    """The shipped tasks, with the prefix, sorted."""
+    return sorted(set(_shipped()) - set(group_names()))
+
+
+@cache
+def group_names() -> dict[str, tuple[str, ...]]:
+    """The shipped groups, with the prefix, sorted, and the tasks of each."""
+    import yaml
+
+    groups = {}
+    for name, file in sorted(_shipped().items()):
+        text = file.read_text("utf-8")
+        if text.startswith("group:"):
+            groups[name] = tuple(yaml.safe_load(text)["task"])
+    return groups
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """The tasks that names of tasks and groups stand for, with the prefix, each once, in order.
+
+    The path of a task file stays as it is. Unknown names too: `load_taskfile` says what is wrong with them.
+    """
+    out: list[str] = []
+    for name in names:
+        if name.endswith((".yaml", ".yml")):
+            out.append(name)
+            continue
+        full = name if name.startswith(PREFIX) else PREFIX + name
+        out += group_names().get(full, (full,))
+    return list(dict.fromkeys(out))
+
+
+@cache
+def _shipped() -> dict[str, Traversable]:
+    entries = files("ssl4rl_bench.tasks").iterdir()
+    return {PREFIX + Path(entry.name).stem: entry for entry in entries if _is_task(entry.name)}
+
+
+def load_taskfile(name: str) -> TaskFile:
+    """Reads a shipped task by name, with or without the prefix, or a task file by its path (`*.yaml`).
+
+    Raises:
+        UsageError: for an unknown name, or a file that is not in the documented subset.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return _load(Path(name))
+    full = name if name.startswith(PREFIX) else PREFIX + name
+    if full in group_names():
+        raise UsageError(f"{name} is a group of tasks: name one of {', '.join(group_names()[full])}.")
+    known = task_names()
+    if full not in known:
+        raise UsageError(
+            f"There is no task {name}{did_you_mean(full, known)} (`ssl4rl-bench list tasks` shows them)."
+        )
+    return _load(Path(str(files("ssl4rl_bench.tasks").joinpath(f"{full.removeprefix(PREFIX)}.yaml"))))
+
+
+def _is_task(file_name: str) -> bool:
+    return (
+        file_name.endswith(".yaml")
+        and not file_name.startswith("_")
+        and not file_name.endswith("prompts.yaml")
+    )
+
+
+def _load(path: Path) -> TaskFile:
+    return _Reader(path).taskfile()
+
+
+class _Reader:
+    """One file, with what its `include` adds, and the checks that name it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = self._with_include(path)
+        self._check_keys("", self.config)
+
+    def taskfile(self) -> TaskFile:
+        name = self._get("task", str)
+        if not name.startswith(PREFIX):
+            raise self._error(f"the task's name must start with {PREFIX}")
+        generation = "generation_kwargs"
+        if self._get(f"{generation}.until", list) or self._get("reasoning_tags", str) != "none":
+            raise self._error(
+                "replies are scored whole: set generation_kwargs.until to [], reasoning_tags to none"
+            )
+        split = self._get("test_split", str)
+        data_files = self._get("dataset_kwargs.data_files", dict, {})
+        style = self._get("lmms_eval_specific_kwargs.default.prompt", str)
+        sampling = Sampling(
+            temperature=float(self._get(f"{generation}.temperature", (int, float), 0)),
+            top_p=float(self._get(f"{generation}.top_p", (int, float), 1)),
+            top_k=self._get(f"{generation}.top_k", int, 0),
+            max_tokens=self._get(f"{generation}.max_new_tokens", int),
+        )
+        return TaskFile(
+            name=name,
+            version=str(self._get("metadata.version", (str, int, float))),
+            title=self._get("metadata.title", str),
+            dataset_path=self._get("dataset_path", str),
+            dataset_name=self._get("dataset_name", str, None),
+            revision=self._get("dataset_kwargs.revision", str, None),
+            data_file=self.path.parent / data_files[split] if split in data_files else None,
+            split=split,
+            prompt=check_style(style),
+            sampling=sampling,
+            edition=self._get("metadata.edition", str, None),
+            builtin=self._get("metadata.builtin", str, None),
+            ssl=self._get("metadata.ssl", dict, None),
+            images=self._get("metadata.images", str, None),
+            n_images=self._get("metadata.n_images", int, None),
+        )
+
+    def _with_include(self, path: Path) -> dict[str, Any]:
+        config = self._parse(path)
+        included = config.pop("include", None)
+        if included is None:
+            return config
+        if not isinstance(included, str) or Path(included).name != included:
+            raise self._error("include must be the name of a file beside it")
+        return self._parse(path.parent / included) | config
+
+    def _parse(self, path: Path) -> dict[str, Any]:
+        try:
+            config = parse_yaml(path.read_bytes(), ("!function", FunctionName))
+        except OSError as error:
+            raise UsageError(f"The task file {path} cannot be read: {error}.") from None
+        except ValueError as error:
+            raise UsageError(f"The task file {path} is not YAML: {error}.") from None
+        if not isinstance(config, dict):
+            raise UsageError(f"The task file {path} is no mapping of keys to values.")
+        return config
+
+    def _check_keys(self, path: str, value: Any) -> None:
+        known = _KEYS.get(path)
+        if known is None:
+            self._check_functions(path, value)
+            return
+        if not isinstance(value, dict):
+            raise self._error(f"{path} must be a mapping")
+        for key, inner in value.items():
+            if key not in known:
+                where = f" in {path}" if path else ""
+                raise self._error(f"unknown key {key}{where}{did_you_mean(str(key), known)}")
+            self._check_keys(f"{path}.{key}" if path else key, inner)
+
+    def _check_functions(self, path: str, value: Any) -> None:
+        if isinstance(value, FunctionName) and not value.startswith(_FUNCTION_PACKAGE):
+            raise self._error(f"{path} names {value}, which is outside {_FUNCTION_PACKAGE.rstrip('.')}")
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            for inner in value:
+                self._check_functions(path, inner)
+
+    def _get(self, path: str, kind: type | tuple[type, ...], *default: Any) -> Any:
+        value: Any = self.config
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is None and default:
+            return default[0]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self._error(f"{path} is missing" if value is None else f"{path} has the wrong type")
+        return value
+
+    def _error(self, reason: str) -> UsageError:
+        return UsageError(f"Task file {self.path.name}: {reason}{'' if reason.endswith('?') else '.'}")
