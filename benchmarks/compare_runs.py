@@ -32,10 +32,10 @@ from ssl4rl_bench import outcomes
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import SampleRecord, Score, Status
 from ssl4rl_bench.metrics import aggregate
+from ssl4rl_bench.run.journal import Journal
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import ExecInfo, LoadedTask, RunSpec, TaskSpec
 from ssl4rl_bench.scoring import scored_samples
-from ssl4rl_bench.spec import ExecInfo, LoadedTask, RunSpec, TaskSpec
-from ssl4rl_bench.store.journal import Journal
-from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.task.registry import load_task
 
 TARGETS = {"compare and report of 8 runs": (20.0, 1024.0), "table of 100 runs": (10.0, None)}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.types import SampleRecord
-from ssl4rl_bench.store.journal import Journal, answers
+from ssl4rl_bench.run.journal import Journal, answers
 
 TARGET_US = 50.0
 Cost = tuple[float, float]

@@ -15,8 +15,8 @@ from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.reports.cells import Result, dig
-from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
 
 UNSEEN = ("openai", "replay")

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.core.neutral import one_line
-from ssl4rl_bench.spec import engine_mark
+from ssl4rl_bench.run.spec import engine_mark
 
 NO_DATA = "–"
 Result = Mapping[str, Any]

@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.card import Card, load
 from ssl4rl_bench.reports.card_metadata import dump, eval_results, metadata, parse
 from ssl4rl_bench.reports.card_sections import SECTIONS
 from ssl4rl_bench.reports.cells import clean, escape
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
 
 README = "README.md"
 RESULTS = ".eval_results"

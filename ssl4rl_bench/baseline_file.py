@@ -18,9 +18,9 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import gunzip, parse_json
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.pairing import Evaluated, marked
-from ssl4rl_bench.spec import SCHEMA as SPEC_SCHEMA
-from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store.rundir import RESULT_SCHEMA
+from ssl4rl_bench.run.rundir import RESULT_SCHEMA
+from ssl4rl_bench.run.spec import SCHEMA as SPEC_SCHEMA
+from ssl4rl_bench.run.spec import RunSpec
 
 SCHEMA = 1
 KIND = "ssl4rl-bench baseline"

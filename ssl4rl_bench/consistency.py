@@ -17,9 +17,9 @@ from ssl4rl_bench import outcomes as kept
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.types import Score, ScoredSample, Status
 from ssl4rl_bench.outcomes import ABSENT, Outcomes
-from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store import journal
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run import journal
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec
 
 _NEAR = 1e-9
 _COUNTS = ("n", "n_groups", "n_unread")

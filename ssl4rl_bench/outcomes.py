@@ -21,8 +21,8 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Categories, ScoredSample, Status
 from ssl4rl_bench.core.versioned import check_schema
-from ssl4rl_bench.spec import LoadedTask
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import LoadedTask
 from ssl4rl_bench.task.extract import reader_version
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.outcomes import Outcomes
+from ssl4rl_bench.run.spec import REPLAY, RunSpec
 from ssl4rl_bench.settings import check_allowed, differences, settings, software, unrecorded
-from ssl4rl_bench.spec import REPLAY, RunSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

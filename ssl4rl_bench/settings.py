@@ -15,7 +15,7 @@ from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import DTYPES, EngineOptions
 from ssl4rl_bench.outcomes import Outcomes
-from ssl4rl_bench.spec import MOCK, REPLAY, RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import MOCK, REPLAY, RunSpec, TaskSpec
 
 _NOT_COMPARED = {
     RunSpec: {

@@ -20,9 +20,9 @@ from ssl4rl_bench.core.types import Categories, ImagePart, Message, Sample, Samp
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.run.journal import Journal
+from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.scoring import score_and_write
-from ssl4rl_bench.store.journal import Journal
-from ssl4rl_bench.store.rundir import RunDir
 
 Replier = Callable[[Sample], str]
 

@@ -31,9 +31,9 @@ from ssl4rl_bench.core.types import (
 )
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.runner import Event, execute
-from ssl4rl_bench.spec import RunSpec, TaskSpec
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import Event, execute
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.task.extract import read
 
 LEAVES = [

@@ -23,9 +23,9 @@ from ssl4rl_bench.core.errors import DataError, SpecMismatch, UsageError
 from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.reports.card import load
 from ssl4rl_bench.reports.tables import card_table
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.scoring import score_run
-from ssl4rl_bench.spec import RunSpec, TaskSpec
-from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.task.blinding import BLINDINGS, apply, pictures
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.task import MMBenchTask

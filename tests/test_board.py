@@ -18,9 +18,9 @@ from ssl4rl_bench.reports import board_export, published
 from ssl4rl_bench.reports.board import Board, build
 from ssl4rl_bench.reports.board_text import board_table, difference_table, sentence
 from ssl4rl_bench.reports.cells import plain_table
-from ssl4rl_bench.runner import execute
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.scoring import score_and_write
-from ssl4rl_bench.store.rundir import RunDir
 
 TASK = SyntheticTask(60)
 HOSTILE = '=HYPERLINK("x")&\x1b[31m|<b>$_{%'

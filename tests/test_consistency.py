@@ -21,8 +21,8 @@ from ssl4rl_bench.core.versioned import check_schema, parse_object
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports import published
-from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.watch.history import Entry, History, best_run, decode, encode
 
 RUN = CliRunner()

@@ -15,8 +15,8 @@ import pytest
 import synthetic
 
 from ssl4rl_bench.core.types import SampleRecord
-from ssl4rl_bench.store.journal import BadLine, read
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.journal import BadLine, read
+from ssl4rl_bench.run.rundir import RunDir
 
 N_GROUPS, N_SAMPLES = 750, 3000
 JOURNAL = f"journal/{synthetic.SyntheticTask.name}.jsonl"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from ssl4rl_bench import inventory as looking
 from ssl4rl_bench.cli.doctor import doctor
 from ssl4rl_bench.core.errors import EngineError
-from ssl4rl_bench.doctor import (
+from ssl4rl_bench.run import machine as looking
+from ssl4rl_bench.run.doctor import (
     PACKAGES,
     Finding,
     Gpu,
@@ -262,7 +262,7 @@ def test_secrets_are_not_in_the_report(
 
 def test_looking_imports_nothing_heavy() -> None:
     code = (
-        "import sys, pathlib; from ssl4rl_bench.inventory import take_inventory;"
+        "import sys, pathlib; from ssl4rl_bench.run.machine import take_inventory;"
         "take_inventory(pathlib.Path('.')); print(*sorted(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

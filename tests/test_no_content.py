@@ -31,7 +31,7 @@ from ssl4rl_bench.interop.lmms_reply import NO_CONTENT, completion
 from ssl4rl_bench.outcomes import LETTERS, from_json, to_json
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports.html.samples import collect
-from ssl4rl_bench.store.journal import decode, encode
+from ssl4rl_bench.run.journal import decode, encode
 from ssl4rl_bench.task.mmbench.task import score_choice
 from ssl4rl_bench.task.ssl import make
 

@@ -15,9 +15,9 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.types import Score, ScoredSample, Status
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.groupscores import cells_of, group_sums, unit_counts
-from ssl4rl_bench.runner import execute
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.scoring import outcomes_of_run, score_and_write, scored_samples
-from ssl4rl_bench.store.rundir import RunDir
 
 TASK = SyntheticTask(12)
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from synthetic import SyntheticTask, options, spec_of
 
-from ssl4rl_bench import runner
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, TooManyErrors
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import Completion, Request, SampleRecord, Sampling
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.runner import Event, Outcome, execute
-from ssl4rl_bench.store.journal import Journal, read
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run import runner
+from ssl4rl_bench.run.journal import Journal, read
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import Event, Outcome, execute
 
 TASK = SyntheticTask(n_groups=5, n_rolls=4)
 N = 20

@@ -21,8 +21,8 @@ from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model, unused_defaults
 from ssl4rl_bench.pairing import Evaluated, pair
-from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec
 
 DEFAULTS = {"repetition_penalty": 1.05, "top_p": 0.8, "temperature": 0.1, "do_sample": True}
 

@@ -12,11 +12,11 @@ from synthetic import SyntheticTask, options, spec_of
 from ssl4rl_bench.core.errors import SpecMismatch, UsageError
 from ssl4rl_bench.core.types import SampleRecord, Status
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.runner import execute
+from ssl4rl_bench.run.journal import Journal, read
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import execute
+from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.scoring import copies, score_run, scored_samples
-from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store.journal import Journal, read
-from ssl4rl_bench.store.rundir import RunDir
 
 TASK = SyntheticTask(n_groups=60, n_rolls=4)
 N = 240

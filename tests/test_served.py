@@ -13,7 +13,7 @@ from ssl4rl_bench.cli.evaluate import Plan, Subject, _spec
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.served import chat_template, served, template_digest
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.spec import RunSpec
+from ssl4rl_bench.run.spec import RunSpec
 
 TEXT = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
 OTHERS = [{"name": "tools", "template": "x"}, {"name": "default", "template": TEXT}]

@@ -35,8 +35,8 @@ from ssl4rl_bench.reports.gate_view import gate_views
 from ssl4rl_bench.reports.html import assemble
 from ssl4rl_bench.reports.html.page import render
 from ssl4rl_bench.reports.probe_board import probe_rows
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.settings import _NOT_COMPARED, NAMES, check_allowed
-from ssl4rl_bench.spec import RunSpec, TaskSpec
 
 RULE = {"task": TASK, "kind": "no_worse_than", "margin": 20}
 SSL = {"kind": "rotation", "difficulty": "90", "chance": 0.25}

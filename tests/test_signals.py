@@ -23,8 +23,8 @@ from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.types import Completion, Request, Sampling
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.runner import execute
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import execute
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 AT_ONCE_S = 20.0
@@ -75,12 +75,12 @@ def ends(child: subprocess.Popen[str], number: signal.Signals) -> str:
     ("place", "command"),
     [
         (("ssl4rl_bench.task.registry", "load_task"), ["run", "--tasks", "scenes", "--engine", "mock"]),
-        (("ssl4rl_bench.store.rundir.RunDir", "save_image"), ["run", "--tasks", "scenes", "--engine", "mock"]),
+        (("ssl4rl_bench.run.rundir.RunDir", "save_image"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.engines.mock.MockEngine", "run"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.scoring", "score_and_write"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.engines.mock.MockEngine", "stream"), ["ask", "--engine", "mock", "Why?"]),
         (("ssl4rl_bench.task.registry", "load_task"), ["validate", "scenes"]),
-        (("ssl4rl_bench.store.rundir.RunDir", "open"), ["score", "."]),
+        (("ssl4rl_bench.run.rundir.RunDir", "open"), ["score", "."]),
     ],
     ids=["loading data", "keeping images", "in the engine", "scoring", "ask", "validate", "score"],
 )  # fmt: skip

@@ -11,7 +11,7 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean, dig
 from ssl4rl_bench.reports.tables import reading_line
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
 
 _LONGEST = 400
 """Characters of a line."""

@@ -15,7 +15,7 @@ from ssl4rl_bench.reports.html.samples import Samples, collect
 from ssl4rl_bench.reports.probe_board import ProbeRow, probe_rows, probe_tasks
 from ssl4rl_bench.reports.published import Published, of_tasks
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.spec import LoadedTask
+from ssl4rl_bench.run.spec import LoadedTask
 
 TITLE = "Which checkpoint is better, and by how much"
 

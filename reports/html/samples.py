@@ -19,9 +19,9 @@ from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
-from ssl4rl_bench.spec import LoadedTask
-from ssl4rl_bench.store.journal import answers
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.journal import answers
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import LoadedTask
 from ssl4rl_bench.task.blinding import pictures
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 

@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
 from ssl4rl_bench.reports.views.drawing import style, svg_of
 from ssl4rl_bench.reports.views.runs import Runs, image_of, short
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
-from ssl4rl_bench.spec import REPLAY
+from ssl4rl_bench.run.spec import REPLAY
 
 SHOWN = {
     "blank": "grey images in their place",

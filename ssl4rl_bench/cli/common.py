@@ -12,7 +12,7 @@ from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl4rl_bench.store.rundir import RunDir
+    from ssl4rl_bench.run.rundir import RunDir
     from ssl4rl_bench.task.registry import AnyTask
 
 PREFIX = "ssl4rl_"
@@ -73,7 +73,7 @@ def open_run(path: Path) -> RunDir:
     Raises:
         StoreError: there is none.
     """
-    from ssl4rl_bench.store.rundir import RunDir
+    from ssl4rl_bench.run.rundir import RunDir
 
     if not path.exists() and (Path("runs") / path).is_dir():
         path = Path("runs") / path

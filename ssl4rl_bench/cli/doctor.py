@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.doctor import EngineState, Finding
+    from ssl4rl_bench.run.doctor import EngineState, Finding
 
 _MARKS = {
     "ok": ("ok", "green"),
@@ -31,8 +31,8 @@ def doctor(
     Exits with 1 if no engine that asks a model can run.
     """
     from ssl4rl_bench.core.errors import EngineError
-    from ssl4rl_bench.doctor import check, engine_states
-    from ssl4rl_bench.inventory import take_inventory
+    from ssl4rl_bench.run.doctor import check, engine_states
+    from ssl4rl_bench.run.machine import take_inventory
 
     inventory = take_inventory(runs)
     findings, states = check(inventory), engine_states(inventory)

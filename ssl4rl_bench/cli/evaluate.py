@@ -22,10 +22,10 @@ from ssl4rl_bench.core.types import Engine, ImagePart, TextPart
 from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
-from ssl4rl_bench.runner import check_tasks, execute
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import check_tasks, execute
+from ssl4rl_bench.run.spec import MOCK, ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.scoring import score_and_write
-from ssl4rl_bench.spec import MOCK, ExecInfo, RunSpec, TaskSpec
-from ssl4rl_bench.store.rundir import RunDir
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.registry import AnyTask, load_task
 

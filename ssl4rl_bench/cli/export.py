@@ -11,7 +11,7 @@ import typer
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.store.rundir import RunDir
+    from ssl4rl_bench.run.rundir import RunDir
 
 
 class Target(StrEnum):

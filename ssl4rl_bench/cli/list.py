@@ -11,7 +11,7 @@ import typer
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.spec import RunSpec
+    from ssl4rl_bench.run.spec import RunSpec
 
 
 class What(StrEnum):
@@ -66,7 +66,7 @@ def list_(
             steps = str(recipe.grpo.steps or f"{recipe.grpo.epochs:g} epochs")
             table.add_row(name, clean(recipe.model.base), clean(tasks), steps, str(recipe.hardware.processes))
     else:
-        from ssl4rl_bench.store.rundir import list_runs
+        from ssl4rl_bench.run.rundir import list_runs
 
         for header in ("run", "model", "tasks", "engine", "replies", "state"):
             table.add_column(header)

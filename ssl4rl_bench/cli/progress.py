@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.output import say
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.runner import Event
-from ssl4rl_bench.spec import LoadedTask
+from ssl4rl_bench.run.runner import Event
+from ssl4rl_bench.run.spec import LoadedTask
 
 if TYPE_CHECKING:
     from rich.console import Console

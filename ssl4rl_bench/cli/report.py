@@ -13,7 +13,7 @@ from ssl4rl_bench.core.output import say
 if TYPE_CHECKING:
     from ssl4rl_bench.pairing import Evaluated
     from ssl4rl_bench.reports.views import Runs
-    from ssl4rl_bench.spec import LoadedTask
+    from ssl4rl_bench.run.spec import LoadedTask
 
 PAGE = Path("leaderboard.html")
 
@@ -169,8 +169,8 @@ def loaded_tasks(
 
     from ssl4rl_bench.cli.common import reload_tasks
     from ssl4rl_bench.core.errors import BenchError
-    from ssl4rl_bench.spec import TaskSpec
-    from ssl4rl_bench.store.rundir import RunDir
+    from ssl4rl_bench.run.rundir import RunDir
+    from ssl4rl_bench.run.spec import TaskSpec
 
     shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
     known: dict[str, LoadedTask | None] = {}

@@ -18,9 +18,9 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex, sha256_json
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Completion, FinishReason
-from ssl4rl_bench.spec import RunSpec
-from ssl4rl_bench.store import journal
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run import journal
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.task.taskfile import PREFIX
 
 Key = tuple[str | None, str, int]

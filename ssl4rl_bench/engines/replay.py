@@ -15,7 +15,7 @@ from ssl4rl_bench.engines.recorded import digest, read
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.engines.checkpoints.weights import Model
-    from ssl4rl_bench.spec import LoadedTask
+    from ssl4rl_bench.run.spec import LoadedTask
 
 
 class ReplayEngine:

@@ -21,10 +21,10 @@ from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
 from ssl4rl_bench.interop.lmms_reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.lmms.asked import AskedTask, cut, gather
-from ssl4rl_bench.runner import Event, execute
-from ssl4rl_bench.spec import ExecInfo, RunSpec, TaskSpec
-from ssl4rl_bench.store.journal import Place, answers
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.journal import Place, answers
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import Event, execute
+from ssl4rl_bench.run.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.task.taskfile import PREFIX
 
 _REPLY_OPTIONS = ("attn", "max_model_len")

@@ -15,7 +15,7 @@ from ssl4rl_bench.core.atomic import reporting, sweep, write_text
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.versioned import check_schema
-from ssl4rl_bench.store.journal import lock
+from ssl4rl_bench.run.journal import lock
 
 SCHEMA = 1
 FILE = "history.jsonl"
@@ -114,7 +114,7 @@ class History:
 
     def run_path(self, name: str, fingerprint: str) -> Path:
         """Where a checkpoint's run belongs: named as it is, with a digest if other weights had that name."""
-        from ssl4rl_bench.store.rundir import RunDir
+        from ssl4rl_bench.run.rundir import RunDir
 
         place = self.folder / "runs" / name
         try:

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.errors import (
     UsageError,
 )
 from ssl4rl_bench.pairing import Evaluated
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.watch.find import Checkpoint, Finder, Look, place_of
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
 from ssl4rl_bench.watch.judging import Judged, Terms, judge

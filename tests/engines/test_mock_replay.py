@@ -23,7 +23,7 @@ from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.engines.replay import ReplayEngine
-from ssl4rl_bench.store.journal import Journal
+from ssl4rl_bench.run.journal import Journal
 
 GREEDY = Sampling()
 

@@ -19,9 +19,9 @@ from ssl4rl_bench.core.errors import BenchError, EngineError, TooManyErrors, Usa
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
-from ssl4rl_bench.runner import Outcome, execute
-from ssl4rl_bench.store.journal import read
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.journal import read
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import Outcome, execute
 
 TASK = SyntheticTask(n_groups=6, n_rolls=2)
 N = 12

@@ -16,9 +16,9 @@ from ssl4rl_bench import scoring
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import FinishReason, Request, Sampling
 from ssl4rl_bench.engines import EngineOptions, create
-from ssl4rl_bench.runner import execute
-from ssl4rl_bench.spec import RunSpec, TaskSpec
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.runner import execute
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.task.registry import load_task
 
 pytestmark = [

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.types import SampleRecord
-from ssl4rl_bench.store import journal
-from ssl4rl_bench.store.journal import BadLine, Journal, answers, decode, encode, read
+from ssl4rl_bench.run import journal
+from ssl4rl_bench.run.journal import BadLine, Journal, answers, decode, encode, read
 
 any_text = st.text(st.characters(exclude_categories=[]))
 """Surrogates too."""

@@ -12,7 +12,7 @@ from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.rundir import RunDir
 
 TASK = SyntheticTask()
 SPEC = spec_of(TASK, MockEngine(None, EngineOptions()))

@@ -21,7 +21,7 @@ from typing import Any
 import fake_checkpoints
 
 from ssl4rl_bench.cli import watching
-from ssl4rl_bench.store.journal import BadLine, read
+from ssl4rl_bench.run.journal import BadLine, read
 from ssl4rl_bench.watch.history import Entry, decode
 
 STEPS = (50, 100, 150, 200)

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from ssl4rl_bench.doctor import PACKAGES, Gpu, Inventory
+from ssl4rl_bench.run.doctor import PACKAGES, Gpu, Inventory
 
 
 def take_inventory(runs: Path) -> Inventory:

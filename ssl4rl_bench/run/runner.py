@@ -22,9 +22,9 @@ from ssl4rl_bench.core.types import (
     SampleRecord,
     TextPart,
 )
-from ssl4rl_bench.spec import LoadedTask, RunSpec
-from ssl4rl_bench.store.journal import Journal, Place, answers
-from ssl4rl_bench.store.rundir import RunDir
+from ssl4rl_bench.run.journal import Journal, Place, answers
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import LoadedTask, RunSpec
 
 DEAD_AFTER = 50
 """So many failed requests in a row mean that the engine is gone: the run stops and does not fail the rest."""

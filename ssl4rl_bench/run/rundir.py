@@ -15,8 +15,8 @@ from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.core.versioned import parse_object
-from ssl4rl_bench.spec import SCHEMA, ExecInfo, RunSpec
-from ssl4rl_bench.store.journal import BadLine, lock, read
+from ssl4rl_bench.run.journal import BadLine, lock, read
+from ssl4rl_bench.run.spec import SCHEMA, ExecInfo, RunSpec
 
 RESULT_SCHEMA = 1
 """Version of result.json."""
