@@ -28,14 +28,14 @@ import numpy as np
 from PIL import Image
 from score_replies import TASK, WORDS, make_rows
 
-from ssl4rl_bench import outcomes
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import SampleRecord, Score, Status
-from ssl4rl_bench.metrics import aggregate
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import ExecInfo, LoadedTask, RunSpec, TaskSpec
-from ssl4rl_bench.scoring import scored_samples
+from ssl4rl_bench.score import outcomes
+from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.score.scoring import scored_samples
 from ssl4rl_bench.task.registry import load_task
 
 TARGETS = {"compare and report of 8 runs": (20.0, 1024.0), "table of 100 runs": (10.0, None)}
@@ -65,7 +65,7 @@ def record(place: Path, task: LoadedTask, data: Path, skill: float, seed: int) -
     rng, keys = random.Random(seed), spec.keys(task)
     easy = random.Random(0)
     ease = {sample.group: easy.gauss(0, 0.25) for sample in task.samples}
-    from ssl4rl_bench.scoring import score_and_write
+    from ssl4rl_bench.score.scoring import score_and_write
 
     with RunDir.create(place, spec) as run:
         with Journal(run.journal_path(task.name)) as journal:

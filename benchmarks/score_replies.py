@@ -28,7 +28,7 @@ from ssl4rl_bench.reports import tables
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
-from ssl4rl_bench.scoring import score_run
+from ssl4rl_bench.score.scoring import score_run
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, L2_OF

@@ -34,9 +34,9 @@ from stats_regimes import Row
 from ssl4rl_bench.compare import best_of, compare
 from ssl4rl_bench.comparison import ALPHA, Comparison
 from ssl4rl_bench.core.types import Categories, Sampling
-from ssl4rl_bench.outcomes import Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
+from ssl4rl_bench.score.outcomes import Outcomes
 from ssl4rl_bench.stats import wilson
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.compare import best_of, compare
 from ssl4rl_bench.comparison import ALPHA, Best, Comparison, Difference
-from ssl4rl_bench.groupscores import OVERALL, cells_of, check_aggregation, group_sums, unit_counts
-from ssl4rl_bench.metrics import AGGREGATIONS
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean, dig, number
 from ssl4rl_bench.reports.published import AVERAGE, Published
+from ssl4rl_bench.score.aggregate import AGGREGATIONS
+from ssl4rl_bench.score.groupscores import OVERALL, cells_of, check_aggregation, group_sums, unit_counts
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS

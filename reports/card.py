@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.consistency import finished
 from ssl4rl_bench.core.errors import ModelError, UsageError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Sampling
@@ -17,6 +16,7 @@ from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.reports.cells import Result, dig
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
+from ssl4rl_bench.score.consistency import finished
 from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
 
 UNSEEN = ("openai", "replay")

@@ -9,11 +9,11 @@ from typing import Any
 from rich.table import Table
 
 from ssl4rl_bench.core.types import UNSCORED, Status
-from ssl4rl_bench.metrics import aggregate, status_counts
 from ssl4rl_bench.reports.cells import NO_DATA, add_number, clean, plain_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import LoadedTask
-from ssl4rl_bench.scoring import copies, scored_samples
+from ssl4rl_bench.score.aggregate import aggregate, status_counts
+from ssl4rl_bench.score.scoring import copies, scored_samples
 from ssl4rl_bench.stats.agreement import Kappa, kappa
 from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
 from ssl4rl_bench.task.ssl.probe import ProbeTask

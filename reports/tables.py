@@ -15,7 +15,6 @@ from rich.text import Text
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.metrics import AGGREGATIONS, UNITS
 from ssl4rl_bench.reports.cells import (
     NO_DATA,
     Result,
@@ -30,6 +29,7 @@ from ssl4rl_bench.reports.cells import (
     plain_table,
     value_and_interval,
 )
+from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNITS
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF, L2_OF
 
 __all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "reading_line", "status_line", "to_markdown"]

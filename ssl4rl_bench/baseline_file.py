@@ -10,8 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import outcomes
-from ssl4rl_bench.consistency import check
 from ssl4rl_bench.core.atomic import write_bytes
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.identity import sha256_json
@@ -21,6 +19,8 @@ from ssl4rl_bench.pairing import Evaluated, marked
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA
 from ssl4rl_bench.run.spec import SCHEMA as SPEC_SCHEMA
 from ssl4rl_bench.run.spec import RunSpec
+from ssl4rl_bench.score import outcomes
+from ssl4rl_bench.score.consistency import check
 
 SCHEMA = 1
 KIND = "ssl4rl-bench baseline"

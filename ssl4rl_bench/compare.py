@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from ssl4rl_bench.comparison import ALPHA, Best, Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.differences import differences
-from ssl4rl_bench.groupscores import (
+from ssl4rl_bench.leftout import emptied, left_out, told
+from ssl4rl_bench.pairing import Evaluated, Pairing, pair
+from ssl4rl_bench.score.groupscores import (
     LEVELS,
     OVERALL,
     cells_of,
@@ -24,8 +26,6 @@ from ssl4rl_bench.groupscores import (
     pass_scores,
     unit_counts,
 )
-from ssl4rl_bench.leftout import emptied, left_out, told
-from ssl4rl_bench.pairing import Evaluated, Pairing, pair
 from ssl4rl_bench.stats.multiple import benjamini_hochberg, holm
 from ssl4rl_bench.stats.power import detectable_change, groups_needed
 from ssl4rl_bench.stats.resampling import REPLICATES, max_t

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssl4rl_bench.comparison import Comparison
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.outcomes import Outcomes
+from ssl4rl_bench.score.outcomes import Outcomes
 
 
 @dataclass(frozen=True, slots=True)

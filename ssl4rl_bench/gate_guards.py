@@ -8,9 +8,9 @@ from typing import Any
 
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gate import Guarded
-from ssl4rl_bench.outcomes import ABSENT, Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Guards, Policy
+from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
 from ssl4rl_bench.task.taskfile import PREFIX
 
 _UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)

@@ -9,9 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.groupscores import LEVELS, OVERALL, cells_of, check_aggregation, group_sums, unit_counts
 from ssl4rl_bench.leftout import notes_of
 from ssl4rl_bench.pairing import Evaluated, pair
+from ssl4rl_bench.score.groupscores import (
+    LEVELS,
+    OVERALL,
+    cells_of,
+    check_aggregation,
+    group_sums,
+    unit_counts,
+)
 from ssl4rl_bench.stats import effective
 from ssl4rl_bench.stats.effective import Effective
 from ssl4rl_bench.stats.paired import tango

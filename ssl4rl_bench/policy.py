@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.parsing import parse_toml
-from ssl4rl_bench.groupscores import check_aggregation
+from ssl4rl_bench.score.groupscores import check_aggregation
 from ssl4rl_bench.settings import check_allowed
 from ssl4rl_bench.task.taskfile import PREFIX
 

@@ -14,8 +14,8 @@ from typing import Any
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import DTYPES, EngineOptions
-from ssl4rl_bench.outcomes import Outcomes
 from ssl4rl_bench.run.spec import MOCK, REPLAY, RunSpec, TaskSpec
+from ssl4rl_bench.score.outcomes import Outcomes
 
 _NOT_COMPARED = {
     RunSpec: {

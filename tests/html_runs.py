@@ -22,7 +22,7 @@ from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.scoring import score_and_write
+from ssl4rl_bench.score.scoring import score_and_write
 
 Replier = Callable[[Sample], str]
 

@@ -116,7 +116,9 @@ def run_and_score(path: Path, n_groups: int) -> None:
     spec = spec_of(task, engine)
     with RunDir.create(path, spec) as rundir:
         execute([task], engine, rundir, spec, on_event=announce)
-        from ssl4rl_bench.scoring import score_run  # late: it loads numpy, and the kills should hit the run
+        from ssl4rl_bench.score.scoring import (
+            score_run,  # late: it loads numpy, and the kills should hit the run
+        )
 
         rundir.write_result(score_run(rundir, [task]))
 

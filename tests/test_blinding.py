@@ -25,7 +25,7 @@ from ssl4rl_bench.reports.card import load
 from ssl4rl_bench.reports.tables import card_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
-from ssl4rl_bench.scoring import score_run
+from ssl4rl_bench.score.scoring import score_run
 from ssl4rl_bench.task.blinding import BLINDINGS, apply, pictures
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.task import MMBenchTask

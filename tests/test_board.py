@@ -20,7 +20,7 @@ from ssl4rl_bench.reports.board_text import board_table, difference_table, sente
 from ssl4rl_bench.reports.cells import plain_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
-from ssl4rl_bench.scoring import score_and_write
+from ssl4rl_bench.score.scoring import score_and_write
 
 TASK = SyntheticTask(60)
 HOSTILE = '=HYPERLINK("x")&\x1b[31m|<b>$_{%'

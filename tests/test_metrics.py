@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench import stats
 from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
-from ssl4rl_bench.metrics import AGGREGATIONS, UNREAD, aggregate, excluded_groups, status_counts
+from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNREAD, aggregate, excluded_groups, status_counts
 from ssl4rl_bench.stats import effective
 
 any_speed = settings(deadline=None)
@@ -353,6 +353,6 @@ def test_statuses_are_counted_in_their_own_order() -> None:
 
 
 def test_importing_the_metrics_loads_nothing_heavy() -> None:
-    code = "import ssl4rl_bench.metrics, sys; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
+    code = "import ssl4rl_bench.score.aggregate, sys; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"

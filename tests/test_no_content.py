@@ -20,18 +20,18 @@ from html_runs import MadeTask, guess, make_run
 from openai_stub import Handler, Stub, events, reply
 from test_cli import bench, refused
 
-from ssl4rl_bench import metrics
 from ssl4rl_bench.cli.evaluated import load_evaluated
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Sample, SampleRecord, Score, Status
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events
 from ssl4rl_bench.gate_guards import check
-from ssl4rl_bench.groupscores import group_sums
 from ssl4rl_bench.interop.lmms_reply import NO_CONTENT, completion
-from ssl4rl_bench.outcomes import LETTERS, from_json, to_json
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports.html.samples import collect
 from ssl4rl_bench.run.journal import decode, encode
+from ssl4rl_bench.score import aggregate as metrics
+from ssl4rl_bench.score.groupscores import group_sums
+from ssl4rl_bench.score.outcomes import LETTERS, from_json, to_json
 from ssl4rl_bench.task.mmbench.task import score_choice
 from ssl4rl_bench.task.ssl import make
 

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticTask, options, spec_of
 
-from ssl4rl_bench import metrics, outcomes
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.types import Score, ScoredSample, Status
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.groupscores import cells_of, group_sums, unit_counts
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
-from ssl4rl_bench.scoring import outcomes_of_run, score_and_write, scored_samples
+from ssl4rl_bench.score import aggregate as metrics
+from ssl4rl_bench.score import outcomes
+from ssl4rl_bench.score.groupscores import cells_of, group_sums, unit_counts
+from ssl4rl_bench.score.scoring import outcomes_of_run, score_and_write, scored_samples
 
 TASK = SyntheticTask(12)
 

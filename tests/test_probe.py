@@ -131,7 +131,7 @@ def test_summary_is_chance_corrected(folder: Path) -> None:
 
 
 def result_of(task: ProbeTask, texts: list[str], name: str = "m") -> dict[str, Any]:
-    from ssl4rl_bench import metrics
+    from ssl4rl_bench.score import aggregate as metrics
 
     scored = answered(task, texts)
     copies = {sample.group: 2 if task.ssl.pairs else 1 for sample in task.samples}

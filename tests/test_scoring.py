@@ -16,7 +16,7 @@ from ssl4rl_bench.run.journal import Journal, read
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.scoring import copies, score_run, scored_samples
+from ssl4rl_bench.score.scoring import copies, score_run, scored_samples
 
 TASK = SyntheticTask(n_groups=60, n_rolls=4)
 N = 240

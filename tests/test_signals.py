@@ -77,7 +77,7 @@ def ends(child: subprocess.Popen[str], number: signal.Signals) -> str:
         (("ssl4rl_bench.task.registry", "load_task"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.run.rundir.RunDir", "save_image"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.engines.mock.MockEngine", "run"), ["run", "--tasks", "scenes", "--engine", "mock"]),
-        (("ssl4rl_bench.scoring", "score_and_write"), ["run", "--tasks", "scenes", "--engine", "mock"]),
+        (("ssl4rl_bench.score.scoring", "score_and_write"), ["run", "--tasks", "scenes", "--engine", "mock"]),
         (("ssl4rl_bench.engines.mock.MockEngine", "stream"), ["ask", "--engine", "mock", "Why?"]),
         (("ssl4rl_bench.task.registry", "load_task"), ["validate", "scenes"]),
         (("ssl4rl_bench.run.rundir.RunDir", "open"), ["score", "."]),

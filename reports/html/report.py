@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.metrics import AGGREGATIONS
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board, build
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
@@ -16,6 +15,7 @@ from ssl4rl_bench.reports.probe_board import ProbeRow, probe_rows, probe_tasks
 from ssl4rl_bench.reports.published import Published, of_tasks
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.run.spec import LoadedTask
+from ssl4rl_bench.score.aggregate import AGGREGATIONS
 
 TITLE = "Which checkpoint is better, and by how much"
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.core.types import Sample, SampleRecord, Status, TextPart, VideoPart
-from ssl4rl_bench.outcomes import ABSENT, LETTERS, Outcomes
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.html.text import shortened, visible
@@ -22,6 +21,7 @@ from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import LoadedTask
+from ssl4rl_bench.score.outcomes import ABSENT, LETTERS, Outcomes
 from ssl4rl_bench.task.blinding import pictures
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison import ALPHA
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.groupscores import OVERALL
 from ssl4rl_bench.methods import Method
 from ssl4rl_bench.reports.board import Column
 from ssl4rl_bench.reports.cells import NO_DATA, clean
@@ -22,6 +21,7 @@ from ssl4rl_bench.reports.views.drawing import style, svg_of
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import MIX, methods, same_task, words
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.score.groupscores import OVERALL
 
 _Floats = NDArray[np.float64]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.groupscores import OVERALL
 from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Column
 from ssl4rl_bench.reports.cells import NO_DATA, clean
@@ -17,6 +16,7 @@ from ssl4rl_bench.reports.views.drawing import style, svg_of
 from ssl4rl_bench.reports.views.runs import Runs, image_of, short
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
 from ssl4rl_bench.run.spec import REPLAY
+from ssl4rl_bench.score.groupscores import OVERALL
 
 SHOWN = {
     "blank": "grey images in their place",

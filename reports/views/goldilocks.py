@@ -10,7 +10,6 @@ from typing import Any
 from ssl4rl_bench.compare import compare
 from ssl4rl_bench.comparison import ALPHA, Difference
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.groupscores import OVERALL
 from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.reports.cells import NO_DATA, clean, dig, number
 from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points
@@ -20,6 +19,7 @@ from ssl4rl_bench.reports.views.goldilocks_figure import draw
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import full, kind_of
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.score.groupscores import OVERALL
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.task.ssl import KINDS
 

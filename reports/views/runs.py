@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.groupscores import check_aggregation
 from ssl4rl_bench.pairing import Evaluated, labelled
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.views.training import parse, trained_on
+from ssl4rl_bench.score.groupscores import check_aggregation
 from ssl4rl_bench.settings import check_allowed
 
 

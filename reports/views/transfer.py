@@ -8,7 +8,6 @@ from statistics import median
 
 from ssl4rl_bench.compare import compare
 from ssl4rl_bench.comparison import Difference
-from ssl4rl_bench.groupscores import OVERALL
 from ssl4rl_bench.reports.board import COLUMNS
 from ssl4rl_bench.reports.cells import NO_DATA, clean
 from ssl4rl_bench.reports.numbers import MARKS, percent, points
@@ -19,6 +18,7 @@ from ssl4rl_bench.reports.views.drawing import STRONGEST, Sheet, fit, minus, sty
 from ssl4rl_bench.reports.views.runs import Runs, short
 from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import listed, noted, worst_first
+from ssl4rl_bench.score.groupscores import OVERALL
 
 _ROW = 30.0
 _GAP = 14.0

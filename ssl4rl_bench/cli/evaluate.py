@@ -25,7 +25,7 @@ from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unuse
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import check_tasks, execute
 from ssl4rl_bench.run.spec import MOCK, ExecInfo, RunSpec, TaskSpec
-from ssl4rl_bench.scoring import score_and_write
+from ssl4rl_bench.score.scoring import score_and_write
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.registry import AnyTask, load_task
 

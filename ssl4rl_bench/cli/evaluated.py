@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import outcomes
 from ssl4rl_bench.cli.common import full_name, open_run, per_task, reload_tasks
-from ssl4rl_bench.consistency import check, finished
 from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
 from ssl4rl_bench.pairing import Evaluated, labelled, unmarked
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.scoring import outcomes_of_run
+from ssl4rl_bench.score import outcomes
+from ssl4rl_bench.score.consistency import check, finished
+from ssl4rl_bench.score.scoring import outcomes_of_run
 from ssl4rl_bench.task.extract import reader_version
 
 

@@ -86,11 +86,11 @@ def report(
     from ssl4rl_bench.cli.common import full_name, open_run, per_task, split_names
     from ssl4rl_bench.cli.evaluated import load_evaluated
     from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
-    from ssl4rl_bench.groupscores import check_aggregation
-    from ssl4rl_bench.metrics import AGGREGATIONS
     from ssl4rl_bench.reports import published as printed
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE
+    from ssl4rl_bench.score.aggregate import AGGREGATIONS
+    from ssl4rl_bench.score.groupscores import check_aggregation
     from ssl4rl_bench.settings import check_allowed
 
     place = out or PAGE

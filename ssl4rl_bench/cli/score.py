@@ -30,7 +30,7 @@ def score(
     from ssl4rl_bench.cli.common import open_run, per_task, reload_tasks
     from ssl4rl_bench.cli.show import print_tables
     from ssl4rl_bench.run.rundir import RunDir
-    from ssl4rl_bench.scoring import score_and_write, score_run
+    from ssl4rl_bench.score.scoring import score_and_write, score_run
 
     found = open_run(run)
     names = list(found.spec.tasks)

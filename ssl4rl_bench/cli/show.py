@@ -42,7 +42,7 @@ def show(
 ) -> None:
     """Print the card's table of runs: accuracy by ability with n, interval and unread share."""
     from ssl4rl_bench.cli.common import full_name, open_run, split_names
-    from ssl4rl_bench.consistency import finished
+    from ssl4rl_bench.score.consistency import finished
 
     opened = [open_run(path) for path in runs]
     results = [finished(run) for run in opened]

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench import metrics
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
 from ssl4rl_bench.interop.lmms_reply import completion
+from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.task import prompts
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.circular import check_rows

@@ -141,7 +141,7 @@ def _ssl(declared: str) -> SSLTask:
 
 
 def _accuracy(items: Sequence[Mapping[str, Any]]) -> float:
-    from ssl4rl_bench import metrics
+    from ssl4rl_bench.score import aggregate as metrics
 
     scored = [
         ScoredSample(

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from mmbench_data import COLUMNS, located, picture, questions
 
-from ssl4rl_bench import metrics
 from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
 from ssl4rl_bench.interop import lmms
+from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.taskfile import load_taskfile

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from mmbench_data import questions, write_tsv
 
-from ssl4rl_bench import scoring
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import FinishReason, Request, Sampling
 from ssl4rl_bench.engines import EngineOptions, create
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
+from ssl4rl_bench.score import scoring
 from ssl4rl_bench.task.registry import load_task
 
 pytestmark = [

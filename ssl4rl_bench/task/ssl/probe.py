@@ -169,7 +169,7 @@ def summary(task: ProbeTask, scored: Sequence[ScoredSample], copies: Mapping[str
     each {value, ci95}; `parts`, each sub-metric as {value, n, ci95}; `by_target`, each right answer as
     {value, n} (not for a jigsaw). Over the same samples as `row_micro`, intervals clustered by image.
     """
-    from ssl4rl_bench import metrics
+    from ssl4rl_bench.score import aggregate as metrics
 
     def cell(value_of: Any) -> dict[str, Any]:
         revalued = [

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Categories
-from ssl4rl_bench.metrics import AGGREGATIONS
-from ssl4rl_bench.outcomes import Outcomes
+from ssl4rl_bench.score.aggregate import AGGREGATIONS
+from ssl4rl_bench.score.outcomes import Outcomes
 
 _Floats = NDArray[np.float64]
 OVERALL = "overall"

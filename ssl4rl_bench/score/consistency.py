@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import metrics
-from ssl4rl_bench import outcomes as kept
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.types import Score, ScoredSample, Status
-from ssl4rl_bench.outcomes import ABSENT, Outcomes
 from ssl4rl_bench.run import journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
+from ssl4rl_bench.score import aggregate as metrics
+from ssl4rl_bench.score import outcomes as kept
+from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
 
 _NEAR = 1e-9
 _COUNTS = ("n", "n_groups", "n_unread")

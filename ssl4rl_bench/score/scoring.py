@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ssl4rl_bench import metrics, outcomes
 from ssl4rl_bench.core.errors import SpecMismatch, UsageError, did_you_mean
 from ssl4rl_bench.core.types import ScoredSample, Status
 from ssl4rl_bench.run.journal import Answers, answers
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.run.spec import LoadedTask, RunSpec, TaskSpec
+from ssl4rl_bench.score import aggregate as metrics
+from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.task.extract import check_extractor, reader_version
 from ssl4rl_bench.task.ssl import probe
 
