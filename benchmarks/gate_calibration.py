@@ -21,8 +21,8 @@ import numpy as np
 from scipy.special import ndtr
 from stats_calibration import TASK, Benchmark, rate
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.gate import Gate, apply
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy, parse
 from ssl4rl_bench.series import share
 

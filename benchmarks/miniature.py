@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.cli.evaluated import load_evaluated
-from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import Difference
+from ssl4rl_bench.comparison.seeds import compare_method, methods_of
 from ssl4rl_bench.core import atomic
-from ssl4rl_bench.methods import compare_method, methods_of
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports import board, board_export, probe_board
 from ssl4rl_bench.reports.numbers import interval, p_value, points
 from ssl4rl_bench.train import checkpoint

@@ -31,10 +31,10 @@ import numpy as np
 import stats_regimes
 from stats_regimes import Row
 
-from ssl4rl_bench.compare import best_of, compare
-from ssl4rl_bench.comparison import ALPHA, Comparison
+from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import ALPHA, Comparison
 from ssl4rl_bench.core.types import Categories, Sampling
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score.outcomes import Outcomes
 from ssl4rl_bench.stats import wilson

@@ -17,8 +17,8 @@ import numpy as np
 from stats_designs import Change, Design, Simulated
 
 from ssl4rl_bench import gate
-from ssl4rl_bench.comparison import Difference
-from ssl4rl_bench.differences import differences
+from ssl4rl_bench.comparison.differences import differences
+from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.policy import Kind, Rule
 from ssl4rl_bench.rule_tests import rule_mde, rule_p
 from ssl4rl_bench.score import aggregate as metrics

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ssl4rl_bench.compare import best_of, compare
-from ssl4rl_bench.comparison import ALPHA, Best, Comparison, Difference
-from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
 from ssl4rl_bench.reports.cells import clean, dig, number
 from ssl4rl_bench.reports.published import AVERAGE, Published
 from ssl4rl_bench.score.aggregate import AGGREGATIONS

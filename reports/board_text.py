@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.comparison import Comparison, Difference
+from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.reports.board import Board, BoardCell
 from ssl4rl_bench.reports.cells import NO_DATA, add_number, clean, plain_table
 from ssl4rl_bench.reports.numbers import MARKS, interval, p_value, percent, points

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.flips import flips
+from ssl4rl_bench.comparison.flips import flips
 from ssl4rl_bench.gate import Gate, Tested
 from ssl4rl_bench.reports.board_text import HEADERS
 from ssl4rl_bench.reports.cells import add_number, clean, plain_table

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import Comparison, Difference
-from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.reports.cells import dig, number
 
 AGGREGATION = "row_micro"

@@ -10,12 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.comparison.pairing import Evaluated, marked
 from ssl4rl_bench.core.atomic import write_bytes
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import gunzip, parse_json
 from ssl4rl_bench.core.versioned import check_schema
-from ssl4rl_bench.pairing import Evaluated, marked
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA
 from ssl4rl_bench.run.spec import SCHEMA as SPEC_SCHEMA
 from ssl4rl_bench.run.spec import RunSpec

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import Comparison, Difference, LeftOut
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy, Rule, Verdict
 from ssl4rl_bench.rule_tests import (
     limit_of,

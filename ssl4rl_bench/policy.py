@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.parsing import parse_toml
 from ssl4rl_bench.score.groupscores import check_aggregation
-from ssl4rl_bench.settings import check_allowed
 from ssl4rl_bench.task.taskfile import PREFIX
 
 Verdict = Literal["pass", "fail", "inconclusive"]

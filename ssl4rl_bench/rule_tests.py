@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.policy import Rule
 from ssl4rl_bench.stats.effective import Effective
 from ssl4rl_bench.stats.estimates import exact_below, exact_lower

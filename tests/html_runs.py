@@ -14,12 +14,12 @@ from mmbench_data import picture
 from synthetic import LEAVES, SyntheticTask, spec_of
 
 from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import seed_of, sha256_hex
 from ssl4rl_bench.core.types import Categories, ImagePart, Message, Sample, SampleRecord, TextPart
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.scoring import score_and_write

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.types import Categories, Sampling, Status
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
 

@@ -11,9 +11,9 @@ import pytest
 from synthetic import SyntheticTask, options, spec_of
 
 from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated, shared_tasks
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports import board_export, published
 from ssl4rl_bench.reports.board import Board, build
 from ssl4rl_bench.reports.board_text import board_table, difference_table, sentence

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from simulated import ABILITIES, TASK, run
 
-from ssl4rl_bench.compare import best_of, compare
+from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.pairing import labels, pair
+from ssl4rl_bench.comparison.seeds import compare_method, methods_of
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Sampling
-from ssl4rl_bench.methods import compare_method, methods_of
-from ssl4rl_bench.pairing import labels, pair
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar, tango

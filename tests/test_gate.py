@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from simulated import TASK, run
 
 from ssl4rl_bench import baseline_file
+from ssl4rl_bench.comparison.flips import flips
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.flips import flips
 from ssl4rl_bench.gate import Gate, apply
 from ssl4rl_bench.gate_guards import check
 from ssl4rl_bench.policy import parse, read

@@ -16,11 +16,11 @@ from simulated import TASK, run
 from typer.testing import CliRunner
 
 from ssl4rl_bench.cli import app
-from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import LeftOut
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import LeftOut
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gate import Gate, apply
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports.gate_text import reason
 

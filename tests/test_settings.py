@@ -21,13 +21,14 @@ from simulated import SERVED, TASK, run
 from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.compare_print import print_boards, print_methods
 from ssl4rl_bench.cli.gate_print import print_gate
-from ssl4rl_bench.compare import compare
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.seeds import methods_of
+from ssl4rl_bench.comparison.settings import _NOT_COMPARED, NAMES, check_allowed
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.gate import apply
-from ssl4rl_bench.methods import methods_of
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports import board_export, gate_files
 from ssl4rl_bench.reports.board import build
@@ -36,7 +37,6 @@ from ssl4rl_bench.reports.html import assemble
 from ssl4rl_bench.reports.html.page import render
 from ssl4rl_bench.reports.probe_board import probe_rows
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
-from ssl4rl_bench.settings import _NOT_COMPARED, NAMES, check_allowed
 
 RULE = {"task": TASK, "kind": "no_worse_than", "margin": 20}
 SSL = {"kind": "rotation", "difficulty": "90", "chance": 0.25}

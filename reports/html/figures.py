@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.reports.board import Board, BoardCell, Row
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.html.canvas import Canvas, Side

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean, dig
 from ssl4rl_bench.reports.tables import reading_line
 from ssl4rl_bench.run.rundir import RunDir

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ssl4rl_bench import __version__
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board, build
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.types import Sample, SampleRecord, Status, TextPart, VideoPart
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl4rl_bench.comparison import ALPHA, Difference
+from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.reports.board import Board, Column
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.numbers import interval, p_value, percent, points

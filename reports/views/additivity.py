@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl4rl_bench.comparison import ALPHA
+from ssl4rl_bench.comparison.result import ALPHA
+from ssl4rl_bench.comparison.seeds import Method
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.methods import Method
 from ssl4rl_bench.reports.board import Column
 from ssl4rl_bench.reports.cells import NO_DATA, clean
 from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Column
 from ssl4rl_bench.reports.cells import NO_DATA, clean
 from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import ALPHA, Difference
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.pairing import Evaluated, pair
+from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.reports.cells import NO_DATA, clean, dig, number
 from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points
 from ssl4rl_bench.reports.views.base import View

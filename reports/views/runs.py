@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ssl4rl_bench.comparison.pairing import Evaluated, labelled
+from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.pairing import Evaluated, labelled
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.views.training import parse, trained_on
 from ssl4rl_bench.score.groupscores import check_aggregation
-from ssl4rl_bench.settings import check_allowed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

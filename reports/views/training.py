@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from ssl4rl_bench.comparison.pairing import Evaluated, unmarked
+from ssl4rl_bench.comparison.seeds import Method
 from ssl4rl_bench.core.errors import ModelError, UsageError, did_you_mean
 from ssl4rl_bench.engines.checkpoints.origin import FILE, read_origin
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, fingerprint
-from ssl4rl_bench.methods import Method
-from ssl4rl_bench.pairing import Evaluated, unmarked
 from ssl4rl_bench.task.ssl import KINDS
 from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile, task_names
 

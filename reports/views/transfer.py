@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.reports.board import COLUMNS
 from ssl4rl_bench.reports.cells import NO_DATA, clean
 from ssl4rl_bench.reports.numbers import MARKS, percent, points

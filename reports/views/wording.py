@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ssl4rl_bench.comparison import Difference
+from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.reports.numbers import p_value
 
 MOST = 8

@@ -81,9 +81,9 @@ def compare(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods
     from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated, shared_tasks
+    from ssl4rl_bench.comparison.seeds import methods_of
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import UsageError
-    from ssl4rl_bench.methods import methods_of
     from ssl4rl_bench.reports import board, board_export, probe_board
     from ssl4rl_bench.reports import published as printed
 

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.screen import Screen
-from ssl4rl_bench.comparison import ALPHA, Difference
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import ALPHA, Difference
+from ssl4rl_bench.comparison.seeds import Method, compare_method
 from ssl4rl_bench.core.atomic import write_text
-from ssl4rl_bench.methods import Method, compare_method
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import Board
 from ssl4rl_bench.reports.board_export import NOTE
 from ssl4rl_bench.reports.board_text import (

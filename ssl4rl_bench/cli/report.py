@@ -11,7 +11,7 @@ import typer
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.pairing import Evaluated
+    from ssl4rl_bench.comparison.pairing import Evaluated
     from ssl4rl_bench.reports.views import Runs
     from ssl4rl_bench.run.spec import LoadedTask
 
@@ -86,12 +86,12 @@ def report(
     from ssl4rl_bench.cli.common import full_name, open_run, per_task, split_names
     from ssl4rl_bench.cli.evaluated import load_evaluated
     from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
+    from ssl4rl_bench.comparison.settings import check_allowed
     from ssl4rl_bench.reports import published as printed
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE
     from ssl4rl_bench.score.aggregate import AGGREGATIONS
     from ssl4rl_bench.score.groupscores import check_aggregation
-    from ssl4rl_bench.settings import check_allowed
 
     place = out or PAGE
     only_views = bool(view or figures) and out is None

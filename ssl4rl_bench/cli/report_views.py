@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.pairing import Evaluated
+    from ssl4rl_bench.comparison.pairing import Evaluated
     from ssl4rl_bench.reports.views import Runs, View
 
 

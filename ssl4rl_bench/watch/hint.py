@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from ssl4rl_bench.compare import compare
-from ssl4rl_bench.comparison import ALPHA, Difference
-from ssl4rl_bench.pairing import Evaluated
+from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.task.taskfile import PREFIX
 from ssl4rl_bench.watch.history import Change

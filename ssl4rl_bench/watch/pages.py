@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.atomic import reporting, scratch_path
 from ssl4rl_bench.core.errors import BenchError
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.policy import Policy
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from view_runs import asked
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.views.training import MIX, methods, parse, same_task, trained_on, words
 
 

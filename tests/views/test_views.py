@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 from view_runs import TASK, asked, drawn, with_probes
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.reports.board import COLUMNS
 from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather
 from ssl4rl_bench.reports.views.additivity import sums
@@ -245,7 +245,7 @@ def test_what_ignores_images_as_the_baseline_does_has_no_difference(seed: int, a
 def test_contrasts_are_compare_s_for_two_runs() -> None:
     rng = np.random.default_rng(4)
     one, two = asked("one", drawn(rng, 0.5)), asked("two", drawn(rng, 0.6))
-    from ssl4rl_bench.compare import compare
+    from ssl4rl_bench.comparison.compare import compare
 
     found = scores([one, two], TASK, "circular_micro")
     (wanted,) = compare(one, [two], TASK)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from simulated import TASK, run
 
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.types import Categories
-from ssl4rl_bench.pairing import Evaluated
 from ssl4rl_bench.score.outcomes import Outcomes
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl4rl_bench.comparison import ALPHA, Best, Comparison, Difference, LeftOut
+from ssl4rl_bench.comparison.differences import differences
+from ssl4rl_bench.comparison.leftout import emptied, left_out, told
+from ssl4rl_bench.comparison.pairing import Evaluated, Pairing, pair
+from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.differences import differences
-from ssl4rl_bench.leftout import emptied, left_out, told
-from ssl4rl_bench.pairing import Evaluated, Pairing, pair
 from ssl4rl_bench.score.groupscores import (
     LEVELS,
     OVERALL,

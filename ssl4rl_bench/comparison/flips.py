@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssl4rl_bench.comparison import Comparison
+from ssl4rl_bench.comparison.result import Comparison
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.score.outcomes import Outcomes
 

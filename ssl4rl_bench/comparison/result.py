@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl4rl_bench.pairing import Pairing
+from ssl4rl_bench.comparison.pairing import Pairing
 from ssl4rl_bench.stats.effective import Effective
 
 ALPHA = 0.05

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ssl4rl_bench.comparison.leftout import notes_of
+from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.leftout import notes_of
-from ssl4rl_bench.pairing import Evaluated, pair
 from ssl4rl_bench.score.groupscores import (
     LEVELS,
     OVERALL,

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact, mannwhitneyu
 
-from ssl4rl_bench.comparison import Difference, LeftOut, Side
-from ssl4rl_bench.differences import differences
-from ssl4rl_bench.pairing import Pairing
+from ssl4rl_bench.comparison.differences import differences
+from ssl4rl_bench.comparison.pairing import Pairing
+from ssl4rl_bench.comparison.result import Difference, LeftOut, Side
 from ssl4rl_bench.score.groupscores import OVERALL, cells_of, group_sums, unit_counts
 from ssl4rl_bench.stats.resampling import REPLICATES
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl4rl_bench.comparison.settings import check_allowed, differences, settings, software, unrecorded
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.run.spec import REPLAY, RunSpec
 from ssl4rl_bench.score.outcomes import Outcomes
-from ssl4rl_bench.settings import check_allowed, differences, settings, software, unrecorded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
