@@ -22,9 +22,9 @@ from scipy.special import ndtr
 from stats_calibration import TASK, Benchmark, rate
 
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.gate import Gate, apply
-from ssl4rl_bench.policy import Policy, parse
-from ssl4rl_bench.series import share
+from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.policy import Policy, parse
+from ssl4rl_bench.gating.series import share
 
 POLICY = parse(
     {

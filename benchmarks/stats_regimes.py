@@ -16,13 +16,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 import numpy as np
 from stats_designs import Change, Design, Simulated
 
-from ssl4rl_bench import gate
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.result import Difference
-from ssl4rl_bench.policy import Kind, Rule
-from ssl4rl_bench.rule_tests import rule_mde, rule_p
+from ssl4rl_bench.gating import judge as gate
+from ssl4rl_bench.gating.policy import Kind, Rule
+from ssl4rl_bench.gating.rule_tests import rule_mde, rule_p
+from ssl4rl_bench.gating.series import share
 from ssl4rl_bench.score import aggregate as metrics
-from ssl4rl_bench.series import share
 from ssl4rl_bench.stats import wilson
 from ssl4rl_bench.stats.power import detectable_change
 from ssl4rl_bench.stats.seeds import crossed

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ssl4rl_bench import __version__
-from ssl4rl_bench.gate import Gate
+from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.cells import clean, escape
 from ssl4rl_bench.reports.gate_text import LEGEND, headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.numbers import interval, p_value, percent, points

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.comparison.flips import flips
-from ssl4rl_bench.gate import Gate, Tested
+from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board_text import HEADERS
 from ssl4rl_bench.reports.cells import add_number, clean, plain_table
 from ssl4rl_bench.reports.numbers import interval, p_value, percent, points

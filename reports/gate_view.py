@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl4rl_bench.gate import Gate, Tested
+from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board_text import HEADERS
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.gate_text import LEGEND, headline, lost_lines, reason, worst_first

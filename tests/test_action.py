@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ssl4rl_bench.policy import read
+from ssl4rl_bench.gating.policy import read
 from ssl4rl_bench.reports.gate_files import MARKER
 
 ROOT = Path(__file__).parent.parent

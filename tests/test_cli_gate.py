@@ -7,11 +7,11 @@ import pytest
 import xmlschema
 from typer.testing import CliRunner
 
-from ssl4rl_bench import series
 from ssl4rl_bench.cli import app
 from ssl4rl_bench.core.errors import BenchError
-from ssl4rl_bench.gate import apply
-from ssl4rl_bench.policy import read
+from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.policy import read
 from ssl4rl_bench.reports import gate_files
 from ssl4rl_bench.watch.history import Entry, History
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import TASK, run
 
-from ssl4rl_bench import baseline_file
 from ssl4rl_bench.comparison.flips import flips
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.gate import Gate, apply
-from ssl4rl_bench.gate_guards import check
-from ssl4rl_bench.policy import parse, read
+from ssl4rl_bench.gating import baseline as baseline_file
+from ssl4rl_bench.gating.guards import check
+from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.policy import parse, read
 
 any_speed = settings(deadline=None, max_examples=40)
 

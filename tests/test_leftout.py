@@ -20,8 +20,8 @@ from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import LeftOut
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.gate import Gate, apply
-from ssl4rl_bench.policy import parse
+from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.policy import parse
 from ssl4rl_bench.reports.gate_text import reason
 
 N = 1164

@@ -24,9 +24,9 @@ from ssl4rl_bench.cli.evaluated import load_evaluated
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Sample, SampleRecord, Score, Status
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events
-from ssl4rl_bench.gate_guards import check
+from ssl4rl_bench.gating.guards import check
+from ssl4rl_bench.gating.policy import parse
 from ssl4rl_bench.interop.lmms_reply import NO_CONTENT, completion
-from ssl4rl_bench.policy import parse
 from ssl4rl_bench.reports.html.samples import collect
 from ssl4rl_bench.run.journal import decode, encode
 from ssl4rl_bench.score import aggregate as metrics

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl4rl_bench import gate
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.core.types import Categories
-from ssl4rl_bench.policy import Kind, Rule
-from ssl4rl_bench.rule_tests import rule_mde, rule_p
+from ssl4rl_bench.gating import judge as gate
+from ssl4rl_bench.gating.policy import Kind, Rule
+from ssl4rl_bench.gating.rule_tests import rule_mde, rule_p
 from ssl4rl_bench.score.groupscores import cells_of
 from ssl4rl_bench.stats.power import drop_power
 

@@ -13,7 +13,6 @@ from simulated import TASK, run
 from test_cli import bench
 from test_spec import SPEC
 
-from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.evaluate import Plan, Subject, _spec
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.core.errors import SpecMismatch, StoreError, UsageError
@@ -21,6 +20,7 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model, unused_defaults
+from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 

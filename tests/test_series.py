@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench import series
 from ssl4rl_bench.core.errors import StoreError, UsageError
-from ssl4rl_bench.policy import Policy, parse
+from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.policy import Policy, parse
 
 RULES: list[dict[str, Any]] = [
     {"task": "scenes", "kind": "no_worse_than", "margin": 3},

@@ -18,7 +18,6 @@ import pytest
 from rich.console import Console
 from simulated import SERVED, TASK, run
 
-from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.compare_print import print_boards, print_methods
 from ssl4rl_bench.cli.gate_print import print_gate
 from ssl4rl_bench.comparison.compare import compare
@@ -28,8 +27,9 @@ from ssl4rl_bench.comparison.settings import _NOT_COMPARED, NAMES, check_allowed
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.gate import apply
-from ssl4rl_bench.policy import parse
+from ssl4rl_bench.gating import baseline as baseline_file
+from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.policy import parse
 from ssl4rl_bench.reports import board_export, gate_files
 from ssl4rl_bench.reports.board import build
 from ssl4rl_bench.reports.gate_view import gate_views

@@ -63,14 +63,16 @@ def gate(
 
     Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 misuse; 4 the program failed: no verdict.
     """
-    from ssl4rl_bench import baseline_file, gate_guards, series
-    from ssl4rl_bench import gate as gating
-    from ssl4rl_bench import policy as policies
     from ssl4rl_bench.cli.common import console, per_task
     from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
     from ssl4rl_bench.cli.gate_print import print_gate
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
+    from ssl4rl_bench.gating import baseline as baseline_file
+    from ssl4rl_bench.gating import guards as gate_guards
+    from ssl4rl_bench.gating import judge as gating
+    from ssl4rl_bench.gating import policy as policies
+    from ssl4rl_bench.gating import series
     from ssl4rl_bench.reports import gate_files
     from ssl4rl_bench.watch.history import best_run
 

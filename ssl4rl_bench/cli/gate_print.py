@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from ssl4rl_bench.gate import Gate
+from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.gate_text import (
     LEGEND,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.text import Text
 
-from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.evaluate import RUNS, Plan, Subject, evaluate_one, load_tasks
 from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
@@ -26,7 +25,8 @@ from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
-from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.gating import baseline as baseline_file
+from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.cells import clean
 from ssl4rl_bench.reports.gate_text import STYLES, headline
 from ssl4rl_bench.task.extract import check_extractor

@@ -9,11 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ssl4rl_bench import gate_guards, series
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.identity import sha256_json
-from ssl4rl_bench.gate import Gate, apply
-from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.gating import guards as gate_guards
+from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate_text import reason, worst_first
 from ssl4rl_bench.watch.find import place_of
 from ssl4rl_bench.watch.hint import changes, hint

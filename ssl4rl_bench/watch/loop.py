@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench import series
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import (
     DataError,
@@ -19,6 +18,7 @@ from ssl4rl_bench.core.errors import (
     TooManyErrors,
     UsageError,
 )
+from ssl4rl_bench.gating import series
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.watch.find import Checkpoint, Finder, Look, place_of
 from ssl4rl_bench.watch.history import BASELINE, Entry, History

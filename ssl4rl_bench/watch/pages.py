@@ -10,7 +10,7 @@ from pathlib import Path
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.atomic import reporting, scratch_path
 from ssl4rl_bench.core.errors import BenchError
-from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
 
 PAGE = "leaderboard.html"

@@ -9,7 +9,7 @@ from test_weights import tensors
 from ssl4rl_bench.cli.evaluate import Plan
 from ssl4rl_bench.cli.watching import Asked
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.policy import Policy, parse
+from ssl4rl_bench.gating.policy import Policy, parse
 
 POLICY = parse(
     {"allow": ["partial"], "rule": [{"task": "scenes", "kind": "no_worse_than", "margin": 90}]}, "gate.toml"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import simulated
 
-from ssl4rl_bench import series
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.policy import parse
+from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.policy import parse
 from ssl4rl_bench.watch.hint import changes, hint
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
 

@@ -15,14 +15,14 @@ import pytest
 from fake_checkpoints import POLICY, asked, make, plan
 from test_cli import bench, refused
 
-from ssl4rl_bench import baseline_file
 from ssl4rl_bench.cli import watching
 from ssl4rl_bench.cli.evaluated import load_evaluated
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, UsageError
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.policy import parse
+from ssl4rl_bench.gating import baseline as baseline_file
+from ssl4rl_bench.gating.policy import parse
 from ssl4rl_bench.watch.history import History
 from ssl4rl_bench.watch.loop import Watch
 

@@ -17,8 +17,8 @@ from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.policy import Policy, Rule, Verdict
-from ssl4rl_bench.rule_tests import (
+from ssl4rl_bench.gating.policy import Policy, Rule, Verdict
+from ssl4rl_bench.gating.rule_tests import (
     limit_of,
     rule_bound,
     rule_fails,

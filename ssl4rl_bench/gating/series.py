@@ -21,7 +21,7 @@ from ssl4rl_bench.core.atomic import reporting, sync_directory, write_json
 from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError
 from ssl4rl_bench.core.identity import canonical_json, sha256_json
 from ssl4rl_bench.core.versioned import parse_object
-from ssl4rl_bench.policy import Policy
+from ssl4rl_bench.gating.policy import Policy
 
 SCHEMA = 2
 """Version 1 had neither the family's name nor the policy."""

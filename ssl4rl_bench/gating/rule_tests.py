@@ -11,7 +11,7 @@ import math
 from statistics import NormalDist
 
 from ssl4rl_bench.comparison.result import Difference
-from ssl4rl_bench.policy import Rule
+from ssl4rl_bench.gating.policy import Rule
 from ssl4rl_bench.stats.effective import Effective
 from ssl4rl_bench.stats.estimates import exact_below, exact_lower
 from ssl4rl_bench.stats.paired import lower_bound, tail

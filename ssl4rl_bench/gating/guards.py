@@ -8,8 +8,8 @@ from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.gate import Guarded
-from ssl4rl_bench.policy import Guards, Policy
+from ssl4rl_bench.gating.judge import Guarded
+from ssl4rl_bench.gating.policy import Guards, Policy
 from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
 from ssl4rl_bench.task.taskfile import PREFIX
 
