@@ -260,7 +260,7 @@ def time_released(task: str, dataset: Any, out: Path) -> Timed:
 
 def time_ours(task: str, images: Path, out: Path, workers: int) -> tuple[Timed, int]:
     """And how many images were used."""
-    from ssl4rl_bench.build import build
+    from ssl4rl_bench.datasets import build
     from ssl4rl_bench.task.registry import load_ssl
 
     taskfile, ssl = load_ssl(task)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ssl4rl_bench.build.place import check as check_place
 from ssl4rl_bench.cli import app
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.versioned import check_schema, parse_object
+from ssl4rl_bench.datasets.place import check as check_place
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import series

@@ -15,7 +15,7 @@ import typer
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.build import Manifest
+    from ssl4rl_bench.datasets import Manifest
 
 SHARES = 4
 """Lines for a stage where there is no terminal."""
@@ -59,9 +59,9 @@ def build(
 
     Example: ssl4rl-bench build ssl_rotation_90 --images photos --split 0.9 --format verl --out data/rotation
     """
-    from ssl4rl_bench.build import build as write
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.errors import Interrupted
+    from ssl4rl_bench.datasets import build as write
     from ssl4rl_bench.task.registry import load_ssl, task_images
 
     taskfile, ssl = load_ssl(task)

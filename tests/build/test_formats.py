@@ -15,9 +15,9 @@ import pytest
 from pictures import write_folder
 from PIL import Image
 
-from ssl4rl_bench.build import build
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import Completion
+from ssl4rl_bench.datasets import build
 from ssl4rl_bench.task import ssl
 
 N = 10

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from pictures import write_folder
 
-from ssl4rl_bench.build.pool import AHEAD, Pool, WorkerDied
 from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.datasets.pool import AHEAD, Pool, WorkerDied
 
 
 def double(number: int) -> int:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from synthetic import SyntheticTask, spec_of
 
-from ssl4rl_bench.build import place
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.datasets import place
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.run.rundir import RunDir

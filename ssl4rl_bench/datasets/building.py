@@ -7,14 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ssl4rl_bench.build import place
-from ssl4rl_bench.build.files import DataFile
-from ssl4rl_bench.build.formats import FORMATS, extra_files
-from ssl4rl_bench.build.manifest import Manifest, Tally, write_manifest
-from ssl4rl_bench.build.pool import Pool
-from ssl4rl_bench.build.work import Recipe, do, jobs
 from ssl4rl_bench.core.atomic import reporting
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.datasets import place
+from ssl4rl_bench.datasets.files import DataFile
+from ssl4rl_bench.datasets.formats import FORMATS, extra_files
+from ssl4rl_bench.datasets.manifest import Manifest, Tally, write_manifest
+from ssl4rl_bench.datasets.pool import Pool
+from ssl4rl_bench.datasets.work import Recipe, do, jobs
 from ssl4rl_bench.task.pictures import Dropped, Selection, open_source, select
 from ssl4rl_bench.task.pictures.selection import WHOLE
 from ssl4rl_bench.task.pictures.sources import TaskImages

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.build.files import DataFile, HashingFile
-from ssl4rl_bench.build.work import Record
+from ssl4rl_bench.datasets.files import DataFile, HashingFile
+from ssl4rl_bench.datasets.work import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa

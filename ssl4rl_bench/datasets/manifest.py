@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.build.files import DataFile, HashingFile
-from ssl4rl_bench.build.work import Recipe, Record
 from ssl4rl_bench.core.atomic import to_text
+from ssl4rl_bench.datasets.files import DataFile, HashingFile
+from ssl4rl_bench.datasets.work import Recipe, Record
 from ssl4rl_bench.task.pictures import Dropped, Selection
 
 FILE, CARD = "manifest.json", "README.md"

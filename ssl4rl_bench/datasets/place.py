@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ssl4rl_bench.build.manifest import FILE, KIND, SCHEMA
 from ssl4rl_bench.core.atomic import contents, held, reporting, scratch_path, sweep
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.versioned import check_schema
+from ssl4rl_bench.datasets.manifest import FILE, KIND, SCHEMA
 
 
 def check(out: Path, force: bool) -> None:

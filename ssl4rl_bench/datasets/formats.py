@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from ssl4rl_bench.build.files import DataFile, HashingFile
-from ssl4rl_bench.build.parquet import ParquetWriter
-from ssl4rl_bench.build.work import Record
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.datasets.files import DataFile, HashingFile
+from ssl4rl_bench.datasets.parquet import ParquetWriter
+from ssl4rl_bench.datasets.work import Record
 
 REWARD_FILE = "reward.py"
 """Beside verl's parquet files: what `custom_reward_function.path` names."""
