@@ -26,7 +26,7 @@ from ssl4rl_bench.core.types import Sample, SampleRecord, Score, Status
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events
 from ssl4rl_bench.gating.guards import check
 from ssl4rl_bench.gating.policy import parse
-from ssl4rl_bench.interop.lmms_reply import NO_CONTENT, completion
+from ssl4rl_bench.interop.lmms.reply import NO_CONTENT, completion
 from ssl4rl_bench.reports.html.samples import collect
 from ssl4rl_bench.run.journal import decode, encode
 from ssl4rl_bench.score import aggregate as metrics
@@ -197,7 +197,7 @@ def test_the_sample_browser_shows_the_reasoning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reason", ["stop", "length"])
 def test_a_reply_without_content_stays_one_on_its_way_through_lmms_eval(reason: str) -> None:
-    from ssl4rl_bench.interop.lmms_reply import CUT_OFF
+    from ssl4rl_bench.interop.lmms.reply import CUT_OFF
 
     through = completion(NO_CONTENT + CUT_OFF * (reason == "length"))
     assert (through.has_no_content, through.finish_reason) == (True, reason)

@@ -12,8 +12,8 @@ from PIL import Image
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import ImagePart, Sampling, TextPart
-from ssl4rl_bench.interop.lmms_reply import CUT_OFF, completion
-from ssl4rl_bench.lmms.asked import cut, gather, sampling
+from ssl4rl_bench.interop.lmms.reply import CUT_OFF, completion
+from ssl4rl_bench.interop.lmms.requests import cut, gather, sampling
 
 GREEDY = {"max_new_tokens": 16, "temperature": 0.0, "do_sample": False, "until": []}
 

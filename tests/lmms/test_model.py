@@ -95,7 +95,7 @@ def metric(done: Any, task: str, name: str) -> float:
 def test_the_entry_point_registers_the_model() -> None:
     from lmms_eval import models
 
-    assert models.get_model("ssl4rl_vllm").__module__ == "ssl4rl_bench.lmms.model"
+    assert models.get_model("ssl4rl_vllm").__module__ == "ssl4rl_bench.interop.lmms.model"
     assert models.get_model_manifest("ssl4rl_vllm").simple_class_path is None
 
 
@@ -262,7 +262,7 @@ def test_what_cannot_be_done_is_said(
 
 
 def test_several_processes_are_refused(evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ssl4rl_bench.lmms.model import Ssl4rlVllm
+    from ssl4rl_bench.interop.lmms.model import Ssl4rlVllm
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="tensor_parallel_size"):
@@ -273,6 +273,6 @@ def test_several_processes_are_refused(evaluate: Evaluate, monkeypatch: pytest.M
     ("given", "expected"), [(None, 64), (1, 64), ("auto", 64), ("1", 1), (8, 8), ("8", 8)]
 )
 def test_lmms_eval_s_default_batch_size_is_no_wish(given: Any, expected: int) -> None:
-    from ssl4rl_bench.lmms.model import Ssl4rlVllm
+    from ssl4rl_bench.interop.lmms.model import Ssl4rlVllm
 
     assert Ssl4rlVllm(engine="mock", batch_size=given)._options.batch_size == expected

@@ -16,8 +16,8 @@ import pytest
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
-from ssl4rl_bench.interop.lmms_reply import CUT_OFF
-from ssl4rl_bench.lmms import probes
+from ssl4rl_bench.interop.lmms import probes
+from ssl4rl_bench.interop.lmms.reply import CUT_OFF
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.ssl import probe
@@ -177,7 +177,7 @@ def test_a_file_of_no_ssl_task_is_refused() -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, ssl4rl_bench.lmms.probes, ssl4rl_bench.lmms.asked;"
+        "import sys, ssl4rl_bench.interop.lmms.probes, ssl4rl_bench.interop.lmms.requests;"
         "print([name for name in ('torch', 'transformers', 'lmms_eval', 'datasets') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,8 +19,8 @@ from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
-from ssl4rl_bench.interop.lmms_reply import CUT_OFF, NO_CONTENT
-from ssl4rl_bench.lmms.asked import AskedTask, cut, gather
+from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
+from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
 from ssl4rl_bench.run.journal import Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, execute

@@ -14,4 +14,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from lmms_eval.models.registry_v2 import ModelManifest
 
-    return ModelManifest("ssl4rl_vllm", chat_class_path="ssl4rl_bench.lmms.model.Ssl4rlVllm")
+    return ModelManifest("ssl4rl_vllm", chat_class_path="ssl4rl_bench.interop.lmms.model.Ssl4rlVllm")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
-from ssl4rl_bench.interop.lmms_reply import completion
+from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.task import prompts
 from ssl4rl_bench.task.mmbench import task as mmbench

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
 from ssl4rl_bench.core.types import Categories, ImagePart, Sample, Score, ScoredSample, Status, TextPart
-from ssl4rl_bench.interop.lmms_reply import completion
+from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
 from ssl4rl_bench.task.ssl import SSLTask, make
 from ssl4rl_bench.task.ssl.probe import ProbeTask
