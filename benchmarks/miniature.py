@@ -31,8 +31,10 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.comparison.seeds import compare_method, methods_of
 from ssl4rl_bench.core import atomic
-from ssl4rl_bench.reports import board, board_export, probe_board
-from ssl4rl_bench.reports.numbers import interval, p_value, points
+from ssl4rl_bench.reports.board import board
+from ssl4rl_bench.reports.board import export as board_export
+from ssl4rl_bench.reports.board import probes as probe_board
+from ssl4rl_bench.reports.text.numbers import interval, p_value, points
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.curves import draw_many
 

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import Sample, SampleRecord
-from ssl4rl_bench.reports import tables
+from ssl4rl_bench.reports.result import tables
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec

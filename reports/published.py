@@ -18,7 +18,7 @@ from typing import Any
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.versioned import check_schema
-from ssl4rl_bench.reports.cells import clean, number
+from ssl4rl_bench.reports.text.cells import clean, number
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import PREFIX
 

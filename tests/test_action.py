@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ssl4rl_bench.gating.policy import read
-from ssl4rl_bench.reports.gate_files import MARKER
+from ssl4rl_bench.reports.gate.files import MARKER
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / ".github" / "gate").glob("*.sh"))

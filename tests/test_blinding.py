@@ -21,8 +21,8 @@ from test_tables import result, show
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, SpecMismatch, UsageError
 from ssl4rl_bench.core.types import TextPart
-from ssl4rl_bench.reports.card import load
-from ssl4rl_bench.reports.tables import card_table
+from ssl4rl_bench.reports.model_card.card import load
+from ssl4rl_bench.reports.result.tables import card_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score.scoring import score_run

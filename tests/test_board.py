@@ -14,10 +14,11 @@ from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated, shared_t
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.reports import board_export, published
-from ssl4rl_bench.reports.board import Board, build
-from ssl4rl_bench.reports.board_text import board_table, difference_table, sentence
-from ssl4rl_bench.reports.cells import plain_table
+from ssl4rl_bench.reports import published
+from ssl4rl_bench.reports.board import export as board_export
+from ssl4rl_bench.reports.board.board import Board, build
+from ssl4rl_bench.reports.board.text import board_table, difference_table, sentence
+from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.score.scoring import score_and_write

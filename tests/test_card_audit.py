@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.reports.card_audit import Finding, TableAudit, audit
-from ssl4rl_bench.reports.card_cells import read_cell
-from ssl4rl_bench.reports.card_claims import Role, ability, role
-from ssl4rl_bench.reports.card_tables import MAX_CHARS, find_tables
+from ssl4rl_bench.reports.card_audit.audit import Finding, TableAudit, audit
+from ssl4rl_bench.reports.card_audit.cells import read_cell
+from ssl4rl_bench.reports.card_audit.claims import Role, ability, role
+from ssl4rl_bench.reports.card_audit.tables import MAX_CHARS, find_tables
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
 
 PLAIN = """🌊 Evaluation on MMBench

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_cli import bench
 
-from ssl4rl_bench.reports.card_audit import audit, unread
+from ssl4rl_bench.reports.card_audit.audit import audit, unread
 
 
 def table(*lines: str) -> str:

@@ -12,7 +12,7 @@ from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.judge import apply
 from ssl4rl_bench.gating.policy import read
-from ssl4rl_bench.reports import gate_files
+from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.watch.history import Entry, History
 
 RUN = CliRunner()

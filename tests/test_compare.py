@@ -233,7 +233,7 @@ def test_labels_tell_runs_apart() -> None:
 
 
 def test_ranks_tie_unless_beyond_chance() -> None:
-    from ssl4rl_bench.reports.board import _ranked
+    from ssl4rl_bench.reports.board.board import _ranked
 
     rng = np.random.default_rng(11)
     easy = rng.random(500)

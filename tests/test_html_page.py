@@ -183,7 +183,7 @@ def test_command_of_each_run_is_there(page: str) -> None:
 def test_views_stand_before_the_samples(report: Report) -> None:
     from matplotlib.figure import Figure
 
-    from ssl4rl_bench.reports.html.svg import to_svg
+    from ssl4rl_bench.reports.figures.svg import to_svg
 
     figure = Figure(figsize=(3, 2))
     axes = figure.add_subplot()

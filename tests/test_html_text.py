@@ -13,10 +13,10 @@ from mmbench_data import picture
 from PIL import Image
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.reports.html.svg import inline, to_svg
+from ssl4rl_bench.reports.figures.palette import NAMES
+from ssl4rl_bench.reports.figures.svg import inline, to_svg
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import SMALLEST, Thumbnails
-from ssl4rl_bench.reports.palette import NAMES
 
 
 @given(st.text(alphabet=st.characters(categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "L", "P", "S"))))

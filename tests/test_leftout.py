@@ -22,7 +22,7 @@ from ssl4rl_bench.comparison.result import LeftOut
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gating.judge import Gate, apply
 from ssl4rl_bench.gating.policy import parse
-from ssl4rl_bench.reports.gate_text import reason
+from ssl4rl_bench.reports.gate.text import reason
 
 N = 1164
 KINDS = {

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from ssl4rl_bench.core.errors import DataError, ModelError, StoreError, UsageError
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
-from ssl4rl_bench.reports.card import load, without_path
-from ssl4rl_bench.reports.model_card import README, RESULTS, write_card
+from ssl4rl_bench.reports.model_card.card import load, without_path
+from ssl4rl_bench.reports.model_card.write import README, RESULTS, write_card
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, L2_OF

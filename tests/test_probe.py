@@ -14,7 +14,7 @@ from ssl_pictures import noise
 from ssl4rl_bench.cli.common import full_name, per_task
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.types import Completion, ScoredSample
-from ssl4rl_bench.reports.probe_table import is_probe, other_convention, probe_table, probes_to_markdown
+from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table, probes_to_markdown
 from ssl4rl_bench.task import registry
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.registry import load_benchmark, load_ssl, load_task

@@ -30,12 +30,13 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.judge import apply
 from ssl4rl_bench.gating.policy import parse
-from ssl4rl_bench.reports import board_export, gate_files
-from ssl4rl_bench.reports.board import build
-from ssl4rl_bench.reports.gate_view import gate_views
+from ssl4rl_bench.reports.board import export as board_export
+from ssl4rl_bench.reports.board.board import build
+from ssl4rl_bench.reports.board.probes import probe_rows
+from ssl4rl_bench.reports.gate import files as gate_files
+from ssl4rl_bench.reports.gate.view import gate_views
 from ssl4rl_bench.reports.html import assemble
 from ssl4rl_bench.reports.html.page import render
-from ssl4rl_bench.reports.probe_board import probe_rows
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 RULE = {"task": TASK, "kind": "no_worse_than", "margin": 20}

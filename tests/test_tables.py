@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
-from ssl4rl_bench.reports.tables import card_table, clean, leaf_table, status_line, to_markdown
+from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, status_line, to_markdown
 from ssl4rl_bench.score.aggregate import AGGREGATIONS, aggregate, status_counts
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF, L2_OF
 

@@ -378,7 +378,7 @@ def _trainer(
         }
 
     def saved(folder: Path) -> None:
-        from ssl4rl_bench.reports.model_card import write_card
+        from ssl4rl_bench.reports.model_card.write import write_card
 
         write_card(folder)
         report.saved(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ssl4rl_bench.reports.html.svg import inline, to_svg
+from ssl4rl_bench.reports.figures.svg import inline, to_svg
 
 TEXT = 8.0
 """Points; 11 pixels on the page."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssl4rl_bench.comparison.result import ALPHA, Difference
-from ssl4rl_bench.reports.board import Board, Column
-from ssl4rl_bench.reports.cells import clean
-from ssl4rl_bench.reports.numbers import interval, p_value, percent, points
-from ssl4rl_bench.reports.probe_board import ProbeRow
+from ssl4rl_bench.reports.board.board import Board, Column
+from ssl4rl_bench.reports.board.probes import ProbeRow
+from ssl4rl_bench.reports.text.cells import clean
+from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 
 CORRECTIONS = {

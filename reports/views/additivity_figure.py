@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.reports.cells import NO_DATA
-from ssl4rl_bench.reports.numbers import MARKS
-from ssl4rl_bench.reports.palette import INK, MUTED, SERIES
-from ssl4rl_bench.reports.views.drawing import SIGN, Sheet, frame, minus, whisker
+from ssl4rl_bench.reports.figures.palette import INK, MUTED, SERIES
+from ssl4rl_bench.reports.figures.sheet import SIGN, Sheet, frame, minus, whisker
+from ssl4rl_bench.reports.text.cells import NO_DATA
+from ssl4rl_bench.reports.text.numbers import MARKS
 
 if TYPE_CHECKING:
     from ssl4rl_bench.reports.views.additivity import Sums

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.board import Column
-from ssl4rl_bench.reports.cells import NO_DATA, clean
-from ssl4rl_bench.reports.numbers import MARKS, interval, percent, points
+from ssl4rl_bench.reports.board.board import Column
+from ssl4rl_bench.reports.figures.sheet import style, svg_of
+from ssl4rl_bench.reports.text.cells import NO_DATA, clean
+from ssl4rl_bench.reports.text.numbers import MARKS, interval, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.bias_figure import draw
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
-from ssl4rl_bench.reports.views.drawing import style, svg_of
 from ssl4rl_bench.reports.views.runs import Runs, image_of, short
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
 from ssl4rl_bench.run.spec import REPLAY

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.reports.numbers import MARKS
-from ssl4rl_bench.reports.palette import INK, MUTED, RULE, SERIES
-from ssl4rl_bench.reports.views.drawing import MARKERS, SIGN, TEXT, Sheet, fit, frame, whisker
+from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE, SERIES
+from ssl4rl_bench.reports.figures.sheet import MARKERS, SIGN, TEXT, Sheet, fit, frame, whisker
+from ssl4rl_bench.reports.text.numbers import MARKS
 
 if TYPE_CHECKING:
     from ssl4rl_bench.reports.views.bias import Blinding, Model

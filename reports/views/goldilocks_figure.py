@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.reports.palette import INK, MUTED
-from ssl4rl_bench.reports.views.drawing import SIGN, Sheet, fit, frame, whisker, width_of
+from ssl4rl_bench.reports.figures.palette import INK, MUTED
+from ssl4rl_bench.reports.figures.sheet import SIGN, Sheet, fit, frame, whisker, width_of
 
 if TYPE_CHECKING:
     from ssl4rl_bench.reports.views.goldilocks import Step

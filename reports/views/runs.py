@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled
 from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.cells import clean
+from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.reports.views.training import parse, trained_on
 from ssl4rl_bench.score.groupscores import check_aggregation
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ssl4rl_bench.comparison.result import Difference
-from ssl4rl_bench.reports.numbers import p_value
+from ssl4rl_bench.reports.text.numbers import p_value
 
 MOST = 8
 _BLINDED = re.compile(

@@ -66,9 +66,9 @@ def audit(
 def _card(path: Path, form: Format) -> None:
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, DataError, UsageError
-    from ssl4rl_bench.reports.card_audit import audit as audit_card
-    from ssl4rl_bench.reports.card_audit import unread
-    from ssl4rl_bench.reports.card_report import audit_json, audit_lines
+    from ssl4rl_bench.reports.card_audit.audit import audit as audit_card
+    from ssl4rl_bench.reports.card_audit.audit import unread
+    from ssl4rl_bench.reports.card_audit.report import audit_json, audit_lines
 
     try:
         text = path.read_text("utf-8-sig", errors="replace")
@@ -95,7 +95,7 @@ def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> No
     from ssl4rl_bench.cli.common import console, full_name, open_run, per_task, reload_tasks, split_names
     from ssl4rl_bench.comparison.pairing import marked
     from ssl4rl_bench.core.errors import UsageError, did_you_mean
-    from ssl4rl_bench.reports.rereading import reread, reread_json, reread_table
+    from ssl4rl_bench.reports.result.rereading import reread, reread_json, reread_table
 
     run = open_run(path)
     known = list(run.spec.tasks)

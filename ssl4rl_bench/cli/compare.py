@@ -84,8 +84,10 @@ def compare(
     from ssl4rl_bench.comparison.seeds import methods_of
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import UsageError
-    from ssl4rl_bench.reports import board, board_export, probe_board
     from ssl4rl_bench.reports import published as printed
+    from ssl4rl_bench.reports.board import board
+    from ssl4rl_bench.reports.board import export as board_export
+    from ssl4rl_bench.reports.board import probes as probe_board
 
     tables = [printed.load(name) for name in split_names(published or [])]
     found = load_evaluated(runs, data or [])

@@ -15,9 +15,10 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.comparison.seeds import Method, compare_method
 from ssl4rl_bench.core.atomic import write_text
-from ssl4rl_bench.reports.board import Board
-from ssl4rl_bench.reports.board_export import NOTE
-from ssl4rl_bench.reports.board_text import (
+from ssl4rl_bench.reports.board.board import Board
+from ssl4rl_bench.reports.board.export import NOTE
+from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
+from ssl4rl_bench.reports.board.text import (
     LEGEND,
     board_table,
     difference_table,
@@ -25,9 +26,8 @@ from ssl4rl_bench.reports.board_text import (
     sentence,
     winners,
 )
-from ssl4rl_bench.reports.cells import add_number, clean, plain_table
-from ssl4rl_bench.reports.numbers import interval, points
-from ssl4rl_bench.reports.probe_board import ProbeRow, probe_notes
+from ssl4rl_bench.reports.text.cells import add_number, clean, plain_table
+from ssl4rl_bench.reports.text.numbers import interval, points
 
 WIDTH = 150
 """Columns of a file."""

@@ -67,7 +67,7 @@ def export(
 def _tsv(task: str, out: Path | None, data: str | None) -> None:
     from ssl4rl_bench.cli.common import PREFIX, full_name
     from ssl4rl_bench.interop import vlmevalkit
-    from ssl4rl_bench.reports.tables import clean
+    from ssl4rl_bench.reports.result.tables import clean
     from ssl4rl_bench.task.registry import load_benchmark
 
     loaded = load_benchmark(task, data=data)
@@ -82,7 +82,7 @@ def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
     from ssl4rl_bench.cli.common import open_run
     from ssl4rl_bench.core.errors import ModelError, UsageError
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-    from ssl4rl_bench.reports.model_card import RESULTS, write_card
+    from ssl4rl_bench.reports.model_card.write import RESULTS, write_card
 
     runs: list[RunDir] = [open_run(path) for path in paths]
     name = model or runs[0].spec.model

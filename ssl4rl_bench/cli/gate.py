@@ -73,7 +73,7 @@ def gate(
     from ssl4rl_bench.gating import judge as gating
     from ssl4rl_bench.gating import policy as policies
     from ssl4rl_bench.gating import series
-    from ssl4rl_bench.reports import gate_files
+    from ssl4rl_bench.reports.gate import files as gate_files
     from ssl4rl_bench.watch.history import best_run
 
     if candidate is None:
@@ -111,8 +111,8 @@ def gate(
             write_text(path, text(judged))
     if html is not None:
         from ssl4rl_bench.cli.report import loaded_tasks
-        from ssl4rl_bench.reports.gate_text import headline
-        from ssl4rl_bench.reports.gate_view import gate_views
+        from ssl4rl_bench.reports.gate.text import headline
+        from ssl4rl_bench.reports.gate.view import gate_views
         from ssl4rl_bench.reports.html import assemble, write
 
         moved = per_task(data or [], list(new.spec.tasks))

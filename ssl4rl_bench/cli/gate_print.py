@@ -6,8 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ssl4rl_bench.gating.judge import Gate
-from ssl4rl_bench.reports.cells import clean
-from ssl4rl_bench.reports.gate_text import (
+from ssl4rl_bench.reports.gate.text import (
     LEGEND,
     STYLES,
     gate_table,
@@ -17,6 +16,7 @@ from ssl4rl_bench.reports.gate_text import (
     reason,
     worst_first,
 )
+from ssl4rl_bench.reports.text.cells import clean
 
 
 def print_gate(screen: Console, gate: Gate) -> None:

@@ -68,7 +68,7 @@ def print_views(views: Sequence[View]) -> None:
     from rich.text import Text
 
     from ssl4rl_bench.cli.common import PLAIN_WIDTH, console
-    from ssl4rl_bench.reports.cells import clean, plain_table
+    from ssl4rl_bench.reports.text.cells import clean, plain_table
 
     screen = console()
     for view in views:
@@ -94,7 +94,7 @@ def write_views(views: Sequence[View], folder: Path) -> None:
         StoreError: they cannot be written.
     """
     from ssl4rl_bench.core.atomic import reporting
-    from ssl4rl_bench.reports.views.drawing import write_figures
+    from ssl4rl_bench.reports.figures.sheet import write_figures
 
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -54,8 +54,8 @@ def show(
     if form is Format.JSON:
         sys.stdout.write(json.dumps(results if len(results) > 1 else results[0], indent=1) + "\n")
     elif form is Format.MARKDOWN:
-        from ssl4rl_bench.reports.probe_table import is_probe, probes_to_markdown
-        from ssl4rl_bench.reports.tables import to_markdown
+        from ssl4rl_bench.reports.result.probes import is_probe, probes_to_markdown
+        from ssl4rl_bench.reports.result.tables import to_markdown
 
         probes = [name for name in names if is_probe(results, name)]
         for name in names:
@@ -78,9 +78,9 @@ def print_tables(
     Below stands how the replies were read.
     """
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.reports.cells import model_name
-    from ssl4rl_bench.reports.probe_table import is_probe, other_convention, probe_table
-    from ssl4rl_bench.reports.tables import card_table, clean, leaf_table
+    from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table
+    from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table
+    from ssl4rl_bench.reports.text.cells import model_name
 
     screen = console()
     probes = [name for name in tasks if is_probe(results, name)]
@@ -111,8 +111,8 @@ def print_tables(
 
 def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> list[str]:
     """How the replies of each result were read, a line each."""
-    from ssl4rl_bench.reports.cells import model_name
-    from ssl4rl_bench.reports.tables import reading_line
+    from ssl4rl_bench.reports.result.tables import reading_line
+    from ssl4rl_bench.reports.text.cells import model_name
 
     lines = []
     for result in results:

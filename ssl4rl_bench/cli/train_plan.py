@@ -42,7 +42,7 @@ def show(screen: Console, plan: Plan) -> None:
 def _settings(plan: Plan) -> Table:
     from rich.text import Text
 
-    from ssl4rl_bench.reports.cells import clean
+    from ssl4rl_bench.reports.text.cells import clean
 
     table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "left"), ("Values", "left"))
     values = plan.recipe.values()
@@ -131,7 +131,7 @@ def _verdict(plan: Plan) -> Text:
 
 
 def _table(title: str, *columns: tuple[str, Any]) -> Table:
-    from ssl4rl_bench.reports.cells import plain_table
+    from ssl4rl_bench.reports.text.cells import plain_table
 
     table = plain_table(title)
     table.padding = (0, 2, 0, 0)

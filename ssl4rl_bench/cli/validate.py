@@ -45,7 +45,7 @@ def validate(
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import LoadProgress
     from ssl4rl_bench.core.errors import DataError, UsageError
-    from ssl4rl_bench.reports.tables import clean
+    from ssl4rl_bench.reports.result.tables import clean
     from ssl4rl_bench.task.registry import load_task
     from ssl4rl_bench.task.ssl.probe import ProbeTask
     from ssl4rl_bench.task.validate import validate as check
@@ -72,7 +72,7 @@ def validate(
     if isinstance(loaded, ProbeTask):
         if sheet is not None:
             from ssl4rl_bench.core.atomic import reporting
-            from ssl4rl_bench.reports.probe_sheet import sheet as draw
+            from ssl4rl_bench.reports.result.probe_sheet import sheet as draw
 
             with reporting(sheet):
                 draw([loaded], n=12).save(sheet, "PNG")
@@ -126,7 +126,7 @@ def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
 
 
 def _table(found: list[Baseline]) -> object:
-    from ssl4rl_bench.reports.cells import NO_DATA, add_number, plain_table
+    from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
 
     guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
     table = plain_table(f"blind baselines ({guess})")

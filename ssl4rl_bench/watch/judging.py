@@ -15,7 +15,7 @@ from ssl4rl_bench.gating import guards as gate_guards
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.judge import Gate, apply
 from ssl4rl_bench.gating.policy import Policy
-from ssl4rl_bench.reports.gate_text import reason, worst_first
+from ssl4rl_bench.reports.gate.text import reason, worst_first
 from ssl4rl_bench.watch.find import place_of
 from ssl4rl_bench.watch.hint import changes, hint
 from ssl4rl_bench.watch.history import BASELINE, Entry

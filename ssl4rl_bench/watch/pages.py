@@ -39,8 +39,8 @@ def refresh(
         baseline: the watch's own, if it is not the first checkpoint.
         load: runs with labels that tell them apart.
     """
-    from ssl4rl_bench.reports.views.drawing import write_figures
-    from ssl4rl_bench.reports.watch_curves import Point, curves
+    from ssl4rl_bench.reports.figures.sheet import write_figures
+    from ssl4rl_bench.reports.views.curves import Point, curves
 
     try:
         entries = sorted(history.entries, key=lambda entry: (entry.step, entry.part))

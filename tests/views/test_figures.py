@@ -10,9 +10,9 @@ import pytest
 from view_runs import HOSTILE, asked, drawn, with_probes
 
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.reports.html.svg import inline
+from ssl4rl_bench.reports.figures.sheet import TEXT, fit, style, width_of, write_figures
+from ssl4rl_bench.reports.figures.svg import inline
 from ssl4rl_bench.reports.views import VIEWS, Runs, View, gather
-from ssl4rl_bench.reports.views.drawing import TEXT, fit, style, width_of, write_figures
 
 PROBES = {
     f"ssl4rl_ssl_position_{at}": ("position", f"{'very ' * at}hard quadrants, weak", 0.25 - at / 100, 0.4)

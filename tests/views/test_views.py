@@ -11,7 +11,7 @@ from view_runs import TASK, asked, drawn, with_probes
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.board import COLUMNS
+from ssl4rl_bench.reports.board.board import COLUMNS
 from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather
 from ssl4rl_bench.reports.views.additivity import sums
 from ssl4rl_bench.reports.views.contrasts import scores

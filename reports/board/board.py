@@ -1,0 +1,292 @@
+"""The card's table for any set of runs: values with intervals, tested against a baseline, and ranks that tie."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
+from ssl4rl_bench.reports.published import AVERAGE, Published
+from ssl4rl_bench.reports.text.cells import clean, dig, number
+from ssl4rl_bench.score.aggregate import AGGREGATIONS
+from ssl4rl_bench.score.groupscores import OVERALL, cells_of, check_aggregation, group_sums, unit_counts
+from ssl4rl_bench.stats.multiple import holm
+from ssl4rl_bench.stats.paired import mcnemar
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+
+_Floats = NDArray[np.float64]
+Kind = Literal["baseline", "checkpoint", "published"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    level: str
+    name: str
+    header: str
+
+
+COLUMNS: tuple[Column, ...] = (
+    *(Column("l2", ability, header) for header, ability in CARD_COLUMNS),
+    Column(OVERALL, OVERALL, "Average"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BoardCell:
+    """What a run scored in a column. Fractions."""
+
+    value: float | None
+    n: int | None
+    ci95: tuple[float, float] | None
+    unread: float | None
+    difference: Difference | None = None
+    """To the baseline; None for the baseline itself, and for published numbers."""
+    left_out: int = 0
+    """Questions that both runs were asked and that do not count in the difference, as one has no value."""
+    rank: int | None = None
+    """1 and how many rows are better beyond chance, among measured rows."""
+
+    @property
+    def best(self) -> bool:
+        """Whether no row is better beyond chance."""
+        return self.rank == 1
+
+    @property
+    def mark(self) -> str:
+        """ "better" or "worse" than the baseline beyond chance, after correction; else ""."""
+        return self.difference.mark if self.difference else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    label: str
+    kind: Kind
+    path: Path | None
+    """Of the run; None for published numbers."""
+    cells: tuple[BoardCell, ...]
+    engine: str = ""
+    """Of the run."""
+    notes: tuple[str, ...] = ()
+    """What a reader of its differences must know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A table of runs on one task."""
+
+    task: str
+    aggregation: str
+    correction: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    """The baseline first; published rows last."""
+    improvement: tuple[Best | None, ...]
+    """Each column's greatest difference to the baseline, tested as a maximum."""
+    notes: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def baseline(self) -> str:
+        return next(row.label for row in self.rows if row.kind == "baseline")
+
+    def frame(self) -> pd.DataFrame:
+        """One record a cell, fractions: what CSV and JSON hold."""
+        return pd.DataFrame([record for row in self.rows for record in self._records(row)])
+
+    def _records(self, row: Row) -> list[dict[str, Any]]:
+        out = []
+        for column, cell in zip(self.columns, row.cells, strict=True):
+            low, high = cell.ci95 or (None, None)
+            record: dict[str, Any] = {
+                "task": self.task,
+                "aggregation": self.aggregation,
+                "model": row.label,
+                "kind": row.kind,
+                "engine": row.engine or None,
+                "column": column.header,
+                "category": column.name,
+                "value": cell.value,
+                "low": low,
+                "high": high,
+                "n": cell.n,
+                "unread": cell.unread,
+                "rank": cell.rank,
+            }
+            found = asdict(cell.difference) if cell.difference else {}
+            ends = found.get("ci95") or (None, None)
+            record |= {
+                "baseline": self.baseline if found else None,
+                "difference": found.get("value"),
+                "difference_low": ends[0],
+                "difference_high": ends[1],
+                **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
+                "correction": self.correction if found else None,
+                "mark": cell.mark,
+                "left_out": cell.left_out if found else None,
+                "notes": " ".join(row.notes) or None,
+            }
+            out.append(record)
+        return out
+
+
+def build(
+    baseline: Evaluated,
+    candidates: Sequence[Evaluated],
+    task: str,
+    *,
+    aggregation: str = "circular_micro",
+    correction: str | None = None,
+    by: str = "l2",
+    published: Sequence[Published] = (),
+    allow: Collection[str] = (),
+) -> Board:
+    """The table of a benchmark.
+
+    Args:
+        by: level of the categories in `Board.comparisons`; the table's columns are the card's.
+        published: tables; those of another benchmark are left out.
+
+    Raises:
+        UsageError: as `compare.compare`.
+    """
+    check_aggregation(aggregation)
+    published = [table for table in published if task in table.benchmark]
+    how: dict[str, Any] = {"aggregation": aggregation, "correction": correction, "allow": allow}
+    card = compare(baseline, candidates, task, **how)
+    # The table's columns are a family whatever else is looked at.
+    comparisons = card if by == "l2" else compare(baseline, candidates, task, by=by, **how)
+    runs = [baseline, *candidates]
+    ranks = _ranks(runs, card, task, aggregation)
+    rows = []
+    for at, run in enumerate(runs):
+        found = dig(run.result, "tasks", task, "aggregates", aggregation)
+        cells = []
+        for number_, column in enumerate(COLUMNS):
+            cell = (
+                dig(found, column.name) if column.level == OVERALL else dig(found, column.level, column.name)
+            )
+            difference = card[at - 1].find(column.level, column.name) if at else None
+            out = card[at - 1].left_out_of(difference) if difference else None
+            cells.append(_measured(cell, difference, ranks[number_][at], out.n if out else 0))
+        rows.append(
+            Row(
+                run.label,
+                "checkpoint" if at else "baseline",
+                run.path,
+                tuple(cells),
+                run.spec.mark or run.spec.engine,
+                card[at - 1].notes if at else (),
+            )
+        )
+    best = {(each.level, each.name): each for each in best_of(card)}
+    return Board(
+        task=task,
+        aggregation=aggregation,
+        correction=card[0].correction if card else correction or "holm",
+        columns=COLUMNS,
+        rows=(*rows, *(row for table in published for row in _published(table))),
+        improvement=tuple(best.get((column.level, column.name)) for column in COLUMNS),
+        notes=(
+            *dict.fromkeys(note for each in comparisons for note in each.notes),
+            *(
+                f"Published: {clean(each.title, 200)}; {clean(each.source, 200)}. Not measured here."
+                for each in published
+            ),
+        ),
+        comparisons=tuple(comparisons),
+    )
+
+
+def _measured(
+    cell: Mapping[str, Any], difference: Difference | None, rank: int | None, left_out: int
+) -> BoardCell:
+    ends = [number(end) for end in cell.get("ci95") or ()]
+    n = number(cell.get("n"))
+    return BoardCell(
+        value=number(cell.get("value")),
+        n=None if n is None else int(n),
+        ci95=(ends[0], ends[1]) if len(ends) == 2 and ends[0] is not None and ends[1] is not None else None,
+        unread=number(cell.get("unread")),
+        difference=difference,
+        rank=rank,
+        left_out=left_out,
+    )
+
+
+def _published(table: Published) -> list[Row]:
+    names = [AVERAGE if column.level == OVERALL else column.name for column in COLUMNS]
+    return [
+        Row(
+            f"{clean(row.name)} (published)",
+            "published",
+            None,
+            tuple(BoardCell(row.values.get(name), None, None, None) for name in names),
+        )
+        for row in table.rows
+    ]
+
+
+def _ranks(
+    runs: Sequence[Evaluated], comparisons: Sequence[Comparison], task: str, aggregation: str
+) -> list[list[int | None]]:
+    """For each column each run's rank: every two runs compared on what both answered, Holm over all pairs."""
+    one = runs[0].outcomes[task]
+    units = unit_counts(one, aggregation)
+    scores = np.full((len(runs), len(one.groups)), np.nan)
+    scores[0] = group_sums(one, aggregation)
+    for at, comparison in enumerate(comparisons, start=1):
+        pairing = comparison.pairing
+        scores[at, pairing.left] = group_sums(pairing.candidate, aggregation)[pairing.right]
+    cells = cells_of(one.places, units, aggregation)
+    out: list[list[int | None]] = []
+    for column in COLUMNS:
+        if (column.level, column.name) not in cells.names:
+            out.append([None] * len(runs))
+            continue
+        at = cells.names.index((column.level, column.name))
+        own = cells.members[:, at]
+        out.append(_ranked(scores[:, own], cells.weights[own, at], units[own]))
+    return out
+
+
+def _ranked(scores: _Floats, weights: _Floats, units: _Floats) -> list[int | None]:
+    """Ranks of rows (runs, groups), whose scores are NaN where a run has no answer."""
+    known = ~np.isnan(scores)
+    mask, x = known.astype(np.float64), np.where(known, scores, 0.0)
+    n = mask @ mask.T
+    if bool(np.isin(x, (0.0, 1.0)).all() and (units == 1.0).all()):
+        gained = x @ (mask - x).T  # [i, j]: groups that i has right and j wrong
+        p = mcnemar(gained, gained.T)
+        ahead = gained > gained.T
+    else:
+        from scipy.special import ndtr
+
+        z = x * weights
+        sums = z @ mask.T - mask @ z.T
+        squares = (z**2) @ mask.T + mask @ (z**2).T - 2.0 * z @ z.T
+        variance = np.maximum(squares - sums**2 / np.maximum(n, 1.0), 0.0) * n / np.maximum(n - 1.0, 1.0)
+        t = np.divide(sums, np.sqrt(variance), out=np.zeros_like(sums), where=variance > 0)
+        p, ahead = 2.0 * ndtr(-np.abs(t)), sums > 0
+    upper = np.triu_indices(len(x), 1)
+    corrected = np.ones_like(n)
+    corrected[upper] = holm(p[upper]) if upper[0].size else p[upper]
+    corrected = np.minimum(corrected, corrected.T)
+    better = (corrected < ALPHA) & ahead
+    ranks = 1 + better.sum(axis=0)
+    return [
+        int(rank) if present else None
+        for rank, present in zip(ranks, np.asarray(known.any(axis=1)), strict=True)
+    ]
+
+
+def aggregations(task_result: Mapping[str, Any]) -> list[str]:
+    """Those that a task's result holds, in the order of `metrics.AGGREGATIONS`."""
+    return [name for name in AGGREGATIONS if name in dig(task_result, "aggregates")]

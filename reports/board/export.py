@@ -1,0 +1,294 @@
+"""Boards as Markdown, LaTeX, CSV and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from ssl4rl_bench import __version__
+from ssl4rl_bench.reports.board.board import Board, BoardCell
+from ssl4rl_bench.reports.board.probes import AGGREGATION, ProbeRow, probe_notes
+from ssl4rl_bench.reports.text.cells import NO_DATA, clean, escape
+from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
+
+SCHEMA = 1
+NOTE = 600
+"""Characters of a note."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet take a cell for a formula."""
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "<": "$<$",
+    ">": "$>$",
+}
+_LATEX_MARKS = {"better": r"$^{\uparrow}$", "worse": r"$^{\downarrow}$", "": ""}
+
+
+def to_markdown(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
+    """Each board as a titled table, best in bold, marks after correction; and one table of probes."""
+    tables = [_markdown(board, intervals) for board in boards]
+    return "\n".join([*tables, *([_probes_markdown(probes)] if probes else [])])
+
+
+def to_latex(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
+    """Each board as a `table` with booktabs' rules; and one of probes."""
+    tables = [_latex(board, intervals) for board in boards]
+    return "\n".join([*tables, *([_probes_latex(probes)] if probes else [])])
+
+
+def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
+    """One line a cell, fractions. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    frames = [board.frame() for board in boards]
+    frame = pd.concat([*frames, *([probe_frame(probes)] if probes else [])], ignore_index=True)
+    for name in ("n", "rank", "gained", "lost", "left_out"):
+        if name not in frame:
+            continue  # of boards only
+        frame[name] = frame[name].astype("Int64")
+    for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
+        frame[name] = frame[name].map(_safe)
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def to_json(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
+    """All that the boards hold, fractions."""
+    value = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "boards": [_object(board) for board in boards],
+        "probes": [asdict(row) for row in probes],
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
+    """One record a probe and run, with the columns of `Board.frame`."""
+    records = []
+    for row in probes:
+        low, high = row.ci95 or (None, None)
+        found = asdict(row.difference) if row.difference else {}
+        ends = found.get("ci95") or (None, None)
+        records.append(
+            {
+                "task": row.task,
+                "aggregation": AGGREGATION,
+                "model": row.label,
+                "kind": "baseline" if row.is_baseline else "checkpoint",
+                "engine": row.engine or None,
+                "column": "Accuracy",
+                "category": row.difficulty,
+                "value": row.accuracy,
+                "low": low,
+                "high": high,
+                "n": row.n,
+                "unread": row.unread,
+                "difference": found.get("value"),
+                "difference_low": ends[0],
+                "difference_high": ends[1],
+                **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
+                "mark": row.difference.mark if row.difference else "",
+                "notes": " ".join(row.notes) or None,
+                "chance": row.chance,
+                "chance_corrected": row.chance_corrected,
+                **row.parts,
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def _markdown(board: Board, intervals: bool) -> str:
+    headers = ["Model", *(escape(clean(column.header)) for column in board.columns), "n", "Unread %"]
+    lines = [headers, [":---", *["---:"] * (len(headers) - 1)]]
+    for row in board.rows:
+        name = escape(clean(row.label))
+        cells = []
+        for cell in row.cells:
+            text = percent(cell.value) + MARKS[cell.mark]
+            text = f"**{text}**" if cell.best else text
+            cells.append(text + (f" {interval(cell.ci95)}" if intervals and cell.ci95 else ""))
+        last = row.cells[-1]
+        n = NO_DATA if last.n is None else str(last.n)
+        lines.append([f"*{name}*" if row.kind == "published" else name, *cells, n, percent(last.unread)])
+    if any(board.improvement):
+        gains = [points(best.value) if best else NO_DATA for best in board.improvement]
+        winners = [
+            f"{escape(clean(best.candidate))}, p {p_value(best.p)}" if best else NO_DATA
+            for best in board.improvement
+        ]
+        lines += [["Maximal Improvement", *gains, "", ""], ["of, p (max-T)", *winners, "", ""]]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"**{escape(clean(_title(board)))}**\n\n{table}\n{_caption(board)}\n{_markdown_notes(board.notes)}"
+
+
+def _markdown_notes(notes: Sequence[str]) -> str:
+    return "".join(["\n", *(f"- {escape(clean(note, NOTE))}\n" for note in notes)]) if notes else ""
+
+
+def _latex_notes(notes: Sequence[str]) -> list[str]:
+    """Lines below a table."""
+    return [rf"\par\smallskip{{\footnotesize {_tex(clean(note, NOTE))}}}" for note in notes]
+
+
+def _latex(board: Board, intervals: bool) -> str:
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_tex(_title(board))}. {_tex(_caption(board))}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(board.columns) + 2)}}}",
+        r"\toprule",
+        " & ".join(["Model", *(_tex(clean(column.header)) for column in board.columns), "n", r"Unread \%"])
+        + r" \\",
+        r"\midrule",
+    ]
+    for at, row in enumerate(board.rows):
+        if row.kind == "published" and board.rows[at - 1].kind != "published":
+            lines.append(r"\midrule")
+        last = row.cells[-1]
+        cells = [_tex_cell(cell, intervals) for cell in row.cells]
+        name = _tex(clean(row.label))
+        name = rf"\textit{{{name}}}" if row.kind == "published" else name
+        lines.append(
+            " & ".join(
+                [name, *cells, _tex(NO_DATA if last.n is None else str(last.n)), _tex(percent(last.unread))]
+            )
+            + r" \\"
+        )
+    if any(board.improvement):
+        gains = [_tex(points(best.value)) if best else "--" for best in board.improvement]
+        ps = [_tex(p_value(best.p)) if best else "--" for best in board.improvement]
+        lines += [
+            r"\midrule",
+            " & ".join(["Maximal Improvement", *gains, "", ""]) + r" \\",
+            " & ".join([r"$p$ (max-T)", *ps, "", ""]) + r" \\",
+        ]
+    end = [r"\bottomrule", r"\end{tabular}", *_latex_notes(board.notes), r"\end{table}"]
+    return "\n".join([*lines, *end]) + "\n"
+
+
+_PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
+
+
+def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
+    headers = ["Probe", "Model", *_PROBE_HEADERS, "Difference", "p corrected"]
+    lines = [headers, [":---", ":---", *["---:"] * (len(headers) - 2)]]
+    for row in probes:
+        lines.append([escape(_short(row.task)), escape(clean(row.label)), *_probe_cells(row)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + _markdown_notes(probe_notes(probes))
+
+
+def _probes_latex(probes: Sequence[ProbeRow]) -> str:
+    headers = ["Probe", "Model", *_PROBE_HEADERS, "Difference", "$p$"]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{SSL probes. Percent.}",
+        rf"\begin{{tabular}}{{ll{'r' * (len(headers) - 2)}}}",
+        r"\toprule",
+        " & ".join(header if header == "$p$" else _tex(header) for header in headers) + r" \\",
+        r"\midrule",
+    ]
+    for row in probes:
+        cells = [_tex(cell) for cell in (_short(row.task), clean(row.label), *_probe_cells(row))]
+        for mark, shown in MARKS.items():
+            cells = [cell.replace(shown, _LATEX_MARKS[mark]) if shown else cell for cell in cells]
+        lines.append(" & ".join(cells) + r" \\")
+    end = [r"\bottomrule", r"\end{tabular}", *_latex_notes(probe_notes(probes)), r"\end{table}"]
+    return "\n".join([*lines, *end]) + "\n"
+
+
+def _probe_cells(row: ProbeRow) -> list[str]:
+    found = row.difference
+    return [
+        percent(row.accuracy),
+        interval(row.ci95),
+        percent(row.chance),
+        percent(row.chance_corrected),
+        *(percent(row.parts.get(part)) for part in ("exact", "per_position", "valid")),
+        NO_DATA if row.n is None else str(row.n),
+        f"{points(found.value)}{MARKS[found.mark]} {interval(found.ci95, signed=True)}" if found else "",
+        p_value(found.p_corrected) if found else "",
+    ]
+
+
+def _short(task: str) -> str:
+    return clean(task.removeprefix("ssl4rl_"))
+
+
+def _tex_cell(cell: BoardCell, intervals: bool) -> str:
+    text = _tex(percent(cell.value))
+    text = rf"\textbf{{{text}}}" if cell.best else text
+    text += _LATEX_MARKS[cell.mark]
+    return text + (rf" {{\scriptsize {_tex(interval(cell.ci95))}}}" if intervals and cell.ci95 else "")
+
+
+def _title(board: Board) -> str:
+    return f"{_short(board.task)}, {board.aggregation}, against {clean(board.baseline)}"
+
+
+def _caption(board: Board) -> str:
+    found = next((row.cells[-1].difference for row in board.rows if row.cells[-1].difference), None)
+    mde = (
+        f" Differences of the Average below {percent(found.mde)} points would rarely be found."
+        if found
+        else ""
+    )
+    return (
+        f"Percent. Marks: better or worse than the baseline beyond chance (p < 0.05, {board.correction} over all "
+        f"cells of a level). Bold: no row is better beyond chance.{mde}"
+    )
+
+
+def _object(board: Board) -> dict[str, Any]:
+    return {
+        "task": board.task,
+        "aggregation": board.aggregation,
+        "correction": board.correction,
+        "baseline": board.baseline,
+        "notes": list(board.notes),
+        "cells": [_plain(record) for record in board.frame().to_dict("records")],
+        "maximal_improvement": [asdict(best) if best else None for best in board.improvement],
+        "comparisons": [
+            {
+                "candidate": each.candidate,
+                "notes": list(each.notes),
+                "cells": [
+                    asdict(cell) | {"mark": cell.mark, "left_out": out and asdict(out)}
+                    for cell, out in zip(each.cells, each.left_out, strict=True)
+                ],
+            }
+            for each in board.comparisons
+        ],
+    }
+
+
+def _plain(record: dict[Any, Any]) -> dict[str, Any]:
+    """Without pandas' NaN, which JSON does not have."""
+    return {
+        str(key): None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in record.items()
+    }
+
+
+def _safe(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = clean(value, 4 * NOTE)
+    return f"'{text}" if text.startswith(_FORMULA) or value.startswith(_FORMULA) else text
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(char, char) for char in text)

@@ -1,0 +1,132 @@
+"""Boards and differences on a terminal. Names are hostile: they are cleaned and never read as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from ssl4rl_bench.comparison.result import Comparison, Difference
+from ssl4rl_bench.reports.board.board import Board, BoardCell
+from ssl4rl_bench.reports.board.probes import ProbeRow
+from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, clean, plain_table
+from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+
+HEADERS = {ability: header for header, ability in CARD_COLUMNS}
+"""What tables call an ability."""
+LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row is better beyond chance"
+
+
+def board_table(board: Board, intervals: bool = False) -> Table:
+    """One row a run with the card's columns, then the maximal improvement with its p."""
+    table = plain_table(f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}")
+    table.add_column("Model", overflow="fold")
+    for column in board.columns:
+        add_number(table, column.header.replace("-", "-\n"))
+    add_number(table, "n")
+    add_number(table, "Unread\n%")
+    for row in board.rows:
+        published = row.kind == "published"
+        table.add_row(
+            Text(clean(row.label), style="dim italic" if published else ""),
+            *(_cell(cell, intervals) for cell in row.cells),
+            Text(NO_DATA if row.cells[-1].n is None else str(row.cells[-1].n)),
+            Text(percent(row.cells[-1].unread)),
+            style="dim" if published else None,
+        )
+    if any(board.improvement):
+        table.add_section()
+        table.add_row(
+            "Maximal Improvement", *(points(best.value) if best else NO_DATA for best in board.improvement)
+        )
+        table.add_row("  p (max-T)", *(p_value(best.p) if best else NO_DATA for best in board.improvement))
+    return table
+
+
+def winners(board: Board) -> str:
+    """Which checkpoint each column's maximal improvement is of; empty with a single one."""
+    if len({row.label for row in board.rows if row.kind == "checkpoint"}) < 2:
+        return ""
+    found = zip(board.columns, board.improvement, strict=True)
+    return "maximal improvement of: " + ", ".join(
+        f"{column.header} {clean(best.candidate)}" for column, best in found if best
+    )
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """One row a category: both values, the difference, and what it rests on."""
+    title = f"{clean(comparison.candidate)} minus {clean(comparison.baseline)} · {clean(comparison.task)}"
+    table = plain_table(f"{title} · {comparison.aggregation} · {comparison.correction}")
+    table.add_column("Category", overflow="fold")
+    for header in ("n", "Base", "New", "Diff", "95% interval", "p", "p corr.", "MDE", "up/down"):
+        add_number(table, header)
+    add_number(table, "by reading")
+    add_number(table, "by answers")
+    for cell in comparison.cells:
+        style = {"better": "green", "worse": "red", "": ""}[cell.mark]
+        table.add_row(
+            Text(HEADERS.get(cell.name, clean(cell.name))),
+            str(cell.n),
+            percent(cell.baseline),
+            percent(cell.candidate),
+            Text(points(cell.value) + MARKS[cell.mark], style=style),
+            interval(cell.ci95, signed=True),
+            p_value(cell.p),
+            p_value(cell.p_corrected),
+            percent(cell.mde),
+            f"{cell.gained}/{cell.lost}",
+            points(cell.from_reading.value),
+            points(cell.from_answers.value),
+        )
+    return table
+
+
+def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
+    """One row a probe and run."""
+    table = plain_table("SSL probes")
+    table.add_column("Probe", overflow="fold")
+    table.add_column("Model", overflow="fold")
+    headers = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
+    for header in (*headers, "Diff", "95% interval", "p corr.", "MDE"):
+        add_number(table, header.replace(" ", "\n"))
+    for row in rows:
+        found = row.difference
+        table.add_row(
+            Text(clean(row.task.removeprefix("ssl4rl_"))),
+            Text(clean(row.label)),
+            percent(row.accuracy),
+            interval(row.ci95),
+            percent(row.chance),
+            percent(row.chance_corrected),
+            *(percent(row.parts.get(part)) for part in ("exact", "per_position", "valid")),
+            NO_DATA if row.n is None else str(row.n),
+            points(found.value) + MARKS[found.mark] if found else "",
+            interval(found.ci95, signed=True) if found else "",
+            p_value(found.p_corrected) if found else "",
+            percent(found.mde) if found else "",
+        )
+    return table
+
+
+def sentence(difference: Difference, candidate: str, baseline: str, what: str) -> str:
+    """A difference in words. It never says that there is none: it says what could have been found."""
+    word = {"better": "better than", "worse": "worse than", "": "not told apart from"}[difference.mark]
+    text = (
+        f"{clean(candidate)} is {word} {clean(baseline)} on {what}: {points(difference.value)} points "
+        f"{interval(difference.ci95, signed=True)}, corrected p {p_value(difference.p_corrected)}, "
+        f"n {difference.n}, {difference.gained} up and {difference.lost} down"
+    )
+    if not difference.mark:
+        text += f"; a difference below {percent(difference.mde)} points would rarely be found"
+        if difference.needed:
+            text += f", one of this size needs {difference.needed} questions"
+    return text + "."
+
+
+def _cell(cell: BoardCell, intervals: bool) -> Text:
+    text = Text(percent(cell.value) + MARKS[cell.mark], style="bold" if cell.best else "")
+    if intervals and cell.ci95:
+        text.append(f"\n{interval(cell.ci95)}", style="dim")
+    return text

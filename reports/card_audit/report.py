@@ -1,0 +1,88 @@
+"""The audit of a card as a table for a terminal, and as JSON. The card's own texts are hostile: they are cleaned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ssl4rl_bench.reports.card_audit.audit import TableAudit, Unread, told
+from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, clean, plain_table
+
+SCHEMA = 1
+"""Version of the JSON."""
+_LONG = 400
+
+
+def audit_lines(audits: Sequence[TableAudit], unread: Sequence[Unread] = ()) -> Iterator[str | Table]:
+    """What to print: each table with what was recomputed and how, and its findings; what was not read; the sum."""
+    for audit in audits:
+        table = audit.table
+        size = f"{len(table.labels)} rows, {len(table.headers)} columns, line {table.line}"
+        title = clean(table.title) or "a table without a title"
+        yield f"{title} ({size}): {audit.n_checked} derived cells recomputed"
+        for note in audit.notes:
+            yield f"  {clean(note, _LONG)}"
+        if audit.findings:
+            yield _findings(audit)
+            for finding in audit.findings:
+                yield f"finding: {clean(finding.sentence, _LONG)}"
+        yield ""
+    n = sum(len(audit.findings) for audit in audits)
+    checked = sum(audit.n_checked for audit in audits)
+    for tables in unread:
+        yield f"not checked: {told(tables)}"
+    left = sum(tables.n for tables in unread)
+    more = f"; tables not checked: {left}" if left else ""
+    yield f"findings: {n}; derived cells recomputed: {checked}; tables: {len(audits)}{more}"
+
+
+def audit_json(audits: Sequence[TableAudit], file: str, unread: Sequence[Unread] = ()) -> dict[str, Any]:
+    """The same as JSON values; texts as they stand in the card."""
+    return {
+        "schema": SCHEMA,
+        "file": file,
+        "n_findings": sum(len(audit.findings) for audit in audits),
+        "n_not_checked": sum(tables.n for tables in unread),
+        "not_checked": {tables.kind: tables.n for tables in unread},
+        "tables": [
+            {
+                "title": audit.table.title,
+                "line": audit.table.line,
+                "rows": list(audit.table.labels),
+                "columns": list(audit.table.headers),
+                "n_checked": audit.n_checked,
+                "notes": list(audit.notes),
+                "findings": [
+                    {
+                        "row": finding.row,
+                        "column": finding.column,
+                        "printed": finding.printed,
+                        "expected": finding.expected or None,
+                        "sentence": finding.sentence,
+                    }
+                    for finding in audit.findings
+                ],
+            }
+            for audit in audits
+        ],
+    }
+
+
+def _findings(audit: TableAudit) -> Table:
+    table = plain_table("")
+    for header in ("Row", "Column"):
+        table.add_column(header, overflow="fold")
+    for header in ("Printed", "Should be"):
+        add_number(table, header)
+    for finding in audit.findings:
+        texts = (
+            finding.row or "all rows",
+            finding.column or "all columns",
+            finding.printed,
+            finding.expected or NO_DATA,
+        )
+        table.add_row(*(Text(clean(text)) for text in texts))
+    return table

@@ -1,0 +1,155 @@
+"""A gate's judgement for machines and CI servers: JSON, JUnit XML, a Markdown summary, GitHub annotations."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+from xml.etree import ElementTree
+
+from ssl4rl_bench import __version__
+from ssl4rl_bench.gating.judge import Gate
+from ssl4rl_bench.reports.gate.text import LEGEND, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.text.cells import clean, escape
+from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
+
+SCHEMA = 1
+MARKER = "<!-- ssl4rl-bench gate -->"
+"""First line of a summary, by which a comment that is to be replaced is found."""
+
+
+def to_json(gate: Gate) -> str:
+    """Everything, fractions."""
+    value = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "verdict": gate.verdict,
+        "found": gate.found,
+        "baseline": gate.baseline,
+        "candidate": gate.candidate,
+        "alpha": gate.alpha,
+        "policy": asdict(gate.policy),
+        "rules": [asdict(each) for each in gate.tested],
+        "guards": [asdict(each) for each in gate.guarded],
+        "notes": list(gate.notes),
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_junit(gate: Gate) -> str:
+    """A suite a task and one for the guards, a case a test, as CI servers read it.
+
+    Inconclusive is an error, or skipped if the policy passes it.
+    """
+    root = ElementTree.Element("testsuites", name="ssl4rl-bench gate")
+    cases: dict[str, list[tuple[str, str, str]]] = {}
+    for each in gate.tested:
+        cases.setdefault(each.rule.full_task, []).append(
+            (f"{each.rule} [{each.name}]", each.verdict, reason(each))
+        )
+    for guard in gate.guarded:
+        text = f"{guard.task}: {guard.found}, limit {guard.limit}"
+        cases.setdefault("guards", []).append((f"{guard.name} of {guard.task}", guard.verdict, text))
+    tolerated = gate.policy.on_inconclusive == "pass"
+    notes = [
+        f"{gate.candidate} against {gate.baseline}",
+        *(f"note: {note}" for note in gate.notes),
+    ]
+    for suite, found in cases.items():
+        verdicts = [verdict for _, verdict, _ in found]
+        unsure = verdicts.count("inconclusive")
+        node = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=_xml(suite),
+            tests=str(len(found)),
+            failures=str(verdicts.count("fail")),
+            errors="0" if tolerated else str(unsure),
+            skipped=str(unsure) if tolerated else "0",
+            time="0",
+        )
+        for name, verdict, text in found:
+            case = ElementTree.SubElement(node, "testcase", classname=_xml(suite), name=_xml(name), time="0")
+            if verdict == "fail":
+                ElementTree.SubElement(case, "failure", message=_xml(text), type="fail").text = _xml(text)
+            elif verdict == "inconclusive":
+                kind = "skipped" if tolerated else "error"
+                ElementTree.SubElement(case, kind, message=_xml(text), type="inconclusive")
+            said = [*([text] if verdict == "pass" else []), *notes]
+            ElementTree.SubElement(case, "system-out").text = _xml(
+                "\n".join(clean(line, 600) for line in said)
+            )
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def to_summary(gate: Gate) -> str:
+    """A step summary or comment in Markdown."""
+    lines = [
+        MARKER,
+        f"## {escape(headline(gate))}",
+        "",
+        "| | Rule | Category | n | Difference | 95% interval | Lower bound | MDE | p fail |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for each in worst_first(gate):
+        cell = each.difference
+        floor = each.rule.kind == "at_least"
+        row = [
+            _strong(each.verdict),
+            escape(clean(str(each.rule), 120)),
+            escape(clean(each.name)),
+            str(cell.n),
+            points(cell.value),
+            interval(cell.ci95, signed=True),
+            percent(each.lower) if floor else points(each.lower),
+            percent(each.mde),
+            escape(p_value(each.p_fail)),
+        ]
+        lines.append(f"| {' | '.join(row)} |")
+    if gate.guarded:
+        lines += ["", "| | Guard | Task | Found | Limit |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {_strong(each.verdict)} | {each.name} | {escape(clean(each.task))} | {escape(clean(each.found))} | "
+            f"{each.limit} |"
+            for each in gate.guarded
+        ]
+    lines += ["", LEGEND]
+    lost = list(lost_lines(gate, 3))
+    if lost:
+        lines += ["", "<details><summary>Questions that were lost</summary>", ""]
+        lines += [f"- {escape(line)}" for line in lost[:30]]
+        lines += ["", "</details>"]
+    lines += ["", *(f"- {escape(clean(note, 600))}" for note in gate.notes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def workflow_commands(gate: Gate) -> Iterator[str]:
+    """Workflow commands of GitHub Actions: errors for failures, warnings for what cannot be told, notices."""
+    for each in worst_first(gate):
+        if each.verdict != "pass":
+            yield _command("error" if each.verdict == "fail" else "warning", str(each.rule), reason(each))
+    for guard in gate.guarded:
+        if guard.verdict != "pass":
+            kind = "error" if guard.verdict == "fail" else "warning"
+            yield _command(kind, guard.name, f"{guard.task}: {guard.found}, limit {guard.limit}")
+    for note in gate.notes:
+        yield _command("notice", "gate", note)
+
+
+def _strong(verdict: str) -> str:
+    return verdict if verdict == "pass" else f"**{verdict}**"
+
+
+def _command(kind: str, title: str, text: str) -> str:
+    """One line; nothing in the texts begins another command."""
+    data = clean(text, 600).replace("%", "%25").replace("::", ": :")
+    name = clean(title, 120).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={name}::{data}"
+
+
+def _xml(text: Any) -> str:
+    """Without what XML 1.0 cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", str(text))

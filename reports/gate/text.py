@@ -1,0 +1,143 @@
+"""A gate's judgement on a terminal: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+from rich.text import Text
+
+from ssl4rl_bench.comparison.flips import flips
+from ssl4rl_bench.gating.judge import Gate, Tested
+from ssl4rl_bench.reports.board.text import HEADERS
+from ssl4rl_bench.reports.text.cells import add_number, clean, plain_table
+from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
+
+STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
+ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
+
+
+def headline(gate: Gate) -> str:
+    """The verdict in one sentence."""
+    verdicts: list[str] = [*(each.verdict for each in gate.tested), *(each.verdict for each in gate.guarded)]
+    counts = {name: verdicts.count(name) for name in ORDER}
+    parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    said = gate.verdict.upper()
+    if gate.verdict != gate.found:
+        said += f" (inconclusive, which the policy takes for {gate.verdict})"
+    return f"{said}: {clean(gate.candidate)} against {clean(gate.baseline)}: {parts}; alpha {gate.alpha:g}"
+
+
+def worst_first(gate: Gate) -> list[Tested]:
+    """Tests by verdict, failures first, in the policy's order."""
+    return sorted(gate.tested, key=lambda each: ORDER[each.verdict])
+
+
+def reason(tested: Tested) -> str:
+    """What a test found, in one sentence; never that there is no difference."""
+    cell, rule = tested.difference, tested.rule
+    if rule.kind == "at_least":
+        found = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
+    else:
+        found = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
+    task = f"{rule.task.removeprefix('ssl4rl_')}{rule.said_aggregation}"
+    text = f"{task}, {_name(tested)}: {found}, n {cell.n}"
+    if tested.why:
+        text += f"; {tested.why}"
+    elif tested.verdict == "inconclusive":
+        text += "; cannot tell" + (f": about {tested.needed} questions would" if tested.needed else "")
+    elif tested.verdict == "pass" and rule.kind == "not_significantly_worse":
+        text += f"; a drop below {percent(tested.mde)} points would rarely be found"
+    return text
+
+
+LEGEND = (
+    "Lower: all lower bounds hold together. p fail: of the evidence against the candidate, corrected. MDE: the true "
+    "loss that the rule fails with 80% power (below the margin for better_than, below the floor for at_least). "
+    "Decides at: questions that would settle it."
+)
+
+
+def gate_table(gate: Gate) -> Table:
+    """One row a test."""
+    table = plain_table("Rules")
+    table.add_column("Verdict")
+    table.add_column("Rule", overflow="fold")
+    table.add_column("Category", overflow="fold")
+    for header in (
+        "n",
+        "Base",
+        "New",
+        "Diff",
+        "95% interval",
+        "Lower",
+        "Margin",
+        "MDE",
+        "p fail",
+        "Decides at",
+    ):
+        add_number(table, header)
+    for each in worst_first(gate):
+        cell, rule = each.difference, each.rule
+        limit = f"{rule.value:g}" if rule.value is not None else f"{rule.margin:g}" if rule.margin else "–"
+        floor = rule.kind == "at_least"
+        table.add_row(
+            Text(each.verdict, style=STYLES[each.verdict]),
+            Text(f"{clean(rule.task.removeprefix('ssl4rl_'))}{rule.said_aggregation} {rule.kind}"),
+            Text(_name(each)),
+            str(cell.n),
+            percent(cell.baseline),
+            percent(cell.candidate),
+            points(cell.value),
+            interval(cell.ci95, signed=True),
+            percent(each.lower) if floor else points(each.lower),
+            limit,
+            percent(each.mde),
+            p_value(each.p_fail),
+            "" if each.needed is None else str(each.needed),
+        )
+    return table
+
+
+def guard_table(gate: Gate) -> Table:
+    """One row a guard and task."""
+    table = plain_table("Guards")
+    for header in ("Verdict", "Guard", "Task", "Found", "Limit"):
+        table.add_column(header, overflow="fold")
+    for each in sorted(gate.guarded, key=lambda guarded: ORDER[guarded.verdict]):
+        table.add_row(
+            Text(each.verdict, style=STYLES[each.verdict]),
+            each.name,
+            Text(clean(each.task)),
+            Text(clean(each.found)),
+            each.limit,
+        )
+    return table
+
+
+def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
+    """The most telling questions that were lost, for each test that did not pass; each question once."""
+    seen: set[tuple[str, str]] = set()
+    for each in worst_first(gate):
+        if each.verdict == "pass":
+            continue
+        comparison = next(
+            found
+            for found in gate.comparisons
+            if found.task == each.rule.full_task
+            and found.aggregation == each.rule.how
+            and found.find(each.difference.level, each.difference.name) is not None
+        )
+        found = flips(comparison, each.difference.name, limit=limit + len(seen))
+        new = [flip for flip in found if (comparison.task, flip.group) not in seen][:limit]
+        seen |= {(comparison.task, flip.group) for flip in new}
+        for flip in new:
+            where = (
+                f"{clean(each.rule.task.removeprefix('ssl4rl_'))} {_name(each)}: question {clean(flip.group)}"
+            )
+            became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
+            yield f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"
+
+
+def _name(tested: Tested) -> str:
+    return HEADERS.get(tested.name, clean(tested.name))

@@ -1,0 +1,135 @@
+"""A gate's judgement as a view of the HTML page: each rule's interval beside what it must stay above."""
+
+from __future__ import annotations
+
+from ssl4rl_bench.gating.judge import Gate, Tested
+from ssl4rl_bench.reports.board.text import HEADERS
+from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit, frame, style, svg_of, whisker
+from ssl4rl_bench.reports.gate.text import LEGEND, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.text.cells import clean
+from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
+from ssl4rl_bench.reports.views.base import View
+
+_COLOURS = {"pass": BETTER, "fail": WORSE, "inconclusive": MUTED}
+_LEFT, _RIGHT, _ROW = 210.0, 70.0, 18.0
+
+
+def gate_views(gate: Gate) -> list[View]:
+    """The rules with their figure; then notes, guards and lost questions, where there are any."""
+    tested = worst_first(gate)
+    with style():
+        sheet = _draw(tested)
+        svg = svg_of(sheet)
+    out = [
+        View(
+            name="gate",
+            title="Gate",
+            sentence=f"{headline(gate)}. {LEGEND}",
+            headers=(
+                "Rule",
+                "Verdict",
+                "n",
+                "Difference",
+                "95% interval",
+                "Lower bound",
+                "MDE",
+                "p fail",
+                "Decides at",
+            ),
+            rows=tuple(_row(each) for each in tested),
+            svg=svg,
+            figure=sheet.figure,
+        )
+    ]
+    if said := (*_unsure(tested), *gate.notes):
+        out.append(
+            View(
+                "notes",
+                "Notes",
+                "Questions that were left out, settings in which the runs differ, and margins that are too small.",
+                ("Note",),
+                tuple((clean(line, 600),) for line in said),
+                "",
+            )
+        )
+    if gate.guarded:
+        rows = tuple(
+            (f"{each.name}, {clean(each.task)}", each.verdict, clean(each.found), each.limit)
+            for each in gate.guarded
+        )
+        out.append(
+            View(
+                "guards",
+                "Guards",
+                "Limits on what is not accuracy: reading, length, answers, training images.",
+                ("Guard", "Verdict", "Found", "Limit"),
+                rows,
+                "",
+            )
+        )
+    if lost := list(lost_lines(gate, 10)):
+        out.append(
+            View(
+                "lost",
+                "Questions that were lost",
+                "Those of rules that did not pass, the most telling first.",
+                ("Question",),
+                tuple((line,) for line in lost),
+                "",
+            )
+        )
+    return out
+
+
+def _unsure(tested: list[Tested]) -> list[str]:
+    """Why what is left out makes a rule inconclusive, a sentence each."""
+    return [f"{reason(each)}." for each in tested if each.why]
+
+
+def _row(each: Tested) -> tuple[str, ...]:
+    cell = each.difference
+    return (
+        f"{clean(str(each.rule), 120)} [{HEADERS.get(each.name, clean(each.name))}]",
+        each.verdict,
+        str(cell.n),
+        points(cell.value),
+        interval(cell.ci95, signed=True),
+        percent(each.lower) if each.rule.kind == "at_least" else points(each.lower),
+        percent(each.mde),
+        p_value(each.p_fail),
+        "" if each.needed is None else str(each.needed),
+    )
+
+
+def _draw(tested: list[Tested]) -> Sheet:
+    """Differences in points with 95% intervals; the simultaneous lower bound as a thin line; the limit as a mark."""
+    shown = [each for each in tested if each.rule.kind != "at_least"]
+    height = _ROW * max(1, len(shown))
+    sheet = Sheet(height + 46)
+    axes = sheet.axes(_LEFT, 14, sheet.width - _LEFT - _RIGHT, height)
+    ends = [end for each in shown for end in (each.difference.ci95 or ())]
+    bounds = [each.lower for each in shown] + [limit for each in shown if (limit := _limit(each)) is not None]
+    frame(axes, max(1, len(shown)), [*ends, *bounds], horizontal=True)
+    for at, each in enumerate(shown):
+        colour, cell = _COLOURS[each.verdict], each.difference
+        axes.plot([100 * each.lower, 100 * cell.value], [at + 0.5] * 2, color=colour, linewidth=0.5, zorder=2)
+        whisker(axes, at + 0.5, cell.value, cell.ci95, colour, horizontal=True)
+        if (limit := _limit(each)) is not None:
+            axes.plot([100 * limit] * 2, [at + 0.15, at + 0.85], color=INK, linewidth=1.4, zorder=5)
+        y = 14 + _ROW * (at + 0.5)
+        name = (
+            f"{each.rule.task.removeprefix('ssl4rl_')}, {HEADERS.get(each.name, each.name)}: {each.rule.kind}"
+        )
+        sheet.text(_LEFT - 8, y, fit(name, _LEFT - 12), ha="right")
+        sheet.text(sheet.width - _RIGHT + 8, y, each.verdict, colour, ha="left", bold=each.verdict != "pass")
+    note = (
+        "Points against the baseline. Thin: down to the simultaneous lower bound. Upright: the rule's limit."
+    )
+    sheet.text(8, height + 38, note, MUTED, ha="left")
+    return sheet
+
+
+def _limit(each: Tested) -> float | None:
+    margin = each.rule.margin / 100.0
+    return {"no_worse_than": -margin, "better_than": margin}.get(each.rule.kind)

@@ -1,0 +1,189 @@
+"""What a model card is made of: a checkpoint, where it comes from, and its finished evaluation runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.core.errors import ModelError, UsageError
+from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.core.types import Sampling
+from ssl4rl_bench.engines.checkpoints.origin import read_origin
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint
+from ssl4rl_bench.reports.text.cells import Result, dig
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec
+from ssl4rl_bench.score.consistency import finished
+from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
+
+UNSEEN = ("openai", "replay")
+"""Engines that do not see the weights: that a run of theirs is this checkpoint's rests on the user's word."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A finished run of the checkpoint."""
+
+    spec: RunSpec
+    result: Result
+    date: str | None
+    """When it ended: UTC, ISO 8601."""
+
+    def tasks(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Each task's name, with the prefix, and what result.json says of it."""
+        for name in dig(self.result, "tasks"):
+            yield name, dig(self.result, "tasks", name)
+
+    def sampling(self, task: str) -> Sampling:
+        return self.spec.tasks[task].sampling
+
+    @property
+    def weights_seen(self) -> bool:
+        return self.spec.engine not in UNSEEN
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A checkpoint and its runs."""
+
+    name: str
+    fingerprint: str
+    config: Mapping[str, Any]
+    """config.json."""
+    origin: Mapping[str, Any]
+    """ssl4rl.json; empty for a checkpoint that was not trained here."""
+    runs: tuple[Evaluation, ...]
+
+    @property
+    def is_grpo(self) -> bool:
+        return self.origin.get("kind") == "grpo"
+
+    @property
+    def base(self) -> str | None:
+        """The model that training started from: a hub id, or a folder's last name."""
+        name = dig(self.origin, "base").get("name") or dig(self.origin, "recipe").get("init")
+        return self.base_on_hub or (None if name is None else Path(str(name)).name)
+
+    @property
+    def base_on_hub(self) -> str | None:
+        """The base's hub id without its revision; None if it did not come from the hub, by a commit."""
+        base = dig(self.origin, "base")
+        return str(base["name"]).partition("@")[0] if base.get("revision") else None
+
+    def seen(self, task: str, found: Mapping[str, Any]) -> int:
+        """Training images that are in an evaluation task's set, by the audit at the start of training.
+
+        Args:
+            found: what result.json says of the task.
+        """
+        data = dig(self.origin, "data")
+        names = {task.removeprefix(PREFIX), str(found.get("source"))}
+        return sum(
+            int(item.get("exact", 0)) + int(item.get("near", 0))
+            for item in self.overlap()
+            if data.get("transductive")
+            and str(item.get("set", "")).partition("=")[0].removeprefix(PREFIX) in names
+        )
+
+    def overlap(self) -> list[Mapping[str, Any]]:
+        """The audit's counts, a set each."""
+        return list(dig(self.origin, "data").get("overlap") or [])
+
+
+def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
+    """Reads a checkpoint's folder and runs of it.
+
+    Raises:
+        ModelError: the folder holds no whole checkpoint, or ssl4rl.json is damaged.
+        StoreError: a run is not complete, or its parts contradict each other.
+        UsageError: a run is of another checkpoint, of the mock engine, or without the real images.
+    """
+    own = fingerprint(checkpoint)
+    origin = read_origin(checkpoint)
+    step = origin.get("step")
+    name = str(origin.get("name") or checkpoint.resolve().name)
+    return Card(
+        name=f"{name}-step-{step}" if step is not None else name,
+        fingerprint=own,
+        config=_json(checkpoint / "config.json"),
+        origin=origin,
+        runs=tuple(_evaluation(run, checkpoint, own) for run in runs),
+    )
+
+
+def on_hub(name: str) -> bool:
+    """Whether a model's name can only be a hub id."""
+    return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".") and not Path(name).exists()
+
+
+def without_path(name: str) -> str:
+    """A name as a card may show it: of a path on the trainer's machine only the last part."""
+    head, equals, path = name.rpartition("=")
+    if "/" in path and not on_hub(path):
+        path = Path(path).name
+    return f"{head}{equals}{path}"
+
+
+def hub_data(task: str, found: Mapping[str, Any]) -> tuple[str, str | None, str, str | None] | None:
+    """The hub data set that a task was asked from: id, configuration, split and revision; None if it is not known.
+
+    A local file counts as the task's own data set if it has the question counts of the task's edition of MMBench.
+
+    Args:
+        found: what result.json says of the task.
+    """
+    from ssl4rl_bench.task.mmbench.taxonomy import edition_warning
+
+    try:
+        file = load_taskfile(task)
+    except UsageError:
+        return None
+    source = str(found.get("source", ""))
+    if file.ssl is not None or file.builtin is not None:
+        return None
+    if on_hub(source):
+        repo, _, revision = source.partition("@")
+        return repo, file.dataset_name, file.split, revision or None
+    leaves = dig(found, "aggregates", "circular_micro", "l3")
+    counts = {leaf: int(dig(leaves, leaf).get("n") or 0) for leaf in leaves}
+    if file.edition is None or edition_warning(file.edition, counts, int(found.get("n_samples") or 0)):
+        return None
+    return (file.dataset_path, file.dataset_name, file.split, None) if on_hub(file.dataset_path) else None
+
+
+def _evaluation(run: RunDir, checkpoint: Path, own: str) -> Evaluation:
+    if run.spec.mocked:
+        raise UsageError(f"run {run.path} asked the mock engine, whose replies say nothing of a checkpoint")
+    for name, task in run.spec.tasks.items():
+        if task.image != "real":
+            raise UsageError(
+                f"run {run.path} asked {name} with --image {task.image}, which is no result of the checkpoint's: "
+                "name a run with the real images"
+            )
+    result = finished(run)
+    asked = run.spec.fingerprint
+    if run.spec.engine not in UNSEEN and asked != own and asked != fingerprint(checkpoint, full_digest=True):
+        raise UsageError(
+            f"run {run.path} evaluated other weights ({asked[:12]}) than {checkpoint} holds "
+            f"({own[:12]}): evaluate this checkpoint, or name the one that the run evaluated with --model"
+        )
+    sittings = run.sittings()
+    return Evaluation(run.spec, result, sittings[-1].get("finished") if sittings else None)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Empty if there is no such file."""
+    try:
+        value = parse_json(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        value = None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is damaged: it is not a JSON object")
+    return value

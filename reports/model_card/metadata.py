@@ -1,0 +1,221 @@
+"""A model card's machine-readable parts: the YAML metadata with `model-index`, and `.eval_results/*.yaml`.
+
+Formats: Hugging Face's modelcard.md and eval_results.yaml in github.com/huggingface/hub-docs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssl4rl_bench import __version__
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.parsing import parse_yaml
+from ssl4rl_bench.engines.checkpoints.weights import bundled_names
+from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
+from ssl4rl_bench.reports.text.cells import clean, dig, number
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
+
+OWN = "ssl4rl_spec_sha256"
+"""Among a metric's arguments, the run's spec: it marks a result of `model-index` as written here."""
+_LICENSE = ("license", "license_name", "license_link")
+
+
+def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's metadata: what an older card says stays, tags are added, and results of ours are replaced.
+
+    Args:
+        old: the older card's, or empty.
+    """
+    out = dict(old)
+    ours: dict[str, Any] = _license(card)
+    if card.base_on_hub:
+        ours |= {"base_model": card.base_on_hub, "base_model_relation": "finetune"}
+    ours |= {"library_name": "transformers", "pipeline_tag": "image-text-to-text"}
+    for key, value in ours.items():
+        out.setdefault(key, value)
+    tags = out.get("tags") or []
+    out["tags"] = list(dict.fromkeys([*([tags] if isinstance(tags, str) else tags), *_tags(card)]))
+    if card.runs:
+        index = [{"name": clean(card.name), "results": results}] if (results := model_results(card)) else []
+        out["model-index"] = [*_of_others(old.get("model-index")), *index]
+    if not out.get("model-index"):
+        out.pop("model-index", None)
+    return out
+
+
+def model_results(card: Card) -> list[dict[str, Any]]:
+    """`results` of `model-index`: one for each task of each whole run, percent with two decimals."""
+    out = []
+    for run in card.runs:
+        if run.result.get("partial"):
+            continue
+        for name, found in run.tasks():
+            out.append(
+                {
+                    "task": {"type": "image-text-to-text", "name": _kind(found)},
+                    "dataset": _dataset(name, found),
+                    "metrics": _metrics(card, run, name, found),
+                }
+            )
+    return out
+
+
+def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
+    """File name to content, for each task whose data set is on the hub; none for a partial run.
+
+    Of a benchmark the accuracy over questions counts (`circular_micro`), percent.
+    """
+    out = {}
+    for run in card.runs:
+        for name, found in run.tasks():
+            data = None if run.result.get("partial") else hub_data(name, found)
+            overall = dig(found, "aggregates", "circular_micro", "overall")
+            value = number(overall.get("value"))
+            if data is None or value is None:
+                continue
+            repo, config, split, revision = data
+            dataset = {"id": repo, "task_id": _short(name)} | ({"revision": revision} if revision else {})
+            notes = (
+                f"CircularEval accuracy in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
+                f"95% interval {_interval(overall)}; unread {_percent(overall.get('unread'))}; "
+                f"prompt {found.get('prompt')}; extractor {found.get('extractor')}; engine {run.spec.engine} "
+                f"{run.spec.engine_version}; ssl4rl-bench {__version__}"
+            )
+            if n_seen := card.seen(name, found):
+                notes += f"; trained on {n_seen} images of this set"
+            entry = {"dataset": dataset, "value": round(100 * value, 2)}
+            entry |= {"date": run.date} if run.date else {}
+            out[f"{_short(name)}.yaml"] = [entry | {"notes": clean(notes, 500)}]
+    return out
+
+
+def dump(value: Any) -> str:
+    """As YAML, in the order given. Text of any content stays text."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+
+
+def parse(text: str, path: Path) -> dict[str, Any]:
+    """A card's metadata.
+
+    Raises:
+        DataError: it is no YAML mapping.
+    """
+    try:
+        value = parse_yaml(text.encode("utf-8", "replace"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: what stands between the lines --- is no YAML mapping ({error}): correct or delete it."
+        ) from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(
+            f"{path}: what stands between the lines --- is no YAML mapping: correct or delete it."
+        )
+    return value
+
+
+def _tags(card: Card) -> list[str]:
+    model_type = card.config.get("model_type")
+    tags = [str(model_type)] if model_type else []
+    if card.is_grpo:
+        tags += ["ssl4rl", "grpo", "reinforcement-learning", "self-supervised"]
+        tags += [_short(str(task)) for task in dig(card.origin, "recipe", "tasks")]
+    return [clean(tag) for tag in [*tags, "ssl4rl-bench"]]
+
+
+def _license(card: Card) -> dict[str, Any]:
+    """The base's, where its own card is at hand: of a bundled one, or in a folder."""
+    base = str(dig(card.origin, "base").get("name") or "")
+    folder = Path(base).expanduser()
+    if base in bundled_names():
+        from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+
+        folder = resolve_model(base).path
+    readme = folder / "README.md"
+    if not base or not readme.is_file():
+        return {}
+    start, _, rest = readme.read_text("utf-8-sig", "replace").partition("---\n")
+    found = parse(rest.partition("\n---\n")[0], readme) if not start else {}
+    return {key: found[key] for key in _LICENSE if key in found}
+
+
+def _of_others(index: object) -> list[dict[str, Any]]:
+    """Of an older `model-index` what was not written here."""
+    kept = []
+    for model in index if isinstance(index, list) else []:
+        results = model.get("results") if isinstance(model, Mapping) else None
+        if not isinstance(results, list):
+            continue
+        others = [result for result in results if not _is_own(result)]
+        if others:
+            kept.append({**model, "results": others})
+    return kept
+
+
+def _is_own(result: object) -> bool:
+    metrics = result.get("metrics") if isinstance(result, Mapping) else None
+    return any(OWN in dig(metric, "args") for metric in metrics) if isinstance(metrics, list) else False
+
+
+def _dataset(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    data = hub_data(name, found)
+    if data is None:
+        return {"type": clean(name), "name": _title(name)}
+    repo, config, split, revision = data
+    more = {"config": config, "split": split, "revision": revision}
+    return {"type": repo, "name": _title(name)} | {key: value for key, value in more.items() if value}
+
+
+def _metrics(card: Card, run: Evaluation, name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    cells: list[tuple[str, Mapping[str, Any], dict[str, Any]]] = []
+    if probe := dig(found, "probe"):
+        more = {"chance": round(100 * float(probe["chance"]), 2)}
+        unread = dig(found, "aggregates", "row_micro", "overall").get("unread")
+        cells.append(("Accuracy", {**dig(probe, "accuracy"), "unread": unread}, more))
+    else:
+        micro, rows = (dig(found, "aggregates", how) for how in ("circular_micro", "row_micro"))
+        cells.append(("CircularEval accuracy", dig(micro, "overall"), {"aggregation": "circular_micro"}))
+        cells.append(("Accuracy over rows", dig(rows, "overall"), {"aggregation": "row_micro"}))
+        cells += [
+            (f"CircularEval accuracy, {header}", dig(micro, "l2", ability), {"aggregation": "circular_micro"})
+            for header, ability in CARD_COLUMNS
+        ]
+    out = []
+    for title, cell, more in cells:
+        if (value := number(cell.get("value"))) is None:
+            continue
+        args = {**more, "n": cell.get("n"), "ci95": [round(100 * end, 2) for end in cell.get("ci95") or ()]}
+        args |= {"unread": round(100 * (number(cell.get("unread")) or 0.0), 2), "prompt": found.get("prompt")}
+        args |= {"trained_on_images_of_it": n_seen} if (n_seen := card.seen(name, found)) else {}
+        args[OWN] = str(run.result.get("spec_sha256") or run.spec.sha256)
+        out.append({"type": "accuracy", "value": round(100 * value, 2), "name": title, "args": args})
+    return out
+
+
+def _kind(found: Mapping[str, Any]) -> str:
+    return "Self-supervised probe" if dig(found, "probe") else "Multiple-choice visual question answering"
+
+
+def _title(name: str) -> str:
+    try:
+        return clean(load_taskfile(name).title)
+    except UsageError:
+        return _short(name)
+
+
+def _short(task: str) -> str:
+    return clean(task.removeprefix(PREFIX))
+
+
+def _interval(cell: Mapping[str, Any]) -> str:
+    return "-".join(f"{100 * end:.2f}" for end in cell.get("ci95") or ()) or "unknown"
+
+
+def _percent(value: object) -> str:
+    return f"{100 * (number(value) or 0.0):.2f}%"

@@ -1,0 +1,400 @@
+"""The text of a model card, a section each. Names that come from files are escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ssl4rl_bench import __version__
+from ssl4rl_bench.reports.model_card.card import Card, Evaluation, without_path
+from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
+from ssl4rl_bench.reports.result.tables import reading_line
+from ssl4rl_bench.reports.text.cells import (
+    NO_DATA,
+    clean,
+    count,
+    dig,
+    escape,
+    number,
+    percent,
+    value_and_interval,
+)
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.taskfile import PREFIX
+
+SCENES_NOTE = (
+    "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers compare with those of other models on "
+    "`scenes`, and with nothing else: they are no MMBench results."
+)
+
+
+def summary(card: Card) -> str:
+    """What the checkpoint is, and what must be known before its numbers are read."""
+    origin = card.origin
+    if card.is_grpo:
+        tasks = ", ".join(_code(_short(task)) for task in dig(origin, "recipe", "tasks"))
+        text = (
+            f"{_base(card)} after {_int(origin.get('step'))} steps of reinforcement learning (GRPO). Rewards are for "
+            f"self-supervised tasks, whose answers are known without labels: {tasks}."
+        )
+        if between := dig(origin, "interpolated"):
+            text += f" Its weights lie {_way(between)}."
+    elif origin:
+        start = f" from {_base(card)}" if card.base else ""
+        text = f"A checkpoint trained{start} with labelled examples (supervised)."
+    else:
+        text = "A checkpoint that ssl4rl-bench evaluated."
+    lines = [f"{text} Trained with ssl4rl-bench." if origin else text]
+    data, reward = dig(origin, "data"), dig(origin, "recipe", "reward")
+    if data.get("transductive"):
+        found = [_overlap_text(item) for item in card.overlap() if item.get("exact") or item.get("near")]
+        lines.append(
+            "> **Transductive:** it was trained on images of evaluation sets on purpose "
+            f"({'; '.join(found)}). Its results there say nothing of images that it has not seen."
+            if found
+            else "> **Transductive:** it was allowed to train on images of evaluation sets. "
+            + ("None were found in those compared below." if card.overlap() else "No set was compared.")
+        )
+    if reward.get("shuffled"):
+        lines.append(
+            "> **A control:** its rewards were paid for other samples' answers. It is not meant for use."
+        )
+    if reward.get("scheme") == "released":
+        lines.append(
+            "> **Rewards as released:** trained with the rewards and label convention of the released SSL4RL "
+            "data, for comparison only."
+        )
+    return "\n\n".join(lines)
+
+
+def use(card: Card) -> str:
+    """How to load it."""
+    prompt = dig(card.origin, "recipe", "data").get("prompt")
+    asked = (
+        f"\n\nIt was trained with the prompt style `{_plain(prompt)}` of ssl4rl-bench (`tasks/prompts.yaml`)."
+        if prompt
+        else ""
+    )
+    return f"""## Use
+
+`FOLDER` is this folder, or its id on the Hub. With transformers:
+
+```python
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained("FOLDER", dtype="auto")
+processor = AutoProcessor.from_pretrained("FOLDER")
+content = [{{"type": "image", "path": "photo.jpg"}}, {{"type": "text", "text": "What is shown?"}}]
+inputs = processor.apply_chat_template(
+    [{{"role": "user", "content": content}}],
+    add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+)
+reply = model.generate(**inputs.to(model.device), max_new_tokens=512)
+print(processor.batch_decode(reply[:, inputs["input_ids"].shape[1]:], skip_special_tokens=True)[0])
+```
+
+With vLLM: `vllm serve FOLDER`. Its evaluation: `ssl4rl-bench run --model FOLDER --tasks scenes,ssl_probes`.{asked}"""
+
+
+def training(card: Card) -> str:
+    """Data, settings and last metrics; empty for a checkpoint that was not trained here."""
+    if not card.origin:
+        return ""
+    parts = ["## Training"]
+    if data := dig(card.origin, "data"):
+        parts.append(_data(card, data))
+    rows = list(_settings(card) if card.is_grpo else _flat(dig(card.origin, "recipe")))
+    parts.append(_table(("Setting", "Value"), rows))
+    parts.append("`ssl4rl.json` holds the whole recipe.")
+    if metrics := _last(card):
+        parts.append(metrics)
+    return "\n\n".join(parts)
+
+
+def evaluation(card: Card) -> str:
+    """The tables of all runs."""
+    if not card.runs:
+        return (
+            "## Evaluation\n\nNot evaluated yet. This fills the section:\n\n"
+            "```sh\nssl4rl-bench run --model FOLDER --tasks scenes,ssl_probes --out runs/this\n"
+            "ssl4rl-bench export runs/this --to model-card\n```"
+        )
+    parts = ["## Evaluation", f"By ssl4rl-bench {__version__}; percent, with 95% intervals."]
+    for run in card.runs:
+        parts += _run(card, run)
+    return "\n\n".join(part.strip("\n") for part in parts)
+
+
+def provenance(card: Card) -> str:
+    """Hashes and versions."""
+    origin = card.origin
+    base = dig(origin, "base") or dig(origin, "init")
+    rows = [("Weights", card.fingerprint)]
+    rows += [("Base", str(base["fingerprint"]))] if base.get("fingerprint") else []
+    rows += [("Base, revision", str(base["revision"]))] if base.get("revision") else []
+    rows += [("Recipe", str(origin["recipe_sha256"]))] if origin.get("recipe_sha256") else []
+    manifest = dig(origin, "data").get("manifest_sha256")
+    rows += [("Training images", str(manifest))] if manifest else []
+    hashes = [(what, _code(digest)) for what, digest in rows]
+    versions = ", ".join(f"{escape(clean(k))} {escape(clean(v))}" for k, v in dig(origin, "versions").items())
+    parts = [
+        "## Provenance",
+        "SHA-256; that of weights is over configuration, tokenizer, processor and a part of each tensor.",
+        _table(("What", "Hash"), hashes, raw=True),
+    ]
+    if versions:
+        parts.append(f"Trained with {versions}.")
+    return "\n\n".join(parts)
+
+
+SECTIONS = {
+    "summary": summary,
+    "use": use,
+    "training": training,
+    "evaluation": evaluation,
+    "provenance": provenance,
+}
+"""In their order on the card."""
+
+
+def _run(card: Card, run: Evaluation) -> Iterator[str]:
+    named: dict[str, Any] = {**run.result, "model": {"name": card.name}}
+    tasks = dict(run.tasks())
+    probes = [name for name, found in tasks.items() if dig(found, "probe")]
+    engine = f"engine {run.spec.engine} {escape(clean(run.spec.engine_version))}"
+    when = f", {clean(run.date)[:10]}" if run.date else ""
+    if not run.weights_seen:
+        yield f"Replies came from engine {run.spec.engine}: that they are this checkpoint's was not checked."
+    for reason in run.result.get("partial_reasons") or ():
+        yield f"**Partial:** {escape(clean(reason, 200))}."
+    for name, found in tasks.items():
+        if name not in probes:
+            yield f"### {_short_text(name)}\n\n{_asked(run, name, found)}; {engine}{when}."
+            yield _abilities(found)
+            yield from _read(card, name, found)
+    if any(_short(name) == "scenes" for name in tasks):
+        yield SCENES_NOTE
+    if probes:
+        yield f"### Self-supervised probes\n\n{_asked(run, probes[0], tasks[probes[0]])}; {engine}{when}."
+        yield probes_to_markdown([named], probes)
+        yield (
+            "A blind guess gets the chance column; 0 above chance is a blind guess, 100 all right. n counts samples."
+        )
+        for name in probes:
+            yield from _read(card, name, tasks[name], label=True)
+        for line in other_convention(named, probes):
+            yield f"Note: {escape(line)}."
+    yield f"Run specification: `{run.spec.sha256}`; weights: `{_plain(run.spec.fingerprint)}`."
+
+
+def _abilities(found: Mapping[str, Any]) -> str:
+    micro, rows = (dig(found, "aggregates", how) for how in ("circular_micro", "row_micro"))
+    lines = [
+        (header, dig(micro, "l2", ability), dig(rows, "l2", ability)) for header, ability in CARD_COLUMNS
+    ]
+    lines.append(("All", dig(micro, "overall"), dig(rows, "overall")))
+    body = [
+        (
+            header,
+            *value_and_interval(question),
+            count(question),
+            *value_and_interval(row),
+            count(row),
+            percent(row, "unread"),
+        )
+        for header, question, row in lines
+    ]
+    headers = ("Ability", "Questions right", "95%", "n", "Rows right", "95%", "n", "Unread")
+    return _table(headers, body) + (
+        "\n\nA question is right if all of its circular copies are; a row is one copy. Unread: no answer was found."
+    )
+
+
+def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) -> Iterator[str]:
+    """How replies were read, if not all by their tags; and whether its images were trained on."""
+    status = dict(dig(found, "status"))
+    start = f"{_short_text(name)}: " if label else ""
+    if not label or set(status) - {"tag"}:
+        yield f"{start}{reading_line(found)}."
+    if n_seen := card.seen(name, found):
+        yield f"**{start}{n_seen} of the training images are in this set.**"
+
+
+def _asked(run: Evaluation, name: str, found: Mapping[str, Any]) -> str:
+    sampling = run.sampling(name)
+    how = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
+    repeats = f", {run.spec.repeats} replies each" if run.spec.repeats > 1 else ""
+    pixels = (run.spec.min_pixels, run.spec.max_pixels)
+    limits = f", pixels {pixels[0] or ''}–{pixels[1] or ''}" if any(pixels) else ""
+    source = escape(clean(without_path(str(found.get("source", "")))))
+    return (
+        f"Data: {source}; prompt style {escape(clean(found.get('prompt')))}, extractor "
+        f"{escape(clean(found.get('extractor')))}, {how}{repeats}, up to {sampling.max_tokens} tokens{limits}"
+    )
+
+
+def _data(card: Card, data: Mapping[str, Any]) -> str:
+    recipe = dig(card.origin, "recipe", "data")
+    how = (
+        "with the same corruptions in every epoch"
+        if recipe.get("frozen")
+        else "corrupted anew in every epoch"
+    )
+    left = [
+        f"{_int(data[key])} were left out because {why}"
+        for key, why in (
+            ("over_long", "their prompts are too long"),
+            ("left_out", "they are in evaluation sets"),
+            ("unusable", "no task can be made of them"),
+        )
+        if data.get(key)
+    ]
+    source = _code(without_path(str(data.get("source", ""))))
+    lines = [f"{_int(data.get('images'))} images of {source}, {how}." + "".join(f" {why}." for why in left)]
+    if card.overlap():
+        rows = [
+            (
+                without_path(str(item.get("set", ""))),
+                *(_int(item.get(key)) for key in ("images", "exact", "near")),
+            )
+            for item in card.overlap()
+        ]
+        lines.append("Training images that are in evaluation sets, at the start of training:")
+        lines.append(_table(("Set", "Images of it", "Equal", "Look alike"), rows))
+    else:
+        lines.append("The images were not compared with any evaluation set.")
+    return "\n\n".join(lines)
+
+
+def _settings(card: Card) -> Iterator[tuple[str, str]]:
+    origin, recipe = card.origin, dig(card.origin, "recipe")
+    grpo, optimizer, model, reward = (dig(recipe, part) for part in ("grpo", "optimizer", "model", "reward"))
+    lora = dig(recipe, "lora")
+
+    def show(table: Mapping[str, Any], *keys: str) -> str:
+        return ", ".join(
+            f"{key.replace('_', ' ')} {table[key]}" for key in keys if table.get(key) is not None
+        )
+
+    weights = f"LoRA ({show(lora, 'rank', 'alpha', 'dropout')})" if lora else "all"
+    frozen = ", vision tower frozen" if model.get("freeze_vision") else ""
+    tasks = dig(recipe, "tasks")
+    yield "Tasks", ", ".join(f"{_short(k)}, weight {v:g}" for k, v in tasks.items())
+    yield "Reward", show(reward, "scheme", "format_weight", "extractor")
+    yield (
+        "Steps",
+        f"{_int(origin.get('step'))}, each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies",
+    )
+    yield (
+        "Optimizer updates",
+        (
+            f"{_int(origin.get('updates'))}; a step's replies in {grpo.get('updates')} parts, "
+            f"gone through {grpo.get('iterations')} times"
+        ),
+    )
+    yield "Epochs", f"{float(origin.get('epochs') or 0):.2f} ({_int(origin.get('samples'))} prompts)"
+    yield (
+        "Optimizer",
+        show(
+            optimizer,
+            "name",
+            "learning_rate",
+            "schedule",
+            "warmup",
+            "weight_decay",
+            "clip_norm",
+            "beta1",
+            "beta2",
+        ),
+    )
+    yield "Objective", show(grpo, "loss", "scale", "clip", "clip_high", "kl", "entropy")
+    yield "Tokens", show(grpo, "max_prompt_tokens", "max_reply_tokens", "mask_truncated")
+    yield "Sampling", show(grpo, "temperature", "top_p", "top_k")
+    yield "Trained weights", f"{weights}{frozen}; {show(model, 'dtype', 'compute')}"
+    if between := dig(origin, "interpolated"):
+        yield "Interpolated", _way(between)
+    yield "Pixels", show(model, "min_pixels", "max_pixels")
+    yield "Rollouts", show(dig(recipe, "rollout"), "engine")
+    yield "Processes, seed", f"{_int(origin.get('processes'))}, {_int(origin.get('seed'))}"
+
+
+def _way(between: Mapping[str, Any]) -> str:
+    return f"{100 * float(between['share']):g}% of the way from the base's to those that training reached"
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Every key of a recipe that has no fixed form."""
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{before}{key}.")
+        elif isinstance(inner, list):
+            counts = {item: inner.count(item) for item in map(str, inner)} if _texts(inner) else {}
+            text = ", ".join(f"{item} (x{n})" if n > 1 else item for item, n in counts.items())
+            yield f"{before}{key}", text or ", ".join(map(str, inner))
+        else:
+            yield f"{before}{key}", without_path(str(inner))
+
+
+def _texts(items: list[Any]) -> bool:
+    return all(isinstance(item, str) for item in items)
+
+
+def _last(card: Card) -> str:
+    """Some of the last step's metrics."""
+    metrics = dig(card.origin, "metrics")
+    shown = []
+    for key in (
+        "reward",
+        *sorted(key for key in metrics if key.startswith("reward/")),
+        "kl",
+        "entropy",
+        "reply_tokens",
+    ):
+        if (value := number(metrics.get(key))) is not None:
+            shown.append(f"{key.removeprefix('reward/')} {value:.4g}")
+    for key in ("format", "cut_off"):
+        if (value := number(metrics.get(key))) is not None:
+            shown.append(f"{key.replace('_', ' ')} {100 * value:.1f}%")
+    return f"Metrics of the last step: {escape(', '.join(shown))}." if shown else ""
+
+
+def _overlap_text(item: Mapping[str, Any]) -> str:
+    name = escape(clean(without_path(str(item.get("set", "")))))
+    near = f" and {_int(item.get('near'))} that look alike" if item.get("near") else ""
+    return f"{name}: {_int(item.get('exact'))} equal{near}"
+
+
+def _table(headers: tuple[str, ...], rows: list[Any], raw: bool = False) -> str:
+    """A Markdown table; the first column is left, others with more than two columns are right."""
+    sides = [":---", *["---:" if len(headers) > 2 else ":---"] * (len(headers) - 1)]
+    cells = [[cell if raw else escape(clean(cell, 200)) or NO_DATA for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [list(headers), sides, *cells])
+
+
+def _base(card: Card) -> str:
+    if card.base_on_hub:
+        return f"[{escape(card.base_on_hub)}](https://huggingface.co/{card.base_on_hub})"
+    return f"`{_plain(card.base)}`" if card.base else "A model"
+
+
+def _code(text: object) -> str:
+    return f"`{_plain(text)}`"
+
+
+def _plain(text: object) -> str:
+    """For code: letters, digits and what names are made of."""
+    return re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120))
+
+
+def _short(task: str) -> str:
+    return task.removeprefix(PREFIX)
+
+
+def _short_text(task: str) -> str:
+    return escape(clean(_short(task)))
+
+
+def _int(value: object) -> str:
+    found = number(value)
+    return NO_DATA if found is None else f"{found:,.0f}"

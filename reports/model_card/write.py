@@ -1,0 +1,111 @@
+"""Model cards: README.md with YAML metadata, and `.eval_results/`, for a checkpoint's folder.
+
+What stands between two marks (`<!-- ssl4rl:evaluation -->` and `<!-- /ssl4rl:evaluation -->`) is written here, the
+rest is a person's: it stays as it is when the card is written again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ssl4rl_bench.core.atomic import reporting, write_bytes
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.reports.model_card.card import Card, load
+from ssl4rl_bench.reports.model_card.metadata import dump, eval_results, metadata, parse
+from ssl4rl_bench.reports.model_card.sections import SECTIONS
+from ssl4rl_bench.reports.text.cells import clean, escape
+from ssl4rl_bench.run.rundir import RunDir
+
+README = "README.md"
+RESULTS = ".eval_results"
+"""The folder that the Hub reads evaluation results from."""
+
+_FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None = None) -> list[Path]:
+    """Writes a checkpoint's card, or brings the one that is there up to date; returns the files written.
+
+    With `runs`, the evaluation section and `model-index` show these runs and no earlier ones; without, what an
+    older card says of runs stays. A card without any marks is a person's: it only gets an evaluation section at
+    its end, and nothing at all without runs. A section that a person has deleted comes back only with `runs`, and
+    only the evaluation.
+
+    Args:
+        out: folder for the card instead of the checkpoint's own; it is made if need be.
+
+    Raises:
+        ModelError, StoreError, UsageError: as `card.load`; StoreError also for a full disk.
+        DataError: the card that is there is no text, or its metadata or marks are damaged.
+    """
+    card = load(checkpoint, runs)
+    folder = out or checkpoint
+    with reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    place = folder / README
+    old = _read(place)
+    written = []
+    if old is None or runs or _mark("").search(old):
+        newline = "\r\n" if old and "\r\n" in old else "\n"
+        text = render(card, None if old is None else old.replace("\r\n", "\n"), place)
+        write_bytes(place, text.replace("\n", newline).encode())
+        written.append(place)
+    for name, entries in eval_results(card).items():
+        with reporting(folder):
+            (folder / RESULTS).mkdir(exist_ok=True)
+        path = folder / RESULTS / name
+        write_bytes(path, dump(entries).encode())
+        written.append(path)
+    return written
+
+
+def render(card: Card, old: str | None, place: Path) -> str:
+    """The card's text; `old` is what stands there now, with "\\n" as line ends.
+
+    Raises:
+        DataError: as `write_card`.
+    """
+    if old is None:
+        body = f"# {escape(clean(card.name))}\n\n" + "\n\n".join(
+            _section(name, text) for name, write in SECTIONS.items() if (text := write(card))
+        )
+        return f"---\n{dump(metadata(card, {}))}---\n\n{body}\n"
+    front = _FRONT.match(old)
+    body = old[front.end() :] if front else old
+    for name, write in SECTIONS.items():
+        found = list(_mark(name).finditer(body))
+        if not found:
+            if name == "evaluation" and card.runs:
+                body = f"{body.rstrip()}\n\n{_section(name, write(card))}\n"
+            continue
+        if [mark[1] for mark in found] != ["", "/"]:
+            raise DataError(
+                f"{place}: the marks of section {name} are not one <!-- ssl4rl:{name} --> and, after it, one "
+                f"<!-- /ssl4rl:{name} -->: correct or delete them."
+            )
+        if name != "evaluation" or card.runs:
+            body = body[: found[0].start()] + _section(name, write(card)) + body[found[1].end() :]
+    data = metadata(card, parse(front[1], place) if front else {})
+    return f"---\n{dump(data)}---\n{'' if front else chr(10)}{body}"
+
+
+def _section(name: str, text: str) -> str:
+    return f"<!-- ssl4rl:{name} -->\n{text}\n<!-- /ssl4rl:{name} -->"
+
+
+def _mark(name: str) -> re.Pattern[str]:
+    """Both marks of a section; of any section for an empty name."""
+    return re.compile(rf"<!-- (/?)ssl4rl:{name or '[a-z]+'} -->")
+
+
+def _read(path: Path) -> str | None:
+    """None if there is no card."""
+    if not path.exists():
+        return None
+    try:
+        with reporting(path, "read"):
+            return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no UTF-8 text: correct or delete it.") from None

@@ -1,0 +1,131 @@
+"""Contact sheets of SSL probes: what a model is shown, and the right answer below.
+
+`python -m ssl4rl_bench.reports.result.probe_sheet docs` draws those of the documentation, a file a kind of task.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssl4rl_bench.core import images
+from ssl4rl_bench.core.exits import run_command
+from ssl4rl_bench.core.types import ImagePart, Sample
+from ssl4rl_bench.task.ssl.probe import ProbeTask
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SHOWN = {"rotation": 4, "jigsaw": 7, "contrastive": 4, "position": 6}
+"""Samples of a task in the documentation: what fits in a line or little more."""
+HEIGHT = 148
+"""Pixels: of the tallest image of a sample, or of its block of pieces."""
+_GAP, _MARGIN, _LINE, _WIDTH = 6, 18, 15, 1340
+_INK, _FAINT, _RIGHT, _FRAME = (30, 30, 36), (110, 112, 120), (20, 120, 60), (205, 205, 210)
+
+
+def sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
+    """The first `n` samples of each task on white, a block of lines a task, as wide as they need."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    blocks = [[_sample(task, sample) for sample in _spread(task, n)] for task in tasks]
+    lines = [line for task, block in zip(tasks, blocks, strict=True) for line in _lines(task, block)]
+    height = _MARGIN + sum(line_height for _, line_height in lines)
+    page = Image.new("RGB", (_WIDTH, height), (255, 255, 255))
+    draw, title = ImageDraw.Draw(page), ImageFont.load_default(15)
+    y = _MARGIN
+    for content, line_height in lines:
+        if isinstance(content, str):
+            draw.text((_MARGIN, y), content, fill=_INK, font=title)
+        else:
+            x = _MARGIN
+            for picture in content:
+                page.paste(picture, (x, y))
+                x += picture.width + 3 * _GAP
+        y += line_height
+    return page
+
+
+def _spread(task: ProbeTask, n: int) -> list[Sample]:
+    """The first samples, with as many different answers as there are."""
+    seen: dict[str, list[Sample]] = {}
+    for sample in task.samples:
+        seen.setdefault(sample.target, []).append(sample)
+    queues = list(seen.values())
+    out: list[Sample] = []
+    while len(out) < n and any(queues):
+        out += [queue.pop(0) for queue in queues if queue][: n - len(out)]
+    return out
+
+
+def _lines(task: ProbeTask, block: Sequence[Image.Image]) -> list[tuple[str | list[Image.Image], int]]:
+    lines: list[tuple[str | list[Image.Image], int]] = [(f"{task.name.removeprefix('ssl4rl_')}", 24)]
+    row: list[Image.Image] = []
+    width = 0
+    for picture in block:
+        if row and width + picture.width > _WIDTH - 2 * _MARGIN:
+            lines.append((row, max(item.height for item in row) + _GAP))
+            row, width = [], 0
+        row.append(picture)
+        width += picture.width + 3 * _GAP
+    lines.append((row, max((item.height for item in row), default=0) + 2 * _GAP))
+    return lines
+
+
+def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
+    """The images of a sample, and its answer below. Pieces of a jigsaw stand in a block, in the order shown."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    parts = [part for message in sample.messages for part in message.content if isinstance(part, ImagePart)]
+    shown = [images.decode(part.image) for part in parts]
+    jigsaw = task.ssl.kind == "jigsaw"
+    columns = round(len(shown) ** 0.5) if jigsaw else len(shown)
+    rows = -(-len(shown) // columns)
+    scale = HEIGHT / (rows * max(image.height for image in shown) + (rows - 1) * _GAP)
+    small = [
+        image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
+            Image.Resampling.LANCZOS,
+        )
+        for image in shown
+    ]
+    wide = [max(image.width for image in small[column::columns]) for column in range(columns)]
+    tall = max(image.height for image in small)
+    font, faint = ImageFont.load_default(13), ImageFont.load_default(9)
+    text = sample.target if len(sample.target) < 24 else sample.target.replace(",", " ")
+    width = max(sum(wide) + (columns - 1) * _GAP, round(font.getlength(text)))
+    page = Image.new("RGB", (width, rows * tall + (rows - 1) * _GAP + _LINE + 5), (255, 255, 255))
+    draw = ImageDraw.Draw(page)
+    for at, image in enumerate(small):
+        x = sum(wide[: at % columns]) + at % columns * _GAP
+        y = at // columns * (tall + _GAP)
+        page.paste(image, (x, y))
+        draw.rectangle((x, y, x + image.width - 1, y + image.height - 1), outline=_FRAME)
+        if jigsaw and columns < 5:
+            draw.rectangle((x + 1, y + 1, x + 13, y + 12), fill=(255, 255, 255))
+            draw.text((x + 3, y + 1), str(at + 1), fill=_FAINT, font=faint)
+    draw.text((0, page.height - _LINE - 2), text, fill=_RIGHT, font=font)
+    return page
+
+
+def main(folder: Path) -> None:
+    """Draws the sheets of all SSL tasks that are shipped, on the built-in images."""
+    from ssl4rl_bench.task.registry import load_task
+    from ssl4rl_bench.task.ssl import KINDS
+    from ssl4rl_bench.task.taskfile import group_names, load_taskfile
+
+    names = group_names()["ssl4rl_ssl_difficulty"]
+    for kind in KINDS:
+        tasks = []
+        for name in names:
+            if (load_taskfile(name).ssl or {}).get("kind") == kind:
+                task = load_task(name, limit=24)
+                assert isinstance(task, ProbeTask)
+                tasks.append(task)
+        sheet(tasks, n=SHOWN[kind]).save(folder / f"ssl_{kind}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(Path(sys.argv[1])))

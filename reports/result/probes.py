@@ -1,0 +1,123 @@
+"""The SSL probes' own table: accuracy beside chance and beside what is left of it when chance is taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ssl4rl_bench.reports.text.cells import (
+    NO_DATA,
+    Result,
+    add_number,
+    blinding,
+    count,
+    dig,
+    escape,
+    model_name,
+    number,
+    percent,
+    plain_table,
+    value_and_interval,
+)
+
+HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "By parts", "n samples", "Unread %")
+"""Numbers of a row. "Above chance" is (accuracy - chance) / (1 - chance): 0 is a blind guess, 100 all right."""
+PARTS = {
+    "per_position": "per place",
+    "valid": "valid",
+    "closeness": "closeness",
+    "row": "row",
+    "column": "column",
+}
+"""Sub-metrics that have a place in the table, and what it calls them."""
+
+
+def is_probe(results: Sequence[Result], task: str) -> bool:
+    """Whether a task of these results is an SSL probe."""
+    return any(dig(result, "tasks", task, "probe") for result in results)
+
+
+def probe_table(results: Sequence[Result], tasks: Sequence[str]) -> Table:
+    """One row a task and result, tasks in their order; percent with two decimals.
+
+    Args:
+        tasks: with the `ssl4rl_` prefix; only those that are probes are shown.
+    """
+    table = plain_table(
+        "SSL probes" + (" · partial" if any(result.get("partial") for result in results) else "")
+    )
+    several = len(results) > 1
+    table.add_column("Probe", overflow="fold")
+    if several:
+        table.add_column("Model", overflow="fold")
+    for header in HEADERS:
+        add_number(table, header.replace(" ", "\n"))
+    for name, model, *numbers in _rows(results, tasks):
+        table.add_row(Text(name), *([Text(model)] if several else []), *numbers)
+    return table
+
+
+def probes_to_markdown(results: Sequence[Result], tasks: Sequence[str]) -> str:
+    """`probe_table` as a Markdown table that ends in a line break."""
+    headers = ["Probe", "Model", *HEADERS]
+    lines = [headers, [":---", ":---", *["---:"] * len(HEADERS)]]
+    lines += [[escape(name), escape(model), *numbers] for name, model, *numbers in _rows(results, tasks)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
+    """A sentence for each jigsaw whose replies fit the other convention better than the one that was asked for.
+
+    Better means that all of the other's interval is above what was asked for, and above chance.
+    """
+    out = []
+    for task in tasks:
+        probe = dig(result, "tasks", task, "probe")
+        parts = dig(probe, "parts")
+        exact = number(dig(parts, "exact").get("value"))
+        other = number(dig(parts, "other_exact").get("value"))
+        low = (dig(parts, "other_exact").get("ci95") or [0.0])[0]
+        if exact is not None and other is not None and low > max(exact, number(probe.get("chance")) or 0.0):
+            out.append(
+                f"{model_name(result)}: {_short(task)}: the replies fit the other convention better: "
+                f"{100 * other:.2f}% are right if they name for each piece its place, {100 * exact:.2f}% if "
+                "for each place its piece, as asked"
+            )
+    return out
+
+
+def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
+    rows = []
+    for task in tasks:
+        for result in results:
+            probe = dig(result, "tasks", task, "probe")
+            if not probe:
+                continue
+            accuracy, interval = value_and_interval(dig(probe, "accuracy"))
+            overall = dig(result, "tasks", task, "aggregates", "row_micro", "overall")
+            rows.append(
+                [
+                    _short(task) + (f" ({shown})" if (shown := blinding(result, task)) else ""),
+                    model_name(result),
+                    accuracy,
+                    interval,
+                    percent(probe, "chance"),
+                    percent(dig(probe, "chance_corrected"), "value"),
+                    _by_parts(dig(probe, "parts")),
+                    count(dig(probe, "accuracy")),
+                    percent(overall, "unread"),
+                ]
+            )
+    return rows
+
+
+def _by_parts(parts: Mapping[str, Any]) -> str:
+    shown = [f"{percent(dig(parts, key), 'value')} {name}" for key, name in PARTS.items() if key in parts]
+    return ", ".join(shown) or NO_DATA
+
+
+def _short(task: str) -> str:
+    return task.removeprefix("ssl4rl_")

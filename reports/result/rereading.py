@@ -1,0 +1,123 @@
+"""One run read again with each extractor: what its numbers owe to the way replies are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from ssl4rl_bench.core.types import UNSCORED, Status
+from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, clean, plain_table
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import LoadedTask
+from ssl4rl_bench.score.aggregate import aggregate, status_counts
+from ssl4rl_bench.score.scoring import copies, scored_samples
+from ssl4rl_bench.stats.agreement import Kappa, kappa
+from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
+from ssl4rl_bench.task.ssl.probe import ProbeTask
+
+REFERENCE = "default"
+"""The extractor that the others are compared with."""
+PROBE_EXTRACTORS = (REFERENCE, "strict")
+"""Those that read a probe differently (`ssl.SSLTask.score`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """A task's replies as one extractor reads them."""
+
+    extractor: str
+    """Its full name."""
+    status: dict[str, int]
+    """Replies by how their answer was read."""
+    accuracy: float | None
+    """Share of rows that are right, in [0, 1]."""
+    circular: float | None
+    """Share of questions that are right in every copy, in [0, 1]; None for a probe."""
+    agreement: Kappa
+    """With what `REFERENCE` reads, over all replies; no answer is an answer of its own."""
+    n_changed: int
+    """Replies that are right by one of the two and wrong by the other."""
+
+
+def reread(run: RunDir, task: LoadedTask) -> list[Reread]:
+    """A task's replies as each known extractor reads them, `REFERENCE` first.
+
+    Raises:
+        SpecMismatch, UsageError, StoreError: as `scoring.scored_samples`.
+    """
+    is_probe = isinstance(task, ProbeTask)
+    names = dict.fromkeys(map(check_extractor, PROBE_EXTRACTORS if is_probe else (REFERENCE, *EXTRACTORS)))
+    rows = copies(task)
+    out: list[Reread] = []
+    reference: list[tuple[str | None, float | None]] = []
+    for name in names:
+        scored = scored_samples(run, task, name)
+        found = [(s.score.answer, s.score.value) for s in scored if s.score.status not in UNSCORED]
+        reference = reference or found
+        aggregates = aggregate(scored, rows)
+        out.append(
+            Reread(
+                extractor=name,
+                status=status_counts(scored),
+                accuracy=aggregates["row_micro"]["overall"]["value"],
+                circular=None if is_probe else aggregates["circular_micro"]["overall"]["value"],
+                agreement=kappa([answer for answer, _ in reference], [answer for answer, _ in found]),
+                n_changed=sum(a != b for (_, a), (_, b) in zip(reference, found, strict=True)),
+            )
+        )
+    return out
+
+
+def reread_table(title: str, read: Sequence[Reread]) -> Table:
+    """One row an extractor; percent with two decimals."""
+    table = plain_table(f"{clean(title)} · by extractor")
+    table.add_column("Extractor", overflow="fold")
+    statuses = [status.value for status in Status if any(status.value in row.status for row in read)]
+    circular = any(row.circular is not None for row in read)
+    headers = [
+        "Rows\nright",
+        *(["Circular"] if circular else []),
+        "Agree\n%",
+        "Kappa",
+        "95%\ninterval",
+        "Other\nscore",
+    ]
+    for header in (*statuses, *headers):
+        add_number(table, header)
+    for row in read:
+        kappas = row.agreement
+        interval = "–".join(f"{end:.3f}" for end in kappas.ci95) if kappas.ci95 else NO_DATA
+        table.add_row(
+            row.extractor,
+            *(str(row.status.get(status, 0)) for status in statuses),
+            _percent(row.accuracy),
+            *([_percent(row.circular)] if circular else []),
+            _percent(kappas.observed),
+            NO_DATA if kappas.value is None else f"{kappas.value:.3f}",
+            interval,
+            str(row.n_changed),
+        )
+    return table
+
+
+def reread_json(read: Sequence[Reread]) -> list[dict[str, Any]]:
+    """The same as JSON values; shares as fractions."""
+    return [
+        {
+            "extractor": row.extractor,
+            "status": row.status,
+            "accuracy": row.accuracy,
+            "circular": row.circular,
+            "agreement": row.agreement.observed,
+            "kappa": {"value": row.agreement.value, "se": row.agreement.se, "n": row.agreement.n},
+            "n_changed": row.n_changed,
+        }
+        for row in read
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return NO_DATA if value is None else f"{100 * value:.2f}"

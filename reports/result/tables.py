@@ -1,0 +1,174 @@
+"""result.json as tables: the card's columns with n, intervals and the share of unread replies.
+
+Everything printed is taken from result dicts. Numbers are percent with two decimals, rounded; a cell without
+data prints "–". Names come from data and are hostile on a terminal: `clean` escapes their control characters,
+and they are never read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.types import Status
+from ssl4rl_bench.reports.text.cells import (
+    NO_DATA,
+    Result,
+    add_number,
+    blinding,
+    clean,
+    count,
+    dig,
+    escape,
+    model_name,
+    percent,
+    plain_table,
+    value_and_interval,
+)
+from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNITS
+from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF, L2_OF
+
+__all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "reading_line", "status_line", "to_markdown"]
+
+
+def card_table(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> Table:
+    """One row a result, in their order, with the columns of the SSL4RL model card; fits 100 columns.
+
+    Args:
+        results: one without the task gives a row without data.
+        task: with the `ssl4rl_` prefix.
+        aggregation: one of `metrics.AGGREGATIONS`.
+
+    Raises:
+        UsageError: for an unknown aggregation, or a task that no result has.
+    """
+    _check(results, task, aggregation)
+    table = plain_table(_title(results, task, aggregation))
+    table.add_column("Model", overflow="fold")
+    for header in _headers(aggregation):
+        add_number(table, header.replace("-", "-\n").replace(" ", "\n"))
+    mixed = len(_shown(results, task)) > 1
+    for result in results:
+        name, *numbers = _card_row(result, task, aggregation, mixed)
+        table.add_row(Text(name), *numbers)
+    return table
+
+
+def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> str:
+    """`card_table` as a titled Markdown table that ends in a line break. Arguments and errors as there."""
+    _check(results, task, aggregation)
+    headers = ["Model", *_headers(aggregation)]
+    lines = [headers, [":---", *["---:"] * (len(headers) - 1)]]
+    mixed = len(_shown(results, task)) > 1
+    for result in results:
+        name, *numbers = _card_row(result, task, aggregation, mixed)
+        lines.append([escape(name), *numbers])
+    rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"**{escape(_title(results, task, aggregation))}**\n\n{rows}"
+
+
+def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -> Table:
+    """One row a category, the three levels nested, in MMBench's order; names that it lacks come last.
+
+    Arguments and errors as for `card_table`.
+    """
+    _check([result], task, aggregation)
+    table = plain_table(f"{model_name(result)} · {_title([result], task, aggregation)}")
+    table.add_column("Category", overflow="fold")
+    for header in (f"n {UNITS[aggregation]}", "Score", "95% interval", "Unread %"):
+        add_number(table, header)
+    cells = dig(result, "tasks", task, "aggregates", aggregation)
+    for depth, name, cell in _outline(cells):
+        table.add_row(
+            Text("  " * depth + clean(name)), count(cell), *value_and_interval(cell), percent(cell, "unread")
+        )
+    return table
+
+
+def status_line(status: Mapping[str, int], n_no_content_cut: int = 0) -> str:
+    """How the replies were read, e.g. "replies: 2311 tag, 12 lenient, 20 none"; from a task's "status".
+
+    Args:
+        n_no_content_cut: of the replies without content, those that hit the token limit; they are told.
+    """
+    counts = {known.value: status.get(known.value, 0) for known in Status}
+    counts["other"] = sum(status.values()) - sum(counts.values())
+    cut = f" ({n_no_content_cut} at the token limit)" if n_no_content_cut else ""
+    shown = (f"{n} {name}{cut * (name == Status.NO_CONTENT)}" for name, n in counts.items() if n)
+    return "replies: " + (", ".join(shown) or "0")
+
+
+def reading_line(found: Result) -> str:
+    """`status_line` of a task of a result, and how many questions are left out for replies without a score."""
+    status = dig(found, "status")
+    line = status_line(status, found.get("n_no_content_cut") or 0)
+    n_left_out = found.get("n_groups_excluded")
+    if not n_left_out:
+        return line
+    kinds = "failed, missing or no_content" if status.get(Status.NO_CONTENT) else "failed or missing"
+    return f"{line}; {n_left_out} questions left out for {kinds} replies"
+
+
+def _check(results: Sequence[Result], task: str, aggregation: str) -> None:
+    if aggregation not in AGGREGATIONS:
+        raise UsageError(f"no aggregation {clean(aggregation)}{did_you_mean(aggregation, AGGREGATIONS)}")
+    known = sorted({name for result in results for name in dig(result, "tasks")})
+    if results and task not in known:
+        raise UsageError(f"no run has results of task {clean(task)}{clean(did_you_mean(task, known))}")
+
+
+def _title(results: Sequence[Result], task: str, aggregation: str) -> str:
+    shown = _shown(results, task)
+    alike = f" · {shown.pop()}" if len(shown) == 1 and any(shown) else ""
+    partial = " · partial" if any(result.get("partial") for result in results) else ""
+    return f"{clean(task)} · {aggregation}{alike}{partial}"
+
+
+def _shown(results: Sequence[Result], task: str) -> set[str]:
+    """What the runs of a task showed: `blinding`'s texts. The title says it if all agree, else each row does."""
+    return {blinding(result, task) for result in results if dig(result, "tasks", task)}
+
+
+def _headers(aggregation: str) -> list[str]:
+    card = [header for header, _ in CARD_COLUMNS]
+    return [*card, "Average", f"n {UNITS[aggregation]}", "95% interval", "Unread %"]
+
+
+def _card_row(result: Result, task: str, aggregation: str, mixed: bool) -> list[str]:
+    cells = dig(result, "tasks", task, "aggregates", aggregation)
+    overall = dig(cells, "overall")
+    average, interval = value_and_interval(overall)
+    notes = [blinding(result, task) if mixed else "", "partial" if result.get("partial") else ""]
+    return [
+        model_name(result) + "".join(f" ({note})" for note in notes if note),
+        *(percent(dig(cells, "l2", ability), "value") for _, ability in CARD_COLUMNS),
+        average,
+        count(overall),
+        interval,
+        percent(overall, "unread"),
+    ]
+
+
+def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """Depth, name and cell of all categories, each under its parent if MMBench knows it."""
+    levels, abilities, leaves = (
+        {name: dig(cells, level, name) for name in dig(cells, level)} for level in ("l1", "l2", "l3")
+    )
+    yield 0, "overall", dig(cells, "overall")
+    for level in _known_first(dict.fromkeys(L1_OF.values()), levels):
+        yield 1, level, levels[level]
+        for ability in [name for name in L1_OF if L1_OF[name] == level and name in abilities]:
+            yield 2, ability, abilities.pop(ability)
+            for leaf in [name for name in L2_OF if L2_OF[name] == ability and name in leaves]:
+                yield 3, leaf, leaves.pop(leaf)
+    for depth, rest in ((2, abilities), (3, leaves)):
+        for name, cell in rest.items():
+            yield depth, name, cell
+
+
+def _known_first(known: Collection[str], names: Collection[str]) -> list[str]:
+    return [*(name for name in known if name in names), *(name for name in names if name not in known)]

@@ -1,0 +1,28 @@
+"""Numbers as tables print them: fractions as percent with two decimals."""
+
+from __future__ import annotations
+
+from ssl4rl_bench.reports.text.cells import NO_DATA
+
+MARKS = {"better": "▲", "worse": "▼", "": ""}
+
+
+def percent(value: float | None) -> str:
+    return NO_DATA if value is None else f"{100.0 * value:.2f}"
+
+
+def points(value: float | None) -> str:
+    """A difference in percentage points, with its sign."""
+    # Nothing has no sign: without "+ 0.0" a rounded-off loss shows as "-0.00".
+    return NO_DATA if value is None else f"{round(100.0 * value, 2) + 0.0:+.2f}"
+
+
+def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:
+    if ends is None:
+        return NO_DATA
+    show = points if signed else percent
+    return f"[{show(ends[0])}, {show(ends[1])}]"
+
+
+def p_value(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
