@@ -20,7 +20,7 @@ task: ssl4rl_mine
 dataset_path: parquet
 dataset_kwargs: {data_files: {dev: mine.parquet}}
 test_split: dev
-doc_to_text: !function ssl4rl_bench.interop.lmms.mmbench.doc_to_text
+doc_to_text: !function ssl4rl_bench.interop.lmms.doc_to_text
 lmms_eval_specific_kwargs: {default: {prompt: cot}}
 generation_kwargs: {max_new_tokens: 64, temperature: 0.5, top_p: 0.9, top_k: 5, until: []}
 reasoning_tags: none
@@ -101,13 +101,13 @@ def test_what_a_file_includes_comes_under_its_own_keys(tmp_path: Path) -> None:
         ("metadata: {", "metadata: [", "is not YAML"),
         ("metadata: {version: 1.5, title: Mine}", "metadata: 3", "metadata must be a mapping"),
         (
-            "ssl4rl_bench.interop.lmms.mmbench.doc_to_text",
+            "ssl4rl_bench.interop.lmms.doc_to_text",
             "os.system",
             "names os.system, which is outside ssl4rl_bench",
         ),
-        ("ssl4rl_bench.interop.lmms.mmbench.doc_to_text", "ssl4rl_bench_evil.f", "outside ssl4rl_bench"),
+        ("ssl4rl_bench.interop.lmms.doc_to_text", "ssl4rl_bench_evil.f", "outside ssl4rl_bench"),
         (
-            "!function ssl4rl_bench.interop.lmms.mmbench.doc_to_text",
+            "!function ssl4rl_bench.interop.lmms.doc_to_text",
             "!!python/name:os.system x",
             "is not YAML",
         ),

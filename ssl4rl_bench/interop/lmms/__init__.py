@@ -1,12 +1,35 @@
-"""lmms-eval's view of this project: our engines as its model `ssl4rl_vllm`, our SSL tasks as its tasks.
+"""lmms-eval's view of this project: our engines as its model `ssl4rl_vllm`, our tasks as its tasks.
 
 Importing this package imports neither lmms-eval nor torch. lmms-eval finds `MANIFEST` through the entry-point
-group `lmms_eval.models`.
+group `lmms_eval.models`; task files name the functions of `mmbench` by this package's name.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from ssl4rl_bench.interop.lmms.mmbench import (
+    circular_micro,
+    doc_to_target,
+    doc_to_text,
+    doc_to_visual,
+    process_docs,
+    process_results,
+    row_micro,
+    scenes_docs,
+)
+
+__all__ = [
+    "MANIFEST",  # noqa: F822
+    "circular_micro",
+    "doc_to_target",
+    "doc_to_text",
+    "doc_to_visual",
+    "process_docs",
+    "process_results",
+    "row_micro",
+    "scenes_docs",
+]
 
 
 def __getattr__(name: str) -> Any:
