@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.reports.text.cells import clean, number
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
-from ssl4rl_bench.task.taskfile import PREFIX
 
 AVERAGE = "average"
 COLUMNS: tuple[str, ...] = (*(ability for _, ability in CARD_COLUMNS), AVERAGE)
@@ -177,14 +177,14 @@ def of_tasks(tables: Sequence[Published], tasks: Sequence[str]) -> None:
 
 
 def _listed(tasks: Sequence[str]) -> str:
-    return ", ".join(clean(name.removeprefix(PREFIX)) for name in tasks)
+    return ", ".join(clean(short_name(name)) for name in tasks)
 
 
 def _benchmark(where: str, value: object) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise DataError(f'{where}: benchmark must be a list of task names, such as ["mmbench_dev_en"]')
-    full = tuple(name if name.startswith(PREFIX) else PREFIX + name for name in names)
+    full = tuple(full_name(name) for name in names)
     for name in full:
         if not re.fullmatch(r"\w{1,100}", name):
             raise DataError(f"{where}: benchmark {clean(name)} is no task's name, such as mmbench_dev_en")

@@ -11,8 +11,9 @@ from mmbench_data import located, questions
 from rich.console import Console
 from ssl_pictures import noise
 
-from ssl4rl_bench.cli.common import full_name, per_task
+from ssl4rl_bench.cli.common import per_task
 from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import Completion, ScoredSample
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table, probes_to_markdown
 from ssl4rl_bench.task import registry

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of, sha256_json
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.task.pictures import Picture, Selection, seed_for
 from ssl4rl_bench.task.pictures.making import ALONE, N_PARTNERS, OTHER, Opened
@@ -224,7 +225,7 @@ class TrainingSet:
                 try:
                     shown = [self._corrupted(image, a, 0, role) for role in a.roles]
                 except Unusable as error:
-                    reasons.append(f"{a.name.removeprefix('ssl4rl_')}: {error}")
+                    reasons.append(f"{short_name(a.name)}: {error}")
                     continue
                 fits = [self._fits(a, s.images) for s in shown]
                 if all(good for good, _ in fits):

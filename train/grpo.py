@@ -16,6 +16,7 @@ from typing import Any
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import DataError, Interrupted, ModelError, StoreError, UsageError
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.allocator import keep_freed_memory
 from ssl4rl_bench.engines.checkpoints.files import read_config, read_json
@@ -539,7 +540,7 @@ def _draw(out: Path, recipe: Recipe, report: Reporter) -> None:
     from ssl4rl_bench.train.curves import draw
 
     exact = recipe.reward.scheme == "exact" and not recipe.reward.format_weight
-    chance = {a.name.removeprefix("ssl4rl_"): a.task.chance for a in asked(recipe.tasks, recipe.data.prompt)}
+    chance = {short_name(a.name): a.task.chance for a in asked(recipe.tasks, recipe.data.prompt)}
     draw(out / METRICS, out / "curves.png", recipe.name, chance if exact else None)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.task.pictures import ImageSource, Selection, open_source
 from ssl4rl_bench.task.pictures.perceptual import T_BITS, T_COLOUR, Perceptual, perceptual_hash
 from ssl4rl_bench.task.pictures.selection import REDUCED
 from ssl4rl_bench.task.registry import DRAWN, task_images
-from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.recipe import DataPart
 
 ROWS = 1024
@@ -168,7 +169,7 @@ def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
             found = list(task_images(name, data=data))
             return found, len(found)
         split, spec = load_taskfile(name).split, data
-    elif not path_first and PREFIX + spec.removeprefix(PREFIX) in task_names():
+    elif not path_first and full_name(spec) in task_names():
         task = load_taskfile(spec)
         if task.ssl is not None:
             split, spec = task.split, task.images or DRAWN

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import BenchError, UsageError
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.engines.checkpoints.files import read_json
 from ssl4rl_bench.task.pictures import open_source, seed_for, split_of
 from ssl4rl_bench.task.pictures.making import Opened
 from ssl4rl_bench.task.registry import task_images
 from ssl4rl_bench.task.ssl import Unusable
-from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.data import Asked, asked
 from ssl4rl_bench.train.recipe import Recipe
 
@@ -192,7 +193,7 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
 
 def _elsewhere(spec: str) -> bool:
     """Whether images are on the hub: a hub id, or a task whose rows are not here."""
-    name = PREFIX + spec.removeprefix(PREFIX)
+    name = full_name(spec)
     if name in task_names():
         file = load_taskfile(name).data_file
         return file is None or not file.exists()

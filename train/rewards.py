@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Completion, FinishReason, Score
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.ssl import SSLTask
@@ -66,7 +67,7 @@ class SSLReward:
     @property
     def __name__(self) -> str:
         """What TRL logs it as: the one task's name, or "ssl"."""
-        return _short(next(iter(self.tasks))) if len(self.tasks) == 1 else "ssl"
+        return short_name(next(iter(self.tasks))) if len(self.tasks) == 1 else "ssl"
 
     def by_task(self) -> list[SSLReward]:
         """One reward a task: TRL then logs each by its name. Their sum over a row is what this one gives."""
@@ -124,7 +125,7 @@ class SSLReward:
         if log := columns.get("log_metric"):
             _log(log, scores)
             for name, flags in formed.items():
-                log(f"{_short(name)}/format", sum(flags) / len(flags))
+                log(f"{short_name(name)}/format", sum(flags) / len(flags))
         return rewards
 
     def one(self, name: str, text: str, target: str, finish_reason: FinishReason = "stop") -> float | None:
@@ -258,10 +259,6 @@ def _log(log: Callable[[str, float], None], scores: Mapping[str, Sequence[Score]
         counted = [score for score in of_task if score.value is not None]
         if not counted:
             continue
-        log(f"{_short(name)}/answered", sum(score.answer is not None for score in counted) / len(counted))
+        log(f"{short_name(name)}/answered", sum(score.answer is not None for score in counted) / len(counted))
         for part in counted[0].parts:
-            log(f"{_short(name)}/{part}", sum(score.parts[part] for score in counted) / len(counted))
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("ssl4rl_")
+            log(f"{short_name(name)}/{part}", sum(score.parts[part] for score in counted) / len(counted))

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from ssl4rl_bench.core.errors import DataError, did_you_mean
-from ssl4rl_bench.task.taskfile import PREFIX
+from ssl4rl_bench.core.names import PREFIX, short_name
 from ssl4rl_bench.task.taskfile import task_names as all_names
 
 ALIKE = 0.8
@@ -58,7 +58,7 @@ def _by_short(names: Iterable[str]) -> dict[str, str]:
 
 
 def _short(value: object) -> str:
-    return str(value).removeprefix(PREFIX)
+    return short_name(str(value))
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ssl4rl_bench import __version__
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import AGGREGATION, ProbeRow, probe_notes
 from ssl4rl_bench.reports.text.cells import NO_DATA, clean, escape
@@ -225,7 +226,7 @@ def _probe_cells(row: ProbeRow) -> list[str]:
 
 
 def _short(task: str) -> str:
-    return clean(task.removeprefix("ssl4rl_"))
+    return clean(short_name(task))
 
 
 def _tex_cell(cell: BoardCell, intervals: bool) -> str:

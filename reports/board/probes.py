@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.text.cells import dig, number
 
 AGGREGATION = "row_micro"
@@ -49,7 +50,7 @@ def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
             of = told.setdefault(note, [])
             of += [row.task] if row.task not in of else []
     return [
-        note if len(of) == len(tasks) else f"{', '.join(name.removeprefix('ssl4rl_') for name in of)}: {note}"
+        note if len(of) == len(tasks) else f"{', '.join(short_name(name) for name in of)}: {note}"
         for note, of in told.items()
     ]
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.comparison.result import Comparison, Difference
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, clean, plain_table
@@ -94,7 +95,7 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     for row in rows:
         found = row.difference
         table.add_row(
-            Text(clean(row.task.removeprefix("ssl4rl_"))),
+            Text(clean(short_name(row.task))),
             Text(clean(row.label)),
             percent(row.accuracy),
             interval(row.ci95),

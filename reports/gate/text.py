@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.comparison.flips import flips
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.text.cells import add_number, clean, plain_table
@@ -40,7 +41,7 @@ def reason(tested: Tested) -> str:
         found = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
     else:
         found = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
-    task = f"{rule.task.removeprefix('ssl4rl_')}{rule.said_aggregation}"
+    task = f"{short_name(rule.task)}{rule.said_aggregation}"
     text = f"{task}, {_name(tested)}: {found}, n {cell.n}"
     if tested.why:
         text += f"; {tested.why}"
@@ -83,7 +84,7 @@ def gate_table(gate: Gate) -> Table:
         floor = rule.kind == "at_least"
         table.add_row(
             Text(each.verdict, style=STYLES[each.verdict]),
-            Text(f"{clean(rule.task.removeprefix('ssl4rl_'))}{rule.said_aggregation} {rule.kind}"),
+            Text(f"{clean(short_name(rule.task))}{rule.said_aggregation} {rule.kind}"),
             Text(_name(each)),
             str(cell.n),
             percent(cell.baseline),
@@ -132,9 +133,7 @@ def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
         new = [flip for flip in found if (comparison.task, flip.group) not in seen][:limit]
         seen |= {(comparison.task, flip.group) for flip in new}
         for flip in new:
-            where = (
-                f"{clean(each.rule.task.removeprefix('ssl4rl_'))} {_name(each)}: question {clean(flip.group)}"
-            )
+            where = f"{clean(short_name(each.rule.task))} {_name(each)}: question {clean(flip.group)}"
             became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
             yield f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"
 

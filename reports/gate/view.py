@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
@@ -118,9 +119,7 @@ def _draw(tested: list[Tested]) -> Sheet:
         if (limit := _limit(each)) is not None:
             axes.plot([100 * limit] * 2, [at + 0.15, at + 0.85], color=INK, linewidth=1.4, zorder=5)
         y = 14 + _ROW * (at + 0.5)
-        name = (
-            f"{each.rule.task.removeprefix('ssl4rl_')}, {HEADERS.get(each.name, each.name)}: {each.rule.kind}"
-        )
+        name = f"{short_name(each.rule.task)}, {HEADERS.get(each.name, each.name)}: {each.rule.kind}"
         sheet.text(_LEFT - 8, y, fit(name, _LEFT - 12), ha="right")
         sheet.text(sheet.width - _RIGHT + 8, y, each.verdict, colour, ha="left", bold=each.verdict != "pass")
     note = (

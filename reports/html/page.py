@@ -13,6 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from ssl4rl_bench.core.atomic import write_text
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.figures.svg import inline
@@ -107,7 +108,7 @@ def _shown(board: Board, number: int, at: int) -> _Shown:
     return _Shown(
         board=board,
         first=at == 0,
-        task=clean(board.task.removeprefix("ssl4rl_")),
+        task=clean(short_name(board.task)),
         lines=lines(board),
         column_n=column_n(board),
         unit="questions" if UNITS[board.aggregation] == "groups" else "rows",
@@ -140,7 +141,7 @@ def _environment() -> Environment:
         "ends": lambda ends: interval(ends, signed=True).replace("-", "−"),
         "p_value": p_value,
         "prose": _prose,
-        "short": lambda name: clean(name.removeprefix("ssl4rl_").removeprefix("ssl_")),
+        "short": lambda name: clean(short_name(name).removeprefix("ssl_")),
         "mark": lambda mark: MARKS[mark],
         "aggregation": lambda name: AGGREGATION_NAMES.get(name, name),
     }

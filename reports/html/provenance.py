@@ -9,6 +9,7 @@ from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import clean, dig
 from ssl4rl_bench.run.rundir import RunDir
@@ -51,7 +52,7 @@ def run_facts(run: Evaluated) -> RunFacts:
         s = task.sampling
         facts.append(
             (
-                name.removeprefix("ssl4rl_"),
+                short_name(name),
                 f"version {task.version}, data {task.data_sha256[:12]} ({found.get('source', '')}), "
                 f"{task.n_samples} samples in {found.get('n_groups', '?')} groups, prompt {task.prompt}, "
                 f"temperature {s.temperature:g}, "

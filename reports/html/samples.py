@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Sample, SampleRecord, Status, TextPart, VideoPart
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
@@ -109,7 +110,7 @@ def collect(
             "runs": [clean(run.label) for run in runs],
             "tasks": [
                 {
-                    "name": clean(name.removeprefix("ssl4rl_")),
+                    "name": clean(short_name(name)),
                     "runs": [each is not None for each in replies[t]],
                 }
                 for t, name in enumerate(names)
@@ -230,13 +231,13 @@ def _notes(
     replies: Sequence[Sequence[_Replies | None]],
     most: int,
 ) -> Iterable[str]:
-    missing = [name.removeprefix("ssl4rl_") for name in tasks if name not in names]
+    missing = [short_name(name) for name in tasks if name not in names]
     if missing:
         yield f"The data of {clean(', '.join(missing), 200)} could not be loaded again: no samples are shown."
     for name, own in zip(names, replies, strict=True):
         absent = [run.label for run, each in zip(runs, own, strict=True) if each is None]
         if absent:
-            yield f"{clean(', '.join(absent), 200)}: no replies to {clean(name.removeprefix('ssl4rl_'))} here."
+            yield f"{clean(', '.join(absent), 200)}: no replies to {clean(short_name(name))} here."
     longest = max((each.n_longer for own in replies for each in own if each is not None), default=0)
     if longest > most:
         yield f"Replies longer than {most:,} characters are shown without their middle."

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssl4rl_bench.comparison.result import ALPHA, Difference
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import clean
@@ -88,7 +89,7 @@ def _mark(each: Difference) -> Literal["better", "worse", ""]:
 def _opening(board: Board, n_candidates: int) -> str:
     base = next(row for row in board.rows if row.kind == "baseline")
     cell = base.cells[-1]
-    task, name = clean(board.task.removeprefix("ssl4rl_")), clean(base.label)
+    task, name = clean(short_name(board.task)), clean(base.label)
     unit = "questions" if UNITS[board.aggregation] == "groups" else "rows"
     scored = (
         f"{name} scores {percent(cell.value)}% {interval(cell.ci95)} on {task} "
@@ -153,7 +154,7 @@ def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
         if row.label != label or each is None:
             continue
         said = each.mark or f"not told apart; found from {percent(each.mde)}"
-        name = clean(row.task.removeprefix("ssl4rl_").removeprefix("ssl_"))
+        name = clean(short_name(row.task).removeprefix("ssl_"))
         named.append(f"{name} {points(each.value)} {interval(each.ci95, True)} ({said})")
     return [f"SSL probes, in points: {_listed(named)}."] if named else []
 

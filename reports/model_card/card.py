@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError, UsageError
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
@@ -17,7 +18,7 @@ from ssl4rl_bench.reports.text.cells import Result, dig
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.score.consistency import finished
-from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
+from ssl4rl_bench.task.taskfile import load_taskfile
 
 UNSEEN = ("openai", "replay")
 """Engines that do not see the weights: that a run of theirs is this checkpoint's rests on the user's word."""
@@ -82,12 +83,11 @@ class Card:
             found: what result.json says of the task.
         """
         data = dig(self.origin, "data")
-        names = {task.removeprefix(PREFIX), str(found.get("source"))}
+        names = {short_name(task), str(found.get("source"))}
         return sum(
             int(item.get("exact", 0)) + int(item.get("near", 0))
             for item in self.overlap()
-            if data.get("transductive")
-            and str(item.get("set", "")).partition("=")[0].removeprefix(PREFIX) in names
+            if data.get("transductive") and short_name(str(item.get("set", "")).partition("=")[0]) in names
         )
 
     def overlap(self) -> list[Mapping[str, Any]]:

@@ -13,12 +13,13 @@ import yaml
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
 from ssl4rl_bench.reports.text.cells import clean, dig, number
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
-from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile
+from ssl4rl_bench.task.taskfile import load_taskfile
 
 OWN = "ssl4rl_spec_sha256"
 """Among a metric's arguments, the run's spec: it marks a result of `model-index` as written here."""
@@ -210,7 +211,7 @@ def _title(name: str) -> str:
 
 
 def _short(task: str) -> str:
-    return clean(task.removeprefix(PREFIX))
+    return clean(short_name(task))
 
 
 def _interval(cell: Mapping[str, Any]) -> str:

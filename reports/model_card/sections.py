@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ssl4rl_bench import __version__
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
@@ -21,7 +22,6 @@ from ssl4rl_bench.reports.text.cells import (
     value_and_interval,
 )
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
-from ssl4rl_bench.task.taskfile import PREFIX
 
 SCENES_NOTE = (
     "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers compare with those of other models on "
@@ -33,7 +33,7 @@ def summary(card: Card) -> str:
     """What the checkpoint is, and what must be known before its numbers are read."""
     origin = card.origin
     if card.is_grpo:
-        tasks = ", ".join(_code(_short(task)) for task in dig(origin, "recipe", "tasks"))
+        tasks = ", ".join(_code(short_name(task)) for task in dig(origin, "recipe", "tasks"))
         text = (
             f"{_base(card)} after {_int(origin.get('step'))} steps of reinforcement learning (GRPO). Rewards are for "
             f"self-supervised tasks, whose answers are known without labels: {tasks}."
@@ -173,7 +173,7 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
             yield f"### {_short_text(name)}\n\n{_asked(run, name, found)}; {engine}{when}."
             yield _abilities(found)
             yield from _read(card, name, found)
-    if any(_short(name) == "scenes" for name in tasks):
+    if any(short_name(name) == "scenes" for name in tasks):
         yield SCENES_NOTE
     if probes:
         yield f"### Self-supervised probes\n\n{_asked(run, probes[0], tasks[probes[0]])}; {engine}{when}."
@@ -280,7 +280,7 @@ def _settings(card: Card) -> Iterator[tuple[str, str]]:
     weights = f"LoRA ({show(lora, 'rank', 'alpha', 'dropout')})" if lora else "all"
     frozen = ", vision tower frozen" if model.get("freeze_vision") else ""
     tasks = dig(recipe, "tasks")
-    yield "Tasks", ", ".join(f"{_short(k)}, weight {v:g}" for k, v in tasks.items())
+    yield "Tasks", ", ".join(f"{short_name(k)}, weight {v:g}" for k, v in tasks.items())
     yield "Reward", show(reward, "scheme", "format_weight", "extractor")
     yield (
         "Steps",
@@ -387,12 +387,8 @@ def _plain(text: object) -> str:
     return re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120))
 
 
-def _short(task: str) -> str:
-    return task.removeprefix(PREFIX)
-
-
 def _short_text(task: str) -> str:
-    return escape(clean(_short(task)))
+    return escape(clean(short_name(task)))
 
 
 def _int(value: object) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.exits import run_command
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import ImagePart, Sample
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 
@@ -61,7 +62,7 @@ def _spread(task: ProbeTask, n: int) -> list[Sample]:
 
 
 def _lines(task: ProbeTask, block: Sequence[Image.Image]) -> list[tuple[str | list[Image.Image], int]]:
-    lines: list[tuple[str | list[Image.Image], int]] = [(f"{task.name.removeprefix('ssl4rl_')}", 24)]
+    lines: list[tuple[str | list[Image.Image], int]] = [(f"{short_name(task.name)}", 24)]
     row: list[Image.Image] = []
     width = 0
     for picture in block:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.text.cells import (
     NO_DATA,
     Result,
@@ -82,7 +83,7 @@ def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
         low = (dig(parts, "other_exact").get("ci95") or [0.0])[0]
         if exact is not None and other is not None and low > max(exact, number(probe.get("chance")) or 0.0):
             out.append(
-                f"{model_name(result)}: {_short(task)}: the replies fit the other convention better: "
+                f"{model_name(result)}: {short_name(task)}: the replies fit the other convention better: "
                 f"{100 * other:.2f}% are right if they name for each piece its place, {100 * exact:.2f}% if "
                 "for each place its piece, as asked"
             )
@@ -100,7 +101,7 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
             overall = dig(result, "tasks", task, "aggregates", "row_micro", "overall")
             rows.append(
                 [
-                    _short(task) + (f" ({shown})" if (shown := blinding(result, task)) else ""),
+                    short_name(task) + (f" ({shown})" if (shown := blinding(result, task)) else ""),
                     model_name(result),
                     accuracy,
                     interval,
@@ -117,7 +118,3 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
 def _by_parts(parts: Mapping[str, Any]) -> str:
     shown = [f"{percent(dig(parts, key), 'value')} {name}" for key, name in PARTS.items() if key in parts]
     return ", ".join(shown) or NO_DATA
-
-
-def _short(task: str) -> str:
-    return task.removeprefix("ssl4rl_")

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, RULE, SERIES, WORSE
 from ssl4rl_bench.reports.figures.sheet import TEXT, WIDTH, Sheet, fit, minus, style, svg_of
 from ssl4rl_bench.reports.text.cells import Result, clean, dig, number
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.task.taskfile import PREFIX
 
 COLUMNS = 3
 MARKS = {"pass": ("o", BETTER), "fail": ("X", WORSE), "inconclusive": ("D", MUTED), "baseline": ("s", INK)}
@@ -44,7 +44,7 @@ class _Panel:
 
     @property
     def title(self) -> str:
-        task = clean(self.task.removeprefix(PREFIX))
+        task = clean(short_name(self.task))
         return f"{task}: {HEADERS.get(self.name, clean(self.name))}" if self.name else task
 
     def of(self, result: Result) -> tuple[float, tuple[float, float] | None] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled
 from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.reports.views.training import parse, trained_on
 from ssl4rl_bench.score.groupscores import check_aggregation
@@ -127,7 +128,7 @@ def image_of(run: Evaluated) -> str:
 
 def short(task: str) -> str:
     """A task's name without its prefix."""
-    return clean(task.removeprefix("ssl4rl_"))
+    return clean(short_name(task))
 
 
 def _labelled(runs: Sequence[Evaluated]) -> list[Evaluated]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from ssl4rl_bench.comparison.pairing import Evaluated, unmarked
 from ssl4rl_bench.comparison.seeds import Method
 from ssl4rl_bench.core.errors import ModelError, UsageError, did_you_mean
+from ssl4rl_bench.core.names import PREFIX, is_task_file, short_name
 from ssl4rl_bench.engines.checkpoints.origin import FILE, read_origin
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, fingerprint
 from ssl4rl_bench.task.ssl import KINDS
-from ssl4rl_bench.task.taskfile import PREFIX, load_taskfile, task_names
+from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 
 MIX = "mix"
 """Several tasks, which a name does not tell."""
@@ -70,7 +71,7 @@ def same_task(one: str, other: str) -> bool:
 
 def full(task: str) -> str:
     """A task's name with its prefix; a task file's name without its folder."""
-    stem = Path(task).stem if task.endswith((".yaml", ".yml")) else task
+    stem = Path(task).stem if is_task_file(task) else task
     return stem if stem.startswith(PREFIX) or stem in KINDS else PREFIX + stem
 
 
@@ -80,9 +81,7 @@ def words(tasks: Sequence[str] | None) -> str:
         return "not known"
     if len(tasks) > 2:
         return f"mix of {len(tasks)}"
-    return " + ".join(
-        full(task).removeprefix(PREFIX).removeprefix("ssl_").replace("_", " ") for task in tasks
-    )
+    return " + ".join(short_name(full(task)).removeprefix("ssl_").replace("_", " ") for task in tasks)
 
 
 def methods(runs: Sequence[Evaluated]) -> list[Method]:
@@ -124,8 +123,8 @@ def _from_label(label: str) -> tuple[str, ...] | None:
 def _known(name: str, value: str) -> str:
     known = [
         *KINDS,
-        *(task.removeprefix(PREFIX) for task in task_names() if task.startswith(f"{PREFIX}ssl_")),
+        *(short_name(task) for task in task_names() if task.startswith(f"{PREFIX}ssl_")),
     ]
-    if name.removeprefix(PREFIX) not in known and not name.endswith((".yaml", ".yml")):
+    if short_name(name) not in known and not is_task_file(name):
         raise UsageError(f"--trained {value}: {name} is no SSL task{did_you_mean(name, known)}")
-    return name.removeprefix(PREFIX)
+    return short_name(name)

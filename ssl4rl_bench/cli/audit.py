@@ -92,9 +92,10 @@ def _card(path: Path, form: Format) -> None:
 
 
 def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:
-    from ssl4rl_bench.cli.common import console, full_name, open_run, per_task, reload_tasks, split_names
+    from ssl4rl_bench.cli.common import console, open_run, per_task, reload_tasks, split_names
     from ssl4rl_bench.comparison.pairing import marked
     from ssl4rl_bench.core.errors import UsageError, did_you_mean
+    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.reports.result.rereading import reread, reread_json, reread_table
 
     run = open_run(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
+from ssl4rl_bench.core.names import full_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ssl4rl_bench.run.rundir import RunDir
     from ssl4rl_bench.task.registry import AnyTask
 
-PREFIX = "ssl4rl_"
 PLAIN_WIDTH = 110
 """Columns where the output is no terminal."""
 
@@ -34,11 +34,6 @@ def split_names(values: Iterable[str]) -> list[str]:
     """Values of a repeatable option that also takes commas, each once, in order."""
     names = (name.strip() for value in values for name in value.split(","))
     return list(dict.fromkeys(name for name in names if name))
-
-
-def full_name(task: str) -> str:
-    """A task's name with its prefix; a task file's path as it is."""
-    return task if task.startswith(PREFIX) or task.endswith((".yaml", ".yml")) else PREFIX + task
 
 
 def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:

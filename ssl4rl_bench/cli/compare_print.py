@@ -15,6 +15,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.comparison.seeds import Method, compare_method
 from ssl4rl_bench.core.atomic import write_text
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.export import NOTE
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
@@ -72,7 +73,7 @@ def print_boards(
             screen.print(DISAGREE, style="dim", soft_wrap=True)
         screen.print()
         for comparison in board.comparisons:
-            what = f"{board.task.removeprefix('ssl4rl_')} ({board.aggregation})"
+            what = f"{short_name(board.task)} ({board.aggregation})"
             screen.print(
                 Text(sentence(comparison.overall, comparison.candidate, comparison.baseline, what)),
                 soft_wrap=True,

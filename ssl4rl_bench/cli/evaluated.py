@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.cli.common import full_name, open_run, per_task, reload_tasks
+from ssl4rl_bench.cli.common import open_run, per_task, reload_tasks
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled, unmarked
 from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.score.consistency import check, finished

@@ -65,14 +65,14 @@ def export(
 
 
 def _tsv(task: str, out: Path | None, data: str | None) -> None:
-    from ssl4rl_bench.cli.common import PREFIX, full_name
+    from ssl4rl_bench.core.names import short_name
     from ssl4rl_bench.interop import vlmevalkit
     from ssl4rl_bench.reports.result.tables import clean
     from ssl4rl_bench.task.registry import load_benchmark
 
     loaded = load_benchmark(task, data=data)
     circular = vlmevalkit.is_circular(loaded.rows)
-    path = out or Path(vlmevalkit.file_name(full_name(loaded.name).removeprefix(PREFIX), circular=circular))
+    path = out or Path(vlmevalkit.file_name(short_name(loaded.name), circular=circular))
     say(f"{path}: {vlmevalkit.export_tsv(loaded.rows, path)} rows")
     if problem := vlmevalkit.name_problem(path, circular=circular):
         say(f"note: {clean(problem, 400)}", stderr=True)

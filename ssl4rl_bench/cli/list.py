@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def list_(
             source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
             if task.ssl is not None:
                 source = f"made of {task.images} (--images)"
-            table.add_row(name.removeprefix("ssl4rl_"), clean(task.title), clean(source), task.prompt)
+            table.add_row(short_name(name), clean(task.title), clean(source), task.prompt)
         for name, members in group_names().items():
-            table.add_row(name.removeprefix("ssl4rl_"), f"group of {len(members)} tasks", "", "")
+            table.add_row(short_name(name), f"group of {len(members)} tasks", "", "")
     elif what is What.ENGINES:
         from ssl4rl_bench.engines import ENGINES
 
@@ -75,7 +76,7 @@ def list_(
             table.add_row(
                 one_line(run.path),
                 clean(spec.model),
-                clean(", ".join(name.removeprefix("ssl4rl_") for name in spec.tasks) + _shown(spec), 400),
+                clean(", ".join(short_name(name) for name in spec.tasks) + _shown(spec), 400),
                 clean(f"{spec.mark or spec.engine} {spec.engine_version}"),
                 f"{run.n_answered}/{run.n_total}",
                 "complete" if run.complete else "incomplete",

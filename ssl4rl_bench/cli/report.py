@@ -83,10 +83,11 @@ def report(
 
     Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
     """
-    from ssl4rl_bench.cli.common import full_name, open_run, per_task, split_names
+    from ssl4rl_bench.cli.common import open_run, per_task, split_names
     from ssl4rl_bench.cli.evaluated import load_evaluated
     from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
     from ssl4rl_bench.comparison.settings import check_allowed
+    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.reports import published as printed
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE

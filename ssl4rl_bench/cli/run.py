@@ -92,8 +92,9 @@ def run(
     Example: ssl4rl-bench run --model tiny-base --tasks scenes
     """
     from ssl4rl_bench.cli import evaluate
-    from ssl4rl_bench.cli.common import full_name, per_task, split_names
+    from ssl4rl_bench.cli.common import per_task, split_names
     from ssl4rl_bench.core.errors import UsageError
+    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.task.taskfile import expand
 

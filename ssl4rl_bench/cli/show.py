@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.output import say
 
 
@@ -41,7 +42,8 @@ def show(
     form: Annotated[Format, typer.Option("--format", help="table, markdown or json.")] = Format.TABLE,
 ) -> None:
     """Print the card's table of runs: accuracy by ability with n, interval and unread share."""
-    from ssl4rl_bench.cli.common import full_name, open_run, split_names
+    from ssl4rl_bench.cli.common import open_run, split_names
+    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.score.consistency import finished
 
     opened = [open_run(path) for path in runs]
@@ -101,7 +103,7 @@ def print_tables(
         screen.print(probe_table(results, probes))
         for name in probes:
             for line in _reading(results, name, label=len(results) > 1):
-                screen.print(f"{name.removeprefix('ssl4rl_')}: {line}")
+                screen.print(f"{short_name(name)}: {line}")
     for result in results:
         for line in other_convention(result, probes):
             screen.print(f"note: {line}", style="yellow")

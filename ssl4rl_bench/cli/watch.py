@@ -74,8 +74,9 @@ def watch(
     Example: ssl4rl-bench watch out/ --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
     """
     from ssl4rl_bench.cli import watching
-    from ssl4rl_bench.cli.common import full_name, per_task, split_names
+    from ssl4rl_bench.cli.common import per_task, split_names
     from ssl4rl_bench.cli.evaluate import Plan
+    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.gating import policy as policies
     from ssl4rl_bench.task.taskfile import expand

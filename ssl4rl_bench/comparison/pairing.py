@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.settings import check_allowed, differences, settings, software, unrecorded
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.run.spec import REPLAY, RunSpec
 from ssl4rl_bench.score.outcomes import Outcomes
 
@@ -216,4 +217,4 @@ def unmarked(run: Evaluated) -> str:
 
 def short(task: str) -> str:
     """A task's name without its prefix."""
-    return task.removeprefix("ssl4rl_")
+    return short_name(task)

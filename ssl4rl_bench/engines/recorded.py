@@ -16,12 +16,12 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex, sha256_json
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Completion, FinishReason
 from ssl4rl_bench.run import journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.task.taskfile import PREFIX
 
 Key = tuple[str | None, str, int]
 """Task (None where the file does not name it), sample id, repeat."""
@@ -177,7 +177,7 @@ def sources(place: Path) -> list[tuple[str | None, Path]]:
         raise UsageError(
             f"{place} holds no replies: name a file, a run directory, or a folder of TASK.jsonl files"
         )
-    return [(path.stem if path.stem.startswith(PREFIX) else PREFIX + path.stem, path) for path in files]
+    return [(full_name(path.stem), path) for path in files]
 
 
 def recorded_by(place: Path) -> str | None:
@@ -259,7 +259,7 @@ def _values(
 
     named = take("task", None, str, type(None))
     if named is not None:
-        full = named if named.startswith(PREFIX) else PREFIX + named
+        full = full_name(named)
         if task not in (None, full):
             raise bad(f"it is of task {named}, and the file's name says {task}")
         task = full

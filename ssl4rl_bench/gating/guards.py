@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gating.judge import Guarded
 from ssl4rl_bench.gating.policy import Guards, Policy
 from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
-from ssl4rl_bench.task.taskfile import PREFIX
 
 _UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)
 _FEW = 12
@@ -34,7 +34,7 @@ def check(
 def _task(
     guards: Guards, baseline: Evaluated, candidate: Evaluated, task: str, origin: Mapping[str, Any] | None
 ) -> Iterator[Guarded]:
-    name = task.removeprefix(PREFIX)
+    name = short_name(task)
     own = candidate.task(task)
     for label, limit, statuses in (
         ("unread replies", guards.unread, _UNREAD),
@@ -66,7 +66,7 @@ def _task(
             )
     if guards.image_overlap is not None:
         source = str(candidate.result["tasks"][task].get("source"))
-        yield _overlap(guards.image_overlap, name, {name, source.removeprefix(PREFIX)}, origin)
+        yield _overlap(guards.image_overlap, name, {name, short_name(source)}, origin)
 
 
 def _share(own: Outcomes, statuses: tuple[Status, ...]) -> float:
@@ -104,9 +104,7 @@ def _overlap(limit: int, name: str, sets: set[str], origin: Mapping[str, Any] | 
         return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json here", most, "inconclusive")
     data = origin.get("data")
     audited = data.get("overlap") or [] if isinstance(data, Mapping) else []
-    found = [
-        item for item in audited if str(item.get("set", "")).partition("=")[0].removeprefix(PREFIX) in sets
-    ]
+    found = [item for item in audited if short_name(str(item.get("set", "")).partition("=")[0]) in sets]
     if not found:
         return Guarded(label, name, "not compared when it was trained", most, "inconclusive")
     assert isinstance(data, Mapping)

@@ -17,6 +17,7 @@ from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.gating.policy import Policy, Rule, Verdict
 from ssl4rl_bench.gating.rule_tests import (
     limit_of,
@@ -28,7 +29,6 @@ from ssl4rl_bench.gating.rule_tests import (
     smallest_margin,
 )
 from ssl4rl_bench.stats.multiple import holm
-from ssl4rl_bench.task.taskfile import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def _chosen(rule: Rule, found: Comparison, by: str) -> tuple[list[Difference], l
             raise UsageError(f"{rule.full_task} has no {rule.level} category {rule.category}{hint}")
         cells = [cell for cell in cells if cell.name == rule.category]
         empty = {name: n for name, n in empty.items() if name == rule.category}
-    task = rule.task.removeprefix(PREFIX)
+    task = short_name(rule.task)
     return cells, [
         Guarded("answered questions", task, f"{name}: 0 of {n}", "at least 1", "inconclusive")
         for name, n in empty.items()

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.parsing import parse_toml
 from ssl4rl_bench.score.groupscores import check_aggregation
-from ssl4rl_bench.task.taskfile import PREFIX
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Kind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
@@ -43,7 +43,7 @@ class Rule:
 
     @property
     def full_task(self) -> str:
-        return self.task if self.task.startswith(PREFIX) else PREFIX + self.task
+        return full_name(self.task)
 
     def __str__(self) -> str:
         words = {
@@ -53,7 +53,7 @@ class Rule:
             "better_than": f"more than {self.margin:g} points better" if self.margin else "better",
         }
         where = self.category or self.level
-        return f"{self.task.removeprefix(PREFIX)} {where}{self.said_aggregation}: {words[self.kind]}"
+        return f"{short_name(self.task)} {where}{self.said_aggregation}: {words[self.kind]}"
 
     @property
     def said_aggregation(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.identity import response_key, seed_of, sha256_json
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.redaction import redact, redact_argv
 from ssl4rl_bench.core.scheme import SCHEME, WITHOUT_WEIGHTS
 from ssl4rl_bench.core.types import HubSource, Request, Sample, Sampling, Task
@@ -249,7 +250,7 @@ class RunSpec:
                 f"its weights fingerprint is of scheme {self.scheme}, newer than this version's {SCHEME}: "
                 "update ssl4rl-bench"
             )
-        tasks = ",".join(name.removeprefix("ssl4rl_") for name in self.tasks)
+        tasks = ",".join(short_name(name) for name in self.tasks)
         return (
             f"its weights fingerprint is of scheme {self.scheme}, and this version makes {SCHEME}; renew it: "
             f"ssl4rl-bench run --model {shlex.quote(self.model)} --tasks {tasks} --engine {self.engine} "

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.names import PREFIX, full_name, is_task_file, short_name
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.task.prompts import check_style, prompt_styles
 
 __all__ = [
-    "PREFIX",
     "FunctionName",
     "TaskFile",
     "expand",
@@ -26,8 +26,6 @@ __all__ = [
     "task_names",
 ]
 
-PREFIX = "ssl4rl_"
-"""Of every task's name: among lmms-eval's own names it would otherwise lose."""
 
 _FUNCTION_PACKAGE = "ssl4rl_bench."
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -107,10 +105,10 @@ def expand(names: Iterable[str]) -> list[str]:
     """
     out: list[str] = []
     for name in names:
-        if name.endswith((".yaml", ".yml")):
+        if is_task_file(name):
             out.append(name)
             continue
-        full = name if name.startswith(PREFIX) else PREFIX + name
+        full = full_name(name)
         out += group_names().get(full, (full,))
     return list(dict.fromkeys(out))
 
@@ -127,9 +125,9 @@ def load_taskfile(name: str) -> TaskFile:
     Raises:
         UsageError: for an unknown name, or a file that is not in the documented subset.
     """
-    if name.endswith((".yaml", ".yml")):
+    if is_task_file(name):
         return _load(Path(name))
-    full = name if name.startswith(PREFIX) else PREFIX + name
+    full = full_name(name)
     if full in group_names():
         raise UsageError(f"{name} is a group of tasks: name one of {', '.join(group_names()[full])}.")
     known = task_names()
@@ -137,7 +135,7 @@ def load_taskfile(name: str) -> TaskFile:
         raise UsageError(
             f"There is no task {name}{did_you_mean(full, known)} (`ssl4rl-bench list tasks` shows them)."
         )
-    return _load(Path(str(files("ssl4rl_bench.tasks").joinpath(f"{full.removeprefix(PREFIX)}.yaml"))))
+    return _load(Path(str(files("ssl4rl_bench.tasks").joinpath(f"{short_name(full)}.yaml"))))
 
 
 def _is_task(file_name: str) -> bool:

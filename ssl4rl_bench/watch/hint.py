@@ -9,8 +9,8 @@ import numpy as np
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Difference
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.stats.multiple import holm
-from ssl4rl_bench.task.taskfile import PREFIX
 from ssl4rl_bench.watch.history import Change
 
 NAMED = 3
@@ -72,7 +72,7 @@ def hint(found: Sequence[Change]) -> str | None:
 
 def _listed(found: Sequence[Change]) -> str:
     texts = [
-        f"{each.task.removeprefix(PREFIX)}{'' if each.probe else ' ' + each.name} {100 * each.value:+.2f} points "
+        f"{short_name(each.task)}{'' if each.probe else ' ' + each.name} {100 * each.value:+.2f} points "
         + (f"[{100 * each.ci95[0]:+.2f}, {100 * each.ci95[1]:+.2f}], " if each.ci95 else "")
         + f"n {each.n}, p {'<0.001' if each.p_corrected < 0.001 else f'{each.p_corrected:.3f}'}"
         for each in found[:NAMED]

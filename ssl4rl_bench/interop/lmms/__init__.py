@@ -20,7 +20,7 @@ from ssl4rl_bench.interop.lmms.mmbench import (
 )
 
 __all__ = [
-    "MANIFEST",  # noqa: F822
+    "MANIFEST",
     "circular_micro",
     "doc_to_target",
     "doc_to_text",

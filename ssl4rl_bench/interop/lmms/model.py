@@ -15,6 +15,7 @@ from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
 
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
+from ssl4rl_bench.core.names import PREFIX, short_name
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
@@ -25,7 +26,6 @@ from ssl4rl_bench.run.journal import Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, execute
 from ssl4rl_bench.run.spec import ExecInfo, RunSpec, TaskSpec
-from ssl4rl_bench.task.taskfile import PREFIX
 
 _REPLY_OPTIONS = ("attn", "max_model_len")
 """Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
@@ -175,7 +175,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
         )
 
     def _place(self, task: str, spec: RunSpec) -> Path:
-        words = (self._label, task.removeprefix(PREFIX))
+        words = (self._label, short_name(task))
         slugs = (re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-.")[-60:] for word in words)
         return self._runs / "-".join((*slugs, spec.sha256[:8]))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.names import PREFIX
 from ssl4rl_bench.core.types import (
     Categories,
     Completion,
@@ -25,7 +26,6 @@ from ssl4rl_bench.core.types import (
     Score,
     TextPart,
 )
-from ssl4rl_bench.task.taskfile import PREFIX
 
 _CAPS = ("max_new_tokens", "max_gen_toks", "max_tokens")
 """lmms-eval's names of one thing; the first that is there counts."""
