@@ -17,9 +17,9 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name, short_name
-from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.core.parsing import number, parse_json
 from ssl4rl_bench.core.versioned import check_schema
-from ssl4rl_bench.reports.text.cells import clean, number
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 AVERAGE = "average"

@@ -12,9 +12,10 @@ import pandas as pd
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import AGGREGATION, ProbeRow, probe_notes
-from ssl4rl_bench.reports.text.cells import NO_DATA, clean, escape
+from ssl4rl_bench.reports.text.cells import NO_DATA, escape
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
 
 SCHEMA = 1

@@ -9,7 +9,8 @@ from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.reports.text.cells import dig, number
+from ssl4rl_bench.core.parsing import number
+from ssl4rl_bench.reports.text.cells import dig
 
 AGGREGATION = "row_micro"
 PARTS = ("exact", "per_position", "valid")

@@ -9,9 +9,10 @@ from rich.text import Text
 
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import ProbeRow
-from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, clean, plain_table
+from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
 

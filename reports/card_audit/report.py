@@ -8,8 +8,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.card_audit.audit import TableAudit, Unread, told
-from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, clean, plain_table
+from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
 
 SCHEMA = 1
 """Version of the JSON."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.atomic import write_bytes, write_text
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, WORSE
-from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.reports.views.base import View
 
 TEXT = 8.0

@@ -10,9 +10,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ssl4rl_bench import __version__
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.gate.text import LEGEND, headline, lost_lines, reason, worst_first
-from ssl4rl_bench.reports.text.cells import clean, escape
+from ssl4rl_bench.reports.text.cells import escape
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 
 SCHEMA = 1

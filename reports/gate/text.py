@@ -9,9 +9,10 @@ from rich.text import Text
 
 from ssl4rl_bench.comparison.flips import flips
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
-from ssl4rl_bench.reports.text.cells import add_number, clean, plain_table
+from ssl4rl_bench.reports.text.cells import add_number, plain_table
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}

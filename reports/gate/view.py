@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit, frame, style, svg_of, whisker
 from ssl4rl_bench.reports.gate.text import LEGEND, headline, lost_lines, reason, worst_first
-from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 from ssl4rl_bench.reports.views.base import View
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from ssl4rl_bench.comparison.result import Difference
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell, Row
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, WORSE
 from ssl4rl_bench.reports.html.canvas import Canvas, Side
-from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.reports.text.numbers import MARKS, percent, points
 
 _STRONGEST = 0.5

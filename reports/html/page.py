@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.figures.svg import inline
@@ -21,7 +22,6 @@ from ssl4rl_bench.reports.html import figures
 from ssl4rl_bench.reports.html.report import Report
 from ssl4rl_bench.reports.html.table import Line, column_n, lines
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
-from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 

@@ -10,8 +10,9 @@ from typing import Any
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.result.tables import reading_line
-from ssl4rl_bench.reports.text.cells import clean, dig
+from ssl4rl_bench.reports.text.cells import dig
 from ssl4rl_bench.run.rundir import RunDir
 
 _LONGEST = 400

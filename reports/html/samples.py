@@ -15,10 +15,10 @@ from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import Sample, SampleRecord, Status, TextPart, VideoPart
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
-from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import LoadedTask

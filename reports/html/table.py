@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
-from ssl4rl_bench.reports.text.cells import NO_DATA, clean
+from ssl4rl_bench.reports.text.cells import NO_DATA
 from ssl4rl_bench.reports.text.numbers import interval, percent
 
 

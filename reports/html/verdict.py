@@ -11,9 +11,9 @@ from typing import Literal
 
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
-from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 

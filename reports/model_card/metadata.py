@@ -14,10 +14,11 @@ import yaml
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.core.parsing import parse_yaml
+from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
-from ssl4rl_bench.reports.text.cells import clean, dig, number
+from ssl4rl_bench.reports.text.cells import dig
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
 

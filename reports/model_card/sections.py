@@ -8,19 +8,12 @@ from typing import Any
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
-from ssl4rl_bench.reports.text.cells import (
-    NO_DATA,
-    clean,
-    count,
-    dig,
-    escape,
-    number,
-    percent,
-    value_and_interval,
-)
+from ssl4rl_bench.reports.text.cells import NO_DATA, count, dig, escape, percent, value_and_interval
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
 
 SCENES_NOTE = (

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from ssl4rl_bench.core.atomic import reporting, write_bytes
 from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.model_card.card import Card, load
 from ssl4rl_bench.reports.model_card.metadata import dump, eval_results, metadata, parse
 from ssl4rl_bench.reports.model_card.sections import SECTIONS
-from ssl4rl_bench.reports.text.cells import clean, escape
+from ssl4rl_bench.reports.text.cells import escape
 from ssl4rl_bench.run.rundir import RunDir
 
 README = "README.md"

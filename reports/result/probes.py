@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import (
     NO_DATA,
     Result,
@@ -18,7 +19,6 @@ from ssl4rl_bench.reports.text.cells import (
     dig,
     escape,
     model_name,
-    number,
     percent,
     plain_table,
     value_and_interval,

@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.table import Table
 
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import UNSCORED, Status
-from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, clean, plain_table
+from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import LoadedTask
 from ssl4rl_bench.score.aggregate import aggregate, status_counts

@@ -14,13 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.reports.text.cells import (
     NO_DATA,
     Result,
     add_number,
     blinding,
-    clean,
     count,
     dig,
     escape,

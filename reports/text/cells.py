@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +10,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ssl4rl_bench.core.neutral import one_line
+from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.run.spec import engine_mark
 
 NO_DATA = "–"
 Result = Mapping[str, Any]
 """The content of a result.json."""
-
-
-def clean(text: object, limit: int = 80) -> str:
-    """Text that is safe to print: `neutral.one_line` of at most `limit` characters, runs of blanks made one."""
-    return one_line(" ".join(str(text).split()), limit)
 
 
 def dig(value: object, *keys: str) -> Mapping[str, Any]:
@@ -42,16 +37,6 @@ def blinding(result: Result, task: str) -> str:
     """What a task showed in this run if not its images, as "image blank"; else empty."""
     how = dig(result, "tasks", task).get("image")
     return f"image {clean(how)}" if how else ""
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None for anything else."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond any float
-        return None
 
 
 def percent(cell: Mapping[str, Any], key: str) -> str:

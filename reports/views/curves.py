@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, RULE, SERIES, WORSE
 from ssl4rl_bench.reports.figures.sheet import TEXT, WIDTH, Sheet, fit, minus, style, svg_of
-from ssl4rl_bench.reports.text.cells import Result, clean, dig, number
+from ssl4rl_bench.reports.text.cells import Result, dig
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.reports.views.base import View
 

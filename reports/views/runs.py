@@ -9,7 +9,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated, labelled
 from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.reports.text.cells import clean
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.views.training import parse, trained_on
 from ssl4rl_bench.score.groupscores import check_aggregation
 

@@ -8,11 +8,12 @@ from statistics import median
 
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.result import Difference
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import COLUMNS
 from ssl4rl_bench.reports.board.probes import AGGREGATION, probe_tasks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import STRONGEST, Sheet, fit, minus, style, svg_of, width_of
-from ssl4rl_bench.reports.text.cells import NO_DATA, clean
+from ssl4rl_bench.reports.text.cells import NO_DATA
 from ssl4rl_bench.reports.text.numbers import MARKS, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.runs import Runs, short

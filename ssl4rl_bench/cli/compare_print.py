@@ -16,6 +16,7 @@ from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.comparison.seeds import Method, compare_method
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.export import NOTE
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
@@ -27,7 +28,7 @@ from ssl4rl_bench.reports.board.text import (
     sentence,
     winners,
 )
-from ssl4rl_bench.reports.text.cells import add_number, clean, plain_table
+from ssl4rl_bench.reports.text.cells import add_number, plain_table
 from ssl4rl_bench.reports.text.numbers import interval, points
 
 WIDTH = 150

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.gate.text import (
     LEGEND,
@@ -16,7 +17,6 @@ from ssl4rl_bench.reports.gate.text import (
     reason,
     worst_first,
 )
-from ssl4rl_bench.reports.text.cells import clean
 
 
 def print_gate(screen: Console, gate: Gate) -> None:

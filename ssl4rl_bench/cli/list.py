@@ -32,8 +32,7 @@ def list_(
     from rich.table import Table
 
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.core.neutral import one_line
-    from ssl4rl_bench.reports.text.cells import clean
+    from ssl4rl_bench.core.neutral import clean, one_line
 
     table = Table(box=None, pad_edge=False)
     if what is What.TASKS:

@@ -68,7 +68,8 @@ def print_views(views: Sequence[View]) -> None:
     from rich.text import Text
 
     from ssl4rl_bench.cli.common import PLAIN_WIDTH, console
-    from ssl4rl_bench.reports.text.cells import clean, plain_table
+    from ssl4rl_bench.core.neutral import clean
+    from ssl4rl_bench.reports.text.cells import plain_table
 
     screen = console()
     for view in views:

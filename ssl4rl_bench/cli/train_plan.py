@@ -42,7 +42,7 @@ def show(screen: Console, plan: Plan) -> None:
 def _settings(plan: Plan) -> Table:
     from rich.text import Text
 
-    from ssl4rl_bench.reports.text.cells import clean
+    from ssl4rl_bench.core.neutral import clean
 
     table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "left"), ("Values", "left"))
     values = plan.recipe.values()

@@ -22,13 +22,13 @@ from ssl4rl_bench.core.errors import (
     UsageError,
 )
 from ssl4rl_bench.core.interrupts import Stop
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import STYLES, headline
-from ssl4rl_bench.reports.text.cells import clean
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.registry import AnyTask
 from ssl4rl_bench.watch import pages

@@ -45,6 +45,11 @@ def one_line(text: object, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
+def clean(text: object, limit: int = 80) -> str:
+    """Text that is safe to print: `one_line` of at most `limit` characters, runs of blanks made one."""
+    return one_line(" ".join(str(text).split()), limit)
+
+
 def escaped(char: str) -> str:
     r"""A character as JSON escapes it: `\u202e`; two escapes beyond the first plane."""
     units = char.encode("utf-16-be", "surrogatepass")

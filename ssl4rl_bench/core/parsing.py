@@ -127,6 +127,16 @@ def gunzip(data: bytes) -> bytes:
     return out
 
 
+def number(value: object) -> float | None:
+    """A finite number, or None for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond any float
+        return None
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
