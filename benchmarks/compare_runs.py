@@ -29,10 +29,10 @@ from PIL import Image
 from score_replies import TASK, WORDS, make_rows
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.core.types import SampleRecord, Score, Status
+from ssl4rl_bench.core.types import SampleRecord, Score, Status, Task
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.spec import ExecInfo, LoadedTask, RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import ExecInfo, RunSpec, TaskSpec
 from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.score.aggregate import aggregate
 from ssl4rl_bench.score.scoring import scored_samples
@@ -59,7 +59,7 @@ def write_data(path: Path) -> None:
             lines.writerow({**row, "image": pictures[question]})
 
 
-def record(place: Path, task: LoadedTask, data: Path, skill: float, seed: int) -> None:
+def record(place: Path, task: Task, data: Path, skill: float, seed: int) -> None:
     """A complete run of a model that is right with a probability of about `skill`."""
     spec = RunSpec(f"model-{seed}", f"{seed:064d}", {task.name: TaskSpec.of(task)}, "mock", "1")
     rng, keys = random.Random(seed), spec.keys(task)
@@ -88,7 +88,7 @@ def record(place: Path, task: LoadedTask, data: Path, skill: float, seed: int) -
         score_and_write(run, [task])
 
 
-def record_many(root: Path, model: RunDir, task: LoadedTask, count: int) -> list[Path]:
+def record_many(root: Path, model: RunDir, task: Task, count: int) -> list[Path]:
     """Runs that differ from one another in random rows; only what a table reads."""
     scored, result = scored_samples(model, task), model.result
     assert result is not None

@@ -25,8 +25,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.cli.evaluated import load_evaluated
 from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.comparison.seeds import compare_method, methods_of

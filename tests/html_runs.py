@@ -13,7 +13,7 @@ from random import Random
 from mmbench_data import picture
 from synthetic import LEAVES, SyntheticTask, spec_of
 
-from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import seed_of, sha256_hex

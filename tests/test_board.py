@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from synthetic import SyntheticTask, options, spec_of
 
-from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated, shared_tasks
+from ssl4rl_bench.comparison import published
+from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.reports import published
 from ssl4rl_bench.reports.board import export as board_export
 from ssl4rl_bench.reports.board.board import Board, build
 from ssl4rl_bench.reports.board.text import board_table, difference_table, sentence

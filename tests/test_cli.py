@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ssl4rl_bench.cli import COMMANDS
-from ssl4rl_bench.cli.common import per_task, split_names
+from ssl4rl_bench.cli.common import split_names
 from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.task.registry import per_task
 
 
 def bench(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

@@ -214,7 +214,7 @@ def test_under_github_actions_it_annotates_and_adds_to_the_summary(place: Path, 
 def test_hostile_names_stay_text(place: Path) -> None:
     from dataclasses import replace
 
-    from ssl4rl_bench.cli.evaluated import load_evaluated
+    from ssl4rl_bench.comparison.load import load_evaluated
 
     runs = load_evaluated([place / "gold", place / "bad"])
     name = "x\n::error::owned\x1b[31m|<script>`%0A"

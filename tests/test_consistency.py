@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ssl4rl_bench.cli import app
+from ssl4rl_bench.comparison import published
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.versioned import check_schema, parse_object
@@ -21,7 +22,6 @@ from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.policy import parse
-from ssl4rl_bench.reports import published
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.watch.history import Entry, History, best_run, decode, encode

@@ -24,7 +24,7 @@ from ssl4rl_bench.cli import main
 main()
 """
 RUN = ("ssl4rl_bench.task.taskfile", "expand", "run", "--tasks", "scenes", "--engine", "mock")
-GATE = ("ssl4rl_bench.cli.evaluated", "load_evaluated", "gate", "--candidate", "x", "--baseline", "y")
+GATE = ("ssl4rl_bench.comparison.load", "load_evaluated", "gate", "--candidate", "x", "--baseline", "y")
 TRAIN = ("ssl4rl_bench.train.recipe", "find", "train", "tiny_rotation")
 CRASHES = [
     "TypeError('one\\ntwo')",

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xss import PAYLOADS
 
-from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.comparison import published
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
-from ssl4rl_bench.reports import published
 from ssl4rl_bench.reports.html import Report, assemble, render, write
 from ssl4rl_bench.reports.html.provenance import RunFacts
 from ssl4rl_bench.reports.html.samples import PACKED_BUDGET

@@ -20,7 +20,7 @@ from html_runs import MadeTask, guess, make_run
 from openai_stub import Handler, Stub, events, reply
 from test_cli import bench, refused
 
-from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Sample, SampleRecord, Score, Status
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events

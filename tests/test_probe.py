@@ -11,14 +11,14 @@ from mmbench_data import located, questions
 from rich.console import Console
 from ssl_pictures import noise
 
-from ssl4rl_bench.cli.common import per_task
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import Completion, ScoredSample
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table, probes_to_markdown
+from ssl4rl_bench.score.probes import summary
 from ssl4rl_bench.task import registry
 from ssl4rl_bench.task.mmbench import task as mmbench
-from ssl4rl_bench.task.registry import load_benchmark, load_ssl, load_task
+from ssl4rl_bench.task.registry import load_benchmark, load_ssl, load_task, per_task
 from ssl4rl_bench.task.ssl import probe
 from ssl4rl_bench.task.ssl.jigsaw import inverse
 from ssl4rl_bench.task.ssl.probe import ProbeTask
@@ -119,7 +119,7 @@ def test_another_index_is_another_corruption_of_the_same_images(folder: Path) ->
 def test_summary_is_chance_corrected(folder: Path) -> None:
     task = loaded("ssl_rotation_90", folder)
     scored = answered(task, ["<answer>90</answer>"])
-    said = probe.summary(task, scored, {sample.group: 1 for sample in task.samples})
+    said = summary(task, scored, {sample.group: 1 for sample in task.samples})
     right = sum(sample.target == "90" for sample in task.samples) / 12
     assert said["chance"] == 0.25 and said["kind"] == "rotation" and said["difficulty"] == "step 90"
     assert said["accuracy"]["value"] == pytest.approx(right)
@@ -138,7 +138,7 @@ def result_of(task: ProbeTask, texts: list[str], name: str = "m") -> dict[str, A
     copies = {sample.group: 2 if task.ssl.pairs else 1 for sample in task.samples}
     found = {
         "aggregates": metrics.aggregate(scored, copies),
-        "probe": probe.summary(task, scored, copies),
+        "probe": summary(task, scored, copies),
         "status": metrics.status_counts(scored),
         "n_groups_excluded": 0,
     }

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssl4rl_bench.comparison import published
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
-from ssl4rl_bench.reports import published
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 CARD = {

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.compare import best_of, compare
 from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.published import AVERAGE, Published
 from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.published import AVERAGE, Published
 from ssl4rl_bench.reports.text.cells import dig
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
 from ssl4rl_bench.score.groupscores import OVERALL, cells_of, check_aggregation, group_sums, unit_counts

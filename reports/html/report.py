@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.comparison.published import Published, of_tasks
 from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.reports.board.board import Board, build
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_rows, probe_tasks
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect
-from ssl4rl_bench.reports.published import Published, of_tasks
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.run.spec import LoadedTask
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
 
 TITLE = "Which checkpoint is better, and by how much"
@@ -42,7 +42,7 @@ class Report:
 def assemble(
     baseline: Evaluated,
     candidates: Sequence[Evaluated],
-    loaded: Sequence[Mapping[str, LoadedTask]] | None = None,
+    loaded: Sequence[Mapping[str, Task]] | None = None,
     *,
     tasks: Sequence[str] = (),
     aggregations: Sequence[str] = AGGREGATIONS,

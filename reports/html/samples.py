@@ -16,12 +16,11 @@ from typing import Any
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.core.types import Sample, SampleRecord, Status, TextPart, VideoPart
+from ssl4rl_bench.core.types import Sample, SampleRecord, Status, Task, TextPart, VideoPart
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.spec import LoadedTask
 from ssl4rl_bench.score.outcomes import ABSENT, LETTERS, Outcomes
 from ssl4rl_bench.task.blinding import pictures
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
@@ -67,9 +66,7 @@ class Samples:
         )
 
 
-def collect(
-    runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, LoadedTask]], tasks: Sequence[str]
-) -> Samples:
+def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tasks: Sequence[str]) -> Samples:
     """The samples of tasks as the first run asked them, with every run's reply.
 
     Args:
@@ -132,7 +129,7 @@ class _Replies:
     """Sample id to the first repeat's record."""
 
     @classmethod
-    def of(cls, run: Evaluated, loaded: Mapping[str, LoadedTask], name: str) -> _Replies | None:
+    def of(cls, run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Replies | None:
         if name not in run.outcomes:
             return None
         rundir = RunDir(run.path, run.spec)
@@ -187,7 +184,7 @@ def _contents(outcomes: Outcomes) -> dict[str, str]:
     return {id: outcomes.content[group] for id, group in zip(outcomes.ids, owner, strict=True)}
 
 
-def _questions(task: LoadedTask, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[str, Any]:
+def _questions(task: Task, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[str, Any]:
     samples = {sample.id: sample for sample in task.samples}
     ordered = [samples[id] for id in outcomes.ids]
     asked = (

@@ -9,10 +9,9 @@ from typing import Any
 from rich.table import Table
 
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.core.types import UNSCORED, Status
+from ssl4rl_bench.core.types import UNSCORED, Status, Task
 from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.spec import LoadedTask
 from ssl4rl_bench.score.aggregate import aggregate, status_counts
 from ssl4rl_bench.score.scoring import copies, scored_samples
 from ssl4rl_bench.stats.agreement import Kappa, kappa
@@ -43,7 +42,7 @@ class Reread:
     """Replies that are right by one of the two and wrong by the other."""
 
 
-def reread(run: RunDir, task: LoadedTask) -> list[Reread]:
+def reread(run: RunDir, task: Task) -> list[Reread]:
     """A task's replies as each known extractor reads them, `REFERENCE` first.
 
     Raises:

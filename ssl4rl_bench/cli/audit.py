@@ -92,11 +92,15 @@ def _card(path: Path, form: Format) -> None:
 
 
 def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:
-    from ssl4rl_bench.cli.common import console, open_run, per_task, reload_tasks, split_names
+    from ssl4rl_bench.cli.common import console, split_names
+    from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.comparison.pairing import marked
     from ssl4rl_bench.core.errors import UsageError, did_you_mean
     from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.reports.result.rereading import reread, reread_json, reread_table
+    from ssl4rl_bench.run.rundir import open_run
+    from ssl4rl_bench.score.reload import reload_tasks
+    from ssl4rl_bench.task.registry import per_task
 
     run = open_run(path)
     known = list(run.spec.tasks)
@@ -106,7 +110,9 @@ def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> No
             raise UsageError(
                 f"run {run.path} has no task {name} (it has {', '.join(known)}){did_you_mean(name, known)}"
             )
-    tasks = [task for task in reload_tasks(run, per_task(data, known)) if task.name in names]
+    tasks = [
+        task for task in reload_tasks(run, per_task(data, known), observer=Terminal()) if task.name in names
+    ]
     read = {task.name: reread(run, task) for task in tasks}
     if form is Format.JSON:
         found = {name: reread_json(rows) for name, rows in read.items()}

@@ -80,17 +80,18 @@ def compare(
     """
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods
-    from ssl4rl_bench.cli.evaluated import choose_baseline, load_evaluated, shared_tasks
+    from ssl4rl_bench.cli.progress import Terminal
+    from ssl4rl_bench.comparison import published as printed
+    from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
     from ssl4rl_bench.comparison.seeds import methods_of
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import UsageError
-    from ssl4rl_bench.reports import published as printed
     from ssl4rl_bench.reports.board import board
     from ssl4rl_bench.reports.board import export as board_export
     from ssl4rl_bench.reports.board import probes as probe_board
 
     tables = [printed.load(name) for name in split_names(published or [])]
-    found = load_evaluated(runs, data or [])
+    found = load_evaluated(runs, data or [], Terminal())
     if len(found) < 2:
         raise UsageError("one run has nothing to be compared with: name a second one")
     base, others = choose_baseline(found, baseline)

@@ -79,10 +79,10 @@ def _tsv(task: str, out: Path | None, data: str | None) -> None:
 
 
 def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
-    from ssl4rl_bench.cli.common import open_run
     from ssl4rl_bench.core.errors import ModelError, UsageError
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model
     from ssl4rl_bench.reports.model_card.write import RESULTS, write_card
+    from ssl4rl_bench.run.rundir import open_run
 
     runs: list[RunDir] = [open_run(path) for path in paths]
     name = model or runs[0].spec.model

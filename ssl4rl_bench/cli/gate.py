@@ -63,9 +63,10 @@ def gate(
 
     Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 misuse; 4 the program failed: no verdict.
     """
-    from ssl4rl_bench.cli.common import console, per_task
-    from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
+    from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.gate_print import print_gate
+    from ssl4rl_bench.cli.progress import Terminal
+    from ssl4rl_bench.comparison.load import load_evaluated, origin_of
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
     from ssl4rl_bench.gating import baseline as baseline_file
@@ -74,11 +75,12 @@ def gate(
     from ssl4rl_bench.gating import policy as policies
     from ssl4rl_bench.gating import series
     from ssl4rl_bench.reports.gate import files as gate_files
+    from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.watch.history import best_run
 
     if candidate is None:
         raise UsageError("--candidate is missing: name the run directory of the new checkpoint")
-    (new,) = load_evaluated([candidate], data or [])
+    (new,) = load_evaluated([candidate], data or [], Terminal())
     if save_baseline is not None:
         baseline_file.save(new, save_baseline)
         say(f"wrote {save_baseline}: {new.label}, {', '.join(new.outcomes)}")
@@ -90,7 +92,7 @@ def gate(
     if baseline.is_file():
         old = baseline_file.load(baseline)
     else:
-        old = load_evaluated([best_run(baseline) or baseline], data or [])[0]
+        old = load_evaluated([best_run(baseline) or baseline], data or [], Terminal())[0]
     with ExitStack() as charging:  # left, and a turn charged, before the verdict is shown
         turn = None
         if family is not None:
@@ -110,13 +112,13 @@ def gate(
         if path is not None:
             write_text(path, text(judged))
     if html is not None:
-        from ssl4rl_bench.cli.report import loaded_tasks
+        from ssl4rl_bench.comparison.load import loaded_tasks
         from ssl4rl_bench.reports.gate.text import headline
         from ssl4rl_bench.reports.gate.view import gate_views
         from ssl4rl_bench.reports.html import assemble, write
 
         moved = per_task(data or [], list(new.spec.tasks))
-        tasks = loaded_tasks([old, new], moved)[0] if old.path.is_dir() else None
+        tasks = loaded_tasks([old, new], moved, Terminal())[0] if old.path.is_dir() else None
         views = gate_views(judged)
         write(assemble(old, [new], tasks, lead=views, allow=rules.allow, title=headline(judged)), html)
     if os.environ.get("GITHUB_ACTIONS") == "true":

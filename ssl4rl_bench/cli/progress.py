@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.output import say
-from ssl4rl_bench.core.types import Status
+from ssl4rl_bench.core.types import Status, Task
 from ssl4rl_bench.run.runner import Event
-from ssl4rl_bench.run.spec import LoadedTask
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +78,7 @@ class LoadProgress:
 class RunProgress:
     """Call it with each event of `runner.execute`: done/total, running row accuracy, tokens/s, errors, ETA."""
 
-    def __init__(self, console: Console, tasks: Sequence[LoadedTask], extractor: str) -> None:
+    def __init__(self, console: Console, tasks: Sequence[Task], extractor: str) -> None:
         self._console, self._extractor = console, extractor
         self._tasks = {task.name: task for task in tasks}
         self._right: dict[str, list[float]] = {name: [] for name in self._tasks}
@@ -144,3 +144,22 @@ class RunProgress:
             return ""
         left = (event.n_total - event.n_done) * (time.monotonic() - self._started) / now
         return f"  about {left:.0f} s left" if left >= 1 else ""
+
+
+class Terminal:
+    """Shows on stderr how loading and a run go on (`run.observing.Observer`)."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+
+    def loading(self, task: str) -> LoadProgress:
+        return LoadProgress(self._console, task)
+
+    def running(self, tasks: Sequence[Task], extractor: str) -> RunProgress:
+        return RunProgress(self._console, tasks, extractor)
+
+    def say(self, text: str) -> None:
+        say(text, stderr=True)
+
+    def warn(self, text: str) -> None:
+        self._console.print(one_line(f"warning: {text}"), style="yellow")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +10,7 @@ import typer
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.comparison.pairing import Evaluated
     from ssl4rl_bench.reports.views import Runs
-    from ssl4rl_bench.run.spec import LoadedTask
 
 PAGE = Path("leaderboard.html")
 
@@ -83,16 +80,19 @@ def report(
 
     Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
     """
-    from ssl4rl_bench.cli.common import open_run, per_task, split_names
-    from ssl4rl_bench.cli.evaluated import load_evaluated
+    from ssl4rl_bench.cli.common import split_names
+    from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
+    from ssl4rl_bench.comparison import published as printed
+    from ssl4rl_bench.comparison.load import load_evaluated, loaded_tasks
     from ssl4rl_bench.comparison.settings import check_allowed
     from ssl4rl_bench.core.names import full_name
-    from ssl4rl_bench.reports import published as printed
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE
+    from ssl4rl_bench.run.rundir import open_run
     from ssl4rl_bench.score.aggregate import AGGREGATIONS
     from ssl4rl_bench.score.groupscores import check_aggregation
+    from ssl4rl_bench.task.registry import per_task
 
     place = out or PAGE
     only_views = bool(view or figures) and out is None
@@ -104,7 +104,7 @@ def report(
     moved = per_task(
         data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
     )
-    found = load_evaluated(runs, data or [])
+    found = load_evaluated(runs, data or [], Terminal())
     names = [full_name(name) for name in split_names(task or [])]
     chosen = choose_runs(found, baseline, names, wanted[0], trained or [], allowed)
     views = make_views(split_names(view or []), chosen)
@@ -115,7 +115,7 @@ def report(
     if only_views:
         return
     base, others = chosen.baseline, chosen.on_page
-    loaded, missing = loaded_tasks([base, *others], moved) if samples else (None, [])
+    loaded, missing = loaded_tasks([base, *others], moved, Terminal()) if samples else (None, [])
     for line in [*_left_out(chosen), *missing]:
         say(f"note: {line}", stderr=True)
     page = assemble(
@@ -160,45 +160,3 @@ def _left_out(chosen: Runs) -> list[str]:
         *(f"{run.label} ({run.path}) stands in views only" for run in (*chosen.more, *chosen.blind)),
         *(f"{name} is left out: {', '.join(who)} did not answer it" for name, who in lacking.items() if who),
     ]
-
-
-def loaded_tasks(
-    runs: Sequence[Evaluated], data: Mapping[str, str]
-) -> tuple[list[dict[str, LoadedTask]], list[str]]:
-    """Each run's tasks that every run has, each loaded once however many runs asked it, and what could not be."""
-    import json
-
-    from ssl4rl_bench.cli.common import reload_tasks
-    from ssl4rl_bench.core.errors import BenchError
-    from ssl4rl_bench.run.rundir import RunDir
-    from ssl4rl_bench.run.spec import TaskSpec
-
-    shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
-    known: dict[str, LoadedTask | None] = {}
-    out: list[dict[str, LoadedTask]] = []
-    notes: dict[str, None] = {}
-    for run in runs:
-        rundir = RunDir.open(run.path)
-        own: dict[str, LoadedTask] = {}
-        for name in shared:
-            asked = run.spec.tasks[name]
-            key = json.dumps(
-                [name, asked.version, asked.data_sha256, asked.prompt, asked.image, asked.n_samples]
-            )
-            if key not in known:
-                try:
-                    task: LoadedTask = reload_tasks(rundir, data, [name])[0]
-                    same = TaskSpec.of(task, asked.sampling) == asked
-                    if not same:
-                        notes[
-                            f"{name} has other data now than {run.label} asked; its samples are not shown"
-                        ] = None
-                    known[key] = task if same else None
-                except BenchError as error:
-                    notes[f"the samples of {name} are not shown: {error}"] = None
-                    known[key] = None
-            found = known[key]
-            if found is not None:
-                own[name] = found
-        out.append(own)
-    return out, list(notes)

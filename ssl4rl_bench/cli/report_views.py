@@ -29,7 +29,7 @@ def choose_runs(
     Raises:
         UsageError: unknown names.
     """
-    from ssl4rl_bench.cli.evaluated import choose_baseline
+    from ssl4rl_bench.comparison.load import choose_baseline
     from ssl4rl_bench.reports.views import by_sight, gather
 
     real, blind = by_sight(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -91,11 +92,14 @@ def run(
 
     Example: ssl4rl-bench run --model tiny-base --tasks scenes
     """
-    from ssl4rl_bench.cli import evaluate
-    from ssl4rl_bench.cli.common import per_task, split_names
+    from ssl4rl_bench.cli.common import split_names
+    from ssl4rl_bench.cli.evaluate import dry_run as show_plan
+    from ssl4rl_bench.cli.evaluate import run_and_print
     from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.evaluation import Plan
+    from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.task.taskfile import expand
 
     names = expand(split_names(tasks or []))
@@ -112,7 +116,7 @@ def run(
         ),
     )
     sources = per_task(data or [], names)
-    plan = evaluate.Plan(
+    plan = Plan(
         models=tuple(dict.fromkeys(model or [])),
         loading={
             full_name(name): {"data": sources.get(full_name(name)), "limit": limit, "skip_bad": skip_bad}
@@ -129,8 +133,9 @@ def run(
         extractor=extractor,
         out=out,
         max_error_rate=max_error_rate,
+        command=tuple(sys.argv),
     )
     if dry_run:
-        evaluate.dry_run(plan)
+        show_plan(plan)
     else:
-        evaluate.evaluate(plan)
+        run_and_print(plan)

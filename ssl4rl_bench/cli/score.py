@@ -27,14 +27,16 @@ def score(
     A run that is not complete is scored too, printed as partial, and gets no result.json.
     """
 
-    from ssl4rl_bench.cli.common import open_run, per_task, reload_tasks
-    from ssl4rl_bench.cli.show import print_tables
-    from ssl4rl_bench.run.rundir import RunDir
+    from ssl4rl_bench.cli.progress import Terminal
+    from ssl4rl_bench.cli.tables import print_tables
+    from ssl4rl_bench.run.rundir import RunDir, open_run
+    from ssl4rl_bench.score.reload import reload_tasks
     from ssl4rl_bench.score.scoring import score_and_write, score_run
+    from ssl4rl_bench.task.registry import per_task
 
     found = open_run(run)
     names = list(found.spec.tasks)
-    tasks = reload_tasks(found, per_task(data or [], names))
+    tasks = reload_tasks(found, per_task(data or [], names), observer=Terminal())
     result = score_run(found, tasks, extractor)
     missing = sum(task["n_missing"] for task in result["tasks"].values())
     if missing:

@@ -74,11 +74,12 @@ def watch(
     Example: ssl4rl-bench watch out/ --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
     """
     from ssl4rl_bench.cli import watching
-    from ssl4rl_bench.cli.common import per_task, split_names
-    from ssl4rl_bench.cli.evaluate import Plan
+    from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.engines.base import EngineOptions
+    from ssl4rl_bench.evaluation import Plan
     from ssl4rl_bench.gating import policy as policies
+    from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.task.taskfile import expand
 
     names = expand(split_names(tasks))
@@ -93,6 +94,7 @@ def watch(
         max_tokens=max_tokens,
         extractor=extractor,
         max_error_rate=max_error_rate,
+        command=tuple(sys.argv),
     )
     asked = watching.Asked(
         checkpoints=checkpoints,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,29 +9,26 @@ from pathlib import Path
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.cli.evaluate import RUNS, Plan, Subject, evaluate_one, load_tasks
-from ssl4rl_bench.cli.evaluated import load_evaluated, origin_of
+from ssl4rl_bench.cli.progress import Terminal
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import (
     EXIT_CRASH,
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
     EXIT_OK,
-    EngineError,
-    ModelError,
     UsageError,
 )
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.core.types import Engine
-from ssl4rl_bench.engines import create, resolve_name
-from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
+from ssl4rl_bench.engines import resolve_name
+from ssl4rl_bench.evaluation import Evaluator, Plan, load_tasks
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import STYLES, headline
+from ssl4rl_bench.run.rundir import RUNS
 from ssl4rl_bench.task.extract import check_extractor
-from ssl4rl_bench.task.registry import AnyTask
 from ssl4rl_bench.watch import pages
-from ssl4rl_bench.watch.find import Checkpoint, Finder
+from ssl4rl_bench.watch.find import Finder
 from ssl4rl_bench.watch.history import History, exit_verdict
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of
 from ssl4rl_bench.watch.loop import Watch
@@ -52,42 +48,6 @@ class Asked:
     once: bool
     interval: float
     keep_best: bool
-
-
-class Evaluator:
-    """Evaluates one checkpoint after the other, with one engine as long as it can take other weights."""
-
-    def __init__(self, plan: Plan, tasks: Sequence[AnyTask], stop: threading.Event) -> None:
-        self._plan, self._tasks, self._stop = plan, tasks, stop
-        self._name = resolve_name(plan.engine)
-        self._engine: Engine | None = None
-
-    def __call__(self, checkpoint: Checkpoint, path: Path) -> None:
-        """Begins a run or goes on with it; see `watch.loop.Watch`."""
-        model = resolve_model(str(checkpoint.path), chat=self._name in ("hf", "vllm"))
-        if model.fingerprint != checkpoint.fingerprint:
-            raise ModelError(
-                f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
-            )
-        subject = Subject.of(model)
-        try:
-            evaluate_one(self._plan, subject, self._for(model), self._tasks, self._stop, path)
-        except EngineError:
-            self.close()  # the next checkpoint gets a new one
-            raise
-
-    def _for(self, model: Model) -> Engine:
-        swap = getattr(self._engine, "swap", None)
-        if self._engine is None or swap is None or not swap(model):
-            self.close()
-            self._engine = create(self._name, model, self._plan.options)
-        return self._engine
-
-    def close(self) -> None:
-        """Frees the engine."""
-        if self._engine is not None:
-            engine, self._engine = self._engine, None
-            engine.close()
 
 
 def watch(plan: Plan, asked: Asked, data: Sequence[str]) -> int:
@@ -123,25 +83,16 @@ def watch(plan: Plan, asked: Asked, data: Sequence[str]) -> int:
         if asked.keep_best:
             pages.link_best(history, asked.checkpoints)
         if pages.stale(history):
-            pages.refresh(history, asked.policy, baseline, lambda paths: load_evaluated(paths, data), say)
+            pages.refresh(history, asked.policy, baseline, data, say)
 
     with History(out) as history, Stop().handling() as stop:
-        tasks = load_tasks(plan)
+        tasks = load_tasks(plan, Terminal())
         for rule in asked.policy.rule:
             if rule.full_task not in [task.name for task in tasks]:
                 raise UsageError(f"the policy has a rule for {rule.task}, which --tasks does not name")
         terms = Terms(asked.policy, baseline, family, out / "series")
-        evaluator = Evaluator(plan, tasks, stop)
-        watched = Watch(
-            finder,
-            history,
-            terms,
-            evaluator,
-            lambda path: load_evaluated([path], data)[0],
-            origin_of,
-            told,
-            say,
-        )
+        evaluator = Evaluator(plan, tasks, Terminal(), stop)
+        watched = Watch(finder, history, terms, evaluator, data, told, say)
         try:
             with stop.deferring():
                 watched.recover()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "error"]
@@ -239,6 +239,36 @@ class Task(Protocol):
         """What a user should know about the data, one sentence each."""
         ...
 
+    @property
+    def data_sha256(self) -> str: ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """What its task file asks for."""
+        ...
+
+    @property
+    def partial_reasons(self) -> tuple[str, ...]:
+        """Why these are not all of its samples, one phrase each."""
+        ...
+
+    @property
+    def image(self) -> str:
+        """What its samples show: "real", or a blinding (`blinding.BLINDINGS`)."""
+        ...
+
+    @property
+    def hub(self) -> HubSource | None:
+        """Where its data came from on the hub; None for other data."""
+        ...
+
+    @property
+    def n_groups(self) -> int: ...
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many groups or samples there are by category: what is counted by, to category, to number."""
+        ...
+
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """Pure. An errored completion gets no value."""
         ...
@@ -271,4 +301,41 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees the model. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class ChecksTasks(Protocol):
+    """An engine that can see before the first request whether it can answer these tasks."""
+
+    def check_tasks(self, tasks: Sequence[Task]) -> None:
+        """Raises UsageError or DataError if it cannot."""
+        ...
+
+
+@runtime_checkable
+class Drains(Protocol):
+    """An engine that can be told to begin nothing more."""
+
+    def drain(self) -> int:
+        """Begins no further request; returns how many are in flight."""
+        ...
+
+
+@runtime_checkable
+class Swaps(Protocol):
+    """An engine that may take other weights without a new start."""
+
+    def swap(self, model: Any) -> bool:
+        """Takes the weights of another `Model`; False if it cannot, and is then to be closed."""
+        ...
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """An engine of a server, which says itself what model it has."""
+
+    @property
+    def served_model(self) -> str:
+        """The model's name at the server."""
         ...

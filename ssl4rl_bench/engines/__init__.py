@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from ssl4rl_bench.core.errors import MissingDependency, UsageError, did_you_mean
 from ssl4rl_bench.core.types import Engine
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.replay import ReplayEngine, Replies
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
@@ -27,7 +28,6 @@ _CLASSES = {
     "vllm": ("vllm", "VllmEngine"),
     "hf": ("hf", "HfEngine"),
     "openai": ("openai", "OpenAIEngine"),
-    "replay": ("replay", "ReplayEngine"),
     "mock": ("mock", "MockEngine"),
 }
 _NEEDS = {
@@ -55,11 +55,14 @@ def resolve_name(name: str) -> str:
     return "hf"
 
 
-def create(name: str, model: Model | None, options: EngineOptions) -> Engine:
+def create(name: str, model: Model | None, options: EngineOptions, replies: Replies | None = None) -> Engine:
     """An engine of this name. It is cheap: weights load when the first request comes.
 
+    Args:
+        replies: what `options.replies` names, read (`run.recorded.read`); for "replay".
+
     Raises:
-        UsageError: for an unknown name, or an engine that needs a model without one.
+        UsageError: for an unknown name, an engine that needs a model without one, or "replay" without replies.
         MissingDependency: naming the command that installs what the engine needs.
     """
     name = resolve_name(name)
@@ -69,6 +72,10 @@ def create(name: str, model: Model | None, options: EngineOptions) -> Engine:
         raise MissingDependency(f"engine {name} needs {' and '.join(missing)}: {command}")
     if name in ("vllm", "hf") and model is None:
         raise UsageError(f"engine {name} needs a model: name a folder, a bundled checkpoint or a hub id")
+    if name == "replay":
+        if replies is None:
+            raise UsageError("the replay engine needs recorded replies: set replies=FILE or replies=RUN")
+        return ReplayEngine(replies)
     module, cls = _CLASSES[name]
     made = getattr(importlib.import_module(f"ssl4rl_bench.engines.{module}"), cls)(model, options)
     return cast(Engine, made)

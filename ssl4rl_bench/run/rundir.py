@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.atomic import contents, create_json, reporting, sweep, write_bytes, write_json
-from ssl4rl_bench.core.errors import SpecMismatch, StoreError
+from ssl4rl_bench.core.errors import SpecMismatch, StoreError, did_you_mean
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import EncodedImage
@@ -20,6 +20,8 @@ from ssl4rl_bench.run.spec import SCHEMA, ExecInfo, RunSpec
 
 RESULT_SCHEMA = 1
 """Version of result.json."""
+RUNS = Path("runs")
+"""Where runs go, and are looked for, unless a path says otherwise."""
 EXEC_SCHEMA = 1
 """Version of exec.json."""
 
@@ -214,6 +216,22 @@ class RunDir:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def open_run(path: Path) -> RunDir:
+    """A run by its directory, or by its name below runs/.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if not path.exists() and (RUNS / path).is_dir():
+        path = RUNS / path
+    if not path.exists():
+        known = [p.name for p in RUNS.iterdir()] if RUNS.is_dir() else []
+        raise StoreError(
+            f"there is no run {path}; `ssl4rl-bench list runs` lists them{did_you_mean(path.name, known)}"
+        )
+    return RunDir.open(path)
 
 
 @dataclass(frozen=True, slots=True)

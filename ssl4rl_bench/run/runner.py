@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 
@@ -13,18 +13,21 @@ from ssl4rl_bench.core.errors import EngineError, Interrupted, TooManyErrors
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import (
+    ChecksTasks,
     Completion,
+    Drains,
     EncodedImage,
     Engine,
     ImagePart,
     Request,
     Sample,
     SampleRecord,
+    Task,
     TextPart,
 )
 from ssl4rl_bench.run.journal import Journal, Place, answers
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.spec import LoadedTask, RunSpec
+from ssl4rl_bench.run.spec import RunSpec
 
 DEAD_AFTER = 50
 """So many failed requests in a row mean that the engine is gone: the run stops and does not fail the rest."""
@@ -70,7 +73,7 @@ class Event:
 class _Plan:
     """One task's part of a run."""
 
-    task: LoadedTask
+    task: Task
     journal: Journal
     keys: dict[Place, str]
     pending: list[Request]
@@ -120,18 +123,18 @@ class _Tally:
         return f"most often: {self.failures.most_common(1)[0][0]}"
 
 
-def check_tasks(engine: Engine, tasks: Sequence[LoadedTask]) -> None:
+def check_tasks(engine: Engine, tasks: Sequence[Task]) -> None:
     """Lets an engine of recorded replies see that they belong to the tasks, before anything is written.
 
     Raises:
-        UsageError, DataError: as `engines.replay.ReplayEngine.check_tasks`.
+        UsageError, DataError: as `recorded.Recorded.check`.
     """
-    if (check := getattr(engine, "check_tasks", None)) is not None:
-        check(tasks)
+    if isinstance(engine, ChecksTasks):
+        engine.check_tasks(tasks)
 
 
 def execute(
-    tasks: Sequence[LoadedTask],
+    tasks: Sequence[Task],
     engine: Engine,
     rundir: RunDir,
     spec: RunSpec,
@@ -198,7 +201,7 @@ def execute(
     return outcome
 
 
-def _plan(task: LoadedTask, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
+def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
     path = rundir.journal_path(task.name)
     journal = stack.enter_context(Journal(path))
     before = answers(path, keys := spec.keys(task))
@@ -257,8 +260,8 @@ def _answer(
                     "see that the engine is up, then run the same command again"
                 )
     finally:
-        if isinstance(results, Iterator) and (close := getattr(results, "close", None)):
-            close()
+        if isinstance(results, Generator):
+            results.close()
     plan.journal.flush()
     return len(waiting)
 
@@ -290,8 +293,7 @@ def _received(
 
 def drain(engine: Engine) -> int:
     """Tells an engine to begin nothing more; returns how many replies are in flight."""
-    asked: Callable[[], int] | None = getattr(engine, "drain", None)
-    return 0 if asked is None else asked()
+    return engine.drain() if isinstance(engine, Drains) else 0
 
 
 def _until(stop: threading.Event, requests: Sequence[Request]) -> Iterator[Request]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
@@ -54,40 +54,6 @@ def engine_mark(name: object, options: Mapping[str, Any]) -> str:
     return MOCK if name == MOCK else ""
 
 
-class LoadedTask(Task, Protocol):
-    """A task with the identity of its data, as `registry.load_task` returns it."""
-
-    @property
-    def data_sha256(self) -> str: ...
-
-    @property
-    def sampling(self) -> Sampling:
-        """What its task file asks for."""
-        ...
-
-    @property
-    def partial_reasons(self) -> tuple[str, ...]:
-        """Why these are not all of its samples, one phrase each."""
-        ...
-
-    @property
-    def image(self) -> str:
-        """What its samples show: "real", or a blinding (`blinding.BLINDINGS`)."""
-        ...
-
-    @property
-    def hub(self) -> HubSource | None:
-        """Where its data came from on the hub; None for other data."""
-        ...
-
-    @property
-    def n_groups(self) -> int: ...
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """How many groups or samples there are by category: what is counted by, to category, to number."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """A task as a run asked it."""
@@ -104,7 +70,7 @@ class TaskSpec:
     """Where the data came from on the hub. Not compared and not hashed: the data's digest is."""
 
     @classmethod
-    def of(cls, task: LoadedTask, sampling: Sampling | None = None) -> TaskSpec:
+    def of(cls, task: Task, sampling: Sampling | None = None) -> TaskSpec:
         """The task's own sampling unless another is given."""
         asked = sampling or task.sampling
         # 0 and 0.0 are one temperature, but two texts to a hash.
@@ -284,7 +250,7 @@ class RunSpec:
                 clauses += _moved(task.hub.asked, before.commit, task.hub.commit)
         return clauses
 
-    def keys(self, task: LoadedTask) -> dict[tuple[str, int], str]:
+    def keys(self, task: Task) -> dict[tuple[str, int], str]:
         """The response key of each (sample id, repeat) of a task of this run."""
         sampling = self.tasks[task.name].sampling
         pixels = (self.min_pixels, self.max_pixels)

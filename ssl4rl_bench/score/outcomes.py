@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import parse_json
-from ssl4rl_bench.core.types import Categories, ScoredSample, Status
+from ssl4rl_bench.core.types import Categories, ScoredSample, Status, Task
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.spec import LoadedTask
 from ssl4rl_bench.task.extract import reader_version
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 
@@ -101,7 +100,7 @@ class Outcomes:
         return np.asarray(whole & ~failed[:, None])
 
 
-def outcomes_of(task: LoadedTask, scored: Iterable[ScoredSample], extractor: str, repeats: int) -> Outcomes:
+def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repeats: int) -> Outcomes:
     """Arranges the scored replies of a task (`scoring.scored_samples`)."""
     samples = sorted(task.samples, key=lambda sample: (sample.group, sample.roll, sample.id))
     at = {sample.id: row for row, sample in enumerate(samples)}
@@ -183,7 +182,7 @@ def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | 
         return None
 
 
-def _contents(task: LoadedTask) -> dict[str, list[Any]]:
+def _contents(task: Task) -> dict[str, list[Any]]:
     """What each sample asks, by its id: the pictures that belong to it, also where the model was shown others."""
     if isinstance(task, MMBenchTask):
         return {

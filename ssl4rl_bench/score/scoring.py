@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ssl4rl_bench.core.errors import SpecMismatch, UsageError, did_you_mean
-from ssl4rl_bench.core.types import ScoredSample, Status
+from ssl4rl_bench.core.types import ScoredSample, Status, Task
 from ssl4rl_bench.run.journal import Answers, answers
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA, RunDir
-from ssl4rl_bench.run.spec import LoadedTask, RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score import aggregate as metrics
-from ssl4rl_bench.score import outcomes
+from ssl4rl_bench.score import outcomes, probes
 from ssl4rl_bench.task.extract import check_extractor, reader_version
-from ssl4rl_bench.task.ssl import probe
+from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 
-def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default") -> dict[str, Any]:
+def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default") -> dict[str, Any]:
     """The content of result.json: a function of the journal, the tasks and the extractor, to the last byte.
 
     Keys: `schema`, `model` {name, fingerprint, and where they are known commit, served, scheme, unused_defaults},
@@ -29,7 +29,7 @@ def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "def
     `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error, reasoning
     without a reply, or a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, how many
     of the replies of status "no_content" hit the token limit (only where there are any); `aggregates` (see
-    `metrics`); a probe's `probe` (see `probe.summary`).
+    `metrics`); a probe's `probe` (see `probes.summary`).
 
     Raises:
         SpecMismatch: a task is not as the run asked it.
@@ -39,9 +39,7 @@ def score_run(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "def
     return _result(rundir, tasks, _read(rundir, tasks, check_extractor(extractor)))
 
 
-def score_and_write(
-    rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default"
-) -> dict[str, Any]:
+def score_and_write(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default") -> dict[str, Any]:
     """Writes outcomes.json and result.json, which declares the run complete; returns what `score_run` does.
 
     Raises:
@@ -56,7 +54,7 @@ def score_and_write(
 
 
 def outcomes_of_run(
-    rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str = "default"
+    rundir: RunDir, tasks: Sequence[Task], extractor: str = "default"
 ) -> dict[str, outcomes.Outcomes]:
     """Each task's outcomes, from the journal.
 
@@ -67,11 +65,11 @@ def outcomes_of_run(
     return {task.name: _outcomes(rundir, task, found[task.name]) for task in tasks}
 
 
-def _outcomes(rundir: RunDir, task: LoadedTask, found: _Found) -> outcomes.Outcomes:
+def _outcomes(rundir: RunDir, task: Task, found: _Found) -> outcomes.Outcomes:
     return outcomes.outcomes_of(task, found.scored, found.extractor, rundir.spec.repeats)
 
 
-def _result(rundir: RunDir, tasks: Sequence[LoadedTask], found: Mapping[str, _Found]) -> dict[str, Any]:
+def _result(rundir: RunDir, tasks: Sequence[Task], found: Mapping[str, _Found]) -> dict[str, Any]:
     spec = rundir.spec
     scores = {task.name: _score_task(rundir, task, found[task.name]) for task in tasks}
     reasons = [f"{task.name}: {reason}" for task in tasks for reason in task.partial_reasons]
@@ -91,7 +89,7 @@ def _result(rundir: RunDir, tasks: Sequence[LoadedTask], found: Mapping[str, _Fo
     }
 
 
-def scored_samples(rundir: RunDir, task: LoadedTask, extractor: str = "default") -> list[ScoredSample]:
+def scored_samples(rundir: RunDir, task: Task, extractor: str = "default") -> list[ScoredSample]:
     """Each reply of a task with its score, in the order of the task's samples, then repeats.
 
     A failed request is there, without a value. A sample that was never answered is not: give `copies(task)`
@@ -103,12 +101,12 @@ def scored_samples(rundir: RunDir, task: LoadedTask, extractor: str = "default")
     return _score(task, _answers(rundir, task), rundir.spec, extractor)
 
 
-def copies(task: LoadedTask) -> dict[str, int]:
+def copies(task: Task) -> dict[str, int]:
     """How many samples each group of a task has."""
     return dict(Counter(sample.group for sample in task.samples))
 
 
-def _answers(rundir: RunDir, task: LoadedTask) -> Answers:
+def _answers(rundir: RunDir, task: Task) -> Answers:
     spec = rundir.spec
     if task.name not in spec.tasks:
         raise UsageError(
@@ -126,7 +124,7 @@ def _answers(rundir: RunDir, task: LoadedTask) -> Answers:
     return answers(rundir.journal_path(task.name), spec.keys(task))
 
 
-def _score(task: LoadedTask, found: Answers, spec: RunSpec, extractor: str) -> list[ScoredSample]:
+def _score(task: Task, found: Answers, spec: RunSpec, extractor: str) -> list[ScoredSample]:
     return [
         ScoredSample(
             id=sample.id,
@@ -151,7 +149,7 @@ class _Found:
     extractor: str
 
 
-def _read(rundir: RunDir, tasks: Sequence[LoadedTask], extractor: str) -> dict[str, _Found]:
+def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _Found]:
     out = {}
     for task in tasks:
         found = _answers(rundir, task)
@@ -165,11 +163,11 @@ def _n_cut(found: Answers) -> int:
     return ended.count("length")
 
 
-def _score_task(rundir: RunDir, task: LoadedTask, read: _Found) -> dict[str, Any]:
+def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
     found, scored = read.answers, read.scored
     rows = copies(task)
     absent = rows.keys() - {sample.group for sample in scored}
-    summary = {"probe": probe.summary(task, scored, rows)} if isinstance(task, probe.ProbeTask) else {}
+    summary = {"probe": probes.summary(task, scored, rows)} if isinstance(task, ProbeTask) else {}
     return {
         "version": task.version,
         "prompt": task.prompt,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import HubSource, ImagePart
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.mmbench import task as mmbench
@@ -21,7 +22,7 @@ from ssl4rl_bench.task.mmbench.task import MMBenchTask
 from ssl4rl_bench.task.pictures import Selection, open_source, select
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
-from ssl4rl_bench.task.taskfile import TaskFile, load_taskfile
+from ssl4rl_bench.task.taskfile import TaskFile, expand, load_taskfile
 
 AnyTask: TypeAlias = MMBenchTask | ProbeTask
 
@@ -79,6 +80,30 @@ def load_task(
         on_share=lambda share: tell((1 + share) / 2),
     )
     return blinding.apply(replace(loaded, hub=found.hub), image)
+
+
+def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
+    """`--data` values by full task name: "PATH" for all tasks, "TASK=PATH" or "GROUP=PATH" for some of them.
+
+    Only one task, or several SSL tasks, which can all be made of the same images, can share a path.
+
+    Raises:
+        UsageError: for a task that is not asked, or a bare path with several tasks that cannot share it.
+    """
+    names = [full_name(task) for task in tasks]
+    out: dict[str, str] = {}
+    for value in values:
+        head, equals, tail = value.partition("=")
+        if equals and (named := [name for name in expand([head]) if name in names]):
+            out |= dict.fromkeys(named, tail)
+        elif len(names) == 1 or all(load_taskfile(name).ssl is not None for name in names):
+            out |= dict.fromkeys(names, value)
+        else:
+            raise UsageError(
+                f"--data {value} does not say which task it is for: write TASK=PATH with one of "
+                f"{', '.join(names)}{did_you_mean(full_name(head), names) if equals else ''}"
+            )
+    return out
 
 
 def load_benchmark(name: str, **how: Any) -> MMBenchTask:

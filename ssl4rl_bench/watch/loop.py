@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from ssl4rl_bench.comparison.load import load_evaluated, origin_of
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import (
     DataError,
@@ -18,6 +18,8 @@ from ssl4rl_bench.core.errors import (
     TooManyErrors,
     UsageError,
 )
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+from ssl4rl_bench.evaluation import Evaluator
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.watch.find import Checkpoint, Finder, Look, place_of
@@ -35,12 +37,9 @@ class Watch:
     finder: Finder
     history: History
     terms: Terms
-    evaluate: Callable[[Checkpoint, Path], None]
-    """Evaluates a checkpoint into a run directory, or goes on with it; nothing answered is asked again."""
-    load: Callable[[Path], Evaluated]
-    """A complete run."""
-    origin: Callable[[Evaluated], Mapping[str, Any] | None]
-    """The ssl4rl.json of what a run evaluated."""
+    evaluator: Evaluator
+    data: Sequence[str]
+    """`--data` values, for runs whose replies have to be read again."""
     judged: Callable[[Judged], None]
     """Told of each new line, after it was written."""
     say: Callable[[str], None]
@@ -119,7 +118,7 @@ class Watch:
     def _take(self, checkpoint: Checkpoint) -> None:
         path = self.history.run_path(checkpoint.name, checkpoint.fingerprint)
         try:
-            self.evaluate(checkpoint, path)
+            self._evaluate(checkpoint, path)
         except (ModelError, EngineError, TooManyErrors, DataError) as error:
             # One bad checkpoint does not end the watch over a training run.
             self.say(f"{checkpoint.name} was not evaluated: {error}")
@@ -127,8 +126,20 @@ class Watch:
             return
         self._judge(checkpoint.name, path)
 
+    def _evaluate(self, checkpoint: Checkpoint, path: Path) -> None:
+        model = resolve_model(str(checkpoint.path), chat=self.evaluator.needs_chat)
+        if model.fingerprint != checkpoint.fingerprint:
+            raise ModelError(
+                f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
+            )
+        self.evaluator(model, path)
+
+    def _load(self, path: Path) -> Evaluated:
+        (run,) = load_evaluated([path], self.data)
+        return run
+
     def _judge(self, name: str, path: Path) -> None:
-        candidate = self.load(path)
+        candidate = self._load(path)
         judged = judge(
             self.terms,
             self._baseline(),
@@ -136,7 +147,7 @@ class Watch:
             candidate,
             name,
             str(path.relative_to(self.history.folder)),
-            self.origin(candidate),
+            origin_of(candidate),
         )
         self.history.add(judged.entry)
         self.new.append(judged.entry)
@@ -153,7 +164,7 @@ class Watch:
     def _run(self, entry: Entry) -> Evaluated:
         if entry.run not in self._runs:
             try:
-                self._runs[entry.run] = self.load(self.history.folder / entry.run)
+                self._runs[entry.run] = self._load(self.history.folder / entry.run)
             except StoreError as error:
                 raise StoreError(
                     f"{error}; {entry.name} is what later checkpoints are compared with"

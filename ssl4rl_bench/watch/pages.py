@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.atomic import reporting, scratch_path
 from ssl4rl_bench.core.errors import BenchError
@@ -30,14 +31,14 @@ def refresh(
     history: History,
     policy: Policy,
     baseline: Evaluated | None,
-    load: Callable[[list[Path]], list[Evaluated]],
+    data: Sequence[str],
     say: Callable[[str], None],
 ) -> None:
     """Draws the curves and writes the page. What cannot be made is said, and stops nothing.
 
     Args:
         baseline: the watch's own, if it is not the first checkpoint.
-        load: runs with labels that tell them apart.
+        data: `--data` values, for runs whose replies have to be read again.
     """
     from ssl4rl_bench.reports.figures.sheet import write_figures
     from ssl4rl_bench.reports.views.curves import Point, curves
@@ -45,7 +46,7 @@ def refresh(
     try:
         entries = sorted(history.entries, key=lambda entry: (entry.step, entry.part))
         entries = [entry for entry in entries if (history.folder / entry.run).is_dir()]
-        runs = load([history.folder / entry.run for entry in entries])
+        runs = load_evaluated([history.folder / entry.run for entry in entries], data)
         points = [
             Point(_place(entry, entries), entry.name, entry.verdict, run.result)
             for entry, run in zip(entries, runs, strict=True)

@@ -15,7 +15,7 @@ from test_cli_gate import POLICY, asked, invoke
 from test_html_page import hostile
 from xss import PAYLOADS
 
-from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.reports.html import assemble, write
 
 pytestmark = pytest.mark.engine

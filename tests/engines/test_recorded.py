@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ssl4rl_bench.cli import app
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
-from ssl4rl_bench.engines.recorded import read
+from ssl4rl_bench.run.recorded import read
 
 TASKS = ("scenes", "ssl_rotation_90", "ssl_jigsaw_2x2", "ssl_contrastive_strong", "ssl_position")
 RUN = CliRunner()

@@ -18,9 +18,9 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
 from ssl4rl_bench.interop.lmms import probes
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF
+from ssl4rl_bench.score.probes import summary
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.task.registry import load_task
-from ssl4rl_bench.task.ssl import probe
 
 datasets = pytest.importorskip("datasets")
 
@@ -143,7 +143,7 @@ def test_the_aggregates_are_those_of_a_run(both: Any) -> None:
         )
         for sample, text in zip(samples, replies, strict=True)
     ]
-    expected = probe.summary(both.task, scored, dict(Counter(sample.group for sample in samples)))
+    expected = summary(both.task, scored, dict(Counter(sample.group for sample in samples)))
     assert 0 < probes.accuracy(items) < 1
     assert probes.accuracy(items) == expected["accuracy"]["value"]
     assert probes.chance_corrected(items) == pytest.approx(expected["chance_corrected"]["value"])

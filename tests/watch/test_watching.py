@@ -16,7 +16,7 @@ from fake_checkpoints import POLICY, asked, make, plan
 from test_cli import bench, refused
 
 from ssl4rl_bench.cli import watching
-from ssl4rl_bench.cli.evaluated import load_evaluated
+from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, UsageError
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import Model

@@ -17,11 +17,12 @@ from lmms_eval.api.model import lmms
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.names import PREFIX, short_name
 from ssl4rl_bench.core.types import SampleRecord
-from ssl4rl_bench.engines import EngineOptions, create, recorded, resolve_name
+from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
+from ssl4rl_bench.run import recorded
 from ssl4rl_bench.run.journal import Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, execute

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
@@ -18,7 +18,6 @@ from ssl4rl_bench.core.types import (
     Sample,
     Sampling,
     Score,
-    ScoredSample,
 )
 from ssl4rl_bench.task.pictures import Made, Selection, make
 from ssl4rl_bench.task.pictures.making import ALONE, Opened
@@ -69,7 +68,7 @@ class ProbeTask:
         """{"target": samples by right answer}; for a jigsaw, which has too many, by its difficulty."""
         if self.ssl.kind == "jigsaw":
             return {"difficulty": {self.ssl.difficulty: len(self.samples)}}
-        return {"target": _in_order(Counter(sample.target for sample in self.samples))}
+        return {"target": in_order(Counter(sample.target for sample in self.samples))}
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """The SSL task's own score (`ssl.SSLTask.score`)."""
@@ -162,55 +161,8 @@ def load(
     )
 
 
-def summary(task: ProbeTask, scored: Sequence[ScoredSample], copies: Mapping[str, int]) -> dict[str, Any]:
-    """What result.json says of a probe beside its aggregates, JSON values.
-
-    Keys: `kind`, `difficulty`, `chance`; `accuracy` and `chance_corrected`, (accuracy - chance) / (1 - chance),
-    each {value, ci95}; `parts`, each sub-metric as {value, n, ci95}; `by_target`, each right answer as
-    {value, n} (not for a jigsaw). Over the same samples as `row_micro`, intervals clustered by image.
-    """
-    from ssl4rl_bench.score import aggregate as metrics
-
-    def cell(value_of: Any) -> dict[str, Any]:
-        revalued = [
-            item
-            if item.score.value is None
-            else replace(item, score=replace(item.score, value=value_of(item)))
-            for item in scored
-        ]
-        found = metrics.aggregate(revalued, copies)["row_micro"]["overall"]
-        return {key: found[key] for key in ("value", "n", "ci95")}
-
-    def corrected(value: float | None) -> float | None:
-        return None if value is None else (value - task.chance) / (1 - task.chance)
-
-    names = next((list(item.score.parts) for item in scored if item.score.parts), [])
-    accuracy = cell(lambda item: item.score.value)
-    out: dict[str, Any] = {
-        "kind": task.ssl.kind,
-        "difficulty": task.ssl.difficulty,
-        "chance": task.chance,
-        "accuracy": accuracy,
-        "chance_corrected": {
-            "value": corrected(accuracy["value"]),
-            "ci95": accuracy["ci95"] and [corrected(end) for end in accuracy["ci95"]],
-        },
-        "parts": {name: cell(lambda item, name=name: item.score.parts[name]) for name in names},
-    }
-    if task.ssl.kind != "jigsaw":
-        targets = {sample.id: sample.target for sample in task.samples}
-        values: dict[str, list[float]] = {}
-        for item in scored:
-            if item.score.value is not None:
-                values.setdefault(targets[item.id], []).append(item.score.value)
-        out["by_target"] = {
-            target: {"value": sum(got) / len(got), "n": len(got)} for target, got in _in_order(values).items()
-        }
-    return out
-
-
-def _in_order(by_target: Mapping[str, V]) -> dict[str, V]:
-    """Angles by number, names by letter."""
+def in_order(by_target: Mapping[str, V]) -> dict[str, V]:
+    """By right answer: angles by number, names by letter."""
     return dict(sorted(by_target.items(), key=lambda item: (not item[0].isdigit(), len(item[0]), item[0])))
 
 

@@ -42,6 +42,8 @@ class Recorded:
     """All recorded replies, each under its task, id and repeat."""
 
     replies: dict[Key, Reply] = field(default_factory=dict)
+    digest: str = ""
+    """Names the replies' content (`digest`)."""
     images: dict[str, str] = field(default_factory=dict)
     """By task: what the run that recorded its replies showed (`blinding.BLINDINGS`), where that is known."""
 
@@ -62,15 +64,22 @@ class Recorded:
         found = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
         return None if found is None else found.completion
 
-    def check_images(self, shown: Mapping[str, str]) -> None:
-        """Sees that replies to real images are not replayed as replies to blank ones, or the other way round.
+    def check(self, ids: Mapping[str, frozenset[str]], shown: Mapping[str, str]) -> None:
+        """Sees that each reply belongs to one of a run's tasks, and was given to what that task shows.
 
         Args:
-            shown: by task, what the replay's samples show.
+            ids: sample ids by task.
+            shown: by task, what its samples show (`blinding.BLINDINGS`).
 
         Raises:
-            UsageError: the run that recorded the replies of a task showed something else.
+            UsageError: lines without a task have ids that several of the tasks share, or nothing is of these tasks,
+                or the run that recorded the replies of a task showed something else.
+            DataError: a line without a task and one with it have other texts for one request.
         """
+        self._check_images(shown)
+        self._check_tasks(ids)
+
+    def _check_images(self, shown: Mapping[str, str]) -> None:
         for task, image in shown.items():
             if (was := self.images.get(task, image)) != image:
                 raise UsageError(
@@ -78,16 +87,7 @@ class Recorded:
                     f"add --image {was}"
                 )
 
-    def check(self, ids: Mapping[str, frozenset[str]]) -> None:
-        """Sees that each reply belongs to one of a run's tasks.
-
-        Args:
-            ids: sample ids by task.
-
-        Raises:
-            UsageError: lines without a task have ids that several of the tasks share, or nothing is of these tasks.
-            DataError: a line without a task and one with it have other texts for one request.
-        """
+    def _check_tasks(self, ids: Mapping[str, frozenset[str]]) -> None:
         owners: dict[str, list[str]] = {}
         for task, own in ids.items():
             for id in own:
@@ -127,7 +127,7 @@ def read(place: Path) -> Recorded:
         DataError: a file cannot be read, or a line of it, or one request has two texts; names file and line.
         UsageError: a folder without replies.
     """
-    found = Recorded()
+    found = Recorded(digest=digest(place))
     for task, path in sources(place):
         run = None if task is None else _run_of(path)
         in_run = run is not None

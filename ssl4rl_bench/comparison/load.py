@@ -8,18 +8,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.cli.common import open_run, per_task, reload_tasks
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled, unmarked
-from ssl4rl_bench.core.errors import StoreError, UsageError, did_you_mean
+from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name
-from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.core.types import Task
+from ssl4rl_bench.run.observing import SILENT, Observer
+from ssl4rl_bench.run.rundir import RunDir, open_run
+from ssl4rl_bench.run.spec import TaskSpec
 from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.score.consistency import check, finished
+from ssl4rl_bench.score.reload import reload_tasks
 from ssl4rl_bench.score.scoring import outcomes_of_run
 from ssl4rl_bench.task.extract import reader_version
+from ssl4rl_bench.task.registry import per_task
 
 
-def load_evaluated(paths: Sequence[Path], data: Sequence[str] = ()) -> list[Evaluated]:
+def load_evaluated(
+    paths: Sequence[Path], data: Sequence[str] = (), observer: Observer = SILENT
+) -> list[Evaluated]:
     """Complete runs, each once, with labels that tell them apart.
 
     Args:
@@ -36,7 +42,7 @@ def load_evaluated(paths: Sequence[Path], data: Sequence[str] = ()) -> list[Eval
     names = labelled([run.spec for run, _ in runs.values()], [run.path for run, _ in runs.values()])
     loaded: dict[str, Any] = {}
     return [
-        Evaluated(name, run.path, run.spec, result, _outcomes(run, result, data, loaded))
+        Evaluated(name, run.path, run.spec, result, _outcomes(run, result, data, loaded, observer))
         for name, (run, result) in zip(names, runs.values(), strict=True)
     ]
 
@@ -106,8 +112,47 @@ def origin_of(run: Evaluated) -> dict[str, Any] | None:
     return read_origin(folder) or None
 
 
+def loaded_tasks(
+    runs: Sequence[Evaluated], data: Mapping[str, str], observer: Observer = SILENT
+) -> tuple[list[dict[str, Task]], list[str]]:
+    """Each run's tasks that every run has, each loaded once however many runs asked it, and what could not be."""
+    shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
+    known: dict[str, Task | None] = {}
+    out: list[dict[str, Task]] = []
+    notes: dict[str, None] = {}
+    for run in runs:
+        rundir = RunDir.open(run.path)
+        own: dict[str, Task] = {}
+        for name in shared:
+            asked = run.spec.tasks[name]
+            key = json.dumps(
+                [name, asked.version, asked.data_sha256, asked.prompt, asked.image, asked.n_samples]
+            )
+            if key not in known:
+                try:
+                    task: Task = reload_tasks(rundir, data, [name], observer)[0]
+                    same = TaskSpec.of(task, asked.sampling) == asked
+                    if not same:
+                        notes[
+                            f"{name} has other data now than {run.label} asked; its samples are not shown"
+                        ] = None
+                    known[key] = task if same else None
+                except BenchError as error:
+                    notes[f"the samples of {name} are not shown: {error}"] = None
+                    known[key] = None
+            found = known[key]
+            if found is not None:
+                own[name] = found
+        out.append(own)
+    return out, list(notes)
+
+
 def _outcomes(
-    run: RunDir, result: Mapping[str, Any], data: Sequence[str], loaded: dict[str, Any]
+    run: RunDir,
+    result: Mapping[str, Any],
+    data: Sequence[str],
+    loaded: dict[str, Any],
+    observer: Observer,
 ) -> dict[str, outcomes.Outcomes]:
     """Kept ones, or anew from the journal; `loaded` keeps tasks that several runs asked alike."""
     kept = outcomes.read(run)
@@ -130,7 +175,7 @@ def _outcomes(
     how = run.loading()
     asked = json.dumps([how, {name: [task.prompt, task.image] for name, task in run.spec.tasks.items()}])
     if asked not in loaded:
-        loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)))
+        loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)), observer=observer)
     found = outcomes_of_run(run, loaded[asked], extractor)
     check(run.path, run.spec, result, found)
     with suppress(StoreError):  # only a help for the next time: the run may be somebody else's

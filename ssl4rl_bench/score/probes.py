@@ -1,0 +1,57 @@
+"""What result.json says of a probe beside its aggregates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ssl4rl_bench.core.types import ScoredSample
+from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.task.ssl.probe import ProbeTask, in_order
+
+
+def summary(task: ProbeTask, scored: Sequence[ScoredSample], copies: Mapping[str, int]) -> dict[str, Any]:
+    """What result.json says of a probe beside its aggregates, JSON values.
+
+    Keys: `kind`, `difficulty`, `chance`; `accuracy` and `chance_corrected`, (accuracy - chance) / (1 - chance),
+    each {value, ci95}; `parts`, each sub-metric as {value, n, ci95}; `by_target`, each right answer as
+    {value, n} (not for a jigsaw). Over the same samples as `row_micro`, intervals clustered by image.
+    """
+
+    def cell(value_of: Any) -> dict[str, Any]:
+        revalued = [
+            item
+            if item.score.value is None
+            else replace(item, score=replace(item.score, value=value_of(item)))
+            for item in scored
+        ]
+        found = aggregate(revalued, copies)["row_micro"]["overall"]
+        return {key: found[key] for key in ("value", "n", "ci95")}
+
+    def corrected(value: float | None) -> float | None:
+        return None if value is None else (value - task.chance) / (1 - task.chance)
+
+    names = next((list(item.score.parts) for item in scored if item.score.parts), [])
+    accuracy = cell(lambda item: item.score.value)
+    out: dict[str, Any] = {
+        "kind": task.ssl.kind,
+        "difficulty": task.ssl.difficulty,
+        "chance": task.chance,
+        "accuracy": accuracy,
+        "chance_corrected": {
+            "value": corrected(accuracy["value"]),
+            "ci95": accuracy["ci95"] and [corrected(end) for end in accuracy["ci95"]],
+        },
+        "parts": {name: cell(lambda item, name=name: item.score.parts[name]) for name in names},
+    }
+    if task.ssl.kind != "jigsaw":
+        targets = {sample.id: sample.target for sample in task.samples}
+        values: dict[str, list[float]] = {}
+        for item in scored:
+            if item.score.value is not None:
+                values.setdefault(targets[item.id], []).append(item.score.value)
+        out["by_target"] = {
+            target: {"value": sum(got) / len(got), "n": len(got)} for target, got in in_order(values).items()
+        }
+    return out
