@@ -13,13 +13,13 @@ from simulated import TASK, run
 from test_cli import bench
 from test_spec import SPEC
 
-from ssl4rl_bench.cli.evaluate import Plan, Subject, _spec
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.core.errors import SpecMismatch, StoreError, UsageError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model, unused_defaults
+from ssl4rl_bench.evaluation import Plan, Subject, spec_of
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
@@ -142,7 +142,7 @@ def test_sampling_defaults_that_no_engine_applies_are_said_and_not_hashed(tmp_pa
     assert unused_defaults(folder) == DEFAULTS
     plan = Plan(models=(), loading={}, engine="hf", options=EngineOptions())
     model = resolve_model(str(folder))
-    spec = _spec(plan, Subject.of(model), "hf", "1", [])
+    spec = spec_of(plan, Subject.of(model), "hf", "1", [])
     assert spec.to_json()["model"]["unused_defaults"] == DEFAULTS
     assert RunSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
     assert spec.sha256 == replace(spec, unused_defaults={}).sha256

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from test_weights import tensors
 
-from ssl4rl_bench.cli.evaluate import Plan
 from ssl4rl_bench.cli.watching import Asked
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.evaluation import Plan
 from ssl4rl_bench.gating.policy import Policy, parse
 
 POLICY = parse(

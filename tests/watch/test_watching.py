@@ -15,6 +15,7 @@ import pytest
 from fake_checkpoints import POLICY, asked, make, plan
 from test_cli import bench, refused
 
+from ssl4rl_bench import evaluation
 from ssl4rl_bench.cli import watching
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, UsageError
@@ -146,7 +147,7 @@ def test_a_broken_checkpoint_ends_nothing(
             raise EngineError("transformers cannot load it")
         return real(name, model, options)
 
-    monkeypatch.setattr(watching, "create", create)
+    monkeypatch.setattr(evaluation, "create", create)
     out = tmp_path / "out"
     assert watching.watch(plan(), asked(train, out), []) == 4
     assert "step-000050 was not evaluated: transformers cannot load it" in capsys.readouterr().out
@@ -176,7 +177,7 @@ def test_one_engine_is_kept_where_it_takes_other_weights(
         def close(self) -> None:
             events.append("close")
 
-    monkeypatch.setattr(watching, "create", lambda name, model, options: Swapping(model, options))
+    monkeypatch.setattr(evaluation, "create", lambda name, model, options: Swapping(model, options))
     make(train, 150)
     watching.watch(plan(), asked(train, tmp_path / "out"), [])
     assert events == [
