@@ -65,7 +65,7 @@ def audit(
 
     Args:
         sets: each a task ("mmbench_dev_en", "ssl_rotation_90"), "task=path or hub id", or an image source
-            (`imagesets.open_source`). Of an SSL task all images that it may ask about count; of a hub data set the
+            (`pictures.open_source`). Of an SSL task all images that it may ask about count; of a hub data set the
             split that the task asks about, or "train" where no task is named.
         on_progress: called with a set's name, its images that have been looked at, and all of them.
 

@@ -170,7 +170,7 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
     Files are listed and drawings counted. The hub is never asked: None and no images, if they are there.
 
     Raises:
-        UsageError, DataError: as `imagesets.open_source`, for what is no set of images anywhere.
+        UsageError, DataError: as `pictures.open_source`, for what is no set of images anywhere.
     """
     spec, ratio, limit = recipe.data.images, recipe.data.split, recipe.data.limit
     if match := _DRAWN.fullmatch(spec):

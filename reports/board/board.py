@@ -290,5 +290,5 @@ def _ranked(scores: _Floats, weights: _Floats, units: _Floats) -> list[int | Non
 
 
 def aggregations(task_result: Mapping[str, Any]) -> list[str]:
-    """Those that a task's result holds, in the order of `metrics.AGGREGATIONS`."""
+    """Those that a task's result holds, in the order of `aggregate.AGGREGATIONS`."""
     return [name for name in AGGREGATIONS if name in dig(task_result, "aggregates")]

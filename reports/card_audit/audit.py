@@ -1,6 +1,6 @@
 """Recomputes what a model card's tables derive: improvements, averages, changes beside scores, bold marks.
 
-A finding is a claim that the printed numbers contradict; what they cannot decide raises none. `card_claims` says
+A finding is a claim that the printed numbers contradict; what they cannot decide raises none. `claims` says
 how a row or column is read and how close a number must be.
 """
 

@@ -54,7 +54,7 @@ def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
     """What the board says in words.
 
     Args:
-        probes: rows of `probe_board`, told under the candidate they belong to.
+        probes: rows of `board.probes`, told under the candidate they belong to.
     """
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
     findings = []

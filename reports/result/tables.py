@@ -41,7 +41,7 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
     Args:
         results: one without the task gives a row without data.
         task: with the `ssl4rl_` prefix.
-        aggregation: one of `metrics.AGGREGATIONS`.
+        aggregation: one of `aggregate.AGGREGATIONS`.
 
     Raises:
         UsageError: for an unknown aggregation, or a task that no result has.

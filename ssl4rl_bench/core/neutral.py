@@ -3,7 +3,7 @@
 Labels, names of tasks and folders, categories, replies and other programs' error messages may hold control
 characters, escape sequences, marks that turn the direction of text, and characters that do not show. `neutral`
 writes them as JSON escapes, so that they can be read and JSON stays JSON with the same values. `output` puts
-every stream of the command line behind it; `reports` and `store` call it for what they write.
+every stream of the command line behind it; `reports` and `run` call it for what they write.
 """
 
 from __future__ import annotations

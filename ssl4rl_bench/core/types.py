@@ -112,7 +112,7 @@ class Request:
     sample: Sample
     repeat: int = 0
     seed: int = 0
-    """Sampling seed, from `hashing.seed_of` of the sample, the repeat and the run's seed. Ignored when greedy."""
+    """Sampling seed, from `identity.seed_of` of the sample, the repeat and the run's seed. Ignored when greedy."""
     task: str = ""
     """Name of the sample's task. Ids are unique inside a task only: SSL tasks of the same images share them."""
 
@@ -157,7 +157,7 @@ class SampleRecord:
     repeat: int
     group: str
     key: str
-    """Content hash of all that determines the reply (`hashing.response_key`)."""
+    """Content hash of all that determines the reply (`identity.response_key`)."""
     text: str
     finish_reason: FinishReason
     n_prompt_tokens: int
@@ -182,7 +182,7 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSample:
-    """A sample's place in the taxonomy with the score of one of its replies: what `metrics` aggregates."""
+    """A sample's place in the taxonomy with the score of one of its replies: what `aggregate` aggregates."""
 
     id: str
     group: str

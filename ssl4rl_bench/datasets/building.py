@@ -50,7 +50,7 @@ def build(
 
     Args:
         name: The task's name, with the prefix.
-        images: A source of images (`imagesets.open_source`).
+        images: A source of images (`pictures.open_source`).
         out: The folder to make. Its parents are made, too.
         format: One of `FORMATS`.
         version: Of the task file, for the manifest.

@@ -112,7 +112,7 @@ def apply(
 
     Args:
         alpha: instead of the policy's.
-        guarded: from `gate_guards.check`.
+        guarded: from `guards.check`.
 
     Raises:
         UsageError: runs that must not be compared, a task that one lacks, or a category that there is not.

@@ -70,7 +70,7 @@ def rule_bound(rule: Rule, cell: Difference, level: float) -> float:
 
 
 def rule_mde(rule: Rule, cell: Difference, alpha: float) -> float:
-    """Smallest true shortfall that a rule fails with 80% power at `alpha`, as `gate.Tested.mde` says.
+    """Smallest true shortfall that a rule fails with 80% power at `alpha`, as `judge.Tested.mde` says.
 
     With the share of groups that changed in the data. Holm's correction can only find more.
     """

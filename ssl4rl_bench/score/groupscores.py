@@ -56,7 +56,7 @@ def unit_counts(outcomes: Outcomes, aggregation: str) -> _Floats:
 def group_sums(outcomes: Outcomes, aggregation: str) -> _Floats:
     """Each group's sum over its units of their mean over repeats, shape (groups,).
 
-    NaN for a group that does not count, as in `metrics`: with a reply that could not be scored, or without a whole
+    NaN for a group that does not count, as in `aggregate`: with a reply that could not be scored, or without a whole
     repeat.
     """
     scores, counts = pass_scores(outcomes.values, outcomes, aggregation), outcomes.passes

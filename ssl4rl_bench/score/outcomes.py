@@ -92,7 +92,7 @@ class Outcomes:
     def passes(self) -> NDArray[np.bool_]:
         """(groups, repeats) which repeats of a group count: whole, in a group whose replies all have a value.
 
-        As in `metrics`: a reply without a value (a failed request) takes its group out, an absent one its repeat.
+        As in `aggregate`: a reply without a value (a failed request) takes its group out, an absent one its repeat.
         """
         no_value = np.isnan(self.values)
         failed = np.logical_or.reduceat((no_value & (self.status != ABSENT)).any(axis=1), self.starts)

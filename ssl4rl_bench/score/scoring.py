@@ -29,7 +29,7 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error, reasoning
     without a reply, or a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, how many
     of the replies of status "no_content" hit the token limit (only where there are any); `aggregates` (see
-    `metrics`); a probe's `probe` (see `probes.summary`).
+    `aggregate`); a probe's `probe` (see `probes.summary`).
 
     Raises:
         SpecMismatch: a task is not as the run asked it.
@@ -93,7 +93,7 @@ def scored_samples(rundir: RunDir, task: Task, extractor: str = "default") -> li
     """Each reply of a task with its score, in the order of the task's samples, then repeats.
 
     A failed request is there, without a value. A sample that was never answered is not: give `copies(task)`
-    to `metrics`, which then leaves its group out.
+    to `aggregate`, which then leaves its group out.
 
     Raises:
         SpecMismatch, UsageError, StoreError: as `score_run`.

@@ -45,7 +45,7 @@ def load_task(
 
     Args:
         name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
-        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`hubdata.HubName`), instead of the
+        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`mmbench.hub.HubName`), instead of the
             task file's data. For an SSL task its images: one of these, a folder of images, "scenes", or the name of
             another task.
         prompt: A prompt style instead of the task file's.
@@ -138,15 +138,15 @@ def select_images(
     limit: int | None = None,
     commit: str | None = None,
 ) -> Iterator[Selection]:
-    """The images that `--images` names, each content once (`imagesets.select`); they can be read inside the block.
+    """The images that `--images` names, each content once (`pictures.select`); they can be read inside the block.
 
     Args:
         split: of a hub data set or parquet folder.
-        ratio, limit: as `imagesets.select`.
+        ratio, limit: as `pictures.select`.
         commit: as `load_task`.
 
     Raises:
-        UsageError, DataError, MissingDependency: as `imagesets.open_source` and `imagesets.select`.
+        UsageError, DataError, MissingDependency: as `pictures.open_source` and `pictures.select`.
     """
     if spec == DRAWN and ratio is None and limit is None:
         yield _drawn()[1]

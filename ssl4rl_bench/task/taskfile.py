@@ -69,7 +69,7 @@ class TaskFile:
     """Name of the prompt style unless the user asks for another."""
     sampling: Sampling
     edition: str | None
-    """A known edition of MMBench (`mmbench.EDITIONS`) whose counts the data should have."""
+    """A known edition of MMBench (`mmbench.task.EDITIONS`) whose counts the data should have."""
     builtin: str | None
     """The generator in this package that draws the rows ("scenes"), instead of any file."""
     ssl: Mapping[str, Any] | None = None

@@ -75,7 +75,7 @@ def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -
 
     Raises:
         ModelError: there is no such checkpoint, or it is not whole, not in safetensors, in two forms, or not what its
-            config.json says (`checkpoint_files.read_weights`, `completeness.check`), or has no chat template.
+            config.json says (`checkpoints.files.read_weights`, `completeness.check`), or has no chat template.
     """
     path = Path(name).expanduser()
     revision: str | None = None

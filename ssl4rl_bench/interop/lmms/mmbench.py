@@ -67,12 +67,12 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
 
 
 def circular_micro(items: Iterable[Mapping[str, Any]]) -> float:
-    """Share of the questions answered right in every copy (`metrics`). NaN without a whole question."""
+    """Share of the questions answered right in every copy (`aggregate`). NaN without a whole question."""
     return _overall("circular_micro", items)
 
 
 def row_micro(items: Iterable[Mapping[str, Any]]) -> float:
-    """Share of the rows answered right, over whole questions (`metrics`). NaN without a whole question."""
+    """Share of the rows answered right, over whole questions (`aggregate`). NaN without a whole question."""
     return _overall("row_micro", items)
 
 

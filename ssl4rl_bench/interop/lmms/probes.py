@@ -86,7 +86,7 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
 
 
 def accuracy(items: Iterable[Mapping[str, Any]]) -> float:
-    """Share of the samples answered right, over whole groups (`metrics`). NaN without one."""
+    """Share of the samples answered right, over whole groups (`aggregate`). NaN without one."""
     return _accuracy(list(items))
 
 

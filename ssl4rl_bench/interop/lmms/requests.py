@@ -37,7 +37,7 @@ _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "ass
 
 @dataclass(frozen=True, slots=True)
 class AskedTask:
-    """What one call of lmms-eval asks of one task (`spec.Task`). It cannot score: lmms-eval does that."""
+    """What one call of lmms-eval asks of one task (as `types.Task`). It cannot score: lmms-eval does that."""
 
     name: str
     version: str

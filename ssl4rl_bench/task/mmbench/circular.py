@@ -66,7 +66,7 @@ class Checked:
     circular: bool
     """Whether there are any copies besides the main rows."""
     nan_is_missing: bool
-    """See `mmbench_rows.Parsed`."""
+    """See `mmbench.rows.Parsed`."""
 
 
 def check_rows(
@@ -74,7 +74,7 @@ def check_rows(
 ) -> Checked:
     """Reads all rows and checks their groups; `source` is what messages call them.
 
-    Without `images`, no image is looked at (`mmbench_rows.parse_rows`).
+    Without `images`, no image is looked at (`mmbench.rows.parse_rows`).
 
     Raises:
         DataError: if the source cannot be used, or any of its rows unless `skip_bad`; it names a bad row and

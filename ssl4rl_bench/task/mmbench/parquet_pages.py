@@ -2,7 +2,7 @@
 
 pyarrow decompresses whole pages, allocates what a page's header says, and does not show these headers; the file's
 metadata, which it shows, says only what the writer claims for a whole column (and pyarrow 26 aborts the process
-where some of it is damaged). `mmbench_files` asks here first, so that a small file cannot take all memory.
+where some of it is damaged). `mmbench.files` asks here first, so that a small file cannot take all memory.
 The format: https://github.com/apache/parquet-format (FileMetaData and PageHeader, in Thrift's compact protocol).
 """
 
