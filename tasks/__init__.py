@@ -1,0 +1,1 @@
+"""Task files, one YAML each; the README says what they may hold."""

@@ -1,0 +1,1 @@
+"""GRPO with SSL tasks as verifiable rewards."""

@@ -1,0 +1,1 @@
+"""The drawing layer: one sheet, one palette, SVG and PNG."""

@@ -1,0 +1,1 @@
+"""The tables of results: one run or several side by side."""

@@ -1,7 +1,7 @@
 """Repositories of the Hugging Face hub: which commit a name stands for, and its files in the local cache.
 
-Used by `weights` for checkpoints and by `mmbench.hub` for data sets. Only files that are asked for by pattern are ever
-downloaded, and no code of a repository is run.
+Used by `weights` for checkpoints and by `mmbench.hub` for data sets. Only files that are asked for by pattern are
+ever downloaded, and no code of a repository is run.
 """
 
 from __future__ import annotations

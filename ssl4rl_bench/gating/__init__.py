@@ -1,0 +1,1 @@
+"""A policy of rules applied to a comparison: whether a checkpoint may ship."""

@@ -1,0 +1,1 @@
+"""Tasks: from a task file to samples with known answers, and from a reply to a score."""
