@@ -16,7 +16,8 @@ def loaded_after(code: str) -> set[str]:
 
 def test_scoring_tables_and_engines_list_need_nothing_heavy() -> None:
     modules = (
-        "runner scoring registry validate chat weights engines store.rundir reports.tables scenes extract"
+        "evaluation run.runner run.rundir score.scoring task.registry task.validate task.scenes task.extract "
+        "engines engines.chat engines.checkpoints.weights comparison.compare gating.judge reports.result.tables"
     )
     assert loaded_after("\n".join(f"import ssl4rl_bench.{name}" for name in modules.split())) == set()
 

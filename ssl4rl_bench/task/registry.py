@@ -46,8 +46,8 @@ def load_task(
     Args:
         name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
         data: A TSV or parquet file, a folder of parquet files, or a hub data set (`mmbench.hub.HubName`), instead of
-            the task file's data. For an SSL task its images: one of these, a folder of images, "scenes", or the name of
-            another task.
+            the task file's data. For an SSL task its images: one of these, a folder of images, "scenes", or the name
+            of another task.
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
         limit: Keep this many whole groups, spread over abilities and their leaves; of an SSL task, this many images.
