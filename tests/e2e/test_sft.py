@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 
 
 def recipe() -> dict[str, Any]:
-    text = (Path(scenes.__file__).parents[2] / "train" / "recipes" / "tiny_base.toml").read_text()
+    text = (Path(scenes.__file__).parents[3] / "train" / "recipes" / "tiny_base.toml").read_text()
     out = tomllib.loads(text)
     out["text"].update(hidden_size=48, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
     out["text"]["intermediate_size"] = 96
@@ -61,7 +61,7 @@ def test_a_run_killed_after_a_save_resumes_as_if_it_had_not_been(
 
 
 def forms_recipe(init: Path) -> dict[str, Any]:
-    text = (Path(scenes.__file__).parents[2] / "train" / "recipes" / "tiny_base_forms.toml").read_text()
+    text = (Path(scenes.__file__).parents[3] / "train" / "recipes" / "tiny_base_forms.toml").read_text()
     out = tomllib.loads(text)
     out["init"] = str(init)
     out["data"].update(per_leaf=3)

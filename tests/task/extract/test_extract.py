@@ -26,7 +26,7 @@ from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.task import extract
 from ssl4rl_bench.task.extract import options, tags
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = [name for name in extract.EXTRACTORS if extract.check_extractor(name) == name]
 EN = {"A": "red", "B": "dark red", "C": "a cat", "D": "None"}
 ZH = {"A": "红色", "B": "深红色", "C": "一只猫", "D": "以上都不对"}

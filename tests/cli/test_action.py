@@ -17,7 +17,7 @@ import yaml
 from ssl4rl_bench.gating.policy import read
 from ssl4rl_bench.reports.gate.files import MARKER
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / ".github" / "gate").glob("*.sh"))
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

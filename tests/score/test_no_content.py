@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "engines"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 
 from html_runs import MadeTask, guess, make_run
 from openai_stub import Handler, Stub, events, reply

@@ -23,7 +23,7 @@ from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.core.neutral import neutral, one_line
 from ssl4rl_bench.core.output import Guard, guarded, say
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EVIL = "".join(
     (
         "x\x1b[31m\x1b]0;title\x07\x1b]8;;http://e\x1b\\",  # SGR, OSC

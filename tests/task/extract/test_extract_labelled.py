@@ -18,7 +18,7 @@ from ssl4rl_bench.core.types import Completion
 from ssl4rl_bench.task.extract import read
 from ssl4rl_bench.task.registry import load_ssl
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 SSL = {
     "rotation": ("ssl4rl_ssl_rotation_90", "90"),
     "jigsaw": ("ssl4rl_ssl_jigsaw_2x2", "2,3,1,4"),

@@ -173,7 +173,7 @@ def test_the_machine_is_described_and_no_secret_is() -> None:
 
 
 def test_the_table_of_packages_agrees_with_pyproject() -> None:
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     extras = {"": project["dependencies"], **project["optional-dependencies"]}
     for need in PACKAGES:
         (line,) = [

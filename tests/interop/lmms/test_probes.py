@@ -24,7 +24,7 @@ from ssl4rl_bench.task.registry import load_task
 
 datasets = pytest.importorskip("datasets")
 
-TASKS = Path(__file__).parents[2] / "tasks"
+TASKS = Path(__file__).parents[3] / "tasks"
 KINDS = {
     "rotation": "step: 90",
     "jigsaw": "k: 2",

@@ -126,7 +126,7 @@ def test_show_marks_an_older_run(tmp_path: Path) -> None:
 
 
 def test_the_committed_files_are_of_this_scheme() -> None:
-    kept = baseline_file.load(Path(__file__).parent / "data" / "gate" / "tiny-base.json.gz")
+    kept = baseline_file.load(Path(__file__).parents[1] / "data" / "gate" / "tiny-base.json.gz")
     assert (
         kept.spec.not_comparable() is None and kept.spec.fingerprint == resolve_model("tiny-base").fingerprint
     )

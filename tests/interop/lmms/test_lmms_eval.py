@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("lmms_eval") is None, reason="needs the lmms extra"),
 ]
 
-TASKS = Path(__file__).parents[2] / "tasks"
+TASKS = Path(__file__).parents[3] / "tasks"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ pytestmark = [
     ),
 ]
 
-TASKS = Path(__file__).parents[2] / "tasks"
+TASKS = Path(__file__).parents[3] / "tasks"
 NAMES = ("ssl4rl_scenes", "ssl4rl_ssl_rotation_90", "ssl4rl_mmbench_dev_en_v11")
 LIMIT = 16
 CAP = 96

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("lmms_eval") is None, reason="needs the lmms extra"),
 ]
 
-TASKS = Path(__file__).parents[2] / "tasks"
+TASKS = Path(__file__).parents[3] / "tasks"
 SCENES = "ssl4rl_scenes"
 LOCAL = "ssl4rl_mmbench_dev_en_v11"
 PROBES = (

@@ -20,7 +20,7 @@ from ssl4rl_bench.train import ssl_sft
 from ssl4rl_bench.train.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply
 from ssl4rl_bench.train.sft import Course
 
-RECIPES = Path(scenes.__file__).parents[2] / "train" / "recipes"
+RECIPES = Path(scenes.__file__).parents[3] / "train" / "recipes"
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from ssl4rl_bench.task.registry import load_ssl
 from ssl4rl_bench.task.ssl import SSLTask, make
 from ssl4rl_bench.train.rewards import SCHEMES, SSLReward, compute_score, well_formed
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ANGLES = ("0", "90", "180", "270")
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 ORDERS = tuple(",".join(order) for order in itertools.permutations("1234"))
