@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.core.types import Categories
-from ssl4rl_bench.score.groupscores import Cells, cells_of
+from ssl4rl_bench.score.aggregate import Cells, cells_of
 from ssl4rl_bench.stats.effective import Effective
 
 Floats = NDArray[np.float64]

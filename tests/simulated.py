@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.types import Categories, Sampling, Status
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
-from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.score.outcomes import Outcomes
+from ssl4rl_bench.score.scores import ABSENT
 
 TASK = "ssl4rl_simulated"
 SERVED = {"chat_template": "0" * 16, "min_pixels": 3136, "max_pixels": 12544}

@@ -18,8 +18,14 @@ from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import dig
-from ssl4rl_bench.score.aggregate import AGGREGATIONS
-from ssl4rl_bench.score.groupscores import OVERALL, cells_of, check_aggregation, group_sums, unit_counts
+from ssl4rl_bench.score.aggregate import (
+    AGGREGATIONS,
+    OVERALL,
+    cells_of,
+    check_aggregation,
+    group_sums,
+    unit_counts,
+)
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS

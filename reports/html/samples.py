@@ -21,7 +21,8 @@ from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.score.outcomes import ABSENT, LETTERS, Outcomes
+from ssl4rl_bench.score.outcomes import LETTERS, Outcomes
+from ssl4rl_bench.score.scores import ABSENT
 from ssl4rl_bench.task.blinding import pictures
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 

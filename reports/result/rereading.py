@@ -12,8 +12,9 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import UNSCORED, Status, Task
 from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.score.aggregate import aggregate, status_counts
-from ssl4rl_bench.score.scoring import copies, scored_samples
+from ssl4rl_bench.score.aggregate import overall
+from ssl4rl_bench.score.outcomes import outcomes_of
+from ssl4rl_bench.score.scoring import scored_samples
 from ssl4rl_bench.stats.agreement import Kappa, kappa
 from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
 from ssl4rl_bench.task.ssl.probe import ProbeTask
@@ -50,20 +51,19 @@ def reread(run: RunDir, task: Task) -> list[Reread]:
     """
     is_probe = isinstance(task, ProbeTask)
     names = dict.fromkeys(map(check_extractor, PROBE_EXTRACTORS if is_probe else (REFERENCE, *EXTRACTORS)))
-    rows = copies(task)
     out: list[Reread] = []
     reference: list[tuple[str | None, float | None]] = []
     for name in names:
         scored = scored_samples(run, task, name)
         found = [(s.score.answer, s.score.value) for s in scored if s.score.status not in UNSCORED]
         reference = reference or found
-        aggregates = aggregate(scored, rows)
+        own = outcomes_of(task, scored, name, run.spec.repeats)
         out.append(
             Reread(
                 extractor=name,
-                status=status_counts(scored),
-                accuracy=aggregates["row_micro"]["overall"]["value"],
-                circular=None if is_probe else aggregates["circular_micro"]["overall"]["value"],
+                status=own.status_counts,
+                accuracy=overall(own, "row_micro")["value"],
+                circular=None if is_probe else overall(own, "circular_micro")["value"],
                 agreement=kappa([answer for answer, _ in reference], [answer for answer, _ in found]),
                 n_changed=sum(a != b for (_, a), (_, b) in zip(reference, found, strict=True)),
             )

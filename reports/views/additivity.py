@@ -22,7 +22,7 @@ from ssl4rl_bench.reports.views.contrasts import Contrast, Scores, correct, scor
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import MIX, methods, same_task, words
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
-from ssl4rl_bench.score.groupscores import OVERALL
+from ssl4rl_bench.score.aggregate import OVERALL
 
 _Floats = NDArray[np.float64]
 

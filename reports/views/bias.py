@@ -17,7 +17,7 @@ from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
 from ssl4rl_bench.reports.views.runs import Runs, image_of, short
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
 from ssl4rl_bench.run.spec import REPLAY
-from ssl4rl_bench.score.groupscores import OVERALL
+from ssl4rl_bench.score.aggregate import OVERALL
 
 SHOWN = {
     "blank": "grey images in their place",

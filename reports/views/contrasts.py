@@ -14,7 +14,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.comparison.result import ALPHA
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.reports.board.board import COLUMNS, Column
-from ssl4rl_bench.score.groupscores import OVERALL, Cells, cells_of, group_sums, unit_counts
+from ssl4rl_bench.score.aggregate import OVERALL, Cells, cells_of, group_sums, unit_counts
 from ssl4rl_bench.stats.effective import Effective, counted, difference
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar, tango

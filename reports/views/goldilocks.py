@@ -21,7 +21,7 @@ from ssl4rl_bench.reports.views.goldilocks_figure import draw
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import full, kind_of
 from ssl4rl_bench.reports.views.wording import listed, noted, p_is
-from ssl4rl_bench.score.groupscores import OVERALL
+from ssl4rl_bench.score.aggregate import OVERALL
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.task.ssl import KINDS
 

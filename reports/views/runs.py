@@ -11,7 +11,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.views.training import parse, trained_on
-from ssl4rl_bench.score.groupscores import check_aggregation
+from ssl4rl_bench.score.aggregate import check_aggregation
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.runs import Runs, short
 from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import listed, noted, worst_first
-from ssl4rl_bench.score.groupscores import OVERALL
+from ssl4rl_bench.score.aggregate import OVERALL
 
 _ROW = 30.0
 _GAP = 14.0

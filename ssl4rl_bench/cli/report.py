@@ -90,8 +90,7 @@ def report(
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE
     from ssl4rl_bench.run.rundir import open_run
-    from ssl4rl_bench.score.aggregate import AGGREGATIONS
-    from ssl4rl_bench.score.groupscores import check_aggregation
+    from ssl4rl_bench.score.aggregate import AGGREGATIONS, check_aggregation
     from ssl4rl_bench.task.registry import per_task
 
     place = out or PAGE

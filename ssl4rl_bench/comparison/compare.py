@@ -17,7 +17,7 @@ from ssl4rl_bench.comparison.leftout import emptied, left_out, told
 from ssl4rl_bench.comparison.pairing import Evaluated, Pairing, pair
 from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.score.groupscores import (
+from ssl4rl_bench.score.aggregate import (
     LEVELS,
     OVERALL,
     cells_of,

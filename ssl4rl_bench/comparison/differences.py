@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.result import Difference, Share
-from ssl4rl_bench.score.groupscores import Cells
+from ssl4rl_bench.score.aggregate import Cells
 from ssl4rl_bench.stats import effective
 from ssl4rl_bench.stats.effective import Effective
 from ssl4rl_bench.stats.paired import mcnemar, tango

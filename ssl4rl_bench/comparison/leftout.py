@@ -16,7 +16,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.pairing import Pairing
 from ssl4rl_bench.comparison.result import Difference, LeftOut, Side
-from ssl4rl_bench.score.groupscores import OVERALL, cells_of, group_sums, unit_counts
+from ssl4rl_bench.score.aggregate import OVERALL, cells_of, group_sums, unit_counts
 from ssl4rl_bench.stats.resampling import REPLICATES
 
 _Floats = NDArray[np.float64]

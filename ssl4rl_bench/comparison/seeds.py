@@ -11,7 +11,7 @@ import numpy as np
 from ssl4rl_bench.comparison.leftout import notes_of
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.score.groupscores import (
+from ssl4rl_bench.score.aggregate import (
     LEVELS,
     OVERALL,
     cells_of,

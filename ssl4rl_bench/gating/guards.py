@@ -11,7 +11,8 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gating.judge import Guarded
 from ssl4rl_bench.gating.policy import Guards, Policy
-from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.score.outcomes import Outcomes
+from ssl4rl_bench.score.scores import ABSENT
 
 _UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)
 _FEW = 12

@@ -12,7 +12,7 @@ from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.parsing import parse_toml
-from ssl4rl_bench.score.groupscores import check_aggregation
+from ssl4rl_bench.score.aggregate import check_aggregation
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Kind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]

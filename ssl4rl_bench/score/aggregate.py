@@ -1,12 +1,10 @@
-"""From scored replies to the aggregates of result.json.
+"""From the scores of a task to its aggregates: the one computation of a cell, for a result and for a comparison.
 
-What counts: a group with a reply that could not be scored (an error, or reasoning without a reply: `types.UNSCORED`)
-is left out of everything, with all its repeats; so is one repeat of a group in which a copy is missing (a run that
-was stopped), and a group without a whole repeat. `excluded_groups` names what was left out. All aggregations are
-therefore over the same groups. A group's value is the mean over its repeats, however many it has: the group, not the
-reply, is the unit.
+An aggregation makes one number of each group that counts (`Scores.passes`): `group_sums`, over `unit_counts` units.
+It is the mean over the group's repeats, however many it has: the group, not the reply, is the unit. `cells_of` says
+which groups are in which cell and with which weight; `estimate` puts an error and an interval to a cell's mean.
 
-Each cell of the aggregates is a JSON object:
+Each cell of result.json is an object:
 
 - `value`: a fraction; null without data.
 - `n`: groups (`circular_micro`, `vanilla0_micro`) or rows (`row_micro`, `row_l3_macro`), once each whatever
@@ -24,15 +22,17 @@ Each cell of the aggregates is a JSON object:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench import stats
-from ssl4rl_bench.core.types import ScoredSample, Status
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.types import Categories
+from ssl4rl_bench.score.scores import Scores
 from ssl4rl_bench.stats.effective import accuracy, accuracy_interval, mean_variance
 
 UNITS: Mapping[str, str] = {
@@ -49,156 +49,116 @@ UNITS: Mapping[str, str] = {
 - `row_l3_macro`: plain mean over the L3 leaves of each leaf's row accuracy, leaves taken as independent.
 """
 AGGREGATIONS: tuple[str, ...] = tuple(UNITS)
-UNREAD: frozenset[Status] = frozenset({Status.NONE, Status.TRUNCATED, Status.REFUSAL})
-"""Statuses of a reply that came but in which no answer was found."""
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.intp]
+_Bools = NDArray[np.bool_]
+OVERALL = "overall"
+LEVELS = (OVERALL, "l1", "l2", "l3")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Replies:
-    """The replies, ordered by group, repeat, roll and id, and cut into passes: one repeat of one group."""
-
-    rows: list[ScoredSample]
-    names: list[str]
-    """Groups in order; everything below refers to them by position."""
-    value: _Floats
-    """(replies,), NaN for one that could not be scored."""
-    starts: _Ints
-    """(passes,) where each pass begins in `rows`."""
-    owner: _Ints
-    """(passes,) each pass's group."""
-    counts: NDArray[np.bool_]
-    """(passes,) whether the pass counts: whole, and in a group with all replies scored."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """What one aggregation sees of the groups that count, numbered from 0 in order."""
-
-    unit: str
-    """"groups" or "rows"."""
-    sums: _Floats
-    """(groups,) sum over the group's units of their mean over repeats."""
-    sizes: _Floats
-    """(groups,) units in the group: 1 for its circular value, else rows."""
-    trials: _Floats
-    """(groups,) values that went into `sums`, all repeats."""
-    replies: _Floats
-    """(groups,) replies, all repeats."""
-    unread: _Floats
-    """(groups,) those of them in which no answer was found."""
-    pass_value: _Floats
-    """(passes,) mean over units."""
-    pass_owner: _Ints
-    """(passes,) each pass's group."""
-    binary: bool
-    """Whether every score of the run is 0 or 1."""
-    repeated: bool
-    """Whether any group of the run has a second pass."""
-    leaf: _Ints | None = None
-    """(groups,) each group's L3 leaf, where the value is a plain mean over leaves."""
-
-
-def _arrange(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None) -> _Replies:
-    rows = sorted(scored, key=lambda s: (s.group, s.repeat, s.roll, s.id))
-    n = len(rows)
-    index: dict[str, int] = {}
-    group = np.fromiter((index.setdefault(s.group, len(index)) for s in rows), np.intp, n)
-    repeat = np.fromiter((s.repeat for s in rows), np.intp, n)
-    roll = np.fromiter((s.roll for s in rows), np.intp, n)
-    value = np.fromiter((math.nan if s.score.value is None else s.score.value for s in rows), np.float64, n)
-    for s in rows:
-        if s.score.value is not None and not 0.0 <= s.score.value <= 1.0:
-            raise ValueError(f"score {s.score.value} of sample {s.id} is not in [0, 1]")
-    if len({(s.id, s.repeat) for s in rows}) < n:
-        raise ValueError("a sample was scored twice in one repeat")
-
-    starts = np.flatnonzero(np.diff(group, prepend=-1) | np.diff(repeat, prepend=-1))
-    owner = group[starts]
-    size = np.bincount(
-        np.fromiter((index[name] for name, _ in {(s.group, s.id) for s in rows}), np.intp),
-        minlength=len(index),
-    )
-    np.maximum.at(size, group, roll + 1)
-    if copies is not None:
-        size = np.maximum(size, np.fromiter((copies.get(name, 0) for name in index), np.intp, len(index)))
-    failed = np.bincount(group, np.isnan(value), len(index)) > 0
-    whole = np.diff(starts, append=n) == size[owner]
-    return _Replies(rows, list(index), value, starts, owner, whole & ~failed[owner])
-
-
-def excluded_groups(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None = None) -> list[str]:
-    """Groups that `aggregate` leaves out (see the module's text), sorted. Arguments as there."""
-    replies = _arrange(scored, copies)
-    kept = set(replies.owner[replies.counts].tolist())
-    return [name for position, name in enumerate(replies.names) if position not in kept]
-
-
-def status_counts(scored: Iterable[ScoredSample]) -> dict[str, int]:
-    """How many replies have each status, scored or not: those that occur, in the order of `Status`."""
-    seen = [s.score.status for s in scored]
-    return {status.value: seen.count(status) for status in Status if status in seen}
-
-
-def _views(replies: _Replies) -> dict[str, _View]:
-    keep = replies.counts
-    owner = np.unique(replies.owner[keep], return_inverse=True)[1].astype(np.intp)
-    n_passes = np.bincount(owner).astype(np.float64)
-    main = np.fromiter((s.roll == 0 for s in replies.rows), np.float64, len(replies.rows))
-    unread = np.fromiter((s.score.status in UNREAD for s in replies.rows), np.float64, len(replies.rows))
-    binary = bool(np.isin(replies.value[~np.isnan(replies.value)], (0.0, 1.0)).all())
-
-    def per_pass(reply_values: _Floats) -> _Floats:
-        return np.asarray(np.add.reduceat(reply_values, replies.starts)[keep])
-
-    def per_group(pass_values: _Floats) -> _Floats:
-        return np.bincount(owner, pass_values).astype(np.float64)
-
-    def view(name: str, total: _Floats, units: _Floats, sent: _Floats, lost: _Floats) -> _View:
-        """From each pass's sum of values, units, replies and unread replies."""
-        has = units > 0
-        return _View(
-            unit=UNITS[name],
-            sums=per_group(total) / n_passes,
-            sizes=per_group(units) / n_passes,
-            trials=per_group(units),
-            replies=per_group(sent),
-            unread=per_group(lost),
-            pass_value=total[has] / units[has],
-            pass_owner=owner[has],
-            binary=binary,
-            repeated=len(n_passes) < len(owner),
+def check_aggregation(name: str) -> str:
+    """Raises UsageError for an unknown one."""
+    if name not in AGGREGATIONS:
+        raise UsageError(
+            f"no aggregation {name} (known: {', '.join(AGGREGATIONS)}){did_you_mean(name, AGGREGATIONS)}"
         )
-
-    n_rows, n_main, lost = per_pass(np.ones_like(unread)), per_pass(main), per_pass(unread)
-    right, main_right = per_pass(replies.value), per_pass(replies.value * main)
-    worst = np.minimum.reduceat(replies.value, replies.starts)[keep]
-    views = {
-        "circular_micro": view("circular_micro", worst, np.ones_like(worst), n_rows, lost),
-        "row_micro": view("row_micro", right, n_rows, n_rows, lost),
-        "vanilla0_micro": view("vanilla0_micro", main_right, n_main, n_main, per_pass(unread * main)),
-    }
-    leaf = np.zeros(len(n_passes), np.intp)
-    for number, members in enumerate(_members(replies)["l3"].values()):
-        leaf[members] = number
-    return views | {"row_l3_macro": replace(views["row_micro"], leaf=leaf)}
+    return name
 
 
-def _members(replies: _Replies) -> dict[str, dict[str, _Ints]]:
-    """For each level the groups, numbered as in a view, under each name; names sorted."""
-    first: dict[int, ScoredSample] = {}
-    for group, start, counts in zip(replies.owner, replies.starts, replies.counts, strict=True):
-        if counts:
-            first.setdefault(int(group), replies.rows[start])
-    places = [sample.categories for sample in first.values()]
-    out: dict[str, dict[str, _Ints]] = {}
-    for level in ("l1", "l2", "l3"):
-        at: dict[str, list[int]] = {}
-        for position, place in enumerate(places):
-            at.setdefault(getattr(place, level), []).append(position)
-        out[level] = {name: np.array(at[name], np.intp) for name in sorted(at)}
+def pass_scores(values: _Floats, scores: Scores, aggregation: str) -> _Floats:
+    """Sum over a group's units in each repeat, shape (groups, repeats); NaN where a copy is missing.
+
+    Units are the group itself (`circular_micro`: its worst copy; `vanilla0_micro`: its main row) or its rows.
+
+    Args:
+        values: (rows, repeats), those of `scores` or others in their place.
+    """
+    if aggregation == "circular_micro":
+        return np.asarray(np.minimum.reduceat(values, scores.starts, axis=0))
+    if aggregation == "vanilla0_micro":
+        main = (scores.rolls == 0)[:, None]
+        whole = np.add.reduceat(values, scores.starts, axis=0) * 0.0  # NaN stays NaN
+        return np.asarray(np.add.reduceat(np.where(main, values, 0.0), scores.starts, axis=0) + whole)
+    return np.asarray(np.add.reduceat(values, scores.starts, axis=0))
+
+
+def unit_counts(scores: Scores, aggregation: str) -> _Floats:
+    """How many units each group has, shape (groups,)."""
+    if aggregation == "circular_micro":
+        return np.ones(len(scores.groups))
+    if aggregation == "vanilla0_micro":
+        return np.add.reduceat((scores.rolls == 0).astype(np.float64), scores.starts)
+    return scores.sizes.astype(np.float64)
+
+
+def group_sums(scores: Scores, aggregation: str) -> _Floats:
+    """Each group's sum over its units of their mean over repeats, shape (groups,).
+
+    NaN for a group that does not count.
+    """
+    sums, counts = pass_scores(scores.values, scores, aggregation), scores.passes
+    n = counts.sum(axis=1)
+    total = np.where(counts, sums, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Categories over a list of groups, and the weight that each group has in each.
+
+    A cell's mean over units is sum_g weights[g, cell] * sums[g].
+    """
+
+    names: tuple[tuple[str, str], ...]
+    """(level, name); ("overall", "overall") first."""
+    members: NDArray[np.bool_]
+    """(groups, cells)"""
+    weights: _Floats
+    """(groups, cells)"""
+    leaf: NDArray[np.intp]
+    """(groups,) number of each group's L3 leaf."""
+
+    def of(self, levels: Sequence[str]) -> Cells:
+        """Those of some levels, in their order."""
+        kept = [at for level in dict.fromkeys(levels) for at in self.numbers(level)]
+        names = tuple(self.names[at] for at in kept)
+        return Cells(names, self.members[:, kept], self.weights[:, kept], self.leaf)
+
+    def numbers(self, level: str) -> list[int]:
+        """Which cells are of a level."""
+        return [at for at, (own, _) in enumerate(self.names) if own == level]
+
+
+def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> Cells:
+    """The cells of all levels that have a unit; names sorted within a level.
+
+    Args:
+        places: each group's place in the taxonomy.
+        units: (groups,) from `unit_counts`.
+    """
+    groups = _members(places)
+    names = list(groups)
+    members = np.column_stack(list(groups.values())) & (units > 0)[:, None]
+    kept: NDArray[np.bool_] = np.asarray(members.any(axis=0))
+    members = members[:, kept]
+    leaves = sorted({place.l3 for place in places})
+    leaf = np.array([leaves.index(place.l3) for place in places], np.intp)
+    if aggregation == "row_l3_macro":
+        size = np.bincount(leaf, units, len(leaves))
+        n_leaves = np.array([len(set(leaf[column])) for column in members.T], np.float64)
+        weights = members / (size[leaf][:, None] * n_leaves)
+    else:
+        weights = members / (members * units[:, None]).sum(axis=0)
+    return Cells(tuple(name for name, keep in zip(names, kept, strict=True) if keep), members, weights, leaf)
+
+
+def _members(places: Sequence[Categories]) -> dict[tuple[str, str], _Bools]:
+    """(groups,) which groups are in each cell, by (level, name): overall first, names sorted within a level."""
+    out = {(OVERALL, OVERALL): np.ones(len(places), bool)}
+    for level in LEVELS[1:]:
+        own = np.array([getattr(place, level) for place in places], object)
+        out |= {(level, name): np.asarray(own == name) for name in sorted(set(own))}
     return out
 
 
@@ -231,9 +191,94 @@ def estimate(
     return stats.Estimate(value, n, se, accuracy_interval(accuracy(weights, sums, sizes, strata)))
 
 
-def _estimate(view: _View, members: _Ints) -> stats.Estimate:
+def aggregate(scores: Scores) -> dict[str, Any]:
+    """The "aggregates" of result.json: {aggregation: {"overall": cell, "l1": {name: cell}, "l2", "l3"}}.
+
+    The module's text says what a cell holds. Names are sorted; a name occurs if a group of it counts.
+    """
+    members = _members([scores.places[at] for at in np.flatnonzero(scores.counted)])
+    out: dict[str, Any] = {}
+    for name in AGGREGATIONS:
+        view = _View.of(scores, name)
+        levels: dict[str, Any] = {level: {} for level in LEVELS}
+        for (level, category), inside in members.items():
+            levels[level][category] = _cell(view, inside)
+        out[name] = levels | {OVERALL: levels[OVERALL][OVERALL]}
+    return out
+
+
+def overall(scores: Scores, aggregation: str) -> dict[str, Any]:
+    """The "overall" cell of one aggregation, as `aggregate` has it."""
+    view = _View.of(scores, aggregation)
+    return _cell(view, np.ones(len(view.sums), bool))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """What one aggregation sees of the groups that count."""
+
+    unit: str
+    """"groups" or "rows"."""
+    sums: _Floats
+    """(groups,) sum over the group's units of their mean over repeats."""
+    sizes: _Floats
+    """(groups,) units in the group."""
+    trials: _Floats
+    """(groups,) values that went into `sums`, all repeats."""
+    replies: _Floats
+    """(groups,) replies, all repeats."""
+    unread: _Floats
+    """(groups,) those of them in which no answer was found."""
+    pass_value: _Floats
+    """(passes,) mean over the units of one repeat of one group."""
+    pass_owner: _Ints
+    """(passes,) each pass's group."""
+    binary: bool
+    """Whether every score of the run is 0 or 1."""
+    leaf: _Ints | None
+    """(groups,) each group's L3 leaf, where the value is a plain mean over leaves."""
+
+    @classmethod
+    def of(cls, scores: Scores, aggregation: str) -> _View:
+        kept = scores.counted
+        counts = scores.passes[kept]
+        n_passes = counts.sum(axis=1).astype(np.float64)
+        sizes = unit_counts(scores, aggregation)[kept]
+        asked = (scores.rolls == 0 if aggregation == "vanilla0_micro" else np.ones(scores.rolls.size, bool))[
+            :, None
+        ]
+        unread = np.add.reduceat((scores.unread & asked).astype(np.float64), scores.starts)[kept]
+        rows = np.add.reduceat(asked[:, 0].astype(np.float64), scores.starts)[kept]
+        owner, repeat = np.nonzero(counts & (sizes > 0)[:, None])
+        passes = pass_scores(scores.values, scores, aggregation)[kept]
+        known = scores.values[~np.isnan(scores.values)]
+        leaf = None
+        if aggregation == "row_l3_macro":
+            leaves = np.array([place.l3 for place in scores.places], object)[kept]
+            leaf = np.unique(leaves, return_inverse=True)[1].astype(np.intp)
+        return cls(
+            unit=UNITS[aggregation],
+            sums=group_sums(scores, aggregation)[kept],
+            sizes=sizes,
+            trials=sizes * n_passes,
+            replies=rows * n_passes,
+            unread=np.where(counts, unread, 0.0).sum(axis=1),
+            pass_value=passes[owner, repeat] / sizes[owner],
+            pass_owner=owner,
+            binary=bool(np.isin(known, (0.0, 1.0)).all()),
+            leaf=leaf,
+        )
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any group has a second pass."""
+        return len(self.pass_owner) > len(np.unique(self.pass_owner))
+
+
+def _cell(view: _View, inside: _Bools) -> dict[str, Any]:
+    members = np.flatnonzero(inside & (view.sizes > 0))
     sizes = view.sizes[members]
-    return estimate(
+    found = estimate(
         view.sums[members],
         sizes,
         view.trials[members],
@@ -241,48 +286,17 @@ def _estimate(view: _View, members: _Ints) -> stats.Estimate:
         binary=view.binary,
         leaf=None if view.leaf is None else view.leaf[members],
     )
-
-
-def _cell(view: _View, members: _Ints) -> dict[str, Any]:
-    members = members[view.sizes[members] > 0]
-    estimate = _estimate(view, members)
     n_replies, n_unread = int(view.replies[members].sum()), int(view.unread[members].sum())
     cell: dict[str, Any] = {
-        "value": estimate.value,
-        "n": estimate.n,
+        "value": found.value,
+        "n": found.n,
         "n_groups": len(members),
-        "se": estimate.se,
-        "ci95": None if estimate.ci95 is None else list(estimate.ci95),
+        "se": found.se,
+        "ci95": None if found.ci95 is None else list(found.ci95),
         "unread": n_unread / n_replies if n_replies else None,
         "n_unread": n_unread,
     }
     if view.repeated:
-        inside = np.isin(view.pass_owner, members)
-        components = stats.variance_components(view.pass_value[inside], view.pass_owner[inside])
-        cell["variance"] = asdict(components)
+        own = np.isin(view.pass_owner, members)
+        cell["variance"] = asdict(stats.variance_components(view.pass_value[own], view.pass_owner[own]))
     return cell
-
-
-def aggregate(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """The "aggregates" of result.json: {aggregation: {"overall": cell, "l1": {name: cell}, "l2", "l3"}}.
-
-    The module's text says what a cell holds and which groups count. Names are sorted; a name occurs if a
-    group of it counts. The order of `scored` does not matter, to the last bit. A group's categories are those
-    of its first row.
-
-    Args:
-        scored: replies with their scores, in [0, 1].
-        copies: rows that a group has in the task. Without it a group is taken to have the rows that occur in
-            any of its repeats, and all rolls up to its highest.
-
-    Raises:
-        ValueError: for a score outside [0, 1], or a sample scored twice in one repeat.
-    """
-    replies = _arrange(scored, copies)
-    members = _members(replies)
-    out: dict[str, Any] = {}
-    for name, view in _views(replies).items():
-        out[name] = {"overall": _cell(view, np.arange(len(view.sums), dtype=np.intp))}
-        for level, names in members.items():
-            out[name][level] = {category: _cell(view, at) for category, at in names.items()}
-    return out

@@ -7,19 +7,17 @@ in a later version, and a run's values stay.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.core.types import Score, ScoredSample, Status
 from ssl4rl_bench.run import journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.score import outcomes as kept
-from ssl4rl_bench.score.outcomes import ABSENT, Outcomes
+from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.score.outcomes import Outcomes
 
 _NEAR = 1e-9
 _COUNTS = ("n", "n_groups", "n_unread")
@@ -121,12 +119,10 @@ def _recomputed(found: Mapping[str, Any], own: Outcomes, spec: RunSpec) -> Itera
         yield f"the extractor's version is {found.get('reader', 1)} in result.json and {own.reader} in outcomes.json"
     if own.values.shape != (found["n_samples"], spec.repeats):
         yield f"outcomes.json has {own.values.shape[0]} samples in {own.values.shape[1]} repeats"
-    scored = list(_scored(own))
-    counts = metrics.status_counts(scored)
+    counts = own.status_counts
     if counts != dict(found["status"]):
         yield f"status counts are {dict(found['status'])} in result.json and {counts} in outcomes.json"
-    again = metrics.aggregate(scored, dict(zip(own.groups, own.sizes.tolist(), strict=True)))
-    for aggregation, levels in again.items():
+    for aggregation, levels in aggregate(own).items():
         for level in ("overall", "l1", "l2", "l3"):
             cells = {"": levels[level]} if level == "overall" else levels[level]
             known = found["aggregates"][aggregation][level]
@@ -140,19 +136,6 @@ def _recomputed(found: Mapping[str, Any], own: Outcomes, spec: RunSpec) -> Itera
                             f"{aggregation} {name or level}: {key} is {known[name][key]} in result.json, and "
                             f"{cell[key]} by outcomes.json"
                         )
-
-
-def _scored(own: Outcomes) -> Iterator[ScoredSample]:
-    status, known = own.status.tolist(), list(Status)
-    rows = 0
-    for group, place, size in zip(own.groups, own.places, own.sizes.tolist(), strict=True):
-        for row in range(rows, rows + size):
-            for repeat, number in enumerate(status[row]):
-                if number != ABSENT:
-                    value = float(own.values[row, repeat])
-                    score = Score(None if math.isnan(value) else value, None, known[number])
-                    yield ScoredSample(own.ids[row], group, int(own.rolls[row]), repeat, place, score)
-        rows += size
 
 
 def _close(one: float | None, two: float | None) -> bool:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.identity import sha256_json
@@ -22,16 +21,12 @@ from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Categories, ScoredSample, Status, Task
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.score.scores import ABSENT, STATUSES, Scores
 from ssl4rl_bench.task.extract import reader_version
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 
 SCHEMA = 1
 FILE = "outcomes.json"
-ABSENT = -1
-"""Status number of a reply that is not there."""
-
-_STATUS = tuple(Status)
-_READ = np.array([status in (Status.TAG, Status.LENIENT, Status.JUDGE) for status in _STATUS])
 LETTERS: Mapping[Status, str] = {
     Status.TAG: "t",
     Status.LENIENT: "l",
@@ -46,8 +41,8 @@ LETTERS: Mapping[Status, str] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcomes:
-    """One task of a run. Rows are samples in the order of their groups, columns the repeats."""
+class Outcomes(Scores):
+    """One task of a run: its scores, what was asked, and what was read."""
 
     task: str
     version: str
@@ -58,46 +53,14 @@ class Outcomes:
     """"real", or what was shown instead."""
     probe: Mapping[str, Any] | None
     """A probe's `kind`, `difficulty` and `chance`."""
-    groups: tuple[str, ...]
     content: tuple[str, ...]
     """(groups,) digest of what each group asks and of its right answer, whatever the prompt style."""
-    places: tuple[Categories, ...]
-    """(groups,)"""
-    starts: NDArray[np.intp]
-    """(groups,) where each group's rows begin."""
     ids: tuple[str, ...]
     """(rows,)"""
-    rolls: NDArray[np.intp]
-    """(rows,)"""
-    values: NDArray[np.float64]
-    """(rows, repeats) scores; NaN for an error, reasoning without a reply, or an absent reply."""
-    status: NDArray[np.int8]
-    """(rows, repeats) positions in `Status`, or ABSENT."""
     answers: tuple[tuple[str | None, ...], ...]
     """(rows, repeats) what was read."""
     reader: int = 1
     """Version of the extractor (`extract.reader_version`); absent from files where it is 1."""
-
-    @property
-    def sizes(self) -> NDArray[np.intp]:
-        """(groups,) rows of each group."""
-        return np.diff(self.starts, append=len(self.ids))
-
-    @property
-    def read(self) -> NDArray[np.bool_]:
-        """(rows, repeats) whether an answer was found in the reply."""
-        return np.asarray(_READ[self.status] & (self.status != ABSENT))
-
-    @property
-    def passes(self) -> NDArray[np.bool_]:
-        """(groups, repeats) which repeats of a group count: whole, in a group whose replies all have a value.
-
-        As in `aggregate`: a reply without a value (a failed request) takes its group out, an absent one its repeat.
-        """
-        no_value = np.isnan(self.values)
-        failed = np.logical_or.reduceat((no_value & (self.status != ABSENT)).any(axis=1), self.starts)
-        whole = ~np.logical_or.reduceat(no_value, self.starts, axis=0)
-        return np.asarray(whole & ~failed[:, None])
 
 
 def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repeats: int) -> Outcomes:
@@ -110,7 +73,7 @@ def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repe
     for item in scored:
         row = at[item.id]
         values[row, item.repeat] = np.nan if item.score.value is None else item.score.value
-        status[row, item.repeat] = _STATUS.index(item.score.status)
+        status[row, item.repeat] = STATUSES.index(item.score.status)
         answers[row][item.repeat] = item.score.answer
     groups = [sample.group for sample in samples]
     starts = [row for row, group in enumerate(groups) if not row or group != groups[row - 1]]
@@ -221,7 +184,7 @@ def to_json(each: Outcomes) -> dict[str, Any]:
             for column in each.values.T.tolist()
         ],
         "status": [
-            "".join(LETTERS[_STATUS[s]] if s >= 0 else "-" for s in column) for column in each.status.T
+            "".join(LETTERS[STATUSES[s]] if s >= 0 else "-" for s in column) for column in each.status.T
         ],
         "answers": list(zip(*each.answers, strict=True)),
     }
@@ -234,7 +197,7 @@ def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
         ValueError, LookupError, TypeError, ArithmeticError: for anything else.
     """
     places = [Categories(*place) for place in kept["categories"]]
-    numbers = {letter: _STATUS.index(status) for status, letter in LETTERS.items()} | {"-": ABSENT}
+    numbers = {letter: STATUSES.index(status) for status, letter in LETTERS.items()} | {"-": ABSENT}
     columns = [[np.nan if value is None else value for value in column] for column in kept["values"]]
     made = Outcomes(
         task=name,

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ssl4rl_bench.core.types import ScoredSample
-from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.score.aggregate import overall
+from ssl4rl_bench.score.outcomes import Outcomes
 from ssl4rl_bench.task.ssl.probe import ProbeTask, in_order
 
 
-def summary(task: ProbeTask, scored: Sequence[ScoredSample], copies: Mapping[str, int]) -> dict[str, Any]:
+def summary(task: ProbeTask, outcomes: Outcomes, scored: Sequence[ScoredSample]) -> dict[str, Any]:
     """What result.json says of a probe beside its aggregates, JSON values.
 
     Keys: `kind`, `difficulty`, `chance`; `accuracy` and `chance_corrected`, (accuracy - chance) / (1 - chance),
     each {value, ci95}; `parts`, each sub-metric as {value, n, ci95}; `by_target`, each right answer as
     {value, n} (not for a jigsaw). Over the same samples as `row_micro`, intervals clustered by image.
+
+    Args:
+        outcomes: of all replies.
+        scored: the same replies, with the parts of their scores.
     """
 
-    def cell(value_of: Any) -> dict[str, Any]:
-        revalued = [
-            item
-            if item.score.value is None
-            else replace(item, score=replace(item.score, value=value_of(item)))
-            for item in scored
-        ]
-        found = aggregate(revalued, copies)["row_micro"]["overall"]
+    at = {id: row for row, id in enumerate(outcomes.ids)}
+
+    def cell(value_of: Callable[[ScoredSample], float | None]) -> dict[str, Any]:
+        values = outcomes.values.copy()
+        for item in scored:
+            if item.score.value is not None:
+                values[at[item.id], item.repeat] = value_of(item)
+        found = overall(replace(outcomes, values=values), "row_micro")
         return {key: found[key] for key in ("value", "n", "ci95")}
 
     def corrected(value: float | None) -> float | None:
@@ -43,7 +49,7 @@ def summary(task: ProbeTask, scored: Sequence[ScoredSample], copies: Mapping[str
             "value": corrected(accuracy["value"]),
             "ci95": accuracy["ci95"] and [corrected(end) for end in accuracy["ci95"]],
         },
-        "parts": {name: cell(lambda item, name=name: item.score.parts[name]) for name in names},
+        "parts": {name: cell(partial(_part, name)) for name in names},
     }
     if task.ssl.kind != "jigsaw":
         targets = {sample.id: sample.target for sample in task.samples}
@@ -55,3 +61,7 @@ def summary(task: ProbeTask, scored: Sequence[ScoredSample], copies: Mapping[str
             target: {"value": sum(got) / len(got), "n": len(got)} for target, got in in_order(values).items()
         }
     return out
+
+
+def _part(name: str, item: ScoredSample) -> float:
+    return item.score.parts[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,9 +11,10 @@ from ssl4rl_bench.core.types import ScoredSample, Status, Task
 from ssl4rl_bench.run.journal import Answers, answers
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
-from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.score import outcomes, probes
-from ssl4rl_bench.task.extract import check_extractor, reader_version
+from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.score.scores import ABSENT
+from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 
@@ -48,7 +48,7 @@ def score_and_write(rundir: RunDir, tasks: Sequence[Task], extractor: str = "def
     """
     found = _read(rundir, tasks, check_extractor(extractor))
     result = _result(rundir, tasks, found)
-    outcomes.write(rundir, [_outcomes(rundir, task, found[task.name]) for task in tasks])
+    outcomes.write(rundir, [found[task.name].outcomes for task in tasks])
     rundir.write_result(result)
     return result
 
@@ -62,11 +62,7 @@ def outcomes_of_run(
         SpecMismatch, UsageError, StoreError: as `score_run`.
     """
     found = _read(rundir, tasks, check_extractor(extractor))
-    return {task.name: _outcomes(rundir, task, found[task.name]) for task in tasks}
-
-
-def _outcomes(rundir: RunDir, task: Task, found: _Found) -> outcomes.Outcomes:
-    return outcomes.outcomes_of(task, found.scored, found.extractor, rundir.spec.repeats)
+    return {name: each.outcomes for name, each in found.items()}
 
 
 def _result(rundir: RunDir, tasks: Sequence[Task], found: Mapping[str, _Found]) -> dict[str, Any]:
@@ -92,18 +88,12 @@ def _result(rundir: RunDir, tasks: Sequence[Task], found: Mapping[str, _Found]) 
 def scored_samples(rundir: RunDir, task: Task, extractor: str = "default") -> list[ScoredSample]:
     """Each reply of a task with its score, in the order of the task's samples, then repeats.
 
-    A failed request is there, without a value. A sample that was never answered is not: give `copies(task)`
-    to `aggregate`, which then leaves its group out.
+    A failed request is there, without a value. A sample that was never answered is not.
 
     Raises:
         SpecMismatch, UsageError, StoreError: as `score_run`.
     """
     return _score(task, _answers(rundir, task), rundir.spec, extractor)
-
-
-def copies(task: Task) -> dict[str, int]:
-    """How many samples each group of a task has."""
-    return dict(Counter(sample.group for sample in task.samples))
 
 
 def _answers(rundir: RunDir, task: Task) -> Answers:
@@ -146,14 +136,16 @@ class _Found:
 
     answers: Answers
     scored: list[ScoredSample]
-    extractor: str
+    outcomes: outcomes.Outcomes
 
 
 def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _Found]:
     out = {}
     for task in tasks:
         found = _answers(rundir, task)
-        out[task.name] = _Found(found, _score(task, found, rundir.spec, extractor), extractor)
+        scored = _score(task, found, rundir.spec, extractor)
+        own = outcomes.outcomes_of(task, scored, extractor, rundir.spec.repeats)
+        out[task.name] = _Found(found, scored, own)
     return out
 
 
@@ -164,10 +156,9 @@ def _n_cut(found: Answers) -> int:
 
 
 def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
-    found, scored = read.answers, read.scored
-    rows = copies(task)
-    absent = rows.keys() - {sample.group for sample in scored}
-    summary = {"probe": probes.summary(task, scored, rows)} if isinstance(task, ProbeTask) else {}
+    found, own = read.answers, read.outcomes
+    summary = {"probe": probes.summary(task, own, read.scored)} if isinstance(task, ProbeTask) else {}
+    status = own.status_counts
     return {
         "version": task.version,
         "prompt": task.prompt,
@@ -175,19 +166,19 @@ def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
         "data_sha256": task.data_sha256,
         **({"hub": asdict(hub)} if (hub := rundir.spec.tasks[task.name].hub) is not None else {}),
         **({"image": task.image} if task.image != "real" else {}),
-        "extractor": read.extractor,
-        **({"reader": version} if (version := reader_version(read.extractor)) != 1 else {}),
+        "extractor": own.extractor,
+        **({"reader": own.reader} if own.reader != 1 else {}),
         "n_samples": len(task.samples),
-        "n_groups": len(rows),
-        "n_missing": len(task.samples) * rundir.spec.repeats - len(scored),
+        "n_groups": len(own.groups),
+        "n_missing": int((own.status == ABSENT).sum()),
         "n_corrupt": len(found.corrupt),
-        "n_groups_excluded": len(metrics.excluded_groups(scored, rows)) + len(absent),
+        "n_groups_excluded": len(own.excluded),
         "tokens": {
             "prompt": sum(record.n_prompt_tokens for record in found.records.values()),
             "completion": sum(record.n_completion_tokens for record in found.records.values()),
         },
-        "status": (status := metrics.status_counts(scored)),
+        "status": status,
         **({"n_no_content_cut": _n_cut(found)} if Status.NO_CONTENT in status else {}),
-        "aggregates": metrics.aggregate(scored, rows),
+        "aggregates": aggregate(own),
         **summary,
     }

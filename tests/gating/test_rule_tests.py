@@ -11,7 +11,7 @@ from ssl4rl_bench.core.types import Categories
 from ssl4rl_bench.gating import judge as gate
 from ssl4rl_bench.gating.policy import Kind, Rule
 from ssl4rl_bench.gating.rule_tests import rule_mde, rule_p
-from ssl4rl_bench.score.groupscores import cells_of
+from ssl4rl_bench.score.aggregate import cells_of
 from ssl4rl_bench.stats.power import drop_power
 
 PLACE = Categories("all", "all", "all")

@@ -14,7 +14,8 @@ from rich.table import Table
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
 from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, status_line, to_markdown
-from ssl4rl_bench.score.aggregate import AGGREGATIONS, aggregate, status_counts
+from ssl4rl_bench.score.aggregate import AGGREGATIONS, aggregate
+from ssl4rl_bench.score.scores import arrange
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF, L2_OF
 
 any_speed = settings(deadline=None)
@@ -72,8 +73,8 @@ def measured() -> dict[str, Any]:
         for group in range(3)
         for roll in range(2)
     ]
-    measured = result("measured", aggregates=aggregate(scored))
-    measured["tasks"][TASK]["status"] = status_counts(scored)
+    measured = result("measured", aggregates=aggregate(arrange(scored)))
+    measured["tasks"][TASK]["status"] = arrange(scored).status_counts
     return measured
 
 
@@ -142,7 +143,7 @@ def test_a_partial_run_is_marked_in_title_and_row() -> None:
 
 
 def test_what_is_missing_is_a_dash() -> None:
-    nothing = result("nothing", aggregates=aggregate([]))
+    nothing = result("nothing", aggregates=aggregate(arrange([])))
     other = {"model": {"name": "other"}, "tasks": {}}
     broken = result("broken")
     broken["tasks"][TASK]["aggregates"] = {

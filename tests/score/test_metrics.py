@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench import stats
 from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
-from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNREAD, aggregate, excluded_groups, status_counts
+from ssl4rl_bench.score.aggregate import AGGREGATIONS
+from ssl4rl_bench.score.aggregate import aggregate as aggregate_scores
+from ssl4rl_bench.score.scores import UNREAD, arrange
 from ssl4rl_bench.stats import effective
 
 any_speed = settings(deadline=None)
@@ -27,6 +29,18 @@ LEAVES = (
 )
 DEV_SIZES = [4] * 926 + [3] * 149 + [2] * 89
 """Rows of each question of MMBench dev v1.0."""
+
+
+def aggregate(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None = None) -> dict[str, Any]:
+    return aggregate_scores(arrange(scored, copies))
+
+
+def excluded_groups(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None = None) -> list[str]:
+    return arrange(scored, copies).excluded
+
+
+def status_counts(scored: Iterable[ScoredSample]) -> dict[str, int]:
+    return arrange(scored).status_counts
 
 
 def reply(

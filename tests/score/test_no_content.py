@@ -30,7 +30,7 @@ from ssl4rl_bench.interop.lmms.reply import NO_CONTENT, completion
 from ssl4rl_bench.reports.html.samples import collect
 from ssl4rl_bench.run.journal import decode, encode
 from ssl4rl_bench.score import aggregate as metrics
-from ssl4rl_bench.score.groupscores import group_sums
+from ssl4rl_bench.score.aggregate import group_sums
 from ssl4rl_bench.score.outcomes import LETTERS, from_json, to_json
 from ssl4rl_bench.task.mmbench.task import score_choice
 from ssl4rl_bench.task.ssl import make

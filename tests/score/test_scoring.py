@@ -16,7 +16,7 @@ from ssl4rl_bench.run.journal import Journal, read
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.score.scoring import copies, score_run, scored_samples
+from ssl4rl_bench.score.scoring import score_run, scored_samples
 
 TASK = SyntheticTask(n_groups=60, n_rolls=4)
 N = 240
@@ -154,10 +154,6 @@ def test_each_repeat_is_scored(tmp_path: Path) -> None:
     result = score_run(rundir, [TASK])
     assert sum(result["tasks"][TASK.name]["status"].values()) == 3 * N
     assert overall(result, "row_micro")["n"] == N
-
-
-def test_copies_are_those_of_the_task() -> None:
-    assert copies(TASK) == {str(group): 4 for group in range(60)}
 
 
 def test_why_a_task_is_partial_is_told(tmp_path: Path) -> None:

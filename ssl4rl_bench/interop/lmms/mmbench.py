@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
+from ssl4rl_bench.core.types import Categories
+from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
-from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.task import prompts
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.circular import check_rows
@@ -61,19 +61,18 @@ def doc_to_target(doc: Doc) -> str:
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Scores one reply: what both aggregations need to know of it, as JSON values."""
     score = mmbench.score_choice(_choices(doc), doc["answer"], completion(results[0]))
-    item = {key: doc[key] for key in ("index", "group", "roll", "copies", "l1", "l2", "l3")}
-    item |= {"value": score.value, "answer": score.answer, "status": str(score.status)}
-    return {"circular_micro": item, "row_micro": item}
+    found = items.item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
+    return {"circular_micro": found, "row_micro": found}
 
 
-def circular_micro(items: Iterable[Mapping[str, Any]]) -> float:
+def circular_micro(scored: Iterable[Mapping[str, Any]]) -> float:
     """Share of the questions answered right in every copy (`aggregate`). NaN without a whole question."""
-    return _overall("circular_micro", items)
+    return items.value("circular_micro", scored)
 
 
-def row_micro(items: Iterable[Mapping[str, Any]]) -> float:
+def row_micro(scored: Iterable[Mapping[str, Any]]) -> float:
     """Share of the rows answered right, over whole questions (`aggregate`). NaN without a whole question."""
-    return _overall("row_micro", items)
+    return items.value("row_micro", scored)
 
 
 def _docs(source: str, rows: Iterable[Mapping[str, Any]]) -> Any:
@@ -110,21 +109,3 @@ def _levels(place: Categories) -> dict[str, str]:
 
 def _choices(doc: Doc) -> dict[str, str]:
     return dict(zip(doc["letters"], doc["options"], strict=True))
-
-
-def _overall(aggregation: str, items: Iterable[Mapping[str, Any]]) -> float:
-    items = list(items)
-    scored = [
-        ScoredSample(
-            id=str(item["index"]),
-            group=str(item["group"]),
-            roll=item["roll"],
-            repeat=0,
-            categories=Categories(item["l1"], item["l2"], item["l3"]),
-            score=Score(item["value"], item["answer"], Status(item["status"])),
-        )
-        for item in items
-    ]
-    copies = {str(item["group"]): int(item["copies"]) for item in items}
-    value = metrics.aggregate(scored, copies)[aggregation]["overall"]["value"]
-    return float("nan") if value is None else float(value)

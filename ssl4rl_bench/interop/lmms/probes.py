@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
-from ssl4rl_bench.core.types import Categories, ImagePart, Sample, Score, ScoredSample, Status, TextPart
+from ssl4rl_bench.core.types import ImagePart, Sample, TextPart
+from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
 from ssl4rl_bench.task.ssl import SSLTask, make
@@ -60,7 +61,7 @@ def process_docs(dataset: Any) -> Any:
 
 def doc_to_visual(doc: Doc) -> list[Image.Image]:
     """The decoded images, in the order shown."""
-    return [images.decode(images.from_bytes(item["bytes"])) for item in doc["images"]]
+    return [images.decode(images.from_bytes(image["bytes"])) for image in doc["images"]]
 
 
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
@@ -79,24 +80,22 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
     """Scores one reply: what both aggregations need to know of it, as JSON values, and the sub-metrics."""
     ssl = _ssl(doc["ssl"])
     score = ssl.score(completion(results[0]), doc["target"])
-    item = {key: doc[key] for key in ("id", "group", "roll", "copies", "l1", "l2", "l3")}
-    item |= {"value": score.value, "answer": score.answer, "status": str(score.status)}
-    item |= {"parts": dict(score.parts), "chance": ssl.chance}
-    return {"accuracy": item, "chance_corrected": item}
+    found = items.item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
+    return {"accuracy": found, "chance_corrected": found}
 
 
-def accuracy(items: Iterable[Mapping[str, Any]]) -> float:
+def accuracy(scored: Iterable[Mapping[str, Any]]) -> float:
     """Share of the samples answered right, over whole groups (`aggregate`). NaN without one."""
-    return _accuracy(list(items))
+    return items.value("row_micro", scored)
 
 
-def chance_corrected(items: Iterable[Mapping[str, Any]]) -> float:
+def chance_corrected(scored: Iterable[Mapping[str, Any]]) -> float:
     """(accuracy - chance) / (1 - chance): 0 for a blind guesser, 1 if all is right. NaN without a whole group."""
-    items = list(items)
-    if not items:
+    scored = list(scored)
+    if not scored:
         return float("nan")
-    chance = float(items[0]["chance"])
-    return (_accuracy(items) - chance) / (1 - chance)
+    chance = float(scored[0]["chance"])
+    return (items.value("row_micro", scored) - chance) / (1 - chance)
 
 
 def _task_file(lines: Iterable[str], folder: Path) -> Path:
@@ -138,22 +137,3 @@ def _ssl(declared: str) -> SSLTask:
 
     params = json.loads(declared)
     return make(params.pop("kind"), params)
-
-
-def _accuracy(items: Sequence[Mapping[str, Any]]) -> float:
-    from ssl4rl_bench.score import aggregate as metrics
-
-    scored = [
-        ScoredSample(
-            id=item["id"],
-            group=item["group"],
-            roll=item["roll"],
-            repeat=0,
-            categories=Categories(item["l1"], item["l2"], item["l3"]),
-            score=Score(item["value"], item["answer"], Status(item["status"])),
-        )
-        for item in items
-    ]
-    copies = {item["group"]: int(item["copies"]) for item in items}
-    value = metrics.aggregate(scored, copies)["row_micro"]["overall"]["value"]
-    return float("nan") if value is None else float(value)

@@ -15,6 +15,7 @@ from mmbench_data import COLUMNS, located, picture, questions
 from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPart
 from ssl4rl_bench.interop.lmms import mmbench as lmms
 from ssl4rl_bench.score import aggregate as metrics
+from ssl4rl_bench.score.scores import arrange
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.taskfile import load_taskfile
@@ -101,7 +102,7 @@ def test_the_aggregates_are_those_of_a_run() -> None:
         )
         for sample in task.samples
     ]
-    expected = metrics.aggregate(scored)
+    expected = metrics.aggregate(arrange(scored))
     for name, function in (("circular_micro", lmms.circular_micro), ("row_micro", lmms.row_micro)):
         value = function(item[name] for item in items)
         assert 0 < value < 1

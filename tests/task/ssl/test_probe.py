@@ -15,6 +15,8 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import Completion, ScoredSample
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table, probes_to_markdown
+from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.score.outcomes import outcomes_of
 from ssl4rl_bench.score.probes import summary
 from ssl4rl_bench.task import registry
 from ssl4rl_bench.task.mmbench import task as mmbench
@@ -119,7 +121,7 @@ def test_another_index_is_another_corruption_of_the_same_images(folder: Path) ->
 def test_summary_is_chance_corrected(folder: Path) -> None:
     task = loaded("ssl_rotation_90", folder)
     scored = answered(task, ["<answer>90</answer>"])
-    said = summary(task, scored, {sample.group: 1 for sample in task.samples})
+    said = summary(task, outcomes_of(task, scored, "default", 1), scored)
     right = sum(sample.target == "90" for sample in task.samples) / 12
     assert said["chance"] == 0.25 and said["kind"] == "rotation" and said["difficulty"] == "step 90"
     assert said["accuracy"]["value"] == pytest.approx(right)
@@ -132,14 +134,12 @@ def test_summary_is_chance_corrected(folder: Path) -> None:
 
 
 def result_of(task: ProbeTask, texts: list[str], name: str = "m") -> dict[str, Any]:
-    from ssl4rl_bench.score import aggregate as metrics
-
     scored = answered(task, texts)
-    copies = {sample.group: 2 if task.ssl.pairs else 1 for sample in task.samples}
+    own = outcomes_of(task, scored, "default", 1)
     found = {
-        "aggregates": metrics.aggregate(scored, copies),
-        "probe": summary(task, scored, copies),
-        "status": metrics.status_counts(scored),
+        "aggregates": aggregate(own),
+        "probe": summary(task, own, scored),
+        "status": own.status_counts,
         "n_groups_excluded": 0,
     }
     return {"model": {"name": name}, "tasks": {task.name: found}, "partial": False, "partial_reasons": []}

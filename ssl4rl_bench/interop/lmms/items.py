@@ -1,0 +1,42 @@
+"""What lmms-eval keeps of each scored reply between scoring and aggregating, as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
+from ssl4rl_bench.score.aggregate import overall
+from ssl4rl_bench.score.scores import arrange
+
+PLACE = ("id", "group", "roll", "copies", "l1", "l2", "l3")
+"""Keys that an item takes from its document."""
+
+
+def item(doc: Mapping[str, Any], score: Score) -> dict[str, Any]:
+    """All that aggregating needs to know of a reply to a document."""
+    return {key: doc[key] for key in PLACE} | {
+        "value": score.value,
+        "answer": score.answer,
+        "status": str(score.status),
+    }
+
+
+def value(aggregation: str, items: Iterable[Mapping[str, Any]]) -> float:
+    """The overall value of an aggregation (`score.aggregate`). NaN without a whole group."""
+    items = list(items)
+    scored = [
+        ScoredSample(
+            id=one["id"],
+            group=one["group"],
+            roll=one["roll"],
+            repeat=0,
+            categories=Categories(one["l1"], one["l2"], one["l3"]),
+            score=Score(one["value"], one["answer"], Status(one["status"])),
+        )
+        for one in items
+    ]
+    found = overall(arrange(scored, {one["group"]: int(one["copies"]) for one in items}), aggregation)[
+        "value"
+    ]
+    return float("nan") if found is None else float(found)
