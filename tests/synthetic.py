@@ -61,6 +61,7 @@ class SyntheticTask:
     partial_reasons: tuple[str, ...] = ()
     image: str = "real"
     hub: HubSource | None = None
+    probe: None = None
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -80,6 +81,12 @@ class SyntheticTask:
             categories=LEAVES[group % len(LEAVES)],
             roll=roll,
         )
+
+    def content(self, sample: Sample) -> list[str]:
+        return [sample.id, sample.group, sample.target]
+
+    def question(self, sample: Sample) -> tuple[str, str]:
+        return sample.text(), ""
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         if completion.error is not None:

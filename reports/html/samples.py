@@ -16,15 +16,13 @@ from typing import Any
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.core.types import Sample, SampleRecord, Status, Task, TextPart, VideoPart
+from ssl4rl_bench.core.types import SampleRecord, Status, Task
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.outcomes import LETTERS, Outcomes
 from ssl4rl_bench.score.scores import ABSENT
-from ssl4rl_bench.task.blinding import pictures
-from ssl4rl_bench.task.mmbench.task import MMBenchTask
 
 TEXT_BUDGET = 40_000_000
 """Characters of all replies; each gets an equal part of it at most, or `SHORTEST`."""
@@ -81,7 +79,7 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
     names = [name for name in tasks if name in loaded[0]]
     n_replies = sum(len(run.outcomes[name].ids) for name in names for run in runs if name in run.outcomes)
     thumbnails = Thumbnails(
-        [image for name in names for sample in loaded[0][name].samples for image in pictures(sample)]
+        [image for name in names for sample in loaded[0][name].samples for image in sample.images]
     )
     replies = [
         [_Replies.of(run, own, name) if name in own else None for run, own in zip(runs, loaded, strict=True)]
@@ -188,11 +186,7 @@ def _contents(outcomes: Outcomes) -> dict[str, str]:
 def _questions(task: Task, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[str, Any]:
     samples = {sample.id: sample for sample in task.samples}
     ordered = [samples[id] for id in outcomes.ids]
-    asked = (
-        {str(row.index): (row.question, row.hint) for row in task.rows}
-        if isinstance(task, MMBenchTask)
-        else {}
-    )
+    asked = [task.question(sample) for sample in ordered]
     places = list(dict.fromkeys(sample.categories for sample in ordered))
     numbers = {place: at for at, place in enumerate(places)}
     own = {sha: at for at, sha in enumerate(thumbnails.names(task.samples))}
@@ -202,24 +196,12 @@ def _questions(task: Task, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[s
         "roll": [sample.roll for sample in ordered],
         "places": [[visible(place.l1), visible(place.l2), visible(place.l3)] for place in places],
         "place": [numbers[sample.categories] for sample in ordered],
-        "question": [visible((asked.get(sample.id) or (_prompt(sample), ""))[0]) for sample in ordered],
-        "hint": [visible((asked.get(sample.id) or ("", ""))[1]) for sample in ordered],
+        "question": [visible(question) for question, _ in asked],
+        "hint": [visible(hint) for _, hint in asked],
         "options": [[[visible(k), visible(v)] for k, v in sample.choices.items()] for sample in ordered],
         "target": [visible(sample.target) for sample in ordered],
-        "images": [[own[image.sha256] for image in pictures(sample)] for sample in ordered],
+        "images": [[own[image.sha256] for image in sample.images] for sample in ordered],
     }
-
-
-def _prompt(sample: Sample) -> str:
-    """The text of the prompt, with a mark where a picture stands."""
-    out = []
-    for message in sample.messages:
-        for part in message.content:
-            if isinstance(part, TextPart):
-                out.append(part.text)
-            else:
-                out.append("[video]" if isinstance(part, VideoPart) else "[image]")
-    return "\n".join(out)
 
 
 def _notes(

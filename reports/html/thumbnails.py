@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage, Sample
-from ssl4rl_bench.task.blinding import pictures
 
 BUDGET = 3_600_000
 """Characters of base64 of all thumbnails."""
@@ -43,7 +42,7 @@ class Thumbnails:
 
     def names(self, samples: Sequence[Sample]) -> list[str]:
         """Hashes of the distinct images of samples, in their order."""
-        return list(dict.fromkeys(image.sha256 for sample in samples for image in pictures(sample)))
+        return list(dict.fromkeys(image.sha256 for sample in samples for image in sample.images))
 
     def of(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """In the order of `names`: base64 of a WebP file, or "" for one that was left out."""

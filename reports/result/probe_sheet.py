@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.core.types import ImagePart, Sample
+from ssl4rl_bench.core.types import Sample
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 if TYPE_CHECKING:
@@ -79,10 +79,8 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
     """The images of a sample, and its answer below. Pieces of a jigsaw stand in a block, in the order shown."""
     from PIL import Image, ImageDraw, ImageFont
 
-    parts = [part for message in sample.messages for part in message.content if isinstance(part, ImagePart)]
-    shown = [images.decode(part.image) for part in parts]
-    jigsaw = task.ssl.kind == "jigsaw"
-    columns = round(len(shown) ** 0.5) if jigsaw else len(shown)
+    shown = [images.decode(image) for image in sample.images]
+    columns = task.ssl.columns(len(shown))
     rows = -(-len(shown) // columns)
     scale = HEIGHT / (rows * max(image.height for image in shown) + (rows - 1) * _GAP)
     small = [
@@ -104,7 +102,7 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
         y = at // columns * (tall + _GAP)
         page.paste(image, (x, y))
         draw.rectangle((x, y, x + image.width - 1, y + image.height - 1), outline=_FRAME)
-        if jigsaw and columns < 5:
+        if not task.ssl.few_targets and columns < 5:  # pieces are named by their place
             draw.rectangle((x + 1, y + 1, x + 13, y + 12), fill=(255, 255, 255))
             draw.text((x + 3, y + 1), str(at + 1), fill=_FAINT, font=faint)
     draw.text((0, page.height - _LINE - 2), text, fill=_RIGHT, font=font)

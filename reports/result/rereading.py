@@ -17,7 +17,6 @@ from ssl4rl_bench.score.outcomes import outcomes_of
 from ssl4rl_bench.score.scoring import scored_samples
 from ssl4rl_bench.stats.agreement import Kappa, kappa
 from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
-from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 REFERENCE = "default"
 """The extractor that the others are compared with."""
@@ -49,7 +48,7 @@ def reread(run: RunDir, task: Task) -> list[Reread]:
     Raises:
         SpecMismatch, UsageError, StoreError: as `scoring.scored_samples`.
     """
-    is_probe = isinstance(task, ProbeTask)
+    is_probe = task.probe is not None
     names = dict.fromkeys(map(check_extractor, PROBE_EXTRACTORS if is_probe else (REFERENCE, *EXTRACTORS)))
     out: list[Reread] = []
     reference: list[tuple[str | None, float | None]] = []

@@ -93,6 +93,33 @@ class Sample:
     roll: int = 0
     """Which circular copy of the question this is; 0 is the main row."""
 
+    @property
+    def images(self) -> tuple[EncodedImage, ...]:
+        """All images of the prompt, in order; frames of a video one by one."""
+        found: list[EncodedImage] = []
+        for message in self.messages:
+            for part in message.content:
+                if isinstance(part, ImagePart):
+                    found.append(part.image)
+                elif isinstance(part, VideoPart):
+                    found += part.frames
+        return tuple(found)
+
+    def text(self, image: str = "", video: str = "") -> str:
+        """The texts of the prompt, a line each.
+
+        Args:
+            image, video: what stands in the place of a picture; nothing by default.
+        """
+        lines = []
+        for message in self.messages:
+            for part in message.content:
+                if isinstance(part, TextPart):
+                    lines.append(part.text)
+                elif mark := image if isinstance(part, ImagePart) else video:
+                    lines.append(mark)
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -193,6 +220,19 @@ class ScoredSample:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeInfo:
+    """What makes a task a probe: an exercise with a chance level, told beside abilities and not among them."""
+
+    kind: str
+    """ "rotation", "jigsaw", ..."""
+    difficulty: str
+    chance: float
+    """Accuracy of a blind guess, in [0, 1)."""
+    by_target: bool = True
+    """Whether accuracy is told for each right answer; not where there are too many."""
+
+
+@dataclass(frozen=True, slots=True)
 class HubSource:
     """Where data came from on the Hugging Face hub."""
 
@@ -206,7 +246,7 @@ class HubSource:
 
 @runtime_checkable
 class Task(Protocol):
-    """A benchmark or a probe: yields samples, scores a reply."""
+    """A benchmark or a probe: yields samples, scores a reply. Everything after it works on any task."""
 
     @property
     def name(self) -> str:
@@ -267,6 +307,22 @@ class Task(Protocol):
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many groups or samples there are by category: what is counted by, to category, to number."""
+        ...
+
+    @property
+    def probe(self) -> ProbeInfo | None:
+        """What a probe is told by; None for a benchmark, whose accuracy is told by ability."""
+        ...
+
+    def content(self, sample: Sample) -> list[Any]:
+        """What a sample asks, as JSON values: the same whatever the prompt style, and whatever is shown (`image`).
+
+        Runs are paired by it, so it must hold all that makes a sample another question.
+        """
+        ...
+
+    def question(self, sample: Sample) -> tuple[str, str]:
+        """A sample for a reader: its question and its hint, without options and instructions."""
         ...
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:

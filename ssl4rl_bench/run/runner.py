@@ -16,14 +16,11 @@ from ssl4rl_bench.core.types import (
     ChecksTasks,
     Completion,
     Drains,
-    EncodedImage,
     Engine,
-    ImagePart,
     Request,
     Sample,
     SampleRecord,
     Task,
-    TextPart,
 )
 from ssl4rl_bench.run.journal import Journal, Place, answers
 from ssl4rl_bench.run.rundir import RunDir
@@ -211,7 +208,7 @@ def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
         rundir.log(f"{path.name}: line {number} is damaged; what it answered is asked again")
     if before.n_stale:
         rundir.log(f"{path.name}: ignored {before.n_stale} records of another prompt, model or sampling")
-    for image in {image.sha256: image for sample in task.samples for image in _images(sample)}.values():
+    for image in {image.sha256: image for sample in task.samples for image in sample.images}.values():
         rundir.save_image(image)
     answered = {place for place, record in before.records.items() if record.error is None}
     pending = [
@@ -322,19 +319,10 @@ def _record(request: Request, key: str, completion: Completion) -> SampleRecord:
     )
 
 
-def _images(sample: Sample) -> Iterator[EncodedImage]:
-    for message in sample.messages:
-        for part in message.content:
-            if isinstance(part, ImagePart):
-                yield part.image
-            elif not isinstance(part, TextPart):
-                yield from part.frames
-
-
 def _by_image(samples: Sequence[Sample]) -> list[Sample]:
     """Samples with the same images side by side, otherwise in order."""
     together: dict[tuple[str, ...], list[Sample]] = {}
     for sample in samples:
-        pictures = tuple(image.sha256 for image in _images(sample))
+        pictures = tuple(image.sha256 for image in sample.images)
         together.setdefault(pictures or ("no image", sample.id), []).append(sample)
     return [sample for same in together.values() for sample in same]

@@ -23,7 +23,6 @@ from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.scores import ABSENT, STATUSES, Scores
 from ssl4rl_bench.task.extract import reader_version
-from ssl4rl_bench.task.mmbench.task import MMBenchTask
 
 SCHEMA = 1
 FILE = "outcomes.json"
@@ -77,9 +76,8 @@ def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repe
         answers[row][item.repeat] = item.score.answer
     groups = [sample.group for sample in samples]
     starts = [row for row, group in enumerate(groups) if not row or group != groups[row - 1]]
-    asked = _contents(task)
     ends = [*starts[1:], len(samples)]
-    ssl = getattr(task, "ssl", None)
+    probe = task.probe
     return Outcomes(
         task=task.name,
         version=task.version,
@@ -87,11 +85,13 @@ def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repe
         data_sha256=task.data_sha256,
         extractor=extractor,
         reader=reader_version(extractor),
-        image=str(getattr(task, "image", "real")),
-        probe=None if ssl is None else {"kind": ssl.kind, "difficulty": ssl.difficulty, "chance": ssl.chance},
+        image=task.image,
+        probe=None
+        if probe is None
+        else {"kind": probe.kind, "difficulty": probe.difficulty, "chance": probe.chance},
         groups=tuple(groups[start] for start in starts),
         content=tuple(
-            sha256_json([asked[sample.id] for sample in samples[start:end]])[:24]
+            sha256_json([task.content(sample) for sample in samples[start:end]])[:24]
             for start, end in zip(starts, ends, strict=True)
         ),
         places=tuple(samples[start].categories for start in starts),
@@ -143,17 +143,6 @@ def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | 
         return {name: from_json(name, kept) for name, kept in tasks.items()}
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         return None
-
-
-def _contents(task: Task) -> dict[str, list[Any]]:
-    """What each sample asks, by its id: the pictures that belong to it, also where the model was shown others."""
-    if isinstance(task, MMBenchTask):
-        return {
-            str(row.index): [row.question, row.hint, dict(row.choices), row.answer, row.image.sha256]
-            for row in task.rows
-        }
-    # A probe's ids are digests of its version, its image and the corruption.
-    return {sample.id: [sample.id, sample.group, sample.target] for sample in task.samples}
 
 
 def _length(rundir: RunDir, task: str) -> int:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ssl4rl_bench.core.types import ScoredSample
+from ssl4rl_bench.core.types import ProbeInfo, ScoredSample, Task
 from ssl4rl_bench.score.aggregate import overall
 from ssl4rl_bench.score.outcomes import Outcomes
-from ssl4rl_bench.task.ssl.probe import ProbeTask, in_order
+from ssl4rl_bench.task.ssl.probe import in_order
 
 
-def summary(task: ProbeTask, outcomes: Outcomes, scored: Sequence[ScoredSample]) -> dict[str, Any]:
+def summary(
+    task: Task, probe: ProbeInfo, outcomes: Outcomes, scored: Sequence[ScoredSample]
+) -> dict[str, Any]:
     """What result.json says of a probe beside its aggregates, JSON values.
 
     Keys: `kind`, `difficulty`, `chance`; `accuracy` and `chance_corrected`, (accuracy - chance) / (1 - chance),
@@ -21,6 +23,7 @@ def summary(task: ProbeTask, outcomes: Outcomes, scored: Sequence[ScoredSample])
     {value, n} (not for a jigsaw). Over the same samples as `row_micro`, intervals clustered by image.
 
     Args:
+        probe: the task's own (`types.Task.probe`).
         outcomes: of all replies.
         scored: the same replies, with the parts of their scores.
     """
@@ -36,14 +39,14 @@ def summary(task: ProbeTask, outcomes: Outcomes, scored: Sequence[ScoredSample])
         return {key: found[key] for key in ("value", "n", "ci95")}
 
     def corrected(value: float | None) -> float | None:
-        return None if value is None else (value - task.chance) / (1 - task.chance)
+        return None if value is None else (value - probe.chance) / (1 - probe.chance)
 
     names = next((list(item.score.parts) for item in scored if item.score.parts), [])
     accuracy = cell(lambda item: item.score.value)
     out: dict[str, Any] = {
-        "kind": task.ssl.kind,
-        "difficulty": task.ssl.difficulty,
-        "chance": task.chance,
+        "kind": probe.kind,
+        "difficulty": probe.difficulty,
+        "chance": probe.chance,
         "accuracy": accuracy,
         "chance_corrected": {
             "value": corrected(accuracy["value"]),
@@ -51,7 +54,7 @@ def summary(task: ProbeTask, outcomes: Outcomes, scored: Sequence[ScoredSample])
         },
         "parts": {name: cell(partial(_part, name)) for name in names},
     }
-    if task.ssl.kind != "jigsaw":
+    if probe.by_target:
         targets = {sample.id: sample.target for sample in task.samples}
         values: dict[str, list[float]] = {}
         for item in scored:

@@ -15,7 +15,6 @@ from ssl4rl_bench.score import outcomes, probes
 from ssl4rl_bench.score.aggregate import aggregate
 from ssl4rl_bench.score.scores import ABSENT
 from ssl4rl_bench.task.extract import check_extractor
-from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 
 def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default") -> dict[str, Any]:
@@ -157,7 +156,7 @@ def _n_cut(found: Answers) -> int:
 
 def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
     found, own = read.answers, read.outcomes
-    summary = {"probe": probes.summary(task, own, read.scored)} if isinstance(task, ProbeTask) else {}
+    summary = {} if task.probe is None else {"probe": probes.summary(task, task.probe, own, read.scored)}
     status = own.status_counts
     return {
         "version": task.version,

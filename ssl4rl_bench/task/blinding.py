@@ -65,23 +65,11 @@ def apply(task: T, how: str) -> T:
     if how == "none":
         samples = [_without(sample) for sample in task.samples]
     elif how == "blank":
-        samples = [_showing(sample, map(blank, pictures(sample))) for sample in task.samples]
+        samples = [_showing(sample, map(blank, sample.images)) for sample in task.samples]
     else:
         swapped = _swaps(task.name, task.samples)
         samples = [_showing(sample, swapped[sample.id]) for sample in task.samples]
     return replace(task, samples=tuple(samples), image=how)
-
-
-def pictures(sample: Sample) -> Pictures:
-    """All images of a sample's prompt, in order."""
-    found: list[EncodedImage] = []
-    for message in sample.messages:
-        for part in message.content:
-            if isinstance(part, ImagePart):
-                found.append(part.image)
-            elif isinstance(part, VideoPart):
-                found += part.frames
-    return tuple(found)
 
 
 def blank(image: EncodedImage) -> EncodedImage:
@@ -136,7 +124,7 @@ def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:
     """
     lists: dict[str, dict[Pictures, None]] = {}
     for sample in samples:
-        lists.setdefault(sample.group, {})[pictures(sample)] = None
+        lists.setdefault(sample.group, {})[sample.images] = None
     owned = {
         group: sorted(found, key=lambda shown: (len(shown), [image.sha256 for image in shown]))
         for group, found in lists.items()
@@ -153,7 +141,7 @@ def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:
         other = owned[giver.get(sample.group, sample.group)]
         same_length = len({len(shown) for shown in own}) == 1
         first = seed_of("shuffled", sample.group) % len(own) if same_length else 0
-        out[sample.id] = other[(own.index(pictures(sample)) + first) % len(own)]
+        out[sample.id] = other[(own.index(sample.images) + first) % len(own)]
     return out
 
 

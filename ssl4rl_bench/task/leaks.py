@@ -23,7 +23,7 @@ from ssl4rl_bench.core.errors import DataError, MissingDependency
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.stats import effective
 from ssl4rl_bench.task.pictures.making import OTHER, seed_for
-from ssl4rl_bench.task.ssl import Corrupted, SSLTask, Unusable
+from ssl4rl_bench.task.ssl import SSLTask, Unusable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +133,7 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
         raise DataError(f"leak baselines need {needed} or more, not {n_images}: give more images.")
     answers = np.array([case.answer for case in cases])
     # A piece's place is guessed for Jigsaw, so chance is that of one of the answers that there are.
-    chance = 1 / len(set(answers.tolist())) if task.kind == "jigsaw" else task.chance
+    chance = task.chance if task.few_targets else 1 / len(set(answers.tolist()))
     found = []
     for name in (*FREE_OF_CONTENT, STATISTICS):
         if name == CONSTANT:
@@ -253,24 +253,9 @@ def _cases(
             usable.append(at)
             n_made += len(made)
             for corrupted in made:
-                for answer, shown in _guesses(task, corrupted):
+                for answer, shown in task.guesses(corrupted):
                     yield _Case(of[at], groups[at], answer, _features(shown))
         places = usable
-
-
-def _guesses(task: SSLTask, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
-    """What is to be guessed, and from which images: the answer, or for Jigsaw each piece's place."""
-    if task.kind != "jigsaw":
-        yield corrupted.target, corrupted.images
-        return
-    for piece, place in zip(corrupted.images, _places(corrupted.target), strict=True):
-        yield str(place), (piece,)
-
-
-def _places(target: str) -> list[int]:
-    """For each piece as shown the place it came from: the target names for each place a piece."""
-    named = [int(number) for number in target.split(",")]
-    return [named.index(piece) for piece in range(1, len(named) + 1)]
 
 
 def _features(shown: Sequence[Image.Image]) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name
-from ssl4rl_bench.core.types import HubSource, ImagePart
+from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.files import OnShare, read_path
@@ -174,11 +174,10 @@ def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, by
     """
     seen = set()
     for sample in load_benchmark(name, data=data).samples:
-        for message in sample.messages:
-            for part in message.content:
-                if isinstance(part, ImagePart) and part.image.sha256 not in seen:
-                    seen.add(part.image.sha256)
-                    yield sample.id, part.image.data
+        for image in sample.images:
+            if image.sha256 not in seen:
+                seen.add(image.sha256)
+                yield sample.id, image.data
 
 
 @dataclass(frozen=True, slots=True)

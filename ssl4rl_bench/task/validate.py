@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.core.types import Completion, EncodedImage, ImagePart, Sample, Task, TextPart
+from ssl4rl_bench.core.types import Completion, EncodedImage, Sample, Task
 from ssl4rl_bench.task.mmbench.circular import Copy, defect
 from ssl4rl_bench.task.ssl import MIN_SIDE
 from ssl4rl_bench.task.ssl.probe import ProbeTask
@@ -47,7 +47,7 @@ def validate(task: Task) -> Report:
     pictures: dict[str, tuple[str, EncodedImage]] = {}
     for sample in task.samples:
         groups[sample.group].append(sample)
-        for image in _images(sample):
+        for image in sample.images:
             pictures.setdefault(image.sha256, (sample.id, image))
     if isinstance(task, ProbeTask):
         failures = [failure for sample in task.samples for failure in _probe_failures(task, sample)]
@@ -90,11 +90,11 @@ def _sample_failures(task: Task, sample: Sample) -> Iterator[str]:
         value = task.score(sample, Completion(text=text, finish_reason="stop")).value
         if value != 0.0:
             yield f"Sample {sample.id}: the wrong reply {text!r} scores {value}."
-    prompt = "".join(_texts(sample))
+    prompt = sample.text()
     for letter, option in sample.choices.items():
         if f"{letter}. {option}" not in prompt:
             yield f"Sample {sample.id}: option {letter} is not in the prompt."
-    if not any(True for _ in _images(sample)):
+    if not sample.images:
         yield f"Sample {sample.id} has no image."
 
 
@@ -111,11 +111,11 @@ def _probe_failures(task: ProbeTask, sample: Sample) -> Iterator[str]:
     value = task.score(sample, Completion(text=text, finish_reason="stop")).value
     if value != 0.0:
         yield f"Sample {sample.id}: the wrong reply {text!r} scores {value}."
-    prompt = "".join(_texts(sample))
+    prompt = sample.text()
     score = task.score(sample, Completion(text=prompt, finish_reason="stop"))
     if score.answer is not None:
         yield f"Sample {sample.id}: its own prompt, sent back, is read as {score.answer!r}."
-    if not any(True for _ in _images(sample)):
+    if not sample.images:
         yield f"Sample {sample.id} has no image."
 
 
@@ -138,17 +138,3 @@ def _image_failures(pictures: dict[str, tuple[str, EncodedImage]], min_side: int
                 yield f"Sample {id}: an image has {size[0]} x {size[1]} pixels, {min_side} a side are needed."
         except images.ImageError as error:
             yield f"Sample {id}: the image cannot be used, {error}."
-
-
-def _images(sample: Sample) -> Iterator[EncodedImage]:
-    for message in sample.messages:
-        for part in message.content:
-            if isinstance(part, ImagePart):
-                yield part.image
-
-
-def _texts(sample: Sample) -> Iterator[str]:
-    for message in sample.messages:
-        for part in message.content:
-            if isinstance(part, TextPart):
-                yield part.text

@@ -26,7 +26,7 @@ from ssl4rl_bench.reports.result.tables import card_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score.scoring import score_run
-from ssl4rl_bench.task.blinding import BLINDINGS, apply, pictures
+from ssl4rl_bench.task.blinding import BLINDINGS, apply
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 from ssl4rl_bench.task.registry import load_task
@@ -43,7 +43,7 @@ TASK = loaded(questions(12))
 
 
 def shown(task: Any) -> dict[str, list[str]]:
-    return {sample.id: [image.sha256 for image in pictures(sample)] for sample in task.samples}
+    return {sample.id: [image.sha256 for image in sample.images] for sample in task.samples}
 
 
 @pytest.mark.parametrize("how", OTHERS)
@@ -77,7 +77,7 @@ def test_none_leaves_the_text_alone() -> None:
 def test_a_blank_image_is_grey_and_of_the_same_size(format: str) -> None:
     task = loaded(question(0, image=picture(0, format)))
     for before, after in zip(task.samples, apply(task, "blank").samples, strict=True):
-        ((old,), (new,)) = pictures(before), pictures(after)
+        ((old,), (new,)) = before.images, after.images
         assert images.size(old) == images.size(new) == (8, 6)
         assert images.mime(new) == "image/png"
         assert images.decode(new).getcolors() == [(48, (128, 128, 128))]
@@ -132,7 +132,7 @@ def test_probes_get_as_many_images_of_another_picture(name: str, folder: Path) -
     assert blind.data_sha256 == task.data_sha256
     blank = apply(task, "blank")
     for sample, other in zip(task.samples, blank.samples, strict=True):
-        assert [images.size(i) for i in pictures(sample)] == [images.size(i) for i in pictures(other)]
+        assert [images.size(i) for i in sample.images] == [images.size(i) for i in other.images]
 
 
 def test_a_run_with_real_images_has_the_hash_it_always_had() -> None:
@@ -177,7 +177,7 @@ def test_a_blind_run_keeps_what_it_sent_resumes_as_such_and_is_scored_as_such(tm
     assert result["tasks"][name]["data_sha256"] == task.data_sha256
     assert opened.spec.tasks[name].image == "shuffled"
     assert {path.name for path in run.glob("images/*/*")} == {
-        i.sha256 for s in task.samples for i in pictures(s)
+        i.sha256 for s in task.samples for i in s.images
     }
 
     before = (run / "result.json").read_bytes()

@@ -71,7 +71,7 @@ def _found(task: Any, pictures: list[EncodedImage], n: int) -> dict[str, Baselin
 
 
 @dataclass(frozen=True)
-class _Planted:
+class _Planted(WholeAnswer):
     """A made-up task whose answer one thing gives away, or nothing."""
 
     leak: str
@@ -228,7 +228,8 @@ def test_places_follow_the_target() -> None:
     task = make("jigsaw", {"k": 2})
     image = _picture(1)
     made = task.corrupt(image, 5)
-    for piece, place in zip(made.images, leaks._places(made.target), strict=True):
+    for answer, (piece,) in task.guesses(made):
+        place = int(answer)
         left, top = place % 2 * piece.width, place // 2 * piece.height
         where = [
             (x, y)

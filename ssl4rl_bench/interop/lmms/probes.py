@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
-from ssl4rl_bench.core.types import ImagePart, Sample, TextPart
+from ssl4rl_bench.core.types import Sample, TextPart
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
@@ -122,12 +122,7 @@ def _doc(declared: TaskFile, task: ProbeTask, sample: Sample, copies: int) -> di
         "l2": place.l2,
         "l3": place.l3,
         "data_sha256": task.data_sha256,
-        "images": [
-            {"bytes": part.image.data, "path": None}
-            for message in sample.messages
-            for part in message.content
-            if isinstance(part, ImagePart)
-        ],
+        "images": [{"bytes": image.data, "path": None} for image in sample.images],
     }
 
 

@@ -20,6 +20,7 @@ from ssl4rl_bench.core.types import (
     ImagePart,
     Message,
     Part,
+    ProbeInfo,
     Role,
     Sample,
     Sampling,
@@ -56,6 +57,8 @@ class AskedTask:
     partial_reasons: tuple[str, ...] = ()
     image: str = "real"
     hub: HubSource | None = None
+    probe: ProbeInfo | None = None
+    """lmms-eval tells what a probe is told by."""
 
     @property
     def n_groups(self) -> int:
@@ -64,6 +67,14 @@ class AskedTask:
     def counts(self) -> dict[str, dict[str, int]]:
         """Nothing is known of categories here."""
         return {}
+
+    def content(self, sample: Sample) -> list[Any]:
+        """Its id: lmms-eval's runs are not paired here."""
+        return [sample.id]
+
+    def question(self, sample: Sample) -> tuple[str, str]:
+        """The prompt, with a mark where a picture stands."""
+        return sample.text("[image]", "[video]"), ""
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """Raises UsageError."""

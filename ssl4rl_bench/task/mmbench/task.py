@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice, zip_longest
+from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.identity import sha256_json_list
@@ -42,7 +43,7 @@ _TOLD_EVERY = 1000
 """Samples between two calls of `on_share`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MMBenchTask:
     """A benchmark of MMBench's schema, loaded (`types.Task`)."""
 
@@ -77,6 +78,24 @@ class MMBenchTask:
         return {
             level: dict(Counter(getattr(place, level) for place in places)) for level in ("l1", "l2", "l3")
         }
+
+    @property
+    def probe(self) -> None:
+        """It is a benchmark."""
+
+    @cached_property
+    def _rows(self) -> Mapping[str, Row]:
+        return {str(row.index): row for row in self.rows}
+
+    def content(self, sample: Sample) -> list[Any]:
+        """The row's texts, its answer and the digest of its own image."""
+        row = self._rows[sample.id]
+        return [row.question, row.hint, dict(row.choices), row.answer, row.image.sha256]
+
+    def question(self, sample: Sample) -> tuple[str, str]:
+        """The row's question and hint."""
+        row = self._rows[sample.id]
+        return row.question, row.hint
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """1 for the right letter, 0 for any other or none; no value for an error, or reasoning without a reply."""

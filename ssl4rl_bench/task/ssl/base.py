@@ -5,7 +5,7 @@ The same object measures a model (a probe), writes data sets, and rewards replie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,6 +41,19 @@ class Corrupted:
     """The right answer, in its canonical form."""
 
 
+class WholeAnswer:
+    """Of tasks with few answers, each of which is guessed as a whole from all images."""
+
+    __slots__ = ()
+    few_targets = True
+
+    def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
+        yield corrupted.target, corrupted.images
+
+    def columns(self, n_images: int) -> int:
+        return n_images
+
+
 class SSLTask(Protocol):
     """A self-supervised task with one set of parameters."""
 
@@ -65,6 +78,11 @@ class SSLTask(Protocol):
         ...
 
     @property
+    def few_targets(self) -> bool:
+        """Whether there are so few answers that accuracy can be told for each."""
+        ...
+
+    @property
     def pairs(self) -> bool:
         """Whether each image gives two samples, one alone and one with another image (contrastive)."""
         ...
@@ -80,6 +98,14 @@ class SSLTask(Protocol):
         Raises:
             Unusable: if an image is too small or has too little to tell.
         """
+        ...
+
+    def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
+        """What a guesser without knowledge of the content may try: an answer, and the images to guess it from."""
+        ...
+
+    def columns(self, n_images: int) -> int:
+        """How many of a sample's images stand side by side where they are drawn."""
         ...
 
     def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:

@@ -15,7 +15,7 @@ from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
 from ssl4rl_bench.task.ssl import answers, augment, wording
 from ssl4rl_bench.task.ssl.augment import Augmentation, Box
-from ssl4rl_bench.task.ssl.base import MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.task.ssl.base import MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable, WholeAnswer
 from ssl4rl_bench.task.ssl.content import contrast_between, detail
 from ssl4rl_bench.task.ssl.judging import judge
 from ssl4rl_bench.task.ssl.rng import Stream
@@ -35,7 +35,7 @@ _NOTHING = {"exact": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Contrastive:
+class Contrastive(WholeAnswer):
     """Two views, as often of one picture (positive) as of two (negative)."""
 
     strength: str = "weak"

@@ -8,7 +8,7 @@ its place, is scored beside it as `other_exact`.)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,8 +62,22 @@ class Jigsaw:
         return 1 / math.factorial(self.k**2)
 
     @property
+    def few_targets(self) -> bool:
+        return False
+
+    @property
     def pairs(self) -> bool:
         return False
+
+    def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
+        """For each piece as shown the place it came from: the target names for each place a piece."""
+        named = _numbers(corrupted.target)
+        for piece, image in enumerate(corrupted.images):
+            yield str(named.index(piece)), (image,)
+
+    def columns(self, n_images: int) -> int:
+        """The pieces stand in a block."""
+        return self.k
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Images: the pieces as shown, all of one size."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
 from ssl4rl_bench.task.ssl import answers, wording
-from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable, WholeAnswer
 from ssl4rl_bench.task.ssl.content import detail
 from ssl4rl_bench.task.ssl.judging import judge
 from ssl4rl_bench.task.ssl.rng import Stream
@@ -41,7 +41,7 @@ _NOTHING = {"exact": 0.0, "row": 0.0, "column": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class Position(WholeAnswer):
     """A crop from one part of a grid, all parts alike."""
 
     grid: int = 2

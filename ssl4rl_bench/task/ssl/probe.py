@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
@@ -14,7 +14,7 @@ from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     HubSource,
-    ImagePart,
+    ProbeInfo,
     Sample,
     Sampling,
     Score,
@@ -60,15 +60,23 @@ class ProbeTask:
         return len({sample.group for sample in self.samples})
 
     @property
-    def chance(self) -> float:
-        """Accuracy of a blind guess."""
-        return self.ssl.chance
+    def probe(self) -> ProbeInfo:
+        """Kind, difficulty and chance of the SSL task."""
+        return ProbeInfo(self.ssl.kind, self.ssl.difficulty, self.ssl.chance, self.ssl.few_targets)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """{"target": samples by right answer}; for a jigsaw, which has too many, by its difficulty."""
-        if self.ssl.kind == "jigsaw":
+        """{"target": samples by right answer}; of a task with too many of them, by its difficulty."""
+        if not self.ssl.few_targets:
             return {"difficulty": {self.ssl.difficulty: len(self.samples)}}
         return {"target": in_order(Counter(sample.target for sample in self.samples))}
+
+    def content(self, sample: Sample) -> list[Any]:
+        """Its id, which is a digest of the task's version, its image and the corruption; its group and its answer."""
+        return [sample.id, sample.group, sample.target]
+
+    def question(self, sample: Sample) -> tuple[str, str]:
+        """The prompt, with a mark where a picture stands; there is no hint."""
+        return sample.text("[image]", "[video]"), ""
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """The SSL task's own score (`ssl.SSLTask.score`)."""
@@ -180,12 +188,8 @@ def _sample(ssl: SSLTask, made: Made, style: str) -> Sample:
 
 def _digest(ssl: SSLTask, samples: Sequence[Sample]) -> str:
     return sha256_json(
-        [ssl.identity, [[sample.id, sample.target, list(_image_ids(sample))] for sample in samples]]
+        [
+            ssl.identity,
+            [[sample.id, sample.target, [image.sha256 for image in sample.images]] for sample in samples],
+        ]
     )
-
-
-def _image_ids(sample: Sample) -> Iterator[str]:
-    for message in sample.messages:
-        for part in message.content:
-            if isinstance(part, ImagePart):
-                yield part.image.sha256

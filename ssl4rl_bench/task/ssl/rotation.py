@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
 from ssl4rl_bench.task.ssl import answers, wording
-from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable, WholeAnswer
 from ssl4rl_bench.task.ssl.content import LEVELS, contrast_under_turns
 from ssl4rl_bench.task.ssl.judging import judge
 from ssl4rl_bench.task.ssl.rng import Stream
@@ -43,7 +43,7 @@ _NOTHING = {"exact": 0.0, "closeness": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(WholeAnswer):
     """Turned counter-clockwise by a multiple of `step` degrees, all multiples below 360 alike."""
 
     step: int = 90

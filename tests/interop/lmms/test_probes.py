@@ -143,7 +143,7 @@ def test_the_aggregates_are_those_of_a_run(both: Any) -> None:
         )
         for sample, text in zip(samples, replies, strict=True)
     ]
-    expected = summary(both.task, outcomes_of(both.task, scored, "default", 1), scored)
+    expected = summary(both.task, both.task.probe, outcomes_of(both.task, scored, "default", 1), scored)
     assert 0 < probes.accuracy(items) < 1
     assert probes.accuracy(items) == expected["accuracy"]["value"]
     assert probes.chance_corrected(items) == pytest.approx(expected["chance_corrected"]["value"])

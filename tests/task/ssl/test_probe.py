@@ -69,7 +69,7 @@ def test_every_task_file_is_sound(name: str, folder: Path) -> None:
     assert len(task.samples) == (24 if task.ssl.pairs else 12)
     assert all(sample.target for sample in task.samples)
     mine = load_ssl(name)[1]
-    assert task.ssl == mine and task.chance == mine.chance
+    assert task.ssl == mine and task.probe.chance == mine.chance
 
 
 def test_groups_name_their_tasks() -> None:
@@ -121,7 +121,7 @@ def test_another_index_is_another_corruption_of_the_same_images(folder: Path) ->
 def test_summary_is_chance_corrected(folder: Path) -> None:
     task = loaded("ssl_rotation_90", folder)
     scored = answered(task, ["<answer>90</answer>"])
-    said = summary(task, outcomes_of(task, scored, "default", 1), scored)
+    said = summary(task, task.probe, outcomes_of(task, scored, "default", 1), scored)
     right = sum(sample.target == "90" for sample in task.samples) / 12
     assert said["chance"] == 0.25 and said["kind"] == "rotation" and said["difficulty"] == "step 90"
     assert said["accuracy"]["value"] == pytest.approx(right)
@@ -138,7 +138,7 @@ def result_of(task: ProbeTask, texts: list[str], name: str = "m") -> dict[str, A
     own = outcomes_of(task, scored, "default", 1)
     found = {
         "aggregates": aggregate(own),
-        "probe": summary(task, own, scored),
+        "probe": summary(task, task.probe, own, scored),
         "status": own.status_counts,
         "n_groups_excluded": 0,
     }
