@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 OURS = """
 import json, re, sys, time
 start = time.perf_counter()
-from ssl4rl_bench.registry import load_task
+from ssl4rl_bench.task.registry import load_task
 task = load_task("mmbench_test_en", data=sys.argv[1], limit=int(sys.argv[2]) if len(sys.argv) > 2 else None)
 assert all(sample.messages for sample in task.samples)
 seconds, cpu = time.perf_counter() - start, time.process_time()

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.atomic import write_bytes, write_text
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, WORSE
-from ssl4rl_bench.reports.views.base import View
+
+if TYPE_CHECKING:
+    from ssl4rl_bench.reports.views.base import View
 
 TEXT = 8.0
 """Points: the smallest type."""

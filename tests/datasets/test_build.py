@@ -243,7 +243,7 @@ def test_no_permission_is_one_sentence(folder: Path, tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from ssl4rl_bench import ssl\nfrom ssl4rl_bench.datasets import build\n"
+        "from ssl4rl_bench.task import ssl\nfrom ssl4rl_bench.datasets import build\n"
         "build(ssl.make('rotation', {}), 'ssl4rl_test', sys.argv[1], Path(sys.argv[2]), workers=1)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )

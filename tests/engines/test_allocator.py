@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import resource
 import sys
-from ssl4rl_bench.allocator import keep_freed_memory
+from ssl4rl_bench.engines.allocator import keep_freed_memory
 print(keep_freed_memory() if sys.argv[1] == "keep" else None)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):

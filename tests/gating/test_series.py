@@ -63,8 +63,8 @@ def test_what_ends_before_a_verdict_costs_nothing(tmp_path: Path, error: BaseExc
 JUDGE = """
 import os, sys, time
 from pathlib import Path
-from ssl4rl_bench import series
-from ssl4rl_bench.policy import parse
+from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.policy import parse
 folder, candidate, ending = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 policy = parse({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
 with series.turn(folder, "run-1", "base", candidate, policy) as turn:

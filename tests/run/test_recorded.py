@@ -146,9 +146,9 @@ def test_a_line_with_a_task_and_one_without_must_agree(tmp_path: Path) -> None:
     place = tmp_path / "replies.jsonl"
     place.write_text('{"id": 1, "text": "a", "task": "x"}\n{"id": 1, "text": "b"}')
     with pytest.raises(DataError, match="line 2: sample 1, repeat 0 has another reply at line 1"):
-        read(place).check({"ssl4rl_x": frozenset({"1"})})
+        read(place).check({"ssl4rl_x": frozenset({"1"})}, {})
     with pytest.raises(UsageError, match=r"have none of the ids|are of ssl4rl_x"):
-        read(place).check({"ssl4rl_z": frozenset({"7"})})
+        read(place).check({"ssl4rl_z": frozenset({"7"})}, {})
 
 
 def test_a_folder_without_replies_is_named(tmp_path: Path) -> None:

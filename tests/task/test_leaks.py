@@ -21,6 +21,7 @@ from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.task import leaks
 from ssl4rl_bench.task.leaks import BORDERS, CONSTANT, SIZES, STATISTICS, TRACES, Baseline, baselines
 from ssl4rl_bench.task.ssl import Corrupted, make
+from ssl4rl_bench.task.ssl.base import WholeAnswer
 from ssl4rl_bench.task.ssl.rng import Stream
 
 pytest.importorskip("sklearn")

@@ -9,9 +9,9 @@ from typing import Any
 
 _CODE = """
 import json, sys
-from ssl4rl_bench.errors import BenchError
-from ssl4rl_bench.registry import load_task
-from ssl4rl_bench.weights import resolve_model
+from ssl4rl_bench.core.errors import BenchError
+from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 def model(name):
     found = resolve_model(name)
