@@ -140,7 +140,7 @@ def test_other_weights_under_the_same_name_are_judged_too(train: Path, tmp_path:
 def test_a_broken_checkpoint_ends_nothing(
     train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = watching.create
+    real = evaluation.create
 
     def create(name: str, model: Model, options: EngineOptions) -> object:
         if model.path.name == "step-000050":
