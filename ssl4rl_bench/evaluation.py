@@ -218,7 +218,7 @@ def load_tasks(plan: Plan, observer: Observer = SILENT) -> list[Task]:
             sampling = dataclasses.replace(sampling, temperature=plan.temperature)
         if plan.max_tokens is not None:
             sampling = dataclasses.replace(sampling, max_tokens=plan.max_tokens)
-        task = dataclasses.replace(task, sampling=sampling)
+        task = task.drawing(sampling)
         if plan.repeats > 1 and task.sampling.temperature == 0:
             raise UsageError(
                 f"--repeats {plan.repeats} of greedy replies are all alike: add --temperature above 0"

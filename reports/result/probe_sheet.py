@@ -111,7 +111,7 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
 
 def main(folder: Path) -> None:
     """Draws the sheets of all SSL tasks that are shipped, on the built-in images."""
-    from ssl4rl_bench.task.registry import load_task
+    from ssl4rl_bench.task.registry import load_probe
     from ssl4rl_bench.task.ssl import KINDS
     from ssl4rl_bench.task.taskfile import group_names, load_taskfile
 
@@ -120,9 +120,7 @@ def main(folder: Path) -> None:
         tasks = []
         for name in names:
             if (load_taskfile(name).ssl or {}).get("kind") == kind:
-                task = load_task(name, limit=24)
-                assert isinstance(task, ProbeTask)
-                tasks.append(task)
+                tasks.append(load_probe(name, limit=24))
         sheet(tasks, n=SHOWN[kind]).save(folder / f"ssl_{kind}.png", optimize=True)
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ssl4rl_bench.task.leaks import Baseline
-    from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 SHOWN = 20
 """Failures printed."""
@@ -45,18 +44,20 @@ def validate(
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import LoadProgress
     from ssl4rl_bench.core.errors import DataError, UsageError
+    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.reports.result.tables import clean
-    from ssl4rl_bench.task.registry import load_task
-    from ssl4rl_bench.task.ssl.probe import ProbeTask
+    from ssl4rl_bench.task.registry import load_probe, load_task
+    from ssl4rl_bench.task.taskfile import load_taskfile
     from ssl4rl_bench.task.validate import validate as check
 
+    ssl = load_taskfile(task).ssl is not None
+    if sheet is not None and not ssl:
+        raise UsageError(f"--sheet draws SSL tasks, and {full_name(task)} is none")
     with LoadProgress(console(stderr=True), task) as on_share:
         loaded = load_task(task, data=data, skip_bad=skip_bad, on_share=on_share)
-    if sheet is not None and not isinstance(loaded, ProbeTask):
-        raise UsageError(f"--sheet draws SSL tasks, and {loaded.name} is none")
     report = check(loaded)
     screen = console()
-    unit = "images" if isinstance(loaded, ProbeTask) else "questions"
+    unit = "images" if ssl else "questions"
     screen.print(
         f"{report.task}: {report.n_samples} samples of {report.n_groups} {unit}, {report.n_images} pictures shown"
     )
@@ -69,24 +70,24 @@ def validate(
     if not report.ok:
         raise DataError(f"{report.task} is not sound: {len(report.failures)} failures, the first are above")
     screen.print("sound: every gold answer scores 1.0")
-    if isinstance(loaded, ProbeTask):
+    if ssl:
         if sheet is not None:
             from ssl4rl_bench.core.atomic import reporting
             from ssl4rl_bench.reports.result.probe_sheet import sheet as draw
 
             with reporting(sheet):
-                draw([loaded], n=12).save(sheet, "PNG")
+                draw([load_probe(task, data=data)], n=12).save(sheet, "PNG")
             screen.print(f"{sheet}: samples with their answers")
         if samples:
-            _baselines(screen, loaded, data, samples)
+            _baselines(screen, task, data, samples)
 
 
-def _baselines(screen: Console, task: ProbeTask, data: str | None, n: int) -> None:
+def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
     from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.task.leaks import baselines
     from ssl4rl_bench.task.registry import DRAWN, load_ssl, select_images
 
-    taskfile, ssl = load_ssl(task.name)
+    taskfile, ssl = load_ssl(task)
     try:
         with select_images(data or taskfile.images or DRAWN, split=taskfile.split) as pictures:
             found = baselines(ssl, [picture.read() for picture in pictures.kept], n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "error"]
@@ -327,6 +327,22 @@ class Task(Protocol):
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """Pure. An errored completion gets no value."""
+        ...
+
+    def showing(self, samples: Sequence[Sample], image: str) -> Self:
+        """The same task with other pictures in its samples (`blinding.apply`)."""
+        ...
+
+    def drawing(self, sampling: Sampling) -> Self:
+        """The same task with other sampling."""
+        ...
+
+    def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
+        """Replies that must score 1, and replies that must score 0 (`validate`)."""
+        ...
+
+    def defects(self) -> Iterator[str]:
+        """What else is wrong with the samples, one sentence each (`validate`)."""
         ...
 
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TypeVar
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, Part, Sample, TextPart, VideoPart
-from ssl4rl_bench.task.mmbench.task import MMBenchTask
-from ssl4rl_bench.task.ssl.probe import ProbeTask
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, Part, Sample, Task, TextPart, VideoPart
 
 BLINDINGS = ("real", "blank", "shuffled", "none")
 """Names that `apply` knows; `real` changes nothing."""
@@ -27,8 +24,6 @@ GREY = 128
 
 Pictures = tuple[EncodedImage, ...]
 """What one sample shows, in order; frames of a video one by one."""
-
-T = TypeVar("T", MMBenchTask, ProbeTask)
 
 
 def check_blinding(how: str) -> str:
@@ -45,7 +40,7 @@ def check_blinding(how: str) -> str:
     return how
 
 
-def apply(task: T, how: str) -> T:
+def apply(task: Task, how: str) -> Task:
     """The same task with its images replaced; `task.image` then says how.
 
     A function of the task's samples, whatever their order; the same on every machine.
@@ -69,7 +64,7 @@ def apply(task: T, how: str) -> T:
     else:
         swapped = _swaps(task.name, task.samples)
         samples = [_showing(sample, swapped[sample.id]) for sample in task.samples]
-    return replace(task, samples=tuple(samples), image=how)
+    return task.showing(samples, how)
 
 
 def blank(image: EncodedImage) -> EncodedImage:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, cast
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name
-from ssl4rl_bench.core.types import HubSource
+from ssl4rl_bench.core.types import HubSource, Task
 from ssl4rl_bench.task import blinding
+from ssl4rl_bench.task.base import Asked, Load
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.files import OnShare, read_path
 from ssl4rl_bench.task.mmbench.hub import HubName, open_table
@@ -23,8 +27,6 @@ from ssl4rl_bench.task.pictures import Selection, open_source, select
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.task.taskfile import TaskFile, expand, load_taskfile
-
-AnyTask: TypeAlias = MMBenchTask | ProbeTask
 
 DRAWN = "scenes"
 """The name of the built-in images."""
@@ -40,7 +42,7 @@ def load_task(
     image: str = "real",
     commit: str | None = None,
     on_share: OnShare | None = None,
-) -> AnyTask:
+) -> Task:
     """Loads a task, ready to be sent; images stay encoded.
 
     Args:
@@ -63,23 +65,57 @@ def load_task(
     """
     task = load_taskfile(name)
     blinding.check_blinding(image)
-    if task.ssl is not None:
-        with select_images(data or task.images or DRAWN, split=task.split, commit=commit) as pictures:
-            return blinding.apply(probe.load(task, pictures, prompt=prompt, limit=limit), image)
+    load = _loader(task)
+    asked = Asked(data, prompt, skip_bad, limit, commit, on_share)
+    return blinding.apply(load(task, asked), image)
+
+
+def _loader(task: TaskFile) -> Load:
+    """What loads tasks of a kind: ours, a module of this package, or another package's entry point.
+
+    Raises:
+        UsageError: there is no such kind, or several packages have it.
+    """
+    if (own := _OWN.get(task.kind)) is not None:
+        return own
+    if find_spec(f"{__package__}.{task.kind}") is not None:
+        module = import_module(f"{__package__}.{task.kind}")
+        return cast(Load, module.load)
+    found = [entry for entry in entry_points(group="ssl4rl_bench.tasks") if entry.name == task.kind]
+    if len(found) != 1:
+        known = sorted({*_OWN, *(entry.name for entry in entry_points(group="ssl4rl_bench.tasks"))})
+        problem = "is installed more than once" if found else "is not installed"
+        raise UsageError(
+            f"{task.name} is a task of the kind {task.kind}, which {problem} (known: {', '.join(known)})"
+            f"{did_you_mean(task.kind, known)}"
+        )
+    return cast(Load, found[0].load())
+
+
+def _load_probe(task: TaskFile, asked: Asked) -> ProbeTask:
+    images = asked.data or task.images or DRAWN
+    with select_images(images, split=task.split, commit=asked.commit) as pictures:
+        return probe.load(task, pictures, prompt=asked.prompt, limit=asked.limit)
+
+
+def _load_benchmark(task: TaskFile, asked: Asked) -> MMBenchTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
-    tell = on_share or (lambda share: None)
-    found = _source(task, data, commit, lambda share: tell(share / 2))
+    tell = asked.on_share or (lambda share: None)
+    found = _source(task, asked.data, asked.commit, lambda share: tell(share / 2))
     loaded = mmbench.load(
         task,
         found.rows,
         source=found.name,
         where=found.where,
-        prompt=prompt,
-        skip_bad=skip_bad,
-        limit=limit,
+        prompt=asked.prompt,
+        skip_bad=asked.skip_bad,
+        limit=asked.limit,
         on_share=lambda share: tell((1 + share) / 2),
     )
-    return blinding.apply(replace(loaded, hub=found.hub), image)
+    return replace(loaded, hub=found.hub)
+
+
+_OWN: Mapping[str, Load] = {"mmbench": _load_benchmark, "ssl": _load_probe}
 
 
 def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
@@ -107,16 +143,35 @@ def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
 
 
 def load_benchmark(name: str, **how: Any) -> MMBenchTask:
-    """`load_task` for a task of MMBench's schema.
+    """A task of MMBench's schema, with its rows.
+
+    Args:
+        how: as `Asked`.
 
     Raises:
-        UsageError: as `load_task`, and for an SSL task.
+        UsageError: as `load_task`, and for a task of another kind.
     """
-    if load_taskfile(name).ssl is not None:
+    task = load_taskfile(name)
+    if task.ssl is not None:
         raise UsageError(f"{name} is an SSL task, which has no rows of MMBench's schema.")
-    loaded = load_task(name, **how)
-    assert isinstance(loaded, MMBenchTask)
-    return loaded
+    if task.kind != "mmbench":
+        raise UsageError(f"{name} is a task of the kind {task.kind}, which has no rows of MMBench's schema.")
+    return _load_benchmark(task, Asked(**how))
+
+
+def load_probe(name: str, **how: Any) -> ProbeTask:
+    """An SSL task with its samples.
+
+    Args:
+        how: as `Asked`.
+
+    Raises:
+        UsageError: as `load_task`, and for a task that is no SSL task.
+    """
+    task = load_taskfile(name)
+    if task.ssl is None:
+        raise UsageError(f"{task.name} is not an SSL task: name one such as ssl_rotation_90.")
+    return _load_probe(task, Asked(**how))
 
 
 def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -38,7 +38,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "generation_kwargs": ("max_new_tokens", "temperature", "top_p", "top_k", "do_sample", "until"),
     "lmms_eval_specific_kwargs": ("default",),
     "lmms_eval_specific_kwargs.default": ("prompt",),
-    "metadata": ("version", "title", "edition", "builtin", "images", "n_images", "ssl"),
+    "metadata": ("version", "title", "kind", "params", "edition", "builtin", "images", "n_images", "ssl"),
 }
 """The documented keys, by the dotted path of the mapping that holds them."""
 
@@ -72,6 +72,10 @@ class TaskFile:
     """A known edition of MMBench (`mmbench.task.EDITIONS`) whose counts the data should have."""
     builtin: str | None
     """The generator in this package that draws the rows ("scenes"), instead of any file."""
+    kind: str = "mmbench"
+    """What loads it: "mmbench", "ssl", or another (`task.base`)."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What the kind wants to know beside; "mmbench" and "ssl" want nothing."""
     ssl: Mapping[str, Any] | None = None
     """Of an SSL task: its `kind` and the parameters of its kind (`ssl.make`)."""
     images: str | None = None
@@ -189,10 +193,21 @@ class _Reader:
             sampling=sampling,
             edition=self._get("metadata.edition", str, None),
             builtin=self._get("metadata.builtin", str, None),
+            kind=self._kind(),
+            params=self._get("metadata.params", dict, {}),
             ssl=self._get("metadata.ssl", dict, None),
             images=self._get("metadata.images", str, None),
             n_images=self._get("metadata.n_images", int, None),
         )
+
+    def _kind(self) -> str:
+        implied = "mmbench" if self._get("metadata.ssl", dict, None) is None else "ssl"
+        kind: str = self._get("metadata.kind", str, implied)
+        if kind != "ssl" and implied == "ssl":
+            raise self._error(f"metadata.ssl is of tasks of the kind ssl, and metadata.kind is {kind}")
+        if not kind.isidentifier():
+            raise self._error(f"metadata.kind {kind!r} is no name of a kind, such as mmbench")
+        return kind
 
     def _with_include(self, path: Path) -> dict[str, Any]:
         config = self._parse(path)

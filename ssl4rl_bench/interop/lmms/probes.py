@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
-from ssl4rl_bench.core.types import Sample, TextPart
+from ssl4rl_bench.core.types import Sample, Task, TextPart
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
 from ssl4rl_bench.task.ssl import SSLTask, make
-from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.task.taskfile import TaskFile
 
 if TYPE_CHECKING:
@@ -45,7 +44,6 @@ def process_docs(dataset: Any) -> Any:
         path = str(_task_file(dataset["text"], Path(folder)))
         declared, _ = load_ssl(path)
         task = load_task(path)
-    assert isinstance(task, ProbeTask)
     copies = Counter(sample.group for sample in task.samples)
     features = datasets.Features(
         {
@@ -109,7 +107,7 @@ def _task_file(lines: Iterable[str], folder: Path) -> Path:
     return path
 
 
-def _doc(declared: TaskFile, task: ProbeTask, sample: Sample, copies: int) -> dict[str, Any]:
+def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[str, Any]:
     place = sample.categories
     return {
         "id": sample.id,

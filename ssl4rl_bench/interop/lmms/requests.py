@@ -6,7 +6,7 @@ Neither lmms-eval nor torch is imported: its objects come in as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.core import images
@@ -16,17 +16,16 @@ from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     EncodedImage,
-    HubSource,
     ImagePart,
     Message,
     Part,
-    ProbeInfo,
     Role,
     Sample,
     Sampling,
     Score,
     TextPart,
 )
+from ssl4rl_bench.task.base import LoadedTask
 
 _CAPS = ("max_new_tokens", "max_gen_toks", "max_tokens")
 """lmms-eval's names of one thing; the first that is there counts."""
@@ -36,33 +35,18 @@ _NOWHERE = Categories("", "", "")
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
-@dataclass(frozen=True, slots=True)
-class AskedTask:
-    """What one call of lmms-eval asks of one task (as `types.Task`). It cannot score: lmms-eval does that."""
+@dataclass(frozen=True, kw_only=True)
+class AskedTask(LoadedTask):
+    """What one call of lmms-eval asks of one task. It cannot score: lmms-eval does that.
 
-    name: str
-    version: str
-    prompt: str
-    samples: tuple[Sample, ...] = field(repr=False)
-    sampling: Sampling
+    `data_sha256` is as `ssl4rl-bench run` has it for tasks that say it (column `data_sha256`), else empty.
+    """
+
     until: tuple[str, ...]
     """Texts that end a reply, where lmms-eval wants it cut."""
     n_docs: int
     """Of the whole split, whatever --limit says."""
-    data_sha256: str
-    """As `ssl4rl-bench run` has it for tasks that say it (column `data_sha256`), else empty."""
     source: str = "lmms-eval"
-    n_groups_skipped: int = 0
-    warnings: tuple[str, ...] = ()
-    partial_reasons: tuple[str, ...] = ()
-    image: str = "real"
-    hub: HubSource | None = None
-    probe: ProbeInfo | None = None
-    """lmms-eval tells what a probe is told by."""
-
-    @property
-    def n_groups(self) -> int:
-        return len({sample.group for sample in self.samples})
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Nothing is known of categories here."""
@@ -71,10 +55,6 @@ class AskedTask:
     def content(self, sample: Sample) -> list[Any]:
         """Its id: lmms-eval's runs are not paired here."""
         return [sample.id]
-
-    def question(self, sample: Sample) -> tuple[str, str]:
-        """The prompt, with a mark where a picture stands."""
-        return sample.text("[image]", "[video]"), ""
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """Raises UsageError."""

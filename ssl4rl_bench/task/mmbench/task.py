@@ -14,17 +14,16 @@ from ssl4rl_bench.core.identity import sha256_json_list
 from ssl4rl_bench.core.types import (
     Categories,
     Completion,
-    HubSource,
     ImagePart,
     Message,
     Sample,
-    Sampling,
     Score,
     Status,
     TextPart,
 )
 from ssl4rl_bench.task import extract, prompts
-from ssl4rl_bench.task.mmbench.circular import Checked, check_rows, with_images
+from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
+from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
 from ssl4rl_bench.task.mmbench.rows import Located, Reader, Row
 from ssl4rl_bench.task.mmbench.taxonomy import (
     CARD_COLUMNS,
@@ -43,45 +42,15 @@ _TOLD_EVERY = 1000
 """Samples between two calls of `on_share`."""
 
 
-@dataclass(frozen=True)
-class MMBenchTask:
-    """A benchmark of MMBench's schema, loaded (`types.Task`)."""
+@dataclass(frozen=True, kw_only=True)
+class MMBenchTask(LoadedTask):
+    """A benchmark of MMBench's schema, loaded. The copies of a question stand together, as do those of an image.
 
-    name: str
-    version: str
-    prompt: str
-    source: str
-    samples: tuple[Sample, ...] = field(repr=False)
-    """The copies of a question stand together, and so do questions that share an image."""
+    `data_sha256` is over the content of all rows asked, and the same for a TSV and a parquet file of the same rows.
+    """
+
     rows: tuple[Row, ...] = field(repr=False)
     """What the samples were made from, in the same order."""
-    sampling: Sampling
-    """How the task file wants tokens drawn."""
-    n_groups_skipped: int
-    warnings: tuple[str, ...]
-    partial_reasons: tuple[str, ...]
-    """Why this is not the whole benchmark, one clause each; empty if it is."""
-    data_sha256: str
-    """Over the content of all rows asked; the same for a TSV and a parquet file of the same rows."""
-    image: str = "real"
-    """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
-    hub: HubSource | None = None
-    """Where the rows came from on the hub; None for other data."""
-
-    @property
-    def n_groups(self) -> int:
-        return len({sample.group for sample in self.samples})
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Questions by category: level name ("l1", "l2", "l3") to category to number of groups."""
-        places = {sample.group: sample.categories for sample in self.samples}.values()
-        return {
-            level: dict(Counter(getattr(place, level) for place in places)) for level in ("l1", "l2", "l3")
-        }
-
-    @property
-    def probe(self) -> None:
-        """It is a benchmark."""
 
     @cached_property
     def _rows(self) -> Mapping[str, Row]:
@@ -96,6 +65,34 @@ class MMBenchTask:
         """The row's question and hint."""
         row = self._rows[sample.id]
         return row.question, row.hint
+
+    def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
+        """The right letter as models write it; another letter."""
+        gold = [form.format(answer=sample.target) for form in GOLD_REPLIES]
+        wrong = next((letter for letter in sample.choices if letter != sample.target), None)
+        return gold, () if wrong is None else (GOLD_REPLIES[0].format(answer=wrong),)
+
+    def defects(self) -> Iterator[str]:
+        """Options and images that are not in the prompt, and groups that are no circular copies of one question."""
+        groups: dict[str, list[Sample]] = {}
+        for sample in self.samples:
+            groups.setdefault(sample.group, []).append(sample)
+            if not sample.images:
+                yield f"Sample {sample.id} has no image."
+            if sample.target not in sample.choices:
+                yield f"Sample {sample.id}: the target {sample.target!r} is none of its choices."
+                continue
+            prompt = sample.text()
+            for letter, option in sample.choices.items():
+                if f"{letter}. {option}" not in prompt:
+                    yield f"Sample {sample.id}: option {letter} is not in the prompt."
+        for name, group in groups.items():
+            if any(sample.target not in sample.choices for sample in group):
+                continue
+            if reason := defect([Copy(sample.roll, sample.choices, sample.target) for sample in group]):
+                yield f"Group {name}: {reason}."
+            if len({sample.categories for sample in group}) > 1:
+                yield f"Group {name}: its copies are in different categories."
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """1 for the right letter, 0 for any other or none; no value for an error, or reasoning without a reply."""

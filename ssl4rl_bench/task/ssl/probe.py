@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ssl4rl_bench.core import images
@@ -13,16 +14,15 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.types import (
     Categories,
     Completion,
-    HubSource,
     ProbeInfo,
     Sample,
-    Sampling,
     Score,
 )
+from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.pictures import Made, Selection, make
 from ssl4rl_bench.task.pictures.making import ALONE, Opened
 from ssl4rl_bench.task.prompts import check_style
-from ssl4rl_bench.task.ssl import SSLTask, Unusable
+from ssl4rl_bench.task.ssl import MIN_SIDE, SSLTask, Unusable
 from ssl4rl_bench.task.ssl import make as make_task
 from ssl4rl_bench.task.taskfile import TaskFile
 
@@ -32,32 +32,14 @@ SHOWN = 3
 """Reasons for dropped images that a warning names."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeTask:
-    """An SSL task with its samples."""
+@dataclass(frozen=True, kw_only=True)
+class ProbeTask(LoadedTask):
+    """An SSL task with its samples; those of an image are a group.
 
-    name: str
-    version: str
-    prompt: str
-    source: str
-    """Of the images."""
+    `data_sha256` is over the task's parameters and the ids, targets and image contents of all samples.
+    """
+
     ssl: SSLTask
-    samples: tuple[Sample, ...] = field(repr=False)
-    """Those of an image stand together: they are a group."""
-    sampling: Sampling
-    warnings: tuple[str, ...]
-    partial_reasons: tuple[str, ...]
-    data_sha256: str
-    """Over the task's parameters and the ids, targets and image contents of all samples."""
-    n_groups_skipped: int = 0
-    image: str = "real"
-    """What the samples show; anything else than "real" is a blinding (`blinding.apply`)."""
-    hub: HubSource | None = None
-    """Where the images came from on the hub; None for other images."""
-
-    @property
-    def n_groups(self) -> int:
-        return len({sample.group for sample in self.samples})
 
     @property
     def probe(self) -> ProbeInfo:
@@ -74,9 +56,29 @@ class ProbeTask:
         """Its id, which is a digest of the task's version, its image and the corruption; its group and its answer."""
         return [sample.id, sample.group, sample.target]
 
-    def question(self, sample: Sample) -> tuple[str, str]:
-        """The prompt, with a mark where a picture stands; there is no hint."""
-        return sample.text("[image]", "[video]"), ""
+    def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
+        """Every form of the right answer, also after thinking that quotes another; a wrong answer."""
+        gold, wrong = self.ssl.gold(sample.target), self.ssl.wrong(sample.target)
+        right = [form.format(answer=answer) for answer in gold for form in GOLD_REPLIES]
+        right.append(f"<think>Is it <answer>{wrong}</answer>? No.</think> <answer>{gold[0]}</answer>")
+        return right, (GOLD_REPLIES[0].format(answer=wrong),)
+
+    def defects(self) -> Iterator[str]:
+        """Prompts in which an answer is read, answers read in another form, and images that are too small."""
+        for sample in self.samples:
+            if not sample.images:
+                yield f"Sample {sample.id} has no image."
+            for reply in self.replies(sample)[0]:
+                read = self.score(sample, Completion(text=reply, finish_reason="stop"))
+                if read.value == 1.0 and read.answer != sample.target:
+                    yield f"Sample {sample.id}: gold reply {reply!r} is read as {read.answer!r}."
+            read = self.score(sample, Completion(text=sample.text(), finish_reason="stop"))
+            if read.answer is not None:
+                yield f"Sample {sample.id}: its own prompt, sent back, is read as {read.answer!r}."
+        for image, id in {image: sample.id for sample in self.samples for image in sample.images}.items():
+            with suppress(images.ImageError):
+                if min(size := images.size(image)) < MIN_SIDE:
+                    yield f"Sample {id}: an image has {size[0]} x {size[1]} pixels, {MIN_SIDE} a side are needed."
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """The SSL task's own score (`ssl.SSLTask.score`)."""
