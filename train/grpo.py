@@ -27,10 +27,10 @@ from ssl4rl_bench.task.registry import select_images
 from ssl4rl_bench.train import checkpoint, overlap
 from ssl4rl_bench.train.data import Asked, Rows, TrainingSet, asked
 from ssl4rl_bench.train.journal import METRICS, Metrics
+from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.reporting import Reporter, Silent
 from ssl4rl_bench.train.rewards import SSLReward
-from ssl4rl_bench.train.sizes import Sizes, sizes
 from ssl4rl_bench.train.stopping import Stopping
 
 RECIPE, DATA = "recipe.json", "data.json"
@@ -299,12 +299,6 @@ def grpo_config(recipe: Recipe, out: Path, parts: Sizes, length: Length) -> Any:
         log_multimodal=False,
         disable_tqdm=True,
     )
-
-
-def shares_prompts(recipe: Recipe, parts: Sizes) -> bool:
-    """Whether a group's prompt is computed once: short of flash attention, where whole groups share a micro-batch."""
-    able = recipe.model.attention != "flash_attention_2" and parts.micro_batch % recipe.grpo.group == 0
-    return able and recipe.model.share_prompts
 
 
 def _trainer(

@@ -19,9 +19,9 @@ from rich.console import Console
 
 from ssl4rl_bench.cli.train_plan import show
 from ssl4rl_bench.core.errors import DataError, ModelError, UsageError
-from ssl4rl_bench.train import prompt_sizes
-from ssl4rl_bench.train.plan import Plan, plan
-from ssl4rl_bench.train.prompt_sizes import smart_resize, tokens_of
+from ssl4rl_bench.train.planning import prompt_sizes
+from ssl4rl_bench.train.planning.plan import Plan, plan
+from ssl4rl_bench.train.planning.prompt_sizes import smart_resize, tokens_of
 
 TINY = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / "tiny-base"
 
@@ -165,7 +165,7 @@ def test_hostile_names_are_printed_clean() -> None:
 
 def test_a_dry_run_needs_no_torch() -> None:
     code = (
-        "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.plan import plan\n"
+        "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.planning.plan import plan\n"
         "plan(recipe.read(recipe.find('ssl4rl_3b_mix'))), plan(recipe.read(recipe.find('lora_1gpu_3b')))\n"
         "import sys, json; print(json.dumps([m for m in ('torch', 'transformers', 'trl', 'datasets') "
         "if m in sys.modules]))"

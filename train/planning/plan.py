@@ -11,14 +11,13 @@ from pathlib import Path
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
-from ssl4rl_bench.train import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.data import asked
-from ssl4rl_bench.train.grpo import shares_prompts
-from ssl4rl_bench.train.memory import Memory
-from ssl4rl_bench.train.prompt_sizes import PromptSizes
+from ssl4rl_bench.train.planning import memory, prompt_sizes, shapes
+from ssl4rl_bench.train.planning.memory import Memory
+from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
+from ssl4rl_bench.train.planning.shapes import Shape
+from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.shapes import Shape
-from ssl4rl_bench.train.sizes import Sizes, sizes
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
