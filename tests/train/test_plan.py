@@ -144,6 +144,24 @@ def test_images_that_are_none(images: str) -> None:
         plan(recipe_of(images=images))
 
 
+def test_images_on_the_hub_are_not_asked_for_at_any_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a plan opened images that are not on this machine")
+
+    monkeypatch.setattr(prompt_sizes, "open_source", asked)
+    for images in ("somebody/photos", "somebody/photos@main", "somebody/photos@refs/pr/1"):
+        found = plan(recipe_of(images=images))
+        assert found.images is None and images in " ".join(found.assumed)
+
+
+@pytest.mark.parametrize(
+    "images", ["./photos/gone", "../gone", "a/b/c", "somebody/_photos", "somebody/.photos"]
+)
+def test_a_path_that_is_not_there_is_no_hub_id(images: str) -> None:
+    with pytest.raises(UsageError, match="There are no images"):
+        plan(recipe_of(images=images))
+
+
 def test_what_is_shown() -> None:
     text = shown(plan(recipe_of(micro_batch=8, kl=0.01)))
     for words in (
