@@ -24,9 +24,9 @@ from typing import Any
 
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.train import recipe as recipes
-from ssl4rl_bench.train.grpo import shares_prompts, train
-from ssl4rl_bench.train.shapes import PUBLISHED, Shape, of_folder
-from ssl4rl_bench.train.sizes import sizes
+from ssl4rl_bench.train.grpo import train
+from ssl4rl_bench.train.planning.shapes import PUBLISHED, Shape, of_folder
+from ssl4rl_bench.train.planning.sizes import shares_prompts, sizes
 
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
 """FLOP/s, dense bfloat16, of the SXM parts: NVIDIA's data sheets."""

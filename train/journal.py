@@ -11,8 +11,8 @@ from typing import Any
 
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.train.planning.sizes import Sizes
 from ssl4rl_bench.train.reporting import Reporter
-from ssl4rl_bench.train.sizes import Sizes
 
 METRICS, REPLIES = "metrics.jsonl", "replies.jsonl"
 

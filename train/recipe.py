@@ -284,7 +284,7 @@ def read(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
 
 
 _SUPERVISED = ("tiny_base", "tiny_base_forms")
-"""Recipes of `train/sft.py`, which have keys of their own."""
+"""Recipes of `train/tiny/sft.py`, which have keys of their own."""
 
 
 def _folder() -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError, UsageError
-from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.names import hub_id, short_name
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
@@ -22,8 +21,6 @@ from ssl4rl_bench.task.taskfile import load_taskfile
 
 UNSEEN = ("openai", "replay")
 """Engines that do not see the weights: that a run of theirs is this checkpoint's rests on the user's word."""
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
 
 def on_hub(name: str) -> bool:
     """Whether a model's name can only be a hub id."""
-    return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".") and not Path(name).exists()
+    return hub_id(name) is not None and not Path(name).exists()
 
 
 def without_path(name: str) -> str:

@@ -43,7 +43,7 @@ def train(
     resolved = recipes.read(path, changes(set_ or []))
     if dry_run:
         from ssl4rl_bench.cli.train_plan import show
-        from ssl4rl_bench.train.plan import plan
+        from ssl4rl_bench.train.planning.plan import plan
 
         show(console(), plan(resolved))
         return

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from ssl4rl_bench.train.plan import Plan
+    from ssl4rl_bench.train.planning.plan import Plan
 
 FULL = 0.9
 """Share of a GPU above which an estimate is too close to its end: allocators waste some."""
@@ -98,7 +98,7 @@ def _step(plan: Plan) -> Table:
 
 
 def _memory(plan: Plan) -> Table:
-    from ssl4rl_bench.train.memory import GIB
+    from ssl4rl_bench.train.planning.memory import GIB
 
     assert plan.memory is not None
     title = "Estimated memory of each GPU"
@@ -113,7 +113,7 @@ def _memory(plan: Plan) -> Table:
 def _verdict(plan: Plan) -> Text:
     from rich.text import Text
 
-    from ssl4rl_bench.train.memory import GIB
+    from ssl4rl_bench.train.planning.memory import GIB
 
     assert plan.memory is not None
     found, whole = plan.memory, plan.recipe.hardware.gpu_gib

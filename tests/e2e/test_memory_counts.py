@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from recipe_of import recipe_of
 
-from ssl4rl_bench.train import memory
-from ssl4rl_bench.train.prompt_sizes import smart_resize
-from ssl4rl_bench.train.shapes import Shape, VisionShape
+from ssl4rl_bench.train.planning import memory
+from ssl4rl_bench.train.planning.prompt_sizes import smart_resize
+from ssl4rl_bench.train.planning.shapes import Shape, VisionShape
 
 pytestmark = pytest.mark.engine
 

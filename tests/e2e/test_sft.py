@@ -40,7 +40,7 @@ def test_a_run_killed_after_a_save_resumes_as_if_it_had_not_been(
     import torch
     from transformers import Trainer
 
-    from ssl4rl_bench.train.sft import train
+    from ssl4rl_bench.train.tiny.sft import train
 
     whole = weights(train(recipe(), tmp_path / "whole"))
     save = Trainer._save_checkpoint
@@ -71,7 +71,7 @@ def forms_recipe(init: Path) -> dict[str, Any]:
 
 
 def test_a_second_stage_goes_on_from_a_checkpoint_and_says_so(tmp_path: Path) -> None:
-    from ssl4rl_bench.train.sft import train
+    from ssl4rl_bench.train.tiny.sft import train
 
     first = train(recipe(), tmp_path / "first")
     second = train(forms_recipe(first), tmp_path / "second")
@@ -102,9 +102,9 @@ def test_a_form_is_asked_as_a_probe_is(tmp_path: Path) -> None:
     from ssl4rl_bench.core.images import decode, lossless
     from ssl4rl_bench.core.types import TextPart
     from ssl4rl_bench.task.ssl import make
-    from ssl4rl_bench.train.pixels import pixels_of
-    from ssl4rl_bench.train.scenes_sft import Example, Schedule, make_pool
-    from ssl4rl_bench.train.sft import Collator, Course
+    from ssl4rl_bench.train.tiny.pixels import pixels_of
+    from ssl4rl_bench.train.tiny.scenes_sft import Example, Schedule, make_pool
+    from ssl4rl_bench.train.tiny.sft import Collator, Course
 
     processor = AutoProcessor.from_pretrained(resolve_model("tiny-base").path)
     task = make("position", {"grid": 3})

@@ -128,8 +128,7 @@ def test_the_replies_and_updates_do_not_depend_on_the_micro_batch_or_on_shared_p
     images: Path, tmp_path: Path
 ) -> None:
     """One micro-batch of 16, two of 8 and eight of 2; the last holds no whole group, so prompts are not shared."""
-    from ssl4rl_bench.train.grpo import shares_prompts
-    from ssl4rl_bench.train.sizes import sizes
+    from ssl4rl_bench.train.planning.sizes import shares_prompts, sizes
 
     runs = {}
     for size in (16, 8, 2):

@@ -185,9 +185,9 @@ if __name__ == "__main__":
         from ssl4rl_bench.train import recipe
         recipe.read = signalled(recipe.read)
     else:
-        from ssl4rl_bench.train import grpo
+        from ssl4rl_bench.train.grpo import run
         name = {"before the first step": "prepared", "after the last save": "_draw"}[moment]
-        setattr(grpo, name, signalled(getattr(grpo, name)))
+        setattr(run, name, signalled(getattr(run, name)))
     main()
 """
 

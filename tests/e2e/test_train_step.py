@@ -27,7 +27,7 @@ def benchmark() -> ModuleType:
 def test_a_step_is_timed_by_phase_on_random_weights(
     benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ssl4rl_bench.train.shapes import Shape, VisionShape
+    from ssl4rl_bench.train.planning.shapes import Shape, VisionShape
 
     small = Shape(64, 2, 2, 1, 96, 3000, True, VisionShape(8, 32, 2, 64, 64))
     monkeypatch.setattr(benchmark, "PUBLISHED", {benchmark.SHAPES["3b"]: small})
@@ -41,7 +41,7 @@ def test_a_step_is_timed_by_phase_on_random_weights(
 
 
 def test_flops_of_a_step_by_hand(benchmark: ModuleType) -> None:
-    from ssl4rl_bench.train.shapes import PUBLISHED
+    from ssl4rl_bench.train.planning.shapes import PUBLISHED
 
     shape = PUBLISHED["Qwen/Qwen2.5-VL-3B-Instruct"]
     parts = shape.parts()

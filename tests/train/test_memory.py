@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipe_of import recipe_of
 
-from ssl4rl_bench.train import memory, shapes
-from ssl4rl_bench.train.memory import GIB, Memory, estimate
-from ssl4rl_bench.train.shapes import PUBLISHED, Shape, VisionShape
+from ssl4rl_bench.train.planning import memory, shapes
+from ssl4rl_bench.train.planning.memory import GIB, Memory, estimate
+from ssl4rl_bench.train.planning.shapes import PUBLISHED, Shape, VisionShape
 
 B3, B7 = PUBLISHED.values()
 SMALL = Shape(

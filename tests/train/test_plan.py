@@ -19,9 +19,9 @@ from rich.console import Console
 
 from ssl4rl_bench.cli.train_plan import show
 from ssl4rl_bench.core.errors import DataError, ModelError, UsageError
-from ssl4rl_bench.train import prompt_sizes
-from ssl4rl_bench.train.plan import Plan, plan
-from ssl4rl_bench.train.prompt_sizes import smart_resize, tokens_of
+from ssl4rl_bench.train.planning import prompt_sizes
+from ssl4rl_bench.train.planning.plan import Plan, plan
+from ssl4rl_bench.train.planning.prompt_sizes import smart_resize, tokens_of
 
 TINY = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / "tiny-base"
 
@@ -144,6 +144,24 @@ def test_images_that_are_none(images: str) -> None:
         plan(recipe_of(images=images))
 
 
+def test_images_on_the_hub_are_not_asked_for_at_any_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a plan opened images that are not on this machine")
+
+    monkeypatch.setattr(prompt_sizes, "open_source", asked)
+    for images in ("somebody/photos", "somebody/photos@main", "somebody/photos@refs/pr/1"):
+        found = plan(recipe_of(images=images))
+        assert found.images is None and images in " ".join(found.assumed)
+
+
+@pytest.mark.parametrize(
+    "images", ["./photos/gone", "../gone", "a/b/c", "somebody/_photos", "somebody/.photos"]
+)
+def test_a_path_that_is_not_there_is_no_hub_id(images: str) -> None:
+    with pytest.raises(UsageError, match="There are no images"):
+        plan(recipe_of(images=images))
+
+
 def test_what_is_shown() -> None:
     text = shown(plan(recipe_of(micro_batch=8, kl=0.01)))
     for words in (
@@ -165,7 +183,7 @@ def test_hostile_names_are_printed_clean() -> None:
 
 def test_a_dry_run_needs_no_torch() -> None:
     code = (
-        "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.plan import plan\n"
+        "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.planning.plan import plan\n"
         "plan(recipe.read(recipe.find('ssl4rl_3b_mix'))), plan(recipe.read(recipe.find('lora_1gpu_3b')))\n"
         "import sys, json; print(json.dumps([m for m in ('torch', 'transformers', 'trl', 'datasets') "
         "if m in sys.modules]))"

@@ -11,10 +11,10 @@ import pytest
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.train import recipe as recipes
-from ssl4rl_bench.train.memory import GIB
-from ssl4rl_bench.train.plan import plan
+from ssl4rl_bench.train.planning.memory import GIB
+from ssl4rl_bench.train.planning.plan import plan
+from ssl4rl_bench.train.planning.sizes import sizes
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.sizes import sizes
 
 PUBLISHED = ("rotation", "jigsaw", "contrastive", "position")
 

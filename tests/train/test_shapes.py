@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.train import shapes
+from ssl4rl_bench.train.planning import shapes
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TINY = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / "tiny-base"

@@ -16,9 +16,9 @@ from ssl4rl_bench.core.types import Completion, EncodedImage, TextPart
 from ssl4rl_bench.task import extract, scenes
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
-from ssl4rl_bench.train import ssl_sft
-from ssl4rl_bench.train.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply
-from ssl4rl_bench.train.sft import Course
+from ssl4rl_bench.train.tiny import ssl_sft
+from ssl4rl_bench.train.tiny.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply
+from ssl4rl_bench.train.tiny.sft import Course
 
 RECIPES = Path(scenes.__file__).parents[3] / "train" / "recipes"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError, did_you_mean
 from ssl4rl_bench.core.identity import sha256_hex, sha256_json
+from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines import templates
 from ssl4rl_bench.engines.checkpoints.completeness import check
 from ssl4rl_bench.engines.checkpoints.files import (
@@ -38,7 +39,6 @@ _NO_DEFAULTS = frozenset(
     | {"_from_model_config", "use_cache", "cache_implementation", "return_dict_in_generate"}
 )
 """Keys of a generation_config.json that are no sampling defaults."""
-_HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _SAMPLE = 4096
 """Bytes of each tensor that go into the fingerprint."""
 
@@ -87,10 +87,10 @@ def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -
             revision = path.name
     elif name in bundled_names():
         path = _bundled_root() / name
-    elif (match := _HUB_ID.fullmatch(name)) and not name.startswith("."):
+    elif (on_hub := hub_id(name)) is not None:
         from ssl4rl_bench.engines import hub
 
-        path, revision = hub.snapshot(match["repo"], match["revision"])
+        path, revision = hub.snapshot(*on_hub)
     else:
         names = bundled_names()
         raise ModelError(

@@ -12,10 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl4rl_bench.train.grpo import shares_prompts
+from ssl4rl_bench.train.planning.shapes import Shape
+from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.shapes import Shape
-from ssl4rl_bench.train.sizes import Sizes, sizes
 
 GIB = 1 << 30
 CONTEXT = 3 * GIB // 2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import BenchError, UsageError
-from ssl4rl_bench.core.names import full_name
+from ssl4rl_bench.core.names import full_name, hub_id
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.engines.checkpoints.files import read_json
 from ssl4rl_bench.task.pictures import open_source, seed_for, split_of
@@ -37,7 +37,6 @@ TOKEN_SIDE = 28
 """Pixels of a Qwen2.5-VL token: 2 x 2 merged patches of 14."""
 
 _DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 CountText = Callable[[str, int], int]
 """From a prompt's text and its number of images to the tokens of the chat, without what the images become."""
@@ -197,7 +196,7 @@ def _elsewhere(spec: str) -> bool:
     if name in task_names():
         file = load_taskfile(name).data_file
         return file is None or not file.exists()
-    return _HUB_ID.fullmatch(spec) is not None and not spec.startswith(".")
+    return hub_id(spec) is not None
 
 
 def _limited(total: int, ratio: float | None, limit: int | None) -> int:

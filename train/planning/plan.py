@@ -5,22 +5,19 @@ Nothing is downloaded and no model is loaded. What could not be looked up on thi
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
-from ssl4rl_bench.train import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.data import asked
-from ssl4rl_bench.train.grpo import shares_prompts
-from ssl4rl_bench.train.memory import Memory
-from ssl4rl_bench.train.prompt_sizes import PromptSizes
+from ssl4rl_bench.train.planning import memory, prompt_sizes, shapes
+from ssl4rl_bench.train.planning.memory import Memory
+from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
+from ssl4rl_bench.train.planning.shapes import Shape
+from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.shapes import Shape
-from ssl4rl_bench.train.sizes import Sizes, sizes
-
-_HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +133,14 @@ def _base(name: str, assumed: list[str]) -> tuple[Path | None, Shape | None]:
     if path.is_dir() or name in bundled_names():
         path = resolve_model(name).path
         return path, shapes.of_folder(path)
-    match = _HUB_ID.fullmatch(name)
-    if match is None or name.startswith("."):
+    on_hub = hub_id(name)
+    if on_hub is None:
         resolve_model(name)  # says what is wrong with the name
         raise AssertionError(name)
-    cached = _cached(match["repo"], match["revision"])
+    cached = _cached(*on_hub)
     if cached is not None:
         return cached, shapes.of_folder(cached)
-    known = shapes.PUBLISHED.get(match["repo"])
+    known = shapes.PUBLISHED.get(on_hub[0])
     assumed.append(
         f"{name} is not on this machine: "
         + (

@@ -71,3 +71,12 @@ def sizes(recipe: Recipe, processes: int) -> Sizes:
         micro_batch=g.micro_batch,
         accumulate=share // g.micro_batch,
     )
+
+
+def shares_prompts(recipe: Recipe, parts: Sizes) -> bool:
+    """Whether a group's prompt is computed once.
+
+    It is where whole groups share a micro-batch; flash attention does not take the mask that this needs.
+    """
+    able = recipe.model.attention != "flash_attention_2" and parts.micro_batch % recipe.grpo.group == 0
+    return able and recipe.model.share_prompts

@@ -20,7 +20,7 @@ from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
 from ssl4rl_bench.task.ssl.position import LABELS as PART_LABELS
 from ssl4rl_bench.task.ssl.position import Position
 from ssl4rl_bench.task.ssl.rotation import Rotation
-from ssl4rl_bench.train.scenes_sft import Example, Pool
+from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool
 
 TRIES = 100
 """Pictures that are tried for one that a task can use."""

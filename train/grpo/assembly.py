@@ -1,0 +1,119 @@
+"""Puts model, data, rewards, optimizer and settings together into TRL's trainer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.train import checkpoint
+from ssl4rl_bench.train.data import Rows
+from ssl4rl_bench.train.grpo.dataset import Dataset
+from ssl4rl_bench.train.grpo.job import Job
+from ssl4rl_bench.train.grpo.process import installed
+from ssl4rl_bench.train.grpo.provenance import Origin, shipped_dtype
+from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
+from ssl4rl_bench.train.journal import Metrics
+from ssl4rl_bench.train.planning.sizes import shares_prompts
+from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.rewards import SSLReward
+from ssl4rl_bench.train.stopping import Stopping
+
+
+def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stopping: Stopping) -> Any:
+    """The trainer of a run, ready to start; it saves checkpoints, logs to `metrics` and ends as `stopping` says."""
+    import datasets
+    from transformers.trainer_callback import PrinterCallback
+
+    from ssl4rl_bench.train.trainer import SSLTrainer
+
+    recipe, parts = job.recipe, job.parts
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.out / "tensorboard")
+    for name in recipe.log.to:
+        if not installed(name):
+            job.report.note(f"{name} is not installed: nothing is logged to it")
+    n_rows = job.length.steps * parts.prompts
+    rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
+    model = _network(job)
+    rewards = _reward(recipe, data, _end_ids(model, processor)).by_task()
+    saver = _saver(job, model, Origin(job, data, metrics))
+    trainer = SSLTrainer(
+        model=model,
+        reward_funcs=rewards,
+        args=grpo_config(job),
+        train_dataset=datasets.Dataset.from_dict({"row": range(len(rows.rows))}).with_transform(rows),
+        processing_class=processor,
+        peft_config=lora_config(recipe),
+        optimizers=(_optimizer(recipe, model), None),
+        callbacks=[stopping.callback(job.length.stop_at * parts.updates_a_step)],
+        rows=rows,
+        on_save=saver,
+        on_log=metrics.log,
+        share_prompts=shares_prompts(recipe, parts),
+    )
+    trainer.remove_callback(PrinterCallback)
+    metrics.watch(trainer, recipe.log.completions)
+    return trainer
+
+
+def _network(job: Job) -> Any:
+    """The base's network in the recipe's dtype, without gradients for the vision tower where it is frozen."""
+    import torch
+
+    recipe = job.recipe.model
+    model = load_network(
+        job.base.path, dtype=getattr(torch, recipe.dtype), attn_implementation=recipe.attention
+    )
+    if recipe.freeze_vision:
+        model.model.visual.requires_grad_(False)
+    return model
+
+
+def _reward(recipe: Recipe, data: Dataset, end_ids: tuple[int, ...]) -> SSLReward:
+    return SSLReward(
+        {a.name: a.task for a in data.training_set.asked},
+        scheme=recipe.reward.scheme,
+        format_weight=recipe.reward.format_weight,
+        extractor=recipe.reward.extractor,
+        end_ids=end_ids,
+    )
+
+
+def _optimizer(recipe: Recipe, model: Any) -> Any:
+    """Muon where the recipe asks for it; None for the trainer's own AdamW."""
+    if recipe.optimizer.name != "muon":
+        return None
+    from ssl4rl_bench.train.muon import MuonAdamW
+
+    return MuonAdamW(model.named_parameters(), recipe.optimizer.learning_rate, recipe.optimizer.weight_decay)
+
+
+def _saver(job: Job, model: Any, origin: Origin) -> checkpoint.Saver:
+    """Writes checkpoints with their model cards."""
+    recipe = job.recipe
+
+    def saved(folder: Path) -> None:
+        from ssl4rl_bench.reports.model_card.write import write_card
+
+        write_card(folder)
+        job.report.saved(folder)
+
+    return checkpoint.Saver(
+        job.out,
+        updates_a_step=job.parts.updates_a_step,
+        keep=recipe.save.keep,
+        dtype=str(model.config.dtype).removeprefix("torch.")
+        if recipe.model.dtype != "float32"
+        else shipped_dtype(job.base),
+        base=job.base.path,
+        origin=origin,
+        on_saved=saved,
+    )
+
+
+def _end_ids(model: Any, processor: Any) -> tuple[int, ...]:
+    """Tokens that end a reply: the model's and the tokenizer's."""
+    ids = model.generation_config.eos_token_id or processor.tokenizer.eos_token_id
+    known = {processor.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids])}
+    return tuple(sorted(known))

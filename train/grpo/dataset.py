@@ -1,0 +1,152 @@
+"""A run's training set: made from the recipe's images, audited against evaluation sets, and measured in tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.engines.checkpoints.weights import Model
+from ssl4rl_bench.engines.inputs import load_processor as processor_of
+from ssl4rl_bench.task.pictures import Selection
+from ssl4rl_bench.train import overlap
+from ssl4rl_bench.train.data import Asked, TrainingSet, asked
+from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.reporting import Reporter
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training set, and what data.json says of it."""
+
+    training_set: TrainingSet
+    facts: dict[str, Any]
+
+
+def load_processor(recipe: Recipe, base: Model) -> Any:
+    """The base's processor, with the recipe's pixel limits."""
+    processor = processor_of(base.path)
+    size = processor.image_processor.size
+    low, high = recipe.model.min_pixels, recipe.model.max_pixels
+    processor.image_processor.size = {
+        "shortest_edge": low or size["shortest_edge"],
+        "longest_edge": high or size["longest_edge"],
+    }
+    processor.tokenizer.padding_side = "left"
+    return processor
+
+
+def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Reporter) -> Dataset:
+    """Makes the training set and reports what was found.
+
+    Raises:
+        UsageError: images of an audited set that nobody asked for.
+        DataError: prompts that are too long; no image left.
+    """
+    selection = _of_split(selection, recipe.data.split)
+    overlaps = overlap.audit(selection, recipe.data.audit, on_progress=report.stage)
+    for found in overlaps:
+        report.note(_sentence(found))
+    leave_out = overlap.enforce(overlaps, recipe.data)
+    made = TrainingSet(
+        selection,
+        asked(recipe.tasks, recipe.data.prompt),
+        seed=recipe.seed,
+        frozen=recipe.data.frozen,
+        shuffled=recipe.reward.shuffled,
+        tokens=_Tokens(processor),
+        max_tokens=recipe.grpo.max_prompt_tokens,
+        leave_out=frozenset(leave_out),
+        on_progress=lambda done, total: report.stage("looking at", done, total),
+    )
+    limit = recipe.grpo.max_prompt_tokens
+    if made.n_over_long and recipe.data.over_long == "refuse":
+        raise DataError(
+            f"{made.n_over_long} of {len(made.pictures)} images give prompts of more than {limit} tokens, the "
+            f"longest {made.longest}: raise grpo.max_prompt_tokens, lower model.max_pixels, or write "
+            'data.over_long = "drop"'
+        )
+    made.require_images()
+    _announce(made, selection.source, report)
+    return Dataset(made, _facts(recipe, selection, made, overlaps))
+
+
+def _announce(made: TrainingSet, source: str, report: Reporter) -> None:
+    report.note(
+        f"{made.n_images} training images from {source}; prompts of at most {made.longest} tokens"
+        + (f"; {made.n_over_long} left out as too long" if made.n_over_long else "")
+        + (f"; {made.n_left_out} left out as evaluation images" if made.n_left_out else "")
+    )
+    for reason, n in sorted(made.unusable.items()):
+        report.note(f"not used for {n} images: {reason}")
+
+
+def _facts(
+    recipe: Recipe, selection: Selection, made: TrainingSet, overlaps: Sequence[overlap.Overlap]
+) -> dict[str, Any]:
+    manifest = made.manifest()
+    return {
+        "source": selection.source,
+        "images": made.n_images,
+        "manifest_sha256": sha256_json(manifest),
+        "over_long": made.n_over_long,
+        "left_out": made.n_left_out,
+        "unusable": sum(made.unusable.values()),
+        "tokens": {
+            "longest": made.longest,
+            "mean": statistics.mean(n for n, _ in made.tokens_seen),
+            "mean_of_images": statistics.mean(n for _, n in made.tokens_seen),
+        },
+        "unusable_by_reason": made.unusable,
+        "counts": selection.counts(),
+        "overlap": [found.as_json() for found in overlaps],
+        "overlap_details": [found.details() for found in overlaps],
+        "transductive": recipe.data.transductive,
+        "manifest": manifest,
+    }
+
+
+def _of_split(selection: Selection, split: float | None) -> Selection:
+    """The training share of a selection."""
+    if split is None:
+        return selection
+    kept = tuple(picture for picture in selection.kept if picture.split == "train")
+    if not kept:
+        raise DataError(f"{selection.source}: data.split = {split:g} leaves no training images: raise it")
+    return dataclasses.replace(selection, kept=kept)
+
+
+def _sentence(found: overlap.Overlap) -> str:
+    shared = len(found.exact) + len(found.near)
+    return (
+        f"{shared} training images are in {found.set} or look like one that is"
+        if shared
+        else f"no training image is in {found.set} ({found.images} images compared)"
+    )
+
+
+class _Tokens:
+    """Counts a prompt's tokens without making pixel values."""
+
+    def __init__(self, processor: Any) -> None:
+        self.image_processor = processor.image_processor
+        self.merged = processor.image_processor.merge_size**2
+        self.text: dict[tuple[str, int], int] = {}
+        self.processor = processor
+
+    def __call__(self, a: Asked, images: Any) -> tuple[int, int]:
+        """Tokens of the task's prompt with these images, and of the images alone."""
+        key = (a.name, len(images))
+        if key not in self.text:
+            content = [*({"type": "image"} for _ in images), {"type": "text", "text": a.prompt}]
+            chat = self.processor.apply_chat_template(
+                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+            )
+            self.text[key] = len(self.processor.tokenizer(chat)["input_ids"]) - len(images)
+        patches = sum(self.image_processor.get_number_of_image_patches(i.height, i.width, {}) for i in images)
+        of_images = int(patches // self.merged)
+        return self.text[key] + of_images, of_images

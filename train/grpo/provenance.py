@@ -1,0 +1,84 @@
+"""What a checkpoint says of itself in ssl4rl.json: recipe, base, data, versions, and how far the run was."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ssl4rl_bench.core.errors import ModelError
+from ssl4rl_bench.core.scheme import SCHEME
+from ssl4rl_bench.engines.checkpoints.files import read_config
+from ssl4rl_bench.engines.checkpoints.weights import Model
+from ssl4rl_bench.train.grpo.dataset import Dataset
+from ssl4rl_bench.train.grpo.job import Job
+from ssl4rl_bench.train.journal import Metrics
+
+_FACTS = (
+    "source",
+    "images",
+    "manifest_sha256",
+    "over_long",
+    "left_out",
+    "unusable",
+    "overlap",
+    "transductive",
+)
+"""Of data.json, what each checkpoint repeats."""
+_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm")
+
+
+class Origin:
+    """Makes the contents of ssl4rl.json. Time counts from when this is made."""
+
+    def __init__(self, job: Job, data: Dataset, metrics: Metrics) -> None:
+        self.job, self.data, self.metrics = job, data, metrics
+        self._started = time.time()
+
+    def __call__(self, updates: int) -> dict[str, Any]:
+        """The contents after so many optimizer updates of the run."""
+        recipe, base, parts = self.job.recipe, self.job.base, self.job.parts
+        steps = updates / parts.updates_a_step
+        return {
+            "schema": 1,
+            "kind": "grpo",
+            "name": recipe.name,
+            "step": updates // parts.updates_a_step,
+            "updates": updates,
+            "samples": round(steps * parts.prompts),
+            "epochs": round(steps * parts.prompts / self.data.training_set.rows_an_epoch, 4),
+            "seed": recipe.seed,
+            "recipe": recipe.values(),
+            "recipe_sha256": recipe.sha256,
+            "fingerprint_scheme": SCHEME,
+            "base": {"name": base.name, "fingerprint": base.fingerprint, "revision": base.revision},
+            "data": {key: self.data.facts[key] for key in _FACTS},
+            "processes": parts.processes,
+            "seconds_of_last_start": round(time.time() - self._started),
+            "versions": _versions(),
+            "metrics": self.metrics.last,
+        }
+
+
+def shipped_dtype(base: Model) -> str:
+    """The dtype of the base's weights, which checkpoints have too.
+
+    Raises:
+        ModelError: config.json does not name it.
+    """
+    config = read_config(base.path)
+    dtype = config.get("dtype") or config.get("torch_dtype") or config.get("text_config", {}).get("dtype")
+    if dtype not in ("bfloat16", "float16", "float32"):
+        raise ModelError(f"{base.path / 'config.json'} does not say the weights' dtype; download it again")
+    return str(dtype)
+
+
+def _versions() -> dict[str, str]:
+    """Of this package and of the libraries that are installed."""
+    out = {"ssl4rl_bench": version("ssl4rl-bench")}
+    for name in _LIBRARIES:
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return out

@@ -1,0 +1,111 @@
+"""A GRPO run from a recipe, from an empty folder or a checkpoint to the last checkpoint."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.core import atomic
+from ssl4rl_bench.core.errors import Interrupted
+from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+from ssl4rl_bench.task.registry import select_images
+from ssl4rl_bench.train import checkpoint
+from ssl4rl_bench.train.data import asked
+from ssl4rl_bench.train.grpo import process
+from ssl4rl_bench.train.grpo.assembly import make_trainer
+from ssl4rl_bench.train.grpo.dataset import Dataset, load_processor, prepared
+from ssl4rl_bench.train.grpo.folder import DATA, open_folder, steps_of
+from ssl4rl_bench.train.grpo.job import Job, length_of
+from ssl4rl_bench.train.journal import METRICS, Metrics
+from ssl4rl_bench.train.planning.sizes import sizes
+from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.reporting import Reporter, Silent
+from ssl4rl_bench.train.stopping import Stopping
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    max_steps: int | None = None,
+    report: Reporter | None = None,
+) -> Path:
+    """Trains by a recipe and returns the last checkpoint.
+
+    Under `accelerate launch` all processes call this together.
+
+    Args:
+        out: the run's folder, made if it is not there.
+        resume: go on from the newest checkpoint in `out`.
+        max_steps: stop after this many steps of the run, counted from its start; the schedule stays the recipe's.
+
+    Raises:
+        StoreError: the folder holds another run, or this one and `resume` is not given; full disk.
+        UsageError: numbers that do not come out even on these processes; training images in an evaluation set; vLLM
+            without a GPU.
+        DataError, ModelError: as the images and the base are.
+        Interrupted: SIGTERM or Ctrl-C; a checkpoint was saved before.
+    """
+    state = process.start(recipe)
+    report = report if report and state.is_main_process else Silent()
+    parts = sizes(recipe, state.num_processes)
+    with state.main_process_first():
+        last = open_folder(out, recipe, resume=resume, main=state.is_main_process)
+    base = resolve_model(recipe.model.base, chat=True)
+    with ExitStack() as stack:
+        stopping = stack.enter_context(Stopping())
+        processor = load_processor(recipe, base)
+        selection = stack.enter_context(
+            select_images(
+                recipe.data.images,
+                split=recipe.data.images_split,
+                ratio=recipe.data.split,
+                limit=recipe.data.limit,
+            )
+        )
+        data = prepared(recipe, selection, processor, report)
+        length = length_of(recipe, data.training_set, parts, max_steps)
+        if last and steps_of(last) >= length.stop_at:
+            report.note(f"{last} is already at step {length.stop_at}: nothing to do")
+            return last
+        if state.is_main_process:
+            atomic.write_json(out / DATA, data.facts)
+        _fit(Job(recipe, out, base, parts, length, report), data, processor, stopping, last)
+        done = checkpoint.whole(out)[-1]
+        if state.is_main_process and (out / METRICS).is_file():
+            _draw(out, recipe)  # a signal that comes now finds the run whole
+    if stopping.ends and steps_of(done) < length.stop_at:
+        raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")
+    return done
+
+
+def _fit(job: Job, data: Dataset, processor: Any, stopping: Stopping, last: Path | None) -> None:
+    """Trains from the checkpoint `last`, or from the base."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    metrics = Metrics(
+        job.out,
+        job.parts,
+        job.length.steps,
+        from_step=steps_of(last) if last else 0,
+        main=state.is_main_process,
+        report=job.report,
+    )
+    trainer = make_trainer(job, data, processor, metrics, stopping)
+    if last:
+        job.report.note(f"going on from {last.name}")
+    with checkpoint.as_trainer_wrote(last, state) if last else nullcontext() as flat:
+        trainer.train(resume_from_checkpoint=str(flat) if last else None)
+
+
+def _draw(out: Path, recipe: Recipe) -> None:
+    """Draws the curves of a run, with chance levels where the reward is the share of right answers."""
+    from ssl4rl_bench.train.curves import draw
+
+    exact = recipe.reward.scheme == "exact" and not recipe.reward.format_weight
+    chance = {short_name(a.name): a.task.chance for a in asked(recipe.tasks, recipe.data.prompt)}
+    draw(out / METRICS, out / "curves.png", recipe.name, chance if exact else None)
