@@ -47,7 +47,7 @@ class RunDir:
         place = path / "spec.json"
         with reporting(path):
             path.mkdir(parents=True, exist_ok=True)
-            if not place.exists() and contents(path):
+            if contents(path) and not place.exists():  # in this order: another process may write it just now
                 raise StoreError(f"{path} is not empty and holds no run; choose a new directory")
         if not place.exists():
             create_json(place, spec.to_json())

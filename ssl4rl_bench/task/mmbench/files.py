@@ -121,6 +121,9 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
             _check_header(path, header)
             line += n_lines
             for number, (fields, n_lines) in enumerate(records):
+                # The csv module's own limit is one for the whole process, and somebody may have raised it.
+                if max(map(len, fields), default=0) > MAX_BASE64_CHARS:
+                    raise csv.Error(f"a field is larger than {MAX_BASE64_CHARS} characters")
                 if on_share is not None and number % _TOLD_EVERY == 0:
                     on_share(binary.tell() / size)
                 if len(fields) == len(header):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,17 @@ def header_only(separator: str = "\t") -> bytes:
 
 def row_bytes(tail: bytes) -> bytes:
     return header_only() + b"1\t" + tail
+
+
+def test_a_raised_limit_of_the_csv_module_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(row_bytes(b'"' + b"x" * 30_000_000))
+    before = csv.field_size_limit(1 << 40)
+    try:
+        with pytest.raises(DataError, match="line 2 is no row of a TSV"):
+            list(read_path(path))
+    finally:
+        csv.field_size_limit(before)
 
 
 @pytest.mark.parametrize(
