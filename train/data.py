@@ -19,8 +19,8 @@ from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of, sha256_json
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import TextPart
-from ssl4rl_bench.task.pictures import Picture, Selection, seed_for
-from ssl4rl_bench.task.pictures.making import ALONE, N_PARTNERS, OTHER, Opened
+from ssl4rl_bench.task.pictures import Picture, Selection
+from ssl4rl_bench.task.pictures.making import Opened, corrupt, roles
 from ssl4rl_bench.task.ssl import SSLTask, Unusable
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Asked:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        return (ALONE, OTHER) if self.task.pairs else (ALONE,)
+        return roles(self.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,21 +193,9 @@ class TrainingSet:
         return self._corrupted(row.image, a, 0, row.role).target
 
     def _corrupted(self, image: int, a: Asked, index: int, role: str) -> Shown:
-        picture = self.pictures[image]
-        opened = self._open(picture)
-        seed = seed_for(a.task, picture.sha256, index, role)
-        if role == ALONE:
-            made = a.task.corrupt(opened.pixels, seed)
-            return Shown(made.images, made.target)
-        why = "there is no other image to show beside it"
-        for other in islice(self._selection.partners(self._at[image]), N_PARTNERS):
-            try:
-                made = a.task.corrupt(opened.pixels, seed, self._open(other).pixels)
-            except Unusable as error:
-                why = str(error)
-            else:
-                return Shown(made.images, made.target)
-        raise Unusable(why)
+        others = (self._open(other) for other in self._selection.partners(self._at[image]))
+        made, _ = corrupt(a.task, self._open(self.pictures[image]), index, role, others)
+        return Shown(made.images, made.target)
 
     def _fits(self, a: Asked, images: Sequence[Image.Image]) -> tuple[bool, tuple[int, int]]:
         if self._tokens is None:

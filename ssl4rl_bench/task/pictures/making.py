@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ssl4rl_bench.core import images
@@ -65,36 +66,48 @@ def seed_for(task: SSLTask, sha256: str, index: int, role: str = ALONE) -> int:
     return seed_of(task.identity, sha256, index)
 
 
+def corrupt(
+    task: SSLTask, image: Opened, index: int = 0, role: str = ALONE, partners: Iterable[Opened] = ()
+) -> tuple[Corrupted, tuple[Opened, ...]]:
+    """The `index`-th corruption of an image in one role, and the images that it shows: this one, then the other.
+
+    Args:
+        partners: For the role OTHER, images to show beside this one (`Selection.partners`); of the first few the
+            first that the task accepts is taken.
+
+    Raises:
+        Unusable: if the task can make no such sample of the image.
+    """
+    seed = seed_for(task, image.encoded.sha256, index, role)
+    if role == ALONE:
+        return task.corrupt(image.pixels, seed), (image,)
+    why = "there is no other image to show beside it"
+    for other in islice(partners, N_PARTNERS):
+        try:
+            return task.corrupt(image.pixels, seed, other.pixels), (image, other)
+        except Unusable as error:
+            why = str(error)
+    raise Unusable(why)
+
+
 def make(task: SSLTask, image: Opened, index: int = 0, partners: Iterable[Opened] = ()) -> list[Made]:
     """The `index`-th sample of an image; for a task of pairs two, both or none, so that targets stay balanced.
 
     Args:
-        partners: For a task of pairs, other images to show beside this one (`Selection.partners`); of the first
-            few the first that the task accepts is taken.
+        partners: As `corrupt`.
 
     Raises:
         Unusable: if the task can make no sample of the image.
     """
-    sha256 = image.encoded.sha256
-    alone = task.corrupt(image.pixels, seed_for(task, sha256, index))
-    made = [_encoded(alone, ALONE, index, (image,))]
-    if task.pairs:
-        seed, why = seed_for(task, sha256, index, OTHER), "there is no other image to show beside it"
-        for n_tried, other in enumerate(partners, start=1):
-            try:
-                both = task.corrupt(image.pixels, seed, other.pixels)
-            except Unusable as error:
-                why = str(error)
-            else:
-                made.append(_encoded(both, OTHER, index, (image, other)))
-                return made
-            if n_tried == N_PARTNERS:
-                break
-        raise Unusable(why)
-    return made
+    return [_encoded(*corrupt(task, image, index, role, partners), role, index) for role in roles(task)]
 
 
-def _encoded(corrupted: Corrupted, role: str, index: int, sources: tuple[Opened, ...]) -> Made:
+def roles(task: SSLTask) -> tuple[str, ...]:
+    """The roles of an image's samples: one, or two for a task of pairs."""
+    return (ALONE, OTHER) if task.pairs else (ALONE,)
+
+
+def _encoded(corrupted: Corrupted, sources: tuple[Opened, ...], role: str, index: int) -> Made:
     done = {id(source.pixels): source.encoded for source in sources if source.plain}
     for image in corrupted.images:
         if id(image) not in done:
