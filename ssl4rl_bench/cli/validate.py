@@ -126,15 +126,13 @@ def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
 
 
 def _table(found: list[Baseline]) -> object:
-    from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
+    from ssl4rl_bench.reports.text.cells import plain_table
+    from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
     guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
-    table = plain_table(f"blind baselines ({guess})")
-    table.add_column("From")
-    for header in ("Right %", "95% interval", "Control %", "Leak"):
-        add_number(table, header)
+    headers = ("From", "Right %", "95% interval", "Control %", "Leak")
+    table = plain_table(f"blind baselines ({guess})", headers)
     for one in found:
-        interval = f"{100 * one.ci95[0]:.2f}–{100 * one.ci95[1]:.2f}"
-        control = NO_DATA if one.control is None else f"{100 * one.control:.2f}"
-        table.add_row(one.name, f"{100 * one.accuracy:.2f}", interval, control, one.leak or NO_DATA)
+        interval = "–".join(map(percent, one.ci95))
+        table.add_row(one.name, percent(one.accuracy), interval, percent(one.control), one.leak or NO_DATA)
     return table
