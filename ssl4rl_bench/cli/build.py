@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
     from ssl4rl_bench.datasets import Manifest
@@ -59,14 +57,23 @@ def build(
 
     Example: ssl4rl-bench build ssl_rotation_90 --images photos --split 0.9 --format verl --out data/rotation
     """
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
     from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.cli.progress import Bars
     from ssl4rl_bench.core.errors import Interrupted
     from ssl4rl_bench.datasets import build as write
     from ssl4rl_bench.task.registry import load_ssl, task_images
 
     taskfile, ssl = load_ssl(task)
     try:
-        with _terminable(), _Progress() as progress:
+        columns = MofNCompleteColumn(), TimeRemainingColumn()
+        with _terminable(), Bars(console(stderr=True), *columns, shares=SHARES) as bars:
+
+            def told(stage: str, n_done: int, n_total: int) -> None:
+                label = f"{stage} images"
+                bars.show(label, n_done, n_total, f"{label}: {n_done}/{n_total}")
+
             manifest = write(
                 ssl,
                 taskfile.name,
@@ -82,7 +89,7 @@ def build(
                 force=force,
                 images_split=images_split,
                 task_images=task_images,
-                on_progress=progress,
+                on_progress=told,
             )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: nothing was written to {out}") from None
@@ -103,49 +110,6 @@ def _show(screen: Any, manifest: Manifest, out: Path) -> None:
         shown = ", ".join(f"{target} {n}" for target, n in targets.items()) if len(targets) <= 16 else ""
         screen.print(f"{split}: {n} samples" + (f" ({shown})" if shown else ""))
     screen.print(f"{out / 'manifest.json'}")
-
-
-class _Progress:
-    """A bar a stage on a terminal, a few lines elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._ids: dict[str, Any] = {}
-        self._printed: dict[str, int] = {}
-
-    def __enter__(self) -> _Progress:
-        from ssl4rl_bench.cli.common import console
-
-        screen = console(stderr=True)
-        if screen.is_terminal:
-            from rich import progress as rp
-
-            columns = (
-                rp.TextColumn("{task.description}"),
-                rp.BarColumn(),
-                rp.MofNCompleteColumn(),
-                rp.TimeRemainingColumn(),
-            )
-            self._bar = rp.Progress(*columns, console=screen)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, stage: str, n_done: int, n_total: int) -> None:
-        if self._bar is not None:
-            if stage not in self._ids:
-                self._ids[stage] = self._bar.add_task(f"{stage} images", total=n_total)
-            self._bar.update(self._ids[stage], completed=n_done, total=n_total)
-            return
-        share = n_done * SHARES // max(1, n_total)
-        if share != self._printed.get(stage, 0):
-            self._printed[stage] = share
-            say(f"{stage} images: {n_done}/{n_total}", stderr=True)
 
 
 @contextmanager
