@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from typer import Argument, Option
+
+from ssl4rl_bench.cli.options import Prompt
 
 if TYPE_CHECKING:
     from ssl4rl_bench.datasets import Manifest
@@ -19,37 +20,23 @@ SHARES = 4
 """Lines for a stage where there is no terminal."""
 
 
-class Format(StrEnum):
-    """Formats to write."""
-
-    PARQUET = "parquet"
-    JSONL = "jsonl"
-    VERL = "verl"
-    TRL = "trl"
-    TSV = "tsv"
-
-
 def build(
-    task: Annotated[str, typer.Argument(help="SSL task name or file (`list tasks`).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    task: Annotated[str, Argument(help="SSL task name or file (`list tasks`).")],
+    out: Annotated[Path, Option("--out", "-o", help="Folder to make.")],
     images: Annotated[
-        str, typer.Option(help="Folder, TSV, parquet file or folder, hub id, scenes, or another task's name.")
+        str, Option(help="Folder, TSV, parquet file or folder, hub id, scenes, or another task's name.")
     ] = "scenes",
     format: Annotated[
-        Format,
-        typer.Option(help="parquet; jsonl with image files; verl or trl parquet; tsv for VLMEvalKit."),
-    ] = Format.PARQUET,
-    split: Annotated[
-        float | None, typer.Option(help="Share of the images in train; the others are test.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
-    per_image: Annotated[int, typer.Option("--per-image", help="Samples of each image.")] = 1,
-    prompt: Annotated[str | None, typer.Option(help="Prompt style (default: the task's).")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
-    images_split: Annotated[
-        str, typer.Option("--images-split", help="Split of a hub data set or parquet folder.")
-    ] = "train",
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier data set in --out.")] = False,
+        Literal["parquet", "jsonl", "verl", "trl", "tsv"],
+        Option(help="parquet; jsonl with image files; verl or trl parquet; tsv for VLMEvalKit."),
+    ] = "parquet",
+    split: Annotated[float | None, Option(help="Share of the images in train; the others are test.")] = None,
+    limit: Annotated[int | None, Option(help="Use at most this many images.")] = None,
+    per_image: Annotated[int, Option(help="Samples of each image.")] = 1,
+    prompt: Prompt = None,
+    workers: Annotated[int | None, Option(help="Processes (default: one a core).")] = None,
+    images_split: Annotated[str, Option(help="Split of a hub data set or parquet folder.")] = "train",
+    force: Annotated[bool, Option("--force", help="Replace an earlier data set in --out.")] = False,
 ) -> None:
     """Write a data set of an SSL task's samples, with a manifest.
 

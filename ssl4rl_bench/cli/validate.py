@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
+
+from ssl4rl_bench.cli.options import SkipBad
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,21 +21,21 @@ SHOWN = 20
 
 
 def validate(
-    task: Annotated[str, typer.Argument(help="Task name or file (`list tasks`).")],
+    task: Annotated[str, Argument(help="Task name or file (`list tasks`).")],
     data: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--data",
             "--images",
             help="TSV, parquet file or folder, or hub id; for an SSL task also a folder of images, or a task.",
         ),
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out questions with bad rows.")] = False,
+    skip_bad: SkipBad = False,
     samples: Annotated[
-        int, typer.Option(min=0, help="SSL tasks: samples for the blind baselines; 0 for none.")
+        int, Option(min=0, help="SSL tasks: samples for the blind baselines; 0 for none.")
     ] = 2000,
     sheet: Annotated[
-        Path | None, typer.Option(help="SSL tasks: write a contact sheet of samples to this PNG.")
+        Path | None, Option(help="SSL tasks: write a contact sheet of samples to this PNG.")
     ] = None,
 ) -> None:
     """Check a task without a model: gold answers score 1.0, copies complete, ids unique, images readable.
