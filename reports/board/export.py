@@ -14,9 +14,9 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
-from ssl4rl_bench.reports.board.probes import AGGREGATION, ProbeRow, probe_notes
-from ssl4rl_bench.reports.text.cells import NO_DATA, escape
-from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
+from ssl4rl_bench.reports.board.probes import AGGREGATION, HEADERS, ProbeRow, probe_notes
+from ssl4rl_bench.reports.text.cells import escape, markdown_table
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
 SCHEMA = 1
 NOTE = 600
@@ -114,7 +114,7 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
 
 def _markdown(board: Board, intervals: bool) -> str:
     headers = ["Model", *(escape(clean(column.header)) for column in board.columns), "n", "Unread %"]
-    lines = [headers, [":---", *["---:"] * (len(headers) - 1)]]
+    lines = []
     for row in board.rows:
         name = escape(clean(row.label))
         cells = []
@@ -132,7 +132,7 @@ def _markdown(board: Board, intervals: bool) -> str:
             for best in board.improvement
         ]
         lines += [["Maximal Improvement", *gains, "", ""], ["of, p (max-T)", *winners, "", ""]]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = markdown_table(headers, lines)
     return f"**{escape(clean(_title(board)))}**\n\n{table}\n{_caption(board)}\n{_markdown_notes(board.notes)}"
 
 
@@ -140,87 +140,68 @@ def _markdown_notes(notes: Sequence[str]) -> str:
     return "".join(["\n", *(f"- {escape(clean(note, NOTE))}\n" for note in notes)]) if notes else ""
 
 
-def _latex_notes(notes: Sequence[str]) -> list[str]:
-    """Lines below a table."""
-    return [rf"\par\smallskip{{\footnotesize {_tex(clean(note, NOTE))}}}" for note in notes]
+def _latex_table(
+    caption: str, sides: str, headers: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]
+) -> str:
+    """A `table` with its notes below; cells are LaTeX, and an empty row is a rule."""
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{caption}}}",
+            rf"\begin{{tabular}}{{{sides}}}",
+            r"\toprule",
+            *(" & ".join(row) + r" \\" if row else r"\midrule" for row in (headers, (), *rows)),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par\smallskip{{\footnotesize {_tex(clean(note, NOTE))}}}" for note in notes),
+            "\\end{table}\n",
+        ]
+    )
 
 
 def _latex(board: Board, intervals: bool) -> str:
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_tex(_title(board))}. {_tex(_caption(board))}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(board.columns) + 2)}}}",
-        r"\toprule",
-        " & ".join(["Model", *(_tex(clean(column.header)) for column in board.columns), "n", r"Unread \%"])
-        + r" \\",
-        r"\midrule",
-    ]
+    headers = ["Model", *(_tex(clean(column.header)) for column in board.columns), "n", r"Unread \%"]
+    lines: list[Sequence[str]] = []
     for at, row in enumerate(board.rows):
         if row.kind == "published" and board.rows[at - 1].kind != "published":
-            lines.append(r"\midrule")
+            lines.append(())
         last = row.cells[-1]
         cells = [_tex_cell(cell, intervals) for cell in row.cells]
         name = _tex(clean(row.label))
         name = rf"\textit{{{name}}}" if row.kind == "published" else name
-        lines.append(
-            " & ".join(
-                [name, *cells, _tex(NO_DATA if last.n is None else str(last.n)), _tex(percent(last.unread))]
-            )
-            + r" \\"
-        )
+        n = NO_DATA if last.n is None else str(last.n)
+        lines.append([name, *cells, _tex(n), _tex(percent(last.unread))])
     if any(board.improvement):
         gains = [_tex(points(best.value)) if best else "--" for best in board.improvement]
         ps = [_tex(p_value(best.p)) if best else "--" for best in board.improvement]
-        lines += [
-            r"\midrule",
-            " & ".join(["Maximal Improvement", *gains, "", ""]) + r" \\",
-            " & ".join([r"$p$ (max-T)", *ps, "", ""]) + r" \\",
-        ]
-    end = [r"\bottomrule", r"\end{tabular}", *_latex_notes(board.notes), r"\end{table}"]
-    return "\n".join([*lines, *end]) + "\n"
-
-
-_PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
+        lines += [(), ["Maximal Improvement", *gains, "", ""], [r"$p$ (max-T)", *ps, "", ""]]
+    caption = f"{_tex(_title(board))}. {_tex(_caption(board))}"
+    return _latex_table(caption, "l" + "r" * (len(headers) - 1), headers, lines, board.notes)
 
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
-    headers = ["Probe", "Model", *_PROBE_HEADERS, "Difference", "p corrected"]
-    lines = [headers, [":---", ":---", *["---:"] * (len(headers) - 2)]]
-    for row in probes:
-        lines.append([escape(_short(row.task)), escape(clean(row.label)), *_probe_cells(row)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + _markdown_notes(probe_notes(probes))
+    headers = ["Probe", "Model", *HEADERS, "Difference", "p corrected"]
+    rows = ([escape(_short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
+    return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
 
 
 def _probes_latex(probes: Sequence[ProbeRow]) -> str:
-    headers = ["Probe", "Model", *_PROBE_HEADERS, "Difference", "$p$"]
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        r"\caption{SSL probes. Percent.}",
-        rf"\begin{{tabular}}{{ll{'r' * (len(headers) - 2)}}}",
-        r"\toprule",
-        " & ".join(header if header == "$p$" else _tex(header) for header in headers) + r" \\",
-        r"\midrule",
-    ]
+    headers = [*map(_tex, ("Probe", "Model", *HEADERS, "Difference")), "$p$"]
+    lines = []
     for row in probes:
         cells = [_tex(cell) for cell in (_short(row.task), clean(row.label), *_probe_cells(row))]
         for mark, shown in MARKS.items():
             cells = [cell.replace(shown, _LATEX_MARKS[mark]) if shown else cell for cell in cells]
-        lines.append(" & ".join(cells) + r" \\")
-    end = [r"\bottomrule", r"\end{tabular}", *_latex_notes(probe_notes(probes)), r"\end{table}"]
-    return "\n".join([*lines, *end]) + "\n"
+        lines.append(cells)
+    sides = "ll" + "r" * (len(headers) - 2)
+    return _latex_table("SSL probes. Percent.", sides, headers, lines, probe_notes(probes))
 
 
 def _probe_cells(row: ProbeRow) -> list[str]:
     found = row.difference
     return [
-        percent(row.accuracy),
-        interval(row.ci95),
-        percent(row.chance),
-        percent(row.chance_corrected),
-        *(percent(row.parts.get(part)) for part in ("exact", "per_position", "valid")),
-        NO_DATA if row.n is None else str(row.n),
+        *row.cells(),
         f"{points(found.value)}{MARKS[found.mark]} {interval(found.ci95, signed=True)}" if found else "",
         p_value(found.p_corrected) if found else "",
     ]

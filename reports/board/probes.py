@@ -11,9 +11,11 @@ from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
 AGGREGATION = "row_micro"
 PARTS = ("exact", "per_position", "valid")
+HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,17 @@ class ProbeRow:
     engine: str = ""
     notes: tuple[str, ...] = ()
     """What a reader of the difference must know, a sentence each."""
+
+    def cells(self) -> list[str]:
+        """The texts under `HEADERS`."""
+        return [
+            percent(self.accuracy),
+            interval(self.ci95),
+            percent(self.chance),
+            percent(self.chance_corrected),
+            *(percent(self.parts.get(part)) for part in PARTS),
+            NO_DATA if self.n is None else str(self.n),
+        ]
 
 
 def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:

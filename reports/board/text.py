@@ -11,9 +11,10 @@ from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
+from ssl4rl_bench.reports.board.probes import HEADERS as PROBE_HEADERS
 from ssl4rl_bench.reports.board.probes import ProbeRow
-from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
-from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
+from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
 
 HEADERS = {ability: header for header, ability in CARD_COLUMNS}
@@ -23,12 +24,9 @@ LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row
 
 def board_table(board: Board, intervals: bool = False) -> Table:
     """One row a run with the card's columns, then the maximal improvement with its p."""
-    table = plain_table(f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}")
-    table.add_column("Model", overflow="fold")
-    for column in board.columns:
-        add_number(table, column.header.replace("-", "-\n"))
-    add_number(table, "n")
-    add_number(table, "Unread\n%")
+    title = f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}"
+    abilities = (column.header.replace("-", "-\n") for column in board.columns)
+    table = plain_table(title, ["Model", *abilities, "n", "Unread\n%"])
     for row in board.rows:
         published = row.kind == "published"
         table.add_row(
@@ -60,12 +58,11 @@ def winners(board: Board) -> str:
 def difference_table(comparison: Comparison) -> Table:
     """One row a category: both values, the difference, and what it rests on."""
     title = f"{clean(comparison.candidate)} minus {clean(comparison.baseline)} · {clean(comparison.task)}"
-    table = plain_table(f"{title} · {comparison.aggregation} · {comparison.correction}")
-    table.add_column("Category", overflow="fold")
-    for header in ("n", "Base", "New", "Diff", "95% interval", "p", "p corr.", "MDE", "up/down"):
-        add_number(table, header)
-    add_number(table, "by reading")
-    add_number(table, "by answers")
+    headers = ("Category", "n", "Base", "New", "Diff", "95% interval", "p", "p corr.", "MDE", "up/down")
+    table = plain_table(
+        f"{title} · {comparison.aggregation} · {comparison.correction}",
+        (*headers, "by reading", "by answers"),
+    )
     for cell in comparison.cells:
         style = {"better": "green", "worse": "red", "": ""}[cell.mark]
         table.add_row(
@@ -87,23 +84,14 @@ def difference_table(comparison: Comparison) -> Table:
 
 def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     """One row a probe and run."""
-    table = plain_table("SSL probes")
-    table.add_column("Probe", overflow="fold")
-    table.add_column("Model", overflow="fold")
-    headers = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
-    for header in (*headers, "Diff", "95% interval", "p corr.", "MDE"):
-        add_number(table, header.replace(" ", "\n"))
+    headers = ("Probe", "Model", *PROBE_HEADERS, "Diff", "95% interval", "p corr.", "MDE")
+    table = plain_table("SSL probes", [header.replace(" ", "\n") for header in headers], "llr")
     for row in rows:
         found = row.difference
         table.add_row(
             Text(clean(short_name(row.task))),
             Text(clean(row.label)),
-            percent(row.accuracy),
-            interval(row.ci95),
-            percent(row.chance),
-            percent(row.chance_corrected),
-            *(percent(row.parts.get(part)) for part in ("exact", "per_position", "valid")),
-            NO_DATA if row.n is None else str(row.n),
+            *row.cells(),
             points(found.value) + MARKS[found.mark] if found else "",
             interval(found.ci95, signed=True) if found else "",
             p_value(found.p_corrected) if found else "",

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.card_audit.audit import TableAudit, Unread, told
-from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
+from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.numbers import NO_DATA
 
 SCHEMA = 1
 """Version of the JSON."""
@@ -73,11 +74,7 @@ def audit_json(audits: Sequence[TableAudit], file: str, unread: Sequence[Unread]
 
 
 def _findings(audit: TableAudit) -> Table:
-    table = plain_table("")
-    for header in ("Row", "Column"):
-        table.add_column(header, overflow="fold")
-    for header in ("Printed", "Should be"):
-        add_number(table, header)
+    table = plain_table("", ("Row", "Column", "Printed", "Should be"), "llr")
     for finding in audit.findings:
         texts = (
             finding.row or "all rows",

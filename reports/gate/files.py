@@ -12,9 +12,8 @@ from xml.etree import ElementTree
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate
-from ssl4rl_bench.reports.gate.text import LEGEND, headline, lost_lines, reason, worst_first
-from ssl4rl_bench.reports.text.cells import escape
-from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
+from ssl4rl_bench.reports.gate.text import LEGEND, cells_of, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.text.cells import escape, markdown_table
 
 SCHEMA = 1
 MARKER = "<!-- ssl4rl-bench gate -->"
@@ -88,36 +87,26 @@ def to_junit(gate: Gate) -> str:
 
 def to_summary(gate: Gate) -> str:
     """A step summary or comment in Markdown."""
-    lines = [
-        MARKER,
-        f"## {escape(headline(gate))}",
-        "",
-        "| | Rule | Category | n | Difference | 95% interval | Lower bound | MDE | p fail |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    rules = []
     for each in worst_first(gate):
-        cell = each.difference
-        floor = each.rule.kind == "at_least"
-        row = [
-            _strong(each.verdict),
-            escape(clean(str(each.rule), 120)),
-            escape(clean(each.name)),
-            str(cell.n),
-            points(cell.value),
-            interval(cell.ci95, signed=True),
-            percent(each.lower) if floor else points(each.lower),
-            percent(each.mde),
-            escape(p_value(each.p_fail)),
-        ]
-        lines.append(f"| {' | '.join(row)} |")
+        *numbers, p = cells_of(each)
+        rule, name = escape(clean(str(each.rule), 120)), escape(clean(each.name))
+        rules.append([_strong(each.verdict), rule, name, *numbers, escape(p)])
+    headers = ("", "Rule", "Category", "n", "Difference", "95% interval", "Lower bound", "MDE", "p fail")
+    lines = [MARKER, f"## {escape(headline(gate))}", "", markdown_table(headers, rules, "---r")]
     if gate.guarded:
-        lines += ["", "| | Guard | Task | Found | Limit |", "| --- | --- | --- | --- | --- |"]
-        lines += [
-            f"| {_strong(each.verdict)} | {each.name} | {escape(clean(each.task))} | {escape(clean(each.found))} | "
-            f"{each.limit} |"
+        guards = (
+            [
+                _strong(each.verdict),
+                each.name,
+                escape(clean(each.task)),
+                escape(clean(each.found)),
+                each.limit,
+            ]
             for each in gate.guarded
-        ]
-    lines += ["", LEGEND]
+        )
+        lines.append(markdown_table(("", "Guard", "Task", "Found", "Limit"), guards, "-"))
+    lines.append(LEGEND)
     lost = list(lost_lines(gate, 3))
     if lost:
         lines += ["", "<details><summary>Questions that were lost</summary>", ""]

@@ -12,7 +12,7 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
-from ssl4rl_bench.reports.text.cells import add_number, plain_table
+from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -60,42 +60,35 @@ LEGEND = (
 )
 
 
+def cells_of(tested: Tested) -> tuple[str, ...]:
+    """n, difference, its interval, the lower bound, MDE and p of failing, as all tables of rules show them."""
+    cell = tested.difference
+    lower = percent(tested.lower) if tested.rule.kind == "at_least" else points(tested.lower)
+    shown = (str(cell.n), points(cell.value), interval(cell.ci95, signed=True), lower)
+    return *shown, percent(tested.mde), p_value(tested.p_fail)
+
+
 def gate_table(gate: Gate) -> Table:
     """One row a test."""
-    table = plain_table("Rules")
-    table.add_column("Verdict")
-    table.add_column("Rule", overflow="fold")
-    table.add_column("Category", overflow="fold")
-    for header in (
-        "n",
-        "Base",
-        "New",
-        "Diff",
-        "95% interval",
-        "Lower",
-        "Margin",
-        "MDE",
-        "p fail",
-        "Decides at",
-    ):
-        add_number(table, header)
+    of_rule = ("Verdict", "Rule", "Category", "n", "Base", "New", "Diff", "95% interval", "Lower", "Margin")
+    table = plain_table("Rules", (*of_rule, "MDE", "p fail", "Decides at"), "lllr")
     for each in worst_first(gate):
         cell, rule = each.difference, each.rule
         limit = f"{rule.value:g}" if rule.value is not None else f"{rule.margin:g}" if rule.margin else "–"
-        floor = rule.kind == "at_least"
+        n, difference, ends, lower, mde, p = cells_of(each)
         table.add_row(
             Text(each.verdict, style=STYLES[each.verdict]),
             Text(f"{clean(short_name(rule.task))}{rule.said_aggregation} {rule.kind}"),
             Text(_name(each)),
-            str(cell.n),
+            n,
             percent(cell.baseline),
             percent(cell.candidate),
-            points(cell.value),
-            interval(cell.ci95, signed=True),
-            percent(each.lower) if floor else points(each.lower),
+            difference,
+            ends,
+            lower,
             limit,
-            percent(each.mde),
-            p_value(each.p_fail),
+            mde,
+            p,
             "" if each.needed is None else str(each.needed),
         )
     return table
@@ -103,9 +96,7 @@ def gate_table(gate: Gate) -> Table:
 
 def guard_table(gate: Gate) -> Table:
     """One row a guard and task."""
-    table = plain_table("Guards")
-    for header in ("Verdict", "Guard", "Task", "Found", "Limit"):
-        table.add_column(header, overflow="fold")
+    table = plain_table("Guards", ("Verdict", "Guard", "Task", "Found", "Limit"), "l")
     for each in sorted(gate.guarded, key=lambda guarded: ORDER[guarded.verdict]):
         table.add_row(
             Text(each.verdict, style=STYLES[each.verdict]),

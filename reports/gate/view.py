@@ -8,8 +8,7 @@ from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit, frame, style, svg_of, whisker
-from ssl4rl_bench.reports.gate.text import LEGEND, headline, lost_lines, reason, worst_first
-from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
+from ssl4rl_bench.reports.gate.text import LEGEND, cells_of, headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.views.base import View
 
 _COLOURS = {"pass": BETTER, "fail": WORSE, "inconclusive": MUTED}
@@ -89,16 +88,10 @@ def _unsure(tested: list[Tested]) -> list[str]:
 
 
 def _row(each: Tested) -> tuple[str, ...]:
-    cell = each.difference
     return (
         f"{clean(str(each.rule), 120)} [{HEADERS.get(each.name, clean(each.name))}]",
         each.verdict,
-        str(cell.n),
-        points(cell.value),
-        interval(cell.ci95, signed=True),
-        percent(each.lower) if each.rule.kind == "at_least" else points(each.lower),
-        percent(each.mde),
-        p_value(each.p_fail),
+        *cells_of(each),
         "" if each.needed is None else str(each.needed),
     )
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
-from ssl4rl_bench.reports.text.cells import NO_DATA
-from ssl4rl_bench.reports.text.numbers import interval, percent
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
 
 @dataclass(frozen=True, slots=True)

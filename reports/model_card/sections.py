@@ -13,7 +13,8 @@ from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
-from ssl4rl_bench.reports.text.cells import NO_DATA, count, dig, escape, percent, value_and_interval
+from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, value_and_interval
+from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
 
 SCENES_NOTE = (
@@ -194,7 +195,7 @@ def _abilities(found: Mapping[str, Any]) -> str:
             count(question),
             *value_and_interval(row),
             count(row),
-            percent(row, "unread"),
+            percent(row.get("unread")),
         )
         for header, question, row in lines
     ]
@@ -360,9 +361,8 @@ def _overlap_text(item: Mapping[str, Any]) -> str:
 
 def _table(headers: tuple[str, ...], rows: list[Any], raw: bool = False) -> str:
     """A Markdown table; the first column is left, others with more than two columns are right."""
-    sides = [":---", *["---:" if len(headers) > 2 else ":---"] * (len(headers) - 1)]
     cells = [[cell if raw else escape(clean(cell, 200)) or NO_DATA for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [list(headers), sides, *cells])
+    return markdown_table(headers, cells, "lr" if len(headers) > 2 else "l").rstrip()
 
 
 def _base(card: Card) -> str:

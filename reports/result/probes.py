@@ -11,18 +11,17 @@ from rich.text import Text
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import (
-    NO_DATA,
     Result,
-    add_number,
     blinding,
     count,
     dig,
     escape,
+    markdown_table,
     model_name,
-    percent,
     plain_table,
     value_and_interval,
 )
+from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
 HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "By parts", "n samples", "Unread %")
 """Numbers of a row. "Above chance" is (accuracy - chance) / (1 - chance): 0 is a blind guess, 100 all right."""
@@ -47,26 +46,19 @@ def probe_table(results: Sequence[Result], tasks: Sequence[str]) -> Table:
     Args:
         tasks: with the `ssl4rl_` prefix; only those that are probes are shown.
     """
-    table = plain_table(
-        "SSL probes" + (" · partial" if any(result.get("partial") for result in results) else "")
-    )
-    several = len(results) > 1
-    table.add_column("Probe", overflow="fold")
-    if several:
-        table.add_column("Model", overflow="fold")
-    for header in HEADERS:
-        add_number(table, header.replace(" ", "\n"))
-    for name, model, *numbers in _rows(results, tasks):
-        table.add_row(Text(name), *([Text(model)] if several else []), *numbers)
+    partial = " · partial" if any(result.get("partial") for result in results) else ""
+    names = ["Probe", "Model"] if len(results) > 1 else ["Probe"]
+    headers = [*names, *(header.replace(" ", "\n") for header in HEADERS)]
+    table = plain_table(f"SSL probes{partial}", headers, "l" * len(names) + "r")
+    for row in _rows(results, tasks):
+        table.add_row(*map(Text, row[: len(names)]), *row[2:])
     return table
 
 
 def probes_to_markdown(results: Sequence[Result], tasks: Sequence[str]) -> str:
     """`probe_table` as a Markdown table that ends in a line break."""
-    headers = ["Probe", "Model", *HEADERS]
-    lines = [headers, [":---", ":---", *["---:"] * len(HEADERS)]]
-    lines += [[escape(name), escape(model), *numbers] for name, model, *numbers in _rows(results, tasks)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    rows = ([escape(name), escape(model), *numbers] for name, model, *numbers in _rows(results, tasks))
+    return markdown_table(("Probe", "Model", *HEADERS), rows, "llr")
 
 
 def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
@@ -105,16 +97,16 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
                     model_name(result),
                     accuracy,
                     interval,
-                    percent(probe, "chance"),
-                    percent(dig(probe, "chance_corrected"), "value"),
+                    percent(probe.get("chance")),
+                    percent(dig(probe, "chance_corrected").get("value")),
                     _by_parts(dig(probe, "parts")),
                     count(dig(probe, "accuracy")),
-                    percent(overall, "unread"),
+                    percent(overall.get("unread")),
                 ]
             )
     return rows
 
 
 def _by_parts(parts: Mapping[str, Any]) -> str:
-    shown = [f"{percent(dig(parts, key), 'value')} {name}" for key, name in PARTS.items() if key in parts]
+    shown = [f"{percent(dig(parts, key).get('value'))} {name}" for key, name in PARTS.items() if key in parts]
     return ", ".join(shown) or NO_DATA

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import UNSCORED, Status, Task
-from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
+from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.aggregate import overall
 from ssl4rl_bench.score.outcomes import outcomes_of
@@ -72,29 +73,20 @@ def reread(run: RunDir, task: Task) -> list[Reread]:
 
 def reread_table(title: str, read: Sequence[Reread]) -> Table:
     """One row an extractor; percent with two decimals."""
-    table = plain_table(f"{clean(title)} · by extractor")
-    table.add_column("Extractor", overflow="fold")
     statuses = [status.value for status in Status if any(status.value in row.status for row in read)]
     circular = any(row.circular is not None for row in read)
-    headers = [
-        "Rows\nright",
-        *(["Circular"] if circular else []),
-        "Agree\n%",
-        "Kappa",
-        "95%\ninterval",
-        "Other\nscore",
-    ]
-    for header in (*statuses, *headers):
-        add_number(table, header)
+    right = ["Rows\nright", *(["Circular"] if circular else [])]
+    headers = ["Extractor", *statuses, *right, "Agree\n%", "Kappa", "95%\ninterval", "Other\nscore"]
+    table = plain_table(f"{clean(title)} · by extractor", headers)
     for row in read:
         kappas = row.agreement
         interval = "–".join(f"{end:.3f}" for end in kappas.ci95) if kappas.ci95 else NO_DATA
         table.add_row(
             row.extractor,
             *(str(row.status.get(status, 0)) for status in statuses),
-            _percent(row.accuracy),
-            *([_percent(row.circular)] if circular else []),
-            _percent(kappas.observed),
+            percent(row.accuracy),
+            *([percent(row.circular)] if circular else []),
+            percent(kappas.observed),
             NO_DATA if kappas.value is None else f"{kappas.value:.3f}",
             interval,
             str(row.n_changed),
@@ -116,7 +108,3 @@ def reread_json(read: Sequence[Reread]) -> list[dict[str, Any]]:
         }
         for row in read
     ]
-
-
-def _percent(value: float | None) -> str:
-    return NO_DATA if value is None else f"{100 * value:.2f}"

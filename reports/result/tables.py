@@ -17,18 +17,17 @@ from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.reports.text.cells import (
-    NO_DATA,
     Result,
-    add_number,
     blinding,
     count,
     dig,
     escape,
+    markdown_table,
     model_name,
-    percent,
     plain_table,
     value_and_interval,
 )
+from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNITS
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF, L2_OF
 
@@ -47,13 +46,9 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
         UsageError: for an unknown aggregation, or a task that no result has.
     """
     _check(results, task, aggregation)
-    table = plain_table(_title(results, task, aggregation))
-    table.add_column("Model", overflow="fold")
-    for header in _headers(aggregation):
-        add_number(table, header.replace("-", "-\n").replace(" ", "\n"))
-    mixed = len(_shown(results, task)) > 1
-    for result in results:
-        name, *numbers = _card_row(result, task, aggregation, mixed)
+    headers = [header.replace("-", "-\n").replace(" ", "\n") for header in _headers(aggregation)]
+    table = plain_table(_title(results, task, aggregation), headers)
+    for name, *numbers in _card_rows(results, task, aggregation):
         table.add_row(Text(name), *numbers)
     return table
 
@@ -61,14 +56,9 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
 def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> str:
     """`card_table` as a titled Markdown table that ends in a line break. Arguments and errors as there."""
     _check(results, task, aggregation)
-    headers = ["Model", *_headers(aggregation)]
-    lines = [headers, [":---", *["---:"] * (len(headers) - 1)]]
-    mixed = len(_shown(results, task)) > 1
-    for result in results:
-        name, *numbers = _card_row(result, task, aggregation, mixed)
-        lines.append([escape(name), *numbers])
-    rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return f"**{escape(_title(results, task, aggregation))}**\n\n{rows}"
+    rows = ([escape(name), *numbers] for name, *numbers in _card_rows(results, task, aggregation))
+    table = markdown_table(_headers(aggregation), rows)
+    return f"**{escape(_title(results, task, aggregation))}**\n\n{table}"
 
 
 def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -> Table:
@@ -77,15 +67,11 @@ def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -
     Arguments and errors as for `card_table`.
     """
     _check([result], task, aggregation)
-    table = plain_table(f"{model_name(result)} · {_title([result], task, aggregation)}")
-    table.add_column("Category", overflow="fold")
-    for header in (f"n {UNITS[aggregation]}", "Score", "95% interval", "Unread %"):
-        add_number(table, header)
-    cells = dig(result, "tasks", task, "aggregates", aggregation)
-    for depth, name, cell in _outline(cells):
-        table.add_row(
-            Text("  " * depth + clean(name)), count(cell), *value_and_interval(cell), percent(cell, "unread")
-        )
+    title = f"{model_name(result)} · {_title([result], task, aggregation)}"
+    table = plain_table(title, ("Category", f"n {UNITS[aggregation]}", "Score", "95% interval", "Unread %"))
+    for depth, name, cell in _outline(dig(result, "tasks", task, "aggregates", aggregation)):
+        label, unread = Text("  " * depth + clean(name)), percent(cell.get("unread"))
+        table.add_row(label, count(cell), *value_and_interval(cell), unread)
     return table
 
 
@@ -135,22 +121,24 @@ def _shown(results: Sequence[Result], task: str) -> set[str]:
 
 def _headers(aggregation: str) -> list[str]:
     card = [header for header, _ in CARD_COLUMNS]
-    return [*card, "Average", f"n {UNITS[aggregation]}", "95% interval", "Unread %"]
+    return ["Model", *card, "Average", f"n {UNITS[aggregation]}", "95% interval", "Unread %"]
 
 
-def _card_row(result: Result, task: str, aggregation: str, mixed: bool) -> list[str]:
-    cells = dig(result, "tasks", task, "aggregates", aggregation)
-    overall = dig(cells, "overall")
-    average, interval = value_and_interval(overall)
-    notes = [blinding(result, task) if mixed else "", "partial" if result.get("partial") else ""]
-    return [
-        model_name(result) + "".join(f" ({note})" for note in notes if note),
-        *(percent(dig(cells, "l2", ability), "value") for _, ability in CARD_COLUMNS),
-        average,
-        count(overall),
-        interval,
-        percent(overall, "unread"),
-    ]
+def _card_rows(results: Sequence[Result], task: str, aggregation: str) -> Iterator[list[str]]:
+    mixed = len(_shown(results, task)) > 1
+    for result in results:
+        cells = dig(result, "tasks", task, "aggregates", aggregation)
+        overall = dig(cells, "overall")
+        average, interval = value_and_interval(overall)
+        notes = [blinding(result, task) if mixed else "", "partial" if result.get("partial") else ""]
+        yield [
+            model_name(result) + "".join(f" ({note})" for note in notes if note),
+            *(percent(dig(cells, "l2", ability).get("value")) for _, ability in CARD_COLUMNS),
+            average,
+            count(overall),
+            interval,
+            percent(overall.get("unread")),
+        ]
 
 
 def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:

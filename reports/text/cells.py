@@ -1,9 +1,10 @@
-"""The cells of a table: numbers out of result dicts as text, and names that are safe to print."""
+"""Tables for a terminal and in Markdown, and their cells: result dicts as text, and names that are safe to print."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 from rich import box
@@ -12,11 +13,12 @@ from rich.text import Text
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
+from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.run.spec import engine_mark
 
-NO_DATA = "–"
 Result = Mapping[str, Any]
 """The content of a result.json."""
+_RULES = {"l": ":---", "r": "---:", "-": "---"}
 
 
 def dig(value: object, *keys: str) -> Mapping[str, Any]:
@@ -39,16 +41,10 @@ def blinding(result: Result, task: str) -> str:
     return f"image {clean(how)}" if how else ""
 
 
-def percent(cell: Mapping[str, Any], key: str) -> str:
-    """A fraction as percent with two decimals."""
-    value = number(cell.get(key))
-    return NO_DATA if value is None else f"{100.0 * value:.2f}"
-
-
 def value_and_interval(cell: Mapping[str, Any]) -> tuple[str, str]:
     """A cell's value and its 95% interval."""
-    ends = [f"{100.0 * end:.2f}" for end in map(number, cell.get("ci95") or ()) if end is not None]
-    return percent(cell, "value"), "–".join(ends) if len(ends) == 2 else NO_DATA
+    ends = [percent(end) for end in map(number, cell.get("ci95") or ()) if end is not None]
+    return percent(cell.get("value")), "–".join(ends) if len(ends) == 2 else NO_DATA
 
 
 def count(cell: Mapping[str, Any]) -> str:
@@ -57,9 +53,13 @@ def count(cell: Mapping[str, Any]) -> str:
     return NO_DATA if not value else f"{value:.0f}"
 
 
-def plain_table(title: str) -> Table:
-    """A table with a rule under its header and no frame."""
-    return Table(
+def plain_table(title: str, headers: Sequence[str] = (), sides: str = "lr") -> Table:
+    """A table for a terminal, with a rule under its header and no frame.
+
+    Args:
+        sides: the columns' sides, l or r; the last one holds for all columns that follow.
+    """
+    table = Table(
         title=Text(title),
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -67,11 +67,24 @@ def plain_table(title: str) -> Table:
         pad_edge=False,
         padding=0,
     )
+    for header, side in _with_sides(headers, sides):
+        table.add_column(header, justify="right" if side == "r" else "left", overflow="fold")
+    return table
 
 
-def add_number(table: Table, header: str) -> None:
-    """A right-aligned column."""
-    table.add_column(header, justify="right", overflow="fold")
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]], sides: str = "lr") -> str:
+    """A Markdown table that ends in a line break; texts that are not safe need `escape` first.
+
+    Args:
+        sides: as for `plain_table`; also "-" for a column whose side is not written.
+    """
+    header = " | ".join(headers).lstrip()  # an empty corner is one space wide
+    rules = [_RULES[side] for _, side in _with_sides(headers, sides)]
+    return "".join(f"| {line} |\n" for line in (header, *map(" | ".join, (rules, *rows))))
+
+
+def _with_sides(headers: Sequence[str], sides: str) -> Iterable[tuple[str, str]]:
+    return zip(headers, chain(sides, repeat(sides[-1])), strict=False)
 
 
 def escape(text: str) -> str:

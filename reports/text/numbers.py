@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ssl4rl_bench.reports.text.cells import NO_DATA
+from ssl4rl_bench.core.parsing import number
 
+NO_DATA = "–"
 MARKS = {"better": "▲", "worse": "▼", "": ""}
 
 
 def percent(value: float | None) -> str:
+    """A fraction as percent with two decimals; `NO_DATA` for what is no number, as a file may hold."""
+    value = number(value)
     return NO_DATA if value is None else f"{100.0 * value:.2f}"
 
 

@@ -14,8 +14,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Column
 from ssl4rl_bench.reports.figures.sheet import style, svg_of
-from ssl4rl_bench.reports.text.cells import NO_DATA
-from ssl4rl_bench.reports.text.numbers import MARKS, interval, percent, points
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, percent, points
 from ssl4rl_bench.reports.views.additivity_figure import draw
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.contrasts import Contrast, Scores, correct, scores

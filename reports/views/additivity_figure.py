@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, SERIES
 from ssl4rl_bench.reports.figures.sheet import SIGN, Sheet, frame, minus, whisker
-from ssl4rl_bench.reports.text.cells import NO_DATA
-from ssl4rl_bench.reports.text.numbers import MARKS
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA
 
 if TYPE_CHECKING:
     from ssl4rl_bench.reports.views.additivity import Sums

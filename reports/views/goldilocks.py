@@ -14,8 +14,8 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.figures.sheet import style, svg_of
-from ssl4rl_bench.reports.text.cells import NO_DATA, dig
-from ssl4rl_bench.reports.text.numbers import MARKS, interval, percent, points
+from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.goldilocks_figure import draw
 from ssl4rl_bench.reports.views.runs import Runs

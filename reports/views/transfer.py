@@ -13,8 +13,7 @@ from ssl4rl_bench.reports.board.board import COLUMNS
 from ssl4rl_bench.reports.board.probes import AGGREGATION, probe_tasks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import STRONGEST, Sheet, fit, minus, style, svg_of, width_of
-from ssl4rl_bench.reports.text.cells import NO_DATA
-from ssl4rl_bench.reports.text.numbers import MARKS, percent, points
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.runs import Runs, short
 from ssl4rl_bench.reports.views.training import same_task, words

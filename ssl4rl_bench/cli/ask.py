@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
+
+from ssl4rl_bench.cli.options import BaseUrl, Names, Settings
 
 if TYPE_CHECKING:
     from ssl4rl_bench.core.types import Completion
@@ -18,42 +20,33 @@ if TYPE_CHECKING:
 
 
 def ask(
-    question: Annotated[str | None, typer.Argument(help="What to ask.", show_default=False)] = None,
+    question: Annotated[str | None, Argument(help="What to ask.", show_default=False)] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Folder, bundled checkpoint, hub id, or the name at a server."),
+        Option("--model", "-m", help="Folder, bundled checkpoint, hub id, or the name at a server."),
     ] = None,
     image: Annotated[
-        list[str] | None,
-        typer.Option("--image", "-i", help="File, https URL or base64. Repeat for several.", metavar="IMAGE"),
+        Names, Option("--image", "-i", help="File, https URL or base64. Repeat for several.", metavar="IMAGE")
     ] = None,
-    video: Annotated[Path | None, typer.Option(help="Local video file.", show_default=False)] = None,
-    video_frames: Annotated[int, typer.Option(help="Frames to take from a video at most.")] = 16,
-    video_fps: Annotated[float, typer.Option(help="Frames to take per second of video.")] = 2.0,
-    system: Annotated[str | None, typer.Option(help="System message.", show_default=False)] = None,
-    batch: Annotated[
-        Path | None, typer.Option(help="JSONL file of chats to answer.", show_default=False)
-    ] = None,
+    video: Annotated[Path | None, Option(help="Local video file.", show_default=False)] = None,
+    video_frames: Annotated[int, Option(help="Frames to take from a video at most.")] = 16,
+    video_fps: Annotated[float, Option(help="Frames to take per second of video.")] = 2.0,
+    system: Annotated[str | None, Option(help="System message.", show_default=False)] = None,
+    batch: Annotated[Path | None, Option(help="JSONL file of chats to answer.", show_default=False)] = None,
     image_root: Annotated[
-        Path | None,
-        typer.Option(help="Directory that paths in --batch must lie in.", show_default=False),
+        Path | None, Option(help="Directory that paths in --batch must lie in.", show_default=False)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="File for the answers to --batch; it must not exist yet.")
+        Path | None, Option(help="File for the answers to --batch; it must not exist yet.")
     ] = None,
-    min_pixels: Annotated[int | None, typer.Option(help="Enlarge images to this many pixels.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Shrink images to this many pixels.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, vllm, hf, openai, replay or mock.")] = "auto",
-    base_url: Annotated[
-        list[str] | None, typer.Option(help="OpenAI-compatible server. Repeat for several.", metavar="URL")
-    ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Tokens in a reply at most.", min=1)] = 512,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0.0)] = 0.0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Engine option, such as dtype=bfloat16.", metavar="KEY=VALUE"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the reply as one line of JSON.")] = False,
+    min_pixels: Annotated[int | None, Option(help="Enlarge images to this many pixels.")] = None,
+    max_pixels: Annotated[int | None, Option(help="Shrink images to this many pixels.")] = None,
+    engine: Annotated[str, Option(help="auto, vllm, hf, openai, replay or mock.")] = "auto",
+    base_url: BaseUrl = None,
+    max_tokens: Annotated[int, Option(help="Tokens in a reply at most.", min=1)] = 512,
+    temperature: Annotated[float, Option(help="0 is greedy.", min=0.0)] = 0.0,
+    settings: Settings = None,
+    as_json: Annotated[bool, Option("--json", help="Print the reply as one line of JSON.")] = False,
 ) -> None:
     """Ask a checkpoint about images, a video, or nothing but text.
 

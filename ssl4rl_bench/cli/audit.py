@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
+from ssl4rl_bench.cli.options import Names
 
-class What(StrEnum):
-    """What `audit` looks at."""
-
-    CARD = "card"
-    READING = "reading"
-
-
-class Format(StrEnum):
-    """How `audit` prints."""
-
-    TABLE = "table"
-    JSON = "json"
+Format = Literal["table", "json"]
 
 
 def audit(
-    what: Annotated[What, typer.Argument(help="card: a file. reading: a run.")],
+    what: Annotated[Literal["card", "reading"], Argument(help="card: a file. reading: a run.")],
     target: Annotated[
         Path,
-        typer.Argument(
-            help="A model card, Markdown or plain text; or a run directory or its name below runs/."
-        ),
+        Argument(help="A model card, Markdown or plain text; or a run directory or its name below runs/."),
     ],
-    form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="reading: only these tasks (default: all).")
-    ] = None,
+    form: Annotated[Format, Option("--format", help="table or json.")] = "table",
+    task: Annotated[Names, Option("--task", "-t", help="reading: only these tasks (default: all).")] = None,
     data: Annotated[
-        list[str] | None,
-        typer.Option(help="reading: where the data lies now, if it moved; TASK=PATH for several tasks."),
+        Names, Option(help="reading: where the data lies now, if it moved; TASK=PATH for several tasks.")
     ] = None,
 ) -> None:
     """Recompute what a model card's tables derive, or re-read a run with each extractor.
@@ -55,7 +40,7 @@ def audit(
     """
     from ssl4rl_bench.core.errors import UsageError
 
-    if what is What.READING:
+    if what == "reading":
         _reading(target, form, task or [], data or [])
         return
     if task or data:
@@ -79,7 +64,7 @@ def _card(path: Path, form: Format) -> None:
         audits, others = audit_card(text), unread(text)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    if form is Format.JSON:
+    if form == "json":
         sys.stdout.write(json.dumps(audit_json(audits, str(path), others), indent=1) + "\n")
     else:
         screen = console()
@@ -114,7 +99,7 @@ def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> No
         task for task in reload_tasks(run, per_task(data, known), observer=Terminal()) if task.name in names
     ]
     read = {task.name: reread(run, task) for task in tasks}
-    if form is Format.JSON:
+    if form == "json":
         found = {name: reread_json(rows) for name, rows in read.items()}
         value = {
             "schema": 1,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from typer import Argument, Option
 
-from ssl4rl_bench.core.output import say
+from ssl4rl_bench.cli.options import Prompt
 
 if TYPE_CHECKING:
     from ssl4rl_bench.datasets import Manifest
@@ -21,37 +20,23 @@ SHARES = 4
 """Lines for a stage where there is no terminal."""
 
 
-class Format(StrEnum):
-    """Formats to write."""
-
-    PARQUET = "parquet"
-    JSONL = "jsonl"
-    VERL = "verl"
-    TRL = "trl"
-    TSV = "tsv"
-
-
 def build(
-    task: Annotated[str, typer.Argument(help="SSL task name or file (`list tasks`).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    task: Annotated[str, Argument(help="SSL task name or file (`list tasks`).")],
+    out: Annotated[Path, Option("--out", "-o", help="Folder to make.")],
     images: Annotated[
-        str, typer.Option(help="Folder, TSV, parquet file or folder, hub id, scenes, or another task's name.")
+        str, Option(help="Folder, TSV, parquet file or folder, hub id, scenes, or another task's name.")
     ] = "scenes",
     format: Annotated[
-        Format,
-        typer.Option(help="parquet; jsonl with image files; verl or trl parquet; tsv for VLMEvalKit."),
-    ] = Format.PARQUET,
-    split: Annotated[
-        float | None, typer.Option(help="Share of the images in train; the others are test.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
-    per_image: Annotated[int, typer.Option("--per-image", help="Samples of each image.")] = 1,
-    prompt: Annotated[str | None, typer.Option(help="Prompt style (default: the task's).")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
-    images_split: Annotated[
-        str, typer.Option("--images-split", help="Split of a hub data set or parquet folder.")
-    ] = "train",
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier data set in --out.")] = False,
+        Literal["parquet", "jsonl", "verl", "trl", "tsv"],
+        Option(help="parquet; jsonl with image files; verl or trl parquet; tsv for VLMEvalKit."),
+    ] = "parquet",
+    split: Annotated[float | None, Option(help="Share of the images in train; the others are test.")] = None,
+    limit: Annotated[int | None, Option(help="Use at most this many images.")] = None,
+    per_image: Annotated[int, Option(help="Samples of each image.")] = 1,
+    prompt: Prompt = None,
+    workers: Annotated[int | None, Option(help="Processes (default: one a core).")] = None,
+    images_split: Annotated[str, Option(help="Split of a hub data set or parquet folder.")] = "train",
+    force: Annotated[bool, Option("--force", help="Replace an earlier data set in --out.")] = False,
 ) -> None:
     """Write a data set of an SSL task's samples, with a manifest.
 
@@ -59,14 +44,23 @@ def build(
 
     Example: ssl4rl-bench build ssl_rotation_90 --images photos --split 0.9 --format verl --out data/rotation
     """
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
     from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.cli.progress import Bars
     from ssl4rl_bench.core.errors import Interrupted
     from ssl4rl_bench.datasets import build as write
     from ssl4rl_bench.task.registry import load_ssl, task_images
 
     taskfile, ssl = load_ssl(task)
     try:
-        with _terminable(), _Progress() as progress:
+        columns = MofNCompleteColumn(), TimeRemainingColumn()
+        with _terminable(), Bars(console(stderr=True), *columns, shares=SHARES) as bars:
+
+            def told(stage: str, n_done: int, n_total: int) -> None:
+                label = f"{stage} images"
+                bars.show(label, n_done, n_total, f"{label}: {n_done}/{n_total}")
+
             manifest = write(
                 ssl,
                 taskfile.name,
@@ -82,7 +76,7 @@ def build(
                 force=force,
                 images_split=images_split,
                 task_images=task_images,
-                on_progress=progress,
+                on_progress=told,
             )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: nothing was written to {out}") from None
@@ -103,49 +97,6 @@ def _show(screen: Any, manifest: Manifest, out: Path) -> None:
         shown = ", ".join(f"{target} {n}" for target, n in targets.items()) if len(targets) <= 16 else ""
         screen.print(f"{split}: {n} samples" + (f" ({shown})" if shown else ""))
     screen.print(f"{out / 'manifest.json'}")
-
-
-class _Progress:
-    """A bar a stage on a terminal, a few lines elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._ids: dict[str, Any] = {}
-        self._printed: dict[str, int] = {}
-
-    def __enter__(self) -> _Progress:
-        from ssl4rl_bench.cli.common import console
-
-        screen = console(stderr=True)
-        if screen.is_terminal:
-            from rich import progress as rp
-
-            columns = (
-                rp.TextColumn("{task.description}"),
-                rp.BarColumn(),
-                rp.MofNCompleteColumn(),
-                rp.TimeRemainingColumn(),
-            )
-            self._bar = rp.Progress(*columns, console=screen)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, stage: str, n_done: int, n_total: int) -> None:
-        if self._bar is not None:
-            if stage not in self._ids:
-                self._ids[stage] = self._bar.add_task(f"{stage} images", total=n_total)
-            self._bar.update(self._ids[stage], completed=n_done, total=n_total)
-            return
-        share = n_done * SHARES // max(1, n_total)
-        if share != self._printed.get(stage, 0):
-            self._printed[stage] = share
-            say(f"{stage} images: {n_done}/{n_total}", stderr=True)
 
 
 @contextmanager

@@ -3,75 +3,38 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
+from ssl4rl_bench.cli.options import Aggregation, Allow, Baseline, MovedData, Published, RunPaths, SharedTasks
 
-class Format(StrEnum):
-    """How `compare` prints."""
-
-    TABLE = "table"
-    MARKDOWN = "markdown"
-    LATEX = "latex"
-    CSV = "csv"
-    JSON = "json"
+Format = Literal["table", "markdown", "latex", "csv", "json"]
 
 
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run directories, or their names below runs/.", metavar="RUN...")
-    ],
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
-    ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", help="Only these tasks (default: all that all runs have)."),
-    ] = None,
-    by: Annotated[str, typer.Option("--by", help="Categories to compare: overall, l1, l2 or l3.")] = "l2",
-    aggregation: Annotated[
-        str,
-        typer.Option(
-            "--aggregation", "-a", help="circular_micro, row_micro, vanilla0_micro or row_l3_macro."
-        ),
-    ] = "circular_micro",
+    runs: RunPaths,
+    baseline: Baseline = None,
+    task: SharedTasks = None,
+    by: Annotated[str, Option(help="Categories to compare: overall, l1, l2 or l3.")] = "l2",
+    aggregation: Aggregation = "circular_micro",
     correction: Annotated[
-        str | None,
-        typer.Option("--correction", help="holm, max-t, bh or none (default: holm; bh for l3)."),
+        str | None, Option(help="holm, max-t, bh or none (default: holm; bh for l3).")
     ] = None,
     group_by: Annotated[
         str | None,
-        typer.Option(
-            "--group-by",
+        Option(
             help="Several runs of one thing as one: model (same weights), seed (names that differ in -seedN), "
-            "or a regular expression whose first group names the method.",
+            "or a regular expression whose first group names the method."
         ),
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow", help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md)."
-        ),
-    ] = None,
-    published: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--published",
-            help="Show printed numbers of the same benchmark too: a table's name or file. Never tested.",
-        ),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option("--data", help="Where the data lies now, if replies must be read again."),
-    ] = None,
-    intervals: Annotated[bool, typer.Option("--intervals", help="Intervals in the table's cells.")] = False,
-    form: Annotated[
-        Format, typer.Option("--format", help="table, markdown, latex, csv or json.")
-    ] = Format.TABLE,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
+    allow: Allow = None,
+    published: Published = None,
+    data: MovedData = None,
+    intervals: Annotated[bool, Option("--intervals", help="Intervals in the table's cells.")] = False,
+    form: Annotated[Format, Option("--format", help="table, markdown, latex, csv or json.")] = "table",
+    out: Annotated[Path | None, Option("--out", "-o", help="Write to this file.")] = None,
 ) -> None:
     """Compare runs with a baseline: differences with intervals, corrected p, what could be found, and flips.
 
@@ -112,7 +75,7 @@ def compare(
         for name in benchmarks
     ]
     rows = probe_board.probe_rows(base, others, probes, correction=correction, allow=allowed)
-    if form is Format.TABLE:
+    if form == "table":
         with output(out) as screen:
             if group_by is None:
                 print_boards(screen, boards, rows, intervals)
@@ -128,12 +91,12 @@ def compare(
                 )
         return
     if group_by is not None:
-        raise UsageError(f"--group-by is printed as a table only: leave out --format {form.value}")
+        raise UsageError(f"--group-by is printed as a table only: leave out --format {form}")
     text = {
-        Format.MARKDOWN: lambda: board_export.to_markdown(boards, rows, intervals),
-        Format.LATEX: lambda: board_export.to_latex(boards, rows, intervals),
-        Format.CSV: lambda: board_export.to_csv(boards, rows),
-        Format.JSON: lambda: board_export.to_json(boards, rows),
+        "markdown": lambda: board_export.to_markdown(boards, rows, intervals),
+        "latex": lambda: board_export.to_latex(boards, rows, intervals),
+        "csv": lambda: board_export.to_csv(boards, rows),
+        "json": lambda: board_export.to_json(boards, rows),
     }[form]()
     if out is None:
         sys.stdout.write(text)

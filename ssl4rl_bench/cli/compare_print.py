@@ -28,8 +28,8 @@ from ssl4rl_bench.reports.board.text import (
     sentence,
     winners,
 )
-from ssl4rl_bench.reports.text.cells import add_number, plain_table
-from ssl4rl_bench.reports.text.numbers import interval, points
+from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.numbers import interval, percent, points
 
 WIDTH = 150
 """Columns of a file."""
@@ -109,26 +109,18 @@ def print_methods(
     for task in tasks:
         probe = baseline.task(task).probe is not None
         own = "row_micro" if probe else aggregation
-        table = plain_table(f"{clean(task)} · {own} · against {clean(baseline.label)}")
-        table.add_column("Method", overflow="fold")
-        table.add_column("Category", overflow="fold")
-        for header in (
-            "runs",
-            "n",
-            "Mean diff",
-            "95% of the mean",
-            "95% of one more seed",
-            "SD of seeds",
-            "each run",
-        ):
-            add_number(table, header)
+        seeds = ("95% of the mean", "95% of one more seed", "SD of seeds", "each run")
+        table = plain_table(
+            f"{clean(task)} · {own} · against {clean(baseline.label)}",
+            ("Method", "Category", "runs", "n", "Mean diff", *seeds),
+            "llr",
+        )
         notes: list[str] = []
         for method in methods:
             for cell in compare_method(
                 baseline, method, task, by="overall" if probe else by, aggregation=own, allow=allow
             ):
                 notes += cell.notes
-                spread = cell.mean.between_seeds
                 table.add_row(
                     Text(clean(method.name)),
                     Text(clean(cell.name)),
@@ -137,7 +129,7 @@ def print_methods(
                     points(cell.mean.value),
                     interval(cell.mean.ci95, signed=True),
                     interval(cell.mean.next_seed, signed=True),
-                    "–" if spread is None else f"{100 * spread:.2f}",
+                    percent(cell.mean.between_seeds),
                     " ".join(points(value) for value in cell.by_run),
                 )
         screen.print()

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 
 def demo(
-    engine: Annotated[str, typer.Option("--engine", "-e", help="auto, vllm or hf.")] = "auto",
+    engine: Annotated[str, Option("--engine", "-e", help="auto, vllm or hf.")] = "auto",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run directory (default: runs/tiny-base-HASH).")
+        Path | None, Option("--out", "-o", help="Run directory (default: runs/tiny-base-HASH).")
     ] = None,
 ) -> None:
     """Evaluate the bundled checkpoint on the built-in benchmark with a real engine, and print the table."""

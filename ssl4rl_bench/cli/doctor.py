@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 if TYPE_CHECKING:
     from ssl4rl_bench.run.doctor import EngineState, Finding
@@ -23,8 +23,8 @@ _MARKS = {
 
 
 def doctor(
-    runs: Annotated[Path, typer.Option(help="Where runs would go; its disk is looked at.")] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    runs: Annotated[Path, Option(help="Where runs would go; its disk is looked at.")] = Path("runs"),
+    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show what is installed, what is missing with the command that adds it, and which engines can run.
 

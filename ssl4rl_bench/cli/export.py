@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
 from ssl4rl_bench.core.output import say
 
@@ -14,35 +13,27 @@ if TYPE_CHECKING:
     from ssl4rl_bench.run.rundir import RunDir
 
 
-class Target(StrEnum):
-    """Formats to write."""
-
-    TSV = "tsv"
-    MODEL_CARD = "model-card"
-
-
 def export(
     what: Annotated[
         list[str],
-        typer.Argument(help="tsv: a task (`list tasks`). model-card: a run, or several of one checkpoint."),
+        Argument(help="tsv: a task (`list tasks`). model-card: a run, or several of one checkpoint."),
     ],
     to: Annotated[
-        Target,
-        typer.Option(help="tsv: the file that VLMEvalKit reads. model-card: README.md and .eval_results/."),
+        Literal["tsv", "model-card"],
+        Option(help="tsv: the file that VLMEvalKit reads. model-card: README.md and .eval_results/."),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--out",
             "-o",
             help="tsv: file to write (default: TASK.tsv, or TASK_mmbench.tsv with circular copies). model-card: "
             "folder (default: the checkpoint's).",
         ),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="tsv: TSV, parquet file or folder, or hub id.")] = None,
+    data: Annotated[str | None, Option(help="tsv: TSV, parquet file or folder, or hub id.")] = None,
     model: Annotated[
-        str | None,
-        typer.Option(help="model-card: where the checkpoint lies, if not where the run found it."),
+        str | None, Option(help="model-card: where the checkpoint lies, if not where the run found it.")
     ] = None,
 ) -> None:
     """Write a task's data in another project's format, or a checkpoint's model card.
@@ -54,7 +45,7 @@ def export(
     """
     from ssl4rl_bench.core.errors import UsageError
 
-    if to is Target.TSV:
+    if to == "tsv":
         if len(what) > 1 or model is not None:
             raise UsageError("--to tsv takes one task, and no --model")
         _tsv(what[0], out, data)

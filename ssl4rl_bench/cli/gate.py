@@ -8,56 +8,47 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
+from ssl4rl_bench.cli.options import MovedData
 from ssl4rl_bench.core.output import say, say_command
 
 
 def gate(
     baseline: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--baseline",
             "-b",
             help="The accepted run: its directory, a saved baseline file, or a `watch` folder (its best so far).",
         ),
     ] = None,
     candidate: Annotated[
-        Path | None, typer.Option("--candidate", "-c", help="The new checkpoint's run directory.")
+        Path | None, Option("--candidate", "-c", help="The new checkpoint's run directory.")
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option("--policy", "-p", help="What it must show: a TOML file (docs/gate.md).")
+        Path | None, Option("--policy", "-p", help="What it must show: a TOML file (docs/gate.md).")
     ] = None,
     save_baseline: Annotated[
         Path | None,
-        typer.Option(
-            "--save-baseline",
-            help="Write --candidate as a baseline file (.json or .json.gz) and judge nothing.",
-        ),
+        Option(help="Write --candidate as a baseline file (.json or .json.gz) and judge nothing."),
     ] = None,
     family: Annotated[
         str | None,
-        typer.Option(
-            "--family",
-            help="A series of checkpoints that share alpha, such as a training run's name; one per policy.",
+        Option(
+            help="A series of checkpoints that share alpha, such as a training run's name; one per policy."
         ),
     ] = None,
-    family_dir: Annotated[Path, typer.Option("--family-dir", help="Where series are kept.")] = Path(
-        ".ssl4rl-gate"
-    ),
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML.")] = None,
+    family_dir: Annotated[Path, Option(help="Where series are kept.")] = Path(".ssl4rl-gate"),
+    junit: Annotated[Path | None, Option(help="Write JUnit XML.")] = None,
     summary: Annotated[
-        Path | None,
-        typer.Option("--summary", help="Write a Markdown summary; under GitHub Actions one is added anyway."),
+        Path | None, Option(help="Write a Markdown summary; under GitHub Actions one is added anyway.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON.")] = None,
+    json_file: Annotated[Path | None, Option("--json", help="Write everything as JSON.")] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Write the leaderboard page of both, with the judgement.")
+        Path | None, Option(help="Write the leaderboard page of both, with the judgement.")
     ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option("--data", help="Where the data lies now, if replies must be read again."),
-    ] = None,
+    data: MovedData = None,
 ) -> None:
     """Judge a checkpoint against an accepted one by a policy: pass, fail, or inconclusive.
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from ssl4rl_bench.core.output import say
 
 
 def interpolate(
-    checkpoint: Annotated[
-        str, typer.Argument(help="The trained checkpoint: folder, bundled name or hub id.")
-    ],
+    checkpoint: Annotated[str, Argument(help="The trained checkpoint: folder, bundled name or hub id.")],
     share: Annotated[
-        float, typer.Option("--share", "-s", help="How far to go: 0 is the base, 1 the trained checkpoint.")
+        float, Option("--share", "-s", help="How far to go: 0 is the base, 1 the trained checkpoint.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new checkpoint.")],
+    out: Annotated[Path, Option("--out", "-o", help="Folder of the new checkpoint.")],
     base: Annotated[
-        str | None, typer.Option(help="What it was trained from (default: as its ssl4rl.json says).")
+        str | None, Option(help="What it was trained from (default: as its ssl4rl.json says).")
     ] = None,
 ) -> None:
     """Write the checkpoint that lies between a base and what was trained from it, weight by weight.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.output import say
@@ -15,18 +14,19 @@ if TYPE_CHECKING:
     from ssl4rl_bench.run.spec import RunSpec
 
 
-class What(StrEnum):
-    """What `list` lists."""
-
-    TASKS = "tasks"
-    ENGINES = "engines"
-    RUNS = "runs"
-    RECIPES = "recipes"
+_COLUMNS = {
+    "tasks": ("task", "what it is", "data", "prompt"),
+    "engines": ("engine", "what it is"),
+    "runs": ("run", "model", "tasks", "engine", "replies", "state"),
+    "recipes": ("recipe", "base", "tasks", "steps", "processes"),
+}
 
 
 def list_(
-    what: Annotated[What, typer.Argument(help="tasks, engines, runs or recipes.")],
-    root: Annotated[Path, typer.Option("--root", help="Where the runs are.")] = Path("runs"),
+    what: Annotated[
+        Literal["tasks", "engines", "runs", "recipes"], Argument(help="tasks, engines, runs or recipes.")
+    ],
+    root: Annotated[Path, Option(help="Where the runs are.")] = Path("runs"),
 ) -> None:
     """List tasks, engines, runs or training recipes."""
     from rich.table import Table
@@ -34,12 +34,10 @@ def list_(
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
 
-    table = Table(box=None, pad_edge=False)
-    if what is What.TASKS:
+    table = Table(*_COLUMNS[what], box=None, pad_edge=False)
+    if what == "tasks":
         from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
-        for header in ("task", "what it is", "data", "prompt"):
-            table.add_column(header)
         for name in task_names():
             task = load_taskfile(name)
             source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
@@ -48,18 +46,14 @@ def list_(
             table.add_row(short_name(name), clean(task.title), clean(source), task.prompt)
         for name, members in group_names().items():
             table.add_row(short_name(name), f"group of {len(members)} tasks", "", "")
-    elif what is What.ENGINES:
+    elif what == "engines":
         from ssl4rl_bench.engines import ENGINES
 
-        for header in ("engine", "what it is"):
-            table.add_column(header)
         for name, line in ENGINES.items():
             table.add_row(name, line)
-    elif what is What.RECIPES:
+    elif what == "recipes":
         from ssl4rl_bench.train.recipe import find, read, recipe_names
 
-        for header in ("recipe", "base", "tasks", "steps", "processes"):
-            table.add_column(header)
         for name in recipe_names():
             recipe = read(find(name))
             tasks = ", ".join(task.removeprefix("ssl_") for task in recipe.tasks)
@@ -68,8 +62,6 @@ def list_(
     else:
         from ssl4rl_bench.run.rundir import list_runs
 
-        for header in ("run", "model", "tasks", "engine", "replies", "state"):
-            table.add_column(header)
         for run in list_runs(root, on_problem=lambda problem: say(f"warning: {problem}", stderr=True)):
             spec = run.spec
             table.add_row(

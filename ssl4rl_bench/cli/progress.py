@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from rich import progress as rp
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.neutral import one_line
@@ -18,96 +19,121 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHARES = 20
-"""Lines for a task where there is no terminal."""
+"""Lines for a task or a file where there is no terminal: one for every 5%."""
+
+
+class Bars:
+    """Shows on stderr how far each of several things is: a bar on a terminal, a line for every share elsewhere.
+
+    Args:
+        screen: a console of stderr.
+        columns: of rich, beside a description and the bar.
+        shares: lines for each thing where there is no terminal.
+        transient: whether bars vanish in the end.
+    """
+
+    def __init__(
+        self,
+        screen: Console,
+        *columns: rp.ProgressColumn,
+        shares: int = SHARES,
+        transient: bool = False,
+    ) -> None:
+        self.screen = screen
+        self.bars: rp.Progress | None = None
+        """On a terminal, from `__enter__` to `__exit__`."""
+        self._columns, self._shares, self._transient = columns, shares, transient
+        self._ids: dict[str, rp.TaskID] = {}
+        self._printed: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        if self.screen.is_terminal and self.bars is None:
+            columns = (rp.TextColumn("{task.description}", markup=False), rp.BarColumn(), *self._columns)
+            self.bars = rp.Progress(*columns, console=self.screen, transient=self._transient)
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+            self.bars = None
+
+    def show(
+        self,
+        label: str,
+        done: float,
+        total: float | None,
+        line: str,
+        *,
+        name: str | None = None,
+        always: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Moves a bar, or prints `line` if another share is done.
+
+        Args:
+            name: which bar, if its label changes.
+            always: whether the line is due in any case.
+            fields: what the columns show.
+        """
+        if self.bars is not None:
+            name = name or label
+            if name not in self._ids:
+                self._ids[name] = self.bars.add_task(label, total=total, **fields)
+            self.bars.update(self._ids[name], description=label, completed=done, total=total, **fields)
+            return
+        step = int(done * self._shares // (total or 1))
+        if always or (total and step != self._printed.get(label, 0)):
+            self._printed[label] = step
+            say(line, stderr=True)
 
 
 class LoadProgress:
-    """Shows how far a large file has been read, on stderr: a bar on a terminal, a line for every 5% elsewhere.
+    """Shows how far a large file has been read.
 
     A context manager that gives what the reader tells its shares to; silent for the first `AFTER_S` seconds.
     """
 
     AFTER_S = 2.0
 
-    def __init__(self, console: Console, name: str) -> None:
-        self._console, self._name = console, name
+    def __init__(self, screen: Console, name: str) -> None:
+        self._name = name
         self._started: float | None = None
         """When reading began; a download before it shows its own progress."""
-        self._step = -1
         self._share = 0.0
         self._n_pass = 1
-        self._bar: Any = None
+        self._label = ""
+        self._bars = Bars(screen, rp.TaskProgressColumn(), rp.TimeElapsedColumn(), transient=True)
 
     def __enter__(self) -> Callable[[float], None]:
         return self._tell
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bars.__exit__()
 
     def _tell(self, share: float) -> None:
         self._started = self._started or time.monotonic()
         if share < self._share:  # a second pass, over the images of the questions that --limit keeps
             self._n_pass += 1
-            self._step = -1
         self._share = share
-        seconds = time.monotonic() - self._started
-        step = int(share * SHARES)
-        if seconds < self.AFTER_S or step == self._step:
-            return
-        self._step = step
-        again = f", pass {self._n_pass}" if self._n_pass > 1 else ""
-        if not self._console.is_terminal:
-            say(f"loading {self._name}{again}: {100 * step // SHARES}%", stderr=True)
-            return
-        if self._bar is None:
-            from rich import progress as rp
-
-            columns = (
-                rp.TextColumn("{task.description}", markup=False),
-                rp.BarColumn(),
-                rp.TaskProgressColumn(),
-                rp.TimeElapsedColumn(),
-            )
-            self._bar = rp.Progress(*columns, console=self._console, transient=True)
-            self._bar.add_task(f"loading {self._name}", total=1.0)
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=share, description=f"loading {self._name}{again}")
+        if time.monotonic() - self._started >= self.AFTER_S:
+            label = f"loading {self._name}" + (f", pass {self._n_pass}" if self._n_pass > 1 else "")
+            line = f"{label}: {100 * int(share * SHARES) // SHARES}%"
+            is_new, self._label = label != self._label, label
+            self._bars.__enter__().show(label, share, 1.0, line, name=self._name, always=is_new)
 
 
-class RunProgress:
+class RunProgress(Bars):
     """Call it with each event of `runner.execute`: done/total, running row accuracy, tokens/s, errors, ETA."""
 
-    def __init__(self, console: Console, tasks: Sequence[Task], extractor: str) -> None:
-        self._console, self._extractor = console, extractor
+    def __init__(self, screen: Console, tasks: Sequence[Task], extractor: str) -> None:
+        note = rp.TextColumn("{task.fields[note]}", markup=False)
+        super().__init__(screen, rp.MofNCompleteColumn(), note, rp.TimeRemainingColumn())
+        self._extractor = extractor
         self._tasks = {task.name: task for task in tasks}
         self._right: dict[str, list[float]] = {name: [] for name in self._tasks}
         self._n_no_content: Counter[str] = Counter()
-        self._printed: dict[str, int] = {}
         self._started = time.monotonic()
-        self._bar: Any = None
-        self._ids: dict[str, Any] = {}
-
-    def __enter__(self) -> RunProgress:
-        if self._console.is_terminal:
-            from rich import progress as rp
-
-            columns = (
-                rp.TextColumn("{task.description}", markup=False),
-                rp.BarColumn(),
-                rp.MofNCompleteColumn(),
-                rp.TextColumn("{task.fields[note]}", markup=False),
-                rp.TimeRemainingColumn(),
-            )
-            self._bar = rp.Progress(*columns, console=self._console)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         if event.sample is not None and event.record is not None:
@@ -116,17 +142,9 @@ class RunProgress:
                 self._right[event.task].append(score.value)
             self._n_no_content[event.task] += score.status is Status.NO_CONTENT
         note = self._note(event)
-        if self._bar is not None:
-            if event.task not in self._ids:
-                self._ids[event.task] = self._bar.add_task(
-                    one_line(event.task), total=event.n_total, note="starting"
-                )
-            self._bar.update(self._ids[event.task], completed=event.n_done, note=note)
-            return
-        step = event.n_done * SHARES // max(1, event.n_total)
-        if event.sample is None or step != self._printed.get(event.task):
-            self._printed[event.task] = step
-            say(f"{event.task}: {event.n_done}/{event.n_total}  {note}{self._eta(event)}", stderr=True)
+        line = f"{event.task}: {event.n_done}/{event.n_total}  {note}{self._eta(event)}"
+        always = event.sample is None
+        self.show(one_line(event.task), event.n_done, event.n_total, line, always=always, note=note)
 
     def _note(self, event: Event) -> str:
         right, n_no_content = self._right[event.task], self._n_no_content[event.task]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
+from ssl4rl_bench.cli.options import Allow, Baseline, MovedData, Names, Published, RunPaths, SharedTasks
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
@@ -16,62 +17,33 @@ PAGE = Path("leaderboard.html")
 
 
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run directories, or their names below runs/.", metavar="RUN...")
-    ],
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
-    ] = None,
+    runs: RunPaths,
+    baseline: Baseline = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help=f"The HTML file to write (default: {PAGE}).")
+        Path | None, Option("--out", "-o", help=f"The HTML file to write (default: {PAGE}).")
     ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", help="Only these tasks (default: all that all runs have)."),
-    ] = None,
+    task: SharedTasks = None,
     aggregation: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--aggregation", "-a", help="Only these; the first is shown at first (default: all four)."
-        ),
+        Names,
+        Option("--aggregation", "-a", help="Only these; the first is shown at first (default: all four)."),
     ] = None,
-    published: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--published",
-            help="Show printed numbers of the same benchmark too: a table's name or file. Never tested.",
-        ),
-    ] = None,
+    published: Published = None,
     view: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--view",
-            help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed.",
+        Names,
+        Option(
+            help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed."
         ),
     ] = None,
-    figures: Annotated[
-        Path | None, typer.Option("--figures", help="Write each view's figure here, as SVG and PNG.")
-    ] = None,
+    figures: Annotated[Path | None, Option(help="Write each view's figure here, as SVG and PNG.")] = None,
     trained: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--trained", help="LABEL=TASK[+TASK]: what a checkpoint was trained on, if nothing says it."
-        ),
+        Names, Option(help="LABEL=TASK[+TASK]: what a checkpoint was trained on, if nothing says it.")
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow", help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md)."
-        ),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option("--data", help="Where the data lies now, if it moved; TASK=PATH for several tasks."),
-    ] = None,
+    allow: Allow = None,
+    data: MovedData = None,
     samples: Annotated[
-        bool, typer.Option("--samples/--no-samples", help="Put questions, pictures and replies in the page.")
+        bool, Option("--samples/--no-samples", help="Put questions, pictures and replies in the page.")
     ] = True,
-    title: Annotated[str | None, typer.Option("--title", help="The page's heading.")] = None,
+    title: Annotated[str | None, Option(help="The page's heading.")] = None,
 ) -> None:
     """Write the leaderboard of runs: one HTML file that opens without a network.
 

@@ -73,10 +73,8 @@ def print_views(views: Sequence[View]) -> None:
 
     screen = console()
     for view in views:
-        table = plain_table(clean(view.title, 200))
+        table = plain_table(clean(view.title, 200), list(map(clean, view.headers)))
         table.padding = (0, 1)
-        for number, header in enumerate(view.headers):
-            table.add_column(Text(clean(header)), justify="right" if number else "left", overflow="fold")
         for row in view.rows:
             table.add_row(*(Text("\n".join(clean(line) for line in text.split("\n"))) for text in row))
         if not screen.is_terminal:  # a file has room for whole numbers

@@ -6,87 +6,80 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from ssl4rl_bench.cli.wording import READERS
-
-Names = list[str]
+from ssl4rl_bench.cli.options import (
+    BaseUrl,
+    Extractor,
+    MaxErrorRate,
+    MaxTokens,
+    Names,
+    Prompt,
+    SkipBad,
+    Tasks,
+    Temperature,
+)
 
 
 def run(
     model: Annotated[
-        Names | None,
-        typer.Option(
+        Names,
+        Option(
             "--model",
             "-m",
             help="Folder, bundled checkpoint, hub id, name at a server, or of whom --replies are. Repeatable.",
         ),
     ] = None,
-    tasks: Annotated[
-        Names | None, typer.Option("--tasks", "-t", help="Tasks, by comma or repeated (`list tasks`).")
-    ] = None,
+    tasks: Tasks = None,
     data: Annotated[
-        Names | None,
-        typer.Option(
+        Names,
+        Option(
             "--data",
             "--images",
             help="TSV, parquet file or folder, or owner/name[@revision][#config/split] (hub); TASK=PATH for several. "
             "For SSL tasks their images: one of these, a folder of images, scenes, or another task.",
         ),
     ] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock.")
-    ] = "auto",
+    engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock.")] = "auto",
     settings: Annotated[
-        Names | None,
-        typer.Option(
+        Names,
+        Option(
             "--set",
             metavar="KEY=VALUE",
             help="Engine option: min_pixels, max_pixels, dtype, tensor_parallel_size, batch_size, concurrency, "
             "attn, device_map, max_model_len, timeout, tokens_field, ... Repeatable.",
         ),
     ] = None,
-    base_url: Annotated[
-        Names | None, typer.Option(metavar="URL", help="Server for --engine openai. Repeatable.")
-    ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")
-    ] = None,
+    base_url: BaseUrl = None,
+    prompt: Prompt = None,
     image: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="HOW",
             help="real, or to see what is answered without looking: blank (grey), shuffled (another question's) "
             "or none.",
         ),
     ] = "real",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only this many questions, each with all its copies, or images.")
+        int | None, Option(min=1, help="Only this many questions, each with all its copies, or images.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Ask each sample this often; needs --temperature.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawn replies; needs --temperature.")] = 0,
-    temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="0 is greedy (default: the task's).")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens in a reply (default: the task's).")
-    ] = None,
-    extractor: Annotated[str, typer.Option(help=f"How answers are read: {READERS}")] = "default",
+    repeats: Annotated[int, Option(min=1, help="Ask each sample this often; needs --temperature.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Of the drawn replies; needs --temperature.")] = 0,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    extractor: Extractor = "default",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run directory (default: runs/MODEL-HASH).")
+        Path | None, Option("--out", "-o", help="Run directory (default: runs/MODEL-HASH).")
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out questions with bad rows.")] = False,
-    max_error_rate: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of requests that may fail.")
-    ] = 0.01,
+    skip_bad: SkipBad = False,
+    max_error_rate: MaxErrorRate = 0.01,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved run and one prompt a task.")
+        bool, Option("--dry-run", help="Print the resolved run and one prompt a task.")
     ] = False,
     replies: Annotated[
-        Path | None,
-        typer.Option(help="For --engine replay: JSONL file, run directory, or folder of TASK.jsonl."),
+        Path | None, Option(help="For --engine replay: JSONL file, run directory, or folder of TASK.jsonl.")
     ] = None,
-    mock: Annotated[str, typer.Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
+    mock: Annotated[str, Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
 ) -> None:
     """Evaluate checkpoints on tasks. The same command again resumes; nothing is asked twice.
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from ssl4rl_bench.cli.wording import READERS
+from ssl4rl_bench.cli.options import Extractor, MovedData
 from ssl4rl_bench.core.output import say
 
 
 def score(
-    run: Annotated[Path, typer.Argument(help="Run directory, or its name below runs/.")],
-    extractor: Annotated[str, typer.Option(help=f"How answers are read: {READERS}")] = "default",
-    data: Annotated[
-        list[str] | None,
-        typer.Option(help="Where the data lies now, if it moved; TASK=PATH for several tasks."),
-    ] = None,
-    dry: Annotated[
-        bool, typer.Option("--dry-run", help="Print the tables and leave result.json alone.")
-    ] = False,
+    run: Annotated[Path, Argument(help="Run directory, or its name below runs/.")],
+    extractor: Extractor = "default",
+    data: MovedData = None,
+    dry: Annotated[bool, Option("--dry-run", help="Print the tables and leave result.json alone.")] = False,
 ) -> None:
     """Read a run's replies again and derive result.json anew, without a model.
 

@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
+from ssl4rl_bench.cli.options import Aggregation, Names, RunPaths
 from ssl4rl_bench.core.output import say
 
-
-class Format(StrEnum):
-    """How `show` prints."""
-
-    TABLE = "table"
-    MARKDOWN = "markdown"
-    JSON = "json"
+Format = Literal["table", "markdown", "json"]
 
 
 def show(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run directories, or their names below runs/.", metavar="RUN...")
-    ],
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="Only these tasks (default: all).")
-    ] = None,
-    aggregation: Annotated[
-        str,
-        typer.Option(
-            "--aggregation", "-a", help="circular_micro, row_micro, vanilla0_micro or row_l3_macro."
-        ),
-    ] = "circular_micro",
+    runs: RunPaths,
+    task: Annotated[Names, Option("--task", "-t", help="Only these tasks (default: all).")] = None,
+    aggregation: Aggregation = "circular_micro",
     leaves: Annotated[
-        bool, typer.Option("--leaves", help="Every category of every level, with its interval.")
+        bool, Option("--leaves", help="Every category of every level, with its interval.")
     ] = False,
-    form: Annotated[Format, typer.Option("--format", help="table, markdown or json.")] = Format.TABLE,
+    form: Annotated[Format, Option("--format", help="table, markdown or json.")] = "table",
 ) -> None:
     """Print the card's table of runs: accuracy by ability with n, interval and unread share."""
     from ssl4rl_bench.cli.common import split_names
@@ -53,9 +37,9 @@ def show(
             say(f"note: run {run.path} is not comparable: {why}", stderr=True)
     wanted = [full_name(name) for name in split_names(task or [])]
     names = wanted or list(dict.fromkeys(name for result in results for name in result["tasks"]))
-    if form is Format.JSON:
+    if form == "json":
         sys.stdout.write(json.dumps(results if len(results) > 1 else results[0], indent=1) + "\n")
-    elif form is Format.MARKDOWN:
+    elif form == "markdown":
         from ssl4rl_bench.reports.result.probes import is_probe, probes_to_markdown
         from ssl4rl_bench.reports.result.tables import to_markdown
 

@@ -5,28 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
+
+from ssl4rl_bench.cli.options import Names
 
 
 def train(
-    recipe: Annotated[
-        str, typer.Argument(help="TOML file, or the name of a bundled recipe (`list recipes`).")
-    ],
+    recipe: Annotated[str, Argument(help="TOML file, or the name of a bundled recipe (`list recipes`).")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the run (default: checkpoints/NAME).")
+        Path | None, Option("--out", "-o", help="Folder of the run (default: checkpoints/NAME).")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")
-    ] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
     max_steps: Annotated[
-        int | None, typer.Option(help="Stop after this many steps of the run; --resume goes on.", min=1)
+        int | None, Option(help="Stop after this many steps of the run; --resume goes on.", min=1)
     ] = None,
     set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Another value for a key: grpo.steps=100. Can be given again."),
+        Names, Option("--set", help="Another value for a key: grpo.steps=100. Can be given again.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print settings, sizes and estimated memory; train nothing.")
+        bool, Option("--dry-run", help="Print settings, sizes and estimated memory; train nothing.")
     ] = False,
 ) -> None:
     """Train a checkpoint with GRPO, rewarded by SSL tasks.

@@ -44,7 +44,7 @@ def _settings(plan: Plan) -> Table:
 
     from ssl4rl_bench.core.neutral import clean
 
-    table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "left"), ("Values", "left"))
+    table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "Values"), "l")
     values = plan.recipe.values()
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     for name, part in {"": plain, **{k: v for k, v in values.items() if isinstance(v, Mapping)}}.items():
@@ -63,7 +63,7 @@ def _value(value: Any) -> str:
 
 def _step(plan: Plan) -> Table:
     step, prompts = plan.sizes, plan.prompts
-    table = _table("The run", ("What", "left"), ("How much", "right"), ("", "left"))
+    table = _table("The run", ("What", "How much", ""), "lrl")
     measured = f"mean of {prompts.measured} made"
     rows: list[tuple[str, float | int | None, str]] = [
         ("parameters", plan.shape.total if plan.shape else None, ""),
@@ -104,7 +104,7 @@ def _memory(plan: Plan) -> Table:
     title = "Estimated memory of each GPU"
     if plan.recipe.hardware.threads:
         title += " (the recipe is meant for a CPU)"
-    table = _table(title, ("Part", "left"), ("GiB", "right"), ("When", "left"), ("How", "left"))
+    table = _table(title, ("Part", "GiB", "When", "How"), "lrl")
     for part in sorted(plan.memory.parts, key=lambda part: (part.when != "always", part.when, -part.bytes)):
         table.add_row(part.name, f"{part.bytes / GIB:.2f}", part.when, part.how)
     return table
@@ -130,11 +130,9 @@ def _verdict(plan: Plan) -> Text:
     return Text.assemble(("fits", "green"), f": {sums}")
 
 
-def _table(title: str, *columns: tuple[str, Any]) -> Table:
+def _table(title: str, headers: tuple[str, ...], sides: str) -> Table:
     from ssl4rl_bench.reports.text.cells import plain_table
 
-    table = plain_table(title)
+    table = plain_table(title, headers, sides)
     table.padding = (0, 2, 0, 0)
-    for header, side in columns:
-        table.add_column(header, justify=side, overflow="fold")
     return table

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+
+from rich import progress as rp
 
 from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.cli.progress import Bars
 from ssl4rl_bench.core.neutral import one_line
-from ssl4rl_bench.core.output import say
 
 SHARES = 4
 """Lines for a stage where there is no terminal."""
@@ -29,52 +29,24 @@ _SHOWN = (
 """Metric, label, format."""
 
 
-class Screen:
+class Screen(Bars):
     """Shows a run on standard error."""
 
     def __init__(self, name: str) -> None:
-        self._console = console(stderr=True)
+        left = rp.TextColumn("{task.fields[left]}", markup=False)
+        columns = rp.MofNCompleteColumn(), rp.TimeElapsedColumn(), left
+        super().__init__(console(stderr=True), *columns, shares=SHARES)
         self._name = name
-        self._bar: Any = None
-        self._ids: dict[str, Any] = {}
-        self._printed: dict[str, int] = {}
         self._started: tuple[float, float] | None = None
-
-    def __enter__(self) -> Screen:
-        if self._console.is_terminal:
-            from rich import progress as rp
-
-            self._bar = rp.Progress(
-                rp.TextColumn("{task.description}", markup=False),
-                rp.BarColumn(),
-                rp.MofNCompleteColumn(),
-                rp.TimeElapsedColumn(),
-                rp.TextColumn("{task.fields[left]}"),
-                console=self._console,
-            )
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
     def note(self, text: str) -> None:
         """A sentence of its own."""
-        self._console.print(one_line(text), soft_wrap=True)
+        self.screen.print(one_line(text), soft_wrap=True)
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Images done of a stage before training."""
-        if self._bar is not None:
-            if name not in self._ids:
-                self._ids[name] = self._bar.add_task(f"{name}: images", total=total or None, left="")
-            self._bar.update(self._ids[name], completed=done, total=total or None, visible=done != total)
-        elif total and (share := done * SHARES // total) != self._printed.get(name, 0):
-            self._printed[name] = share
-            say(f"{name}: {done}/{total} images", stderr=True)
+        line = f"{name}: {done}/{total} images"
+        self.show(f"{name}: images", done, total or None, line, visible=done != total, left="")
 
     def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
         """A line of metrics."""
@@ -90,21 +62,18 @@ class Screen:
         since = step - self._started[1]
         left = (n_steps - step) * (now - self._started[0]) / since if since else 0.0
         ending = f"{_span(left)} left" if left else ""
-        if self._bar is None:
-            say(f"step {step:g}/{n_steps}  {said}  {ending}".rstrip(), stderr=True)
-            return
-        self._console.print(f"step {step:g}  {said}")
-        if "steps" not in self._ids:
-            self._ids["steps"] = self._bar.add_task(self._name, total=n_steps, left="")
-        self._bar.update(self._ids["steps"], completed=step, left=ending)
+        if self.bars is not None:
+            self.screen.print(f"step {step:g}  {said}")
+        line = f"step {step:g}/{n_steps}  {said}  {ending}".rstrip()
+        self.show(self._name, step, n_steps, line, always=True, left=ending)
 
     def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
         """Shown on a terminal alone; replies.jsonl has them."""
-        if self._bar is None:
+        if self.bars is None:
             return
         for reply in replies:
             text = " ".join(str(reply["reply"]).split())
-            self._console.print(f"  {reply['reward']}  {one_line(text)[:120]}", style="dim")
+            self.screen.print(f"  {reply['reward']}  {one_line(text)[:120]}", style="dim")
 
     def saved(self, checkpoint: Path) -> None:
         """A checkpoint is whole."""

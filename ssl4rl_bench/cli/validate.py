@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
+
+from ssl4rl_bench.cli.options import SkipBad
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,21 +20,21 @@ SHOWN = 20
 
 
 def validate(
-    task: Annotated[str, typer.Argument(help="Task name or file (`list tasks`).")],
+    task: Annotated[str, Argument(help="Task name or file (`list tasks`).")],
     data: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--data",
             "--images",
             help="TSV, parquet file or folder, or hub id; for an SSL task also a folder of images, or a task.",
         ),
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out questions with bad rows.")] = False,
+    skip_bad: SkipBad = False,
     samples: Annotated[
-        int, typer.Option(min=0, help="SSL tasks: samples for the blind baselines; 0 for none.")
+        int, Option(min=0, help="SSL tasks: samples for the blind baselines; 0 for none.")
     ] = 2000,
     sheet: Annotated[
-        Path | None, typer.Option(help="SSL tasks: write a contact sheet of samples to this PNG.")
+        Path | None, Option(help="SSL tasks: write a contact sheet of samples to this PNG.")
     ] = None,
 ) -> None:
     """Check a task without a model: gold answers score 1.0, copies complete, ids unique, images readable.
@@ -127,15 +129,13 @@ def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
 
 
 def _table(found: list[Baseline]) -> object:
-    from ssl4rl_bench.reports.text.cells import NO_DATA, add_number, plain_table
+    from ssl4rl_bench.reports.text.cells import plain_table
+    from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
     guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
-    table = plain_table(f"blind baselines ({guess})")
-    table.add_column("From")
-    for header in ("Right %", "95% interval", "Control %", "Leak"):
-        add_number(table, header)
+    headers = ("From", "Right %", "95% interval", "Control %", "Leak")
+    table = plain_table(f"blind baselines ({guess})", headers)
     for one in found:
-        interval = f"{100 * one.ci95[0]:.2f}–{100 * one.ci95[1]:.2f}"
-        control = NO_DATA if one.control is None else f"{100 * one.control:.2f}"
-        table.add_row(one.name, f"{100 * one.accuracy:.2f}", interval, control, one.leak or NO_DATA)
+        interval = "–".join(map(percent, one.ci95))
+        table.add_row(one.name, percent(one.accuracy), interval, percent(one.control), one.leak or NO_DATA)
     return table

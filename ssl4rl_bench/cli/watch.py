@@ -6,65 +6,58 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from ssl4rl_bench.cli.wording import READERS
-
-Names = list[str]
+from ssl4rl_bench.cli.options import (
+    Extractor,
+    MaxErrorRate,
+    MaxTokens,
+    Names,
+    Prompt,
+    Settings,
+    Tasks,
+    Temperature,
+)
 
 
 def watch(
     checkpoints: Annotated[
-        Path, typer.Argument(help="The folder that a trainer writes checkpoints into.", metavar="DIR")
+        Path, Argument(help="The folder that a trainer writes checkpoints into.", metavar="DIR")
     ],
     policy: Annotated[
-        Path, typer.Option("--policy", "-p", help="What each must show: a TOML file (docs/gate.md).")
+        Path, Option("--policy", "-p", help="What each must show: a TOML file (docs/gate.md).")
     ],
-    tasks: Annotated[
-        Names, typer.Option("--tasks", "-t", help="Tasks, by comma or repeated (`list tasks`).")
-    ],
+    tasks: Tasks,
     baseline: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--baseline", "-b", help="The accepted run, or a baseline file (default: the first checkpoint)."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where runs, history and leaderboard go (default: runs/watch-DIR)."),
+        Option("--out", "-o", help="Where runs, history and leaderboard go (default: runs/watch-DIR)."),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Judge what is there, and exit with the worst new verdict.")
+        bool, Option("--once", help="Judge what is there, and exit with the worst new verdict.")
     ] = False,
-    interval: Annotated[float, typer.Option(min=0.01, help="Seconds between looks.")] = 30.0,
+    interval: Annotated[float, Option(min=0.01, help="Seconds between looks.")] = 30.0,
     keep_best: Annotated[
-        bool, typer.Option("--keep-best", help="Keep OUT/best, a link to the best accepted checkpoint.")
+        bool, Option("--keep-best", help="Keep OUT/best, a link to the best accepted checkpoint.")
     ] = False,
-    engine: Annotated[str, typer.Option("--engine", "-e", help="auto, vllm, hf, replay or mock.")] = "auto",
-    settings: Annotated[
-        Names | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Engine option, as in `run`. Repeatable."),
-    ] = None,
+    engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, replay or mock.")] = "auto",
+    settings: Settings = None,
     data: Annotated[
-        Names | None,
-        typer.Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks."),
+        Names, Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks.")
     ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")
-    ] = None,
+    prompt: Prompt = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only this many questions; the policy must allow partial runs.")
+        int | None, Option(min=1, help="Only this many questions; the policy must allow partial runs.")
     ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="0 is greedy (default: the task's).")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens in a reply (default: the task's).")
-    ] = None,
-    extractor: Annotated[str, typer.Option(help=f"How answers are read: {READERS}")] = "default",
-    max_error_rate: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of requests that may fail.")
-    ] = 0.01,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    extractor: Extractor = "default",
+    max_error_rate: MaxErrorRate = 0.01,
 ) -> None:
     """Evaluate and judge each new checkpoint of a training run; started again, it goes on where it was.
 
@@ -82,7 +75,7 @@ def watch(
     from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.task.taskfile import expand
 
-    names = expand(split_names(tasks))
+    names = expand(split_names(tasks or []))
     sources = per_task(data or [], names)
     plan = Plan(
         models=(),
