@@ -14,6 +14,8 @@ from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.openai_http import Http
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
 
+LOOK_S = 0.1
+"""Seconds between two looks for a free server."""
 SILENT = 2
 """So many requests in a row without a reply in time mean that a server hangs, unless it replied a moment ago."""
 _log = logging.getLogger(__name__)
@@ -200,7 +202,10 @@ class Servers:
         """The free server with the fewest requests in flight; waits while all are aside, until the deadline."""
         while not (free := self.free()):
             now = time.monotonic()
-            wait = max(0.0, min(s.aside_until for s in self.all) - now) + self._retry.delay(0) / 10
+            # A server that has said what it serves is free before its time.
+            wait = min(
+                LOOK_S, max(0.0, min(s.aside_until for s in self.all) - now) + self._retry.delay(0) / 10
+            )
             if now >= deadline:
                 return None
             await sleep(min(wait, deadline - now))

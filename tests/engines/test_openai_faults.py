@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ssl4rl_bench.core.errors import BenchError, EngineError, TooManyErrors, Usa
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
+from ssl4rl_bench.engines.openai_servers import Server, Servers
 from ssl4rl_bench.run.journal import read
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Outcome, execute
@@ -30,6 +32,8 @@ PATIENT = Retry(
 )
 HURRIED = replace(PATIENT, connect_timeout=1, timeout=1)
 """For servers that say nothing, or do not come to an end."""
+SLOW = replace(PATIENT, connect_timeout=5, timeout=5)
+"""The same where the second answer must come in time, also on a machine with other work."""
 ENDLESS = {"hang", "byte drip", "slow headers"}
 BOUND_S = 60
 """Far above what a run takes (the longest, of a server that hangs, 2 s): only a hang lasts longer."""
@@ -53,14 +57,16 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
-def engine_of(server: FaultyServer, fault: str = "", **options: Any) -> OpenAIEngine:
-    retry = HURRIED if fault in ENDLESS else PATIENT
+def engine_of(
+    server: FaultyServer, fault: str = "", hurried: Retry = HURRIED, **options: Any
+) -> OpenAIEngine:
+    retry = hurried if fault in ENDLESS else PATIENT
     return OpenAIEngine(None, EngineOptions(base_urls=(server.url,), concurrency=4, **options), retry)
 
 
-def run(path: Path, server: FaultyServer, fault: str = "") -> Outcome | BenchError:
+def run(path: Path, server: FaultyServer, fault: str = "", hurried: Retry = HURRIED) -> Outcome | BenchError:
     """A run, or the rest of one; returns what ended it early, if something did."""
-    engine = engine_of(server, fault)
+    engine = engine_of(server, fault, hurried)
     try:
         spec = spec_of(TASK, engine)
         with RunDir.create(path, spec) as rundir:
@@ -124,7 +130,7 @@ FINAL = {"403", "413", "error object", "error text", "content filter"} | {
 def test_what_may_pass_costs_no_sample(tmp_path: Path, fault: str) -> None:
     """Each request meets the fault once: it is sent again, and the run is complete."""
     with FaultyServer(fault, once=True) as server:
-        assert isinstance(run(tmp_path, server, fault), Outcome)
+        assert isinstance(run(tmp_path, server, fault, SLOW), Outcome)
         assert server.hits == N and len(records(tmp_path)) == N
 
 
@@ -296,3 +302,19 @@ def test_ask_does_not_take_half_a_reply_for_one(fault: str) -> None:
             timeout=200,
         )
     assert done.returncode == 4 and done.stderr.count("error: ") == 1, done.stderr
+
+
+def test_a_server_that_is_free_before_its_time_is_picked_at_once() -> None:
+    """While one request asks a server what it runs, the others wait for the answer and not for the longest time."""
+    servers = Servers(
+        ["http://127.0.0.1:9/v1"], PATIENT, key="", wanted=None, preferred=None, limits_pixels=False
+    )
+    (server,) = servers.all
+
+    async def pick() -> Server | None:
+        server.aside_until = time.monotonic() + 3600
+        asyncio.get_running_loop().call_later(0.05, setattr, server, "aside_until", 0.0)
+        async with asyncio.timeout(30):
+            return await servers.pick(None, time.monotonic() + 7200, asyncio.sleep)
+
+    assert asyncio.run(pick()) is server

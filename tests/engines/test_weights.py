@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensor_files import tensors
 
 from ssl4rl_bench.core.errors import MissingDependency, ModelError
 from ssl4rl_bench.engines import hub
@@ -15,16 +16,6 @@ from ssl4rl_bench.engines.checkpoints import weights
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def tensors(fill: int = 0, names: tuple[str, ...] = ("a", "b"), size: int = 10_000) -> bytes:
-    """A safetensors file of float tensors whose bytes are all `fill`."""
-    header = {
-        name: {"dtype": "U8", "shape": [size], "data_offsets": [i * size, (i + 1) * size]}
-        for i, name in enumerate(names)
-    }
-    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
-    return struct.pack("<Q", len(text)) + text + bytes([fill]) * size * len(names)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_weights import tensors
+from tensor_files import tensors
 
 from ssl4rl_bench.cli.watching import Asked
 from ssl4rl_bench.engines.base import EngineOptions

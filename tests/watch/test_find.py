@@ -10,7 +10,7 @@ import pytest
 from fake_checkpoints import files, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_weights import tensors
+from tensor_files import tensors
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
