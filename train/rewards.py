@@ -149,7 +149,7 @@ class SSLReward:
         if score.value is None:
             return None, score
         if self.scheme == "released":
-            value = _released(task.kind, text, target)
+            value = _released(task, text, target)
         else:
             value = score.value if self.scheme == "exact" else score.parts.get("per_position", score.value)
             if self.scheme == "scaled" and "per_position" in score.parts:
@@ -224,23 +224,14 @@ def _loaded(name: str, scheme: str, format_weight: float, extractor: str) -> SSL
     return SSLReward({name: task}, scheme, format_weight=format_weight, extractor=extractor)
 
 
-def _released(kind: str, text: str, target: str) -> float:
-    """What the released reward pays: the first tag counts; Jigsaw place by place, whatever else the list holds."""
+def _released(task: SSLTask, text: str, target: str) -> float:
+    """What the released reward pays: the first tag counts (`ssl.SSLTask.released_value`)."""
     text = text[text.rfind("assistant\n") + len("assistant\n") if "assistant\n" in text else 0 :]
     _, opened, rest = text.partition("<answer>")
     answer, closed, _ = rest.partition("</answer>")
     if not (opened and closed):
         return 0.0
-    if kind != "jigsaw":
-        return float(answer.strip() in [right.strip() for right in target.split(",")])
-    rights = target.split(",")
-    value = 0.0
-    for right, said in zip(rights, answer.strip().split(","), strict=False):
-        try:
-            value += (int(right) == int(said)) * 1.0 / len(rights)
-        except ValueError:
-            continue
-    return value
+    return task.released_value(answer.strip(), target)
 
 
 def _text(completion: Any) -> str:

@@ -53,6 +53,9 @@ class WholeAnswer:
     def columns(self, n_images: int) -> int:
         return n_images
 
+    def released_value(self, answer: str, target: str) -> float:
+        return float(answer in [right.strip() for right in target.split(",")])
+
 
 class SSLTask(Protocol):
     """A self-supervised task with one set of parameters."""
@@ -117,6 +120,10 @@ class SSLTask(Protocol):
 
         An error, or reasoning without a reply, has no value. Any extractor but "strict" reads as "default" does.
         """
+        ...
+
+    def released_value(self, answer: str, target: str) -> float:
+        """What SSL4RL's released reward pays for what stands in a reply's tag, in [0, 1]."""
         ...
 
     def has_answer(self, target: object) -> bool:

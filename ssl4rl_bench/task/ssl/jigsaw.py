@@ -137,6 +137,17 @@ class Jigsaw:
             completion, extractor, lambda text: answers.permutation(text, len(right)), grade, _NOTHING
         )
 
+    def released_value(self, answer: str, target: str) -> float:
+        """A share for each right place, whatever else the list holds."""
+        rights = target.split(",")
+        value = 0.0
+        for right, said in zip(rights, answer.split(","), strict=False):
+            try:
+                value += (int(right) == int(said)) * 1.0 / len(rights)
+            except ValueError:
+                continue
+        return value
+
     def has_answer(self, target: object) -> bool:
         """All pieces, each once, as "2,3,1,4"."""
         pieces = [str(piece) for piece in range(1, self.k**2 + 1)]
