@@ -20,6 +20,13 @@ from ssl4rl_bench.reports.card_audit.tables import CardTable, Unread, find_table
 
 __all__ = ["Finding", "TableAudit", "Unread", "audit", "unread"]
 
+_SIZE = re.compile(r"\b(\d+(?:\.\d+)?)\s*[BM]\b", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"\b(?:human|oracle|upper.?bound|topline|teacher|ground.?truth|gpt|gemini|claude|proprietary|closed)",
+    re.IGNORECASE,
+)
+"""Labels of rows that others are not meant to beat."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableAudit:
@@ -150,11 +157,3 @@ def _leaders(table: CardTable, rows: Sequence[int], at: int, *, spread: bool = T
             if value == most or (spread and abs(value - most) <= max(reach, cells[row].spread or 0))
         }
     return found
-
-
-_SIZE = re.compile(r"\b(\d+(?:\.\d+)?)\s*[BM]\b", re.IGNORECASE)
-_REFERENCE = re.compile(
-    r"\b(?:human|oracle|upper.?bound|topline|teacher|ground.?truth|gpt|gemini|claude|proprietary|closed)",
-    re.IGNORECASE,
-)
-"""Labels of rows that others are not meant to beat."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from math import prod
 
@@ -34,22 +33,8 @@ _QUESTIONS = {
 """Questions of each ability, by MMBench's editions."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Weighting:
-    """One way to average columns."""
-
-    what: str
-    weights: Mapping[int, int]
-    """By column."""
-
-    def of(self, cells: Sequence[Cell]) -> Decimal | None:
-        """The weighted mean of a row; None if a value is missing."""
-        total = Decimal()
-        for column, weight in self.weights.items():
-            if (value := cells[column].value) is None:
-                return None
-            total += weight * value
-        return total / sum(self.weights.values())
+_Way = tuple[str, Mapping[int, int]]
+"""One way to average columns, in words, and the weight of each column."""
 
 
 def averages(made: Draft, table: CardTable) -> None:
@@ -111,15 +96,18 @@ def _words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
-def _fit(table: CardTable, rows: Sequence[int], at: int, way: _Weighting) -> Fit:
-    fit = Fit(way.what)
+def _fit(table: CardTable, rows: Sequence[int], at: int, way: _Way) -> Fit:
+    what, weights = way
+    fit = Fit(what)
     for row in rows:
         cells = table.cells[row]
-        printed, expected = cells[at].value, way.of(cells)
-        if printed is None or expected is None:
+        printed = cells[at].value
+        parts = [n * value for column, n in weights.items() if (value := cells[column].value) is not None]
+        if printed is None or len(parts) < len(weights):
             continue
         fit.n += 1
-        if not close(printed, expected, min(cells[column].decimals for column in (at, *way.weights))):
+        expected = sum(parts, Decimal()) / sum(weights.values())
+        if not close(printed, expected, min(cells[column].decimals for column in (at, *weights))):
             fit.wrong[row, at] = expected
     return fit
 
@@ -135,14 +123,14 @@ def _none_fits(made: Draft, table: CardTable, fits: Sequence[Fit], at: int) -> N
     made.find(table, row, at, "", why, whole=True)
 
 
-def _ways(table: CardTable, kinds: Sequence[Role], at: int, named: Sequence[int]) -> list[_Weighting]:
+def _ways(table: CardTable, kinds: Sequence[Role], at: int, named: Sequence[int]) -> list[_Way]:
     """What an average may be of: the columns that it names; else all others, those on its left, those on its right.
 
     Columns that are no scores by their names are left out at first, and taken in where that fits.
     """
     if named:
         headers = ", ".join(table.headers[column] for column in named)
-        return [_Weighting(f"the mean of {headers}, which its header names", dict.fromkeys(named, 1))]
+        return [(f"the mean of {headers}, which its header names", dict.fromkeys(named, 1))]
     ends = [-1, *(column for column, kind in enumerate(kinds) if kind is Role.AVERAGE), len(kinds)]
     here = ends.index(at)
     spans = [range(len(kinds)), range(ends[here - 1] + 1, at), range(at + 1, ends[here + 1])]
@@ -154,11 +142,11 @@ def _ways(table: CardTable, kinds: Sequence[Role], at: int, named: Sequence[int]
     return [way for chosen in columns if len(chosen) > 1 for way in _weightings(table, chosen)]
 
 
-def _weightings(table: CardTable, columns: Sequence[int]) -> Iterator[_Weighting]:
+def _weightings(table: CardTable, columns: Sequence[int]) -> Iterator[_Way]:
     """The plain mean; by the questions of MMBench's editions; by counts in a row, or in headers as in "OCR (39)"."""
 
-    def weighted(what: str, weights: Iterable[int]) -> _Weighting:
-        return _Weighting(what, dict(zip(columns, weights, strict=True)))
+    def weighted(what: str, weights: Iterable[int]) -> _Way:
+        return what, dict(zip(columns, weights, strict=True))
 
     headers = [table.headers[column] for column in columns]
     yield weighted(f"the plain mean of the {len(columns)} columns", [1] * len(columns))

@@ -44,7 +44,7 @@ def _improvement(table: CardTable, levels: Sequence[int], change: int, base: int
         if cell.value is None or own is None or not rest or role(header) is Role.IMPROVEMENT:
             continue
         directions = [end is min for end in best_of(header)]
-        derived = [unit.change(reading.level(rest, lower), own) for lower in directions]
+        derived = [unit.change(reading.level(rest, less), own) for less in directions]
         expected = [value for value in derived if value is not None]
         if not expected:
             continue
@@ -52,10 +52,12 @@ def _improvement(table: CardTable, levels: Sequence[int], change: int, base: int
         decimals, places = cell.decimals, _fewest(table.cells[base][at], *others)
         if unit is Unit.PERCENT:
             decimals = places = min(decimals, places)
-        printed = [-abs(cell.value) if True in directions and value < 0 else cell.value for value in expected]
+        printed, lower = cell.value, True in directions
         # Where less is better, an improvement of 3 may be printed as 3 or as -3.
-        pairs = zip(printed, expected, strict=True)
-        if not any(unit.agrees(text, value, own, decimals, places) for text, value in pairs):
+        if not any(
+            unit.agrees(-abs(printed) if lower and value < 0 else printed, value, own, decimals, places)
+            for value in expected
+        ):
             fit.wrong[change, at] = expected[0]
     return fit
 
