@@ -13,13 +13,19 @@ from dataclasses import dataclass
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_audit.averages import averages
-from ssl4rl_bench.reports.card_audit.cells import Cell
 from ssl4rl_bench.reports.card_audit.changes import changes, improvements
 from ssl4rl_bench.reports.card_audit.claims import Role, best_of, is_count, role
-from ssl4rl_bench.reports.card_audit.findings import Draft, Finding, level_blocks, place
+from ssl4rl_bench.reports.card_audit.findings import Draft, Finding, level_blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable, Unread, find_tables, unread
 
 __all__ = ["Finding", "TableAudit", "Unread", "audit", "unread"]
+
+_SIZE = re.compile(r"\b(\d+(?:\.\d+)?)\s*[BM]\b", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"\b(?:human|oracle|upper.?bound|topline|teacher|ground.?truth|gpt|gemini|claude|proprietary|closed)",
+    re.IGNORECASE,
+)
+"""Labels of rows that others are not meant to beat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +63,13 @@ def told(tables: Unread) -> str:
 
 
 def _audit(table: CardTable) -> TableAudit:
-    made, turned = Draft(table), table.transposed()
-    improvements(made, table)
-    improvements(made, turned, across=True)
-    averages(made, table)
-    averages(made, turned, across=True)
+    made = Draft(table)
+    for check in (improvements, averages):
+        check(made, table)
+        check(made, table.transposed())
     changes(made, table)
     _bold(made, table)
     return TableAudit(table, tuple(made.findings), made.n_checked, tuple(made.notes))
-
-
-@dataclass(frozen=True, slots=True)
-class _Bold:
-    """What bold marks claim if they are read along one direction of a table."""
-
-    n: int
-    """Columns with a mark."""
-    wrong: tuple[tuple[int, int, int], ...]
-    """Row and column of a mark that is not the best, and the row of the best."""
 
 
 def _bold(made: Draft, table: CardTable) -> None:
@@ -83,38 +78,32 @@ def _bold(made: Draft, table: CardTable) -> None:
     The best may be that of the whole table, of a block or section, of the models of one size, or of all but reference
     rows such as "Human" or "GPT-4o"; and what is within the spread of the best may be marked beside it.
     """
-    rows = [row for levels in level_blocks(table) for row in levels]
     scores = [at for at, header in enumerate(table.headers) if not _unclear(header)]
-    marked = {row for row in rows if any(table.cells[row][at].bold for at in scores)}
-    whole = {row for row in rows if _all_bold([table.cells[row][at] for at in scores])}
-    if marked and marked <= whole:
+    marks = [
+        [cell.bold for at in scores if (cell := table.cells[row][at]).value is not None]
+        for row in level_rows(table)
+    ]
+    marked = [bold for bold in marks if any(bold)]
+    if marked and all(len(bold) > 1 and all(bold) for bold in marked):
         made.notes.append("Bold: whole rows, which is not read as a claim.")
         return
-    down, across = _claims(table), _claims(table.transposed())
-    if not down.n and not across.n:
+    seen, turned = table, table.transposed()
+    n, wrong = _not_best(table)
+    n_across, wrong_across = _not_best(turned)
+    if not n and not n_across:
         return
-    turned = bool(down.wrong) and not across.wrong and _by_row(table, rows)
-    claims, seen = (across, table.transposed()) if turned else (down, table)
-    made.n_checked += claims.n
-    made.notes.append(f"Bold: the best of each {'row' if turned else 'column'}.")
-    for row, at, leader in claims.wrong:
-        printed, value = seen.cells[row][at].text, seen.cells[leader][at].text
-        why = f"{printed} is in bold, but {seen.labels[leader]} has the best, {value}."
-        made.find(*place(turned, seen.labels[row], seen.headers[at]), printed, value, why)
-
-
-def _by_row(table: CardTable, rows: Sequence[int]) -> bool:
-    """Whether marks can be of the best of each row: each row has some, and not all, and no column is a cost."""
-    marks = [[cell.bold for cell in table.cells[row] if cell.value is not None] for row in rows]
-    levels = all(
+    # Marks can be of the best of each row if each row has some, and not all, and no column is a cost.
+    by_row = all(any(bold) and not all(bold) for bold in marks) and all(
         role(header) in (Role.LEVEL, Role.BASE) and best_of(header) == (max,) for header in table.headers
     )
-    return levels and all(any(bold) and not all(bold) for bold in marks)
-
-
-def _all_bold(cells: Sequence[Cell]) -> bool:
-    bold = [cell.bold for cell in cells if cell.value is not None]
-    return len(bold) > 1 and all(bold)
+    if wrong and not wrong_across and by_row:
+        seen, n, wrong = turned, n_across, wrong_across
+    made.n_checked += n
+    made.notes.append(f"Bold: the best of each {'row' if seen.turned else 'column'}.")
+    for row, at, leader in wrong:
+        printed, value = seen.cells[row][at].text, seen.cells[leader][at].text
+        why = f"{printed} is in bold, but {seen.labels[leader]} has the best, {value}."
+        made.find(seen, row, at, value, why)
 
 
 def _unclear(header: str) -> bool:
@@ -122,9 +111,9 @@ def _unclear(header: str) -> bool:
     return role(header) is Role.OTHER and (is_count(header) or len(best_of(header)) > 1)
 
 
-def _claims(table: CardTable) -> _Bold:
-    parts = level_blocks(table)
-    rows = [row for levels in parts for row in levels]
+def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
+    """The number of columns with a mark; row and column of each mark that is not the best, and the best's row."""
+    parts, rows = level_blocks(table), level_rows(table)
     n, wrong = 0, []
     for at, header in enumerate(table.headers):
         bold = [row for row in rows if table.cells[row][at].bold]
@@ -136,20 +125,19 @@ def _claims(table: CardTable) -> _Bold:
             if row not in best:
                 block = next(levels for levels in parts if row in levels)
                 wrong.append((row, at, min(_leaders(table, block, at, spread=False))))
-    return _Bold(n, tuple(wrong))
+    return n, wrong
 
 
 def _peers(table: CardTable, parts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     """The sets of rows that a mark may be the best of."""
-    rows = [row for levels in parts for row in levels]
+    rows = level_rows(table)
     sections: dict[int, list[int]] = {}
     sizes: dict[str, list[int]] = {}
     for row in rows:
         sections.setdefault(bisect_right(table.sections, row), []).append(row)
         if size := _SIZE.search(table.labels[row]):
             sizes.setdefault(size[1], []).append(row)
-    sets = [rows, *parts, *sections.values(), *sizes.values()]
-    for peers in sets:
+    for peers in (rows, *parts, *sections.values(), *sizes.values()):
         yield list(peers)
         if compared := [row for row in peers if not _REFERENCE.search(table.labels[row])]:
             yield compared
@@ -162,21 +150,10 @@ def _leaders(table: CardTable, rows: Sequence[int], at: int, *, spread: bool = T
     found: set[int] = set()
     for best in best_of(table.headers[at]) if values else ():
         most = best(values.values())
-        leading = {row for row, value in values.items() if value == most}
-        reach = max((cells[row].spread or 0 for row in leading), default=0)
-        found |= leading
-        if spread:
-            found |= {
-                row
-                for row, value in values.items()
-                if abs(value - most) <= max(reach, cells[row].spread or 0)
-            }
+        reach = max(cells[row].spread or 0 for row, value in values.items() if value == most)
+        found |= {
+            row
+            for row, value in values.items()
+            if value == most or (spread and abs(value - most) <= max(reach, cells[row].spread or 0))
+        }
     return found
-
-
-_SIZE = re.compile(r"\b(\d+(?:\.\d+)?)\s*[BM]\b", re.IGNORECASE)
-_REFERENCE = re.compile(
-    r"\b(?:human|oracle|upper.?bound|topline|teacher|ground.?truth|gpt|gemini|claude|proprietary|closed)",
-    re.IGNORECASE,
-)
-"""Labels of rows that others are not meant to beat."""

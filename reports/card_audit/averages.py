@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from math import prod
 
 from ssl4rl_bench.reports.card_audit.cells import Cell
-from ssl4rl_bench.reports.card_audit.claims import Role, Weighting, close, role, weightings
-from ssl4rl_bench.reports.card_audit.findings import Draft, level_blocks, place, shown
+from ssl4rl_bench.reports.card_audit.claims import Role, ability, close, role
+from ssl4rl_bench.reports.card_audit.findings import Draft, Fit, level_rows, shown
 from ssl4rl_bench.reports.card_audit.tables import MAX_COLUMNS, CardTable
-from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
 
 _AVERAGE_WORD = re.compile(r"\b(?:avg|average|averaged|mean|overall)\b", re.IGNORECASE)
 _PLAIN_AVERAGE = re.compile(
@@ -22,17 +22,22 @@ COINCIDENCE = 0.05
 """A count that fits every printed average is named if it would by chance less often than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """How well one way to average agrees with a column."""
+_COUNT = re.compile(r"[(\[]\s*(?:n\s*=\s*)?(\d{1,7})\s*(?:questions|samples|q)?\s*[)\]]")
+_QUESTIONS = {
+    edition.title: {
+        name: sum(n for leaf, n in edition.leaves.items() if L2_OF[leaf] == name) for _, name in CARD_COLUMNS
+    }
+    for edition in EDITIONS.values()
+    if edition.leaves is not None
+}
+"""Questions of each ability, by MMBench's editions."""
 
-    way: Weighting
-    right: int
-    wrong: Mapping[int, Decimal]
-    """Row to the average that should be there."""
+
+_Way = tuple[str, Mapping[int, int]]
+"""One way to average columns, in words, and the weight of each column."""
 
 
-def averages(made: Draft, table: CardTable, across: bool = False) -> None:
+def averages(made: Draft, table: CardTable) -> None:
     """Checks columns of averages, each by the weighting that most rows agree with.
 
     If most rows disagree with every known one, that is one finding about the column, unless its header says that it
@@ -40,158 +45,138 @@ def averages(made: Draft, table: CardTable, across: bool = False) -> None:
     """
     if len(table.headers) > MAX_COLUMNS:
         return
-    kinds = [_kind(table, at) for at in range(len(table.headers))]
-    rows = [row for levels in level_blocks(table) for row in levels]
+    kinds = [_kind(header) for header in table.headers]
+    rows = level_rows(table)
     for at, header in enumerate(table.headers):
         if kinds[at] is not Role.AVERAGE:
             continue
         named = _named(table, at)
-        ways = _named_ways(table, named) or _ways(table, kinds, at)
-        fits = [_fit(table, rows, at, columns, way) for columns, way in ways]
-        fits = [fit for fit in fits if fit.right or fit.wrong]
+        fits = [_fit(table, rows, at, way) for way in _ways(table, kinds, at, named)]
+        fits = [fit for fit in fits if fit.n]
         if not fits:
             continue
         fit = max(fits, key=lambda fit: fit.right)
-        if fit.right < max(1, len(fit.wrong)):
-            why = _undetermined(table, at, named)
-            if why:
-                made.notes += [] if across else [f"{header}: not recomputed, as {why}."]
-                continue
-            made.n_checked += fit.right + len(fit.wrong)
-            _none_fits(made, table, fits, at, across)
-            made.notes += _counts(table, rows, at)
-            continue
-        made.n_checked += fit.right + len(fit.wrong)
-        made.notes.append(f"{header}: {fit.way.what}; {fit.right} of {fit.right + len(fit.wrong)} agree.")
-        for row, expected in fit.wrong.items():
-            cell = table.cells[row][at]
-            value = shown(expected, cell.decimals)
-            why = f"{cell.text} should be {value}, {fit.way.what}."
-            made.find(*place(across, table.labels[row], header), cell.text, value, why)
+        if fit.right >= max(1, len(fit.wrong)):
+            made.accept(table, header, fit)
+        elif why := _undetermined(table, header, named):
+            made.notes += [] if table.turned else [f"{header}: not recomputed, as {why}."]
+        else:
+            made.n_checked += fit.n
+            _none_fits(made, table, fits, at)
+            made.notes += _shares(table, rows, at)
 
 
-def _kind(table: CardTable, at: int) -> Role:
+def _kind(header: str) -> Role:
     """The role of a column; one whose header speaks of an average and of other columns is an average too."""
-    kind = role(table.headers[at])
-    if kind is Role.LEVEL and _AVERAGE_WORD.search(table.headers[at]):
-        return Role.AVERAGE
-    return kind
+    kind = role(header)
+    return Role.AVERAGE if kind is Role.LEVEL and _AVERAGE_WORD.search(header) else kind
 
 
 def _named(table: CardTable, at: int) -> list[int]:
-    """The columns that the header of an average names as its parts."""
+    """The columns, two or more, that the header of an average names as its parts."""
     text = f" {_words(table.headers[at])} "
-    return [
+    named = [
         column
         for column, header in enumerate(table.headers)
         if column != at and (words := _words(header)) and f" {words} " in text
     ]
+    return named if len(named) > 1 else []
 
 
-def _named_ways(table: CardTable, named: Sequence[int]) -> list[tuple[list[int], Weighting]]:
-    if len(named) < 2:
-        return []
-    headers = ", ".join(table.headers[column] for column in named)
-    return [(list(named), Weighting(f"the mean of {headers}, which its header names", (1,) * len(named)))]
-
-
-def _undetermined(table: CardTable, at: int, named: Sequence[int]) -> str:
+def _undetermined(table: CardTable, header: str, named: Sequence[int]) -> str:
     """Why the table does not decide what a column averages, as a clause; empty if it should."""
-    header = table.headers[at]
-    qualifier = _words(_PLAIN_AVERAGE.sub(" ", header))
-    if len(named) < 2 and qualifier:
+    if not named and _words(_PLAIN_AVERAGE.sub(" ", header)):
         return "its header names what the columns do not determine"
-    if len(named) < 2 and re.search(r"\boverall\b", header, re.IGNORECASE):
+    if not named and re.search(r"\boverall\b", header, re.IGNORECASE):
         return "an overall score need not be a mean of the columns"
-    if table.dropped:
-        return f"a column cannot be read ({table.dropped[0]})"
-    return ""
+    return f"a column cannot be read ({table.dropped[0]})" if table.dropped else ""
 
 
 def _words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
-def _fit(table: CardTable, rows: Sequence[int], at: int, columns: Sequence[int], way: Weighting) -> _Fit:
-    right, wrong = 0, {}
+def _fit(table: CardTable, rows: Sequence[int], at: int, way: _Way) -> Fit:
+    what, weights = way
+    fit = Fit(what)
     for row in rows:
-        cells = [table.cells[row][column] for column in columns]
-        printed, expected = table.cells[row][at], way.of(cells)
-        if printed.value is None or expected is None:
+        cells = table.cells[row]
+        printed = cells[at].value
+        parts = [n * value for column, n in weights.items() if (value := cells[column].value) is not None]
+        if printed is None or len(parts) < len(weights):
             continue
-        if close(printed.value, expected, min(cell.decimals for cell in (printed, *cells))):
-            right += 1
-        else:
-            wrong[row] = expected
-    return _Fit(way, right, wrong)
+        fit.n += 1
+        expected = sum(parts, Decimal()) / sum(weights.values())
+        if not close(printed, expected, min(cells[column].decimals for column in (at, *weights))):
+            fit.wrong[row, at] = expected
+    return fit
 
 
-def _none_fits(made: Draft, table: CardTable, fits: Sequence[_Fit], at: int, across: bool) -> None:
-    row = min(row for fit in fits for row in fit.wrong)
+def _none_fits(made: Draft, table: CardTable, fits: Sequence[Fit], at: int) -> None:
+    row = min(row for fit in fits for row, _ in fit.wrong)
     cell = table.cells[row][at]
-    tried = [f"{fit.way.what} ({shown(fit.wrong[row], cell.decimals)})" for fit in fits if row in fit.wrong]
+    tried = [
+        f"{fit.what} ({shown(fit.wrong[row, at], cell.decimals)})" for fit in fits if (row, at) in fit.wrong
+    ]
     neither = f"not {tried[0]}" if len(tried) == 1 else f"neither {', nor '.join(tried)}"
     why = f"{table.labels[row]}'s {cell.text} is {neither}; say what it averages."
-    made.find(*place(across, "", table.headers[at]), cell.text, "", why)
+    made.find(table, row, at, "", why, whole=True)
 
 
-def _ways(table: CardTable, kinds: Sequence[Role], at: int) -> list[tuple[list[int], Weighting]]:
-    """Columns and weights that an average may be of: all others, those on its left, those on its right.
+def _ways(table: CardTable, kinds: Sequence[Role], at: int, named: Sequence[int]) -> list[_Way]:
+    """What an average may be of: the columns that it names; else all others, those on its left, those on its right.
 
     Columns that are no scores by their names are left out at first, and taken in where that fits.
     """
-    scores = [column for column, kind in enumerate(kinds) if kind in (Role.LEVEL, Role.BASE)]
-    others = [column for column, kind in enumerate(kinds) if kind in (Role.LEVEL, Role.BASE, Role.OTHER)]
-    left, right = at, at + 1
-    while left and kinds[left - 1] is not Role.AVERAGE:
-        left -= 1
-    while right < len(kinds) and kinds[right] is not Role.AVERAGE:
-        right += 1
-    spans = [
-        span
-        for columns in (scores, others)
-        for span in (columns, [c for c in columns if left <= c < at], [c for c in columns if at < c < right])
-    ]
-    out: dict[tuple[int, ...], list[tuple[list[int], Weighting]]] = {}
-    for columns in spans:
-        if len(columns) >= 2 and tuple(columns) not in out:
-            ways = [*weightings([table.headers[c] for c in columns]), *_printed_weights(table, columns)]
-            out[tuple(columns)] = [(columns, way) for way in ways]
-    return [way for ways in out.values() for way in ways]
+    if named:
+        headers = ", ".join(table.headers[column] for column in named)
+        return [(f"the mean of {headers}, which its header names", dict.fromkeys(named, 1))]
+    ends = [-1, *(column for column, kind in enumerate(kinds) if kind is Role.AVERAGE), len(kinds)]
+    here = ends.index(at)
+    spans = [range(len(kinds)), range(ends[here - 1] + 1, at), range(at + 1, ends[here + 1])]
+    columns = dict.fromkeys(
+        tuple(column for column in span if kinds[column] in wanted)
+        for wanted in ((Role.LEVEL, Role.BASE), (Role.LEVEL, Role.BASE, Role.OTHER))
+        for span in spans
+    )
+    return [way for chosen in columns if len(chosen) > 1 for way in _weightings(table, chosen)]
 
 
-def _printed_weights(table: CardTable, columns: Sequence[int]) -> Iterator[Weighting]:
-    """Weights that the table prints: a row of counts, or a count behind each header, as in "OCR (39)"."""
+def _weightings(table: CardTable, columns: Sequence[int]) -> Iterator[_Way]:
+    """The plain mean; by the questions of MMBench's editions; by counts in a row, or in headers as in "OCR (39)"."""
+
+    def weighted(what: str, weights: Iterable[int]) -> _Way:
+        return what, dict(zip(columns, weights, strict=True))
+
+    headers = [table.headers[column] for column in columns]
+    yield weighted(f"the plain mean of the {len(columns)} columns", [1] * len(columns))
+    abilities = [name for header in headers if (name := ability(header))]
+    if len(abilities) == len(columns) and sorted(abilities) == sorted(name for _, name in CARD_COLUMNS):
+        for title, questions in _QUESTIONS.items():
+            yield weighted(f"the question-weighted mean of {title}", [questions[name] for name in abilities])
     for row, label in enumerate(table.labels):
-        counts = [table.cells[row][column].value for column in columns]
-        if role(label) is Role.OTHER and all(n is not None and n > 0 and n == int(n) for n in counts):
-            yield Weighting(f"the mean weighted by {label}", tuple(int(n) for n in counts if n is not None))
-    matches = [_COUNT.search(table.headers[column]) for column in columns]
-    if all(matches):
-        yield Weighting(
-            "the mean weighted by the counts in the headers",
-            tuple(int(match[1]) for match in matches if match),
-        )
+        values = [table.cells[row][column].value for column in columns]
+        counts = [int(n) for n in values if n is not None and n > 0 and n == int(n)]
+        if role(label) is Role.OTHER and len(counts) == len(columns):
+            yield weighted(f"the mean weighted by {label}", counts)
+    counts = [int(match[1]) for header in headers if (match := _COUNT.search(header))]
+    if len(counts) == len(columns):
+        yield weighted("the mean weighted by the counts in the headers", counts)
 
 
-_COUNT = re.compile(r"[(\[]\s*(?:n\s*=\s*)?(\d{1,7})\s*(?:questions|samples|q)?\s*[)\]]")
-
-
-def _counts(table: CardTable, rows: Sequence[int], at: int) -> Iterator[str]:
+def _shares(table: CardTable, rows: Sequence[int], at: int) -> Iterator[str]:
     """Numbers of questions or rows of MMBench of which every printed average can be a share."""
     cells = [cell for row in rows if (cell := table.cells[row][at]).value is not None]
     for edition in EDITIONS.values():
         for n, unit in ((edition.n_groups, "questions"), (edition.n_rows, "rows")):
+            if not n or prod(min(1.0, n / 10 ** (2 + cell.decimals)) for cell in cells) >= COINCIDENCE:
+                continue
             for mode, how in ((ROUND_HALF_UP, "rounded"), (ROUND_DOWN, "truncated")):
-                counts = [_count(cell, n, mode) for cell in cells] if n else [None]
-                chance = 1.0
-                for cell in cells:
-                    chance *= min(1.0, (n or 0) / 10 ** (2 + cell.decimals))
-                if None not in counts and chance < COINCIDENCE:
-                    listed = ", ".join(map(str, counts))
+                counts = [_count(cell, n, mode) for cell in cells]
+                if None not in counts:
                     yield (
                         f"{table.headers[at]}: every value can be a share of the {n} {unit} of {edition.title}, "
-                        f"{how} ({listed} right)."
+                        f"{how} ({', '.join(map(str, counts))} right)."
                     )
 
 

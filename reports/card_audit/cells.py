@@ -6,19 +6,14 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-_UP, _DOWN = "↑", "↓"
 _ARROWS = {
-    **dict.fromkeys(
-        ("⬆️", "⬆", "▲", "△", "🔺", "⇧", "🡅", r"$\uparrow$", r"\uparrow", "&uarr;", ":arrow_up:"), _UP
-    ),
-    **dict.fromkeys(
-        ("⬇️", "⬇", "▼", "▽", "🔻", "⇩", "🡇", r"$\downarrow$", r"\downarrow", "&darr;", ":arrow_down:"), _DOWN
-    ),
+    "↑": ("⬆️", "⬆", "▲", "△", "🔺", "⇧", "🡅", r"$\uparrow$", r"\uparrow", "&uarr;", ":arrow_up:"),
+    "↓": ("⬇️", "⬇", "▼", "▽", "🔻", "⇩", "🡇", r"$\downarrow$", r"\downarrow", "&darr;", ":arrow_down:"),
 }
+_SIGNS = {"↑": 1, "↓": -1}
 _PLAIN = str.maketrans({"−": "-", "＋": "+", "％": "%", "\u00a0": " ", "\u2009": " ", "\u202f": " "})
 _BOLD = re.compile(
-    r"\*\*(?P<a>[^*]+)\*\*|__(?P<b>[^_]+)__|<(?:b|strong)>(?P<c>[^<]+)</(?:b|strong)>"
-    r"|\\(?:textbf|mathbf|bm)\{(?P<d>[^{}]+)\}",
+    r"\*\*[^*]+\*\*|__[^_]+__|<(?:b|strong)>[^<]+</(?:b|strong)>|\\(?:textbf|mathbf|bm)\{[^{}]+\}",
     re.IGNORECASE,
 )
 _FOOTNOTE_TAG = re.compile(r"<sup>\s*(?:[0-9a-z*†‡§]|\[\d\])\s*</sup>", re.IGNORECASE)
@@ -42,7 +37,6 @@ _COMMAND = re.compile(
     r"\\(?:textbf|mathbf|bm|bf|underline|uline|textit|mathit|emph|text|mathrm|textsc|tiny|small|scriptsize)\b\s*"
 )
 """LaTeX's emphasis, of which only the text stays."""
-_RELATIVE = re.compile(r"^[^%]*\d\s*[(\[]?[^%]*\d\s*%")
 _EMPTY = frozenset({"", "-", "--", "–", "—", "/", "n/a", "na", "n.a.", "nan", "none"})
 MAX_CELL = 200
 """Characters; what is longer is no number."""
@@ -63,8 +57,6 @@ class Cell:
     delta: Decimal | None = None
     """The change in "84.76 (↑2.70)", with its sign; None if only an arrow, or nothing, is printed."""
     delta_decimals: int = 0
-    delta_percent: bool = False
-    """Whether a percent sign stands behind the change, but none behind the value: it may be relative."""
     spread: Decimal | None = None
     """Half of the interval beside the value, as "± 0.5" prints it."""
     direction: int = 0
@@ -91,10 +83,10 @@ def read_cell(text: str) -> Cell:
         return Cell(text)
     half = None if spread is None else _half(spread)
     value = _decimal(match["value"])
-    lead = _sign(match["lead"])
+    lead = _SIGNS.get(match["lead"], 0)
     if lead:
         value = lead * abs(value)
-    arrow = _sign(match["arrow"]) or _sign(match["tail"])
+    arrow = _SIGNS.get(match["arrow"] or match["tail"], 0)
     delta = None
     if match["delta"] is not None:
         # "84.76 (3)" is a spread or a count; a change has an arrow or a sign.
@@ -114,7 +106,6 @@ def read_cell(text: str) -> Cell:
         signed=bool(lead) or match["value"][0] in "+-",
         delta=delta,
         delta_decimals=_decimals(match["delta"] or ""),
-        delta_percent=match["delta"] is not None and bool(_RELATIVE.search(written)),
         spread=half,
         direction=arrow,
         bold=_is_bold(text),
@@ -128,8 +119,9 @@ def plain(text: str) -> str:
 
 def caption(text: str) -> str:
     """A label's or a line's text: as `plain`, but what may belong to a name stays (underscores inside words)."""
-    for written, arrow in _ARROWS.items():
-        text = text.replace(written, f" {arrow} ")
+    for arrow, spellings in _ARROWS.items():
+        for written in spellings:
+            text = text.replace(written, f" {arrow} ")
     text = _COMMAND.sub("", text.replace(r"\pm", "±").replace("&plusmn;", "±").replace(r"\%", "%"))
     return " ".join(_EMPHASIS.sub("", _TAG.sub(" ", _FOOTNOTE_TAG.sub("", text))).translate(_PLAIN).split())
 
@@ -146,10 +138,6 @@ def _is_bold(text: str) -> bool:
     return first is not None and any(
         span.start() < first.start() < span.end() for span in _BOLD.finditer(text)
     )
-
-
-def _sign(arrow: str | None) -> int:
-    return {_UP: 1, _DOWN: -1}.get(arrow or "", 0)
 
 
 def _decimal(text: str) -> Decimal:

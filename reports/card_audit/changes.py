@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from ssl4rl_bench.reports.card_audit.cells import Cell
-from ssl4rl_bench.reports.card_audit.claims import Reading, Role, best_of, close, maximal, readings, role
-from ssl4rl_bench.reports.card_audit.findings import Draft, bases, blocks, level_blocks, place, shown, signed
+from ssl4rl_bench.reports.card_audit.claims import Reading, Role, Unit, best_of, maximal, readings, role
+from ssl4rl_bench.reports.card_audit.findings import Draft, Fit, bases, blocks, level_blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable
 
 MAX_REFERENCES = 50
 """Rows of a table in which each row is tried as what changes are against."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """How well one way to read claims agrees with the table."""
-
-    what: str
-    n: int
-    wrong: tuple[tuple[int, int, Decimal], ...]
-    """Row, column, and the change that should be there."""
-
-    @property
-    def right(self) -> int:
-        return self.n - len(self.wrong)
-
-
-def improvements(made: Draft, table: CardTable, across: bool = False) -> None:
+def improvements(made: Draft, table: CardTable) -> None:
     """Checks rows of improvements, each by the reading that most of its cells agree with.
 
     Where most cells disagree with every reading, that is a finding only if labels name the base and the maximum.
@@ -40,55 +25,41 @@ def improvements(made: Draft, table: CardTable, across: bool = False) -> None:
         label = table.labels[change]
         against, named = bases(table, levels)
         ways = readings(label, _fractions(table, levels))
-        fits = [_fit(table, levels, change, base, way) for base in against for way in ways]
+        fits = [_improvement(table, levels, change, base, way) for base in against for way in ways]
         fit = max(fits, key=lambda fit: fit.right)
         if fit.n == 0:
             continue
         if fit.right < len(fit.wrong) and not (named and maximal(label)):
             made.notes.append(f"{label}: not recomputed, as no way to derive it from the other rows fits.")
-            continue
-        made.n_checked += fit.n
-        made.notes.append(f"{label}: {fit.what}; {fit.right} of {fit.n} agree.")
-        for row, at, expected in fit.wrong:
-            cell = table.cells[row][at]
-            value = shown(expected, cell.decimals)
-            made.find(
-                *place(across, label, table.headers[at]),
-                printed=cell.text,
-                expected=value,
-                why=f"{cell.text} should be {value}, {fit.what}.",
-            )
+        else:
+            made.accept(table, label, fit)
 
 
-def _fit(table: CardTable, levels: Sequence[int], change: int, base: int, reading: Reading) -> _Fit:
-    wrong, n = [], 0
-    for at, cell in enumerate(table.cells[change]):
+def _improvement(table: CardTable, levels: Sequence[int], change: int, base: int, reading: Reading) -> Fit:
+    fit, unit = Fit(reading.what.format(base=table.labels[base])), reading.unit
+    for at, (cell, header) in enumerate(zip(table.cells[change], table.headers, strict=True)):
         own = table.cells[base][at].value
         others = [table.cells[row][at] for row in levels if row != base]
         rest = [other.value for other in others if other.value is not None]
-        kind = role(table.headers[at])
-        if cell.value is None or own is None or not rest or kind is Role.IMPROVEMENT:
+        if cell.value is None or own is None or not rest or role(header) is Role.IMPROVEMENT:
             continue
-        directions = [end is min for end in best_of(table.headers[at])]
-        expected = [value for lower in directions if (value := reading.of(rest, own, lower)) is not None]
+        directions = [end is min for end in best_of(header)]
+        derived = [unit.change(reading.level(rest, less), own) for less in directions]
+        expected = [value for value in derived if value is not None]
         if not expected:
             continue
-        n += 1
-        levels_decimals = _fewest(table.cells[base][at], *others)
-        decimals = min(cell.decimals, levels_decimals)
-        slack = reading.slack(own, levels_decimals if reading.scale > 1 else decimals)
-        if reading.scale > 1:
-            decimals = cell.decimals
+        fit.n += 1
+        decimals, places = cell.decimals, _fewest(table.cells[base][at], *others)
+        if unit is Unit.PERCENT:
+            decimals = places = min(decimals, places)
+        printed, lower = cell.value, True in directions
+        # Where less is better, an improvement of 3 may be printed as 3 or as -3.
         if not any(
-            close(_printed(cell.value, value, directions), value, decimals, slack) for value in expected
+            unit.agrees(-abs(printed) if lower and value < 0 else printed, value, own, decimals, places)
+            for value in expected
         ):
-            wrong.append((change, at, expected[0]))
-    return _Fit(reading.what.format(base=table.labels[base]), n, tuple(wrong))
-
-
-def _printed(value: Decimal, expected: Decimal, directions: Sequence[bool]) -> Decimal:
-    """Where less is better, an improvement of 3 may be printed as 3 or as -3."""
-    return -abs(value) if True in directions and expected < 0 else value
+            fit.wrong[change, at] = expected[0]
+    return fit
 
 
 def _fractions(table: CardTable, rows: Sequence[int]) -> bool:
@@ -99,119 +70,84 @@ def _fractions(table: CardTable, rows: Sequence[int]) -> bool:
 
 def changes(made: Draft, table: CardTable) -> None:
     """Checks arrows, signs and changes beside scores: against the base row, the row above, or the base column."""
-    found = [(fit, named, False) for fit, named in _change_fits(table)]
-    found += [(fit, named, True) for fit, named in _change_fits(table.transposed())]
-    if not found:
+    fits = [
+        (fit, named, seen)
+        for seen in (table, table.transposed())
+        for what, against, named in _references(seen)
+        for unit in _units(seen)
+        if (fit := _beside(seen, f"against {what}{unit}", against, unit)).n
+    ]
+    if not fits:
         return
-    fit, named, across = max(
-        found, key=lambda item: (item[0].right, -len(item[0].wrong), item[1], not item[2])
+    fit, named, seen = max(
+        fits, key=lambda item: (item[0].right, -len(item[0].wrong), item[1], not item[2].turned)
     )
     if fit.right < len(fit.wrong) and not named:
         made.notes.append("Changes beside scores: not recomputed, as nothing fits as what they are against.")
-        return
-    made.n_checked += fit.n
-    made.notes.append(f"Changes beside scores: against {fit.what}; {fit.right} of {fit.n} agree.")
-    seen = table.transposed() if across else table
-    for row, at, change in fit.wrong:
-        cell = seen.cells[row][at]
-        value = signed(change, cell.decimals if cell.delta is None else cell.delta_decimals)
-        made.find(
-            *place(across, seen.labels[row], seen.headers[at]),
-            printed=cell.text,
-            expected=value,
-            why=f"{cell.text} should have {value}, the change against {fit.what}.",
-        )
+    else:
+        made.accept(seen, "Changes beside scores", fit, beside=True)
 
 
-def _change_fits(table: CardTable) -> list[tuple[_Fit, bool]]:
-    """How well each way to read the changes agrees, and whether labels name what they are against.
+def _units(table: CardTable) -> list[Unit]:
+    return list(Unit) if _fractions(table, level_rows(table)) else [Unit.POINTS, Unit.PERCENT]
 
-    They are against a row that calls itself base, the first or any other one row of a block, the row above, or the
-    nearest row above without changes; in points, in percent of it, or in points of fractions.
+
+def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool]]:
+    """What changes may be against: its name, each row's row of reference, and whether labels name it.
+
+    A row that calls itself base, the first or any other one row of a block, the row above, or the nearest row above
+    without changes.
     """
     parts = level_blocks(table)
-    units = [_POINTS, _PERCENT]
-    if _fractions(table, [row for levels in parts for row in levels]):
-        units.append(_POINTS_OF_FRACTIONS)
-    references: list[tuple[str, list[Mapping[int, int]], bool]] = []
     against = [bases(table, levels) for levels in parts]
-    is_named = any(named for _, named in against)
+    named = any(says for _, says in against)
     for order in range(max((len(rows) for rows, _ in against), default=0)):
         chosen = [rows[min(order, len(rows) - 1)] for rows, _ in against]
-        maps: list[Mapping[int, int]] = [
-            dict.fromkeys(levels, base) for levels, base in zip(parts, chosen, strict=True)
-        ]
-        names = ", ".join(dict.fromkeys(table.labels[base] for base in chosen))
-        references.append((names, maps, is_named))
-    references.append(("the row above", [dict(zip(rows[1:], rows, strict=False)) for rows in parts], False))
-    references.append(("the nearest row without changes", [_nearest(table, rows) for rows in parts], False))
+        base_of = {row: base for levels, base in zip(parts, chosen, strict=True) for row in levels}
+        yield ", ".join(dict.fromkeys(table.labels[base] for base in chosen)), base_of, named
+    above = {row: before for rows in parts for before, row in pairwise(rows)}
+    yield "the row above", above, False
+    yield "the nearest row without changes", _nearest(table, parts), False
     if len(parts) == 1 and len(parts[0]) <= MAX_REFERENCES:
-        references += [(table.labels[row], [dict.fromkeys(parts[0], row)], False) for row in parts[0]]
-    fits = [
-        (_against(table, what + unit.suffix, maps, unit), named)
-        for what, maps, named in references
-        for unit in units
-    ]
-    return [(fit, named) for fit, named in fits if fit.n]
+        for base in parts[0]:
+            yield table.labels[base], dict.fromkeys(parts[0], base), False
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """What changes are printed in."""
-
-    suffix: str
-    scale: int = 1
-    relative: bool = False
-
-
-_POINTS = _Unit("")
-_PERCENT = _Unit(", in percent of it", relative=True)
-_POINTS_OF_FRACTIONS = _Unit(", in points", scale=100)
-
-
-def _nearest(table: CardTable, rows: Sequence[int]) -> dict[int, int]:
-    """Each row with changes to the nearest one above it without any."""
+def _nearest(table: CardTable, parts: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Each row with changes to the nearest one above it in its block without any."""
     found: dict[int, int] = {}
-    reference = None
-    for row in rows:
-        if any(cell.delta is not None or cell.direction for cell in table.cells[row]):
-            if reference is not None:
+    for rows in parts:
+        reference = None
+        for row in rows:
+            if not any(map(_has_change, table.cells[row])):
+                reference = row
+            elif reference is not None:
                 found[row] = reference
-        else:
-            reference = row
     return found
 
 
-def _against(table: CardTable, what: str, maps: Sequence[Mapping[int, int]], unit: _Unit) -> _Fit:
-    """The changes of all rows against the rows that they are mapped to."""
-    wrong, n = [], 0
-    for row, other in (pair for references in maps for pair in references.items()):
-        if other == row:
-            continue
-        for at, cell in enumerate(table.cells[row]):
-            own = table.cells[other][at]
-            if cell.value is None or own.value is None or not (cell.direction or cell.delta is not None):
+def _beside(table: CardTable, what: str, against: Mapping[int, int], unit: Unit) -> Fit:
+    """The changes beside scores, of all rows against the rows that they are mapped to."""
+    fit = Fit(what)
+    for row, other in against.items():
+        for at, (cell, base) in enumerate(zip(table.cells[row], table.cells[other], strict=True)):
+            if other == row or cell.value is None or base.value is None or not _has_change(cell):
                 continue
-            if unit.relative and not own.value:
+            change = unit.change(cell.value, base.value)
+            if change is None:
                 continue
-            n += 1
-            places = _fewest(cell, own)
-            change = unit.scale * (cell.value - own.value)
-            if unit.relative:
-                change = 100 * change / abs(own.value)
+            fit.n += 1
             if cell.delta is None:
                 right = change * cell.direction > 0
-            elif unit.relative:
-                slack = 200 * Decimal(1).scaleb(-places) / abs(own.value)
-                right = close(cell.delta, change, cell.delta_decimals, slack)
-            elif unit.scale > 1:
-                slack = unit.scale * Decimal(1).scaleb(-places)
-                right = close(cell.delta, change, cell.delta_decimals, slack)
             else:
-                right = close(cell.delta, change, min(places, cell.delta_decimals))
+                right = unit.agrees(cell.delta, change, base.value, cell.delta_decimals, _fewest(cell, base))
             if not right:
-                wrong.append((row, at, change))
-    return _Fit(what, n, tuple(wrong))
+                fit.wrong[row, at] = change
+    return fit
+
+
+def _has_change(cell: Cell) -> bool:
+    return cell.delta is not None or cell.direction != 0
 
 
 def _fewest(*cells: Cell) -> int:

@@ -8,13 +8,12 @@ truncate, which moves a difference or a mean of printed numbers by so much.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from ssl4rl_bench.reports.card_audit.cells import Cell
-from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 
 class Role(StrEnum):
@@ -65,24 +64,19 @@ _UNCLEAR = re.compile(
 _MAXIMAL = re.compile(r"\b(?:max|best)", re.IGNORECASE)
 _RELATIVE = re.compile(r"\brel|%", re.IGNORECASE)
 
-_ALIASES: Mapping[str, Sequence[str]] = {
-    "logic_reasoning": ("logical", "logic", "logicalreasoning", "lr"),
-    "relation_reasoning": ("relation", "relational", "relationalreasoning", "rr"),
-    "attribute_reasoning": ("attribute", "ar"),
-    "coarse_perception": ("coarse", "cp"),
-    "finegrained_perception (cross-instance)": ("crossinstance", "crossinst", "fpc", "fpcross"),
-    "finegrained_perception (instance-level)": (
-        "singleinstance",
-        "singleinst",
-        "instancelevel",
-        "fps",
-        "fpsingle",
-    ),
+_ALIASES = {
+    "Logical": "logic logicalreasoning lr",
+    "Relation": "relational relationalreasoning rr",
+    "Attribute": "ar",
+    "Coarse": "cp",
+    "Cross-Inst.": "crossinstance fpc fpcross",
+    "Single-Inst.": "singleinstance instancelevel fps fpsingle",
 }
+"""Spellings beside the header and the ability's own name, letters only."""
 _ABILITY_OF = {
     re.sub(r"[^a-z]", "", name.lower()): ability
     for header, ability in CARD_COLUMNS
-    for name in (header, ability, *_ALIASES[ability])
+    for name in (header, ability, *_ALIASES[header].split())
 }
 
 
@@ -95,10 +89,6 @@ def role(label: str) -> Role:
     if _OTHER.fullmatch(label):
         return Role.OTHER
     return Role.BASE if _BASE.search(label) else Role.LEVEL
-
-
-def lower_is_better(header: str) -> bool:
-    return best_of(header) == (min,)
 
 
 def best_of(header: str) -> tuple[Callable[[Iterable[Decimal]], Decimal], ...]:
@@ -139,54 +129,61 @@ def close(printed: Decimal, expected: Decimal, decimals: int, slack: Decimal = D
     return abs(printed - expected) <= Decimal(1).scaleb(-decimals) + slack
 
 
+class Unit(StrEnum):
+    """What changes are printed in; the value is how a note says so."""
+
+    POINTS = ""
+    PERCENT = ", in percent of it"
+    FRACTIONS = ", in points"
+    """Points, of levels that are fractions."""
+
+    def change(self, level: Decimal, base: Decimal) -> Decimal | None:
+        """None for percent of nothing."""
+        if self is Unit.PERCENT:
+            return 100 * (level - base) / abs(base) if base else None
+        return (100 if self is Unit.FRACTIONS else 1) * (level - base)
+
+    def agrees(self, printed: Decimal, change: Decimal, base: Decimal, decimals: int, places: int) -> bool:
+        """Whether a printed change can be this one.
+
+        Args:
+            decimals: of the printed change.
+            places: of the levels, whose rounding a quotient or a difference of fractions multiplies.
+        """
+        if self is Unit.POINTS:
+            return close(printed, change, min(decimals, places))
+        slack = Decimal(100).scaleb(-places)
+        return close(printed, change, decimals, 2 * slack / abs(base) if self is Unit.PERCENT else slack)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One way to compute a row of changes from the rows of levels."""
 
-    what: str
-    """In words: "the best of the others minus {base}"."""
+    level_name: str
     level: Callable[[Sequence[Decimal], bool], Decimal]
     """What is compared with the base, of the levels of the others and whether less is better."""
-    relative: bool = False
-    """In percent of the base."""
-    scale: int = 1
-    """100: in points, of levels that are fractions."""
+    unit: Unit = Unit.POINTS
 
-    def of(self, levels: Sequence[Decimal], base: Decimal, lower: bool) -> Decimal | None:
-        """The change; None for one in percent of nothing."""
-        change = self.level(levels, lower) - base
-        if not self.relative:
-            return self.scale * change
-        return 100 * change / abs(base) if base else None
-
-    def slack(self, base: Decimal, decimals: int) -> Decimal:
-        """See `close`: of a quotient or of a difference of fractions, the rounding of both of its parts.
-
-        Args:
-            decimals: of the levels.
-        """
-        if self.scale > 1:
-            return self.scale * Decimal(1).scaleb(-decimals)
-        return 200 * Decimal(1).scaleb(-decimals) / abs(base) if self.relative and base else Decimal(0)
+    @property
+    def what(self) -> str:
+        """In words: "the best of the others minus {base}"."""
+        return f"{self.level_name} minus {{base}}" + (
+            ", in percent of {base}" if self.unit is Unit.PERCENT else ""
+        )
 
 
-def _best(levels: Sequence[Decimal], lower: bool) -> Decimal:
-    return min(levels) if lower else max(levels)
-
-
-def _last(levels: Sequence[Decimal], lower: bool) -> Decimal:
-    return levels[-1]
-
-
-def _mean(levels: Sequence[Decimal], lower: bool) -> Decimal:
-    return sum(levels, Decimal()) / len(levels)
-
-
-MAXIMUM = Reading("the best of the others minus {base}", _best)
-LAST = Reading("the one before minus {base}", _last)
-MEAN = Reading("the mean of the others minus {base}", _mean)
-RELATIVE = Reading("the best of the others minus {base}, in percent of {base}", _best, relative=True)
-LAST_RELATIVE = Reading("the one before minus {base}, in percent of {base}", _last, relative=True)
+_BEST = Reading("the best of the others", lambda levels, lower: min(levels) if lower else max(levels))
+_LAST = Reading("the one before", lambda levels, lower: levels[-1])
+_MEAN = Reading("the mean of the others", lambda levels, lower: sum(levels, Decimal()) / len(levels))
+_BEST_PERCENT, _LAST_PERCENT = replace(_BEST, unit=Unit.PERCENT), replace(_LAST, unit=Unit.PERCENT)
+_READINGS = {
+    (True, True): (_BEST_PERCENT, _BEST),
+    (True, False): (_BEST,),
+    (False, True): (_LAST_PERCENT, _BEST_PERCENT, _LAST, _BEST),
+    (False, False): (_BEST, _LAST, _MEAN),
+}
+"""By whether a label says that it is of the best, and that it is relative; the likeliest first."""
 
 
 def maximal(label: str) -> bool:
@@ -195,55 +192,13 @@ def maximal(label: str) -> bool:
 
 
 def readings(label: str, fractions: bool = False) -> tuple[Reading, ...]:
-    """The ways to read a row of changes of this label, the likeliest first.
+    """The ways to read a row of changes of this label.
 
     Args:
         fractions: whether all levels are fractions, so that changes may be in points.
     """
-    ways = _readings(label)
+    ways = _READINGS[maximal(label), bool(_RELATIVE.search(label))]
     if not fractions:
         return ways
-    points = [replace(way, scale=100) for way in ways if not way.relative]
-    return (*ways, *points, *(way for way in (RELATIVE, LAST_RELATIVE) if way not in ways))
-
-
-def _readings(label: str) -> tuple[Reading, ...]:
-    if maximal(label):
-        return (RELATIVE, MAXIMUM) if _RELATIVE.search(label) else (MAXIMUM,)
-    if _RELATIVE.search(label):
-        return (LAST_RELATIVE, RELATIVE, LAST, MAXIMUM)
-    return (MAXIMUM, LAST, MEAN)
-
-
-@dataclass(frozen=True, slots=True)
-class Weighting:
-    """One way to average columns."""
-
-    what: str
-    weights: tuple[int, ...]
-
-    def of(self, cells: Sequence[Cell]) -> Decimal | None:
-        """The weighted mean of the cells' values; None if one is missing."""
-        total = Decimal()
-        for weight, cell in zip(self.weights, cells, strict=True):
-            if cell.value is None:
-                return None
-            total += weight * cell.value
-        return total / sum(self.weights)
-
-
-def weightings(headers: Sequence[str]) -> list[Weighting]:
-    """The plain mean, and for MMBench's six abilities those weighted by the questions of each known dev edition."""
-    found = [Weighting(f"the plain mean of the {len(headers)} columns", (1,) * len(headers))]
-    abilities = [ability(header) for header in headers]
-    if set(abilities) == {name for _, name in CARD_COLUMNS} and len(abilities) == len(CARD_COLUMNS):
-        for edition in EDITIONS.values():
-            if edition.leaves is not None:
-                counts = {
-                    name: sum(n for leaf, n in edition.leaves.items() if L2_OF[leaf] == name)
-                    for name in abilities
-                    if name
-                }
-                weights = tuple(counts[name] for name in abilities if name)
-                found.append(Weighting(f"the question-weighted mean of {edition.title}", weights))
-    return found
+    points = [replace(way, unit=Unit.FRACTIONS) for way in ways if way.unit is Unit.POINTS]
+    return (*ways, *points, *(way for way in (_BEST_PERCENT, _LAST_PERCENT) if way not in ways))

@@ -27,6 +27,21 @@ class Finding:
     sentence: str
 
 
+@dataclass(slots=True)
+class Fit:
+    """How well one way to compute derived cells agrees with the table."""
+
+    what: str
+    n: int = 0
+    """Cells that could be recomputed."""
+    wrong: dict[tuple[int, int], Decimal] = field(default_factory=dict)
+    """(row, column) of each cell that disagrees, and the number that should be there."""
+
+    @property
+    def right(self) -> int:
+        return self.n - len(self.wrong)
+
+
 @dataclass
 class Draft:
     """One table's audit while it is made."""
@@ -36,11 +51,38 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     n_checked: int = 0
 
-    def find(self, row: str, column: str, printed: str, expected: str, why: str) -> None:
-        """Adds a finding; `why` goes on where "ROW, COLUMN: " has begun."""
-        where = ", ".join(name for name in (row, column) if name)
-        found = Finding(self.table.title, self.table.line, row, column, printed, expected, f"{where}: {why}")
-        self.findings.append(found)
+    def accept(self, seen: CardTable, heading: str, fit: Fit, *, beside: bool = False) -> None:
+        """Adds a note on how the cells were read, and a finding for each cell that disagrees.
+
+        Args:
+            seen: the table that `fit` is of: this one, or it transposed.
+            beside: whether the numbers are changes printed beside scores.
+        """
+        self.n_checked += fit.n
+        self.notes.append(f"{heading}: {fit.what}; {fit.right} of {fit.n} agree.")
+        for (row, at), expected in fit.wrong.items():
+            cell = seen.cells[row][at]
+            value = shown(
+                expected, cell.decimals if not beside or cell.delta is None else cell.delta_decimals
+            )
+            if beside:
+                value = value if value.startswith("-") else f"+{value}"
+                why = f"{cell.text} should have {value}, the change {fit.what}."
+            else:
+                why = f"{cell.text} should be {value}, {fit.what}."
+            self.find(seen, row, at, value, why)
+
+    def find(
+        self, seen: CardTable, row: int, at: int, expected: str, why: str, *, whole: bool = False
+    ) -> None:
+        """Adds a finding about a cell, or about its whole column; `why` follows "ROW, COLUMN: "."""
+        names = ("" if whole else seen.labels[row], seen.headers[at])
+        label, header = reversed(names) if seen.turned else names
+        where = ", ".join(name for name in (label, header) if name)
+        printed, sentence = seen.cells[row][at].text, f"{where}: {why}"
+        self.findings.append(
+            Finding(self.table.title, self.table.line, label, header, printed, expected, sentence)
+        )
 
 
 class Block(NamedTuple):
@@ -75,26 +117,18 @@ def level_blocks(table: CardTable) -> list[list[int]]:
     ]
 
 
+def level_rows(table: CardTable) -> list[int]:
+    return [row for levels in level_blocks(table) for row in levels]
+
+
 def bases(table: CardTable, levels: Sequence[int]) -> tuple[list[int], bool]:
     """Rows that the others may be compared with, and whether their labels say so; else it is the first row."""
     named = [at for at in levels if role(table.labels[at]) is Role.BASE]
     return (named, True) if named and len(named) < len(levels) else (list(levels[:1]), False)
 
 
-def place(across: bool, label: str, header: str) -> tuple[str, str]:
-    """Row and column in the card of what may be found in the transposed table."""
-    return (header, label) if across else (label, header)
-
-
 def shown(value: Decimal, decimals: int) -> str:
-    if not value.is_finite():
-        return ""
     return str(value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
-
-
-def signed(value: Decimal, decimals: int) -> str:
-    text = shown(value, decimals)
-    return text if text.startswith("-") else f"+{text}"
 
 
 def _all_changes(table: CardTable, row: int) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_audit.cells import Cell, caption, read_cell
@@ -24,8 +25,10 @@ _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _PIPE = re.compile(r"(?<!\\)\|")
 _QUOTE = re.compile(r"^\s{0,3}(?:>\s?)+")
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
-_NUMBER_TOKEN = re.compile(r"[↑↓]?[+-]?(?:\d[\d,]*)?\.?\d+%?(?:±\.?\d[\d.]*%?)?[↑↓]?")
-_DELTA_TOKEN = re.compile(r"[(\[][↑↓+-]{0,2}\d[\d.,]*%?[↑↓]?[)\]]")
+_TOKEN = re.compile(
+    r"[↑↓]?[+-]?(?:\d[\d,]*)?\.?\d+%?(?:±\.?\d[\d.]*%?)?[↑↓]?|[(\[][↑↓+-]{0,2}\d[\d.,]*%?[↑↓]?[)\]]"
+)
+"""A number, or a change in brackets, of plain text."""
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HTML = re.compile(r"<table\b.*?(?:</table>|\Z)", re.DOTALL | re.IGNORECASE)
 _HTML_ROW = re.compile(r"<tr\b", re.IGNORECASE)
@@ -55,14 +58,13 @@ class CardTable:
     """Rows at which a section begins, below a line that has words and no numbers."""
     dropped: tuple[str, ...] = ()
     """Headers of the columns among the cells that are no numbers."""
+    turned: bool = False
+    """Whether rows stand for the card's columns."""
 
     def transposed(self) -> CardTable:
         """Rows as columns."""
-        turned = tuple(zip(*self.cells, strict=True))
-        return replace(self, headers=self.labels, labels=self.headers, cells=turned, sections=(), dropped=())
-
-    def column(self, at: int) -> list[Cell]:
-        return [row[at] for row in self.cells]
+        cells = tuple(zip(*self.cells, strict=True))
+        return CardTable(self.title, self.line, self.labels, self.headers, cells, turned=not self.turned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +83,25 @@ def unread(text: str) -> list[Unread]:
         DataError: for a text over `MAX_CHARS`.
     """
     lines = _lines(text)
-    inside = [False] * len(lines)
-    _skip_code(lines, inside)
-    prose = "\n".join("" if code else line for line, code in zip(lines, inside, strict=True))
+    code = _in_code(lines)
+    prose = ["" if inside else line for line, inside in zip(lines, code, strict=True)]
     fenced = [
-        line if code and not _FENCE.match(line) else "" for line, code in zip(lines, inside, strict=True)
+        line if inside and not _FENCE.match(line) else "" for line, inside in zip(lines, code, strict=True)
     ]
-    shown = _COMMENT.sub("", prose)
-    html = sum(_has_numbers(_HTML_ROW.split(table)) for table in _HTML.findall(shown))
-    latex = sum(_has_numbers(_LATEX_ROW.split(table)) for table in _LATEX.findall(shown))
-    code = "\n".join(fenced)
-    n_code = len(_tables(fenced, [False] * len(fenced)))
-    n_code += sum(_has_numbers(_HTML_ROW.split(table)) for table in _HTML.findall(code))
-    n_code += sum(_has_numbers(_LATEX_ROW.split(table)) for table in _LATEX.findall(code))
+    html, latex = _marked_up(_COMMENT.sub("", "\n".join(prose)))
+    n_code = len(_tables(fenced, [False] * len(fenced))) + sum(_marked_up("\n".join(fenced)))
     return [Unread(kind, n) for kind, n in (("HTML", html), ("LaTeX", latex), ("code block", n_code)) if n]
 
 
-def _has_numbers(rows: Sequence[str]) -> bool:
-    """Whether two rows or more have a number that could be a result."""
-    return sum(bool(_RESULT.search(_ATTRIBUTES.sub("<", row))) for row in rows) >= 2
+def _marked_up(text: str) -> list[int]:
+    """The numbers of tables in HTML and in LaTeX with two rows or more that have what could be a result."""
+    return [
+        sum(
+            sum(bool(_RESULT.search(_ATTRIBUTES.sub("<", line))) for line in row.split(table)) > 1
+            for table in whole.findall(text)
+        )
+        for whole, row in ((_HTML, _HTML_ROW), (_LATEX, _LATEX_ROW))
+    ]
 
 
 def find_tables(text: str) -> list[CardTable]:
@@ -109,9 +111,9 @@ def find_tables(text: str) -> list[CardTable]:
         DataError: for a text over `MAX_CHARS`.
     """
     lines = _lines(text)
-    taken = [len(line) > MAX_LINE for line in lines]
-    _skip_code(lines, taken)
-    return _tables(lines, taken)
+    return _tables(
+        lines, [len(line) > MAX_LINE or code for line, code in zip(lines, _in_code(lines), strict=True)]
+    )
 
 
 def _lines(text: str) -> list[str]:
@@ -125,28 +127,24 @@ def _tables(lines: Sequence[str], taken: list[bool]) -> list[CardTable]:
     return sorted(found, key=lambda table: table.line)
 
 
-def _skip_code(lines: Sequence[str], taken: list[bool]) -> None:
-    inside = False
-    for at, line in enumerate(lines):
+def _in_code(lines: Sequence[str]) -> list[bool]:
+    """Whether each line is in a code block, or is its fence."""
+    inside, found = False, []
+    for line in lines:
         fence = bool(_FENCE.match(line))
-        if inside or fence:
-            taken[at] = True
+        found.append(inside or fence)
         inside ^= fence
+    return found
 
 
 def _pipe_tables(lines: Sequence[str], taken: list[bool]) -> Iterator[CardTable]:
     at = 1
     while at < len(lines):
-        if (
-            taken[at]
-            or taken[at - 1]
-            or "|" not in lines[at - 1]
-            or not _RULE.fullmatch(lines[at])
-            or "-" not in lines[at]
-        ):
+        header_line, rule = lines[at - 1 : at + 1]
+        if taken[at] or taken[at - 1] or "|" not in header_line or not _RULE.fullmatch(rule):
             at += 1
             continue
-        header = _split(lines[at - 1])
+        header = _split(header_line)
         start, at = at - 1, at + 1
         rows = []
         while at < len(lines) and not taken[at] and "|" in lines[at]:
@@ -220,33 +218,21 @@ def _mostly_numbers(cells: Sequence[Cell]) -> bool:
 
 def _plain_tables(lines: Sequence[str], taken: Sequence[bool]) -> Iterator[CardTable]:
     rows = [None if used else _plain_row(line) for line, used in zip(lines, taken, strict=True)]
-    at = 0
-    while at < len(rows):
-        if rows[at] is None:
-            at += 1
-            continue
-        start = at
-        while at < len(rows) and rows[at] is not None:
-            at += 1
-        if table := _plain_table(lines, taken, start, [row for row in rows[start:at] if row is not None]):
+    start = 0
+    for is_row, group in groupby(rows, key=lambda row: row is not None):
+        run = list(group)
+        if is_row and (table := _plain_table(lines, taken, start, [row for row in run if row])):
             yield table
+        start += len(run)
 
 
 def _plain_row(line: str) -> tuple[list[str], list[str]] | None:
     """A line's words and its trailing cells; None unless there is a word and, after it, two cells or more."""
     text = re.sub(r"([↑↓]) (?=[\d.+-])", r"\1", caption(line))
-    text = (
-        re.sub(r"([(\[]) | (?=[)\]])", lambda found: found[1] or "", text)
-        .replace(" ±", "±")
-        .replace("± ", "±")
-    )
+    text = re.sub(r"(?<=[(\[]) | (?=[)\]])", "", text).replace(" ±", "±").replace("± ", "±")
     tokens = text.split()
     n = len(tokens)
-    while n and (
-        _NUMBER_TOKEN.fullmatch(tokens[n - 1])
-        or _DELTA_TOKEN.fullmatch(tokens[n - 1])
-        or tokens[n - 1] in _DASHES
-    ):
+    while n and (_TOKEN.fullmatch(tokens[n - 1]) or tokens[n - 1] in _DASHES):
         n -= 1
     cells: list[str] = []
     changes = n < len(tokens) and tokens[n][0] in "↑↓"
