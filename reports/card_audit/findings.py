@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import NamedTuple
 
 from ssl4rl_bench.reports.card_audit.claims import Role, role
@@ -128,7 +128,9 @@ def bases(table: CardTable, levels: Sequence[int]) -> tuple[list[int], bool]:
 
 
 def shown(value: Decimal, decimals: int) -> str:
-    return str(value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
+    with localcontext() as context:
+        context.prec = max(28, value.adjusted() + 1 + decimals + 1)  # a number may have any number of digits
+        return str(value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
 
 
 def _all_changes(table: CardTable, row: int) -> bool:

@@ -360,3 +360,11 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         audit(text)
     except DataError:
         assert find_tables(text) == []
+
+
+@pytest.mark.parametrize("digits", [27, 28, 40])
+def test_a_number_of_many_digits_ends_no_audit(digits: int) -> None:
+    rows = (f"| Base | {'1' * digits}.5 | 50.0 |", "| Ours | 3.5 | 51.0 |", "| Max. gain | +2.0 | +1.0 |")
+    text = "\n".join(("| Model | A | B |", "|---|---|---|", *rows))
+    (table,) = audit(text)
+    assert any(finding.column == "A" for finding in table.findings)
