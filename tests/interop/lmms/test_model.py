@@ -15,6 +15,7 @@ from mmbench_data import questions, write_tsv
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import FinishReason, Request, Sampling
 from ssl4rl_bench.engines import EngineOptions, create
+from ssl4rl_bench.run.recorded import read
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
@@ -206,8 +207,7 @@ def test_recorded_replies_score_as_in_a_run(
                 line |= {"text": "", "reasoning": f"The answer is {sample.target}."}
             file.write(json.dumps(line) + "\n")
     done = evaluate(name, f"engine=replay,replies={replies}")
-    options = EngineOptions(replies=replies)
-    engine = create("replay", None, options)
+    engine = create("replay", None, EngineOptions(), read(replies))
     spec = RunSpec("x", "x", {name: TaskSpec.of(task)}, engine.name, engine.version)
     with RunDir.create(tmp_path / "run", spec) as run:
         execute([task], engine, run, spec)
@@ -215,7 +215,7 @@ def test_recorded_replies_score_as_in_a_run(
         result = scoring.score_run(run, [task])["tasks"][name]
     key = "row_micro" if name == SCENES else "accuracy"
     items = [sample[key] for sample in done["samples"][name]]
-    got = {str(item.get("id", item.get("index"))): item for item in items}
+    got = {str(item["id"]): item for item in items}
     assert got.keys() == expected.keys()
     for id, score in expected.items():
         item = got[id]
