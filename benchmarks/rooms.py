@@ -25,14 +25,14 @@ FORWARDING = ("chat", "lmms", "repair", "__main__", "__init__")
 def modules(root: Path) -> dict[str, Path]:
     """Module name to its file, of all that is tracked."""
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=root, capture_output=True, text=True, check=True)
-    found = {}
+    by_name = {}
     for name in listed.stdout.split():
         parts = list(Path(name).with_suffix("").parts)
         if parts[0] in TOP:
             parts.insert(0, PACKAGE)
         if parts[0] == PACKAGE:
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = root / name
-    return found
+            by_name[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = root / name
+    return by_name
 
 
 def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
@@ -72,8 +72,8 @@ def main(root: Path) -> None:
     print(f"{len(rooms)} rooms, {max(floors.values())} floors, {len(pairs)} arrows")
     print("```mermaid\ngraph TD")
     for level in sorted(set(floors.values()), reverse=True):
-        own = [room for room, at in floors.items() if at == level]
-        print(f"  subgraph floor {level}\n    " + "\n    ".join(f"{room}" for room in own) + "\n  end")
+        names = [room for room, at in floors.items() if at == level]
+        print(f"  subgraph floor {level}\n    " + "\n    ".join(f"{room}" for room in names) + "\n  end")
     # An arrow that a longer way shows already would only hide the others.
     for a, b in sorted(pairs):
         if not any(b in _reach(other, below) for other in below[a] if other != b):

@@ -57,13 +57,13 @@ def reread(run: RunDir, task: Task) -> list[Reread]:
         scored = scored_samples(run, task, name)
         found = [(s.score.answer, s.score.value) for s in scored if s.score.status not in UNSCORED]
         reference = reference or found
-        own = outcomes_of(task, scored, name, run.spec.repeats)
+        outcomes = outcomes_of(task, scored, name, run.spec.repeats)
         out.append(
             Reread(
                 extractor=name,
-                status=own.status_counts,
-                accuracy=overall(own, "row_micro")["value"],
-                circular=None if is_probe else overall(own, "circular_micro")["value"],
+                status=outcomes.status_counts,
+                accuracy=overall(outcomes, "row_micro")["value"],
+                circular=None if is_probe else overall(outcomes, "circular_micro")["value"],
                 agreement=kappa([answer for answer, _ in reference], [answer for answer, _ in found]),
                 n_changed=sum(a != b for (_, a), (_, b) in zip(reference, found, strict=True)),
             )

@@ -71,25 +71,39 @@ def load_task(
 
 
 def _loader(task: TaskFile) -> Load:
-    """What loads tasks of a kind: ours, a module of this package, or another package's entry point.
+    """What loads tasks of a kind: ours, a module of this package with a `load`, or another package's entry point.
 
     Raises:
-        UsageError: there is no such kind, or several packages have it.
+        UsageError: there is no such kind, several packages have it, or it cannot be imported.
     """
-    if (own := _OWN.get(task.kind)) is not None:
-        return own
+    if (ours := _OWN.get(task.kind)) is not None:
+        return ours
     if find_spec(f"{__package__}.{task.kind}") is not None:
         module = import_module(f"{__package__}.{task.kind}")
-        return cast(Load, module.load)
-    found = [entry for entry in entry_points(group="ssl4rl_bench.tasks") if entry.name == task.kind]
-    if len(found) != 1:
-        known = sorted({*_OWN, *(entry.name for entry in entry_points(group="ssl4rl_bench.tasks"))})
-        problem = "is installed more than once" if found else "is not installed"
+        if callable(load := getattr(module, "load", None)):
+            return cast(Load, load)
+    points = entry_points(group="ssl4rl_bench.tasks")
+    named = [point for point in points if point.name == task.kind]
+    if len(named) != 1:
+        known = sorted({*_OWN, *(point.name for point in points)})
+        problem = "is installed more than once" if named else "is not installed"
         raise UsageError(
             f"{task.name} is a task of the kind {task.kind}, which {problem} (known: {', '.join(known)})"
             f"{did_you_mean(task.kind, known)}"
         )
-    return cast(Load, found[0].load())
+    try:
+        load = named[0].load()
+    except Exception as error:  # another package's code may raise anything on import
+        raise UsageError(
+            f"{task.name} is a task of the kind {task.kind}, and its entry point {named[0].value} cannot be imported "
+            f"({type(error).__name__}: {error}): install or correct the package that has it"
+        ) from error
+    if not callable(load):
+        raise UsageError(
+            f"{task.name} is a task of the kind {task.kind}, and its entry point {named[0].value} is no function: "
+            "correct the package that has it"
+        )
+    return cast(Load, load)
 
 
 def _load_probe(task: TaskFile, asked: Asked) -> ProbeTask:

@@ -208,3 +208,28 @@ def test_a_kind_that_is_not_installed_is_named(package: Path) -> None:
     (package / "capitals.yaml").write_text(text.replace("kind: exact_match", "kind: os.path"))
     with pytest.raises(UsageError, match="no name of a kind"):
         load_task(str(package / "capitals.yaml"))
+
+
+@pytest.mark.parametrize("kind", ["leaks", "scenes", "base", "prompts"])
+def test_a_module_that_loads_nothing_is_no_kind(package: Path, kind: str) -> None:
+    text = (package / "capitals.yaml").read_text()
+    (package / "capitals.yaml").write_text(text.replace("kind: exact_match", f"kind: {kind}"))
+    with pytest.raises(UsageError, match=f"of the kind {kind}, which is not installed"):
+        load_task(str(package / "capitals.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("import not_there\n", "cannot be imported"),
+        ("def load(:\n", "cannot be imported"),
+        ("", "cannot be imported"),
+        ("load = 5\n", "is no function"),
+    ],
+)
+def test_a_kind_that_is_broken_is_one_sentence(package: Path, module: str, reason: str) -> None:
+    (package / "site" / "capitals_kind.py").write_text(module)
+    done = bench(package, "validate", "capitals.yaml")
+    lines = done.stderr.strip().splitlines()
+    assert (done.returncode, len(lines)) == (2, 1), done.stderr
+    assert "capitals_kind:load" in lines[0] and reason in lines[0]

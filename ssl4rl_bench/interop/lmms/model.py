@@ -82,7 +82,8 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
         self._options = EngineOptions.from_pairs(f"{key}={value}" for key, value in options.items())
         self._label, self._model, self._fingerprint = _subject(name, pretrained or model, self._options)
         self._runs = Path(runs).expanduser()
-        replies = recorded.read(self._options.replies) if self._options.replies is not None else None
+        given = self._options.replies if name == "replay" else None
+        replies = None if given is None else recorded.read(given)
         self._engine = create(name, self._model, self._options, replies)
 
     def generate_until(self, requests: Sequence[Any]) -> list[Any]:
