@@ -44,17 +44,13 @@ def averages(made: TableAudit, table: CardTable) -> None:
             for columns in ([named] if named else _columns(kinds, at))
             for what, weights in _weightings(table, columns, bool(named))
         ]
-        fit = best_fit(fits)
-        if fit is None:
+        fit, why = best_fit(fits), _undetermined(table, header, named)
+        if fit is None or fit.likely or why:
+            made.settle(header, fit, "" if table.turned else why)
             continue
-        if fit.likely:
-            made.accept(header, fit)
-        elif why := _undetermined(table, header, named):
-            made.notes += () if table.turned else (f"{header}: not recomputed, as {why}.",)
-        else:
-            made.n_checked += len(fit.cells)
-            _none_fits(made, table, fits)
-            made.notes += tuple(_shares(table, at))
+        made.n_checked += len(fit.cells)
+        _none_fits(made, table, fits)
+        made.notes += tuple(_shares(table, at))
 
 
 def _kind(header: str) -> Role:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from ssl4rl_bench.reports.card_audit.cells import digits
 from ssl4rl_bench.reports.card_audit.claims import Level, Role, Unit, best_of, maximal, readings, role
-from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, blocks, level_rows
+from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, best_fit, blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable
 
 MAX_REFERENCES = 50
@@ -35,7 +35,7 @@ def improvements(made: TableAudit, table: CardTable) -> None:
                 for base in bases
                 for unit, what, level in readings(label, _fractions(table, levels))
             ]
-            made.settle(label, fits, "no way to derive it from the other rows fits")
+            made.settle(label, best_fit(fits), "no way to derive it from the other rows fits")
 
 
 def _improvement(
@@ -82,7 +82,7 @@ def changes(made: TableAudit, table: CardTable) -> None:
         if unit is not Unit.FRACTIONS or _fractions(seen, level_rows(seen))
     ]
     fits.sort(key=lambda fit: (len(fit.wrong), not fit.named, fit.table.turned))
-    made.settle("Changes beside scores", fits, "nothing fits as what they are against", beside=True)
+    made.settle("Changes beside scores", best_fit(fits), "nothing fits as what they are against", beside=True)
 
 
 def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool]]:

@@ -70,34 +70,30 @@ class TableAudit:
     notes: tuple[str, ...] = ()
     """How its rows and columns were read, a sentence each."""
 
-    def accept(self, heading: str, fit: Fit, *, beside: bool = False) -> None:
-        """Adds a note on how the cells were read, and a finding for each cell that disagrees.
+    def settle(self, heading: str, fit: Fit | None, why: str, *, beside: bool = False) -> None:
+        """Adds a note on how cells were read, and a finding for each that disagrees.
 
         Args:
+            fit: the best way; one that is neither likely nor named gives no more than the note.
+            why: what that note says, as a clause; no note if it is empty.
             beside: whether the numbers are changes printed beside scores.
         """
+        if fit is None:
+            return
+        if not fit.likely and not fit.named:
+            self.notes += (f"{heading}: not recomputed, as {why}.",) if why else ()
+            return
         self.n_checked += len(fit.cells)
         self.notes += (f"{heading}: {fit.what}; {fit.right} of {len(fit.cells)} agree.",)
         for row, at, expected, _ in fit.wrong:
             cell = fit.table.cells[row][at]
             if beside:
-                number = shown(expected, cell.value if cell.delta is None else cell.delta)
-                number = number if number.startswith("-") else f"+{number}"
-                why = f"{cell.text} should have {number}, the change {fit.what}."
+                number = shown(expected, cell.value if cell.delta is None else cell.delta, "+")
+                claim = f"{cell.text} should have {number}, the change {fit.what}."
             else:
                 number = shown(expected, cell.value)
-                why = f"{cell.text} should be {number}, {fit.what}."
-            self.find(fit.table, row, at, number, why)
-
-    def settle(self, heading: str, fits: Iterable[Fit], why: str, *, beside: bool = False) -> None:
-        """Accepts the best way if it is likely or named; else notes that cells are not recomputed, and why."""
-        fit = best_fit(fits)
-        if fit is None:
-            return
-        if fit.likely or fit.named:
-            self.accept(heading, fit, beside=beside)
-        else:
-            self.notes += (f"{heading}: not recomputed, as {why}.",)
+                claim = f"{cell.text} should be {number}, {fit.what}."
+            self.find(fit.table, row, at, number, claim)
 
     def find(
         self, seen: CardTable, row: int, at: int, expected: str | None, why: str, *, whole: bool = False
@@ -114,10 +110,14 @@ class TableAudit:
         self.findings += (Finding(label, header, printed, expected, f"{where}: {why}"),)
 
 
-def shown(value: Decimal, like: Decimal | None) -> str:
-    """A number with as many digits after the point as another."""
+def shown(value: Decimal, like: Decimal | None, sign: str = "") -> str:
+    """A number with as many digits after the point as another.
+
+    Args:
+        sign: "+" for a sign before a gain too.
+    """
     with localcontext(rounding=ROUND_HALF_UP):
-        return f"{value:.{digits(like)}f}"
+        return f"{value:{sign}.{digits(like)}f}"
 
 
 class Block(NamedTuple):
