@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
@@ -96,15 +97,8 @@ def probe_rows(
     """
     out = []
     for task in tasks:
-        found = compare(
-            baseline,
-            candidates,
-            task,
-            by="overall",
-            aggregation=AGGREGATION,
-            correction=correction,
-            allow=allow,
-        )
+        how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
+        found = compare(baseline, candidates, task, by="overall", **how)
         out.append(_row(baseline, task, None))
         out += [_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
     return out

@@ -8,7 +8,7 @@ from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit, frame, style, svg_of, whisker
-from ssl4rl_bench.reports.gate.text import LEGEND, cells_of, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.gate.text import CELLS, LEGEND, cells_of, headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.views.base import View
 
 _COLOURS = {"pass": BETTER, "fail": WORSE, "inconclusive": MUTED}
@@ -21,70 +21,46 @@ def gate_views(gate: Gate) -> list[View]:
     with style():
         sheet = _draw(tested)
         svg = svg_of(sheet)
-    out = [
+    rules = View(
+        name="gate",
+        title="Gate",
+        sentence=f"{headline(gate)}. {LEGEND}",
+        headers=("Rule", "Verdict", *CELLS, "Decides at"),
+        rows=tuple(_row(each) for each in tested),
+        svg=svg,
+        figure=sheet.figure,
+    )
+    said = [*(f"{reason(each)}." for each in tested if each.why), *gate.notes]
+    more = (
         View(
-            name="gate",
-            title="Gate",
-            sentence=f"{headline(gate)}. {LEGEND}",
-            headers=(
-                "Rule",
-                "Verdict",
-                "n",
-                "Difference",
-                "95% interval",
-                "Lower bound",
-                "MDE",
-                "p fail",
-                "Decides at",
+            "notes",
+            "Notes",
+            "Questions that were left out, settings in which the runs differ, and margins that are too small.",
+            ("Note",),
+            tuple((clean(line, 600),) for line in said),
+            "",
+        ),
+        View(
+            "guards",
+            "Guards",
+            "Limits on what is not accuracy: reading, length, answers, training images.",
+            ("Guard", "Verdict", "Found", "Limit"),
+            tuple(
+                (f"{each.name}, {clean(each.task)}", each.verdict, clean(each.found), each.limit)
+                for each in gate.guarded
             ),
-            rows=tuple(_row(each) for each in tested),
-            svg=svg,
-            figure=sheet.figure,
-        )
-    ]
-    if said := (*_unsure(tested), *gate.notes):
-        out.append(
-            View(
-                "notes",
-                "Notes",
-                "Questions that were left out, settings in which the runs differ, and margins that are too small.",
-                ("Note",),
-                tuple((clean(line, 600),) for line in said),
-                "",
-            )
-        )
-    if gate.guarded:
-        rows = tuple(
-            (f"{each.name}, {clean(each.task)}", each.verdict, clean(each.found), each.limit)
-            for each in gate.guarded
-        )
-        out.append(
-            View(
-                "guards",
-                "Guards",
-                "Limits on what is not accuracy: reading, length, answers, training images.",
-                ("Guard", "Verdict", "Found", "Limit"),
-                rows,
-                "",
-            )
-        )
-    if lost := list(lost_lines(gate, 10)):
-        out.append(
-            View(
-                "lost",
-                "Questions that were lost",
-                "Those of rules that did not pass, the most telling first.",
-                ("Question",),
-                tuple((line,) for line in lost),
-                "",
-            )
-        )
-    return out
-
-
-def _unsure(tested: list[Tested]) -> list[str]:
-    """Why what is left out makes a rule inconclusive, a sentence each."""
-    return [f"{reason(each)}." for each in tested if each.why]
+            "",
+        ),
+        View(
+            "lost",
+            "Questions that were lost",
+            "Those of rules that did not pass, the most telling first.",
+            ("Question",),
+            tuple((line,) for line in lost_lines(gate, 10)),
+            "",
+        ),
+    )
+    return [rules, *(view for view in more if view.rows)]
 
 
 def _row(each: Tested) -> tuple[str, ...]:
