@@ -13,14 +13,13 @@ from ssl4rl_bench.comparison.seeds import Method
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Column
-from ssl4rl_bench.reports.figures.sheet import style, svg_of
-from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, percent, points
+from ssl4rl_bench.reports.text.numbers import interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.additivity_figure import draw
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.contrasts import Contrast, Scores, correct, scores
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import MIX, methods, same_task, words
-from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
 
 _Floats = NDArray[np.float64]
@@ -67,9 +66,6 @@ def additivity(runs: Runs) -> View:
     by_method = _means(found, [1, len(mix.runs), *(len(single.runs) for single in singles)])
     columns = sums(found, by_method[0], by_method[1], by_method[2:], whole=not missing)
     names = [words(runs.trained[single.runs[0].label]) for single in singles]
-    with style():
-        sheet = draw(columns, names, clean(mix.name))
-        svg = svg_of(sheet)
     missing_text = (
         f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint trained on it alone "
         "among the runs, so there is no sum."
@@ -102,8 +98,7 @@ def additivity(runs: Runs) -> View:
             "p corr.",
         ),
         rows=tuple(_row(each, names) for each in columns),
-        svg=svg,
-        figure=sheet.figure,
+        sheet=draw(columns, names, clean(mix.name)),
     )
 
 
@@ -236,22 +231,13 @@ def _said(each: Contrast, what: str, mix: str) -> str:
 
 
 def _row(each: Sums, names: Sequence[str]) -> tuple[str, ...]:
-    best, rest = each.mix_minus_best, each.mix_minus_sum
     return (
         each.column.header,
         str(each.mix.n),
         *(points(single.value) for single in each.singles),
         points(each.mix.value),
         names[each.best],
-        points(best.value) + MARKS[best.mark],
-        interval(best.ci95, True),
-        _p(best),
+        *difference_cells(each.mix_minus_best),
         points(each.total.value if each.total else None) + (" (out of reach)" if each.out_of_reach else ""),
-        NO_DATA if rest is None else points(rest.value) + MARKS[rest.mark],
-        NO_DATA if rest is None else interval(rest.ci95, True),
-        NO_DATA if rest is None else _p(rest),
+        *difference_cells(each.mix_minus_sum),
     )
-
-
-def _p(each: Contrast) -> str:
-    return p_is(each.p_corrected).removeprefix("p ").removeprefix("= ")

@@ -8,13 +8,12 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Column
-from ssl4rl_bench.reports.figures.sheet import style, svg_of
-from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, percent, points
+from ssl4rl_bench.reports.text.numbers import interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.bias_figure import draw
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
 from ssl4rl_bench.reports.views.runs import Runs, image_of, short
-from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.run.spec import REPLAY
 from ssl4rl_bench.score.aggregate import OVERALL
 
@@ -78,9 +77,6 @@ def bias(runs: Runs) -> View:
         )
     notes: list[str] = []
     found = tuple(_blinding(runs, task, image, own[image], notes) for image in SHOWN if image in own)
-    with style():
-        sheet = draw(found, name)
-        svg = svg_of(sheet)
     return View(
         name="bias",
         title="Sight or language: what the images are worth, in points",
@@ -104,8 +100,7 @@ def bias(runs: Runs) -> View:
             for model in blinding.models
             for cell in model.cells
         ),
-        svg=svg,
-        figure=sheet.figure,
+        sheet=draw(found, name),
     )
 
 
@@ -181,7 +176,6 @@ def _average(model: Model) -> Sight:
 
 
 def _row(image: str, label: str, cell: Sight) -> tuple[str, ...]:
-    more = cell.more
     return (
         label,
         image,
@@ -191,7 +185,5 @@ def _row(image: str, label: str, cell: Sight) -> tuple[str, ...]:
         percent(cell.blind),
         points(cell.gain.value),
         interval(cell.gain.ci95, True),
-        NO_DATA if more is None else points(more.value) + MARKS[more.mark],
-        NO_DATA if more is None else interval(more.ci95, True),
-        NO_DATA if more is None else p_is(more.p_corrected).removeprefix("p ").removeprefix("= "),
+        *difference_cells(cell.more),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
@@ -13,14 +12,13 @@ from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.figures.sheet import style, svg_of
-from ssl4rl_bench.reports.text.cells import dig
-from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, percent, points
+from ssl4rl_bench.reports.text.cells import Estimate, dig, estimate
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.goldilocks_figure import draw
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import full, kind_of
-from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.task.ssl import KINDS
@@ -35,10 +33,8 @@ class Step:
     difficulty: str
     chance: float
     accuracy: float | None
-    above: float | None
+    above: Estimate | None
     """(accuracy - chance) / (1 - chance) of the baseline."""
-    ci95: tuple[float, float] | None
-    """Of `above`."""
     n: int | None
     trained: tuple[tuple[str, Difference], ...]
     """Checkpoints trained at it: name, and difference to the baseline on Average."""
@@ -69,9 +65,6 @@ def goldilocks(runs: Runs) -> View:
             "brings; `ssl4rl-bench train RECIPE` trains one (its [tasks] name the difficulty), --trained LABEL=TASK "
             "names a checkpoint's.",
         )
-    with style():
-        sheet = draw(steps, name, told)
-        svg = svg_of(sheet)
     return View(
         name="goldilocks",
         title=f"Difficulty: what {name} can do, and what training at it brought",
@@ -87,8 +80,7 @@ def goldilocks(runs: Runs) -> View:
             *(("Trained at it", "Average", "95% interval", "p corr.") if told else ()),
         ),
         rows=tuple(row for step in steps for row in _rows(step, told)),
-        svg=svg,
-        figure=sheet.figure,
+        sheet=draw(steps, name, told),
     )
 
 
@@ -145,8 +137,7 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
 
 def _step(run: Evaluated, task: str, kind: str, difficulty: str) -> Step:
     probe = dig(run.result, "tasks", task, "probe")
-    above, accuracy = dig(probe, "chance_corrected"), dig(probe, "accuracy")
-    ends = [end for end in map(number, above.get("ci95") or ()) if end is not None]
+    accuracy = dig(probe, "accuracy")
     n = number(accuracy.get("n"))
     return Step(
         task=task,
@@ -154,8 +145,7 @@ def _step(run: Evaluated, task: str, kind: str, difficulty: str) -> Step:
         difficulty=difficulty,
         chance=float((run.outcomes[task].probe or {}).get("chance", 0.0)),
         accuracy=number(accuracy.get("value")),
-        above=number(above.get("value")),
-        ci95=(ends[0], ends[1]) if len(ends) == 2 else None,
+        above=estimate(dig(probe, "chance_corrected")),
         n=None if n is None else int(n),
         trained=(),
     )
@@ -170,7 +160,7 @@ def _sentences(runs: Runs, steps: Sequence[Step], name: str) -> list[str]:
     out = []
     for kind in dict.fromkeys(step.kind for step in steps):
         own = [step for step in steps if step.kind == kind]
-        above = [step for step in own if step.ci95 and step.ci95[0] > 0.0]
+        above = [step for step in own if step.above and step.above.ci95 and step.above.ci95[0] > 0.0]
         # An interval that touches 0 is no proof of chance.
         if len(above) == len(own):
             said = f"above chance at each of {listed([step.difficulty for step in own])}"
@@ -245,27 +235,23 @@ def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
 
 
 def _rows(step: Step, told: bool) -> list[tuple[str, ...]]:
+    above = step.above
     base = (
         step.kind,
         step.difficulty,
         percent(step.chance),
         percent(step.accuracy),
         NO_DATA if step.n is None else str(step.n),
-        percent(_flat(step.above)),
-        interval(None if step.ci95 is None else (_flat(step.ci95[0]), _flat(step.ci95[1]))),
+        percent(_flat(above.value) if above else None),
+        interval((_flat(above.ci95[0]), _flat(above.ci95[1])) if above and above.ci95 else None),
     )
     if not told:
         return [base]
-    if not step.trained:
-        return [(*base, NO_DATA, "", "", "")]
-    out = []
-    for at, (label, each) in enumerate(step.trained):
-        own = base if not at else ("",) * len(base)
-        p = p_is(each.p_corrected).removeprefix("p ").removeprefix("= ")
-        out.append((*own, label, points(each.value) + MARKS[each.mark], interval(each.ci95, True), p))
-    return out
+    trained = [(label, *difference_cells(cell)) for label, cell in step.trained]
+    first, *more = trained or [(NO_DATA, "", "", "")]
+    return [(*base, *first), *((*("",) * len(base), *line) for line in more)]
 
 
-def _flat(value: float | None) -> Any:
+def _flat(value: float) -> float:
     """Without what two decimals of a percent do not show, so that no "-0.00" is printed."""
-    return None if value is None else round(value, 4) + 0.0
+    return round(value, 4) + 0.0

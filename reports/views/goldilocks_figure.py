@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.reports.figures.palette import INK, MUTED
-from ssl4rl_bench.reports.figures.sheet import SIGN, Sheet, fit, frame, whisker, width_of
+from ssl4rl_bench.reports.figures.axes import reach, slots
+from ssl4rl_bench.reports.figures.palette import INK, MUTED, SIGN
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of
 
 if TYPE_CHECKING:
     from ssl4rl_bench.reports.views.goldilocks import Step
@@ -14,40 +15,38 @@ if TYPE_CHECKING:
 
 def draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
     left, tall, gap = 34.0, 150.0, 26.0
-    sheet = Sheet(24 + tall + (gap + tall if told else 0) + 62)
-    kinds = list(dict.fromkeys(step.kind for step in steps))
-    slots = len(steps) + 0.6 * (len(kinds) - 1)
-    places, at = [], 0.0
-    for number_, step in enumerate(steps):
-        at += 0.6 if number_ and steps[number_ - 1].kind != step.kind else 0.0
-        places.append(at + 0.5)
-        at += 1.0
+    sheet = Sheet()
     wide = sheet.width - left - 6
-    title = f"{name}: accuracy above chance, percent of what is possible"
+    n_kinds = len({step.kind for step in steps})
+    n = len(steps) + 0.6 * (n_kinds - 1)
+    places, at = [], 0.5
+    for number, step in enumerate(steps):
+        at += 0.6 if number and steps[number - 1].kind != step.kind else 0.0
+        places.append(at)
+        at += 1.0
     # Six points of air: drawn bold text may be a little wider than `width_of` says.
-    sheet.text(left, 12, fit(title, wide - 6.0, 8.0, True), bold=True, ha="left")
-    axes = sheet.axes(left, 24, wide, tall)
-    frame(axes, slots, [end for step in steps for end in (step.above or 0.0, *(step.ci95 or ()))])
+    title = fit(f"{name}: accuracy above chance, percent of what is possible", wide - 6.0, bold=True)
+    sheet.text(left, 12, title, bold=True, side="left")
+    axes = slots(sheet, (left, 24, wide, tall), n, reach(step.above for step in steps))
     for place, step in zip(places, steps, strict=True):
         if step.above is not None:
-            whisker(axes, place, step.above, step.ci95, INK)
+            axes.whisker(place, step.above, INK)
     y = 24 + tall
     if told:
         title = (
             "Checkpoints trained at it: difference on Average, points (▲ better, ▼ worse after correction)"
         )
-        sheet.text(left, y + gap - 12, fit(title, wide - 6.0, 8.0, True), bold=True, ha="left")
-        lower = sheet.axes(left, y + gap, wide, tall)
-        ends = [end for step in steps for _, each in step.trained for end in (each.value, *(each.ci95 or ()))]
-        frame(lower, slots, ends)
+        sheet.text(left, y + gap - 12, fit(title, wide - 6.0, bold=True), bold=True, side="left")
+        ends = reach(cell for step in steps for _, cell in step.trained)
+        lower = slots(sheet, (left, y + gap, wide, tall), n, ends)
         for place, step in zip(places, steps, strict=True):
-            n = len(step.trained)
-            for number_, (_, each) in enumerate(step.trained):
-                x = place + (number_ - (n - 1) / 2) * min(0.22, 0.7 / n)
-                marker = {"better": "^", "worse": "v", "": "o"}[each.mark]
-                whisker(lower, x, each.value, each.ci95, SIGN[each.mark], marker=marker, size=6.0)
+            for number, (_, cell) in enumerate(step.trained):
+                x = place + (number - (len(step.trained) - 1) / 2) * min(0.22, 0.7 / len(step.trained))
+                marker = {"better": "^", "worse": "v", "": "o"}[cell.mark]
+                lower.whisker(x, cell, SIGN[cell.mark], marker, size=6.0)
         y += gap + tall
-    _difficulties(sheet, y, [left + place * wide / slots for place in places], wide / slots, steps)
+    _difficulties(sheet, y, [left + place * wide / n for place in places], wide / n, steps)
+    sheet.height = y + 62
     return sheet
 
 
@@ -66,5 +65,5 @@ def _difficulties(sheet: Sheet, y: float, xs: Sequence[float], slot: float, step
             for line, text in enumerate(lines):
                 sheet.text(x, y + 10 + 10 * (line + lower), fit(text, room), MUTED)
         from_, to = mine[0][0] - 0.45 * slot, mine[-1][0] + 0.45 * slot
-        sheet.line([from_, to], [y + 39, y + 39], MUTED, linewidth=0.7)
+        sheet.line([(from_, y + 39), (to, y + 39)], MUTED, 0.7)
         sheet.text((from_ + to) / 2, y + 48, fit(kind, to - from_))
