@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from statistics import fmean
@@ -56,17 +56,18 @@ Series = tuple[list[float], list[float]]
 _LEFT, _GAP, _DASHES = 44.0, 44.0, (4.0, 3.0)
 
 
+_Line = tuple[str, str, Series]
+"""A name, which may be empty, a colour, and data."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Drawn:
     """A panel with its data."""
 
-    title: str
-    lines: Sequence[tuple[str, str, Series]]
-    """Name, which may be empty, colour, and data."""
+    panel: Panel
+    lines: Sequence[_Line]
     levels: Sequence[tuple[str, float]] = ()
     """Colour and height of dashed lines."""
-    shares: bool = False
-    log: bool = False
 
 
 def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | None = None) -> None:
@@ -80,32 +81,21 @@ def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | Non
         StoreError: full disk, no permission.
     """
     lines = read(metrics)
-    rewards = [
-        (key.removeprefix(REWARD), colour, series(lines, key))
-        for key, colour in zip(_reward_keys(lines), cycle(SERIES), strict=False)
-    ]
-    rewards = [line for line in rewards if line[2][0]]
-    levels = [(colour, chance[name]) for name, colour, _ in rewards if chance and name in chance]
-    panels = []
-    for panel in PANELS:
-        keys = zip(panel.keys.items(), SERIES, strict=False)
-        every = [(name, colour, series(lines, key)) for (key, name), colour in keys]
-        if kept := [line for line in every if line[2][0]]:
-            panels.append(_Drawn(panel.title, kept, (), panel.shares, panel.log))
+    tasks = {key: key.removeprefix(REWARD) for key in _reward_keys(lines)}
+    rewards = _known(lines, Panel(f"{title} · mean reward", tasks))
+    levels = [(colour, chance[name]) for name, colour, _ in rewards.lines if chance and name in chance]
+    panels = [drawn for panel in PANELS if (drawn := _known(lines, panel)).lines]
     sheet = Sheet(WIDTH)
-    y = _rows(sheet, 4.0, [_Drawn(f"{title} · mean reward", rewards, levels)], 1, 130.0)
+    y = _rows(sheet, 4.0, [replace(rewards, levels=levels)], 1, 130.0)
     y = _rows(sheet, y, panels, COLUMNS, 88.0)
-    _write(sheet, y, out, [lines], chance)
+    _write(sheet, y, out, [lines], "; dashed: reward of a blind guess" if chance else "")
 
 
-def draw_many(
-    runs: Mapping[str, Path], out: Path, title: str = "", chance: Mapping[str, float] | None = None
-) -> None:
+def draw_many(runs: Mapping[str, Path], out: Path) -> None:
     """Draws the rewards of several runs as a PNG file, a panel a task, with the runs that train on it.
 
     Args:
         runs: name to metrics.jsonl; a run has one colour in all panels, and another than those that share one.
-        chance: as `draw`.
 
     Raises:
         DataError, StoreError: as `draw`.
@@ -117,15 +107,12 @@ def draw_many(
     colours = _colours({name: set(_reward_keys(lines)) for name, lines in read_runs.items()})
     panels = []
     for key in tasks:
-        task = key.removeprefix(REWARD)
         every = [(name, colours[name], series(lines, key)) for name, lines in read_runs.items()]
-        levels = [(MUTED, chance[task])] if chance and task in chance else []
-        panels.append(_Drawn(f"{task} · mean reward", [line for line in every if line[2][0]], levels))
+        panel = Panel(f"{key.removeprefix(REWARD)} · mean reward", {})
+        panels.append(_Drawn(panel, [line for line in every if line[2][0]]))
     sheet = Sheet(WIDTH)
-    if title:
-        sheet.text(8, 12, title, side="left", size=11)
-    y = _rows(sheet, 24.0 if title else 4.0, panels, min(2, len(tasks)), 140.0)
-    _write(sheet, y, out, list(read_runs.values()), chance)
+    y = _rows(sheet, 4.0, panels, min(2, len(tasks)), 140.0)
+    _write(sheet, y, out, list(read_runs.values()))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -190,6 +177,15 @@ def _reward_keys(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(keys) or ["reward"]
 
 
+def _known(lines: Sequence[Mapping[str, Any]], panel: Panel) -> _Drawn:
+    """A panel with those of its metrics that have data."""
+    every = [
+        (name, colour, series(lines, key))
+        for (key, name), colour in zip(panel.keys.items(), cycle(SERIES), strict=False)
+    ]
+    return _Drawn(panel, [line for line in every if line[2][0]])
+
+
 def _rows(sheet: Sheet, y: float, panels: Sequence[_Drawn], columns: int, height: float) -> float:
     """Draws panels in rows from a height on, and returns where they end.
 
@@ -199,58 +195,54 @@ def _rows(sheet: Sheet, y: float, panels: Sequence[_Drawn], columns: int, height
     wide = (WIDTH - _LEFT - 8.0 + _GAP) / columns - _GAP
     for start in range(0, len(panels), columns):
         row = [
-            (_LEFT + at * (wide + _GAP), panel) for at, panel in enumerate(panels[start : start + columns])
+            (_LEFT + at * (wide + _GAP), drawn) for at, drawn in enumerate(panels[start : start + columns])
         ]
         tops = []
-        for left, panel in row:
-            sheet.text(left, y + 8, fit(panel.title, wide, 10.0), side="left", size=10.0)
-            named = [(name, colour, "line") for name, colour, _ in panel.lines if name]
+        for left, drawn in row:
+            title = fit(drawn.panel.title, wide, 10.0)
+            sheet.text(left, y + 8, title, side="left", size=10.0)
+            named = [(name, colour, "line") for name, colour, _ in drawn.lines if name]
             tops.append(sheet.legend(y + 23, named, left, left + wide) - 4 if named else y + 19)
         bottom = max(tops) + height
-        for (left, panel), top in zip(row, tops, strict=True):
-            _fill(sheet, (left, top, wide, bottom - top), panel)
+        for (left, drawn), top in zip(row, tops, strict=True):
+            _fill(sheet, (left, top, wide, bottom - top), drawn)
         y = bottom + 22
     return y
 
 
-def _fill(sheet: Sheet, box: tuple[float, float, float, float], panel: _Drawn) -> None:
+def _fill(sheet: Sheet, box: tuple[float, float, float, float], drawn: _Drawn) -> None:
     """Draws faint points for each step, a line for their running mean, and dashed lines."""
-    steps = [step for _, _, (steps, _) in panel.lines for step in steps]
-    seen = [value for _, _, (_, values) in panel.lines for value in values]
-    log = panel.log and min(seen) > 0 and max(seen) > 20 * min(seen)
+    steps = [step for _, _, (steps, _) in drawn.lines for step in steps]
+    seen = [value for _, _, (_, values) in drawn.lines for value in values]
+    log = drawn.panel.log and min(seen) > 0 and max(seen) > 20 * min(seen)
     place = math.log10 if log else float
-    seen += [level for _, level in panel.levels] + [0.0] * panel.shares
+    seen += [level for _, level in drawn.levels] + [0.0] * drawn.panel.shares
     low, high = place(min(seen, default=0.0)), place(max(seen, default=1.0))
     air = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
     low, high = low - air, high + air
     if log:
         labels = [(float(power), f"{10.0**power:g}") for power in range(math.ceil(low), math.floor(high) + 1)]
     else:
-        labels = ticks(low, high, 7, *((PERCENT, "%") if panel.shares else ()))
+        labels = ticks(low, high, 7, *((PERCENT, "%") if drawn.panel.shares else ()))
     axes = over_steps(sheet, box, steps, (low, high), labels)
-    for _, colour, (steps, values) in panel.lines:
+    for _, colour, (steps, values) in drawn.lines:
         width = window(len(values))
         if width > 1:
             axes.marks(steps, map(place, values), "o", colour, size=2.0, opacity=0.3)
         axes.line(steps, map(place, smooth(values, width)), colour, width=1.7)
         if len(values) == 1:
             axes.marks(steps, map(place, values), "o", colour)
-    for colour, level in panel.levels:
+    for colour, level in drawn.levels:
         axes.level(level, colour, width=1.0, dashes=_DASHES)
 
 
 def _write(
-    sheet: Sheet,
-    y: float,
-    out: Path,
-    runs: Sequence[Sequence[Mapping[str, Any]]],
-    chance: Mapping[str, float] | None,
+    sheet: Sheet, y: float, out: Path, runs: Sequence[Sequence[Mapping[str, Any]]], more: str = ""
 ) -> None:
     """Says at the foot what the marks are, and writes the file."""
     widths = sorted({window(len(lines)) for lines in runs})
     over = "–".join(str(width) for width in dict.fromkeys((widths[0], widths[-1])))
     how = f"; points: each step, lines: mean over {over} steps" if widths[-1] > 1 else ""
-    how += "; dashed: reward of a blind guess" if chance else ""
-    sheet.text(WIDTH / 2, y + 4, f"step{how}", MUTED, size=8.5)
+    sheet.text(WIDTH / 2, y + 4, f"step{how}{more}", MUTED, size=8.5)
     sheet.height = y + 14
     write_bytes(out, sheet.png(DPI))

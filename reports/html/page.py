@@ -19,7 +19,7 @@ from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.html import figures
 from ssl4rl_bench.reports.html.report import Report
-from ssl4rl_bench.reports.html.table import Line, column_n, lines
+from ssl4rl_bench.reports.html.table import Column, columns
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
@@ -82,8 +82,7 @@ class _Shown:
     first: bool
     """The one of its task that is shown at first."""
     task: str
-    lines: list[Line]
-    column_n: list[int | None]
+    columns: list[Column]
     unit: str
     heat_map: Markup
     bars: list[Markup]
@@ -100,8 +99,7 @@ def _shown(board: Board, first: bool) -> _Shown:
         board=board,
         first=first,
         task=clean(short_name(board.task)),
-        lines=lines(board),
-        column_n=column_n(board),
+        columns=columns(board),
         unit="questions" if UNITS[board.aggregation] == "groups" else "rows",
         heat_map=figures.heat_map(board),
         bars=[figures.bars(board, column) for column in range(len(board.columns))],

@@ -123,7 +123,7 @@ def test_several_runs_share_the_panels_of_their_tasks(tmp_path: Path) -> None:
     draw_many(runs, tmp_path / "one_task.png")
     mixed = [got | {"reward/ssl_position": 0.5, "reward/ssl_jigsaw_2x2": 0.1} for got in full(30)]
     runs["mix"] = write(tmp_path / "mix.jsonl", mixed)
-    draw_many(runs, tmp_path / "three_tasks.png", "Rewards", {"ssl_position": 0.25})
+    draw_many(runs, tmp_path / "three_tasks.png")
     assert size(tmp_path / "three_tasks.png")[1] > size(tmp_path / "one_task.png")[1]
     with pytest.raises(DataError, match="no runs"):
         draw_many({}, tmp_path / "none.png")
