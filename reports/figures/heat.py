@@ -8,7 +8,7 @@ from statistics import median
 
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
-from ssl4rl_bench.reports.figures.sheet import Sheet, Side, fit, minus
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit, minus
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA
 
 _STRONGEST = 0.55
@@ -50,28 +50,23 @@ class HeatMap:
             sheet.text(middle, y + 9, header, MUTED)
         y += 18
         for row, ((name, below), line) in enumerate(zip(self.labels, self.cells, strict=True)):
-            size = 8.5 if below else 8.0
-            name = fit(name, left - 14, size, bool(below))
-            _lines(
-                sheet,
-                left - 8,
-                y + tall / 2,
-                (name, fit(below, left - 14)),
-                size,
-                bool(below),
-                "right",
-                MUTED,
-            )
+            centre = y + tall / 2
+            size, bold = (8.5, True) if below else (8.0, False)
+            text = fit(name, left - 14, size, bold)
+            sheet.text(left - 8, centre - 5 * bool(below), text, side="right", size=size, bold=bold)
+            sheet.text(left - 8, centre + 6, fit(below, left - 14), MUTED, side="right")
             for at, (middle, cell) in enumerate(zip(middles, line, strict=True)):
                 if cell is None:
-                    sheet.text(middle, y + tall / 2, NO_DATA, MUTED)
+                    sheet.text(middle, centre, NO_DATA, MUTED)
                     continue
                 x = middle - wide / 2
                 _tint(sheet, x + 1, y + 1, wide - 2, tall - 2, cell.value / self.top)
                 if (row, at) in self.framed:
                     sheet.box(x + 1.5, y + 1.5, wide - 3, tall - 3, edge=INK)
-                size = 9.0 if self.intervals else 8.0
-                _lines(sheet, middle, y + tall / 2, self.texts(cell), size, bool(cell.mark))
+                text, ends = self.texts(cell)
+                size = 9.0 if ends else 8.0
+                sheet.text(middle, centre - 5 * bool(ends), text, size=size, bold=bool(cell.mark))
+                sheet.text(middle, centre + 6, ends)
             y += tall
         sheet.text(left - 8, y + 9, "MDE", MUTED, side="right")
         for at, middle in enumerate(middles):
@@ -106,25 +101,3 @@ def median_mde(cells: Iterable[Difference | None]) -> float | None:
 def _tint(sheet: Sheet, x: float, y: float, width: float, height: float, share: float) -> None:
     """Draws a colour from -1 (the most worse) to 1 (the most better)."""
     sheet.box(x, y, width, height, BETTER if share > 0 else WORSE, _STRONGEST * abs(share))
-
-
-def _lines(
-    sheet: Sheet,
-    x: float,
-    y: float,
-    texts: tuple[str, str],
-    size: float,
-    bold: bool,
-    side: Side = "center",
-    colour: str = INK,
-) -> None:
-    """Writes one text around a height, or two below each other.
-
-    Args:
-        size, bold: of the first.
-        colour: of the second.
-    """
-    first, second = texts
-    sheet.text(x, y - 5 if second else y, first, size=size, bold=bold, side=side)
-    if second:
-        sheet.text(x, y + 6, second, colour, side=side)

@@ -159,8 +159,9 @@ class Sheet:
         size: float = TEXT,
         bold: bool = False,
     ) -> None:
-        """Writes a line whose middle is at the height `y`."""
-        self.shapes.append(Text(x, y, clean(text, _LONGEST), colour, side, size, bold))
+        """Writes a line whose middle is at the height `y`; nothing for an empty text."""
+        if text:
+            self.shapes.append(Text(x, y, clean(text, _LONGEST), colour, side, size, bold))
 
     def line(
         self,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Board, BoardCell, Row
+from ssl4rl_bench.reports.board.board import Board, Row
+from ssl4rl_bench.reports.figures.axes import Axes
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, SIGN
 from ssl4rl_bench.reports.figures.sheet import Sheet, Side
@@ -56,19 +57,29 @@ def bars(board: Board, column: int) -> Markup:
     rows = [row for row in board.rows if row.cells[column].value is not None]
     if not rows:
         return Markup("")
-    base = next((row.cells[column].value for row in rows if row.kind == "baseline"), None)
     left, width, height = 96.0, 128.0, 17.0
     bottom = len(rows) * height
     sheet = Sheet(left + width + 46, bottom + 20)
-    for tick in (0, 50, 100):
-        x = left + width * tick / 100
-        sheet.line([(x, 0), (x, bottom)], RULE, 0.6)
-        sheet.text(x, bottom + 10, str(tick), MUTED)
+    axes = Axes(sheet, (left, 0.0, width, bottom), (0.0, len(rows)), (0.0, 1.0), sideways=True)
+    axes.ticks([(0.0, "0"), (0.5, "50"), (1.0, "100")])
     for at, row in enumerate(rows):
-        _bar(sheet, row, row.cells[column], (left, at * height, width, height))
+        cell, y = row.cells[column], (at + 0.5) * height
+        sides, reach = (at + 0.24, at + 0.76), (0.0, cell.value or 0.0)
+        if row.kind == "published":
+            axes.band(sides, reach, PAPER, edge=MUTED)
+        else:
+            axes.band(sides, reach, SIGN[cell.mark], opacity=0.55)
+        if cell.ci95:
+            axes.line((at + 0.5, at + 0.5), cell.ci95, INK)
+            for end in cell.ci95:
+                axes.line((at + 0.35, at + 0.65), (end, end), INK)
+        colour = MUTED if row.kind == "published" else INK
+        sheet.text(left - 6, y, clean(row.label, 20), colour, side="right")
+        text = f"{percent(cell.value)} {MARKS[cell.mark]}".rstrip()
+        sheet.text(left + width + 6, y, text, side="left", bold=bool(cell.mark))
+    base = next((row.cells[column].value for row in rows if row.kind == "baseline"), None)
     if base is not None:
-        x = left + width * base
-        sheet.line([(x, 0), (x, bottom)], INK, 0.8, dashes=(2, 2))
+        axes.level(base, INK, width=0.8, dashes=(2, 2))
     return sheet.svg(f"{board.columns[column].header}: accuracy of {len(rows)} runs with 95% intervals")
 
 
@@ -105,22 +116,3 @@ def radar(board: Board, row: Row) -> Markup:
     sheet.area(own, BETTER, 0.15)
     sheet.area(own, edge=BETTER, width=1.3)
     return sheet.svg(f"{clean(row.label)} on {len(wheel)} abilities beside {clean(base.label)}")
-
-
-def _bar(sheet: Sheet, row: Row, cell: BoardCell, box: tuple[float, float, float, float]) -> None:
-    left, y, width, height = box
-    middle = y + height / 2
-    printed = row.kind == "published"
-    length = width * (cell.value or 0.0)
-    if printed:
-        sheet.box(left, y + 4, length, height - 8, PAPER, edge=MUTED)
-    else:
-        sheet.box(left, y + 4, length, height - 8, SIGN[cell.mark], 0.55)
-    if cell.ci95:
-        low, high = (left + width * end for end in cell.ci95)
-        sheet.line([(low, middle), (high, middle)])
-        for end in (low, high):
-            sheet.line([(end, middle - 2.5), (end, middle + 2.5)])
-    sheet.text(left - 6, middle, clean(row.label, 20), MUTED if printed else INK, side="right")
-    text = f"{percent(cell.value)} {MARKS[cell.mark]}".rstrip()
-    sheet.text(left + width + 6, middle, text, side="left", bold=bool(cell.mark))

@@ -12,7 +12,7 @@ from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.board.text import HEADERS
 from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
-from ssl4rl_bench.reports.figures.sheet import WIDTH, Sheet, fit
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit
 from ssl4rl_bench.reports.text.cells import Estimate, Result, dig, estimate
 from ssl4rl_bench.reports.text.numbers import interval, percent
 from ssl4rl_bench.reports.views.base import View
@@ -21,8 +21,6 @@ COLUMNS = 3
 MARKS = {"pass": ("o", BETTER), "fail": ("X", WORSE), "inconclusive": ("D", MUTED), "baseline": ("s", INK)}
 """A verdict's marker and colour."""
 _PANEL, _GAP, _LEFT, _TOP = (138.0, 88.0), (38.0, 42.0), 34.0, 42.0
-_RIGHT = WIDTH - _LEFT - COLUMNS * _PANEL[0] - (COLUMNS - 1) * _GAP[0]
-assert _RIGHT > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import COLUMNS
-from ssl4rl_bench.reports.board.probes import AGGREGATION, probe_tasks
+from ssl4rl_bench.reports.board.probes import probe_rows, probe_tasks
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import MUTED
 from ssl4rl_bench.reports.figures.sheet import Sheet, width_of
@@ -18,7 +18,6 @@ from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.runs import Runs, short
 from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import noted
-from ssl4rl_bench.score.aggregate import OVERALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,15 @@ def transfer(runs: Runs) -> View:
     notes = [note for each in found for note in each.notes]
     probes = probe_tasks([runs.baseline, *candidates])
     if probes:
-        by_probe = [
-            compare(runs.baseline, candidates, task, by=OVERALL, aggregation=AGGREGATION, allow=runs.allow)
-            for task in probes
-        ]
-        notes += [note for each in by_probe for one in each for note in one.notes]
+        rows = probe_rows(runs.baseline, candidates, probes, allow=runs.allow)
+        notes += [note for row in rows for note in row.notes]
+        n = 1 + len(candidates)  # the baseline's row stands first
         panels.append(
             _Panel(
                 "SSL probes, accuracy",
                 tuple(words([task]) for task in probes),
                 tuple(probes),
-                tuple(tuple(each[at].overall for each in by_probe) for at in range(len(candidates))),
+                tuple(tuple(row.difference for row in rows[at::n]) for at in range(1, n)),
             )
         )
     names = [clean(run.label) for run in candidates]
