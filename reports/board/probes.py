@@ -99,12 +99,13 @@ def probe_rows(
     for task in tasks:
         how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
         found = compare(baseline, candidates, task, by="overall", **how)
-        out.append(_row(baseline, task, None))
-        out += [_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
+        out.append(probe_row(baseline, task))
+        out += [probe_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
     return out
 
 
-def _row(run: Evaluated, task: str, found: Comparison | None) -> ProbeRow:
+def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> ProbeRow:
+    """A run's row; the baseline's without a comparison."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
     ends = [end for end in map(number, accuracy.get("ci95") or ()) if end is not None]
