@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.ssl import answers, augment
@@ -17,9 +19,6 @@ from ssl4rl_bench.task.ssl.augment import Augmentation, Box
 from ssl4rl_bench.task.ssl.base import MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import contrast_between, detail
 from ssl4rl_bench.task.ssl.rng import Stream
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 LABELS = ("positive", "negative")
 STRENGTHS = {"weak": augment.WEAK, "strong": augment.STRONG}

@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.ssl import answers
+from ssl4rl_bench.task.ssl.augment import STRONG, WEAK, Box, apply
 from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import detail
+from ssl4rl_bench.task.ssl.rivals import Rivals
 from ssl4rl_bench.task.ssl.rng import Stream
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from ssl4rl_bench.task.ssl.augment import Box
-    from ssl4rl_bench.task.ssl.rivals import Rivals
 
 SMALLEST, LARGEST = 0.2, 0.8
 """Width and height of a crop as shares of its part's, drawn apart and evenly (as released)."""
@@ -81,8 +79,6 @@ class Position(SSLTask):
         parts = _parts(image.size, self.grid, _span)
         if min(detail(image, box) for box in parts) < 1:
             raise Unusable("one of its parts is empty")
-        from ssl4rl_bench.task.ssl.rivals import Rivals  # here, because it imports numpy
-
         left, top, right, bottom = parts[0]
         rivals = Rivals(image, self.grid, by_shape=self.augment != "none")
         for _ in range(SIZES):
@@ -108,10 +104,8 @@ class Position(SSLTask):
     def _changed(self, crop: Image.Image, stream: Stream) -> Image.Image:
         if self.augment == "none":
             return crop
-        from ssl4rl_bench.task.ssl import augment
-
-        full = {"weak": augment.WEAK, "strong": augment.STRONG}[self.augment]
-        return augment.apply(crop, full.without_crop_and_flip(), stream)
+        full = {"weak": WEAK, "strong": STRONG}[self.augment]
+        return apply(crop, full.without_crop_and_flip(), stream)
 
     def values(self) -> Mapping[str, object]:
         *labels, last = self.labels

@@ -12,16 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.ssl import answers
 from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import LEVELS, contrast_under_turns
 from ssl4rl_bench.task.ssl.rng import Stream
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 VERSIONS = ("1", "2")
 """Of steps that are multiples of 90 degrees, and of other steps."""
@@ -101,8 +100,6 @@ class Rotation(SSLTask):
 
 def _square_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
     """The centred square on the JPEG grid, inside the picture's edges, as it is and turned by moving pixels."""
-    from PIL import Image
-
     side = min(image.size)
     if side < MIN_SIDE:
         raise Unusable(f"its shorter side has {side} pixels, {MIN_SIDE} are needed")
@@ -131,8 +128,6 @@ def _same_under_steps(image: Image.Image, step: int) -> bool:
     It does if it differs from it by less than `LEVELS` on average, or by little beside its turn by an angle at which
     nothing repeats: in a small picture, interpolation alone makes a difference.
     """
-    import numpy as np
-
     pixel = HALF * ZOOM * math.sqrt(2)
     small = image.reduce(max(1, int(min(image.size) / pixel) // DISC))
     side = int((min(small.size) - MARGIN) / pixel)
@@ -149,8 +144,6 @@ def _same_under_steps(image: Image.Image, step: int) -> bool:
 
 def _turned(image: Image.Image, angle: float, side: int) -> Image.Image:
     """`side` x `side` pixels about the centre, turned counter-clockwise, zoomed out by `ZOOM` (bicubic), halved."""
-    from PIL import Image
-
     # Rounded, so that the last bit of a machine's sine makes no difference.
     cos, sin = (round(ZOOM * f(math.radians(angle)), 9) for f in (math.cos, math.sin))
     middle = HALF * side / 2
