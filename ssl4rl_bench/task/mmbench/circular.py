@@ -144,7 +144,7 @@ def _add_images(known: dict[int, EncodedImage | int | str], read: Reader, indice
     """Reads the images of those rows that are not known yet."""
     if missing := indices - known.keys():
         known |= dict.fromkeys(missing, "the row is not there any more")
-        known |= read_images(read(True), missing)
+        known |= read_images(read(), missing)
 
 
 def _refused(source: str, problems: Sequence[Problem], n_bad: int) -> DataError:

@@ -8,6 +8,7 @@ decompressed (`parquet_pages`).
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -113,7 +114,7 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
     size = max(1, path.stat().st_size)
     line = 1
     try:
-        with path.open("rb") as binary, _text(binary) as file:
+        with path.open("rb") as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
             records = _records(iter(lambda: file.readline(MAX_RECORD_CHARS + 1), ""))
             header, n_lines = next(records, ([], 0))
             if not header:
@@ -186,7 +187,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
                         on_share(number / n_rows)
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise DataError(
-            f"{path} is not a whole parquet file ({_first_line(error)}): copy or download it again."
+            f"{path} is not a whole parquet file ({first_line(error)}): copy or download it again."
         ) from None
 
 
@@ -307,12 +308,6 @@ class _TooLong(Exception):
     """A row is over `MAX_RECORD_CHARS`."""
 
 
-def _text(binary: Any) -> Any:
-    import io
-
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
-
-
 def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
     """The fields of each record, and how many lines it takes.
 
@@ -349,8 +344,9 @@ def _check_header(path: Path, header: list[str]) -> None:
     raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with MMBench's columns.")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def first_line(error: Exception) -> str:
+    """What an error of a library says, for a message in brackets: its first line, or its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
 
 
 def _undecodable(path: Path) -> int:

@@ -17,7 +17,7 @@ from ssl4rl_bench.core.errors import DataError, MissingDependency, did_you_mean
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.engines.hub import Repository
-from ssl4rl_bench.task.mmbench.files import OnShare, read_files
+from ssl4rl_bench.task.mmbench.files import OnShare, first_line, read_files
 from ssl4rl_bench.task.mmbench.rows import Located
 
 Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
@@ -26,7 +26,7 @@ Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 _NAME = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?(#(?P<part>[^#@]+))?"
 )
-_FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
+FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
 _OURS = (".parquet", ".tsv")
 _THEIRS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Read by the `datasets` package, as the formats of that name."""
@@ -56,7 +56,7 @@ class HubName:
     def parse(cls, text: str) -> HubName | None:
         """None for what is no name of a data set, such as a path or a file's name."""
         match = _NAME.fullmatch(text)
-        if match is None or match["repo"].lower().endswith(_FILE_SUFFIXES):
+        if match is None or match["repo"].lower().endswith(FILE_SUFFIXES):
             return None
         return cls(match["repo"], match["revision"], match["part"])
 
@@ -138,10 +138,9 @@ def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[Located]:
     try:
         table = datasets.load_dataset(kind, data_files=[str(path) for path in paths], split="train")
     except (OSError, ValueError, RuntimeError) as error:  # what datasets raises for damaged files
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
         raise DataError(
-            f"hub data set {name} cannot be read as {kind} ({reason}): download it and point --data at a TSV or "
-            "parquet file"
+            f"hub data set {name} cannot be read as {kind} ({first_line(error)}): download it and point --data at a "
+            "TSV or parquet file"
         ) from None
     for number, row in enumerate(encoded(table), start=1):
         yield f"row {number}", row

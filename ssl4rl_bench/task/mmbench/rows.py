@@ -22,8 +22,8 @@ MAX_REFERENCE_CHARS = 64
 
 Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
 """Where a row stands ("line 7"), and its columns by name, or why they cannot be told apart."""
-Reader: TypeAlias = Callable[[bool], Iterator[Located]]
-"""Reads a source from its start; with False it may leave the images out, as None."""
+Reader: TypeAlias = Callable[..., Iterator[Located]]
+"""Reads a source from its start; with `images=False` it may leave the images out, as None."""
 MAX_TEXT_CHARS = 1_000_000
 """Of a question, an option or any other text of a row."""
 

@@ -150,11 +150,11 @@ def load(
         )
     if limit is not None and callable(located):
         # A first pass over the texts chooses the questions, and a second one reads their images only.
-        checked = check_rows(where, located(False), skip_bad=skip_bad, images=False)
+        checked = check_rows(where, located(images=False), skip_bad=skip_bad, images=False)
         choose = partial(_limited, limit=limit)
         rows, more = with_images(where, located, checked.rows, choose, skip_bad=skip_bad)
     else:
-        checked = check_rows(where, located(True) if callable(located) else located, skip_bad=skip_bad)
+        checked = check_rows(where, located() if callable(located) else located, skip_bad=skip_bad)
         rows, more = checked.rows, []
     problems = [*checked.problems, *more]
     n_left_out = len({problem.group for problem in more})
