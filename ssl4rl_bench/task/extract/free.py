@@ -31,14 +31,21 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from itertools import islice
 
 from ssl4rl_bench.core.types import FinishReason, Status
 from ssl4rl_bench.task.extract import Reading, check_extractor, leads, tags
 from ssl4rl_bench.task.extract.clean import clean
 from ssl4rl_bench.task.extract.moods import NO, Strength, strength_of
-from ssl4rl_bench.task.extract.resolve import CONFLICT, RECONSIDERS, Statement, corrects, doubted, resolve
+from ssl4rl_bench.task.extract.resolve import (
+    CONFLICT,
+    RECONSIDERS,
+    Statement,
+    doubted,
+    final,
+    resolve,
+    weighed,
+)
 from ssl4rl_bench.task.extract.sentences import Sentences, braced
 
 LONGEST = 400
@@ -189,25 +196,13 @@ def _lenient(text: str, parse: Parse, cut: bool) -> _Found | None:
         first = _opening(sentences, lines, parse)
         if first is not None and not any(item.start < first.end for item in stated):
             stated.append(first)
-        stated += _final(sentences, stated, parse)
+        stated += final(sentences, stated, lambda start, end: _whole(text[start:end], parse, lead=False))
     held = resolve(sentences, stated)
     if held is None:
         return None if cut or stated else _last_sentence(sentences, parse)
     if (cut and RECONSIDERS.search(text, held.end)) or doubted(sentences, held.end):
         return None
     return held.verdict, held.rule
-
-
-def _final(sentences: Sentences, stated: list[Statement], parse: Parse) -> list[Statement]:
-    """The last sentence of a text that states something, if it is only an answer: "Positive. Wait, ... Negative."."""
-    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
-    if len(spans) < 2 or not stated:
-        return []
-    start, end = spans[-1]
-    if not corrects(sentences.text, max(item.end for item in stated), start):
-        return []
-    answer = _whole(sentences.text[start:end], parse, lead=False)
-    return [Statement(start, end, answer, Strength.FIRM, "statement")] if answer else []
 
 
 def _opening(sentences: Sentences, lines: list[str], parse: Parse) -> Statement | None:
@@ -361,10 +356,7 @@ def _stated(sentences: Sentences, parse: Parse) -> list[Statement]:
             items.append(
                 Statement(start, match.end() + length, answer, strength, "boxed" if boxed else "statement")
             )
-    items = sorted(items, key=lambda item: item.end)[-TRIES:]
-    return [
-        replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in items
-    ]
+    return weighed(sentences, sorted(items, key=lambda item: item.end)[-TRIES:])
 
 
 def _nothing(visible: str) -> tuple[Status, str]:

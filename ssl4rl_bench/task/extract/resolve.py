@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ssl4rl_bench.task.extract.moods import FALSE, NEGATIVE, Strength, conditional, last_clause, negated
+from ssl4rl_bench.task.extract.moods import (
+    FALSE,
+    NEGATIVE,
+    Strength,
+    conditional,
+    last_clause,
+    negated,
+    strength_of,
+)
 from ssl4rl_bench.task.extract.sentences import Sentences
 
 CONFLICT = "?"
@@ -24,7 +32,14 @@ class Statement:
     verdict: str
     """The answer, or `CONFLICT`."""
     strength: Strength
-    rule: str
+    rule: str = "statement"
+
+
+def weighed(sentences: Sentences, items: Iterable[Statement]) -> list[Statement]:
+    """The statements with the strength that their sentences leave them."""
+    return [
+        replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in items
+    ]
 
 
 _TAKEN_BACK = re.compile(
@@ -105,6 +120,24 @@ def resolve(sentences: Sentences, statements: Sequence[Statement]) -> Statement 
 def corrects(text: str, earlier: int, later: int) -> bool:
     """Whether a word of correction or conclusion stands between two positions."""
     return _CONTRAST.search(text, earlier, later) is not None
+
+
+def final(
+    sentences: Sentences, stated: Sequence[Statement], read: Callable[[int, int], str | None]
+) -> list[Statement]:
+    """The last sentence of a text that states something, if it is only an answer: "B - wait, no. D."; else nothing.
+
+    Args:
+        read: the answer that all of the text between two positions is, or None.
+    """
+    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
+    if len(spans) < 2 or not stated:
+        return []
+    start, end = spans[-1]
+    if not corrects(sentences.text, max(item.end for item in stated), start):
+        return []
+    answer = read(start, end)
+    return [Statement(start, end, answer, Strength.FIRM)] if answer else []
 
 
 def _later(text: str, one: Statement | None, two: Statement, link: re.Pattern[str]) -> Statement:
