@@ -86,11 +86,9 @@ class LoadedTask(ABC):
         return out
 
     def showing(self, samples: Sequence[Sample], image: str) -> Self:
-        """The same task with other pictures in its samples."""
         return dataclasses.replace(self, samples=tuple(samples), image=image)
 
     def drawing(self, sampling: Sampling) -> Self:
-        """The same task with other sampling."""
         return dataclasses.replace(self, sampling=sampling)
 
     def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:

@@ -47,10 +47,8 @@ INSIDE = 12
 """Pixels inside the border where the control looks."""
 FREQUENCIES = tuple(0.04 + 0.01 * step for step in range(46))
 """Cycles a pixel at which a picture's gradients are searched for the period of a file format or of resampling."""
-CONSTANT, SIZES, BORDERS, TRACES, STATISTICS = (
-    *("constant answer", "sizes", "borders"),
-    *("traces", "all statistics"),
-)
+CONSTANT, SIZES, BORDERS, TRACES = "constant answer", "sizes", "borders", "traces"
+STATISTICS = "all statistics"
 FREE_OF_CONTENT = (CONSTANT, SIZES, BORDERS, TRACES)
 """Baselines that must not beat chance."""
 _CONTROL = "control"

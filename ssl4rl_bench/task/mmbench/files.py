@@ -157,14 +157,14 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
                 return
             leaves = _leaves(path, file.schema_arrow, known)
             blank = {} if images else {known[name]: None for name in ("image",) if name in known}
-            leaves = {leaf: at for leaf, at in leaves.items() if leaf.partition(".")[0] not in blank}
+            leaves = [leaf for leaf in leaves if leaf.partition(".")[0] not in blank]
             coded, batch_rows = parquet_pages.judge(path, raw, file, set(leaves))
         number = 0
         options = {"pre_buffer": False, "buffer_size": 1 << 20, "read_dictionary": coded}
         with pq.ParquetFile(path, **options) as file:
             n_rows = max(1, file.metadata.num_rows)
             for group, n_batch in enumerate(batch_rows):
-                batches = file.iter_batches(n_batch, row_groups=[group], columns=list(leaves))
+                batches = file.iter_batches(n_batch, row_groups=[group], columns=leaves)
                 for batch in batches:
                     columns = [_values(column) for column in batch.columns]
                     for values in zip(*columns, strict=True):
@@ -191,24 +191,24 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
             )
 
 
-def _leaves(path: Path, schema: Any, known: dict[str, str]) -> dict[str, int]:
+def _leaves(path: Path, schema: Any, known: dict[str, str]) -> list[str]:
     """The paths of the columns to read; an image may be a struct of bytes and path, everything else is flat."""
     import pyarrow as pa
 
-    leaves: dict[str, int] = {}
+    leaves: list[str] = []
     for name, column in known.items():
         kind = schema.field(column).type
         if name == "image" and pa.types.is_struct(kind):
             fields = [field for field in kind if field.name in ("bytes", "path")]
             if fields and not any(pa.types.is_nested(field.type) for field in fields):
-                leaves |= dict.fromkeys((f"{column}.{field.name}" for field in fields), 0)
+                leaves += (f"{column}.{field.name}" for field in fields)
                 continue
         if pa.types.is_nested(kind):
             wanted = "bytes, base64 or a struct of bytes and path" if name == "image" else "text"
             raise DataError(
                 f"{path}: its column {column!r} holds {str(kind)[:40]} instead of {wanted}: convert it."
             )
-        leaves[column] = 0
+        leaves.append(column)
     return leaves
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
@@ -102,7 +102,10 @@ def open_table(
     """
     repository = Repository("dataset", name.repo, commit or name.revision)
     listing = repository.listing()
-    card = _read_card(repository, listing.sizes, lambda: repository.download(listing, ["README.md"]))
+    folder = repository.download(
+        listing, ["README.md"]
+    )  # also without one: the cache learns the revision's commit
+    card = _read_card(repository, folder / "README.md") if "README.md" in listing.sizes else {}
     parts = _parts(list(listing.sizes), card)
     if not parts:
         raise DataError(
@@ -146,14 +149,9 @@ def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[Located]:
         yield f"row {number}", row
 
 
-def _read_card(
-    repository: Repository, names: Iterable[str], download: Callable[[], Path]
-) -> Mapping[str, Any]:
+def _read_card(repository: Repository, path: Path) -> Mapping[str, Any]:
     """The YAML at the head of README.md; empty where there is none."""
-    folder = download()  # also without a README: the cache learns the revision's commit
-    if "README.md" not in names:
-        return {}
-    with (folder / "README.md").open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         text = file.read(_MAX_CARD_CHARS)
     match = re.match(r"---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", text, re.DOTALL)
     try:

@@ -53,17 +53,6 @@ class Perceptual:
         """112 hexadecimal digits: bits, then cells."""
         return f"{self.bits:016x}{self.thumb.hex()}"
 
-    @classmethod
-    def from_hex(cls, text: str) -> Perceptual:
-        """What `hex` gave.
-
-        Raises:
-            ValueError: for any other text.
-        """
-        if len(text) != 16 + 2 * 3 * _CELLS * _CELLS:
-            raise ValueError(f"a perceptual hash has 112 hexadecimal digits, not {len(text)}")
-        return cls(bits=int(text[:16], 16), thumb=bytes.fromhex(text[16:]))
-
 
 def perceptual_hash(image: Image.Image) -> Perceptual:
     """Hash of an RGB image of any size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from ssl4rl_bench.core import images
@@ -91,10 +92,6 @@ class Selection:
             if other.split == own.split and not near(own.perceptual, other.perceptual):
                 yield other
 
-    def partner(self, at: int) -> Picture | None:
-        """The preferred one of `partners`, or None."""
-        return next(self.partners(at), None)
-
 
 def split_of(sha256: str, ratio: float | None) -> str:
     """Which split an image is in, by its content alone: "train" for a share of `ratio` of all images, else "test"."""
@@ -135,7 +132,7 @@ def select(
     total = len(source.images)
     first: dict[str, _Known] = {}
     dropped = list(source.bad)
-    work = _look if limit is None else _identify
+    work = partial(_identify, look=limit is None)
     for known in _in_chunks(work, source.images, mapper, lambda done: report("reading", done, total)):
         if isinstance(known, Dropped):
             dropped.append(known)
@@ -177,13 +174,9 @@ class _Known:
     """None if only its header was read."""
 
 
-def _identify(chunk: Sequence[Located]) -> list[_Known | Dropped]:
-    """By the headers alone."""
-    return [_known(located, look=False) for located in chunk]
-
-
-def _look(chunk: Sequence[Located]) -> list[_Known | Dropped]:
-    return [_known(located, look=True) for located in chunk]
+def _identify(chunk: Sequence[Located], look: bool) -> list[_Known | Dropped]:
+    """By the headers alone, or (`look`) with a perceptual hash."""
+    return [_known(located, look) for located in chunk]
 
 
 def _known(located: Located, look: bool) -> _Known | Dropped:
@@ -242,7 +235,9 @@ def _looked(
     if all(known.perceptual for known in batch):
         return batch
     places = [known.located for known in batch]
-    return _in_chunks(_look, places, mapper, lambda done: report("looking", start + done, wanted))
+    return _in_chunks(
+        partial(_identify, look=True), places, mapper, lambda done: report("looking", start + done, wanted)
+    )
 
 
 def _in_chunks(

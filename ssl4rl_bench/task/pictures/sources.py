@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
@@ -114,12 +113,7 @@ def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) 
                 continue
             digest = sha256_hex(data)
             if digest not in seen:
-                seen[digest] = _append(file, data)
+                seen[digest] = file.tell()
+                file.write(data)
             located.append(Located(label, str(path), seen[digest], len(data)))
     return ImageSource(name, tuple(located), tuple(bad))
-
-
-def _append(file: BinaryIO, data: bytes) -> int:
-    offset = file.tell()
-    file.write(data)
-    return offset

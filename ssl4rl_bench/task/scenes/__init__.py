@@ -61,7 +61,6 @@ LEAVES = tuple(
 class Question:
     """A drawn question of a stream, with its options in the order of the main row."""
 
-    stream: str
     leaf: Leaf
     number: int
     """Within its leaf and stream, from 0."""
@@ -84,7 +83,7 @@ def question(stream: str, leaf: Leaf, number: int) -> Question:
     free = [text for text in (drawn.answer, *drawn.wrong) if text != drawn.pinned]
     rng.shuffle(free)
     options = (*free, drawn.pinned) if drawn.pinned else tuple(free)
-    return Question(stream, leaf, number, drawn, options)
+    return Question(leaf, number, drawn, options)
 
 
 def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Question]:

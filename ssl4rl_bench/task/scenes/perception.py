@@ -130,16 +130,8 @@ def image_emotion(rng: Random) -> Drawn:
     canvas = paper(rng)
     skin = shade(rng, rng.choice([(250, 214, 90), (244, 200, 160), (205, 150, 105), (150, 200, 230)]))
     face(canvas.pen(0.5 + jitter(rng, 0.06), 0.5 + jitter(rng, 0.06), rng.uniform(0.32, 0.4)), skin, mood)
-    answer, wrong, pinned = with_none(rng, mood, MOODS)
-    return Drawn(
-        canvas.finish(),
-        "How does this face look?",
-        answer,
-        wrong,
-        pinned,
-        caption=f"{mood} face",
-        clue=f"the face is {mood}",
-    )
+    options = with_none(rng, mood, MOODS)
+    return Drawn(canvas.finish(), "How does this face look?", *options, f"{mood} face", f"the face is {mood}")
 
 
 def attribute_recognition(rng: Random) -> Drawn:
@@ -151,8 +143,8 @@ def attribute_recognition(rng: Random) -> Drawn:
     else:
         question, right, names = f"What shape is the {colour} object?", shape, list(SHAPES)
         clue = f"the {colour} object is a {shape}"
-    answer, wrong, pinned = with_none(rng, right, names)
-    return Drawn(_drawing(rng, spots), question, answer, wrong, pinned, _tell(spots), clue)
+    options = with_none(rng, right, names)
+    return Drawn(_drawing(rng, spots), question, *options, _tell(spots), clue)
 
 
 def object_localization(rng: Random) -> Drawn:
@@ -282,13 +274,6 @@ def action_recognition(rng: Random) -> Drawn:
     shirt = shade(rng, rng.choice(list(COLOURS.values())))
     pen = canvas.pen(0.5 + jitter(rng, 0.05), 0.5 + jitter(rng, 0.04), rng.uniform(0.36, 0.42))
     person(pen, shirt, action)
-    answer, wrong, pinned = with_none(rng, action, ACTIONS)
-    return Drawn(
-        canvas.finish(),
-        "What is this person doing?",
-        answer,
-        wrong,
-        pinned,
-        caption=f"a person {action}",
-        clue=f"the person is {action}",
-    )
+    options = with_none(rng, action, ACTIONS)
+    clue = f"the person is {action}"
+    return Drawn(canvas.finish(), "What is this person doing?", *options, f"a person {action}", clue)

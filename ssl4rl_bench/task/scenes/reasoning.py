@@ -55,9 +55,9 @@ def _thing(rng: Random, name: str) -> Canvas:
 def _known(rng: Random, facts: Mapping[str, str], question: str, verb: str) -> Drawn:
     """A thing, and what is known of it."""
     name = rng.choice(list(facts))
-    answer, wrong, pinned = with_none(rng, facts[name], facts.values())
+    options = with_none(rng, facts[name], facts.values())
     clue = f"a {name} {verb}{facts[name]}"
-    return Drawn(_thing(rng, name).finish(), question, answer, wrong, pinned, f"a {name}", clue)
+    return Drawn(_thing(rng, name).finish(), question, *options, f"a {name}", clue)
 
 
 def function_reasoning(rng: Random) -> Drawn:
