@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ssl4rl_bench.core import images as pictures
 from ssl4rl_bench.core.errors import DataError, MissingDependency
@@ -28,9 +29,6 @@ from ssl4rl_bench.stats import effective
 from ssl4rl_bench.stats.paired import tango
 from ssl4rl_bench.task.pictures.making import OTHER, seed_for
 from ssl4rl_bench.task.ssl import SSLTask, Unusable
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 Floats: TypeAlias = NDArray[np.float64]
 

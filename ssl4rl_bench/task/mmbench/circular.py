@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.task.mmbench.rows import Located, Problem, Reader, Row, parse_rows, read_images
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """What the circular rule is about."""
 
     roll: int

@@ -48,12 +48,10 @@ def read_path(
     Raises:
         DataError: if there is no such file, or it is not what it should be.
     """
-    if path.is_dir():
-        shards = _shards(path, folder, split)
-        names = [str(shard.relative_to(path)) for shard in shards]
-        yield from read_files(list(zip(names, shards, strict=True)), images=images, on_share=on_share)
-        return
-    yield from _read_file(path, images, on_share)
+    if not path.is_dir():
+        return _read_file(path, images, on_share)
+    shards = [(str(shard.relative_to(path)), shard) for shard in _shards(path, folder, split)]
+    return read_files(shards, images=images, on_share=on_share)
 
 
 def read_files(

@@ -25,18 +25,8 @@ from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
 from ssl4rl_bench.task.mmbench.rows import Located, Reader, Row
-from ssl4rl_bench.task.mmbench.taxonomy import (
-    CARD_COLUMNS,
-    EDITIONS,
-    L1_OF,
-    L2_OF,
-    categories,
-    edition_warning,
-)
+from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
 from ssl4rl_bench.task.taskfile import TaskFile
-
-__all__ = ["CARD_COLUMNS", "EDITIONS", "L1_OF", "L2_OF", "MMBenchTask", "categories", "load", "score_choice"]
-
 
 _TOLD_EVERY = 1000
 """Samples between two calls of `on_share`."""

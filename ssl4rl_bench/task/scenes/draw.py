@@ -116,14 +116,6 @@ def arc(x: float, y: float, radius: float, start: float, end: float, squash: flo
     return [(x + radius * math.cos(a), y + radius * squash * math.sin(a)) for a in angles]
 
 
-def _star() -> list[Point]:
-    radii = (1.0, 0.42)
-    return [
-        (radii[i % 2] * math.sin(math.pi * i / 5), -radii[i % 2] * math.cos(math.pi * i / 5))
-        for i in range(10)
-    ]
-
-
 def _heart() -> list[Point]:
     out = []
     for i in range(40):
@@ -139,7 +131,7 @@ SHAPES: dict[str, list[Point]] = {
     "circle": disc(0, 0, 0.9),
     "square": rectangle(-0.82, -0.82, 0.82, 0.82),
     "triangle": [(0, -0.95), (0.98, 0.78), (-0.98, 0.78)],
-    "star": _star(),
+    "star": [(r * math.sin(math.pi * i / 5), -r * math.cos(math.pi * i / 5)) for i, r in enumerate([1.0, 0.42] * 5)],
     "cross": [
         (-_ARM, -0.95), (_ARM, -0.95), (_ARM, -_ARM), (0.95, -_ARM), (0.95, _ARM), (_ARM, _ARM),
         (_ARM, 0.95), (-_ARM, 0.95), (-_ARM, _ARM), (-0.95, _ARM), (-0.95, -_ARM), (-_ARM, -_ARM),

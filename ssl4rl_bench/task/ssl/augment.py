@@ -182,15 +182,12 @@ def _hue_turned(image: Image.Image, turn: float) -> Image.Image:
     depth = spread * np.float32(1 / int(_SECTOR))
     bands = []
     for peak in (0, 2, 4):
+        off = (round((turn * 6 - peak) * _SECTOR) + 32768) % 65536 - 32768
         # Minus the distance on the circle. (Plain abs would leave the far side, -32768, as it is: negative.)
-        away = -np.abs(hue + np.int16(_wrapped(turn * 6 - peak)))
+        away = -np.abs(hue + np.int16(off))
         lack = np.minimum(np.maximum(np.int16(-_SECTOR) - away, np.int16(0)), np.int16(_SECTOR))
         bands.append((top - depth * lack + np.float32(0.5)).astype(np.uint8))
     return Image.merge("RGB", [Image.fromarray(band) for band in bands])
-
-
-def _wrapped(sixths: float) -> int:
-    return (round(sixths * _SECTOR) + 32768) % 65536 - 32768
 
 
 def _blurred(image: Image.Image, sigma: float) -> Image.Image:
