@@ -88,8 +88,14 @@ _CONTRAST = re.compile(
 _RECHECKED = re.compile(r"(?:\b(?:wait|hold on)\b|等一下|等等)[^\n]{0,200}", re.IGNORECASE)
 
 
-def doubted(sentences: Sentences, position: int) -> bool:
-    """Whether the text behind the last statement hesitates and finds something wrong: "Wait, that does not fit."."""
+def doubted(sentences: Sentences, position: int, *, cut: bool) -> bool:
+    """Whether the text behind the last statement hesitates and finds something wrong: "Wait, that does not fit.".
+
+    Args:
+        cut: the text was cut off: what reconsiders the statement is enough.
+    """
+    if cut and _RECONSIDERS.search(sentences.text, position):
+        return True
     match = _RECHECKED.search(sentences.text, position)
     return match is not None and NEGATIVE.search(match[0]) is not None
 
@@ -170,7 +176,7 @@ def _retractions(sentences: Sentences, ends: Sequence[int]) -> list[int]:
     return sorted(places)
 
 
-RECONSIDERS = re.compile(
+_RECONSIDERS = re.compile(
     r"\b(?:however|but|wait|hmm+|actually|let me|on second|although|unless|if|no,|though|looking closer"
     r"|hold on|or)\b"
     r"|但|不过|等等|不对|其实|如果",

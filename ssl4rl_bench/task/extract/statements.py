@@ -27,15 +27,7 @@ from ssl4rl_bench.task.extract.cues import (
 from ssl4rl_bench.task.extract.letters import another_text, answer_end, at, content, text_end
 from ssl4rl_bench.task.extract.moods import FALSELY, Strength, strength_of
 from ssl4rl_bench.task.extract.options import begins_with, choice, is_word
-from ssl4rl_bench.task.extract.resolve import (
-    CONFLICT,
-    RECONSIDERS,
-    Statement,
-    doubted,
-    final,
-    resolve,
-    weighed,
-)
+from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement, doubted, final, resolve, weighed
 from ssl4rl_bench.task.extract.sentences import Sentences, braced
 
 TRIES = 24
@@ -120,9 +112,7 @@ def holding(
     held = resolve(sentences, stated)
     if held is None or held.verdict == CONFLICT:
         return held, bool(stated)
-    if cut and RECONSIDERS.search(sentences.text, held.end):
-        return None, True
-    if denied(sentences, held.verdict, choices, held.end) or doubted(sentences, held.end):
+    if denied(sentences, held.verdict, choices, held.end) or doubted(sentences, held.end, cut=cut):
         return None, True
     return held, True
 

@@ -51,16 +51,8 @@ _LABEL = re.compile(r"\w[\w ]{0,30} (?:[a-z]|\d{1,2})")
 _HAS = re.compile(
     r"\s(?:has|have|is|was|shows?|looks?|appears?|contains?)\s(?!not\b|(?:the|an?) (?:label|name|letter)\b)"
 )
-_YES = {
-    "yes": "no",
-    "no": "yes",
-    "true": "false",
-    "false": "true",
-    "是": "否",
-    "否": "是",
-    "对": "错",
-    "错": "对",
-}
+_OPPOSITES = (("yes", "no"), ("true", "false"), ("是", "否"), ("对", "错"))
+_YES = dict(_OPPOSITES) | {second: first for first, second in _OPPOSITES}
 _YES_START = re.compile(
     r"\s*[*_\"'“]{0,3}(yes|no|true|false|是的?|不是|否|对|不对|错)[*_\"'”]{0,3}(?=[,.!;:，。！；：—–-]|\s?\Z|\n)",
     re.I,
