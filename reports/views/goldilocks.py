@@ -122,7 +122,7 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
             found.setdefault(kind, {}).setdefault(difficulty, _step(run, task, kind, difficulty))
     steps = [
         step
-        for kind in (*KINDS, *(found.keys() - KINDS.keys()))
+        for kind in (*KINDS, *(found.keys() - set(KINDS)))
         if len(found.get(kind, {})) > 1
         for step in sorted(found[kind].values(), key=_hardness)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -142,7 +142,13 @@ def select(
             dropped.append(Dropped(same[1].located.name, "exact_duplicate", known.sha256))
         else:
             first[known.sha256] = known
-    dropped = [_named(drop, first) if drop.kind == "exact_duplicate" else drop for drop in dropped]
+    # Which of equal images is kept is known only when all have been read: until then the reason is their hash.
+    dropped = [
+        replace(drop, reason=f"it is the same as {first[drop.reason].located.name}")
+        if drop.kind == "exact_duplicate"
+        else drop
+        for drop in dropped
+    ]
     unique = [first[digest] for digest in sorted(first)]
     kept, more, n_looked = _distinct(unique, limit, near_duplicates_too, mapper, report)
     dropped += more
@@ -252,11 +258,6 @@ def _in_chunks(
         n_done += len(results)
         report(n_done)
         yield from results
-
-
-def _named(drop: Dropped, first: dict[str, _Known]) -> Dropped:
-    """With the name of the one that is kept instead of its hash, which is known only when all have been read."""
-    return Dropped(drop.name, drop.kind, f"it is the same as {first[drop.reason].located.name}")
 
 
 def _nothing_left(selection: Selection) -> DataError:

@@ -12,13 +12,8 @@ from ssl4rl_bench.task.ssl.base import MIN_SIDE, Corrupted, SSLTask, Unusable
 
 __all__ = ["KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make"]
 
-KINDS: dict[str, str] = {
-    "rotation": "Rotation",
-    "jigsaw": "Jigsaw",
-    "contrastive": "Contrastive",
-    "position": "Position",
-}
-"""Kind to class: class X of kind k is in the module ssl/k.py."""
+KINDS = ("rotation", "jigsaw", "contrastive", "position")
+"""Class X of kind x is in the module ssl/x.py."""
 
 
 def make(kind: str, params: Mapping[str, Any] | None = None) -> SSLTask:
@@ -31,5 +26,5 @@ def make(kind: str, params: Mapping[str, Any] | None = None) -> SSLTask:
         raise UsageError(
             f"no SSL task {kind!r} (there are {', '.join(KINDS)}){did_you_mean(str(kind), KINDS)}"
         )
-    cls = getattr(importlib.import_module(f"ssl4rl_bench.task.ssl.{kind}"), KINDS[kind])
+    cls = getattr(importlib.import_module(f"ssl4rl_bench.task.ssl.{kind}"), kind.title())
     return cast(SSLTask, fill(cls, params or {}, kind))

@@ -82,7 +82,8 @@ class Jigsaw(SSLTask):
         if self.convention == "ours" and contrast_among(pieces) < 1:
             raise Unusable("two of its pieces look the same")
         places = Stream(seed).permutation(k * k)
-        return Corrupted(tuple(pieces[place] for place in places), _text(inverse(places)))
+        target = ",".join(str(piece + 1) for piece in inverse(places))
+        return Corrupted(tuple(pieces[place] for place in places), target)
 
     def values(self) -> Mapping[str, object]:
         n = self.k**2
@@ -157,10 +158,6 @@ def inverse(permutation: Sequence[int]) -> list[int]:
     for at, value in enumerate(permutation):
         out[value] = at
     return out
-
-
-def _text(permutation: Sequence[int]) -> str:
-    return ",".join(str(value + 1) for value in permutation)
 
 
 def _numbers(text: str) -> list[int]:
