@@ -41,7 +41,7 @@ from ssl4rl_bench.stats import wilson
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
 from ssl4rl_bench.stats.power import detectable_change
-from ssl4rl_bench.task.mmbench.task import EDITIONS, L1_OF, L2_OF
+from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, L1_OF, L2_OF
 
 TASK = "ssl4rl_simulated"
 SPEC = RunSpec(

@@ -28,7 +28,7 @@ from ssl4rl_bench.score.aggregate import (
 )
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 _Floats = NDArray[np.float64]
 Kind = Literal["baseline", "checkpoint", "published"]

@@ -15,7 +15,7 @@ from ssl4rl_bench.reports.board.probes import HEADERS as PROBE_HEADERS
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 HEADERS = {ability: header for header, ability in CARD_COLUMNS}
 """What tables call an ability."""

@@ -20,7 +20,7 @@ from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
 from ssl4rl_bench.reports.text.cells import dig
 from ssl4rl_bench.reports.text.numbers import percent
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
 
 OWN = "ssl4rl_spec_sha256"

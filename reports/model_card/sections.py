@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markd
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, value_and_interval
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 SCENES_NOTE = (
     "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers compare with those of other models on "

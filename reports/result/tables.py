@@ -29,7 +29,7 @@ from ssl4rl_bench.reports.text.cells import (
 )
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNITS
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF, L2_OF
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, L1_OF, L2_OF
 
 __all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "reading_line", "status_line", "to_markdown"]
 

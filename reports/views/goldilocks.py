@@ -113,7 +113,7 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
             found.setdefault(row.kind, {}).setdefault(row.difficulty, Step(row, above))
     steps = [
         step
-        for kind in (*KINDS, *(found.keys() - KINDS.keys()))
+        for kind in (*KINDS, *(found.keys() - set(KINDS)))
         if len(found.get(kind, {})) > 1
         for step in sorted(found[kind].values(), key=_hardness)
     ]

@@ -11,7 +11,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self, TypeAlias
 
 from ssl4rl_bench.core.types import Completion, HubSource, ProbeInfo, Sample, Sampling, Score, Task
 from ssl4rl_bench.task.taskfile import TaskFile
@@ -36,17 +36,12 @@ class Asked:
     on_share: Callable[[float], None] | None = None
 
 
-class Load(Protocol):
-    """Loads a task of one kind."""
+Load: TypeAlias = Callable[[TaskFile, Asked], Task]
+"""Loads a task of one kind: samples ready to be sent; images stay encoded.
 
-    def __call__(self, task: TaskFile, asked: Asked) -> Task:
-        """Samples ready to be sent; images stay encoded.
-
-        Raises:
-            UsageError: for what the user can set right in the command or the task file.
-            DataError: for data that cannot be used.
-        """
-        ...
+It raises UsageError for what the user can set right in the command or the task file, DataError for data that cannot
+be used.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +81,9 @@ class LoadedTask(ABC):
         return out
 
     def showing(self, samples: Sequence[Sample], image: str) -> Self:
-        """The same task with other pictures in its samples."""
         return dataclasses.replace(self, samples=tuple(samples), image=image)
 
     def drawing(self, sampling: Sampling) -> Self:
-        """The same task with other sampling."""
         return dataclasses.replace(self, sampling=sampling)
 
     def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:

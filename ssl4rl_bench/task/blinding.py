@@ -14,7 +14,7 @@ from functools import cache
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, Part, Sample, Task, TextPart, VideoPart
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Part, Sample, Task, TextPart, VideoPart
 
 BLINDINGS = ("real", "blank", "shuffled", "none")
 """Names that `apply` knows; `real` changes nothing."""
@@ -58,7 +58,7 @@ def apply(task: Task, how: str) -> Task:
     if task.image != "real":
         raise UsageError(f"{task.name} is loaded with --image {task.image}; load it anew for {how}")
     if how == "none":
-        samples = [_without(sample) for sample in task.samples]
+        samples = [_showing(sample, None) for sample in task.samples]
     elif how == "blank":
         samples = [_showing(sample, map(blank, sample.images)) for sample in task.samples]
     else:
@@ -83,19 +83,9 @@ def _grey(width: int, height: int) -> EncodedImage:
     return images.lossless(Image.new("RGB", (width, height), (GREY, GREY, GREY)))
 
 
-def _without(sample: Sample) -> Sample:
-    return replace(
-        sample,
-        messages=tuple(
-            Message(message.role, tuple(part for part in message.content if isinstance(part, TextPart)))
-            for message in sample.messages
-        ),
-    )
-
-
-def _showing(sample: Sample, shown: Iterable[EncodedImage]) -> Sample:
-    """The sample with other images in the places of its own."""
-    left = iter(shown)
+def _showing(sample: Sample, shown: Iterable[EncodedImage] | None) -> Sample:
+    """The sample with other images in the places of its own; with None without any."""
+    left = iter(shown or ())
 
     def part_of(part: Part) -> Part:
         if isinstance(part, ImagePart):
@@ -104,10 +94,16 @@ def _showing(sample: Sample, shown: Iterable[EncodedImage]) -> Sample:
             return replace(part, frames=tuple(next(left) for _ in part.frames))
         return part
 
-    messages = tuple(
-        Message(message.role, tuple(part_of(part) for part in message.content)) for message in sample.messages
+    messages = (
+        replace(
+            message,
+            content=tuple(
+                part_of(part) for part in message.content if shown is not None or isinstance(part, TextPart)
+            ),
+        )
+        for message in sample.messages
     )
-    return replace(sample, messages=messages)
+    return replace(sample, messages=tuple(messages))
 
 
 def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:

@@ -16,21 +16,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from ssl4rl_bench.core import images as pictures
 from ssl4rl_bench.core.errors import DataError, MissingDependency
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.stats import effective
+from ssl4rl_bench.stats.paired import tango
 from ssl4rl_bench.task.pictures.making import OTHER, seed_for
 from ssl4rl_bench.task.ssl import SSLTask, Unusable
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
-
-    Floats = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
 
 N_SAMPLES = 2000
 FOLDS = 5
@@ -45,10 +45,8 @@ INSIDE = 12
 """Pixels inside the border where the control looks."""
 FREQUENCIES = tuple(0.04 + 0.01 * step for step in range(46))
 """Cycles a pixel at which a picture's gradients are searched for the period of a file format or of resampling."""
-CONSTANT, SIZES, BORDERS, TRACES, STATISTICS = (
-    *("constant answer", "sizes", "borders"),
-    *("traces", "all statistics"),
-)
+CONSTANT, SIZES, BORDERS, TRACES = "constant answer", "sizes", "borders", "traces"
+STATISTICS = "all statistics"
 FREE_OF_CONTENT = (CONSTANT, SIZES, BORDERS, TRACES)
 """Baselines that must not beat chance."""
 _CONTROL = "control"
@@ -124,8 +122,6 @@ def baselines(
 
 
 def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
-    import numpy as np
-
     groups = np.array([case.group for case in cases], dtype=np.int64)
     n_images = len({case.origin for case in cases})
     if len(set(groups.tolist())) < 2:
@@ -156,8 +152,6 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
 
 def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
     """Lower end of the 95% interval of a mean difference, clustered by group."""
-    from ssl4rl_bench.stats.paired import tango
-
     sums, sizes, weights = _of_groups(differences, groups)
     return float(tango(*effective.difference(weights, sums, sizes).counts(0.975))[0])
 
@@ -172,8 +166,6 @@ def _share(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float
 
 def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
     """Each group's sum, size, and weight of its sum in the mean of all values."""
-    import numpy as np
-
     sizes = np.bincount(groups).astype(np.float64)
     sums = np.bincount(groups, weights=values).astype(np.float64)[sizes > 0]
     sizes = sizes[sizes > 0]
@@ -184,7 +176,6 @@ def _cross_validated(
     features: Floats, answers: NDArray[np.str_], groups: NDArray[np.int64], make: Callable[[], Any]
 ) -> Floats:
     """For each case whether it was guessed right by a classifier trained on other images: 1.0 or 0.0."""
-    import numpy as np
     from sklearn.model_selection import GroupKFold
 
     right = np.zeros(len(answers))
@@ -260,8 +251,6 @@ def _cases(
 
 def _features(shown: Sequence[Image.Image]) -> dict[str, Floats]:
     """Features by baseline. Borders and traces are those of the last image, which is the one that was made."""
-    import numpy as np
-
     arrays = [np.asarray(image) for image in shown]
     last = arrays[-1]
     borders = _borders(last)
@@ -281,8 +270,6 @@ def _features(shown: Sequence[Image.Image]) -> dict[str, Floats]:
 
 
 def _sizes(sizes: Sequence[tuple[int, int]]) -> Floats:
-    import numpy as np
-
     values: list[float] = []
     for width, height in sizes:
         values += [width, height, width / height, width * height, width % 8, height % 8]
@@ -296,8 +283,6 @@ def _borders(pixels: NDArray[np.uint8]) -> Floats:
 
     Black to the last bit, as turning and padding leave it; a dark picture has little of that.
     """
-    import numpy as np
-
     values: list[float] = []
     for side in (pixels, pixels[::-1], pixels.transpose(1, 0, 2), pixels.transpose(1, 0, 2)[::-1]):
         share = (side[: EDGE + 1].max(axis=2) == 0).mean(axis=1)
@@ -310,8 +295,6 @@ def _borders(pixels: NDArray[np.uint8]) -> Floats:
 
 def _edges(pixels: NDArray[np.uint8]) -> Floats:
     """For each side: the steps between its outermost rows against steps inside, and repeated pixels."""
-    import numpy as np
-
     values: list[float] = []
     for side in (pixels, pixels[::-1], pixels.transpose(1, 0, 2), pixels.transpose(1, 0, 2)[::-1]):
         rows = side[: EDGE + 1].astype(np.int16)
@@ -328,8 +311,6 @@ def _traces(image: Image.Image) -> Floats:
     A block grid or interpolation gives the second difference of a row a period (Gallagher, "Detection of linear
     and cubic interpolation in JPEG compressed images", CRV 2005).
     """
-    import numpy as np
-
     window = image.crop((0, 0, min(WINDOW, image.width), min(WINDOW, image.height)))
     grey = np.asarray(window.convert("L")).astype(np.int16)
     values: list[Floats] = []
@@ -347,8 +328,6 @@ def _traces(image: Image.Image) -> Floats:
 
 @cache
 def _waves(length: int) -> NDArray[np.complex128]:
-    import numpy as np
-
     at = np.outer(np.array(FREQUENCIES), np.arange(length))
     waves: NDArray[np.complex128] = np.exp(-2j * np.pi * at)
     return waves
@@ -356,8 +335,6 @@ def _waves(length: int) -> NDArray[np.complex128]:
 
 def _looks(pixels: NDArray[np.uint8]) -> Floats:
     """Content in a few numbers: colour means and contrasts, of the whole and of its halves, and sharpness."""
-    import numpy as np
-
     small = pixels[:: max(1, pixels.shape[0] // 96), :: max(1, pixels.shape[1] // 96)].astype(np.float32)
     height, width = small.shape[:2]
     halves = (small[: height // 2], small[height // 2 :], small[:, : width // 2], small[:, width // 2 :])

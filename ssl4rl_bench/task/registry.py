@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name
@@ -84,25 +84,23 @@ def _loader(task: TaskFile) -> Load:
             return cast(Load, load)
     points = entry_points(group="ssl4rl_bench.tasks")
     named = [point for point in points if point.name == task.kind]
+    kind = f"{task.name} is a task of the kind {task.kind}"
     if len(named) != 1:
         known = sorted({*_OWN, *(point.name for point in points)})
         problem = "is installed more than once" if named else "is not installed"
         raise UsageError(
-            f"{task.name} is a task of the kind {task.kind}, which {problem} (known: {', '.join(known)})"
-            f"{did_you_mean(task.kind, known)}"
+            f"{kind}, which {problem} (known: {', '.join(known)}){did_you_mean(task.kind, known)}"
         )
+    point = f"{kind}, and its entry point {named[0].value}"
     try:
         load = named[0].load()
     except Exception as error:  # another package's code may raise anything on import
         raise UsageError(
-            f"{task.name} is a task of the kind {task.kind}, and its entry point {named[0].value} cannot be imported "
-            f"({type(error).__name__}: {error}): install or correct the package that has it"
+            f"{point} cannot be imported ({type(error).__name__}: {error}): "
+            "install or correct the package that has it"
         ) from error
     if not callable(load):
-        raise UsageError(
-            f"{task.name} is a task of the kind {task.kind}, and its entry point {named[0].value} is no function: "
-            "correct the package that has it"
-        )
+        raise UsageError(f"{point} is no function: correct the package that has it")
     return cast(Load, load)
 
 
@@ -146,7 +144,7 @@ def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
         head, equals, tail = value.partition("=")
         if equals and (named := [name for name in expand([head]) if name in names]):
             out |= dict.fromkeys(named, tail)
-        elif len(names) == 1 or all(load_taskfile(name).ssl is not None for name in names):
+        elif len(names) == 1 or all(load_taskfile(name).kind == "ssl" for name in names):
             out |= dict.fromkeys(names, value)
         else:
             raise UsageError(
@@ -166,8 +164,6 @@ def load_benchmark(name: str, **how: Any) -> MMBenchTask:
         UsageError: as `load_task`, and for a task of another kind.
     """
     task = load_taskfile(name)
-    if task.ssl is not None:
-        raise UsageError(f"{name} is an SSL task, which has no rows of MMBench's schema.")
     if task.kind != "mmbench":
         raise UsageError(f"{name} is a task of the kind {task.kind}, which has no rows of MMBench's schema.")
     return _load_benchmark(task, Asked(**how))
@@ -182,10 +178,7 @@ def load_probe(name: str, **how: Any) -> ProbeTask:
     Raises:
         UsageError: as `load_task`, and for a task that is no SSL task.
     """
-    task = load_taskfile(name)
-    if task.ssl is None:
-        raise UsageError(f"{task.name} is not an SSL task: name one such as ssl_rotation_90.")
-    return _load_probe(task, Asked(**how))
+    return _load_probe(load_ssl(name)[0], Asked(**how))
 
 
 def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
@@ -249,8 +242,7 @@ def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, by
                 yield sample.id, image.data
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(NamedTuple):
     """Where a task's rows come from."""
 
     name: str
@@ -265,37 +257,28 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
     if data is not None:
         path = Path(data).expanduser()
         if path.exists():
-            return _Source(path.name, data, _reader(path, on_share, task.dataset_name, task.split))
+            reader = partial(read_path, path, folder=task.dataset_name, split=task.split, on_share=on_share)
+            return _Source(path.name, data, reader)
         name = HubName.parse(data)
         if name is None:
             raise UsageError(
                 f"--data {data} is neither a file or folder nor a hub id (owner/name, owner/name@revision or "
                 "owner/name#configuration/split)."
             )
-        return _hub(task, name, commit, on_share)
-    if task.builtin is not None:
+    elif task.builtin is not None:
         return _built_in(task)
-    if task.data_file is None:
-        return _hub(task, HubName(task.dataset_path, task.revision), commit, on_share)
-    if not task.data_file.exists():
+    elif task.data_file is None:
+        name = HubName(task.dataset_path, task.revision)
+    elif not task.data_file.exists():
         raise DataError(
             f"{task.name} reads {task.data_file.name}, which does not come with this package: "
             "download it and point --data at it."
         )
-    return _Source(task.data_file.name, str(task.data_file), _reader(task.data_file, on_share))
-
-
-def _reader(
-    path: Path, on_share: OnShare | None, folder: str | None = None, split: str | None = None
-) -> Reader:
-    return lambda images: read_path(path, folder=folder, split=split, images=images, on_share=on_share)
-
-
-def _hub(task: TaskFile, name: HubName, commit: str | None, on_share: OnShare | None) -> _Source:
+    else:
+        reader = partial(read_path, task.data_file, on_share=on_share)
+        return _Source(task.data_file.name, str(task.data_file), reader)
     table = open_table(name, config=task.dataset_name, split=task.split, commit=commit)
-    return _Source(
-        str(name), str(name), lambda images: table.rows(images=images, on_share=on_share), table.source
-    )
+    return _Source(str(name), str(name), partial(table.rows, on_share=on_share), table.source)
 
 
 def _built_in(task: TaskFile) -> _Source:

@@ -11,21 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.core.names import PREFIX, full_name, is_task_file, short_name
+from ssl4rl_bench.core.names import PREFIX, full_name, is_task_file
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import Sampling
-from ssl4rl_bench.task.prompts import check_style, prompt_styles
-
-__all__ = [
-    "FunctionName",
-    "TaskFile",
-    "expand",
-    "group_names",
-    "load_taskfile",
-    "prompt_styles",
-    "task_names",
-]
-
+from ssl4rl_bench.task.prompts import check_style
 
 _FUNCTION_PACKAGE = "ssl4rl_bench."
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -119,8 +108,12 @@ def expand(names: Iterable[str]) -> list[str]:
 
 @cache
 def _shipped() -> dict[str, Traversable]:
-    entries = files("ssl4rl_bench.tasks").iterdir()
-    return {PREFIX + Path(entry.name).stem: entry for entry in entries if _is_task(entry.name)}
+    entries = {Path(entry.name): entry for entry in files("ssl4rl_bench.tasks").iterdir()}
+    return {
+        PREFIX + path.stem: entry
+        for path, entry in entries.items()
+        if path.suffix == ".yaml" and not path.stem.startswith("_") and not path.stem.endswith("prompts")
+    }
 
 
 def load_taskfile(name: str) -> TaskFile:
@@ -130,7 +123,7 @@ def load_taskfile(name: str) -> TaskFile:
         UsageError: for an unknown name, or a file that is not in the documented subset.
     """
     if is_task_file(name):
-        return _load(Path(name))
+        return _Reader(Path(name)).taskfile()
     full = full_name(name)
     if full in group_names():
         raise UsageError(f"{name} is a group of tasks: name one of {', '.join(group_names()[full])}.")
@@ -139,19 +132,7 @@ def load_taskfile(name: str) -> TaskFile:
         raise UsageError(
             f"There is no task {name}{did_you_mean(full, known)} (`ssl4rl-bench list tasks` shows them)."
         )
-    return _load(Path(str(files("ssl4rl_bench.tasks").joinpath(f"{short_name(full)}.yaml"))))
-
-
-def _is_task(file_name: str) -> bool:
-    return (
-        file_name.endswith(".yaml")
-        and not file_name.startswith("_")
-        and not file_name.endswith("prompts.yaml")
-    )
-
-
-def _load(path: Path) -> TaskFile:
-    return _Reader(path).taskfile()
+    return _Reader(Path(str(_shipped()[full]))).taskfile()
 
 
 class _Reader:

@@ -37,12 +37,6 @@ def validate(task: Task) -> Report:
     for sample in task.samples:
         for image in sample.images:
             pictures.setdefault(image.sha256, (sample.id, image))
-    failures = [
-        *_identity_failures(task),
-        *(failure for sample in task.samples for failure in _sample_failures(task, sample)),
-        *task.defects(),
-        *_image_failures(pictures),
-    ]
     leaves = {sample.group: sample.categories.l3 for sample in reversed(task.samples)}
     return Report(
         task=task.name,
@@ -50,17 +44,25 @@ def validate(task: Task) -> Report:
         n_groups=len(leaves),
         n_images=len(pictures),
         leaves=dict(Counter(reversed(leaves.values()))),
-        failures=tuple(failures),
+        failures=tuple(_failures(task, pictures)),
         warnings=tuple(task.warnings),
     )
 
 
-def _identity_failures(task: Task) -> Iterator[str]:
+def _failures(task: Task, pictures: dict[str, tuple[str, EncodedImage]]) -> Iterator[str]:
     if not task.samples:
         yield f"Task {task.name} has no samples."
     for id, n in Counter(sample.id for sample in task.samples).items():
         if n > 1:
             yield f"Sample id {id} is there {n} times."
+    for sample in task.samples:
+        yield from _sample_failures(task, sample)
+    yield from task.defects()
+    for id, image in pictures.values():
+        try:
+            images.decode(image)
+        except images.ImageError as error:
+            yield f"Sample {id}: the image cannot be used, {error}."
 
 
 def _sample_failures(task: Task, sample: Sample) -> Iterator[str]:
@@ -73,11 +75,3 @@ def _sample_failures(task: Task, sample: Sample) -> Iterator[str]:
         value = task.score(sample, Completion(text=text, finish_reason="stop")).value
         if value != 0.0:
             yield f"Sample {sample.id}: the wrong reply {text!r} scores {value}."
-
-
-def _image_failures(pictures: dict[str, tuple[str, EncodedImage]]) -> Iterator[str]:
-    for id, image in pictures.values():
-        try:
-            images.decode(image)
-        except images.ImageError as error:
-            yield f"Sample {id}: the image cannot be used, {error}."

@@ -16,7 +16,7 @@ from ssl4rl_bench.core.types import Categories, Score, ScoredSample, Status
 from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, status_line, to_markdown
 from ssl4rl_bench.score.aggregate import AGGREGATIONS, aggregate
 from ssl4rl_bench.score.scores import arrange
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF, L2_OF
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, L1_OF, L2_OF
 
 any_speed = settings(deadline=None)
 TASK = "ssl4rl_mmbench_dev_en"

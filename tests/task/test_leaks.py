@@ -20,8 +20,7 @@ from ssl4rl_bench.core.errors import DataError, MissingDependency
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.task import leaks
 from ssl4rl_bench.task.leaks import BORDERS, CONSTANT, SIZES, STATISTICS, TRACES, Baseline, baselines
-from ssl4rl_bench.task.ssl import Corrupted, make
-from ssl4rl_bench.task.ssl.base import WholeAnswer
+from ssl4rl_bench.task.ssl import Corrupted, SSLTask, make
 from ssl4rl_bench.task.ssl.rng import Stream
 
 pytest.importorskip("sklearn")
@@ -72,7 +71,7 @@ def _found(task: Any, pictures: list[EncodedImage], n: int) -> dict[str, Baselin
 
 
 @dataclass(frozen=True)
-class _Planted(WholeAnswer):
+class _Planted(SSLTask):
     """A made-up task whose answer one thing gives away, or nothing."""
 
     leak: str

@@ -11,7 +11,8 @@ import yaml
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.task import taskfile
-from ssl4rl_bench.task.taskfile import load_taskfile, prompt_styles, task_names
+from ssl4rl_bench.task.prompts import prompt_styles
+from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 
 TASKS = Path(taskfile.__file__).parents[1] / "tasks"
 

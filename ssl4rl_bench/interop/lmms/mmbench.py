@@ -18,6 +18,7 @@ from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.circular import check_rows
 from ssl4rl_bench.task.mmbench.hub import encoded
 from ssl4rl_bench.task.mmbench.rows import Located
+from ssl4rl_bench.task.mmbench.taxonomy import categories
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -94,7 +95,7 @@ def _docs(source: str, rows: Iterable[Mapping[str, Any]]) -> Any:
             "letters": list(row.choices),
             "options": list(row.choices.values()),
             "answer": row.answer,
-            **_levels(mmbench.categories(row.category, row.l2)),
+            **_levels(categories(row.category, row.l2)),
             "image": {"bytes": row.image.data, "path": None},
         }
         for row in checked

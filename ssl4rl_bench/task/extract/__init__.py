@@ -71,21 +71,15 @@ class Reading:
 _Found = tuple[str | None, Status, str]
 
 
-def _default(text: str, choices: Mapping[str, str], cut: bool) -> _Found:
+def _rules(text: str, choices: Mapping[str, str], cut: bool, *, strict: bool) -> _Found:
     from ssl4rl_bench.task.extract import rules  # here, because its patterns take 30 ms to compile
 
-    return rules.read_default(text, choices, cut)
-
-
-def _strict(text: str, choices: Mapping[str, str], cut: bool) -> _Found:
-    from ssl4rl_bench.task.extract import rules
-
-    return rules.read_strict(text, choices, cut)
+    return (rules.read_strict if strict else rules.read_default)(text, choices, cut)
 
 
 _READERS: dict[str, Callable[[str, Mapping[str, str], bool], _Found]] = {
-    "default": _default,
-    "strict": _strict,
+    "default": partial(_rules, strict=False),
+    "strict": partial(_rules, strict=True),
     "vlmevalkit-2025-07": partial(vlmevalkit.read, near_end=False),
     "vlmevalkit-2025-09": vlmevalkit.read,
     "vlmevalkit-2026-06": partial(vlmevalkit.read, search=True),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ssl4rl_bench.task.extract.letters import GLUE
 from ssl4rl_bench.task.extract.moods import Strength
@@ -38,27 +39,22 @@ class Predicate(NamedTuple):
     """Must match before the word; its group 1 is the letter."""
 
 
-def _cue(
-    word: str,
-    before: str = "",
-    *,
-    needs_verb: bool = False,
-    text: bool = False,
-    strength: Strength = Strength.FIRM,
-    firm_end: bool = False,
-    subject: str = "",
-) -> Cue:
-    end = "(?![a-z])" if word[-1].isascii() else ""
-    lead = re.compile(rf"{word}{end}(?>{before})(?>{GLUE}){{0,20}}+", re.IGNORECASE)
-    return Cue(
-        word,
-        lead,
-        needs_verb,
-        text,
-        strength,
-        firm_end,
-        re.compile(subject, re.IGNORECASE) if subject else None,
-    )
+def _cues(words: str, before: str = "", *, subject: str = "", **how: Any) -> Iterator[Cue]:
+    """A cue for each of the words, which bars separate.
+
+    Args:
+        before: pattern of what stands between the word and its answer.
+        how: other fields of `Cue`.
+    """
+    for word in words.split("|"):
+        end = "(?![a-z])" if word[-1].isascii() else ""
+        lead = re.compile(rf"{word}{end}(?>{before})(?>{GLUE}){{0,20}}+", re.IGNORECASE)
+        yield Cue(word, lead, subject=re.compile(subject, re.IGNORECASE) if subject else None, **how)
+
+
+def _predicates(words: str, phrase: re.Pattern[str], subject: re.Pattern[str]) -> Iterator[Predicate]:
+    """A predicate for each of the words, which bars separate."""
+    return (Predicate(word, phrase, subject) for word in words.split("|"))
 
 
 _IS_NEXT = r"\s{1,3}(?=is\b|would\b|should\b|must\b|['’]s\b)"
@@ -85,115 +81,57 @@ _BEST = (
     r"\b(?:the|my|our|only|best|right|correct|appropriate|suitable|final|true|closest|nearest|most likely"
     r"|winning)\s"
 )
-_PLAIN = Strength.PLAIN
+_PLAIN: Mapping[str, Any] = {"strength": Strength.PLAIN, "firm_end": True}
+_ONLY = r"(?:\s(?:only|just))?"
 CUES = (
-    _cue("answer", _QUESTION + _CLAUSE, text=True),
-    _cue("ans", r"\.?", needs_verb=True, text=True),
-    _cue("correct", rf"(?:\s{{1,3}}[a-z]{{1,20}}){{1,6}}?{_IS_NEXT}", needs_verb=True, text=True),
-    _cue("correct", r"(?=\s?[:：])", needs_verb=True, subject=_LEADING + r"\Z"),
-    _cue("best", rf"(?:\s(?:description|match|fit|caption|title|one|candidate))?{_IS_NEXT}", needs_verb=True),
-    _cue("option", _CLAUSE, needs_verb=True),
-    _cue("choice", rf"(?:\s{{1,3}}here)?{_CLAUSE}", needs_verb=True),
-    _cue("guess", subject=_CHOOSER, firm_end=True),
-    _cue("left is", strength=_PLAIN, firm_end=True),
-    _cue("remains is", strength=_PLAIN, firm_end=True),
-    _cue("choose", text=True, subject=_CHOOSER),
-    _cue("select", text=True, subject=_CHOOSER),
-    _cue("pick", text=True, subject=_CHOOSER),
-    _cue("go with", text=True, subject=_CHOOSER),
-    _cue("opt for", text=True, subject=_CHOOSER),
-    _cue("going with", text=True, subject=_CHOOSER),
-    _cue("vote for", text=True, subject=_CHOOSER),
-    _cue("settle on", text=True, subject=_CHOOSER),
-    _cue("left with", r"(?:\s(?:only|just))?", strength=_PLAIN, firm_end=True),
-    _cue("leaves", r"(?:\s(?:us|me|you))?(?:\swith)?(?:\s(?:only|just))?", strength=_PLAIN, firm_end=True),
-    _cue("leaving", r"(?:\s(?:us|me|you))?(?:\swith)?(?:\s(?:only|just))?", strength=_PLAIN, firm_end=True),
-    *(
-        _cue(word, strength=_PLAIN, firm_end=True, text=True, subject=r"\b(?:it|that|this|answer|which)\s\Z")
-        for word in ("must be", "has to be", "should be", "ought to be")
+    *_cues("answer", _QUESTION + _CLAUSE, text=True),
+    *_cues("ans", r"\.?", needs_verb=True, text=True),
+    *_cues("correct", rf"(?:\s{{1,3}}[a-z]{{1,20}}){{1,6}}?{_IS_NEXT}", needs_verb=True, text=True),
+    *_cues("correct", r"(?=\s?[:：])", needs_verb=True, subject=_LEADING + r"\Z"),
+    *_cues(
+        "best", rf"(?:\s(?:description|match|fit|caption|title|one|candidate))?{_IS_NEXT}", needs_verb=True
     ),
-    *(
-        _cue(word, _OPTION_NEXT, strength=_PLAIN, firm_end=True)
-        for word in (
-            "matches",
-            "described by",
-            "consistent with",
-            "which is",
-            "fits",
-            "leads us to",
-            "leads me to",
-        )
+    *_cues("option", _CLAUSE, needs_verb=True),
+    *_cues("choice", rf"(?:\s{{1,3}}here)?{_CLAUSE}", needs_verb=True),
+    *_cues("guess", subject=_CHOOSER, firm_end=True),
+    *_cues("left is|remains is", **_PLAIN),
+    *_cues("choose|select|pick|go with|opt for|going with|vote for|settle on", text=True, subject=_CHOOSER),
+    *_cues("left with", _ONLY, **_PLAIN),
+    *_cues("leaves|leaving", rf"(?:\s(?:us|me|you))?(?:\swith)?{_ONLY}", **_PLAIN),
+    *_cues(
+        "must be|has to be|should be|ought to be",
+        text=True,
+        subject=r"\b(?:it|that|this|answer|which)\s\Z",
+        **_PLAIN,
     ),
-    *(
-        _cue(word, strength=_PLAIN, firm_end=True)
-        for word in (
-            *(
-                "points to",
-                "corresponds to",
-                "turns out to be",
-                "end up with",
-                "ends up with",
-                "vote goes to",
-            ),
-            *(
-                "stand by",
-                "settle for",
-                "settles it",
-                "opting for",
-                "lands on",
-                "my answer to",
-                "answer to be",
-            ),
-        )
+    *_cues(
+        "matches|described by|consistent with|which is|fits|leads us to|leads me to", _OPTION_NEXT, **_PLAIN
     ),
-    *(
-        _cue(word, strength=_PLAIN, firm_end=True, subject=_CHOOSER)
-        for word in ("chosen", "picked", "mark", "tick")
+    *_cues("points to|corresponds to|turns out to be|end up with|ends up with|vote goes to", **_PLAIN),
+    *_cues("stand by|settle for|settles it|opting for|lands on|my answer to|answer to be", **_PLAIN),
+    *_cues("chosen|picked|mark|tick", subject=_CHOOSER, **_PLAIN),
+    *_cues("picking|choosing|selecting", subject=r"\b(?:i am|i['’]m|we are|we['’]re)\s\Z", **_PLAIN),
+    *_cues(
+        "one|solution|response|guess|pick|winner|bet|fit|statement|caption",
+        r"\s(?:is|must be|would be|should be|seems to be)(?:\shence|\sthus|\stherefore|\sclearly)?",
+        text=True,
+        subject=rf"{_BEST}\Z",
+        **_PLAIN,
     ),
-    *(
-        _cue(word, strength=_PLAIN, firm_end=True, subject=r"\b(?:i am|i['’]m|we are|we['’]re)\s\Z")
-        for word in ("picking", "choosing", "selecting")
+    *_cues("holds is|fits is|matches is", **_PLAIN),
+    *_cues("i.e.", r",?", **_PLAIN),
+    *_cues("gives", subject=r"\b(?:that|this|which)\s\Z", **_PLAIN),
+    *_cues("答案", "(?:选项)?", text=True),
+    *_cues(
+        "antwort|réponse|respuesta|resposta|risposta",
+        r"(?:\s(?:correcta|correcte|corretta|richtige))?\s(?:ist|est|es|é|è)",
+        firm_end=True,
     ),
-    *(
-        _cue(
-            word,
-            r"\s(?:is|must be|would be|should be|seems to be)(?:\shence|\sthus|\stherefore|\sclearly)?",
-            text=True,
-            strength=_PLAIN,
-            firm_end=True,
-            subject=rf"{_BEST}\Z",
-        )
-        for word in (
-            "one",
-            "solution",
-            "response",
-            "guess",
-            "pick",
-            "winner",
-            "bet",
-            "fit",
-            "statement",
-            "caption",
-        )
-    ),
-    _cue("holds is", strength=_PLAIN, firm_end=True),
-    _cue("fits is", strength=_PLAIN, firm_end=True),
-    _cue("matches is", strength=_PLAIN, firm_end=True),
-    _cue("i.e.", r",?", strength=_PLAIN, firm_end=True),
-    _cue("gives", strength=_PLAIN, firm_end=True, subject=r"\b(?:that|this|which)\s\Z"),
-    _cue("答案", "(?:选项)?", text=True),
-    *(
-        _cue(word, r"(?:\s(?:correcta|correcte|corretta|richtige))?\s(?:ist|est|es|é|è)", firm_end=True)
-        for word in ("antwort", "réponse", "respuesta", "resposta", "risposta")
-    ),
-    *(
-        _cue(word, needs_verb=True)
-        for word in ("respuesta", "réponse", "antwort", "risposta", "resposta", "정답", "정답은", "ответ")
-    ),
-    _cue("正解", "は?", firm_end=False),
-    _cue("正确", r"的[^\s，。：是为]{1,8}", needs_verb=True),
-    _cue("选", "(?:[择]|项(?!\\s?[:：]))?"),
-    _cue("而是", strength=_PLAIN),
+    *_cues("respuesta|réponse|antwort|risposta|resposta|정답|정답은|ответ", needs_verb=True),
+    *_cues("正解", "は?"),
+    *_cues("正确", r"的[^\s，。：是为]{1,8}", needs_verb=True),
+    *_cues("选", "(?:[择]|项(?!\\s?[:：]))?"),
+    *_cues("而是", strength=Strength.PLAIN),
 )
 VERB = re.compile(r"(?<![a-z])(?:is|be)(?![a-z])|['’]s\b|[:：=是为】]", re.IGNORECASE)
 CONCLUSION = re.compile(
@@ -283,32 +221,14 @@ _DOES_BEST = re.compile(
     re.IGNORECASE,
 )
 PREDICATES = (
-    *(Predicate(word, _RIGHT, _SUBJECT) for word in ("correct", "right", "best", "better", "answer")),
-    Predicate("most ", _MOST, _SUBJECT),
-    Predicate("best ", _DOES_BEST, _OPTION_SUBJECT),
-    Predicate("fits best", _DOES_BEST, _OPTION_SUBJECT),
-    *(
-        Predicate(word, _DOES, _DOER)
-        for word in (
-            "matches",
-            "holds",
-            "stands",
-            "stays",
-            "remains",
-            "applies",
-            "fits",
-            "makes sense",
-            "makes the most sense",
-            "is it",
-        )
+    *_predicates("correct|right|best|better|answer", _RIGHT, _SUBJECT),
+    *_predicates("most ", _MOST, _SUBJECT),
+    *_predicates("best |fits best", _DOES_BEST, _OPTION_SUBJECT),
+    *_predicates(
+        "matches|holds|stands|stays|remains|applies|fits|makes sense|makes the most sense|is it", _DOES, _DOER
     ),
-    *(
-        Predicate(word, _IS_WHAT, _DOER)
-        for word in ("is true", "is the one", "is what", "is the only", "is the most convincing")
-    ),
-    Predicate("correct", _RIGHT, _MADE),
-    Predicate("best", _RIGHT, _MADE),
-    Predicate("answer", _RIGHT, _MADE),
+    *_predicates("is true|is the one|is what|is the only|is the most convincing", _IS_WHAT, _DOER),
+    *_predicates("correct|best|answer", _RIGHT, _MADE),
     Predicate("convincing", re.compile("convincing", re.IGNORECASE), _MADE),
     Predicate("it is", re.compile(r"it is(?=\s{0,3}(?:\Z|[.!\n,;]))", re.IGNORECASE), _IT_IS),
     Predicate("正确", re.compile(r"正确的?(?:答案|选项)?(?:\s{0,3}\Z|[\n。，；,.;！!])"), _ZH_SUBJECT),

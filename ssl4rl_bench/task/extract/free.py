@@ -31,14 +31,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from itertools import islice
 
 from ssl4rl_bench.core.types import FinishReason, Status
 from ssl4rl_bench.task.extract import Reading, check_extractor, leads, tags
 from ssl4rl_bench.task.extract.clean import clean
 from ssl4rl_bench.task.extract.moods import NO, Strength, strength_of
-from ssl4rl_bench.task.extract.resolve import CONFLICT, RECONSIDERS, Statement, corrects, doubted, resolve
+from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement, doubted, final, resolve, weighed
 from ssl4rl_bench.task.extract.sentences import Sentences, braced
 
 LONGEST = 400
@@ -146,7 +145,9 @@ def read_free(
     else:
         found = _default(parts, parse, cut)
     if found is None:
-        status, rule = _nothing(parts.visible)
+        from ssl4rl_bench.task.extract import rules  # here, because its patterns take 30 ms to compile
+
+        _, status, rule = rules.read_strict(parts.visible, {}, False)
         return Reading(None, Status.TRUNCATED if cut else status, rule)
     answer, rule = found
     if answer == CONFLICT:
@@ -189,36 +190,22 @@ def _lenient(text: str, parse: Parse, cut: bool) -> _Found | None:
         first = _opening(sentences, lines, parse)
         if first is not None and not any(item.start < first.end for item in stated):
             stated.append(first)
-        stated += _final(sentences, stated, parse)
+        stated += final(sentences, stated, lambda start, end: _whole(text[start:end], parse, lead=False))
     held = resolve(sentences, stated)
     if held is None:
         return None if cut or stated else _last_sentence(sentences, parse)
-    if (cut and RECONSIDERS.search(text, held.end)) or doubted(sentences, held.end):
+    if doubted(sentences, held.end, cut=cut):
         return None
     return held.verdict, held.rule
-
-
-def _final(sentences: Sentences, stated: list[Statement], parse: Parse) -> list[Statement]:
-    """The last sentence of a text that states something, if it is only an answer: "Positive. Wait, ... Negative."."""
-    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
-    if len(spans) < 2 or not stated:
-        return []
-    start, end = spans[-1]
-    if not corrects(sentences.text, max(item.end for item in stated), start):
-        return []
-    answer = _whole(sentences.text[start:end], parse, lead=False)
-    return [Statement(start, end, answer, Strength.FIRM, "statement")] if answer else []
 
 
 def _opening(sentences: Sentences, lines: list[str], parse: Parse) -> Statement | None:
     """What the first line says, or begins with, unless it begins a list of answers."""
     answer, end = _phrase(lines[0], parse)
-    if answer is None or _denied(lines[0][end:], parse):
+    if answer is None or _denied(lines[0][end:], parse) or _listed(lines[1:], answer, parse):
         return None
-    if _listed(lines[1:], answer, parse):
-        return None
-    strength = strength_of(sentences, 0, min(end, len(lines[0])), Strength.FIRM)
-    return Statement(0, min(end, len(lines[0])), answer, strength, "opening")
+    end = min(end, len(lines[0]))
+    return Statement(0, end, answer, strength_of(sentences, 0, end, Strength.FIRM), "opening")
 
 
 def _last_sentence(sentences: Sentences, parse: Parse) -> _Found | None:
@@ -342,11 +329,8 @@ def _stated(sentences: Sentences, parse: Parse) -> list[Statement]:
     """The explicit statements of an answer, weighed."""
     text = sentences.text
     items: list[Statement] = []
-    for pattern, strength in (
-        (_FIRM, Strength.FIRM),
-        (_PLAIN, Strength.PLAIN),
-        *((lead, Strength.FIRM) for lead in _LEADS),
-    ):
+    for pattern in (_FIRM, _PLAIN, *_LEADS):
+        strength = Strength.PLAIN if pattern is _PLAIN else Strength.FIRM
         for match in deque(pattern.finditer(text), TRIES):
             boxed = match[0][-1:] == "{"
             line = text[match.end() : match.end() + LONGEST + 1]
@@ -361,14 +345,4 @@ def _stated(sentences: Sentences, parse: Parse) -> list[Statement]:
             items.append(
                 Statement(start, match.end() + length, answer, strength, "boxed" if boxed else "statement")
             )
-    items = sorted(items, key=lambda item: item.end)[-TRIES:]
-    return [
-        replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in items
-    ]
-
-
-def _nothing(visible: str) -> tuple[Status, str]:
-    from ssl4rl_bench.task.extract import rules  # here, because its patterns take 30 ms to compile
-
-    _, status, rule = rules.read_strict(visible, {}, False)
-    return status, rule
+    return weighed(sentences, sorted(items, key=lambda item: item.end)[-TRIES:])

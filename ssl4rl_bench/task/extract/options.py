@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 _WRAPPERS = " \t*_`\"'“”‘’「」『』《》"
@@ -136,15 +136,23 @@ def begins_with(text: str, choices: Mapping[str, str], ends: Callable[[str, int]
     """
     length = room(choices)
     line = fold(text[:length].partition("\n")[0]) + ("…" if len(text) > length else "")
-    hits = []
-    for letter, option in choices.items():
-        folded = _folded(option)
-        if folded and line.startswith(folded) and ends(line, len(folded)):
-            hits.append((len(folded), letter))
-    hits.sort(reverse=True)
-    if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):
-        return None
-    return hits[0][1]
+    own = {letter: _folded(option) for letter, option in choices.items()}
+    return longest(
+        (len(option), letter)
+        for letter, option in own.items()
+        if option and line.startswith(option) and ends(line, len(option))
+    )
+
+
+def longest(hits: Iterable[tuple[int, str]]) -> str | None:
+    """The letter with the greatest length; None if there is none, or two are equally long."""
+    (length, letter), (second, _) = sorted([*hits, (0, ""), (0, "")], reverse=True)[:2]
+    return letter if length > second else None
+
+
+def others(choices: Mapping[str, str], letter: str | None) -> dict[str, str]:
+    """All choices but one."""
+    return {other: option for other, option in choices.items() if other != letter}
 
 
 def mentions(sentence: str, choices: Mapping[str, str]) -> bool:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ssl4rl_bench.task.extract.moods import FALSE, NEGATIVE, Strength, conditional, last_clause, negated
+from ssl4rl_bench.task.extract.moods import (
+    FALSE,
+    NEGATIVE,
+    Strength,
+    conditional,
+    last_clause,
+    negated,
+    strength_of,
+)
 from ssl4rl_bench.task.extract.sentences import Sentences
 
 CONFLICT = "?"
@@ -24,7 +32,14 @@ class Statement:
     verdict: str
     """The answer, or `CONFLICT`."""
     strength: Strength
-    rule: str
+    rule: str = "statement"
+
+
+def weighed(sentences: Sentences, items: Iterable[Statement]) -> list[Statement]:
+    """The statements with the strength that their sentences leave them."""
+    return [
+        replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in items
+    ]
 
 
 _TAKEN_BACK = re.compile(
@@ -73,8 +88,14 @@ _CONTRAST = re.compile(
 _RECHECKED = re.compile(r"(?:\b(?:wait|hold on)\b|等一下|等等)[^\n]{0,200}", re.IGNORECASE)
 
 
-def doubted(sentences: Sentences, position: int) -> bool:
-    """Whether the text behind the last statement hesitates and finds something wrong: "Wait, that does not fit."."""
+def doubted(sentences: Sentences, position: int, *, cut: bool) -> bool:
+    """Whether the text behind the last statement hesitates and finds something wrong: "Wait, that does not fit.".
+
+    Args:
+        cut: the text was cut off: what reconsiders the statement is enough.
+    """
+    if cut and _RECONSIDERS.search(sentences.text, position):
+        return True
     match = _RECHECKED.search(sentences.text, position)
     return match is not None and NEGATIVE.search(match[0]) is not None
 
@@ -107,6 +128,24 @@ def corrects(text: str, earlier: int, later: int) -> bool:
     return _CONTRAST.search(text, earlier, later) is not None
 
 
+def final(
+    sentences: Sentences, stated: Sequence[Statement], read: Callable[[int, int], str | None]
+) -> list[Statement]:
+    """The last sentence of a text that states something, if it is only an answer: "B - wait, no. D."; else nothing.
+
+    Args:
+        read: the answer that all of the text between two positions is, or None.
+    """
+    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
+    if len(spans) < 2 or not stated:
+        return []
+    start, end = spans[-1]
+    if not corrects(sentences.text, max(item.end for item in stated), start):
+        return []
+    answer = read(start, end)
+    return [Statement(start, end, answer, Strength.FIRM)] if answer else []
+
+
 def _later(text: str, one: Statement | None, two: Statement, link: re.Pattern[str]) -> Statement:
     """The later of two statements, or a conflict."""
     if one is None or one.verdict == two.verdict:
@@ -137,7 +176,7 @@ def _retractions(sentences: Sentences, ends: Sequence[int]) -> list[int]:
     return sorted(places)
 
 
-RECONSIDERS = re.compile(
+_RECONSIDERS = re.compile(
     r"\b(?:however|but|wait|hmm+|actually|let me|on second|although|unless|if|no,|though|looking closer"
     r"|hold on|or)\b"
     r"|但|不过|等等|不对|其实|如果",

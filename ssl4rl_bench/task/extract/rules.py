@@ -23,19 +23,6 @@ _REFUSAL = re.compile(
     r"|(?:抱歉|对不起)[^。\n]{0,20}(?:无法|不能)|我(?:无法|不能)(?:回答|确定|识别|提供|查看|看到图)",
     re.IGNORECASE,
 )
-_REFUSAL_HINTS = (
-    "sorry",
-    "apolog",
-    "unable",
-    "not able",
-    "not allowed",
-    "can",
-    "i w",
-    "as an ai",
-    "无法",
-    "不能",
-)
-"""Every refusal has one; looked for first because it is ten times as fast."""
 _REFUSAL_WITHIN = 400
 """Characters at the start of a reply that are searched for a refusal."""
 
@@ -82,8 +69,7 @@ def _verdict(answer: str, status: Status, rule: str) -> Verdict:
 
 
 def _nothing(visible: str) -> Verdict:
-    start = visible[:_REFUSAL_WITHIN].lower()
-    if any(hint in start for hint in _REFUSAL_HINTS) and _REFUSAL.search(start):
+    if _REFUSAL.search(visible[:_REFUSAL_WITHIN].lower()):
         return None, Status.REFUSAL, "refusal"
     return None, Status.NONE, "no-answer"
 
@@ -125,9 +111,8 @@ def _last_line(text: str, choices: Mapping[str, str]) -> str | None:
     before = next((line for line in reversed(lines) if line.strip()), "")
     if answer is None and lines and not options.named_by(_unmarked(before), choices):
         named = told.whole(final, choices)
-        others = {letter: option for letter, option in choices.items() if letter != named}
         listed = walks.item(before, choices) or (
-            len(before) < 40 and options.mentions(options.fold(before), others)
+            len(before) < 40 and options.mentions(options.fold(before), options.others(choices, named))
         )
         return None if named and listed else named
     return None

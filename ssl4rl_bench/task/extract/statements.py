@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
 
 from ssl4rl_bench.task.extract import leads
 from ssl4rl_bench.task.extract.cues import (
@@ -28,7 +27,7 @@ from ssl4rl_bench.task.extract.cues import (
 from ssl4rl_bench.task.extract.letters import another_text, answer_end, at, content, text_end
 from ssl4rl_bench.task.extract.moods import FALSELY, Strength, strength_of
 from ssl4rl_bench.task.extract.options import begins_with, choice, is_word
-from ssl4rl_bench.task.extract.resolve import CONFLICT, RECONSIDERS, Statement, corrects, doubted, resolve
+from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement, doubted, final, resolve, weighed
 from ssl4rl_bench.task.extract.sentences import Sentences, braced
 
 TRIES = 24
@@ -105,19 +104,15 @@ def holding(
     stated = sorted(_stated(sentences, choices), key=lambda item: item.end)[-MOST:]
     if cut:
         stated = [item for item in stated if _finished(sentences, item)]
-    stated = [
-        replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in stated
-    ]
+    stated = weighed(sentences, stated)
     if first is not None:
         stated.append(first)
-    if not cut and stated:
-        stated += _final(sentences, stated, choices)
+    if not cut:
+        stated += final(sentences, stated, partial(_alone, sentences.text, choices))
     held = resolve(sentences, stated)
     if held is None or held.verdict == CONFLICT:
         return held, bool(stated)
-    if cut and RECONSIDERS.search(sentences.text, held.end):
-        return None, True
-    if denied(sentences, held.verdict, choices, held.end) or doubted(sentences, held.end):
+    if denied(sentences, held.verdict, choices, held.end) or doubted(sentences, held.end, cut=cut):
         return None, True
     return held, True
 
@@ -125,16 +120,10 @@ def holding(
 _ALONE = re.compile(r"[\s*_\"'“`(\[]{0,6}(?:Option |选项)?[*_(\[]{0,3}([A-Z])[)\]*_\"'”`]{0,4}[.!。\s]{0,4}")
 
 
-def _final(sentences: Sentences, stated: Sequence[Statement], choices: Mapping[str, str]) -> list[Statement]:
-    """The last sentence, if it is only a letter: "B - wait, the beak is hooked. D."."""
-    spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
-    start, end = spans[-1]
-    match = _ALONE.fullmatch(sentences.text, start, end) if len(spans) > 1 else None
-    if match is None or (letter := choice(match[1], choices)) is None:
-        return []
-    if not corrects(sentences.text, max(item.end for item in stated), start):
-        return []
-    return [Statement(start, end, letter, Strength.FIRM, "statement")]
+def _alone(text: str, choices: Mapping[str, str], start: int, end: int) -> str | None:
+    """The choice whose letter is all that stands between two positions."""
+    match = _ALONE.fullmatch(text, start, end)
+    return choice(match[1], choices) if match else None
 
 
 def _finished(sentences: Sentences, item: Statement) -> bool:
@@ -163,19 +152,19 @@ def _stated(sentences: Sentences, choices: Mapping[str, str]) -> Iterator[Statem
     if match and (letter := choice(match["letter"], choices)):
         words = text[max(0, match.start() - 200) : match.start()].rpartition("\n")[2].split()
         if len(words) >= 3:
-            yield Statement(match.start() + 1, match.end(), letter, Strength.WEAK, "statement")
+            yield Statement(match.start() + 1, match.end(), letter, Strength.WEAK)
     for match in deque(_ONLY_ONE.finditer(text), TRIES):
         if letter := choice(match[1] or match[2], choices):
-            yield Statement(match.start(), match.end(), letter, Strength.PLAIN, "statement")
+            yield Statement(match.start(), match.end(), letter, Strength.PLAIN)
     for match in deque(_BEFORE_THINK.finditer(text), TRIES):
         if (letter := choice(match[1], choices)) and match[1].isupper():
-            yield Statement(match.start(1), match.end(), letter, Strength.FIRM, "statement")
+            yield Statement(match.start(1), match.end(), letter, Strength.FIRM)
     yield from _texts(sentences, low, choices)
     for pattern in _TEXT_LEADS:
         for match in deque(pattern.finditer(text), TRIES):
             if letter := begins_with(text[match.end() : match.end() + 200], choices, text_end):
                 end = answer_end(text, match.end(), choices[letter])
-                yield Statement(match.end(), end, letter, Strength.FIRM, "statement")
+                yield Statement(match.end(), end, letter, Strength.FIRM)
 
 
 def _boxed(text: str, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
@@ -222,9 +211,7 @@ def _after(cue: Cue, sentences: Sentences, low: str, choices: Mapping[str, str])
                 verdict = CONFLICT
         if verdict is None or (verdict == CONFLICT and not verb):
             continue
-        yield Statement(
-            position, answer_end(text, end, choices.get(verdict, "")), verdict, cue.strength, "statement"
-        )
+        yield Statement(position, answer_end(text, end, choices.get(verdict, "")), verdict, cue.strength)
 
 
 def _is_item(text: str, position: int, end: int) -> bool:
@@ -255,7 +242,7 @@ def _before(
             continue
         if LISTED.search(text, max(0, match.start(1) - 40), match.start(1)):
             continue
-        yield Statement(match.start(1), position + len(predicate.word), letter, Strength.PLAIN, "statement")
+        yield Statement(match.start(1), position + len(predicate.word), letter, Strength.PLAIN)
 
 
 def _bare(
@@ -270,7 +257,7 @@ def _bare(
         place = _OPENING.match(text, match.end())
         start = place.end() if place else match.end()
         if verdict := at(text, start, choices, firm=True):
-            yield Statement(match.end(), start + 1, verdict, strength, "statement")
+            yield Statement(match.end(), start + 1, verdict, strength)
 
 
 _OPENING = re.compile(r"[*_\"'“`(\[$<]{0,4}")
@@ -283,7 +270,7 @@ def _texts(sentences: Sentences, low: str, choices: Mapping[str, str]) -> Iterat
             continue
         sentence = _SO_LEAD.sub("", _MARKS.sub("", sentences.text[start:end]))
         if letter := begins_with(sentence, choices, _is_right):
-            yield Statement(start, end, letter, Strength.PLAIN, "statement")
+            yield Statement(start, end, letter, Strength.PLAIN)
 
 
 _MARKS = re.compile(r"\A(?:[\s*_\"'“>#]|-(?!\d)){1,8}")

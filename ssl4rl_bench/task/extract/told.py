@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ssl4rl_bench.task.extract.moods import FALSELY, Strength, strength_of
-from ssl4rl_bench.task.extract.options import choice, fold, is_word, mentions, named_by
+from ssl4rl_bench.task.extract.options import choice, fold, is_word, longest, mentions, named_by, others
 from ssl4rl_bench.task.extract.resolve import CONFLICT, takes_back
 from ssl4rl_bench.task.extract.sentences import Sentences
 from ssl4rl_bench.task.extract.walks import others_named
@@ -51,16 +51,8 @@ _LABEL = re.compile(r"\w[\w ]{0,30} (?:[a-z]|\d{1,2})")
 _HAS = re.compile(
     r"\s(?:has|have|is|was|shows?|looks?|appears?|contains?)\s(?!not\b|(?:the|an?) (?:label|name|letter)\b)"
 )
-_YES = {
-    "yes": "no",
-    "no": "yes",
-    "true": "false",
-    "false": "true",
-    "是": "否",
-    "否": "是",
-    "对": "错",
-    "错": "对",
-}
+_OPPOSITES = (("yes", "no"), ("true", "false"), ("是", "否"), ("对", "错"))
+_YES = dict(_OPPOSITES) | {second: first for first, second in _OPPOSITES}
 _YES_START = re.compile(
     r"\s*[*_\"'“]{0,3}(yes|no|true|false|是的?|不是|否|对|不对|错)[*_\"'”]{0,3}(?=[,.!;:，。！；：—–-]|\s?\Z|\n)",
     re.I,
@@ -111,9 +103,9 @@ def by_text(sentences: Sentences, choices: Mapping[str, str]) -> tuple[str | Non
 
 def _named_too(said: Sequence[str], answer: str, choices: Mapping[str, str]) -> bool:
     """Whether folded sentences name another option, and not only to deny it."""
-    others = {letter: option for letter, option in choices.items() if letter != answer}
+    rest = others(choices, answer)
     return any(
-        mentions(sentence, others) and (not _UNSURE.search(sentence) or _ends(sentence, others))
+        mentions(sentence, rest) and (not _UNSURE.search(sentence) or _ends(sentence, rest))
         for sentence in said
     )
 
@@ -199,16 +191,15 @@ def _yes_or_no(sentences: Sentences, choices: Mapping[str, str]) -> str | None:
 
 def _complement(sentence: str, choices: Mapping[str, str]) -> str | None:
     """The option that a folded sentence ends with, after a verb such as "is" or "shows", and no other in it."""
-    hits = []
-    for letter, option in choices.items():
-        own = fold(option)
-        if own and sentence.endswith(own) and not is_word(sentence[-len(own) - 1 : -len(own)]):
-            hits.append((len(own), letter))
-    hits.sort(reverse=True)
-    if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):
+    own = {letter: fold(option) for letter, option in choices.items()}
+    letter = longest(
+        (len(option), letter)
+        for letter, option in own.items()
+        if option and sentence.endswith(option) and not is_word(sentence[-len(option) - 1 : -len(option)])
+    )
+    if letter is None:
         return None
-    length, letter = hits[0]
-    before = sentence[:-length]
+    before = sentence[: -len(own[letter])]
     if not before:
         return letter
     if len(before) > 160 or _UNSURE.search(before):
@@ -239,19 +230,14 @@ def _chinese(sentence: str, choices: Mapping[str, str]) -> str | None:
     if not kept:
         return None
     clause = fold(kept[-1].removesuffix("的").removesuffix("的景色"))
-    hits = sorted(
-        (
-            (len(own), letter)
-            for letter, option in choices.items()
-            if (own := fold(option)) and clause.endswith(own)
-        ),
-        reverse=True,
+    own = {letter: fold(option) for letter, option in choices.items()}
+    letter = longest(
+        (len(option), letter) for letter, option in own.items() if option and clause.endswith(option)
     )
-    if not hits or hits[0][0] < 2 or (len(hits) > 1 and hits[0][0] == hits[1][0]):
+    if letter is None or len(own[letter]) < 2:
         return None
-    length, letter = hits[0]
-    before = clause[:-length]
-    if any(fold(option) and fold(option) in before for other, option in choices.items() if other != letter):
+    before = clause[: -len(own[letter])]
+    if any(option and option in before for option in others(own, letter).values()):
         return None
     return letter if not before or (_ZH_SAYS.search(before) and len(before) <= 16) else None
 
@@ -294,6 +280,6 @@ def _labelled(sentence: str, choices: Mapping[str, str]) -> str | None:
             continue
         if FALSELY.match(sentence[len(own) :]):
             return None
-        others = {other: text for other, text in choices.items() if other != letter}
-        return None if mentions(sentence[len(own) :], others) or _UNSURE.search(sentence) else letter
+        named = mentions(sentence[len(own) :], others(choices, letter))
+        return None if named or _UNSURE.search(sentence) else letter
     return None

@@ -38,13 +38,13 @@ class Item(NamedTuple):
 def item(line: str, choices: Mapping[str, str]) -> Item | None:
     """The option that a line is an item of, in any form of list: "B) ...", "- **B** below", "Option B: ..."."""
     match = _ITEM.match(line[:400])
-    if match is None or (letter := choice(match[1], choices)) is None:
-        named = named_by(line.strip(_BULLETS), choices)
-        return Item(named, False) if named else None
-    rest = match[2]
+    letter = choice(match[1], choices) if match else None
     named = named_by(line.strip(_BULLETS), choices)
     if named and named != letter:
         return Item(named, False)
+    if match is None or letter is None:
+        return None
+    rest = match[2]
     if not rest.strip(_JUNK):
         return Item(letter, True)
     if match[1].islower() and rest[0] not in ".):、）":

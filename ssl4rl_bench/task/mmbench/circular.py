@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.task.mmbench.rows import Located, Problem, Reader, Row, parse_rows, read_images
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """What the circular rule is about."""
 
     roll: int
@@ -47,7 +47,11 @@ def defect(copies: Sequence[Copy]) -> str | None:
             return f"circular copy {copy.roll} has another right answer than the main row"
     if len(copies) == 1:
         return None
-    rules = [n for n in (len(main), len(main) - 1) if all(_follows(copy, main, n) for copy in copies)]
+    rules = [
+        n
+        for n in (len(main), len(main) - 1)
+        if all(list(copy.choices.values()) == rotated(main, copy.roll, n) for copy in copies)
+    ]
     if len(copies) in rules:
         return None
     if rules and len(copies) < rules[0]:
@@ -140,7 +144,7 @@ def _add_images(known: dict[int, EncodedImage | int | str], read: Reader, indice
     """Reads the images of those rows that are not known yet."""
     if missing := indices - known.keys():
         known |= dict.fromkeys(missing, "the row is not there any more")
-        known |= read_images(read(True), missing)
+        known |= read_images(read(), missing)
 
 
 def _refused(source: str, problems: Sequence[Problem], n_bad: int) -> DataError:
@@ -167,6 +171,6 @@ def _group_problems(rows: Sequence[Row], circular: bool) -> list[Problem]:
     return problems
 
 
-def _follows(copy: Copy, main: Sequence[str], n_rolling: int) -> bool:
-    rolled = [main[(j - copy.roll) % n_rolling] for j in range(n_rolling)]
-    return list(copy.choices.values()) == rolled + list(main[n_rolling:])
+def rotated(options: Sequence[str], roll: int, n_rolling: int) -> list[str]:
+    """The options of circular copy `roll` of a question: the first `n_rolling` move right, the others stay."""
+    return [options[(at - roll) % n_rolling] for at in range(n_rolling)] + list(options[n_rolling:])

@@ -8,6 +8,7 @@ decompressed (`parquet_pages`).
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -24,19 +25,6 @@ OnShare: TypeAlias = Callable[[float], None]
 
 MAX_RECORD_CHARS = 128 << 20
 """Of a TSV row with all its lines."""
-MAX_FOOTER_BYTES = 32 << 20
-"""Of a parquet file's metadata, which is parsed whole."""
-MAX_PAGE_BYTES = 64 << 20
-"""Of a parquet page that is more than `MAX_PAGE_RATIO` times as large as in the file."""
-MAX_PAGE_RATIO = 20
-MAX_TOTAL_BYTES = 256 << 20
-"""Of a parquet file's pages together where they are more than `MAX_TOTAL_RATIO` times as large as the file."""
-MAX_TOTAL_RATIO = 50
-MAX_SMALL_ROWS = 100_000
-"""Rows of a parquet file with fewer bytes than rows."""
-
-_BATCH_ROWS = 64
-_BATCH_BYTES = 32 << 20
 _TOLD_EVERY = 1000
 """Lines of a TSV file between two calls of `OnShare`."""
 
@@ -60,12 +48,10 @@ def read_path(
     Raises:
         DataError: if there is no such file, or it is not what it should be.
     """
-    if path.is_dir():
-        shards = _shards(path, folder, split)
-        names = [str(shard.relative_to(path)) for shard in shards]
-        yield from read_files(list(zip(names, shards, strict=True)), images=images, on_share=on_share)
-        return
-    yield from _read_file(path, images, on_share)
+    if not path.is_dir():
+        return _read_file(path, images, on_share)
+    shards = [(str(shard.relative_to(path)), shard) for shard in _shards(path, folder, split)]
+    return read_files(shards, images=images, on_share=on_share)
 
 
 def read_files(
@@ -113,7 +99,7 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
     size = max(1, path.stat().st_size)
     line = 1
     try:
-        with path.open("rb") as binary, _text(binary) as file:
+        with path.open("rb") as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
             records = _records(iter(lambda: file.readline(MAX_RECORD_CHARS + 1), ""))
             header, n_lines = next(records, ([], 0))
             if not header:
@@ -159,7 +145,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
     import pyarrow.parquet as pq
 
     try:
-        _check_footer(path)
+        parquet_pages.check_footer(path)
         with path.open("rb") as raw, pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             _check_names(path, names)
@@ -169,14 +155,14 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
                 return
             leaves = _leaves(path, file.schema_arrow, known)
             blank = {} if images else {known[name]: None for name in ("image",) if name in known}
-            leaves = {leaf: at for leaf, at in leaves.items() if leaf.partition(".")[0] not in blank}
-            coded, batch_rows = _judge(path, raw, file, set(leaves))
+            leaves = [leaf for leaf in leaves if leaf.partition(".")[0] not in blank]
+            coded, batch_rows = parquet_pages.judge(path, raw, file, set(leaves))
         number = 0
         options = {"pre_buffer": False, "buffer_size": 1 << 20, "read_dictionary": coded}
         with pq.ParquetFile(path, **options) as file:
             n_rows = max(1, file.metadata.num_rows)
             for group, n_batch in enumerate(batch_rows):
-                batches = file.iter_batches(n_batch, row_groups=[group], columns=list(leaves))
+                batches = file.iter_batches(n_batch, row_groups=[group], columns=leaves)
                 for batch in batches:
                     columns = [_values(column) for column in batch.columns]
                     for values in zip(*columns, strict=True):
@@ -186,21 +172,8 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
                         on_share(number / n_rows)
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise DataError(
-            f"{path} is not a whole parquet file ({_first_line(error)}): copy or download it again."
+            f"{path} is not a whole parquet file ({first_line(error)}): copy or download it again."
         ) from None
-
-
-def _check_footer(path: Path) -> None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(-min(8, size), 2)
-        end = file.read(8)
-    length = int.from_bytes(end[:4], "little")
-    if end[4:] == b"PAR1" and MAX_FOOTER_BYTES < length < size:
-        raise DataError(
-            f"{path} has {length >> 20} MiB of metadata, and at most {MAX_FOOTER_BYTES >> 20} MiB are read: write it "
-            "with fewer columns or row groups."
-        )
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -216,70 +189,25 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
             )
 
 
-def _leaves(path: Path, schema: Any, known: dict[str, str]) -> dict[str, int]:
+def _leaves(path: Path, schema: Any, known: dict[str, str]) -> list[str]:
     """The paths of the columns to read; an image may be a struct of bytes and path, everything else is flat."""
     import pyarrow as pa
 
-    leaves: dict[str, int] = {}
+    leaves: list[str] = []
     for name, column in known.items():
         kind = schema.field(column).type
         if name == "image" and pa.types.is_struct(kind):
             fields = [field for field in kind if field.name in ("bytes", "path")]
             if fields and not any(pa.types.is_nested(field.type) for field in fields):
-                leaves |= dict.fromkeys((f"{column}.{field.name}" for field in fields), 0)
+                leaves += (f"{column}.{field.name}" for field in fields)
                 continue
         if pa.types.is_nested(kind):
             wanted = "bytes, base64 or a struct of bytes and path" if name == "image" else "text"
             raise DataError(
                 f"{path}: its column {column!r} holds {str(kind)[:40]} instead of {wanted}: convert it."
             )
-        leaves[column] = 0
+        leaves.append(column)
     return leaves
-
-
-def _judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str], list[int]]:
-    """Which columns are dictionary-coded, and how many rows of each row group are read at a time.
-
-    Raises:
-        DataError: if the pages of these columns expand too much.
-        ValueError: for a damaged page header.
-    """
-    n_rows, size = file.metadata.num_rows, path.stat().st_size
-    if n_rows > max(MAX_SMALL_ROWS, size):
-        raise DataError(
-            f"{path} says that it has {n_rows:,} rows in {size:,} bytes, which no real data has: give another file."
-        )
-    coded: set[str] = set()
-    batch_rows: list[int] = []
-    total = 0
-    for group in parquet_pages.row_groups(raw):
-        largest = 1
-        for chunk in group:
-            if chunk.path not in leaves:
-                continue
-            for page in parquet_pages.pages(raw, chunk):
-                total += page.uncompressed
-                if page.uncompressed > max(MAX_PAGE_BYTES, MAX_PAGE_RATIO * page.compressed):
-                    raise _expands(path, chunk.path, page.compressed, page.uncompressed)
-                if page.dictionary and chunk.physical == parquet_pages.BYTE_ARRAY:
-                    coded.add(chunk.path)
-                elif not page.dictionary:
-                    values = 1 if page.prefixes else max(1, page.n_values)
-                    largest = max(largest, page.uncompressed // values)
-        batch_rows.append(max(1, min(_BATCH_ROWS, _BATCH_BYTES // largest)))
-    if len(batch_rows) != file.metadata.num_row_groups:
-        raise ValueError("its footer is damaged")
-    if total > max(MAX_TOTAL_BYTES, MAX_TOTAL_RATIO * size):
-        raise _expands(path, "", size, total)
-    return sorted(coded), batch_rows
-
-
-def _expands(path: Path, column: str, before: int, after: int) -> DataError:
-    what = f"its column {column!r}" if column else "it"
-    return DataError(
-        f"{path} is not read, since {what} would expand from {before:,} bytes to {after >> 20} MiB, which no "
-        "real data does: give another file."
-    )
 
 
 def _values(column: Any) -> list[Any]:
@@ -305,12 +233,6 @@ def _values(column: Any) -> list[Any]:
 
 class _TooLong(Exception):
     """A row is over `MAX_RECORD_CHARS`."""
-
-
-def _text(binary: Any) -> Any:
-    import io
-
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
 
 
 def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
@@ -349,8 +271,9 @@ def _check_header(path: Path, header: list[str]) -> None:
     raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with MMBench's columns.")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def first_line(error: Exception) -> str:
+    """What an error of a library says, for a message in brackets: its first line, or its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
 
 
 def _undecodable(path: Path) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from ssl4rl_bench.core.errors import DataError, MissingDependency, did_you_mean
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.engines.hub import Repository
-from ssl4rl_bench.task.mmbench.files import OnShare, read_files
+from ssl4rl_bench.task.mmbench.files import OnShare, first_line, read_files
 from ssl4rl_bench.task.mmbench.rows import Located
 
 Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
@@ -26,7 +26,7 @@ Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 _NAME = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?(#(?P<part>[^#@]+))?"
 )
-_FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
+FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
 _OURS = (".parquet", ".tsv")
 _THEIRS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Read by the `datasets` package, as the formats of that name."""
@@ -56,7 +56,7 @@ class HubName:
     def parse(cls, text: str) -> HubName | None:
         """None for what is no name of a data set, such as a path or a file's name."""
         match = _NAME.fullmatch(text)
-        if match is None or match["repo"].lower().endswith(_FILE_SUFFIXES):
+        if match is None or match["repo"].lower().endswith(FILE_SUFFIXES):
             return None
         return cls(match["repo"], match["revision"], match["part"])
 
@@ -102,7 +102,10 @@ def open_table(
     """
     repository = Repository("dataset", name.repo, commit or name.revision)
     listing = repository.listing()
-    card = _read_card(repository, listing.sizes, lambda: repository.download(listing, ["README.md"]))
+    folder = repository.download(
+        listing, ["README.md"]
+    )  # also without one: the cache learns the revision's commit
+    card = _read_card(repository, folder / "README.md") if "README.md" in listing.sizes else {}
     parts = _parts(list(listing.sizes), card)
     if not parts:
         raise DataError(
@@ -138,23 +141,17 @@ def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[Located]:
     try:
         table = datasets.load_dataset(kind, data_files=[str(path) for path in paths], split="train")
     except (OSError, ValueError, RuntimeError) as error:  # what datasets raises for damaged files
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
         raise DataError(
-            f"hub data set {name} cannot be read as {kind} ({reason}): download it and point --data at a TSV or "
-            "parquet file"
+            f"hub data set {name} cannot be read as {kind} ({first_line(error)}): download it and point --data at a "
+            "TSV or parquet file"
         ) from None
     for number, row in enumerate(encoded(table), start=1):
         yield f"row {number}", row
 
 
-def _read_card(
-    repository: Repository, names: Iterable[str], download: Callable[[], Path]
-) -> Mapping[str, Any]:
+def _read_card(repository: Repository, path: Path) -> Mapping[str, Any]:
     """The YAML at the head of README.md; empty where there is none."""
-    folder = download()  # also without a README: the cache learns the revision's commit
-    if "README.md" not in names:
-        return {}
-    with (folder / "README.md").open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         text = file.read(_MAX_CARD_CHARS)
     match = re.match(r"---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", text, re.DOTALL)
     try:

@@ -10,10 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
+
+from ssl4rl_bench.core.errors import DataError
 
 BYTE_ARRAY = 6
 """The physical type of texts and of bytes."""
+
+MAX_FOOTER_BYTES = 32 << 20
+"""Of a parquet file's metadata, which is parsed whole."""
+MAX_PAGE_BYTES = 64 << 20
+"""Of a parquet page that is more than `MAX_PAGE_RATIO` times as large as in the file."""
+MAX_PAGE_RATIO = 20
+MAX_TOTAL_BYTES = 256 << 20
+"""Of a parquet file's pages together where they are more than `MAX_TOTAL_RATIO` times as large as the file."""
+MAX_TOTAL_RATIO = 50
+MAX_SMALL_ROWS = 100_000
+"""Rows of a parquet file with fewer bytes than rows."""
+_BATCH_ROWS = 64
+_BATCH_BYTES = 32 << 20
 
 _Wanted: TypeAlias = Mapping[int, "_Wanted | None"]
 """The fields of a struct that are kept, by their ids; None for one that is no struct or list of structs."""
@@ -54,6 +70,65 @@ class Page:
     """Bytes in the file."""
     uncompressed: int
     """Bytes that the reader allocates."""
+
+
+def check_footer(path: Path) -> None:
+    """Raises DataError for a file with more metadata than `MAX_FOOTER_BYTES`."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(-min(8, size), 2)
+        end = file.read(8)
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] == b"PAR1" and MAX_FOOTER_BYTES < length < size:
+        raise DataError(
+            f"{path} has {length >> 20} MiB of metadata, and at most {MAX_FOOTER_BYTES >> 20} MiB are read: write it "
+            "with fewer columns or row groups."
+        )
+
+
+def judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str], list[int]]:
+    """Which columns are dictionary-coded, and how many rows of each row group are read at a time.
+
+    Raises:
+        DataError: if the pages of these columns expand too much.
+        ValueError: for a damaged page header.
+    """
+    n_rows, size = file.metadata.num_rows, path.stat().st_size
+    if n_rows > max(MAX_SMALL_ROWS, size):
+        raise DataError(
+            f"{path} says that it has {n_rows:,} rows in {size:,} bytes, which no real data has: give another file."
+        )
+    coded: set[str] = set()
+    batch_rows: list[int] = []
+    total = 0
+    for group in row_groups(raw):
+        largest = 1
+        for chunk in group:
+            if chunk.path not in leaves:
+                continue
+            for page in pages(raw, chunk):
+                total += page.uncompressed
+                if page.uncompressed > max(MAX_PAGE_BYTES, MAX_PAGE_RATIO * page.compressed):
+                    raise _expands(path, chunk.path, page.compressed, page.uncompressed)
+                if page.dictionary and chunk.physical == BYTE_ARRAY:
+                    coded.add(chunk.path)
+                elif not page.dictionary:
+                    values = 1 if page.prefixes else max(1, page.n_values)
+                    largest = max(largest, page.uncompressed // values)
+        batch_rows.append(max(1, min(_BATCH_ROWS, _BATCH_BYTES // largest)))
+    if len(batch_rows) != file.metadata.num_row_groups:
+        raise ValueError("its footer is damaged")
+    if total > max(MAX_TOTAL_BYTES, MAX_TOTAL_RATIO * size):
+        raise _expands(path, "", size, total)
+    return sorted(coded), batch_rows
+
+
+def _expands(path: Path, column: str, before: int, after: int) -> DataError:
+    what = f"its column {column!r}" if column else "it"
+    return DataError(
+        f"{path} is not read, since {what} would expand from {before:,} bytes to {after >> 20} MiB, which no "
+        "real data does: give another file."
+    )
 
 
 def row_groups(file: BinaryIO) -> list[list[Chunk]]:

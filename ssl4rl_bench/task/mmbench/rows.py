@@ -6,7 +6,8 @@ import ast
 import json
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from string import ascii_uppercase
 from typing import Any, TypeAlias
 
@@ -21,14 +22,13 @@ MAX_REFERENCE_CHARS = 64
 
 Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
 """Where a row stands ("line 7"), and its columns by name, or why they cannot be told apart."""
-Reader: TypeAlias = Callable[[bool], Iterator[Located]]
-"""Reads a source from its start; with False it may leave the images out, as None."""
+Reader: TypeAlias = Callable[..., Iterator[Located]]
+"""Reads a source from its start; with `images=False` it may leave the images out, as None."""
 MAX_TEXT_CHARS = 1_000_000
 """Of a question, an option or any other text of a row."""
 
 _TEXTS = ("index", "question", "hint", "answer", "category", "l2-category", "split")
 _REQUIRED = ("index", "question", "A", "B", "image")
-_ANSWER = _TEXTS.index("answer")
 _INDEX = re.compile(r"([0-9]{1,15})(?:\.0)?")
 _NAN = "nan"
 """What a careless export leaves of a missing text. It can also be a real option."""
@@ -121,7 +121,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
     Raises:
         DataError: if the source as a whole cannot be used: it is empty, or lacks a column or all answers.
     """
-    drafts: list[_Draft] = []
+    drafts: list[tuple[Row, EncodedImage | int]] = []
     problems: list[Problem] = []
     columns: dict[str, str] = {}
     shared: dict[str, EncodedImage] = {}
@@ -136,18 +136,18 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
             problems.append(Problem(where, bad.index, bad.reason))
     if not drafts and not problems:
         raise DataError(f"{source} has no rows: point --data at a file or folder that has some.")
-    if drafts and not any(draft.texts[_ANSWER] for draft in drafts):
+    if drafts and not any(row.answer for row, _ in drafts):
         raise _no_answers(source)
-    image_of = {draft.index: draft.image for draft in reversed(drafts)}
-    nan_is_missing = any(list(draft.options.values()).count(_NAN) > 1 for draft in drafts)
+    image_of = {row.index: image for row, image in reversed(drafts)}
+    nan_is_missing = any(list(row.choices.values()).count(_NAN) > 1 for row, _ in drafts)
     rows: list[Row] = []
     drafts.reverse()
     while drafts:  # each goes as its row comes, which halves the memory of many rows
-        draft = drafts.pop()
+        row, image = drafts.pop()
         try:
-            rows.append(_row(draft, image_of, nan_is_missing))
+            rows.append(_row(row, image, image_of, nan_is_missing))
         except _BadRow as bad:
-            problems.append(Problem(draft.where, draft.index, bad.reason))
+            problems.append(Problem(row.where, row.index, bad.reason))
     return Parsed(rows, problems, nan_is_missing)
 
 
@@ -182,19 +182,6 @@ class _BadRow(Exception):
         self.index = index
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A row before what only the whole source can tell."""
-
-    where: str
-    index: int
-    texts: tuple[str, ...]
-    """In the order of `_TEXTS`."""
-    options: Mapping[str, str]
-    image: EncodedImage | int
-    """Or the index of the row that holds it."""
-
-
 def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
     columns = column_names(raw)
     missing = [name for name in _REQUIRED if name not in columns]
@@ -222,19 +209,22 @@ def _draft(
     columns: Mapping[str, str],
     shared: dict[str, EncodedImage] | None,
     known: dict[str, str],
-) -> _Draft:
-    """Equal images (in `shared`) and equal texts (in `known`) are one object; without `shared` there is no image."""
-    texts = tuple(_text(raw.get(columns.get(name, ""))) for name in _TEXTS)
-    index = _index(texts[_TEXTS.index("index")])
+) -> tuple[Row, EncodedImage | int]:
+    """A row with all of its options and no image, and its image or the index of the row that holds it.
+
+    Equal images (in `shared`) and equal texts (in `known`) are one object; without `shared` there is no image.
+    """
+    texts = {name: _text(raw.get(columns.get(name, ""))) for name in _TEXTS}
+    written = texts.pop("index")
+    index = _index(written)
     if index is None:
-        raise _BadRow(f"the index is {_short(texts[0])}, not a whole number")
-    options: dict[str, str] = {}
-    for letter in ascii_uppercase:
-        if letter not in columns:
-            break
-        options[letter] = _text(raw.get(columns[letter]))
-    if max(map(len, (*texts, *options.values()))) > MAX_TEXT_CHARS:
-        raise _BadRow(_too_long(dict(zip(_TEXTS, texts, strict=True)), options), index)
+        raise _BadRow(f"the index is {_short(written)}, not a whole number")
+    letters = takewhile(columns.__contains__, ascii_uppercase)
+    options = {letter: _text(raw.get(columns[letter])) for letter in letters}
+    for name, text in (*texts.items(), *options.items()):
+        if len(text) > MAX_TEXT_CHARS:
+            what = f"option {name}" if name in options else f"the {name}"
+            raise _BadRow(f"{what} has {len(text):,} characters, over the limit of {MAX_TEXT_CHARS:,}", index)
     image: EncodedImage | int = NO_IMAGE
     if shared is not None:
         try:
@@ -243,43 +233,34 @@ def _draft(
             raise _BadRow(f"the image cannot be used, {error}", index) from None
         if not isinstance(image, int):
             image = shared.setdefault(image.sha256, image)
-    texts = tuple(known.setdefault(text, text) for text in texts[1:])
-    options = {letter: known.setdefault(text, text) for letter, text in options.items()}
-    return _Draft(where, index, ("", *texts), options, image)
-
-
-def _too_long(texts: Mapping[str, str], options: Mapping[str, str]) -> str:
-    named = {f"the {name}": text for name, text in texts.items()}
-    named |= {f"option {letter}": text for letter, text in options.items()}
-    name, text = next(item for item in named.items() if len(item[1]) > MAX_TEXT_CHARS)
-    return f"{name} has {len(text):,} characters, over the limit of {MAX_TEXT_CHARS:,}"
-
-
-def _row(draft: _Draft, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool) -> Row:
-    texts = dict(zip(_TEXTS, draft.texts, strict=True))
-    choices = _choices(draft.options, nan_is_missing)
-    answer = texts["answer"].strip()
-    if answer not in choices:
-        raise _BadRow(f"the answer {_short(answer)} is none of the options {', '.join(choices)}")
-    image = draft.image
-    if isinstance(image, int):
-        holder = image_of.get(image)
-        if holder is None or isinstance(holder, int):
-            raise _BadRow(f"the image refers to row {image}, which holds none that can be used")
-        image = holder
-    hint = texts["hint"]
-    return Row(
-        index=draft.index,
+    texts = {name: known.setdefault(text, text) for name, text in texts.items()}
+    row = Row(
+        index=index,
         question=texts["question"],
-        hint="" if hint.strip() in ("", _NAN) else hint,
-        choices=choices,
-        answer=answer,
+        hint="" if texts["hint"].strip() in ("", _NAN) else texts["hint"],
+        choices={letter: known.setdefault(text, text) for letter, text in options.items()},
+        answer=texts["answer"],
         category=texts["category"].strip(),
         l2=texts["l2-category"].strip(),
         split=texts["split"].strip(),
-        image=image,
-        where=draft.where,
+        image=NO_IMAGE,
+        where=where,
     )
+    return row, image
+
+
+def _row(
+    draft: Row, image: EncodedImage | int, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool
+) -> Row:
+    """The row with the options that it has, and its image."""
+    choices = _choices(draft.choices, nan_is_missing)
+    answer = draft.answer.strip()
+    if answer not in choices:
+        raise _BadRow(f"the answer {_short(answer)} is none of the options {', '.join(choices)}")
+    holder = image_of.get(image) if isinstance(image, int) else image
+    if not isinstance(holder, EncodedImage):
+        raise _BadRow(f"the image refers to row {image}, which holds none that can be used")
+    return replace(draft, choices=choices, answer=answer, image=holder)
 
 
 def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]:
@@ -297,30 +278,21 @@ def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]
 
 
 def _image(value: Any) -> EncodedImage | int:
-    """From bytes, base64, a short reference, or the hub's struct of bytes and path (which is not opened)."""
-    value = one_image(value)
-    if isinstance(value, Mapping):
-        if value.get("bytes") is None and value.get("path"):
-            raise images.ImageError("it is only a file name, and a file that data names is never opened")
-        value = value.get("bytes")
-    if isinstance(value, bytes):
-        return images.from_bytes(value)
-    text = _text(value).strip()
-    if not text:
-        raise images.ImageError("it is missing")
-    if len(text) > MAX_REFERENCE_CHARS:
-        return images.from_base64(text)
-    index = _index(text)
-    if index is None:
-        raise images.ImageError(f"{_short(text)} is neither base64 nor the index of a row")
-    return index
+    """The image in a cell, or the index of the row that holds it."""
+    content = image_cell(value)
+    if isinstance(content, int):
+        return content
+    return images.from_bytes(content) if isinstance(content, bytes) else images.from_base64(content)
 
 
-def one_image(value: Any) -> Any:
-    """The value of an `image` column; of a list of one, its item, as VLMEvalKit takes it.
+def image_cell(value: Any) -> bytes | str | int:
+    """What an `image` column holds: an encoded image, as bytes or in base64, or the index of the row that has it.
+
+    A cell is one of these, the hub's struct of bytes and path (which is not opened), or a list of one, as VLMEvalKit
+    takes it.
 
     Raises:
-        ImageError: for a list of several images, which a row cannot show, or of none.
+        ImageError: for anything else: no image, several images, which a row cannot show, or the name of a file.
     """
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         value = _listed(value)
@@ -328,7 +300,21 @@ def one_image(value: Any) -> Any:
         if len(value) != 1:
             raise images.ImageError(f"it is a list of {len(value)} images where one is needed")
         (value,) = value
-    return value
+    if isinstance(value, Mapping):
+        if value.get("bytes") is None and value.get("path"):
+            raise images.ImageError("it is only a file name, and a file that data names is never opened")
+        value = value.get("bytes")
+    if isinstance(value, bytes):
+        return value
+    text = _text(value).strip()
+    if not text:
+        raise images.ImageError("it is missing")
+    if len(text) > MAX_REFERENCE_CHARS:
+        return text
+    index = _index(text)
+    if index is None:
+        raise images.ImageError(f"{_short(text)} is neither base64 nor the index of a row")
+    return index
 
 
 def _listed(text: str) -> list[Any]:

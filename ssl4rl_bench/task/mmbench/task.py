@@ -25,18 +25,8 @@ from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
 from ssl4rl_bench.task.mmbench.rows import Located, Reader, Row
-from ssl4rl_bench.task.mmbench.taxonomy import (
-    CARD_COLUMNS,
-    EDITIONS,
-    L1_OF,
-    L2_OF,
-    categories,
-    edition_warning,
-)
+from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
 from ssl4rl_bench.task.taskfile import TaskFile
-
-__all__ = ["CARD_COLUMNS", "EDITIONS", "L1_OF", "L2_OF", "MMBenchTask", "categories", "load", "score_choice"]
-
 
 _TOLD_EVERY = 1000
 """Samples between two calls of `on_share`."""
@@ -150,11 +140,11 @@ def load(
         )
     if limit is not None and callable(located):
         # A first pass over the texts chooses the questions, and a second one reads their images only.
-        checked = check_rows(where, located(False), skip_bad=skip_bad, images=False)
+        checked = check_rows(where, located(images=False), skip_bad=skip_bad, images=False)
         choose = partial(_limited, limit=limit)
         rows, more = with_images(where, located, checked.rows, choose, skip_bad=skip_bad)
     else:
-        checked = check_rows(where, located(True) if callable(located) else located, skip_bad=skip_bad)
+        checked = check_rows(where, located() if callable(located) else located, skip_bad=skip_bad)
         rows, more = checked.rows, []
     problems = [*checked.problems, *more]
     n_left_out = len({problem.group for problem in more})

@@ -25,14 +25,9 @@ class Located:
         Raises:
             OSError: as the system gives it.
         """
-        with Path(self.path).open("rb", buffering=0) as file:
+        with Path(self.path).open("rb") as file:
             file.seek(self.offset)
-            parts: list[bytes] = []
-            left = self.length
-            while left > 0 and (part := file.read(left)):
-                parts.append(part)
-                left -= len(part)
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            return file.read(self.length)
 
 
 @dataclass(frozen=True, slots=True)

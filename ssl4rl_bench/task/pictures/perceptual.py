@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+import numpy.typing as npt
+
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from PIL import Image
 
 _SIDE = 32
@@ -52,21 +53,9 @@ class Perceptual:
         """112 hexadecimal digits: bits, then cells."""
         return f"{self.bits:016x}{self.thumb.hex()}"
 
-    @classmethod
-    def from_hex(cls, text: str) -> Perceptual:
-        """What `hex` gave.
-
-        Raises:
-            ValueError: for any other text.
-        """
-        if len(text) != 16 + 2 * 3 * _CELLS * _CELLS:
-            raise ValueError(f"a perceptual hash has 112 hexadecimal digits, not {len(text)}")
-        return cls(bits=int(text[:16], 16), thumb=bytes.fromhex(text[16:]))
-
 
 def perceptual_hash(image: Image.Image) -> Perceptual:
     """Hash of an RGB image of any size."""
-    import numpy as np
     from PIL import Image
 
     small = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.int64)
@@ -97,8 +86,6 @@ def near(a: Perceptual, b: Perceptual) -> bool:
 
 def near_duplicates(hashes: Sequence[Perceptual]) -> list[int | None]:
     """For each image in order: the index of the first earlier kept one that it is near to, or None if it is kept."""
-    import numpy as np
-
     n = len(hashes)
     bits = np.fromiter((item.bits for item in hashes), dtype=np.uint64, count=n)
     thumbs = np.frombuffer(b"".join(item.thumb for item in hashes), dtype=np.uint8)
@@ -127,8 +114,6 @@ def near_duplicates(hashes: Sequence[Perceptual]) -> list[int | None]:
 
 
 def _popcount(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    import numpy as np
-
     if hasattr(np, "bitwise_count"):  # numpy 2
         return cast("npt.NDArray[np.uint8]", np.bitwise_count(values))
     counts = _table()[values.view(np.uint16)].reshape(*values.shape, 4)
@@ -137,16 +122,12 @@ def _popcount(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
 
 @cache
 def _table() -> Any:
-    import numpy as np
-
     return np.array([value.bit_count() for value in range(1 << 16)], dtype=np.uint8)
 
 
 @cache
 def _cosines() -> Any:
     """The first 8 rows of the 32-point cosine transform (DCT-II) times 1024, rounded: (8, 32) whole numbers."""
-    import numpy as np
-
     return np.array(
         [
             [round(_SCALE * math.cos(math.pi * k * (2 * x + 1) / (2 * _SIDE))) for x in range(_SIDE)]

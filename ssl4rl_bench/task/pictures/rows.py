@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.task.mmbench.rows import MAX_REFERENCE_CHARS, Located, column_names, one_image
-
-_INDEX = re.compile(r"[0-9]{1,15}(?:\.0)?")
+from ssl4rl_bench.task.mmbench.rows import Located, column_names, image_cell
 
 
 def row_images(source: str, rows: Iterable[Located]) -> Iterator[tuple[str, bytes | str]]:
@@ -36,33 +33,15 @@ def row_images(source: str, rows: Iterable[Located]) -> Iterator[tuple[str, byte
             )
         value = row.get(columns["image"])
         try:
-            data = _bytes(value)
+            content = image_cell(value)
+            data = images.from_base64(content).data if isinstance(content, str) else content
         except images.ImageError as error:
             yield _name(row, columns, repr(value).encode("utf-8", "replace")), str(error)
             continue
-        if data is not None:
+        if isinstance(data, bytes):
             yield _name(row, columns, data), data
 
 
 def _name(row: Mapping[str, Any], columns: Mapping[str, str], content: bytes) -> str:
     index = row.get(columns.get("index", ""))
     return f"row {sha256_hex(content)[:16]}" if index is None else f"index {str(index)[:40]}"
-
-
-def _bytes(value: Any) -> bytes | None:
-    """None for a reference to another row."""
-    value = one_image(value)
-    if isinstance(value, Mapping):
-        if value.get("bytes") is None and value.get("path"):
-            raise images.ImageError("it is only a file name, and a file that data names is never opened")
-        value = value.get("bytes")
-    if isinstance(value, bytes):
-        return value
-    text = value.strip() if isinstance(value, str) else ""
-    if not text:
-        raise images.ImageError("it is missing")
-    if _INDEX.fullmatch(text):
-        return None
-    if len(text) <= MAX_REFERENCE_CHARS:
-        raise images.ImageError(f"{text!r} is neither base64 nor the index of a row")
-    return images.from_base64(text).data

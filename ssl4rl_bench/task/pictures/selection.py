@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from ssl4rl_bench.core import images
@@ -91,10 +92,6 @@ class Selection:
             if other.split == own.split and not near(own.perceptual, other.perceptual):
                 yield other
 
-    def partner(self, at: int) -> Picture | None:
-        """The preferred one of `partners`, or None."""
-        return next(self.partners(at), None)
-
 
 def split_of(sha256: str, ratio: float | None) -> str:
     """Which split an image is in, by its content alone: "train" for a share of `ratio` of all images, else "test"."""
@@ -135,7 +132,7 @@ def select(
     total = len(source.images)
     first: dict[str, _Known] = {}
     dropped = list(source.bad)
-    work = _look if limit is None else _identify
+    work = partial(_identify, look=limit is None)
     for known in _in_chunks(work, source.images, mapper, lambda done: report("reading", done, total)):
         if isinstance(known, Dropped):
             dropped.append(known)
@@ -145,7 +142,13 @@ def select(
             dropped.append(Dropped(same[1].located.name, "exact_duplicate", known.sha256))
         else:
             first[known.sha256] = known
-    dropped = [_named(drop, first) if drop.kind == "exact_duplicate" else drop for drop in dropped]
+    # Which of equal images is kept is known only when all have been read: until then the reason is their hash.
+    dropped = [
+        replace(drop, reason=f"it is the same as {first[drop.reason].located.name}")
+        if drop.kind == "exact_duplicate"
+        else drop
+        for drop in dropped
+    ]
     unique = [first[digest] for digest in sorted(first)]
     kept, more, n_looked = _distinct(unique, limit, near_duplicates_too, mapper, report)
     dropped += more
@@ -177,13 +180,9 @@ class _Known:
     """None if only its header was read."""
 
 
-def _identify(chunk: Sequence[Located]) -> list[_Known | Dropped]:
-    """By the headers alone."""
-    return [_known(located, look=False) for located in chunk]
-
-
-def _look(chunk: Sequence[Located]) -> list[_Known | Dropped]:
-    return [_known(located, look=True) for located in chunk]
+def _identify(chunk: Sequence[Located], look: bool) -> list[_Known | Dropped]:
+    """By the headers alone, or (`look`) with a perceptual hash."""
+    return [_known(located, look) for located in chunk]
 
 
 def _known(located: Located, look: bool) -> _Known | Dropped:
@@ -242,7 +241,9 @@ def _looked(
     if all(known.perceptual for known in batch):
         return batch
     places = [known.located for known in batch]
-    return _in_chunks(_look, places, mapper, lambda done: report("looking", start + done, wanted))
+    return _in_chunks(
+        partial(_identify, look=True), places, mapper, lambda done: report("looking", start + done, wanted)
+    )
 
 
 def _in_chunks(
@@ -257,11 +258,6 @@ def _in_chunks(
         n_done += len(results)
         report(n_done)
         yield from results
-
-
-def _named(drop: Dropped, first: dict[str, _Known]) -> Dropped:
-    """With the name of the one that is kept instead of its hash, which is known only when all have been read."""
-    return Dropped(drop.name, drop.kind, f"it is the same as {first[drop.reason].located.name}")
 
 
 def _nothing_left(selection: Selection) -> DataError:

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
-from ssl4rl_bench.task.mmbench.hub import HubName, open_table
+from ssl4rl_bench.task.mmbench.hub import FILE_SUFFIXES, HubName, open_table
 from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
 from ssl4rl_bench.task.pictures.rows import row_images
 
@@ -22,7 +21,6 @@ TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
 """From a task's name to its images, each with a name; a UsageError for an unknown task."""
 
 _DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
-_FILES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip", *SUFFIXES)
 _WAYS = "a folder of PNG, JPEG or WebP files, a TSV or parquet file, a hub id, scenes, or a task's name"
 
 
@@ -63,7 +61,9 @@ def open_source(
     elif (name := HubName.parse(spec)) is not None and not name.repo.lower().endswith(SUFFIXES):
         table = open_table(name, split=split, commit=commit)
         source = replace(_spooled(spec, row_images(spec, table.rows()), spool), hub=table.source)
-    elif task_images is not None and "/" not in spec and not spec.lower().endswith(_FILES):
+    elif (
+        task_images is not None and "/" not in spec and not spec.lower().endswith((*FILE_SUFFIXES, *SUFFIXES))
+    ):
         source = _spooled(spec, iter(task_images(spec)), spool)
     else:
         raise UsageError(f"There are no images {spec}: give {_WAYS}.")
@@ -113,12 +113,7 @@ def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) 
                 continue
             digest = sha256_hex(data)
             if digest not in seen:
-                seen[digest] = _append(file, data)
+                seen[digest] = file.tell()
+                file.write(data)
             located.append(Located(label, str(path), seen[digest], len(data)))
     return ImageSource(name, tuple(located), tuple(bad))
-
-
-def _append(file: BinaryIO, data: bytes) -> int:
-    offset = file.tell()
-    file.write(data)
-    return offset

@@ -14,6 +14,9 @@ from random import Random
 from typing import Any
 
 from ssl4rl_bench.core.identity import seed_of
+from ssl4rl_bench.task.mmbench.circular import rotated
+from ssl4rl_bench.task.mmbench.rows import GROUP_STRIDE
+from ssl4rl_bench.task.mmbench.taxonomy import L2_OF
 from ssl4rl_bench.task.scenes import perception, reasoning
 from ssl4rl_bench.task.scenes.question import Drawn
 
@@ -21,7 +24,6 @@ VERSION = "1"
 """Raised whenever a picture, a question or their order changes."""
 
 LETTERS = "ABCD"
-ROLL_STEP = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -36,38 +38,22 @@ class Leaf:
     draw: Callable[[Random], Drawn]
 
 
-LEAVES: tuple[Leaf, ...] = (
-    Leaf("image_style", "coarse_perception", 34, perception.image_style),
-    Leaf("image_quality", "coarse_perception", 33, perception.image_quality),
-    Leaf("image_emotion", "coarse_perception", 33, perception.image_emotion),
-    Leaf(
-        "attribute_recognition",
-        "finegrained_perception (instance-level)",
-        34,
-        perception.attribute_recognition,
-    ),
-    Leaf(
-        "object_localization", "finegrained_perception (instance-level)", 33, perception.object_localization
-    ),
-    Leaf("ocr", "finegrained_perception (instance-level)", 33, perception.ocr),
-    Leaf(
-        "spatial_relationship", "finegrained_perception (cross-instance)", 34, perception.spatial_relationship
-    ),
-    Leaf(
-        "attribute_comparison", "finegrained_perception (cross-instance)", 33, perception.attribute_comparison
-    ),
-    Leaf("action_recognition", "finegrained_perception (cross-instance)", 33, perception.action_recognition),
-    Leaf("physical_property_reasoning", "attribute_reasoning", 50, reasoning.physical_property_reasoning),
-    Leaf("function_reasoning", "attribute_reasoning", 50, reasoning.function_reasoning),
-    Leaf("physical_relation", "relation_reasoning", 50, reasoning.physical_relation),
-    Leaf("nature_relation", "relation_reasoning", 50, reasoning.nature_relation),
-    Leaf(
-        "structuralized_imagetext_understanding",
-        "logic_reasoning",
-        50,
-        reasoning.structuralized_imagetext_understanding,
-    ),
-    Leaf("future_prediction", "logic_reasoning", 50, reasoning.future_prediction),
+_ABILITIES: tuple[tuple[Callable[[Random], Drawn], ...], ...] = (
+    (perception.image_style, perception.image_quality, perception.image_emotion),
+    (perception.attribute_recognition, perception.object_localization, perception.ocr),
+    (perception.spatial_relationship, perception.attribute_comparison, perception.action_recognition),
+    (reasoning.physical_property_reasoning, reasoning.function_reasoning),
+    (reasoning.physical_relation, reasoning.nature_relation),
+    (reasoning.structuralized_imagetext_understanding, reasoning.future_prediction),
+)
+"""What draws the leaves of each ability; a leaf has the name of its function."""
+N_DEV = 100
+"""Questions of an ability in the dev stream, spread over its leaves."""
+
+LEAVES = tuple(
+    Leaf(draw.__name__, L2_OF[draw.__name__], N_DEV // len(draws) + (at < N_DEV % len(draws)), draw)
+    for draws in _ABILITIES
+    for at, draw in enumerate(draws)
 )
 
 
@@ -75,7 +61,6 @@ LEAVES: tuple[Leaf, ...] = (
 class Question:
     """A drawn question of a stream, with its options in the order of the main row."""
 
-    stream: str
     leaf: Leaf
     number: int
     """Within its leaf and stream, from 0."""
@@ -84,9 +69,7 @@ class Question:
 
     def choices(self, roll: int = 0) -> dict[str, str]:
         """Letter to option text in circular copy `roll`: options move right, a pinned one stays last."""
-        free = self.options[:-1] if self.drawn.pinned else self.options
-        turned = [free[(j - roll) % len(free)] for j in range(len(free))]
-        return dict(zip(LETTERS, [*turned, *self.options[len(free) :]], strict=False))
+        return dict(zip(LETTERS, rotated(self.options, roll, self.n_rolls), strict=False))
 
     @property
     def n_rolls(self) -> int:
@@ -100,7 +83,7 @@ def question(stream: str, leaf: Leaf, number: int) -> Question:
     free = [text for text in (drawn.answer, *drawn.wrong) if text != drawn.pinned]
     rng.shuffle(free)
     options = (*free, drawn.pinned) if drawn.pinned else tuple(free)
-    return Question(stream, leaf, number, drawn, options)
+    return Question(leaf, number, drawn, options)
 
 
 def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Question]:
@@ -142,7 +125,7 @@ def _rows(stream: str, per_leaf: int | None) -> Iterator[dict[str, Any]]:
             choices = q.choices(roll)
             answer = next(letter for letter, text in choices.items() if text == q.drawn.answer)
             yield {
-                "index": base + roll * ROLL_STEP,
+                "index": base + roll * GROUP_STRIDE,
                 "question": q.drawn.question,
                 "hint": "",
                 **{letter: choices.get(letter, "") for letter in LETTERS},

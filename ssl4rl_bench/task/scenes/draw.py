@@ -56,7 +56,7 @@ class Canvas:
 
     def pen(self, x: float, y: float, radius: float, turn: float = 0.0, mirror: bool = False) -> Pen:
         """A pen whose unit square is centred at (x, y), `radius` of the side, turned clockwise by degrees."""
-        return Pen(self._draw, SIZE * _SUPER, x, y, radius, turn, mirror)
+        return Pen(self._draw, x, y, radius, turn, mirror)
 
     def finish(self) -> Image.Image:
         """The picture, SIZE x SIZE, RGB."""
@@ -67,17 +67,10 @@ class Pen:
     """Draws in its own coordinates: -1 to 1 on both axes, y downwards."""
 
     def __init__(
-        self,
-        draw: ImageDraw.ImageDraw,
-        side: int,
-        x: float,
-        y: float,
-        radius: float,
-        turn: float,
-        mirror: bool,
+        self, draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, turn: float, mirror: bool
     ) -> None:
         self._draw, self._flip = draw, -1 if mirror else 1
-        self._x, self._y, self._r = x * side, y * side, radius * side
+        self._x, self._y, self._r = (length * SIZE * _SUPER for length in (x, y, radius))
         self._cos, self._sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
 
     def _to(self, point: Point) -> Point:
@@ -105,28 +98,15 @@ class Pen:
         for x, y in (spots[0], spots[-1]):
             self._draw.ellipse((x - half, y - half, x + half, y + half), fill=colour)
 
-    def circle(
-        self,
-        x: float,
-        y: float,
-        radius: float,
-        fill: Colour | None,
-        line: Colour | None = None,
-        width: float = 0.08,
-    ) -> None:
-        self.polygon(arc(x, y, radius, 0, 360), fill, line, width)
 
-    def box(
-        self,
-        left: float,
-        top: float,
-        right: float,
-        bottom: float,
-        fill: Colour | None,
-        line: Colour | None = None,
-        width: float = 0.08,
-    ) -> None:
-        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], fill, line, width)
+def disc(x: float, y: float, radius: float) -> list[Point]:
+    """Points on a circle."""
+    return arc(x, y, radius, 0, 360)
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[Point]:
+    """The corners of an upright rectangle."""
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def arc(x: float, y: float, radius: float, start: float, end: float, squash: float = 1.0) -> list[Point]:
@@ -134,14 +114,6 @@ def arc(x: float, y: float, radius: float, start: float, end: float, squash: flo
     steps = max(8, round(abs(end - start) / 7.5))
     angles = (math.radians(start + (end - start) * i / steps) for i in range(steps + 1))
     return [(x + radius * math.cos(a), y + radius * squash * math.sin(a)) for a in angles]
-
-
-def _star() -> list[Point]:
-    radii = (1.0, 0.42)
-    return [
-        (radii[i % 2] * math.sin(math.pi * i / 5), -radii[i % 2] * math.cos(math.pi * i / 5))
-        for i in range(10)
-    ]
 
 
 def _heart() -> list[Point]:
@@ -156,10 +128,10 @@ def _heart() -> list[Point]:
 
 _ARM = 0.33
 SHAPES: dict[str, list[Point]] = {
-    "circle": arc(0, 0, 0.9, 0, 360),
-    "square": [(-0.82, -0.82), (0.82, -0.82), (0.82, 0.82), (-0.82, 0.82)],
+    "circle": disc(0, 0, 0.9),
+    "square": rectangle(-0.82, -0.82, 0.82, 0.82),
     "triangle": [(0, -0.95), (0.98, 0.78), (-0.98, 0.78)],
-    "star": _star(),
+    "star": [(r * math.sin(math.pi * i / 5), -r * math.cos(math.pi * i / 5)) for i, r in enumerate([1.0, 0.42] * 5)],
     "cross": [
         (-_ARM, -0.95), (_ARM, -0.95), (_ARM, -_ARM), (0.95, -_ARM), (0.95, _ARM), (_ARM, _ARM),
         (_ARM, 0.95), (-_ARM, 0.95), (-_ARM, _ARM), (-0.95, _ARM), (-0.95, -_ARM), (-_ARM, -_ARM),
@@ -167,6 +139,11 @@ SHAPES: dict[str, list[Point]] = {
     "heart": _heart(),
 }  # fmt: skip
 """Outline of each shape in pen coordinates."""
+
+
+def paper(rng: Random) -> Canvas:
+    """An empty picture on one of `PAPERS`."""
+    return Canvas(shade(rng, rng.choice(PAPERS), 6))
 
 
 def jitter(rng: Random, amount: float = 0.03) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ssl4rl_bench.task.scenes.draw import GREY, INK, WHITE, Colour, Pen, arc
+from ssl4rl_bench.task.scenes.draw import GREY, INK, WHITE, Colour, Pen, arc, disc, rectangle
 
 Icon = Callable[[Pen, Colour], None]
 
@@ -13,7 +13,7 @@ def key(p: Pen, c: Colour) -> None:
     p.path([(-0.2, 0.0), (0.95, 0.0)], c, 0.2)
     p.path([(0.62, 0.0), (0.62, 0.38)], c, 0.18)
     p.path([(0.9, 0.0), (0.9, 0.38)], c, 0.18)
-    p.circle(-0.52, 0.0, 0.36, None, c, 0.2)
+    p.polygon(disc(-0.52, 0.0, 0.36), None, c, 0.2)
 
 
 def umbrella(p: Pen, c: Colour) -> None:
@@ -25,8 +25,8 @@ def umbrella(p: Pen, c: Colour) -> None:
 
 
 def hammer(p: Pen, c: Colour) -> None:
-    p.box(-0.11, -0.4, 0.11, 0.98, (170, 115, 60), INK, 0.05)
-    p.box(-0.62, -0.85, 0.5, -0.38, c, INK, 0.06)
+    p.polygon(rectangle(-0.11, -0.4, 0.11, 0.98), (170, 115, 60), INK, 0.05)
+    p.polygon(rectangle(-0.62, -0.85, 0.5, -0.38), c, INK, 0.06)
     p.polygon([(0.5, -0.85), (0.92, -0.6), (0.5, -0.38)], c, INK, 0.06)
 
 
@@ -40,9 +40,9 @@ def book(p: Pen, c: Colour) -> None:
 
 
 def clock(p: Pen, c: Colour) -> None:
-    p.circle(0, 0, 0.9, WHITE, c, 0.2)
+    p.polygon(disc(0, 0, 0.9), WHITE, c, 0.2)
     for x, y in ((0, -0.66), (0.66, 0), (0, 0.66), (-0.66, 0)):
-        p.circle(x, y, 0.06, INK)
+        p.polygon(disc(x, y, 0.06), INK)
     p.path([(0, -0.5), (0, 0), (0.36, 0.2)], INK, 0.1)
 
 
@@ -57,9 +57,9 @@ def cup(p: Pen, c: Colour) -> None:
 def scissors(p: Pen, c: Colour) -> None:
     p.path([(-0.5, -0.9), (0.3, 0.35)], GREY, 0.16)
     p.path([(0.5, -0.9), (-0.3, 0.35)], GREY, 0.16)
-    p.circle(0.45, 0.62, 0.3, None, c, 0.17)
-    p.circle(-0.45, 0.62, 0.3, None, c, 0.17)
-    p.circle(0, -0.1, 0.07, INK)
+    p.polygon(disc(0.45, 0.62, 0.3), None, c, 0.17)
+    p.polygon(disc(-0.45, 0.62, 0.3), None, c, 0.17)
+    p.polygon(disc(0, -0.1, 0.07), INK)
 
 
 def ladder(p: Pen, c: Colour) -> None:
@@ -85,7 +85,7 @@ def ice(p: Pen, c: Colour) -> None:
 
 
 def anchor(p: Pen, c: Colour) -> None:
-    p.circle(0, -0.78, 0.17, None, c, 0.12)
+    p.polygon(disc(0, -0.78, 0.17), None, c, 0.12)
     p.path([(0, -0.6), (0, 0.85)], c, 0.18)
     p.path([(-0.42, -0.36), (0.42, -0.36)], c, 0.16)
     p.path(arc(0, 0.1, 0.78, 15, 165), c, 0.18)
@@ -103,7 +103,7 @@ def wine_glass(p: Pen, c: Colour) -> None:
 
 
 def candle(p: Pen, c: Colour) -> None:
-    p.box(-0.26, -0.2, 0.26, 0.95, c, INK, 0.06)
+    p.polygon(rectangle(-0.26, -0.2, 0.26, 0.95), c, INK, 0.06)
     p.path([(0, -0.2), (0, -0.36)], INK, 0.06)
     p.polygon([(0, -0.98), (0.2, -0.55), (0.12, -0.36), (-0.12, -0.36), (-0.2, -0.55)], (250, 170, 30))
     p.polygon([(0, -0.72), (0.09, -0.5), (0, -0.38), (-0.09, -0.5)], (255, 240, 130))
@@ -112,11 +112,11 @@ def candle(p: Pen, c: Colour) -> None:
 def magnet(p: Pen, c: Colour) -> None:
     p.path([(-0.56, 0.45), (-0.56, -0.1), *arc(0, -0.1, 0.56, 180, 360), (0.56, 0.45)], (205, 40, 40), 0.38)
     for x in (-0.56, 0.56):
-        p.box(x - 0.2, 0.42, x + 0.2, 0.8, (215, 218, 224), INK, 0.05)
+        p.polygon(rectangle(x - 0.2, 0.42, x + 0.2, 0.8), (215, 218, 224), INK, 0.05)
 
 
 def ball(p: Pen, c: Colour) -> None:
-    p.circle(0, 0, 0.92, c, INK, 0.06)
+    p.polygon(disc(0, 0, 0.92), c, INK, 0.06)
     p.path(arc(-0.92, 0, 0.95, -48, 48), WHITE, 0.1)
     p.path(arc(0.92, 0, 0.95, 132, 228), WHITE, 0.1)
 
@@ -134,25 +134,25 @@ def fish(p: Pen, c: Colour, hungry: bool = False) -> None:
     p.polygon(arc(0.1, 0, 0.75, 0, 360, 0.58), c, INK, 0.06)
     if hungry:
         p.polygon([(0.2, 0.05), (0.95, -0.34), (0.95, 0.4)], WHITE, INK, 0.05)
-    p.circle(0.32, -0.2, 0.11, WHITE, INK, 0.05)
+    p.polygon(disc(0.32, -0.2, 0.11), WHITE, INK, 0.05)
 
 
 def duck(p: Pen, c: Colour) -> None:
     """Looks to the right."""
     p.polygon([(0.72, -0.52), (1.0, -0.42), (0.72, -0.3)], (240, 130, 25), INK, 0.04)
     p.polygon([*arc(-0.1, 0.3, 0.7, 0, 180, 0.75), (-0.98, -0.02)], c, INK, 0.06)
-    p.circle(0.42, -0.42, 0.35, c, INK, 0.06)
+    p.polygon(disc(0.42, -0.42, 0.35), c, INK, 0.06)
     p.polygon([(0.12, -0.3), (0.62, -0.15), (0.58, 0.35), (-0.2, 0.35)], c)
     p.path(arc(-0.15, 0.25, 0.34, 10, 170), INK, 0.06)
-    p.circle(0.5, -0.5, 0.06, INK)
+    p.polygon(disc(0.5, -0.5, 0.06), INK)
 
 
 def flower(p: Pen, c: Colour) -> None:
     p.path([(0, 0.0), (0, 1.0)], (50, 140, 60), 0.1)
     p.polygon([(0, 0.8), (0.42, 0.5), (0.3, 0.85)], (50, 140, 60))
     for x, y in ((0, -0.75), (0.45, -0.45), (0.28, 0.06), (-0.28, 0.06), (-0.45, -0.45)):
-        p.circle(x, y, 0.3, c, INK, 0.04)
-    p.circle(0, -0.32, 0.24, (250, 205, 60), INK, 0.04)
+        p.polygon(disc(x, y, 0.3), c, INK, 0.04)
+    p.polygon(disc(0, -0.32, 0.24), (250, 205, 60), INK, 0.04)
 
 
 def bee(p: Pen, c: Colour) -> None:
@@ -161,7 +161,7 @@ def bee(p: Pen, c: Colour) -> None:
     p.polygon(arc(0, 0.1, 0.85, 0, 360, 0.6), (248, 200, 40), INK, 0.06)
     for x in (-0.35, 0.0, 0.35):
         p.path([(x, -0.3), (x, 0.5)], INK, 0.15)
-    p.circle(0.68, 0.0, 0.07, INK)
+    p.polygon(disc(0.68, 0.0, 0.07), INK)
 
 
 def worm(p: Pen, c: Colour) -> None:
@@ -170,12 +170,12 @@ def worm(p: Pen, c: Colour) -> None:
 
 def face(p: Pen, c: Colour, mood: str) -> None:
     """A round face; mood is one of happy, sad, surprised, angry, sleepy."""
-    p.circle(0, 0, 0.95, c, INK, 0.05)
+    p.polygon(disc(0, 0, 0.95), c, INK, 0.05)
     for side in (-1, 1):
         if mood == "sleepy":
             p.path(arc(side * 0.36, -0.25, 0.2, 20, 160), INK, 0.08)
         else:
-            p.circle(side * 0.36, -0.22, 0.16 if mood == "surprised" else 0.12, INK)
+            p.polygon(disc(side * 0.36, -0.22, 0.16 if mood == "surprised" else 0.12), INK)
         if mood == "angry":
             p.path([(side * 0.62, -0.62), (side * 0.16, -0.4)], INK, 0.11)
         if mood == "surprised":
@@ -203,21 +203,21 @@ def person(p: Pen, c: Colour, action: str) -> None:
     """A figure that does one of ACTIONS."""
     skin, leg = (240, 195, 150), 0.15
     if action == "lying in bed":
-        p.box(-0.95, 0.3, 0.95, 0.62, (190, 150, 110), INK, 0.05)
+        p.polygon(rectangle(-0.95, 0.3, 0.95, 0.62), (190, 150, 110), INK, 0.05)
         p.path([(-0.9, 0.62), (-0.9, 0.9)], INK, 0.1)
         p.path([(0.9, 0.62), (0.9, 0.9)], INK, 0.1)
-        p.box(-0.92, 0.12, -0.4, 0.32, WHITE, INK, 0.05)
+        p.polygon(rectangle(-0.92, 0.12, -0.4, 0.32), WHITE, INK, 0.05)
         p.polygon([(-0.38, 0.3), (-0.3, 0.02), (0.85, 0.06), (0.9, 0.3)], c, INK, 0.05)
-        p.circle(-0.6, 0.0, 0.2, skin, INK, 0.05)
+        p.polygon(disc(-0.6, 0.0, 0.2), skin, INK, 0.05)
         return
     lower = action == "sitting on a chair"
     head = -0.55 if lower else -0.68
-    p.circle(0, head, 0.24, skin, INK, 0.05)
+    p.polygon(disc(0, head, 0.24), skin, INK, 0.05)
     hip = (0.0, 0.35 if lower else 0.25)
     if action == "kicking a ball":
         p.path([hip, (-0.15, 0.95)], INK, leg)
         p.path([hip, (0.4, 0.5), (0.6, 0.72)], INK, leg)
-        p.circle(0.8, 0.72, 0.17, WHITE, INK, 0.07)
+        p.polygon(disc(0.8, 0.72, 0.17), WHITE, INK, 0.07)
     elif lower:
         p.path([(-0.35, -0.2), (-0.35, 0.95)], (160, 110, 60), 0.12)
         p.path([(-0.35, 0.5), (0.35, 0.5), (0.35, 0.95)], (160, 110, 60), 0.12)
@@ -232,7 +232,7 @@ def person(p: Pen, c: Colour, action: str) -> None:
         p.path([arm, (0.42, -0.55), (0.42, -0.9)], skin, 0.12)
         p.path([(-0.8, -0.92), (0.8, -0.92)], INK, 0.09)
         for x in (-0.82, 0.82):
-            p.box(x - 0.1, -1.0 - 0.14, x + 0.1, -0.7, INK)
+            p.polygon(rectangle(x - 0.1, -1.0 - 0.14, x + 0.1, -0.7), INK)
     elif action == "holding an umbrella":
         p.path([arm, (0.3, 0.02), (0.5, -0.2)], skin, 0.12)
         p.path([(0.5, 0.0), (0.5, -0.85)], INK, 0.07)

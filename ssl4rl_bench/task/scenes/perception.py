@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from PIL import Image, ImageFilter
@@ -10,7 +10,6 @@ from PIL import Image, ImageFilter
 from ssl4rl_bench.task.scenes.draw import (
     COLOURS,
     INK,
-    PAPERS,
     QUADRANTS,
     SHAPES,
     SIZE,
@@ -18,11 +17,14 @@ from ssl4rl_bench.task.scenes.draw import (
     Canvas,
     Colour,
     Pen,
+    Point,
     jitter,
+    paper,
+    rectangle,
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
-from ssl4rl_bench.task.scenes.question import Drawn, pick, with_none
+from ssl4rl_bench.task.scenes.question import Drawn, others, pick, with_none
 
 Spot = tuple[str, str, str]
 """Shape, colour, quadrant."""
@@ -40,16 +42,18 @@ def _tell(spots: Sequence[Spot]) -> str:
     return ", ".join(f"{colour} {shape} {place}" for shape, colour, place in spots)
 
 
-def _put(canvas: Canvas, rng: Random, spots: Sequence[Spot], line: Colour | None = INK) -> None:
+def _pens(canvas: Canvas, rng: Random, spots: Sequence[Spot]) -> Iterator[tuple[Pen, list[Point], Colour]]:
+    """For each object a pen in its quadrant, its outline and its colour."""
     for shape, colour, place in spots:
         x, y = QUADRANTS[place]
         pen = canvas.pen(x + jitter(rng), y + jitter(rng), rng.uniform(0.14, 0.18), rng.uniform(-8, 8))
-        pen.polygon(SHAPES[shape], shade(rng, COLOURS[colour]), line, 0.07)
+        yield pen, SHAPES[shape], COLOURS[colour]
 
 
 def _drawing(rng: Random, spots: Sequence[Spot]) -> Image.Image:
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
-    _put(canvas, rng, spots)
+    canvas = paper(rng)
+    for pen, outline, colour in _pens(canvas, rng, spots):
+        pen.polygon(outline, shade(rng, colour), INK, 0.07)
     return canvas.finish()
 
 
@@ -65,26 +69,27 @@ def image_style(rng: Random) -> Drawn:
             small = image.resize((20, 20), Image.Resampling.BOX)
             image = small.resize((SIZE, SIZE), Image.Resampling.NEAREST)
     else:
-        paper, stroke = {
+        ground, stroke = {
             "pencil drawing": (WHITE, (90, 90, 95)),
             "blueprint": ((28, 70, 150), (225, 235, 250)),
             "chalkboard": ((38, 66, 54), WHITE),
         }[style]
-        canvas = Canvas(shade(rng, paper, 4))
+        canvas = Canvas(shade(rng, ground, 4))
         if style == "blueprint":
             for i in range(1, 12):
                 for points in ([(i / 12, 0.0), (i / 12, 1.0)], [(0.0, i / 12), (1.0, i / 12)]):
                     canvas.pen(0, 0, 1).path(points, (60, 102, 180), 0.004)
-        for shape, colour, place in spots:
-            x, y = QUADRANTS[place]
-            pen = canvas.pen(x + jitter(rng), y + jitter(rng), rng.uniform(0.14, 0.18), rng.uniform(-8, 8))
-            chalk = tuple((c + 255) // 2 for c in COLOURS[colour])
-            ink: Colour = (chalk[0], chalk[1], chalk[2]) if style.startswith("chalk") else stroke
-            pen.polygon(SHAPES[shape], None, ink, 0.14 if style.startswith("chalk") else 0.07)
+        for pen, outline, (red, green, blue) in _pens(canvas, rng, spots):
+            if style == "chalkboard":
+                chalk = ((red + 255) // 2, (green + 255) // 2, (blue + 255) // 2)
+                pen.polygon(outline, None, chalk, 0.14)
+            else:
+                pen.polygon(outline, None, stroke, 0.07)
             if style == "pencil drawing":
-                _hatch(pen, stroke)
+                for at in range(-2, 3):
+                    pen.path([(at * 0.18 - 0.25, 0.3), (at * 0.18 + 0.1, -0.3)], stroke, 0.04)
         image = canvas.finish()
-    wrong = tuple(pick(rng, [s for s in STYLES if s != style], 3))
+    wrong = tuple(pick(rng, others(STYLES, style), 3))
     return Drawn(
         image,
         "Which style is this picture made in?",
@@ -93,11 +98,6 @@ def image_style(rng: Random) -> Drawn:
         caption=style,
         clue=f"the style is {style}",
     )
-
-
-def _hatch(pen: Pen, ink: Colour) -> None:
-    for i in range(-2, 3):
-        pen.path([(i * 0.18 - 0.25, 0.3), (i * 0.18 + 0.1, -0.3)], ink, 0.04)
 
 
 FAULTS = ("blurred", "grainy", "too dark", "overexposed")
@@ -118,7 +118,7 @@ def image_quality(rng: Random) -> Drawn:
         image = image.point([round(v * 0.2) for v in range(256)] * 3)
     elif fault == "overexposed":
         image = image.point([min(255, round(195 + v * 0.25)) for v in range(256)] * 3)
-    wrong = tuple(pick(rng, [f for f in FAULTS if f != fault], 2 if fault != NO_FAULT else 3))
+    wrong = tuple(pick(rng, others(FAULTS, fault), 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
     return Drawn(
         image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
@@ -127,19 +127,11 @@ def image_quality(rng: Random) -> Drawn:
 
 def image_emotion(rng: Random) -> Drawn:
     mood = rng.choice(MOODS)
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     skin = shade(rng, rng.choice([(250, 214, 90), (244, 200, 160), (205, 150, 105), (150, 200, 230)]))
     face(canvas.pen(0.5 + jitter(rng, 0.06), 0.5 + jitter(rng, 0.06), rng.uniform(0.32, 0.4)), skin, mood)
-    answer, wrong, pinned = with_none(rng, mood, [m for m in MOODS if m != mood])
-    return Drawn(
-        canvas.finish(),
-        "How does this face look?",
-        answer,
-        wrong,
-        pinned,
-        caption=f"{mood} face",
-        clue=f"the face is {mood}",
-    )
+    options = with_none(rng, mood, MOODS)
+    return Drawn(canvas.finish(), "How does this face look?", *options, f"{mood} face", f"the face is {mood}")
 
 
 def attribute_recognition(rng: Random) -> Drawn:
@@ -151,8 +143,8 @@ def attribute_recognition(rng: Random) -> Drawn:
     else:
         question, right, names = f"What shape is the {colour} object?", shape, list(SHAPES)
         clue = f"the {colour} object is a {shape}"
-    answer, wrong, pinned = with_none(rng, right, [n for n in names if n != right])
-    return Drawn(_drawing(rng, spots), question, answer, wrong, pinned, _tell(spots), clue)
+    options = with_none(rng, right, names)
+    return Drawn(_drawing(rng, spots), question, *options, _tell(spots), clue)
 
 
 def object_localization(rng: Random) -> Drawn:
@@ -163,7 +155,7 @@ def object_localization(rng: Random) -> Drawn:
             _drawing(rng, spots),
             f"Where in the picture is the {shape}?",
             place,
-            tuple(q for q in QUADRANTS if q != place),
+            others(QUADRANTS, place),
             caption=_tell(spots),
             clue=f"the {shape} is {place}",
         )
@@ -175,7 +167,7 @@ def object_localization(rng: Random) -> Drawn:
         _drawing(rng, spots),
         f"How many {plural} are in the picture?",
         str(n),
-        tuple(str(k) for k in range(1, 5) if k != n),
+        others("1234", str(n)),
         caption=f"{_tell(spots)}, {n} {plural}",
         clue=f"{n} {plural}",
     )
@@ -195,16 +187,16 @@ _LINES = {
 def ocr(rng: Random) -> Drawn:
     """A two-digit number on a seven-segment display."""
     number = f"{rng.randint(1, 9)}{rng.randint(0, 9)}"
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     x, y = 0.5 + jitter(rng), 0.5 + jitter(rng, 0.06)
-    canvas.pen(x, y, 0.44).box(-1, -0.72, 1, 0.72, (32, 36, 40), (120, 120, 128), 0.06)
+    canvas.pen(x, y, 0.44).polygon(rectangle(-1, -0.72, 1, 0.72), (32, 36, 40), (120, 120, 128), 0.06)
     glow = shade(rng, rng.choice([(255, 90, 70), (110, 240, 120), (120, 200, 255), (255, 200, 70)]))
     for i, digit in enumerate(number):
         pen = canvas.pen(x - 0.18 + 0.36 * i, y, 0.2)
         for name in _SEGMENTS[digit]:
             pen.path(_LINES[name], glow, 0.3)
-    others = pick(rng, [d for d in "0123456789" if d != number[1]], 3)
-    wrong = tuple((number[0] if rng.random() < 0.7 else str(rng.randint(1, 9))) + digit for digit in others)
+    digits = pick(rng, others("0123456789", number[1]), 3)
+    wrong = tuple((number[0] if rng.random() < 0.7 else str(rng.randint(1, 9))) + digit for digit in digits)
     return Drawn(
         canvas.finish(),
         "Which number does the display show?",
@@ -222,7 +214,7 @@ def spatial_relationship(rng: Random) -> Drawn:
     shapes, colours = pick(rng, list(SHAPES), 2), pick(rng, list(COLOURS), 2)
     across = rng.random() < 0.5
     line = 0.5 + jitter(rng, 0.15)
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     for i in range(2):
         along = (0.27, 0.73)[i] + jitter(rng, 0.04)
         x, y = (along, line) if across else (line, along)
@@ -236,7 +228,7 @@ def spatial_relationship(rng: Random) -> Drawn:
         canvas.finish(),
         f"Where is the {one}, seen from the {other}?",
         where,
-        tuple(d for d in DIRECTIONS if d != where),
+        others(DIRECTIONS, where),
         caption=f"{colours[0]} {shapes[0]} {shown} {colours[1]} {shapes[1]}",
         clue=f"the {one} is {where}",
     )
@@ -246,7 +238,7 @@ SAME_SIZE = "none of them"
 
 
 def attribute_comparison(rng: Random) -> Drawn:
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     if rng.random() < 0.5:
         same = rng.random() < 0.5
         colours = pick(rng, list(COLOURS), 2)
@@ -264,7 +256,7 @@ def attribute_comparison(rng: Random) -> Drawn:
         sizes, xs = [0.13 if big is None else 0.18 if i == big else 0.085 for i in range(3)], [0.2, 0.5, 0.8]
         question, pinned = "Which shape is the largest?", SAME_SIZE
         right = SAME_SIZE if big is None else shapes[big]
-        answer, wrong = right, tuple(s for s in shapes if s != right)
+        answer, wrong = right, others(shapes, right)
         clue = "equal" if big is None else f"the {right} is large"
     for i, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
         pen = canvas.pen(xs[i] + jitter(rng, 0.015), 0.5 + jitter(rng, 0.15), sizes[i], rng.uniform(-8, 8))
@@ -278,17 +270,10 @@ def attribute_comparison(rng: Random) -> Drawn:
 
 def action_recognition(rng: Random) -> Drawn:
     action = rng.choice(ACTIONS)
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     shirt = shade(rng, rng.choice(list(COLOURS.values())))
     pen = canvas.pen(0.5 + jitter(rng, 0.05), 0.5 + jitter(rng, 0.04), rng.uniform(0.36, 0.42))
     person(pen, shirt, action)
-    answer, wrong, pinned = with_none(rng, action, [a for a in ACTIONS if a != action])
-    return Drawn(
-        canvas.finish(),
-        "What is this person doing?",
-        answer,
-        wrong,
-        pinned,
-        caption=f"a person {action}",
-        clue=f"the person is {action}",
-    )
+    options = with_none(rng, action, ACTIONS)
+    clue = f"the person is {action}"
+    return Drawn(canvas.finish(), "What is this person doing?", *options, f"a person {action}", clue)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -33,15 +33,19 @@ def pick(rng: Random, names: Sequence[str], n: int) -> list[str]:
     return rng.sample(list(names), n)
 
 
-def with_none(
-    rng: Random, answer: str, others: Sequence[str], share: float = 0.4
-) -> tuple[str, tuple[str, ...], str | None]:
-    """(answer, wrong options, pinned option) out of the right text and at least three wrong ones.
+def others(names: Iterable[str], name: str) -> tuple[str, ...]:
+    """All names but one."""
+    return tuple(other for other in names if other != name)
 
-    In `share` of the cases the last option is "None of these", and that is right in one of four of them.
+
+def with_none(rng: Random, answer: str, names: Iterable[str]) -> tuple[str, tuple[str, ...], str | None]:
+    """(answer, wrong options, pinned option) out of the right text and at least three wrong ones, `names`.
+
+    In 40% of the cases the last option is "None of these", and that is right in one of four of them.
     """
-    if rng.random() >= share:
-        return answer, tuple(pick(rng, others, 3)), None
+    wrong = others(names, answer)
+    if rng.random() >= 0.4:
+        return answer, tuple(pick(rng, wrong, 3)), None
     if rng.random() < 0.25:
-        return NONE_OF_THESE, tuple(pick(rng, others, 3)), NONE_OF_THESE
-    return answer, tuple(pick(rng, others, 2)), NONE_OF_THESE
+        return NONE_OF_THESE, tuple(pick(rng, wrong, 3)), NONE_OF_THESE
+    return answer, tuple(pick(rng, wrong, 2)), NONE_OF_THESE

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 
 from ssl4rl_bench.task.scenes.draw import (
     COLOURS,
     GREY,
     INK,
-    PAPERS,
     SHAPES,
     WHITE,
     Canvas,
     arc,
+    disc,
     jitter,
+    paper,
+    rectangle,
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import THINGS, ball, bee, duck, fish, flower, worm
-from ssl4rl_bench.task.scenes.question import Drawn, pick, with_none
+from ssl4rl_bench.task.scenes.question import Drawn, others, pick, with_none
 
 USES = {
     "key": "opening locks",
@@ -41,7 +44,7 @@ PROPERTIES = {
 
 
 def _thing(rng: Random, name: str) -> Canvas:
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     pen = canvas.pen(
         0.5 + jitter(rng, 0.07), 0.5 + jitter(rng, 0.07), rng.uniform(0.3, 0.38), rng.uniform(-10, 10)
     )
@@ -49,20 +52,20 @@ def _thing(rng: Random, name: str) -> Canvas:
     return canvas
 
 
+def _known(rng: Random, facts: Mapping[str, str], question: str, verb: str) -> Drawn:
+    """A thing, and what is known of it."""
+    name = rng.choice(list(facts))
+    options = with_none(rng, facts[name], facts.values())
+    clue = f"a {name} {verb}{facts[name]}"
+    return Drawn(_thing(rng, name).finish(), question, *options, f"a {name}", clue)
+
+
 def function_reasoning(rng: Random) -> Drawn:
-    name = rng.choice(list(USES))
-    answer, wrong, pinned = with_none(rng, USES[name], [u for n, u in USES.items() if n != name])
-    clue = f"a {name} is for {USES[name]}"
-    question = "What is the thing in the picture used for?"
-    return Drawn(_thing(rng, name).finish(), question, answer, wrong, pinned, f"a {name}", clue)
+    return _known(rng, USES, "What is the thing in the picture used for?", "is for ")
 
 
 def physical_property_reasoning(rng: Random) -> Drawn:
-    name = rng.choice(list(PROPERTIES))
-    answer, wrong, pinned = with_none(rng, PROPERTIES[name], [p for n, p in PROPERTIES.items() if n != name])
-    clue = f"a {name} {PROPERTIES[name]}"
-    question = "What does a thing like the one in the picture do?"
-    return Drawn(_thing(rng, name).finish(), question, answer, wrong, pinned, f"a {name}", clue)
+    return _known(rng, PROPERTIES, "What does a thing like the one in the picture do?", "")
 
 
 HOLDS = ("on top", "inside", "hanging above", "beside")
@@ -70,7 +73,7 @@ HOLDS = ("on top", "inside", "hanging above", "beside")
 
 def physical_relation(rng: Random) -> Drawn:
     how = rng.choice(HOLDS)
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     colour = rng.choice(list(COLOURS))
     x, floor = 0.5 + jitter(rng, 0.05), 0.84 + jitter(rng, 0.02)
     wood, r = shade(rng, (188, 140, 88)), 0.11
@@ -78,7 +81,7 @@ def physical_relation(rng: Random) -> Drawn:
     beside = how == "beside"
     side = rng.choice((-1, 1)) * 0.2 if beside else 0.0
     box = canvas.pen(x + side, floor - 0.17, 0.17)
-    box.box(-1, -1, 1, 1, wood if how != "inside" else WHITE, INK, 0.1)
+    box.polygon(rectangle(-1, -1, 1, 1), wood if how != "inside" else WHITE, INK, 0.1)
     spot = {
         "on top": (x, floor - 0.34 - r),
         "inside": (x, floor - r - 0.02),
@@ -97,7 +100,7 @@ def physical_relation(rng: Random) -> Drawn:
         canvas.finish(),
         "Where is the ball in relation to the box?",
         how,
-        tuple(h for h in HOLDS if h != how),
+        others(HOLDS, how),
         caption=f"{colour} ball {how}",
         clue=f"the ball is {how}",
     )
@@ -113,7 +116,7 @@ BONDS = {
 
 def nature_relation(rng: Random) -> Drawn:
     bond = rng.choice(list(BONDS))
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     first, second = (shade(rng, COLOURS[c]) for c in pick(rng, list(COLOURS), 2))
     dx, dy = jitter(rng, 0.03), jitter(rng, 0.06)
     if bond == "hunter and prey":
@@ -131,7 +134,7 @@ def nature_relation(rng: Random) -> Drawn:
         duck(canvas.pen(0.78 + dx, 0.46 + dy, 0.2, mirror=True), second)
         worm(canvas.pen(0.5 + dx, 0.74 + dy, 0.18), first)
     question = "What is the relation between the living things in the picture?"
-    wrong = tuple(b for b in BONDS if b != bond)
+    wrong = others(BONDS, bond)
     return Drawn(canvas.finish(), question, bond, wrong, caption=BONDS[bond], clue=BONDS[bond])
 
 
@@ -140,7 +143,7 @@ def structuralized_imagetext_understanding(rng: Random) -> Drawn:
     n = rng.randint(3, 4)
     colours = pick(rng, list(COLOURS), n)
     heights = pick(rng, "12345", n)
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     pen = canvas.pen(0.5, 0.5, 0.5)
     for level in range(1, 6):
         pen.path([(-0.8, 0.8 - level * 0.3), (0.85, 0.8 - level * 0.3)], (205, 205, 210), 0.012)
@@ -148,7 +151,7 @@ def structuralized_imagetext_understanding(rng: Random) -> Drawn:
         centre = -0.75 + (i + 0.5) * 1.55 / n
         half = 0.55 / n
         top = 0.8 - int(height) * 0.3
-        pen.box(centre - half, top, centre + half, 0.8, shade(rng, COLOURS[colour]), INK, 0.02)
+        pen.polygon(rectangle(centre - half, top, centre + half, 0.8), shade(rng, COLOURS[colour]), INK, 0.02)
     pen.path([(-0.8, -0.85), (-0.8, 0.8), (0.88, 0.8)], INK, 0.03)
     ranked = [c for _, c in sorted(zip(heights, colours, strict=True), reverse=True)]
     tallest = rng.random() < 0.6
@@ -159,7 +162,7 @@ def structuralized_imagetext_understanding(rng: Random) -> Drawn:
         canvas.finish(),
         f"Which bar of the chart is the {word}?",
         right,
-        tuple(c for c in [*colours, *spare] if c != right),
+        others([*colours, *spare], right),
         caption="bars from tall to short: " + ", ".join(ranked),
         clue=f"the {word} bar is {right}",
     )
@@ -175,7 +178,7 @@ def future_prediction(rng: Random) -> Drawn:
     dx, dy = WAYS[way]
     colour = rng.choice(list(COLOURS))
     tint = COLOURS[colour]
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     x, y = 0.5 + jitter(rng, 0.08), 0.5 + jitter(rng, 0.08)
     for offset in (-0.11, 0.0, 0.11):
         start, end = (0.36, 0.2) if offset else (0.44, 0.2)
@@ -192,7 +195,7 @@ def future_prediction(rng: Random) -> Drawn:
         canvas.finish(),
         question,
         way,
-        tuple(w for w in WAYS if w != way),
+        others(WAYS, way),
         caption=f"{colour} ball moves {way}",
         clue=f"the ball moves {way}",
     )
@@ -202,23 +205,21 @@ def _next_shape(rng: Random) -> Drawn:
     """A row of shapes that alternate, ending in an empty frame."""
     shapes = pick(rng, list(SHAPES), 2)
     colour = rng.choice(list(COLOURS))
-    canvas = Canvas(shade(rng, rng.choice(PAPERS), 6))
+    canvas = paper(rng)
     y = 0.5 + jitter(rng, 0.15)
     for i in range(3):
         pen = canvas.pen(0.14 + 0.24 * i, y + jitter(rng, 0.01), 0.1, rng.uniform(-6, 6))
         pen.polygon(SHAPES[shapes[i % 2]], shade(rng, COLOURS[colour]), INK, 0.09)
-    canvas.pen(0.86, y, 0.11).box(-1, -1, 1, 1, WHITE, GREY, 0.08)
+    canvas.pen(0.86, y, 0.11).polygon(rectangle(-1, -1, 1, 1), WHITE, GREY, 0.08)
     frame = canvas.pen(0.86, y, 0.06)
     frame.path([*arc(0, -0.35, 0.5, 180, 400), (0, 0.25), (0, 0.45)], GREY, 0.25)
-    frame.circle(0, 0.95, 0.16, GREY)
-    right = shapes[1]
-    answer, wrong, pinned = right, tuple(pick(rng, [s for s in SHAPES if s not in shapes], 2)), None
+    frame.polygon(disc(0, 0.95, 0.16), GREY)
+    wrong = pick(rng, [s for s in SHAPES if s not in shapes], 2)
     return Drawn(
         canvas.finish(),
         "Which shape comes next in the row?",
-        answer,
+        shapes[1],
         (shapes[0], *wrong),
-        pinned,
         caption=f"row of {colour}: {shapes[0]}, {shapes[1]}, {shapes[0]}, empty",
-        clue=f"{shapes[0]}, {shapes[1]}, {shapes[0]}, next {right}",
+        clue=f"{shapes[0]}, {shapes[1]}, {shapes[0]}, next {shapes[1]}",
     )

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
-    from ssl4rl_bench.task.ssl.rng import Stream
+from ssl4rl_bench.task.ssl.rng import Stream
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are outside."""
@@ -113,8 +111,6 @@ def apply_and_tell(
     image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
 ) -> tuple[Image.Image, bool]:
     """The view that `apply` makes, and whether it is a mirror image."""
-    from PIL import Image, ImageOps
-
     if augmentation.scale is not None:
         if box is None:
             box = random_crop(*image.size, augmentation, stream)
@@ -139,8 +135,6 @@ def apply_and_tell(
 
 def _jitter(image: Image.Image, augmentation: Augmentation, stream: Stream) -> Image.Image:
     """Brightness, contrast, saturation and hue, in random order."""
-    from PIL import Image
-
     order = stream.permutation(4)
     strengths = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
     factors = [round(stream.uniform(max(0.0, 1 - strength), 1 + strength) * _STEPS) for strength in strengths]
@@ -159,17 +153,12 @@ def _jitter(image: Image.Image, augmentation: Augmentation, stream: Stream) -> I
 
 def _looked_up(image: Image.Image, centre: int, factor: int) -> Image.Image:
     """Each value's distance from `centre` times factor / 256, rounded down, clipped."""
-    import numpy as np
-    from PIL import Image
-
     table = (centre * _STEPS + factor * (np.arange(256) - centre)) // _STEPS
     values = image.tobytes().translate(table.clip(0, 255).astype(np.uint8).tobytes())
     return Image.frombytes(image.mode, image.size, values)
 
 
 def _mean_grey(image: Image.Image) -> int:
-    import numpy as np
-
     grey = np.asarray(image.convert("L"))
     total = grey.size
     return (2 * int(grey.sum(dtype=np.int64)) + total) // (2 * total)
@@ -181,9 +170,6 @@ def _hue_turned(image: Image.Image, turn: float) -> Image.Image:
     In HSV a channel with its peak at hue p is V - V S clip(2 - |hue - p|, 0, 1), hues in sixths of a turn.
     Pillow's way through 8-bit HSV takes three times as long, and rounds hues to 1.4 degrees.
     """
-    import numpy as np
-    from PIL import Image
-
     red, green, blue = (np.asarray(band).astype(np.int16) for band in image.split())
     top = np.maximum(np.maximum(red, green), blue)
     spread = top - np.minimum(np.minimum(red, green), blue)
@@ -196,15 +182,12 @@ def _hue_turned(image: Image.Image, turn: float) -> Image.Image:
     depth = spread * np.float32(1 / int(_SECTOR))
     bands = []
     for peak in (0, 2, 4):
+        off = (round((turn * 6 - peak) * _SECTOR) + 32768) % 65536 - 32768
         # Minus the distance on the circle. (Plain abs would leave the far side, -32768, as it is: negative.)
-        away = -np.abs(hue + np.int16(_wrapped(turn * 6 - peak)))
+        away = -np.abs(hue + np.int16(off))
         lack = np.minimum(np.maximum(np.int16(-_SECTOR) - away, np.int16(0)), np.int16(_SECTOR))
         bands.append((top - depth * lack + np.float32(0.5)).astype(np.uint8))
     return Image.merge("RGB", [Image.fromarray(band) for band in bands])
-
-
-def _wrapped(sixths: float) -> int:
-    return (round(sixths * _SECTOR) + 32768) % 65536 - 32768
 
 
 def _blurred(image: Image.Image, sigma: float) -> Image.Image:
@@ -212,9 +195,6 @@ def _blurred(image: Image.Image, sigma: float) -> Image.Image:
 
     Pillow's, three box blurs each way, is less exact and takes three times as long.
     """
-    import numpy as np
-    from PIL import Image
-
     weights = _gaussian(sigma)
     reach = len(weights) - 1
     if reach == 0:
@@ -233,8 +213,6 @@ def _blurred(image: Image.Image, sigma: float) -> Image.Image:
 
 def _weighted(shifted: list[NDArray[np.uint16]], weights: list[int]) -> NDArray[np.uint16]:
     """Weighted mean of an odd number of arrays, the middle one first in `weights`. Never over 16 bits."""
-    import numpy as np
-
     middle = len(weights) - 1
     total = shifted[middle] * np.uint16(weights[0])
     total += np.uint16(_STEPS // 2)

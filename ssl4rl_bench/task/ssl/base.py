@@ -5,11 +5,13 @@ The same object measures a model (a probe), writes data sets, and rewards replie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
+from ssl4rl_bench.core.types import Completion, EncodedImage, ImagePart, Message, Score, Status, TextPart
+from ssl4rl_bench.task.ssl import wording
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,7 +22,7 @@ MIN_SIDE = 28
 GRID = 16
 """Pixels: crops on this grid have a JPEG's blocks (8, or 16 with halved colour) in the same phase, turned or not."""
 
-CONVENTIONS = ("ours", "released")
+Convention = Literal["ours", "released"]
 """`released` keeps SSL4RL's label, answer format, image order and corruption, leaks included, to compare with."""
 
 RELEASED_VERSION = "1"
@@ -41,34 +43,42 @@ class Corrupted:
     """The right answer, in its canonical form."""
 
 
-class WholeAnswer:
-    """Of tasks with few answers, each of which is guessed as a whole from all images."""
+class SSLTask(Protocol):
+    """A self-supervised task with one set of parameters: a frozen dataclass whose fields are the parameters.
+
+    What is the same for all tasks, or for all with few answers, is defined here.
+    """
 
     __slots__ = ()
-    few_targets = True
 
-    def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
-        yield corrupted.target, corrupted.images
-
-    def columns(self, n_images: int) -> int:
-        return n_images
-
-    def released_value(self, answer: str, target: str) -> float:
-        return float(answer in [right.strip() for right in target.split(",")])
-
-
-class SSLTask(Protocol):
-    """A self-supervised task with one set of parameters."""
+    kind: ClassVar[str]
+    """rotation, jigsaw, contrastive or position."""
+    parts: ClassVar[tuple[str, ...]]
+    """Names of the sub-metrics; all are 0 for a reply without an answer."""
+    few_targets: ClassVar[bool] = True
+    """Whether there are so few answers that accuracy can be told for each."""
+    pairs: ClassVar[bool] = False
+    """Whether each image gives two samples, one alone and one with another image (contrastive)."""
 
     @property
-    def kind(self) -> str:
-        """rotation, jigsaw, contrastive or position."""
+    def convention(self) -> Convention:
+        """ "ours" or "released"."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the samples of the convention `ours`."""
         ...
 
     @property
     def identity(self) -> str:
         """Kind, version and all parameters that change a sample, as text: part of every seed."""
-        ...
+        version = RELEASED_VERSION if self.convention == "released" else self.version
+        given = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
+        told = (
+            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in given
+        )
+        return f"{self.kind}/{version} {' '.join(told)}"
 
     @property
     def difficulty(self) -> str:
@@ -76,19 +86,14 @@ class SSLTask(Protocol):
         ...
 
     @property
+    def labels(self) -> Sequence[str]:
+        """The answers in their canonical form, where there are few."""
+        ...
+
+    @property
     def chance(self) -> float:
         """Probability that a blind guess among the valid answers is right; the best constant answer's too."""
-        ...
-
-    @property
-    def few_targets(self) -> bool:
-        """Whether there are so few answers that accuracy can be told for each."""
-        ...
-
-    @property
-    def pairs(self) -> bool:
-        """Whether each image gives two samples, one alone and one with another image (contrastive)."""
-        ...
+        return 1 / len(self.labels)
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Makes a sample: a function of its arguments, the same on every machine.
@@ -105,30 +110,56 @@ class SSLTask(Protocol):
 
     def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
         """What a guesser without knowledge of the content may try: an answer, and the images to guess it from."""
-        ...
+        yield corrupted.target, corrupted.images
 
     def columns(self, n_images: int) -> int:
         """How many of a sample's images stand side by side where they are drawn."""
-        ...
+        return n_images
+
+    def values(self) -> Mapping[str, object]:
+        """What the templates of the kind's prompt name."""
+        return {}
 
     def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
-        """The prompt about the images that `corrupt` made, in a prompt style (`prompts.prompt_styles`)."""
+        """The prompt about the images that `corrupt` made, in a prompt style (`prompts.prompt_styles`).
+
+        One user message: all images in order, then the text, so that prompts on one image share a prefix.
+        """
+        text = wording.render(self.kind, style, self.convention, **self.values())
+        return (Message("user", (*map(ImagePart, images), TextPart(text))),)
+
+    def parse(self, text: str) -> str | None:
+        """The canonical answer that all of a short text is, or None."""
+        ...
+
+    def grade(self, answer: str, target: str) -> Mapping[str, float]:
+        """The sub-metrics of a canonical answer. `exact` is the score's value."""
         ...
 
     def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
-        """Reads and scores a reply. `value` is 1.0 or 0.0; `parts` holds sub-metrics. Pure.
+        """Reads and scores a reply. `value` is 1.0 or 0.0; `parts` holds sub-metrics (`grade`). Pure.
 
         An error, or reasoning without a reply, has no value. Any extractor but "strict" reads as "default" does.
         """
-        ...
+        from ssl4rl_bench.task.extract import free  # here, because its patterns take 30 ms to compile
+
+        if completion.has_no_content:
+            return Score(value=None, answer=None, status=Status.NO_CONTENT)
+        reading = free.read_free(completion.text, self.parse, completion.finish_reason, extractor)
+        if reading.status is Status.ERROR:
+            return Score(value=None, answer=None, status=Status.ERROR)
+        parts = dict.fromkeys(self.parts, 0.0)
+        if reading.answer is not None:
+            parts |= self.grade(reading.answer, target)
+        return Score(value=parts["exact"], answer=reading.answer, status=reading.status, parts=parts)
 
     def released_value(self, answer: str, target: str) -> float:
         """What SSL4RL's released reward pays for what stands in a reply's tag, in [0, 1]."""
-        ...
+        return float(answer in [right.strip() for right in target.split(",")])
 
     def has_answer(self, target: object) -> bool:
         """Whether this is the canonical form of an answer to some sample of the task."""
-        ...
+        return target in self.labels
 
     def gold(self, target: str) -> tuple[str, ...]:
         """Answers that must score 1.0, the canonical one first."""
@@ -136,4 +167,4 @@ class SSLTask(Protocol):
 
     def wrong(self, target: str) -> str:
         """A valid answer that must score 0.0."""
-        ...
+        return self.labels[(self.labels.index(target) + 1) % len(self.labels)]

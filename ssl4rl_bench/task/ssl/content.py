@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels, which need not be whole."""
@@ -19,16 +17,12 @@ LEVELS = 2.0
 
 def contrast_under_turns(square: Image.Image) -> float:
     """Smallest mean difference between a square image and its quarter turns, in units of `LEVELS`."""
-    import numpy as np
-
     small = _thumbnail(square, 32, 32)
     return min(float(np.abs(small - np.rot90(small, turns)).mean()) for turns in (1, 2, 3)) / LEVELS
 
 
 def contrast_among(images: Sequence[Image.Image]) -> float:
     """Smallest mean difference between any two of at least two images at 8 x 8 pixels, in units of `LEVELS`."""
-    import numpy as np
-
     small = np.stack([_thumbnail(image, 8, 8).ravel() for image in images])
     apart = np.abs(small[:, None] - small[None]).mean(axis=2)
     np.fill_diagonal(apart, np.inf)
@@ -40,8 +34,6 @@ def contrast_between(one: Image.Image, two: Image.Image, *, mirrored: bool = Fal
 
     With `mirrored` it is the smaller one of the difference to `two` and to its mirror image.
     """
-    import numpy as np
-
     first, second = _thumbnail(one, 32, 32), _thumbnail(two, 32, 32)
     others = (second, second[:, ::-1]) if mirrored else (second,)
     return min(float(np.abs(first - other).mean()) for other in others) / LEVELS
@@ -58,7 +50,4 @@ def detail(image: Image.Image, box: Region | None = None) -> float:
 
 def _thumbnail(image: Image.Image, width: int, height: int, box: Region | None = None) -> NDArray[np.float32]:
     """(height, width, 3), each value the mean of the pixels that it stands for."""
-    import numpy as np
-    from PIL import Image
-
     return np.asarray(image.resize((width, height), Image.Resampling.BOX, box), dtype=np.float32)

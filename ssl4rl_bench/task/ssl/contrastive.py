@@ -7,23 +7,19 @@ one picture and the second of another, so that neither size nor place of a secti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
-from ssl4rl_bench.task.ssl import answers, augment, wording
+from PIL import Image
+
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.task.ssl import answers, augment
 from ssl4rl_bench.task.ssl.augment import Augmentation, Box
-from ssl4rl_bench.task.ssl.base import MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable, WholeAnswer
+from ssl4rl_bench.task.ssl.base import MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import contrast_between, detail
-from ssl4rl_bench.task.ssl.judging import judge
 from ssl4rl_bench.task.ssl.rng import Stream
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-VERSION = "2"
 LABELS = ("positive", "negative")
 STRENGTHS = {"weak": augment.WEAK, "strong": augment.STRONG}
 LARGEST_OVERLAP = 0.7
@@ -31,49 +27,33 @@ LARGEST_OVERLAP = 0.7
 PLACE_TRIES = 32
 TRIES = 20
 """Pairs of views that are tried for one that can be decided."""
-_NOTHING = {"exact": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Contrastive(WholeAnswer):
+class Contrastive(SSLTask):
     """Two views, as often of one picture (positive) as of two (negative)."""
 
-    strength: str = "weak"
-    """weak or strong: `augment.WEAK` or `augment.STRONG`."""
+    strength: Literal["weak", "strong"] = "weak"
+    """`augment.WEAK` or `augment.STRONG`."""
     min_overlap: float = 0.25
     """Least share of the smaller section's area that a positive's sections have in common, in [0, 0.7]."""
-    convention: str = "ours"
+    convention: Convention = "ours"
+
+    kind = "contrastive"
+    version = "2"
+    parts = ("exact",)
+    pairs = True
+    labels = LABELS
 
     def __post_init__(self) -> None:
-        if self.strength not in STRENGTHS:
-            hint = did_you_mean(str(self.strength), STRENGTHS)
-            raise UsageError(f"contrastive strength {self.strength!r} is not weak or strong{hint}")
         if not 0 <= self.min_overlap <= LARGEST_OVERLAP:
             raise UsageError(
                 f"contrastive min_overlap {self.min_overlap} is not a share from 0 to {LARGEST_OVERLAP}"
             )
 
     @property
-    def kind(self) -> str:
-        return "contrastive"
-
-    @property
-    def identity(self) -> str:
-        parameters = f"strength={self.strength} min_overlap={self.min_overlap:g}"
-        version = RELEASED_VERSION if self.convention == "released" else VERSION
-        return f"contrastive/{version} {parameters} convention={self.convention}"
-
-    @property
     def difficulty(self) -> str:
         return self.strength
-
-    @property
-    def chance(self) -> float:
-        return 0.5
-
-    @property
-    def pairs(self) -> bool:
-        return True
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Images: two views, 224 x 224 pixels each; of `image`, or of `image` and `other`.
@@ -107,25 +87,15 @@ class Contrastive(WholeAnswer):
                 return Corrupted((first, last), target)
         raise Unusable("a view has nothing in it to tell where it comes from")
 
-    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
-        return wording.ask(images, wording.render(self.kind, style, self.convention))
+    def parse(self, text: str) -> str | None:
+        return answers.pair(text)
 
-    def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
+    def grade(self, answer: str, target: str) -> Mapping[str, float]:
         """Part: `exact`."""
-
-        def grade(answer: str) -> dict[str, float]:
-            return {"exact": float(answer == target)}
-
-        return judge(completion, extractor, answers.pair, grade, _NOTHING)
-
-    def has_answer(self, target: object) -> bool:
-        return target in LABELS
+        return {"exact": float(answer == target)}
 
     def gold(self, target: str) -> tuple[str, ...]:
         return target, target.title(), f"{target}.", target.upper()
-
-    def wrong(self, target: str) -> str:
-        return LABELS[1 - LABELS.index(target)]
 
 
 def overlapping(

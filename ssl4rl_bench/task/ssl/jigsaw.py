@@ -8,50 +8,44 @@ its place, is scored beside it as `other_exact`.)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
-from ssl4rl_bench.task.ssl import answers, wording
-from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable
+from ssl4rl_bench.task.ssl import answers
+from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import contrast_among
-from ssl4rl_bench.task.ssl.judging import judge
 from ssl4rl_bench.task.ssl.rng import Stream
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 VERSIONS = ("1", "2")
 """Without a gap, and with one."""
-_NOTHING = {"exact": 0.0, "per_position": 0.0, "valid": 0.0, "other_exact": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Jigsaw:
+class Jigsaw(SSLTask):
     """Cut into k x k pieces and shuffled, all orders alike."""
 
     k: int = 2
     """2 to 6."""
     gap: float = 0.0
     """Share of a piece's side that is cut away between neighbours, in [0, 0.5]: edges then no longer meet."""
-    convention: str = "ours"
+    convention: Convention = "ours"
+
+    kind = "jigsaw"
+    parts = ("exact", "per_position", "valid", "other_exact")
+    few_targets = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or not 2 <= self.k <= 6:
+        if not 2 <= self.k <= 6:
             raise UsageError(f"jigsaw k {self.k} is not one of 2, 3, 4, 5 and 6")
         if not 0 <= self.gap <= 0.5:
             raise UsageError(f"jigsaw gap {self.gap} is not a share from 0 to 0.5 of a piece's side")
 
     @property
-    def kind(self) -> str:
-        return "jigsaw"
-
-    @property
-    def identity(self) -> str:
-        version = RELEASED_VERSION if self.convention == "released" else VERSIONS[self.gap > 0]
-        return f"jigsaw/{version} k={self.k} gap={self.gap:g} convention={self.convention}"
+    def version(self) -> str:
+        return VERSIONS[self.gap > 0]
 
     @property
     def difficulty(self) -> str:
@@ -60,14 +54,6 @@ class Jigsaw:
     @property
     def chance(self) -> float:
         return 1 / math.factorial(self.k**2)
-
-    @property
-    def few_targets(self) -> bool:
-        return False
-
-    @property
-    def pairs(self) -> bool:
-        return False
 
     def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
         """For each piece as shown the place it came from: the target names for each place a piece."""
@@ -96,46 +82,39 @@ class Jigsaw:
         if self.convention == "ours" and contrast_among(pieces) < 1:
             raise Unusable("two of its pieces look the same")
         places = Stream(seed).permutation(k * k)
-        return Corrupted(tuple(pieces[place] for place in places), _text(inverse(places)))
+        target = ",".join(str(piece + 1) for piece in inverse(places))
+        return Corrupted(tuple(pieces[place] for place in places), target)
 
-    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
+    def values(self) -> Mapping[str, object]:
         n = self.k**2
         # Ours is not its own inverse; the released one is, which is why it leaves the convention open.
         example = [2, 3, 1, *range(4, n + 1)] if self.convention == "ours" else [3, 2, 1, *range(4, n + 1)]
-        text = wording.render(
-            self.kind,
-            style,
-            self.convention,
-            k=self.k,
-            n=n,
-            example=",".join(map(str, example)),
-            next_place="the second",
-            third_place="the first place of the second row" if self.k == 2 else "the third",
-        )
-        return wording.ask(images, text)
+        return {
+            "k": self.k,
+            "n": n,
+            "example": ",".join(map(str, example)),
+            "next_place": "the second",
+            "third_place": "the first place of the second row" if self.k == 2 else "the third",
+        }
 
-    def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
+    def parse(self, text: str) -> str | None:
+        return answers.permutation(text, self.k**2)
+
+    def grade(self, answer: str, target: str) -> Mapping[str, float]:
         """Parts: `exact`, `per_position` (share of right places), `valid` (a permutation) and `other_exact`.
 
         `other_exact` is 1 for what would be right if the answer named for each piece its place. A reply that is
         no permutation of 1 to k*k earns 0 in all of them.
         """
-        right = _numbers(target)
-
-        def grade(answer: str) -> dict[str, float]:
-            said = _numbers(answer)
-            if sorted(said) != list(range(len(right))):
-                return _NOTHING
-            return {
-                "exact": float(said == right),
-                "per_position": sum(a == b for a, b in zip(said, right, strict=True)) / len(right),
-                "valid": 1.0,
-                "other_exact": float(inverse(said) == right),
-            }
-
-        return judge(
-            completion, extractor, lambda text: answers.permutation(text, len(right)), grade, _NOTHING
-        )
+        said, right = _numbers(answer), _numbers(target)
+        if sorted(said) != list(range(len(right))):
+            return {}
+        return {
+            "exact": float(said == right),
+            "per_position": sum(a == b for a, b in zip(said, right, strict=True)) / len(right),
+            "valid": 1.0,
+            "other_exact": float(inverse(said) == right),
+        }
 
     def released_value(self, answer: str, target: str) -> float:
         """A share for each right place, whatever else the list holds."""
@@ -179,10 +158,6 @@ def inverse(permutation: Sequence[int]) -> list[int]:
     for at, value in enumerate(permutation):
         out[value] = at
     return out
-
-
-def _text(permutation: Sequence[int]) -> str:
-    return ",".join(str(value + 1) for value in permutation)
 
 
 def _numbers(text: str) -> list[int]:

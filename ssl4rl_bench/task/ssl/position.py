@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from ssl4rl_bench.core.errors import UsageError, did_you_mean
-from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
-from ssl4rl_bench.task.ssl import answers, wording
-from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable, WholeAnswer
+from PIL import Image
+
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.task.ssl import answers
+from ssl4rl_bench.task.ssl.augment import STRONG, WEAK, Box, apply
+from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import detail
-from ssl4rl_bench.task.ssl.judging import judge
+from ssl4rl_bench.task.ssl.rivals import Rivals
 from ssl4rl_bench.task.ssl.rng import Stream
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from ssl4rl_bench.task.ssl.augment import Box
-    from ssl4rl_bench.task.ssl.rivals import Rivals
-
-VERSION = "2"
 SMALLEST, LARGEST = 0.2, 0.8
 """Width and height of a crop as shares of its part's, drawn apart and evenly (as released)."""
 SIZES = 4
@@ -37,34 +32,25 @@ LABELS: dict[int, tuple[str, ...]] = {
     ),
 }
 """Names of the parts of a grid, row by row."""
-_NOTHING = {"exact": 0.0, "row": 0.0, "column": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Position(WholeAnswer):
+class Position(SSLTask):
     """A crop from one part of a grid, all parts alike."""
 
     grid: int = 2
     """Rows and columns: 2 (quadrants) or 3."""
-    augment: str = "none"
-    """none, weak or strong: what changes the crop's colours and sharpness (`augment.WEAK`, without crop and flip)."""
-    convention: str = "ours"
+    augment: Literal["none", "weak", "strong"] = "none"
+    """What changes the crop's colours and sharpness (`augment.WEAK`, without crop and flip)."""
+    convention: Convention = "ours"
+
+    kind = "position"
+    version = "2"
+    parts = ("exact", "row", "column")
 
     def __post_init__(self) -> None:
         if self.grid not in LABELS:
             raise UsageError(f"position grid {self.grid} is not 2 or 3")
-        if self.augment not in ("none", "weak", "strong"):
-            hint = did_you_mean(str(self.augment), ("none", "weak", "strong"))
-            raise UsageError(f"position augment {self.augment!r} is not none, weak or strong{hint}")
-
-    @property
-    def kind(self) -> str:
-        return "position"
-
-    @property
-    def identity(self) -> str:
-        version = RELEASED_VERSION if self.convention == "released" else VERSION
-        return f"position/{version} grid={self.grid} augment={self.augment} convention={self.convention}"
 
     @property
     def difficulty(self) -> str:
@@ -72,12 +58,8 @@ class Position(WholeAnswer):
         return parts if self.augment == "none" else f"{parts}, {self.augment}"
 
     @property
-    def chance(self) -> float:
-        return 1 / self.grid**2
-
-    @property
-    def pairs(self) -> bool:
-        return False
+    def labels(self) -> Sequence[str]:
+        return LABELS[self.grid]
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Images: the picture as it came, and the crop.
@@ -87,7 +69,7 @@ class Position(WholeAnswer):
         stream = Stream(seed)
         part = stream.below(self.grid**2)
         make = self._released if self.convention == "released" else self._decidable
-        return Corrupted((image, make(image, part, stream)), LABELS[self.grid][part])
+        return Corrupted((image, make(image, part, stream)), self.labels[part])
 
     def _decidable(self, image: Image.Image, part: int, stream: Stream) -> Image.Image:
         """A crop of a part, changed.
@@ -97,8 +79,6 @@ class Position(WholeAnswer):
         parts = _parts(image.size, self.grid, _span)
         if min(detail(image, box) for box in parts) < 1:
             raise Unusable("one of its parts is empty")
-        from ssl4rl_bench.task.ssl.rivals import Rivals  # here, because it imports numpy
-
         left, top, right, bottom = parts[0]
         rivals = Rivals(image, self.grid, by_shape=self.augment != "none")
         for _ in range(SIZES):
@@ -124,47 +104,28 @@ class Position(WholeAnswer):
     def _changed(self, crop: Image.Image, stream: Stream) -> Image.Image:
         if self.augment == "none":
             return crop
-        from ssl4rl_bench.task.ssl import augment
+        full = {"weak": WEAK, "strong": STRONG}[self.augment]
+        return apply(crop, full.without_crop_and_flip(), stream)
 
-        full = {"weak": augment.WEAK, "strong": augment.STRONG}[self.augment]
-        return augment.apply(crop, full.without_crop_and_flip(), stream)
+    def values(self) -> Mapping[str, object]:
+        *labels, last = self.labels
+        return {"labels": f"{', '.join(labels)} and {last}", "augmented": self.augment != "none"}
 
-    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
-        *labels, last = LABELS[self.grid]
-        text = wording.render(
-            self.kind,
-            style,
-            self.convention,
-            labels=f"{', '.join(labels)} and {last}",
-            augmented=self.augment != "none",
-        )
-        return wording.ask(images, text)
+    def parse(self, text: str) -> str | None:
+        return answers.label(text, self.labels)
 
-    def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
+    def grade(self, answer: str, target: str) -> Mapping[str, float]:
         """Parts: `exact`, `row` and `column`."""
-        labels = LABELS[self.grid]
-        right = labels.index(target)
-
-        def grade(answer: str) -> dict[str, float]:
-            said = labels.index(answer)
-            return {
-                "exact": float(said == right),
-                "row": float(said // self.grid == right // self.grid),
-                "column": float(said % self.grid == right % self.grid),
-            }
-
-        return judge(completion, extractor, lambda text: answers.label(text, labels), grade, _NOTHING)
-
-    def has_answer(self, target: object) -> bool:
-        return target in LABELS[self.grid]
+        said, right = self.labels.index(answer), self.labels.index(target)
+        return {
+            "exact": float(said == right),
+            "row": float(said // self.grid == right // self.grid),
+            "column": float(said % self.grid == right % self.grid),
+        }
 
     def gold(self, target: str) -> tuple[str, ...]:
         words = target.replace("-", " ")
         return target, words.title(), f"{target}.", target.upper(), words.replace("top", "upper")
-
-    def wrong(self, target: str) -> str:
-        labels = LABELS[self.grid]
-        return labels[(labels.index(target) + 1) % len(labels)]
 
 
 def _parts(size: tuple[int, int], grid: int, span: Callable[[int, int, int], tuple[int, int]]) -> list[Box]:

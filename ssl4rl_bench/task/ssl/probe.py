@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -151,11 +151,11 @@ def load(
     warnings = []
     if dropped:
         warnings.append(f"{dropped.total()} of {n_images + dropped.total()} images were left out: {shown}.")
-    unread = pictures.counts()["unreadable"]
-    if unread:
+    if unread := pictures.counts()["unreadable"]:
         warnings.append(
             f"{unread} images of {pictures.source} cannot be read, {pictures.dropped[0].name} for one."
         )
+    content = [[sample.id, sample.target, [image.sha256 for image in sample.images]] for sample in samples]
     return ProbeTask(
         name=task.name,
         version=task.version,
@@ -166,7 +166,7 @@ def load(
         sampling=task.sampling,
         warnings=tuple(warnings),
         partial_reasons=(f"limited to {limit} of {n_full} images",) if wanted < n_full else (),
-        data_sha256=_digest(ssl, samples),
+        data_sha256=sha256_json([ssl.identity, content]),
         hub=pictures.hub,
     )
 
@@ -185,13 +185,4 @@ def _sample(ssl: SSLTask, made: Made, style: str) -> Sample:
         choices={},
         categories=Categories("ssl", ssl.kind, ssl.difficulty),
         roll=int(made.role != ALONE),
-    )
-
-
-def _digest(ssl: SSLTask, samples: Sequence[Sample]) -> str:
-    return sha256_json(
-        [
-            ssl.identity,
-            [[sample.id, sample.target, [image.sha256 for image in sample.images]] for sample in samples],
-        ]
     )

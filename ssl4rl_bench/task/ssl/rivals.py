@@ -7,17 +7,13 @@ Fourier transform; the few places that look alike there are compared pixel by pi
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
+from ssl4rl_bench.task.ssl.augment import Box
 from ssl4rl_bench.task.ssl.content import LEVELS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from PIL import Image
-
-    from ssl4rl_bench.task.ssl.augment import Box
 
 SIDE = 96
 """Pixels: width and height of the thumbnail, of a picture that is larger."""
@@ -38,8 +34,6 @@ class Rivals:
     """
 
     def __init__(self, image: Image.Image, grid: int, *, by_shape: bool) -> None:
-        from PIL import Image
-
         self._grid, self._by_shape = grid, by_shape
         shown = image.convert("L") if by_shape else image
         self._pixels = np.atleast_3d(np.asarray(shown)).transpose(2, 0, 1)

@@ -10,20 +10,17 @@ steps of 45 degrees, where chance is 12.5%.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.core.types import Completion, EncodedImage, Message, Score
-from ssl4rl_bench.task.ssl import answers, wording
-from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, RELEASED_VERSION, Corrupted, Unusable, WholeAnswer
+from ssl4rl_bench.task.ssl import answers
+from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import LEVELS, contrast_under_turns
-from ssl4rl_bench.task.ssl.judging import judge
 from ssl4rl_bench.task.ssl.rng import Stream
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 VERSIONS = ("1", "2")
 """Of steps that are multiples of 90 degrees, and of other steps."""
@@ -39,43 +36,36 @@ SMALLEST = 15
 """Degrees: a smaller turn makes too little of a difference in the disc to tell anything."""
 ODD, LITTLE = 0.37, 0.2
 """Share of a step at which nothing repeats, and the share of the difference there that is still no difference."""
-_NOTHING = {"exact": 0.0, "closeness": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation(WholeAnswer):
+class Rotation(SSLTask):
     """Turned counter-clockwise by a multiple of `step` degrees, all multiples below 360 alike."""
 
     step: int = 90
     """Degrees; a divisor of 360, at most 180."""
-    convention: str = "ours"
+    convention: Convention = "ours"
+
+    kind = "rotation"
+    parts = ("exact", "closeness")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.step, int) or self.step < 1 or self.step > 180 or 360 % self.step:
+        if not 1 <= self.step <= 180 or 360 % self.step:
             raise UsageError(
                 f"rotation step {self.step} does not divide 360: give 90, 45, 30 or another divisor"
             )
 
     @property
-    def kind(self) -> str:
-        return "rotation"
-
-    @property
-    def identity(self) -> str:
-        version = RELEASED_VERSION if self.convention == "released" else VERSIONS[self.step % 90 != 0]
-        return f"rotation/{version} step={self.step} convention={self.convention}"
+    def version(self) -> str:
+        return VERSIONS[self.step % 90 != 0]
 
     @property
     def difficulty(self) -> str:
         return f"step {self.step}"
 
     @property
-    def chance(self) -> float:
-        return self.step / 360
-
-    @property
-    def pairs(self) -> bool:
-        return False
+    def labels(self) -> Sequence[str]:
+        return [str(angle) for angle in range(0, 360, self.step)]
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
         """Images: the crop, and the same crop turned."""
@@ -92,37 +82,24 @@ class Rotation(WholeAnswer):
             raise Unusable("it looks the same when it is turned")
         return Corrupted(pictures, str(angle))
 
-    def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
-        angles = [str(angle) for angle in range(0, 360, self.step)]
-        listed = ", ".join(angles[:-1]) + f" and {angles[-1]}"
-        text = wording.render(
-            self.kind, style, self.convention, angles=listed, step=self.step, last=360 - self.step
-        )
-        return wording.ask(images, text)
+    def values(self) -> Mapping[str, object]:
+        *angles, last = self.labels
+        return {"angles": f"{', '.join(angles)} and {last}", "step": self.step, "last": 360 - self.step}
 
-    def score(self, completion: Completion, target: str, extractor: str = "default") -> Score:
+    def parse(self, text: str) -> str | None:
+        return answers.angle(text)
+
+    def grade(self, answer: str, target: str) -> Mapping[str, float]:
         """Parts: `exact`, and `closeness`, 1 minus the angular distance over 180 degrees."""
-
-        def grade(answer: str) -> dict[str, float]:
-            off = abs(float(answer) - float(target)) % 360
-            return {"exact": float(off == 0), "closeness": 1 - min(off, 360 - off) / 180}
-
-        return judge(completion, extractor, answers.angle, grade, _NOTHING)
-
-    def has_answer(self, target: object) -> bool:
-        return target in [str(angle) for angle in range(0, 360, self.step)]
+        off = abs(float(answer) - float(target)) % 360
+        return {"exact": float(off == 0), "closeness": 1 - min(off, 360 - off) / 180}
 
     def gold(self, target: str) -> tuple[str, ...]:
         return target, f"{target} degrees", f"{target}.0", f"{int(target) - 360}", f"{target}°"
 
-    def wrong(self, target: str) -> str:
-        return str((int(target) + self.step) % 360)
-
 
 def _square_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
     """The centred square on the JPEG grid, inside the picture's edges, as it is and turned by moving pixels."""
-    from PIL import Image
-
     side = min(image.size)
     if side < MIN_SIDE:
         raise Unusable(f"its shorter side has {side} pixels, {MIN_SIDE} are needed")
@@ -151,8 +128,6 @@ def _same_under_steps(image: Image.Image, step: int) -> bool:
     It does if it differs from it by less than `LEVELS` on average, or by little beside its turn by an angle at which
     nothing repeats: in a small picture, interpolation alone makes a difference.
     """
-    import numpy as np
-
     pixel = HALF * ZOOM * math.sqrt(2)
     small = image.reduce(max(1, int(min(image.size) / pixel) // DISC))
     side = int((min(small.size) - MARGIN) / pixel)
@@ -169,8 +144,6 @@ def _same_under_steps(image: Image.Image, step: int) -> bool:
 
 def _turned(image: Image.Image, angle: float, side: int) -> Image.Image:
     """`side` x `side` pixels about the centre, turned counter-clockwise, zoomed out by `ZOOM` (bicubic), halved."""
-    from PIL import Image
-
     # Rounded, so that the last bit of a machine's sine makes no difference.
     cos, sin = (round(ZOOM * f(math.radians(angle)), 9) for f in (math.cos, math.sin))
     middle = HALF * side / 2

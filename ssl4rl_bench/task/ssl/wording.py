@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart
 from ssl4rl_bench.task.prompts import check_style
 
 
@@ -26,11 +25,6 @@ def render(kind: str, style: str, convention: str, **values: object) -> str:
     """
     question, instruction = _templates(kind, check_style(style), convention)
     return f"{question.render(**values)}\n{instruction.render(**values)}"
-
-
-def ask(images: Sequence[EncodedImage], text: str) -> tuple[Message, ...]:
-    """One user message: all images in order, then the text, so that prompts on one image share a prefix."""
-    return (Message("user", (*map(ImagePart, images), TextPart(text))),)
 
 
 @cache

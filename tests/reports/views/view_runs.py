@@ -12,7 +12,7 @@ from simulated import TASK, run
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.types import Categories
 from ssl4rl_bench.score.outcomes import Outcomes
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, L1_OF
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, L1_OF
 
 __all__ = ["HOSTILE", "TASK", "asked", "drawn", "with_probes"]
 

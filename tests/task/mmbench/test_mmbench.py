@@ -13,8 +13,15 @@ from mmbench_data import located, picture, question, questions
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.types import Categories, Completion, ImagePart, Status, Task, TextPart
 from ssl4rl_bench.task.mmbench import task as mmbench
-from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS, EDITIONS, L1_OF, L2_OF, MMBenchTask, categories
-from ssl4rl_bench.task.mmbench.taxonomy import edition_warning
+from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.mmbench.taxonomy import (
+    CARD_COLUMNS,
+    EDITIONS,
+    L1_OF,
+    L2_OF,
+    categories,
+    edition_warning,
+)
 from ssl4rl_bench.task.taskfile import load_taskfile
 
 SCENES = load_taskfile("scenes")

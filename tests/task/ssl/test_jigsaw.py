@@ -104,7 +104,7 @@ def test_all_orders_are_alike() -> None:
 
 @pytest.mark.parametrize("k", [7, 1, 0, 2.0, True])
 def test_a_size_that_there_is_not(k: object) -> None:
-    with pytest.raises(UsageError, match=r"2, 3, 4, 5 and 6|must be a int"):
+    with pytest.raises(UsageError, match=r"2, 3, 4, 5 and 6|must be a whole number"):
         make("jigsaw", {"k": k})
 
 

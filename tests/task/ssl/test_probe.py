@@ -200,7 +200,7 @@ def test_a_probe_is_no_benchmark_and_the_reverse() -> None:
         ("{kind: jigsaw, k: 7}", "not one of 2, 3, 4, 5 and 6"),
         ("{kind: rotatoin}", "did you mean rotation"),
         ("{step: 90}", "needs a kind"),
-        ("{kind: jigsaw, size: 3}", "no parameter 'size'"),
+        ("{kind: jigsaw, size: 3}", "unknown key size"),
         ("{kind: position, convention: relased}", "did you mean released"),
     ],
 )

@@ -148,7 +148,7 @@ def test_parts() -> None:
 
 @pytest.mark.parametrize("step", [77, 0, -90, 360, 90.0, True, "90"])
 def test_a_step_that_does_not_divide(step: Any) -> None:
-    with pytest.raises(UsageError, match=r"77 does not divide 360|step|must be a int"):
+    with pytest.raises(UsageError, match=r"77 does not divide 360|step|must be a whole number"):
         make("rotation", {"step": step})
 
 
