@@ -124,7 +124,9 @@ def compare(
         StoreError, DataError: as `comparison.load.load_evaluated`.
 
     Example:
-        >>> compare(["runs/base", "runs/rotation"]).table()[["category", "difference", "low", "high", "p_corrected"]]
+        >>> compared = compare(["runs/base", "runs/rotation"])
+        >>> compared.table()[["category", "difference", "low", "high", "p_corrected"]].shape
+        (7, 5)
     """
     evaluated = load_evaluated([path_of(run) for run in runs], data_values(data))
     if len(evaluated) < 2:

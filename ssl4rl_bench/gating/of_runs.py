@@ -48,9 +48,9 @@ def gate(
         StoreError, DataError: as `comparison.load.load_evaluated`.
 
     Example:
-        >>> judged = gate("runs/base", "runs/new", "gate.toml")
+        >>> judged = gate("runs/base", "runs/rotation", "gate.toml")
         >>> judged.verdict
-        'inconclusive'
+        'fail'
     """
     if isinstance(policy, Policy):
         rules = policy

@@ -225,7 +225,8 @@ def open_run(path: str | Path) -> Run:
 
     Example:
         >>> run = open_run("runs/base")
-        >>> run.table().query("level == 'l2'")[["category", "value", "low", "high", "n"]]
+        >>> run.table().query("level == 'overall'").n.item()
+        600
     """
     opened = rundir.open_run(Path(path))
     return Run(opened.path, opened.spec)
@@ -238,7 +239,9 @@ def load_runs(root: str | Path = RUNS) -> Runs:
         StoreError: the folder does not exist, or a run in it cannot be read.
 
     Example:
-        >>> load_runs("runs").table().pivot_table("value", "run", "category")
+        >>> table = load_runs("runs").table()
+        >>> table.run.unique().tolist()
+        ['base', 'rotation']
     """
     folder = Path(root)
     if not folder.is_dir():

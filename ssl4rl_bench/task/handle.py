@@ -100,6 +100,6 @@ def load_task(name: str) -> TaskHandle:
 
     Example:
         >>> load_task("ssl_rotation_90").title
-        'SSL probe: rotation by 0, 90, 180 or 270 degrees'
+        'Rotation, steps of 90 degrees'
     """
     return TaskHandle(name, load_taskfile(name))
