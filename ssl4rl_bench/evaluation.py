@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import Engine, Serves, Swaps, Task
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
@@ -22,9 +23,11 @@ from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RUNS, RunDir
 from ssl4rl_bench.run.runner import check_tasks, execute
 from ssl4rl_bench.run.spec import MOCK, RunSpec, TaskSpec
+from ssl4rl_bench.score.runs import Data, Run, Runs, data_values, open_run
 from ssl4rl_bench.score.scoring import score_and_write
 from ssl4rl_bench.task.extract import check_extractor
-from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.registry import load_task, per_task
+from ssl4rl_bench.task.taskfile import expand
 
 REPLY_OPTIONS = ("attn", "max_model_len", "served_model")
 """Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
@@ -52,6 +55,43 @@ class Plan:
     command: tuple[str, ...] = ()
     """The command line, for the record of the sitting."""
 
+    @classmethod
+    def of(
+        cls,
+        models: Iterable[str],
+        tasks: Iterable[str],
+        data: Sequence[str] = (),
+        *,
+        limit: int | None = None,
+        skip_bad: bool = False,
+        engine: str = "auto",
+        options: EngineOptions | None = None,
+        **settings: Any,
+    ) -> Plan:
+        """A plan from names as users give them.
+
+        Args:
+            models: each counts once.
+            tasks: names of tasks and groups, with or without the prefix, or paths of task files.
+            data: as `--data` (`registry.per_task`).
+            limit, skip_bad: of all tasks.
+            engine: `auto` means `openai` where `options` name servers.
+            settings: other fields of a plan.
+
+        Raises:
+            UsageError: no task, an unknown one, or data that belong to none.
+        """
+        names = expand(tasks)
+        if not names:
+            raise UsageError("--tasks is missing: name one or more (`ssl4rl-bench list tasks`)")
+        options = options or EngineOptions()
+        if options.base_urls and engine == "auto":
+            engine = "openai"
+        sources = per_task(data, names)
+        full = [full_name(name) for name in names]
+        loading = {name: {"data": sources.get(name), "limit": limit, "skip_bad": skip_bad} for name in full}
+        return cls(tuple(dict.fromkeys(models)), loading, engine, options, **settings)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -75,6 +115,91 @@ class Subject:
 
 
 def evaluate(
+    models: str | Path | Sequence[str | Path],
+    tasks: str | Sequence[str],
+    *,
+    data: Data = None,
+    limit: int | None = None,
+    skip_bad: bool = False,
+    engine: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    prompt: str | None = None,
+    image: str = "real",
+    repeats: int = 1,
+    seed: int = 0,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    extractor: str = "default",
+    out: str | Path | None = None,
+    max_error_rate: float = 0.01,
+    progress: Observer = SILENT,
+) -> Run | Runs:
+    """Evaluates checkpoints on tasks, as the command `run` does; the same call again resumes.
+
+    Args:
+        models: a folder, a bundled checkpoint, a hub id, or a name at a server; or several.
+        tasks: names of tasks or groups, or paths of task files.
+        data: where the data lies: one place, or a mapping from task to place.
+        limit: only so many questions of each task, each with all its copies; of an SSL task, images.
+        skip_bad: leave out questions with bad rows instead of refusing the data.
+        engine: "auto", "vllm", "hf", "openai", "replay" or "mock".
+        options: of the engine, by name (`engines.base.EngineOptions`).
+        prompt: a prompt style instead of the tasks' own.
+        image: "real", or a blinding (`task.blinding.BLINDINGS`).
+        repeats: how often each sample is asked; more than once needs a temperature above 0.
+        seed: of drawn replies.
+        temperature, max_tokens: instead of the tasks' own.
+        extractor: how replies are read.
+        out: the run directory (several models: the folder of theirs); by default runs/MODEL-HASH.
+        max_error_rate: the share of requests that may fail, a fraction.
+        progress: what shows how far the work is; nothing by default, `ssl4rl_bench.Progress()` for bars.
+
+    Returns:
+        A `Run`; for a sequence of models, `Runs`.
+
+    Raises:
+        BenchError: as `evaluate_plan`.
+
+    Example:
+        >>> run = evaluate("tiny-base", ["scenes", "ssl_probes"], limit=60)
+        >>> run.table().task.unique().tolist()[:2]
+        ['scenes', 'ssl_rotation_90']
+    """
+    several = not isinstance(models, str | Path)
+    plan = Plan.of(
+        [str(models)] if isinstance(models, str | Path) else map(str, models),
+        [tasks] if isinstance(tasks, str) else tasks,
+        data_values(data),
+        limit=limit,
+        skip_bad=skip_bad,
+        engine=engine,
+        options=EngineOptions.from_pairs(_pairs(options or {})),
+        prompt=prompt,
+        image=image,
+        repeats=repeats,
+        seed=seed,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        extractor=extractor,
+        out=None if out is None else Path(out),
+        max_error_rate=max_error_rate,
+        command=("ssl4rl_bench.evaluate",),
+    )
+    runs = Runs(open_run(one.path) for one in evaluate_plan(plan, progress))
+    return runs if several else runs[0]
+
+
+def _pairs(options: Mapping[str, Any]) -> Iterator[str]:
+    """Engine options as `--set` takes them."""
+    for key, value in options.items():
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            text = "none" if value is None else str(value)
+        else:
+            text = ",".join(map(str, value))
+        yield f"{key}={text}"
+
+
+def evaluate_plan(
     plan: Plan, observer: Observer = SILENT, stop: threading.Event | None = None
 ) -> list[Evaluation]:
     """Begins or resumes a run of each of the plan's models.

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
-from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.types import Completion, FinishReason, Score
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.ssl import SSLTask
@@ -173,6 +173,38 @@ class SSLReward:
             "error" if reason == "error" else "length" if reason == "length" or flag else "stop"
             for reason, flag in zip(reasons, cut, strict=True)
         ]
+
+
+def make_reward(
+    tasks: Sequence[str],
+    scheme: str = "exact",
+    *,
+    weights: Mapping[str, float] | None = None,
+    format_weight: float = 0.0,
+    extractor: str = "default",
+) -> SSLReward:
+    """A reward of SSL tasks for a trainer of TRL, `reward_funcs=[make_reward(...)]`: the probes' own scorers.
+
+    Args:
+        tasks: names with or without the prefix, or paths of task files.
+        scheme: one of `SCHEMES`; the module's table says what each pays.
+        weights: by task name; 1.0 where there is none.
+        format_weight: what a well-formed reply earns beside.
+        extractor: how answers are read.
+
+    Raises:
+        UsageError: an unknown task, scheme or extractor, or a task that is no SSL task.
+
+    Example:
+        >>> reward = make_reward(["ssl_rotation_90"])
+        >>> reward(["<think>upright</think> <answer>0</answer>"], target=["0"])
+        [1.0]
+    """
+    from ssl4rl_bench.task.registry import load_ssl
+
+    loaded = {taskfile.name: task for taskfile, task in map(load_ssl, tasks)}
+    full = {full_name(name): weight for name, weight in (weights or {}).items()}
+    return SSLReward(loaded, scheme, full, format_weight=format_weight, extractor=extractor)
 
 
 def well_formed(text: str) -> bool:

@@ -8,7 +8,7 @@ from ssl4rl_bench.cli.tables import print_tables
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.types import ImagePart, TextPart
-from ssl4rl_bench.evaluation import Plan, engine_for, evaluate, load_tasks, spec_of, subjects_of
+from ssl4rl_bench.evaluation import Plan, engine_for, evaluate_plan, load_tasks, spec_of, subjects_of
 
 
 def run_and_print(plan: Plan) -> None:
@@ -18,7 +18,7 @@ def run_and_print(plan: Plan) -> None:
         BenchError: as the command line reports it. With several models, what others answered is kept.
     """
     with Stop().handling() as stop:
-        done = evaluate(plan, Terminal(), stop)
+        done = evaluate_plan(plan, Terminal(), stop)
     print_tables([one.result for one in done], list(done[0].result["tasks"]))
     screen = console()
     for one in done:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -61,10 +61,9 @@ def gate(
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
     from ssl4rl_bench.gating import baseline as baseline_file
-    from ssl4rl_bench.gating import guards as gate_guards
-    from ssl4rl_bench.gating import judge as gating
     from ssl4rl_bench.gating import policy as policies
     from ssl4rl_bench.gating import series
+    from ssl4rl_bench.gating.of_runs import judge, load_baseline
     from ssl4rl_bench.reports.gate import files as gate_files
     from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.watch.history import best_run
@@ -80,18 +79,13 @@ def gate(
         missing = "--baseline" if baseline is None else "--policy"
         raise UsageError(f"{missing} is missing: the gate needs --baseline, --candidate and --policy")
     rules = policies.read(policy)
-    if baseline.is_file():
-        old = baseline_file.load(baseline)
-    else:
-        old = load_evaluated([best_run(baseline) or baseline], data or [], Terminal())[0]
-    with ExitStack() as charging:  # left, and a turn charged, before the verdict is shown
-        turn = None
-        if family is not None:
-            turn = charging.enter_context(
-                series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules)
-            )
-        guarded = gate_guards.check(rules, old, new, origin_of(new))
-        judged = gating.apply(rules, old, new, alpha=turn.alpha if turn else None, guarded=guarded)
+    old = load_baseline(best_run(baseline) or baseline, data or [], Terminal())
+    in_series = (
+        nullcontext()
+        if family is None
+        else series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules)
+    )
+    judged, turn = judge(rules, old, new, in_series, origin_of(new))
     print_gate(console(), judged)
     if turn is not None:
         say(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")

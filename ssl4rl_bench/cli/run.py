@@ -88,35 +88,18 @@ def run(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.evaluate import dry_run as show_plan
     from ssl4rl_bench.cli.evaluate import run_and_print
-    from ssl4rl_bench.core.errors import UsageError
-    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.evaluation import Plan
-    from ssl4rl_bench.task.registry import per_task
-    from ssl4rl_bench.task.taskfile import expand
 
-    names = expand(split_names(tasks or []))
-    if not names:
-        raise UsageError("--tasks is missing: name one or more (`ssl4rl-bench list tasks`)")
-    if base_url and engine == "auto":
-        engine = "openai"
-    options = EngineOptions.from_pairs(
-        settings or [],
-        EngineOptions(
-            base_urls=tuple(base_url or ()),
-            replies=replies,
-            mock=mock,
-        ),
-    )
-    sources = per_task(data or [], names)
-    plan = Plan(
-        models=tuple(dict.fromkeys(model or [])),
-        loading={
-            full_name(name): {"data": sources.get(full_name(name)), "limit": limit, "skip_bad": skip_bad}
-            for name in names
-        },
+    options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock)
+    plan = Plan.of(
+        model or [],
+        split_names(tasks or []),
+        data or [],
+        limit=limit,
+        skip_bad=skip_bad,
         engine=engine,
-        options=options,
+        options=EngineOptions.from_pairs(settings or [], options),
         prompt=prompt,
         image=image,
         repeats=repeats,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from ssl4rl_bench.gating.rule_tests import (
     smallest_margin,
 )
 from ssl4rl_bench.stats.multiple import holm
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,31 @@ class Gate:
     @property
     def verdict(self) -> Verdict:
         return self.policy.on_inconclusive if self.found == "inconclusive" else self.found
+
+    def table(self) -> pd.DataFrame:
+        """The tests, one row per rule and category.
+
+        Columns: `task`, `rule`, `level`, `category`, `verdict`, `n`, `difference`, `lower` (simultaneous lower bound
+        of the difference, or of the accuracy for `at_least`), `p_fail` (corrected over the policy), `mde`. Values are
+        fractions. Guards are in `guarded`.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "task": short_name(test.rule.full_task),
+                "rule": test.rule.kind,
+                "level": test.rule.level,
+                "category": test.name,
+                "verdict": test.verdict,
+                "n": test.n,
+                "difference": test.difference.value,
+                "lower": test.lower,
+                "p_fail": test.p_fail,
+                "mde": test.mde,
+            }
+            for test in self.tested
+        )
 
 
 def apply(

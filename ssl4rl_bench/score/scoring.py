@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ssl4rl_bench.core.errors import SpecMismatch, UsageError, did_you_mean
-from ssl4rl_bench.core.types import ScoredSample, Status, Task
+from ssl4rl_bench.core.types import Sample, SampleRecord, Score, ScoredSample, Status, Task
 from ssl4rl_bench.run.journal import Answers, answers
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
@@ -113,19 +113,30 @@ def _answers(rundir: RunDir, task: Task) -> Answers:
     return answers(rundir.journal_path(task.name), spec.keys(task))
 
 
+def replies(
+    rundir: RunDir, task: Task, extractor: str = "default"
+) -> Iterator[tuple[Sample, SampleRecord, Score]]:
+    """Each reply of a task with its sample and its score, in the order of `scored_samples`.
+
+    Raises:
+        SpecMismatch, UsageError, StoreError: as `score_run`.
+    """
+    return _scored(task, _answers(rundir, task), rundir.spec, check_extractor(extractor))
+
+
+def _scored(
+    task: Task, found: Answers, spec: RunSpec, extractor: str
+) -> Iterator[tuple[Sample, SampleRecord, Score]]:
+    for sample in task.samples:
+        for repeat in range(spec.repeats):
+            if (record := found.records.get((sample.id, repeat))) is not None:
+                yield sample, record, task.score(sample, record.completion, extractor)
+
+
 def _score(task: Task, found: Answers, spec: RunSpec, extractor: str) -> list[ScoredSample]:
     return [
-        ScoredSample(
-            id=sample.id,
-            group=sample.group,
-            roll=sample.roll,
-            repeat=repeat,
-            categories=sample.categories,
-            score=task.score(sample, record.completion, extractor),
-        )
-        for sample in task.samples
-        for repeat in range(spec.repeats)
-        if (record := found.records.get((sample.id, repeat))) is not None
+        ScoredSample(sample.id, sample.group, sample.roll, record.repeat, sample.categories, score)
+        for sample, record, score in _scored(task, found, spec, extractor)
     ]
 
 

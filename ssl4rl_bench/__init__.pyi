@@ -1,0 +1,35 @@
+from ssl4rl_bench.cli.progress import Terminal as Progress
+from ssl4rl_bench.comparison.of_runs import Comparisons as Comparisons
+from ssl4rl_bench.comparison.of_runs import compare as compare
+from ssl4rl_bench.evaluation import evaluate as evaluate
+from ssl4rl_bench.gating.judge import Gate as Gate
+from ssl4rl_bench.gating.of_runs import gate as gate
+from ssl4rl_bench.score.runs import Run as Run
+from ssl4rl_bench.score.runs import Runs as Runs
+from ssl4rl_bench.score.runs import load_runs as load_runs
+from ssl4rl_bench.score.runs import open_run as open_run
+from ssl4rl_bench.task.handle import TaskHandle as TaskHandle
+from ssl4rl_bench.task.handle import load_task as load_task
+from ssl4rl_bench.task.taskfile import task_names as task_names
+from ssl4rl_bench.train.rewards import SSLReward as SSLReward
+from ssl4rl_bench.train.rewards import make_reward as make_reward
+
+__all__ = [
+    "Comparisons",
+    "Gate",
+    "Progress",
+    "Run",
+    "Runs",
+    "SSLReward",
+    "TaskHandle",
+    "compare",
+    "evaluate",
+    "gate",
+    "load_runs",
+    "load_task",
+    "make_reward",
+    "open_run",
+    "task_names",
+]
+
+__version__: str

@@ -1,0 +1,151 @@
+"""Comparisons as a notebook makes them: runs or their folders in, a data frame out (`ssl4rl_bench.compare`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssl4rl_bench.comparison.compare import compare as compare_task
+from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
+from ssl4rl_bench.comparison.result import Comparison
+from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.score.runs import Data, Run, data_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AnyRun = Run | str | Path
+"""A run, its folder, or its name below runs/."""
+
+
+def path_of(run: AnyRun) -> Path:
+    """The folder of a run, as it was given."""
+    return run.path if isinstance(run, Run) else Path(run)
+
+
+@dataclass(frozen=True, repr=False)
+class Comparisons:
+    """Each candidate against the baseline, task by task."""
+
+    baseline: str
+    """The baseline's label."""
+    comparisons: tuple[Comparison, ...]
+
+    def table(self) -> pd.DataFrame:
+        """The differences, one row per task, candidate and category.
+
+        Columns: `task`, `aggregation`, `candidate`, `baseline` (labels), `level`, `category`, `n` (questions that
+        both answered), `candidate_value` and `baseline_value` over these, `difference`, `low` and `high` (95%
+        interval), `p`, `p_corrected` (in its family), `correction`, `mark` ("better", "worse" or ""), `mde` (smallest
+        difference found with 80% power), `gained`, `lost` (questions). Values are fractions.
+        """
+        import pandas as pd
+
+        records = []
+        for comparison in self.comparisons:
+            for cell in comparison.cells:
+                low, high = cell.ci95 or (None, None)
+                records.append(
+                    {
+                        "task": short_name(comparison.task),
+                        "aggregation": comparison.aggregation,
+                        "candidate": comparison.candidate,
+                        "baseline": comparison.baseline,
+                        "level": cell.level,
+                        "category": cell.name,
+                        "n": cell.n,
+                        "candidate_value": cell.candidate,
+                        "baseline_value": cell.baseline,
+                        "difference": cell.value,
+                        "low": low,
+                        "high": high,
+                        "p": cell.p,
+                        "p_corrected": cell.p_corrected,
+                        "correction": comparison.correction,
+                        "mark": cell.mark,
+                        "mde": cell.mde,
+                        "gained": cell.gained,
+                        "lost": cell.lost,
+                    }
+                )
+        return pd.DataFrame(records)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the differences must know, each once: coverage, allowed differences, what is left out."""
+        return list(dict.fromkeys(note for comparison in self.comparisons for note in comparison.notes))
+
+    def __getitem__(self, index: int) -> Comparison:
+        return self.comparisons[index]
+
+    def __len__(self) -> int:
+        return len(self.comparisons)
+
+    def __iter__(self) -> Iterator[Comparison]:
+        return iter(self.comparisons)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"  {one.candidate} on {short_name(one.task)}: {100 * one.overall.value:+.2f} points, "
+            f"n {one.overall.n}, p {one.overall.p_corrected:.4f}"
+            for one in self.comparisons
+        ]
+        return "\n".join([f"<Comparisons with {self.baseline}", *lines, ">"])
+
+
+def compare(
+    runs: Sequence[AnyRun],
+    baseline: str | None = None,
+    *,
+    tasks: Sequence[str] = (),
+    by: str = "l2",
+    aggregation: str = "circular_micro",
+    correction: str | None = None,
+    allow: Collection[str] = (),
+    data: Data = None,
+) -> Comparisons:
+    """Compares runs with one of them, as the command `compare` does, on the questions that both answered.
+
+    Args:
+        runs: complete runs, their folders, or their names below runs/.
+        baseline: a label, a model's name or a folder; by default the first run.
+        tasks: by default all that all runs have.
+        by: "overall", "l1", "l2" or "l3": the categories of benchmarks; probes are compared overall.
+        aggregation: of benchmarks; probes are compared by `row_micro`.
+        correction: "holm", "max-t", "bh" or "none"; by default Holm, and Benjamini-Hochberg for "l3".
+        allow: names of settings in which runs may differ, which is then said in `notes`.
+        data: where the data lies now, if replies have to be read again and it moved.
+
+    Raises:
+        UsageError: fewer than two runs, unknown names, or runs that must not be compared; says why.
+        StoreError, DataError: as `comparison.load.load_evaluated`.
+
+    Example:
+        >>> compared = compare(["runs/base", "runs/rotation"])
+        >>> compared.table()[["category", "difference", "low", "high", "p_corrected"]].shape
+        (7, 5)
+    """
+    evaluated = load_evaluated([path_of(run) for run in runs], data_values(data))
+    if len(evaluated) < 2:
+        raise UsageError("one run has nothing to be compared with: name a second one")
+    base, candidates = choose_baseline(evaluated, baseline)
+    benchmarks, probes = shared_tasks(evaluated, tasks)
+    found: list[Comparison] = []
+    for task in benchmarks:
+        found += compare_task(
+            base, candidates, task, by=by, aggregation=aggregation, correction=correction, allow=allow
+        )
+    for task in probes:
+        found += compare_task(
+            base,
+            candidates,
+            task,
+            by="overall",
+            aggregation="row_micro",
+            correction=correction,
+            allow=allow,
+        )
+    return Comparisons(base.label, tuple(found))

@@ -1,0 +1,99 @@
+"""The gate as a notebook uses it: runs or their folders and a policy in, a verdict out (`ssl4rl_bench.gate`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ssl4rl_bench.comparison.load import load_evaluated, origin_of
+from ssl4rl_bench.comparison.of_runs import AnyRun, path_of
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.gating import baseline as baseline_file
+from ssl4rl_bench.gating import guards, series
+from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.policy import Policy, parse, read
+from ssl4rl_bench.run.observing import SILENT, Observer
+from ssl4rl_bench.score.runs import Data, data_values
+
+SERIES = Path(".ssl4rl-gate")
+"""Where series are kept unless a caller says otherwise."""
+
+
+def gate(
+    baseline: AnyRun,
+    candidate: AnyRun,
+    policy: str | Path | Mapping[str, Any] | Policy,
+    *,
+    family: str | None = None,
+    family_dir: str | Path = SERIES,
+    data: Data = None,
+) -> Gate:
+    """Judges a checkpoint against an accepted one by a policy, as the command `gate` does.
+
+    Args:
+        baseline: a complete run, its folder, its name below runs/, or a baseline file.
+        candidate: the run of the checkpoint that is judged.
+        policy: a TOML file, its content as a mapping, or a `Policy`.
+        family: a series of checkpoints that share alpha; judging charges the candidate's share.
+        family_dir: where series are kept.
+        data: where the data lies now, if replies have to be read again and it moved.
+
+    Returns:
+        The judgement: its `verdict` is "pass", "fail" or "inconclusive", its `table()` has a row per test.
+
+    Raises:
+        UsageError: a wrong policy, or runs that must not be compared; says why.
+        StoreError, DataError: as `comparison.load.load_evaluated`.
+
+    Example:
+        >>> judged = gate("runs/base", "runs/rotation", "gate.toml")
+        >>> judged.verdict
+        'fail'
+    """
+    if isinstance(policy, Policy):
+        rules = policy
+    else:
+        rules = parse(policy) if isinstance(policy, Mapping) else read(Path(policy))
+    old = load_baseline(path_of(baseline), data_values(data))
+    (new,) = load_evaluated([path_of(candidate)], data_values(data))
+    turn: AbstractContextManager[series.Turn | None] = nullcontext()
+    if family is not None:
+        turn = series.turn(Path(family_dir), family, old.spec.sha256, new.spec.sha256, rules)
+    return judge(rules, old, new, turn, origin_of(new))[0]
+
+
+def judge(
+    policy: Policy,
+    baseline: Evaluated,
+    candidate: Evaluated,
+    turn: AbstractContextManager[series.Turn | None],
+    origin: Mapping[str, Any] | None,
+) -> tuple[Gate, series.Turn | None]:
+    """Judges a candidate by a policy's rules and guards, at its share of a series' alpha.
+
+    Args:
+        turn: as `series.turn` gives it: the share is charged after judging. A context that gives None stands for no
+            series.
+        origin: the candidate's ssl4rl.json, for guards that need it.
+
+    Raises:
+        UsageError: as `judge.apply` and `series.turn`.
+        StoreError: the series cannot be kept.
+    """
+    with turn as share:
+        guarded = guards.check(policy, baseline, candidate, origin)
+        judged = apply(policy, baseline, candidate, alpha=share.alpha if share else None, guarded=guarded)
+    return judged, share
+
+
+def load_baseline(path: Path, data: list[str], observer: Observer = SILENT) -> Evaluated:
+    """A baseline file, or a complete run.
+
+    Raises:
+        StoreError, DataError, UsageError: as `baseline.load` and `comparison.load.load_evaluated`.
+    """
+    if path.is_file():
+        return baseline_file.load(path)
+    return load_evaluated([path], data, observer)[0]
