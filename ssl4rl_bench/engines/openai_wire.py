@@ -26,7 +26,7 @@ from ssl4rl_bench.core.types import (
     TextPart,
     VideoPart,
 )
-from ssl4rl_bench.engines.base import TOKEN_FIELDS, no_reply
+from ssl4rl_bench.engines.base import no_reply
 
 PASSING_STATUSES = frozenset({408, 409, 429})
 """The 4xx that are worth another try; every 5xx is."""
@@ -315,8 +315,8 @@ def refusal(status: int, headers: Mapping[str, str], raw: bytes, retry_after_cap
     if redirect:
         note = " (redirects are not followed: give the final address)"
         text = _excerpt(headers.get("location", "nowhere").encode())
-    renamed = status == 400 and TOKEN_FIELDS[1] in text
-    advice = f"; add --set tokens_field={TOKEN_FIELDS[1]}" if renamed else ""
+    renamed = status == 400 and "max_completion_tokens" in text
+    advice = "; add --set tokens_field=max_completion_tokens" if renamed else ""
     return Failure(
         f"HTTP {status}{note}: {text}{advice}",
         passing=status in PASSING_STATUSES or status >= 500,
