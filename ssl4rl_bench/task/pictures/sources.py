@@ -11,7 +11,8 @@ from typing import BinaryIO
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
-from ssl4rl_bench.task.mmbench.hub import HubName, open_table
+from ssl4rl_bench.core.names import HubName
+from ssl4rl_bench.task.mmbench.hub import open_table
 from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
 from ssl4rl_bench.task.pictures.rows import row_images
 
