@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from ssl4rl_bench.core.config import Must, changed, check
-from ssl4rl_bench.core.errors import BenchError, UsageError
+from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import Completion
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -93,6 +94,17 @@ class EngineOptions:
                 raise UsageError(f"engine option {key} needs a value")
             texts[key] = text
         return changed(base or cls(), texts, "engine options")
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Turns whatever a library raises into an EngineError that begins with `what`; ours are left as they are."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{what}: {reason(error)}") from error
 
 
 def no_reply(reasoning: str, cut: bool) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -24,7 +23,7 @@ from ssl4rl_bench.engines.checkpoints.files import (
     tensors_of,
     weight_files,
 )
-from ssl4rl_bench.engines.checkpoints.served import chat_template
+from ssl4rl_bench.engines.checkpoints.served import TEMPLATE_FILES, chat_template
 
 _SIDE_FILES = re.compile(
     r"config\.json|generation_config\.json|(\w+_)?preprocessor_config\.json|processor_config\.json"
@@ -153,14 +152,16 @@ def require_chat_template(folder: Path) -> None:
     Raises:
         ModelError: it has none, and names the file that is missing; or it exceeds the limits (`templates.Guard`).
     """
-    if any(_templates(folder)):
-        other = folder / "additional_chat_templates" / "default.jinja"
-        template = chat_template(folder)
-        if template is None and other.is_file():
-            template = other.read_text("utf-8", "replace")
-        if template is not None:
-            templates.guard(template, str(folder)).check_usual()
+    template = chat_template(folder) or ""
+    other = folder / "additional_chat_templates" / "default.jinja"
+    if not template.strip() and other.is_file():
+        template = other.read_text("utf-8", "replace")
+    if template.strip():
+        templates.guard(template, str(folder)).check_usual()
         return
+    for name in TEMPLATE_FILES:
+        if (folder / name).is_file():
+            read_json(folder / name)  # a damaged file is the better reason
     raise ModelError(
         f"{folder} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json, so no prompt "
         "can be made; copy chat_template.jinja (or chat_template.json) from the base that it was trained from"
@@ -177,20 +178,6 @@ def unused_defaults(folder: Path) -> dict[str, Any]:
     return {
         key: value for key, value in values.items() if key not in _NO_DEFAULTS and value not in (None, False)
     }
-
-
-def _templates(folder: Path) -> Iterator[bool]:
-    """Whether each place for a chat template holds one that is used without asking for it by name."""
-    place = folder / "chat_template.jinja"
-    yield place.is_file() and bool(place.read_bytes().strip())
-    yield (folder / "additional_chat_templates" / "default.jinja").is_file()
-    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        if not (folder / name).is_file():
-            continue
-        template = read_json(folder / name).get("chat_template")
-        if isinstance(template, list):  # [{"name": "default", "template": "..."}, ...]
-            template = {part.get("name"): part.get("template") for part in template if isinstance(part, dict)}
-        yield bool(template.get("default") if isinstance(template, dict) else template)
 
 
 def _bundled_root() -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
-from ssl4rl_bench.core.types import Sample, Task, TextPart
+from ssl4rl_bench.core.types import Sample, Task, TextPart, parts_of
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
@@ -65,8 +65,8 @@ def doc_to_visual(doc: Doc) -> list[Image.Image]:
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
     """The prompt, in the style that the task file names. Needs none of the images."""
     style = (lmms_eval_specific_kwargs or {}).get("prompt", "ssl4rl")
-    (message,) = _ssl(doc["ssl"]).messages((), style)
-    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
+    messages = _ssl(doc["ssl"]).messages((), style)
+    return "\n".join(part.text for part in parts_of(messages, TextPart))
 
 
 def doc_to_target(doc: Doc) -> str:
