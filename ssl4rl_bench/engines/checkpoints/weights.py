@@ -14,15 +14,7 @@ from ssl4rl_bench.core.identity import sha256_hex, sha256_json
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines import templates
 from ssl4rl_bench.engines.checkpoints.completeness import check
-from ssl4rl_bench.engines.checkpoints.files import (
-    INDEX,
-    SINGLE,
-    read_config,
-    read_json,
-    read_weights,
-    tensors_of,
-    weight_files,
-)
+from ssl4rl_bench.engines.checkpoints.files import read_config, read_json, read_weights, tensors_of
 from ssl4rl_bench.engines.checkpoints.served import TEMPLATE_FILES, chat_template
 
 _SIDE_FILES = re.compile(
@@ -182,17 +174,3 @@ def unused_defaults(folder: Path) -> dict[str, Any]:
 
 def _bundled_root() -> Path:
     return Path(str(resources.files("ssl4rl_bench"))) / "checkpoints"
-
-
-__all__ = [
-    "INDEX",
-    "SINGLE",
-    "Model",
-    "bundled_names",
-    "fingerprint",
-    "require_chat_template",
-    "resolve_model",
-    "side_files",
-    "unused_defaults",
-    "weight_files",
-]
