@@ -40,6 +40,10 @@ _QWEN3_TEXT = {
 
 Config = Mapping[str, Any]
 Shapes = Iterator[tuple[str, Shape]]
+Norm = Callable[[str, int], Shapes]
+"""A norm's tensors, from its name and size."""
+Layers = Mapping[str, tuple[int, int]]
+"""Linear layers by name: inputs and outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +170,9 @@ def _text(text: Config, head_dim: int, biased: tuple[str, ...], *, normed: bool)
     yield EMBEDDING, (words, hidden)
     for i in range(_count(text, "num_hidden_layers")):
         layer = f"{TEXT}layers.{i}"
-        attention = {
-            "q_proj": (hidden, wide),
-            "k_proj": (hidden, narrow),
-            "v_proj": (hidden, narrow),
-            "o_proj": (wide, hidden),
-        }
-        for name, sizes in attention.items():
-            yield from _linear(f"{layer}.self_attn.{name}", *sizes, bias=name in biased)
+        attention = (("q_proj", hidden, wide), ("k_proj", hidden, narrow), ("v_proj", hidden, narrow))
+        for name, inputs, outputs in (*attention, ("o_proj", wide, hidden)):
+            yield from _linear(f"{layer}.self_attn.{name}", inputs, outputs, bias=name in biased)
         for name in ("q_norm", "k_norm") if normed else ():
             yield from _scale(f"{layer}.self_attn.{name}", head_dim)
         for name in ("gate_proj", "up_proj"):
@@ -185,20 +184,8 @@ def _text(text: Config, head_dim: int, biased: tuple[str, ...], *, normed: bool)
     yield HEAD, (words, hidden)
 
 
-def _blocks(
-    vision: Config,
-    depth: int,
-    hidden: int,
-    norm: Callable[[str, int], Shapes],
-    mlp: Mapping[str, tuple[int, int]],
-) -> Shapes:
-    """The blocks of a vision tower.
-
-    Args:
-        depth: how many, where the config does not say.
-        norm: a norm's tensors, from its name and size.
-        mlp: linear layers after the attention, by name: inputs and outputs.
-    """
+def _blocks(vision: Config, depth: int, hidden: int, norm: Norm, mlp: Layers) -> Shapes:
+    """A tower's blocks, so many as the config says or else `depth`: two norms, attention, and the layers of `mlp`."""
     for i in range(_count(vision, "depth", depth)):
         block = f"{VISION}blocks.{i}"
         for name in ("norm1", "norm2"):
