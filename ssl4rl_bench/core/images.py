@@ -11,6 +11,8 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +115,7 @@ def from_pil(image: Image.Image, format: str = "PNG") -> EncodedImage:
     """
     if format.upper() not in _SAVE_OPTIONS:
         raise ImageError(f"{format} is not PNG, JPEG or WebP")
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    _check_size(image.width, image.height)
     out = BytesIO()
     _to_rgb(image).save(out, format=format.upper(), **_SAVE_OPTIONS[format.upper()])
     return from_bytes(out.getvalue())
@@ -133,8 +134,7 @@ def lossless(image: Image.Image) -> EncodedImage:
 
     if image.mode != "RGB":
         raise ImageError(f"it is {image.mode} and not RGB")
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    _check_size(image.width, image.height)
     pixels = np.asarray(image)
     grey = _is_grey(pixels[::16]) and _is_grey(pixels)
     rows = pixels[:, :, 0] if grey else pixels.reshape(image.height, 3 * image.width)
@@ -164,11 +164,9 @@ def decode(image: EncodedImage) -> Image.Image:
         ImageError: if the data is damaged or over the limits.
     """
     opened = _open(image)
-    try:
+    with _damage():
         _load(opened)
         return _to_rgb(opened)
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
 
 
 def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
@@ -180,7 +178,7 @@ def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
         ImageError: as `decode`.
     """
     opened = _open(image)
-    try:
+    with _damage():
         plain = (
             opened.mode == "RGB" and getattr(opened, "n_frames", 1) == 1 and "transparency" not in opened.info
         )
@@ -188,8 +186,6 @@ def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
         if plain and opened.getexif().get(_EXIF_ORIENTATION, 1) in (0, 1):
             return opened, True
         return _to_rgb(opened), False
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
 
 
 def reduced(image: EncodedImage, side: int) -> Image.Image:
@@ -201,12 +197,10 @@ def reduced(image: EncodedImage, side: int) -> Image.Image:
         ImageError: as `decode`.
     """
     opened = _open(image)
-    try:
+    with _damage():
         opened.draft("RGB", (side, side))
         _load(opened)
         return _to_rgb(opened)
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
 
 
 def thumbnail(image: EncodedImage, side: int, quality: int = 50) -> bytes:
@@ -232,10 +226,8 @@ def size(image: EncodedImage) -> tuple[int, int]:
         ImageError: as `from_bytes`.
     """
     width, height = _check(image.data)
-    try:
+    with _damage():
         turned = _open(image).getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
     return (height, width) if turned else (width, height)
 
 
@@ -258,17 +250,17 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     )
 
 
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    struct.error,
-)
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error)
 """What Pillow raises on damaged data, depending on where the damage is."""
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turns what Pillow raises into an ImageError."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ImageError(f"it is damaged ({error})") from None
 
 
 def _open(image: EncodedImage) -> Image.Image:

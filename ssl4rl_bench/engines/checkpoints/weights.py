@@ -54,14 +54,13 @@ def bundled_names() -> list[str]:
     return sorted(path.parent.name for path in root.glob("*/config.json"))
 
 
-def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -> Model:
+def resolve_model(name: str, *, chat: bool = False) -> Model:
     """Finds a checkpoint: an existing folder, else a bundled name, else a hub id.
 
     A hub id is "org/name" or "org/name@revision".
 
     Args:
         name: see above; `~` is expanded.
-        full_digest: read the weights completely for the fingerprint, instead of 4 KiB of each tensor.
         chat: it is going to be asked, so it must have a chat template.
 
     Raises:
@@ -88,7 +87,7 @@ def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -
             f"no model {name!r}: no such folder, bundled are {', '.join(names) or 'none'}, and a hub id "
             f"has the form org/name and needs the network{did_you_mean(name, names)}"
         )
-    model = Model(name, path, fingerprint(path, full_digest=full_digest), revision)
+    model = Model(name, path, fingerprint(path), revision)
     if chat:
         require_chat_template(path)
     return model

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -108,7 +109,6 @@ def _task_file(lines: Iterable[str], folder: Path) -> Path:
 
 
 def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[str, Any]:
-    place = sample.categories
     return {
         "id": sample.id,
         "group": sample.group,
@@ -116,9 +116,7 @@ def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[st
         "copies": copies,
         "ssl": canonical_json(declared.ssl),
         "target": sample.target,
-        "l1": place.l1,
-        "l2": place.l2,
-        "l3": place.l3,
+        **asdict(sample.categories),
         "data_sha256": task.data_sha256,
         "images": [{"bytes": image.data, "path": None} for image in sample.images],
     }
