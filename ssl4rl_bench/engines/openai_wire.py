@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -206,18 +207,22 @@ def read_events(lines: Iterable[str]) -> Iterator[str]:
         Failure: for an event that reports an error or is not one of a chat completion; after the last one, if there
             was reasoning and no text, or if the stream was cut: neither a finish reason nor `[DONE]` came.
     """
+    lines = iter(lines)
+    first = next(filter(str.strip, lines), "")
+    if first and not _EVENT.match(first):
+        whole = read_completion("\n".join((first, *lines)).encode(), 0.0)
+        if whole.text:
+            yield whole.text
+        if whole.has_no_content:
+            raise Failure(no_reply(whole.reasoning, whole.finish_reason == "length"))
+        return
     reasoning: list[str] = []
-    replied = cut = finished = streamed = False
-    others: list[str] = []
-    for line in lines:
-        if not streamed and line.strip() and not _EVENT.match(line):
-            others.append(line)
-            continue
+    replied = cut = finished = False
+    for line in chain((first,), lines):
         field, _, data = line.partition(":")
         data = data.strip()
-        if others or field != "data" or not data:
+        if field != "data" or not data:
             continue
-        streamed = True
         if data == "[DONE]":
             finished = True
             break
@@ -235,12 +240,6 @@ def read_events(lines: Iterable[str]) -> Iterator[str]:
                     finished, cut = True, _finish_reason(choice["finish_reason"]) == "length"
         except MALFORMED:
             raise Failure(f"not an event of a chat completion: {_excerpt(data.encode())}") from None
-    if others:
-        completion = read_completion("\n".join(others).encode(), 0.0)
-        replied, cut, finished = not completion.has_no_content, completion.finish_reason == "length", True
-        reasoning.append(completion.reasoning)
-        if completion.text:
-            yield completion.text
     if not finished:
         raise Failure("the stream ended before the reply was complete")
     if not replied and (thought := "".join(reasoning)).strip():
