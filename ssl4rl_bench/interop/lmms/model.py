@@ -23,10 +23,11 @@ from ssl4rl_bench.evaluation import Plan, Subject, engine_for, spec_of
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
 from ssl4rl_bench.run import recorded
+from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, execute
-from ssl4rl_bench.run.spec import ExecInfo, RunSpec
+from ssl4rl_bench.run.spec import RunSpec
 
 
 class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
