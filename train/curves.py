@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from ssl4rl_bench.core.atomic import write_bytes
-from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.parsing import decode_text, parse_json
+from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, ticks
+from ssl4rl_bench.reports.figures.palette import MUTED, SERIES
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit
 
 REWARD = "reward/"
 """Start of the key of a task's mean reward."""
-WIDTH, DPI = 10.0, 160
-"""Inches, and pixels an inch: 1600 pixels, text readable at half of that."""
+WIDTH, DPI = 720.0, 160
+"""Points, and pixels an inch: 1600 pixels, text readable at half of that."""
 COLUMNS = 3
 SMOOTHED = 15
 """Steps in a run of fewer than twice as many are drawn as they are."""
-
-_COLOURS = ("#0a6ebd", "#d1495b", "#2e8b57", "#e08e0b", "#7b4ea3", "#1aa6a6", "#8c564b", "#5b6570")
-_INK, _FAINT, _GRID = "#22252b", "#6b7078", "#e3e5e8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,21 @@ PANELS = (
 
 Series = tuple[list[float], list[float]]
 """Steps, and a value for each."""
+_LEFT, _GAP, _DASHES = 44.0, 44.0, (4.0, 3.0)
+
+
+_Line = tuple[str, str, Series]
+"""A name, which may be empty, a colour, and data."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A panel with its data."""
+
+    panel: Panel
+    lines: Sequence[_Line]
+    levels: Sequence[tuple[str, float]] = ()
+    """Colour and height of dashed lines."""
 
 
 def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | None = None) -> None:
@@ -65,61 +78,41 @@ def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | Non
 
     Raises:
         DataError: there are no metrics, or a line is damaged.
-        MissingDependency: matplotlib is not installed.
         StoreError: full disk, no permission.
     """
     lines = read(metrics)
-    panels = [panel for panel in PANELS if any(series(lines, key)[0] for key in panel.keys)]
-    rows = math.ceil(len(panels) / COLUMNS)
-    with _figure(2.9 + 1.75 * rows, out) as figure:
-        grid = figure.add_gridspec(1 + rows, COLUMNS, height_ratios=[1.35, *[1.0] * rows])
-        names = {key: key.removeprefix(REWARD) for key in _reward_keys(lines)}
-        top = figure.add_subplot(grid[0, :])
-        _title(top, f"{title} · mean reward")
-        _lines(top, {name: series(lines, key) for key, name in names.items()}, chance or {}, named=True)
-        for at, panel in enumerate(panels):
-            axes = figure.add_subplot(grid[1 + at // COLUMNS, at % COLUMNS])
-            _title(axes, panel.title)
-            found = {name: series(lines, key) for key, name in panel.keys.items()}
-            _lines(
-                axes, {name: data for name, data in found.items() if data[0]}, {}, named=len(panel.keys) > 1
-            )
-            _scale(axes, panel, [value for data in found.values() for value in data[1]])
-        _foot(figure, [lines], chance)
+    tasks = {key: key.removeprefix(REWARD) for key in _reward_keys(lines)}
+    rewards = _known(lines, Panel(f"{title} · mean reward", tasks))
+    levels = [(colour, chance[name]) for name, colour, _ in rewards.lines if chance and name in chance]
+    panels = [drawn for panel in PANELS if (drawn := _known(lines, panel)).lines]
+    sheet = Sheet(WIDTH)
+    y = _rows(sheet, 4.0, [replace(rewards, levels=levels)], 1, 130.0)
+    y = _rows(sheet, y, panels, COLUMNS, 88.0)
+    _write(sheet, y, out, [lines], "; dashed: reward of a blind guess" if chance else "")
 
 
-def draw_many(
-    runs: Mapping[str, Path], out: Path, title: str = "", chance: Mapping[str, float] | None = None
-) -> None:
+def draw_many(runs: Mapping[str, Path], out: Path) -> None:
     """Draws the rewards of several runs as a PNG file, a panel a task, with the runs that train on it.
 
     Args:
         runs: name to metrics.jsonl; a run has one colour in all panels, and another than those that share one.
-        chance: as `draw`.
 
     Raises:
-        DataError, MissingDependency, StoreError: as `draw`.
+        DataError, StoreError: as `draw`.
     """
     if not runs:
         raise DataError("no runs to draw: name one or more.")
     read_runs = {name: read(path) for name, path in runs.items()}
     tasks = list(dict.fromkeys(key for lines in read_runs.values() for key in _reward_keys(lines)))
-    columns = min(2, len(tasks))
-    rows = math.ceil(len(tasks) / columns)
     colours = _colours({name: set(_reward_keys(lines)) for name, lines in read_runs.items()})
-    with _figure(0.6 + 2.5 * rows, out) as figure:
-        for at, key in enumerate(tasks):
-            axes = figure.add_subplot(rows, columns, at + 1)
-            task = key.removeprefix(REWARD)
-            _title(axes, f"{task} · mean reward")
-            found = {name: series(lines, key) for name, lines in read_runs.items()}
-            found = {name: data for name, data in found.items() if data[0]}
-            _lines(axes, found, {}, named=True, colours=colours)
-            if chance and task in chance:
-                axes.axhline(chance[task], color=_FAINT, linestyle=(0, (4, 3)), linewidth=1)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK, parse_math=False)
-        _foot(figure, list(read_runs.values()), chance)
+    panels = []
+    for key in tasks:
+        every = [(name, colours[name], series(lines, key)) for name, lines in read_runs.items()]
+        panel = Panel(f"{key.removeprefix(REWARD)} · mean reward", {})
+        panels.append(_Drawn(panel, [line for line in every if line[2][0]]))
+    sheet = Sheet(WIDTH)
+    y = _rows(sheet, 4.0, panels, min(2, len(tasks)), 140.0)
+    _write(sheet, y, out, list(read_runs.values()))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -174,8 +167,8 @@ def _colours(tasks: Mapping[str, set[str]]) -> dict[str, str]:
     out: dict[str, str] = {}
     for name, own in tasks.items():
         taken = {out[other] for other in out if own & tasks[other]}
-        free = [colour for colour in _COLOURS if colour not in taken]
-        out[name] = free[0] if free else _COLOURS[len(out) % len(_COLOURS)]
+        free = [colour for colour in SERIES if colour not in taken]
+        out[name] = free[0] if free else SERIES[len(out) % len(SERIES)]
     return out
 
 
@@ -184,95 +177,72 @@ def _reward_keys(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(keys) or ["reward"]
 
 
-@contextmanager
-def _figure(height: float, out: Path) -> Iterator[Any]:
-    """A figure that is written to `out` at the end, whole."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingDependency("drawing curves needs matplotlib: pip install matplotlib") from None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # not what a user's own settings say
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white", layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-        drawn = BytesIO()
-        figure.savefig(drawn, format="png", metadata={"Software": None})
-    write_bytes(out, drawn.getvalue())
+def _known(lines: Sequence[Mapping[str, Any]], panel: Panel) -> _Drawn:
+    """A panel with those of its metrics that have data."""
+    every = [
+        (name, colour, series(lines, key))
+        for (key, name), colour in zip(panel.keys.items(), cycle(SERIES), strict=False)
+    ]
+    return _Drawn(panel, [line for line in every if line[2][0]])
 
 
-def _title(axes: Any, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=10, color=_INK, parse_math=False)
-    axes.grid(True, color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_FAINT)
-    axes.tick_params(labelsize=8.5, colors=_FAINT, length=3)
+def _rows(sheet: Sheet, y: float, panels: Sequence[_Drawn], columns: int, height: float) -> float:
+    """Draws panels in rows from a height on, and returns where they end.
+
+    Args:
+        height: of the axes below titles and legends.
+    """
+    wide = (WIDTH - _LEFT - 8.0 + _GAP) / columns - _GAP
+    for start in range(0, len(panels), columns):
+        row = [
+            (_LEFT + at * (wide + _GAP), drawn) for at, drawn in enumerate(panels[start : start + columns])
+        ]
+        tops = []
+        for left, drawn in row:
+            title = fit(drawn.panel.title, wide, 10.0)
+            sheet.text(left, y + 8, title, side="left", size=10.0)
+            named = [(name, colour, "line") for name, colour, _ in drawn.lines if name]
+            tops.append(sheet.legend(y + 23, named, left, left + wide) - 4 if named else y + 19)
+        bottom = max(tops) + height
+        for (left, drawn), top in zip(row, tops, strict=True):
+            _fill(sheet, (left, top, wide, bottom - top), drawn)
+        y = bottom + 22
+    return y
 
 
-def _lines(
-    axes: Any,
-    data: Mapping[str, Series],
-    chance: Mapping[str, float],
-    *,
-    named: bool,
-    colours: Mapping[str, str] | None = None,
-) -> None:
-    """Faint points for each step, a line for their running mean, and a dashed one for chance."""
-    from matplotlib.ticker import MaxNLocator
-
-    handles = []
-    for (name, (steps, values)), colour in zip(data.items(), cycle(_COLOURS), strict=False):
-        colour = colours[name] if colours else colour
+def _fill(sheet: Sheet, box: tuple[float, float, float, float], drawn: _Drawn) -> None:
+    """Draws faint points for each step, a line for their running mean, and dashed lines."""
+    steps = [step for _, _, (steps, _) in drawn.lines for step in steps]
+    seen = [value for _, _, (_, values) in drawn.lines for value in values]
+    log = drawn.panel.log and min(seen) > 0 and max(seen) > 20 * min(seen)
+    place = math.log10 if log else float
+    seen += [level for _, level in drawn.levels] + [0.0] * drawn.panel.shares
+    low, high = place(min(seen, default=0.0)), place(max(seen, default=1.0))
+    air = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    low, high = low - air, high + air
+    if log:
+        labels = [(float(power), f"{10.0**power:g}") for power in range(math.ceil(low), math.floor(high) + 1)]
+    else:
+        labels = ticks(low, high, 7, *((PERCENT, "%") if drawn.panel.shares else ()))
+    axes = over_steps(sheet, box, steps, (low, high), labels)
+    for _, colour, (steps, values) in drawn.lines:
         width = window(len(values))
         if width > 1:
-            axes.plot(steps, values, ".", color=colour, alpha=0.22, markersize=3.5, markeredgewidth=0)
-        marker = "o" if len(values) == 1 else ""
-        handles += axes.plot(
-            steps, smooth(values, width), color=colour, linewidth=1.7, marker=marker, markersize=4
-        )
-        if name in chance:
-            axes.axhline(chance[name], color=colour, linestyle=(0, (4, 3)), linewidth=1, alpha=0.8)
-    if named and handles:
-        legend = axes.legend(
-            handles,
-            [name.lstrip("_") for name in data],
-            loc="best",
-            fontsize=8.5,
-            labelcolor=_INK,
-            frameon=True,
-            framealpha=0.85,
-            edgecolor="none",
-            borderpad=0.2,
-            handlelength=1.4,
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+            axes.marks(steps, map(place, values), "o", colour, size=2.0, opacity=0.3)
+        axes.line(steps, map(place, smooth(values, width)), colour, width=1.7)
+        if len(values) == 1:
+            axes.marks(steps, map(place, values), "o", colour)
+    for colour, level in drawn.levels:
+        axes.level(level, colour, width=1.0, dashes=_DASHES)
 
 
-def _scale(axes: Any, panel: Panel, values: Sequence[float]) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-    if panel.log and min(values) > 0 and max(values) > 20 * min(values):
-        axes.set_yscale("log")
-        return
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    if panel.shares:
-        axes.set_ylim(bottom=-0.03 * (max(values) or 1.0))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-
-
-def _foot(
-    figure: Any, runs: Sequence[Sequence[Mapping[str, Any]]], chance: Mapping[str, float] | None
+def _write(
+    sheet: Sheet, y: float, out: Path, runs: Sequence[Sequence[Mapping[str, Any]]], more: str = ""
 ) -> None:
+    """Says at the foot what the marks are, and writes the file."""
     widths = sorted({window(len(lines)) for lines in runs})
     over = "–".join(str(width) for width in dict.fromkeys((widths[0], widths[-1])))
     how = f"; points: each step, lines: mean over {over} steps" if widths[-1] > 1 else ""
-    how += "; dashed: reward of a blind guess" if chance else ""
-    figure.supxlabel(f"step{how}", fontsize=8.5, color=_FAINT)
+    sheet.text(WIDTH / 2, y + 4, f"step{how}{more}", MUTED, size=8.5)
+    sheet.height = y + 14
+    write_bytes(out, sheet.png(DPI))

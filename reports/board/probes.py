@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
@@ -96,21 +97,15 @@ def probe_rows(
     """
     out = []
     for task in tasks:
-        found = compare(
-            baseline,
-            candidates,
-            task,
-            by="overall",
-            aggregation=AGGREGATION,
-            correction=correction,
-            allow=allow,
-        )
-        out.append(_row(baseline, task, None))
-        out += [_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
+        how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
+        found = compare(baseline, candidates, task, by="overall", **how)
+        out.append(probe_row(baseline, task))
+        out += [probe_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
     return out
 
 
-def _row(run: Evaluated, task: str, found: Comparison | None) -> ProbeRow:
+def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> ProbeRow:
+    """A run's row; the baseline's without a comparison."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
     ends = [end for end in map(number, accuracy.get("ci95") or ()) if end is not None]

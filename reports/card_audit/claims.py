@@ -8,8 +8,7 @@ truncate, which moves a difference or a mean of printed numbers by so much.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import StrEnum
 
@@ -53,31 +52,26 @@ _OTHER = re.compile(
     r"(?:\s*[(\[↑↓].*)?\W*",
     re.IGNORECASE,
 )
-_LOSS = re.compile(
-    r"\b(?:error(?!\s*(?:detect|correct|analy|find|spot))|loss|perplexity|ppl|nll|mse|rmse|mae|[wc]er|fid)\b",
+_MORE = re.compile(r"↑|higher is better", re.IGNORECASE)
+_LESS = re.compile(
+    r"↓|lower is better"
+    r"|\b(?:error(?!\s*(?:detect|correct|analy|find|spot))|loss|perplexity|ppl|nll|mse|rmse|mae|[wc]er|fid)\b",
     re.IGNORECASE,
 )
 _RATE = re.compile(r"\b(?:throughput|speed|fps)\b|\b\w{2,}\s*(?:/|per)\s*s(?:ec(?:ond)?)?\b", re.IGNORECASE)
+_SIZE = re.compile(r"\b(?:params?|parameters|size|tokens?|length|rank)\b", re.IGNORECASE)
 _UNCLEAR = re.compile(
     rf"\b(?:{_COST}|hallucinations?|toxicity|refusals?|bias|gap|distance|kl|ece|chair)\b", re.IGNORECASE
 )
-_MAXIMAL = re.compile(r"\b(?:max|best)", re.IGNORECASE)
-_RELATIVE = re.compile(r"\brel|%", re.IGNORECASE)
-
-_ALIASES = {
-    "Logical": "logic logicalreasoning lr",
-    "Relation": "relational relationalreasoning rr",
-    "Attribute": "ar",
-    "Coarse": "cp",
-    "Cross-Inst.": "crossinstance fpc fpcross",
-    "Single-Inst.": "singleinstance instancelevel fps fpsingle",
-}
-"""Spellings beside the header and the ability's own name, letters only."""
-_ABILITY_OF = {
-    re.sub(r"[^a-z]", "", name.lower()): ability
-    for header, ability in CARD_COLUMNS
-    for name in (header, ability, *_ALIASES[header].split())
-}
+_ABILITIES = (
+    r"logic(?:al)?(?:reasoning)?|lr",
+    r"relation(?:al)?(?:reasoning)?|rr",
+    r"attribute(?:reasoning)?|ar",
+    r"coarse(?:perception)?|cp",
+    r"(?:finegrainedperception)?crossinst(?:ance)?|fpc(?:ross)?",
+    r"singleinst(?:ance)?|(?:finegrainedperception)?instancelevel|fps(?:ingle)?",
+)
+"""Spellings of the abilities of `CARD_COLUMNS`, letters only."""
 
 
 def role(label: str) -> Role:
@@ -91,23 +85,25 @@ def role(label: str) -> Role:
     return Role.BASE if _BASE.search(label) else Role.LEVEL
 
 
-def best_of(header: str) -> tuple[Callable[[Iterable[Decimal]], Decimal], ...]:
+Best = Callable[[Iterable[Decimal]], Decimal]
+"""`max` or `min`."""
+
+
+def best_of(header: str) -> tuple[Best, ...]:
     """Which end of a column may be its best: `max`, `min`, or both where its header can mean either.
 
     An arrow or "lower is better" decides. Without one a loss, and a cost with a unit or a ratio ("Time/step",
     "Latency (ms)"), is better if lower; a word that can also name an ability ("Memory", "Time") can mean either.
     """
-    if re.search(r"↑|higher is better", header, re.IGNORECASE):
+    if _MORE.search(header):
         return (max,)
-    if re.search(r"↓|lower is better", header, re.IGNORECASE) or _LOSS.search(header):
+    if _LESS.search(header):
         return (min,)
     if _RATE.search(header):
         return (max,)
     if role(header) is not Role.OTHER or is_count(header):
         return (max, min) if _UNCLEAR.search(header) else (max,)
-    if re.search(r"\b(?:params?|parameters|size|tokens?|length|rank)\b", header, re.IGNORECASE):
-        return (max, min)
-    return (min,) if re.search(r"[/(\[]|\bper\b", header) else (max, min)
+    return (min,) if re.search(r"[/(\[]|\bper\b", header) and not _SIZE.search(header) else (max, min)
 
 
 def is_count(header: str) -> bool:
@@ -117,16 +113,9 @@ def is_count(header: str) -> bool:
 
 def ability(header: str) -> str | None:
     """The ability of MMBench that a column is named after, in any of the usual spellings."""
-    return _ABILITY_OF.get(re.sub(r"[^a-z]", "", header.lower()))
-
-
-def close(printed: Decimal, expected: Decimal, decimals: int, slack: Decimal = Decimal(0)) -> bool:
-    """Whether a number with so many digits after the point can be the expected one, rounded or truncated.
-
-    Args:
-        slack: what the rounding of its parts adds, beyond a unit of the last place.
-    """
-    return abs(printed - expected) <= Decimal(1).scaleb(-decimals) + slack
+    letters = re.sub(r"[^a-z]", "", header.lower())
+    spellings = zip(_ABILITIES, CARD_COLUMNS, strict=True)
+    return next((name for pattern, (_, name) in spellings if re.fullmatch(pattern, letters)), None)
 
 
 class Unit(StrEnum):
@@ -144,61 +133,44 @@ class Unit(StrEnum):
         return (100 if self is Unit.FRACTIONS else 1) * (level - base)
 
     def agrees(self, printed: Decimal, change: Decimal, base: Decimal, decimals: int, places: int) -> bool:
-        """Whether a printed change can be this one.
+        """Whether a printed change can be this one, rounded or truncated.
 
         Args:
             decimals: of the printed change.
             places: of the levels, whose rounding a quotient or a difference of fractions multiplies.
         """
         if self is Unit.POINTS:
-            return close(printed, change, min(decimals, places))
-        slack = Decimal(100).scaleb(-places)
-        return close(printed, change, decimals, 2 * slack / abs(base) if self is Unit.PERCENT else slack)
+            return abs(printed - change) <= Decimal(1).scaleb(-min(decimals, places))
+        slack = Decimal(100).scaleb(-places) * (2 / abs(base) if self is Unit.PERCENT else 1)
+        return abs(printed - change) <= Decimal(1).scaleb(-decimals) + slack
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One way to compute a row of changes from the rows of levels."""
-
-    level_name: str
-    level: Callable[[Sequence[Decimal], bool], Decimal]
-    """What is compared with the base, of the levels of the others and whether less is better."""
-    unit: Unit = Unit.POINTS
-
-    @property
-    def what(self) -> str:
-        """In words: "the best of the others minus {base}"."""
-        return f"{self.level_name} minus {{base}}" + (
-            ", in percent of {base}" if self.unit is Unit.PERCENT else ""
-        )
-
-
-_BEST = Reading("the best of the others", lambda levels, lower: min(levels) if lower else max(levels))
-_LAST = Reading("the one before", lambda levels, lower: levels[-1])
-_MEAN = Reading("the mean of the others", lambda levels, lower: sum(levels, Decimal()) / len(levels))
-_BEST_PERCENT, _LAST_PERCENT = replace(_BEST, unit=Unit.PERCENT), replace(_LAST, unit=Unit.PERCENT)
-_READINGS = {
-    (True, True): (_BEST_PERCENT, _BEST),
-    (True, False): (_BEST,),
-    (False, True): (_LAST_PERCENT, _BEST_PERCENT, _LAST, _BEST),
-    (False, False): (_BEST, _LAST, _MEAN),
-}
-"""By whether a label says that it is of the best, and that it is relative; the likeliest first."""
+Level = Callable[[Sequence[Decimal], Best], Decimal]
+"""What a row of changes compares with the base: of the levels of the others, and of the better end."""
+_BEST: tuple[str, Level] = ("the best of the others", lambda levels, best: best(levels))
+_LAST: tuple[str, Level] = ("the one before", lambda levels, best: levels[-1])
+_MEAN: tuple[str, Level] = (
+    "the mean of the others",
+    lambda levels, best: sum(levels, Decimal()) / len(levels),
+)
 
 
 def maximal(label: str) -> bool:
     """Whether a row of changes says that it is of the best."""
-    return bool(_MAXIMAL.search(label))
+    return bool(re.search(r"\b(?:max|best)", label, re.IGNORECASE))
 
 
-def readings(label: str, fractions: bool = False) -> tuple[Reading, ...]:
-    """The ways to read a row of changes of this label.
+def readings(label: str, fractions: bool) -> Iterator[tuple[Unit, str, Level]]:
+    """The ways to read a row of changes, the likeliest first: its unit, in words what is compared, and that.
 
     Args:
-        fractions: whether all levels are fractions, so that changes may be in points.
+        fractions: whether all levels are fractions, so that changes may be in points or percent.
     """
-    ways = _READINGS[maximal(label), bool(_RELATIVE.search(label))]
-    if not fractions:
-        return ways
-    points = [replace(way, unit=Unit.FRACTIONS) for way in ways if way.unit is Unit.POINTS]
-    return (*ways, *points, *(way for way in (_BEST_PERCENT, _LAST_PERCENT) if way not in ways))
+    relative = bool(re.search(r"\brel|%", label, re.IGNORECASE))
+    levels = (_BEST,) if maximal(label) else (_LAST, _BEST) if relative else (_BEST, _LAST, _MEAN)
+    units = (Unit.PERCENT, Unit.POINTS) if relative else (Unit.POINTS,)
+    for unit in (*units, Unit.FRACTIONS) if fractions else units:
+        for what, level in levels:
+            yield unit, what, level
+    for what, level in (_BEST, _LAST) if fractions else ():
+        yield Unit.PERCENT, what, level

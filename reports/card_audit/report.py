@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.card_audit.audit import TableAudit, Unread, told
+from ssl4rl_bench.reports.card_audit.audit import TableAudit, told
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.numbers import NO_DATA
 
@@ -18,7 +19,7 @@ SCHEMA = 1
 _LONG = 400
 
 
-def audit_lines(audits: Sequence[TableAudit], unread: Sequence[Unread] = ()) -> Iterator[str | Table]:
+def audit_lines(audits: Sequence[TableAudit], unread: Mapping[str, int]) -> Iterator[str | Table]:
     """What to print: each table with what was recomputed and how, and its findings; what was not read; the sum."""
     for audit in audits:
         table = audit.table
@@ -34,21 +35,21 @@ def audit_lines(audits: Sequence[TableAudit], unread: Sequence[Unread] = ()) -> 
         yield ""
     n = sum(len(audit.findings) for audit in audits)
     checked = sum(audit.n_checked for audit in audits)
-    for tables in unread:
-        yield f"not checked: {told(tables)}"
-    left = sum(tables.n for tables in unread)
+    for kind, number in unread.items():
+        yield f"not checked: {told(kind, number)}"
+    left = sum(unread.values())
     more = f"; tables not checked: {left}" if left else ""
     yield f"findings: {n}; derived cells recomputed: {checked}; tables: {len(audits)}{more}"
 
 
-def audit_json(audits: Sequence[TableAudit], file: str, unread: Sequence[Unread] = ()) -> dict[str, Any]:
+def audit_json(audits: Sequence[TableAudit], file: str, unread: Mapping[str, int]) -> dict[str, Any]:
     """The same as JSON values; texts as they stand in the card."""
     return {
         "schema": SCHEMA,
         "file": file,
         "n_findings": sum(len(audit.findings) for audit in audits),
-        "n_not_checked": sum(tables.n for tables in unread),
-        "not_checked": {tables.kind: tables.n for tables in unread},
+        "n_not_checked": sum(unread.values()),
+        "not_checked": dict(unread),
         "tables": [
             {
                 "title": audit.table.title,
@@ -57,16 +58,7 @@ def audit_json(audits: Sequence[TableAudit], file: str, unread: Sequence[Unread]
                 "columns": list(audit.table.headers),
                 "n_checked": audit.n_checked,
                 "notes": list(audit.notes),
-                "findings": [
-                    {
-                        "row": finding.row,
-                        "column": finding.column,
-                        "printed": finding.printed,
-                        "expected": finding.expected or None,
-                        "sentence": finding.sentence,
-                    }
-                    for finding in audit.findings
-                ],
+                "findings": [asdict(finding) for finding in audit.findings],
             }
             for audit in audits
         ],
@@ -76,11 +68,7 @@ def audit_json(audits: Sequence[TableAudit], file: str, unread: Sequence[Unread]
 def _findings(audit: TableAudit) -> Table:
     table = plain_table("", ("Row", "Column", "Printed", "Should be"), "llr")
     for finding in audit.findings:
-        texts = (
-            finding.row or "all rows",
-            finding.column or "all columns",
-            finding.printed,
-            finding.expected or NO_DATA,
-        )
+        row, column = finding.row or "all rows", finding.column or "all columns"
+        texts = (row, column, finding.printed, finding.expected or NO_DATA)
         table.add_row(*(Text(clean(text)) for text in texts))
     return table

@@ -11,7 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
+from operator import itemgetter
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_audit.cells import Cell, caption, read_cell
@@ -20,26 +21,33 @@ MAX_CHARS = 1_000_000
 MAX_LINE = 20_000
 """Longer lines are no rows of a table that a person reads."""
 MAX_COLUMNS = 200
+_ABOVE = 4
+"""Lines above a table among which its header or title is looked for."""
 
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _PIPE = re.compile(r"(?<!\\)\|")
 _QUOTE = re.compile(r"^\s{0,3}(?:>\s?)+")
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 _TOKEN = re.compile(
-    r"[↑↓]?[+-]?(?:\d[\d,]*)?\.?\d+%?(?:±\.?\d[\d.]*%?)?[↑↓]?|[(\[][↑↓+-]{0,2}\d[\d.,]*%?[↑↓]?[)\]]"
+    r"[↑↓]?[+-]?(?:\d[\d,]*)?\.?\d+%?(?:±\.?\d[\d.]*%?)?[↑↓]?|[(\[][↑↓+-]{0,2}\d[\d.,]*%?[↑↓]?[)\]]|[-–—]|N/A|n/a"
 )
-"""A number, or a change in brackets, of plain text."""
+"""A number, a change in brackets, or a dash, of plain text."""
+_INNER_SPACE = re.compile(r"(?<=[↑↓]) (?=[\d.+-])|(?<=[(\[±]) | (?=[)\]±])")
+"""A space inside such a cell."""
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_HTML = re.compile(r"<table\b.*?(?:</table>|\Z)", re.DOTALL | re.IGNORECASE)
-_HTML_ROW = re.compile(r"<tr\b", re.IGNORECASE)
+_MARKED_UP = {
+    "HTML": (re.compile(r"(?is)<table\b.*?(?:</table>|\Z)"), re.compile(r"(?i)<tr\b")),
+    "LaTeX": (
+        re.compile(r"(?s)\\begin\{(tabular[xy*]?|tabulary|longtable|array|tblr)\}.*?(?:\\end\{\1\}|\Z)"),
+        re.compile(r"\\\\"),
+    ),
+}
+"""A table, and what stands between its rows."""
 _ATTRIBUTES = re.compile(r"<[^<>]*", re.DOTALL)
-_LATEX = re.compile(
-    r"\\begin\{(?:tabular[xy*]?|tabulary|longtable|array|tblr)\}.*?(?:\\end\{(?:tabular[xy*]?|tabulary|longtable|array|tblr)\}|\Z)",
-    re.DOTALL,
-)
-_LATEX_ROW = re.compile(r"\\\\")
 _RESULT = re.compile(r"(?:>|&|\s|\{|\$|^)\s*[+-]?\d+(?:\.\d+)?\s*(?:\\?%|<|&|\}|\$|\\|\s|$)")
-_DASHES = frozenset({"-", "–", "—", "N/A", "n/a"})
+
+_Written = tuple[int, list[str], list[list[str]]]
+"""A table's texts: the line of its header (from 1), the header, and rows of as many cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +75,27 @@ class CardTable:
         return CardTable(self.title, self.line, self.labels, self.headers, cells, turned=not self.turned)
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Tables of a card that are not read."""
-
-    kind: str
-    """ "HTML", "LaTeX", or "code block"."""
-    n: int
-
-
-def unread(text: str) -> list[Unread]:
-    """Tables of numbers that `find_tables` does not read, by kind.
+def unread(text: str) -> dict[str, int]:
+    """Numbers of tables that `find_tables` does not read, by kind: "HTML", "LaTeX", "code block".
 
     Raises:
         DataError: for a text over `MAX_CHARS`.
     """
-    lines = _lines(text)
-    code = _in_code(lines)
-    prose = ["" if inside else line for line, inside in zip(lines, code, strict=True)]
-    fenced = [
-        line if inside and not _FENCE.match(line) else "" for line, inside in zip(lines, code, strict=True)
-    ]
-    html, latex = _marked_up(_COMMENT.sub("", "\n".join(prose)))
-    n_code = len(_tables(fenced, [False] * len(fenced))) + sum(_marked_up("\n".join(fenced)))
-    return [Unread(kind, n) for kind, n in (("HTML", html), ("LaTeX", latex), ("code block", n_code)) if n]
+    prose, code = _lines(text)
+    counts = _marked_up(_COMMENT.sub("", "\n".join(prose)))
+    counts["code block"] = len(_tables(code)) + sum(_marked_up("\n".join(code)).values())
+    return {kind: n for kind, n in counts.items() if n}
 
 
-def _marked_up(text: str) -> list[int]:
+def _marked_up(text: str) -> dict[str, int]:
     """The numbers of tables in HTML and in LaTeX with two rows or more that have what could be a result."""
-    return [
-        sum(
-            sum(bool(_RESULT.search(_ATTRIBUTES.sub("<", line))) for line in row.split(table)) > 1
-            for table in whole.findall(text)
+    return {
+        kind: sum(
+            sum(bool(_RESULT.search(_ATTRIBUTES.sub("<", row))) for row in between.split(table[0])) > 1
+            for table in whole.finditer(text)
         )
-        for whole, row in ((_HTML, _HTML_ROW), (_LATEX, _LATEX_ROW))
-    ]
+        for kind, (whole, between) in _MARKED_UP.items()
+    }
 
 
 def find_tables(text: str) -> list[CardTable]:
@@ -110,50 +104,45 @@ def find_tables(text: str) -> list[CardTable]:
     Raises:
         DataError: for a text over `MAX_CHARS`.
     """
-    lines = _lines(text)
-    return _tables(
-        lines, [len(line) > MAX_LINE or code for line, code in zip(lines, _in_code(lines), strict=True)]
-    )
+    return _tables(_lines(text)[0])
 
 
-def _lines(text: str) -> list[str]:
+def _lines(text: str) -> tuple[list[str], list[str]]:
+    """The lines outside of code blocks, and those inside; each list has empty lines for those of the other."""
     if len(text) > MAX_CHARS:
         raise DataError(f"the card has more than {MAX_CHARS:,} characters; give the part with its tables")
-    return [_QUOTE.sub("", line) for line in text.splitlines()]
-
-
-def _tables(lines: Sequence[str], taken: list[bool]) -> list[CardTable]:
-    found = [*_pipe_tables(lines, taken), *_plain_tables(lines, taken)]
-    return sorted(found, key=lambda table: table.line)
-
-
-def _in_code(lines: Sequence[str]) -> list[bool]:
-    """Whether each line is in a code block, or is its fence."""
-    inside, found = False, []
-    for line in lines:
+    prose, code, inside = [], [], False
+    for line in text.splitlines():
+        line = _QUOTE.sub("", line)
         fence = bool(_FENCE.match(line))
-        found.append(inside or fence)
+        prose.append("" if inside or fence else line)
+        code.append(line if inside and not fence else "")
         inside ^= fence
-    return found
+    return prose, code
 
 
-def _pipe_tables(lines: Sequence[str], taken: list[bool]) -> Iterator[CardTable]:
-    at = 1
-    while at < len(lines):
-        header_line, rule = lines[at - 1 : at + 1]
-        if taken[at] or taken[at - 1] or "|" not in header_line or not _RULE.fullmatch(rule):
-            at += 1
+def _tables(lines: Sequence[str]) -> list[CardTable]:
+    lines = [line if len(line) <= MAX_LINE else "" for line in lines]
+    rest = list(lines)
+    written = sorted([*_pipe_tables(rest), *_plain_tables(rest)], key=itemgetter(0))
+    return [
+        table for line, header, rows in written if (table := _table(_title(lines, line), line, header, rows))
+    ]
+
+
+def _pipe_tables(lines: list[str]) -> Iterator[_Written]:
+    """Also empties the lines of the tables."""
+    for piped, group in groupby(enumerate(lines), key=lambda line: "|" in line[1]):
+        run = list(group)
+        rule = next((at for at, line in run[1:] if piped and _RULE.fullmatch(line)), None)
+        if rule is None:
             continue
-        header = _split(header_line)
-        start, at = at - 1, at + 1
-        rows = []
-        while at < len(lines) and not taken[at] and "|" in lines[at]:
-            row = _split(lines[at])[: len(header)]
-            rows.append(row + [""] * (len(header) - len(row)))
-            at += 1
-        taken[start:at] = [True] * (at - start)
-        if len(header) <= MAX_COLUMNS and (table := _table(_title(lines, start), start + 1, header, rows)):
-            yield table
+        header = _split(lines[rule - 1])
+        n = len(header)
+        end = run[-1][0] + 1
+        if n <= MAX_COLUMNS:
+            yield rule, header, [(_split(line) + [""] * n)[:n] for line in lines[rule + 1 : end]]
+        lines[rule - 1 : end] = [""] * (end - rule + 1)
 
 
 def _split(line: str) -> list[str]:
@@ -164,6 +153,42 @@ def _split(line: str) -> list[str]:
     if parts and not parts[-1].strip():
         parts = parts[:-1]
     return [part.replace(r"\|", "|").strip() for part in parts]
+
+
+def _plain_tables(lines: Sequence[str]) -> Iterator[_Written]:
+    """Lines of rows with the header above them."""
+    for is_row, group in groupby(enumerate(map(_plain_row, lines)), key=lambda row: row[1] is not None):
+        run = list(group)
+        above = _above(lines, run[0][0])
+        if not is_row or above is None:
+            continue
+        rows = [row for _, row in run if row]
+        n = Counter(len(cells) for _, cells in rows).most_common(1)[0][0]
+        fields = [field for field in re.split(r"\t+|\s{2,}", lines[above].strip()) if field]
+        words = [caption(field) for field in (fields if len(fields) >= n else lines[above].split())]
+        if len(words) < n or any(read_cell(word).value is not None for word in words[-n:]):
+            continue
+        texts = [
+            [" ".join([*label, *cells[: len(cells) - n]]), *cells[len(cells) - n :]]
+            for label, cells in rows
+            if len(cells) >= n
+        ]
+        yield above + 1, ["", *words[-n:]], texts
+
+
+def _plain_row(line: str) -> tuple[list[str], list[str]] | None:
+    """A line's words and its trailing cells; None unless there is a word and, after it, two cells or more."""
+    tokens = _INNER_SPACE.sub("", caption(line)).split()
+    n = len(tokens) - len(list(takewhile(_TOKEN.fullmatch, reversed(tokens))))
+    cells: list[str] = []
+    changes = n < len(tokens) and tokens[n][0] in "↑↓"
+    for token in tokens[n:]:
+        beside = token[0] in "([" or (token[0] in "↑↓" and not changes)
+        if beside and cells:
+            cells[-1] += f" {token}"
+        else:
+            cells.append(token)
+    return (tokens[:n], cells) if n and 2 <= len(cells) <= MAX_COLUMNS else None
 
 
 def _table(title: str, line: int, header: Sequence[str], rows: Sequence[Sequence[str]]) -> CardTable | None:
@@ -216,60 +241,12 @@ def _mostly_numbers(cells: Sequence[Cell]) -> bool:
     return n >= 2 and n > sum(cell.value is None and not cell.empty for cell in cells)
 
 
-def _plain_tables(lines: Sequence[str], taken: Sequence[bool]) -> Iterator[CardTable]:
-    rows = [None if used else _plain_row(line) for line, used in zip(lines, taken, strict=True)]
-    start = 0
-    for is_row, group in groupby(rows, key=lambda row: row is not None):
-        run = list(group)
-        if is_row and (table := _plain_table(lines, taken, start, [row for row in run if row])):
-            yield table
-        start += len(run)
+def _above(lines: Sequence[str], at: int) -> int | None:
+    """The nearest line with words above a line, if it is near."""
+    near = range(at - 1, max(-1, at - 1 - _ABOVE), -1)
+    return next((above for above in near if re.search(r"\w", lines[above])), None)
 
 
-def _plain_row(line: str) -> tuple[list[str], list[str]] | None:
-    """A line's words and its trailing cells; None unless there is a word and, after it, two cells or more."""
-    text = re.sub(r"([↑↓]) (?=[\d.+-])", r"\1", caption(line))
-    text = re.sub(r"(?<=[(\[]) | (?=[)\]])", "", text).replace(" ±", "±").replace("± ", "±")
-    tokens = text.split()
-    n = len(tokens)
-    while n and (_TOKEN.fullmatch(tokens[n - 1]) or tokens[n - 1] in _DASHES):
-        n -= 1
-    cells: list[str] = []
-    changes = n < len(tokens) and tokens[n][0] in "↑↓"
-    for token in tokens[n:]:
-        beside = token[0] in "([" or (token[0] in "↑↓" and not changes)
-        if beside and cells:
-            cells[-1] += f" {token}"
-        else:
-            cells.append(token)
-    return (tokens[:n], cells) if n and 2 <= len(cells) <= MAX_COLUMNS else None
-
-
-def _plain_table(
-    lines: Sequence[str], taken: Sequence[bool], start: int, rows: Sequence[tuple[list[str], list[str]]]
-) -> CardTable | None:
-    """Lines of rows with the header above them."""
-    n = Counter(len(cells) for _, cells in rows).most_common(1)[0][0]
-    above = start - 1
-    while above >= 0 and above >= start - 3 and not re.search(r"\w", lines[above]):
-        above -= 1
-    if above < 0 or taken[above]:
-        return None
-    fields = [field for field in re.split(r"\t+|\s{2,}", lines[above].strip()) if field]
-    words = [caption(field) for field in (fields if len(fields) >= n else lines[above].split())]
-    if len(words) < n or any(read_cell(word).value is not None for word in words[-n:]):
-        return None
-    texts = [
-        [" ".join([*label, *cells[: len(cells) - n]]), *cells[len(cells) - n :]]
-        for label, cells in rows
-        if len(cells) >= n
-    ]
-    return _table(_title(lines, above), above + 1, ["", *words[-n:]], texts)
-
-
-def _title(lines: Sequence[str], header: int) -> str:
-    """The nearest line with words above a header, if it is near."""
-    for line in reversed(lines[max(0, header - 4) : header]):
-        if re.search(r"\w", line) and len(line) <= MAX_LINE:
-            return caption(line.strip().lstrip("#").strip())[:120]
-    return ""
+def _title(lines: Sequence[str], line: int) -> str:
+    above = _above(lines, line - 1)
+    return "" if above is None else caption(lines[above].strip().lstrip("#").strip())[:120]

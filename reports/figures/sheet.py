@@ -1,52 +1,152 @@
-"""What the views' figures share: sheets measured in points, the project's colours, names that fit their place."""
+"""A drawing of texts, lines and areas, measured in points: every figure of reports, pages and training runs.
+
+It is written as SVG, which may stand in an HTML page (neither style attributes nor ids; colours are classes that dark
+mode changes, and attributes elsewhere), or by matplotlib as PNG.
+"""
 
 from __future__ import annotations
 
+import cmath
+import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from ssl4rl_bench.core.atomic import write_bytes, write_text
+from markupsafe import Markup, escape
+
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, WORSE
-
-if TYPE_CHECKING:
-    from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.reports.figures.palette import HEX, INK, PAPER
 
 TEXT = 8.0
-"""Points: the smallest type."""
+"""Points: the smallest type; 11 pixels on the page."""
 WIDTH = 540.0
 """Points: 7.5 inches, a page between its margins."""
-STRONGEST = 0.55
-"""Opacity of a map's strongest colour: the numbers on it stay readable."""
-MARKERS = "osDPXhp*"
-"""Of models; without the triangles that mean better and worse."""
-DPI = 200
-"""Of a PNG."""
-SIGN = {"better": BETTER, "worse": WORSE, "": MUTED}
+_LONGEST = 300
+"""Characters of a text."""
+Side = Literal["left", "center", "right"]
+_Points = Sequence[tuple[float, float]]
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """matplotlib's settings for a figure, from its making to its writing. A "$" in a name is no formula here."""
-    import matplotlib
+def _ring(corners: int, radius: float = 1.0, turn: float = 0.0, inner: float = 1.0) -> list[complex]:
+    """A polygon from `turn` (1: a whole one) on; every second corner is at `inner` times the radius."""
+    places = [cmath.rect(radius, 2.0 * math.pi * (at / corners + turn - 0.25)) for at in range(corners)]
+    return [place * (inner if at % 2 else 1.0) for at, place in enumerate(places)]
 
-    with matplotlib.rc_context({"text.parse_math": False, "font.size": TEXT}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks
-        yield
+
+_PLUS = [1j**side * corner for side in range(4) for corner in (-0.4 - 1.1j, 0.4 - 1.1j, 0.4 - 0.4j)]
+MARKERS = {
+    "o": _ring(24),
+    "s": _ring(4, 1.3, 1 / 8),
+    "D": _ring(4, 1.4),
+    "P": _PLUS,
+    "X": [corner * cmath.rect(1.0, math.pi / 4.0) for corner in _PLUS],
+    "h": _ring(6, 1.1),
+    "p": _ring(5, 1.15),
+    "*": _ring(10, 1.4, 0.0, 0.45),
+    "^": _ring(3, 1.2),
+    "v": _ring(3, 1.2, 1 / 2),
+}
+"""Their corners around 0, for a reach of about 1; y grows downwards."""
+MODELS = "osDPXhp*"
+"""Markers of models; without the triangles that mean better and worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A line of text."""
+
+    x: float
+    y: float
+    """Of its middle."""
+    text: str
+    colour: str
+    side: Side
+    """Of the text that stands at `x`."""
+    size: float
+    bold: bool
+
+    @property
+    def baseline(self) -> float:
+        return self.y + 0.36 * self.size
+
+    def svg(self) -> str:
+        anchor = {"left": "", "center": ' text-anchor="middle"', "right": ' text-anchor="end"'}[self.side]
+        weight = ' font-weight="700"' if self.bold else ""
+        return (
+            f'<text x="{_short(self.x)}" y="{_short(self.baseline)}" font-size="{self.size:g}"{anchor}{weight}'
+            f"{_paint(fill=self.colour)}>{escape(self.text)}</text>"
+        )
+
+    def artist(self, transform: Any) -> Any:
+        from matplotlib.text import Text as Artist
+
+        return Artist(
+            self.x,
+            self.baseline,
+            self.text,
+            color=HEX[self.colour],
+            horizontalalignment=self.side,
+            fontsize=self.size,
+            fontweight="bold" if self.bold else "normal",
+            transform=transform,
+            parse_math=False,  # a name may hold "$"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A line or a closed area, or several that look alike."""
+
+    parts: Sequence[_Points]
+    closed: bool
+    fill: str | None
+    edge: str | None
+    width: float
+    opacity: float
+    dashes: tuple[float, float] | None
+
+    def svg(self) -> str:
+        parts = ("L".join(f"{_short(x)} {_short(y)}" for x, y in part) for part in self.parts)
+        places = "".join(f"M{part}{'Z' if self.closed else ''}" for part in parts)
+        paint = _paint(fill=self.fill, stroke=self.edge)
+        if self.edge:
+            paint += f' stroke-width="{self.width:g}"'
+        if self.opacity < 1.0:
+            paint += f' opacity="{self.opacity:.3g}"'
+        if self.dashes:
+            paint += f' stroke-dasharray="{self.dashes[0]:g} {self.dashes[1]:g}"'
+        return f'<path d="{places}"{paint}/>'
+
+    def artist(self, transform: Any) -> Any:
+        from matplotlib.patches import PathPatch
+        from matplotlib.path import Path as Outline
+
+        corners = [[*part, part[0]] if self.closed else part for part in self.parts]
+        return PathPatch(
+            Outline.make_compound_path(*(Outline(part, closed=self.closed) for part in corners)),
+            facecolor=HEX[self.fill] if self.fill else "none",
+            edgecolor=HEX[self.edge] if self.edge else "none",
+            linewidth=self.width if self.edge else 0.0,
+            linestyle=(0, self.dashes) if self.dashes else "solid",
+            alpha=self.opacity,
+            capstyle="butt",
+            transform=transform,
+        )
 
 
 class Sheet:
-    """A figure of a size in points; places are points from its left and its top."""
+    """A drawing; places are points from its left and its top. What is drawn later covers what was drawn before.
 
-    def __init__(self, height: float, width: float = WIDTH) -> None:
-        from matplotlib.figure import Figure
+    Attributes:
+        height: to be set before it is written.
+    """
 
+    def __init__(self, width: float = WIDTH, height: float = 0.0) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+        self.shapes: list[Text | Path] = []
 
     def text(
         self,
@@ -55,21 +155,34 @@ class Sheet:
         text: str,
         colour: str = INK,
         *,
-        ha: str = "center",
+        side: Side = "center",
         size: float = TEXT,
         bold: bool = False,
     ) -> None:
-        """Writes a line whose middle is at the height `y`."""
-        self.figure.text(
-            x / self.width,
-            1.0 - y / self.height,
-            text,
-            color=colour,
-            ha=ha,
-            va="center_baseline",
-            fontsize=size,
-            fontweight="bold" if bold else "normal",
-        )
+        """Writes a line whose middle is at the height `y`; nothing for an empty text."""
+        if text:
+            self.shapes.append(Text(x, y, clean(text, _LONGEST), colour, side, size, bold))
+
+    def line(
+        self,
+        points: _Points,
+        colour: str = INK,
+        width: float = 0.9,
+        *,
+        opacity: float = 1.0,
+        dashes: tuple[float, float] | None = None,
+    ) -> None:
+        self.shapes.append(Path([points], False, None, colour, width, opacity, dashes))
+
+    def area(
+        self,
+        points: _Points,
+        fill: str | None = None,
+        opacity: float = 1.0,
+        edge: str | None = None,
+        width: float = 0.8,
+    ) -> None:
+        self.shapes.append(Path([points], True, fill, edge, width, opacity, None))
 
     def box(
         self,
@@ -77,129 +190,97 @@ class Sheet:
         y: float,
         width: float,
         height: float,
-        *,
-        fill: str = "none",
-        alpha: float | None = None,
+        fill: str | None = None,
+        opacity: float = 1.0,
         edge: str | None = None,
-        line: float = 0.8,
     ) -> None:
-        from matplotlib.patches import Rectangle
+        corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+        self.area(corners, fill, opacity, edge)
 
-        self.figure.add_artist(
-            Rectangle(
-                (x / self.width, 1.0 - (y + height) / self.height),
-                width / self.width,
-                height / self.height,
-                transform=self.figure.transFigure,
-                facecolor=fill,
-                alpha=alpha,
-                edgecolor=edge or "none",
-                linewidth=line if edge else 0.0,
-            )
-        )
+    def marks(
+        self, places: _Points, marker: str, colour: str, size: float = 4.5, opacity: float = 1.0
+    ) -> None:
+        """Draws one of `MARKERS`, so many points wide, at each place."""
+        corners = [size / 2.0 * corner for corner in MARKERS[marker]]
+        parts = [[(x + corner.real, y + corner.imag) for corner in corners] for x, y in places]
+        self.shapes.append(Path(parts, True, colour, None, 0.0, opacity, None))
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], colour: str = INK, **how: Any) -> None:
-        from matplotlib.lines import Line2D
-
-        self.figure.add_artist(
-            Line2D(
-                [x / self.width for x in xs],
-                [1.0 - y / self.height for y in ys],
-                transform=self.figure.transFigure,
-                color=colour,
-                **({"linewidth": 0.9} | how),
-            )
-        )
-
-    def axes(self, left: float, top: float, width: float, height: float) -> Any:
-        """Axes with a light grid and no frame."""
-        made = self.figure.add_axes(
-            (left / self.width, 1.0 - (top + height) / self.height, width / self.width, height / self.height)
-        )
-        made.patch.set_visible(False)
-        for spine in made.spines.values():
-            spine.set_visible(False)
-        made.tick_params(length=0, labelsize=TEXT, labelcolor=MUTED)
-        made.set_axisbelow(True)
-        return made
-
-    def legend(self, y: float, entries: Sequence[tuple[str, str, str]], left: float = 8.0) -> float:
-        """Markers with names in lines across the sheet.
+    def legend(
+        self, y: float, entries: Sequence[tuple[str, str, str]], left: float = 8.0, right: float | None = None
+    ) -> float:
+        """Draws markers with names, in lines from `left` to `right` (by default the sheet's side).
 
         Args:
-            entries: name, colour, and marker: one of `MARKERS`, "bar", or "empty" for a bar that is only an edge.
+            entries: name, colour, and marker: one of `MARKERS`, "bar", "line", or "empty" for a bar that is only an
+                edge.
 
         Returns:
             Where it ends.
         """
-        x = left
+        x, right = left, self.width if right is None else right
         for name, colour, marker in entries:
-            name = fit(name, 170.0)
+            name = fit(name, min(170.0, right - left - 12.0))
             wide = 12.0 + width_of(name) + 14.0
-            if x > left and x + wide > self.width:
+            if x > left and x + wide > right:
                 x, y = left, y + 13.0
             if marker == "bar":
-                self.box(x, y - 4, 8, 8, fill=colour, alpha=0.75)
+                self.box(x, y - 4, 8, 8, colour, 0.75)
             elif marker == "empty":
                 self.box(x, y - 4, 8, 8, edge=colour)
+            elif marker == "line":
+                self.line([(x, y), (x + 9, y)], colour, 1.7)
             else:
-                self.line([x + 4], [y], colour, marker=marker, markersize=4.5, linewidth=0)
-            self.text(x + 12, y, name, ha="left")
+                self.marks([(x + 4, y)], marker, colour)
+            self.text(x + 12, y, name, side="left")
             x += wide
         return y + 13.0
 
+    def svg(self, label: str) -> Markup:
+        """An SVG element of an HTML page; a file of its own names the namespace too.
 
-def whisker(
-    axes: Any,
-    at: float,
-    value: float,
-    ends: tuple[float, float] | None,
-    colour: str,
-    *,
-    marker: str | None = "o",
-    horizontal: bool = False,
-    size: float = 4.5,
-) -> None:
-    """A value with its interval, in percent or points."""
-    if ends is not None:
-        span, place = [100.0 * end for end in ends], [at, at]
-        axes.plot(*((span, place) if horizontal else (place, span)), color=colour, linewidth=1.1, zorder=3)
-    if marker is not None:
-        point = (100.0 * value, at) if horizontal else (at, 100.0 * value)
-        axes.plot(
-            [point[0]], [point[1]], marker=marker, markersize=size, color=colour, markeredgewidth=0, zorder=4
+        Args:
+            label: what it shows, for those who do not see it.
+        """
+        pixels = 4.0 / 3.0  # in a point
+        return Markup(
+            f'<svg class="figure" role="img" aria-label="{escape(clean(label, 600))}"'
+            f' viewBox="0 0 {_short(self.width)} {_short(self.height)}" width="{pixels * self.width:.0f}"'
+            f' height="{pixels * self.height:.0f}" font-family="sans-serif" stroke-linejoin="round">\n'
+            + "\n".join(shape.svg() for shape in self.shapes)
+            + "\n</svg>"
         )
 
+    def png(self, dpi: float = 200) -> bytes:
+        """A PNG file; the same drawing gives the same bytes."""
+        import matplotlib
+        from matplotlib.figure import Figure
+        from matplotlib.transforms import Affine2D
 
-def frame(axes: Any, slots: float, values: Sequence[float], horizontal: bool = False) -> None:
-    """Sets axes up for `slots` places side by side (`horizontal`: from the top) and a range with 0 and `values`.
-
-    Args:
-        values: fractions; the axis is in percent.
-    """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    own = axes.xaxis if horizontal else axes.yaxis
-    (axes.set_xlim if horizontal else axes.set_ylim)(*limits(values))
-    if horizontal:
-        axes.set_ylim(slots, 0)
-        axes.set_yticks([])
-    else:
-        axes.set_xlim(0, slots)
-        axes.set_xticks([])
-    own.set_major_locator(MaxNLocator(5 if horizontal else 6))
-    own.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))
-    axes.grid(True, axis="x" if horizontal else "y", color=RULE, linewidth=0.6)
-    (axes.axvline if horizontal else axes.axhline)(0.0, color=INK, linewidth=0.8, zorder=2)
+        out = BytesIO()
+        with matplotlib.rc_context(), warnings.catch_warnings():
+            matplotlib.rcdefaults()  # not what a user's own settings say
+            matplotlib.rcParams["lines.scale_dashes"] = False
+            warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks
+            figure = Figure((self.width / 72, self.height / 72), facecolor=HEX[PAPER])
+            inches = Affine2D().scale(1 / 72, -1 / 72).translate(0, self.height / 72)
+            for number, shape in enumerate(self.shapes):
+                artist = shape.artist(inches + figure.dpi_scale_trans)
+                artist.set_zorder(number)
+                figure.add_artist(artist)
+            figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+        return out.getvalue()
 
 
+@lru_cache(maxsize=4096)
 def width_of(text: str, size: float = TEXT, bold: bool = False) -> float:
     """Points that a line takes."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=size, weight="bold" if bold else "normal")
-    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
+    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
 
 
 def fit(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
@@ -220,34 +301,17 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def limits(values: Sequence[float], least: float = 0.05) -> tuple[float, float]:
-    """A range in percent that holds 0 and all the values (fractions), with some air."""
-    low, high = min(0.0, *values, -least / 5), max(0.0, *values, least)
-    air = 0.06 * (high - low)
-    return 100.0 * (low - air), 100.0 * (high + air)
+def _short(number: float) -> str:
+    return f"{round(number, 2) + 0.0:g}"
 
 
-def svg_of(sheet: Sheet) -> str:
-    """An SVG document; its colours are the palette's, which the HTML page knows by name."""
-    from ssl4rl_bench.reports.figures.svg import to_svg
-
-    return to_svg(sheet.figure)
-
-
-def write_figures(view: View, folder: Path) -> list[Path]:
-    """Writes NAME.svg and NAME.png.
-
-    Raises:
-        StoreError: they cannot be written.
-    """
-    out = []
-    if view.svg:
-        out.append(folder / f"{view.name}.svg")
-        write_text(out[-1], view.svg)
-    if view.figure is not None:
-        made = BytesIO()
-        with style():
-            view.figure.savefig(made, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
-        out.append(folder / f"{view.name}.png")
-        write_bytes(out[-1], made.getvalue())
-    return out
+def _paint(**colours: str | None) -> str:
+    """Attributes for any reader, and a class that outweighs them in the page."""
+    named = {what: name for what, name in colours.items() if name}
+    attributes = "".join(
+        f' {what}="{HEX[name] if name else "none"}"'
+        for what, name in colours.items()
+        if name or what == "fill"
+    )
+    classes = " ".join(f"{what[0]}-{name}" for what, name in named.items())
+    return f'{attributes} class="{classes}"'

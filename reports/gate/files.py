@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -11,8 +12,8 @@ from xml.etree import ElementTree
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.gating.judge import Gate
-from ssl4rl_bench.reports.gate.text import LEGEND, cells_of, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.gating.judge import Gate, Guarded
+from ssl4rl_bench.reports.gate.text import CELLS, LEGEND, cells_of, headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.text.cells import escape, markdown_table
 
 SCHEMA = 1
@@ -44,19 +45,13 @@ def to_junit(gate: Gate) -> str:
     Inconclusive is an error, or skipped if the policy passes it.
     """
     root = ElementTree.Element("testsuites", name="ssl4rl-bench gate")
-    cases: dict[str, list[tuple[str, str, str]]] = {}
+    cases: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for each in gate.tested:
-        cases.setdefault(each.rule.full_task, []).append(
-            (f"{each.rule} [{each.name}]", each.verdict, reason(each))
-        )
+        cases[each.rule.full_task].append((f"{each.rule} [{each.name}]", each.verdict, reason(each)))
     for guard in gate.guarded:
-        text = f"{guard.task}: {guard.found}, limit {guard.limit}"
-        cases.setdefault("guards", []).append((f"{guard.name} of {guard.task}", guard.verdict, text))
+        cases["guards"].append((f"{guard.name} of {guard.task}", guard.verdict, _guard_text(guard)))
     tolerated = gate.policy.on_inconclusive == "pass"
-    notes = [
-        f"{gate.candidate} against {gate.baseline}",
-        *(f"note: {note}" for note in gate.notes),
-    ]
+    notes = [f"{gate.candidate} against {gate.baseline}", *(f"note: {note}" for note in gate.notes)]
     for suite, found in cases.items():
         verdicts = [verdict for _, verdict, _ in found]
         unsure = verdicts.count("inconclusive")
@@ -92,15 +87,14 @@ def to_summary(gate: Gate) -> str:
         *numbers, p = cells_of(each)
         rule, name = escape(clean(str(each.rule), 120)), escape(clean(each.name))
         rules.append([_strong(each.verdict), rule, name, *numbers, escape(p)])
-    headers = ("", "Rule", "Category", "n", "Difference", "95% interval", "Lower bound", "MDE", "p fail")
+    headers = ("", "Rule", "Category", *CELLS)
     lines = [MARKER, f"## {escape(headline(gate))}", "", markdown_table(headers, rules, "---r")]
     if gate.guarded:
         guards = (
             [
                 _strong(each.verdict),
                 each.name,
-                escape(clean(each.task)),
-                escape(clean(each.found)),
+                *(escape(clean(text)) for text in (each.task, each.found)),
                 each.limit,
             ]
             for each in gate.guarded
@@ -118,15 +112,17 @@ def to_summary(gate: Gate) -> str:
 
 def workflow_commands(gate: Gate) -> Iterator[str]:
     """Workflow commands of GitHub Actions: errors for failures, warnings for what cannot be told, notices."""
-    for each in worst_first(gate):
-        if each.verdict != "pass":
-            yield _command("error" if each.verdict == "fail" else "warning", str(each.rule), reason(each))
-    for guard in gate.guarded:
-        if guard.verdict != "pass":
-            kind = "error" if guard.verdict == "fail" else "warning"
-            yield _command(kind, guard.name, f"{guard.task}: {guard.found}, limit {guard.limit}")
+    judged = [(each.verdict, str(each.rule), reason(each)) for each in worst_first(gate)]
+    judged += [(guard.verdict, guard.name, _guard_text(guard)) for guard in gate.guarded]
+    for verdict, title, text in judged:
+        if verdict != "pass":
+            yield _command("error" if verdict == "fail" else "warning", title, text)
     for note in gate.notes:
         yield _command("notice", "gate", note)
+
+
+def _guard_text(guard: Guarded) -> str:
+    return f"{guard.task}: {guard.found}, limit {guard.limit}"
 
 
 def _strong(verdict: str) -> str:

@@ -60,6 +60,10 @@ LEGEND = (
 )
 
 
+CELLS = ("n", "Difference", "95% interval", "Lower bound", "MDE", "p fail")
+"""Headers of `cells_of`."""
+
+
 def cells_of(tested: Tested) -> tuple[str, ...]:
     """n, difference, its interval, the lower bound, MDE and p of failing, as all tables of rules show them."""
     cell = tested.difference

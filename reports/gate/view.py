@@ -6,9 +6,10 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
+from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
-from ssl4rl_bench.reports.figures.sheet import Sheet, fit, frame, style, svg_of, whisker
-from ssl4rl_bench.reports.gate.text import LEGEND, cells_of, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit
+from ssl4rl_bench.reports.gate.text import CELLS, LEGEND, cells_of, headline, lost_lines, reason, worst_first
 from ssl4rl_bench.reports.views.base import View
 
 _COLOURS = {"pass": BETTER, "fail": WORSE, "inconclusive": MUTED}
@@ -18,73 +19,42 @@ _LEFT, _RIGHT, _ROW = 210.0, 70.0, 18.0
 def gate_views(gate: Gate) -> list[View]:
     """The rules with their figure; then notes, guards and lost questions, where there are any."""
     tested = worst_first(gate)
-    with style():
-        sheet = _draw(tested)
-        svg = svg_of(sheet)
-    out = [
+    rules = View(
+        name="gate",
+        title="Gate",
+        sentence=f"{headline(gate)}. {LEGEND}",
+        headers=("Rule", "Verdict", *CELLS, "Decides at"),
+        rows=tuple(_row(each) for each in tested),
+        sheet=_draw(tested),
+    )
+    said = [*(f"{reason(each)}." for each in tested if each.why), *gate.notes]
+    more = (
         View(
-            name="gate",
-            title="Gate",
-            sentence=f"{headline(gate)}. {LEGEND}",
-            headers=(
-                "Rule",
-                "Verdict",
-                "n",
-                "Difference",
-                "95% interval",
-                "Lower bound",
-                "MDE",
-                "p fail",
-                "Decides at",
+            "notes",
+            "Notes",
+            "Questions that were left out, settings in which the runs differ, and margins that are too small.",
+            ("Note",),
+            tuple((clean(line, 600),) for line in said),
+        ),
+        View(
+            "guards",
+            "Guards",
+            "Limits on what is not accuracy: reading, length, answers, training images.",
+            ("Guard", "Verdict", "Found", "Limit"),
+            tuple(
+                (f"{each.name}, {clean(each.task)}", each.verdict, clean(each.found), each.limit)
+                for each in gate.guarded
             ),
-            rows=tuple(_row(each) for each in tested),
-            svg=svg,
-            figure=sheet.figure,
-        )
-    ]
-    if said := (*_unsure(tested), *gate.notes):
-        out.append(
-            View(
-                "notes",
-                "Notes",
-                "Questions that were left out, settings in which the runs differ, and margins that are too small.",
-                ("Note",),
-                tuple((clean(line, 600),) for line in said),
-                "",
-            )
-        )
-    if gate.guarded:
-        rows = tuple(
-            (f"{each.name}, {clean(each.task)}", each.verdict, clean(each.found), each.limit)
-            for each in gate.guarded
-        )
-        out.append(
-            View(
-                "guards",
-                "Guards",
-                "Limits on what is not accuracy: reading, length, answers, training images.",
-                ("Guard", "Verdict", "Found", "Limit"),
-                rows,
-                "",
-            )
-        )
-    if lost := list(lost_lines(gate, 10)):
-        out.append(
-            View(
-                "lost",
-                "Questions that were lost",
-                "Those of rules that did not pass, the most telling first.",
-                ("Question",),
-                tuple((line,) for line in lost),
-                "",
-            )
-        )
-    return out
-
-
-def _unsure(tested: list[Tested]) -> list[str]:
-    """Why what is left out makes a rule inconclusive, a sentence each."""
-    return [f"{reason(each)}." for each in tested if each.why]
+        ),
+        View(
+            "lost",
+            "Questions that were lost",
+            "Those of rules that did not pass, the most telling first.",
+            ("Question",),
+            tuple((line,) for line in lost_lines(gate, 10)),
+        ),
+    )
+    return [rules, *(view for view in more if view.rows)]
 
 
 def _row(each: Tested) -> tuple[str, ...]:
@@ -99,26 +69,27 @@ def _row(each: Tested) -> tuple[str, ...]:
 def _draw(tested: list[Tested]) -> Sheet:
     """Differences in points with 95% intervals; the simultaneous lower bound as a thin line; the limit as a mark."""
     shown = [each for each in tested if each.rule.kind != "at_least"]
-    height = _ROW * max(1, len(shown))
-    sheet = Sheet(height + 46)
-    axes = sheet.axes(_LEFT, 14, sheet.width - _LEFT - _RIGHT, height)
-    ends = [end for each in shown for end in (each.difference.ci95 or ())]
+    n = max(1, len(shown))
+    height = _ROW * n
+    sheet = Sheet(height=height + 46)
     bounds = [each.lower for each in shown] + [limit for each in shown if (limit := _limit(each)) is not None]
-    frame(axes, max(1, len(shown)), [*ends, *bounds], horizontal=True)
+    box = (_LEFT, 14, sheet.width - _LEFT - _RIGHT, height)
+    axes = slots(sheet, box, n, [*reach(each.difference for each in shown), *bounds], sideways=True)
     for at, each in enumerate(shown):
         colour, cell = _COLOURS[each.verdict], each.difference
-        axes.plot([100 * each.lower, 100 * cell.value], [at + 0.5] * 2, color=colour, linewidth=0.5, zorder=2)
-        whisker(axes, at + 0.5, cell.value, cell.ci95, colour, horizontal=True)
+        axes.line((at + 0.5, at + 0.5), (each.lower, cell.value), colour, width=0.5)
+        axes.whisker(at + 0.5, cell, colour)
         if (limit := _limit(each)) is not None:
-            axes.plot([100 * limit] * 2, [at + 0.15, at + 0.85], color=INK, linewidth=1.4, zorder=5)
+            axes.line((at + 0.15, at + 0.85), (limit, limit), INK, width=1.4)
         y = 14 + _ROW * (at + 0.5)
         name = f"{short_name(each.rule.task)}, {HEADERS.get(each.name, each.name)}: {each.rule.kind}"
-        sheet.text(_LEFT - 8, y, fit(name, _LEFT - 12), ha="right")
-        sheet.text(sheet.width - _RIGHT + 8, y, each.verdict, colour, ha="left", bold=each.verdict != "pass")
+        sheet.text(_LEFT - 8, y, fit(name, _LEFT - 12), side="right")
+        x = sheet.width - _RIGHT + 8
+        sheet.text(x, y, each.verdict, colour, side="left", bold=each.verdict != "pass")
     note = (
         "Points against the baseline. Thin: down to the simultaneous lower bound. Upright: the rule's limit."
     )
-    sheet.text(8, height + 38, note, MUTED, ha="left")
+    sheet.text(8, height + 38, note, MUTED, side="left")
     return sheet
 
 

@@ -17,10 +17,9 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.probes import probe_notes
-from ssl4rl_bench.reports.figures.svg import inline
 from ssl4rl_bench.reports.html import figures
 from ssl4rl_bench.reports.html.report import Report
-from ssl4rl_bench.reports.html.table import Line, column_n, lines
+from ssl4rl_bench.reports.html.table import Column, columns
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
@@ -52,10 +51,7 @@ def render(report: Report) -> str:
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    groups = [
-        [_shown(board, number, at) for at, board in enumerate(own)]
-        for number, own in enumerate(report.boards)
-    ]
+    groups = [[_shown(board, first=at == 0) for at, board in enumerate(own)] for own in report.boards]
     # Probes are told once, under the first benchmark.
     verdicts = [verdict(own[0], () if at else report.probes) for at, own in enumerate(report.boards)]
     text: str = (
@@ -72,8 +68,6 @@ def render(report: Report) -> str:
             verdicts=verdicts or [probe_verdict(report.probes)],
             probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),
-            lead=[(view, _figure(view.svg, f"l{at}-", view.title)) for at, view in enumerate(report.lead)],
-            views=[(view, _figure(view.svg, f"v{at}-", view.title)) for at, view in enumerate(report.views)],
             corrections=CORRECTIONS,
         )
     )
@@ -88,8 +82,7 @@ class _Shown:
     first: bool
     """The one of its task that is shown at first."""
     task: str
-    lines: list[Line]
-    column_n: list[int | None]
+    columns: list[Column]
     unit: str
     heat_map: Markup
     bars: list[Markup]
@@ -97,32 +90,22 @@ class _Shown:
     n_without_radar: int
 
 
-def _shown(board: Board, number: int, at: int) -> _Shown:
-    prefix = f"f{number}-{at}-"
+def _shown(board: Board, first: bool) -> _Shown:
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
     radars = [
-        (clean(row.label), Markup(svg))
-        for place, row in enumerate(candidates[:MOST_RADARS])
-        if (svg := figures.radar(board, row, f"{prefix}r{place}-"))
+        (clean(row.label), drawn) for row in candidates[:MOST_RADARS] if (drawn := figures.radar(board, row))
     ]
     return _Shown(
         board=board,
-        first=at == 0,
+        first=first,
         task=clean(short_name(board.task)),
-        lines=lines(board),
-        column_n=column_n(board),
+        columns=columns(board),
         unit="questions" if UNITS[board.aggregation] == "groups" else "rows",
-        heat_map=Markup(figures.heat_map(board, f"{prefix}h-")),
-        bars=[
-            Markup(figures.bars(board, column, f"{prefix}b{column}-")) for column in range(len(board.columns))
-        ],
+        heat_map=figures.heat_map(board),
+        bars=[figures.bars(board, column) for column in range(len(board.columns))],
         radars=radars,
         n_without_radar=max(0, len(candidates) - MOST_RADARS),
     )
-
-
-def _figure(svg: str, prefix: str, label: str) -> Markup:
-    return Markup(inline(svg, prefix, clean(label))) if svg else Markup("")
 
 
 def _environment() -> Environment:

@@ -57,13 +57,6 @@ class Samples:
     notes: tuple[str, ...]
     """What is not there, a sentence each."""
 
-    @property
-    def n_bytes(self) -> int:
-        """As embedded."""
-        return sum(len(text) for _, text in self.parts) + sum(
-            len(image) for _, own in self.thumbnails for image in own
-        )
-
 
 def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tasks: Sequence[str]) -> Samples:
     """The samples of tasks as the first run asked them, with every run's reply.
@@ -146,34 +139,28 @@ class _Replies:
         """In the order of the first run's samples; nothing where this run asked something else under that id."""
         rows = dict(zip(self.outcomes.ids, range(len(self.outcomes.ids)), strict=True))
         mine, theirs = _contents(self.outcomes), _contents(asked)
-        text: list[str | None] = []
+        shown: list[tuple[str | None, str, str | None, float | None]] = []
         reasoning: dict[int, str] = {}
-        status: list[str] = []
-        read: list[str | None] = []
-        values: list[float | None] = []
         for at, id in enumerate(asked.ids):
             row = rows.get(id)
             if row is None or id not in self.records or mine[id] != theirs[id]:
-                text.append(None)
-                status.append("-")
-                read.append(None)
-                values.append(None)
+                shown.append((None, "-", None, None))
                 continue
             record = self.records[id]
             number, value = int(self.outcomes.status[row, 0]), float(self.outcomes.values[row, 0])
-            text.append(visible(shortened(record.text if record.error is None else record.error, most)))
+            text = visible(shortened(record.text if record.error is None else record.error, most))
             if record.reasoning:
                 reasoning[at] = visible(shortened(record.reasoning, most))
-            status.append("-" if number == ABSENT else LETTERS[tuple(Status)[number]])
+            status = "-" if number == ABSENT else LETTERS[tuple(Status)[number]]
             answer = self.outcomes.answers[row][0]
-            read.append(None if answer is None else visible(answer[:200]))
-            values.append(None if value != value else value)
+            read = None if answer is None else visible(answer[:200])
+            shown.append((text, status, read, None if value != value else value))
         return {
-            "text": text,
+            "text": [text for text, *_ in shown],
             "reasoning": reasoning,
-            "status": "".join(status),
-            "answer": read,
-            "value": values,
+            "status": "".join(status for _, status, *_ in shown),
+            "answer": [read for _, _, read, _ in shown],
+            "value": [value for *_, value in shown],
         }
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
-from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
+from ssl4rl_bench.reports.text.numbers import interval, listed, p_is, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 
 CORRECTIONS = {
@@ -32,8 +31,8 @@ class Finding:
 
     label: str
     """Of the candidate."""
-    mark: Literal["better", "worse", ""]
-    """On the average."""
+    mark: str
+    """On the average: "better", "worse" or ""."""
     text: str
     """What follows the label: "is better than ..."; may be empty."""
     details: tuple[str, ...] = ()
@@ -65,7 +64,7 @@ def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
             continue
         abilities = [(column, each) for column, each in pairs if column.level != "overall" and each]
         details = (*_abilities(abilities), *_source(overall), *_probes(row.label, probes))
-        findings.append(Finding(clean(row.label), _mark(overall), _main(overall, board), details))
+        findings.append(Finding(clean(row.label), overall.mark, _main(overall, board), details))
     return Verdict(_opening(board, len(candidates)), tuple(findings), _closing(board))
 
 
@@ -80,10 +79,6 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
     )
     findings = tuple(Finding(clean(label), "", "", tuple(_probes(label, probes))) for label in labels)
     return Verdict(opening, findings, ())
-
-
-def _mark(each: Difference) -> Literal["better", "worse", ""]:
-    return "better" if each.mark == "better" else "worse" if each.mark == "worse" else ""
 
 
 def _opening(board: Board, n_candidates: int) -> str:
@@ -125,7 +120,7 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
             if each.mark == mark
         ]
         if named:
-            out.append(f"{mark.capitalize()} on {_listed(named)}.")
+            out.append(f"{mark.capitalize()} on {listed(named)}.")
     rest = [each for _, each in abilities if not each.mark]
     if rest:
         least, most = min(each.mde for each in rest), max(each.mde for each in rest)
@@ -156,7 +151,7 @@ def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
         said = each.mark or f"not told apart; found from {percent(each.mde)}"
         name = clean(short_name(row.task).removeprefix("ssl_"))
         named.append(f"{name} {points(each.value)} {interval(each.ci95, True)} ({said})")
-    return [f"SSL probes, in points: {_listed(named)}."] if named else []
+    return [f"SSL probes, in points: {listed(named)}."] if named else []
 
 
 def _closing(board: Board) -> tuple[str, ...]:
@@ -172,7 +167,7 @@ def _closing(board: Board) -> tuple[str, ...]:
             (name, [each for each in differences if (each.level == "overall") == whole])
             for name, whole in (("on Average", True), ("on single abilities", False))
         ]
-        found = _listed(
+        found = listed(
             [
                 f"{sum(bool(each.mark) for each in family)} of {_count(len(family), 'comparison')} {name}"
                 for name, family in families
@@ -186,24 +181,15 @@ def _closing(board: Board) -> tuple[str, ...]:
     if best is not None and best.n_candidates > 1:
         out.append(
             f"The greatest difference on Average of {best.n_candidates} runs is {clean(best.candidate)}'s "
-            f"({points(best.value)} points); for the best of so many, p {_p(best.p)} (max-T)."
+            f"({points(best.value)} points); for the best of so many, {p_is(best.p)} (max-T)."
         )
     return tuple(out)
 
 
 def _numbers(each: Difference) -> str:
-    return f"{points(each.value)} points {interval(each.ci95, True)}, corrected p {_p(each.p_corrected)}"
-
-
-def _p(value: float) -> str:
-    text = p_value(value)
-    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
+    return f"{points(each.value)} points {interval(each.ci95, True)}, corrected {p_is(each.p_corrected)}"
 
 
 def _count(n: int, what: str) -> str:
     plural = what[:-1] + "ies" if what.endswith("y") else what + "s"
     return f"{n} {what if n == 1 else plural}"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

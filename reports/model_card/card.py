@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.core.errors import ModelError, UsageError
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import hub_id, short_name
-from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import Sampling
+from ssl4rl_bench.engines.checkpoints.files import read_config
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.reports.text.cells import Result, dig
@@ -87,6 +87,13 @@ class Card:
             if data.get("transductive") and short_name(str(item.get("set", "")).partition("=")[0]) in names
         )
 
+    def results(self) -> Iterator[tuple[Evaluation, str, Mapping[str, Any]]]:
+        """Each task of each whole run: the run, and what `Evaluation.tasks` gives."""
+        for run in self.runs:
+            if not run.result.get("partial"):
+                for name, found in run.tasks():
+                    yield run, name, found
+
     def overlap(self) -> list[Mapping[str, Any]]:
         """The audit's counts, a set each."""
         return list(dig(self.origin, "data").get("overlap") or [])
@@ -107,7 +114,7 @@ def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
     return Card(
         name=f"{name}-step-{step}" if step is not None else name,
         fingerprint=own,
-        config=_json(checkpoint / "config.json"),
+        config=read_config(checkpoint),
         origin=origin,
         runs=tuple(_evaluation(run, checkpoint, own) for run in runs),
     )
@@ -171,16 +178,3 @@ def _evaluation(run: RunDir, checkpoint: Path, own: str) -> Evaluation:
         )
     sittings = run.sittings()
     return Evaluation(run.spec, result, sittings[-1].get("finished") if sittings else None)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Empty if there is no such file."""
-    try:
-        value = parse_json(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        value = None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} is damaged: it is not a JSON object")
-    return value

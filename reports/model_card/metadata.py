@@ -19,6 +19,7 @@ from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
 from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.task.mmbench.task import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
 
@@ -52,19 +53,14 @@ def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
 
 def model_results(card: Card) -> list[dict[str, Any]]:
     """`results` of `model-index`: one for each task of each whole run, percent with two decimals."""
-    out = []
-    for run in card.runs:
-        if run.result.get("partial"):
-            continue
-        for name, found in run.tasks():
-            out.append(
-                {
-                    "task": {"type": "image-text-to-text", "name": _kind(found)},
-                    "dataset": _dataset(name, found),
-                    "metrics": _metrics(card, run, name, found),
-                }
-            )
-    return out
+    return [
+        {
+            "task": {"type": "image-text-to-text", "name": _kind(found)},
+            "dataset": _dataset(name, found),
+            "metrics": _metrics(card, run, name, found),
+        }
+        for run, name, found in card.results()
+    ]
 
 
 def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
@@ -73,26 +69,26 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
     Of a benchmark the accuracy over questions counts (`circular_micro`), percent.
     """
     out = {}
-    for run in card.runs:
-        for name, found in run.tasks():
-            data = None if run.result.get("partial") else hub_data(name, found)
-            overall = dig(found, "aggregates", "circular_micro", "overall")
-            value = number(overall.get("value"))
-            if data is None or value is None:
-                continue
-            repo, config, split, revision = data
-            dataset = {"id": repo, "task_id": _short(name)} | ({"revision": revision} if revision else {})
-            notes = (
-                f"CircularEval accuracy in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
-                f"95% interval {_interval(overall)}; unread {_percent(overall.get('unread'))}; "
-                f"prompt {found.get('prompt')}; extractor {found.get('extractor')}; engine {run.spec.engine} "
-                f"{run.spec.engine_version}; ssl4rl-bench {__version__}"
-            )
-            if n_seen := card.seen(name, found):
-                notes += f"; trained on {n_seen} images of this set"
-            entry = {"dataset": dataset, "value": round(100 * value, 2)}
-            entry |= {"date": run.date} if run.date else {}
-            out[f"{_short(name)}.yaml"] = [entry | {"notes": clean(notes, 500)}]
+    for run, name, found in card.results():
+        data = hub_data(name, found)
+        overall = dig(found, "aggregates", "circular_micro", "overall")
+        value = number(overall.get("value"))
+        if data is None or value is None:
+            continue
+        repo, config, split, revision = data
+        dataset = {"id": repo, "task_id": _short(name)} | ({"revision": revision} if revision else {})
+        interval = "-".join(map(percent, overall.get("ci95") or ())) or "unknown"
+        notes = (
+            f"CircularEval accuracy in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
+            f"95% interval {interval}; unread {percent(number(overall.get('unread')) or 0.0)}%; "
+            f"prompt {found.get('prompt')}; extractor {found.get('extractor')}; engine {run.spec.engine} "
+            f"{run.spec.engine_version}; ssl4rl-bench {__version__}"
+        )
+        if n_seen := card.seen(name, found):
+            notes += f"; trained on {n_seen} images of this set"
+        entry = {"dataset": dataset, "value": round(100 * value, 2)}
+        entry |= {"date": run.date} if run.date else {}
+        out[f"{_short(name)}.yaml"] = [entry | {"notes": clean(notes, 500)}]
     return out
 
 
@@ -107,19 +103,16 @@ def parse(text: str, path: Path) -> dict[str, Any]:
     Raises:
         DataError: it is no YAML mapping.
     """
+    reason = ""
     try:
         value = parse_yaml(text.encode("utf-8", "replace"))
     except ValueError as error:
+        value, reason = error, f" ({error})"
+    if value is not None and not isinstance(value, dict):
         raise DataError(
-            f"{path}: what stands between the lines --- is no YAML mapping ({error}): correct or delete it."
-        ) from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise DataError(
-            f"{path}: what stands between the lines --- is no YAML mapping: correct or delete it."
+            f"{path}: what stands between the lines --- is no YAML mapping{reason}: correct or delete it."
         )
-    return value
+    return value or {}
 
 
 def _tags(card: Card) -> list[str]:
@@ -213,11 +206,3 @@ def _title(name: str) -> str:
 
 def _short(task: str) -> str:
     return clean(short_name(task))
-
-
-def _interval(cell: Mapping[str, Any]) -> str:
-    return "-".join(f"{100 * end:.2f}" for end in cell.get("ci95") or ()) or "unknown"
-
-
-def _percent(value: object) -> str:
-    return f"{100 * (number(value) or 0.0):.2f}%"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -124,13 +125,14 @@ def provenance(card: Card) -> str:
     """Hashes and versions."""
     origin = card.origin
     base = dig(origin, "base") or dig(origin, "init")
-    rows = [("Weights", card.fingerprint)]
-    rows += [("Base", str(base["fingerprint"]))] if base.get("fingerprint") else []
-    rows += [("Base, revision", str(base["revision"]))] if base.get("revision") else []
-    rows += [("Recipe", str(origin["recipe_sha256"]))] if origin.get("recipe_sha256") else []
-    manifest = dig(origin, "data").get("manifest_sha256")
-    rows += [("Training images", str(manifest))] if manifest else []
-    hashes = [(what, _code(digest)) for what, digest in rows]
+    known = {
+        "Weights": card.fingerprint,
+        "Base": base.get("fingerprint"),
+        "Base, revision": base.get("revision"),
+        "Recipe": origin.get("recipe_sha256"),
+        "Training images": dig(origin, "data").get("manifest_sha256"),
+    }
+    hashes = [(what, _code(digest)) for what, digest in known.items() if digest]
     versions = ", ".join(f"{escape(clean(k))} {escape(clean(v))}" for k, v in dig(origin, "versions").items())
     parts = [
         "## Provenance",
@@ -184,21 +186,11 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
 
 def _abilities(found: Mapping[str, Any]) -> str:
     micro, rows = (dig(found, "aggregates", how) for how in ("circular_micro", "row_micro"))
-    lines = [
-        (header, dig(micro, "l2", ability), dig(rows, "l2", ability)) for header, ability in CARD_COLUMNS
-    ]
-    lines.append(("All", dig(micro, "overall"), dig(rows, "overall")))
-    body = [
-        (
-            header,
-            *value_and_interval(question),
-            count(question),
-            *value_and_interval(row),
-            count(row),
-            percent(row.get("unread")),
-        )
-        for header, question, row in lines
-    ]
+    body = []
+    for header, *keys in (*((header, "l2", ability) for header, ability in CARD_COLUMNS), ("All", "overall")):
+        question, row = dig(micro, *keys), dig(rows, *keys)
+        numbers = (*value_and_interval(question), count(question), *value_and_interval(row), count(row))
+        body.append((header, *numbers, percent(row.get("unread"))))
     headers = ("Ability", "Questions right", "95%", "n", "Rows right", "95%", "n", "Unread")
     return _table(headers, body) + (
         "\n\nA question is right if all of its circular copies are; a row is one copy. Unread: no answer was found."
@@ -247,14 +239,9 @@ def _data(card: Card, data: Mapping[str, Any]) -> str:
     source = _code(without_path(str(data.get("source", ""))))
     lines = [f"{_int(data.get('images'))} images of {source}, {how}." + "".join(f" {why}." for why in left)]
     if card.overlap():
-        rows = [
-            (
-                without_path(str(item.get("set", ""))),
-                *(_int(item.get(key)) for key in ("images", "exact", "near")),
-            )
-            for item in card.overlap()
-        ]
         lines.append("Training images that are in evaluation sets, at the start of training:")
+        keys = ("images", "exact", "near")
+        rows = [(_set(item), *(_int(item.get(key)) for key in keys)) for item in card.overlap()]
         lines.append(_table(("Set", "Images of it", "Equal", "Look alike"), rows))
     else:
         lines.append("The images were not compared with any evaluation set.")
@@ -263,53 +250,32 @@ def _data(card: Card, data: Mapping[str, Any]) -> str:
 
 def _settings(card: Card) -> Iterator[tuple[str, str]]:
     origin, recipe = card.origin, dig(card.origin, "recipe")
-    grpo, optimizer, model, reward = (dig(recipe, part) for part in ("grpo", "optimizer", "model", "reward"))
-    lora = dig(recipe, "lora")
+    grpo, tasks = dig(recipe, "grpo"), dig(recipe, "tasks")
 
-    def show(table: Mapping[str, Any], *keys: str) -> str:
-        return ", ".join(
-            f"{key.replace('_', ' ')} {table[key]}" for key in keys if table.get(key) is not None
-        )
+    def show(part: str, keys: str) -> str:
+        table = dig(recipe, part)
+        shown = [key for key in keys.split() if table.get(key) is not None]
+        return ", ".join(f"{key.replace('_', ' ')} {table[key]}" for key in shown)
 
-    weights = f"LoRA ({show(lora, 'rank', 'alpha', 'dropout')})" if lora else "all"
-    frozen = ", vision tower frozen" if model.get("freeze_vision") else ""
-    tasks = dig(recipe, "tasks")
+    weights = f"LoRA ({show('lora', 'rank alpha dropout')})" if dig(recipe, "lora") else "all"
+    frozen = ", vision tower frozen" if dig(recipe, "model").get("freeze_vision") else ""
+    each = f"each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies"
+    updates = f"in {grpo.get('updates')} parts, gone through {grpo.get('iterations')} times"
     yield "Tasks", ", ".join(f"{short_name(k)}, weight {v:g}" for k, v in tasks.items())
-    yield "Reward", show(reward, "scheme", "format_weight", "extractor")
-    yield (
-        "Steps",
-        f"{_int(origin.get('step'))}, each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies",
-    )
-    yield (
-        "Optimizer updates",
-        (
-            f"{_int(origin.get('updates'))}; a step's replies in {grpo.get('updates')} parts, "
-            f"gone through {grpo.get('iterations')} times"
-        ),
-    )
+    yield "Reward", show("reward", "scheme format_weight extractor")
+    yield "Steps", f"{_int(origin.get('step'))}, {each}"
+    yield "Optimizer updates", f"{_int(origin.get('updates'))}; a step's replies {updates}"
     yield "Epochs", f"{float(origin.get('epochs') or 0):.2f} ({_int(origin.get('samples'))} prompts)"
-    yield (
-        "Optimizer",
-        show(
-            optimizer,
-            "name",
-            "learning_rate",
-            "schedule",
-            "warmup",
-            "weight_decay",
-            "clip_norm",
-            "beta1",
-            "beta2",
-        ),
-    )
-    yield "Objective", show(grpo, "loss", "scale", "clip", "clip_high", "kl", "entropy")
-    yield "Tokens", show(grpo, "max_prompt_tokens", "max_reply_tokens", "mask_truncated")
-    yield "Sampling", show(grpo, "temperature", "top_p", "top_k")
-    yield "Trained weights", f"{weights}{frozen}; {show(model, 'dtype', 'compute')}"
+    optimizer = "name learning_rate schedule warmup weight_decay clip_norm beta1 beta2"
+    yield "Optimizer", show("optimizer", optimizer)
+    yield "Objective", show("grpo", "loss scale clip clip_high kl entropy")
+    yield "Tokens", show("grpo", "max_prompt_tokens max_reply_tokens mask_truncated")
+    yield "Sampling", show("grpo", "temperature top_p top_k")
+    yield "Trained weights", f"{weights}{frozen}; {show('model', 'dtype compute')}"
     if between := dig(origin, "interpolated"):
         yield "Interpolated", _way(between)
-    yield "Pixels", show(model, "min_pixels", "max_pixels")
-    yield "Rollouts", show(dig(recipe, "rollout"), "engine")
+    yield "Pixels", show("model", "min_pixels max_pixels")
+    yield "Rollouts", show("rollout", "engine")
     yield "Processes, seed", f"{_int(origin.get('processes'))}, {_int(origin.get('seed'))}"
 
 
@@ -323,40 +289,35 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str
         if isinstance(inner, Mapping):
             yield from _flat(inner, f"{before}{key}.")
         elif isinstance(inner, list):
-            counts = {item: inner.count(item) for item in map(str, inner)} if _texts(inner) else {}
+            counts = Counter(inner) if all(isinstance(item, str) for item in inner) else {}
             text = ", ".join(f"{item} (x{n})" if n > 1 else item for item, n in counts.items())
             yield f"{before}{key}", text or ", ".join(map(str, inner))
         else:
             yield f"{before}{key}", without_path(str(inner))
 
 
-def _texts(items: list[Any]) -> bool:
-    return all(isinstance(item, str) for item in items)
-
-
 def _last(card: Card) -> str:
     """Some of the last step's metrics."""
     metrics = dig(card.origin, "metrics")
-    shown = []
-    for key in (
-        "reward",
-        *sorted(key for key in metrics if key.startswith("reward/")),
-        "kl",
-        "entropy",
-        "reply_tokens",
-    ):
-        if (value := number(metrics.get(key))) is not None:
-            shown.append(f"{key.removeprefix('reward/')} {value:.4g}")
-    for key in ("format", "cut_off"):
-        if (value := number(metrics.get(key))) is not None:
-            shown.append(f"{key.replace('_', ' ')} {100 * value:.1f}%")
+    rewards = sorted(key for key in metrics if key.startswith("reward/"))
+    values = {key: number(metrics.get(key)) for key in ("reward", *rewards, "kl", "entropy", "reply_tokens")}
+    shares = {key: number(metrics.get(key)) for key in ("format", "cut_off")}
+    shown = [
+        f"{key.removeprefix('reward/')} {value:.4g}" for key, value in values.items() if value is not None
+    ]
+    shown += [
+        f"{key.replace('_', ' ')} {100 * value:.1f}%" for key, value in shares.items() if value is not None
+    ]
     return f"Metrics of the last step: {escape(', '.join(shown))}." if shown else ""
 
 
 def _overlap_text(item: Mapping[str, Any]) -> str:
-    name = escape(clean(without_path(str(item.get("set", "")))))
     near = f" and {_int(item.get('near'))} that look alike" if item.get("near") else ""
-    return f"{name}: {_int(item.get('exact'))} equal{near}"
+    return f"{escape(clean(_set(item)))}: {_int(item.get('exact'))} equal{near}"
+
+
+def _set(item: Mapping[str, Any]) -> str:
+    return without_path(str(item.get("set", "")))
 
 
 def _table(headers: tuple[str, ...], rows: list[Any], raw: bool = False) -> str:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,14 +53,11 @@ def sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
 
 def _spread(task: ProbeTask, n: int) -> list[Sample]:
     """The first samples, with as many different answers as there are."""
-    seen: dict[str, list[Sample]] = {}
+    by_answer: defaultdict[str, list[Sample]] = defaultdict(list)
     for sample in task.samples:
-        seen.setdefault(sample.target, []).append(sample)
-    queues = list(seen.values())
-    out: list[Sample] = []
-    while len(out) < n and any(queues):
-        out += [queue.pop(0) for queue in queues if queue][: n - len(out)]
-    return out
+        by_answer[sample.target].append(sample)
+    rounds = zip_longest(*by_answer.values())
+    return [sample for one in rounds for sample in one if sample][:n]
 
 
 def _lines(task: ProbeTask, block: Sequence[Image.Image]) -> list[tuple[str | list[Image.Image], int]]:
@@ -117,10 +116,8 @@ def main(folder: Path) -> None:
 
     names = group_names()["ssl4rl_ssl_difficulty"]
     for kind in KINDS:
-        tasks = []
-        for name in names:
-            if (load_taskfile(name).ssl or {}).get("kind") == kind:
-                tasks.append(load_probe(name, limit=24))
+        of_kind = (name for name in names if (load_taskfile(name).ssl or {}).get("kind") == kind)
+        tasks = [load_probe(name, limit=24) for name in of_kind]
         sheet(tasks, n=SHOWN[kind]).save(folder / f"ssl_{kind}.png", optimize=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
@@ -39,6 +40,21 @@ def blinding(result: Result, task: str) -> str:
     """What a task showed in this run if not its images, as "image blank"; else empty."""
     how = dig(result, "tasks", task).get("image")
     return f"image {clean(how)}" if how else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95% interval; fractions."""
+
+    value: float
+    ci95: tuple[float, float] | None
+
+
+def estimate(cell: Mapping[str, Any]) -> Estimate | None:
+    """A cell's value and interval; None without a value."""
+    value = number(cell.get("value"))
+    ends = [end for end in map(number, cell.get("ci95") or ()) if end is not None]
+    return None if value is None else Estimate(value, (ends[0], ends[1]) if len(ends) == 2 else None)
 
 
 def value_and_interval(cell: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,8 @@
-"""Numbers as tables print them: fractions as percent with two decimals."""
+"""Numbers as tables and sentences print them: fractions as percent with two decimals."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ssl4rl_bench.core.parsing import number
 
@@ -29,3 +31,13 @@ def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:
 
 def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_is(p: float) -> str:
+    """For a sentence: "p = 0.012", "p < 0.001"."""
+    return f"p {p_value(p).replace('<', '< ')}" if p < 0.001 else f"p = {p_value(p)}"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """For a sentence: "a", "a and b", "a, b and c"."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -13,17 +13,20 @@ from ssl4rl_bench.comparison.seeds import Method
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Column
-from ssl4rl_bench.reports.figures.sheet import style, svg_of
-from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, percent, points
-from ssl4rl_bench.reports.views.additivity_figure import draw
+from ssl4rl_bench.reports.figures.axes import Axes, reach, slots
+from ssl4rl_bench.reports.figures.palette import INK, MUTED, SERIES, SIGN
+from ssl4rl_bench.reports.figures.sheet import Sheet, minus
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.contrasts import Contrast, Scores, correct, scores
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import MIX, methods, same_task, words
-from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
 
 _Floats = NDArray[np.float64]
+
+_LEFT, _TALL = 62.0, 190.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,6 @@ def additivity(runs: Runs) -> View:
     by_method = _means(found, [1, len(mix.runs), *(len(single.runs) for single in singles)])
     columns = sums(found, by_method[0], by_method[1], by_method[2:], whole=not missing)
     names = [words(runs.trained[single.runs[0].label]) for single in singles]
-    with style():
-        sheet = draw(columns, names, clean(mix.name))
-        svg = svg_of(sheet)
     missing_text = (
         f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint trained on it alone "
         "among the runs, so there is no sum."
@@ -102,8 +102,7 @@ def additivity(runs: Runs) -> View:
             "p corr.",
         ),
         rows=tuple(_row(each, names) for each in columns),
-        svg=svg,
-        figure=sheet.figure,
+        sheet=_draw(columns, names, clean(mix.name)),
     )
 
 
@@ -236,22 +235,66 @@ def _said(each: Contrast, what: str, mix: str) -> str:
 
 
 def _row(each: Sums, names: Sequence[str]) -> tuple[str, ...]:
-    best, rest = each.mix_minus_best, each.mix_minus_sum
     return (
         each.column.header,
         str(each.mix.n),
         *(points(single.value) for single in each.singles),
         points(each.mix.value),
         names[each.best],
-        points(best.value) + MARKS[best.mark],
-        interval(best.ci95, True),
-        _p(best),
+        *difference_cells(each.mix_minus_best),
         points(each.total.value if each.total else None) + (" (out of reach)" if each.out_of_reach else ""),
-        NO_DATA if rest is None else points(rest.value) + MARKS[rest.mark],
-        NO_DATA if rest is None else interval(rest.ci95, True),
-        NO_DATA if rest is None else _p(rest),
+        *difference_cells(each.mix_minus_sum),
     )
 
 
-def _p(each: Contrast) -> str:
-    return p_is(each.p_corrected).removeprefix("p ").removeprefix("= ")
+def _draw(columns: Sequence[Sums], names: Sequence[str], mix: str) -> Sheet:
+    """
+    Args:
+        names: of the single tasks.
+    """
+    whole = columns[0].total is not None
+    sheet = Sheet()
+    looks = [*((SERIES[at % len(SERIES)], "bar") for at in range(len(names))), (INK, "bar"), (INK, "empty")]
+    labels = [*names, mix, *(["sum of the single tasks"] if whole else [])]
+    entries = [(label, *look) for label, look in zip(labels, looks, strict=False)]
+    y = sheet.legend(10, entries, _LEFT) + 4
+    wide = sheet.width - _LEFT - 6
+    ends = reach(cell for each in columns for cell in (*each.singles, each.mix, each.total))
+    axes = slots(sheet, (_LEFT, y, wide, _TALL), len(columns), ends)
+    sheet.text(_LEFT - 6, y - 5, "points", MUTED, side="right")
+    for at, each in enumerate(columns):
+        _bars(axes, at, each, looks)
+    y += _TALL + 10
+    for at, each in enumerate(columns):
+        sheet.text(_LEFT + (at + 0.5) * wide / len(columns), y, each.column.header, bold=True)
+    parts: list[tuple[str, list[Contrast | None]]] = [
+        ("mix − best", [each.mix_minus_best for each in columns])
+    ]
+    parts += [("mix − sum", [each.mix_minus_sum for each in columns])] if whole else []
+    for label, cells in parts:
+        y += 13
+        sheet.text(4, y, label, MUTED, side="left")
+        for at, cell in enumerate(cells):
+            x = _LEFT + (at + 0.5) * wide / len(columns)
+            if cell is None:
+                sheet.text(x, y, NO_DATA, MUTED)
+                continue
+            text = f"{minus(f'{100 * cell.value:+.1f}')} {MARKS[cell.mark]}".rstrip()
+            sheet.text(x, y, text, SIGN[cell.mark] if cell.mark else INK, bold=bool(cell.mark))
+    note = "whiskers: 95% intervals; ▲ ▼ beyond chance after correction"
+    sheet.text(_LEFT, y + 13, note, MUTED, side="left")
+    sheet.height = y + 20
+    return sheet
+
+
+def _bars(axes: Axes, at: int, each: Sums, looks: Sequence[tuple[str, str]]) -> None:
+    cells = [*each.singles, each.mix, *([each.total] if each.total else [])]
+    wide = 0.84 / len(cells)
+    for number, (cell, (colour, look)) in enumerate(zip(cells, looks, strict=False)):
+        x = at + 0.08 + (number + 0.5) * wide
+        sides = x - 0.43 * wide, x + 0.43 * wide
+        if look == "bar":
+            axes.band(sides, (0.0, cell.value), colour, opacity=0.75)
+        else:
+            axes.band(sides, (0.0, cell.value), None, edge=colour)
+        axes.whisker(x, cell, INK, marker=None)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+
+from ssl4rl_bench.core.atomic import write_bytes, write_text
+from ssl4rl_bench.reports.figures.sheet import Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,19 @@ class View:
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     """Texts, one for each header."""
-    svg: str
-    """A whole SVG document, as matplotlib writes it; empty where there is nothing to draw."""
-    figure: Any = field(default=None, compare=False, repr=False)
-    """The matplotlib figure that `svg` is of, for other formats."""
+    sheet: Sheet | None = field(default=None, compare=False, repr=False)
+    """None where there is nothing to draw."""
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes the figure, if there is one, as NAME.svg and NAME.png.
+
+        Raises:
+            StoreError: they cannot be written.
+        """
+        if self.sheet is None:
+            return []
+        svg, png = (folder / f"{self.name}.{form}" for form in ("svg", "png"))
+        drawn = str(self.sheet.svg(self.title))
+        write_text(svg, drawn.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1))
+        write_bytes(png, self.sheet.png())
+        return [svg, png]

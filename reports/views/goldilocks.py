@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.figures.sheet import style, svg_of
-from ssl4rl_bench.reports.text.cells import dig
-from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, percent, points
+from ssl4rl_bench.reports.board.probes import ProbeRow, probe_row
+from ssl4rl_bench.reports.figures.axes import reach, slots
+from ssl4rl_bench.reports.figures.palette import INK, MUTED, SIGN
+from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of
+from ssl4rl_bench.reports.text.cells import Estimate, dig, estimate
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.goldilocks_figure import draw
 from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import full, kind_of
-from ssl4rl_bench.reports.views.wording import listed, noted, p_is
+from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.task.ssl import KINDS
@@ -28,19 +28,13 @@ from ssl4rl_bench.task.ssl import KINDS
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A difficulty of a kind. Fractions."""
+    """A difficulty of a kind."""
 
-    task: str
-    kind: str
-    difficulty: str
-    chance: float
-    accuracy: float | None
-    above: float | None
+    probe: ProbeRow
+    """The baseline's."""
+    above: Estimate | None
     """(accuracy - chance) / (1 - chance) of the baseline."""
-    ci95: tuple[float, float] | None
-    """Of `above`."""
-    n: int | None
-    trained: tuple[tuple[str, Difference], ...]
+    trained: tuple[tuple[str, Difference], ...] = ()
     """Checkpoints trained at it: name, and difference to the baseline on Average."""
 
 
@@ -69,9 +63,6 @@ def goldilocks(runs: Runs) -> View:
             "brings; `ssl4rl-bench train RECIPE` trains one (its [tasks] name the difficulty), --trained LABEL=TASK "
             "names a checkpoint's.",
         )
-    with style():
-        sheet = draw(steps, name, told)
-        svg = svg_of(sheet)
     return View(
         name="goldilocks",
         title=f"Difficulty: what {name} can do, and what training at it brought",
@@ -87,8 +78,7 @@ def goldilocks(runs: Runs) -> View:
             *(("Trained at it", "Average", "95% interval", "p corr.") if told else ()),
         ),
         rows=tuple(row for step in steps for row in _rows(step, told)),
-        svg=svg,
-        figure=sheet.figure,
+        sheet=_draw(steps, name, told),
     )
 
 
@@ -118,15 +108,16 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
         for task, outcomes in run.outcomes.items():
             if not outcomes.probe or task.endswith("_released"):
                 continue
-            kind, difficulty = str(outcomes.probe["kind"]), str(outcomes.probe["difficulty"])
-            found.setdefault(kind, {}).setdefault(difficulty, _step(run, task, kind, difficulty))
+            row = probe_row(run, task)
+            above = estimate(dig(run.result, "tasks", task, "probe", "chance_corrected"))
+            found.setdefault(row.kind, {}).setdefault(row.difficulty, Step(row, above))
     steps = [
         step
         for kind in (*KINDS, *(found.keys() - KINDS.keys()))
         if len(found.get(kind, {})) > 1
         for step in sorted(found[kind].values(), key=_hardness)
     ]
-    trained = [(step.task, run) for step in steps for run in placed.get(step.task, [])]
+    trained = [(step.probe.task, run) for step in steps for run in placed.get(step.probe.task, [])]
     if not trained:
         return steps
     results = compare(
@@ -140,50 +131,34 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
     by_task: dict[str, list[tuple[str, Difference]]] = {}
     for (task, run), result in zip(trained, results, strict=True):
         by_task.setdefault(task, []).append((clean(run.label), result.overall))
-    return [replace(step, trained=tuple(by_task.get(step.task, ()))) for step in steps]
-
-
-def _step(run: Evaluated, task: str, kind: str, difficulty: str) -> Step:
-    probe = dig(run.result, "tasks", task, "probe")
-    above, accuracy = dig(probe, "chance_corrected"), dig(probe, "accuracy")
-    ends = [end for end in map(number, above.get("ci95") or ()) if end is not None]
-    n = number(accuracy.get("n"))
-    return Step(
-        task=task,
-        kind=kind,
-        difficulty=difficulty,
-        chance=float((run.outcomes[task].probe or {}).get("chance", 0.0)),
-        accuracy=number(accuracy.get("value")),
-        above=number(above.get("value")),
-        ci95=(ends[0], ends[1]) if len(ends) == 2 else None,
-        n=None if n is None else int(n),
-        trained=(),
-    )
+    return [replace(step, trained=tuple(by_task.get(step.probe.task, ()))) for step in steps]
 
 
 def _hardness(step: Step) -> tuple[float, bool, bool, str]:
     """More answers to choose from are harder; then augmentation is, and strong more than weak."""
-    return (-step.chance, "," in step.difficulty, "strong" in step.difficulty, step.difficulty)
+    difficulty = step.probe.difficulty
+    return -(step.probe.chance or 0.0), "," in difficulty, "strong" in difficulty, difficulty
 
 
 def _sentences(runs: Runs, steps: Sequence[Step], name: str) -> list[str]:
     out = []
-    for kind in dict.fromkeys(step.kind for step in steps):
-        own = [step for step in steps if step.kind == kind]
-        above = [step for step in own if step.ci95 and step.ci95[0] > 0.0]
+    for kind in dict.fromkeys(step.probe.kind for step in steps):
+        own = [step for step in steps if step.probe.kind == kind]
+        above = [step for step in own if step.above and step.above.ci95 and step.above.ci95[0] > 0.0]
         # An interval that touches 0 is no proof of chance.
-        if len(above) == len(own):
-            said = f"above chance at each of {listed([step.difficulty for step in own])}"
-        elif above:
-            rest = [step.difficulty for step in own if step not in above]
-            said = f"above chance at {listed([step.difficulty for step in above])}, not shown to be at {listed(rest)}"
+        easy = [step.probe.difficulty for step in above]
+        rest = [step.probe.difficulty for step in own if step not in above]
+        if not rest:
+            said = f"above chance at each of {listed(easy)}"
+        elif easy:
+            said = f"above chance at {listed(easy)}, not shown to be at {listed(rest)}"
         else:
-            said = f"not shown to be above chance at any of {listed([step.difficulty for step in own])}"
+            said = f"not shown to be above chance at any of {listed(rest)}"
         text = f"On {kind} {name} is {said}"
         trained = [(step, each) for step in own for each in step.trained]
         if trained:
             told = [
-                f"{label} (trained at {step.difficulty}) {points(each.value)}{MARKS[each.mark]} points on Average"
+                f"{label} (trained at {step.probe.difficulty}) {difference_cells(each)[0]} points on Average"
                 for step, (label, each) in trained
             ]
             text += f"; against {name}, {listed(told)}"
@@ -229,7 +204,7 @@ def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
         str(reason)
         for run in (runs.baseline, *runs.more)
         for reason in run.result.get("partial_reasons", ())
-        if any(str(reason).startswith(f"{step.task}:") for step in steps)
+        if any(str(reason).startswith(f"{step.probe.task}:") for step in steps)
     ]
     part = [
         f"{clean(runs.baseline.label)} was asked a part only ({clean(reason, 120)})."
@@ -245,27 +220,79 @@ def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
 
 
 def _rows(step: Step, told: bool) -> list[tuple[str, ...]]:
+    above = step.above
     base = (
-        step.kind,
-        step.difficulty,
-        percent(step.chance),
-        percent(step.accuracy),
-        NO_DATA if step.n is None else str(step.n),
-        percent(_flat(step.above)),
-        interval(None if step.ci95 is None else (_flat(step.ci95[0]), _flat(step.ci95[1]))),
+        step.probe.kind,
+        step.probe.difficulty,
+        percent(step.probe.chance),
+        percent(step.probe.accuracy),
+        NO_DATA if step.probe.n is None else str(step.probe.n),
+        percent(_flat(above.value) if above else None),
+        interval((_flat(above.ci95[0]), _flat(above.ci95[1])) if above and above.ci95 else None),
     )
     if not told:
         return [base]
-    if not step.trained:
-        return [(*base, NO_DATA, "", "", "")]
-    out = []
-    for at, (label, each) in enumerate(step.trained):
-        own = base if not at else ("",) * len(base)
-        p = p_is(each.p_corrected).removeprefix("p ").removeprefix("= ")
-        out.append((*own, label, points(each.value) + MARKS[each.mark], interval(each.ci95, True), p))
-    return out
+    trained = [(label, *difference_cells(cell)) for label, cell in step.trained]
+    first, *more = trained or [(NO_DATA, "", "", "")]
+    return [(*base, *first), *((*("",) * len(base), *line) for line in more)]
 
 
-def _flat(value: float | None) -> Any:
+def _flat(value: float) -> float:
     """Without what two decimals of a percent do not show, so that no "-0.00" is printed."""
-    return None if value is None else round(value, 4) + 0.0
+    return round(value, 4) + 0.0
+
+
+def _draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
+    left, tall, gap = 34.0, 150.0, 26.0
+    sheet = Sheet()
+    wide = sheet.width - left - 6
+    n_kinds = len({step.probe.kind for step in steps})
+    n = len(steps) + 0.6 * (n_kinds - 1)
+    places, at = [], 0.5
+    for number, step in enumerate(steps):
+        at += 0.6 if number and steps[number - 1].probe.kind != step.probe.kind else 0.0
+        places.append(at)
+        at += 1.0
+    # Six points of air: drawn bold text may be a little wider than `width_of` says.
+    title = fit(f"{name}: accuracy above chance, percent of what is possible", wide - 6.0, bold=True)
+    sheet.text(left, 12, title, bold=True, side="left")
+    axes = slots(sheet, (left, 24, wide, tall), n, reach(step.above for step in steps))
+    for place, step in zip(places, steps, strict=True):
+        if step.above is not None:
+            axes.whisker(place, step.above, INK)
+    y = 24 + tall
+    if told:
+        title = (
+            "Checkpoints trained at it: difference on Average, points (▲ better, ▼ worse after correction)"
+        )
+        sheet.text(left, y + gap - 12, fit(title, wide - 6.0, bold=True), bold=True, side="left")
+        ends = reach(cell for step in steps for _, cell in step.trained)
+        lower = slots(sheet, (left, y + gap, wide, tall), n, ends)
+        for place, step in zip(places, steps, strict=True):
+            for number, (_, cell) in enumerate(step.trained):
+                x = place + (number - (len(step.trained) - 1) / 2) * min(0.22, 0.7 / len(step.trained))
+                marker = {"better": "^", "worse": "v", "": "o"}[cell.mark]
+                lower.whisker(x, cell, SIGN[cell.mark], marker, size=6.0)
+        y += gap + tall
+    _difficulties(sheet, y, [left + place * wide / n for place in places], wide / n, steps)
+    sheet.height = y + 62
+    return sheet
+
+
+def _difficulties(sheet: Sheet, y: float, xs: Sequence[float], slot: float, steps: Sequence[Step]) -> None:
+    """Below the axes: each difficulty, every second one lower where they would touch, and the kinds."""
+    for kind in dict.fromkeys(step.probe.kind for step in steps):
+        mine = [
+            (x, step.probe.difficulty.split(", ")[:2])
+            for x, step in zip(xs, steps, strict=True)
+            if step.probe.kind == kind
+        ]
+        tight = any(width_of(text) > slot - 2 for _, lines in mine for text in lines)
+        for number, (x, lines) in enumerate(mine):
+            room = 2 * min(0.85 * slot if tight else 0.5 * slot, x, sheet.width - x)
+            lower = number % 2 if tight else 0
+            for line, text in enumerate(lines):
+                sheet.text(x, y + 10 + 10 * (line + lower), fit(text, room), MUTED)
+        from_, to = mine[0][0] - 0.45 * slot, mine[-1][0] + 0.45 * slot
+        sheet.line([(from_, y + 39), (to, y + 39)], MUTED, 0.7)
+        sheet.text((from_ + to) / 2, y + 48, fit(kind, to - from_))

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from ssl4rl_bench.comparison.result import Difference
-from ssl4rl_bench.reports.text.numbers import p_value
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, points
+from ssl4rl_bench.reports.views.contrasts import Contrast
 
 MOST = 8
 _BLINDED = re.compile(
@@ -15,13 +16,12 @@ _BLINDED = re.compile(
 """The note of a run with images and one without, which a view of both says already."""
 
 
-def listed(texts: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
-
-
-def worst_first(found: Sequence[tuple[str, str, Difference]]) -> list[tuple[str, str, Difference]]:
-    return sorted(found, key=lambda each: each[2].value)
+def difference_cells(cell: Difference | Contrast | None) -> tuple[str, str, str]:
+    """A difference as a table has it: in points with its mark, its interval, and the corrected p."""
+    if cell is None:
+        return NO_DATA, NO_DATA, NO_DATA
+    p = p_value(cell.p_corrected).replace("<", "< ")
+    return points(cell.value) + MARKS[cell.mark], interval(cell.ci95, True), p
 
 
 def noted(notes: Sequence[str]) -> str:
@@ -31,9 +31,3 @@ def noted(notes: Sequence[str]) -> str:
         return ""
     more = f" {len(own) - MOST} more notes are left out; `compare` prints them." if len(own) > MOST else ""
     return f" {' '.join(own[:MOST])}{more}"
-
-
-def p_is(p: float) -> str:
-    """ "p = 0.012", "p < 0.001"."""
-    text = p_value(p)
-    return f"p {text[0]} {text[1:]}" if text.startswith("<") else f"p = {text}"

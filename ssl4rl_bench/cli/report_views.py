@@ -93,10 +93,9 @@ def write_views(views: Sequence[View], folder: Path) -> None:
         StoreError: they cannot be written.
     """
     from ssl4rl_bench.core.atomic import reporting
-    from ssl4rl_bench.reports.figures.sheet import write_figures
 
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for view in views:
-        for path in write_figures(view, folder):
+        for path in view.write(folder):
             say(f"wrote {path}")

@@ -40,7 +40,6 @@ def refresh(
         baseline: the watch's own, if it is not the first checkpoint.
         data: `--data` values, for runs whose replies have to be read again.
     """
-    from ssl4rl_bench.reports.figures.sheet import write_figures
     from ssl4rl_bench.reports.views.curves import Point, curves
 
     try:
@@ -54,7 +53,7 @@ def refresh(
         view = curves(points, None if baseline is None else baseline.result)
         if entries[-1].hint:
             view = replace(view, sentence=f"{view.sentence} {entries[-1].name}: {entries[-1].hint}.")
-        write_figures(view, history.folder)
+        view.write(history.folder)
         first = next((at for at, entry in enumerate(entries) if entry.verdict == BASELINE), None)
         base = baseline or runs[first or 0]
         _write_page(history.folder / PAGE, base, [run for run in runs if run is not base], view, policy)

@@ -154,6 +154,8 @@ NORMAL: tuple[tuple[str, str], ...] = (
     (r"(?m)^ssl4rl-bench VERSION, .*$", "PACKAGES"),
     # When and where a run was made.
     (r"(?m)^20\d\d-\d\d-\d\dT\S+ to 20\d\d-\d\d-\d\dT\S+, Python .*$", "EXECUTED"),
+    # The day of a run, in its checkpoint's card.
+    (r"(?<![\d-])20\d\d-\d\d-\d\d(?![\dT-])", "DATE"),
     # Parquet's bytes depend on the library that writes it; rows and pictures are compared instead.
     (r'(\.parquet": \{\s*"samples": \d+),\s*"bytes": \d+,\s*"sha256": "\w+"', r"\1"),
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_audit.audit import Finding, TableAudit, audit
-from ssl4rl_bench.reports.card_audit.cells import read_cell
+from ssl4rl_bench.reports.card_audit.cells import digits, read_cell
 from ssl4rl_bench.reports.card_audit.claims import Role, ability, role
 from ssl4rl_bench.reports.card_audit.tables import MAX_CHARS, find_tables
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
@@ -330,11 +330,11 @@ def test_a_changed_cell_is_found(
     assert cell.value is not None
     wrong = cell.value + data.draw(st.sampled_from([-1, 1])) * data.draw(st.integers(3, 500)) * Decimal(
         1
-    ).scaleb(-cell.decimals)
+    ).scaleb(-digits(cell.value))
     rows[-1][at] = f"{'↑' if wrong >= 0 else '↓'} {abs(wrong)}"
     found = only(form(header, rows)).findings  # type: ignore[operator]
     assert [(finding.row, finding.column) for finding in found] == [("Maximal Improvement", header[at])]
-    assert abs(Decimal(found[0].expected) - cell.value) <= Decimal(1).scaleb(-cell.decimals)
+    assert abs(Decimal(found[0].expected) - cell.value) <= Decimal(1).scaleb(-digits(cell.value))
     assert found[0].printed.replace(" ", "") == rows[-1][at].replace(" ", "")
 
 
@@ -345,7 +345,7 @@ def test_a_changed_average_is_found(table: tuple[list[str], list[list[str]]], of
     bare = [[row[0], *(str(cell.value) for cell in map(read_cell, row[1:]))] for row in rows[:-1]]
     last = read_cell(bare[1][-1])
     assert last.value is not None
-    bare[1][-1] = str(last.value + off * Decimal(1).scaleb(-last.decimals))
+    bare[1][-1] = str(last.value + off * Decimal(1).scaleb(-digits(last.value)))
     (finding,) = only(markdown(header, bare)).findings
     assert (finding.row, finding.column) == ("Method-A", "Average")
 

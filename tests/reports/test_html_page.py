@@ -8,6 +8,7 @@ import json
 import re
 import zlib
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from xss import PAYLOADS
 from ssl4rl_bench.comparison import published
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
+from ssl4rl_bench.reports.figures.palette import BETTER, HEX
+from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.reports.html import Report, assemble, render, write
 from ssl4rl_bench.reports.html.provenance import RunFacts
 from ssl4rl_bench.reports.html.samples import PACKED_BUDGET
@@ -181,24 +184,25 @@ def test_command_of_each_run_is_there(page: str) -> None:
 
 
 def test_views_stand_before_the_samples(report: Report) -> None:
-    from matplotlib.figure import Figure
-
-    from ssl4rl_bench.reports.figures.svg import to_svg
-
-    figure = Figure(figsize=(3, 2))
-    axes = figure.add_subplot()
-    axes.plot([1, 2, 3], [3, 1, 2], marker="o", label="a < b")
-    axes.legend()
-    view = View("transfer", "Transfer", "It is -1.00 points.", ("a", "b"), (("x", "-1.00"),), to_svg(figure))
+    sheet = Sheet(100, 50)
+    sheet.text(50, 25, "a < b")
+    sheet.marks([(10, 10)], "s", BETTER)
+    view = View("transfer", "Transfer", "It is -1.00 points.", ("a", "b"), (("x", "-1.00"),), sheet)
     page = render(replace(report, views=(view,)))
     parsed = Parsed(page)
     check_inert(parsed)
     ids = [attrs.get("id") for tag, attrs in parsed.tags if tag == "section"]
     assert ids.index("views") == ids.index("samples") - 1
     assert "It is −1.00 points." in page
-    defined = {attrs["id"] for _, attrs in parsed.tags if attrs.get("id")}
-    used = {attrs["href"][1:] for tag, attrs in parsed.tags if tag == "use" and attrs["href"]}
-    assert used and used <= defined
+    assert sheet.svg("Transfer") in page and "a < b" in parsed.text
+
+
+def test_the_page_s_style_has_the_palette() -> None:
+    style = (files("ssl4rl_bench.reports") / "static" / "page.css").read_text("utf-8")
+    light, dark = style.split("prefers-color-scheme: dark")
+    for name, colour in HEX.items():
+        assert f"--{name}: {colour};" in light and f"--{name}: #" in dark
+        assert f".f-{name} {{ fill: var(--{name}); }} .s-{name} {{ stroke: var(--{name}); }}" in style
 
 
 def test_ids_are_unique(page: str) -> None:
@@ -246,6 +250,12 @@ def test_runs_without_a_common_task_are_refused(tmp_path: Path) -> None:
         assemble(runs[0], runs[1:])
 
 
+def drawn(text: str) -> Sheet:
+    sheet = Sheet(100, 50)
+    sheet.text(50, 25, text)
+    return sheet
+
+
 def hostile(report: Report, texts: list[str]) -> Report:
     """The report with a text in every string that a user, a data set or a model can fill."""
     board = report.boards[0][0]
@@ -265,7 +275,7 @@ def hostile(report: Report, texts: list[str]) -> Report:
         notes=tuple(texts),
     )
     facts = tuple(RunFacts(text, (text,), ((text, text),), (text,)) for text in texts)
-    views = tuple(View(text, text, text, (text, text), ((text, text),), "") for text in texts)
+    views = tuple(View(text, text, text, (text, text), ((text, text),), drawn(text)) for text in texts)
     return replace(report, title=texts[0], boards=((board,),), runs=facts, lead=views[:1], views=views)
 
 

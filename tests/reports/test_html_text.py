@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from io import BytesIO
+from xml.etree import ElementTree
 
 import pytest
 from html_runs import Parsed
@@ -13,8 +14,8 @@ from mmbench_data import picture
 from PIL import Image
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.reports.figures.palette import NAMES
-from ssl4rl_bench.reports.figures.svg import inline, to_svg
+from ssl4rl_bench.reports.figures.palette import PAPER, SERIES
+from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import SMALLEST, Thumbnails
 
@@ -80,36 +81,16 @@ def test_thumbnails_stop_at_their_budget_and_say_so(monkeypatch: pytest.MonkeyPa
 
 
 def test_svg_has_no_style_and_names_its_colours() -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3, 2))
-    axes = figure.add_subplot()
-    axes.scatter([1, 2], [2, 1], color="#1d5fa6", label="$x^2$ <b>")
-    axes.set_title("T & t", color="#1c1c1a")
-    axes.legend()
-    made = inline(to_svg(figure), "p-", 'a "label" <x>')
+    sheet = Sheet(100, 50)
+    sheet.marks([(10, 10), (20, 20)], "o", SERIES[0])
+    sheet.box(1, 1, 30, 9, PAPER, edge=SERIES[-1])
+    sheet.text(5, 5, "$x^2$ <b> & \x1b[31m\u202e")
+    made = sheet.svg('a "label" <x>')
+    ElementTree.fromstring(made)
     parsed = Parsed(made)
     assert not any(name == "style" or name.startswith("on") for _, attrs in parsed.tags for name in attrs)
-    assert {"g", "path", "use", "text"} <= set(parsed.names) and not {"metadata", "style"} & set(parsed.names)
+    assert parsed.names == ["svg", "path", "path", "text"]
+    assert "".join(parsed.text).strip() == "$x^2$ <b> & \\u001b[31m\\u202e"
     assert parsed.tags[0][1]["aria-label"] == 'a "label" <x>'
-    classes = {name for _, attrs in parsed.tags for name in (attrs.get("class") or "").split()}
-    assert {"f-s1", "f-better"} & classes and "f-ink" in classes
-    assert all(name[2:] in NAMES.values() for name in classes if name != "figure")
-
-
-@pytest.mark.parametrize("text", ["", "no", "<svg", "<html/>"])
-def test_what_is_no_svg_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no SVG document"):
-        inline(text, "p-", "x")
-
-
-def test_scripts_in_an_svg_are_dropped() -> None:
-    text = (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9" '
-        'onload="x()"><script>x()</script><foreignObject><p>x</p></foreignObject><a xlink:href="javascript:x()">'
-        '<path d="M0 0"/></a><image href="http://example.org/x.png"/><use xlink:href="http://example.org/x"/>'
-        '<path d="M 0 0" onclick="x()" style="fill: url(http://example.org/x); stroke: #000000"/></svg>'
-    )
-    parsed = Parsed(inline(text, "p-", "x"))
-    assert parsed.names == ["svg", "use", "path"]
-    assert [set(attrs) for _, attrs in parsed.tags[1:]] == [set(), {"d", "class"}]
+    classes = [attrs.get("class") for _, attrs in parsed.tags]
+    assert classes == ["figure", "f-better", "f-paper s-s8", "f-ink"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.reports.figures.palette import SERIES
 from ssl4rl_bench.train import curves
 from ssl4rl_bench.train.curves import draw, draw_many, read, series, smooth, window
 
@@ -87,14 +87,7 @@ def test_runs_that_share_a_panel_have_different_colours() -> None:
     colours = curves._colours(tasks)
     assert len({colours[name] for name in ("a1", "a2", "mix")}) == 3
     assert len({colours[name] for name in ("b1", "b2", "mix")}) == 3
-    assert set(curves._colours({str(n): {"a"} for n in range(20)}).values()) == set(curves._COLOURS)
-
-
-def test_without_matplotlib_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingDependency, match="pip install matplotlib"):
-        draw(write(tmp_path / "m.jsonl", [line(1)]), tmp_path / "out.png", "run")
-    assert not (tmp_path / "out.png").exists()
+    assert set(curves._colours({str(n): {"a"} for n in range(20)}).values()) == set(SERIES)
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -105,20 +98,18 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def test_only_panels_with_data_are_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     draw(
         write(tmp_path / "a.jsonl", full(40)), tmp_path / "a.png", "all $x_ of it", {"ssl_rotation_90": 0.25}
     )
     draw(write(tmp_path / "b.jsonl", [line(1), line(2)]), tmp_path / "b.png", "little")
     draw(write(tmp_path / "c.jsonl", [{"step": 1, "seconds": 2.0}]), tmp_path / "c.png", "nothing")
     (width, tall), (_, short), (_, shortest) = (size(tmp_path / f"{name}.png") for name in "abc")
-    assert width == curves.WIDTH * curves.DPI
+    assert width == curves.WIDTH / 72 * curves.DPI
     assert tall > short > shortest
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".jsonl"] * 3 + [".png"] * 3
 
 
 def test_the_same_metrics_give_the_same_picture_and_replace_an_old_one(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     metrics = write(tmp_path / "m.jsonl", full(35))
     for out in (tmp_path / "a.png", tmp_path / "b.png"):
         draw(metrics, out, "run")
@@ -128,12 +119,11 @@ def test_the_same_metrics_give_the_same_picture_and_replace_an_old_one(tmp_path:
 
 
 def test_several_runs_share_the_panels_of_their_tasks(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     runs = {name: write(tmp_path / f"{name}.jsonl", full(30)) for name in ("_one", "two")}
     draw_many(runs, tmp_path / "one_task.png")
     mixed = [got | {"reward/ssl_position": 0.5, "reward/ssl_jigsaw_2x2": 0.1} for got in full(30)]
     runs["mix"] = write(tmp_path / "mix.jsonl", mixed)
-    draw_many(runs, tmp_path / "three_tasks.png", "Rewards", {"ssl_position": 0.25})
+    draw_many(runs, tmp_path / "three_tasks.png")
     assert size(tmp_path / "three_tasks.png")[1] > size(tmp_path / "one_task.png")[1]
     with pytest.raises(DataError, match="no runs"):
         draw_many({}, tmp_path / "none.png")

@@ -10,8 +10,9 @@ import pytest
 from view_runs import HOSTILE, asked, drawn, with_probes
 
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.reports.figures.sheet import TEXT, fit, style, width_of, write_figures
-from ssl4rl_bench.reports.figures.svg import inline
+from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.reports.figures.palette import HEX
+from ssl4rl_bench.reports.figures.sheet import TEXT, Text, fit, width_of
 from ssl4rl_bench.reports.views import VIEWS, Runs, View, gather
 
 PROBES = {
@@ -45,53 +46,57 @@ def views(request: pytest.FixtureRequest) -> list[View]:
 
 
 def test_all_text_stands_inside_at_eight_points_or_more(views: list[View]) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
-
     for view in views:
-        figure = view.figure
-        with style():
-            figure.draw_without_rendering()
-            renderer = FigureCanvasAgg(figure).get_renderer()
-            width, height = figure.bbox.width, figure.bbox.height
-            # Axes know which of their ticks are drawn.
-            boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
-            boxes += [text.get_window_extent(renderer) for text in figure.texts]
-            for box in boxes:
-                assert box.x0 >= -0.5 and box.y0 >= -0.5, (view.name, box)
-                assert box.x1 <= width + 0.5 and box.y1 <= height + 0.5, (view.name, box)
-            for text in figure.findobj(Text):
-                assert text.get_fontsize() >= TEXT, text
+        sheet = view.sheet
+        assert sheet is not None
+        texts = [shape for shape in sheet.shapes if isinstance(shape, Text)]
+        assert texts
+        for text in texts:
+            width = width_of(text.text, text.size, text.bold)
+            left = text.x - {"left": 0.0, "center": 0.5, "right": 1.0}[text.side] * width
+            right = left + width
+            assert left >= -0.5 and right <= sheet.width + 0.5, (view.name, text)
+            half = text.size / 2
+            assert text.y - half >= -0.5 and text.y + half <= sheet.height + 0.5, (view.name, text)
+            assert text.size >= TEXT, text
 
 
 def test_the_svg_is_well_formed_and_the_same_again(views: list[View]) -> None:
     for view in views:
-        root = ElementTree.fromstring(view.svg)
-        assert root.tag.endswith("svg")
-        assert "\x1b" not in view.svg and "\u202e" not in view.svg
+        assert view.sheet is not None
+        svg = view.sheet.svg(view.title)
+        assert svg == view.sheet.svg(view.title)
+        root = ElementTree.fromstring(svg)
+        assert root.tag.endswith("svg") and root.get("aria-label") == clean(view.title, 600)
+        assert "\x1b" not in svg and "\u202e" not in svg
         for row in view.rows:
             assert len(row) == len(view.headers)
-        clean = inline(view.svg, "v-", view.title)
-        assert "style=" not in clean and "http" not in clean.replace("http://www.w3.org/2000/svg", "")
+        assert "style=" not in svg and "http" not in svg
+        for element in root.iter():
+            names = [name.partition("-")[2] for name in element.get("class", "").split() if name != "figure"]
+            assert [element.get(key) for key in ("fill", "stroke") if element.get(key) in HEX.values()] == [
+                HEX[name] for name in names
+            ]
 
 
 def test_figures_are_written_as_svg_and_png(views: list[View], tmp_path: Path) -> None:
     from PIL import Image
 
-    paths = write_figures(views[0], tmp_path)
+    paths = views[0].write(tmp_path)
+    sheet = views[0].sheet
+    assert sheet is not None
     assert [path.name for path in paths] == ["transfer.svg", "transfer.png"]
-    assert paths[0].read_text("utf-8") == views[0].svg
+    assert ElementTree.parse(paths[0]).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    assert paths[0].read_text("utf-8").partition(" class")[2] in sheet.svg(views[0].title)
     with Image.open(paths[1]) as image:
-        inches = views[0].figure.get_size_inches()
-        assert image.size == pytest.approx(tuple(200 * inches), abs=1)
+        assert image.size == pytest.approx((200 / 72 * sheet.width, 200 / 72 * sheet.height), abs=1)
     with pytest.raises(StoreError, match="cannot write"):
-        write_figures(views[0], tmp_path / "missing")
+        views[0].write(tmp_path / "missing")
 
 
 def test_a_name_is_cut_in_its_middle() -> None:
-    with style():
-        assert fit("short", 100.0) == "short"
-        cut = fit("a-very-long-name-of-a-checkpoint-seed2", 80.0)
-        assert width_of(cut) <= 80.0
-        assert cut.startswith("a-ver") and cut.endswith("seed2") and "…" in cut
-        assert fit("x" * 500, 1.0) == "…"
+    assert fit("short", 100.0) == "short"
+    cut = fit("a-very-long-name-of-a-checkpoint-seed2", 80.0)
+    assert width_of(cut) <= 80.0
+    assert cut.startswith("a-ver") and cut.endswith("seed2") and "…" in cut
+    assert fit("x" * 500, 1.0) == "…"

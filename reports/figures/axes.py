@@ -1,0 +1,166 @@
+"""Axes on a sheet: a scale of values, and across it places of runs or training steps; ticks, whiskers and bars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE
+from ssl4rl_bench.reports.figures.sheet import Sheet, minus
+
+Range = tuple[float, float]
+PERCENT = 0.01
+"""Unit of a scale of fractions."""
+
+
+class Valued(Protocol):
+    """A value with its interval: a `Difference`, a `Contrast`, an `Estimate`."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def ci95(self) -> Range | None: ...
+
+
+class Axes:
+    """A rectangle of a sheet in which values lie upwards, or from the left where `sideways`.
+
+    Args:
+        box: left, top, width and height in points.
+        across: the range on the other side, from the left, or from the top where `sideways`.
+        values: their range.
+    """
+
+    def __init__(
+        self,
+        sheet: Sheet,
+        box: tuple[float, float, float, float],
+        across: Range,
+        values: Range,
+        *,
+        sideways: bool = False,
+    ) -> None:
+        self.sheet, self.box, self.across, self.values, self.sideways = sheet, box, across, values, sideways
+
+    def place(self, at: float, value: float) -> tuple[float, float]:
+        """Where it lies on the sheet."""
+        left, top, width, height = self.box
+        beside = (at - self.across[0]) / (self.across[1] - self.across[0])
+        along = (value - self.values[0]) / (self.values[1] - self.values[0])
+        if self.sideways:
+            return left + width * along, top + height * beside
+        return left + width * beside, top + height * (1.0 - along)
+
+    def line(self, ats: Iterable[float], values: Iterable[float], colour: str, **how: Any) -> None:
+        """Draws a line; `how` as for `Sheet.line`."""
+        self.sheet.line([self.place(*point) for point in zip(ats, values, strict=True)], colour, **how)
+
+    def level(self, value: float, colour: str, **how: Any) -> None:
+        """Draws a line at a value from side to side."""
+        self.line(self.across, (value, value), colour, **how)
+
+    def band(self, at: Range, values: Range, fill: str | None, **how: Any) -> None:
+        """Draws a rectangle; `how` as for `Sheet.area`."""
+        corners = ((at[0], values[0]), (at[1], values[0]), (at[1], values[1]), (at[0], values[1]))
+        self.sheet.area([self.place(*corner) for corner in corners], fill, **how)
+
+    def marks(
+        self, ats: Iterable[float], values: Iterable[float], marker: str, colour: str, **how: float
+    ) -> None:
+        """Draws markers; `how` as for `Sheet.marks`."""
+        self.sheet.marks(
+            [self.place(*point) for point in zip(ats, values, strict=True)], marker, colour, **how
+        )
+
+    def whisker(
+        self, at: float, cell: Valued, colour: str, marker: str | None = "o", size: float = 4.5
+    ) -> None:
+        """Draws a value's interval and, with a marker, the value."""
+        if cell.ci95 is not None:
+            self.line((at, at), cell.ci95, colour, width=1.1)
+        if marker is not None:
+            self.marks([at], [cell.value], marker, colour, size=size)
+
+    def ticks(self, ticks: Sequence[tuple[float, str]]) -> None:
+        """Draws light lines at values and their labels beside the axes."""
+        for value, label in ticks:
+            self.level(value, RULE, width=0.6)
+            x, y = self.place(self.across[1] if self.sideways else self.across[0], value)
+            if self.sideways:
+                self.sheet.text(x, y + 9, label, MUTED)
+            else:
+                self.sheet.text(x - 5, y, label, MUTED, side="right")
+
+    def steps(self, ticks: Sequence[tuple[float, str]]) -> None:
+        """Draws light upright lines and their labels below the axes."""
+        for at, label in ticks:
+            self.line((at, at), self.values, RULE, width=0.6)
+            x, y = self.place(at, self.values[0])
+            self.sheet.text(x, y + 9, label, MUTED)
+
+
+def slots(
+    sheet: Sheet,
+    box: tuple[float, float, float, float],
+    n: float,
+    values: Sequence[float],
+    *,
+    sideways: bool = False,
+) -> Axes:
+    """Draws axes for `n` places side by side, with a scale in percent that holds 0 and the values (fractions)."""
+    low, high = min(0.0, *values, -0.01), max(0.0, *values, 0.05)
+    air = 0.06 * (high - low)
+    axes = Axes(sheet, box, (0.0, n), (low - air, high + air), sideways=sideways)
+    axes.ticks(ticks(*axes.values, 5 if sideways else 6, PERCENT))
+    axes.level(0.0, INK, width=0.8)
+    return axes
+
+
+def over_steps(
+    sheet: Sheet,
+    box: tuple[float, float, float, float],
+    steps: Sequence[float],
+    values: Range,
+    labels: Sequence[tuple[float, str]],
+) -> Axes:
+    """Draws axes over training steps.
+
+    Args:
+        steps: that are shown.
+        labels: ticks of the values, as `ticks` gives them.
+    """
+    first, last = min(steps, default=0.0), max(steps, default=1.0)
+    air = 0.04 * (last - first) or 1.0
+    axes = Axes(sheet, box, (first - air, last + air), values)
+    axes.steps(ticks(*axes.across, 6, whole=True))
+    axes.ticks(labels)
+    return axes
+
+
+def reach(cells: Iterable[Valued | None]) -> list[float]:
+    """Values and ends of intervals, which axes must hold."""
+    return [end for cell in cells if cell is not None for end in (cell.value, *(cell.ci95 or ()))]
+
+
+def ticks(
+    low: float, high: float, most: int, unit: float = 1.0, mark: str = "", whole: bool = False
+) -> list[tuple[float, str]]:
+    """Round values between two, and their labels.
+
+    Args:
+        most: intervals.
+        unit: of the labels.
+        mark: behind each label: "%".
+        whole: integers alone.
+    """
+    low, high = low / unit, high / unit
+    least = max((high - low) / most, 1.0 if whole else 0.0)
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(power * factor for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if power * factor >= 0.999 * least)
+    step = math.ceil(step) if whole else step
+    decimals = max(0, 1 - math.floor(math.log10(step)))
+    numbers = range(math.ceil(low / step), math.floor(high / step) + 1)
+    values = [round(number * step, decimals) for number in numbers]
+    shown = next(n for n in range(decimals + 1) if values == [round(value, n) for value in values])
+    return [(value * unit, f"{minus(f'{value:.{shown}f}')}{mark}") for value in values]
