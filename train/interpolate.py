@@ -13,8 +13,9 @@ from typing import Any
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import ModelError, UsageError
 from ssl4rl_bench.core.scheme import SCHEME
+from ssl4rl_bench.engines.checkpoints.files import INDEX, weight_files
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
-from ssl4rl_bench.engines.checkpoints.weights import INDEX, Model, resolve_model, side_files, weight_files
+from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, side_files
 from ssl4rl_bench.reports.model_card.write import write_card
 from ssl4rl_bench.train.checkpoint import ORIGIN, sync
 

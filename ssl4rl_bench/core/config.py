@@ -1,22 +1,30 @@
-"""Files that people write, read strictly: an unknown key is an error that names the nearest one."""
+"""Options in files and on the command line, read strictly: an unknown key is an error that names the nearest one."""
 
 from __future__ import annotations
 
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, Union
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 
 T = TypeVar("T")
 
 
+class Must(NamedTuple):
+    """What a field's value must be beside its type: `Annotated[int, Must("at least 1", lambda n: n >= 1)]`."""
+
+    be: str
+    holds: Callable[[Any], bool]
+
+
 def fill(cls: type[T], values: Mapping[str, Any], file: str, where: str = "") -> T:
     """A dataclass from the tables of a file; a field's type says what its value must be.
 
-    Types: str, int, float, bool, Literal, X | None, tuple[X, ...], Mapping[str, X], and dataclasses of these.
+    Types: str, int, float, bool, Path, Literal, X | None, tuple[X, ...], Mapping[str, X], and dataclasses of these.
 
     Args:
         values: as `tomllib` reads them.
@@ -40,11 +48,55 @@ def fill(cls: type[T], values: Mapping[str, Any], file: str, where: str = "") ->
     return cls(**{key: _value(hints[key], value, file, f"{prefix}{key}") for key, value in values.items()})
 
 
+def changed(base: T, texts: Mapping[str, str], source: str) -> T:
+    """A dataclass whose fields have defaults, with some of them changed by texts of the command line.
+
+    Commas separate the items of a tuple; "none" empties an optional field.
+
+    Args:
+        source: what messages call the texts.
+
+    Raises:
+        UsageError: as `fill`.
+    """
+    hints = typing.get_type_hints(type(base))
+    made = fill(type(base), {key: _of_text(hints.get(key), text) for key, text in texts.items()}, source)
+    return dataclasses.replace(base, **{key: getattr(made, key) for key in texts})  # type: ignore[type-var]
+
+
+def check(options: object) -> None:
+    """Raises UsageError for a field's value that is not what it must be (`Must`)."""
+    for name, hint in typing.get_type_hints(type(options), include_extras=True).items():
+        value = getattr(options, name)
+        for must in getattr(_required(hint), "__metadata__", ()):
+            if value is not None and not must.holds(value):
+                raise UsageError(f"{name} must be {must.be}, not {value}")
+
+
+def _required(hint: Any) -> Any:
+    """The X of `X | None`; another type as it is."""
+    arguments = typing.get_args(hint)
+    return next(arg for arg in arguments if arg is not type(None)) if type(None) in arguments else hint
+
+
+def _of_text(hint: Any, text: str) -> Any:
+    """The value that a text stands for, as a file would hold it; the text itself where it stands for none."""
+    if type(None) in typing.get_args(hint) and text.lower() == "none":
+        return None
+    kind = _required(hint)
+    if typing.get_origin(kind) is tuple:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return kind(text) if kind in (int, float) else text
+    except ValueError:
+        return text
+
+
 def _value(hint: Any, value: Any, file: str, where: str) -> Any:
     """`value` as `hint` says, or a UsageError."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
-        return _value(next(arg for arg in args if arg is not type(None)), value, file, where)
+        return None if value is None else _value(_required(hint), value, file, where)
     if origin is Literal:
         if value not in args:
             raise UsageError(
@@ -62,10 +114,10 @@ def _value(hint: Any, value: Any, file: str, where: str) -> Any:
         if isinstance(hint, type):
             return fill(hint, value, file, where)
         return {key: _value(args[1], item, file, f"{where}.{key}") for key, item in value.items()}
-    wanted = (int, float) if hint is float else hint
+    wanted: Any = {float: (int, float), Path: str}.get(hint, hint)
     if isinstance(value, bool) is not (hint is bool) or not isinstance(value, wanted):
         raise UsageError(f"{file}: {where} must be {_NAMES[hint]}, not {value!r}")
-    return float(value) if hint is float else value
+    return hint(value) if hint in (float, Path) else value
 
 
-_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "error"]
@@ -59,12 +59,18 @@ class VideoPart:
 
 
 Part = TextPart | ImagePart | VideoPart
+P = TypeVar("P", TextPart, ImagePart, VideoPart)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     role: Role
     content: tuple[Part, ...]
+
+
+def parts_of(messages: Iterable[Message], kind: type[P]) -> Iterator[P]:
+    """The parts of one kind, in order."""
+    return (part for message in messages for part in message.content if isinstance(part, kind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ def check_schema(
     where: Path | str,
     newest: int,
     *,
-    key: str = "schema",
     absent: int | None = None,
     error: type[BenchError] = StoreError,
 ) -> int:
@@ -34,16 +33,16 @@ def check_schema(
     Raises:
         BenchError: `error`, for a newer number, or for what is no schema number.
     """
-    number = value.get(key, absent)
+    number = value.get("schema", absent)
     if type(number) is not int or number < 1:
-        what = f"no {key}" if key not in value else f"{key} {number!r}"
+        what = "no schema" if "schema" not in value else f"schema {number!r}"
         raise error(
             f"{where} is damaged: it has {what}, and this version of ssl4rl-bench reads 1 to {newest}; restore it or "
             "make it again"
         )
     if number > newest:
         raise error(
-            f"{where} was written by a newer ssl4rl-bench ({key} {number}; this one reads up to {newest}): upgrade"
+            f"{where} was written by a newer ssl4rl-bench (schema {number}; this one reads up to {newest}): upgrade"
         )
     return number
 

@@ -11,11 +11,11 @@ from importlib import metadata
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.core.errors import BenchError, EngineError, ModelError, UsageError
+from ssl4rl_bench.core.errors import EngineError, ModelError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines import positions
 from ssl4rl_bench.engines.allocator import keep_freed_memory
-from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
+from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
@@ -53,9 +53,7 @@ class HfEngine:
 
     name = "hf"
 
-    def __init__(self, model: Model | None, options: EngineOptions) -> None:
-        if model is None:
-            raise UsageError("engine hf needs a model")
+    def __init__(self, model: Model, options: EngineOptions) -> None:
         self._model = model
         self._options = options
         self._batch_size = options.batch_size
@@ -125,15 +123,10 @@ class HfEngine:
     def swap(self, model: Model) -> bool:
         """Goes on with another checkpoint; False if it differs in more than weights. After an error: close."""
         if self._network is not None:
-            assert self._model is not None
             if not same_kind(self._model.path, model.path):
                 return False
-            try:
+            with telling(f"transformers cannot load {model.name}"):
                 load_weights(self._network.model, model.path)
-            except BenchError:
-                raise
-            except Exception as error:  # as in _load
-                raise EngineError(f"transformers cannot load {model.name}: {reason(error)}") from error
         self._model = model
         return True
 
@@ -146,12 +139,8 @@ class HfEngine:
     def _load(self) -> _Network:
         if self._network is None:
             log.info("loading %s with transformers", self._model.name)
-            try:
+            with telling(f"transformers cannot load {self._model.name}"):
                 self._network = _Network(self._model, self._options)
-            except BenchError:
-                raise
-            except Exception as error:  # transformers raises all kinds; whichever it is, there is no model
-                raise EngineError(f"transformers cannot load {self._model.name}: {reason(error)}") from error
         return self._network
 
 

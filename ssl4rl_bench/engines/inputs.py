@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cachetools import LRUCache, cached
+
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.identity import sha256_json
-from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart, VideoPart
+from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart, VideoPart, parts_of
 from ssl4rl_bench.engines import templates
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.files import read_config
@@ -58,7 +59,7 @@ class Prompter:
         self.processor = load_processor(folder)
         self.limits = pixel_limits(dict(self.processor.image_processor.size or {}), options)
         self.context = context_length(folder, options)
-        self._decode = Decoder()
+        self._decode = decoder()
         self._guard = templates.guard(_template(self.processor), str(folder))
         self._tokens = dict(self.processor.tokenizer.special_tokens_map)
 
@@ -72,9 +73,8 @@ class Prompter:
         """
         chat = chat_messages(messages)
         self._guard.check({"messages": chat, "add_generation_prompt": True, **self._tokens})
-        parts = [part for message in messages for part in message.content]
-        stills = [part.image for part in parts if isinstance(part, ImagePart)]
-        videos = [part for part in parts if isinstance(part, VideoPart)]
+        stills = [part.image for part in parts_of(messages, ImagePart)]
+        videos = list(parts_of(messages, VideoPart))
         return Rendered(
             text=self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False),
             images=[self._decode(image) for image in stills],
@@ -126,33 +126,16 @@ def _template(processor: Any) -> str:
     return str(given.get("default", "") if isinstance(given, Mapping) else given)
 
 
-class Decoder:
-    """Decodes images, each once as long as it is among the recently used ones.
+def decoder(max_pixels: int = 64_000_000) -> Callable[[EncodedImage], Image.Image]:
+    """`images.decode`, with each image decoded once as long as it is among the recently used ones.
 
     Args:
-        max_pixels: to keep, over all images; 3 bytes each.
+        max_pixels: to keep, over all images; 3 bytes each. A larger image is kept alone.
     """
-
-    def __init__(self, max_pixels: int = 64_000_000) -> None:
-        self._max_pixels = max_pixels
-        self._pixels = 0
-        self._kept: OrderedDict[str, Image.Image] = OrderedDict()
-
-    def __call__(self, image: EncodedImage) -> Image.Image:
-        """RGB.
-
-        Raises:
-            images.ImageError: for bytes that do not decode.
-        """
-        found = self._kept.pop(image.sha256, None)
-        if found is None:
-            found = images.decode(image)
-            self._pixels += found.width * found.height
-        self._kept[image.sha256] = found
-        while self._pixels > self._max_pixels and len(self._kept) > 1:
-            _, old = self._kept.popitem(last=False)
-            self._pixels -= old.width * old.height
-        return found
+    kept: LRUCache[str, Image.Image] = LRUCache(
+        max_pixels, getsizeof=lambda image: min(image.width * image.height, max_pixels)
+    )
+    return cached(kept, key=lambda image: image.sha256)(images.decode)
 
 
 def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:

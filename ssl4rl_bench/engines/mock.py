@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, TextPart
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.base import EngineOptions
@@ -92,11 +92,10 @@ class MockEngine:
         else:
             answer = self._constant
         text = _reply(answer)
-        words = (part.text for m in sample.messages for part in m.content if isinstance(part, TextPart))
         return Completion(
             text=text,
             finish_reason="stop",
-            n_prompt_tokens=sum(len(part.split()) for part in words),
+            n_prompt_tokens=len(sample.text().split()),
             n_completion_tokens=len(text.split()),
             latency_s=latency,
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, InitVar, dataclass, field
+from urllib.parse import unquote, urlsplit
 
-from ssl4rl_bench.core.errors import EngineError
+from ssl4rl_bench.core.errors import EngineError, UsageError, did_you_mean
 from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.openai_http import Http
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
@@ -62,39 +65,62 @@ class Server:
     """None until it has answered for the first time, and again once it hangs."""
 
 
+def parse_base_url(text: str) -> tuple[str, str]:
+    """The API's address without a final slash, "/v1" added to a bare host; and the same without credentials.
+
+    Raises:
+        UsageError: unless it is an http or https address with a host.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = parts = None
+    if not parts or parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise UsageError("a base URL must look like http://host:8000/v1 (no query, no fragment)")
+    path = parts.path.rstrip("/") or "/v1"
+    shown_host = f"[{host}]" if ":" in host else host
+    shown = f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{path}"
+    return f"{parts.scheme}://{parts.netloc}{path}", shown
+
+
+def authorization(url: str, key: str) -> str | None:
+    """The Authorization header: the key as a bearer token; without a key, the credentials in the URL."""
+    if key:
+        return f"Bearer {key}"
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return None
+    credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return "Basic " + base64.b64encode(credentials.encode()).decode()
+
+
+@dataclass(eq=False)
 class Servers:
     """All servers of a run. Its coroutines belong into one event loop.
-
-    Args:
-        urls: as the user gave them.
-        key: the API key, empty without one; it is in no message.
-        wanted: name of the model to ask for.
-        preferred: name of the model to ask for where it is listed.
-        limits_pixels: whether requests carry pixel limits, which only vLLM understands.
 
     Raises:
         UsageError: an address that is none.
     """
 
-    def __init__(
-        self,
-        urls: Sequence[str],
-        retry: Retry,
-        *,
-        key: str,
-        wanted: str | None,
-        preferred: str | None,
-        limits_pixels: bool,
-    ) -> None:
-        self._retry = retry
-        self._key = key
-        self._wanted = wanted
-        self._preferred = preferred
-        self._limits_pixels = limits_pixels
-        addresses = [wire.parse_base_url(url) for url in urls]
-        self.all = [Server(shown, wire.authorization(url, key)) for url, shown in addresses]
-        self.identity: Identity | None = None
-        """What they all run; None until one has said so."""
+    urls: InitVar[Sequence[str]]
+    """As the user gave them."""
+    retry: Retry
+    _: KW_ONLY
+    key: str = field(repr=False)
+    """The API key, empty without one; it is in no message."""
+    wanted: str | None
+    """Name of the model to ask for."""
+    preferred: str | None
+    """Name of the model to ask for where it is listed."""
+    limits_pixels: bool
+    """Whether requests carry pixel limits, which only vLLM understands."""
+    identity: Identity | None = None
+    """What they all run; None until one has said so."""
+
+    def __post_init__(self, urls: Sequence[str]) -> None:
+        addresses = [parse_base_url(url) for url in urls]
+        self.all = [Server(shown, authorization(url, self.key)) for url, shown in addresses]
 
     @property
     def in_flight(self) -> int:
@@ -122,7 +148,7 @@ class Servers:
         except Failure as failure:
             if failure.fatal:
                 raise EngineError(self.message(server, failure)) from None
-            server.aside_until = time.monotonic() + self._retry.cap
+            server.aside_until = time.monotonic() + self.retry.cap
             return self.message(server, failure)
         return None
 
@@ -133,14 +159,14 @@ class Servers:
             Failure: it does not say.
             EngineError: it does not serve the model.
         """
-        timeout = min(self._retry.connect_timeout, self._retry.timeout)
+        timeout = min(self.retry.connect_timeout, self.retry.timeout)
         reply = await http.fetch(
             "GET", f"{server.url}/models", timeout=timeout, authorization=server.authorization
         )
-        if reply.status != 200 and not (reply.status == 404 and self._wanted):
-            raise wire.refusal(reply.status, reply.headers, reply.body, self._retry.retry_after_cap)
-        cards = wire.model_cards(reply.body)
-        model = wire.choose_model(cards, self._wanted, self._preferred, server.url)
+        if reply.status != 200 and not (reply.status == 404 and self.wanted):
+            raise wire.refusal(reply.status, reply.headers, reply.body, self.retry.retry_after_cap)
+        cards = _model_cards(reply.body)
+        model = self._choose(cards, server.url)
         vllm = cards.get(model) == "vllm"
         version = model
         if vllm:
@@ -148,11 +174,28 @@ class Servers:
             about = await http.fetch(
                 "GET", f"{root}/version", timeout=timeout, authorization=server.authorization
             )
-            version = wire.vllm_version(about.body)
-        if self._limits_pixels and not vllm:
+            version = _vllm_version(about.body)
+        if self.limits_pixels and not vllm:
             _log.warning("%s is not vLLM, it may ignore the pixel limits", server.url)
         server.identity = Identity(model, version, vllm)
         server.last_reply = time.monotonic()
+
+    def _choose(self, cards: Mapping[str, str], url: str) -> str:
+        """The name to ask a server for: `wanted`, else `preferred` if it is listed, else the first that is.
+
+        Raises:
+            EngineError: `wanted` is not among the models listed, or nothing is wanted and nothing listed.
+        """
+        if self.wanted and cards and self.wanted not in cards:
+            nearest = did_you_mean(self.wanted, cards)
+            raise EngineError(f"{url} does not serve {self.wanted!r}{nearest} it serves: {', '.join(cards)}")
+        if self.wanted:
+            return self.wanted
+        if not cards:
+            raise EngineError(
+                f"{url} does not say which models it serves: give one with --set served_model=NAME"
+            )
+        return self.preferred if self.preferred and self.preferred in cards else next(iter(cards))
 
     def check_agreement(self) -> None:
         """Raises EngineError if the servers run different things."""
@@ -177,12 +220,12 @@ class Servers:
         """
         server.n_silent += 1
         now = time.monotonic()
-        if server.n_silent < SILENT or now - server.last_reply < self._retry.silence:
+        if server.n_silent < SILENT or now - server.last_reply < self.retry.silence:
             return
         if server.hung_at is None:
             server.hung_at = now
             server.identity = None  # it has to say again what it serves before it is sent anything
-            server.aside_until = now + self._retry.cap
+            server.aside_until = now + self.retry.cap
         elif began > server.hung_at:
             server.given_up = True
         if all(s.given_up for s in self.all):
@@ -204,7 +247,7 @@ class Servers:
             now = time.monotonic()
             # A server that has said what it serves is free before its time.
             wait = min(
-                LOOK_S, max(0.0, min(s.aside_until for s in self.all) - now) + self._retry.delay(0) / 10
+                LOOK_S, max(0.0, min(s.aside_until for s in self.all) - now) + self.retry.delay(0) / 10
             )
             if now >= deadline:
                 return None
@@ -219,4 +262,21 @@ class Servers:
     def message(self, server: Server, failure: Failure) -> str:
         """What went wrong at a server, without secrets."""
         text = f"{server.url}: {failure}"
-        return text.replace(self._key, "***") if self._key else text
+        return text.replace(self.key, "***") if self.key else text
+
+
+def _model_cards(raw: bytes) -> dict[str, str]:
+    """Name to owner of the models that a server lists; empty for what is no such list."""
+    try:
+        cards = json.loads(raw)["data"]
+        return {str(card["id"]): str(card.get("owned_by")) for card in cards}
+    except wire.MALFORMED:
+        return {}
+
+
+def _vllm_version(raw: bytes) -> str:
+    """ "vllm 0.31.0" from what vLLM answers under /version."""
+    try:
+        return f"vllm {json.loads(raw)['version']}"
+    except wire.MALFORMED:
+        return "vllm (unknown version)"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from ssl4rl_bench.core.errors import EngineError, UsageError, did_you_mean
 from ssl4rl_bench.core.images import data_url
 from ssl4rl_bench.core.types import (
     Completion,
@@ -25,8 +23,9 @@ from ssl4rl_bench.core.types import (
     Sampling,
     TextPart,
     VideoPart,
+    parts_of,
 )
-from ssl4rl_bench.engines.base import TOKEN_FIELDS, no_reply
+from ssl4rl_bench.engines.base import no_reply
 
 PASSING_STATUSES = frozenset({408, 409, 429})
 """The 4xx that are worth another try; every 5xx is."""
@@ -38,34 +37,31 @@ _LARGEST_COUNT = 2**53
 """Tokens; a larger number in a server's usage counts nothing."""
 _EVENT = re.compile(r"(data|event|id|retry)?:")
 """How a line of server-sent events begins."""
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading JSON of another form than expected raises."""
 UNTRUSTED = "--trust-request-mm-kwargs"
 """vLLM's option, since 0.31, without which it refuses pixel limits and videos as frames; its refusal names it."""
 
 
+@dataclass(eq=False)
 class Failure(Exception):
     """One attempt that failed."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        passing: bool = False,
-        retry_after: float = 0.0,
-        unreached: bool = False,
-        fatal: bool = False,
-        silent: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.passing = passing
-        """Worth another try."""
-        self.retry_after = retry_after
-        """Seconds that the server asked to be left alone for."""
-        self.unreached = unreached
-        """No connection: the server is down or not there."""
-        self.fatal = fatal
-        """Every further request would fail too."""
-        self.silent = silent
-        """The server took the request and did not reply in time."""
+    message: str
+    _: KW_ONLY
+    passing: bool = False
+    """Worth another try."""
+    retry_after: float = 0.0
+    """Seconds that the server asked to be left alone for."""
+    unreached: bool = False
+    """No connection: the server is down or not there."""
+    fatal: bool = False
+    """Every further request would fail too."""
+    silent: bool = False
+    """The server took the request and did not reply in time."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -78,36 +74,6 @@ class Identity:
 
     def __str__(self) -> str:
         return self.model if self.version == self.model else f"{self.model} on {self.version}"
-
-
-def parse_base_url(text: str) -> tuple[str, str]:
-    """The API's address without a final slash, "/v1" added to a bare host; and the same without credentials.
-
-    Raises:
-        UsageError: unless it is an http or https address with a host.
-    """
-    try:
-        parts = urlsplit(text.strip())
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = parts = None
-    if not parts or parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise UsageError("a base URL must look like http://host:8000/v1 (no query, no fragment)")
-    path = parts.path.rstrip("/") or "/v1"
-    shown_host = f"[{host}]" if ":" in host else host
-    shown = f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{path}"
-    return f"{parts.scheme}://{parts.netloc}{path}", shown
-
-
-def authorization(url: str, key: str) -> str | None:
-    """The Authorization header: the key as a bearer token; without a key, the credentials in the URL."""
-    if key:
-        return f"Bearer {key}"
-    parts = urlsplit(url)
-    if parts.username is None and parts.password is None:
-        return None
-    credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
 def body(
@@ -138,16 +104,15 @@ def body(
         out |= {"repetition_penalty": 1.0, "min_p": 0.0}
     if pixels:
         out["mm_processor_kwargs"] = dict(pixels)
-    fps = [part.fps for m in messages for part in m.content if isinstance(part, VideoPart)]
-    if fps and identity.vllm:
-        out["media_io_kwargs"] = {"video": {"fps": fps[0], "num_frames": -1}}
+    if identity.vllm and (video := next(parts_of(messages, VideoPart), None)):
+        out["media_io_kwargs"] = {"video": {"fps": video.fps, "num_frames": -1}}
     return out
 
 
 def _message(message: Message, vllm: bool) -> dict[str, Any]:
-    if all(isinstance(part, TextPart) for part in message.content):
-        text = "".join(part.text for part in message.content if isinstance(part, TextPart))
-        return {"role": message.role, "content": text}
+    texts = list(parts_of([message], TextPart))
+    if len(texts) == len(message.content):
+        return {"role": message.role, "content": "".join(part.text for part in texts)}
     content: list[dict[str, Any]] = []
     for part in message.content:
         if isinstance(part, TextPart):
@@ -180,20 +145,20 @@ def read_completion(raw: bytes, latency_s: float) -> Completion:
             raise Failure(error_text(raw))
         choice = data["choices"][0]
         message = choice["message"]
-        text, thoughts = _content(message.get("content"))
+        text, reasoning = _texts(message)
         reason = _finish_reason(choice.get("finish_reason"))
         usage = data.get("usage")
         usage = usage if isinstance(usage, dict) else {}
         refusal = message.get("refusal")
         return Completion(
-            text=whole_characters(text or (refusal if isinstance(refusal, str) else "")),
+            text=text or whole_characters(refusal if isinstance(refusal, str) else ""),
             finish_reason=reason,
             n_prompt_tokens=_count(usage.get("prompt_tokens")),
             n_completion_tokens=_count(usage.get("completion_tokens")),
             latency_s=latency_s,
-            reasoning=_reasoning(message) or whole_characters(thoughts),
+            reasoning=reasoning,
         )
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except MALFORMED:
         raise Failure(f"the response is not a chat completion: {_excerpt(raw)}", passing=True) from None
 
 
@@ -224,10 +189,15 @@ def _count(value: object) -> int:
     return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else 0
 
 
-def _reasoning(message: Mapping[str, Any]) -> str:
-    """What a server gives apart from the text: `reasoning_content` (DeepSeek, SGLang, vLLM) or `reasoning` (vLLM)."""
-    given = message.get("reasoning_content") or message.get("reasoning") or ""
-    return whole_characters(given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
+def _texts(message: Mapping[str, Any]) -> tuple[str, str]:
+    """Text and reasoning of a message or of a piece of one.
+
+    The latter stands in `reasoning_content` (DeepSeek, SGLang, vLLM), in `reasoning` (vLLM), or among the content.
+    """
+    text, thoughts = _content(message.get("content"))
+    given = message.get("reasoning_content") or message.get("reasoning") or thoughts
+    reasoning = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return whole_characters(text), whole_characters(reasoning)
 
 
 def read_events(lines: Iterable[str]) -> Iterator[str]:
@@ -237,18 +207,22 @@ def read_events(lines: Iterable[str]) -> Iterator[str]:
         Failure: for an event that reports an error or is not one of a chat completion; after the last one, if there
             was reasoning and no text, or if the stream was cut: neither a finish reason nor `[DONE]` came.
     """
+    lines = iter(lines)
+    first = next(filter(str.strip, lines), "")
+    if first and not _EVENT.match(first):
+        whole = read_completion("\n".join((first, *lines)).encode(), 0.0)
+        if whole.text:
+            yield whole.text
+        if whole.has_no_content:
+            raise Failure(no_reply(whole.reasoning, whole.finish_reason == "length"))
+        return
     reasoning: list[str] = []
-    replied = cut = finished = streamed = False
-    others: list[str] = []
-    for line in lines:
-        if not streamed and line.strip() and not _EVENT.match(line):
-            others.append(line)
-            continue
+    replied = cut = finished = False
+    for line in chain((first,), lines):
         field, _, data = line.partition(":")
         data = data.strip()
-        if others or field != "data" or not data:
+        if field != "data" or not data:
             continue
-        streamed = True
         if data == "[DONE]":
             finished = True
             break
@@ -257,22 +231,15 @@ def read_events(lines: Iterable[str]) -> Iterator[str]:
             if event.get("error"):
                 raise Failure(error_text(data.encode()))
             for choice in event["choices"]:
-                delta = choice["delta"] or {}
-                piece, thoughts = _content(delta.get("content"))
-                reasoning += [_reasoning(delta), whole_characters(thoughts)]
+                piece, thought = _texts(choice["delta"] or {})
+                reasoning.append(thought)
                 if piece:
                     replied = replied or bool(piece.strip())
-                    yield whole_characters(piece)
+                    yield piece
                 if choice.get("finish_reason"):
                     finished, cut = True, _finish_reason(choice["finish_reason"]) == "length"
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except MALFORMED:
             raise Failure(f"not an event of a chat completion: {_excerpt(data.encode())}") from None
-    if others:
-        completion = read_completion("\n".join(others).encode(), 0.0)
-        replied, cut, finished = not completion.has_no_content, completion.finish_reason == "length", True
-        reasoning.append(completion.reasoning)
-        if completion.text:
-            yield completion.text
     if not finished:
         raise Failure("the stream ended before the reply was complete")
     if not replied and (thought := "".join(reasoning)).strip():
@@ -315,8 +282,8 @@ def refusal(status: int, headers: Mapping[str, str], raw: bytes, retry_after_cap
     if redirect:
         note = " (redirects are not followed: give the final address)"
         text = _excerpt(headers.get("location", "nowhere").encode())
-    renamed = status == 400 and TOKEN_FIELDS[1] in text
-    advice = f"; add --set tokens_field={TOKEN_FIELDS[1]}" if renamed else ""
+    renamed = status == 400 and "max_completion_tokens" in text
+    advice = "; add --set tokens_field=max_completion_tokens" if renamed else ""
     return Failure(
         f"HTTP {status}{note}: {text}{advice}",
         passing=status in PASSING_STATUSES or status >= 500,
@@ -343,7 +310,7 @@ def error_text(raw: bytes) -> str:
     """What a server says went wrong, from the places where servers put it."""
     try:
         data = json.loads(raw)
-    except (ValueError, RecursionError):
+    except MALFORMED:
         return _excerpt(raw)
     for key in ("error", "message", "detail"):
         if isinstance(data, dict) and data.get(key):
@@ -359,41 +326,3 @@ def _excerpt(raw: bytes) -> str:
 def whole_characters(text: str) -> str:
     """JSON can hold halves of surrogate pairs, which no file can: pairs are joined, stray halves replaced."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def model_cards(raw: bytes) -> dict[str, str]:
-    """Name to owner of the models that a server lists; empty for what is no such list."""
-    try:
-        cards = json.loads(raw)["data"]
-        return {str(card["id"]): str(card.get("owned_by")) for card in cards}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
-
-
-def choose_model(cards: Mapping[str, str], wanted: str | None, preferred: str | None, server: str) -> str:
-    """The name to ask for: `wanted`, else `preferred` if it is listed, else the first that is.
-
-    Raises:
-        EngineError: if `wanted` is not among the models listed, or nothing is wanted and nothing listed.
-    """
-    if wanted and cards and wanted not in cards:
-        raise EngineError(
-            f"{server} does not serve {wanted!r}{did_you_mean(wanted, cards)} it serves: {', '.join(cards)}"
-        )
-    if wanted:
-        return wanted
-    if preferred in cards:
-        return str(preferred)
-    if not cards:
-        raise EngineError(
-            f"{server} does not say which models it serves: give one with --set served_model=NAME"
-        )
-    return next(iter(cards))
-
-
-def vllm_version(raw: bytes) -> str:
-    """ "vllm 0.31.0" from what vLLM answers under /version."""
-    try:
-        return f"vllm {json.loads(raw)['version']}"
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return "vllm (unknown version)"

@@ -17,9 +17,9 @@ from itertools import count
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.core.errors import BenchError, EngineError, MissingDependency, ModelError, UsageError
-from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, VideoPart
-from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason
+from ssl4rl_bench.core.errors import MissingDependency, ModelError
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, VideoPart, parts_of
+from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
 from ssl4rl_bench.engines.inputs import Prompter, text_config, too_long
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(self, model: Model | None, options: EngineOptions) -> None:
-        if model is None:
-            raise UsageError("engine vllm needs a model")
+    def __init__(self, model: Model, options: EngineOptions) -> None:
         self._model = model
         self._options = options
         self._server: _Server | None = None
@@ -102,12 +100,8 @@ class VllmEngine:
             self.close()
         if self._server is None:
             log.info("starting vLLM with %s: this takes a minute", self._model.name)
-            try:
+            with telling(f"vLLM cannot start {self._model.name}"):
                 self._server = _Server(self._model, self._options, video)
-            except BenchError:
-                raise
-            except Exception as error:  # vLLM raises all kinds; whichever it is, there is no engine
-                raise EngineError(f"vLLM cannot start {self._model.name}: {reason(error)}") from error
         return self._server
 
 
@@ -251,10 +245,8 @@ class _Server:
         return key
 
     def _step(self) -> list[Any]:
-        try:
+        with telling("vLLM stopped"):
             return list(self._engine.step())
-        except Exception as error:  # whatever it is, vLLM does not recover from it
-            raise EngineError(f"vLLM stopped: {reason(error)}") from error
 
 
 def _arguments(
@@ -310,7 +302,7 @@ def _completion(output: Any, latency: float) -> Completion:
 
 
 def _has_video(messages: Sequence[Message]) -> bool:
-    return any(isinstance(part, VideoPart) for message in messages for part in message.content)
+    return any(parts_of(messages, VideoPart))
 
 
 def _installed_version() -> str:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
-from ssl4rl_bench.core.names import full_name
+from ssl4rl_bench.core.names import HubName, full_name
 from ssl4rl_bench.core.types import HubSource, Task
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.base import Asked, Load
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.files import OnShare, read_path
-from ssl4rl_bench.task.mmbench.hub import HubName, open_table
+from ssl4rl_bench.task.mmbench.hub import open_table
 from ssl4rl_bench.task.mmbench.rows import Located, Reader
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 from ssl4rl_bench.task.pictures import Selection, open_source, select
@@ -47,7 +47,7 @@ def load_task(
 
     Args:
         name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
-        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`mmbench.hub.HubName`), instead of
+        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`names.HubName`), instead of
             the task file's data. For an SSL task its images: one of these, a folder of images, "scenes", or the name
             of another task.
         prompt: A prompt style instead of the task file's.

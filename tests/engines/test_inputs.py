@@ -12,7 +12,7 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, TextPart, VideoPart
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.engines.inputs import Decoder, chat_messages, context_length, pixel_limits, text_config
+from ssl4rl_bench.engines.inputs import chat_messages, context_length, decoder, pixel_limits, text_config
 
 QWEN_SIZE = {"shortest_edge": 3136, "longest_edge": 12_845_056}
 
@@ -50,7 +50,7 @@ def test_an_image_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return Image.new("RGB", (8, 8))
 
     monkeypatch.setattr(images, "decode", count)
-    decode = Decoder()
+    decode = decoder()
     a, b = picture(1), picture(2)
     assert decode(a) is decode(a)
     decode(b)
@@ -59,7 +59,7 @@ def test_an_image_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_decoder_forgets_what_was_used_longest_ago() -> None:
-    decode = Decoder(max_pixels=2 * 64)
+    decode = decoder(max_pixels=2 * 64)
     a, b, c = picture(1), picture(2), picture(3)
     first, second = decode(a), decode(b)
     assert decode(a) is first
@@ -69,7 +69,7 @@ def test_the_decoder_forgets_what_was_used_longest_ago() -> None:
 
 
 def test_the_decoder_keeps_an_image_over_its_limit_while_it_is_in_use() -> None:
-    decode = Decoder(max_pixels=1)
+    decode = decoder(max_pixels=1)
     big = picture(1, side=20)
     assert decode(big) is decode(big)
 

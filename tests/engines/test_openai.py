@@ -37,6 +37,7 @@ from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
+from ssl4rl_bench.engines.openai_servers import parse_base_url
 
 FAST = Retry(attempts=4, base=0.01, cap=0.05, retry_after_cap=0.3, connect_timeout=5, timeout=20)
 GREEDY = Sampling(max_tokens=8)
@@ -451,8 +452,8 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 def test_addresses_are_completed_and_shown_without_credentials(stub: Stub, make: Make) -> None:
-    assert wire.parse_base_url("http://h:1/") == ("http://h:1/v1", "http://h:1/v1")
-    assert wire.parse_base_url("https://u:pw@[::1]:8/api/v1/") == (
+    assert parse_base_url("http://h:1/") == ("http://h:1/v1", "http://h:1/v1")
+    assert parse_base_url("https://u:pw@[::1]:8/api/v1/") == (
         "https://u:pw@[::1]:8/api/v1",
         "https://[::1]:8/api/v1",
     )

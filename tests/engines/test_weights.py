@@ -13,6 +13,7 @@ from tensor_files import tensors
 from ssl4rl_bench.core.errors import MissingDependency, ModelError
 from ssl4rl_bench.engines import hub
 from ssl4rl_bench.engines.checkpoints import weights
+from ssl4rl_bench.engines.checkpoints.files import weight_files
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -112,7 +113,7 @@ def test_only_the_full_digest_sees_the_end_of_a_tensor(folder: Path) -> None:
 
 def test_shards_resolve_and_a_missing_one_is_named(folder: Path) -> None:
     shard(folder)
-    assert [path.name for path in weights.weight_files(folder)] == [
+    assert [path.name for path in weight_files(folder)] == [
         "model-0.safetensors",
         "model-1.safetensors",
     ]

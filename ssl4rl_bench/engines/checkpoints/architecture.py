@@ -40,6 +40,10 @@ _QWEN3_TEXT = {
 
 Config = Mapping[str, Any]
 Shapes = Iterator[tuple[str, Shape]]
+Norm = Callable[[str, int], Shapes]
+"""A norm's tensors, from its name and size."""
+Layers = Mapping[str, tuple[int, int]]
+"""Linear layers by name: inputs and outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,12 @@ class Expected:
     def knows(self, name: str) -> bool:
         """Whether a tensor of this name belongs to the model."""
         return self.canonical(name) in self.shapes
+
+    def tail(self, name: str) -> str:
+        """The longest known name that ends a name, at a dot; the name itself if there is none."""
+        parts = name.split(".")
+        tails = (".".join(parts[i:]) for i in range(len(parts)))
+        return next(filter(self.knows, tails), name)
 
 
 def is_buffer(name: str) -> bool:
@@ -100,12 +110,7 @@ def _qwen2_vl(text: Config, vision: Config) -> Shapes:
     hidden = _number(vision, "embed_dim", 1280)
     inner = hidden * _number(vision, "mlp_ratio", 4)
     yield VISION + "patch_embed.proj.weight", _patches(vision, hidden, 14)
-    for block in _blocks(vision, 32):
-        for norm in ("norm1", "norm2"):
-            yield from _affine(f"{block}.{norm}", hidden)
-        yield from _vision_attention(block, hidden)
-        yield from _linear(f"{block}.mlp.fc1", hidden, inner)
-        yield from _linear(f"{block}.mlp.fc2", inner, hidden)
+    yield from _blocks(vision, 32, hidden, _affine, {"fc1": (hidden, inner), "fc2": (inner, hidden)})
     yield from _affine(VISION + "merger.ln_q", hidden)
     yield from _merger_mlp(vision, hidden, _number(vision, "hidden_size", 3584))
     yield from _qwen2_text(text)
@@ -114,15 +119,10 @@ def _qwen2_vl(text: Config, vision: Config) -> Shapes:
 def _qwen2_5_vl(text: Config, vision: Config) -> Shapes:
     hidden = _number(vision, "hidden_size", 3584)
     inner = _number(vision, "intermediate_size", 3420)
+    gated = {"gate_proj": (hidden, inner), "up_proj": (hidden, inner), "down_proj": (inner, hidden)}
     yield VISION + "patch_embed.proj.weight", _patches(vision, hidden, 14)
-    for block in _blocks(vision, 32):
-        for norm in ("norm1", "norm2"):
-            yield f"{block}.{norm}.weight", (hidden,)
-        yield from _vision_attention(block, hidden)
-        for name in ("gate_proj", "up_proj"):
-            yield from _linear(f"{block}.mlp.{name}", hidden, inner)
-        yield from _linear(f"{block}.mlp.down_proj", inner, hidden)
-    yield VISION + "merger.ln_q.weight", (hidden,)
+    yield from _blocks(vision, 32, hidden, _scale, gated)
+    yield from _scale(VISION + "merger.ln_q", hidden)
     yield from _merger_mlp(vision, hidden, _number(vision, "out_hidden_size", 3584))
     yield from _qwen2_text(text)
 
@@ -135,12 +135,8 @@ def _qwen3_vl(text: Config, vision: Config) -> Shapes:
     yield VISION + "patch_embed.proj.weight", _patches(vision, hidden, 16)
     yield VISION + "patch_embed.proj.bias", (hidden,)
     yield VISION + "pos_embed.weight", (_number(vision, "num_position_embeddings", 2304), hidden)
-    for block in _blocks(vision, 27):
-        for norm in ("norm1", "norm2"):
-            yield from _affine(f"{block}.{norm}", hidden)
-        yield from _vision_attention(block, hidden)
-        yield from _linear(f"{block}.mlp.linear_fc1", hidden, inner)
-        yield from _linear(f"{block}.mlp.linear_fc2", inner, hidden)
+    mlp = {"linear_fc1": (hidden, inner), "linear_fc2": (inner, hidden)}
+    yield from _blocks(vision, 27, hidden, _affine, mlp)
     deep = vision.get("deepstack_visual_indexes", (8, 16, 24))
     if not isinstance(deep, list | tuple):
         raise ModelError(f"config.json: deepstack_visual_indexes is {deep!r}, not a list of layers")
@@ -174,32 +170,30 @@ def _text(text: Config, head_dim: int, biased: tuple[str, ...], *, normed: bool)
     yield EMBEDDING, (words, hidden)
     for i in range(_count(text, "num_hidden_layers")):
         layer = f"{TEXT}layers.{i}"
-        for name, inputs, outputs in (
-            ("q_proj", hidden, wide),
-            ("k_proj", hidden, narrow),
-            ("v_proj", hidden, narrow),
-            ("o_proj", wide, hidden),
-        ):
+        attention = (("q_proj", hidden, wide), ("k_proj", hidden, narrow), ("v_proj", hidden, narrow))
+        for name, inputs, outputs in (*attention, ("o_proj", wide, hidden)):
             yield from _linear(f"{layer}.self_attn.{name}", inputs, outputs, bias=name in biased)
-        if normed:
-            for name in ("q_norm", "k_norm"):
-                yield f"{layer}.self_attn.{name}.weight", (head_dim,)
+        for name in ("q_norm", "k_norm") if normed else ():
+            yield from _scale(f"{layer}.self_attn.{name}", head_dim)
         for name in ("gate_proj", "up_proj"):
             yield from _linear(f"{layer}.mlp.{name}", hidden, inner, bias=False)
         yield from _linear(f"{layer}.mlp.down_proj", inner, hidden, bias=False)
         for name in ("input_layernorm", "post_attention_layernorm"):
-            yield f"{layer}.{name}.weight", (hidden,)
+            yield from _scale(f"{layer}.{name}", hidden)
     yield TEXT + "norm.weight", (hidden,)
     yield HEAD, (words, hidden)
 
 
-def _blocks(vision: Config, depth: int) -> Iterator[str]:
-    return (f"{VISION}blocks.{i}" for i in range(_count(vision, "depth", depth)))
-
-
-def _vision_attention(block: str, hidden: int) -> Shapes:
-    yield from _linear(f"{block}.attn.qkv", hidden, 3 * hidden)
-    yield from _linear(f"{block}.attn.proj", hidden, hidden)
+def _blocks(vision: Config, depth: int, hidden: int, norm: Norm, mlp: Layers) -> Shapes:
+    """A tower's blocks, so many as the config says or else `depth`: two norms, attention, and the layers of `mlp`."""
+    for i in range(_count(vision, "depth", depth)):
+        block = f"{VISION}blocks.{i}"
+        for name in ("norm1", "norm2"):
+            yield from norm(f"{block}.{name}", hidden)
+        yield from _linear(f"{block}.attn.qkv", hidden, 3 * hidden)
+        yield from _linear(f"{block}.attn.proj", hidden, hidden)
+        for name, (inputs, outputs) in mlp.items():
+            yield from _linear(f"{block}.mlp.{name}", inputs, outputs)
 
 
 def _merger_mlp(vision: Config, hidden: int, out: int) -> Shapes:
@@ -220,8 +214,12 @@ def _linear(name: str, inputs: int, outputs: int, *, bias: bool = True) -> Shape
         yield f"{name}.bias", (outputs,)
 
 
-def _affine(name: str, size: int) -> Shapes:
+def _scale(name: str, size: int) -> Shapes:
     yield f"{name}.weight", (size,)
+
+
+def _affine(name: str, size: int) -> Shapes:
+    yield from _scale(name, size)
     yield f"{name}.bias", (size,)
 
 

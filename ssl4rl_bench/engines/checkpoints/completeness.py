@@ -172,22 +172,13 @@ def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
         return f"{len(stripped)} names have the part {part!r} of a wrapper ({WRAPPERS[part]})"
     if extra and all(wanted.knows(f"model.{name}") for name in extra):
         return "the names lack 'model.', as those of an inner module do"
-    prefixes = Counter(_prefix(wanted, name) for name in extra)
+    prefixes = Counter(name.removesuffix(wanted.tail(name)) for name in extra)
     prefixes.pop("", None)
     if prefixes:
         prefix, n = prefixes.most_common(1)[0]
         if 2 * n > len(extra):
             return f"{n} names have the prefix {shown([prefix])!r}"
     return None
-
-
-def _prefix(wanted: Expected, name: str) -> str:
-    """What precedes a known name in `name`; empty if there is none."""
-    parts = name.split(".")
-    for i in range(1, len(parts) - 1):
-        if wanted.knows(".".join(parts[i:])):
-            return ".".join(parts[:i]) + "."
-    return ""
 
 
 def _half_saved(wanted: Expected, missing: Sequence[str]) -> str:

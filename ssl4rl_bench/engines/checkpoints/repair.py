@@ -110,11 +110,8 @@ def _renamed(name: str, wanted: Expected | None) -> str:
     plain = strip_wrappers(name)
     if wanted is None or wanted.knows(plain):
         return plain
-    if wanted.knows(f"model.{plain}"):
-        return f"model.{plain}"
-    parts = plain.split(".")
-    tails = (".".join(parts[i:]) for i in range(1, len(parts)))
-    return next((tail for tail in tails if wanted.knows(tail)), plain)
+    inner = f"model.{plain}"
+    return inner if wanted.knows(inner) else wanted.tail(plain)
 
 
 def _is_extra(name: str, wanted: Expected | None, only_known: bool) -> bool:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.engines.checkpoints.files import read_json
 
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 """Where an image processor's settings stand, in the order in which transformers looks."""
+TEMPLATE_FILES = ("chat_template.json", "processor_config.json", "tokenizer_config.json")
+"""JSON files that may hold a chat template, in the order in which transformers looks."""
 _DIGITS = 16
 """Hex digits of a template's digest."""
 
@@ -36,7 +39,7 @@ def chat_template(folder: Path) -> str | None:
         return (folder / "chat_template.jinja").read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         pass
-    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+    for name in TEMPLATE_FILES:
         if (text := _default(_object(folder / name).get("chat_template"))) is not None:
             return text
     return None
@@ -76,7 +79,6 @@ def _pixels(folder: Path) -> dict[str, int | None]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = parse_json(path.read_bytes())
-    except (OSError, ValueError):
+        return read_json(path)
+    except ModelError:
         return {}
-    return value if isinstance(value, dict) else {}

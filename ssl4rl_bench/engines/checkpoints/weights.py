@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,16 +14,8 @@ from ssl4rl_bench.core.identity import sha256_hex, sha256_json
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines import templates
 from ssl4rl_bench.engines.checkpoints.completeness import check
-from ssl4rl_bench.engines.checkpoints.files import (
-    INDEX,
-    SINGLE,
-    read_config,
-    read_json,
-    read_weights,
-    tensors_of,
-    weight_files,
-)
-from ssl4rl_bench.engines.checkpoints.served import chat_template
+from ssl4rl_bench.engines.checkpoints.files import read_config, read_json, read_weights, tensors_of
+from ssl4rl_bench.engines.checkpoints.served import TEMPLATE_FILES, chat_template
 
 _SIDE_FILES = re.compile(
     r"config\.json|generation_config\.json|(\w+_)?preprocessor_config\.json|processor_config\.json"
@@ -63,14 +54,13 @@ def bundled_names() -> list[str]:
     return sorted(path.parent.name for path in root.glob("*/config.json"))
 
 
-def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -> Model:
+def resolve_model(name: str, *, chat: bool = False) -> Model:
     """Finds a checkpoint: an existing folder, else a bundled name, else a hub id.
 
     A hub id is "org/name" or "org/name@revision".
 
     Args:
         name: see above; `~` is expanded.
-        full_digest: read the weights completely for the fingerprint, instead of 4 KiB of each tensor.
         chat: it is going to be asked, so it must have a chat template.
 
     Raises:
@@ -97,7 +87,7 @@ def resolve_model(name: str, *, full_digest: bool = False, chat: bool = False) -
             f"no model {name!r}: no such folder, bundled are {', '.join(names) or 'none'}, and a hub id "
             f"has the form org/name and needs the network{did_you_mean(name, names)}"
         )
-    model = Model(name, path, fingerprint(path, full_digest=full_digest), revision)
+    model = Model(name, path, fingerprint(path), revision)
     if chat:
         require_chat_template(path)
     return model
@@ -153,14 +143,16 @@ def require_chat_template(folder: Path) -> None:
     Raises:
         ModelError: it has none, and names the file that is missing; or it exceeds the limits (`templates.Guard`).
     """
-    if any(_templates(folder)):
-        other = folder / "additional_chat_templates" / "default.jinja"
-        template = chat_template(folder)
-        if template is None and other.is_file():
-            template = other.read_text("utf-8", "replace")
-        if template is not None:
-            templates.guard(template, str(folder)).check_usual()
+    template = chat_template(folder) or ""
+    other = folder / "additional_chat_templates" / "default.jinja"
+    if not template.strip() and other.is_file():
+        template = other.read_text("utf-8", "replace")
+    if template.strip():
+        templates.guard(template, str(folder)).check_usual()
         return
+    for name in TEMPLATE_FILES:
+        if (folder / name).is_file():
+            read_json(folder / name)  # a damaged file is the better reason
     raise ModelError(
         f"{folder} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json, so no prompt "
         "can be made; copy chat_template.jinja (or chat_template.json) from the base that it was trained from"
@@ -179,33 +171,5 @@ def unused_defaults(folder: Path) -> dict[str, Any]:
     }
 
 
-def _templates(folder: Path) -> Iterator[bool]:
-    """Whether each place for a chat template holds one that is used without asking for it by name."""
-    place = folder / "chat_template.jinja"
-    yield place.is_file() and bool(place.read_bytes().strip())
-    yield (folder / "additional_chat_templates" / "default.jinja").is_file()
-    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        if not (folder / name).is_file():
-            continue
-        template = read_json(folder / name).get("chat_template")
-        if isinstance(template, list):  # [{"name": "default", "template": "..."}, ...]
-            template = {part.get("name"): part.get("template") for part in template if isinstance(part, dict)}
-        yield bool(template.get("default") if isinstance(template, dict) else template)
-
-
 def _bundled_root() -> Path:
     return Path(str(resources.files("ssl4rl_bench"))) / "checkpoints"
-
-
-__all__ = [
-    "INDEX",
-    "SINGLE",
-    "Model",
-    "bundled_names",
-    "fingerprint",
-    "require_chat_template",
-    "resolve_model",
-    "side_files",
-    "unused_defaults",
-    "weight_files",
-]

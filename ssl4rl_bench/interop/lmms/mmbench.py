@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.core.types import Categories
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task import prompts
@@ -95,17 +95,13 @@ def _docs(source: str, rows: Iterable[Mapping[str, Any]]) -> Any:
             "letters": list(row.choices),
             "options": list(row.choices.values()),
             "answer": row.answer,
-            **_levels(categories(row.category, row.l2)),
+            **asdict(categories(row.category, row.l2)),
             "image": {"bytes": row.image.data, "path": None},
         }
         for row in checked
     ]
     table = datasets.Dataset.from_list(docs)
     return table.cast_column("image", datasets.Image(decode=False))
-
-
-def _levels(place: Categories) -> dict[str, str]:
-    return {"l1": place.l1, "l2": place.l2, "l3": place.l3}
 
 
 def _choices(doc: Doc) -> dict[str, str]:

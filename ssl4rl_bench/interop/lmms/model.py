@@ -17,9 +17,9 @@ from lmms_eval.api.model import lmms
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.names import PREFIX, short_name
 from ssl4rl_bench.core.types import SampleRecord
-from ssl4rl_bench.engines import EngineOptions, create, resolve_name
-from ssl4rl_bench.engines.checkpoints.served import served
-from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
+from ssl4rl_bench.engines import EngineOptions, resolve_name
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+from ssl4rl_bench.evaluation import Plan, Subject, engine_for, spec_of
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
 from ssl4rl_bench.run import recorded
@@ -27,10 +27,7 @@ from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, execute
-from ssl4rl_bench.run.spec import RunSpec, TaskSpec
-
-_REPLY_OPTIONS = ("attn", "max_model_len")
-"""Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
+from ssl4rl_bench.run.spec import RunSpec
 
 
 class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
@@ -80,12 +77,11 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             if name != "hf":
                 raise UsageError(f"engine {name} places itself: leave --device out, set CUDA_VISIBLE_DEVICES")
             options["device_map"] = device
-        self._options = EngineOptions.from_pairs(f"{key}={value}" for key, value in options.items())
-        self._label, self._model, self._fingerprint = _subject(name, pretrained or model, self._options)
+        chosen = EngineOptions.from_pairs(f"{key}={value}" for key, value in options.items())
+        self._plan = Plan((), {}, name, chosen)
+        self._subject = _subject(name, pretrained or model, chosen)
         self._runs = Path(runs).expanduser()
-        given = self._options.replies if name == "replay" else None
-        replies = None if given is None else recorded.read(given)
-        self._engine = create(name, self._model, self._options, replies)
+        self._engine = engine_for(name, self._subject, self._plan)
 
     def generate_until(self, requests: Sequence[Any]) -> list[Any]:
         """Replies in the order of the requests, each with its token counts.
@@ -139,7 +135,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 f"ssl4rl_vllm: {task.name}, engine {spec.engine} {spec.engine_version}, run {run.path}",
                 file=sys.stderr,
             )
-            info = ExecInfo.capture(sys.argv, dataclasses.asdict(self._options), {task.name: {}})
+            info = ExecInfo.capture(sys.argv, dataclasses.asdict(self._plan.options), {task.name: {}})
             run.record(info)
             ended = "failed"
             try:
@@ -161,30 +157,18 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
         return records
 
     def _spec(self, task: AskedTask, repeats: int) -> RunSpec:
-        chosen = {key: getattr(self._options, key) for key in _REPLY_OPTIONS}
-        whole = dataclasses.replace(TaskSpec.of(task), n_samples=task.n_docs)
-        return RunSpec(
-            model=self._label,
-            fingerprint=self._fingerprint,
-            tasks={task.name: whole},
-            engine=self._engine.name,
-            engine_version=self._engine.version,
-            min_pixels=self._options.min_pixels,
-            max_pixels=self._options.max_pixels,
-            repeats=repeats,
-            engine_options={key: value for key, value in chosen.items() if value is not None},
-            served={} if self._model is None else served(self._model.path),
-            unused_defaults=unused_defaults(self._model.path) if self._model else {},
-            commit=self._model.revision if self._model else None,
-        )
+        plan = dataclasses.replace(self._plan, repeats=repeats)
+        spec = spec_of(plan, self._subject, self._engine.name, self._engine.version, [task])
+        whole = dataclasses.replace(spec.tasks[task.name], n_samples=task.n_docs)
+        return dataclasses.replace(spec, tasks={task.name: whole})
 
     def _place(self, task: str, spec: RunSpec) -> Path:
-        words = (self._label, short_name(task))
+        words = (self._subject.label, short_name(task))
         slugs = (re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-.")[-60:] for word in words)
         return self._runs / "-".join((*slugs, spec.sha256[:8]))
 
 
-def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> tuple[str, Model | None, str]:
+def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> Subject:
     """The label, the checkpoint, and what stands for its weights; the same as `ssl4rl-bench run` has."""
     if engine in ("vllm", "hf"):
         if pretrained is None:
@@ -192,14 +176,14 @@ def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> tup
                 "ssl4rl_vllm needs a model: --model_args pretrained=X with a folder, a bundled checkpoint "
                 "(tiny-base) or a hub id"
             )
-        model = resolve_model(pretrained, chat=True)
-        return model.name, model, model.fingerprint
+        return Subject.of(resolve_model(pretrained, chat=True))
     if engine == "replay":
         if options.replies is None or not options.replies.exists():
             raise UsageError("engine replay needs recorded replies: --model_args engine=replay,replies=FILE")
-        return pretrained or options.replies.stem, None, f"replies {recorded.digest(options.replies)}"
+        identity = f"replies {recorded.digest(options.replies)}"
+        return Subject(pretrained or options.replies.stem, None, identity)
     if engine == "mock":
-        return pretrained or f"mock:{options.mock}", None, f"mock:{options.mock}"
+        return Subject(pretrained or f"mock:{options.mock}", None, f"mock:{options.mock}")
     raise UsageError(f"ssl4rl_vllm has no engine {engine}: for a server, use lmms-eval's own openai models")
 
 

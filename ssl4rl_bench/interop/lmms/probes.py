@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
-from ssl4rl_bench.core.types import Sample, Task, TextPart
+from ssl4rl_bench.core.types import Sample, Task, TextPart, parts_of
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
@@ -65,8 +66,8 @@ def doc_to_visual(doc: Doc) -> list[Image.Image]:
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
     """The prompt, in the style that the task file names. Needs none of the images."""
     style = (lmms_eval_specific_kwargs or {}).get("prompt", "ssl4rl")
-    (message,) = _ssl(doc["ssl"]).messages((), style)
-    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
+    messages = _ssl(doc["ssl"]).messages((), style)
+    return "\n".join(part.text for part in parts_of(messages, TextPart))
 
 
 def doc_to_target(doc: Doc) -> str:
@@ -108,7 +109,6 @@ def _task_file(lines: Iterable[str], folder: Path) -> Path:
 
 
 def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[str, Any]:
-    place = sample.categories
     return {
         "id": sample.id,
         "group": sample.group,
@@ -116,9 +116,7 @@ def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[st
         "copies": copies,
         "ssl": canonical_json(declared.ssl),
         "target": sample.target,
-        "l1": place.l1,
-        "l2": place.l2,
-        "l3": place.l3,
+        **asdict(sample.categories),
         "data_sha256": task.data_sha256,
         "images": [{"bytes": image.data, "path": None} for image in sample.images],
     }

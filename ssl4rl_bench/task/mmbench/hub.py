@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from ssl4rl_bench.core.errors import DataError, MissingDependency, did_you_mean
+from ssl4rl_bench.core.names import HubName
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.engines.hub import Repository
@@ -23,10 +24,6 @@ from ssl4rl_bench.task.mmbench.rows import Located
 Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 """Configuration to split to the paths of its files."""
 
-_NAME = re.compile(
-    r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?(#(?P<part>[^#@]+))?"
-)
-FILE_SUFFIXES = (".tsv", ".csv", ".parquet", ".txt", ".json", ".jsonl", ".xlsx", ".zip")
 _OURS = (".parquet", ".tsv")
 _THEIRS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Read by the `datasets` package, as the formats of that name."""
@@ -40,29 +37,6 @@ _SHARD = re.compile(r"(?:.*/)?data/(?P<split>\w[\w.]*)-[0-9]{5}-of-[0-9]{5}[^/]*
 _DEFAULT = "default"
 _MAX_CARD_CHARS = 1 << 20
 _SHOWN = 12
-
-
-@dataclass(frozen=True, slots=True)
-class HubName:
-    """A data set as users and task files name it: `owner/name`, `owner/name@revision#configuration/split`."""
-
-    repo: str
-    revision: str | None = None
-    """A branch, a tag or a commit; None for the default branch."""
-    part: str | None = None
-    """What stands after "#": `configuration/split`, or one of them."""
-
-    @classmethod
-    def parse(cls, text: str) -> HubName | None:
-        """None for what is no name of a data set, such as a path or a file's name."""
-        match = _NAME.fullmatch(text)
-        if match is None or match["repo"].lower().endswith(FILE_SUFFIXES):
-            return None
-        return cls(match["repo"], match["revision"], match["part"])
-
-    def __str__(self) -> str:
-        revision = f"@{self.revision}" if self.revision else ""
-        return f"{self.repo}{revision}#{self.part}" if self.part else f"{self.repo}{revision}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
-from ssl4rl_bench.task.mmbench.hub import FILE_SUFFIXES, HubName, open_table
+from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName
+from ssl4rl_bench.task.mmbench.hub import open_table
 from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
 from ssl4rl_bench.task.pictures.rows import row_images
 

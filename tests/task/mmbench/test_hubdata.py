@@ -15,8 +15,8 @@ from mmbench_data import question, questions, write_parquet, write_tsv
 from pictures import encoded
 
 from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.names import HubName
 from ssl4rl_bench.task.mmbench import hub as hubdata
-from ssl4rl_bench.task.mmbench.hub import HubName
 from ssl4rl_bench.task.registry import load_task
 
 pytest.importorskip("huggingface_hub")
