@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import write_folder
-from recipe_of import recipe_of
+from recipe_of import TINY, recipe_of
 from rich.console import Console
 
 from ssl4rl_bench.cli.train_plan import show
@@ -22,8 +21,6 @@ from ssl4rl_bench.core.errors import DataError, ModelError, UsageError
 from ssl4rl_bench.train.planning import prompt_sizes
 from ssl4rl_bench.train.planning.plan import Plan, plan
 from ssl4rl_bench.train.planning.prompt_sizes import smart_resize, tokens_of
-
-TINY = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / "tiny-base"
 
 
 def shown(found: Plan, width: int = 110) -> str:

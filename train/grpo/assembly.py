@@ -33,7 +33,7 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
     for name in recipe.log.to:
         if not installed(name):
             job.report.note(f"{name} is not installed: nothing is logged to it")
-    n_rows = job.length.steps * parts.prompts
+    n_rows = job.steps * parts.prompts
     rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
     model = _network(job)
     rewards = _reward(recipe, data, _end_ids(model, processor)).by_task()
@@ -46,7 +46,7 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
         processing_class=processor,
         peft_config=lora_config(recipe),
         optimizers=(_optimizer(recipe, model), None),
-        callbacks=[stopping.callback(job.length.stop_at * parts.updates_a_step)],
+        callbacks=[stopping.callback(job.stop_at * parts.updates_a_step)],
         rows=rows,
         on_save=saver,
         on_log=metrics.log,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
 from ssl4rl_bench.train.data import asked
@@ -16,7 +15,7 @@ from ssl4rl_bench.train.planning import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.planning.memory import Memory
 from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
 from ssl4rl_bench.train.planning.shapes import Shape
-from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
+from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
 
 
@@ -107,7 +106,8 @@ def plan(recipe: Recipe, processes: int | None = None) -> Plan:
             + (f": {recipe.model.base} has no tokenizer on this machine" if encoded else "")
         )
     rows = None if images is None else images * _rows_an_image(recipe)
-    steps = _steps(recipe, step, rows)
+    known = recipe.grpo.epochs is None or rows is not None
+    steps = steps_of(recipe, step, rows or 0.0) if known else None
     if steps is None:
         assumed.append("the number of steps is not known, since epochs decide it")
     if prompts.image_tokens is None and shape is not None:
@@ -167,19 +167,3 @@ def _rows_an_image(recipe: Recipe) -> float:
     tasks = asked(recipe.tasks, recipe.data.prompt)
     total = sum(a.weight for a in tasks)
     return sum(a.weight / total * len(a.roles) for a in tasks)
-
-
-def _steps(recipe: Recipe, step: Sizes, rows: float | None) -> int | None:
-    """As `grpo` counts them: whole steps of the epochs, or the recipe's steps, whichever is less."""
-    g = recipe.grpo
-    if g.epochs is None:
-        return g.steps
-    if rows is None:
-        return None
-    by_epochs = int(g.epochs * rows) // step.prompts
-    if by_epochs < 1:
-        raise DataError(
-            f"{g.epochs:g} epochs of about {rows:,.0f} prompts are less than one step of {step.prompts}: "
-            "lower grpo.prompts, or give more images"
-        )
-    return by_epochs if g.steps is None else min(by_epochs, g.steps)
