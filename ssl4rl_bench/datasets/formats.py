@@ -10,13 +10,14 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.datasets.files import DataFile, HashingFile
+from ssl4rl_bench.datasets.files import Writer
 from ssl4rl_bench.datasets.parquet import ParquetWriter
 from ssl4rl_bench.datasets.work import Record
 
@@ -28,14 +29,6 @@ from ssl4rl_bench.train.rewards import compute_score
 
 __all__ = ["compute_score"]
 '''
-
-
-class Writer(Protocol):
-    """Writes one split."""
-
-    def add(self, record: Record) -> None: ...
-
-    def close(self) -> DataFile: ...
 
 
 def _plain(record: Record) -> dict[str, Any]:
@@ -83,43 +76,33 @@ def _structs(record: Record) -> list[dict[str, Any]]:
     return [{"bytes": image.data, "path": None} for image in record.images]
 
 
-class JsonlWriter:
+class JsonlWriter(Writer):
     """One JSON object a line; images are files beside it, named by their hash and shared between samples."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder = folder
-        self._name = f"{split}.jsonl"
-        self._file = HashingFile(folder / self._name)
-        self._n_samples = 0
+    suffix = "jsonl"
 
     def add(self, record: Record) -> None:
         row = _plain(record) | {"images": [self._image(image) for image in record.images]}
-        self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-        self._n_samples += 1
+        self.file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+        self.n_samples += 1
 
     def _image(self, image: EncodedImage) -> str:
         suffix = images.mime(image).removeprefix("image/").replace("jpeg", "jpg")
-        name = f"images/{image.sha256[:2]}/{image.sha256}.{suffix}"
-        path = self._folder / name
+        path = self.path.with_name("images") / image.sha256[:2] / f"{image.sha256}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_bytes(image.data)
-        return name
-
-    def close(self) -> DataFile:
-        self._file.close()
-        return DataFile(self._name, self._file.sha256, self._file.n_bytes, self._n_samples)
+        return path.relative_to(self.path.parent).as_posix()
 
 
-class TsvWriter:
+class TsvWriter(Writer):
     """VLMEvalKit's layout: several images of a sample are a list of base64 texts, with a list of their names."""
 
+    suffix = "tsv"
     HEADER = ("index", "image", "image_path", "question", "answer", "category", "split")
 
     def __init__(self, folder: Path, split: str) -> None:
-        self._name = f"{split}.tsv"
-        self._file = HashingFile(folder / self._name)
-        self._n_samples = 0
+        super().__init__(folder, split)
         self._row(self.HEADER)
 
     def add(self, record: Record) -> None:
@@ -128,31 +111,23 @@ class TsvWriter:
         self._row(
             [record.id, _list(encoded), _list(names), record.prompt, record.target, record.task, record.split]
         )
-        self._n_samples += 1
+        self.n_samples += 1
 
-    def _row(self, fields: Any) -> None:
+    def _row(self, fields: Sequence[str]) -> None:
         text = io.StringIO()
         csv.writer(text, delimiter="\t", lineterminator="\n").writerow(fields)
-        self._file.write(text.getvalue().encode())
-
-    def close(self) -> DataFile:
-        self._file.close()
-        return DataFile(self._name, self._file.sha256, self._file.n_bytes, self._n_samples)
+        self.file.write(text.getvalue().encode())
 
 
 def _list(texts: list[str]) -> str:
     return "[" + ", ".join(f"'{text}'" for text in texts) + "]"
 
 
-def _parquet(row_of: Callable[[Record], dict[str, Any]]) -> Callable[[Path, str], Writer]:
-    return lambda folder, split: ParquetWriter(folder, split, row_of)
-
-
 FORMATS: Mapping[str, Callable[[Path, str], Writer]] = {
-    "parquet": _parquet(_plain),
+    "parquet": partial(ParquetWriter, row_of=_plain),
     "jsonl": JsonlWriter,
-    "verl": _parquet(_verl),
-    "trl": _parquet(_trl),
+    "verl": partial(ParquetWriter, row_of=_verl),
+    "trl": partial(ParquetWriter, row_of=_trl),
     "tsv": TsvWriter,
 }
 """Name to what makes the writer of a split in a folder."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import TextPart
+from ssl4rl_bench.task.pictures.making import prompt_text
 from ssl4rl_bench.task.ssl import SSLTask, Unusable
 from ssl4rl_bench.task.ssl.contrastive import LABELS as PAIR_LABELS
 from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
@@ -55,9 +55,8 @@ class Forms:
         dice = Random(seed_of("ssl sft batch", self.seed, i // self.batch_size))
         form = dice.choices(self.forms, [form.weight for form in self.forms])[0]
         style = rng.choice(self.styles)
-        prompt = form.task.messages((), style)[0].content[-1]
-        assert isinstance(prompt, TextPart)
-        return Example(rng.choice(form.samples), prompt.text, reply(any_answer(form.task, rng), style))
+        prompt = prompt_text(form.task, style)
+        return Example(rng.choice(form.samples), prompt, reply(any_answer(form.task, rng), style))
 
 
 def reply(answer: str, style: str) -> str:
