@@ -100,7 +100,7 @@ def _saver(job: Job, model: Any, origin: Origin) -> checkpoint.Saver:
         job.report.saved(folder)
 
     return checkpoint.Saver(
-        job.out,
+        out=job.out,
         updates_a_step=job.parts.updates_a_step,
         keep=recipe.save.keep,
         dtype=str(model.config.dtype).removeprefix("torch.")

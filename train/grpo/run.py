@@ -21,7 +21,7 @@ from ssl4rl_bench.train.grpo.job import Job
 from ssl4rl_bench.train.journal import METRICS, Metrics
 from ssl4rl_bench.train.planning.sizes import sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.reporting import Reporter, Silent
+from ssl4rl_bench.train.reporting import Reporter
 from ssl4rl_bench.train.stopping import Stopping
 
 
@@ -50,7 +50,7 @@ def train(
         Interrupted: SIGTERM or Ctrl-C; a checkpoint was saved before.
     """
     state = process.start(recipe)
-    report = report if report and state.is_main_process else Silent()
+    report = report if report and state.is_main_process else Reporter()
     parts = sizes(recipe, state.num_processes)
     with state.main_process_first():
         last = open_folder(out, recipe, resume=resume, main=state.is_main_process)
