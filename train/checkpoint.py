@@ -199,20 +199,17 @@ class Saver:
     def _cast(self, folder: Path, state: Path) -> None:
         """Ships weights in the base's dtype; where training keeps more bits, those stay in trainer/."""
         import torch
-        from safetensors import safe_open
-        from safetensors.torch import save_file
+        from safetensors.torch import load_file, save_file
 
         wanted = getattr(torch, self.dtype)
         total = 0
         for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                about = file.metadata()
+            tensors = load_file(path)
             if all(not t.is_floating_point() or t.dtype == wanted for t in tensors.values()):
                 return
             path.rename(state / path.name)
             shipped = {n: t.to(wanted) if t.is_floating_point() else t for n, t in tensors.items()}
-            save_file(shipped, path, metadata=about)
+            save_file(shipped, path, metadata={"format": "pt"})
             total += sum(t.numel() * t.element_size() for t in shipped.values())
         index = folder / "model.safetensors.index.json"
         if index.is_file():

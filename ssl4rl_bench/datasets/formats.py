@@ -33,47 +33,47 @@ __all__ = ["compute_score"]
 
 def _plain(record: Record) -> dict[str, Any]:
     return {
-        "id": record.id,
-        "task": record.task,
+        "id": record.made.id,
+        "task": record.recipe.name,
         "images": _structs(record),
-        "prompt": record.prompt,
-        "target": record.target,
+        "prompt": record.recipe.prompt,
+        "target": record.made.target,
         "split": record.split,
-        "index": record.index,
-        "sources": list(record.sources),
+        "index": record.made.index,
+        "sources": list(record.made.sources),
     }
 
 
 def _trl(record: Record) -> dict[str, Any]:
     """TRL puts the images before the text of the first user message itself."""
     return {
-        "prompt": [{"role": "user", "content": record.prompt}],
+        "prompt": [{"role": "user", "content": record.recipe.prompt}],
         "images": _structs(record),
-        "target": record.target,
-        "task": record.task,
-        "id": record.id,
+        "target": record.made.target,
+        "task": record.recipe.name,
+        "id": record.made.id,
     }
 
 
 def _verl(record: Record) -> dict[str, Any]:
-    placeholders = "<image>" * len(record.images)
+    placeholders = "<image>" * len(record.made.images)
     return {
-        "data_source": record.task,
-        "prompt": [{"role": "user", "content": placeholders + record.prompt}],
+        "data_source": record.recipe.name,
+        "prompt": [{"role": "user", "content": placeholders + record.recipe.prompt}],
         "images": _structs(record),
-        "ability": record.kind,
-        "reward_model": {"style": "rule", "ground_truth": record.target},
+        "ability": record.recipe.task.kind,
+        "reward_model": {"style": "rule", "ground_truth": record.made.target},
         "extra_info": {
             "split": record.split,
             "index": record.number,
-            "id": record.id,
-            "sources": list(record.sources),
+            "id": record.made.id,
+            "sources": list(record.made.sources),
         },
     }
 
 
 def _structs(record: Record) -> list[dict[str, Any]]:
-    return [{"bytes": image.data, "path": None} for image in record.images]
+    return [{"bytes": image.data, "path": None} for image in record.made.images]
 
 
 class JsonlWriter(Writer):
@@ -82,7 +82,7 @@ class JsonlWriter(Writer):
     suffix = "jsonl"
 
     def add(self, record: Record) -> None:
-        row = _plain(record) | {"images": [self._image(image) for image in record.images]}
+        row = _plain(record) | {"images": [self._image(image) for image in record.made.images]}
         self.file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
         self.n_samples += 1
 
@@ -106,11 +106,10 @@ class TsvWriter(Writer):
         self._row(self.HEADER)
 
     def add(self, record: Record) -> None:
-        encoded = [base64.b64encode(image.data).decode("ascii") for image in record.images]
-        names = [f"{record.id}_{at}.png" for at in range(1, len(encoded) + 1)]
-        self._row(
-            [record.id, _list(encoded), _list(names), record.prompt, record.target, record.task, record.split]
-        )
+        encoded = [base64.b64encode(image.data).decode("ascii") for image in record.made.images]
+        names = [f"{record.made.id}_{at}.png" for at in range(1, len(encoded) + 1)]
+        shown = [record.made.id, _list(encoded), _list(names)]
+        self._row([*shown, record.recipe.prompt, record.made.target, record.recipe.name, record.split])
         self.n_samples += 1
 
     def _row(self, fields: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ class Tally:
     dropped: list[Dropped] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
-        self.targets.setdefault(record.split, Counter())[record.target] += 1
+        self.targets.setdefault(record.split, Counter())[record.made.target] += 1
 
     def unusable(self) -> dict[str, int]:
         """Reasons why the task made no sample, the most frequent first."""

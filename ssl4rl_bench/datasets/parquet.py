@@ -32,7 +32,7 @@ class ParquetWriter(Writer):
 
     def add(self, record: Record) -> None:
         self._rows.append(self._row_of(record))
-        self._n_bytes += sum(len(image.data) for image in record.images)
+        self._n_bytes += sum(len(image.data) for image in record.made.images)
         if len(self._rows) == GROUP_ROWS or self._n_bytes >= GROUP_BYTES:
             self._flush()
 

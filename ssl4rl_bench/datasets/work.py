@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
 
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.images import ImageError
-from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.task.pictures import Dropped, Made, Picture, Selection, make
 from ssl4rl_bench.task.pictures.making import N_PARTNERS, Opened, prompt_text
 from ssl4rl_bench.task.ssl.base import SSLTask, Unusable
@@ -52,22 +51,14 @@ class Job:
 class Record:
     """One sample, as all formats write it."""
 
-    id: str
-    task: str
-    kind: str
+    recipe: Recipe
+    made: Made
     split: str
-    index: int
-    images: tuple[EncodedImage, ...] = field(repr=False)
-    prompt: str
-    """The text part; it comes after all images."""
-    target: str
-    sources: tuple[str, ...]
-    """Sha256 of the images that it was made from."""
 
     @property
     def number(self) -> int:
         """A whole number below 2**53 that is as good as unique and does not depend on other samples."""
-        return seed_of("sample", self.id) >> 10
+        return seed_of("sample", self.made.id) >> 10
 
 
 def jobs(recipe: Recipe, selection: Selection, split: str) -> Iterator[Job]:
@@ -125,20 +116,6 @@ def do(job: Job) -> tuple[int, list[Record | Dropped]]:
             except Unusable as error:
                 out.append(Dropped(name, "unusable", str(error)))
             else:
-                out += [_record(recipe, one, picture.split) for one in made]
+                out += [Record(recipe, one, picture.split) for one in made]
     finished = job.indices.stop == recipe.per_image
     return finished * len(job.pictures), out
-
-
-def _record(recipe: Recipe, made: Made, split: str) -> Record:
-    return Record(
-        id=made.id,
-        task=recipe.name,
-        kind=recipe.task.kind,
-        split=split,
-        index=made.index,
-        images=made.images,
-        prompt=recipe.prompt,
-        target=made.target,
-        sources=made.sources,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -28,12 +29,14 @@ _FACTS = (
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm")
 
 
+@dataclass(frozen=True)
 class Origin:
     """Makes the contents of ssl4rl.json. Time counts from when this is made."""
 
-    def __init__(self, job: Job, data: Dataset, metrics: Metrics) -> None:
-        self.job, self.data, self.metrics = job, data, metrics
-        self._started = time.time()
+    job: Job
+    data: Dataset
+    metrics: Metrics
+    started: float = field(default_factory=time.time)
 
     def __call__(self, updates: int) -> dict[str, Any]:
         """The contents after so many optimizer updates of the run."""
@@ -54,7 +57,7 @@ class Origin:
             "base": {"name": base.name, "fingerprint": base.fingerprint, "revision": base.revision},
             "data": {key: self.data.facts[key] for key in _FACTS},
             "processes": parts.processes,
-            "seconds_of_last_start": round(time.time() - self._started),
+            "seconds_of_last_start": round(time.time() - self.started),
             "versions": _versions(),
             "metrics": self.metrics.last,
         }

@@ -55,8 +55,9 @@ def train(
     with state.main_process_first():
         last = open_folder(out, recipe, resume=resume, main=state.is_main_process)
     base = resolve_model(recipe.model.base, chat=True)
+    stopping = Stopping()
     with ExitStack() as stack:
-        stopping = stack.enter_context(Stopping())
+        stack.enter_context(stopping.handling())
         processor = load_processor(recipe, base)
         selection = stack.enter_context(
             select_images(

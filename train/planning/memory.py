@@ -160,25 +160,21 @@ def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list
         matrices = sum(inner) + shape.parts()["head"]
         state -= width.trained * matrices
         state_how = f"AdamW: {state_how}, Muon half of it on {_millions(matrices)}"
+
+    def of(name: str, numbers: int, width: int, why: str = "") -> Part:
+        return Part(name, numbers * width // shards, "always", f"{why}{_times(width, numbers, among)}")
+
     parts = [
-        Part(
-            "weights, frozen", frozen * width.frozen // shards, "always", _times(width.frozen, frozen, among)
-        ),
-        Part(
-            "weights, adapters" if recipe.lora else "weights, trained",
-            n * width.trained // shards,
-            "always",
-            _times(width.trained, n, among),
-        ),
-        Part("gradients", n * width.trained // shards, "always", _times(width.trained, n, among)),
+        of("weights, frozen", frozen, width.frozen),
+        of("weights, adapters" if recipe.lora else "weights, trained", n, width.trained),
+        of("gradients", n, width.trained),
         Part("optimizer", state // shards, "always", state_how),
     ]
     if processes > 1 and shards == 1:
-        how = f"DDP's own copy of the gradients, {_times(width.trained, n, '')}"
-        parts.append(Part("gradient buckets", n * width.trained, "always", how))
+        parts.append(of("gradient buckets", n, width.trained, "DDP's own copy of the gradients, "))
     if recipe.grpo.kl > 0 and recipe.lora is None:
-        how = f"the base once more, for the KL term: {_times(width.frozen, shape.total, among)}"
-        parts.append(Part("reference model", shape.total * width.frozen // shards, "always", how))
+        why = "the base once more, for the KL term: "
+        parts.append(of("reference model", shape.total, width.frozen, why))
     return parts
 
 
