@@ -123,10 +123,10 @@ def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:
 
 
 def test_processes_instead_of_the_recipes() -> None:
-    found = plan(recipe_of(sharding="fsdp2"), processes=4)
+    found = plan(recipe_of(sharding="fsdp2", processes=4))
     assert found.sizes.processes == found.recipe.hardware.processes == 4
     with pytest.raises(UsageError, match="do not fall evenly"):
-        plan(recipe_of(), processes=7)
+        plan(recipe_of(processes=7))
 
 
 @pytest.mark.parametrize("base", ["nowhere", "../x/y", "a/b/c"])
@@ -170,7 +170,7 @@ def test_what_is_shown() -> None:
     ):
         assert words in text
     assert all(len(line.rstrip()) <= 110 for line in text.splitlines())
-    assert "fits" in shown(plan(recipe_of(sharding="fsdp2", max_reply_tokens=256), processes=8))
+    assert "fits" in shown(plan(recipe_of(sharding="fsdp2", max_reply_tokens=256, processes=8)))
 
 
 def test_hostile_names_are_printed_clean() -> None:

@@ -36,11 +36,17 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
     n_rows = job.steps * parts.prompts
     rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
     model = _network(job)
-    rewards = _reward(recipe, data, _end_ids(model, processor)).by_task()
+    reward = SSLReward(
+        {a.name: a.task for a in data.training_set.asked},
+        scheme=recipe.reward.scheme,
+        format_weight=recipe.reward.format_weight,
+        extractor=recipe.reward.extractor,
+        end_ids=_end_ids(model, processor),
+    )
     saver = _saver(job, model, Origin(job, data, metrics))
     trainer = SSLTrainer(
         model=model,
-        reward_funcs=rewards,
+        reward_funcs=reward.by_task(),
         args=grpo_config(job),
         train_dataset=datasets.Dataset.from_dict({"row": range(len(rows.rows))}).with_transform(rows),
         processing_class=processor,
@@ -68,16 +74,6 @@ def _network(job: Job) -> Any:
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(False)
     return model
-
-
-def _reward(recipe: Recipe, data: Dataset, end_ids: tuple[int, ...]) -> SSLReward:
-    return SSLReward(
-        {a.name: a.task for a in data.training_set.asked},
-        scheme=recipe.reward.scheme,
-        format_weight=recipe.reward.format_weight,
-        extractor=recipe.reward.extractor,
-        end_ids=end_ids,
-    )
 
 
 def _optimizer(recipe: Recipe, model: Any) -> Any:

@@ -5,7 +5,7 @@ Nothing is downloaded and no model is loaded. What could not be looked up on thi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ssl4rl_bench.core.names import hub_id
@@ -24,7 +24,7 @@ class Plan:
     """A run in numbers."""
 
     recipe: Recipe
-    """With defaults, and on the number of processes that was asked for."""
+    """With defaults."""
     sizes: Sizes
     shape: Shape | None
     """None where the base is not known."""
@@ -77,21 +77,15 @@ class Plan:
         return self.sizes.prompts * self.prompts.pictures
 
 
-def plan(recipe: Recipe, processes: int | None = None) -> Plan:
+def plan(recipe: Recipe) -> Plan:
     """Plans a run.
-
-    Args:
-        processes: instead of the recipe's.
 
     Raises:
         UsageError: numbers that do not come out even (`sizes.sizes`), or images that are none.
         ModelError: a base that is neither a folder, nor bundled, nor of the form of a hub id; or no whole checkpoint.
         DataError: too few images for one step.
     """
-    if processes is not None:
-        recipe = replace(recipe, hardware=replace(recipe.hardware, processes=processes))
-    n = recipe.hardware.processes
-    step = sizes(recipe, n)
+    step = sizes(recipe, recipe.hardware.processes)
     assumed: list[str] = []
     folder, shape = _base(recipe.model.base, assumed)
     images, encoded = prompt_sizes.sample(recipe)
@@ -122,7 +116,9 @@ def plan(recipe: Recipe, processes: int | None = None) -> Plan:
         steps=steps,
         prompts=prompts,
         shares_prompts=shares_prompts(recipe, step),
-        memory=None if shape is None else memory.estimate(recipe, shape, n, prompts.image_tokens),
+        memory=None
+        if shape is None
+        else memory.estimate(recipe, shape, step.processes, prompts.image_tokens),
         assumed=tuple(assumed),
     )
 

@@ -183,17 +183,12 @@ def make_trainer(recipe: Mapping[str, Any], state: Path, model: Any, collator: C
     knobs = recipe["train"]
     batch, n_batches = knobs["batch_size"], knobs.get("accumulate", 1)
 
-    class InOrder(Trainer):  # type: ignore[misc]  # transformers is not typed
-        def _get_train_sampler(self, *_: Any) -> Any:
-            from torch.utils.data import SequentialSampler
-
-            return SequentialSampler(self.train_dataset)
-
+    class Resumable(Trainer):  # type: ignore[misc]  # transformers is not typed
         def _load_from_checkpoint(self, path: str, model: Any = None) -> None:
             # The saved keys have the hub's names; only from_pretrained maps them back.
             self.model.load_state_dict(load_network(Path(path), type(self.model)).state_dict())
 
-    return InOrder(
+    return Resumable(
         model=model,
         args=TrainingArguments(
             output_dir=str(state),
@@ -210,6 +205,7 @@ def make_trainer(recipe: Mapping[str, Any], state: Path, model: Any, collator: C
             logging_steps=knobs.get("log_every", 50),
             report_to=[],
             remove_unused_columns=False,
+            train_sampling_strategy="sequential",
             seed=recipe["seed"],
             use_cpu=knobs.get("use_cpu", True),
             disable_tqdm=True,
