@@ -30,9 +30,10 @@ from score_replies import TASK, WORDS, make_rows
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import SampleRecord, Score, Status, Task
+from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.spec import ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.score.aggregate import aggregate
 from ssl4rl_bench.score.scoring import scored_samples

@@ -17,10 +17,11 @@ from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
 from ssl4rl_bench.run import recorded
+from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RUNS, RunDir
 from ssl4rl_bench.run.runner import check_tasks, execute
-from ssl4rl_bench.run.spec import MOCK, ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import MOCK, RunSpec, TaskSpec
 from ssl4rl_bench.score.scoring import score_and_write
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.registry import load_task

@@ -11,11 +11,16 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_hex
+from ssl4rl_bench.core.image_headers import MAX_BYTES as MAX_BYTES
+from ssl4rl_bench.core.image_headers import MAX_PIXELS as MAX_PIXELS
+from ssl4rl_bench.core.image_headers import PNG, check_size, stored_size
+from ssl4rl_bench.core.image_headers import ImageError as ImageError
 from ssl4rl_bench.core.types import EncodedImage
 
 if TYPE_CHECKING:
@@ -23,8 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-MAX_PIXELS = 40_000_000
-MAX_BYTES = 20 * 1024 * 1024
 MAX_BASE64_CHARS = MAX_BYTES * 4 // 3 + 1024
 """Of a text that may be an image of at most `MAX_BYTES`."""
 
@@ -36,22 +39,12 @@ _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _URL_SAFE = re.compile(r"(?=.*[-_])[A-Za-z0-9_-]+=*")
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_HEADER_END = len(_PNG) + 25
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {},
     "WEBP": {"lossless": True},
     "JPEG": {"quality": 95, "subsampling": 0},
 }
 _EXIF_ORIENTATION = 0x0112
-_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers of the segments that hold a JPEG's width and height (SOF0 to SOF15)."""
-_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
-"""Markers that no length follows."""
-
-
-class ImageError(DataError):
-    """An image that cannot be used; the message is a short reason without a full stop."""
 
 
 def from_bytes(data: bytes) -> EncodedImage:
@@ -60,7 +53,7 @@ def from_bytes(data: bytes) -> EncodedImage:
     Raises:
         ImageError: if `data` is no PNG, JPEG or WebP, is cut off, or is over `MAX_PIXELS` or `MAX_BYTES`.
     """
-    _check(data)
+    stored_size(data)
     return EncodedImage(data=data, sha256=sha256_hex(data))
 
 
@@ -145,7 +138,7 @@ def lossless(image: Image.Image) -> EncodedImage:
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_RLE)
     packed = packer.compress(filtered.data) + packer.flush()
     header = struct.pack(">IIBBBBB", image.width, image.height, 8, 0 if grey else 2, 0, 0, 0)
-    data = b"".join((_PNG, _chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")))
+    data = b"".join((PNG, _chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")))
     if len(data) > MAX_BYTES:
         raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
     return EncodedImage(data=data, sha256=sha256_hex(data))
@@ -163,12 +156,9 @@ def decode(image: EncodedImage) -> Image.Image:
     Raises:
         ImageError: if the data is damaged or over the limits.
     """
-    opened = _open(image)
-    try:
+    with _opened(image) as opened:
         _load(opened)
         return _to_rgb(opened)
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
 
 
 def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
@@ -179,8 +169,7 @@ def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
     Raises:
         ImageError: as `decode`.
     """
-    opened = _open(image)
-    try:
+    with _opened(image) as opened:
         plain = (
             opened.mode == "RGB" and getattr(opened, "n_frames", 1) == 1 and "transparency" not in opened.info
         )
@@ -188,8 +177,6 @@ def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
         if plain and opened.getexif().get(_EXIF_ORIENTATION, 1) in (0, 1):
             return opened, True
         return _to_rgb(opened), False
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
 
 
 def reduced(image: EncodedImage, side: int) -> Image.Image:
@@ -200,13 +187,10 @@ def reduced(image: EncodedImage, side: int) -> Image.Image:
     Raises:
         ImageError: as `decode`.
     """
-    opened = _open(image)
-    try:
+    with _opened(image) as opened:
         opened.draft("RGB", (side, side))
         _load(opened)
         return _to_rgb(opened)
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
 
 
 def thumbnail(image: EncodedImage, side: int, quality: int = 50) -> bytes:
@@ -231,17 +215,15 @@ def size(image: EncodedImage) -> tuple[int, int]:
     Raises:
         ImageError: as `from_bytes`.
     """
-    width, height = _check(image.data)
-    try:
-        turned = _open(image).getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except _DAMAGE as error:
-        raise ImageError(f"it is damaged ({error})") from None
+    width, height = stored_size(image.data)
+    with _opened(image) as opened:
+        turned = opened.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 
 def mime(image: EncodedImage) -> str:
     """`image/png`, `image/jpeg` or `image/webp`, by the data's first bytes."""
-    if image.data.startswith(_PNG):
+    if image.data.startswith(PNG):
         return "image/png"
     return "image/jpeg" if image.data.startswith(b"\xff\xd8") else "image/webp"
 
@@ -271,11 +253,15 @@ _DAMAGE = (
 """What Pillow raises on damaged data, depending on where the damage is."""
 
 
-def _open(image: EncodedImage) -> Image.Image:
-    """Opens an image with Pillow, which may read another header than `_check` does: both must say the same size."""
+@contextmanager
+def _opened(image: EncodedImage) -> Iterator[Image.Image]:
+    """Opens an image with Pillow; what Pillow raises inside the block is an ImageError.
+
+    Pillow may read another header than `stored_size` does: both must say the same size.
+    """
     from PIL import Image, UnidentifiedImageError
 
-    told = _check(image.data)
+    told = stored_size(image.data)
     try:
         with warnings.catch_warnings():  # of a decompression bomb: the limit here is lower
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -283,10 +269,13 @@ def _open(image: EncodedImage) -> Image.Image:
     except (*_DAMAGE, Image.DecompressionBombError) as error:
         reason = "its header is damaged" if isinstance(error, UnidentifiedImageError) else str(error)
         raise ImageError(f"it cannot be decoded ({reason})") from None
-    _check_size(*opened.size)
+    check_size(*opened.size)
     if opened.size != told:
         raise ImageError(f"it holds two sizes: {told[0]}x{told[1]} and {opened.width}x{opened.height}")
-    return opened
+    try:
+        yield opened
+    except _DAMAGE as error:
+        raise ImageError(f"it is damaged ({error})") from None
 
 
 def _load(image: Image.Image) -> None:
@@ -296,13 +285,6 @@ def _load(image: Image.Image) -> None:
     image.load()
     if image.size != told:
         raise ImageError(f"it holds two sizes: {told[0]}x{told[1]} and {image.width}x{image.height}")
-
-
-def _check_size(width: int, height: int) -> None:
-    if width == 0 or height == 0:
-        raise ImageError("its header gives no size")
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -320,90 +302,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return image.convert("RGB")
-
-
-def _check(data: bytes) -> tuple[int, int]:
-    """Stored width and height of a whole image within the limits."""
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
-    try:
-        if data.startswith(_PNG):
-            width, height = _png(data)
-        elif data.startswith(b"\xff\xd8\xff"):
-            width, height = _jpeg(data)
-        elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-            width, height = _webp(data)
-        else:
-            raise ImageError("it is not PNG, JPEG or WebP" if data else "it is empty")
-    except (IndexError, struct.error):
-        raise ImageError("it is cut off") from None
-    _check_size(width, height)
-    return width, height
-
-
-def _png(data: bytes) -> tuple[int, int]:
-    if data[12:16] != b"IHDR":
-        raise ImageError("its header is damaged" if len(data) > 16 else "it is cut off")
-    at = _PNG_HEADER_END
-    while (kind := data[at + 4 : at + 8]) != b"IEND":
-        if kind == b"IHDR":  # the last one counts for Pillow, the first one for other readers
-            raise ImageError("it has two headers")
-        (length,) = struct.unpack_from(">I", data, at)
-        at += 12 + length
-    if len(data) < at + 12:
-        raise ImageError("it is cut off")
-    width, height = struct.unpack_from(">II", data, 16)
-    return width, height
-
-
-def _jpeg(data: bytes) -> tuple[int, int]:
-    at, width, height = 2, 0, 0
-    while True:
-        if data[at] != 0xFF:
-            raise ImageError("its header is damaged")
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        if marker in _JPEG_BARE:
-            at += 2
-            continue
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        if marker in _JPEG_SIZES:
-            if width or height:
-                raise ImageError("it has two headers")
-            height, width = struct.unpack_from(">HH", data, at + 5)
-        at += 2 + length
-        if marker == 0xDA:  # the picture starts; an end marker before here would be the thumbnail's
-            if data.rfind(b"\xff\xd9", at) < 0:
-                raise ImageError("it is cut off")
-            return width, height
-
-
-def _webp(data: bytes) -> tuple[int, int]:
-    (length,) = struct.unpack_from("<I", data, 4)
-    if len(data) < 8 + length:
-        raise ImageError("it is cut off")
-    if data[12:16] != b"VP8X":
-        return _webp_frame(data, 12)
-    canvas = 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    at = 30
-    while at < 8 + length and data[at : at + 4] != b"ANMF":  # frames of an animation may be smaller than it
-        if data[at : at + 4] in (b"VP8 ", b"VP8L"):
-            if _webp_frame(data, at) != canvas:
-                raise ImageError("it holds two sizes")
-            break
-        (size,) = struct.unpack_from("<I", data, at + 4)
-        at += 8 + size + size % 2
-    return canvas
-
-
-def _webp_frame(data: bytes, at: int) -> tuple[int, int]:
-    """Width and height in the chunk of a still picture."""
-    if data[at : at + 4] == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, at + 9)
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if data[at : at + 4] == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, at + 14)
-        return width & 0x3FFF, height & 0x3FFF
-    raise ImageError("its header is damaged")

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -18,8 +19,8 @@ def take_inventory(runs: Path) -> Inventory:
     return Inventory(
         python=sys.version_info[:3],
         system=f"{platform.system()} {platform.machine()}",
-        packages=_installed(),
-        gpus=parse_nvidia_smi(_nvidia_smi()) or _gpus_in_proc(Path("/proc/driver/nvidia/gpus")),
+        packages=versions(need.name for need in PACKAGES),
+        gpus=parse_nvidia_smi(_nvidia_smi()) or gpus_of_driver(),
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu_flags=parse_cpu_flags(_read(Path("/proc/cpuinfo"))),
         free_bytes=_free_bytes(runs),
@@ -48,14 +49,15 @@ def parse_cpu_flags(cpuinfo: str) -> frozenset[str] | None:
     return None
 
 
-def _installed() -> dict[str, str]:
-    found = {}
-    for need in PACKAGES:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Distribution name to version, of those that are installed. Imports none of them."""
+    installed = {}
+    for name in packages:
         try:
-            found[need.name] = metadata.version(need.name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _nvidia_smi() -> str:
@@ -67,8 +69,8 @@ def _nvidia_smi() -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _gpus_in_proc(root: Path) -> tuple[Gpu, ...]:
-    """Where nvidia-smi is not installed, as in many containers."""
+def gpus_of_driver(root: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[Gpu, ...]:
+    """The GPUs as NVIDIA's driver lists them; in many containers nvidia-smi is not there."""
     gpus = []
     for path in sorted(root.glob("*/information")):
         fields = dict(line.split(":", 1) for line in _read(path).splitlines() if ":" in line)

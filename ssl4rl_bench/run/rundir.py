@@ -15,8 +15,9 @@ from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.core.versioned import parse_object
+from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import BadLine, lock, read
-from ssl4rl_bench.run.spec import SCHEMA, ExecInfo, RunSpec
+from ssl4rl_bench.run.spec import SCHEMA, RunSpec
 
 RESULT_SCHEMA = 1
 """Version of result.json."""

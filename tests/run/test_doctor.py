@@ -207,8 +207,8 @@ def test_nvidia_smi_and_cpuinfo_are_read() -> None:
 def test_gpus_are_found_where_there_is_no_nvidia_smi(tmp_path: Path) -> None:
     (tmp_path / "0000:01:00.0").mkdir()
     (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t\t NVIDIA H100\nIRQ: 5\n")
-    assert looking._gpus_in_proc(tmp_path) == (Gpu("NVIDIA H100", None, None),)
-    assert looking._gpus_in_proc(tmp_path / "none") == ()
+    assert looking.gpus_of_driver(tmp_path) == (Gpu("NVIDIA H100", None, None),)
+    assert looking.gpus_of_driver(tmp_path / "none") == ()
 
 
 def test_a_token_is_noticed_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_secrets_are_not_in_the_report(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
-    monkeypatch.setattr(looking, "_installed", lambda: {"httpx": "0.28.1"})
+    monkeypatch.setattr(looking, "versions", lambda packages: {"httpx": "0.28.1"})
     invoke("--json")
     out = capsys.readouterr().out
     assert "very" not in out

@@ -11,9 +11,10 @@ import pytest
 from ssl4rl_bench.core.errors import EXIT_USAGE, SpecMismatch, StoreError
 from ssl4rl_bench.core.types import EncodedImage, SampleRecord, Sampling
 from ssl4rl_bench.run import rundir
+from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir, list_runs
-from ssl4rl_bench.run.spec import ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 SPEC = RunSpec(
     model="some/model",

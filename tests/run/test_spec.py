@@ -13,7 +13,8 @@ from synthetic import SyntheticTask
 from ssl4rl_bench.core.identity import canonical_json, seed_of
 from ssl4rl_bench.core.redaction import redact, redact_argv
 from ssl4rl_bench.core.types import HubSource, Sampling
-from ssl4rl_bench.run.spec import ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.run.exec_info import ExecInfo
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 TASK = SyntheticTask(2)
 SPEC = RunSpec(

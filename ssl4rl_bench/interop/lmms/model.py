@@ -23,10 +23,11 @@ from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unuse
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
 from ssl4rl_bench.run import recorded
+from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, execute
-from ssl4rl_bench.run.spec import ExecInfo, RunSpec, TaskSpec
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 _REPLY_OPTIONS = ("attn", "max_model_len")
 """Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""

@@ -223,7 +223,7 @@ def test_a_limit_decodes_the_images_that_it_keeps(
         write_parquet(path / "dev-00001-of-00002.parquet", rows[70:])
     whole = load_task("mmbench_dev_en", data=str(path))
     seen: list[bytes] = []
-    monkeypatch.setattr(images, "_check", lambda data: seen.append(data))
+    monkeypatch.setattr(images, "stored_size", lambda data: seen.append(data))
     limited = load_task("mmbench_dev_en", data=str(path), limit=6)
     assert limited.n_groups == 6 and len(seen) == len(limited.samples) == 24
     assert all(sample in whole.samples for sample in limited.samples)

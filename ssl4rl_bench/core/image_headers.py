@@ -1,0 +1,121 @@
+"""Sizes of images from their headers, and whether their data is whole; nothing is decoded."""
+
+from __future__ import annotations
+
+import struct
+
+from ssl4rl_bench.core.errors import DataError
+
+MAX_PIXELS = 40_000_000
+MAX_BYTES = 20 * 1024 * 1024
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG."""
+_PNG_HEADER_END = len(PNG) + 25
+_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of the segments that hold a JPEG's width and height (SOF0 to SOF15)."""
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+"""Markers that no length follows."""
+
+
+class ImageError(DataError):
+    """An image that cannot be used; the message is a short reason without a full stop."""
+
+
+def stored_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels as stored, of a whole PNG, JPEG or WebP within the limits.
+
+    Raises:
+        ImageError: for anything else.
+    """
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        if data.startswith(PNG):
+            width, height = _png(data)
+        elif data.startswith(b"\xff\xd8\xff"):
+            width, height = _jpeg(data)
+        elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            width, height = _webp(data)
+        else:
+            raise ImageError("it is not PNG, JPEG or WebP" if data else "it is empty")
+    except (IndexError, struct.error):
+        raise ImageError("it is cut off") from None
+    check_size(width, height)
+    return width, height
+
+
+def _png(data: bytes) -> tuple[int, int]:
+    if data[12:16] != b"IHDR":
+        raise ImageError("its header is damaged" if len(data) > 16 else "it is cut off")
+    at = _PNG_HEADER_END
+    while (kind := data[at + 4 : at + 8]) != b"IEND":
+        if kind == b"IHDR":  # the last one counts for Pillow, the first one for other readers
+            raise ImageError("it has two headers")
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 12 + length
+    if len(data) < at + 12:
+        raise ImageError("it is cut off")
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _jpeg(data: bytes) -> tuple[int, int]:
+    at, width, height = 2, 0, 0
+    while True:
+        if data[at] != 0xFF:
+            raise ImageError("its header is damaged")
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker in _JPEG_BARE:
+            at += 2
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker in _JPEG_SIZES:
+            if width or height:
+                raise ImageError("it has two headers")
+            height, width = struct.unpack_from(">HH", data, at + 5)
+        at += 2 + length
+        if marker == 0xDA:  # the picture starts; an end marker before here would be the thumbnail's
+            if data.rfind(b"\xff\xd9", at) < 0:
+                raise ImageError("it is cut off")
+            return width, height
+
+
+def _webp(data: bytes) -> tuple[int, int]:
+    (length,) = struct.unpack_from("<I", data, 4)
+    if len(data) < 8 + length:
+        raise ImageError("it is cut off")
+    if data[12:16] != b"VP8X":
+        return _webp_frame(data, 12)
+    canvas = 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    at = 30
+    while at < 8 + length and data[at : at + 4] != b"ANMF":  # frames of an animation may be smaller than it
+        if data[at : at + 4] in (b"VP8 ", b"VP8L"):
+            if _webp_frame(data, at) != canvas:
+                raise ImageError("it holds two sizes")
+            break
+        (size,) = struct.unpack_from("<I", data, at + 4)
+        at += 8 + size + size % 2
+    return canvas
+
+
+def _webp_frame(data: bytes, at: int) -> tuple[int, int]:
+    """Width and height in the chunk of a still picture."""
+    if data[at : at + 4] == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, at + 9)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if data[at : at + 4] == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, at + 14)
+        return width & 0x3FFF, height & 0x3FFF
+    raise ImageError("its header is damaged")
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises ImageError for an empty image or one over `MAX_PIXELS`."""
+    if width == 0 or height == 0:
+        raise ImageError("its header gives no size")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
