@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.checkpoints.files import read_config
 from ssl4rl_bench.engines.checkpoints.weights import Model
+from ssl4rl_bench.run.machine import versions
 from ssl4rl_bench.train.grpo.dataset import Dataset
 from ssl4rl_bench.train.grpo.job import Job
 from ssl4rl_bench.train.journal import Metrics
@@ -26,7 +26,7 @@ _FACTS = (
     "transductive",
 )
 """Of data.json, what each checkpoint repeats."""
-_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm")
+_PACKAGES = ("ssl4rl_bench", "torch", "transformers", "trl", "accelerate", "peft", "vllm")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Origin:
             "data": {key: self.data.facts[key] for key in _FACTS},
             "processes": parts.processes,
             "seconds_of_last_start": round(time.time() - self.started),
-            "versions": _versions(),
+            "versions": versions(_PACKAGES),
             "metrics": self.metrics.last,
         }
 
@@ -74,14 +74,3 @@ def shipped_dtype(base: Model) -> str:
     if dtype not in ("bfloat16", "float16", "float32"):
         raise ModelError(f"{base.path / 'config.json'} does not say the weights' dtype; download it again")
     return str(dtype)
-
-
-def _versions() -> dict[str, str]:
-    """Of this package and of the libraries that are installed."""
-    out = {"ssl4rl_bench": version("ssl4rl-bench")}
-    for name in _LIBRARIES:
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return out

@@ -28,7 +28,7 @@ from ssl4rl_bench.train.checkpoint import save_processor
 from ssl4rl_bench.train.tiny.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.tiny.pixels import Pixels, both_times, pixels_of
 from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, Schedule, make_pool
-from ssl4rl_bench.train.tiny.ssl_sft import Forms, make_forms, named
+from ssl4rl_bench.train.tiny.ssl_sft import Forms, make_forms
 
 IGNORED = -100
 """The label of a token that bears no loss."""
@@ -164,7 +164,7 @@ def make_course(recipe: Mapping[str, Any]) -> tuple[Course, list[Any]]:
     if not ssl:
         return Course(schedule, pool), pictures
     forms, made = make_forms(
-        named(ssl["tasks"]),
+        ssl["tasks"],
         ssl["styles"],
         pool,
         per_task=ssl["per_task"],
