@@ -19,6 +19,7 @@ import platform
 import statistics
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,12 @@ def random_checkpoint(shape: Shape, folder: Path) -> Path:
     tiny = resolve_model("tiny-base").path
     config = AutoConfig.from_pretrained(tiny)
     text, vision = config.text_config, config.vision_config
-    half = shape.hidden // shape.heads // 2
+    half = shape.hidden_size // shape.num_attention_heads // 2
     text.update(
         {
-            "hidden_size": shape.hidden,
-            "num_hidden_layers": shape.layers,
-            "num_attention_heads": shape.heads,
-            "num_key_value_heads": shape.kv_heads,
-            "intermediate_size": shape.intermediate,
-            "vocab_size": shape.vocab,
-            "layer_types": ["full_attention"] * shape.layers,
-            "max_window_layers": shape.layers,
-            "tie_word_embeddings": shape.tied,
+            **{key: value for key, value in asdict(shape).items() if key != "vision"},
+            "layer_types": ["full_attention"] * shape.num_hidden_layers,
+            "max_window_layers": shape.num_hidden_layers,
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 1e6,
@@ -61,17 +56,8 @@ def random_checkpoint(shape: Shape, folder: Path) -> Path:
             },
         }
     )
-    config.tie_word_embeddings = shape.tied
-    vision.update(
-        {
-            "depth": shape.vision.depth,
-            "hidden_size": shape.vision.hidden,
-            "num_heads": shape.vision.heads,
-            "intermediate_size": shape.vision.intermediate,
-            "out_hidden_size": shape.vision.out,
-            "fullatt_block_indexes": list(range(7, shape.vision.depth, 8)),
-        }
-    )
+    config.tie_word_embeddings = shape.tie_word_embeddings
+    vision.update({**asdict(shape.vision), "fullatt_block_indexes": list(range(7, shape.vision.depth, 8))})
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
@@ -91,14 +77,13 @@ def flops(
         prompt, reply: tokens.
     """
     parts = shape.parts()
-    vision = parts["vision tower"] + parts["merger"]
     copies = 1 if shared else group
     tokens = copies * prompt + group * reply
     # The vision tower attends within windows; its attention is left out.
-    language = 6 * parts["layers"] * tokens + 6 * shape.hidden * shape.vocab * group * reply
+    language = 6 * parts["layers"] * tokens + 6 * shape.embedding * group * reply
     lengths = prompt + group * reply / copies
-    attention = 6 * shape.layers * shape.hidden * copies * lengths**2
-    return prompts * (language + attention + 6 * vision * patches * copies)
+    attention = 6 * shape.num_hidden_layers * shape.hidden_size * copies * lengths**2
+    return prompts * (language + attention + 6 * shape.seeing * patches * copies)
 
 
 def peak(device: str) -> tuple[float, str]:

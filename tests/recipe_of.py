@@ -1,10 +1,13 @@
-"""A small recipe for tests, with any keys changed."""
+"""A small recipe for tests, with any keys changed, and a small model's shape."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import ssl4rl_bench
+from ssl4rl_bench.train.planning.shapes import Shape, VisionShape
 from ssl4rl_bench.train.recipe import (
     DataPart,
     GrpoPart,
@@ -18,6 +21,20 @@ from ssl4rl_bench.train.recipe import (
 PARTS = ("model", "data", "grpo", "optimizer", "reward", "rollout", "save", "log", "hardware")
 
 
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TINY = Path(ssl4rl_bench.__file__).parent / "checkpoints" / "tiny-base"
+SMALL = Shape(
+    hidden_size=256,
+    num_hidden_layers=3,
+    num_attention_heads=8,
+    num_key_value_heads=2,
+    intermediate_size=1376,
+    vocab_size=512,
+    tie_word_embeddings=True,
+    vision=VisionShape(depth=2, hidden_size=160, num_heads=4, intermediate_size=428, out_hidden_size=256),
+)
+
+
 def recipe_of(**changes: Any) -> Recipe:
     """`recipe_of(micro_batch=4, kl=0.1, lora=8)`: keys find their table by name; `lora` is a rank."""
     made = Recipe(
@@ -29,8 +46,8 @@ def recipe_of(**changes: Any) -> Recipe:
         optimizer=OptimizerPart(1e-6),
         hardware=HardwarePart(),
     )
+    targets = changes.pop("targets", TARGETS)
     if rank := changes.pop("lora", None):
-        targets = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
         made = replace(made, lora=LoraPart(rank, float(rank), targets=targets))
     for key, value in changes.items():
         part = next(part for part in PARTS if hasattr(getattr(made, part), key))

@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,48 +91,36 @@ def as_trainer_wrote(checkpoint: Path, state: Any) -> Iterator[Path]:
 def _link(checkpoint: Path, view: Path) -> None:
     shutil.rmtree(view, ignore_errors=True)
     view.mkdir()
-    own = {path.name for path in (checkpoint / TRAINER).iterdir()}
-    own_weights = any(name.endswith((".safetensors", ".safetensors.index.json")) for name in own)
-    sources = [
-        path
-        for path in checkpoint.iterdir()
-        if path.name not in (TRAINER, ADAPTER)
-        and not (own_weights and path.name.endswith((".safetensors", ".safetensors.index.json")))
-    ]
-    adapter = checkpoint / ADAPTER
-    if adapter.is_dir():
-        # With an adapter only that is loaded; merged weights beside it would be taken for a full model's.
-        sources = [p for p in sources if not p.name.endswith((".safetensors", ".safetensors.index.json"))]
-        sources += list(adapter.iterdir())
-    for path in [*sources, *(checkpoint / TRAINER).iterdir()]:
+    state = list((checkpoint / TRAINER).iterdir())
+    adapter = list((checkpoint / ADAPTER).glob("*"))
+    shipped = [path for path in checkpoint.iterdir() if path.name not in (TRAINER, ADAPTER)]
+    if adapter or any(_is_weights(path) for path in state):
+        # The trainer's own count. Merged weights beside an adapter would be taken for a full model's.
+        shipped = [path for path in shipped if not _is_weights(path)]
+    for path in [*shipped, *adapter, *state]:
         (view / path.name).symlink_to(path.resolve())
 
 
+def _is_weights(path: Path) -> bool:
+    return path.name.endswith((".safetensors", ".safetensors.index.json"))
+
+
+@dataclass(frozen=True)
 class Saver:
     """Writes a run's checkpoints. Called by the trainer, on every process."""
 
-    def __init__(
-        self,
-        out: Path,
-        *,
-        updates_a_step: int,
-        keep: int,
-        dtype: str,
-        base: Path,
-        origin: Callable[[int], dict[str, Any]],
-        on_saved: Callable[[Path], None],
-    ) -> None:
-        """
-        Args:
-            keep: checkpoints that keep what resuming needs.
-            dtype: of the weights to ship: the base's, "bfloat16".
-            base: folder of the base, to merge an adapter into.
-            origin: from updates done to the contents of ssl4rl.json.
-            on_saved: called on the main process with each whole checkpoint.
-        """
-        self.out, self.updates_a_step, self.keep = out, updates_a_step, keep
-        self.dtype, self.base = dtype, base
-        self.origin, self.on_saved = origin, on_saved
+    out: Path
+    updates_a_step: int
+    keep: int
+    """Checkpoints that keep what resuming needs."""
+    dtype: str
+    """Of the weights to ship: the base's, "bfloat16"."""
+    base: Path
+    """Folder of the base, to merge an adapter into."""
+    origin: Callable[[int], dict[str, Any]]
+    """From updates done to the contents of ssl4rl.json."""
+    on_saved: Callable[[Path], None]
+    """Called on the main process with each whole checkpoint."""
 
     def __call__(self, trainer: Any, write: Callable[[Path], None]) -> None:
         """Writes a checkpoint, or leaves none.
@@ -203,30 +192,24 @@ class Saver:
             self._merge(folder)
         else:
             self._cast(folder, state)
-        for tokenizer in [getattr(processor, "tokenizer", None)]:
-            for key in ("is_local", "local_files_only"):  # how it was loaded, which would be saved with it
-                getattr(tokenizer, "init_kwargs", {}).pop(key, None)
-        processor.save_pretrained(folder)
+        save_processor(processor, folder)
         (folder / "README.md").unlink(missing_ok=True)
         atomic.write_json(folder / ORIGIN, origin)
 
     def _cast(self, folder: Path, state: Path) -> None:
         """Ships weights in the base's dtype; where training keeps more bits, those stay in trainer/."""
         import torch
-        from safetensors import safe_open
-        from safetensors.torch import save_file
+        from safetensors.torch import load_file, save_file
 
         wanted = getattr(torch, self.dtype)
         total = 0
         for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                about = file.metadata()
+            tensors = load_file(path)
             if all(not t.is_floating_point() or t.dtype == wanted for t in tensors.values()):
                 return
             path.rename(state / path.name)
             shipped = {n: t.to(wanted) if t.is_floating_point() else t for n, t in tensors.items()}
-            save_file(shipped, path, metadata=about)
+            save_file(shipped, path, metadata={"format": "pt"})
             total += sum(t.numel() * t.element_size() for t in shipped.values())
         index = folder / "model.safetensors.index.json"
         if index.is_file():
@@ -256,6 +239,14 @@ class Saver:
     def _prune(self) -> None:
         for path in whole(self.out)[: -self.keep]:
             shutil.rmtree(path / TRAINER, ignore_errors=True)
+
+
+def save_processor(processor: Any, folder: Path) -> None:
+    """Saves a processor, without what its tokenizer keeps about how it was loaded."""
+    tokenizer = getattr(processor, "tokenizer", None)
+    for key in ("is_local", "local_files_only"):
+        getattr(tokenizer, "init_kwargs", {}).pop(key, None)
+    processor.save_pretrained(folder)
 
 
 def sync(folder: Path) -> None:

@@ -5,23 +5,22 @@ So a resumed run, a run on more processes, and a run that stops earlier see the 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
 from itertools import islice
 from random import Random
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of, sha256_json
 from ssl4rl_bench.core.names import short_name
-from ssl4rl_bench.core.types import TextPart
 from ssl4rl_bench.task.pictures import Picture, Selection
-from ssl4rl_bench.task.pictures.making import Opened, corrupt, roles
-from ssl4rl_bench.task.ssl import SSLTask, Unusable
+from ssl4rl_bench.task.pictures.making import Opened, corrupt, prompt_text, roles
+from ssl4rl_bench.task.ssl import Corrupted, SSLTask, Unusable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +30,7 @@ ATTEMPTS = 8
 STRIDE = 1_000_003
 """Between the indices of those attempts: farther than any epoch goes."""
 CACHE_BYTES = 512 << 20
-"""Of decoded images that a process keeps."""
+"""Of decoded images that a process keeps, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,25 @@ class Row:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A row, made."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How rows are made of images and tasks."""
 
-    images: tuple[Image.Image, ...]
-    target: str
+    seed: int
+    frozen: bool = False
+    """Each epoch shows the first one's samples."""
+    shuffled: bool = False
+    """Targets are of other samples: a control that no model can learn."""
+    tokens: Callable[[Asked, Sequence[Image.Image]], tuple[int, int]] = lambda a, images: (0, 0)
+    """Of a prompt with these images: all, and those of the images."""
+    max_tokens: int | None = None
+    """Images with a longer prompt are left out, and counted."""
+    leave_out: frozenset[str] = frozenset()
+    """Sha256 of images not to use."""
+
+    def fits(self, n_tokens: int) -> bool:
+        """Whether a prompt of this length is used."""
+        return self.max_tokens is None or n_tokens <= self.max_tokens
 
 
 class TrainingSet:
@@ -77,46 +89,42 @@ class TrainingSet:
         self,
         selection: Selection,
         asked: Sequence[Asked],
-        *,
-        seed: int,
-        frozen: bool = False,
-        shuffled: bool = False,
-        tokens: Callable[[Asked, Sequence[Image.Image]], tuple[int, int]] | None = None,
-        max_tokens: int | None = None,
-        leave_out: frozenset[str] = frozenset(),
+        settings: Settings,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Makes each image's first sample of each task, to know which images can be used.
 
         Args:
-            frozen: each epoch shows the first one's samples.
-            shuffled: targets are of other samples: a control that no model can learn.
-            tokens: of a prompt with these images: all, and those of the images.
-            max_tokens: images with a longer prompt are left out, and counted.
-            leave_out: sha256 of images not to use.
             on_progress: called with images looked at and images in all.
         """
-        self.asked, self.seed = tuple(asked), seed
-        self.frozen, self.shuffled = frozen, shuffled
-        self.n_left_out = sum(picture.sha256 in leave_out for picture in selection.kept)
-        self.unusable: dict[str, int] = {}
+        self.asked, self.settings = tuple(asked), settings
+        self.unusable: Counter[str] = Counter()
         """Images that a task can make nothing of, by the reason."""
         self.n_over_long = 0
         """Images left out since their prompts are too long."""
         self.longest = 0
-        """Tokens of the longest prompt that was made, too long ones included."""
+        """Tokens of the longest prompt of the first epoch, too long ones included."""
         self.tokens_seen: list[tuple[int, int]] = []
         """Of the first epoch's prompts that are used: tokens, and tokens of the images."""
         self._selection = selection
-        self._tokens, self._max_tokens = tokens, max_tokens
-        self._opened: OrderedDict[str, Opened] = OrderedDict()
-        self._held = 0
-        self._lock = Lock()
-        pictures = [(at, p) for at, p in enumerate(selection.kept) if p.sha256 not in leave_out]
-        self._at = [at for at, _ in pictures]
-        self.pictures: tuple[Picture, ...] = tuple(p for _, p in pictures)
-        self.usable = self._screen(on_progress or (lambda done, total: None))
-        self._epochs: dict[int, list[Row]] = {}
+        self._at = [at for at, p in enumerate(selection.kept) if p.sha256 not in settings.leave_out]
+        self.pictures: tuple[Picture, ...] = tuple(selection.kept[at] for at in self._at)
+        self.n_left_out = len(selection.kept) - len(self.pictures)
+        n_bytes = sum(3 * picture.width * picture.height for picture in selection.kept)
+        n_opened = CACHE_BYTES * len(selection.kept) // n_bytes
+        self._open = lru_cache(maxsize=max(2, n_opened))(lambda picture: Opened.of(picture.read()))
+        self.usable: list[frozenset[int]] = []
+        """For each image the positions of the tasks that can use it."""
+        with ThreadPoolExecutor() as pool:
+            for screened in pool.map(self._screen, range(len(self.pictures))):
+                self.usable.append(screened.tasks)
+                self.unusable.update(screened.reasons)
+                self.n_over_long += screened.over_long
+                self.longest = max(self.longest, screened.longest)
+                self.tokens_seen += screened.tokens
+                if on_progress:
+                    on_progress(len(self.usable), len(self.pictures))
+        self._epoch = cache(self._rows_of_epoch)
 
     def require_images(self) -> None:
         """Raises DataError if no image is left."""
@@ -152,36 +160,36 @@ class TrainingSet:
         """What the rows are made of, as JSON values; equal manifests give equal rows."""
         return {
             "source": self._selection.source,
-            "seed": self.seed,
-            "frozen": self.frozen,
-            "shuffled": self.shuffled,
+            "seed": self.settings.seed,
+            "frozen": self.settings.frozen,
+            "shuffled": self.settings.shuffled,
             "tasks": {a.name: {"identity": a.task.identity, "weight": a.weight} for a in self.asked},
             "prompts_sha256": sha256_json([a.prompt for a in self.asked]),
             "images": [p.sha256 for p, tasks in zip(self.pictures, self.usable, strict=True) if tasks],
         }
 
-    def make(self, row: Row) -> Shown:
+    def make(self, row: Row) -> Corrupted:
         """A row's images and its target.
 
         Raises:
             DataError: if an image's file has changed.
         """
         a = self.asked[row.task]
-        epoch = 0 if self.frozen else row.epoch
+        epoch = 0 if self.settings.frozen else row.epoch
         for index in (*(epoch + n * STRIDE for n in range(ATTEMPTS)), 0):
             try:
                 shown = self._corrupted(row.image, a, index, row.role)
             except Unusable:
                 continue
-            if self._fits(a, shown.images)[0]:
+            if self.settings.fits(self.settings.tokens(a, shown.images)[0]):
                 break
-        if self.shuffled:
-            return Shown(shown.images, self._foreign_target(row, a))
+        if self.settings.shuffled:
+            return Corrupted(shown.images, self._foreign_target(row, a))
         return shown
 
     def _foreign_target(self, row: Row, a: Asked) -> str:
         """Of another row of the same task, drawn by lot."""
-        dice = Random(seed_of("shuffled", self.seed, row.epoch, row.image, row.role))
+        dice = Random(seed_of("shuffled", self.settings.seed, row.epoch, row.image, row.role))
         candidates = [at for at, tasks in enumerate(self.usable) if row.task in tasks]
         for _ in range(100):
             try:
@@ -192,74 +200,52 @@ class TrainingSet:
                 continue
         return self._corrupted(row.image, a, 0, row.role).target
 
-    def _corrupted(self, image: int, a: Asked, index: int, role: str) -> Shown:
+    def _corrupted(self, image: int, a: Asked, index: int, role: str) -> Corrupted:
         others = (self._open(other) for other in self._selection.partners(self._at[image]))
-        made, _ = corrupt(a.task, self._open(self.pictures[image]), index, role, others)
-        return Shown(made.images, made.target)
+        return corrupt(a.task, self._open(self.pictures[image]), index, role, others)[0]
 
-    def _fits(self, a: Asked, images: Sequence[Image.Image]) -> tuple[bool, tuple[int, int]]:
-        if self._tokens is None:
-            return True, (0, 0)
-        counts = self._tokens(a, images)
-        self.longest = max(self.longest, counts[0])
-        return self._max_tokens is None or counts[0] <= self._max_tokens, counts
+    def _screen(self, image: int) -> _Screened:
+        """Makes the first epoch's prompts of an image."""
+        screened = _Screened()
+        for n, a in enumerate(self.asked):
+            try:
+                shown = [self._corrupted(image, a, 0, role) for role in a.roles]
+            except Unusable as error:
+                screened.reasons.append(f"{short_name(a.name)}: {error}")
+                continue
+            counts = [self.settings.tokens(a, one.images) for one in shown]
+            longest = max(n_tokens for n_tokens, _ in counts)
+            screened.longest = max(screened.longest, longest)
+            if self.settings.fits(longest):
+                screened.tasks |= {n}
+                screened.tokens += counts
+            else:
+                screened.over_long = True
+        return screened
 
-    def _screen(self, report: Callable[[int, int], None]) -> list[frozenset[int]]:
-        """For each image the tasks that can use it."""
+    def _rows_of_epoch(self, epoch: int) -> list[Row]:
+        seed = self.settings.seed
+        order = [at for at, tasks in enumerate(self.usable) if tasks]
+        Random(seed_of("order", seed, epoch)).shuffle(order)
+        rows = []
+        for image in order:
+            tasks = sorted(self.usable[image])
+            dice = Random(seed_of("task", seed, epoch, self.pictures[image].sha256))
+            task = dice.choices(tasks, [self.asked[n].weight for n in tasks])[0]
+            rows += [Row(epoch, image, task, role) for role in self.asked[task].roles]
+        return rows
 
-        def look(image: int) -> tuple[frozenset[int], list[str], bool]:
-            fit, reasons, long = set(), [], False
-            for n, a in enumerate(self.asked):
-                try:
-                    shown = [self._corrupted(image, a, 0, role) for role in a.roles]
-                except Unusable as error:
-                    reasons.append(f"{short_name(a.name)}: {error}")
-                    continue
-                fits = [self._fits(a, s.images) for s in shown]
-                if all(good for good, _ in fits):
-                    fit.add(n)
-                    self.tokens_seen += [counts for _, counts in fits]
-                else:
-                    long = True
-            return frozenset(fit), reasons, long
 
-        found = []
-        with ThreadPoolExecutor() as pool:
-            for done, (fit, reasons, long) in enumerate(pool.map(look, range(len(self.pictures))), start=1):
-                found.append(fit)
-                self.n_over_long += long
-                for reason in reasons:
-                    self.unusable[reason] = self.unusable.get(reason, 0) + 1
-                report(done, len(self.pictures))
-        return found
+@dataclass(slots=True)
+class _Screened:
+    """What the first epoch can make of an image."""
 
-    def _epoch(self, epoch: int) -> list[Row]:
-        if epoch not in self._epochs:
-            order = [at for at, tasks in enumerate(self.usable) if tasks]
-            Random(seed_of("order", self.seed, epoch)).shuffle(order)
-            rows = []
-            for image in order:
-                tasks = sorted(self.usable[image])
-                dice = Random(seed_of("task", self.seed, epoch, self.pictures[image].sha256))
-                task = dice.choices(tasks, [self.asked[n].weight for n in tasks])[0]
-                rows += [Row(epoch, image, task, role) for role in self.asked[task].roles]
-            self._epochs[epoch] = rows
-        return self._epochs[epoch]
-
-    def _open(self, picture: Picture) -> Opened:
-        with self._lock:
-            if picture.sha256 in self._opened:
-                self._opened.move_to_end(picture.sha256)
-                return self._opened[picture.sha256]
-        opened = Opened.of(picture.read())
-        with self._lock:
-            if picture.sha256 not in self._opened:
-                self._opened[picture.sha256] = opened
-                self._held += 3 * picture.width * picture.height
-            while self._held > CACHE_BYTES and len(self._opened) > 1:
-                _, gone = self._opened.popitem(last=False)
-                self._held -= 3 * gone.pixels.width * gone.pixels.height
-        return opened
+    tasks: frozenset[int] = frozenset()
+    reasons: list[str] = field(default_factory=list)
+    """Why tasks cannot use it."""
+    over_long: bool = False
+    longest: int = 0
+    tokens: list[tuple[int, int]] = field(default_factory=list)
 
 
 def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
@@ -273,9 +259,7 @@ def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
     out = []
     for name, weight in tasks.items():
         file, task = load_ssl(name)
-        text = task.messages((), style)[0].content[-1]
-        assert isinstance(text, TextPart)
-        out.append(Asked(file.name, task, weight, text.text))
+        out.append(Asked(file.name, task, weight, prompt_text(task, style)))
     return out
 
 
@@ -287,36 +271,24 @@ class Rows:
         Args:
             keep: rows that are kept, made: as many as a process needs for a step.
         """
-        self.training_set, self.rows, self.keep = training_set, rows, keep
+        self.training_set, self.rows = training_set, rows
         self.seconds = 0.0
         """Spent making rows since the last reading."""
-        self._made: OrderedDict[int, Shown] = OrderedDict()
+        self._make = lru_cache(maxsize=keep)(lambda i: training_set.make(rows[i]))
         self._pool = ThreadPoolExecutor()
 
     def __call__(self, batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
         """Columns prompt (a chat), images (PIL), target, task, row."""
-        import time
-
         start = time.perf_counter()
-        wanted = dict.fromkeys(batch["row"])
-        new = [i for i in wanted if i not in self._made]
-        for i, shown in zip(new, self._pool.map(self._make, new), strict=True):
-            self._made[i] = shown
-        made = {i: self._made[i] for i in wanted}
-        for i in wanted:
-            self._made.move_to_end(i)
-        while len(self._made) > max(self.keep, len(wanted)):
-            self._made.popitem(last=False)
+        numbers = batch["row"]
+        distinct = list(dict.fromkeys(numbers))
+        made = dict(zip(distinct, self._pool.map(self._make, distinct), strict=True))
         self.seconds += time.perf_counter() - start
-        asked = self.training_set.asked
-        of = [asked[self.rows[i].task] for i in batch["row"]]
+        of = [self.training_set.asked[self.rows[i].task] for i in numbers]
         return {
             "prompt": [[{"role": "user", "content": a.prompt}] for a in of],
-            "images": [list(made[i].images) for i in batch["row"]],
-            "target": [made[i].target for i in batch["row"]],
+            "images": [list(made[i].images) for i in numbers],
+            "target": [made[i].target for i in numbers],
             "task": [a.name for a in of],
-            "row": list(batch["row"]),
+            "row": list(numbers),
         }
-
-    def _make(self, i: int) -> Shown:
-        return self.training_set.make(self.rows[i])

@@ -39,7 +39,7 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
     if out.exists():
         raise UsageError(f"{out} is there already: name another folder with --out")
     origin = read_origin(trained.path)
-    start = _base(trained, origin, base)
+    start = base_of(trained, base)
     known = {"name": Path(start.name).name, "fingerprint": start.fingerprint, "revision": start.revision}
     origin["base"] = {**known, **(origin.get("base") or {}), "fingerprint": start.fingerprint}
     origin["fingerprint_scheme"] = SCHEME
@@ -65,10 +65,7 @@ def base_of(trained: Model, asked: str | None) -> Model:
     Raises:
         ModelError: it is not known, not whole, or another one.
     """
-    return _base(trained, read_origin(trained.path), asked)
-
-
-def _base(trained: Model, origin: dict[str, Any], asked: str | None) -> Model:
+    origin = read_origin(trained.path)
     about = origin.get("base") or {}
     name = asked or about.get("name")
     if not name:

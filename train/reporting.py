@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 
-class Reporter(Protocol):
-    """Somebody who looks on. Called on the main process only."""
+class Reporter:
+    """Is called on the main process as a run goes on. This one tells nobody; others override its methods."""
 
     def note(self, text: str) -> None:
         """A sentence about what was found or decided."""
@@ -24,22 +23,3 @@ class Reporter(Protocol):
 
     def saved(self, checkpoint: Path) -> None:
         """A checkpoint is whole."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-    def stage(self, name: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
-        """Nothing."""
-
-    def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
-        """Nothing."""
-
-    def saved(self, checkpoint: Path) -> None:
-        """Nothing."""

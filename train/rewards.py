@@ -13,7 +13,7 @@ Schemes (a reply that names no answer, or for Jigsaw no permutation, earns 0 in 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -104,28 +104,33 @@ class SSLReward:
             raise UsageError(
                 "the data have no column 'target' with the right answers: use a set made by `build`"
             )
-        names = task_names(columns["task"], self) if "task" in columns else [next(iter(self.tasks))] * n
-        rewards: list[float | None] = []
-        scores: dict[str, list[Score]] = defaultdict(list)
-        formed: dict[str, list[bool]] = defaultdict(list)
+        if "task" in columns:
+            names = task_names(columns["task"], self.tasks, self.other_tasks)
+        else:
+            names = [next(iter(self.tasks))] * n
         try:
             rows = list(zip(completions, names, columns["target"], self._finishes(n, columns), strict=True))
         except ValueError:
             raise UsageError(
                 f"the columns 'task' and 'target' do not have {n} rows as the replies do"
             ) from None
+        rewards: list[float | None] = []
+        metrics: dict[str, list[float]] = defaultdict(list)
         for completion, name, target, finish in rows:
             if name is None:
                 rewards.append(None)
                 continue
-            value, score = self._one(name, _text(completion), target, finish)
+            text, short = _text(completion), short_name(name)
+            value, score = self._one(name, text, target, finish)
             rewards.append(value)
-            scores[name].append(score)
-            formed[name].append(well_formed(_text(completion)))
+            if score.value is not None:
+                metrics[f"{short}/answered"].append(score.answer is not None)
+                for part, share in score.parts.items():
+                    metrics[f"{short}/{part}"].append(share)
+            metrics[f"{short}/format"].append(well_formed(text))
         if log := columns.get("log_metric"):
-            _log(log, scores)
-            for name, flags in formed.items():
-                log(f"{short_name(name)}/format", sum(flags) / len(flags))
+            for metric, values in metrics.items():
+                log(metric, sum(values) / len(values))
         return rewards
 
     def one(self, name: str, text: str, target: str, finish_reason: FinishReason = "stop") -> float | None:
@@ -134,7 +139,7 @@ class SSLReward:
         Raises:
             DataError: for a name that `tasks` has not, or a target that the task has not.
         """
-        (known,) = task_names([name], self)
+        (known,) = task_names([name], self.tasks, self.other_tasks)
         if known is None:
             raise DataError(f"task {name!r} is not one of this reward's: {', '.join(self.tasks)}")
         return self._one(known, text, target, finish_reason)[0]
@@ -275,13 +280,3 @@ def _text(completion: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part.get("text") or "" for part in content)
-
-
-def _log(log: Callable[[str, float], None], scores: Mapping[str, Sequence[Score]]) -> None:
-    for name, of_task in scores.items():
-        counted = [score for score in of_task if score.value is not None]
-        if not counted:
-            continue
-        log(f"{short_name(name)}/answered", sum(score.answer is not None for score in counted) / len(counted))
-        for part in counted[0].parts:
-            log(f"{short_name(name)}/{part}", sum(score.parts[part] for score in counted) / len(counted))

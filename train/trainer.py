@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
-from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     GenerationConfig,
     LogitsProcessorList,
@@ -20,6 +20,7 @@ from transformers import (
 )
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.engines.loading import load_network
@@ -28,6 +29,8 @@ from ssl4rl_bench.train.data import Rows
 
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
 """Of a step, in seconds of the main process. logprobs: of the sampling policy and of the base, where needed."""
+IMAGES = ("pixel_values", "image_grid_thw", "num_images")
+"""What TRL tells of the replies' images: patches and grids of all, and how many images each reply has."""
 
 
 class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
@@ -104,12 +107,6 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             return super()._prepare_inputs(generation_batch)
         every = self.args.steps_per_generation * self.num_iterations
         if self._step % every == 0 or self._buffered_inputs is None:
-            from trl.trainer.utils import (
-                split_pixel_values_by_grid,
-                split_tensor_dict,
-                unsplit_pixel_values_by_grid,
-            )
-
             # As TRL does it, but for the shuffling of replies, which would scatter the groups.
             batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
             parts = split_tensor_dict(batch, self.args.steps_per_generation)
@@ -134,13 +131,11 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         fields = {"input_ids": prompts, "attention_mask": [torch.ones_like(ids) for ids in prompts]}
         for key, value in multimodal_fields.items():
             fields[key] = value if isinstance(value, torch.Tensor) else [torch.tensor(v) for v in value]
-        inputs = {
-            key: _left_padded(value, self._tokenizer.pad_token_id if key == "input_ids" else 0)
-            if isinstance(value, list)
-            else value
-            for key, value in fields.items()
-        }
-        inputs = super(GRPOTrainer, self)._prepare_inputs(inputs)
+        for key, value in fields.items():
+            if isinstance(value, list):
+                padding = self._tokenizer.pad_token_id if key == "input_ids" else 0
+                fields[key] = pad_sequence(value, True, padding, padding_side="left")
+        inputs = super(GRPOTrainer, self)._prepare_inputs(fields)
         with (
             unwrap_model_for_generation(
                 self.model_wrapped,
@@ -151,10 +146,9 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             ) as model,
             self.accelerator.autocast(),
         ):
-            core = model.get_base_model() if is_peft_model(model) else model
-            replies = shared_prompts.generate(
-                core, inputs, num_generations, self._greedy(), self._dice(inputs["input_ids"].device)
-            )
+            dice = self._dice(inputs["input_ids"].device)
+            core = _without_adapters(model)
+            replies = shared_prompts.generate(core, inputs, num_generations, self._greedy(), dice)
         ends = torch.isin(replies, torch.tensor(self.eos_token_ids, device=replies.device))
         lengths = torch.where(ends.any(1), ends.int().argmax(1) + 1, replies.shape[1])
         return [row[:n].tolist() for row, n in zip(replies.cpu(), lengths.tolist(), strict=True)], None
@@ -205,7 +199,8 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
                 **kwargs,
             )
         size = batch_size or len(input_ids)
-        images = _ImagesOf(kwargs.get("pixel_values"), kwargs.get("image_grid_thw"), kwargs.get("num_images"))
+        images = {key: kwargs[key] for key in IMAGES if kwargs.get(key) is not None}
+        by_reply = split_pixel_values_by_grid(images)
         logps, entropies = [], []
         for start in range(0, len(input_ids), size):
             rows = slice(start, min(start + size, len(input_ids)))
@@ -217,9 +212,9 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
                 input_ids[rows, before:],
                 attention_mask[rows, before:],
             )
-            shown = images.of(firsts)
+            shown = {key: torch.cat([by_reply[key][i] for i in firsts]) for key in IMAGES[:2] if images}
             types = kwargs.get("mm_token_type_ids")
-            positions = _text_model(self.accelerator.unwrap_model(model)).get_rope_index(
+            positions = _without_adapters(self.accelerator.unwrap_model(model)).model.get_rope_index(
                 input_ids[firsts, :before],
                 image_grid_thw=shown.get("image_grid_thw"),
                 attention_mask=attention_mask[firsts, :before],
@@ -245,11 +240,13 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     @contextmanager
     def _timed(self, phase: str) -> Any:
-        start = time.perf_counter()
+        """Adds the seconds of a block to a phase, without those of phases inside it."""
+        before, start = sum(self.spent.values()), time.perf_counter()
         try:
             yield
         finally:
-            self.spent[phase] += time.perf_counter() - start
+            inside = sum(self.spent.values()) - before
+            self.spent[phase] += time.perf_counter() - start - inside
 
     def _generate(self, prompts: list[Any]) -> Any:
         with self._timed("rollout"):
@@ -261,20 +258,13 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         self._row_numbers = [row["row"] for row in inputs]
-        before = sum(self.spent.values())
-        start = time.perf_counter()
-        out = super()._generate_and_score_completions(inputs)
-        inside = sum(self.spent.values()) - before
-        self.spent["logprobs"] += time.perf_counter() - start - inside
-        return out
+        with self._timed("logprobs"):
+            return super()._generate_and_score_completions(inputs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """As transformers' Trainer, timed."""
-        before = sum(self.spent.values())
-        start = time.perf_counter()
-        out = super().training_step(*args, **kwargs)
-        self.spent["update"] += time.perf_counter() - start - (sum(self.spent.values()) - before)
-        return out
+        with self._timed("update"):
+            return super().training_step(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As TRL, and passes the line on under this project's names."""
@@ -288,39 +278,12 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         super().log(logs, start_time)
 
 
-class _ImagesOf:
-    """The images of some of a batch's replies."""
-
-    def __init__(self, pixels: Any, grids: Any, counts: list[int] | None) -> None:
-        self.pixels, self.grids, self.counts = pixels, grids, counts
-
-    def of(self, replies: range) -> dict[str, Any]:
-        if self.pixels is None or self.counts is None:
-            return {}
-        patches = self.grids.prod(-1).tolist()
-        first_image, first_patch = [0], [0]
-        for count in self.counts:
-            here = patches[first_image[-1] : first_image[-1] + count]
-            first_image.append(first_image[-1] + count)
-            first_patch.append(first_patch[-1] + sum(here))
-        return {
-            "pixel_values": torch.cat([self.pixels[first_patch[i] : first_patch[i + 1]] for i in replies]),
-            "image_grid_thw": torch.cat([self.grids[first_image[i] : first_image[i + 1]] for i in replies]),
-        }
-
-
-def _text_model(model: Any) -> Any:
-    """What knows `get_rope_index`, inside adapters or not."""
-    return (model.get_base_model() if is_peft_model(model) else model).model
+def _without_adapters(model: Any) -> Any:
+    return model.get_base_model() if is_peft_model(model) else model
 
 
 def _repeated(items: list[Any], n: int) -> list[Any]:
     return [item for item in items for _ in range(n)]
-
-
-def _left_padded(rows: list[Any], value: int) -> Any:
-    width = max(len(row) for row in rows)
-    return torch.stack([pad(row, (width - len(row), 0), value=value) for row in rows])
 
 
 def _mean(values: list[float]) -> float | None:

@@ -11,6 +11,7 @@ from rich import progress as rp
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import Bars
 from ssl4rl_bench.core.neutral import one_line
+from ssl4rl_bench.train.reporting import Reporter
 
 SHARES = 4
 """Lines for a stage where there is no terminal."""
@@ -29,7 +30,7 @@ _SHOWN = (
 """Metric, label, format."""
 
 
-class Screen(Bars):
+class Screen(Bars, Reporter):
     """Shows a run on standard error."""
 
     def __init__(self, name: str) -> None:

@@ -74,6 +74,7 @@ def watch(
     from ssl4rl_bench.gating import policy as policies
     from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.task.taskfile import expand
+    from ssl4rl_bench.watch.loop import Asked
 
     names = expand(split_names(tasks or []))
     sources = per_task(data or [], names)
@@ -89,7 +90,7 @@ def watch(
         max_error_rate=max_error_rate,
         command=tuple(sys.argv),
     )
-    asked = watching.Asked(
+    asked = Asked(
         checkpoints=checkpoints,
         policy=policies.read(policy),
         baseline=baseline,

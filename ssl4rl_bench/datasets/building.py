@@ -75,9 +75,9 @@ def build(
         )
     if per_image < 1:
         raise UsageError(f"--per-image {per_image} makes no samples: give 1 or more.")
-    task.messages((), style)  # an unknown style should not show after an hour
-    place.check(out, force)
     recipe = Recipe(task, name, style, per_image)
+    _ = recipe.prompt  # an unknown style should not show after an hour
+    place.check(out, force)
     with (
         place.whole(out) as folder,
         reporting(out),

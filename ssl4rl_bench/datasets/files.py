@@ -1,10 +1,13 @@
-"""Data files that know their own hash when they are closed."""
+"""Data files, written from start to end and then hashed."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+
+from ssl4rl_bench.datasets.work import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,45 +19,29 @@ class DataFile:
     n_bytes: int
     n_samples: int
 
+    @classmethod
+    def of(cls, path: Path, n_samples: int) -> DataFile:
+        """Reads and hashes a file."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path.name, sha256, path.stat().st_size, n_samples)
 
-class HashingFile:
-    """A new binary file, written from start to end and hashed on the way (pyarrow takes it as a sink)."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb")
-        self._hash = hashlib.sha256()
-        self.n_bytes = 0
+class Writer(ABC):
+    """Writes one split into a new file of a folder."""
 
-    def write(self, data: bytes) -> int:
-        view = memoryview(data).cast("B")
-        self._file.write(view)
-        self._hash.update(view)
-        self.n_bytes += len(view)
-        return len(view)
+    suffix: str
 
-    def tell(self) -> int:
-        return self.n_bytes
+    def __init__(self, folder: Path, split: str) -> None:
+        self.path = folder / f"{split}.{self.suffix}"
+        self.file = self.path.open("xb")
+        self.n_samples = 0
 
-    def flush(self) -> None:
-        self._file.flush()
+    @abstractmethod
+    def add(self, record: Record) -> None:
+        """Adds a sample, and counts it."""
 
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self._file.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    @property
-    def sha256(self) -> str:
-        """Of all that was written so far."""
-        return self._hash.hexdigest()
+    def close(self) -> DataFile:
+        """Ends the file."""
+        self.file.close()
+        return DataFile.of(self.path, self.n_samples)

@@ -10,13 +10,14 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.datasets.files import DataFile, HashingFile
+from ssl4rl_bench.datasets.files import Writer
 from ssl4rl_bench.datasets.parquet import ParquetWriter
 from ssl4rl_bench.datasets.work import Record
 
@@ -30,129 +31,102 @@ __all__ = ["compute_score"]
 '''
 
 
-class Writer(Protocol):
-    """Writes one split."""
-
-    def add(self, record: Record) -> None: ...
-
-    def close(self) -> DataFile: ...
-
-
 def _plain(record: Record) -> dict[str, Any]:
     return {
-        "id": record.id,
-        "task": record.task,
+        "id": record.made.id,
+        "task": record.recipe.name,
         "images": _structs(record),
-        "prompt": record.prompt,
-        "target": record.target,
+        "prompt": record.recipe.prompt,
+        "target": record.made.target,
         "split": record.split,
-        "index": record.index,
-        "sources": list(record.sources),
+        "index": record.made.index,
+        "sources": list(record.made.sources),
     }
 
 
 def _trl(record: Record) -> dict[str, Any]:
     """TRL puts the images before the text of the first user message itself."""
     return {
-        "prompt": [{"role": "user", "content": record.prompt}],
+        "prompt": [{"role": "user", "content": record.recipe.prompt}],
         "images": _structs(record),
-        "target": record.target,
-        "task": record.task,
-        "id": record.id,
+        "target": record.made.target,
+        "task": record.recipe.name,
+        "id": record.made.id,
     }
 
 
 def _verl(record: Record) -> dict[str, Any]:
-    placeholders = "<image>" * len(record.images)
+    placeholders = "<image>" * len(record.made.images)
     return {
-        "data_source": record.task,
-        "prompt": [{"role": "user", "content": placeholders + record.prompt}],
+        "data_source": record.recipe.name,
+        "prompt": [{"role": "user", "content": placeholders + record.recipe.prompt}],
         "images": _structs(record),
-        "ability": record.kind,
-        "reward_model": {"style": "rule", "ground_truth": record.target},
+        "ability": record.recipe.task.kind,
+        "reward_model": {"style": "rule", "ground_truth": record.made.target},
         "extra_info": {
             "split": record.split,
             "index": record.number,
-            "id": record.id,
-            "sources": list(record.sources),
+            "id": record.made.id,
+            "sources": list(record.made.sources),
         },
     }
 
 
 def _structs(record: Record) -> list[dict[str, Any]]:
-    return [{"bytes": image.data, "path": None} for image in record.images]
+    return [{"bytes": image.data, "path": None} for image in record.made.images]
 
 
-class JsonlWriter:
+class JsonlWriter(Writer):
     """One JSON object a line; images are files beside it, named by their hash and shared between samples."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder = folder
-        self._name = f"{split}.jsonl"
-        self._file = HashingFile(folder / self._name)
-        self._n_samples = 0
+    suffix = "jsonl"
 
     def add(self, record: Record) -> None:
-        row = _plain(record) | {"images": [self._image(image) for image in record.images]}
-        self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-        self._n_samples += 1
+        row = _plain(record) | {"images": [self._image(image) for image in record.made.images]}
+        self.file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+        self.n_samples += 1
 
     def _image(self, image: EncodedImage) -> str:
         suffix = images.mime(image).removeprefix("image/").replace("jpeg", "jpg")
-        name = f"images/{image.sha256[:2]}/{image.sha256}.{suffix}"
-        path = self._folder / name
+        path = self.path.with_name("images") / image.sha256[:2] / f"{image.sha256}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_bytes(image.data)
-        return name
-
-    def close(self) -> DataFile:
-        self._file.close()
-        return DataFile(self._name, self._file.sha256, self._file.n_bytes, self._n_samples)
+        return path.relative_to(self.path.parent).as_posix()
 
 
-class TsvWriter:
+class TsvWriter(Writer):
     """VLMEvalKit's layout: several images of a sample are a list of base64 texts, with a list of their names."""
 
+    suffix = "tsv"
     HEADER = ("index", "image", "image_path", "question", "answer", "category", "split")
 
     def __init__(self, folder: Path, split: str) -> None:
-        self._name = f"{split}.tsv"
-        self._file = HashingFile(folder / self._name)
-        self._n_samples = 0
+        super().__init__(folder, split)
         self._row(self.HEADER)
 
     def add(self, record: Record) -> None:
-        encoded = [base64.b64encode(image.data).decode("ascii") for image in record.images]
-        names = [f"{record.id}_{at}.png" for at in range(1, len(encoded) + 1)]
-        self._row(
-            [record.id, _list(encoded), _list(names), record.prompt, record.target, record.task, record.split]
-        )
-        self._n_samples += 1
+        encoded = [base64.b64encode(image.data).decode("ascii") for image in record.made.images]
+        names = [f"{record.made.id}_{at}.png" for at in range(1, len(encoded) + 1)]
+        shown = [record.made.id, _list(encoded), _list(names)]
+        self._row([*shown, record.recipe.prompt, record.made.target, record.recipe.name, record.split])
+        self.n_samples += 1
 
-    def _row(self, fields: Any) -> None:
+    def _row(self, fields: Sequence[str]) -> None:
         text = io.StringIO()
         csv.writer(text, delimiter="\t", lineterminator="\n").writerow(fields)
-        self._file.write(text.getvalue().encode())
-
-    def close(self) -> DataFile:
-        self._file.close()
-        return DataFile(self._name, self._file.sha256, self._file.n_bytes, self._n_samples)
+        self.file.write(text.getvalue().encode())
 
 
 def _list(texts: list[str]) -> str:
     return "[" + ", ".join(f"'{text}'" for text in texts) + "]"
 
 
-def _parquet(row_of: Callable[[Record], dict[str, Any]]) -> Callable[[Path, str], Writer]:
-    return lambda folder, split: ParquetWriter(folder, split, row_of)
-
-
 FORMATS: Mapping[str, Callable[[Path, str], Writer]] = {
-    "parquet": _parquet(_plain),
+    "parquet": partial(ParquetWriter, row_of=_plain),
     "jsonl": JsonlWriter,
-    "verl": _parquet(_verl),
-    "trl": _parquet(_trl),
+    "verl": partial(ParquetWriter, row_of=_verl),
+    "trl": partial(ParquetWriter, row_of=_trl),
     "tsv": TsvWriter,
 }
 """Name to what makes the writer of a split in a folder."""

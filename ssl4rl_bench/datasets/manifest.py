@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.atomic import to_text
-from ssl4rl_bench.datasets.files import DataFile, HashingFile
+from ssl4rl_bench.datasets.files import DataFile
 from ssl4rl_bench.datasets.work import Recipe, Record
 from ssl4rl_bench.task.pictures import Dropped, Selection
 
@@ -46,7 +46,7 @@ class Tally:
     dropped: list[Dropped] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
-        self.targets.setdefault(record.split, Counter())[record.target] += 1
+        self.targets.setdefault(record.split, Counter())[record.made.target] += 1
 
     def unusable(self) -> dict[str, int]:
         """Reasons why the task made no sample, the most frequent first."""
@@ -154,12 +154,9 @@ def versions() -> dict[str, str]:
 
 
 def _jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> DataFile:
-    file, n = HashingFile(path), 0
-    try:
+    n = 0
+    with path.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for row in rows:
-            line = json.dumps(row, ensure_ascii=False) + "\n"
-            file.write(line.encode("utf-8", "backslashreplace"))
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
             n += 1
-    finally:
-        file.close()
-    return DataFile(path.name, file.sha256, file.n_bytes, n)
+    return DataFile.of(path, n)

@@ -41,10 +41,6 @@ class Checkpoint:
     fingerprint: str
     """Of its weights, as in a run's spec."""
 
-    @property
-    def order(self) -> tuple[int, int, str]:
-        return self.step, self.part, self.name
-
 
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ssl4rl_bench.core.atomic import reporting, sweep, write_text
@@ -81,18 +80,19 @@ class History:
         """
         self.folder = folder
         self.path = folder / FILE
-        self.damaged = False
-        """Lines could not be read: all have to be made again from the runs."""
         with reporting(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             lock(self._fd, f"watch {folder}")
             sweep(folder)
-            self.entries = self._read()
+            entries = _read(self.path)
         except BaseException:
             os.close(self._fd)
             raise
+        self.damaged = None in entries
+        """Lines could not be read: all have to be made again from the runs."""
+        self.entries = [] if self.damaged else [entry for entry in entries if entry is not None]
 
     def add(self, entry: Entry) -> None:
         """Adds a line; a reader, or a crash, finds the old file or the new one.
@@ -127,22 +127,10 @@ class History:
         """Lets another process watch."""
         os.close(self._fd)
 
-    def _read(self) -> list[Entry]:
-        if not self.path.exists():
-            return []
-        with reporting(self.path, "read"):
-            lines = self.path.read_bytes().splitlines()
-        entries = [decode(line, self.path) for line in lines]
-        whole = [entry for entry in entries if entry is not None]
-        self.damaged = len(whole) < len(entries)
-        return [] if self.damaged else whole
-
     def __enter__(self) -> History:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -155,14 +143,21 @@ def best_run(folder: Path) -> Path | None:
     place = folder / FILE
     if not place.is_file():
         return None
-    with reporting(place, "read"):
-        entries = [decode(line, place) for line in place.read_bytes().splitlines()]
+    entries = _read(place)
     if None in entries:
         raise StoreError(f"{place} is damaged: start its `watch` again, which makes it anew from the runs")
     best = next((entry for entry in reversed(entries) if entry and entry.best), None)
     if best is None:
         raise StoreError(f"{folder} has accepted no checkpoint yet: name a run as --baseline")
     return folder / best.run
+
+
+def _read(path: Path) -> list[Entry | None]:
+    """The entries of a history, None for a damaged one; no file has none."""
+    if not path.exists():
+        return []
+    with reporting(path, "read"):
+        return [decode(line, path) for line in path.read_bytes().splitlines()]
 
 
 def encode(entry: Entry) -> str:

@@ -18,38 +18,127 @@ from ssl4rl_bench.core.errors import (
     TooManyErrors,
     UsageError,
 )
+from ssl4rl_bench.core.interrupts import Stop
+from ssl4rl_bench.engines import resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.evaluation import Evaluator
+from ssl4rl_bench.evaluation import Evaluator, Plan, load_tasks
+from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.watch.find import Checkpoint, Finder, Look, place_of
+from ssl4rl_bench.gating.policy import Policy
+from ssl4rl_bench.run.observing import Observer
+from ssl4rl_bench.run.rundir import RUNS, RunDir
+from ssl4rl_bench.task.extract import check_extractor
+from ssl4rl_bench.watch import pages
+from ssl4rl_bench.watch.find import Checkpoint, Finder, place_of
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
-from ssl4rl_bench.watch.judging import Judged, Terms, judge
+from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
 
 PATIENCE = 12
 """Looks that `once` gives a folder that keeps changing."""
+QUIET_S = 5.0
+"""At most so long a checkpoint must lie unchanged before it counts as written."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which checkpoints are watched, and how; `evaluation.Plan` says how each is evaluated."""
+
+    checkpoints: Path
+    policy: Policy
+    baseline: Path | None
+    """A run or a baseline file; None: the first checkpoint."""
+    out: Path | None
+    """None: a folder of runs/ that is named after `checkpoints`."""
+    once: bool
+    interval: float
+    """Seconds between looks."""
+    keep_best: bool
+    """Whether `best` links to the best accepted checkpoint."""
+
+
+def watch(
+    plan: Plan,
+    asked: Asked,
+    data: Sequence[str],
+    judged: Callable[[Judged], None],
+    say: Callable[[str], None],
+    observer: Observer,
+) -> Watch:
+    """Watches until it is stopped, or once, with one engine kept warm.
+
+    Args:
+        data: `--data` values, for runs whose replies have to be read again.
+        judged: called with each new line, after it was written.
+        say: prints a line.
+
+    Raises:
+        BenchError: as the command line reports it. What was evaluated and judged is kept.
+    """
+    check_extractor(plan.extractor)
+    # What would only show after the first checkpoint was evaluated.
+    if resolve_name(plan.engine) == "openai":
+        raise UsageError("watch cannot give a server other weights: use --engine vllm or hf")
+    if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
+        raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
+    family = family_of(asked.checkpoints)
+    out = asked.out or RUNS / f"watch-{family}"
+    finder = Finder(asked.checkpoints, min(asked.interval, QUIET_S))
+    finder.look()
+    baseline = None
+    if asked.baseline is not None:
+        if baseline_file.is_baseline(asked.baseline):
+            baseline = baseline_file.load(asked.baseline)
+        else:
+            (baseline,) = load_evaluated([asked.baseline], data)
+        for rule in asked.policy.rule:
+            baseline.task(rule.full_task)
+    with History(out) as history, Stop().handling() as stop:
+        tasks = load_tasks(plan, observer)
+        for rule in asked.policy.rule:
+            if rule.full_task not in [task.name for task in tasks]:
+                raise UsageError(f"the policy has a rule for {rule.task}, which --tasks does not name")
+        terms = Terms(asked.policy, baseline, family, out / "series")
+        evaluator = Evaluator(plan, tasks, observer, stop)
+        watched = Watch(finder, history, terms, evaluator, data, judged, say, asked.keep_best)
+        try:
+            with stop.deferring():
+                watched.recover()
+                watched.refresh()
+            if not asked.once:
+                say(f"watching {asked.checkpoints} into {out}, every {asked.interval:g} s; Ctrl-C ends it")
+            with stop.deferring():
+                watched.follow(once=asked.once, interval=asked.interval, stop=stop)
+        finally:
+            evaluator.close()
+    say(f"{len(watched.new)} new, {len(history.entries)} in all: {out / pages.PAGE}")
+    return watched
 
 
 @dataclass
 class Watch:
-    """One folder of checkpoints, watched into one history."""
+    """One folder of checkpoints, watched into one history. Fields that `watch` has too are as there."""
 
     finder: Finder
     history: History
     terms: Terms
     evaluator: Evaluator
     data: Sequence[str]
-    """`--data` values, for runs whose replies have to be read again."""
     judged: Callable[[Judged], None]
-    """Told of each new line, after it was written."""
     say: Callable[[str], None]
-    """Prints a line."""
+    keep_best: bool
     failed: dict[str, str] = field(default_factory=dict)
     """Checkpoints that could not be evaluated: name to fingerprint. Tried again by the next process."""
     new: list[Entry] = field(default_factory=list)
     """Lines that this process wrote."""
     _runs: dict[str, Evaluated] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
+
+    def refresh(self) -> None:
+        """Brings the link to the best, the curves and the page up to date."""
+        if self.keep_best:
+            pages.link_best(self.history, self.finder.folder)
+        if pages.stale(self.history):
+            pages.refresh(self.history, self.terms.policy, self.terms.baseline, self.data, self.say)
 
     def recover(self) -> None:
         """Judges complete runs that the history lacks: a process died between the two, or the file was damaged.
@@ -98,7 +187,11 @@ class Watch:
             if checkpoint is not None:
                 self._take(checkpoint)
                 continue
-            self._tell(look)
+            lines = [f"{name} is left out: {reason}" for name, reason in look.broken.items()]
+            for line in lines:
+                if line not in self._said:
+                    self.say(line)
+            self._said.update(lines)
             if once:
                 if not look.changing:
                     return
@@ -134,12 +227,8 @@ class Watch:
             )
         self.evaluator(model, path)
 
-    def _load(self, path: Path) -> Evaluated:
-        (run,) = load_evaluated([path], self.data)
-        return run
-
     def _judge(self, name: str, path: Path) -> None:
-        candidate = self._load(path)
+        (candidate,) = load_evaluated([path], self.data)
         judged = judge(
             self.terms,
             self._baseline(),
@@ -152,6 +241,7 @@ class Watch:
         self.history.add(judged.entry)
         self.new.append(judged.entry)
         self.judged(judged)
+        self.refresh()
 
     def _baseline(self) -> Evaluated | None:
         first = next((entry for entry in self.history.entries if entry.verdict == BASELINE), None)
@@ -164,16 +254,9 @@ class Watch:
     def _run(self, entry: Entry) -> Evaluated:
         if entry.run not in self._runs:
             try:
-                self._runs[entry.run] = self._load(self.history.folder / entry.run)
+                (self._runs[entry.run],) = load_evaluated([self.history.folder / entry.run], self.data)
             except StoreError as error:
                 raise StoreError(
                     f"{error}; {entry.name} is what later checkpoints are compared with"
                 ) from None
         return self._runs[entry.run]
-
-    def _tell(self, look: Look) -> None:
-        lines = [f"{name} is left out: {reason}" for name, reason in look.broken.items()]
-        for line in lines:
-            if line not in self._said:
-                self._said.add(line)
-                self.say(line)

@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
-from recipe_of import recipe_of
+from recipe_of import SMALL, recipe_of
 
 from ssl4rl_bench.train.planning import memory
 from ssl4rl_bench.train.planning.prompt_sizes import smart_resize
-from ssl4rl_bench.train.planning.shapes import Shape, VisionShape
+from ssl4rl_bench.train.planning.shapes import Shape
 
 pytestmark = pytest.mark.engine
-
-SHAPE = Shape(
-    hidden=256,
-    layers=3,
-    heads=8,
-    kv_heads=2,
-    intermediate=1376,
-    vocab=512,
-    tied=True,
-    vision=VisionShape(depth=2, hidden=160, heads=4, intermediate=428, out=256),
-)
 
 
 def model_of(shape: Shape, dtype: str, attention: str) -> Any:
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    v = shape.vision
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
     config = Qwen2_5_VLConfig(
         text_config={
-            "hidden_size": shape.hidden,
-            "num_hidden_layers": shape.layers,
-            "num_attention_heads": shape.heads,
-            "num_key_value_heads": shape.kv_heads,
-            "intermediate_size": shape.intermediate,
-            "vocab_size": shape.vocab,
-            "tie_word_embeddings": shape.tied,
+            **{key: value for key, value in asdict(shape).items() if key != "vision"},
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
             **ids,
         },
-        vision_config={
-            "depth": v.depth,
-            "hidden_size": v.hidden,
-            "num_heads": v.heads,
-            "intermediate_size": v.intermediate,
-            "out_hidden_size": v.out,
-            "fullatt_block_indexes": [1],
-        },
-        tie_word_embeddings=shape.tied,
+        vision_config={**asdict(shape.vision), "fullatt_block_indexes": [1]},
+        tie_word_embeddings=shape.tie_word_embeddings,
         image_token_id=5,
         video_token_id=6,
         vision_start_token_id=3,
@@ -86,7 +62,7 @@ def test_activations_of_a_layer_and_of_a_block(dtype: str, lora: int | None) -> 
     import torch
     from torch.nn import ModuleList
 
-    model = model_of(SHAPE, dtype, "sdpa")
+    model = model_of(SMALL, dtype, "sdpa")
     recipe = recipe_of(dtype=dtype, lora=lora, micro_batch=1)
     if lora:
         from peft import LoraConfig, get_peft_model
@@ -94,16 +70,16 @@ def test_activations_of_a_layer_and_of_a_block(dtype: str, lora: int | None) -> 
         assert recipe.lora is not None
         adapted = get_peft_model(model, LoraConfig(r=lora, target_modules=list(recipe.lora.targets)))
         trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-        assert trained == memory.trainable(recipe, SHAPE)
+        assert trained == memory.trainable(recipe, SMALL)
         model = adapted.get_base_model().train()
     else:
-        assert sum(p.numel() for p in model.parameters()) == SHAPE.total
+        assert sum(p.numel() for p in model.parameters()) == SMALL.total
     text, visual = model.model.language_model, model.model.visual
     layers, blocks = text.layers, visual.blocks
 
     def of_text(n_layers: int, length: int) -> int:
         text.layers, text.config.num_hidden_layers = ModuleList(list(layers)[:n_layers]), n_layers
-        hidden = torch.randn(2, length, SHAPE.hidden, dtype=getattr(torch, dtype)).requires_grad_()
+        hidden = torch.randn(2, length, SMALL.hidden_size, dtype=getattr(torch, dtype)).requires_grad_()
         mask = torch.ones(2, length, dtype=torch.long)
         mask[0, :5] = 0
         return saved(model, lambda: text(inputs_embeds=hidden, attention_mask=mask, use_cache=False)[0])
@@ -119,10 +95,10 @@ def test_activations_of_a_layer_and_of_a_block(dtype: str, lora: int | None) -> 
     # What grows with the length; copies of weights do not.
     layer = [of_text(3, n) - of_text(2, n) for n in (256, 512)]
     real = (layer[1] - layer[0]) / (2 * 256)
-    assert memory.layer_activations(recipe, SHAPE, width, 512) == pytest.approx(real, rel=0.03)
+    assert memory.layer_activations(recipe, SMALL, width, 512) == pytest.approx(real, rel=0.03)
     block = [of_vision(2, side) - of_vision(1, side) for side in (16, 32)]
     real = (block[1] - block[0]) / (32 * 32 - 16 * 16)
-    assert memory.block_activations(recipe, SHAPE, width) == pytest.approx(real, rel=0.1)
+    assert memory.block_activations(recipe, SMALL, width) == pytest.approx(real, rel=0.1)
 
 
 def test_pictures_are_resized_as_transformers_does() -> None:

@@ -12,7 +12,7 @@ from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.task.pictures import Selection, make, open_source, select
 from ssl4rl_bench.task.pictures.making import Opened
-from ssl4rl_bench.train.data import Rows, TrainingSet, asked
+from ssl4rl_bench.train.data import Rows, Settings, TrainingSet, asked
 
 ROTATION, CONTRASTIVE = "ssl4rl_ssl_rotation_90", "ssl4rl_ssl_contrastive_weak"
 
@@ -28,7 +28,8 @@ def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
 def training_set(
     selection: Selection, tasks: dict[str, float] | None = None, **kwargs: object
 ) -> TrainingSet:
-    return TrainingSet(selection, asked(tasks or {ROTATION: 1}, "ssl4rl"), seed=7, **kwargs)  # type: ignore[arg-type]
+    settings = Settings(seed=7, **kwargs)  # type: ignore[arg-type]
+    return TrainingSet(selection, asked(tasks or {ROTATION: 1}, "ssl4rl"), settings)
 
 
 def test_rows_are_the_same_again_and_a_longer_run_begins_as_a_shorter_one(selection: Selection) -> None:
@@ -133,7 +134,7 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
         (tmp_path / f"{number}.png").write_bytes(scenes.png(question.drawn))
     found = select(open_source(str(tmp_path), spool=tmp_path))
     made = training_set(found)
-    made._opened.clear()
+    made._open.cache_clear()
     for path in tmp_path.glob("*.png"):
         path.write_bytes(b"other")
     with pytest.raises(DataError, match=r"\.png has changed"):

@@ -7,23 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recipe_of import recipe_of
+from recipe_of import SMALL, recipe_of
 
-from ssl4rl_bench.train.planning import memory, shapes
+from ssl4rl_bench.train.planning import memory
 from ssl4rl_bench.train.planning.memory import GIB, Memory, estimate
-from ssl4rl_bench.train.planning.shapes import PUBLISHED, Shape, VisionShape
+from ssl4rl_bench.train.planning.shapes import PUBLISHED, Shape
 
 B3, B7 = PUBLISHED.values()
-SMALL = Shape(
-    hidden=192,
-    layers=5,
-    heads=6,
-    kv_heads=2,
-    intermediate=512,
-    vocab=865,
-    tied=True,
-    vision=VisionShape(depth=4, hidden=128, heads=4, intermediate=384, out=192),
-)
 STATES = (
     "weights, frozen",
     "weights, trained",
@@ -143,14 +133,19 @@ def test_no_reference_where_nothing_asks_for_one() -> None:
 def test_what_is_trained() -> None:
     assert memory.trainable(recipe_of(), B3) == B3.total
     assert memory.trainable(recipe_of(freeze_vision=True), B3) == B3.total - B3.seeing
-    assert memory.trainable(recipe_of(lora=8), B3) == B3.lora(8, recipe_of(lora=8).lora.targets)  # type: ignore[union-attr]
+    # As peft counts on transformers' model of this shape.
+    all_of_64 = memory.trainable(recipe_of(lora=64), B3)
+    assert all_of_64 == 148_611_072
+    named = recipe_of(lora=64, targets=("qkv", "proj", "mlp.0"))
+    assert memory.trainable(named, B3) == 16_541_184
+    assert memory.trainable(recipe_of(lora=64, freeze_vision=True), B3) == 119_734_272
+    assert memory.trainable(recipe_of(lora=32), B3) * 2 == all_of_64
+    assert memory.trainable(recipe_of(lora=8, targets=("roj",)), B3) == 0
 
 
 def test_muon_keeps_one_moment_of_matrices() -> None:
     adamw, muon = (parts(estimate(recipe_of(name=name), SMALL, 1))["optimizer"] for name in ("adamw", "muon"))
-    matrices = sum(
-        n.inputs * n.outputs * n.count for n in SMALL.linears() if n.name != "visual.patch_embed.proj"
-    )
+    matrices = sum(n.weights for n in SMALL.linears() if n.name != "visual.patch_embed.proj")
     assert adamw - muon == 4 * matrices
 
 
@@ -174,6 +169,6 @@ def test_measured_images_take_less_than_prompts_full_of_them() -> None:
 
 
 @pytest.mark.parametrize("shape", [B3, B7])
-def test_chunked_log_probabilities_are_far_below_all_logits(shape: shapes.Shape) -> None:
+def test_chunked_log_probabilities_are_far_below_all_logits(shape: Shape) -> None:
     found = estimate(recipe_of(micro_batch=8, max_reply_tokens=8192), shape, 1)
-    assert parts(found)["log-probabilities"] < 4 * 8 * 8192 * shape.vocab / 5
+    assert parts(found)["log-probabilities"] < 4 * 8 * 8192 * shape.vocab_size / 5

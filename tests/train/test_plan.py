@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import write_folder
-from recipe_of import recipe_of
+from recipe_of import TINY, recipe_of
 from rich.console import Console
 
 from ssl4rl_bench.cli.train_plan import show
@@ -22,8 +21,6 @@ from ssl4rl_bench.core.errors import DataError, ModelError, UsageError
 from ssl4rl_bench.train.planning import prompt_sizes
 from ssl4rl_bench.train.planning.plan import Plan, plan
 from ssl4rl_bench.train.planning.prompt_sizes import smart_resize, tokens_of
-
-TINY = Path(str(resources.files("ssl4rl_bench"))) / "checkpoints" / "tiny-base"
 
 
 def shown(found: Plan, width: int = 110) -> str:
@@ -126,10 +123,10 @@ def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:
 
 
 def test_processes_instead_of_the_recipes() -> None:
-    found = plan(recipe_of(sharding="fsdp2"), processes=4)
+    found = plan(recipe_of(sharding="fsdp2", processes=4))
     assert found.sizes.processes == found.recipe.hardware.processes == 4
     with pytest.raises(UsageError, match="do not fall evenly"):
-        plan(recipe_of(), processes=7)
+        plan(recipe_of(processes=7))
 
 
 @pytest.mark.parametrize("base", ["nowhere", "../x/y", "a/b/c"])
@@ -173,7 +170,7 @@ def test_what_is_shown() -> None:
     ):
         assert words in text
     assert all(len(line.rstrip()) <= 110 for line in text.splitlines())
-    assert "fits" in shown(plan(recipe_of(sharding="fsdp2", max_reply_tokens=256), processes=8))
+    assert "fits" in shown(plan(recipe_of(sharding="fsdp2", max_reply_tokens=256, processes=8)))
 
 
 def test_hostile_names_are_printed_clean() -> None:

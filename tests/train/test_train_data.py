@@ -14,10 +14,11 @@ from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.types import Completion, EncodedImage, TextPart
 from ssl4rl_bench.task import extract, scenes
+from ssl4rl_bench.task.registry import load_ssl
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.tiny import ssl_sft
-from ssl4rl_bench.train.tiny.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply
+from ssl4rl_bench.train.tiny.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply, styled
 from ssl4rl_bench.train.tiny.sft import Course
 
 RECIPES = Path(scenes.__file__).parents[3] / "train" / "recipes"
@@ -83,8 +84,8 @@ NAMES = list(FORMS_RECIPE["ssl"]["tasks"])
 
 @pytest.fixture(scope="module")
 def made(pool: Pool) -> tuple[ssl_sft.Forms, list[Any]]:
-    tasks = ssl_sft.named(FORMS_RECIPE["ssl"]["tasks"])
-    return ssl_sft.make_forms(tasks, FORMS_RECIPE["ssl"]["styles"], pool, per_task=2, batch_size=4, seed=4)
+    ssl = FORMS_RECIPE["ssl"]
+    return ssl_sft.make_forms(ssl["tasks"], ssl["styles"], pool, per_task=2, batch_size=4, seed=4)
 
 
 def test_forms_are_made_of_every_ssl_task(made: tuple[ssl_sft.Forms, list[Any]], pool: Pool) -> None:
@@ -117,14 +118,14 @@ def test_a_form_depends_on_its_number_alone_and_asks_as_the_task_does(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_replies_to_learn_are_valid_answers_by_lot(name: str) -> None:
-    ((task, _),) = ssl_sft.named({name: 1})
+    _, task = load_ssl(name)
     rng = Random(1)
     drawn = Counter(ssl_sft.any_answer(task, rng) for _ in range(2000))
     for answer in drawn:
         for style in ("ssl4rl", "cot", "direct"):
-            score = task.score(Completion(ssl_sft.reply(answer, style), "stop"), answer)
+            score = task.score(Completion(styled(answer, answer, style), "stop"), answer)
             assert score.value == 1.0, (answer, style)
-        assert task.score(Completion(ssl_sft.reply(answer, "ssl4rl"), "stop"), answer, "strict").value == 1.0
+        assert task.score(Completion(styled(answer, answer, "ssl4rl"), "stop"), answer, "strict").value == 1.0
     if task.chance > 0.02:
         assert len(drawn) == round(1 / task.chance)
         assert all(abs(n / 2000 - task.chance) < 0.05 for n in drawn.values())
@@ -132,15 +133,16 @@ def test_replies_to_learn_are_valid_answers_by_lot(name: str) -> None:
         assert len(drawn) > 1900
 
 
-def test_a_task_that_can_use_no_picture_is_named(pool: Pool) -> None:
+def test_a_task_that_can_use_no_picture_is_named(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Never:
         pairs, identity = False, "never/1"
 
         def corrupt(self, *_: Any) -> Any:
             raise Unusable("it is never usable")
 
+    monkeypatch.setattr(ssl_sft, "load_ssl", lambda name: (None, Never()))
     with pytest.raises(DataError, match="never/1"):
-        ssl_sft.make_forms([(Never(), 1.0)], ["ssl4rl"], pool, per_task=1, batch_size=1, seed=1)  # type: ignore[list-item]
+        ssl_sft.make_forms({"ssl_never": 1.0}, ["ssl4rl"], pool, per_task=1, batch_size=1, seed=1)
 
 
 def test_every_third_batch_is_of_forms(made: tuple[ssl_sft.Forms, list[Any]], pool: Pool) -> None:

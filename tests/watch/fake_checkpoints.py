@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tensor_files import tensors
 
-from ssl4rl_bench.cli.watching import Asked
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.evaluation import Plan
 from ssl4rl_bench.gating.policy import Policy, parse
+from ssl4rl_bench.watch.loop import Asked
 
 POLICY = parse(
     {"allow": ["partial"], "rule": [{"task": "scenes", "kind": "no_worse_than", "margin": 90}]}, "gate.toml"

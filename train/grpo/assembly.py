@@ -33,20 +33,26 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
     for name in recipe.log.to:
         if not installed(name):
             job.report.note(f"{name} is not installed: nothing is logged to it")
-    n_rows = job.length.steps * parts.prompts
+    n_rows = job.steps * parts.prompts
     rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
     model = _network(job)
-    rewards = _reward(recipe, data, _end_ids(model, processor)).by_task()
+    reward = SSLReward(
+        {a.name: a.task for a in data.training_set.asked},
+        scheme=recipe.reward.scheme,
+        format_weight=recipe.reward.format_weight,
+        extractor=recipe.reward.extractor,
+        end_ids=_end_ids(model, processor),
+    )
     saver = _saver(job, model, Origin(job, data, metrics))
     trainer = SSLTrainer(
         model=model,
-        reward_funcs=rewards,
+        reward_funcs=reward.by_task(),
         args=grpo_config(job),
         train_dataset=datasets.Dataset.from_dict({"row": range(len(rows.rows))}).with_transform(rows),
         processing_class=processor,
         peft_config=lora_config(recipe),
         optimizers=(_optimizer(recipe, model), None),
-        callbacks=[stopping.callback(job.length.stop_at * parts.updates_a_step)],
+        callbacks=[stopping.callback(job.stop_at * parts.updates_a_step)],
         rows=rows,
         on_save=saver,
         on_log=metrics.log,
@@ -70,16 +76,6 @@ def _network(job: Job) -> Any:
     return model
 
 
-def _reward(recipe: Recipe, data: Dataset, end_ids: tuple[int, ...]) -> SSLReward:
-    return SSLReward(
-        {a.name: a.task for a in data.training_set.asked},
-        scheme=recipe.reward.scheme,
-        format_weight=recipe.reward.format_weight,
-        extractor=recipe.reward.extractor,
-        end_ids=end_ids,
-    )
-
-
 def _optimizer(recipe: Recipe, model: Any) -> Any:
     """Muon where the recipe asks for it; None for the trainer's own AdamW."""
     if recipe.optimizer.name != "muon":
@@ -100,7 +96,7 @@ def _saver(job: Job, model: Any, origin: Origin) -> checkpoint.Saver:
         job.report.saved(folder)
 
     return checkpoint.Saver(
-        job.out,
+        out=job.out,
         updates_a_step=job.parts.updates_a_step,
         keep=recipe.save.keep,
         dtype=str(model.config.dtype).removeprefix("torch.")

@@ -14,7 +14,7 @@ from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.inputs import load_processor as processor_of
 from ssl4rl_bench.task.pictures import Selection
 from ssl4rl_bench.train import overlap
-from ssl4rl_bench.train.data import Asked, TrainingSet, asked
+from ssl4rl_bench.train.data import Asked, Settings, TrainingSet, asked
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.reporting import Reporter
 
@@ -55,12 +55,14 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     made = TrainingSet(
         selection,
         asked(recipe.tasks, recipe.data.prompt),
-        seed=recipe.seed,
-        frozen=recipe.data.frozen,
-        shuffled=recipe.reward.shuffled,
-        tokens=_Tokens(processor),
-        max_tokens=recipe.grpo.max_prompt_tokens,
-        leave_out=frozenset(leave_out),
+        Settings(
+            seed=recipe.seed,
+            frozen=recipe.data.frozen,
+            shuffled=recipe.reward.shuffled,
+            tokens=_Tokens(processor),
+            max_tokens=recipe.grpo.max_prompt_tokens,
+            leave_out=leave_out,
+        ),
         on_progress=lambda done, total: report.stage("looking at", done, total),
     )
     limit = recipe.grpo.max_prompt_tokens

@@ -48,7 +48,7 @@ def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path 
     return last
 
 
-def steps_of(folder: Path) -> int:
+def steps_done(folder: Path) -> int:
     """Whole steps of a checkpoint, as its folder's name says."""
     return int(folder.name.removeprefix("step-").split(".")[0])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.checkpoints.files import read_config
 from ssl4rl_bench.engines.checkpoints.weights import Model
+from ssl4rl_bench.run.machine import versions
 from ssl4rl_bench.train.grpo.dataset import Dataset
 from ssl4rl_bench.train.grpo.job import Job
 from ssl4rl_bench.train.journal import Metrics
@@ -25,15 +26,17 @@ _FACTS = (
     "transductive",
 )
 """Of data.json, what each checkpoint repeats."""
-_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm")
+_PACKAGES = ("ssl4rl_bench", "torch", "transformers", "trl", "accelerate", "peft", "vllm")
 
 
+@dataclass(frozen=True)
 class Origin:
     """Makes the contents of ssl4rl.json. Time counts from when this is made."""
 
-    def __init__(self, job: Job, data: Dataset, metrics: Metrics) -> None:
-        self.job, self.data, self.metrics = job, data, metrics
-        self._started = time.time()
+    job: Job
+    data: Dataset
+    metrics: Metrics
+    started: float = field(default_factory=time.time)
 
     def __call__(self, updates: int) -> dict[str, Any]:
         """The contents after so many optimizer updates of the run."""
@@ -54,8 +57,8 @@ class Origin:
             "base": {"name": base.name, "fingerprint": base.fingerprint, "revision": base.revision},
             "data": {key: self.data.facts[key] for key in _FACTS},
             "processes": parts.processes,
-            "seconds_of_last_start": round(time.time() - self._started),
-            "versions": _versions(),
+            "seconds_of_last_start": round(time.time() - self.started),
+            "versions": versions(_PACKAGES),
             "metrics": self.metrics.last,
         }
 
@@ -71,14 +74,3 @@ def shipped_dtype(base: Model) -> str:
     if dtype not in ("bfloat16", "float16", "float32"):
         raise ModelError(f"{base.path / 'config.json'} does not say the weights' dtype; download it again")
     return str(dtype)
-
-
-def _versions() -> dict[str, str]:
-    """Of this package and of the libraries that are installed."""
-    out = {"ssl4rl_bench": version("ssl4rl-bench")}
-    for name in _LIBRARIES:
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return out

@@ -16,12 +16,12 @@ from ssl4rl_bench.train.data import asked
 from ssl4rl_bench.train.grpo import process
 from ssl4rl_bench.train.grpo.assembly import make_trainer
 from ssl4rl_bench.train.grpo.dataset import Dataset, load_processor, prepared
-from ssl4rl_bench.train.grpo.folder import DATA, open_folder, steps_of
-from ssl4rl_bench.train.grpo.job import Job, length_of
+from ssl4rl_bench.train.grpo.folder import DATA, open_folder, steps_done
+from ssl4rl_bench.train.grpo.job import Job
 from ssl4rl_bench.train.journal import METRICS, Metrics
-from ssl4rl_bench.train.planning.sizes import sizes
+from ssl4rl_bench.train.planning.sizes import sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.reporting import Reporter, Silent
+from ssl4rl_bench.train.reporting import Reporter
 from ssl4rl_bench.train.stopping import Stopping
 
 
@@ -50,13 +50,14 @@ def train(
         Interrupted: SIGTERM or Ctrl-C; a checkpoint was saved before.
     """
     state = process.start(recipe)
-    report = report if report and state.is_main_process else Silent()
+    report = report if report and state.is_main_process else Reporter()
     parts = sizes(recipe, state.num_processes)
     with state.main_process_first():
         last = open_folder(out, recipe, resume=resume, main=state.is_main_process)
     base = resolve_model(recipe.model.base, chat=True)
+    stopping = Stopping()
     with ExitStack() as stack:
-        stopping = stack.enter_context(Stopping())
+        stack.enter_context(stopping.handling())
         processor = load_processor(recipe, base)
         selection = stack.enter_context(
             select_images(
@@ -67,17 +68,18 @@ def train(
             )
         )
         data = prepared(recipe, selection, processor, report)
-        length = length_of(recipe, data.training_set, parts, max_steps)
-        if last and steps_of(last) >= length.stop_at:
-            report.note(f"{last} is already at step {length.stop_at}: nothing to do")
+        steps = steps_of(recipe, parts, data.training_set.rows_an_epoch)
+        stop_at = min(steps, max_steps or steps)
+        if last and steps_done(last) >= stop_at:
+            report.note(f"{last} is already at step {stop_at}: nothing to do")
             return last
         if state.is_main_process:
             atomic.write_json(out / DATA, data.facts)
-        _fit(Job(recipe, out, base, parts, length, report), data, processor, stopping, last)
+        _fit(Job(recipe, out, base, parts, steps, stop_at, report), data, processor, stopping, last)
         done = checkpoint.whole(out)[-1]
         if state.is_main_process and (out / METRICS).is_file():
             _draw(out, recipe)  # a signal that comes now finds the run whole
-    if stopping.ends and steps_of(done) < length.stop_at:
+    if stopping.ends and steps_done(done) < stop_at:
         raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")
     return done
 
@@ -90,8 +92,8 @@ def _fit(job: Job, data: Dataset, processor: Any, stopping: Stopping, last: Path
     metrics = Metrics(
         job.out,
         job.parts,
-        job.length.steps,
-        from_step=steps_of(last) if last else 0,
+        job.steps,
+        from_step=steps_done(last) if last else 0,
         main=state.is_main_process,
         report=job.report,
     )

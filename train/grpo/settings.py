@@ -21,7 +21,7 @@ def grpo_config(job: Job) -> Any:
     gpu = has_gpu()
     return GRPOConfig(
         output_dir=str(job.out),
-        max_steps=job.length.steps * parts.updates_a_step,
+        max_steps=job.steps * parts.updates_a_step,
         per_device_train_batch_size=parts.micro_batch,
         gradient_accumulation_steps=parts.accumulate,
         steps_per_generation=parts.micro_batches,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl4rl_bench.train.planning.shapes import Shape
+from ssl4rl_bench.train.planning.shapes import Linear, Shape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
 from ssl4rl_bench.train.recipe import Recipe
 
@@ -64,7 +64,7 @@ class _Bytes:
     frozen: int
     """A weight that is not trained."""
     trained: int
-    gradient: int
+    """A weight that is, and its gradient."""
     optimizer: int
     """A trained parameter's optimizer state, AdamW's two moments and any master copy."""
     product: int
@@ -98,12 +98,28 @@ def estimate(recipe: Recipe, shape: Shape, processes: int, image_tokens: float |
     return Memory(tuple(part for part in parts if part.bytes))
 
 
+def trained_linears(recipe: Recipe, shape: Shape) -> list[Linear]:
+    """The matrices between layers that the optimizer updates, or that an adapter stands beside.
+
+    LoRA's targets such as gate_proj mean the vision tower's too, unless `model.freeze_vision`.
+    """
+    lora, frozen = recipe.lora, recipe.model.freeze_vision
+    return [
+        linear
+        for linear in shape.linears()
+        if not (frozen and linear.vision) and (lora is None or linear.is_named(lora.targets))
+    ]
+
+
 def trainable(recipe: Recipe, shape: Shape) -> int:
-    """Parameters that the optimizer updates."""
-    model, lora = recipe.model, recipe.lora
-    if lora is not None:
-        return shape.lora(lora.rank, lora.targets, model.freeze_vision)
-    return shape.total - (shape.seeing if model.freeze_vision else 0)
+    """Parameters that the optimizer updates.
+
+    An adapter has rank * (inputs + outputs) beside each matrix (Hu et al. 2021, arXiv 2106.09685).
+    """
+    if recipe.lora is None:
+        return shape.total - (shape.seeing if recipe.model.freeze_vision else 0)
+    sides = sum((linear.inputs + linear.outputs) * linear.count for linear in trained_linears(recipe, shape))
+    return recipe.lora.rank * sides
 
 
 def _widths(recipe: Recipe) -> _Bytes:
@@ -115,20 +131,19 @@ def _widths(recipe: Recipe) -> _Bytes:
     """
     mixed = recipe.model.compute == "bfloat16"
     sharding = recipe.hardware.sharding
-    own = 4 if recipe.model.dtype == "float32" else 2
     if sharding == "zero3" and mixed:
-        return _Bytes(frozen=2, trained=2, gradient=2, optimizer=12, product=2, stream=2, casts=False)
-    trained = 4 if recipe.lora or (sharding == "fsdp2" and mixed) else own
-    product = 2 if mixed else own
+        return _Bytes(frozen=2, trained=2, optimizer=12, product=2, stream=2, casts=False)
+    kept = 4 if recipe.model.dtype == "float32" else 2
+    trained = 4 if recipe.lora or (sharding == "fsdp2" and mixed) else kept
+    product = 2 if mixed else kept
     return _Bytes(
-        frozen=own,
+        frozen=kept,
         trained=trained,
-        gradient=trained,
         optimizer=2 * trained,
         product=product,
         # FSDP2 gathers weights in bfloat16, so that the hidden states are too.
-        stream=2 if sharding == "fsdp2" and mixed else own,
-        casts=own > product and sharding == "none",
+        stream=2 if sharding == "fsdp2" and mixed else kept,
+        casts=kept > product and sharding == "none",
     )
 
 
@@ -140,39 +155,27 @@ def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list
     frozen = shape.total if recipe.lora else shape.total - n
     state, state_how = width.optimizer * n, f"{width.optimizer} bytes x {_millions(n)}{among}"
     if recipe.optimizer.name == "muon":
-        matrices = _matrices(recipe, shape)
+        # Muon takes matrices but the embeddings (train/muon.py).
+        inner = (linear.weights for linear in trained_linears(recipe, shape) if "embed" not in linear.name)
+        matrices = sum(inner) + shape.parts()["head"]
         state -= width.trained * matrices
         state_how = f"AdamW: {state_how}, Muon half of it on {_millions(matrices)}"
+
+    def of(name: str, numbers: int, width: int, why: str = "") -> Part:
+        return Part(name, numbers * width // shards, "always", f"{why}{_times(width, numbers, among)}")
+
     parts = [
-        Part(
-            "weights, frozen", frozen * width.frozen // shards, "always", _times(width.frozen, frozen, among)
-        ),
-        Part(
-            "weights, adapters" if recipe.lora else "weights, trained",
-            n * width.trained // shards,
-            "always",
-            _times(width.trained, n, among),
-        ),
-        Part("gradients", n * width.gradient // shards, "always", _times(width.gradient, n, among)),
+        of("weights, frozen", frozen, width.frozen),
+        of("weights, adapters" if recipe.lora else "weights, trained", n, width.trained),
+        of("gradients", n, width.trained),
         Part("optimizer", state // shards, "always", state_how),
     ]
     if processes > 1 and shards == 1:
-        how = f"DDP's own copy of the gradients, {_times(width.gradient, n, '')}"
-        parts.append(Part("gradient buckets", n * width.gradient, "always", how))
+        parts.append(of("gradient buckets", n, width.trained, "DDP's own copy of the gradients, "))
     if recipe.grpo.kl > 0 and recipe.lora is None:
-        how = f"the base once more, for the KL term: {_times(width.frozen, shape.total, among)}"
-        parts.append(Part("reference model", shape.total * width.frozen // shards, "always", how))
+        why = "the base once more, for the KL term: "
+        parts.append(of("reference model", shape.total, width.frozen, why))
     return parts
-
-
-def _matrices(recipe: Recipe, shape: Shape) -> int:
-    """Parameters that Muon takes (train/muon.py): matrices but the embeddings."""
-    inner = sum(
-        linear.inputs * linear.outputs * linear.count
-        for linear in shape.linears()
-        if "embed" not in linear.name and not (linear.vision and recipe.model.freeze_vision)
-    )
-    return inner + shape.parts()["head"]
 
 
 def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
@@ -189,17 +192,12 @@ def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
         return [Part("gathered weights", live * width.product, "always", how)]
     if sharding == "fsdp2":
         unit = max(shape.layer, shape.vision_block)
-        head = shape.vocab * shape.hidden
-        n = 2 * unit + (0 if recipe.lora else unit) + head
+        n = 2 * unit + (0 if recipe.lora else unit) + shape.embedding
         how = f"two layers, one's gradients, and the head at {width.product} bytes: {_millions(n)}"
         return [Part("gathered weights", n * width.product, "always", how)]
     if not width.casts or recipe.lora:
         return []
-    n = sum(
-        linear.inputs * linear.outputs * linear.count
-        for linear in shape.linears()
-        if not (linear.vision and recipe.model.freeze_vision)
-    )
+    n = sum(linear.weights for linear in trained_linears(recipe, shape))
     how = f"bfloat16 copies of {_millions(n)} that autocast keeps during a pass"
     return [Part("autocast copies", 2 * n, "always", how)]
 
@@ -214,11 +212,11 @@ def layer_activations(recipe: Recipe, shape: Shape, width: _Bytes, length: int) 
     matrix in float32 and as it is multiplied, heads * length each; sdpa its result once more, and the padding mask.
     Of frozen projections no input is saved, of LoRA's beside them it is, and the low-rank value in between.
     """
-    h, i, m = shape.hidden, shape.intermediate, width.product
+    h, i, m = shape.hidden_size, shape.intermediate_size, width.product
     kind = recipe.model.attention
     saved = m * (2 * h + 2 * (shape.kv if kind == "flash_attention_2" else h)) + 3 * m * i
     if kind == "eager":
-        saved += shape.heads * length * (4 + m)
+        saved += shape.num_attention_heads * length * (4 + m)
     elif kind == "sdpa":
         saved += m * h + m * length
     if recipe.lora is not None:
@@ -232,7 +230,7 @@ def block_activations(recipe: Recipe, shape: Shape, width: _Bytes) -> int:
     The convolution under autocast gives what products take, so the hidden states have that precision. Attention
     matrices of eager attention are left out: nearly all blocks attend within windows of 64 patches.
     """
-    h, i, m = shape.vision.hidden, shape.vision.intermediate, width.product
+    h, i, m = shape.vision.hidden_size, shape.vision.intermediate_size, width.product
     saved = (4 if recipe.model.attention == "flash_attention_2" else 5) * m * h + 3 * m * i
     if recipe.lora is not None:
         return saved + 8 * h + _adapters(recipe, shape, m, vision=True)
@@ -241,15 +239,10 @@ def block_activations(recipe: Recipe, shape: Shape, width: _Bytes) -> int:
 
 def _adapters(recipe: Recipe, shape: Shape, m: int, vision: bool) -> int:
     """What LoRA's products beside one layer's matrices save."""
-    lora = recipe.lora
-    if lora is None or (vision and recipe.model.freeze_vision):
-        return 0
-    layers = shape.vision.depth if vision else shape.layers
-    return sum(
-        m * (linear.inputs + lora.rank)
-        for linear in shape.linears()
-        if linear.vision is vision and linear.count == layers and linear.is_named(lora.targets)
-    )
+    assert recipe.lora is not None
+    part, rank = "visual.blocks." if vision else "layers.", recipe.lora.rank
+    inside = (linear for linear in trained_linears(recipe, shape) if linear.name.startswith(part))
+    return sum(m * (linear.inputs + rank) for linear in inside)
 
 
 def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Part:
@@ -263,21 +256,18 @@ def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Pa
     rows, length = g.micro_batch, g.max_prompt_tokens + g.max_reply_tokens
     if shares_prompts(recipe, step):
         rows, length = rows // g.group, g.max_prompt_tokens - 1 + g.group * (g.max_reply_tokens + 1)
-    tokens, patches = rows * length, rows * g.max_prompt_tokens * shape.vision.merge**2
+    tokens, patches = rows * length, rows * g.max_prompt_tokens * shape.vision.spatial_merge_size**2
     layer = layer_activations(recipe, shape, width, length) * tokens
     block = block_activations(recipe, shape, width) * patches
-    seen_too = not recipe.model.freeze_vision and (
-        recipe.lora is None
-        or any(linear.vision and linear.is_named(recipe.lora.targets) for linear in shape.linears())
-    )
+    seen_too = any(linear.vision for linear in trained_linears(recipe, shape))
     depth = shape.vision.depth if seen_too else 0
     what = f"{rows} x {length:,} tokens, {patches:,} patches"
     if recipe.model.gradient_checkpointing:
-        inputs = shape.layers * width.stream * shape.hidden * tokens
-        inputs += depth * width.product * shape.vision.hidden * patches
+        inputs = shape.num_hidden_layers * width.stream * shape.hidden_size * tokens
+        inputs += depth * width.product * shape.vision.hidden_size * patches
         how = f"{what}: each layer's input ({_gib(inputs)}) and all of one layer ({_gib(max(layer, block))})"
         return Part("activations", inputs + max(layer, block), "update", how)
-    kept = shape.layers * layer + max(depth, 1) * block
+    kept = shape.num_hidden_layers * layer + max(depth, 1) * block
     return Part("activations", kept, "update", f"{what}: all that the backward pass needs, of every layer")
 
 
@@ -288,13 +278,13 @@ def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
     and, where it is trained, of the whole head. A sharded head is gathered whole (`add_fused_lm_head`).
     """
     g = recipe.grpo
-    n, head = g.micro_batch * g.max_reply_tokens, shape.vocab * shape.hidden
-    tile = min(n, TILE_TOKENS) * min(shape.vocab, TILE_WORDS) * width.product
-    hidden = n * shape.hidden * (4 + 2 * width.stream) + 28 * n
+    n, head = g.micro_batch * g.max_reply_tokens, shape.embedding
+    tile = min(n, TILE_TOKENS) * min(shape.vocab_size, TILE_WORDS) * width.product
+    hidden = n * shape.hidden_size * (4 + 2 * width.stream) + 28 * n
     gradient = 0 if recipe.lora else 4 * head
     kept = {"none": 0, "fsdp2": width.frozen if recipe.lora else width.trained, "zero3": width.product}
     whole = kept[recipe.hardware.sharding] * head
-    logits = 4 * n * shape.vocab
+    logits = 4 * n * shape.vocab_size
     how = (
         f"{n:,} reply tokens: a tile {_gib(tile)}, hidden states {_gib(hidden)}, the head's gradient "
         f"{_gib(gradient)} and the gathered head {_gib(whole)} (all logits at once: {_gib(logits)})"
@@ -306,7 +296,7 @@ def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | Non
     """A step's replies with their images' pixels in float32, which TRL keeps on the GPU, once for each reply."""
     g, v = recipe.grpo, shape.vision
     mine = step.replies // step.processes
-    patches = int((g.max_prompt_tokens if image_tokens is None else image_tokens) * v.merge**2)
+    patches = int((g.max_prompt_tokens if image_tokens is None else image_tokens) * v.spatial_merge_size**2)
     each = 4 * v.pixel_values * patches + TOKEN_FIELDS * (g.max_prompt_tokens + g.max_reply_tokens)
     how = f"{mine:,} replies with {patches:,} patches each ({_gib(each)})"
     return Part("a step's images", mine * each, "always", how)
@@ -328,11 +318,11 @@ def _rollouts(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> list[
         return [Part("vLLM", share, when, how + (", asleep during updates" if rollout.sleep else ""))]
     mine = step.replies // step.processes
     tokens = mine * (g.max_prompt_tokens + g.max_reply_tokens)
-    cache = tokens * shape.layers * shape.kv * (width.stream + width.product)
+    cache = tokens * shape.num_hidden_layers * shape.kv * (width.stream + width.product)
     prompts = mine // (g.group if shares_prompts(recipe, step) else 1) * g.max_prompt_tokens
     m, v = width.product, shape.vision
-    text = prompts * (3 * m * shape.intermediate + 2 * width.stream * shape.hidden)
-    seen = prompts * v.merge**2 * (3 * m * v.intermediate + 2 * m * v.hidden)
+    text = prompts * (3 * m * shape.intermediate_size + 2 * width.stream * shape.hidden_size)
+    seen = prompts * v.spatial_merge_size**2 * (3 * m * v.intermediate_size + 2 * m * v.hidden_size)
     parts = [
         Part("key-value cache", cache, "rollout", f"{mine:,} replies at once, {tokens:,} tokens"),
         Part(

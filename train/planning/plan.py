@@ -5,10 +5,9 @@ Nothing is downloaded and no model is loaded. What could not be looked up on thi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
 from ssl4rl_bench.train.data import asked
@@ -16,7 +15,7 @@ from ssl4rl_bench.train.planning import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.planning.memory import Memory
 from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
 from ssl4rl_bench.train.planning.shapes import Shape
-from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
+from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
 
 
@@ -25,7 +24,7 @@ class Plan:
     """A run in numbers."""
 
     recipe: Recipe
-    """With defaults, and on the number of processes that was asked for."""
+    """With defaults."""
     sizes: Sizes
     shape: Shape | None
     """None where the base is not known."""
@@ -78,21 +77,15 @@ class Plan:
         return self.sizes.prompts * self.prompts.pictures
 
 
-def plan(recipe: Recipe, processes: int | None = None) -> Plan:
+def plan(recipe: Recipe) -> Plan:
     """Plans a run.
-
-    Args:
-        processes: instead of the recipe's.
 
     Raises:
         UsageError: numbers that do not come out even (`sizes.sizes`), or images that are none.
         ModelError: a base that is neither a folder, nor bundled, nor of the form of a hub id; or no whole checkpoint.
         DataError: too few images for one step.
     """
-    if processes is not None:
-        recipe = replace(recipe, hardware=replace(recipe.hardware, processes=processes))
-    n = recipe.hardware.processes
-    step = sizes(recipe, n)
+    step = sizes(recipe, recipe.hardware.processes)
     assumed: list[str] = []
     folder, shape = _base(recipe.model.base, assumed)
     images, encoded = prompt_sizes.sample(recipe)
@@ -107,7 +100,8 @@ def plan(recipe: Recipe, processes: int | None = None) -> Plan:
             + (f": {recipe.model.base} has no tokenizer on this machine" if encoded else "")
         )
     rows = None if images is None else images * _rows_an_image(recipe)
-    steps = _steps(recipe, step, rows)
+    known = recipe.grpo.epochs is None or rows is not None
+    steps = steps_of(recipe, step, rows or 0.0) if known else None
     if steps is None:
         assumed.append("the number of steps is not known, since epochs decide it")
     if prompts.image_tokens is None and shape is not None:
@@ -122,7 +116,9 @@ def plan(recipe: Recipe, processes: int | None = None) -> Plan:
         steps=steps,
         prompts=prompts,
         shares_prompts=shares_prompts(recipe, step),
-        memory=None if shape is None else memory.estimate(recipe, shape, n, prompts.image_tokens),
+        memory=None
+        if shape is None
+        else memory.estimate(recipe, shape, step.processes, prompts.image_tokens),
         assumed=tuple(assumed),
     )
 
@@ -167,19 +163,3 @@ def _rows_an_image(recipe: Recipe) -> float:
     tasks = asked(recipe.tasks, recipe.data.prompt)
     total = sum(a.weight for a in tasks)
     return sum(a.weight / total * len(a.roles) for a in tasks)
-
-
-def _steps(recipe: Recipe, step: Sizes, rows: float | None) -> int | None:
-    """As `grpo` counts them: whole steps of the epochs, or the recipe's steps, whichever is less."""
-    g = recipe.grpo
-    if g.epochs is None:
-        return g.steps
-    if rows is None:
-        return None
-    by_epochs = int(g.epochs * rows) // step.prompts
-    if by_epochs < 1:
-        raise DataError(
-            f"{g.epochs:g} epochs of about {rows:,.0f} prompts are less than one step of {step.prompts}: "
-            "lower grpo.prompts, or give more images"
-        )
-    return by_epochs if g.steps is None else min(by_epochs, g.steps)

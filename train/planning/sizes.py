@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ssl4rl_bench.core.errors import UsageError
+from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.train.recipe import Recipe
 
 
@@ -71,6 +71,26 @@ def sizes(recipe: Recipe, processes: int) -> Sizes:
         micro_batch=g.micro_batch,
         accumulate=share // g.micro_batch,
     )
+
+
+def steps_of(recipe: Recipe, step: Sizes, rows: float) -> int:
+    """Steps of a whole run: the recipe's, or whole steps of its epochs, whichever is less.
+
+    Args:
+        rows: prompts of an epoch; a float where they are estimated.
+
+    Raises:
+        DataError: the epochs are less than one step.
+    """
+    g = recipe.grpo
+    by_epochs = None if g.epochs is None else int(g.epochs * rows) // step.prompts
+    if by_epochs == 0:
+        said = rows if isinstance(rows, int) else f"about {rows:,.0f}"
+        raise DataError(
+            f"{g.epochs:g} epochs of {said} prompts are less than one step of {step.prompts}: "
+            "lower grpo.prompts, or give more images"
+        )
+    return min(n for n in (g.steps, by_epochs) if n is not None)
 
 
 def shares_prompts(recipe: Recipe, parts: Sizes) -> bool:

@@ -79,9 +79,14 @@ def reply(question: Question, choices: dict[str, str], style: str) -> str:
     letter = next(letter for letter, text in choices.items() if text == answer)
     seen = [question.drawn.caption, question.drawn.clue]
     thought = ". ".join(dict.fromkeys([*seen, f"{answer} {letter}"]))
+    return styled(thought, letter, style)
+
+
+def styled(thought: str, answer: str, style: str) -> str:
+    """The reply with this thought and answer in a prompt style."""
     if style == "ssl4rl":
-        return f"<think>{thought}</think> <answer>{letter}</answer>"
-    return f"{thought}. The answer is {letter}." if style == "cot" else letter
+        return f"<think>{thought}</think> <answer>{answer}</answer>"
+    return f"{thought}. The answer is {answer}." if style == "cot" else answer
 
 
 def drill(rng: Random, pool: Pool, words: bool) -> Example:

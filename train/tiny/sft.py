@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import parse_toml
@@ -23,10 +24,11 @@ from ssl4rl_bench.engines.checkpoints.files import read_json
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.engines.inputs import load_processor
 from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.train.checkpoint import save_processor
 from ssl4rl_bench.train.tiny.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.tiny.pixels import Pixels, both_times, pixels_of
 from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, Schedule, make_pool
-from ssl4rl_bench.train.tiny.ssl_sft import Forms, make_forms, named
+from ssl4rl_bench.train.tiny.ssl_sft import Forms, make_forms
 
 IGNORED = -100
 """The label of a token that bears no loss."""
@@ -117,10 +119,7 @@ def start_of(recipe: Mapping[str, Any], course: Course) -> tuple[Any, Any, Model
 
     found = resolve_model(recipe["init"], chat=True)
     model = load_network(found.path, Qwen2_5_VLForConditionalGeneration).float()
-    processor = load_processor(found.path)
-    for key in ("is_local", "local_files_only"):  # how it was loaded, which would be saved with it
-        processor.tokenizer.init_kwargs.pop(key, None)
-    return model, processor, found
+    return model, load_processor(found.path), found
 
 
 def train(recipe: Mapping[str, Any], out: Path) -> Path:
@@ -129,7 +128,7 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
     Raises:
         KeyError: where the recipe lacks a key.
         ModelError: if there is no whole checkpoint where `init` says.
-        UsageError: for an SSL task in it that does not exist.
+        UsageError: for an SSL task in it that does not exist, or an unknown key of `[data]`.
     """
     from transformers.utils.logging import disable_progress_bar
 
@@ -157,22 +156,15 @@ def make_course(recipe: Mapping[str, Any]) -> tuple[Course, list[Any]]:
     Raises:
         KeyError, UsageError: as `train`.
     """
-    batch, data, ssl = recipe["train"]["batch_size"], recipe["data"], recipe.get("ssl")
-    schedule = Schedule(
-        seed=recipe["seed"],
-        batch_size=batch,
-        drill_steps=data["drill_steps"],
-        describe_steps=data["describe_steps"],
-        drill_share=data["drill_share"],
-        describe_share=data["describe_share"],
-        styles=tuple(data["styles"]),
-    )
-    pool = make_pool(data["per_leaf"])
+    batch, data, ssl = recipe["train"]["batch_size"], dict(recipe["data"]), recipe.get("ssl")
+    pool = make_pool(data.pop("per_leaf"))
+    data |= {"seed": recipe["seed"], "batch_size": batch}
+    schedule = fill(Schedule, data, recipe["name"], "data")
     pictures = [q.drawn.image for q in pool.questions]
     if not ssl:
         return Course(schedule, pool), pictures
     forms, made = make_forms(
-        named(ssl["tasks"]),
+        ssl["tasks"],
         ssl["styles"],
         pool,
         per_task=ssl["per_task"],
@@ -191,17 +183,12 @@ def make_trainer(recipe: Mapping[str, Any], state: Path, model: Any, collator: C
     knobs = recipe["train"]
     batch, n_batches = knobs["batch_size"], knobs.get("accumulate", 1)
 
-    class InOrder(Trainer):  # type: ignore[misc]  # transformers is not typed
-        def _get_train_sampler(self, *_: Any) -> Any:
-            from torch.utils.data import SequentialSampler
-
-            return SequentialSampler(self.train_dataset)
-
+    class Resumable(Trainer):  # type: ignore[misc]  # transformers is not typed
         def _load_from_checkpoint(self, path: str, model: Any = None) -> None:
             # The saved keys have the hub's names; only from_pretrained maps them back.
             self.model.load_state_dict(load_network(Path(path), type(self.model)).state_dict())
 
-    return InOrder(
+    return Resumable(
         model=model,
         args=TrainingArguments(
             output_dir=str(state),
@@ -218,6 +205,7 @@ def make_trainer(recipe: Mapping[str, Any], state: Path, model: Any, collator: C
             logging_steps=knobs.get("log_every", 50),
             report_to=[],
             remove_unused_columns=False,
+            train_sampling_strategy="sequential",
             seed=recipe["seed"],
             use_cpu=knobs.get("use_cpu", True),
             disable_tqdm=True,
@@ -245,7 +233,7 @@ def save(
     import transformers
 
     model.to(torch.bfloat16).save_pretrained(out)
-    processor.save_pretrained(out)
+    save_processor(processor, out)
     origin = {
         "name": recipe["name"],
         "recipe": dict(recipe),

@@ -13,14 +13,15 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import TextPart
+from ssl4rl_bench.task.pictures.making import prompt_text
+from ssl4rl_bench.task.registry import load_ssl
 from ssl4rl_bench.task.ssl import SSLTask, Unusable
 from ssl4rl_bench.task.ssl.contrastive import LABELS as PAIR_LABELS
 from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
 from ssl4rl_bench.task.ssl.position import LABELS as PART_LABELS
 from ssl4rl_bench.task.ssl.position import Position
 from ssl4rl_bench.task.ssl.rotation import Rotation
-from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool
+from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, styled
 
 TRIES = 100
 """Pictures that are tried for one that a task can use."""
@@ -55,16 +56,9 @@ class Forms:
         dice = Random(seed_of("ssl sft batch", self.seed, i // self.batch_size))
         form = dice.choices(self.forms, [form.weight for form in self.forms])[0]
         style = rng.choice(self.styles)
-        prompt = form.task.messages((), style)[0].content[-1]
-        assert isinstance(prompt, TextPart)
-        return Example(rng.choice(form.samples), prompt.text, reply(any_answer(form.task, rng), style))
-
-
-def reply(answer: str, style: str) -> str:
-    """The reply with this answer in a prompt style."""
-    if style == "ssl4rl":
-        return f"<think>{answer}</think> <answer>{answer}</answer>"
-    return f"{answer}. The answer is {answer}." if style == "cot" else answer
+        prompt = prompt_text(form.task, style)
+        pictures, answer = rng.choice(form.samples), any_answer(form.task, rng)
+        return Example(pictures, prompt, styled(answer, answer, style))
 
 
 def any_answer(task: SSLTask, rng: Random) -> str:
@@ -78,7 +72,7 @@ def any_answer(task: SSLTask, rng: Random) -> str:
 
 
 def make_forms(
-    tasks: Sequence[tuple[SSLTask, float]],
+    tasks: Mapping[str, float],
     styles: Sequence[str],
     pool: Pool,
     *,
@@ -89,15 +83,17 @@ def make_forms(
     """Corrupts pictures of the pool, and returns them too: they follow the pool's in the trainer's list.
 
     Args:
-        tasks: each with its weight.
+        tasks: SSL tasks by name, with their weights.
         per_task: samples of each.
 
     Raises:
+        UsageError: for a name that is no SSL task's.
         DataError: if a task can use hardly any picture.
     """
     forms: list[Form] = []
     pictures: list[Any] = []
-    for task, weight in tasks:
+    for name, weight in tasks.items():
+        _, task = load_ssl(name)
         samples = []
         for n in range(per_task):
             made = _made(task, pool, seed_of("ssl sft pictures", seed, task.identity, n))
@@ -106,17 +102,6 @@ def make_forms(
             pictures += made
         forms.append(Form(task, weight, tuple(samples)))
     return Forms(seed, batch_size, tuple(forms), tuple(styles)), pictures
-
-
-def named(weights: Mapping[str, float]) -> list[tuple[SSLTask, float]]:
-    """The SSL tasks of these names, with their weights.
-
-    Raises:
-        UsageError: for a name that is no SSL task's.
-    """
-    from ssl4rl_bench.task.registry import load_ssl
-
-    return [(load_ssl(name)[1], weight) for name, weight in weights.items()]
 
 
 def _made(task: SSLTask, pool: Pool, seed: int) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.core.types import EncodedImage, TextPart
 from ssl4rl_bench.task.ssl.base import Corrupted, SSLTask, Unusable
 
 if TYPE_CHECKING:
@@ -57,6 +57,17 @@ class Made:
         """Unique in a data set of distinct images: the image's hash, the index, and the role if there are two."""
         role = "" if self.role == ALONE else f"-{self.role}"
         return f"{self.sources[0][:24]}-{self.index}{role}"
+
+
+def prompt_text(task: SSLTask, style: str) -> str:
+    """The text of a task's prompt in a prompt style; it stands behind all images.
+
+    Raises:
+        UsageError: for a style that SSL tasks do not have.
+    """
+    text = task.messages((), style)[0].content[-1]
+    assert isinstance(text, TextPart)
+    return text.text
 
 
 def seed_for(task: SSLTask, sha256: str, index: int, role: str = ALONE) -> int:

@@ -21,7 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
 """From a task's name to its images, each with a name; a UsageError for an unknown task."""
 
-_DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
+DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
+"""The built-in images: their stream, and how many of each leaf."""
 _WAYS = "a folder of PNG, JPEG or WebP files, a TSV or parquet file, a hub id, scenes, or a task's name"
 
 
@@ -53,7 +54,7 @@ def open_source(
         MissingDependency: for a hub data set without the `datasets` package.
     """
     path = Path(spec).expanduser()
-    if match := _DRAWN.fullmatch(spec):
+    if match := DRAWN.fullmatch(spec):
         source = _spooled(spec, _drawn(match[1] or "dev", match[2]), spool)
     elif path.is_dir() and (located := _folder(path)):
         source = ImageSource(path.resolve().name, located)
