@@ -112,7 +112,7 @@ def loaded_tasks(
     shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
     known: dict[str, Task | None] = {}
     out: list[dict[str, Task]] = []
-    notes: dict[str, None] = {}
+    notes: list[str] = []
     for run in runs:
         rundir = RunDir.open(run.path)
         own: dict[str, Task] = {}
@@ -122,22 +122,21 @@ def loaded_tasks(
                 [name, asked.version, asked.data_sha256, asked.prompt, asked.image, asked.n_samples]
             )
             if key not in known:
+                known[key] = None
                 try:
                     task: Task = reload_tasks(rundir, data, [name], observer)[0]
-                    same = TaskSpec.of(task, asked.sampling) == asked
-                    if not same:
-                        notes[
+                    if TaskSpec.of(task, asked.sampling) == asked:
+                        known[key] = task
+                    else:
+                        notes.append(
                             f"{name} has other data now than {run.label} asked; its samples are not shown"
-                        ] = None
-                    known[key] = task if same else None
+                        )
                 except BenchError as error:
-                    notes[f"the samples of {name} are not shown: {error}"] = None
-                    known[key] = None
-            found = known[key]
-            if found is not None:
+                    notes.append(f"the samples of {name} are not shown: {error}")
+            if (found := known[key]) is not None:
                 own[name] = found
         out.append(own)
-    return out, list(notes)
+    return out, list(dict.fromkeys(notes))
 
 
 def _outcomes(

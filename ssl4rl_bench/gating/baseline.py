@@ -73,8 +73,3 @@ def load(path: Path) -> Evaluated:
         return Evaluated(marked(content["label"], spec), path, spec, content["result"], found)
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
-
-
-def is_baseline(path: Path) -> bool:
-    """Whether a path is meant as a baseline file: a file, not a run's folder."""
-    return path.is_file()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def judge(
     return judged, share
 
 
-def load_baseline(path: Path, data: list[str], observer: Observer = SILENT) -> Evaluated:
+def load_baseline(path: Path, data: Sequence[str], observer: Observer = SILENT) -> Evaluated:
     """A baseline file, or a complete run.
 
     Raises:

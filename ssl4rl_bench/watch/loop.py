@@ -22,8 +22,8 @@ from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.engines import resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.evaluation import Evaluator, Plan, load_tasks
-from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.of_runs import load_baseline
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RUNS, RunDir
@@ -86,10 +86,7 @@ def watch(
     finder.look()
     baseline = None
     if asked.baseline is not None:
-        if baseline_file.is_baseline(asked.baseline):
-            baseline = baseline_file.load(asked.baseline)
-        else:
-            (baseline,) = load_evaluated([asked.baseline], data)
+        baseline = load_baseline(asked.baseline, data)
         for rule in asked.policy.rule:
             baseline.task(rule.full_task)
     with History(out) as history, Stop().handling() as stop:

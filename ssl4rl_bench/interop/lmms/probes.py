@@ -6,7 +6,7 @@ nor lmms-eval.
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -101,8 +101,7 @@ def _task_file(lines: Iterable[str], folder: Path) -> Path:
     """The file that lmms-eval has read, again as a file, with those beside it that it may include."""
     for entry in files("ssl4rl_bench.tasks").iterdir():
         if entry.name.startswith("_") and entry.name.endswith(".yaml"):
-            with entry.open("rb") as source, (folder / entry.name).open("wb") as target:
-                shutil.copyfileobj(source, target)
+            (folder / entry.name).write_bytes(entry.read_bytes())
     path = folder / "task.yaml"
     path.write_text("\n".join(lines), "utf-8")
     return path
@@ -124,7 +123,5 @@ def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[st
 
 @cache
 def _ssl(declared: str) -> SSLTask:
-    import json
-
     params = json.loads(declared)
     return make(params.pop("kind"), params)
