@@ -18,18 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
-from ssl4rl_bench.core.types import Sample, Task, TextPart, parts_of
+from ssl4rl_bench.core.types import TextPart, parts_of
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
 from ssl4rl_bench.task.ssl import SSLTask, make
-from ssl4rl_bench.task.taskfile import TaskFile
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Doc = Mapping[str, Any]
-"""A sample as `process_docs` makes it: the columns of `_doc`."""
+"""A sample as `process_docs` makes it."""
 
 
 def process_docs(dataset: Any) -> Any:
@@ -54,7 +53,20 @@ def process_docs(dataset: Any) -> Any:
             "images": datasets.Sequence(datasets.Image(decode=False)),
         }
     )
-    docs = [_doc(declared, task, sample, copies[sample.group]) for sample in task.samples]
+    docs = [
+        {
+            "id": sample.id,
+            "group": sample.group,
+            "roll": sample.roll,
+            "copies": copies[sample.group],
+            "ssl": canonical_json(declared.ssl),
+            "target": sample.target,
+            **asdict(sample.categories),
+            "data_sha256": task.data_sha256,
+            "images": [{"bytes": image.data, "path": None} for image in sample.images],
+        }
+        for sample in task.samples
+    ]
     return datasets.Dataset.from_list(docs, features=features)
 
 
@@ -105,20 +117,6 @@ def _task_file(lines: Iterable[str], folder: Path) -> Path:
     path = folder / "task.yaml"
     path.write_text("\n".join(lines), "utf-8")
     return path
-
-
-def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[str, Any]:
-    return {
-        "id": sample.id,
-        "group": sample.group,
-        "roll": sample.roll,
-        "copies": copies,
-        "ssl": canonical_json(declared.ssl),
-        "target": sample.target,
-        **asdict(sample.categories),
-        "data_sha256": task.data_sha256,
-        "images": [{"bytes": image.data, "path": None} for image in sample.images],
-    }
 
 
 @cache
