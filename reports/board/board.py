@@ -17,9 +17,8 @@ from ssl4rl_bench.comparison.published import AVERAGE, Published
 from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.cells import ci95, dig
 from ssl4rl_bench.score.aggregate import (
-    AGGREGATIONS,
     OVERALL,
     cells_of,
     check_aggregation,
@@ -216,12 +215,11 @@ def build(
 def _measured(
     cell: Mapping[str, Any], difference: Difference | None, rank: int | None, left_out: int
 ) -> BoardCell:
-    ends = [number(end) for end in cell.get("ci95") or ()]
     n = number(cell.get("n"))
     return BoardCell(
         value=number(cell.get("value")),
         n=None if n is None else int(n),
-        ci95=(ends[0], ends[1]) if len(ends) == 2 and ends[0] is not None and ends[1] is not None else None,
+        ci95=ci95(cell),
         unread=number(cell.get("unread")),
         difference=difference,
         rank=rank,
@@ -293,8 +291,3 @@ def _ranked(scores: _Floats, weights: _Floats, units: _Floats) -> list[int | Non
         int(rank) if present else None
         for rank, present in zip(ranks, np.asarray(known.any(axis=1)), strict=True)
     ]
-
-
-def aggregations(task_result: Mapping[str, Any]) -> list[str]:
-    """Those that a task's result holds, in the order of `aggregate.AGGREGATIONS`."""
-    return [name for name in AGGREGATIONS if name in dig(task_result, "aggregates")]

@@ -11,11 +11,10 @@ from typing import Any
 import pandas as pd
 
 from ssl4rl_bench import __version__
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import AGGREGATION, HEADERS, ProbeRow, probe_notes
-from ssl4rl_bench.reports.text.cells import escape, markdown_table
+from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
 SCHEMA = 1
@@ -182,7 +181,7 @@ def _latex(board: Board, intervals: bool) -> str:
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
     headers = ["Probe", "Model", *HEADERS, "Difference", "p corrected"]
-    rows = ([escape(_short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
+    rows = ([escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
     return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
 
 
@@ -190,7 +189,7 @@ def _probes_latex(probes: Sequence[ProbeRow]) -> str:
     headers = [*map(_tex, ("Probe", "Model", *HEADERS, "Difference")), "$p$"]
     lines = []
     for row in probes:
-        cells = [_tex(cell) for cell in (_short(row.task), clean(row.label), *_probe_cells(row))]
+        cells = [_tex(cell) for cell in (short(row.task), clean(row.label), *_probe_cells(row))]
         for mark, shown in MARKS.items():
             cells = [cell.replace(shown, _LATEX_MARKS[mark]) if shown else cell for cell in cells]
         lines.append(cells)
@@ -207,10 +206,6 @@ def _probe_cells(row: ProbeRow) -> list[str]:
     ]
 
 
-def _short(task: str) -> str:
-    return clean(short_name(task))
-
-
 def _tex_cell(cell: BoardCell, intervals: bool) -> str:
     text = _tex(percent(cell.value))
     text = rf"\textbf{{{text}}}" if cell.best else text
@@ -219,7 +214,7 @@ def _tex_cell(cell: BoardCell, intervals: bool) -> str:
 
 
 def _title(board: Board) -> str:
-    return f"{_short(board.task)}, {board.aggregation}, against {clean(board.baseline)}"
+    return f"{short(board.task)}, {board.aggregation}, against {clean(board.baseline)}"
 
 
 def _caption(board: Board) -> str:

@@ -11,7 +11,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.cells import ci95, dig
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
 AGGREGATION = "row_micro"
@@ -108,7 +108,6 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
     """A run's row; the baseline's without a comparison."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
-    ends = [end for end in map(number, accuracy.get("ci95") or ()) if end is not None]
     parts = {name: number(dig(probe, "parts", name).get("value")) for name in PARTS}
     n = number(accuracy.get("n"))
     return ProbeRow(
@@ -119,7 +118,7 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
         is_baseline=found is None,
         n=None if n is None else int(n),
         accuracy=number(accuracy.get("value")),
-        ci95=(ends[0], ends[1]) if len(ends) == 2 else None,
+        ci95=ci95(accuracy),
         chance=number(probe.get("chance")),
         chance_corrected=number(dig(probe, "chance_corrected").get("value")),
         parts={name: value for name, value in parts.items() if value is not None},

@@ -8,12 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.comparison.result import Comparison, Difference
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import HEADERS as PROBE_HEADERS
 from ssl4rl_bench.reports.board.probes import ProbeRow
-from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
@@ -89,7 +88,7 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     for row in rows:
         found = row.difference
         table.add_row(
-            Text(clean(short_name(row.task))),
+            Text(short(row.task)),
             Text(clean(row.label)),
             *row.cells(),
             points(found.value) + MARKS[found.mark] if found else "",

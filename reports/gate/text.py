@@ -12,7 +12,7 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
 from ssl4rl_bench.reports.board.text import HEADERS
-from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -82,7 +82,7 @@ def gate_table(gate: Gate) -> Table:
         n, difference, ends, lower, mde, p = cells_of(each)
         table.add_row(
             Text(each.verdict, style=STYLES[each.verdict]),
-            Text(f"{clean(short_name(rule.task))}{rule.said_aggregation} {rule.kind}"),
+            Text(f"{short(rule.task)}{rule.said_aggregation} {rule.kind}"),
             Text(_name(each)),
             n,
             percent(cell.baseline),
@@ -129,7 +129,7 @@ def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
         new = [flip for flip in found if (comparison.task, flip.group) not in seen][:limit]
         seen |= {(comparison.task, flip.group) for flip in new}
         for flip in new:
-            where = f"{clean(short_name(each.rule.task))} {_name(each)}: question {clean(flip.group)}"
+            where = f"{short(each.rule.task)} {_name(each)}: question {clean(flip.group)}"
             became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
             yield f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"
 

@@ -21,6 +21,7 @@ from ssl4rl_bench.reports.html import figures
 from ssl4rl_bench.reports.html.report import Report
 from ssl4rl_bench.reports.html.table import Column, columns
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 
@@ -98,7 +99,7 @@ def _shown(board: Board, first: bool) -> _Shown:
     return _Shown(
         board=board,
         first=first,
-        task=clean(short_name(board.task)),
+        task=short(board.task),
         columns=columns(board),
         unit="questions" if UNITS[board.aggregation] == "groups" else "rows",
         heat_map=figures.heat_map(board),

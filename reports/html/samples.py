@@ -19,6 +19,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import SampleRecord, Status, Task
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.outcomes import LETTERS, Outcomes
@@ -99,7 +100,7 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
             "runs": [clean(run.label) for run in runs],
             "tasks": [
                 {
-                    "name": clean(short_name(name)),
+                    "name": short(name),
                     "runs": [each is not None for each in replies[t]],
                 }
                 for t, name in enumerate(names)
@@ -204,7 +205,7 @@ def _notes(
     for name, own in zip(names, replies, strict=True):
         absent = [run.label for run, each in zip(runs, own, strict=True) if each is None]
         if absent:
-            yield f"{clean(', '.join(absent), 200)}: no replies to {clean(short_name(name))} here."
+            yield f"{clean(', '.join(absent), 200)}: no replies to {short(name)} here."
     longest = max((each.n_longer for own in replies for each in own if each is not None), default=0)
     if longest > most:
         yield f"Replies longer than {most:,} characters are shown without their middle."

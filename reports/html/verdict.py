@@ -13,6 +13,7 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import interval, listed, p_is, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 
@@ -84,7 +85,7 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
 def _opening(board: Board, n_candidates: int) -> str:
     base = next(row for row in board.rows if row.kind == "baseline")
     cell = base.cells[-1]
-    task, name = clean(short_name(board.task)), clean(base.label)
+    task, name = short(board.task), clean(base.label)
     unit = "questions" if UNITS[board.aggregation] == "groups" else "rows"
     scored = (
         f"{name} scores {percent(cell.value)}% {interval(cell.ci95)} on {task} "

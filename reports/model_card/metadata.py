@@ -13,12 +13,11 @@ import yaml
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.errors import DataError, UsageError
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
-from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.cells import dig, short
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
@@ -76,7 +75,7 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
         if data is None or value is None:
             continue
         repo, config, split, revision = data
-        dataset = {"id": repo, "task_id": _short(name)} | ({"revision": revision} if revision else {})
+        dataset = {"id": repo, "task_id": short(name)} | ({"revision": revision} if revision else {})
         interval = "-".join(map(percent, overall.get("ci95") or ())) or "unknown"
         notes = (
             f"CircularEval accuracy in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
@@ -88,7 +87,7 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
             notes += f"; trained on {n_seen} images of this set"
         entry = {"dataset": dataset, "value": round(100 * value, 2)}
         entry |= {"date": run.date} if run.date else {}
-        out[f"{_short(name)}.yaml"] = [entry | {"notes": clean(notes, 500)}]
+        out[f"{short(name)}.yaml"] = [entry | {"notes": clean(notes, 500)}]
     return out
 
 
@@ -120,7 +119,7 @@ def _tags(card: Card) -> list[str]:
     tags = [str(model_type)] if model_type else []
     if card.is_grpo:
         tags += ["ssl4rl", "grpo", "reinforcement-learning", "self-supervised"]
-        tags += [_short(str(task)) for task in dig(card.origin, "recipe", "tasks")]
+        tags += [short(str(task)) for task in dig(card.origin, "recipe", "tasks")]
     return [clean(tag) for tag in [*tags, "ssl4rl-bench"]]
 
 
@@ -201,8 +200,4 @@ def _title(name: str) -> str:
     try:
         return clean(load_taskfile(name).title)
     except UsageError:
-        return _short(name)
-
-
-def _short(task: str) -> str:
-    return clean(short_name(task))
+        return short(name)

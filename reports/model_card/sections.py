@@ -14,7 +14,7 @@ from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
-from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, value_and_interval
+from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
@@ -166,7 +166,7 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
         yield f"**Partial:** {escape(clean(reason, 200))}."
     for name, found in tasks.items():
         if name not in probes:
-            yield f"### {_short_text(name)}\n\n{_asked(run, name, found)}; {engine}{when}."
+            yield f"### {escape(short(name))}\n\n{_asked(run, name, found)}; {engine}{when}."
             yield _abilities(found)
             yield from _read(card, name, found)
     if any(short_name(name) == "scenes" for name in tasks):
@@ -200,7 +200,7 @@ def _abilities(found: Mapping[str, Any]) -> str:
 def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) -> Iterator[str]:
     """How replies were read, if not all by their tags; and whether its images were trained on."""
     status = dict(dig(found, "status"))
-    start = f"{_short_text(name)}: " if label else ""
+    start = f"{escape(short(name))}: " if label else ""
     if not label or set(status) - {"tag"}:
         yield f"{start}{reading_line(found)}."
     if n_seen := card.seen(name, found):
@@ -339,10 +339,6 @@ def _code(text: object) -> str:
 def _plain(text: object) -> str:
     """For code: letters, digits and what names are made of."""
     return re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120))
-
-
-def _short_text(task: str) -> str:
-    return escape(clean(short_name(task)))
 
 
 def _int(value: object) -> str:

@@ -12,10 +12,11 @@ from ssl4rl_bench.reports.board.board import Column
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE, SERIES, SIGN
 from ssl4rl_bench.reports.figures.sheet import MODELS, Sheet, fit
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
-from ssl4rl_bench.reports.views.runs import Runs, image_of, short
+from ssl4rl_bench.reports.views.runs import Runs, image_of
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.run.spec import REPLAY
 from ssl4rl_bench.score.aggregate import OVERALL

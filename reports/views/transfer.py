@@ -13,9 +13,10 @@ from ssl4rl_bench.reports.board.probes import probe_rows, probe_tasks
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import MUTED
 from ssl4rl_bench.reports.figures.sheet import Sheet, width_of
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, listed, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.runs import Runs, short
+from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import noted
 
