@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,7 +112,7 @@ class Board:
         out = []
         for column, cell in zip(self.columns, row.cells, strict=True):
             low, high = cell.ci95 or (None, None)
-            record: dict[str, Any] = {
+            record = {
                 "task": self.task,
                 "aggregation": self.aggregation,
                 "model": row.label,
@@ -126,22 +126,27 @@ class Board:
                 "n": cell.n,
                 "unread": cell.unread,
                 "rank": cell.rank,
-            }
-            found = asdict(cell.difference) if cell.difference else {}
-            ends = found.get("ci95") or (None, None)
-            record |= {
-                "baseline": self.baseline if found else None,
-                "difference": found.get("value"),
-                "difference_low": ends[0],
-                "difference_high": ends[1],
-                **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
-                "correction": self.correction if found else None,
+                "baseline": self.baseline if cell.difference else None,
+                **difference_record(cell.difference),
+                "correction": self.correction if cell.difference else None,
                 "mark": cell.mark,
-                "left_out": cell.left_out if found else None,
+                "left_out": cell.left_out if cell.difference else None,
                 "notes": " ".join(row.notes) or None,
             }
             out.append(record)
         return out
+
+
+def difference_record(difference: Difference | None) -> dict[str, Any]:
+    """A frame's columns of a difference, fractions; None in each without one."""
+    low, high = (difference and difference.ci95) or (None, None)
+    names = ("p", "p_corrected", "mde", "gained", "lost")
+    return {
+        "difference": getattr(difference, "value", None),
+        "difference_low": low,
+        "difference_high": high,
+        **{name: getattr(difference, name, None) for name in names},
+    }
 
 
 def build(

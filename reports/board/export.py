@@ -12,7 +12,7 @@ import pandas as pd
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Board, BoardCell
+from ssl4rl_bench.reports.board.board import Board, BoardCell, difference_record
 from ssl4rl_bench.reports.board.probes import AGGREGATION, HEADERS, ProbeRow, probe_notes
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
@@ -36,8 +36,9 @@ _LATEX = {
     "–": "--",
     "<": "$<$",
     ">": "$>$",
+    MARKS["better"]: r"$^{\uparrow}$",
+    MARKS["worse"]: r"$^{\downarrow}$",
 }
-_LATEX_MARKS = {"better": r"$^{\uparrow}$", "worse": r"$^{\downarrow}$", "": ""}
 
 
 def to_markdown(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
@@ -56,9 +57,7 @@ def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
     """One line a cell, fractions. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
     frames = [board.frame() for board in boards]
     frame = pd.concat([*frames, *([probe_frame(probes)] if probes else [])], ignore_index=True)
-    for name in ("n", "rank", "gained", "lost", "left_out"):
-        if name not in frame:
-            continue  # of boards only
+    for name in frame.columns.intersection(["n", "rank", "gained", "lost", "left_out"]):
         frame[name] = frame[name].astype("Int64")
     for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
         frame[name] = frame[name].map(_safe)
@@ -81,8 +80,6 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
     records = []
     for row in probes:
         low, high = row.ci95 or (None, None)
-        found = asdict(row.difference) if row.difference else {}
-        ends = found.get("ci95") or (None, None)
         records.append(
             {
                 "task": row.task,
@@ -97,10 +94,7 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
                 "high": high,
                 "n": row.n,
                 "unread": row.unread,
-                "difference": found.get("value"),
-                "difference_low": ends[0],
-                "difference_high": ends[1],
-                **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
+                **difference_record(row.difference),
                 "mark": row.difference.mark if row.difference else "",
                 "notes": " ".join(row.notes) or None,
                 "chance": row.chance,
@@ -187,12 +181,7 @@ def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
 
 def _probes_latex(probes: Sequence[ProbeRow]) -> str:
     headers = [*map(_tex, ("Probe", "Model", *HEADERS, "Difference")), "$p$"]
-    lines = []
-    for row in probes:
-        cells = [_tex(cell) for cell in (short(row.task), clean(row.label), *_probe_cells(row))]
-        for mark, shown in MARKS.items():
-            cells = [cell.replace(shown, _LATEX_MARKS[mark]) if shown else cell for cell in cells]
-        lines.append(cells)
+    lines = [[*map(_tex, (short(row.task), clean(row.label), *_probe_cells(row)))] for row in probes]
     sides = "ll" + "r" * (len(headers) - 2)
     return _latex_table("SSL probes. Percent.", sides, headers, lines, probe_notes(probes))
 
@@ -209,7 +198,7 @@ def _probe_cells(row: ProbeRow) -> list[str]:
 def _tex_cell(cell: BoardCell, intervals: bool) -> str:
     text = _tex(percent(cell.value))
     text = rf"\textbf{{{text}}}" if cell.best else text
-    text += _LATEX_MARKS[cell.mark]
+    text += _tex(MARKS[cell.mark])
     return text + (rf" {{\scriptsize {_tex(interval(cell.ci95))}}}" if intervals and cell.ci95 else "")
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssl4rl_bench.comparison.result import ALPHA, Difference
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
@@ -150,7 +149,7 @@ def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
         if row.label != label or each is None:
             continue
         said = each.mark or f"not told apart; found from {percent(each.mde)}"
-        name = clean(short_name(row.task).removeprefix("ssl_"))
+        name = short(row.task).removeprefix("ssl_")
         named.append(f"{name} {points(each.value)} {interval(each.ci95, True)} ({said})")
     return [f"SSL probes, in points: {listed(named)}."] if named else []
 
