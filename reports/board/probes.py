@@ -59,15 +59,11 @@ class ProbeRow:
 def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
     """The notes of all rows, each once, with the probe that it is of where it is not of all."""
     tasks = dict.fromkeys(row.task for row in rows)
-    told: dict[str, list[str]] = {}
-    for row in rows:
-        for note in row.notes:
-            of = told.setdefault(note, [])
-            of += [row.task] if row.task not in of else []
-    return [
-        note if len(of) == len(tasks) else f"{', '.join(short_name(name) for name in of)}: {note}"
-        for note, of in told.items()
-    ]
+    out = []
+    for note in dict.fromkeys(note for row in rows for note in row.notes):
+        of = dict.fromkeys(row.task for row in rows if note in row.notes)
+        out.append(note if len(of) == len(tasks) else f"{', '.join(map(short_name, of))}: {note}")
+    return out
 
 
 def probe_tasks(runs: Sequence[Evaluated]) -> list[str]:

@@ -21,6 +21,11 @@ HEADERS = {ability: header for header, ability in CARD_COLUMNS}
 LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row is better beyond chance"
 
 
+def category(name: str) -> str:
+    """What tables call a category, safe to print."""
+    return HEADERS.get(name, clean(name))
+
+
 def board_table(board: Board, intervals: bool = False) -> Table:
     """One row a run with the card's columns, then the maximal improvement with its p."""
     title = f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}"
@@ -65,7 +70,7 @@ def difference_table(comparison: Comparison) -> Table:
     for cell in comparison.cells:
         style = {"better": "green", "worse": "red", "": ""}[cell.mark]
         table.add_row(
-            Text(HEADERS.get(cell.name, clean(cell.name))),
+            Text(category(cell.name)),
             str(cell.n),
             percent(cell.baseline),
             percent(cell.candidate),

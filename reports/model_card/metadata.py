@@ -52,9 +52,10 @@ def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
 
 def model_results(card: Card) -> list[dict[str, Any]]:
     """`results` of `model-index`: one for each task of each whole run, percent with two decimals."""
+    kinds = {True: "Self-supervised probe", False: "Multiple-choice visual question answering"}
     return [
         {
-            "task": {"type": "image-text-to-text", "name": _kind(found)},
+            "task": {"type": "image-text-to-text", "name": kinds[bool(dig(found, "probe"))]},
             "dataset": _dataset(name, found),
             "metrics": _metrics(card, run, name, found),
         }
@@ -190,10 +191,6 @@ def _metrics(card: Card, run: Evaluation, name: str, found: Mapping[str, Any]) -
         args[OWN] = str(run.result.get("spec_sha256") or run.spec.sha256)
         out.append({"type": "accuracy", "value": round(100 * value, 2), "name": title, "args": args})
     return out
-
-
-def _kind(found: Mapping[str, Any]) -> str:
-    return "Self-supervised probe" if dig(found, "probe") else "Multiple-choice visual question answering"
 
 
 def _title(name: str) -> str:

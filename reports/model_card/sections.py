@@ -11,7 +11,7 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.model_card.card import Card, Evaluation, without_path
+from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, Evaluation, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
@@ -137,7 +137,7 @@ def provenance(card: Card) -> str:
     parts = [
         "## Provenance",
         "SHA-256; that of weights is over configuration, tokenizer, processor and a part of each tensor.",
-        _table(("What", "Hash"), hashes, raw=True),
+        markdown_table(("What", "Hash"), hashes, "l").rstrip(),
     ]
     if versions:
         parts.append(f"Trained with {versions}.")
@@ -160,7 +160,7 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
     probes = [name for name, found in tasks.items() if dig(found, "probe")]
     engine = f"engine {run.spec.engine} {escape(clean(run.spec.engine_version))}"
     when = f", {clean(run.date)[:10]}" if run.date else ""
-    if not run.weights_seen:
+    if run.spec.engine in UNSEEN:
         yield f"Replies came from engine {run.spec.engine}: that they are this checkpoint's was not checked."
     for reason in run.result.get("partial_reasons") or ():
         yield f"**Partial:** {escape(clean(reason, 200))}."
@@ -208,7 +208,7 @@ def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) 
 
 
 def _asked(run: Evaluation, name: str, found: Mapping[str, Any]) -> str:
-    sampling = run.sampling(name)
+    sampling = run.spec.tasks[name].sampling
     how = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
     repeats = f", {run.spec.repeats} replies each" if run.spec.repeats > 1 else ""
     pixels = (run.spec.min_pixels, run.spec.max_pixels)
@@ -320,9 +320,9 @@ def _set(item: Mapping[str, Any]) -> str:
     return without_path(str(item.get("set", "")))
 
 
-def _table(headers: tuple[str, ...], rows: list[Any], raw: bool = False) -> str:
+def _table(headers: tuple[str, ...], rows: list[Any]) -> str:
     """A Markdown table; the first column is left, others with more than two columns are right."""
-    cells = [[cell if raw else escape(clean(cell, 200)) or NO_DATA for cell in row] for row in rows]
+    cells = [[escape(clean(cell, 200)) or NO_DATA for cell in row] for row in rows]
     return markdown_table(headers, cells, "lr" if len(headers) > 2 else "l").rstrip()
 
 

@@ -149,17 +149,19 @@ def _blinding(runs: Runs, task: str, image: str, own: Evaluated, notes: list[str
 
 
 def _sentence(found: Blinding, baseline: str) -> str:
-    base, *others = [(model.label, _average(model)) for model in found.models]
-    _, cell = base
+    (_, cell), *others = [
+        (model.label, next((cell for cell in model.cells if cell.column.level == OVERALL), model.cells[-1]))
+        for model in found.models
+    ]
     low, high = cell.gain.ci95 or (0.0, 0.0)
     text = (
         f"With {SHOWN[found.image]} {baseline} scores {percent(cell.blind)}% instead of {percent(cell.seeing)}%: "
         f"sight is worth {points(cell.gain.value)} points {interval(cell.gain.ci95, True)}"
     )
     text += "." if low > 0.0 or high < 0.0 else ", which could be nothing."
-    told = [(label, each) for label, each in others if each.more and each.more.mark]
-    for label, each in told:
-        assert each.more is not None
+    for label, each in others:
+        if each.more is None or not each.more.mark:
+            continue
         word = "more" if each.more.value > 0 else "less"
         text += (
             f" {label} gains {word} from sight, {points(each.more.value)} points {interval(each.more.ci95, True)} "
@@ -176,10 +178,6 @@ def _sentence(found: Blinding, baseline: str) -> str:
             f"differences below {percent(least)} points would rarely be found."
         )
     return text
-
-
-def _average(model: Model) -> Sight:
-    return next((cell for cell in model.cells if cell.column.level == OVERALL), model.cells[-1])
 
 
 def _row(image: str, label: str, cell: Sight) -> tuple[str, ...]:

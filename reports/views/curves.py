@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.board.text import HEADERS
+from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
@@ -44,7 +44,7 @@ class _Panel:
     @property
     def title(self) -> str:
         task = short(self.task)
-        return f"{task}: {HEADERS.get(self.name, clean(self.name))}" if self.name else task
+        return f"{task}: {category(self.name)}" if self.name else task
 
     def of(self, result: Result | None) -> Estimate | None:
         """Its value in a run; None where a run lacks it."""
