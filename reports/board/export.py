@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -220,13 +219,14 @@ def _caption(board: Board) -> str:
 
 
 def _object(board: Board) -> dict[str, Any]:
+    frame = board.frame().astype(object)  # which can hold None for pandas' NaN, which JSON does not have
     return {
         "task": board.task,
         "aggregation": board.aggregation,
         "correction": board.correction,
         "baseline": board.baseline,
         "notes": list(board.notes),
-        "cells": [_plain(record) for record in board.frame().to_dict("records")],
+        "cells": frame.where(frame.notna(), None).to_dict("records"),
         "maximal_improvement": [asdict(best) if best else None for best in board.improvement],
         "comparisons": [
             {
@@ -239,14 +239,6 @@ def _object(board: Board) -> dict[str, Any]:
             }
             for each in board.comparisons
         ],
-    }
-
-
-def _plain(record: dict[Any, Any]) -> dict[str, Any]:
-    """Without pandas' NaN, which JSON does not have."""
-    return {
-        str(key): None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in record.items()
     }
 
 

@@ -145,10 +145,7 @@ def _of_others(index: object) -> list[dict[str, Any]]:
     kept = []
     for model in index if isinstance(index, list) else []:
         results = model.get("results") if isinstance(model, Mapping) else None
-        if not isinstance(results, list):
-            continue
-        others = [result for result in results if not _is_own(result)]
-        if others:
+        if others := [each for each in results if not _is_own(each)] if isinstance(results, list) else []:
             kept.append({**model, "results": others})
     return kept
 
