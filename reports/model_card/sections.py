@@ -67,7 +67,7 @@ def use(card: Card) -> str:
     """How to load it."""
     prompt = dig(card.origin, "recipe", "data").get("prompt")
     asked = (
-        f"\n\nIt was trained with the prompt style `{_plain(prompt)}` of ssl4rl-bench (`tasks/prompts.yaml`)."
+        f"\n\nIt was trained with the prompt style {_code(prompt)} of ssl4rl-bench (`tasks/prompts.yaml`)."
         if prompt
         else ""
     )
@@ -181,7 +181,7 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
             yield from _read(card, name, tasks[name], label=True)
         for line in other_convention(named, probes):
             yield f"Note: {escape(line)}."
-    yield f"Run specification: `{run.spec.sha256}`; weights: `{_plain(run.spec.fingerprint)}`."
+    yield f"Run specification: `{run.spec.sha256}`; weights: {_code(run.spec.fingerprint)}."
 
 
 def _abilities(found: Mapping[str, Any]) -> str:
@@ -329,16 +329,12 @@ def _table(headers: tuple[str, ...], rows: list[Any]) -> str:
 def _base(card: Card) -> str:
     if card.base_on_hub:
         return f"[{escape(card.base_on_hub)}](https://huggingface.co/{card.base_on_hub})"
-    return f"`{_plain(card.base)}`" if card.base else "A model"
+    return _code(card.base) if card.base else "A model"
 
 
 def _code(text: object) -> str:
-    return f"`{_plain(text)}`"
-
-
-def _plain(text: object) -> str:
-    """For code: letters, digits and what names are made of."""
-    return re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120))
+    """As code: letters, digits and what names are made of."""
+    return "`" + re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120)) + "`"
 
 
 def _int(value: object) -> str:
