@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +17,8 @@ from ssl4rl_bench.comparison.published import AVERAGE, Published
 from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.cells import ci95, dig
 from ssl4rl_bench.score.aggregate import (
-    AGGREGATIONS,
     OVERALL,
     cells_of,
     check_aggregation,
@@ -113,7 +112,7 @@ class Board:
         out = []
         for column, cell in zip(self.columns, row.cells, strict=True):
             low, high = cell.ci95 or (None, None)
-            record: dict[str, Any] = {
+            record = {
                 "task": self.task,
                 "aggregation": self.aggregation,
                 "model": row.label,
@@ -127,22 +126,27 @@ class Board:
                 "n": cell.n,
                 "unread": cell.unread,
                 "rank": cell.rank,
-            }
-            found = asdict(cell.difference) if cell.difference else {}
-            ends = found.get("ci95") or (None, None)
-            record |= {
-                "baseline": self.baseline if found else None,
-                "difference": found.get("value"),
-                "difference_low": ends[0],
-                "difference_high": ends[1],
-                **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
-                "correction": self.correction if found else None,
+                "baseline": self.baseline if cell.difference else None,
+                **difference_record(cell.difference),
+                "correction": self.correction if cell.difference else None,
                 "mark": cell.mark,
-                "left_out": cell.left_out if found else None,
+                "left_out": cell.left_out if cell.difference else None,
                 "notes": " ".join(row.notes) or None,
             }
             out.append(record)
         return out
+
+
+def difference_record(difference: Difference | None) -> dict[str, Any]:
+    """A frame's columns of a difference, fractions; None in each without one."""
+    low, high = (difference and difference.ci95) or (None, None)
+    names = ("p", "p_corrected", "mde", "gained", "lost")
+    return {
+        "difference": getattr(difference, "value", None),
+        "difference_low": low,
+        "difference_high": high,
+        **{name: getattr(difference, name, None) for name in names},
+    }
 
 
 def build(
@@ -216,12 +220,11 @@ def build(
 def _measured(
     cell: Mapping[str, Any], difference: Difference | None, rank: int | None, left_out: int
 ) -> BoardCell:
-    ends = [number(end) for end in cell.get("ci95") or ()]
     n = number(cell.get("n"))
     return BoardCell(
         value=number(cell.get("value")),
         n=None if n is None else int(n),
-        ci95=(ends[0], ends[1]) if len(ends) == 2 and ends[0] is not None and ends[1] is not None else None,
+        ci95=ci95(cell),
         unread=number(cell.get("unread")),
         difference=difference,
         rank=rank,
@@ -293,8 +296,3 @@ def _ranked(scores: _Floats, weights: _Floats, units: _Floats) -> list[int | Non
         int(rank) if present else None
         for rank, present in zip(ranks, np.asarray(known.any(axis=1)), strict=True)
     ]
-
-
-def aggregations(task_result: Mapping[str, Any]) -> list[str]:
-    """Those that a task's result holds, in the order of `aggregate.AGGREGATIONS`."""
-    return [name for name in AGGREGATIONS if name in dig(task_result, "aggregates")]

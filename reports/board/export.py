@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,11 +10,10 @@ from typing import Any
 import pandas as pd
 
 from ssl4rl_bench import __version__
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Board, BoardCell
+from ssl4rl_bench.reports.board.board import Board, BoardCell, difference_record
 from ssl4rl_bench.reports.board.probes import AGGREGATION, HEADERS, ProbeRow, probe_notes
-from ssl4rl_bench.reports.text.cells import escape, markdown_table
+from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
 SCHEMA = 1
@@ -37,8 +35,9 @@ _LATEX = {
     "–": "--",
     "<": "$<$",
     ">": "$>$",
+    MARKS["better"]: r"$^{\uparrow}$",
+    MARKS["worse"]: r"$^{\downarrow}$",
 }
-_LATEX_MARKS = {"better": r"$^{\uparrow}$", "worse": r"$^{\downarrow}$", "": ""}
 
 
 def to_markdown(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
@@ -57,9 +56,7 @@ def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
     """One line a cell, fractions. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
     frames = [board.frame() for board in boards]
     frame = pd.concat([*frames, *([probe_frame(probes)] if probes else [])], ignore_index=True)
-    for name in ("n", "rank", "gained", "lost", "left_out"):
-        if name not in frame:
-            continue  # of boards only
+    for name in frame.columns.intersection(["n", "rank", "gained", "lost", "left_out"]):
         frame[name] = frame[name].astype("Int64")
     for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
         frame[name] = frame[name].map(_safe)
@@ -82,8 +79,6 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
     records = []
     for row in probes:
         low, high = row.ci95 or (None, None)
-        found = asdict(row.difference) if row.difference else {}
-        ends = found.get("ci95") or (None, None)
         records.append(
             {
                 "task": row.task,
@@ -98,10 +93,7 @@ def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
                 "high": high,
                 "n": row.n,
                 "unread": row.unread,
-                "difference": found.get("value"),
-                "difference_low": ends[0],
-                "difference_high": ends[1],
-                **{key: found.get(key) for key in ("p", "p_corrected", "mde", "gained", "lost")},
+                **difference_record(row.difference),
                 "mark": row.difference.mark if row.difference else "",
                 "notes": " ".join(row.notes) or None,
                 "chance": row.chance,
@@ -182,18 +174,13 @@ def _latex(board: Board, intervals: bool) -> str:
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
     headers = ["Probe", "Model", *HEADERS, "Difference", "p corrected"]
-    rows = ([escape(_short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
+    rows = ([escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
     return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
 
 
 def _probes_latex(probes: Sequence[ProbeRow]) -> str:
     headers = [*map(_tex, ("Probe", "Model", *HEADERS, "Difference")), "$p$"]
-    lines = []
-    for row in probes:
-        cells = [_tex(cell) for cell in (_short(row.task), clean(row.label), *_probe_cells(row))]
-        for mark, shown in MARKS.items():
-            cells = [cell.replace(shown, _LATEX_MARKS[mark]) if shown else cell for cell in cells]
-        lines.append(cells)
+    lines = [[*map(_tex, (short(row.task), clean(row.label), *_probe_cells(row)))] for row in probes]
     sides = "ll" + "r" * (len(headers) - 2)
     return _latex_table("SSL probes. Percent.", sides, headers, lines, probe_notes(probes))
 
@@ -207,19 +194,15 @@ def _probe_cells(row: ProbeRow) -> list[str]:
     ]
 
 
-def _short(task: str) -> str:
-    return clean(short_name(task))
-
-
 def _tex_cell(cell: BoardCell, intervals: bool) -> str:
     text = _tex(percent(cell.value))
     text = rf"\textbf{{{text}}}" if cell.best else text
-    text += _LATEX_MARKS[cell.mark]
+    text += _tex(MARKS[cell.mark])
     return text + (rf" {{\scriptsize {_tex(interval(cell.ci95))}}}" if intervals and cell.ci95 else "")
 
 
 def _title(board: Board) -> str:
-    return f"{_short(board.task)}, {board.aggregation}, against {clean(board.baseline)}"
+    return f"{short(board.task)}, {board.aggregation}, against {clean(board.baseline)}"
 
 
 def _caption(board: Board) -> str:
@@ -236,13 +219,14 @@ def _caption(board: Board) -> str:
 
 
 def _object(board: Board) -> dict[str, Any]:
+    frame = board.frame().astype(object)  # which can hold None for pandas' NaN, which JSON does not have
     return {
         "task": board.task,
         "aggregation": board.aggregation,
         "correction": board.correction,
         "baseline": board.baseline,
         "notes": list(board.notes),
-        "cells": [_plain(record) for record in board.frame().to_dict("records")],
+        "cells": frame.where(frame.notna(), None).to_dict("records"),
         "maximal_improvement": [asdict(best) if best else None for best in board.improvement],
         "comparisons": [
             {
@@ -256,14 +240,6 @@ def _object(board: Board) -> dict[str, Any]:
             }
             for each in board.comparisons
         ],
-    }
-
-
-def _plain(record: dict[Any, Any]) -> dict[str, Any]:
-    """Without pandas' NaN, which JSON does not have."""
-    return {
-        str(key): None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in record.items()
     }
 
 

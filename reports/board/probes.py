@@ -11,7 +11,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.cells import ci95, dig
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
 AGGREGATION = "row_micro"
@@ -59,15 +59,11 @@ class ProbeRow:
 def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
     """The notes of all rows, each once, with the probe that it is of where it is not of all."""
     tasks = dict.fromkeys(row.task for row in rows)
-    told: dict[str, list[str]] = {}
-    for row in rows:
-        for note in row.notes:
-            of = told.setdefault(note, [])
-            of += [row.task] if row.task not in of else []
-    return [
-        note if len(of) == len(tasks) else f"{', '.join(short_name(name) for name in of)}: {note}"
-        for note, of in told.items()
-    ]
+    out = []
+    for note in dict.fromkeys(note for row in rows for note in row.notes):
+        of = dict.fromkeys(row.task for row in rows if note in row.notes)
+        out.append(note if len(of) == len(tasks) else f"{', '.join(map(short_name, of))}: {note}")
+    return out
 
 
 def probe_tasks(runs: Sequence[Evaluated]) -> list[str]:
@@ -108,7 +104,6 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
     """A run's row; the baseline's without a comparison."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
-    ends = [end for end in map(number, accuracy.get("ci95") or ()) if end is not None]
     parts = {name: number(dig(probe, "parts", name).get("value")) for name in PARTS}
     n = number(accuracy.get("n"))
     return ProbeRow(
@@ -119,7 +114,7 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
         is_baseline=found is None,
         n=None if n is None else int(n),
         accuracy=number(accuracy.get("value")),
-        ci95=(ends[0], ends[1]) if len(ends) == 2 else None,
+        ci95=ci95(accuracy),
         chance=number(probe.get("chance")),
         chance_corrected=number(dig(probe, "chance_corrected").get("value")),
         parts={name: value for name, value in parts.items() if value is not None},

@@ -8,18 +8,22 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.comparison.result import Comparison, Difference
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import HEADERS as PROBE_HEADERS
 from ssl4rl_bench.reports.board.probes import ProbeRow
-from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 HEADERS = {ability: header for header, ability in CARD_COLUMNS}
 """What tables call an ability."""
 LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row is better beyond chance"
+
+
+def category(name: str) -> str:
+    """What tables call a category, safe to print."""
+    return HEADERS.get(name, clean(name))
 
 
 def board_table(board: Board, intervals: bool = False) -> Table:
@@ -66,7 +70,7 @@ def difference_table(comparison: Comparison) -> Table:
     for cell in comparison.cells:
         style = {"better": "green", "worse": "red", "": ""}[cell.mark]
         table.add_row(
-            Text(HEADERS.get(cell.name, clean(cell.name))),
+            Text(category(cell.name)),
             str(cell.n),
             percent(cell.baseline),
             percent(cell.candidate),
@@ -89,7 +93,7 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     for row in rows:
         found = row.difference
         table.add_row(
-            Text(clean(short_name(row.task))),
+            Text(short(row.task)),
             Text(clean(row.label)),
             *row.cells(),
             points(found.value) + MARKS[found.mark] if found else "",

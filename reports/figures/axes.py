@@ -92,13 +92,6 @@ class Axes:
             else:
                 self.sheet.text(x - 5, y, label, MUTED, side="right")
 
-    def steps(self, ticks: Sequence[tuple[float, str]]) -> None:
-        """Draws light upright lines and their labels below the axes."""
-        for at, label in ticks:
-            self.line((at, at), self.values, RULE, width=0.6)
-            x, y = self.place(at, self.values[0])
-            self.sheet.text(x, y + 9, label, MUTED)
-
 
 def slots(
     sheet: Sheet,
@@ -133,7 +126,10 @@ def over_steps(
     first, last = min(steps, default=0.0), max(steps, default=1.0)
     air = 0.04 * (last - first) or 1.0
     axes = Axes(sheet, box, (first - air, last + air), values)
-    axes.steps(ticks(*axes.across, 6, whole=True))
+    for at, label in ticks(*axes.across, 6, whole=True):
+        axes.line((at, at), values, RULE, width=0.6)
+        x, y = axes.place(at, values[0])
+        sheet.text(x, y + 9, label, MUTED)
     axes.ticks(labels)
     return axes
 

@@ -26,9 +26,8 @@ class HeatMap:
     """(runs, columns)"""
     top: float
     """The strongest colour's difference, a fraction."""
-    decimals: int = 2
     intervals: bool = False
-    """Whether they stand below the differences."""
+    """Whether they stand below the differences, which then have one decimal instead of two."""
     framed: Collection[tuple[int, int]] = ()
     """Rows and columns of tiles with a frame."""
 
@@ -71,7 +70,7 @@ class HeatMap:
         sheet.text(left - 8, y + 9, "MDE", MUTED, side="right")
         for at, middle in enumerate(middles):
             least = median_mde(line[at] for line in self.cells)
-            text = NO_DATA if least is None else f"±{100.0 * least:.{self.decimals}f}"
+            text = NO_DATA if least is None else f"±{100.0 * least:.{1 if self.intervals else 2}f}"
             sheet.text(middle, y + 9, text, MUTED)
         return y + 18
 
@@ -84,7 +83,8 @@ class HeatMap:
         sheet.text(x + width, y + 16, self._signed(self.top), MUTED, side="right")
 
     def _signed(self, value: float) -> str:
-        return minus(f"{round(100.0 * value, self.decimals) + 0.0:+.{self.decimals}f}")
+        decimals = 1 if self.intervals else 2
+        return minus(f"{round(100.0 * value, decimals) + 0.0:+.{decimals}f}")
 
 
 def strongest(cells: Iterable[Difference | None]) -> float:

@@ -11,8 +11,8 @@ from ssl4rl_bench.comparison.flips import flips
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
-from ssl4rl_bench.reports.board.text import HEADERS
-from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.board.text import category
+from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -43,7 +43,7 @@ def reason(tested: Tested) -> str:
     else:
         found = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
     task = f"{short_name(rule.task)}{rule.said_aggregation}"
-    text = f"{task}, {_name(tested)}: {found}, n {cell.n}"
+    text = f"{task}, {category(tested.name)}: {found}, n {cell.n}"
     if tested.why:
         text += f"; {tested.why}"
     elif tested.verdict == "inconclusive":
@@ -82,8 +82,8 @@ def gate_table(gate: Gate) -> Table:
         n, difference, ends, lower, mde, p = cells_of(each)
         table.add_row(
             Text(each.verdict, style=STYLES[each.verdict]),
-            Text(f"{clean(short_name(rule.task))}{rule.said_aggregation} {rule.kind}"),
-            Text(_name(each)),
+            Text(f"{short(rule.task)}{rule.said_aggregation} {rule.kind}"),
+            Text(category(each.name)),
             n,
             percent(cell.baseline),
             percent(cell.candidate),
@@ -129,10 +129,6 @@ def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
         new = [flip for flip in found if (comparison.task, flip.group) not in seen][:limit]
         seen |= {(comparison.task, flip.group) for flip in new}
         for flip in new:
-            where = f"{clean(short_name(each.rule.task))} {_name(each)}: question {clean(flip.group)}"
+            where = f"{short(each.rule.task)} {category(each.name)}: question {clean(flip.group)}"
             became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
             yield f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"
-
-
-def _name(tested: Tested) -> str:
-    return HEADERS.get(tested.name, clean(tested.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Tested
-from ssl4rl_bench.reports.board.text import HEADERS
+from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
@@ -24,7 +24,15 @@ def gate_views(gate: Gate) -> list[View]:
         title="Gate",
         sentence=f"{headline(gate)}. {LEGEND}",
         headers=("Rule", "Verdict", *CELLS, "Decides at"),
-        rows=tuple(_row(each) for each in tested),
+        rows=tuple(
+            (
+                f"{clean(str(each.rule), 120)} [{category(each.name)}]",
+                each.verdict,
+                *cells_of(each),
+                "" if each.needed is None else str(each.needed),
+            )
+            for each in tested
+        ),
         sheet=_draw(tested),
     )
     said = [*(f"{reason(each)}." for each in tested if each.why), *gate.notes]
@@ -57,15 +65,6 @@ def gate_views(gate: Gate) -> list[View]:
     return [rules, *(view for view in more if view.rows)]
 
 
-def _row(each: Tested) -> tuple[str, ...]:
-    return (
-        f"{clean(str(each.rule), 120)} [{HEADERS.get(each.name, clean(each.name))}]",
-        each.verdict,
-        *cells_of(each),
-        "" if each.needed is None else str(each.needed),
-    )
-
-
 def _draw(tested: list[Tested]) -> Sheet:
     """Differences in points with 95% intervals; the simultaneous lower bound as a thin line; the limit as a mark."""
     shown = [each for each in tested if each.rule.kind != "at_least"]
@@ -82,7 +81,7 @@ def _draw(tested: list[Tested]) -> Sheet:
         if (limit := _limit(each)) is not None:
             axes.line((at + 0.15, at + 0.85), (limit, limit), INK, width=1.4)
         y = 14 + _ROW * (at + 0.5)
-        name = f"{short_name(each.rule.task)}, {HEADERS.get(each.name, each.name)}: {each.rule.kind}"
+        name = f"{short_name(each.rule.task)}, {category(each.name)}: {each.rule.kind}"
         sheet.text(_LEFT - 8, y, fit(name, _LEFT - 12), side="right")
         x = sheet.width - _RIGHT + 8
         sheet.text(x, y, each.verdict, colour, side="left", bold=each.verdict != "pass")

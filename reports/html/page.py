@@ -5,22 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from ssl4rl_bench.core.atomic import write_text
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.html import figures
 from ssl4rl_bench.reports.html.report import Report
-from ssl4rl_bench.reports.html.table import Column, columns
+from ssl4rl_bench.reports.html.table import columns
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 
@@ -74,38 +74,27 @@ def render(report: Report) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A board with what is drawn of it."""
+def _shown(board: Board, first: bool) -> dict[str, Any]:
+    """A board with what is drawn of it, as the template names it.
 
-    board: Board
-    first: bool
-    """The one of its task that is shown at first."""
-    task: str
-    columns: list[Column]
-    unit: str
-    heat_map: Markup
-    bars: list[Markup]
-    radars: list[tuple[str, Markup]]
-    n_without_radar: int
-
-
-def _shown(board: Board, first: bool) -> _Shown:
+    Args:
+        first: whether it is the one of its task that is shown at first.
+    """
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
     radars = [
         (clean(row.label), drawn) for row in candidates[:MOST_RADARS] if (drawn := figures.radar(board, row))
     ]
-    return _Shown(
-        board=board,
-        first=first,
-        task=clean(short_name(board.task)),
-        columns=columns(board),
-        unit="questions" if UNITS[board.aggregation] == "groups" else "rows",
-        heat_map=figures.heat_map(board),
-        bars=[figures.bars(board, column) for column in range(len(board.columns))],
-        radars=radars,
-        n_without_radar=max(0, len(candidates) - MOST_RADARS),
-    )
+    return {
+        "board": board,
+        "first": first,
+        "task": short(board.task),
+        "columns": columns(board),
+        "unit": "questions" if UNITS[board.aggregation] == "groups" else "rows",
+        "heat_map": figures.heat_map(board),
+        "bars": [figures.bars(board, column) for column in range(len(board.columns))],
+        "radars": radars,
+        "n_without_radar": max(0, len(candidates) - MOST_RADARS),
+    }
 
 
 def _environment() -> Environment:
@@ -124,7 +113,7 @@ def _environment() -> Environment:
         "ends": lambda ends: interval(ends, signed=True).replace("-", "−"),
         "p_value": p_value,
         "prose": _prose,
-        "short": lambda name: clean(short_name(name).removeprefix("ssl_")),
+        "short": lambda name: short(name).removeprefix("ssl_"),
         "mark": lambda mark: MARKS[mark],
         "aggregation": lambda name: AGGREGATION_NAMES.get(name, name),
     }

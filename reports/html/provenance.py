@@ -39,12 +39,13 @@ def run_facts(run: Evaluated) -> RunFacts:
     except StoreError:
         sittings = []
     spec = run.spec
+    options = ", ".join(f"{name} {value}" for name, value in spec.engine_options.items() if value is not None)
     facts = [
         ("Model", spec.model),
         ("Weights fingerprint", spec.fingerprint),
         ("Run directory", str(run.path)),
         ("Spec", spec.sha256),
-        ("Engine", f"{spec.engine} {spec.engine_version}{_options(spec.engine_options)}"),
+        ("Engine", f"{spec.engine} {spec.engine_version}{options and f' ({options})'}"),
         ("Pixels", f"{spec.min_pixels or 'model default'} to {spec.max_pixels or 'model default'}"),
         ("Repeats", str(spec.repeats)),
     ]
@@ -95,8 +96,3 @@ def _sitting(number: int, n: int, sitting: Mapping[str, Any]) -> list[tuple[str,
         (title, f"{when}, Python {sitting.get('python', '?')}, {where}"),
         ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
-
-
-def _options(options: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
-    return f" ({shown})" if shown else ""

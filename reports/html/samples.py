@@ -19,6 +19,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import SampleRecord, Status, Task
 from ssl4rl_bench.reports.html.text import shortened, visible
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.outcomes import LETTERS, Outcomes
@@ -42,6 +43,10 @@ READ_AS: Mapping[str, str] = {
     "-": "no reply",
 }
 """Status letter to words."""
+
+
+_Records = Mapping[str, SampleRecord]
+"""Sample id to the first repeat's record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +79,14 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
     thumbnails = Thumbnails(
         [image for name in names for sample in loaded[0][name].samples for image in sample.images]
     )
-    replies = [
-        [_Replies.of(run, own, name) if name in own else None for run, own in zip(runs, loaded, strict=True)]
-        for name in names
-    ]
+    replies = [[_records(run, own, name) for run, own in zip(runs, loaded, strict=True)] for name in names]
     most = max(SHORTEST, TEXT_BUDGET // max(1, n_replies))
     while True:
         packed = [
-            (f"run-{t}-{r}", _pack(each.to_json(runs[0].outcomes[name], most)))
+            (f"run-{t}-{r}", _pack(_replies(records, run.outcomes[name], runs[0].outcomes[name], most)))
             for t, name in enumerate(names)
-            for r, each in enumerate(replies[t])
-            if each is not None
+            for r, (run, records) in enumerate(zip(runs, replies[t], strict=True))
+            if records is not None
         ]
         if most <= SHORTEST or sum(len(text) for _, text in packed) <= PACKED_BUDGET:
             break
@@ -99,7 +101,7 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
             "runs": [clean(run.label) for run in runs],
             "tasks": [
                 {
-                    "name": clean(short_name(name)),
+                    "name": short(name),
                     "runs": [each is not None for each in replies[t]],
                 }
                 for t, name in enumerate(names)
@@ -112,56 +114,44 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Replies:
-    """A run's replies to one task."""
+def _records(run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Records | None:
+    """A run's records of a task; None if it did not answer the task, or the task's data are not at hand."""
+    if name not in loaded or name not in run.outcomes:
+        return None
+    found = answers(RunDir(run.path, run.spec).journal_path(name), run.spec.keys(loaded[name]))
+    return {id: record for (id, repeat), record in found.records.items() if repeat == 0}
 
-    outcomes: Outcomes
-    records: Mapping[str, SampleRecord]
-    """Sample id to the first repeat's record."""
 
-    @classmethod
-    def of(cls, run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Replies | None:
-        if name not in run.outcomes:
-            return None
-        rundir = RunDir(run.path, run.spec)
-        found = answers(rundir.journal_path(name), run.spec.keys(loaded[name]))
-        return cls(
-            run.outcomes[name],
-            {id: each for (id, repeat), each in found.records.items() if repeat == 0},
-        )
+def _replies(records: _Records, own: Outcomes, asked: Outcomes, most: int) -> dict[str, Any]:
+    """A run's replies to one task.
 
-    @property
-    def n_longer(self) -> int:
-        return max((max(len(each.text), len(each.reasoning)) for each in self.records.values()), default=0)
-
-    def to_json(self, asked: Outcomes, most: int) -> dict[str, Any]:
-        """In the order of the first run's samples; nothing where this run asked something else under that id."""
-        rows = dict(zip(self.outcomes.ids, range(len(self.outcomes.ids)), strict=True))
-        mine, theirs = _contents(self.outcomes), _contents(asked)
-        shown: list[tuple[str | None, str, str | None, float | None]] = []
-        reasoning: dict[int, str] = {}
-        for at, id in enumerate(asked.ids):
-            row = rows.get(id)
-            if row is None or id not in self.records or mine[id] != theirs[id]:
-                shown.append((None, "-", None, None))
-                continue
-            record = self.records[id]
-            number, value = int(self.outcomes.status[row, 0]), float(self.outcomes.values[row, 0])
-            text = visible(shortened(record.text if record.error is None else record.error, most))
-            if record.reasoning:
-                reasoning[at] = visible(shortened(record.reasoning, most))
-            status = "-" if number == ABSENT else LETTERS[tuple(Status)[number]]
-            answer = self.outcomes.answers[row][0]
-            read = None if answer is None else visible(answer[:200])
-            shown.append((text, status, read, None if value != value else value))
-        return {
-            "text": [text for text, *_ in shown],
-            "reasoning": reasoning,
-            "status": "".join(status for _, status, *_ in shown),
-            "answer": [read for _, _, read, _ in shown],
-            "value": [value for *_, value in shown],
-        }
+    In the order of the first run's samples (`asked`); nothing where this run asked something else under that id.
+    """
+    rows = {id: row for row, id in enumerate(own.ids)}
+    mine, theirs = _contents(own), _contents(asked)
+    shown: list[tuple[str | None, str, str | None, float | None]] = []
+    reasoning: dict[int, str] = {}
+    for at, id in enumerate(asked.ids):
+        row = rows.get(id)
+        if row is None or id not in records or mine[id] != theirs[id]:
+            shown.append((None, "-", None, None))
+            continue
+        record = records[id]
+        number, value = int(own.status[row, 0]), float(own.values[row, 0])
+        text = visible(shortened(record.text if record.error is None else record.error, most))
+        if record.reasoning:
+            reasoning[at] = visible(shortened(record.reasoning, most))
+        status = "-" if number == ABSENT else LETTERS[tuple(Status)[number]]
+        answer = own.answers[row][0]
+        read = None if answer is None else visible(answer[:200])
+        shown.append((text, status, read, None if value != value else value))
+    return {
+        "text": [text for text, *_ in shown],
+        "reasoning": reasoning,
+        "status": "".join(status for _, status, *_ in shown),
+        "answer": [read for _, _, read, _ in shown],
+        "value": [value for *_, value in shown],
+    }
 
 
 def _contents(outcomes: Outcomes) -> dict[str, str]:
@@ -195,7 +185,7 @@ def _notes(
     runs: Sequence[Evaluated],
     tasks: Sequence[str],
     names: Sequence[str],
-    replies: Sequence[Sequence[_Replies | None]],
+    replies: Sequence[Sequence[_Records | None]],
     most: int,
 ) -> Iterable[str]:
     missing = [short_name(name) for name in tasks if name not in names]
@@ -204,9 +194,9 @@ def _notes(
     for name, own in zip(names, replies, strict=True):
         absent = [run.label for run, each in zip(runs, own, strict=True) if each is None]
         if absent:
-            yield f"{clean(', '.join(absent), 200)}: no replies to {clean(short_name(name))} here."
-    longest = max((each.n_longer for own in replies for each in own if each is not None), default=0)
-    if longest > most:
+            yield f"{clean(', '.join(absent), 200)}: no replies to {short(name)} here."
+    known = [record for own in replies for records in own for record in (records or {}).values()]
+    if any(max(len(record.text), len(record.reasoning)) > most for record in known):
         yield f"Replies longer than {most:,} characters are shown without their middle."
     if any(run.spec.repeats > 1 for run in runs):
         yield "Of several repeats the first is shown."

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: "\u2421"}
-"""Control characters as Unicode's pictures of them."""
-
 
 def visible(text: str) -> str:
     """Control characters as their pictures, others that do not show as their number: U+202E is "⟨202E⟩".
@@ -20,15 +17,12 @@ def visible(text: str) -> str:
 
 
 def _shown(char: str) -> str:
-    code = ord(char)
-    if char in "\t\n\u200c\u200d" or char.isprintable():
+    code, category = ord(char), unicodedata.category(char)
+    if char in "\t\n\u200c\u200d" or char.isprintable() or category == "Zs":
         return char
-    if code in _CONTROLS:
-        return _CONTROLS[code]
-    category = unicodedata.category(char)
-    if category == "Cs":
-        return "\ufffd"
-    return char if category == "Zs" else f"⟨{code:04X}⟩"
+    if code < 0x20 or code == 0x7F:
+        return chr(0x2400 + min(code, 0x21))  # Unicode's picture of a control character
+    return "\ufffd" if category == "Cs" else f"⟨{code:04X}⟩"
 
 
 def shortened(text: str, most: int) -> str:

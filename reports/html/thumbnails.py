@@ -52,12 +52,9 @@ class Thumbnails:
     def notes(self) -> tuple[str, ...]:
         """Which are not there, a sentence each."""
         out = []
-        if self._n_left_out:
-            n = self._n_left_out
+        if n := self._n_left_out:
             out.append(f"{n} {'image is' if n == 1 else 'images are'} left out to keep this file small.")
-        if self._n_damaged:
-            n = self._n_damaged
-            out.append(
-                f"{n} {'image' if n == 1 else 'images'} cannot be decoded and {'is' if n == 1 else 'are'} not shown."
-            )
+        if n := self._n_damaged:
+            one, verb = ("image", "is") if n == 1 else ("images", "are")
+            out.append(f"{n} {one} cannot be decoded and {verb} not shown.")
         return tuple(out)

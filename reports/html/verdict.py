@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssl4rl_bench.comparison.result import ALPHA, Difference
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import interval, listed, p_is, percent, points
 from ssl4rl_bench.score.aggregate import UNITS
 
@@ -84,7 +84,7 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
 def _opening(board: Board, n_candidates: int) -> str:
     base = next(row for row in board.rows if row.kind == "baseline")
     cell = base.cells[-1]
-    task, name = clean(short_name(board.task)), clean(base.label)
+    task, name = short(board.task), clean(base.label)
     unit = "questions" if UNITS[board.aggregation] == "groups" else "rows"
     scored = (
         f"{name} scores {percent(cell.value)}% {interval(cell.ci95)} on {task} "
@@ -149,7 +149,7 @@ def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
         if row.label != label or each is None:
             continue
         said = each.mark or f"not told apart; found from {percent(each.mde)}"
-        name = clean(short_name(row.task).removeprefix("ssl_"))
+        name = short(row.task).removeprefix("ssl_")
         named.append(f"{name} {points(each.value)} {interval(each.ci95, True)} ({said})")
     return [f"SSL probes, in points: {listed(named)}."] if named else []
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import hub_id, short_name
-from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.checkpoints.files import read_config
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
@@ -36,13 +35,6 @@ class Evaluation:
         """Each task's name, with the prefix, and what result.json says of it."""
         for name in dig(self.result, "tasks"):
             yield name, dig(self.result, "tasks", name)
-
-    def sampling(self, task: str) -> Sampling:
-        return self.spec.tasks[task].sampling
-
-    @property
-    def weights_seen(self) -> bool:
-        return self.spec.engine not in UNSEEN
 
 
 @dataclass(frozen=True, slots=True)

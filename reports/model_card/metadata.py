@@ -13,12 +13,11 @@ import yaml
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.errors import DataError, UsageError
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
-from ssl4rl_bench.reports.text.cells import dig
+from ssl4rl_bench.reports.text.cells import dig, short
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
@@ -53,9 +52,10 @@ def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
 
 def model_results(card: Card) -> list[dict[str, Any]]:
     """`results` of `model-index`: one for each task of each whole run, percent with two decimals."""
+    kinds = {True: "Self-supervised probe", False: "Multiple-choice visual question answering"}
     return [
         {
-            "task": {"type": "image-text-to-text", "name": _kind(found)},
+            "task": {"type": "image-text-to-text", "name": kinds[bool(dig(found, "probe"))]},
             "dataset": _dataset(name, found),
             "metrics": _metrics(card, run, name, found),
         }
@@ -76,7 +76,7 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
         if data is None or value is None:
             continue
         repo, config, split, revision = data
-        dataset = {"id": repo, "task_id": _short(name)} | ({"revision": revision} if revision else {})
+        dataset = {"id": repo, "task_id": short(name)} | ({"revision": revision} if revision else {})
         interval = "-".join(map(percent, overall.get("ci95") or ())) or "unknown"
         notes = (
             f"CircularEval accuracy in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
@@ -88,7 +88,7 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
             notes += f"; trained on {n_seen} images of this set"
         entry = {"dataset": dataset, "value": round(100 * value, 2)}
         entry |= {"date": run.date} if run.date else {}
-        out[f"{_short(name)}.yaml"] = [entry | {"notes": clean(notes, 500)}]
+        out[f"{short(name)}.yaml"] = [entry | {"notes": clean(notes, 500)}]
     return out
 
 
@@ -120,7 +120,7 @@ def _tags(card: Card) -> list[str]:
     tags = [str(model_type)] if model_type else []
     if card.is_grpo:
         tags += ["ssl4rl", "grpo", "reinforcement-learning", "self-supervised"]
-        tags += [_short(str(task)) for task in dig(card.origin, "recipe", "tasks")]
+        tags += [short(str(task)) for task in dig(card.origin, "recipe", "tasks")]
     return [clean(tag) for tag in [*tags, "ssl4rl-bench"]]
 
 
@@ -145,10 +145,7 @@ def _of_others(index: object) -> list[dict[str, Any]]:
     kept = []
     for model in index if isinstance(index, list) else []:
         results = model.get("results") if isinstance(model, Mapping) else None
-        if not isinstance(results, list):
-            continue
-        others = [result for result in results if not _is_own(result)]
-        if others:
+        if others := [each for each in results if not _is_own(each)] if isinstance(results, list) else []:
             kept.append({**model, "results": others})
     return kept
 
@@ -193,16 +190,8 @@ def _metrics(card: Card, run: Evaluation, name: str, found: Mapping[str, Any]) -
     return out
 
 
-def _kind(found: Mapping[str, Any]) -> str:
-    return "Self-supervised probe" if dig(found, "probe") else "Multiple-choice visual question answering"
-
-
 def _title(name: str) -> str:
     try:
         return clean(load_taskfile(name).title)
     except UsageError:
-        return _short(name)
-
-
-def _short(task: str) -> str:
-    return clean(short_name(task))
+        return short(name)

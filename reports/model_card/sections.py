@@ -11,10 +11,10 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.model_card.card import Card, Evaluation, without_path
+from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, Evaluation, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
-from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, value_and_interval
+from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
@@ -67,7 +67,7 @@ def use(card: Card) -> str:
     """How to load it."""
     prompt = dig(card.origin, "recipe", "data").get("prompt")
     asked = (
-        f"\n\nIt was trained with the prompt style `{_plain(prompt)}` of ssl4rl-bench (`tasks/prompts.yaml`)."
+        f"\n\nIt was trained with the prompt style {_code(prompt)} of ssl4rl-bench (`tasks/prompts.yaml`)."
         if prompt
         else ""
     )
@@ -137,7 +137,7 @@ def provenance(card: Card) -> str:
     parts = [
         "## Provenance",
         "SHA-256; that of weights is over configuration, tokenizer, processor and a part of each tensor.",
-        _table(("What", "Hash"), hashes, raw=True),
+        markdown_table(("What", "Hash"), hashes, "l").rstrip(),
     ]
     if versions:
         parts.append(f"Trained with {versions}.")
@@ -160,13 +160,13 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
     probes = [name for name, found in tasks.items() if dig(found, "probe")]
     engine = f"engine {run.spec.engine} {escape(clean(run.spec.engine_version))}"
     when = f", {clean(run.date)[:10]}" if run.date else ""
-    if not run.weights_seen:
+    if run.spec.engine in UNSEEN:
         yield f"Replies came from engine {run.spec.engine}: that they are this checkpoint's was not checked."
     for reason in run.result.get("partial_reasons") or ():
         yield f"**Partial:** {escape(clean(reason, 200))}."
     for name, found in tasks.items():
         if name not in probes:
-            yield f"### {_short_text(name)}\n\n{_asked(run, name, found)}; {engine}{when}."
+            yield f"### {escape(short(name))}\n\n{_asked(run, name, found)}; {engine}{when}."
             yield _abilities(found)
             yield from _read(card, name, found)
     if any(short_name(name) == "scenes" for name in tasks):
@@ -181,7 +181,7 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
             yield from _read(card, name, tasks[name], label=True)
         for line in other_convention(named, probes):
             yield f"Note: {escape(line)}."
-    yield f"Run specification: `{run.spec.sha256}`; weights: `{_plain(run.spec.fingerprint)}`."
+    yield f"Run specification: `{run.spec.sha256}`; weights: {_code(run.spec.fingerprint)}."
 
 
 def _abilities(found: Mapping[str, Any]) -> str:
@@ -200,7 +200,7 @@ def _abilities(found: Mapping[str, Any]) -> str:
 def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) -> Iterator[str]:
     """How replies were read, if not all by their tags; and whether its images were trained on."""
     status = dict(dig(found, "status"))
-    start = f"{_short_text(name)}: " if label else ""
+    start = f"{escape(short(name))}: " if label else ""
     if not label or set(status) - {"tag"}:
         yield f"{start}{reading_line(found)}."
     if n_seen := card.seen(name, found):
@@ -208,7 +208,7 @@ def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) 
 
 
 def _asked(run: Evaluation, name: str, found: Mapping[str, Any]) -> str:
-    sampling = run.sampling(name)
+    sampling = run.spec.tasks[name].sampling
     how = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
     repeats = f", {run.spec.repeats} replies each" if run.spec.repeats > 1 else ""
     pixels = (run.spec.min_pixels, run.spec.max_pixels)
@@ -320,29 +320,21 @@ def _set(item: Mapping[str, Any]) -> str:
     return without_path(str(item.get("set", "")))
 
 
-def _table(headers: tuple[str, ...], rows: list[Any], raw: bool = False) -> str:
+def _table(headers: tuple[str, ...], rows: list[Any]) -> str:
     """A Markdown table; the first column is left, others with more than two columns are right."""
-    cells = [[cell if raw else escape(clean(cell, 200)) or NO_DATA for cell in row] for row in rows]
+    cells = [[escape(clean(cell, 200)) or NO_DATA for cell in row] for row in rows]
     return markdown_table(headers, cells, "lr" if len(headers) > 2 else "l").rstrip()
 
 
 def _base(card: Card) -> str:
     if card.base_on_hub:
         return f"[{escape(card.base_on_hub)}](https://huggingface.co/{card.base_on_hub})"
-    return f"`{_plain(card.base)}`" if card.base else "A model"
+    return _code(card.base) if card.base else "A model"
 
 
 def _code(text: object) -> str:
-    return f"`{_plain(text)}`"
-
-
-def _plain(text: object) -> str:
-    """For code: letters, digits and what names are made of."""
-    return re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120))
-
-
-def _short_text(task: str) -> str:
-    return escape(clean(short_name(task)))
+    """As code: letters, digits and what names are made of."""
+    return "`" + re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120)) + "`"
 
 
 def _int(value: object) -> str:

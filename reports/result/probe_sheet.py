@@ -33,8 +33,7 @@ def sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
     """The first `n` samples of each task on white, a block of lines a task, as wide as they need."""
     from PIL import Image, ImageDraw, ImageFont
 
-    blocks = [[_sample(task, sample) for sample in _spread(task, n)] for task in tasks]
-    lines = [line for task, block in zip(tasks, blocks, strict=True) for line in _lines(task, block)]
+    lines = [line for task in tasks for line in _lines(task, n)]
     height = _MARGIN + sum(line_height for _, line_height in lines)
     page = Image.new("RGB", (_WIDTH, height), (255, 255, 255))
     draw, title = ImageDraw.Draw(page), ImageFont.load_default(15)
@@ -60,11 +59,12 @@ def _spread(task: ProbeTask, n: int) -> list[Sample]:
     return [sample for one in rounds for sample in one if sample][:n]
 
 
-def _lines(task: ProbeTask, block: Sequence[Image.Image]) -> list[tuple[str | list[Image.Image], int]]:
-    lines: list[tuple[str | list[Image.Image], int]] = [(f"{short_name(task.name)}", 24)]
+def _lines(task: ProbeTask, n: int) -> list[tuple[str | list[Image.Image], int]]:
+    """A title and rows of pictures, each with its height in pixels."""
+    lines: list[tuple[str | list[Image.Image], int]] = [(short_name(task.name), 24)]
     row: list[Image.Image] = []
     width = 0
-    for picture in block:
+    for picture in (_sample(task, sample) for sample in _spread(task, n)):
         if row and width + picture.width > _WIDTH - 2 * _MARGIN:
             lines.append((row, max(item.height for item in row) + _GAP))
             row, width = [], 0

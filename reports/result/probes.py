@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -91,6 +90,12 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
                 continue
             accuracy, interval = value_and_interval(dig(probe, "accuracy"))
             overall = dig(result, "tasks", task, "aggregates", "row_micro", "overall")
+            parts = dig(probe, "parts")
+            shares = [
+                f"{percent(dig(parts, key).get('value'))} {name}"
+                for key, name in PARTS.items()
+                if key in parts
+            ]
             rows.append(
                 [
                     short_name(task) + (f" ({shown})" if (shown := blinding(result, task)) else ""),
@@ -99,14 +104,9 @@ def _rows(results: Sequence[Result], tasks: Sequence[str]) -> list[list[str]]:
                     interval,
                     percent(probe.get("chance")),
                     percent(dig(probe, "chance_corrected").get("value")),
-                    _by_parts(dig(probe, "parts")),
+                    ", ".join(shares) or NO_DATA,
                     count(dig(probe, "accuracy")),
                     percent(overall.get("unread")),
                 ]
             )
     return rows
-
-
-def _by_parts(parts: Mapping[str, Any]) -> str:
-    shown = [f"{percent(dig(parts, key).get('value'))} {name}" for key, name in PARTS.items() if key in parts]
-    return ", ".join(shown) or NO_DATA

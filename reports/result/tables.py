@@ -7,7 +7,7 @@ and they are never read as markup.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -147,7 +147,7 @@ def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, 
         {name: dig(cells, level, name) for name in dig(cells, level)} for level in ("l1", "l2", "l3")
     )
     yield 0, "overall", dig(cells, "overall")
-    for level in _known_first(dict.fromkeys(L1_OF.values()), levels):
+    for level in [name for name in dict.fromkeys((*L1_OF.values(), *levels)) if name in levels]:
         yield 1, level, levels[level]
         for ability in [name for name in L1_OF if L1_OF[name] == level and name in abilities]:
             yield 2, ability, abilities.pop(ability)
@@ -156,7 +156,3 @@ def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, 
     for depth, rest in ((2, abilities), (3, leaves)):
         for name, cell in rest.items():
             yield depth, name, cell
-
-
-def _known_first(known: Collection[str], names: Collection[str]) -> list[str]:
-    return [*(name for name in known if name in names), *(name for name in names if name not in known)]

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
@@ -27,6 +28,11 @@ def dig(value: object, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
+
+
+def short(task: str) -> str:
+    """A task's name without its prefix, safe to print."""
+    return clean(short_name(task))
 
 
 def model_name(result: Result) -> str:
@@ -50,17 +56,21 @@ class Estimate:
     ci95: tuple[float, float] | None
 
 
+def ci95(cell: Mapping[str, Any]) -> tuple[float, float] | None:
+    """A cell's 95% interval, fractions; None without one."""
+    ends = [end for end in map(number, cell.get("ci95") or ()) if end is not None]
+    return (ends[0], ends[1]) if len(ends) == 2 else None
+
+
 def estimate(cell: Mapping[str, Any]) -> Estimate | None:
     """A cell's value and interval; None without a value."""
     value = number(cell.get("value"))
-    ends = [end for end in map(number, cell.get("ci95") or ()) if end is not None]
-    return None if value is None else Estimate(value, (ends[0], ends[1]) if len(ends) == 2 else None)
+    return None if value is None else Estimate(value, ci95(cell))
 
 
 def value_and_interval(cell: Mapping[str, Any]) -> tuple[str, str]:
     """A cell's value and its 95% interval."""
-    ends = [percent(end) for end in map(number, cell.get("ci95") or ()) if end is not None]
-    return percent(cell.get("value")), "–".join(ends) if len(ends) == 2 else NO_DATA
+    return percent(cell.get("value")), "–".join(map(percent, ci95(cell) or (None,)))
 
 
 def count(cell: Mapping[str, Any]) -> str:

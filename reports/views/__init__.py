@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.reports.views.additivity import additivity
@@ -27,8 +28,6 @@ def allowed(runs: Runs) -> list[View]:
     """Those views that the runs allow."""
     out = []
     for make in VIEWS.values():
-        try:
+        with suppress(UsageError):
             out.append(make(runs))
-        except UsageError:
-            continue
     return out

@@ -67,8 +67,9 @@ def additivity(runs: Runs) -> View:
     mix, singles, missing = _chosen(runs, methods(candidates))
     every = [runs.baseline, *mix.runs, *(run for single in singles for run in single.runs)]
     found = scores(every, runs.benchmark, runs.aggregation, runs.allow)
-    by_method = _means(found, [1, len(mix.runs), *(len(single.runs) for single in singles)])
-    columns = sums(found, by_method[0], by_method[1], by_method[2:], whole=not missing)
+    ends = np.cumsum([1, *(len(method.runs) for method in (mix, *singles))])[:-1]
+    base, *means = (part.mean(axis=1) for part in np.split(found.table, ends, axis=1))
+    columns = sums(found, base, means[0], means[1:], whole=not missing)
     names = [words(runs.trained[single.runs[0].label]) for single in singles]
     missing_text = (
         f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint trained on it alone "
@@ -193,12 +194,6 @@ def _chosen(runs: Runs, found: Sequence[Method]) -> tuple[Method, list[Method], 
             f"{lacking}: name their runs, or say --trained LABEL=TASK"
         )
     return mix, singles, missing
-
-
-def _means(found: Scores, counts: Sequence[int]) -> list[_Floats]:
-    """The scores of each method: the mean over its seeds, (groups,)."""
-    ends = np.cumsum(counts)
-    return [found.table[:, end - count : end].mean(axis=1) for end, count in zip(ends, counts, strict=True)]
 
 
 def _sentence(columns: Sequence[Sums], mix: str, baseline: str, names: Sequence[str]) -> str:

@@ -12,10 +12,11 @@ from ssl4rl_bench.reports.board.board import Column
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE, SERIES, SIGN
 from ssl4rl_bench.reports.figures.sheet import MODELS, Sheet, fit
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
-from ssl4rl_bench.reports.views.runs import Runs, image_of, short
+from ssl4rl_bench.reports.views.runs import Runs, image_of
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.run.spec import REPLAY
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -47,19 +48,12 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A checkpoint's columns."""
-
-    label: str
-    cells: tuple[Sight, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Blinding:
-    """What was shown instead of the images, and the models that were asked both ways, the baseline first."""
+    """What was shown instead of the images, and the models that were asked both ways."""
 
     image: str
-    models: tuple[Model, ...]
+    models: tuple[tuple[str, tuple[Sight, ...]], ...]
+    """Each model's label and its columns, the baseline first."""
 
 
 def bias(runs: Runs) -> View:
@@ -101,10 +95,10 @@ def bias(runs: Runs) -> View:
             "p corr.",
         ),
         rows=tuple(
-            _row(blinding.image, model.label, cell)
+            _row(blinding.image, label, cell)
             for blinding in found
-            for model in blinding.models
-            for cell in model.cells
+            for label, cells in blinding.models
+            for cell in cells
         ),
         sheet=_draw(found, name),
     )
@@ -123,7 +117,7 @@ def _blinding(runs: Runs, task: str, image: str, own: Evaluated, notes: list[str
     for column in base.columns:
         values = base.mean(seeing, column), base.mean(blind, column)
         first.append(Sight(column, *values, base.contrast(seeing - blind, column), None, 0.0, 0.0))
-    models = [Model(clean(runs.baseline.label), tuple(first))]
+    models = [(clean(runs.baseline.label), tuple(first))]
     drafts: list[tuple[str, Sight, Contrast]] = []
     for run in runs.candidates:
         without = [other for other in runs.blind if image_of(other) == image and _same(other, run, task)]
@@ -143,22 +137,24 @@ def _blinding(runs: Runs, task: str, image: str, own: Evaluated, notes: list[str
     by_label: dict[str, list[Sight]] = {}
     for (label, cell, _), more in zip(drafts, corrected, strict=True):
         by_label.setdefault(label, []).append(replace(cell, more=more))
-    models += [Model(label, tuple(cells)) for label, cells in by_label.items()]
+    models += [(label, tuple(cells)) for label, cells in by_label.items()]
     return Blinding(image, tuple(models))
 
 
 def _sentence(found: Blinding, baseline: str) -> str:
-    base, *others = [(model.label, _average(model)) for model in found.models]
-    _, cell = base
+    (_, cell), *others = [
+        (label, next((cell for cell in cells if cell.column.level == OVERALL), cells[-1]))
+        for label, cells in found.models
+    ]
     low, high = cell.gain.ci95 or (0.0, 0.0)
     text = (
         f"With {SHOWN[found.image]} {baseline} scores {percent(cell.blind)}% instead of {percent(cell.seeing)}%: "
         f"sight is worth {points(cell.gain.value)} points {interval(cell.gain.ci95, True)}"
     )
     text += "." if low > 0.0 or high < 0.0 else ", which could be nothing."
-    told = [(label, each) for label, each in others if each.more and each.more.mark]
-    for label, each in told:
-        assert each.more is not None
+    for label, each in others:
+        if each.more is None or not each.more.mark:
+            continue
         word = "more" if each.more.value > 0 else "less"
         text += (
             f" {label} gains {word} from sight, {points(each.more.value)} points {interval(each.more.ci95, True)} "
@@ -177,10 +173,6 @@ def _sentence(found: Blinding, baseline: str) -> str:
     return text
 
 
-def _average(model: Model) -> Sight:
-    return next((cell for cell in model.cells if cell.column.level == OVERALL), model.cells[-1])
-
-
 def _row(image: str, label: str, cell: Sight) -> tuple[str, ...]:
     return (
         label,
@@ -196,7 +188,7 @@ def _row(image: str, label: str, cell: Sight) -> tuple[str, ...]:
 
 
 def _draw(found: Sequence[Blinding], baseline: str) -> Sheet:
-    labels = list(dict.fromkeys(model.label for blinding in found for model in blinding.models))
+    labels = list(dict.fromkeys(label for blinding in found for label, _ in blinding.models))
     colours = [INK, *(SERIES[at % len(SERIES)] for at in range(len(labels) - 1))]
     looks = {
         label: (colour, MODELS[at % len(MODELS)])
@@ -206,14 +198,14 @@ def _draw(found: Sequence[Blinding], baseline: str) -> Sheet:
     y = sheet.legend(10, [(label, *look) for label, look in looks.items()], _LEFT) + 4
     for blinding in found:
         models = blinding.models
-        gains: list[list[Contrast | None]] = [[cell.gain for cell in model.cells] for model in models]
-        more = [[cell.more for cell in model.cells] for model in models]
+        gains: list[list[Contrast | None]] = [[cell.gain for cell in cells] for _, cells in models]
+        more = [[cell.more for cell in cells] for _, cells in models]
         panels = [(f"Gain from sight: real minus {_INSTEAD[blinding.image]}", "points", gains)]
         if len(models) > 1:
             note = "points; ▲ ▼ beyond chance after correction"
             panels.append((f"… minus {baseline}'s gain", note, more))
-        headers = [cell.column.header for cell in models[0].cells]
-        y = _panels(sheet, y, headers, panels, [looks[model.label] for model in models])
+        headers = [cell.column.header for cell in models[0][1]]
+        y = _panels(sheet, y, headers, panels, [looks[label] for label, _ in models])
     sheet.height = y
     return sheet
 

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.board.text import HEADERS
+from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
-from ssl4rl_bench.reports.text.cells import Estimate, Result, dig, estimate
+from ssl4rl_bench.reports.text.cells import Estimate, Result, dig, estimate, short
 from ssl4rl_bench.reports.text.numbers import interval, percent
 from ssl4rl_bench.reports.views.base import View
 
@@ -44,8 +43,8 @@ class _Panel:
 
     @property
     def title(self) -> str:
-        task = clean(short_name(self.task))
-        return f"{task}: {HEADERS.get(self.name, clean(self.name))}" if self.name else task
+        task = short(self.task)
+        return f"{task}: {category(self.name)}" if self.name else task
 
     def of(self, result: Result | None) -> Estimate | None:
         """Its value in a run; None where a run lacks it."""

@@ -120,18 +120,18 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
     trained = [(step.probe.task, run) for step in steps for run in placed.get(step.probe.task, [])]
     if not trained:
         return steps
-    results = compare(
-        runs.baseline,
-        [run for _, run in trained],
-        runs.benchmark,
-        by=OVERALL,
-        aggregation=runs.aggregation,
-        allow=runs.allow,
-    )
+    differences = _on_average(runs, runs.baseline, [run for _, run in trained])
     by_task: dict[str, list[tuple[str, Difference]]] = {}
-    for (task, run), result in zip(trained, results, strict=True):
-        by_task.setdefault(task, []).append((clean(run.label), result.overall))
+    for (task, run), difference in zip(trained, differences, strict=True):
+        by_task.setdefault(task, []).append((clean(run.label), difference))
     return [replace(step, trained=tuple(by_task.get(step.probe.task, ()))) for step in steps]
+
+
+def _on_average(runs: Runs, baseline: Evaluated, candidates: Sequence[Evaluated]) -> list[Difference]:
+    found = compare(
+        baseline, candidates, runs.benchmark, by=OVERALL, aggregation=runs.aggregation, allow=runs.allow
+    )
+    return [each.overall for each in found]
 
 
 def _hardness(step: Step) -> tuple[float, bool, bool, str]:
@@ -173,17 +173,7 @@ def _told_apart(runs: Runs, steps: Sequence[Step]) -> str:
     pairs = [(one, two) for one, two in combinations(trained, 2) if one[0] is not two[0]]
     if not pairs:
         return ""
-    found = [
-        compare(
-            labels[one[1]],
-            [labels[two[1]]],
-            runs.benchmark,
-            by=OVERALL,
-            aggregation=runs.aggregation,
-            allow=runs.allow,
-        )[0].overall
-        for one, two in pairs
-    ]
+    found = [_on_average(runs, labels[one[1]], [labels[two[1]]])[0] for one, two in pairs]
     p = holm([each.p for each in found])
     shown = [
         f"{two[1]} {points(each.value)} points from {one[1]} ({p_is(float(corrected))})"

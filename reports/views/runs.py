@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled
 from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.views.training import parse, trained_on
 from ssl4rl_bench.score.aggregate import check_aggregation
 
@@ -124,11 +124,6 @@ def gather(
 def image_of(run: Evaluated) -> str:
     """ "real", or what a run showed instead."""
     return next((found.image for found in run.outcomes.values()), "real")
-
-
-def short(task: str) -> str:
-    """A task's name without its prefix."""
-    return clean(short_name(task))
 
 
 def _labelled(runs: Sequence[Evaluated]) -> list[Evaluated]:

@@ -13,9 +13,10 @@ from ssl4rl_bench.reports.board.probes import probe_rows, probe_tasks
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import MUTED
 from ssl4rl_bench.reports.figures.sheet import Sheet, width_of
+from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, listed, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.runs import Runs, short
+from ssl4rl_bench.reports.views.runs import Runs
 from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import noted
 
@@ -80,7 +81,11 @@ def transfer(runs: Runs) -> View:
             (
                 "MDE",
                 "",
-                *(_mde_text(column) for panel in panels for column in zip(*panel.cells, strict=True)),
+                *(
+                    NO_DATA if (least := median_mde(column)) is None else f"±{percent(least)}"
+                    for panel in panels
+                    for column in zip(*panel.cells, strict=True)
+                ),
             ),
         ),
         sheet=_draw(panels, names, trained),
@@ -91,11 +96,6 @@ def _text(cell: Difference | None) -> str:
     if cell is None or cell.ci95 is None:
         return NO_DATA if cell is None else points(cell.value)
     return f"{points(cell.value)}{MARKS[cell.mark]}\n[{points(cell.ci95[0])},\n{points(cell.ci95[1])}]"
-
-
-def _mde_text(column: Sequence[Difference | None]) -> str:
-    least = median_mde(column)
-    return NO_DATA if least is None else f"±{percent(least)}"
 
 
 def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
@@ -171,7 +171,6 @@ def _draw(panels: Sequence[_Panel], names: Sequence[str], trained: Sequence[tupl
             labels,
             panel.cells,
             top,
-            decimals=1,
             intervals=True,
             framed={
                 (row, at)

@@ -1,7 +1,12 @@
-"""The command as a user calls it, in a process of its own: what it prints, and how it exits."""
+"""The command as a user calls it: what it prints, and how it exits.
+
+It runs in this process, which draws `scenes` once, but where the test is of the process itself: signals, a full disk,
+`python -m`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import pytest
 
 from ssl4rl_bench.cli import COMMANDS
@@ -19,9 +25,10 @@ from ssl4rl_bench.task.registry import per_task
 
 
 def bench(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ssl4rl_bench", *map(str, args)]
-    environment = {**os.environ, "COLUMNS": "120", **env}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+    """The command in this process (`commands.bench`), as the function that runs one in its own gives it."""
+    with contextlib.chdir(cwd) if cwd is not None else contextlib.nullcontext():
+        done = commands.bench(*args, env={"COLUMNS": "120", **env})
+    return subprocess.CompletedProcess(args, done.code, done.out, done.err)
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -45,6 +52,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_names_every_command_and_each_command_has_help() -> None:
     text = bench("--help").stdout
+    module = [sys.executable, "-m", "ssl4rl_bench", "--help"]
+    environment = {**os.environ, "COLUMNS": "120"}
+    assert subprocess.run(module, capture_output=True, text=True, env=environment).stdout == text
     assert all(f"\n  {name} " in text for name in COMMANDS)
     for name in COMMANDS:
         done = bench(name, "--help")
