@@ -13,6 +13,7 @@ from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.output import say
 from ssl4rl_bench.core.types import Status, Task
+from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.runner import Event
 
 if TYPE_CHECKING:
@@ -164,8 +165,8 @@ class RunProgress(Bars):
         return f"  about {left:.0f} s left" if left >= 1 else ""
 
 
-class Terminal:
-    """Shows on stderr how loading and a run go on (`run.observing.Observer`)."""
+class Terminal(Observer):
+    """Shows on stderr how loading and a run go on."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
