@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHARES = 20
 """Lines for a task or a file where there is no terminal: one for every 5%."""
+STAGES = 4
+"""Lines for a stage of `build` or `train` where there is no terminal."""
 
 
 class Bars:
