@@ -134,18 +134,9 @@ def compare(
     base, candidates = choose_baseline(evaluated, baseline)
     benchmarks, probes = shared_tasks(evaluated, tasks)
     found: list[Comparison] = []
-    for task in benchmarks:
+    for task in [*benchmarks, *probes]:
+        level, how = ("overall", "row_micro") if task in probes else (by, aggregation)
         found += compare_task(
-            base, candidates, task, by=by, aggregation=aggregation, correction=correction, allow=allow
-        )
-    for task in probes:
-        found += compare_task(
-            base,
-            candidates,
-            task,
-            by="overall",
-            aggregation="row_micro",
-            correction=correction,
-            allow=allow,
+            base, candidates, task, by=level, aggregation=how, correction=correction, allow=allow
         )
     return Comparisons(base.label, tuple(found))

@@ -85,11 +85,6 @@ def _evaluated(path: Path, content: dict[str, Any]) -> Evaluated:
     )
 
 
-def is_baseline(path: Path) -> bool:
-    """Whether a path is meant as a baseline file: a file, not a run's folder."""
-    return path.is_file()
-
-
 def _plain(value: Any) -> Any:
     """As JSON reads it back: tuples as lists."""
     return json.loads(json.dumps(value, allow_nan=False))

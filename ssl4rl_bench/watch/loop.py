@@ -22,8 +22,8 @@ from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.engines import resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.evaluation import Evaluator, Plan, load_tasks
-from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.of_runs import load_baseline
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RUNS, RunDir
@@ -86,10 +86,7 @@ def watch(
     finder.look()
     baseline = None
     if asked.baseline is not None:
-        if baseline_file.is_baseline(asked.baseline):
-            baseline = baseline_file.load(asked.baseline)
-        else:
-            (baseline,) = load_evaluated([asked.baseline], data)
+        baseline = load_baseline(asked.baseline, data)
         for rule in asked.policy.rule:
             baseline.task(rule.full_task)
     with History(out) as history, Stop().handling() as stop:
@@ -211,21 +208,18 @@ class Watch:
     def _take(self, checkpoint: Checkpoint) -> None:
         path = self.history.run_path(checkpoint.name, checkpoint.fingerprint)
         try:
-            self._evaluate(checkpoint, path)
+            model = resolve_model(str(checkpoint.path), chat=self.evaluator.needs_chat)
+            if model.fingerprint != checkpoint.fingerprint:
+                raise ModelError(
+                    f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
+                )
+            self.evaluator(model, path)
         except (ModelError, EngineError, TooManyErrors, DataError) as error:
             # One bad checkpoint does not end the watch over a training run.
             self.say(f"{checkpoint.name} was not evaluated: {error}")
             self.failed[checkpoint.name] = checkpoint.fingerprint
             return
         self._judge(checkpoint.name, path)
-
-    def _evaluate(self, checkpoint: Checkpoint, path: Path) -> None:
-        model = resolve_model(str(checkpoint.path), chat=self.evaluator.needs_chat)
-        if model.fingerprint != checkpoint.fingerprint:
-            raise ModelError(
-                f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
-            )
-        self.evaluator(model, path)
 
     def _judge(self, name: str, path: Path) -> None:
         (candidate,) = load_evaluated([path], self.data)
