@@ -131,17 +131,14 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
 def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
     """Names and bytes of a set's images, and how many there are."""
     name, _, data = spec.partition("=")
-    path_first = Path(spec).expanduser().exists()
     split = "train"
-    if data and not path_first:
-        if load_taskfile(name).ssl is None:
+    if not Path(spec).expanduser().exists() and (data or full_name(spec) in task_names()):
+        task = load_taskfile(name)
+        if task.kind == "ssl":
+            split, spec = task.split, data or task.images or DRAWN
+        elif data:
             found = list(task_images(name, data=data))
             return found, len(found)
-        split, spec = load_taskfile(name).split, data
-    elif not path_first and full_name(spec) in task_names():
-        task = load_taskfile(spec)
-        if task.ssl is not None:
-            split, spec = task.split, task.images or DRAWN
     source = open_source(spec, spool=spool, task_images=task_images, split=split)
     if source.bad:
         bad = source.bad[0]

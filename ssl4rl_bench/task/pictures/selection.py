@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
@@ -16,8 +16,6 @@ from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
 from ssl4rl_bench.task.pictures.perceptual import Perceptual, near, near_duplicates, perceptual_hash
 from ssl4rl_bench.task.ssl.base import MIN_SIDE
 
-A = TypeVar("A")
-B = TypeVar("B")
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """`map`, or one that does the work in other processes and keeps the order."""
 
@@ -129,11 +127,10 @@ def select(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves no images: give 1 or more.")
     report = on_progress or (lambda stage, done, total: None)
-    total = len(source.images)
     first: dict[str, _Known] = {}
     dropped = list(source.bad)
-    work = partial(_identify, look=limit is None)
-    for known in _in_chunks(work, source.images, mapper, lambda done: report("reading", done, total)):
+    places = source.images
+    for known in _identified(places, mapper, lambda n: report("reading", n, len(places)), look=limit is None):
         if isinstance(known, Dropped):
             dropped.append(known)
         elif known.sha256 in first:
@@ -159,7 +156,7 @@ def select(
             for item, looks in kept
         ),
         dropped=tuple(sorted(dropped, key=lambda drop: (drop.name, drop.kind, drop.reason))),
-        n_seen=len(source.images) + len(source.bad),
+        n_seen=len(places) + len(source.bad),
         n_left=len(unique) - n_looked,
         hub=source.hub,
     )
@@ -181,7 +178,6 @@ class _Known:
 
 
 def _identify(chunk: Sequence[Located], look: bool) -> list[_Known | Dropped]:
-    """By the headers alone, or (`look`) with a perceptual hash."""
     return [_known(located, look) for located in chunk]
 
 
@@ -241,20 +237,16 @@ def _looked(
     if all(known.perceptual for known in batch):
         return batch
     places = [known.located for known in batch]
-    return _in_chunks(
-        partial(_identify, look=True), places, mapper, lambda done: report("looking", start + done, wanted)
-    )
+    return _identified(places, mapper, lambda done: report("looking", start + done, wanted), look=True)
 
 
-def _in_chunks(
-    work: Callable[[Sequence[A]], list[B]],
-    items: Sequence[A],
-    mapper: Mapper,
-    report: Callable[[int], None],
-) -> Iterator[B]:
-    chunks = (items[at : at + CHUNK] for at in range(0, len(items), CHUNK))
+def _identified(
+    places: Sequence[Located], mapper: Mapper, report: Callable[[int], None], *, look: bool
+) -> Iterator[_Known | Dropped]:
+    """By the headers alone, or (`look`) with a perceptual hash."""
+    chunks = (places[at : at + CHUNK] for at in range(0, len(places), CHUNK))
     n_done = 0
-    for results in mapper(work, chunks):
+    for results in mapper(partial(_identify, look=look), chunks):
         n_done += len(results)
         report(n_done)
         yield from results
