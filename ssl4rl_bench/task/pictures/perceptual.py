@@ -131,10 +131,5 @@ def _arrays(hashes: Sequence[Perceptual]) -> tuple[Any, Any]:
 @cache
 def _cosines() -> Any:
     """The first 8 rows of the 32-point cosine transform (DCT-II) times 1024, rounded: (8, 32) whole numbers."""
-    return np.array(
-        [
-            [round(_SCALE * math.cos(math.pi * k * (2 * x + 1) / (2 * _SIDE))) for x in range(_SIDE)]
-            for k in range(_KEPT)
-        ],
-        dtype=np.int64,
-    )
+    angles = np.outer(np.arange(_KEPT), 2 * np.arange(_SIDE) + 1) * (math.pi / (2 * _SIDE))
+    return np.round(_SCALE * np.cos(angles)).astype(np.int64)

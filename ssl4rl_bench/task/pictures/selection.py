@@ -103,7 +103,6 @@ def select(
     *,
     ratio: float | None = None,
     limit: int | None = None,
-    near_duplicates_too: bool = True,
     mapper: Mapper = map,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Selection:
@@ -114,7 +113,6 @@ def select(
     Args:
         ratio: Share of the images in the split "train", strictly between 0 and 1; None for one split.
         limit: Keep at most this many, the first by hash.
-        near_duplicates_too: False keeps images that look alike and are not equal.
         mapper: Does the reading and hashing, in order (`map`, or a pool's).
         on_progress: Called with a stage's name ("reading", "looking"), images done and images in all.
 
@@ -147,7 +145,7 @@ def select(
         for drop in dropped
     ]
     unique = [first[digest] for digest in sorted(first)]
-    kept, more, n_looked = _distinct(unique, limit, near_duplicates_too, mapper, report)
+    kept, more, n_looked = _distinct(unique, limit, mapper, report)
     dropped += more
     selection = Selection(
         source=source.name,
@@ -199,7 +197,6 @@ def _known(located: Located, look: bool) -> _Known | Dropped:
 def _distinct(
     unique: Sequence[_Known],
     limit: int | None,
-    near_too: bool,
     mapper: Mapper,
     report: Callable[[str, int, int], None],
 ) -> tuple[list[tuple[_Known, Perceptual]], list[Dropped], int]:
@@ -215,7 +212,7 @@ def _distinct(
             elif known.perceptual is not None:
                 seen.append((known, known.perceptual))
         n_looked = wanted
-        like = near_duplicates([looks for _, looks in seen]) if near_too else [None] * len(seen)
+        like = near_duplicates([looks for _, looks in seen])
         if n_looked == len(unique) or (limit is not None and like.count(None) >= limit):
             break
     kept: list[tuple[_Known, Perceptual]] = []
