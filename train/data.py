@@ -253,11 +253,8 @@ def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
     """
     from ssl4rl_bench.task.registry import load_ssl
 
-    out = []
-    for name, weight in tasks.items():
-        file, task = load_ssl(name)
-        out.append(Asked(file.name, task, weight, prompt_text(task, style)))
-    return out
+    loaded = [(weight, *load_ssl(name)) for name, weight in tasks.items()]
+    return [Asked(file.name, task, weight, prompt_text(task, style)) for weight, file, task in loaded]
 
 
 class Rows:
