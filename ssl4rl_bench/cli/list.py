@@ -37,7 +37,7 @@ def list_(
         for name in task_names():
             task = load_taskfile(name)
             source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
-            if task.ssl is not None:
+            if task.kind == "ssl":
                 source = f"made of {task.images} (--images)"
             table.add_row(short_name(name), clean(task.title), clean(source), task.prompt)
         for name, members in group_names().items():
