@@ -21,10 +21,10 @@ from typing import Any
 
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.engines.checkpoints.origin import FILE
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.engines.loading import load_network
 
-ORIGIN = "ssl4rl.json"
 TRAINER = "trainer"
 ADAPTER = "adapter"
 _SAVING = ".saving"
@@ -194,7 +194,7 @@ class Saver:
             self._cast(folder, state)
         save_processor(processor, folder)
         (folder / "README.md").unlink(missing_ok=True)
-        atomic.write_json(folder / ORIGIN, origin)
+        atomic.write_json(folder / FILE, origin)
 
     def _cast(self, folder: Path, state: Path) -> None:
         """Ships weights in the base's dtype; where training keeps more bits, those stay in trainer/."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from itertools import islice
+from itertools import chain, count, islice
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -147,10 +147,7 @@ class TrainingSet:
 
     def rows(self) -> Iterator[Row]:
         """All rows, epoch after epoch, without end."""
-        epoch = 0
-        while True:
-            yield from self._epoch(epoch)
-            epoch += 1
+        return chain.from_iterable(map(self._epoch, count()))
 
     def first(self, n: int) -> list[Row]:
         """The first `n` rows."""
@@ -256,11 +253,8 @@ def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
     """
     from ssl4rl_bench.task.registry import load_ssl
 
-    out = []
-    for name, weight in tasks.items():
-        file, task = load_ssl(name)
-        out.append(Asked(file.name, task, weight, prompt_text(task, style)))
-    return out
+    loaded = [(weight, *load_ssl(name)) for name, weight in tasks.items()]
+    return [Asked(file.name, task, weight, prompt_text(task, style)) for weight, file, task in loaded]
 
 
 class Rows:

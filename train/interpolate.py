@@ -14,10 +14,10 @@ from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import ModelError, UsageError
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.checkpoints.files import INDEX, weight_files
-from ssl4rl_bench.engines.checkpoints.origin import read_origin
+from ssl4rl_bench.engines.checkpoints.origin import FILE, read_origin
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, side_files
 from ssl4rl_bench.reports.model_card.write import write_card
-from ssl4rl_bench.train.checkpoint import ORIGIN, sync
+from ssl4rl_bench.train.checkpoint import sync
 
 
 def interpolate(trained: Model, share: float, out: Path, base: str | None = None) -> Path:
@@ -50,7 +50,7 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
         scratch.mkdir(parents=True)
         try:
             _write(trained.path, start.path, share, scratch)
-            atomic.write_json(scratch / ORIGIN, origin)
+            atomic.write_json(scratch / FILE, origin)
             write_card(scratch)
             sync(scratch)
             scratch.rename(out)
@@ -77,7 +77,7 @@ def base_of(trained: Model, asked: str | None) -> Model:
     if known and known != base.fingerprint:
         scheme = origin.get("fingerprint_scheme", 1)
         older = (
-            f" (the fingerprint in its {ORIGIN} is of scheme {scheme}, not comparable with this version's {SCHEME}: "
+            f" (the fingerprint in its {FILE} is of scheme {scheme}, not comparable with this version's {SCHEME}: "
             "if it is the base all the same, delete it there)"
         )
         raise ModelError(

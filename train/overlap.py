@@ -13,14 +13,11 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.task.pictures import ImageSource, Selection, open_source
-from ssl4rl_bench.task.pictures.perceptual import T_BITS, T_COLOUR, Perceptual, perceptual_hash
+from ssl4rl_bench.task.pictures.perceptual import Perceptual, near_pairs, perceptual_hash
 from ssl4rl_bench.task.pictures.selection import REDUCED
 from ssl4rl_bench.task.registry import DRAWN, task_images
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.recipe import DataPart
-
-ROWS = 1024
-"""Training images that are compared at once."""
 
 Names = Mapping[str, tuple[str, ...]]
 """Sha256 of a training image to the names of evaluation images, both sorted."""
@@ -97,34 +94,6 @@ def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
     )
 
 
-def near_pairs(a: Sequence[Perceptual], b: Sequence[Perceptual]) -> Iterator[tuple[int, int]]:
-    """All i, j for which `perceptual.near(a[i], b[j])`, in order; 50,000 by 5,000 in seconds."""
-    import numpy as np
-
-    if not a or not b:
-        return
-    a_signs, a_thumbs = _arrays(a)
-    b_signs, b_thumbs = _arrays(b)
-    for start in range(0, len(a), ROWS):
-        # A product of signs is 64 less twice the bits that differ, exact in float32.
-        alike = a_signs[start : start + ROWS] @ b_signs.T >= 64 - 2 * T_BITS
-        rows, columns = np.nonzero(alike)
-        for at in range(0, len(rows), 1 << 16):
-            i, j = rows[at : at + (1 << 16)] + start, columns[at : at + (1 << 16)]
-            close = np.abs(a_thumbs[i] - b_thumbs[j]).max(axis=1) <= T_COLOUR
-            yield from zip(i[close].tolist(), j[close].tolist(), strict=True)
-
-
-def _arrays(hashes: Sequence[Perceptual]) -> tuple[Any, Any]:
-    """Bits as -1 and 1, float32, (n, 64); cells, int16, (n, 48)."""
-    import numpy as np
-
-    raw = np.frombuffer(b"".join(item.bits.to_bytes(8, "big") for item in hashes), dtype=np.uint8)
-    signs = np.unpackbits(raw.reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1
-    thumbs = np.frombuffer(b"".join(item.thumb for item in hashes), dtype=np.uint8)
-    return signs, thumbs.reshape(len(hashes), -1).astype(np.int16)
-
-
 def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], None]) -> Overlap:
     names: dict[str, list[str]] = {}
     looks: dict[str, Perceptual] = {}
@@ -162,17 +131,14 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
 def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
     """Names and bytes of a set's images, and how many there are."""
     name, _, data = spec.partition("=")
-    path_first = Path(spec).expanduser().exists()
     split = "train"
-    if data and not path_first:
-        if load_taskfile(name).ssl is None:
+    if not Path(spec).expanduser().exists() and (data or full_name(spec) in task_names()):
+        task = load_taskfile(name)
+        if task.kind == "ssl":
+            split, spec = task.split, data or task.images or DRAWN
+        elif data:
             found = list(task_images(name, data=data))
             return found, len(found)
-        split, spec = load_taskfile(name).split, data
-    elif not path_first and full_name(spec) in task_names():
-        task = load_taskfile(spec)
-        if task.ssl is not None:
-            split, spec = task.split, task.images or DRAWN
     source = open_source(spec, spool=spool, task_images=task_images, split=split)
     if source.bad:
         bad = source.bad[0]

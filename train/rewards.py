@@ -12,6 +12,7 @@ Schemes (a reply that names no answer, or for Jigsaw no permutation, earns 0 in 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from ssl4rl_bench.train.task_names import task_names
 
 SCHEMES = ("exact", "per_position", "scaled", "released")
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+_WELL_FORMED = re.compile(r"\s*<think>.*</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
 _END_MARKS = ("<|im_end|>", "<|endoftext|>")
 
 
@@ -214,13 +216,8 @@ def make_reward(
 
 def well_formed(text: str) -> bool:
     """Whether a reply is one <think>...</think>, then one <answer>...</answer>, and nothing else but white space."""
-    if any(text.count(tag) != 1 for tag in _TAGS):
-        return False
-    before, _, rest = text.partition("<think>")
-    _, _, rest = rest.partition("</think>")
-    between, _, rest = rest.partition("<answer>")
-    answer, closed, after = rest.partition("</answer>")
-    return bool(closed and answer.strip()) and not (before + between + after).strip()
+    match = _WELL_FORMED.fullmatch(text) if all(text.count(tag) == 1 for tag in _TAGS) else None
+    return match is not None and bool(match[1].strip())
 
 
 def compute_score(

@@ -26,6 +26,7 @@ from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train import shared_prompts
 from ssl4rl_bench.train.data import Rows
+from ssl4rl_bench.train.journal import renamed
 
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
 """Of a step, in seconds of the main process. logprobs: of the sampling policy and of the base, where needed."""
@@ -271,8 +272,6 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         self.spent["data"], self.rows.seconds = self.rows.seconds, 0.0
         metrics = {key: _mean(values) for key, values in self._metrics["train"].items()}
         if self.accelerator.is_main_process and "train_runtime" not in logs:
-            from ssl4rl_bench.train.metrics import renamed
-
             self.on_log(renamed({**metrics, **logs}, self.spent))
         self.spent = dict.fromkeys(PHASES, 0.0)
         super().log(logs, start_time)

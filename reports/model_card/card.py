@@ -140,7 +140,7 @@ def hub_data(task: str, found: Mapping[str, Any]) -> tuple[str, str | None, str,
     except UsageError:
         return None
     source = str(found.get("source", ""))
-    if file.ssl is not None or file.builtin is not None:
+    if file.kind == "ssl" or file.builtin is not None:
         return None
     if on_hub(source):
         repo, _, revision = source.partition("@")

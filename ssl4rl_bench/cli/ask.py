@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from ssl4rl_bench.cli.options import BaseUrl, Names, Settings
 if TYPE_CHECKING:
     from ssl4rl_bench.core.types import Completion
     from ssl4rl_bench.engines.chat import Chat
+    from ssl4rl_bench.engines.chat_input import BatchChat
 
 
 def ask(
@@ -75,15 +77,11 @@ def ask(
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
 
     if batch:
-        count = sum(1 for _ in read_batch(batch, image_root, video_frames=video_frames, video_fps=video_fps))
-        if not count:
+        chats = partial(read_batch, batch, image_root, video_frames=video_frames, video_fps=video_fps)
+        if not sum(1 for _ in chats()):
             raise UsageError(f"{batch} holds no chats")
         with _writer(out) as write, Chat(model, engine=engine, options=options, sampling=sampling) as chat:
-            _answer_all(
-                chat,
-                lambda: read_batch(batch, image_root, video_frames=video_frames, video_fps=video_fps),
-                write,
-            )
+            _answer_all(chat, chats(), write)
         return
     frames = load_video(video, video_frames, video_fps) if video else None
     messages = build_messages(question or "", image or [], video=frames, system=system)
@@ -105,11 +103,11 @@ def ask(
         sys.stdout.write("\n")
 
 
-def _answer_all(chat: Chat, chats: Callable[[], Iterator[Any]], write: Callable[[str], object]) -> None:
+def _answer_all(chat: Chat, chats: Iterable[BatchChat], write: Callable[[str], object]) -> None:
     lines: list[tuple[int, str | None]] = []
 
     def messages() -> Iterator[Any]:
-        for item in chats():
+        for item in chats:
             lines.append((item.line, item.id))
             yield item.messages
 

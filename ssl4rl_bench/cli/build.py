@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
@@ -15,9 +11,6 @@ from ssl4rl_bench.cli.options import Prompt
 
 if TYPE_CHECKING:
     from ssl4rl_bench.datasets import Manifest
-
-SHARES = 4
-"""Lines for a stage where there is no terminal."""
 
 
 def build(
@@ -47,7 +40,7 @@ def build(
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.cli.progress import Bars
+    from ssl4rl_bench.cli.progress import STAGES, Bars
     from ssl4rl_bench.core.errors import Interrupted
     from ssl4rl_bench.datasets import build as write
     from ssl4rl_bench.task.registry import load_ssl, task_images
@@ -55,7 +48,7 @@ def build(
     taskfile, ssl = load_ssl(task)
     try:
         columns = MofNCompleteColumn(), TimeRemainingColumn()
-        with _terminable(), Bars(console(stderr=True), *columns, shares=SHARES) as bars:
+        with Bars(console(stderr=True), *columns, shares=STAGES) as bars:
 
             def told(stage: str, n_done: int, n_total: int) -> None:
                 label = f"{stage} images"
@@ -97,17 +90,3 @@ def _show(screen: Any, manifest: Manifest, out: Path) -> None:
         shown = ", ".join(f"{target} {n}" for target, n in targets.items()) if len(targets) <= 16 else ""
         screen.print(f"{split}: {n} samples" + (f" ({shown})" if shown else ""))
     screen.print(f"{out / 'manifest.json'}")
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
 from ssl4rl_bench.core.output import say
-
-if TYPE_CHECKING:
-    from ssl4rl_bench.run.rundir import RunDir
 
 
 def export(
@@ -75,7 +72,7 @@ def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
     from ssl4rl_bench.reports.model_card.write import RESULTS, write_card
     from ssl4rl_bench.run.rundir import open_run
 
-    runs: list[RunDir] = [open_run(path) for path in paths]
+    runs = [open_run(path) for path in paths]
     name = model or runs[0].spec.model
     own = Path(name).expanduser().is_dir()
     if out is None and not own:

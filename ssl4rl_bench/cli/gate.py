@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -62,7 +61,6 @@ def gate(
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
     from ssl4rl_bench.gating import baseline as baseline_file
     from ssl4rl_bench.gating import policy as policies
-    from ssl4rl_bench.gating import series
     from ssl4rl_bench.gating.of_runs import judge, load_baseline
     from ssl4rl_bench.reports.gate import files as gate_files
     from ssl4rl_bench.task.registry import per_task
@@ -80,12 +78,7 @@ def gate(
         raise UsageError(f"{missing} is missing: the gate needs --baseline, --candidate and --policy")
     rules = policies.read(policy)
     old = load_baseline(best_run(baseline) or baseline, data or [], Terminal())
-    in_series = (
-        nullcontext()
-        if family is None
-        else series.turn(family_dir, family, old.spec.sha256, new.spec.sha256, rules)
-    )
-    judged, turn = judge(rules, old, new, in_series, origin_of(new))
+    judged, turn = judge(rules, old, new, origin_of(new), family, family_dir)
     print_gate(console(), judged)
     if turn is not None:
         say(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.output import say
-
-if TYPE_CHECKING:
-    from ssl4rl_bench.run.spec import RunSpec
-
 
 _COLUMNS = {
     "tasks": ("task", "what it is", "data", "prompt"),
@@ -41,7 +37,7 @@ def list_(
         for name in task_names():
             task = load_taskfile(name)
             source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
-            if task.ssl is not None:
+            if task.kind == "ssl":
                 source = f"made of {task.images} (--images)"
             table.add_row(short_name(name), clean(task.title), clean(source), task.prompt)
         for name, members in group_names().items():
@@ -64,10 +60,12 @@ def list_(
 
         for run in list_runs(root, on_problem=lambda problem: say(f"warning: {problem}", stderr=True)):
             spec = run.spec
+            shown = sorted({task.image for task in spec.tasks.values()} - {"real"})
+            instead = f" (image {', '.join(shown)})" if shown else ""
             table.add_row(
                 one_line(run.path),
                 clean(spec.model),
-                clean(", ".join(short_name(name) for name in spec.tasks) + _shown(spec), 400),
+                clean(", ".join(short_name(name) for name in spec.tasks) + instead, 400),
                 clean(f"{spec.mark or spec.engine} {spec.engine_version}"),
                 f"{run.n_answered}/{run.n_total}",
                 "complete" if run.complete else "incomplete",
@@ -76,9 +74,3 @@ def list_(
             say(f"no runs in {root}; `ssl4rl-bench run` makes one")
             return
     console().print(table)
-
-
-def _shown(spec: RunSpec) -> str:
-    """What a run's tasks showed instead of their images, if they did, with a space before it."""
-    shown = sorted({task.image for task in spec.tasks.values()} - {"real"})
-    return f" (image {', '.join(shown)})" if shown else ""

@@ -13,6 +13,7 @@ from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.output import say
 from ssl4rl_bench.core.types import Status, Task
+from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.runner import Event
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 SHARES = 20
 """Lines for a task or a file where there is no terminal: one for every 5%."""
+STAGES = 4
+"""Lines for a stage of `build` or `train` where there is no terminal."""
 
 
 class Bars:
@@ -164,8 +167,8 @@ class RunProgress(Bars):
         return f"  about {left:.0f} s left" if left >= 1 else ""
 
 
-class Terminal:
-    """Shows on stderr how loading and a run go on (`run.observing.Observer`)."""
+class Terminal(Observer):
+    """Shows on stderr how loading and a run go on."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from rich.text import Text
+
+from ssl4rl_bench.cli.common import PLAIN_WIDTH, console
+from ssl4rl_bench.comparison.load import choose_baseline
+from ssl4rl_bench.comparison.pairing import Evaluated
+from ssl4rl_bench.core.atomic import reporting
+from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.output import say
-
-if TYPE_CHECKING:
-    from ssl4rl_bench.comparison.pairing import Evaluated
-    from ssl4rl_bench.reports.views import Runs, View
+from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.views import VIEWS, Runs, View, allowed, by_sight, gather
 
 
 def choose_runs(
@@ -29,9 +34,6 @@ def choose_runs(
     Raises:
         UsageError: unknown names.
     """
-    from ssl4rl_bench.comparison.load import choose_baseline
-    from ssl4rl_bench.reports.views import by_sight, gather
-
     real, blind = by_sight(found)
     if not real:  # blind runs can be compared with each other
         real, blind = list(found), []
@@ -54,9 +56,6 @@ def make_views(names: Sequence[str], runs: Runs) -> list[View]:
     Raises:
         UsageError: an unknown name, or one that the runs do not allow.
     """
-    from ssl4rl_bench.core.errors import UsageError, did_you_mean
-    from ssl4rl_bench.reports.views import VIEWS, allowed
-
     for name in names:
         if name not in VIEWS:
             raise UsageError(f"no --view {name} (known: {', '.join(VIEWS)}){did_you_mean(name, VIEWS)}")
@@ -65,12 +64,6 @@ def make_views(names: Sequence[str], runs: Runs) -> list[View]:
 
 def print_views(views: Sequence[View]) -> None:
     """Each view's table and its sentence."""
-    from rich.text import Text
-
-    from ssl4rl_bench.cli.common import PLAIN_WIDTH, console
-    from ssl4rl_bench.core.neutral import clean
-    from ssl4rl_bench.reports.text.cells import plain_table
-
     screen = console()
     for view in views:
         table = plain_table(clean(view.title, 200), list(map(clean, view.headers)))
@@ -92,8 +85,6 @@ def write_views(views: Sequence[View], folder: Path) -> None:
     Raises:
         StoreError: they cannot be written.
     """
-    from ssl4rl_bench.core.atomic import reporting
-
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for view in views:

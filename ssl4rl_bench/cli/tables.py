@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table
+from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, reading_line
+from ssl4rl_bench.reports.text.cells import model_name
 
 
 def print_tables(
@@ -18,11 +22,6 @@ def print_tables(
 
     Below stands how the replies were read.
     """
-    from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table
-    from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table
-    from ssl4rl_bench.reports.text.cells import model_name
-
     screen = console()
     probes = [name for name in tasks if is_probe(results, name)]
     for name in tasks:
@@ -35,13 +34,13 @@ def print_tables(
                     screen.print(leaf_table(result, name, aggregation))
         else:
             screen.print(card_table(results, name, aggregation))
-        for line in _reading(results, name, label=len(results) > 1):
+        for line in _reading(results, name):
             screen.print(line)
     if probes:
         screen.print()
         screen.print(probe_table(results, probes))
         for name in probes:
-            for line in _reading(results, name, label=len(results) > 1):
+            for line in _reading(results, name):
                 screen.print(f"{short_name(name)}: {line}")
     for result in results:
         for line in other_convention(result, probes):
@@ -50,18 +49,11 @@ def print_tables(
             screen.print(f"partial: {model_name(result)}: {clean(reason, 200)}")
 
 
-def _reading(results: Sequence[Mapping[str, Any]], task: str, label: bool) -> list[str]:
+def _reading(results: Sequence[Mapping[str, Any]], task: str) -> list[str]:
     """How the replies of each result were read, a line each."""
-    from ssl4rl_bench.reports.result.tables import reading_line
-    from ssl4rl_bench.reports.text.cells import model_name
-
-    lines = []
-    for result in results:
-        found = result["tasks"].get(task)
-        if found is None:
-            continue
-        model = f"{model_name(result)}: " if label else ""
-        lines.append(
-            f"{model}{reading_line(found)} (prompt {found['prompt']}, extractor {found['extractor']})"
-        )
-    return lines
+    return [
+        (f"{model_name(result)}: " if len(results) > 1 else "")
+        + f"{reading_line(found)} (prompt {found['prompt']}, extractor {found['extractor']})"
+        for result in results
+        if (found := result["tasks"].get(task)) is not None
+    ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-    from ssl4rl_bench.train.planning.plan import Plan
+from ssl4rl_bench.core.neutral import clean
+from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.train.planning.memory import GIB
+from ssl4rl_bench.train.planning.plan import Plan
 
 FULL = 0.9
 """Share of a GPU above which an estimate is too close to its end: allocators waste some."""
@@ -40,10 +42,6 @@ def show(screen: Console, plan: Plan) -> None:
 
 
 def _settings(plan: Plan) -> Table:
-    from rich.text import Text
-
-    from ssl4rl_bench.core.neutral import clean
-
     table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "Values"), "l")
     values = plan.recipe.values()
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
@@ -98,8 +96,6 @@ def _step(plan: Plan) -> Table:
 
 
 def _memory(plan: Plan) -> Table:
-    from ssl4rl_bench.train.planning.memory import GIB
-
     assert plan.memory is not None
     title = "Estimated memory of each GPU"
     if plan.recipe.hardware.threads:
@@ -111,10 +107,6 @@ def _memory(plan: Plan) -> Table:
 
 
 def _verdict(plan: Plan) -> Text:
-    from rich.text import Text
-
-    from ssl4rl_bench.train.planning.memory import GIB
-
     assert plan.memory is not None
     found, whole = plan.memory, plan.recipe.hardware.gpu_gib
     always = found.during("always")
@@ -131,8 +123,6 @@ def _verdict(plan: Plan) -> Text:
 
 
 def _table(title: str, headers: tuple[str, ...], sides: str) -> Table:
-    from ssl4rl_bench.reports.text.cells import plain_table
-
     table = plain_table(title, headers, sides)
     table.padding = (0, 2, 0, 0)
     return table

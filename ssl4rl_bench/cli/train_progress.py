@@ -9,12 +9,10 @@ from pathlib import Path
 from rich import progress as rp
 
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.cli.progress import Bars
+from ssl4rl_bench.cli.progress import STAGES, Bars
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.train.reporting import Reporter
 
-SHARES = 4
-"""Lines for a stage where there is no terminal."""
 _SHOWN = (
     ("reward", "reward", "{:.3f}"),
     ("format", "format", "{:.0%}"),
@@ -36,7 +34,7 @@ class Screen(Bars, Reporter):
     def __init__(self, name: str) -> None:
         left = rp.TextColumn("{task.fields[left]}", markup=False)
         columns = rp.MofNCompleteColumn(), rp.TimeElapsedColumn(), left
-        super().__init__(console(stderr=True), *columns, shares=SHARES)
+        super().__init__(console(stderr=True), *columns, shares=STAGES)
         self._name = name
         self._started: tuple[float, float] | None = None
 

@@ -52,7 +52,7 @@ def validate(
     from ssl4rl_bench.task.taskfile import load_taskfile
     from ssl4rl_bench.task.validate import validate as check
 
-    ssl = load_taskfile(task).ssl is not None
+    ssl = load_taskfile(task).kind == "ssl"
     if sheet is not None and not ssl:
         raise UsageError(f"--sheet draws SSL tasks, and {full_name(task)} is none")
     with LoadProgress(console(stderr=True), task) as on_share:

@@ -68,19 +68,16 @@ def watch(
     """
     from ssl4rl_bench.cli import watching
     from ssl4rl_bench.cli.common import split_names
-    from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.evaluation import Plan
     from ssl4rl_bench.gating import policy as policies
-    from ssl4rl_bench.task.registry import per_task
-    from ssl4rl_bench.task.taskfile import expand
     from ssl4rl_bench.watch.loop import Asked
 
-    names = expand(split_names(tasks or []))
-    sources = per_task(data or [], names)
-    plan = Plan(
-        models=(),
-        loading={full_name(name): {"data": sources.get(full_name(name)), "limit": limit} for name in names},
+    plan = Plan.of(
+        [],
+        split_names(tasks or []),
+        data or [],
+        limit=limit,
         engine=engine,
         options=EngineOptions.from_pairs(settings or []),
         prompt=prompt,

@@ -131,9 +131,8 @@ def compare(
     base, candidates = choose_baseline(evaluated, baseline)
     benchmarks, probes = shared_tasks(evaluated, tasks)
     found: list[Comparison] = []
-    asked = [(task, by, aggregation) for task in benchmarks]
-    asked += [(task, "overall", "row_micro") for task in probes]
-    for task, level, how in asked:
+    for task in [*benchmarks, *probes]:
+        level, how = ("overall", "row_micro") if task in probes else (by, aggregation)
         found += compare_task(
             base, candidates, task, by=level, aggregation=how, correction=correction, allow=allow
         )

@@ -106,8 +106,7 @@ def from_pil(image: Image.Image, format: str = "PNG") -> EncodedImage:
     """
     if format.upper() not in _SAVE_OPTIONS:
         raise ImageError(f"{format} is not PNG, JPEG or WebP")
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    check_size(*image.size)
     out = BytesIO()
     _to_rgb(image).save(out, format=format.upper(), **_SAVE_OPTIONS[format.upper()])
     return from_bytes(out.getvalue())
@@ -126,8 +125,7 @@ def lossless(image: Image.Image) -> EncodedImage:
 
     if image.mode != "RGB":
         raise ImageError(f"it is {image.mode} and not RGB")
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    check_size(*image.size)
     pixels = np.asarray(image)
     grey = _is_grey(pixels[::16]) and _is_grey(pixels)
     rows = pixels[:, :, 0] if grey else pixels.reshape(image.height, 3 * image.width)
@@ -138,10 +136,7 @@ def lossless(image: Image.Image) -> EncodedImage:
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_RLE)
     packed = packer.compress(filtered.data) + packer.flush()
     header = struct.pack(">IIBBBBB", image.width, image.height, 8, 0 if grey else 2, 0, 0, 0)
-    data = b"".join((PNG, _chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")))
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"it is larger than {MAX_BYTES >> 20} MiB")
-    return EncodedImage(data=data, sha256=sha256_hex(data))
+    return from_bytes(b"".join((PNG, _chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b""))))
 
 
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:
@@ -215,8 +210,8 @@ def size(image: EncodedImage) -> tuple[int, int]:
     Raises:
         ImageError: as `from_bytes`.
     """
-    width, height = stored_size(image.data)
     with _opened(image) as opened:
+        width, height = opened.size
         turned = opened.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 

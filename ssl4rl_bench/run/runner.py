@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ssl4rl_bench.core.errors import EngineError, Interrupted, TooManyErrors
 from ssl4rl_bench.core.interrupts import Stop
@@ -22,7 +22,7 @@ from ssl4rl_bench.core.types import (
     SampleRecord,
     Task,
 )
-from ssl4rl_bench.run.journal import Journal, Place, answers
+from ssl4rl_bench.run.journal import Answers, Journal, Place, answers
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 
@@ -74,45 +74,30 @@ class _Plan:
     journal: Journal
     keys: dict[Place, str]
     pending: list[Request]
-    n_answered: int
-    n_stale: int
-    n_corrupt: int
+    before: Answers
 
 
 @dataclass(slots=True)
 class _Tally:
-    n_total: int
-    n_resumed: int
-    n_stale: int
-    n_corrupt: int
+    so_far: Outcome
     started: float = field(default_factory=time.monotonic)
-    n_replies: int = 0
-    n_prompt_tokens: int = 0
-    n_completion_tokens: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     streak: int = 0
     """Failures since the last reply."""
 
     def add(self, record: SampleRecord) -> None:
         if record.error is None:
-            self.n_replies += 1
             self.streak = 0
         else:
             self.failures[record.error] += 1
             self.streak += 1
-        self.n_prompt_tokens += record.n_prompt_tokens
-        self.n_completion_tokens += record.n_completion_tokens
-
-    def outcome(self) -> Outcome:
-        return Outcome(
-            n_total=self.n_total,
-            n_done=self.n_resumed + self.n_replies,
-            n_resumed=self.n_resumed,
+        so_far = self.so_far
+        self.so_far = replace(
+            so_far,
+            n_done=so_far.n_done + (record.error is None),
             n_errors=self.failures.total(),
-            n_stale=self.n_stale,
-            n_corrupt=self.n_corrupt,
-            n_prompt_tokens=self.n_prompt_tokens,
-            n_completion_tokens=self.n_completion_tokens,
+            n_prompt_tokens=so_far.n_prompt_tokens + record.n_prompt_tokens,
+            n_completion_tokens=so_far.n_completion_tokens + record.n_completion_tokens,
             seconds=time.monotonic() - self.started,
         )
 
@@ -169,13 +154,12 @@ def execute(
         plans = [_plan(task, rundir, spec, stack) for task in tasks]
         if any(plan.pending for plan in plans):
             rundir.remove_result()
-        tally = _Tally(
-            n_total=sum(len(plan.keys) for plan in plans),
-            n_resumed=sum(plan.n_answered for plan in plans),
-            n_stale=sum(plan.n_stale for plan in plans),
-            n_corrupt=sum(plan.n_corrupt for plan in plans),
-        )
-        rundir.log(f"start: {tally.n_resumed} of {tally.n_total} requests have a reply")
+        n_total = sum(len(plan.keys) for plan in plans)
+        n_resumed = n_total - sum(len(plan.pending) for plan in plans)
+        n_stale = sum(plan.before.n_stale for plan in plans)
+        n_corrupt = sum(len(plan.before.corrupt) for plan in plans)
+        tally = _Tally(Outcome(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0))
+        rundir.log(f"start: {n_resumed} of {n_total} requests have a reply")
         n_unanswered = 0
         for plan in plans:
             left = _answer(plan, engine, spec, tally, on_event, stop)
@@ -185,7 +169,7 @@ def execute(
                     "run the same command again to ask them"
                 )
             n_unanswered += left
-    outcome = tally.outcome()
+    outcome = tally.so_far
     state = f"{outcome.n_done} of {outcome.n_total} requests have a reply, {outcome.n_errors} failed"
     rundir.log(f"end: {state}")
     if n_unanswered:
@@ -216,7 +200,7 @@ def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
         for request in spec.requests(_by_image(task.samples), task.name)
         if (request.sample.id, request.repeat) not in answered
     ]
-    return _Plan(task, journal, keys, pending, len(answered), before.n_stale, len(before.corrupt))
+    return _Plan(task, journal, keys, pending, before)
 
 
 def _answer(
@@ -233,7 +217,7 @@ def _answer(
 
     def tell(sample: Sample | None, record: SampleRecord | None) -> None:
         if on_event is not None:
-            on_event(Event(name, n_total - len(waiting), n_total, sample, record, tally.outcome()))
+            on_event(Event(name, n_total - len(waiting), n_total, sample, record, tally.so_far))
 
     tell(None, None)
     if not waiting:

@@ -18,23 +18,6 @@ POWER = 0.8
 _QUANTILE = NormalDist().inv_cdf
 
 
-def detectable(n: int, variance: float, alpha: float = 0.05, power: float = POWER) -> float:
-    """Smallest difference of means that a two-sided test at `alpha` finds with `power`, in units of the scores.
-
-    (z_a + z_b) sqrt(v / n), by the normal approximation. For 0/1 scores, see `detectable_change`.
-
-    Args:
-        n: groups.
-        variance: v, mean square of the groups' differences.
-        alpha: level of this one test: of a family of m, alpha / m.
-
-    Raises:
-        ValueError: without groups, or for a level or power outside (0, 1).
-    """
-    _check(n, alpha, power)
-    return (_QUANTILE(1.0 - alpha / 2.0) + _QUANTILE(power)) * math.sqrt(variance / n)
-
-
 def mcnemar_power(n: int, share: float, difference: float, alpha: float = 0.05) -> float:
     """Probability that McNemar's two-sided mid-p is at most `alpha`.
 

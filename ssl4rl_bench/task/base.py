@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
@@ -74,11 +75,9 @@ class LoadedTask(ABC):
     def counts(self) -> dict[str, dict[str, int]]:
         """Groups by category of each level, in the order in which they come."""
         places = {sample.group: sample.categories for sample in self.samples}.values()
-        out: dict[str, dict[str, int]] = {"l1": {}, "l2": {}, "l3": {}}
-        for place in places:
-            for level, name in (("l1", place.l1), ("l2", place.l2), ("l3", place.l3)):
-                out[level][name] = out[level].get(name, 0) + 1
-        return out
+        return {
+            level: dict(Counter(getattr(place, level) for place in places)) for level in ("l1", "l2", "l3")
+        }
 
     def showing(self, samples: Sequence[Sample], image: str) -> Self:
         return dataclasses.replace(self, samples=tuple(samples), image=image)

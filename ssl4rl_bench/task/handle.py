@@ -72,7 +72,7 @@ class TaskHandle:
         """
         check_extractor(extractor)
         completion = Completion(text=reply, finish_reason=finish_reason)
-        if self.file.ssl is not None:
+        if self.file.kind == "ssl":
             task = ssl_task(self.file)
             if not task.has_answer(target):
                 raise UsageError(f"{self.name} has no answer {target!r}: give the target that a sample has")

@@ -266,7 +266,12 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
                 "owner/name#configuration/split)."
             )
     elif task.builtin is not None:
-        return _built_in(task)
+        if task.builtin != "scenes":
+            raise UsageError(f"Task {task.name} names {task.builtin} as built in; there is only scenes.")
+        from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
+
+        rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))
+        return _Source("built in", task.name, rows)
     elif task.data_file is None:
         name = HubName(task.dataset_path, task.revision)
     elif not task.data_file.exists():
@@ -279,12 +284,3 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
         return _Source(task.data_file.name, str(task.data_file), reader)
     table = open_table(name, config=task.dataset_name, split=task.split, commit=commit)
     return _Source(str(name), str(name), partial(table.rows, on_share=on_share), table.source)
-
-
-def _built_in(task: TaskFile) -> _Source:
-    if task.builtin != "scenes":
-        raise UsageError(f"Task {task.name} names {task.builtin} as built in; there is only scenes.")
-    from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
-
-    rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))
-    return _Source("built in", task.name, rows)

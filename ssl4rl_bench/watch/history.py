@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.atomic import reporting, sweep, write_text
-from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.config import fill
+from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.journal import lock
+from ssl4rl_bench.run.rundir import RunDir
 
 SCHEMA = 1
 FILE = "history.jsonl"
@@ -114,8 +116,6 @@ class History:
 
     def run_path(self, name: str, fingerprint: str) -> Path:
         """Where a checkpoint's run belongs: named as it is, with a digest if other weights had that name."""
-        from ssl4rl_bench.run.rundir import RunDir
-
         place = self.folder / "runs" / name
         try:
             other = (place / "spec.json").exists() and RunDir.open(place).spec.fingerprint != fingerprint
@@ -183,14 +183,9 @@ def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
         value: dict[str, Any] = parse_json(body)
         check_schema(value, where, SCHEMA)
         del value["schema"]
-        changes = tuple(Change(**_tuples(each)) for each in value.pop("changes"))
-        return Entry(**_tuples(value), changes=changes)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return fill(Entry, value, str(where))
+    except (ValueError, TypeError, KeyError, AttributeError, UsageError):
         return None
-
-
-def _tuples(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(inner) if isinstance(inner, list) else inner for key, inner in value.items()}
 
 
 def exit_verdict(entries: Sequence[Entry]) -> str:

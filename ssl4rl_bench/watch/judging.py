@@ -11,9 +11,8 @@ from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.identity import sha256_json
-from ssl4rl_bench.gating import guards as gate_guards
-from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating import of_runs
+from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import reason, worst_first
 from ssl4rl_bench.watch.find import place_of
@@ -86,15 +85,12 @@ def judge(
         found = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
         return Judged(entry(**found), None)
     policy = terms.policy
-    sha256 = candidate.spec.sha256
-    with series.turn(terms.folder, terms.family, baseline.spec.sha256, sha256, policy) as turn:
-        guarded = gate_guards.check(policy, baseline, candidate, origin)
-        judged = apply(policy, baseline, candidate, alpha=turn.alpha, guarded=guarded)
+    judged, turn = of_runs.judge(policy, baseline, candidate, origin, terms.family, terms.folder)
+    assert turn is not None
     against_best = None
     if best is not None:
-        with series.turn(terms.folder, f"{terms.family}-best", BEST, sha256, policy) as second:
-            guarded = gate_guards.check(policy, best, candidate, origin)
-            against_best = apply(policy, best, candidate, alpha=second.alpha, guarded=guarded)
+        family = f"{terms.family}-best"
+        against_best, _ = of_runs.judge(policy, best, candidate, origin, family, terms.folder, BEST)
     rival = against_best or judged
     better = fmean(each.difference.value for each in rival.tested) > 0.0
     found_changes = changes(baseline, candidate, policy.allow)

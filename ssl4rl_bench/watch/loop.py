@@ -208,21 +208,18 @@ class Watch:
     def _take(self, checkpoint: Checkpoint) -> None:
         path = self.history.run_path(checkpoint.name, checkpoint.fingerprint)
         try:
-            self._evaluate(checkpoint, path)
+            model = resolve_model(str(checkpoint.path), chat=self.evaluator.needs_chat)
+            if model.fingerprint != checkpoint.fingerprint:
+                raise ModelError(
+                    f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
+                )
+            self.evaluator(model, path)
         except (ModelError, EngineError, TooManyErrors, DataError) as error:
             # One bad checkpoint does not end the watch over a training run.
             self.say(f"{checkpoint.name} was not evaluated: {error}")
             self.failed[checkpoint.name] = checkpoint.fingerprint
             return
         self._judge(checkpoint.name, path)
-
-    def _evaluate(self, checkpoint: Checkpoint, path: Path) -> None:
-        model = resolve_model(str(checkpoint.path), chat=self.evaluator.needs_chat)
-        if model.fingerprint != checkpoint.fingerprint:
-            raise ModelError(
-                f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
-            )
-        self.evaluator(model, path)
 
     def _judge(self, name: str, path: Path) -> None:
         (candidate,) = load_evaluated([path], self.data)

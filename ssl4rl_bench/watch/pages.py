@@ -40,6 +40,7 @@ def refresh(
         baseline: the watch's own, if it is not the first checkpoint.
         data: `--data` values, for runs whose replies have to be read again.
     """
+    from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.views.curves import Point, curves
 
     try:
@@ -56,7 +57,15 @@ def refresh(
         view.write(history.folder)
         first = next((at for at, entry in enumerate(entries) if entry.verdict == BASELINE), None)
         base = baseline or runs[first or 0]
-        _write_page(history.folder / PAGE, base, [run for run in runs if run is not base], view, policy)
+        page = assemble(
+            base,
+            [run for run in runs if run is not base],
+            aggregations=("circular_micro", "row_micro"),
+            lead=[view],
+            allow=policy.allow,
+            title="A training run, checkpoint by checkpoint",
+        )
+        write(page, history.folder / PAGE)
     except BenchError as error:
         say(f"the leaderboard was not made anew: {error}")
 
@@ -65,24 +74,6 @@ def _place(entry: Entry, entries: list[Entry]) -> float:
     """A step as a number; a part of one lies behind it, by how many parts there are."""
     parts = 1 + max(each.part for each in entries)
     return entry.step + entry.part / parts
-
-
-def _write_page(
-    path: Path, baseline: Evaluated, candidates: list[Evaluated], view: object, policy: Policy
-) -> None:
-    from ssl4rl_bench.reports.html import assemble, write
-    from ssl4rl_bench.reports.views.base import View
-
-    assert isinstance(view, View)
-    report = assemble(
-        baseline,
-        candidates,
-        aggregations=("circular_micro", "row_micro"),
-        lead=[view],
-        allow=policy.allow,
-        title="A training run, checkpoint by checkpoint",
-    )
-    write(report, path)
 
 
 def link_best(history: History, checkpoints: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pictures import encoded, picture
 from PIL import Image
 
-from ssl4rl_bench.core import images
+from ssl4rl_bench.core import image_headers, images
 from ssl4rl_bench.core.identity import sha256_hex
 
 
@@ -41,10 +41,10 @@ def test_lossless_gives_every_pixel_back(width: int, height: int, seed: int, lev
 def test_lossless_takes_rgb_within_the_limits_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(images.ImageError, match="not RGB"):
         images.lossless(Image.new("L", (30, 30)))
-    monkeypatch.setattr(images, "MAX_PIXELS", 800)
+    monkeypatch.setattr(image_headers, "MAX_PIXELS", 800)
     with pytest.raises(images.ImageError, match="pixels"):
         images.lossless(Image.new("RGB", (30, 30)))
-    monkeypatch.setattr(images, "MAX_BYTES", 1000)
+    monkeypatch.setattr(image_headers, "MAX_BYTES", 1000)
     with pytest.raises(images.ImageError, match="MiB"):
         images.lossless(picture(1, (28, 28)).effect_spread(20))
 

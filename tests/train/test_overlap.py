@@ -16,8 +16,8 @@ from pictures import encoded, picture, write_folder
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.task.pictures import Selection, open_source, select
-from ssl4rl_bench.task.pictures.perceptual import Perceptual, near
-from ssl4rl_bench.train.overlap import Overlap, audit, enforce, near_pairs
+from ssl4rl_bench.task.pictures.perceptual import Perceptual, near, near_pairs
+from ssl4rl_bench.train.overlap import Overlap, audit, enforce
 from ssl4rl_bench.train.recipe import DataPart
 
 

@@ -50,7 +50,10 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     selection = _of_split(selection, recipe.data.split)
     overlaps = overlap.audit(selection, recipe.data.audit, on_progress=report.stage)
     for found in overlaps:
-        report.note(_sentence(found))
+        if shared := len(found.exact) + len(found.near):
+            report.note(f"{shared} training images are in {found.set} or look like one that is")
+        else:
+            report.note(f"no training image is in {found.set} ({found.images} images compared)")
     leave_out = overlap.enforce(overlaps, recipe.data)
     made = TrainingSet(
         selection,
@@ -120,15 +123,6 @@ def _of_split(selection: Selection, split: float | None) -> Selection:
     if not kept:
         raise DataError(f"{selection.source}: data.split = {split:g} leaves no training images: raise it")
     return dataclasses.replace(selection, kept=kept)
-
-
-def _sentence(found: overlap.Overlap) -> str:
-    shared = len(found.exact) + len(found.near)
-    return (
-        f"{shared} training images are in {found.set} or look like one that is"
-        if shared
-        else f"no training image is in {found.set} ({found.images} images compared)"
-    )
 
 
 class _Tokens:

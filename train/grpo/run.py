@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +56,10 @@ def train(
         last = open_folder(out, recipe, resume=resume, main=state.is_main_process)
     base = resolve_model(recipe.model.base, chat=True)
     stopping = Stopping()
-    with ExitStack() as stack:
-        stack.enter_context(stopping.handling())
+    wanted = recipe.data
+    images = select_images(wanted.images, split=wanted.images_split, ratio=wanted.split, limit=wanted.limit)
+    with stopping.handling(), images as selection:
         processor = load_processor(recipe, base)
-        selection = stack.enter_context(
-            select_images(
-                recipe.data.images,
-                split=recipe.data.images_split,
-                ratio=recipe.data.split,
-                limit=recipe.data.limit,
-            )
-        )
         data = prepared(recipe, selection, processor, report)
         steps = steps_of(recipe, parts, data.training_set.rows_an_epoch)
         stop_at = min(steps, max_steps or steps)

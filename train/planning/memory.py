@@ -191,7 +191,8 @@ def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
         how = f"up to {_millions(live)} gathered at {width.product} bytes"
         return [Part("gathered weights", live * width.product, "always", how)]
     if sharding == "fsdp2":
-        unit = max(shape.layer, shape.vision_block)
+        parts = shape.parts()
+        unit = max(parts["layers"] // shape.num_hidden_layers, parts["vision blocks"] // shape.vision.depth)
         n = 2 * unit + (0 if recipe.lora else unit) + shape.embedding
         how = f"two layers, one's gradients, and the head at {width.product} bytes: {_millions(n)}"
         return [Part("gathered weights", n * width.product, "always", how)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from ssl4rl_bench.engines.checkpoints.served import chat_template, served
 from ssl4rl_bench.engines.template_child import make_environment
 from ssl4rl_bench.task.pictures import open_source, split_of
 from ssl4rl_bench.task.pictures.making import Opened, corrupt
-from ssl4rl_bench.task.pictures.sources import DRAWN
+from ssl4rl_bench.task.pictures.sources import DRAWN, drawings
 from ssl4rl_bench.task.registry import task_images
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
@@ -126,11 +126,10 @@ def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]
     """
     tasks = asked(recipe.tasks, recipe.data.prompt)
     count = text_counter(folder) if folder else None
-    sizes = {a.name: list[_Sizes]() for a in tasks}
-    _make(sizes, tasks, encoded, pixel_limits(recipe, folder), count)
+    sizes = _of_images(tasks, encoded, pixel_limits(recipe, folder), count)
     made = [sized for of_task in sizes.values() for sized in of_task]
     if not made:
-        _make(sizes, tasks, _drawn("dev", 1), PIXELS, None)
+        sizes = _of_images(tasks, _drawn("dev", 1), PIXELS, None)
     total = sum(a.weight * len(a.roles) for a in tasks)
     # Of the prompts: an image that a task of pairs gets gives two.
     shares = {a.name: a.weight * len(a.roles) / total for a in tasks if sizes[a.name]}
@@ -166,14 +165,11 @@ class _Sizes(NamedTuple):
     """Tokens."""
 
 
-def _make(
-    sizes: Mapping[str, list[_Sizes]],
-    tasks: Sequence[Asked],
-    encoded: Iterable[EncodedImage],
-    pixels: tuple[int, int],
-    count: CountText | None,
-) -> None:
-    """Adds to `sizes`, by task, those of the prompts that images give, as many as there is time for."""
+def _of_images(
+    tasks: Sequence[Asked], encoded: Sequence[EncodedImage], pixels: tuple[int, int], count: CountText | None
+) -> dict[str, list[_Sizes]]:
+    """By task those of the prompts that images give, as many as there is time for."""
+    sizes = {a.name: list[_Sizes]() for a in tasks}
     until = time.monotonic() + SECONDS
     for image in encoded:
         if time.monotonic() > until and all(sizes.values()):
@@ -186,6 +182,7 @@ def _make(
                     seen = sum(tokens_of(*one.size, *pixels) for one in shown)
                     text = count(a.prompt, len(shown)) if count else 0
                     sizes[a.name].append(_Sizes(len(shown), seen, text))
+    return sizes
 
 
 def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
@@ -203,7 +200,7 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
         per_leaf = int(match[2]) if match[2] else None
         total = sum(per_leaf or leaf.n_dev for leaf in scenes.LEAVES)
         few = SAMPLE // len(scenes.LEAVES)
-        encoded = list(_drawn(match[1] or "dev", min(few, per_leaf or few)))
+        encoded = _drawn(match[1] or "dev", min(few, per_leaf or few))
     elif not Path(spec).expanduser().exists() and _elsewhere(spec):
         return None, []
     else:
@@ -231,9 +228,5 @@ def _elsewhere(spec: str) -> bool:
     return hub_id(spec) is not None
 
 
-def _drawn(stream: str, per_leaf: int) -> Iterator[EncodedImage]:
-    """Drawings of a stream."""
-    from ssl4rl_bench.task import scenes
-
-    for question in scenes.questions(stream, per_leaf):
-        yield images.from_bytes(scenes.png(question.drawn))
+def _drawn(stream: str, per_leaf: int) -> list[EncodedImage]:
+    return [images.from_bytes(data) for _, data in drawings(stream, per_leaf)]

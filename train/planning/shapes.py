@@ -86,16 +86,6 @@ class Shape:
         """Parameters of the embedding, and of an output head."""
         return self.vocab_size * self.hidden_size
 
-    @property
-    def layer(self) -> int:
-        """Parameters of one decoder layer."""
-        return self.parts()["layers"] // self.num_hidden_layers
-
-    @property
-    def vision_block(self) -> int:
-        """Parameters of one block of the vision tower."""
-        return self.parts()["vision blocks"] // self.vision.depth
-
     def parts(self) -> dict[str, int]:
         """Parameters by part; they add up to `total`. A layer and a block have two norms, which have no biases."""
         h, v = self.hidden_size, self.vision

@@ -20,7 +20,7 @@ from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import parse_toml
 from ssl4rl_bench.core.scheme import SCHEME
-from ssl4rl_bench.engines.checkpoints.files import read_json
+from ssl4rl_bench.engines.checkpoints.origin import FILE, read_origin
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.engines.inputs import load_processor
 from ssl4rl_bench.engines.loading import load_network
@@ -244,12 +244,8 @@ def save(
     }
     if init:
         origin["fingerprint_scheme"] = SCHEME
-        before = init.path / "ssl4rl.json"
-        origin["init"] = {
-            "fingerprint": init.fingerprint,
-            "origin": read_json(before) if before.is_file() else None,
-        }
-    (out / "ssl4rl.json").write_text(json.dumps(origin, indent=1) + "\n")
+        origin["init"] = {"fingerprint": init.fingerprint, "origin": read_origin(init.path) or None}
+    (out / FILE).write_text(json.dumps(origin, indent=1) + "\n")
 
 
 def main() -> None:

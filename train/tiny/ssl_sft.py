@@ -16,11 +16,7 @@ from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.task.pictures.making import prompt_text
 from ssl4rl_bench.task.registry import load_ssl
 from ssl4rl_bench.task.ssl import SSLTask, Unusable
-from ssl4rl_bench.task.ssl.contrastive import LABELS as PAIR_LABELS
 from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
-from ssl4rl_bench.task.ssl.position import LABELS as PART_LABELS
-from ssl4rl_bench.task.ssl.position import Position
-from ssl4rl_bench.task.ssl.rotation import Rotation
 from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, styled
 
 TRIES = 100
@@ -63,12 +59,10 @@ class Forms:
 
 def any_answer(task: SSLTask, rng: Random) -> str:
     """One of the task's valid answers, all alike."""
-    if isinstance(task, Rotation):
-        return str(rng.randrange(0, 360, task.step))
     if isinstance(task, Jigsaw):
         n = task.k**2
         return ",".join(map(str, rng.sample(range(1, n + 1), n)))
-    return rng.choice(PART_LABELS[task.grid] if isinstance(task, Position) else PAIR_LABELS)
+    return rng.choice(task.labels)
 
 
 def make_forms(

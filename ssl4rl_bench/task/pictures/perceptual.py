@@ -9,13 +9,12 @@ image gives the same hash on every machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +26,9 @@ _CELLS = 4
 _SCALE = 1 << 10
 _DEAD = 65536 * (_SIDE * _SCALE // 2) ** 2 // 2
 """The coefficient of a wave of half a grey level. A smaller one counts as 0: flat areas give no random bits."""
+
+ROWS = 256
+"""Images that are compared with all others at once."""
 
 T_BITS = 12
 """Near duplicates differ in at most this many of the 64 bits."""
@@ -87,51 +89,47 @@ def near(a: Perceptual, b: Perceptual) -> bool:
 def near_duplicates(hashes: Sequence[Perceptual]) -> list[int | None]:
     """For each image in order: the index of the first earlier kept one that it is near to, or None if it is kept."""
     n = len(hashes)
-    bits = np.fromiter((item.bits for item in hashes), dtype=np.uint64, count=n)
+    signs, thumbs = _arrays(hashes)
+    first: list[int | None] = [None] * n
+    for start in range(0, n, ROWS):
+        block = range(start, min(start + ROWS, n))
+        others = [*(i for i in range(start) if first[i] is None), *block]
+        for row, column in _near(signs[block], thumbs[block], signs[others], thumbs[others]):
+            i, j = block[row], others[column]
+            if j < i and first[i] is None and first[j] is None:
+                first[i] = j
+    return first
+
+
+def near_pairs(a: Sequence[Perceptual], b: Sequence[Perceptual]) -> Iterator[tuple[int, int]]:
+    """All i, j for which `near(a[i], b[j])`, in order; 50,000 by 5,000 in seconds."""
+    signs, thumbs = _arrays(a)
+    others = _arrays(b)
+    for start in range(0, len(a), ROWS):
+        rows = slice(start, start + ROWS)
+        yield from ((start + i, j) for i, j in _near(signs[rows], thumbs[rows], *others))
+
+
+def _near(a_signs: Any, a_thumbs: Any, b_signs: Any, b_thumbs: Any) -> Iterator[tuple[int, int]]:
+    """All pairs of near hashes, in order, from their `_arrays`."""
+    # A product of signs is 64 less twice the bits that differ, exact in float32.
+    alike = np.flatnonzero(a_signs @ b_signs.T >= 64 - 2 * T_BITS)
+    for at in range(0, len(alike), 1 << 16):
+        i, j = np.divmod(alike[at : at + (1 << 16)], len(b_signs))
+        close = np.abs(a_thumbs[i] - b_thumbs[j]).max(axis=1) <= T_COLOUR
+        yield from zip(i[close].tolist(), j[close].tolist(), strict=True)
+
+
+def _arrays(hashes: Sequence[Perceptual]) -> tuple[Any, Any]:
+    """Bits as -1 and 1, float32, (n, 64); cells, int16, (n, 48)."""
+    raw = np.frombuffer(b"".join(item.bits.to_bytes(8, "big") for item in hashes), dtype=np.uint8)
+    signs = np.unpackbits(raw.reshape(-1, 8), axis=1).astype(np.float32) * 2 - 1
     thumbs = np.frombuffer(b"".join(item.thumb for item in hashes), dtype=np.uint8)
-    thumbs = thumbs.reshape(n, 3 * _CELLS * _CELLS).astype(np.int16)
-    found: list[int | None] = [None] * n
-    kept = np.zeros(n, dtype=bool)
-    block = 256
-    for start in range(0, n, block):
-        stop = min(start + block, n)
-        rows: list[list[int]] = [[] for _ in range(start, stop)]
-        for left in range(0, stop, 8192):  # tiles that stay in the processor's cache
-            right = min(left + 8192, stop)
-            row, column = np.nonzero(_popcount(bits[start:stop, None] ^ bits[None, left:right]) <= T_BITS)
-            row, column = row + start, column + left
-            wanted = (column < row) & (kept[column] | (column >= start))
-            row, column = row[wanted], column[wanted]
-            for at in range(0, len(row), 1 << 16):
-                r, c = row[at : at + (1 << 16)], column[at : at + (1 << 16)]
-                alike = np.abs(thumbs[r] - thumbs[c]).max(axis=1) <= T_COLOUR
-                for i, j in zip(r[alike].tolist(), c[alike].tolist(), strict=True):
-                    rows[i - start].append(j)
-        for i, candidates in enumerate(rows, start):
-            found[i] = next((j for j in candidates if kept[j]), None)
-            kept[i] = found[i] is None
-    return found
-
-
-def _popcount(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    if hasattr(np, "bitwise_count"):  # numpy 2
-        return cast("npt.NDArray[np.uint8]", np.bitwise_count(values))
-    counts = _table()[values.view(np.uint16)].reshape(*values.shape, 4)
-    return cast("npt.NDArray[np.uint8]", counts.sum(axis=-1, dtype=np.uint8))
-
-
-@cache
-def _table() -> Any:
-    return np.array([value.bit_count() for value in range(1 << 16)], dtype=np.uint8)
+    return signs, thumbs.reshape(len(hashes), 3 * _CELLS * _CELLS).astype(np.int16)
 
 
 @cache
 def _cosines() -> Any:
     """The first 8 rows of the 32-point cosine transform (DCT-II) times 1024, rounded: (8, 32) whole numbers."""
-    return np.array(
-        [
-            [round(_SCALE * math.cos(math.pi * k * (2 * x + 1) / (2 * _SIDE))) for x in range(_SIDE)]
-            for k in range(_KEPT)
-        ],
-        dtype=np.int64,
-    )
+    angles = np.outer(np.arange(_KEPT), 2 * np.arange(_SIDE) + 1) * (math.pi / (2 * _SIDE))
+    return np.round(_SCALE * np.cos(angles)).astype(np.int64)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
@@ -16,8 +16,6 @@ from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
 from ssl4rl_bench.task.pictures.perceptual import Perceptual, near, near_duplicates, perceptual_hash
 from ssl4rl_bench.task.ssl.base import MIN_SIDE
 
-A = TypeVar("A")
-B = TypeVar("B")
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """`map`, or one that does the work in other processes and keeps the order."""
 
@@ -105,7 +103,6 @@ def select(
     *,
     ratio: float | None = None,
     limit: int | None = None,
-    near_duplicates_too: bool = True,
     mapper: Mapper = map,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Selection:
@@ -116,7 +113,6 @@ def select(
     Args:
         ratio: Share of the images in the split "train", strictly between 0 and 1; None for one split.
         limit: Keep at most this many, the first by hash.
-        near_duplicates_too: False keeps images that look alike and are not equal.
         mapper: Does the reading and hashing, in order (`map`, or a pool's).
         on_progress: Called with a stage's name ("reading", "looking"), images done and images in all.
 
@@ -129,11 +125,10 @@ def select(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves no images: give 1 or more.")
     report = on_progress or (lambda stage, done, total: None)
-    total = len(source.images)
     first: dict[str, _Known] = {}
     dropped = list(source.bad)
-    work = partial(_identify, look=limit is None)
-    for known in _in_chunks(work, source.images, mapper, lambda done: report("reading", done, total)):
+    places = source.images
+    for known in _identified(places, mapper, lambda n: report("reading", n, len(places)), look=limit is None):
         if isinstance(known, Dropped):
             dropped.append(known)
         elif known.sha256 in first:
@@ -150,7 +145,7 @@ def select(
         for drop in dropped
     ]
     unique = [first[digest] for digest in sorted(first)]
-    kept, more, n_looked = _distinct(unique, limit, near_duplicates_too, mapper, report)
+    kept, more, n_looked = _distinct(unique, limit, mapper, report)
     dropped += more
     selection = Selection(
         source=source.name,
@@ -159,7 +154,7 @@ def select(
             for item, looks in kept
         ),
         dropped=tuple(sorted(dropped, key=lambda drop: (drop.name, drop.kind, drop.reason))),
-        n_seen=len(source.images) + len(source.bad),
+        n_seen=len(places) + len(source.bad),
         n_left=len(unique) - n_looked,
         hub=source.hub,
     )
@@ -181,7 +176,6 @@ class _Known:
 
 
 def _identify(chunk: Sequence[Located], look: bool) -> list[_Known | Dropped]:
-    """By the headers alone, or (`look`) with a perceptual hash."""
     return [_known(located, look) for located in chunk]
 
 
@@ -203,7 +197,6 @@ def _known(located: Located, look: bool) -> _Known | Dropped:
 def _distinct(
     unique: Sequence[_Known],
     limit: int | None,
-    near_too: bool,
     mapper: Mapper,
     report: Callable[[str, int, int], None],
 ) -> tuple[list[tuple[_Known, Perceptual]], list[Dropped], int]:
@@ -219,7 +212,7 @@ def _distinct(
             elif known.perceptual is not None:
                 seen.append((known, known.perceptual))
         n_looked = wanted
-        like = near_duplicates([looks for _, looks in seen]) if near_too else [None] * len(seen)
+        like = near_duplicates([looks for _, looks in seen])
         if n_looked == len(unique) or (limit is not None and like.count(None) >= limit):
             break
     kept: list[tuple[_Known, Perceptual]] = []
@@ -241,20 +234,16 @@ def _looked(
     if all(known.perceptual for known in batch):
         return batch
     places = [known.located for known in batch]
-    return _in_chunks(
-        partial(_identify, look=True), places, mapper, lambda done: report("looking", start + done, wanted)
-    )
+    return _identified(places, mapper, lambda done: report("looking", start + done, wanted), look=True)
 
 
-def _in_chunks(
-    work: Callable[[Sequence[A]], list[B]],
-    items: Sequence[A],
-    mapper: Mapper,
-    report: Callable[[int], None],
-) -> Iterator[B]:
-    chunks = (items[at : at + CHUNK] for at in range(0, len(items), CHUNK))
+def _identified(
+    places: Sequence[Located], mapper: Mapper, report: Callable[[int], None], *, look: bool
+) -> Iterator[_Known | Dropped]:
+    """By the headers alone, or (`look`) with a perceptual hash."""
+    chunks = (places[at : at + CHUNK] for at in range(0, len(places), CHUNK))
     n_done = 0
-    for results in mapper(work, chunks):
+    for results in mapper(partial(_identify, look=look), chunks):
         n_done += len(results)
         report(n_done)
         yield from results

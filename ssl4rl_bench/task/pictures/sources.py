@@ -55,7 +55,7 @@ def open_source(
     """
     path = Path(spec).expanduser()
     if match := DRAWN.fullmatch(spec):
-        source = _spooled(spec, _drawn(match[1] or "dev", match[2]), spool)
+        source = _spooled(spec, drawings(match[1] or "dev", int(match[2]) if match[2] else None), spool)
     elif path.is_dir() and (located := _folder(path)):
         source = ImageSource(path.resolve().name, located)
     elif path.exists():
@@ -95,10 +95,11 @@ def _table(path: Path, split: str, spool: Path) -> ImageSource:
     return _spooled(path.resolve().name, row_images(str(path), read_path(path, split=split)), spool)
 
 
-def _drawn(stream: str, per_leaf: str | None) -> Iterator[tuple[str, bytes]]:
+def drawings(stream: str, per_leaf: int | None) -> Iterator[tuple[str, bytes]]:
+    """Name and PNG of a stream's drawings (`scenes.questions`)."""
     from ssl4rl_bench.task import scenes
 
-    for question in scenes.questions(stream, int(per_leaf) if per_leaf else None):
+    for question in scenes.questions(stream, per_leaf):
         yield f"{stream}/{question.leaf.name}/{question.number}", scenes.png(question.drawn)
 
 

@@ -103,28 +103,24 @@ def png(drawn: Drawn) -> bytes:
     return buffer.getvalue()
 
 
-def rows(stream: str = "dev", per_leaf: int | None = None) -> Iterator[dict[str, Any]]:
+def rows(stream: str = "dev") -> Iterator[dict[str, Any]]:
     """MMBench rows, circular copies included: index + k * 1,000,000 is copy k of a question.
 
     Keys: index (int), question, hint, A, B, C, D, answer, category, l2-category, image (PNG bytes), split.
     """
-    made = _dev() if stream == "dev" and per_leaf is None else _rows(stream, per_leaf)
-    return (dict(row) for row in made)
+    return map(dict, _rows(stream))
 
 
 @cache
-def _dev() -> tuple[dict[str, Any], ...]:
-    """The benchmark's rows, drawn once a process (3 s; 2 MB)."""
-    return tuple(_rows("dev", None))
-
-
-def _rows(stream: str, per_leaf: int | None) -> Iterator[dict[str, Any]]:
-    for base, q in enumerate(questions(stream, per_leaf), start=1):
+def _rows(stream: str) -> list[dict[str, Any]]:
+    """A stream's rows, drawn once a process (3 s; 2 MB)."""
+    out = []
+    for base, q in enumerate(questions(stream), start=1):
         image = png(q.drawn)
         for roll in range(q.n_rolls):
             choices = q.choices(roll)
             answer = next(letter for letter, text in choices.items() if text == q.drawn.answer)
-            yield {
+            row = {
                 "index": base + roll * GROUP_STRIDE,
                 "question": q.drawn.question,
                 "hint": "",
@@ -135,3 +131,5 @@ def _rows(stream: str, per_leaf: int | None) -> Iterator[dict[str, Any]]:
                 "image": image,
                 "split": "dev" if stream == "dev" else "train",
             }
+            out.append(row)
+    return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import chain
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -20,8 +19,7 @@ _INK, _FAINT, _RIGHT = (30, 30, 36), (110, 112, 120), (20, 120, 60)
 
 def sheet() -> Image.Image:
     """24 questions of the dev stream with their options, the right one in green: each leaf at least once."""
-    everything = chain.from_iterable([question("dev", leaf, number) for leaf in LEAVES] for number in (1, 5))
-    chosen = list(everything)[:SHOWN]
+    chosen = [question("dev", leaf, number) for number in (1, 5) for leaf in LEAVES][:SHOWN]
     rows = -(-len(chosen) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * _CELL[0] + 10, rows * _CELL[1] + 10), (255, 255, 255))
     for place, q in enumerate(chosen):

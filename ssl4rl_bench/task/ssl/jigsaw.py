@@ -154,10 +154,7 @@ def _cells(length: int, k: int, grid: int) -> tuple[int, int]:
 
 def inverse(permutation: Sequence[int]) -> list[int]:
     """The permutation that undoes this one, both of 0 to n - 1."""
-    out = [0] * len(permutation)
-    for at, value in enumerate(permutation):
-        out[value] = at
-    return out
+    return [permutation.index(value) for value in range(len(permutation))]
 
 
 def _numbers(text: str) -> list[int]:

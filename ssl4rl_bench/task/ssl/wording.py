@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -29,10 +28,11 @@ def render(kind: str, style: str, convention: str, **values: object) -> str:
 
 @cache
 def _templates(kind: str, style: str, convention: str) -> tuple[Any, Any]:
+    import yaml
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    wording = _wording()
+    wording = yaml.safe_load(files("ssl4rl_bench.tasks").joinpath("ssl_prompts.yaml").read_text("utf-8"))
     if style not in wording["instructions"]:
         known = ", ".join(wording["instructions"])
         raise UsageError(f"SSL tasks have no prompt style {style!r}: use one of {known}.")
@@ -40,13 +40,3 @@ def _templates(kind: str, style: str, convention: str) -> tuple[Any, Any]:
     texts = wording[kind][convention]
     instruction = wording["instructions"][style].replace("{{ form }}", texts["form"])
     return environment.from_string(texts["question"]), environment.from_string(instruction)
-
-
-@cache
-def _wording() -> Mapping[str, Any]:
-    import yaml
-
-    data: Mapping[str, Any] = yaml.safe_load(
-        files("ssl4rl_bench.tasks").joinpath("ssl_prompts.yaml").read_text("utf-8")
-    )
-    return data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from shutil import rmtree
 
 import pytest
 from pictures import encoded, picture, write_folder
@@ -154,8 +155,15 @@ def test_a_partner_never_looks_the_same(tmp_path: Path) -> None:
     write_folder(tmp_path, 4)
     with Image.open(next(path for path in sorted(tmp_path.rglob("*")) if path.is_file())) as image:
         for number in range(4):
-            image.convert("RGB").save(tmp_path / f"twin{number}.jpg", quality=80 + number)
-    selection = select(source_of(tmp_path), near_duplicates_too=False)
+            (tmp_path / "twins" / str(number)).mkdir(parents=True)
+            image.convert("RGB").save(tmp_path / "twins" / str(number) / "twin.jpg", quality=80 + number)
+    selections = [select(source_of(tmp_path / "twins" / str(number))) for number in range(4)]
+    rmtree(tmp_path / "twins")
+    selections.append(select(source_of(tmp_path)))
+    kept = sorted(
+        (picture for found in selections for picture in found.kept), key=lambda picture: picture.sha256
+    )
+    selection = replace(selections[-1], kept=tuple(kept))
     assert len(selection.kept) == 8
     for at, own in enumerate(selection.kept):
         others = list(selection.partners(at))
