@@ -233,8 +233,9 @@ def _object(board: Board) -> dict[str, Any]:
                 "candidate": each.candidate,
                 "notes": list(each.notes),
                 "cells": [
-                    asdict(cell) | {"mark": cell.mark, "left_out": out and asdict(out)}
-                    for cell, out in zip(each.cells, each.left_out, strict=True)
+                    asdict(cell)
+                    | {"mark": cell.mark, "left_out": (out := each.left_out_of(cell)) and asdict(out)}
+                    for cell in each.cells
                 ],
             }
             for each in board.comparisons

@@ -7,15 +7,15 @@ runs have the same rows of each group; tests and intervals work on these.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.differences import differences
-from ssl4rl_bench.comparison.leftout import emptied, left_out, told
+from ssl4rl_bench.comparison.leftout import left_out, told
 from ssl4rl_bench.comparison.pairing import Evaluated, Pairing, pair
-from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference, LeftOut
+from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.score.aggregate import (
     LEVELS,
@@ -64,28 +64,30 @@ def compare(
     if correction not in CORRECTIONS:
         hint = did_you_mean(correction, CORRECTIONS)
         raise UsageError(f"--correction {correction} is unknown (known: {', '.join(CORRECTIONS)}){hint}")
-    drafts = [
-        _draft(pair(baseline, candidate, task, allow), aggregation, by, replicates)
-        for candidate in candidates
-    ]
-    for level in dict.fromkeys((OVERALL, by)):
-        _correct(drafts, level, correction, replicates)
-    return [
-        Comparison(
-            task,
-            aggregation,
-            correction,
-            baseline.label,
-            candidate.label,
-            draft.pairing,
-            draft.differences,
-            tuple(draft.cells),
-            tuple(draft.left_out.get((cell.level, cell.name)) for cell in draft.cells),
-            emptied(draft.left_out, draft.cells),
-            (*draft.pairing.notes, *told(draft.left_out, baseline.label, candidate.label)),
+    levels = (OVERALL, by)
+    comparisons = []
+    for candidate in candidates:
+        pairing = pair(baseline, candidate, task, allow)
+        groups, weighted, cells = _uncorrected(pairing, aggregation, levels, replicates)
+        missing = left_out(pairing, aggregation, levels, replicates)
+        comparisons.append(
+            Comparison(
+                task,
+                aggregation,
+                correction,
+                baseline.label,
+                candidate.label,
+                pairing,
+                groups,
+                weighted,
+                cells,
+                missing,
+                (*pairing.notes, *told(missing, baseline.label, candidate.label)),
+            )
         )
-        for candidate, draft in zip(candidates, drafts, strict=True)
-    ]
+    for level in dict.fromkeys(levels):
+        comparisons = _corrected(comparisons, level, correction, replicates)
+    return comparisons
 
 
 def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> list[Best]:
@@ -103,14 +105,14 @@ def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> 
             weighted[:, :, own].reshape(weighted.shape[0], -1), one_sided=True, replicates=replicates
         ).reshape(len(comparisons), len(own))
         for column, at in enumerate(own):
-            values = [comparison.find(*names[at]) for comparison in comparisons]
-            known = [(found.value, number) for number, found in enumerate(values) if found is not None]
-            value, winner = max(known, key=lambda pair: (pair[0], -pair[1]))
+            cells = [comparison.find(*names[at]) for comparison in comparisons]
+            values = [cell.value for cell in cells if cell is not None]
+            winner = int(np.argmax(values))
             out.append(
                 Best(
                     *names[at],
                     comparisons[winner].candidate,
-                    value,
+                    values[winner],
                     float(p[winner, column]),
                     len(comparisons),
                 )
@@ -118,62 +120,45 @@ def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> 
     return out
 
 
-@dataclass(slots=True, eq=False)
-class _Draft:
-    pairing: Pairing
-    differences: _Floats
-    weighted: _Floats
-    """(groups, cells) each group's part of each cell's difference."""
-    squares: _Floats
-    """(cells,) mean square of the groups' differences."""
-    cells: list[Difference]
-    """Not corrected yet, and without what depends on the family."""
-    left_out: dict[tuple[str, str], LeftOut]
-    """By level and name; also of cells without a question that counts."""
-
-
-def _draft(pairing: Pairing, aggregation: str, by: str, replicates: int) -> _Draft:
+def _uncorrected(
+    pairing: Pairing, aggregation: str, levels: Sequence[str], replicates: int
+) -> tuple[_Floats, _Floats, tuple[Difference, ...]]:
+    """The fields `groups`, `weighted` and `cells` of a `Comparison`; the cells lack what depends on their family."""
     one, two, left, right = pairing.baseline, pairing.candidate, pairing.left, pairing.right
     units = unit_counts(one, aggregation)[left]
     before, after = group_sums(one, aggregation)[left], group_sums(two, aggregation)[right]
-    levels = (OVERALL, by)
     cells = cells_of([one.places[at] for at in left], units, aggregation).of(levels)
-    d = after - before
-    weighted = cells.weights * d[:, None]
-    found = differences(before, after, units, cells, aggregation, replicates, _split(pairing, aggregation))
-    squares = np.array([cell.n for cell in found]) * (weighted**2).sum(axis=0)
-    return _Draft(pairing, d, weighted, squares, found, left_out(pairing, aggregation, levels, replicates))
+    parts = _split(pairing, aggregation)
+    found = differences(before, after, units, cells, aggregation, replicates, parts)
+    groups = after - before
+    return groups, cells.weights * groups[:, None], tuple(found)
 
 
-def _correct(drafts: Sequence[_Draft], level: str, correction: str, replicates: int) -> None:
-    """Fills in what depends on the family: all candidates' cells of a level."""
-    places = [(draft, at) for draft in drafts for at, cell in enumerate(draft.cells) if cell.level == level]
-    p = np.array([draft.cells[at].p for draft, at in places])
+def _corrected(
+    comparisons: Sequence[Comparison], level: str, correction: str, replicates: int
+) -> list[Comparison]:
+    """The comparisons with what depends on the family, which is all candidates' cells of a level."""
+    cells = [list(comparison.cells) for comparison in comparisons]
+    places = [(k, at) for k, own in enumerate(cells) for at, cell in enumerate(own) if cell.level == level]
+    p = np.array([cells[k][at].p for k, at in places])
     if correction == "max-t":
-        together = {id(draft): number for number, draft in enumerate(drafts)}
-        joined = _joined([draft.pairing for draft in drafts], [draft.weighted for draft in drafts])
-        columns = np.column_stack([joined[together[id(draft)]][:, at] for draft, at in places])
-        p = max_t(columns, replicates=replicates)
+        joined = _joined(comparisons)
+        p = max_t(np.column_stack([joined[k][:, at] for k, at in places]), replicates=replicates)
     elif correction != "none":
         p = holm(p) if correction == "holm" else benjamini_hochberg(p)
-    family = len(places)
-    for (draft, at), corrected in zip(places, p, strict=True):
-        cell = draft.cells[at]
-        alpha = ALPHA if correction == "none" else ALPHA / family
-        square = float(draft.squares[at])
-        draft.cells[at] = replace(
+    squares = [(comparison.weighted**2).sum(axis=0) for comparison in comparisons]
+    for (k, at), corrected in zip(places, p, strict=True):
+        cell = cells[k][at]
+        alpha = ALPHA if correction == "none" else ALPHA / len(places)
+        counts, square = cell.counts, float(cell.n * squares[k][at])
+        cells[k][at] = replace(
             cell,
             p_corrected=float(corrected),
-            family=family,
-            mde=_mde(cell, alpha),
+            family=len(places),
+            mde=detectable_change(max(1, round(counts.n)), counts.changed, alpha) if counts else 1.0,
             needed=groups_needed(cell.value, square, alpha) if cell.value else None,
         )
-
-
-def _mde(cell: Difference, alpha: float) -> float:
-    if cell.counts is None:
-        return 1.0
-    return detectable_change(max(1, round(cell.counts.n)), cell.counts.changed, alpha)
+    return [replace(one, cells=tuple(own)) for one, own in zip(comparisons, cells, strict=True)]
 
 
 def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
@@ -188,13 +173,7 @@ def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
     rows, others, starts = _rows(pairing)
     before, after = one.values[rows, :repeats], two.values[others, :repeats]
     changed = one.read[rows, :repeats] != two.read[others, :repeats]
-    shared = replace(
-        one,
-        groups=tuple(one.groups[at] for at in pairing.left),
-        starts=starts,
-        rolls=one.rolls[rows],
-        ids=tuple(one.ids[row] for row in rows),
-    )
+    shared = replace(one, starts=starts, rolls=one.rolls[rows])  # what pass_scores reads besides values
     scores = [
         pass_scores(values, shared, aggregation)
         for values in (before, np.where(changed, after, before), np.where(changed, before, after), after)
@@ -216,26 +195,20 @@ def _rows(pairing: Pairing) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray
     return left, right, starts
 
 
-def _joined(pairings: Sequence[Pairing], tables: Sequence[_Floats]) -> list[_Floats]:
-    """Rows of several tables put on one list of groups, that of the baseline; 0 where a candidate has none."""
-    n = len(pairings[0].baseline.groups)
+def _joined(comparisons: Sequence[Comparison]) -> list[_Floats]:
+    """Each comparison's `weighted` with a row for every group of the baseline; 0 where a candidate has none."""
     out = []
-    for pairing, table in zip(pairings, tables, strict=True):
-        full = np.zeros((n, table.shape[1]))
-        full[pairing.left] = table
-        out.append(full)
+    for comparison in comparisons:
+        pairing = comparison.pairing
+        out.append(np.zeros((len(pairing.baseline.groups), len(comparison.cells))))
+        out[-1][pairing.left] = comparison.weighted
     return out
 
 
 def _shared(comparisons: Sequence[Comparison]) -> tuple[_Floats, list[tuple[str, str]]]:
     """(groups, candidates, cells) each group's part of each difference, and the cells that all have."""
-    names = [(cell.level, cell.name) for cell in comparisons[0].cells]
-    names = [name for name in names if all(other.find(*name) for other in comparisons)]
-    tables = []
-    for comparison in comparisons:
-        one, left = comparison.pairing.baseline, comparison.pairing.left
-        units = unit_counts(one, comparison.aggregation)[left]
-        cells = cells_of([one.places[at] for at in left], units, comparison.aggregation)
-        columns = [cells.names.index(name) for name in names]
-        tables.append(cells.weights[:, columns] * comparison.groups[:, None])
-    return np.stack(_joined([c.pairing for c in comparisons], tables), axis=1), names
+    known = [[(cell.level, cell.name) for cell in comparison.cells] for comparison in comparisons]
+    names = [name for name in known[0] if all(name in own for own in known)]
+    columns = [[own.index(name) for name in names] for own in known]
+    tables = [table[:, own] for table, own in zip(_joined(comparisons), columns, strict=True)]
+    return np.stack(tables, axis=1), names

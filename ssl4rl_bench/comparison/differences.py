@@ -38,7 +38,7 @@ def differences(
 
     Args:
         before, after: (groups,) sums over each group's units, the baseline's and the candidate's.
-        units: (groups,) from `groupscores.unit_counts`.
+        units: (groups,) from `aggregate.unit_counts`.
         cells: of the same groups.
         replicates: sign flips of the permutation test.
         parts: (groups,) each, what of a group's difference comes from reading and what from answers.
@@ -49,7 +49,7 @@ def differences(
     gained, lost = (cells.members & (d > 0)[:, None]).sum(0), (cells.members & (d < 0)[:, None]).sum(0)
     n = cells.members.sum(0)
     p = mcnemar(gained, lost) if binary else sign_flip(cells.weights * d[:, None], replicates=replicates)
-    members = [_Members.of(cells, at, units, aggregation) for at in range(len(cells.names))]
+    members = [Members.of(cells, at, units, aggregation) for at in range(len(cells.names))]
     counts = [
         effective.counted(int(gained[at]), int(lost[at]), int(n[at])) if binary else cell.difference(d)
         for at, cell in enumerate(members)
@@ -88,7 +88,7 @@ def differences(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Members:
+class Members:
     """The groups of one cell."""
 
     own: NDArray[np.bool_]
@@ -99,7 +99,7 @@ class _Members:
     """Where the cell's value is a mean over leaves."""
 
     @classmethod
-    def of(cls, cells: Cells, at: int, units: _Floats, aggregation: str) -> _Members:
+    def of(cls, cells: Cells, at: int, units: _Floats, aggregation: str) -> Members:
         own = cells.members[:, at]
         leaf = cells.leaf[own] if aggregation == "row_l3_macro" else None
         return cls(own, cells.weights[own, at], units[own], leaf)
@@ -117,7 +117,7 @@ class _Members:
         return math.sqrt(effective.mean_variance(self.weights, d[self.own], self.units, self.leaf).value)
 
 
-def _right(cell: _Members, after: _Floats, binary: bool) -> Effective | None:
+def _right(cell: Members, after: _Floats, binary: bool) -> Effective | None:
     """The candidate's accuracy as counts."""
     scores = after[cell.own]
     if binary:

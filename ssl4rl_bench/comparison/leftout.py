@@ -7,7 +7,7 @@ is. So each cell says how both runs did on what is left out, and what its differ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.pairing import Pairing
-from ssl4rl_bench.comparison.result import Difference, LeftOut, Side
+from ssl4rl_bench.comparison.result import LeftOut, Side
 from ssl4rl_bench.score.aggregate import OVERALL, cells_of, group_sums, unit_counts
 from ssl4rl_bench.stats.resampling import REPLICATES
 
@@ -58,14 +58,6 @@ def left_out(
                 worst=worst[at],
             )
     return found
-
-
-def emptied(
-    found: Mapping[tuple[str, str], LeftOut], cells: Collection[Difference]
-) -> tuple[tuple[str, str, int], ...]:
-    """Level, name and questions of the categories of which no question counts."""
-    known = {(cell.level, cell.name) for cell in cells}
-    return tuple((*name, out.n_asked) for name, out in found.items() if name not in known)
 
 
 def told(found: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str) -> list[str]:

@@ -58,21 +58,15 @@ def choose_baseline(runs: Sequence[Evaluated], name: str | None) -> tuple[Evalua
     """
     if name is None:
         return runs[0], list(runs[1:])
-    wanted = Path(name)
-    found = [
-        run
-        for run in runs
-        if name in (run.label, unmarked(run), run.spec.model, run.path.name)
-        or run.path.resolve() == wanted.resolve()
+    place = Path(name).resolve()
+    found = [run for run in runs if name in (run.label, unmarked(run)) or run.path.resolve() == place] or [
+        run for run in runs if name in (run.spec.model, run.path.name)
     ]
-    exact = [
-        run for run in found if name in (run.label, unmarked(run)) or run.path.resolve() == wanted.resolve()
-    ] or found
-    if len(exact) != 1:
-        problem = "is not among the runs" if not found else "names several of the runs"
+    if len(found) != 1:
+        problem = "names several of the runs" if found else "is not among the runs"
         known = [unmarked(run) for run in runs]
         raise UsageError(f"--baseline {name} {problem} ({', '.join(known)}){did_you_mean(name, known)}")
-    return exact[0], [run for run in runs if run is not exact[0]]
+    return found[0], [run for run in runs if run is not found[0]]
 
 
 def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
@@ -99,7 +93,6 @@ def origin_of(run: Evaluated) -> dict[str, Any] | None:
     Raises:
         ModelError: the file is damaged or of a newer version.
     """
-    from ssl4rl_bench.core.errors import BenchError
     from ssl4rl_bench.engines.checkpoints.origin import read_origin
     from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
 
@@ -119,7 +112,7 @@ def loaded_tasks(
     shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
     known: dict[str, Task | None] = {}
     out: list[dict[str, Task]] = []
-    notes: dict[str, None] = {}
+    notes: list[str] = []
     for run in runs:
         rundir = RunDir.open(run.path)
         own: dict[str, Task] = {}
@@ -129,22 +122,21 @@ def loaded_tasks(
                 [name, asked.version, asked.data_sha256, asked.prompt, asked.image, asked.n_samples]
             )
             if key not in known:
+                known[key] = None
                 try:
                     task: Task = reload_tasks(rundir, data, [name], observer)[0]
-                    same = TaskSpec.of(task, asked.sampling) == asked
-                    if not same:
-                        notes[
+                    if TaskSpec.of(task, asked.sampling) == asked:
+                        known[key] = task
+                    else:
+                        notes.append(
                             f"{name} has other data now than {run.label} asked; its samples are not shown"
-                        ] = None
-                    known[key] = task if same else None
+                        )
                 except BenchError as error:
-                    notes[f"the samples of {name} are not shown: {error}"] = None
-                    known[key] = None
-            found = known[key]
-            if found is not None:
+                    notes.append(f"the samples of {name} are not shown: {error}")
+            if (found := known[key]) is not None:
                 own[name] = found
         out.append(own)
-    return out, list(notes)
+    return out, list(dict.fromkeys(notes))
 
 
 def _outcomes(

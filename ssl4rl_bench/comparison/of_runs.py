@@ -44,34 +44,31 @@ class Comparisons:
         """
         import pandas as pd
 
-        records = []
-        for comparison in self.comparisons:
-            for cell in comparison.cells:
-                low, high = cell.ci95 or (None, None)
-                records.append(
-                    {
-                        "task": short_name(comparison.task),
-                        "aggregation": comparison.aggregation,
-                        "candidate": comparison.candidate,
-                        "baseline": comparison.baseline,
-                        "level": cell.level,
-                        "category": cell.name,
-                        "n": cell.n,
-                        "candidate_value": cell.candidate,
-                        "baseline_value": cell.baseline,
-                        "difference": cell.value,
-                        "low": low,
-                        "high": high,
-                        "p": cell.p,
-                        "p_corrected": cell.p_corrected,
-                        "correction": comparison.correction,
-                        "mark": cell.mark,
-                        "mde": cell.mde,
-                        "gained": cell.gained,
-                        "lost": cell.lost,
-                    }
-                )
-        return pd.DataFrame(records)
+        return pd.DataFrame(
+            {
+                "task": short_name(comparison.task),
+                "aggregation": comparison.aggregation,
+                "candidate": comparison.candidate,
+                "baseline": comparison.baseline,
+                "level": cell.level,
+                "category": cell.name,
+                "n": cell.n,
+                "candidate_value": cell.candidate,
+                "baseline_value": cell.baseline,
+                "difference": cell.value,
+                "low": cell.ci95[0] if cell.ci95 else None,
+                "high": cell.ci95[1] if cell.ci95 else None,
+                "p": cell.p,
+                "p_corrected": cell.p_corrected,
+                "correction": comparison.correction,
+                "mark": cell.mark,
+                "mde": cell.mde,
+                "gained": cell.gained,
+                "lost": cell.lost,
+            }
+            for comparison in self.comparisons
+            for cell in comparison.cells
+        )
 
     @property
     def notes(self) -> list[str]:

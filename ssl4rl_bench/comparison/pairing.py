@@ -53,15 +53,8 @@ class Pairing:
     """(groups,) positions in `candidate`."""
     left_out: NDArray[np.intp]
     """(groups left out, 2) positions in both of what both were asked and at least one has no value for."""
-    n_baseline: int
-    """Groups that the baseline answered."""
-    n_candidate: int
     notes: tuple[str, ...]
     """What a reader of the difference must know, a sentence each."""
-
-    @property
-    def n(self) -> int:
-        return len(self.left)
 
 
 def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection[str] = ()) -> Pairing:
@@ -83,19 +76,19 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
         [(place, places[key]) for place, key in enumerate(keys) if key in places], np.intp
     ).reshape(-1, 2)
     both = answered[shared[:, 0]] & also[shared[:, 1]]
-    n_one, n_two, n = int(answered.sum()), int(also.sum()), int(both.sum())
+    n = int(both.sum())
     if not n:
         raise UsageError(
-            f"{candidate.label} and {baseline.label} share no answered question of {short(task)}: "
+            f"{candidate.label} and {baseline.label} share no answered question of {short_name(task)}: "
             "evaluate both on the same data"
         )
     if n < max(len(keys), len(others)):
         notes.append(
-            f"{n} questions were answered by both {baseline.label} ({n_one} of {len(keys)}) and "
-            f"{candidate.label} ({n_two} of {len(others)}); the difference is over these."
+            f"{n} questions were answered by both {baseline.label} ({answered.sum()} of {len(keys)}) and "
+            f"{candidate.label} ({also.sum()} of {len(others)}); the difference is over these."
         )
     left, right = shared[both].T
-    return Pairing(one, two, left, right, shared[~both], n_one, n_two, tuple(notes))
+    return Pairing(one, two, left, right, shared[~both], tuple(notes))
 
 
 def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Collection[str]) -> list[str]:
@@ -105,11 +98,12 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
         UsageError: a difference that is not.
     """
     names = f"{candidate.label} and {baseline.label}"
+    refusal = f"{names} cannot be compared on {short_name(task)}"
     if baseline.spec.mocked is not candidate.spec.mocked:
         made_up = baseline if baseline.spec.mocked else candidate
         raise UsageError(
-            f"{names} cannot be compared on {short(task)}: the replies of {made_up.label} are made up by the mock "
-            "engine; a mock run is compared with mock runs only"
+            f"{refusal}: the replies of {made_up.label} are made up by the mock engine; a mock run is compared with "
+            "mock runs only"
         )
     found = list(_mismatches(baseline, candidate, task))
     refused = [(name, reason) for name, reason in found if name not in allowed]
@@ -117,8 +111,8 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
         missing = list(dict.fromkeys(name for name, _ in refused))
         quoted = ", ".join(f'"{name}"' for name in missing)
         raise UsageError(
-            f"{names} cannot be compared on {short(task)}: {', '.join(reason for _, reason in refused)}; repeat one "
-            f"of the runs, or allow it by name (allow = [{quoted}] in a policy): --allow {','.join(missing)}"
+            f"{refusal}: {', '.join(reason for _, reason in refused)}; repeat one of the runs, "
+            f"or allow it by name (allow = [{quoted}] in a policy): --allow {','.join(missing)}"
         )
     return [f"{names} differ, as allowed: {', '.join(reason for _, reason in found)}."] if found else []
 
@@ -213,8 +207,3 @@ def marked(label: str, spec: RunSpec) -> str:
 def unmarked(run: Evaluated) -> str:
     """The label without its mark."""
     return run.label.removesuffix(f" ({run.spec.mark})")
-
-
-def short(task: str) -> str:
-    """A task's name without its prefix."""
-    return short_name(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,21 +117,23 @@ class Comparison:
     pairing: Pairing
     groups: NDArray[np.float64]
     """(groups,) each group's difference, in the pairing's order."""
+    weighted: NDArray[np.float64]
+    """(groups, cells) each group's part of each cell's difference."""
     cells: tuple[Difference, ...]
     """Overall first, then the level's."""
-    left_out: tuple[LeftOut | None, ...]
-    """Of each cell; None where all that was asked counts."""
-    emptied: tuple[tuple[str, str, int], ...]
-    """Level, name and questions of each category that both runs were asked and of which no question counts."""
+    left_out: Mapping[tuple[str, str], LeftOut]
+    """By level and name; also of categories of which no question counts, and not where all that was asked counts."""
     notes: tuple[str, ...]
     """What a reader of the differences must know, a sentence each."""
 
     def left_out_of(self, cell: Difference) -> LeftOut | None:
         """What is left out of one of `cells`."""
-        return next(
-            (out for own, out in zip(self.cells, self.left_out, strict=True) if own is cell or own == cell),
-            None,
-        )
+        return self.left_out.get((cell.level, cell.name))
+
+    @property
+    def emptied(self) -> list[tuple[str, str, int]]:
+        """Level, name and questions of each category that both runs were asked and of which no question counts."""
+        return [(*name, out.n_asked) for name, out in self.left_out.items() if self.find(*name) is None]
 
     @property
     def overall(self) -> Difference:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ssl4rl_bench.comparison.differences import Members
 from ssl4rl_bench.comparison.leftout import notes_of
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.core.errors import UsageError
@@ -19,7 +20,6 @@ from ssl4rl_bench.score.aggregate import (
     group_sums,
     unit_counts,
 )
-from ssl4rl_bench.stats import effective
 from ssl4rl_bench.stats.effective import Effective
 from ssl4rl_bench.stats.paired import tango
 from ssl4rl_bench.stats.seeds import Crossed, crossed
@@ -119,16 +119,10 @@ def compare_method(
     out = []
     for level in dict.fromkeys((OVERALL, by)):
         for at in cells.numbers(level):
-            own = cells.members[:, at]
-            weights = cells.weights[own, at][:, None]
+            groups = Members.of(cells, at, units, aggregation)
             # Scaled so that the plain mean over groups is the cell's difference.
-            scaled = table[kept][own] * weights * own.sum()
-            of_questions = None
-            if own.sum() > 1 and len(method.runs) > 1:
-                leaf = cells.leaf[own] if aggregation == "row_l3_macro" else None
-                of_questions = effective.difference(
-                    weights[:, 0], table[kept][own].mean(axis=1), units[own], leaf
-                )
+            scaled = table[kept][groups.own] * groups.weights[:, None] * groups.own.sum()
+            of_questions = groups.difference(table[kept].mean(axis=1)) if len(method.runs) > 1 else None
             out.append(
                 MethodCell(
                     level,

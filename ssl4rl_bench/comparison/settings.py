@@ -131,7 +131,8 @@ def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> di
         name: value for name, value in spec.engine_options.items() if name not in _UNHASHED
     }
     reader = f" version {outcomes.reader}" if outcomes.reader != 1 else ""
-    found |= {"extractor": outcomes.extractor + reader, "dtype": _dtype(spec)}
+    dtype = str(spec.engine_options.get("dtype") or _version_and_dtype(spec)[1])
+    found |= {"extractor": outcomes.extractor + reader, "dtype": dtype}
     out = {name: Setting(value, "none" if value is None else _text(value)) for name, value in found.items()}
     for name in ("min_pixels", "max_pixels"):
         asked, own = getattr(spec, name), served.get(name)
@@ -167,18 +168,13 @@ def software(spec: RunSpec) -> str:
     """The engine and its version, as notes name them; without what stands for the weights of a mock or a replay."""
     if spec.engine in (MOCK, REPLAY):
         return spec.engine
-    return f"{spec.engine} {_version(spec)}"
+    return f"{spec.engine} {_version_and_dtype(spec)[0]}"
 
 
-def _dtype(spec: RunSpec) -> str:
-    """The number format; engines write one that was asked for at the end of their version."""
-    _, plus, last = spec.engine_version.rpartition("+")
-    return str(spec.engine_options.get("dtype") or (last if plus and last in DTYPES else "auto"))
-
-
-def _version(spec: RunSpec) -> str:
+def _version_and_dtype(spec: RunSpec) -> tuple[str, str]:
+    """The engine's version without the number format, which engines write at its end if it was asked for."""
     head, plus, last = spec.engine_version.rpartition("+")
-    return head if plus and last in DTYPES else spec.engine_version
+    return (head, last) if plus and last in DTYPES else (spec.engine_version, "auto")
 
 
 def _text(value: Any) -> str:

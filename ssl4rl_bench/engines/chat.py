@@ -100,7 +100,9 @@ class Chat:
             for i, chat in enumerate(chats):
                 chat = tuple(chat)
                 typed = all(isinstance(m, Message) for m in chat)
-                yield _request(i, chat if typed else parse_messages(chat, load_image, load_video))
+                messages = chat if typed else parse_messages(chat, load_image, load_video)
+                sample = Sample(str(i), str(i), messages, "", {}, Categories("", "", ""))
+                yield Request(sample, seed=seed_of(str(i), 0))
 
         waiting: dict[int, Completion] = {}
         turn = 0
@@ -119,9 +121,3 @@ class Chat:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _request(number: int, messages: tuple[Message, ...]) -> Request:
-    name = str(number)
-    sample = Sample(name, name, messages, "", {}, Categories("", "", ""))
-    return Request(sample, seed=seed_of(name, 0))

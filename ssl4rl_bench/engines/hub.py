@@ -196,9 +196,11 @@ class Repository:
     def _cached(self, why: str) -> Listing:
         """The listing that the cache holds of the commit that the revision stood for when it was downloaded."""
         import huggingface_hub
+        from huggingface_hub import constants
         from huggingface_hub.errors import CachedRepoTreeNotFoundError
+        from huggingface_hub.file_download import repo_folder_name
 
-        place = self._cache()
+        place = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=self.repo, repo_type=self.kind))
         snapshots = sorted(path.name for path in place.glob("snapshots/*") if _COMMIT.fullmatch(path.name))
         commit = self._cached_commit(place, snapshots)
         if commit not in snapshots:
@@ -217,12 +219,6 @@ class Repository:
             files = [path for path in folder.rglob("*") if path.is_file()]
             return Listing(commit, {path.relative_to(folder).as_posix(): None for path in files}, why)
         return Listing(commit, {file.path: file.size for file in tree}, why)
-
-    def _cache(self) -> Path:
-        from huggingface_hub import constants
-        from huggingface_hub.file_download import repo_folder_name
-
-        return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=self.repo, repo_type=self.kind))
 
     def _cached_commit(self, place: Path, snapshots: Sequence[str]) -> str:
         """Empty where the cache cannot tell."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
@@ -73,27 +75,18 @@ def problems_of(info: dict[str, Any]) -> str:
 def _report_in_message() -> Iterator[None]:
     """Puts transformers' load report into an error that only points at it. Nothing is printed."""
     logger = logging.getLogger("transformers.modeling_utils")
-    before, kept = (logger.level, logger.propagate), _Kept()
+    before, kept = (logger.level, logger.propagate), BufferingHandler(sys.maxsize)
     logger.addHandler(kept)
     logger.setLevel(logging.WARNING)
     logger.propagate = False
     try:
         yield
     except RuntimeError as error:
-        if _TOLD_ABOVE not in str(error) or not kept.lines:
+        if _TOLD_ABOVE not in str(error) or not kept.buffer:
             raise
-        report = _COLOUR.sub("", " ".join(kept.lines))
+        report = _COLOUR.sub("", " ".join(record.getMessage() for record in kept.buffer))
         raise RuntimeError(" ".join(report.split())[:1000]) from error
     finally:
         logger.removeHandler(kept)
         logger.setLevel(before[0])
         logger.propagate = before[1]
-
-
-class _Kept(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())

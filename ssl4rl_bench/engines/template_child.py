@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from typing import Any
 
 
@@ -88,17 +89,12 @@ def make_environment() -> Any:
     def raise_exception(message: str) -> None:
         raise ValueError(message)
 
-    def strftime_now(form: str) -> str:
-        import time
-
-        return time.strftime(form)
-
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = strftime_now
+    environment.globals["strftime_now"] = time.strftime
     return environment
 
 

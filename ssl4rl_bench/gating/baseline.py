@@ -38,7 +38,8 @@ def save(run: Evaluated, path: Path) -> None:
         "result": run.result,
         "outcomes": {name: outcomes.to_json(each) for name, each in run.outcomes.items()},
     }
-    value = {"kind": KIND, "schema": SCHEMA, "sha256": sha256_json(_plain(content)), **content}
+    plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read back: tuples as lists
+    value = {"kind": KIND, "schema": SCHEMA, "sha256": sha256_json(plain), **content}
     data = (json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n").encode("ascii")
     write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
@@ -64,27 +65,11 @@ def load(path: Path) -> Evaluated:
     if value.get("sha256") != sha256_json(content):
         raise StoreError(f"{path} is damaged (its checksum differs): restore it, or save the baseline again")
     try:
-        return _evaluated(path, content)
+        check_schema(content["spec"], f"{path} (spec)", SPEC_SCHEMA)
+        check_schema(content["result"], f"{path} (result)", RESULT_SCHEMA, absent=RESULT_SCHEMA)
+        spec = RunSpec.from_json(content["spec"])
+        found = {name: outcomes.from_json(name, kept) for name, kept in content["outcomes"].items()}
+        check(path, spec, content["result"], found)
+        return Evaluated(marked(content["label"], spec), path, spec, content["result"], found)
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None
-
-
-def _evaluated(path: Path, content: dict[str, Any]) -> Evaluated:
-    """Raises StoreError for parts of a newer version, or that contradict each other."""
-    check_schema(content["spec"], f"{path} (spec)", SPEC_SCHEMA)
-    check_schema(content["result"], f"{path} (result)", RESULT_SCHEMA, absent=RESULT_SCHEMA)
-    spec = RunSpec.from_json(content["spec"])
-    found = {name: outcomes.from_json(name, kept) for name, kept in content["outcomes"].items()}
-    check(path, spec, content["result"], found)
-    return Evaluated(
-        label=marked(content["label"], spec),
-        path=path,
-        spec=spec,
-        result=content["result"],
-        outcomes=found,
-    )
-
-
-def _plain(value: Any) -> Any:
-    """As JSON reads it back: tuples as lists."""
-    return json.loads(json.dumps(value, allow_nan=False))

@@ -12,7 +12,6 @@ from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gating.judge import Guarded
 from ssl4rl_bench.gating.policy import Guards, Policy
 from ssl4rl_bench.score.outcomes import Outcomes
-from ssl4rl_bench.score.scores import ABSENT
 
 _UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)
 _FEW = 12
@@ -37,13 +36,16 @@ def _task(
 ) -> Iterator[Guarded]:
     name = short_name(task)
     own = candidate.task(task)
+    counts = own.status_counts
     for label, limit, statuses in (
         ("unread replies", guards.unread, _UNREAD),
         ("truncated replies", guards.truncated, (Status.TRUNCATED,)),
         ("failed requests", guards.errors, (Status.ERROR,)),
     ):
         if limit is not None:
-            share = 100.0 * _share(own, statuses)
+            share = (
+                100.0 * sum(counts.get(status.value, 0) for status in statuses) / max(1, sum(counts.values()))
+            )
             yield Guarded(
                 label, name, f"{share:.2f}%", f"at most {limit:g}%", "fail" if share > limit else "pass"
             )
@@ -68,12 +70,6 @@ def _task(
     if guards.image_overlap is not None:
         source = str(candidate.result["tasks"][task].get("source"))
         yield _overlap(guards.image_overlap, name, {name, short_name(source)}, origin)
-
-
-def _share(own: Outcomes, statuses: tuple[Status, ...]) -> float:
-    numbers = [list(Status).index(status) for status in statuses]
-    there = own.status != ABSENT
-    return float(sum((own.status == number).sum() for number in numbers)) / max(1, int(there.sum()))
 
 
 def _length(run: Evaluated, task: str) -> float:

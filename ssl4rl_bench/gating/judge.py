@@ -261,11 +261,12 @@ def judge_rule(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests:
     """
     level = 1.0 - alpha / tests
     failed = p_fail < alpha and rule_fails(rule, cell)
-    lower = rule_bound(rule, cell, level)
+    lower, limit = rule_bound(rule, cell, level), limit_of(rule)
+    clears = lower >= limit if rule.kind == "at_least" else lower > limit
     if rule.kind == "not_significantly_worse":
         verdict: Verdict = "fail" if failed else "pass"
     else:
-        verdict = "pass" if _clears(rule, lower) else "fail" if failed else "inconclusive"
+        verdict = "pass" if clears else "fail" if failed else "inconclusive"
     return Tested(
         rule,
         cell.name,
@@ -278,12 +279,6 @@ def judge_rule(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests:
         rule_needed(rule, cell, level) if verdict == "inconclusive" else None,
         smallest_margin(cell, level),
     )
-
-
-def _clears(rule: Rule, lower: float) -> bool:
-    """Whether a lower bound shows what the rule asks for."""
-    limit = limit_of(rule)
-    return lower >= limit if rule.kind == "at_least" else lower > limit
 
 
 def _too_small(tested: Tested) -> str:

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +151,9 @@ def _given(values: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their defaults: a field that is added later changes no digest."""
     assert is_dataclass(values) and not isinstance(values, type)
     content = asdict(values)
-    defaults = {
-        field.name: field.default if field.default is not MISSING else None for field in fields(values)
+    return {
+        field.name: content[field.name] for field in fields(values) if content[field.name] != field.default
     }
-    return {name: value for name, value in content.items() if value != defaults[name]}
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from ssl4rl_bench.score.aggregate import aggregate
 from ssl4rl_bench.score.outcomes import Outcomes
 
 _NEAR = 1e-9
-_COUNTS = ("n", "n_groups", "n_unread")
 
 
 def finished(run: RunDir) -> dict[str, Any]:
@@ -130,7 +129,7 @@ def _recomputed(found: Mapping[str, Any], own: Outcomes, spec: RunSpec) -> Itera
             if set(cells) != set(known):
                 yield f"{aggregation} has other {level} categories in result.json and in outcomes.json"
             for name, cell in cells.items():
-                for key in ("value", *_COUNTS):
+                for key in ("value", "n", "n_groups", "n_unread"):
                     if not _close(known[name][key], cell[key]):
                         yield (
                             f"{aggregation} {name or level}: {key} is {known[name][key]} in result.json, and "

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from ssl4rl_bench.core.types import ProbeInfo, ScoredSample, Task
@@ -30,11 +29,11 @@ def summary(
 
     at = {id: row for row, id in enumerate(outcomes.ids)}
 
-    def cell(value_of: Callable[[ScoredSample], float | None]) -> dict[str, Any]:
+    def cell(part: str | None = None) -> dict[str, Any]:
         values = outcomes.values.copy()
         for item in scored:
-            if item.score.value is not None:
-                values[at[item.id], item.repeat] = value_of(item)
+            if part is not None and item.score.value is not None:
+                values[at[item.id], item.repeat] = item.score.parts[part]
         found = overall(replace(outcomes, values=values), "row_micro")
         return {key: found[key] for key in ("value", "n", "ci95")}
 
@@ -42,7 +41,7 @@ def summary(
         return None if value is None else (value - probe.chance) / (1 - probe.chance)
 
     names = next((list(item.score.parts) for item in scored if item.score.parts), [])
-    accuracy = cell(lambda item: item.score.value)
+    accuracy = cell()
     out: dict[str, Any] = {
         "kind": probe.kind,
         "difficulty": probe.difficulty,
@@ -52,7 +51,7 @@ def summary(
             "value": corrected(accuracy["value"]),
             "ci95": accuracy["ci95"] and [corrected(end) for end in accuracy["ci95"]],
         },
-        "parts": {name: cell(partial(_part, name)) for name in names},
+        "parts": {name: cell(name) for name in names},
     }
     if probe.by_target:
         targets = {sample.id: sample.target for sample in task.samples}
@@ -64,7 +63,3 @@ def summary(
             target: {"value": sum(got) / len(got), "n": len(got)} for target, got in in_order(values).items()
         }
     return out
-
-
-def _part(name: str, item: ScoredSample) -> float:
-    return item.score.parts[name]

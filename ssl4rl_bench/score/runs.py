@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -143,9 +143,7 @@ class Run:
                         "group": sample.group,
                         "roll": sample.roll,
                         "repeat": record.repeat,
-                        "l1": sample.categories.l1,
-                        "l2": sample.categories.l2,
-                        "l3": sample.categories.l3,
+                        **asdict(sample.categories),
                         "target": sample.target,
                         "reply": record.text,
                         "finish_reason": record.finish_reason,
@@ -192,9 +190,6 @@ class Runs(Sequence[Run]):
 
     def __len__(self) -> int:
         return len(self._runs)
-
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self._runs)
 
     def table(self, aggregation: str | None = None) -> pd.DataFrame:
         """The figures of all complete runs below each other: `Run.table` after a column `run`, the folder's name.

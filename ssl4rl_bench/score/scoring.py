@@ -159,16 +159,12 @@ def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _F
     return out
 
 
-def _n_cut(found: Answers) -> int:
-    """Replies that were still reasoning when they hit the token limit."""
-    ended = [r.finish_reason for r in found.records.values() if r.completion.has_no_content]
-    return ended.count("length")
-
-
 def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
     found, own = read.answers, read.outcomes
+    records = found.records.values()
     summary = {} if task.probe is None else {"probe": probes.summary(task, task.probe, own, read.scored)}
     status = own.status_counts
+    n_cut = sum(record.finish_reason == "length" and record.completion.has_no_content for record in records)
     return {
         "version": task.version,
         "prompt": task.prompt,
@@ -184,11 +180,11 @@ def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
         "n_corrupt": len(found.corrupt),
         "n_groups_excluded": len(own.excluded),
         "tokens": {
-            "prompt": sum(record.n_prompt_tokens for record in found.records.values()),
-            "completion": sum(record.n_completion_tokens for record in found.records.values()),
+            "prompt": sum(record.n_prompt_tokens for record in records),
+            "completion": sum(record.n_completion_tokens for record in records),
         },
         "status": status,
-        **({"n_no_content_cut": _n_cut(found)} if Status.NO_CONTENT in status else {}),
+        **({"n_no_content_cut": n_cut} if Status.NO_CONTENT in status else {}),
         "aggregates": aggregate(own),
         **summary,
     }

@@ -149,7 +149,7 @@ def test_how_the_left_out_differ_is_fisher_s_exact_test(data: st.DataObject) -> 
     if failed.all() or not failed.any():
         return
     (found,) = compare(run("old", base), [failing("new", base, failed)], TASK, by="overall")
-    (out,) = found.left_out
+    (out,) = found.left_out.values()
     assert isinstance(out, LeftOut)
     table = [[int((base & at).sum()), int((~base & at).sum())] for at in (failed, ~failed)]
     assert out.baseline.p == pytest.approx(fisher_exact(table)[1])
@@ -167,8 +167,9 @@ def test_other_aggregations_say_it_too(aggregation: str) -> None:
     status = np.where(np.isnan(lost), list(Status).index(Status.ERROR), 0).astype(np.int8)[:, None]
     old, new = run("old", values, copies=4), run("new", lost, copies=4, status=status)
     (found,) = compare(old, [new], TASK, aggregation=aggregation, replicates=200)
-    assert found.left_out[0] is not None and (found.left_out[0].n, found.left_out[0].n_asked) == (10, 100)
-    assert found.left_out[0].worst.value < found.overall.value
+    overall = found.left_out_of(found.overall)
+    assert overall is not None and (overall.n, overall.n_asked) == (10, 100)
+    assert overall.worst.value < found.overall.value
     assert any(
         "10 of 100 questions (10.00%) are left out, as new has no value for 10" in n for n in found.notes
     )

@@ -91,7 +91,7 @@ def test_a_newer_scheme_asks_for_an_update() -> None:
 
 @pytest.mark.parametrize("engine", ["mock", "replay", "openai"])
 def test_engines_without_weights_have_no_scheme(engine: str) -> None:
-    assert pair(of_engine("a", engine, 1), of_engine("b", engine), TASK).n
+    assert pair(of_engine("a", engine, 1), of_engine("b", engine), TASK).left.size
 
 
 def test_an_older_baseline_file_is_read_and_says_what_renews_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.engines.checkpoints import foreign
-from ssl4rl_bench.engines.checkpoints.tensors import Tensor, TensorFile, read_header, shown
+from ssl4rl_bench.engines.checkpoints.tensors import TensorFile, read_header, shown
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -111,11 +111,6 @@ def read_weights(folder: Path) -> list[TensorFile]:
                 f"{shown(unnamed)}: it is stale or cut; write it anew: {REPAIR} {folder} NEW"
             )
     return files
-
-
-def tensors_of(files: Sequence[TensorFile]) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by name."""
-    return {name: tensor for file in files for name, tensor in file.tensors.items()}
 
 
 def weight_map(folder: Path) -> Mapping[str, str]:

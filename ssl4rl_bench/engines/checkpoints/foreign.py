@@ -74,9 +74,8 @@ def _verl(folder: Path) -> Iterator[str]:
         if not place.is_dir():
             continue
         names = [path.name for path in place.iterdir()]
-        backend = "fsdp" if any(map(_VERL.fullmatch, names)) else None
-        backend = "megatron" if not backend and "dist_ckpt" in names else backend
-        if backend:
+        backend = "fsdp" if any(map(_VERL.fullmatch, names)) else "megatron"
+        if backend == "fsdp" or "dist_ckpt" in names:
             whole = place / "huggingface"
             yield (
                 f"{folder} holds {backend.replace('fsdp', 'FSDP')} shards of verl; "

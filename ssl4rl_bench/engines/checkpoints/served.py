@@ -29,8 +29,7 @@ def served(folder: Path) -> dict[str, Any]:
     value in the files is absent; files that cannot be read are left to the engine, which refuses them.
     """
     template = chat_template(folder)
-    known = {"chat_template": None if template is None else template_digest(template), **_pixels(folder)}
-    return {key: value for key, value in known.items() if value is not None}
+    return ({} if template is None else {"chat_template": template_digest(template)}) | _pixels(folder)
 
 
 def chat_template(folder: Path) -> str | None:
@@ -60,7 +59,7 @@ def _default(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _pixels(folder: Path) -> dict[str, int | None]:
+def _pixels(folder: Path) -> dict[str, int]:
     for name in _PROCESSORS:
         values = _object(folder / name)
         values = inner if isinstance(inner := values.get("image_processor"), dict) else values
@@ -68,11 +67,8 @@ def _pixels(folder: Path) -> dict[str, int | None]:
         size = size if isinstance(size, dict) else {}
         low = values.get("min_pixels", size.get("shortest_edge"))
         high = values.get("max_pixels", size.get("longest_edge"))
-        found = {
-            key: value if type(value) is int else None
-            for key, value in (("min_pixels", low), ("max_pixels", high))
-        }
-        if any(value is not None for value in found.values()):
+        limits = {"min_pixels": low, "max_pixels": high}
+        if found := {key: value for key, value in limits.items() if type(value) is int}:
             return found
     return {}
 

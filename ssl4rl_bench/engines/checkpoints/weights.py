@@ -14,7 +14,7 @@ from ssl4rl_bench.core.identity import sha256_hex, sha256_json
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines import templates
 from ssl4rl_bench.engines.checkpoints.completeness import check
-from ssl4rl_bench.engines.checkpoints.files import read_config, read_json, read_weights, tensors_of
+from ssl4rl_bench.engines.checkpoints.files import read_config, read_json, read_weights
 from ssl4rl_bench.engines.checkpoints.served import TEMPLATE_FILES, chat_template
 
 _SIDE_FILES = re.compile(
@@ -105,7 +105,7 @@ def fingerprint(folder: Path, *, full_digest: bool = False) -> str:
     """
     config = read_config(folder)
     files = read_weights(folder)
-    check(folder, config, tensors_of(files))
+    check(folder, config, {name: tensor for file in files for name, tensor in file.tensors.items()})
     listing: list[list[str | int]] = [[name, sha256_hex(data)] for name, data in side_files(folder).items()]
     for file in files:
         digest = hashlib.sha256()

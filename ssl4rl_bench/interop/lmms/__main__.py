@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,12 +84,11 @@ def _output(arguments: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _value(arguments: Sequence[str], name: str) -> str | None:
-    for at, word in enumerate(arguments):
-        if word == name and at + 1 < len(arguments):
-            return arguments[at + 1]
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-    return None
+    """The value of an option as argparse, which lmms-eval uses, reads it."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(name, nargs="?", dest="value")
+    value: str | None = parser.parse_known_args(arguments)[0].value
+    return value
 
 
 def _run(arguments: Sequence[str]) -> int:

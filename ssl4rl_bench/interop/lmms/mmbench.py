@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Doc = Mapping[str, Any]
-"""A row as `process_docs` makes it: the columns of `_doc`."""
+"""A row as `process_docs` makes it."""
 
 
 def process_docs(dataset: Any) -> Any:

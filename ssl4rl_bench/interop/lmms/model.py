@@ -147,7 +147,11 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
 
                     execute([task], self._engine, run, spec, max_error_rate=1.0, on_event=show)
                 records = answers(run.journal_path(task.name), spec.keys(task)).records
-                _check(task.name, list(records.values()))
+                if failed := [record.error for record in records.values() if record.error is not None]:
+                    raise EngineError(
+                        f"{len(failed)} of {len(records)} requests of {task.name} failed (first: {failed[0]}); "
+                        "run the same command again to ask them anew"
+                    )
                 ended = "complete"
             except BenchError as error:
                 ended = str(error)
@@ -185,15 +189,6 @@ def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> Sub
     if engine == "mock":
         return Subject(pretrained or f"mock:{options.mock}", None, f"mock:{options.mock}")
     raise UsageError(f"ssl4rl_vllm has no engine {engine}: for a server, use lmms-eval's own openai models")
-
-
-def _check(name: str, records: Sequence[SampleRecord]) -> None:
-    failed = [record.error for record in records if record.error is not None]
-    if failed:
-        raise EngineError(
-            f"{len(failed)} of {len(records)} requests of {name} failed (first: {failed[0]}); "
-            "run the same command again to ask them anew"
-        )
 
 
 def _reply(task: AskedTask, record: SampleRecord) -> Any:

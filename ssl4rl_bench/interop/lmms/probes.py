@@ -6,7 +6,7 @@ nor lmms-eval.
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -18,18 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.identity import canonical_json
-from ssl4rl_bench.core.types import Sample, Task, TextPart, parts_of
+from ssl4rl_bench.core.types import TextPart, parts_of
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
 from ssl4rl_bench.task.ssl import SSLTask, make
-from ssl4rl_bench.task.taskfile import TaskFile
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Doc = Mapping[str, Any]
-"""A sample as `process_docs` makes it: the columns of `_doc`."""
+"""A sample as `process_docs` makes it."""
 
 
 def process_docs(dataset: Any) -> Any:
@@ -54,7 +53,20 @@ def process_docs(dataset: Any) -> Any:
             "images": datasets.Sequence(datasets.Image(decode=False)),
         }
     )
-    docs = [_doc(declared, task, sample, copies[sample.group]) for sample in task.samples]
+    docs = [
+        {
+            "id": sample.id,
+            "group": sample.group,
+            "roll": sample.roll,
+            "copies": copies[sample.group],
+            "ssl": canonical_json(declared.ssl),
+            "target": sample.target,
+            **asdict(sample.categories),
+            "data_sha256": task.data_sha256,
+            "images": [{"bytes": image.data, "path": None} for image in sample.images],
+        }
+        for sample in task.samples
+    ]
     return datasets.Dataset.from_list(docs, features=features)
 
 
@@ -101,30 +113,13 @@ def _task_file(lines: Iterable[str], folder: Path) -> Path:
     """The file that lmms-eval has read, again as a file, with those beside it that it may include."""
     for entry in files("ssl4rl_bench.tasks").iterdir():
         if entry.name.startswith("_") and entry.name.endswith(".yaml"):
-            with entry.open("rb") as source, (folder / entry.name).open("wb") as target:
-                shutil.copyfileobj(source, target)
+            (folder / entry.name).write_bytes(entry.read_bytes())
     path = folder / "task.yaml"
     path.write_text("\n".join(lines), "utf-8")
     return path
 
 
-def _doc(declared: TaskFile, task: Task, sample: Sample, copies: int) -> dict[str, Any]:
-    return {
-        "id": sample.id,
-        "group": sample.group,
-        "roll": sample.roll,
-        "copies": copies,
-        "ssl": canonical_json(declared.ssl),
-        "target": sample.target,
-        **asdict(sample.categories),
-        "data_sha256": task.data_sha256,
-        "images": [{"bytes": image.data, "path": None} for image in sample.images],
-    }
-
-
 @cache
 def _ssl(declared: str) -> SSLTask:
-    import json
-
     params = json.loads(declared)
     return make(params.pop("kind"), params)
