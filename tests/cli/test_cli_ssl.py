@@ -78,7 +78,7 @@ def test_lists_and_names() -> None:
     refused(
         bench("run", "--engine", "mock", "--tasks", "ssl_rotaton_90"), 2, "did you mean", "ssl_rotation_90"
     )
-    refused(bench("export", "ssl_position", "--to", "tsv"), 2, "is an SSL task")
+    refused(bench("export", "ssl_position", "--to", "tsv"), 2, "of the kind ssl")
 
 
 def test_images_that_cannot_be_used(tmp_path: Path) -> None:

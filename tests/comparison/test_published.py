@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.comparison import published
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
+from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 CARD = {
@@ -127,6 +128,6 @@ def test_no_file_does_more_than_be_refused(changes: dict[str, Any]) -> None:
     try:
         table = published.parse(json.dumps(CARD | changes).encode(), "x.json")
     except BenchError as error:
-        assert str(error).isprintable()
+        assert one_line(error) == str(error)
     else:
         assert all(0 <= value <= 1 for row in table.rows for value in row.values.values())
