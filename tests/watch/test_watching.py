@@ -64,7 +64,9 @@ def test_once_judges_what_is_there_and_again_asks_nothing(train: Path, tmp_path:
     assert not (out / "best").readlink().is_absolute() and (out / "best").resolve().parent == train
     text = (out / "leaderboard.html").read_text()
     assert "step-000150" in text and "over training" in text and "<svg" in text
-    assert (out / "curves.svg").read_text().startswith("<svg xmlns=") and (out / "curves.png").stat().st_size > 1000
+    assert (out / "curves.svg").read_text().startswith("<svg xmlns=") and (
+        out / "curves.png"
+    ).stat().st_size > 1000
 
 
 @pytest.mark.parametrize(("policy", "code"), [(POLICY, 0), (TIGHT, 3), (BETTER, 1)])
