@@ -142,17 +142,17 @@ class Guard:
         raise ModelError(f"the chat template of {self._name} {why}; {_FIX}")
 
 
-_kept: dict[str, Guard] = {}
+_kept: dict[tuple[str, str], Guard] = {}
 
 
 def guard(template: str, name: str) -> Guard:
-    """The guard of a template; the one used last is kept, with its child."""
-    if template not in _kept:
+    """The guard of a checkpoint's template; the one used last is kept, with its child."""
+    if (template, name) not in _kept:
         for old in _kept.values():
             old.close()
         _kept.clear()
-        _kept[template] = Guard(template, name)
-    return _kept[template]
+        _kept[template, name] = Guard(template, name)
+    return _kept[template, name]
 
 
 def _path_of_jinja() -> list[str]:

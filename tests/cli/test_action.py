@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import bench
 
 from ssl4rl_bench.gating.policy import read
 from ssl4rl_bench.reports.gate.files import MARKER
@@ -98,11 +99,10 @@ def runner(tmp_path: Path) -> Runner:
 def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A baseline file of the mock that answers right."""
     root = tmp_path_factory.mktemp("baseline")
-    bench = [sys.executable, "-m", "ssl4rl_bench"]
     asked = ["--tasks", "scenes", "--engine", "mock", "--limit", "60", "--out", root / "run"]
-    subprocess.run([*bench, "run", *asked], check=True, capture_output=True)
+    assert bench("run", *asked).code == 0
     saved = ["--candidate", root / "run", "--save-baseline", root / "baseline.json.gz"]
-    subprocess.run([*bench, "gate", *saved], check=True, capture_output=True)
+    assert bench("gate", *saved).code == 0
     return root / "baseline.json.gz"
 
 
@@ -570,8 +570,6 @@ def test_gitlab_s_snippet_names_real_options() -> None:
     for line in lines:
         words = line.split()
         assert words[1] in COMMANDS
-        done = subprocess.run(
-            [sys.executable, "-m", "ssl4rl_bench", words[1], "--help"], capture_output=True, text=True
-        )
+        text = bench(words[1], "--help").out
         for flag in re.findall(r"(--[a-z-]+)", line):
-            assert f"{flag} " in done.stdout or f"{flag}," in done.stdout, flag
+            assert f"{flag} " in text or f"{flag}," in text, flag

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from checkpoint_folders import (
     to_file,
     to_shards,
 )
+from commands import bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,37 +77,21 @@ def test_a_checkpoint_without_a_chat_template_is_not_asked(kind: str, tmp_path: 
         resolve_model(str(tmp_path / "model"), chat=True)
 
 
-PROBE = """
-import sys, time
-from ssl4rl_bench.cli import main
-sys.argv = ["ssl4rl-bench", *sys.argv[1:]]
-try:
-    main()
-except SystemExit as end:
-    code = end.code
-print("torch" in sys.modules or "transformers" in sys.modules, time.process_time())
-sys.exit(code)
-"""
-
-
-def command(*words: str | Path) -> tuple[int, str, str, bool, float]:
-    """Exit code, output, errors, whether torch or transformers was imported, and seconds of processor time."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, *map(str, words)], capture_output=True, text=True, check=False
-    )
-    *out, last = done.stdout.splitlines()
-    heavy, seconds = last.split()
-    return done.returncode, "\n".join(out), done.stderr, heavy == "True", float(seconds)
+def command(*words: str | Path) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command, which must import neither torch nor transformers."""
+    heavy = {"torch", "transformers"} - {*sys.modules}
+    done = bench(*words)
+    assert not heavy & {*sys.modules}
+    return done.code, done.out, done.err
 
 
 @pytest.mark.parametrize("kind", NINE)
 def test_run_refuses_in_one_line_before_torch_is_imported(kind: str, tmp_path: Path) -> None:
     BROKEN[kind][0](tmp_path / "model")
     asked = ("run", "--model", tmp_path / "model", "--tasks", "scenes", "--out", tmp_path / "run")
-    code, out, error, heavy, seconds = command(*asked)
-    assert (code, out, heavy) == (2, "", False), error
+    code, out, error = command(*asked)
+    assert (code, out) == (2, ""), error
     assert len(error.strip().splitlines()) == 1 and "Traceback" not in error
-    assert seconds < 5
     assert not (tmp_path / "run").exists()
 
 
@@ -154,7 +138,7 @@ def test_every_command_goes_through_the_same_check(words: tuple[str, ...], kind:
         for name, place in places.items():
             word = word.replace(name, str(place))
         asked.append(word)
-    code, out, error, *_ = command(*asked)
+    code, out, error = command(*asked)
     said = " ".join((out + error).split())
     expected_words = {
         "prefix module.": "lacks 116",
@@ -172,8 +156,8 @@ def test_no_template_stops_before_torch_is_imported(
     kind: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:
     BROKEN_TEMPLATES[kind](tmp_path / "model")
-    code, out, error, heavy, _ = command(*words, tmp_path / "model")
-    assert (code, out, heavy) == (2, "", False), error
+    code, out, error = command(*words, tmp_path / "model")
+    assert (code, out) == (2, ""), error
     assert "chat_template.jinja" in error and len(error.strip().splitlines()) == 1
 
 

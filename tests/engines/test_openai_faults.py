@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import bench
 from faulty_server import FAULTS, REPLIES, STREAM_FAULTS, FaultyServer
 from synthetic import SyntheticTask, spec_of
 
@@ -255,14 +253,9 @@ def test_options_that_make_no_sense_are_refused(text: str) -> None:
 def test_the_command_against_a_server_that_hangs_ends_with_the_reason(tmp_path: Path) -> None:
     with FaultyServer("hang") as server:
         run = ["run", "--tasks", "scenes", "--base-url", server.url, "--out", tmp_path / "run"]
-        done = subprocess.run(
-            [sys.executable, "-m", "ssl4rl_bench", *run, "--set", "timeout=0.1"],
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-    assert done.returncode in (1, 4), done.stderr
-    assert "no reply within 0.1 s" in done.stderr and "Traceback" not in done.stderr
+        done = bench(*run, "--set", "timeout=0.1")
+    assert done.code in (1, 4), done.err
+    assert "no reply within 0.1 s" in done.err and "Traceback" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -272,15 +265,9 @@ def test_the_command_against_a_server_that_hangs_ends_with_the_reason(tmp_path: 
 def test_the_command_bears_what_floods_it(tmp_path: Path, fault: str) -> None:
     with FaultyServer(fault) as server:
         run = ["run", "--tasks", "scenes", "--limit", "4", "--base-url", server.url, "--out", tmp_path / "r"]
-        done = subprocess.run(
-            [sys.executable, "-m", "ssl4rl_bench", *run],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )
-    assert done.returncode == (0 if fault in REPLIES else 1), done.stderr
-    assert "Traceback" not in done.stderr
+        done = bench(*run)
+    assert done.code == (0 if fault in REPLIES else 1), done.err
+    assert "Traceback" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -295,13 +282,8 @@ def test_the_command_bears_what_floods_it(tmp_path: Path, fault: str) -> None:
 )
 def test_ask_does_not_take_half_a_reply_for_one(fault: str) -> None:
     with FaultyServer(fault, stream=True) as server:
-        done = subprocess.run(
-            [sys.executable, "-m", "ssl4rl_bench", "ask", "--base-url", server.url, "Why?"],
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-    assert done.returncode == 4 and done.stderr.count("error: ") == 1, done.stderr
+        done = bench("ask", "--base-url", server.url, "Why?")
+    assert done.code == 4 and done.err.count("error: ") == 1, done.err
 
 
 def test_a_server_that_is_free_before_its_time_is_picked_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from checkpoint_folders import TINY
+from commands import bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -188,15 +190,10 @@ def test_a_template_is_tried_wherever_it_stands(tmp_path: Path, place: str) -> N
 @pytest.mark.parametrize("name", [pytest.param("nested ranges", marks=pytest.mark.slow), "a product"])
 def test_every_command_that_would_render_it_exits_2(tmp_path: Path, command: list[str], name: str) -> None:
     folder = checkpoint(tmp_path, HOSTILE[name])
-    done = subprocess.run(
-        [sys.executable, "-m", "ssl4rl_bench", *command, "--model", folder],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
+    with contextlib.chdir(tmp_path):
+        done = bench(*command, "--model", folder)
+    assert done.code == 2, done.err
+    (line,) = done.err.splitlines()
     assert line.startswith(f"error: the chat template of {folder} takes more than")
     assert not (tmp_path / "runs").exists()
 
