@@ -29,8 +29,7 @@ class Pool:
     """`map` over worker processes; with one worker, in this process.
 
     Functions and items must be importable and picklable. Workers are started by need, ignore Ctrl-C (this process
-    stops them), and die with this process however it ends. An error that leaves the block ends them at once, in the
-    middle of their items.
+    stops them), and die with this process however it ends.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -45,24 +44,17 @@ class Pool:
             raise UsageError(f"--workers {workers} does no work: give 1 or more.")
         self.workers = workers or len(os.sched_getaffinity(0))
         self._executor: ProcessPoolExecutor | None = None
-        self._open: connection.Connection | None = None
-        """An end of a pipe; workers live until it is closed."""
 
     def __enter__(self) -> Pool:
         if self.workers > 1:
-            context = get_context("spawn")
-            reader, self._open = context.Pipe(duplex=False)
             self._executor = ProcessPoolExecutor(
-                self.workers, mp_context=context, initializer=_start_worker, initargs=(reader,)
+                self.workers, mp_context=get_context("spawn"), initializer=_start_worker
             )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._executor is not None and self._open is not None:
-            if kind is not None:
-                self._open.close()
+    def __exit__(self, *error: object) -> None:
+        if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
-            self._open.close()
 
     def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         """Results in the order of the items, which are pulled `AHEAD` for each worker ahead at most.
@@ -99,13 +91,13 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def _start_worker(pipe: connection.Connection) -> None:
+def _start_worker() -> None:
     parent = parent_process()
     if parent is None:
         return
 
     def follow() -> None:
-        connection.wait([parent.sentinel, pipe])
+        connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
