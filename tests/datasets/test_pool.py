@@ -71,7 +71,7 @@ def test_fewer_than_one_worker_is_refused() -> None:
 def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     """A build that is at work, in a process group of its own."""
     command = [sys.executable, "-m", "ssl4rl_bench", "build", "ssl_rotation_90", "--images", str(folder)]
-    command += ["--out", str(out), "--workers", "2", "--per-image", "4000"]
+    command += ["--out", str(out), "--workers", "2", "--per-image", "800"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list(out.parent.parent.rglob("*.parquet")):
