@@ -1,7 +1,7 @@
 """Evaluates checkpoints: loads the tasks, then asks, journals and scores each model.
 
-The commands `run`, `demo` and `watch` and the Python API call this module. It prints nothing itself: it reports
-to an `Observer`.
+The commands `run`, `demo` and `watch` and the Python API call this module. It prints nothing itself and
+reports to an `Observer`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors that a user can cause or must know about. Each message is one sentence with the cause and the fix."""
+"""Errors that a user can cause or must know about. Each message is one sentence with a cause and a fix."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The version number of the scheme that computes the fingerprint of weights.
 
-1: Used until November 2026. It accepted checkpoints whose tensors did not fit their config.json, and it did not
+1: Used until November 2026. It accepted checkpoints whose tensors did not fit their config.json, and did not
    cover adapters, additional chat templates and some tokenizer files.
 2: Only complete checkpoints have a fingerprint, and it covers all files that can change replies.
 """

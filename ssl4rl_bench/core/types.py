@@ -145,10 +145,11 @@ class Request:
     sample: Sample
     repeat: int = 0
     seed: int = 0
-    """The sampling seed, from `identity.seed_of` of the sample, the repeat and the run's seed. Ignored by greedy
-    decoding."""
+    """The sampling seed, from `identity.seed_of` of the sample, the repeat and the run's seed. Greedy
+    decoding ignores it."""
     task: str = ""
-    """The name of the sample's task. Ids are unique only within a task: SSL tasks on the same images share them."""
+    """The name of the sample's task. Ids are unique only within a task: SSL tasks of the same images share
+    them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,8 +325,8 @@ class Task(Protocol):
     def content(self, sample: Sample) -> list[Any]:
         """Returns the content of a sample's question as JSON values.
 
-        It does not depend on the prompt style or on what is shown (`image`). Runs are paired by it, so it must
-        contain everything that distinguishes one question from another.
+        It does not depend on the prompt style or on what is shown (`image`). Runs are paired by it, so it
+        must contain all that distinguishes one question from another.
         """
         ...
 
@@ -370,8 +371,8 @@ class Engine(Protocol):
         """Answers requests and yields each with its completion as soon as it is finished, in any order.
 
         Requests are pulled lazily, a bounded number ahead. If the stream of requests ends early (a drain),
-        requests in flight are still finished and yielded. A failed request is a completion with an error, never
-        an exception; an exception (`errors.EngineError`) means that every further request would fail as well.
+        requests in flight are still finished and yielded. A failed request is a completion with an error,
+        never an exception; an exception (`errors.EngineError`) means that every further request would fail.
         """
         ...
 
