@@ -116,8 +116,8 @@ class _Signals:
             signal.signal(signal.SIGTERM, self._handle)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
-        # Exit handlers run in reverse order, so this one runs last. Without it, a SIGTERM during the shutdown of
-        # the interpreter would change the exit code to 143.
+        # Exit handlers run in reverse order, so this one runs last. Without it, a SIGTERM during the
+        # interpreter's shutdown would change the exit code to 143.
         atexit.register(self._ignore)
 
     def decided(self, code: int) -> None:

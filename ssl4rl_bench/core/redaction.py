@@ -119,7 +119,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 
 
 def _of_the_environment() -> list[str]:
-    """Returns the secret values of environment variables, as they are and in URL and JSON form; longest first."""
+    """Returns the secret values of environment variables, verbatim and as URLs and JSON, longest first."""
     values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name)}
     forms = {
         form
