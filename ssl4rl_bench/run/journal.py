@@ -96,7 +96,9 @@ def read(path: Path) -> Iterator[SampleRecord | BadLine]:
 
 
 def damaged(path: Path) -> list[int]:
-    """Returns the numbers, from 1, of lines with a wrong checksum; not of a torn last line. Faster than `read`.
+    """Returns the numbers, from 1, of lines with a wrong checksum. A torn last line is not one of them.
+
+    This is faster than `read`.
 
     Raises:
         StoreError: the file cannot be read.

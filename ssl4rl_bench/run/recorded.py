@@ -1,4 +1,4 @@
-"""Reads recorded replies (JSON Lines) from a file, a run's journal, a run directory, or a folder of task files.
+"""Reads recorded replies (JSON Lines) from a file, a run's journal, a run directory, or a folder of files.
 
 A line has `id` and `text`, and optionally `task`, `repeat` (default 0), `reasoning`, `finish_reason` (default
 "stop"), `n_prompt_tokens`, `n_completion_tokens` and `error`; other keys are ignored. In a folder and in a

@@ -39,8 +39,7 @@ class RunDir:
     def create(cls, path: Path, spec: RunSpec) -> RunDir:
         """Starts a run, or resumes it if the directory contains the same experiment.
 
-        If a run has a fingerprint of an older scheme with an equal digest, the number of its scheme is
-        updated.
+        If a run has a fingerprint of an older scheme with an equal digest, its scheme number is updated.
 
         Raises:
             SpecMismatch: the directory contains another experiment; names the keys that differ.
