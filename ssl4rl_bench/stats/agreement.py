@@ -19,7 +19,7 @@ class Kappa:
     observed: float | None
     """Share of items on which the readings agree; None without items."""
     value: float | None
-    """Kappa, in [-1, 1]; None if the expected agreement is 1 (both readings give all items the same label)."""
+    """Kappa, in [-1, 1]; None if the expected agreement is 1 (both readings give all items one label)."""
     se: float | None
     """Standard error of `value` for independent items; None if `value` is None."""
 

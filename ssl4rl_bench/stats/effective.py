@@ -107,7 +107,7 @@ def difference(
 def accuracy(
     weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
 ) -> Effective:
-    """Represents a mean, sum w y, of scores in [0, 1] likewise. Arguments and errors are as in `difference`."""
+    """Represents a mean, sum w y, of scores in [0, 1] likewise. Arguments and errors: see `difference`."""
     y = np.asarray(sums, np.float64)
     return _effective(y, np.zeros_like(y), weights, units, leaf)
 
@@ -174,7 +174,7 @@ def _effective(
     up, down = (min(1.0, max(0.0, float(w @ part))) for part in (gained, lost))
     spread = _spread(up, down)
     if variance.pooled > 0.5:
-        # The variance is that of all groups, but the mean depends on few of them: it may be far from the mean of all.
+        # The variance is that of all groups, but the mean depends on few of them and may be far from theirs.
         total = float(m.sum())
         spread = min(spread, _spread(float(gained.sum()) / total, float(lost.sum()) / total))
     independent = 1.0 / float((w * m) @ (w * m))  # Kish's number of equal groups

@@ -155,7 +155,7 @@ def _likely_lost(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: A
 
 
 def _score(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> _Floats:
-    """Computes Tango's score: the observed minus the assumed difference, over its assumed standard deviation."""
+    """Computes Tango's score: observed minus assumed difference, over the standard deviation assumed then."""
     b, c, size, d = (np.asarray(array, np.float64) for array in (gained, lost, n, difference))
     spread = np.sqrt(np.maximum(size * (2.0 * _likely_lost(b, c, size, d) + d * (1.0 - d)), 1e-300))
     return np.asarray((b - c - size * d) / spread)
