@@ -142,7 +142,7 @@ def _raise_if_failed(completions: list[Completion]) -> None:
 
 @contextmanager
 def _writer(out: Path | None) -> Iterator[Callable[[str], object]]:
-    """Yields a function that writes a line at once. Never overwrites a file and never leaves an empty one."""
+    """Yields a function that writes a line immediately. Never overwrites a file or leaves an empty one."""
     if out is None:
         yield sys.stdout.write
         return

@@ -79,7 +79,7 @@ def contents(folder: Path) -> list[Path]:
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
-    """Removes leftovers of killed writers: files and folders with a `scratch_path` that no process holds.
+    """Removes leftovers of killed writers: files and folders with a `scratch_path` that no process locks.
 
     Args:
         name: remove only temporary versions of the file or folder with this name.
@@ -101,7 +101,7 @@ def held(path: Path) -> Iterator[None]:
     """Locks a temporary file or folder, so that `sweep` leaves it alone.
 
     Raises:
-        OSError: another process holds it.
+        OSError: another process has locked it.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

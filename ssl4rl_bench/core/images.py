@@ -178,7 +178,7 @@ def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
 
 
 def reduced(image: EncodedImage, side: int) -> Image.Image:
-    """Decodes like `decode`, but reduces a JPEG as far as its decoder can while each side has `side` pixels.
+    """Decodes like `decode`, but a JPEG as small as its decoder allows with at least `side` pixels per side.
 
     This takes about half the time of `decode`. The complete file is still read, so that damage is detected.
 

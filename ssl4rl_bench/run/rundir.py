@@ -69,7 +69,7 @@ class RunDir:
             with reporting(path):
                 (path / "journal").mkdir(exist_ok=True)
                 renewed = kept.scheme < spec.scheme
-                if renewed:  # the present scheme gives the same digest, so only the scheme's number changes
+                if renewed:  # the same digest under the present scheme: write the present scheme's number
                     write_json(place, spec.to_json())
                     new = os.open(place, os.O_RDWR | os.O_CLOEXEC)
                     os.close(fd)

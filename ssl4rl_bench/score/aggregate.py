@@ -85,7 +85,7 @@ def pass_scores(values: _Floats, scores: Scores, aggregation: str) -> _Floats:
         return np.asarray(np.minimum.reduceat(values, scores.starts, axis=0))
     if aggregation == "vanilla0_micro":
         main = (scores.rolls == 0)[:, None]
-        whole = np.add.reduceat(values, scores.starts, axis=0) * 0.0  # NaN stays NaN
+        whole = np.add.reduceat(values, scores.starts, axis=0) * 0.0  # 0, or NaN where a copy is missing
         return np.asarray(np.add.reduceat(np.where(main, values, 0.0), scores.starts, axis=0) + whole)
     return np.asarray(np.add.reduceat(values, scores.starts, axis=0))
 
