@@ -162,7 +162,7 @@ def _score(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLi
 
 
 def t_interval(value: float, se: float | None, df: float, level: float = 0.95) -> tuple[float, float] | None:
-    """Computes value ± t se with Student's quantile at `df` degrees of freedom, unclipped. None without `se`."""
+    """Computes value ± t se with Student's quantile at `df` degrees of freedom, unclipped; None without se."""
     if se is None or df <= 0.0:
         return None
     half = float(special.stdtrit(df, 0.5 + level / 2.0)) * se
