@@ -1,4 +1,8 @@
-"""Evaluates checkpoints: load the tasks, then for each model ask, journal and score. Shows nothing by itself."""
+"""Evaluates checkpoints: loads the tasks, then asks, journals and scores each model.
+
+The commands `run`, `demo` and `watch` and the Python API call this module. It prints nothing itself and
+reports to an `Observer`.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +34,21 @@ from ssl4rl_bench.task.registry import load_task, per_task
 from ssl4rl_bench.task.taskfile import expand
 
 REPLY_OPTIONS = ("attn", "max_model_len", "served_model")
-"""Engine options that can change replies and stand in neither the engine's version nor the pixel limits."""
+"""Engine options that can change replies but are not part of the engine's version or the pixel limits."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A `run` command, parsed."""
+    """The parsed arguments of a `run` command."""
 
     models: tuple[str, ...]
     loading: Mapping[str, Mapping[str, Any]]
-    """Full task name to `data`, `limit` and `skip_bad`."""
+    """Maps each full task name to its `data`, `limit` and `skip_bad`."""
     engine: str
     options: EngineOptions
     prompt: str | None = None
     image: str = "real"
-    """A blinding of all tasks (`blinding.BLINDINGS`)."""
+    """The blinding of all tasks (`blinding.BLINDINGS`)."""
     repeats: int = 1
     seed: int = 0
     temperature: float | None = None
@@ -53,7 +57,7 @@ class Plan:
     out: Path | None = None
     max_error_rate: float = 0.01
     command: tuple[str, ...] = ()
-    """The command line, for the record of the sitting."""
+    """The command line, recorded in exec.json."""
 
     @classmethod
     def of(
@@ -68,18 +72,18 @@ class Plan:
         options: EngineOptions | None = None,
         **settings: Any,
     ) -> Plan:
-        """A plan from names as users give them.
+        """Creates a plan from names as users give them.
 
         Args:
-            models: each counts once.
+            models: names of models; duplicates are dropped.
             tasks: names of tasks and groups, with or without the prefix, or paths of task files.
-            data: as `--data` (`registry.per_task`).
-            limit, skip_bad: of all tasks.
-            engine: `auto` means `openai` where `options` name servers.
-            settings: other fields of a plan.
+            data: values of the option `--data` (`registry.per_task`).
+            limit, skip_bad: apply to all tasks.
+            engine: `auto` means `openai` if `options` name servers.
+            settings: the other fields of the plan.
 
         Raises:
-            UsageError: no task, an unknown one, or data that belong to none.
+            UsageError: no task, an unknown task, or data that belong to none of the tasks.
         """
         names = expand(tasks)
         if not names:
@@ -95,7 +99,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A complete run: where it is, and its result with the engine's name, as tables take it."""
+    """A complete run: its directory, and its result with the engine's name (`RunDir.shown`)."""
 
     path: Path
     result: dict[str, Any]
@@ -103,7 +107,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: a checkpoint, or what stands for one."""
+    """What is evaluated: a checkpoint, or a stand-in for one (a served model, recorded replies, a mock)."""
 
     label: str
     model: Model | None
@@ -134,28 +138,28 @@ def evaluate(
     max_error_rate: float = 0.01,
     progress: Observer = SILENT,
 ) -> Run | Runs:
-    """Evaluates checkpoints on tasks, as the command `run` does; the same call again resumes.
+    """Evaluates checkpoints on tasks, as the command `run` does; repeating the call resumes the run.
 
     Args:
-        models: a folder, a bundled checkpoint, a hub id, or a name at a server; or several.
+        models: a folder, a bundled checkpoint, a hub id or the name of a served model; or several of these.
         tasks: names of tasks or groups, or paths of task files.
-        data: where the data lies: one place, or a mapping from task to place.
-        limit: only so many questions of each task, each with all its copies; of an SSL task, images.
+        data: the location of the data: one location, or a mapping from task to location.
+        limit: the maximum number of questions per task, each with all its copies; for an SSL task, of images.
         skip_bad: leave out questions with bad rows instead of refusing the data.
         engine: "auto", "vllm", "hf", "openai", "replay" or "mock".
-        options: of the engine, by name (`engines.base.EngineOptions`).
-        prompt: a prompt style instead of the tasks' own.
+        options: engine options by name (`engines.base.EngineOptions`).
+        prompt: a prompt style that replaces the tasks' default.
         image: "real", or a blinding (`task.blinding.BLINDINGS`).
-        repeats: how often each sample is asked; more than once needs a temperature above 0.
-        seed: of drawn replies.
-        temperature, max_tokens: instead of the tasks' own.
-        extractor: how replies are read.
-        out: the run directory (several models: the folder of theirs); by default runs/MODEL-HASH.
-        max_error_rate: the share of requests that may fail, a fraction.
-        progress: what shows how far the work is; nothing by default, `ssl4rl_bench.Progress()` for bars.
+        repeats: how often each sample is asked; more than once requires a temperature above 0.
+        seed: the seed of the sampling.
+        temperature, max_tokens: replace the tasks' defaults.
+        extractor: the name of the extractor that reads the replies.
+        out: the run directory, or for several models its parent; by default runs/MODEL-HASH.
+        max_error_rate: the fraction of requests that may fail.
+        progress: shows the progress; nothing by default, bars with `ssl4rl_bench.Progress()`.
 
     Returns:
-        A `Run`; for a sequence of models, `Runs`.
+        A `Run`, or `Runs` for a sequence of models.
 
     Raises:
         BenchError: as `evaluate_plan`.
@@ -190,7 +194,7 @@ def evaluate(
 
 
 def _pairs(options: Mapping[str, Any]) -> Iterator[str]:
-    """Engine options as `--set` takes them."""
+    """Yields engine options in the form of `--set` values: KEY=VALUE."""
     for key, value in options.items():
         if isinstance(value, str) or not isinstance(value, Iterable):
             text = "none" if value is None else str(value)
@@ -202,14 +206,15 @@ def _pairs(options: Mapping[str, Any]) -> Iterator[str]:
 def evaluate_plan(
     plan: Plan, observer: Observer = SILENT, stop: threading.Event | None = None
 ) -> list[Evaluation]:
-    """Begins or resumes a run of each of the plan's models.
+    """Starts or resumes a run for each model of the plan.
 
     Args:
-        stop: once set, nothing more is asked (`runner.execute`).
+        stop: once this event is set, no further request is sent (`runner.execute`).
 
     Raises:
-        UsageError, ModelError, DataError, MissingDependency: nothing was asked.
-        BenchError: as `runner.execute` and `RunDir.create`. What was answered is kept, also that of other models.
+        UsageError, ModelError, DataError, MissingDependency: no request was sent.
+        BenchError: as `runner.execute` and `RunDir.create`. All replies received so far are kept, also those
+            of other models.
     """
     name, subjects = subjects_of(plan)
     tasks = load_tasks(plan, observer)
@@ -229,7 +234,7 @@ def evaluate_plan(
 
 
 class Evaluator:
-    """Evaluates one checkpoint after the other, with one engine as long as it can take other weights."""
+    """Evaluates checkpoints one after another and reuses the engine as long as it can swap the weights."""
 
     def __init__(
         self,
@@ -243,7 +248,7 @@ class Evaluator:
         self._engine: Engine | None = None
 
     def __call__(self, model: Model, path: Path) -> dict[str, Any]:
-        """Begins a run in the directory `path` or goes on with it; returns its result.
+        """Starts or resumes a run in the directory `path` and returns its result.
 
         Raises:
             BenchError: as `evaluate_one`. After an EngineError, the next checkpoint gets a new engine.
@@ -277,7 +282,7 @@ class Evaluator:
 
 
 def subjects_of(plan: Plan) -> tuple[str, list[Subject]]:
-    """The engine's name, and what it is to run.
+    """Returns the engine's name and the subjects that it evaluates.
 
     Raises:
         UsageError, ModelError: a model is missing, unknown or broken, or the extractor is unknown.
@@ -288,13 +293,13 @@ def subjects_of(plan: Plan) -> tuple[str, list[Subject]]:
             raise UsageError(
                 "--model is missing: name a folder, a bundled checkpoint (tiny-base) or a hub id"
             )
-        # Before "auto" is resolved, which imports torch: a broken checkpoint is to be told at once.
+        # Resolving "auto" imports torch, so check the checkpoints first: a broken one is reported at once.
         subjects = [Subject.of(resolve_model(model, chat=True)) for model in plan.models]
         return resolve_name(plan.engine), subjects
     name = resolve_name(plan.engine)
     if name == "openai":
-        # What weights a server has cannot be seen from here: its name for them has to stand in,
-        # and where the user does not say it, the server does before the run starts.
+        # The weights of a server cannot be inspected, so its name for them stands in for the fingerprint.
+        # If the user gives no name, the server is asked for it before the run starts.
         labels = plan.models or (plan.options.served_model or "served model",)
         return name, [Subject(label, None, f"served as {label}") for label in labels]
     if len(plan.models) > 1:
@@ -314,7 +319,7 @@ def subjects_of(plan: Plan) -> tuple[str, list[Subject]]:
 
 
 def engine_for(name: str, subject: Subject, plan: Plan) -> Engine:
-    """An engine of this name for a subject of the plan.
+    """Creates the engine of this name for a subject of the plan.
 
     Raises:
         UsageError, MissingDependency, DataError: as `engines.create` and `recorded.read`.
@@ -330,7 +335,7 @@ def _options_for(plan: Plan, subject: Subject) -> EngineOptions:
 
 
 def load_tasks(plan: Plan, observer: Observer = SILENT) -> list[Task]:
-    """The plan's tasks, with its sampling; the observer is told their warnings.
+    """Loads the plan's tasks, applies its sampling, and passes their warnings to the observer.
 
     Raises:
         DataError, UsageError: as `registry.load_task`.
@@ -360,7 +365,7 @@ def load_tasks(plan: Plan, observer: Observer = SILENT) -> list[Task]:
 
 
 def spec_of(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequence[Task]) -> RunSpec:
-    """What a run of the plan is.
+    """Builds the spec of a run of the plan.
 
     Args:
         engine, version: the engine's name and version.
@@ -388,7 +393,7 @@ def spec_of(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequ
 
 
 def _place(plan: Plan, subject: Subject, engine: Engine, tasks: Sequence[Task], several: bool) -> Path:
-    """The run directory of a model."""
+    """Returns the run directory of a model."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", subject.label).strip("-.")[-60:] or "run"
     if plan.out is not None:
         return plan.out / slug if several else plan.out
@@ -405,10 +410,10 @@ def evaluate_one(
     observer: Observer = SILENT,
     stop: threading.Event | None = None,
 ) -> dict[str, Any]:
-    """One model's run, begun or resumed in the directory `path`; returns its result.
+    """Starts or resumes the run of one model in the directory `path` and returns its result.
 
     Raises:
-        BenchError: as `runner.execute` and `RunDir.create`. What was answered is kept.
+        BenchError: as `runner.execute` and `RunDir.create`. All replies received so far are kept.
     """
     check_tasks(engine, tasks)
     spec = spec_of(plan, subject, engine.name, engine.version, tasks)

@@ -1,4 +1,4 @@
-"""The `ssl4rl-bench` command: one file a command, imported only when it is called."""
+"""The command line, `ssl4rl-bench`. Each command has its own module, which is imported when it is called."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ COMMANDS: dict[str, str] = {
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
     "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",
 }
-"""Name to one line of help. Command X is the function `X` of the module cli/X.py ("list": `list_`)."""
+"""Maps each command to its help line. Command X is the function `X` in cli/X.py (for "list", `list_`)."""
 
 
 class LazyGroup(TyperGroup):
-    """Knows every command's name and help, and imports a command's module when it is called."""
+    """A command group that imports the module of a command only when the command is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -88,7 +88,7 @@ def _root(
 
 
 def main() -> NoReturn:
-    """Entry point: runs the command; whatever happens is one line and an exit code (`exits.run_command`)."""
+    """Runs the command line. Any error becomes one line and an exit code (`exits.run_command`)."""
     from ssl4rl_bench.core.exits import run_command
 
     run_command(lambda: app(prog_name="ssl4rl-bench"))

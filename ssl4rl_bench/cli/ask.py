@@ -1,4 +1,4 @@
-"""`ssl4rl-bench ask`: one question, or a file of chats, to a checkpoint."""
+"""`ssl4rl-bench ask`: sends one question or a file of chats to a checkpoint."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def ask(
                 sys.stdout.write(written)
                 sys.stdout.flush()
         except BenchError:
-            sys.stdout.write("\n" if written else "")  # the error stands on a line of its own
+            sys.stdout.write("\n" if written else "")  # so that the error is on a separate line
             raise
         sys.stdout.write("\n")
 
@@ -120,7 +120,7 @@ def _answer_all(chat: Chat, chats: Iterable[BatchChat], write: Callable[[str], o
 
 
 def _line(write: Callable[[str], object], completion: Completion, **about: Any) -> None:
-    """One line of ASCII JSON, which is harmless in a terminal."""
+    """Writes one line of ASCII JSON, which is safe on a terminal."""
     fields = dataclasses.asdict(completion)
     if not completion.reasoning:
         del fields["reasoning"]
@@ -142,7 +142,7 @@ def _raise_if_failed(completions: list[Completion]) -> None:
 
 @contextmanager
 def _writer(out: Path | None) -> Iterator[Callable[[str], object]]:
-    """Writes each line as it comes; an existing file is never overwritten, and an empty one never left."""
+    """Yields a function that writes a line immediately. Never overwrites a file or leaves an empty one."""
     if out is None:
         yield sys.stdout.write
         return

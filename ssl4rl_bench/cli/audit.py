@@ -1,4 +1,4 @@
-"""`ssl4rl-bench audit`: what a model card's tables derive, or what a run's numbers owe to how replies are read."""
+"""`ssl4rl-bench audit`: recomputes the derived numbers of a model card, or compares extractors on a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench build`: an SSL task's samples as a data set on disk."""
+"""`ssl4rl-bench build`: writes the samples of an SSL task to disk as a data set."""
 
 from __future__ import annotations
 

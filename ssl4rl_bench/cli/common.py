@@ -1,4 +1,4 @@
-"""What several commands share: consoles, and names in options."""
+"""Functions that several commands share: creation of consoles, and splitting of names in options."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_WIDTH = 110
-"""Columns where the output is no terminal."""
+"""The width in columns if the output is not a terminal."""
 
 
 def console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal; PLAIN_WIDTH where there is none. It reads no markup."""
+    """Creates a console as wide as the terminal, or PLAIN_WIDTH without one. It does not interpret markup."""
     from ssl4rl_bench.cli.screen import Screen
 
     made = Screen(stderr=stderr)
@@ -24,6 +24,6 @@ def console(stderr: bool = False) -> Console:
 
 
 def split_names(values: Iterable[str]) -> list[str]:
-    """Values of a repeatable option that also takes commas, each once, in order."""
+    """Splits the values of a repeatable option at commas. Removes duplicates and keeps the order."""
     names = (name.strip() for value in values for name in value.split(","))
     return list(dict.fromkeys(name for name in names if name))

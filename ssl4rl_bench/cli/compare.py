@@ -1,4 +1,4 @@
-"""`ssl4rl-bench compare`: which of several runs is better, and by how much."""
+"""`ssl4rl-bench compare`: compares several runs with a baseline."""
 
 from __future__ import annotations
 

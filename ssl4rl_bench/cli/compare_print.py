@@ -1,4 +1,4 @@
-"""What `compare` prints on a terminal."""
+"""Prints the tables of the command `compare`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.numbers import interval, percent, points
 
 WIDTH = 150
-"""Columns of a file."""
+"""The width in columns of a file."""
 
 
 DISAGREE = (
@@ -43,7 +43,7 @@ DISAGREE = (
 
 @contextmanager
 def output(path: Path | None) -> Iterator[Console]:
-    """The terminal, or a file that is written as a whole at the end.
+    """Yields a console for the terminal, or for a file that is written atomically at the end.
 
     Raises:
         StoreError: the file cannot be written.
@@ -60,7 +60,7 @@ def output(path: Path | None) -> Iterator[Console]:
 def print_boards(
     screen: Console, boards: Sequence[Board], probes: Sequence[ProbeRow], intervals: bool
 ) -> None:
-    """The card's table, the differences behind it, and a sentence for each candidate."""
+    """Prints for each board the card's table, the tables of differences, and one sentence per candidate."""
     for board in boards:
         screen.print()
         screen.print(board_table(board, intervals))
@@ -87,7 +87,7 @@ def print_boards(
 
 
 def _disagree(cell: Difference) -> bool:
-    """Whether the interval excludes 0 and the test of the same difference does not."""
+    """Checks whether the interval of a difference excludes 0 although its test is not significant."""
     return cell.ci95 is not None and not cell.ci95[0] <= 0.0 <= cell.ci95[1] and cell.p >= ALPHA
 
 
@@ -105,7 +105,7 @@ def print_methods(
     aggregation: str,
     allow: Sequence[str],
 ) -> None:
-    """Mean differences of methods over their seeds, with an interval of the mean and one of a further seed."""
+    """Prints mean differences of methods over their seeds, with intervals of the mean and one more seed."""
     for task in tasks:
         probe = baseline.task(task).probe is not None
         own = "row_micro" if probe else aggregation

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench demo`: the main job on what comes with the package."""
+"""`ssl4rl-bench demo`: evaluates the bundled checkpoint on the built-in benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench doctor`: what is installed, what is missing, which engines can run."""
+"""`ssl4rl-bench doctor`: shows what is installed, what is missing, and which engines can run."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def doctor(
 
 
 def _fixes(rows: Iterable[Finding | EngineState]) -> list[str]:
-    """Each command once, with what it is for."""
+    """Lists each fixing command once, with the items that it fixes."""
     names: dict[str, list[str]] = {}
     for row in rows:
         if row.fix and row.name not in names.setdefault(row.fix, []):

@@ -1,4 +1,4 @@
-"""What `run` and `demo` show of an evaluation."""
+"""Runs an evaluation for the commands `run` and `demo` and prints its results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def run_and_print(plan: Plan) -> None:
     """Runs the plan and prints its tables.
 
     Raises:
-        BenchError: as the command line reports it. With several models, what others answered is kept.
+        BenchError: as `evaluate_plan`. The replies of other models are kept.
     """
     with Stop().handling() as stop:
         done = evaluate_plan(plan, Terminal(), stop)
@@ -26,7 +26,7 @@ def run_and_print(plan: Plan) -> None:
 
 
 def dry_run(plan: Plan) -> None:
-    """Prints the resolved spec, counts and one rendered prompt a task. Loads no model and asks no server."""
+    """Prints the resolved spec, counts and one rendered prompt per task. Uses no model and no server."""
     name, subjects = subjects_of(plan)
     tasks = load_tasks(plan, Terminal())
     screen = console()

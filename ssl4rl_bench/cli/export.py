@@ -1,4 +1,4 @@
-"""`ssl4rl-bench export`: a task's data in another project's format, or a checkpoint's card with a run's results."""
+"""`ssl4rl-bench export`: writes a task's data in another project's format, or a model card with results."""
 
 from __future__ import annotations
 

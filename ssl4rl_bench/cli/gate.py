@@ -1,4 +1,4 @@
-"""`ssl4rl-bench gate`: may this checkpoint ship?"""
+"""`ssl4rl-bench gate`: judges a checkpoint against an accepted one by a policy."""
 
 from __future__ import annotations
 

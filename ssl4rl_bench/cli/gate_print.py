@@ -1,4 +1,4 @@
-"""What `gate` prints."""
+"""Prints the judgement of the command `gate`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ssl4rl_bench.reports.gate.text import (
 
 
 def print_gate(screen: Console, gate: Gate) -> None:
-    """The verdict, each rule, the guards, and questions that were lost."""
+    """Prints the verdict, each rule, the guards, and the questions that were lost."""
     screen.print(Text(headline(gate), style=STYLES[gate.verdict]), soft_wrap=True)
     for each in worst_first(gate):
         if each.verdict != "pass":

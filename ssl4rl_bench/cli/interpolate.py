@@ -1,4 +1,4 @@
-"""`ssl4rl-bench interpolate`: a checkpoint between its base and where training brought it."""
+"""`ssl4rl-bench interpolate`: writes a checkpoint between a base and the checkpoint trained from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench list`: what there is to name on a command line."""
+"""`ssl4rl-bench list`: lists the tasks, engines, runs and recipes that commands accept."""
 
 from __future__ import annotations
 

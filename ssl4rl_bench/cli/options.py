@@ -8,12 +8,12 @@ from typing import Annotated
 from typer import Argument, Option
 
 Names = list[str] | None
-"""Values of an option that can be repeated."""
+"""The values of a repeatable option."""
 READERS = (
     "default, strict, vlmevalkit (VLMEvalKit's rules of September 2025, vlmevalkit-2025-09) or vlmevalkit-2026-06 "
     "(its newest)."
 )
-"""The extractors. A test compares it with `extract.EXTRACTORS`."""
+"""The names of the extractors. A test compares them with `extract.EXTRACTORS`."""
 
 # Runs
 RunPaths = Annotated[

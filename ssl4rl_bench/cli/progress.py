@@ -1,4 +1,4 @@
-"""What a run shows while it runs: a bar on a terminal, a line for every 5% elsewhere."""
+"""Displays progress on standard error: bars on a terminal, and a line for every 5% elsewhere."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHARES = 20
-"""Lines for a task or a file where there is no terminal: one for every 5%."""
+"""Number of lines for a task or a file without a terminal: one for every 5%."""
 STAGES = 4
-"""Lines for a stage of `build` or `train` where there is no terminal."""
+"""Number of lines for a stage of `build` or `train` without a terminal."""
 
 
 class Bars:
-    """Shows on stderr how far each of several things is: a bar on a terminal, a line for every share elsewhere.
+    """Shows the progress of several items: bars on a terminal, a line for every completed share elsewhere.
 
     Args:
-        screen: a console of stderr.
-        columns: of rich, beside a description and the bar.
-        shares: lines for each thing where there is no terminal.
-        transient: whether bars vanish in the end.
+        screen: a console on standard error.
+        columns: rich columns in addition to a description and the bar.
+        shares: number of lines per item without a terminal.
+        transient: whether bars disappear at the end.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Bars:
     ) -> None:
         self.screen = screen
         self.bars: rp.Progress | None = None
-        """On a terminal, from `__enter__` to `__exit__`."""
+        """The bars on a terminal, between `__enter__` and `__exit__`; otherwise None."""
         self._columns, self._shares, self._transient = columns, shares, transient
         self._ids: dict[str, rp.TaskID] = {}
         self._printed: dict[str, int] = {}
@@ -72,12 +72,12 @@ class Bars:
         always: bool = False,
         **fields: Any,
     ) -> None:
-        """Moves a bar, or prints `line` if another share is done.
+        """Updates a bar, or without a terminal prints `line` if another share is complete.
 
         Args:
-            name: which bar, if its label changes.
-            always: whether the line is due in any case.
-            fields: what the columns show.
+            name: identifies the bar if its label changes.
+            always: whether to print the line in any case.
+            fields: values for the columns.
         """
         if self.bars is not None:
             name = name or label
@@ -92,9 +92,10 @@ class Bars:
 
 
 class LoadProgress:
-    """Shows how far a large file has been read.
+    """Shows the progress of reading a large file.
 
-    A context manager that gives what the reader tells its shares to; silent for the first `AFTER_S` seconds.
+    A context manager whose value is a callback for the share that was read. It shows nothing for the first
+    `AFTER_S` seconds.
     """
 
     AFTER_S = 2.0
@@ -102,7 +103,7 @@ class LoadProgress:
     def __init__(self, screen: Console, name: str) -> None:
         self._name = name
         self._started: float | None = None
-        """When reading began; a download before it shows its own progress."""
+        """The time at which reading began. A download before that shows its progress separately."""
         self._share = 0.0
         self._n_pass = 1
         self._label = ""
@@ -116,7 +117,7 @@ class LoadProgress:
 
     def _tell(self, share: float) -> None:
         self._started = self._started or time.monotonic()
-        if share < self._share:  # a second pass, over the images of the questions that --limit keeps
+        if share < self._share:  # a second pass, over the images of the questions that --limit selects
             self._n_pass += 1
         self._share = share
         if time.monotonic() - self._started >= self.AFTER_S:
@@ -127,7 +128,10 @@ class LoadProgress:
 
 
 class RunProgress(Bars):
-    """Call it with each event of `runner.execute`: done/total, running row accuracy, tokens/s, errors, ETA."""
+    """Shows done/total, accuracy over rows so far, tokens/s, errors and remaining time of a run.
+
+    It is a callback for the events of `runner.execute`.
+    """
 
     def __init__(self, screen: Console, tasks: Sequence[Task], extractor: str) -> None:
         note = rp.TextColumn("{task.fields[note]}", markup=False)
@@ -153,7 +157,7 @@ class RunProgress(Bars):
         right, n_no_content = self._right[event.task], self._n_no_content[event.task]
         if not right and not n_no_content:
             return "starting the engine" if event.n_done < event.n_total else "answered before"
-        # Counted from the first reply's arrival on, an engine's start would hide its speed for minutes.
+        # The time of an engine's start is included, so the rate is too low for the first minutes.
         rate = event.so_far.n_completion_tokens / max(event.so_far.seconds, 1e-9)
         note = f"rows right {100 * sum(right) / len(right):.1f}%  " if right else ""
         note += f"{rate:.0f} tokens/s" + (f"  {n_no_content} no_content" if n_no_content else "")
@@ -168,7 +172,7 @@ class RunProgress(Bars):
 
 
 class Terminal(Observer):
-    """Shows on stderr how loading and a run go on."""
+    """Shows the progress of loading and of runs on standard error."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench report`: many runs against one baseline, as one HTML file."""
+"""`ssl4rl-bench report`: writes the comparison of many runs with one baseline as one HTML file."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def report(
 
 
 def _check_writable(path: Path) -> None:
-    """Before minutes of work; writing itself can fail all the same.
+    """Checks before minutes of work whether a file can be written. The writing itself can still fail.
 
     Raises:
         StoreError: the file cannot be written.
@@ -123,7 +123,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _left_out(chosen: Runs) -> list[str]:
-    """Runs that only views use, and tasks that stand in no table, as not every run has them."""
+    """Lists the runs that appear only in views, and the tasks left out because some runs lack them."""
     runs = [chosen.baseline, *chosen.on_page]
     tasks = dict.fromkeys(name for run in runs for name in run.outcomes)
     lacking = {name: [run.label for run in runs if name not in run.outcomes] for name in tasks}

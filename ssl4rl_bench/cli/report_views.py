@@ -1,4 +1,4 @@
-"""The views of `ssl4rl-bench report`: chosen, made, printed, and written as figures."""
+"""Chooses, creates and prints the views of `ssl4rl-bench report`, and writes them as figures."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def choose_runs(
     trained: Sequence[str],
     allow: Collection[str],
 ) -> Runs:
-    """Runs sorted by what they are there for; those without their images are `Runs.blind`.
+    """Sorts runs by their role in the report. Runs that were shown no real images are `Runs.blind`.
 
     Args:
-        tasks: with the prefix; the first benchmark among them is the views'.
+        tasks: task names with the prefix. The first benchmark among them is the task of the views.
 
     Raises:
-        UsageError: unknown names.
+        UsageError: a name is unknown.
     """
     real, blind = by_sight(found)
     if not real:  # blind runs can be compared with each other
@@ -51,10 +51,10 @@ def choose_runs(
 
 
 def make_views(names: Sequence[str], runs: Runs) -> list[View]:
-    """Those asked for; without names all that the runs allow.
+    """Creates the named views, or without names all views that the runs allow.
 
     Raises:
-        UsageError: an unknown name, or one that the runs do not allow.
+        UsageError: a name is unknown, or the runs do not allow the view.
     """
     for name in names:
         if name not in VIEWS:
@@ -63,14 +63,14 @@ def make_views(names: Sequence[str], runs: Runs) -> list[View]:
 
 
 def print_views(views: Sequence[View]) -> None:
-    """Each view's table and its sentence."""
+    """Prints the table and the sentence of each view."""
     screen = console()
     for view in views:
         table = plain_table(clean(view.title, 200), list(map(clean, view.headers)))
         table.padding = (0, 1)
         for row in view.rows:
             table.add_row(*(Text("\n".join(clean(line) for line in text.split("\n"))) for text in row))
-        if not screen.is_terminal:  # a file has room for whole numbers
+        if not screen.is_terminal:  # a file can be as wide as needed, so that no number is wrapped
             needed = screen.measure(table, options=screen.options.update(max_width=1000)).maximum
             screen.width = max(screen.width, needed)
         screen.print()
@@ -80,10 +80,10 @@ def print_views(views: Sequence[View]) -> None:
 
 
 def write_views(views: Sequence[View], folder: Path) -> None:
-    """NAME.svg and NAME.png of each view, in a folder that is made where it is not there.
+    """Writes NAME.svg and NAME.png of each view to a folder, which is created if it does not exist.
 
     Raises:
-        StoreError: they cannot be written.
+        StoreError: a file cannot be written.
     """
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench run`: checkpoints and tasks in, a run directory for each checkpoint and the table out."""
+"""`ssl4rl-bench run`: evaluates checkpoints on tasks, writes a run directory for each, and prints tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench score`: result.json again, from the journal."""
+"""`ssl4rl-bench score`: derives result.json again from the journal."""
 
 from __future__ import annotations
 

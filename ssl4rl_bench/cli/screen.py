@@ -1,4 +1,4 @@
-"""The rich console of all commands: its texts are harmless, and none of them is read as markup."""
+"""The rich console of all commands. It escapes unsafe text and does not interpret text as markup."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ssl4rl_bench.core.output import Guard, without_commands
 
 
 class Screen(Console):
-    """A console whose texts are neutral, and hold no markup unless a call says `markup=True`.
+    """A console that applies `neutral` to all texts and interprets markup only if a call sets `markup=True`.
 
     Args:
-        file: by default standard output, or standard error with `stderr`.
-        options: as of `rich.console.Console`.
+        file: the output; by default standard output, or standard error with `stderr`.
+        options: options of `rich.console.Console`.
     """
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, **options: Any) -> None:
@@ -26,7 +26,7 @@ class Screen(Console):
         super().__init__(file=place, **({"highlight": False, "emoji": False, "markup": False} | options))
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The pieces of what is printed: whatever rich prints goes through here."""
+        """Yields the segments to print, with texts escaped. All output of rich passes through this method."""
         for segment in super().render(renderable, options):
             text, style, control = segment
             if control:
@@ -38,5 +38,5 @@ class Screen(Console):
 
 
 def _unguarded(stream: IO[str]) -> IO[str]:
-    """Where rich may write its own escape sequences: only a terminal gets any."""
+    """Returns the unguarded stream for a terminal, as rich may write escape sequences only there."""
     return stream.unguarded if isinstance(stream, Guard) and stream.isatty() else stream

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench show`: the tables of finished runs."""
+"""`ssl4rl-bench show`: prints the tables of finished runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of results, printed."""
+"""Prints the tables of results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def print_tables(
     aggregation: str = "circular_micro",
     leaves: bool = False,
 ) -> None:
-    """The card's table of each benchmark, or each result's table of all categories, and one table of all probes.
+    """Prints tables of results: the card's table of each benchmark, and one table of all probes.
 
-    Below stands how the replies were read.
+    With `leaves`, benchmarks have one table per result with all categories instead. Lines about how the
+    replies were read follow each table.
     """
     screen = console()
     probes = [name for name in tasks if is_probe(results, name)]
@@ -50,7 +51,7 @@ def print_tables(
 
 
 def _reading(results: Sequence[Mapping[str, Any]], task: str) -> list[str]:
-    """How the replies of each result were read, a line each."""
+    """Describes how the replies of each result were read, one line per result."""
     return [
         (f"{model_name(result)}: " if len(results) > 1 else "")
         + f"{reading_line(found)} (prompt {found['prompt']}, extractor {found['extractor']})"

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench train`: a recipe in, checkpoints out."""
+"""`ssl4rl-bench train`: trains checkpoints by a recipe."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def train(
 
 
 def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
-    """Trains, with a bar on a terminal and lines elsewhere."""
+    """Trains by a resolved recipe. Shows a bar on a terminal and lines elsewhere."""
     from ssl4rl_bench.cli.train_progress import Screen
     from ssl4rl_bench.core.errors import Interrupted, MissingDependency
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
-    resolve_model(recipe.model.base, chat=True)  # a broken base is told before torch is imported
+    resolve_model(recipe.model.base, chat=True)  # reports a broken base before torch is imported
     try:
         import trl  # noqa: F401
     except ImportError:
@@ -71,7 +71,7 @@ def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
 
 
 def changes(values: list[str]) -> dict[str, Any]:
-    """`--set` values: "grpo.steps=100"; what is no TOML value is a text."""
+    """Parses `--set` values such as "grpo.steps=100". A value that is not TOML is taken as a string."""
     import tomllib
 
     from ssl4rl_bench.core.errors import UsageError

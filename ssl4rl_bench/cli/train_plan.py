@@ -1,4 +1,4 @@
-"""`ssl4rl-bench train RECIPE --dry-run`: a plan as tables."""
+"""Prints a training plan as tables for `ssl4rl-bench train RECIPE --dry-run`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ssl4rl_bench.train.planning.memory import GIB
 from ssl4rl_bench.train.planning.plan import Plan
 
 FULL = 0.9
-"""Share of a GPU above which an estimate is too close to its end: allocators waste some."""
+"""Share of a GPU's memory above which an estimate counts as tight, as allocators waste some memory."""
 
 
 def show(screen: Console, plan: Plan) -> None:
-    """Prints settings, what a step is made of, memory by parts, and what was assumed."""
+    """Prints the settings, the composition of a step, the memory by parts, and the assumptions."""
     for table in (_settings(plan), _step(plan), *([_memory(plan)] if plan.memory else [])):
         screen.print()
         screen.print(table)

@@ -1,4 +1,4 @@
-"""A training run on the screen: a line of metrics a log, and on a terminal a bar below them."""
+"""Shows a training run: one line of metrics per log entry, and on a terminal a bar below the lines."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SHOWN = (
     ("loss", "loss", "{:.4f}"),
     ("replies_per_s", "replies/s", "{:.1f}"),
 )
-"""Metric, label, format."""
+"""Metric, label and format of the values in a line."""
 
 
 class Screen(Bars, Reporter):
-    """Shows a run on standard error."""
+    """Shows a training run on standard error."""
 
     def __init__(self, name: str) -> None:
         left = rp.TextColumn("{task.fields[left]}", markup=False)
@@ -39,16 +39,16 @@ class Screen(Bars, Reporter):
         self._started: tuple[float, float] | None = None
 
     def note(self, text: str) -> None:
-        """A sentence of its own."""
+        """Prints a sentence on a separate line."""
         self.screen.print(one_line(text), soft_wrap=True)
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """Images done of a stage before training."""
+        """Shows the progress of a stage before training, in images."""
         line = f"{name}: {done}/{total} images"
         self.show(f"{name}: images", done, total or None, line, visible=done != total, left="")
 
     def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
-        """A line of metrics."""
+        """Prints a line of metrics and updates the bar."""
         step = metrics["step"]
         said = "  ".join(
             f"{label} {form.format(metrics[key])}" for key, label, form in _SHOWN if key in metrics
@@ -67,7 +67,7 @@ class Screen(Bars, Reporter):
         self.show(self._name, step, n_steps, line, always=True, left=ending)
 
     def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
-        """Shown on a terminal alone; replies.jsonl has them."""
+        """Prints replies on a terminal only; replies.jsonl contains them in any case."""
         if self.bars is None:
             return
         for reply in replies:
@@ -75,7 +75,7 @@ class Screen(Bars, Reporter):
             self.screen.print(f"  {reply['reward']}  {one_line(text)[:120]}", style="dim")
 
     def saved(self, checkpoint: Path) -> None:
-        """A checkpoint is whole."""
+        """Reports that a checkpoint is complete."""
         self.note(f"saved {checkpoint}")
 
 

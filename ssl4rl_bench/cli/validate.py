@@ -1,4 +1,4 @@
-"""`ssl4rl-bench validate`: is a task sound, and does it give its answers away?"""
+"""`ssl4rl-bench validate`: checks whether a task is sound and whether its images leak the answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ssl4rl_bench.task.leaks import Baseline
 
 SHOWN = 20
-"""Failures printed."""
+"""Maximum number of printed failures."""
 
 
 def validate(
@@ -102,7 +102,7 @@ def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
 
 
 def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
-    """What the baselines mean, a sentence each, and its style."""
+    """Yields sentences that interpret the baselines, each with its style."""
     from ssl4rl_bench.task.leaks import FREE_OF_CONTENT
 
     leaking = [one.name for one in found if one.leak == "yes"]

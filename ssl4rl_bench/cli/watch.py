@@ -1,4 +1,4 @@
-"""`ssl4rl-bench watch`: judges the checkpoints of a training run as they come."""
+"""`ssl4rl-bench watch`: judges the checkpoints of a training run as they appear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `watch` prints, and its exit code."""
+"""Runs the loop of the command `watch`, prints its verdicts, and determines the exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ssl4rl_bench.watch.judging import Judged
 
 
 def watch(plan: Plan, asked: loop.Asked, data: Sequence[str]) -> int:
-    """Watches as `loop.watch`; returns the exit code."""
+    """Runs `loop.watch` and returns the exit code."""
 
     def say(line: str) -> None:
         console().print(Text(clean(line, 1000)), soft_wrap=True)
@@ -26,7 +26,7 @@ def watch(plan: Plan, asked: loop.Asked, data: Sequence[str]) -> int:
     watched = loop.watch(plan, asked, data, _print, say, Terminal())
     worst = exit_verdict(watched.new)
     if watched.failed and worst != "fail":
-        return EXIT_CRASH  # no verdict on a checkpoint is none that lets it ship
+        return EXIT_CRASH  # a checkpoint without a verdict must not ship
     return {"fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}.get(worst, EXIT_OK)
 
 
@@ -35,7 +35,7 @@ def _print(judged: Judged) -> None:
     if judged.gate is None:
         screen.print(Text(f"{entry.name}: the baseline of the others"))
         return
-    # A number of checkpoints shares one alpha, so the share is part of the verdict.
+    # The checkpoints of a series share one alpha, so the number of the share is part of the verdict.
     screen.print(
         Text(
             f"{headline(judged.gate)}, share {entry.number} of the series", style=STYLES[judged.gate.verdict]

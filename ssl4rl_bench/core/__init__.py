@@ -1,1 +1,4 @@
-"""What every room uses: types, errors, names, images, and text and files from outside. It imports no other room."""
+"""Shared by all subpackages: types, errors, names, images, and safe handling of text and files from outside.
+
+It imports no other subpackage.
+"""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed into it."""
+"""Atomic writing of files: a file is written to a temporary name in the same folder and then renamed."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _REASONS = {
 
 
 def store_error(path: Path, error: OSError, verb: str = "write") -> StoreError:
-    """One sentence for what the system refused to do with `path`."""
+    """Returns an error with one sentence about the operation on `path` that the system refused."""
     reason = _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
     return StoreError(f"cannot {verb} {path}: {reason}")
 
 
 @contextmanager
 def reporting(path: Path, verb: str = "write") -> Iterator[None]:
-    """Turns the system's errors on `path` into a StoreError."""
+    """Converts an OSError inside the block into a StoreError about `path`."""
     try:
         yield
     except OSError as error:
@@ -44,14 +44,14 @@ def reporting(path: Path, verb: str = "write") -> Iterator[None]:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Writes all of `data`; the system may take it in pieces."""
+    """Writes all of `data`. A single `os.write` may write only a part of it."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def sync_directory(path: Path) -> None:
-    """Makes the names in a directory survive a power cut."""
+    """Syncs a directory, so that the names in it survive a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -61,16 +61,16 @@ def sync_directory(path: Path) -> None:
 
 _SCRATCH = re.compile(r"\.(?P<name>.+)\.[0-9a-f]+\.tmp")
 _OF_THE_SYSTEM = frozenset({"lost+found"})
-"""What a new file system holds."""
+"""Names that a new file system contains."""
 
 
 def scratch_path(path: Path) -> Path:
-    """A free name beside `path`, under which it is written before it takes its place. `sweep` knows such names."""
+    """Returns an unused temporary name in the folder of `path`. `sweep` recognizes such names."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def contents(folder: Path) -> list[Path]:
-    """What lies in a folder, without what a killed writer left and what a new file system holds."""
+    """Lists a folder without the leftovers of killed writers and the entries of a new file system."""
     return [
         path
         for path in folder.iterdir()
@@ -79,10 +79,10 @@ def contents(folder: Path) -> list[Path]:
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
-    """Removes what killed writers left in a folder: files and folders with a `scratch_path` that no process holds.
+    """Removes leftovers of killed writers: files and folders with a `scratch_path` that no process locks.
 
     Args:
-        name: only those that were to become this one.
+        name: remove only temporary versions of the file or folder with this name.
     """
     with suppress(OSError):
         for path in list(folder.iterdir()):
@@ -98,10 +98,10 @@ def sweep(folder: Path, name: str | None = None) -> None:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Holds a scratch file or folder, so that `sweep` leaves it alone.
+    """Locks a temporary file or folder, so that `sweep` leaves it alone.
 
     Raises:
-        OSError: another process holds it.
+        OSError: another process has locked it.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -113,7 +113,7 @@ def held(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _beside(path: Path, data: bytes, durable: bool) -> Iterator[Path]:
-    """A new file next to `path` that holds `data`; removed at the end if it is still there."""
+    """Writes `data` to a temporary file next to `path`, and removes it at the end if it still exists."""
     if durable:
         sweep(path.parent, path.name)
     scratch = scratch_path(path)
@@ -132,10 +132,10 @@ def _beside(path: Path, data: bytes, durable: bool) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Replaces `path` as a whole: a reader, or a crash at any moment, finds the old bytes or the new ones.
+    """Replaces a file atomically: a reader always sees either the old or the new bytes, even after a crash.
 
     Args:
-        durable: also outlive a power cut, at the price of two fsyncs.
+        durable: also survive a power cut, at the cost of two fsyncs.
 
     Raises:
         StoreError: full disk, no permission.
@@ -148,26 +148,26 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""`write_bytes` of UTF-8. A lone surrogate, which UTF-8 cannot hold, becomes `\udXXX`, as in JSON."""
+    r"""Writes text as UTF-8 with `write_bytes`. A lone surrogate becomes `\udXXX`, as in JSON."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def to_text(value: Any) -> str:
-    """JSON as this project's files hold it: indented, keys in the given order, a line feed at the end.
+    """Formats JSON as in this project's files: indented, keys in the given order, a line feed at the end.
 
     Raises:
-        TypeError, ValueError: for what JSON cannot hold, NaN included.
+        TypeError, ValueError: for a value that JSON cannot represent, NaN included.
     """
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of `to_text`."""
+    """Writes a value as JSON in the form of `to_text`."""
     write_text(path, to_text(value))
 
 
 def create_json(path: Path, value: Any) -> None:
-    """Like `write_json`, but leaves `path` alone if it exists: of two processes at once, one writes.
+    """Writes JSON like `write_json`, but only if `path` does not exist. Of concurrent processes, one writes.
 
     Raises:
         StoreError: full disk, no permission.

@@ -1,4 +1,7 @@
-"""Options in files and on the command line, read strictly: an unknown key is an error that names the nearest one."""
+"""Strict parsing of options in files and on the command line into dataclasses.
+
+An unknown key is an error that names the nearest known one.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,28 @@ T = TypeVar("T")
 
 
 class Must(NamedTuple):
-    """What a field's value must be beside its type: `Annotated[int, Must("at least 1", lambda n: n >= 1)]`."""
+    """A constraint on a field's value in addition to its type.
+
+    Example: `Annotated[int, Must("at least 1", lambda n: n >= 1)]`.
+    """
 
     be: str
     holds: Callable[[Any], bool]
 
 
 def fill(cls: type[T], values: Mapping[str, Any], file: str, where: str = "") -> T:
-    """A dataclass from the tables of a file; a field's type says what its value must be.
+    """Creates a dataclass from the tables of a file and checks each value against the type of its field.
 
-    Types: str, int, float, bool, Path, Literal, X | None, tuple[X, ...], Mapping[str, X], and dataclasses of these.
+    Supported types: str, int, float, bool, Path, Literal, X | None, tuple[X, ...], Mapping[str, X], and
+    dataclasses of these.
 
     Args:
-        values: as `tomllib` reads them.
-        file: what messages call the file.
-        where: the table's name, for messages.
+        values: the tables as `tomllib` returns them.
+        file: the name of the file in messages.
+        where: the name of the table in messages.
 
     Raises:
-        UsageError: an unknown key, with the nearest one; a key that is missing; a value of another type.
+        UsageError: an unknown key (names the nearest one), a missing key, or a value of another type.
     """
     hints = typing.get_type_hints(cls)
     known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -49,12 +56,14 @@ def fill(cls: type[T], values: Mapping[str, Any], file: str, where: str = "") ->
 
 
 def changed(base: T, texts: Mapping[str, str], source: str) -> T:
-    """A dataclass whose fields have defaults, with some of them changed by texts of the command line.
+    """Returns a copy of a dataclass with some fields set from the command line.
 
-    Commas separate the items of a tuple; "none" empties an optional field.
+    Commas separate the items of a tuple; "none" sets an optional field to None.
 
     Args:
-        source: what messages call the texts.
+        base: a dataclass all of whose fields have defaults.
+        texts: the new values by field name, as text.
+        source: the name of the texts in messages.
 
     Raises:
         UsageError: as `fill`.
@@ -65,7 +74,7 @@ def changed(base: T, texts: Mapping[str, str], source: str) -> T:
 
 
 def check(options: object) -> None:
-    """Raises UsageError for a field's value that is not what it must be (`Must`)."""
+    """Raises UsageError if the value of a field violates its constraint (`Must`)."""
     for name, hint in typing.get_type_hints(type(options), include_extras=True).items():
         value = getattr(options, name)
         for must in getattr(_required(hint), "__metadata__", ()):
@@ -74,13 +83,13 @@ def check(options: object) -> None:
 
 
 def _required(hint: Any) -> Any:
-    """The X of `X | None`; another type as it is."""
+    """Returns the X of `X | None`, and any other type unchanged."""
     arguments = typing.get_args(hint)
     return next(arg for arg in arguments if arg is not type(None)) if type(None) in arguments else hint
 
 
 def _of_text(hint: Any, text: str) -> Any:
-    """The value that a text stands for, as a file would hold it; the text itself where it stands for none."""
+    """Converts a text to a value as a file would contain it; returns the text if it cannot be converted."""
     if type(None) in typing.get_args(hint) and text.lower() == "none":
         return None
     kind = _required(hint)
@@ -93,7 +102,7 @@ def _of_text(hint: Any, text: str) -> Any:
 
 
 def _value(hint: Any, value: Any, file: str, where: str) -> Any:
-    """`value` as `hint` says, or a UsageError."""
+    """Returns `value` converted to the type `hint`, or raises UsageError."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return None if value is None else _value(_required(hint), value, file, where)

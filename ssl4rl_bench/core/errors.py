@@ -1,4 +1,4 @@
-"""Errors that a user can cause or must know of: one sentence each that names the thing and the fix."""
+"""Errors that a user can cause or must know about. Each message is one sentence with a cause and a fix."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-"""A negative verdict, or more requests failed than allowed. Never a crash."""
+"""A negative verdict, or more failed requests than allowed. Never a crash."""
 EXIT_USAGE = 2
-"""Usage or bad input."""
+"""Wrong usage or bad input."""
 EXIT_INCONCLUSIVE = 3
 EXIT_CRASH = 4
 """The engine or the program itself failed."""
@@ -17,25 +17,25 @@ EXIT_INTERRUPTED = 130
 
 
 class BenchError(Exception):
-    """Base of what the command line prints as one line, without a traceback."""
+    """Base class of errors that the command line prints as one line, without a traceback."""
 
     exit_code: int = EXIT_USAGE
 
 
 class UsageError(BenchError):
-    """A flag, a name or a combination that makes no sense."""
+    """An invalid flag, name or combination of options."""
 
 
 class DataError(BenchError):
-    """A data set that cannot be used as it is: names the file, the row and the fix."""
+    """A data set that cannot be used as it is. The message names the file, the row and the fix."""
 
 
 class ModelError(BenchError):
-    """A checkpoint that is not there or not whole."""
+    """A checkpoint that does not exist or is incomplete."""
 
 
 class SpecMismatch(BenchError):
-    """The run directory holds another experiment."""
+    """The run directory belongs to another experiment."""
 
 
 class StoreError(BenchError):
@@ -43,7 +43,7 @@ class StoreError(BenchError):
 
 
 class MissingDependency(BenchError):
-    """An optional package is needed; the message ends in the command that adds it."""
+    """An optional package is missing. The message ends with the command that installs it."""
 
 
 class EngineError(BenchError):
@@ -53,7 +53,7 @@ class EngineError(BenchError):
 
 
 class TooManyErrors(BenchError):
-    """More requests failed than `--max-error-rate` allows. What was answered is kept."""
+    """More requests failed than `--max-error-rate` allows. The replies received so far are kept."""
 
     exit_code = EXIT_FAILED
 
@@ -65,6 +65,6 @@ class Interrupted(BenchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean X?" for the closest known name, or an empty string."""
+    """Returns "; did you mean X?" with the closest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""

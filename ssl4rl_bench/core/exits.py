@@ -1,7 +1,7 @@
-"""How a command ends: one sentence on standard error and an exit code, whatever happened.
+"""The end of every command: one sentence on standard error and an exit code, whatever happened.
 
-Every entry point (`ssl4rl-bench`, `python -m ssl4rl_bench.repair`, ...) runs inside `run_command`. Exit code 1 is
-left to what a command finds out; a crash never gives it.
+Every entry point (`ssl4rl-bench`, `python -m ssl4rl_bench.repair`, ...) runs inside `run_command`. Exit code
+1 is reserved for a command's negative result; a crash never returns it.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from ssl4rl_bench.core.output import guarded
 from ssl4rl_bench.core.redaction import redact
 
 DEBUG = "SSL4RL_DEBUG"
-"""Environment variable; where it is set, tracebacks are shown."""
+"""Environment variable that makes tracebacks appear on standard error."""
 _LONGEST = 500
-"""Characters of an unexpected error's message that are shown."""
+"""Maximum number of characters shown of the message of an unexpected error."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
-"""What the system refuses, and the user can set right."""
+"""System errors that the user can fix."""
 
 
 class Passed(Exception):
-    """Carries an error past Typer, which would end the program with exit code 1 and no word of it."""
+    """Carries an error past Typer, which would otherwise exit with code 1 and without a message."""
 
 
 def run_command(command: Callable[[], object]) -> NoReturn:
     """Runs a command and ends the program.
 
-    Nothing that is printed can act on a terminal (`output`). A signal (SIGTERM as well as Ctrl-C) raises
-    KeyboardInterrupt unless the command handles it. Output whose reader has gone (`| head`) is dropped, and the
-    command goes on to its own exit code.
+    Printed text cannot act on a terminal (`output`). A signal (SIGTERM or Ctrl-C) raises KeyboardInterrupt
+    unless the command handles it. If the reader of the output has gone (`| head`), further output is dropped,
+    and the command continues to its normal exit code.
 
     Args:
-        command: what it returns is the exit code if it is a whole number.
+        command: the command; if it returns an integer, that is the exit code.
     """
     sys.stdout, sys.stderr = _without_reader(sys.stdout), _without_reader(sys.stderr)
     signals = _Signals()
@@ -57,14 +57,14 @@ def run_command(command: Callable[[], object]) -> NoReturn:
         except BaseException as error:
             code = _told(error.__cause__ if isinstance(error, Passed) and error.__cause__ else error)
             if signals.received and code not in (EXIT_OK, EXIT_INTERRUPTED):
-                code = EXIT_INTERRUPTED  # a library made another error of the KeyboardInterrupt
+                code = EXIT_INTERRUPTED  # a library converted the KeyboardInterrupt into another error
         signals.decided(code)
         _close(sys.stdout)
     sys.exit(code)
 
 
 def _told(error: BaseException) -> int:
-    """Prints the sentence of an error, if there is one to print, and returns the exit code."""
+    """Prints the message of an error, if it has one, and returns the exit code."""
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or EXIT_OK
     if os.environ.get(DEBUG):
@@ -75,7 +75,7 @@ def _told(error: BaseException) -> int:
 
 
 def outcome(error: BaseException) -> tuple[int, str]:
-    """The exit code and the sentence of an error that ends a command."""
+    """Returns the exit code and the message of an error that ends a command."""
     if isinstance(error, BenchError):
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -91,7 +91,7 @@ def outcome(error: BaseException) -> tuple[int, str]:
 
 
 def _kept(error: BaseException) -> str:
-    """Says where the traceback of an unexpected error is."""
+    """Saves the traceback of an unexpected error and returns a clause that says where it is."""
     if os.environ.get(DEBUG):
         return "its traceback is above"
     try:
@@ -104,7 +104,7 @@ def _kept(error: BaseException) -> str:
 
 
 class _Signals:
-    """SIGTERM as Ctrl-C, from the start of a command to the end of the process."""
+    """Treats SIGTERM like Ctrl-C, from the start of a command to the end of the process."""
 
     def __init__(self) -> None:
         self.received = False
@@ -116,15 +116,16 @@ class _Signals:
             signal.signal(signal.SIGTERM, self._handle)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
-        # Registered first, so run last: after it, the interpreter would answer SIGTERM with exit code 143.
+        # Exit handlers run in reverse order, so this one runs last. Without it, a SIGTERM during the
+        # interpreter's shutdown would change the exit code to 143.
         atexit.register(self._ignore)
 
     def decided(self, code: int) -> None:
-        """From now on a signal ends the process at once, with this code."""
+        """Sets the final exit code. From now on a signal ends the process at once with this code."""
         self._code = code
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a forked child, which is ended by its parent in this way
+        if os.getpid() != self._process:  # a forked child, which its parent ends with this signal
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         if self._code is not None:
@@ -139,7 +140,7 @@ class _Signals:
 
 
 class _Descriptor(io.FileIO):
-    """An open file that drops what is written after its reader has gone."""
+    """An open file that drops further output once its reader has gone."""
 
     def write(self, data: object) -> int:
         try:
@@ -149,7 +150,7 @@ class _Descriptor(io.FileIO):
 
 
 def _without_reader(stream: TextIO) -> TextIO:
-    """The same standard stream on a `_Descriptor`; a stream that is no file of the system's stays as it is."""
+    """Reopens a standard stream on a `_Descriptor`; returns a stream without a file descriptor unchanged."""
     try:
         stream.flush()
         raw = _Descriptor(stream.fileno(), "w", closefd=False)
@@ -165,7 +166,7 @@ def _without_reader(stream: TextIO) -> TextIO:
 
 
 def _close(stream: TextIO) -> None:
-    """Leaves nothing for the interpreter to write, which would change the exit code if it failed."""
+    """Flushes a stream now. If the interpreter's own flush at exit failed, it would change the exit code."""
     try:
         stream.flush()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Identity: content hashes, and seeds that depend on nothing but what they are for."""
+"""Content hashes, and seeds that depend only on the names and numbers that they are derived from."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def sha256_hex(data: bytes) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text.
+    """Formats JSON with sorted keys and without spaces, so that equal values give equal text.
 
     Raises:
-        TypeError: for a value that JSON cannot hold.
+        TypeError: for a value that JSON cannot represent.
         ValueError: for NaN or infinity.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -29,7 +29,7 @@ def sha256_json(value: Any) -> str:
 
 
 def sha256_json_list(values: Iterable[Any]) -> str:
-    """`sha256_json` of the values as one list, without holding them or their text at once."""
+    """Computes `sha256_json` of a list of values without keeping all of them in memory."""
     digest = hashlib.sha256(b"[")
     for number, value in enumerate(values):
         digest.update(("," if number else "").encode())
@@ -39,13 +39,13 @@ def sha256_json_list(values: Iterable[Any]) -> str:
 
 
 def seed_of(*parts: str | int) -> int:
-    """A 63-bit seed from names and numbers; the same on every machine, in any order of calls."""
+    """Derives a 63-bit seed from names and numbers, independent of the machine and the order of calls."""
     digest = hashlib.sha256(canonical_json(list(parts)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def message_digest(messages: Sequence[Message]) -> list[Any]:
-    """The messages as JSON values, with each image by its content hash."""
+    """Returns the messages as JSON values, with each image represented by its content hash."""
     out: list[Any] = []
     for message in messages:
         parts: list[Any] = []
@@ -69,7 +69,7 @@ def response_key(
     engine: str,
     engine_version: str,
 ) -> str:
-    """Sha256 over all that determines a reply. The seed counts only where tokens are drawn (temperature > 0)."""
+    """Hashes everything that determines a reply. The seed is included only if the temperature is above 0."""
     spec: Mapping[str, Any] = {
         "messages": message_digest(messages),
         "sampling": [sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens],

@@ -1,4 +1,4 @@
-"""Sizes of images from their headers, and whether their data is whole; nothing is decoded."""
+"""Reads the sizes of images from their headers and checks that their data is complete, without decoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PNG_HEADER_END = len(PNG) + 25
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of the segments that hold a JPEG's width and height (SOF0 to SOF15)."""
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
-"""Markers that no length follows."""
+"""Markers that are not followed by a length."""
 
 
 class ImageError(DataError):
@@ -23,7 +23,7 @@ class ImageError(DataError):
 
 
 def stored_size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels as stored, of a whole PNG, JPEG or WebP within the limits.
+    """Returns the stored width and height in pixels of a complete PNG, JPEG or WebP within the limits.
 
     Raises:
         ImageError: for anything else.
@@ -50,7 +50,7 @@ def _png(data: bytes) -> tuple[int, int]:
         raise ImageError("its header is damaged" if len(data) > 16 else "it is cut off")
     at = _PNG_HEADER_END
     while (kind := data[at + 4 : at + 8]) != b"IEND":
-        if kind == b"IHDR":  # the last one counts for Pillow, the first one for other readers
+        if kind == b"IHDR":  # Pillow uses the last header, other readers the first
             raise ImageError("it has two headers")
         (length,) = struct.unpack_from(">I", data, at)
         at += 12 + length
@@ -78,7 +78,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
                 raise ImageError("it has two headers")
             height, width = struct.unpack_from(">HH", data, at + 5)
         at += 2 + length
-        if marker == 0xDA:  # the picture starts; an end marker before here would be the thumbnail's
+        if marker == 0xDA:  # the pixel data start here; an end marker before this belongs to a thumbnail
             if data.rfind(b"\xff\xd9", at) < 0:
                 raise ImageError("it is cut off")
             return width, height
@@ -103,7 +103,7 @@ def _webp(data: bytes) -> tuple[int, int]:
 
 
 def _webp_frame(data: bytes, at: int) -> tuple[int, int]:
-    """Width and height in the chunk of a still picture."""
+    """Reads the width and height from the chunk of a still image."""
     if data[at : at + 4] == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, at + 9)
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
@@ -114,7 +114,7 @@ def _webp_frame(data: bytes, at: int) -> tuple[int, int]:
 
 
 def check_size(width: int, height: int) -> None:
-    """Raises ImageError for an empty image or one over `MAX_PIXELS`."""
+    """Raises ImageError for an image that is empty or exceeds `MAX_PIXELS`."""
     if width == 0 or height == 0:
         raise ImageError("its header gives no size")
     if width * height > MAX_PIXELS:

@@ -1,6 +1,7 @@
-"""Images: checked by their headers when they come in, decoded when they are sent. No other module opens one.
+"""Encoding and decoding of images. No other module opens an image.
 
-Only bytes are read. A string that names a file or a URL is never followed.
+Images are checked by their headers when they come in, and decoded when they are sent. Only bytes are read: a
+string is never taken as the name of a file or as a URL to fetch.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_BASE64_CHARS = MAX_BYTES * 4 // 3 + 1024
-"""Of a text that may be an image of at most `MAX_BYTES`."""
+"""Maximum length of a base64 text: that of an image of `MAX_BYTES`, with some reserve."""
 
 MIME_LINE = 76
-"""Characters of a line of base64, at most, where an encoder puts line breaks (RFC 2045)."""
+"""Maximum length of a line of base64 if the encoder inserts line breaks (RFC 2045)."""
 _BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR")
-"""Of a PNG, a JPEG and a WebP."""
+"""The first characters of a PNG, a JPEG and a WebP in base64."""
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _URL_SAFE = re.compile(r"(?=.*[-_])[A-Za-z0-9_-]+=*")
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/=]")
@@ -48,21 +49,21 @@ _EXIF_ORIENTATION = 0x0112
 
 
 def from_bytes(data: bytes) -> EncodedImage:
-    """Takes an encoded image in after a look at its header and at its end; pixels are not decoded.
+    """Creates an image from encoded data after checking its header and its end. Pixels are not decoded.
 
     Raises:
-        ImageError: if `data` is no PNG, JPEG or WebP, is cut off, or is over `MAX_PIXELS` or `MAX_BYTES`.
+        ImageError: if `data` is not a PNG, JPEG or WebP, is cut off, or exceeds `MAX_PIXELS` or `MAX_BYTES`.
     """
     stored_size(data)
     return EncodedImage(data=data, sha256=sha256_hex(data))
 
 
 def from_base64(text: str) -> EncodedImage:
-    """As `from_bytes`, for base64 with or without a `data:image/...;base64,` prefix.
+    """Creates an image from base64 with or without a `data:image/...;base64,` prefix, as `from_bytes` does.
 
-    Base64 is read strictly: the standard alphabet, whole padding, nothing after it. Only line breaks, with blanks
-    around them, may stand inside, as MIME encoders put them. A lenient decoder drops what it does not know, and shows
-    the first image of a list, or a picture shifted by a lost "+".
+    Base64 is decoded strictly: the standard alphabet, complete padding, nothing after it. Only line breaks,
+    with blanks around them, are allowed inside, as MIME encoders insert them. A lenient decoder drops unknown
+    characters and so shows the first image of a list, or an image shifted by a lost "+".
 
     Raises:
         ImageError: as `from_bytes`, or if `text` is not base64.
@@ -88,7 +89,7 @@ def from_base64(text: str) -> EncodedImage:
 
 
 def _not_base64(text: str) -> str:
-    """Why a text is not base64, as a clause."""
+    """Returns the reason why a text is not base64, as a clause."""
     if _URL_SAFE.fullmatch(text):
         return "it is in base64's URL-safe alphabet: write + for - and / for _, and keep the padding"
     if foreign := _FOREIGN.search(text):
@@ -102,7 +103,7 @@ def from_pil(image: Image.Image, format: str = "PNG") -> EncodedImage:
     PNG and WebP are lossless; JPEG has quality 95 and full colour resolution.
 
     Raises:
-        ImageError: for another format, or over `MAX_PIXELS` or `MAX_BYTES`.
+        ImageError: for another format, or if the image exceeds `MAX_PIXELS` or `MAX_BYTES`.
     """
     if format.upper() not in _SAVE_OPTIONS:
         raise ImageError(f"{format} is not PNG, JPEG or WebP")
@@ -113,13 +114,13 @@ def from_pil(image: Image.Image, format: str = "PNG") -> EncodedImage:
 
 
 def lossless(image: Image.Image) -> EncodedImage:
-    """Encodes a decoded RGB image as PNG, several times as fast as `from_pil` and a little larger.
+    """Encodes a decoded RGB image as PNG, several times as fast as `from_pil`; the result is a little larger.
 
-    Each row is stored as its difference from the one above, and compressed by run lengths and Huffman codes only.
-    A picture without colour becomes 8-bit grey, which is the same to every reader that converts to RGB.
+    Each row is stored as its difference from the row above and compressed with run lengths and Huffman codes
+    only. An image without colour becomes 8-bit grey, which is the same to every reader that converts to RGB.
 
     Raises:
-        ImageError: for an image in another mode, or over `MAX_PIXELS` or `MAX_BYTES`.
+        ImageError: if the image has another mode or exceeds `MAX_PIXELS` or `MAX_BYTES`.
     """
     import numpy as np
 
@@ -140,16 +141,18 @@ def lossless(image: Image.Image) -> EncodedImage:
 
 
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Whether all three values of each pixel are equal; pixels are (height, width, 3)."""
+    """Checks whether all three values of each pixel are equal; pixels have the shape (height, width, 3)."""
     red, green, blue = pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2]
     return bool((red == green).all() and (green == blue).all())
 
 
 def decode(image: EncodedImage) -> Image.Image:
-    """The first frame as 8-bit RGB, upright by its EXIF orientation, transparent parts over white.
+    """Decodes the first frame to 8-bit RGB.
+
+    The EXIF orientation is applied, and transparent parts are drawn over white.
 
     Raises:
-        ImageError: if the data is damaged or over the limits.
+        ImageError: if the data is damaged or exceeds the limits.
     """
     with _opened(image) as opened:
         _load(opened)
@@ -157,9 +160,9 @@ def decode(image: EncodedImage) -> Image.Image:
 
 
 def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
-    """As `decode`, and whether the data is plain: 8-bit RGB, one frame, upright, nothing transparent.
+    """Decodes as `decode`, and also returns whether the data is plain: 8-bit RGB, one frame, upright, opaque.
 
-    Any reader gets the same pixels from plain data.
+    Every reader gets the same pixels from plain data.
 
     Raises:
         ImageError: as `decode`.
@@ -175,9 +178,9 @@ def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
 
 
 def reduced(image: EncodedImage, side: int) -> Image.Image:
-    """As `decode`, but a JPEG comes as small as its decoder can make it with `side` pixels or more on each side.
+    """Decodes like `decode`, but a JPEG as small as its decoder allows with at least `side` pixels per side.
 
-    That takes about half the time of `decode`. All of the file is read, so that damage shows here as well.
+    This takes about half the time of `decode`. The complete file is still read, so that damage is detected.
 
     Raises:
         ImageError: as `decode`.
@@ -189,7 +192,7 @@ def reduced(image: EncodedImage, side: int) -> Image.Image:
 
 
 def thumbnail(image: EncodedImage, side: int, quality: int = 50) -> bytes:
-    """A small WebP of the image, at most `side` pixels on its longer side; never larger than the image itself.
+    """Returns a small WebP of the image, with at most `side` pixels on its longer side. It is never enlarged.
 
     Raises:
         ImageError: as `decode`.
@@ -197,7 +200,7 @@ def thumbnail(image: EncodedImage, side: int, quality: int = 50) -> bytes:
     from PIL import Image
 
     small = reduced(image, 2 * side)
-    # A picture is never enlarged; a box filter before the last step takes half the time of Lanczos alone.
+    # `thumbnail` never enlarges. Its box filter before the last step takes half the time of Lanczos alone.
     small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     out = BytesIO()
     small.save(out, format="WEBP", quality=quality, method=2)
@@ -205,7 +208,7 @@ def thumbnail(image: EncodedImage, side: int, quality: int = 50) -> bytes:
 
 
 def size(image: EncodedImage) -> tuple[int, int]:
-    """Width and height in pixels as `decode` would give them, from the header alone.
+    """Returns the width and height in pixels that `decode` would give; only the header is read.
 
     Raises:
         ImageError: as `from_bytes`.
@@ -217,19 +220,19 @@ def size(image: EncodedImage) -> tuple[int, int]:
 
 
 def mime(image: EncodedImage) -> str:
-    """`image/png`, `image/jpeg` or `image/webp`, by the data's first bytes."""
+    """Returns `image/png`, `image/jpeg` or `image/webp`, depending on the first bytes of the data."""
     if image.data.startswith(PNG):
         return "image/png"
     return "image/jpeg" if image.data.startswith(b"\xff\xd8") else "image/webp"
 
 
 def data_url(image: EncodedImage) -> str:
-    """The bytes as they are, in a `data:` URL."""
+    """Returns the encoded bytes, unchanged, as a `data:` URL."""
     return f"data:{mime(image)};base64,{base64.b64encode(image.data).decode('ascii')}"
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG file."""
+    """Returns a chunk of a PNG file."""
     return b"".join(
         (struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
     )
@@ -245,20 +248,20 @@ _DAMAGE = (
     OverflowError,
     struct.error,
 )
-"""What Pillow raises on damaged data, depending on where the damage is."""
+"""Errors that Pillow raises on damaged data, depending on where the damage is."""
 
 
 @contextmanager
 def _opened(image: EncodedImage) -> Iterator[Image.Image]:
-    """Opens an image with Pillow; what Pillow raises inside the block is an ImageError.
+    """Opens an image with Pillow. Errors of Pillow inside the block become ImageErrors.
 
-    Pillow may read another header than `stored_size` does: both must say the same size.
+    Pillow and `stored_size` may read different headers, so both must give the same size.
     """
     from PIL import Image, UnidentifiedImageError
 
     told = stored_size(image.data)
     try:
-        with warnings.catch_warnings():  # of a decompression bomb: the limit here is lower
+        with warnings.catch_warnings():  # Pillow's limit for decompression bombs is higher than MAX_PIXELS
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(BytesIO(image.data), formats=("PNG", "JPEG", "WEBP"))
     except (*_DAMAGE, Image.DecompressionBombError) as error:
@@ -274,7 +277,7 @@ def _opened(image: EncodedImage) -> Iterator[Image.Image]:
 
 
 def _load(image: Image.Image) -> None:
-    """Decodes the first frame. What comes out must have the size that was checked: a decoder may find another."""
+    """Decodes the first frame. Its size must be the one that was checked, as a decoder may find another."""
     told = image.size
     image.seek(0)
     image.load()
@@ -283,7 +286,7 @@ def _load(image: Image.Image) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB from any mode. Pillow alone would clip 16 bits to white and put alpha over black."""
+    """Converts any mode to RGB. Pillow alone would clip 16-bit values to white and draw alpha over black."""
     from PIL import Image, ImageOps
 
     image.load()

@@ -1,4 +1,4 @@
-"""Stopping on a signal: at once where nothing would be lost, else after the replies that are in flight."""
+"""Stopping on a signal: at once if nothing would be lost, otherwise after the replies in flight."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 DRAIN_S = 25.0
-"""Seconds that replies in flight are waited for: Slurm and Kubernetes kill 30 s after SIGTERM."""
+"""Maximum wait for replies in flight, in seconds. Slurm and Kubernetes kill a process 30 s after SIGTERM."""
 
 
 class Stop(threading.Event):
-    """Set by the first Ctrl-C or SIGTERM.
+    """An event that is set by the first Ctrl-C or SIGTERM.
 
-    That signal raises KeyboardInterrupt at once, except inside `deferring`, where the code looks at the event itself,
-    and inside `waiting` while replies are in flight: those are waited for, `DRAIN_S` seconds at most. The second
-    signal always raises KeyboardInterrupt.
+    That signal raises KeyboardInterrupt at once, with two exceptions. Inside `deferring`, the code checks the
+    event itself. Inside `waiting`, while replies are in flight, the program waits for them for at most
+    `DRAIN_S` seconds. The second signal always raises KeyboardInterrupt.
     """
 
     def __init__(self, drain_s: float = DRAIN_S) -> None:
@@ -32,7 +32,7 @@ class Stop(threading.Event):
 
     @contextmanager
     def handling(self) -> Iterator[Stop]:
-        """Handles both signals inside the block. For the main thread."""
+        """Handles both signals inside the block. Must be called in the main thread."""
         old = {n: signal.signal(n, self._handle) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
@@ -52,10 +52,10 @@ class Stop(threading.Event):
 
     @contextmanager
     def waiting(self, drain: Callable[[], int]) -> Iterator[None]:
-        """Inside the block, an engine is waited for.
+        """Marks a block that waits for an engine.
 
         Args:
-            drain: tells the engine to begin nothing more, and returns how many replies are in flight.
+            drain: stops the engine from starting requests and returns the number of replies in flight.
         """
         before, self._deferred = self._deferred, False
         self._drain = drain
@@ -69,21 +69,21 @@ class Stop(threading.Event):
             self._drain, self._deferred = None, before
 
     def drained(self) -> None:
-        """Ends the limit on the time that replies are waited for: none is in flight any more."""
+        """Cancels the time limit for replies in flight. Called when none is in flight any more."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.is_set():
             if self._expired and self._deferred:
-                return  # a reply is being kept; `waiting` raises
+                return  # a reply is being saved; `waiting` raises later
             raise KeyboardInterrupt
         self.set()
         if not self._deferred:
             self._stop()
 
     def _stop(self) -> None:
-        """Raises KeyboardInterrupt unless there are replies to be waited for."""
+        """Raises KeyboardInterrupt unless there are replies to wait for."""
         n = self._drain() if self._drain is not None else 0
         if n == 0:
             raise KeyboardInterrupt
@@ -97,12 +97,12 @@ class Stop(threading.Event):
         self._timer.start()
 
     def _expire(self) -> None:
-        """In the timer's thread: as the second signal."""
+        """Acts like the second signal. Called in the timer's thread."""
         self._expired = True
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _say(line: str) -> None:
-    """Prints from a signal handler, which may have interrupted a print."""
+    """Prints a line from a signal handler. Uses `os.write`, as the handler may have interrupted a print."""
     with suppress(OSError):
         os.write(2, f"\n{line}\n".encode())

@@ -1,9 +1,9 @@
-"""Text from outside, made harmless: the one rule for what may reach a terminal, a log, or a file that people read.
+"""Escaping of text from outside: the only rule for what may reach a terminal, a log, or a file for people.
 
-Labels, names of tasks and folders, categories, replies and other programs' error messages may hold control
-characters, escape sequences, marks that turn the direction of text, and characters that do not show. `neutral`
-writes them as JSON escapes, so that they can be read and JSON stays JSON with the same values. `output` puts
-every stream of the command line behind it; `reports` and `run` call it for what they write.
+Labels, names of tasks and folders, categories, replies and error messages of other programs may contain
+control characters, escape sequences, marks that change the direction of text, and invisible characters.
+`neutral` writes them as JSON escapes, so that they can be read and JSON stays JSON with the same values.
+`output` applies it to every stream of the command line; `reports` and `run` call it for what they write.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _UNSAFE = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"  # shorthand, music, tags
 )
 _BREAKS = re.compile("\r\n|[\t-\r\x1c-\x1f\x85\u2028\u2029]")
-# A joiner spells Persian and Indic words and joins emoji; behind ASCII it only makes two equal words differ. What is
-# escaped ends in ASCII, so that the joiners right behind it are escaped with it.
+# A joiner is part of Persian and Indic words and of emoji, but after ASCII it only makes two equal words differ.
+# An escape ends in ASCII, so joiners that follow an escaped character are escaped as well.
 _PATTERN = re.compile(rf"(?:[{_UNSAFE}]|(?<![^\x00-\x7f])[\u200c\u200d])[{_UNSAFE}\u200c\u200d]*")
 
 
 def neutral(text: str) -> str:
-    r"""The text with what does not show, or acts on a screen, as JSON escapes: `\u001b`, `\u202e`.
+    r"""Replaces invisible characters and those that act on a terminal by JSON escapes: `\u001b`, `\u202e`.
 
-    Line feeds and tabs stay. So do letters of every script, emoji, and the joiners U+200C and U+200D where they
-    follow a character that is not ASCII. Applying it twice changes nothing.
+    Line feeds and tabs are kept, as are letters of every script, emoji, and the joiners U+200C and U+200D
+    after a character that is not ASCII. The function is idempotent.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -36,22 +36,22 @@ def neutral(text: str) -> str:
 
 
 def one_line(text: object, limit: int | None = None) -> str:
-    """`neutral`, on one line: tabs and line breaks become blanks.
+    """Applies `neutral` and replaces tabs and line breaks by blanks.
 
     Args:
-        limit: characters at most; what is cut off is marked by "…".
+        limit: the maximum number of characters; "…" marks a truncated text.
     """
     line = neutral(_BREAKS.sub(" ", str(text)))
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
 def clean(text: object, limit: int = 80) -> str:
-    """Text that is safe to print: `one_line` of at most `limit` characters, runs of blanks made one."""
+    """Makes a text safe to print: `one_line` of at most `limit` characters, with runs of blanks collapsed."""
     return one_line(" ".join(str(text).split()), limit)
 
 
 def escaped(char: str) -> str:
-    r"""A character as JSON escapes it: `\u202e`; two escapes beyond the first plane."""
+    r"""Returns the JSON escape of a character: `\u202e`; two escapes beyond the first plane."""
     units = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 

@@ -1,7 +1,7 @@
-"""What stands between the commands and the terminal: no text from outside can act on it, whoever prints it.
+"""Protects the terminal and CI systems from text of outside origin, whichever code prints it.
 
-`guarded` puts standard output and standard error behind `Guard`, so that no call of `print` can forget it.
-`cli.screen` does the same for rich, which writes escape sequences of its own.
+`guarded` wraps standard output and standard error in a `Guard`, so that no call of `print` can bypass it.
+`cli.screen` does the same for rich, which writes its own escape sequences.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any, TextIO, cast
 from ssl4rl_bench.core.neutral import escaped, neutral, one_line
 
 _SUBSTITUTES = {"–": "-", "—": "-", "·": "*", "…": "~", "±": "~", "×": "x", "−": "-", "▲": "^", "▼": "v"}
-"""One character each, so that columns stay aligned."""
-# GitHub reads "::" where a line starts after blanks, and "##[" anywhere; others read "##vso[" and "##teamcity[".
+"""Replacements for characters that the encoding lacks. One character each, so that columns stay aligned."""
+# GitHub reads "::" at the start of a line, after blanks, and "##[" anywhere. Others read "##vso[", "##teamcity[".
 _COMMAND = re.compile(r"(?m)^(?P<blanks>[^\S\n]*:):|(?P<hashes>##[A-Za-z]{0,16})\[")
 _TAIL = re.compile(r"(?:^|\n)(?P<start>[^\S\n]*:?)\Z|(?P<hashes>#{1,2}[A-Za-z]{0,16})\Z")
 _CURSOR_UP = re.compile(r"(?:\x1b\[A)+")
 
 
 def without_commands(text: str) -> str:
-    """The text with what a CI system takes for a command escaped: "::" at a line's start, "##[" anywhere."""
+    """Escapes what a CI system takes for a command: "::" at the start of a line, "##[" anywhere."""
     return _COMMAND.sub(_broken, text) if "::" in text or "##" in text else text
 
 
@@ -36,33 +36,35 @@ def _broken(match: re.Match[str]) -> str:
 
 
 def say(line: object, *, stderr: bool = False) -> None:
-    """Prints one line; line breaks in it, of a label or an error, become blanks."""
+    """Prints one line. Line breaks inside it, such as those of a label or an error, become blanks."""
     print(one_line(line), file=sys.stderr if stderr else sys.stdout, flush=stderr)
 
 
 def say_command(line: str) -> None:
-    """Prints a command for a CI system on standard output; its caller has made the texts in it harmless."""
+    """Prints a command for a CI system on standard output. The caller must have escaped the texts in it."""
     sys.stdout.flush()
     stream = sys.stdout.unguarded if isinstance(sys.stdout, Guard) else sys.stdout
     stream.write(line + "\n")
 
 
 class Guard:
-    """A text stream that writes no control character and no CI command. All else is the stream's own.
+    """A text stream that writes no control characters and no CI commands.
+
+    All other attributes are those of the wrapped stream.
 
     Args:
-        stream: where it writes.
-        redacted: whether secrets are taken out, as of error messages.
+        stream: the stream to write to.
+        redacted: whether to remove secrets, which is done on standard error.
     """
 
     def __init__(self, stream: TextIO, redacted: bool = False) -> None:
         self._redacted = redacted
         self.unguarded = stream
-        """For rich and for `say_command`, whose escape sequences and commands are meant."""
+        """The wrapped stream. Rich and `say_command` use it for intended escape sequences and commands."""
         self._tail = ""
 
     def write(self, text: str) -> int:
-        """Writes the text, neutral; returns the number of characters that were given."""
+        """Writes the text with unsafe characters escaped; returns the length of the original text."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
@@ -75,7 +77,7 @@ class Guard:
 
     def _safe(self, text: str) -> str:
         begin = ""
-        # Progress bars of other libraries: each drawing starts with a carriage return.
+        # Progress bars of other libraries start each update with a carriage return.
         if text.startswith("\r"):
             text = text[1:]
             if self._tail:
@@ -85,13 +87,16 @@ class Guard:
             return text
         text = without_commands(neutral(text))
         if self._tail not in ("", "."):
-            # What began in the write before may end here: ":" and ":", or "##" and "[".
+            # A command may be split over two writes: ":" and ":", or "##" and "[".
             text = without_commands(self._tail + text)[len(self._tail) :]
         self._tail = self._end_of(text)
         return begin + text
 
     def _end_of(self, text: str) -> str:
-        """The begin of a command at the end of what was written; "" at a line's start, "." elsewhere."""
+        """Returns a possible beginning of a command at the end of the output.
+
+        "" stands for the start of a line, "." for any other end.
+        """
         match = _TAIL.search(text if "\n" in text or self._tail == "." else self._tail + text)
         if match is None or (match["start"] is None and match["hashes"] is None):
             return "."
@@ -103,9 +108,9 @@ class Guard:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Puts standard output and standard error behind a `Guard`, for the time of a command.
+    """Wraps standard output and standard error in a `Guard` while a command runs.
 
-    What a stream's encoding cannot hold is written as an escape instead of raising an error.
+    Characters that the encoding of a stream lacks are escaped instead of raising an error.
     """
     codecs.register_error("ssl4rl_bench.escape", _unencodable)
     before = sys.stdout, sys.stderr

@@ -1,8 +1,8 @@
-"""JSON, TOML and YAML that others wrote, parsed so that damage is one kind of error and costs no time.
+"""Parsing of untrusted JSON, TOML and YAML. A bad file raises only ValueError and cannot make parsing slow.
 
-Every reader of a file calls this module. The standard parsers end in other errors for some files (a
-`RecursionError` for deep nesting, an `AttributeError` for a bad date), accept what no reader expects (NaN, a key that
-stands twice), and let a small file stand for a huge value (aliases, compression).
+Every reader of a file calls this module. The standard parsers raise other errors for some files (a
+`RecursionError` for deep nesting, an `AttributeError` for a bad date), accept values that no reader expects
+(NaN, a duplicate key), and let a small file expand to a huge value (aliases, compression).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from functools import cache
 from typing import Any
 
 MAX_DEPTH = 64
-"""Lists and objects inside each other; no file of this project, or of a checkpoint, has ten."""
+"""Maximum nesting of lists and objects. No file of this project or of a checkpoint has ten levels."""
 MAX_TEXT = 256 << 10
-"""Bytes of a file that people write (TOML, YAML)."""
+"""Maximum size in bytes of a file that people write (TOML, YAML)."""
 MAX_UNPACKED = 256 << 20
-"""Bytes of a file when it is decompressed."""
+"""Maximum size in bytes of a decompressed file."""
 _LONG_KEY = re.compile(rf"(?<![\w.-])(?:(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
 _MAX_DIGITS = 30
-"""Of a whole number: more than any count or size has, and few enough to be a float."""
+"""Maximum digits of an integer: more than any count or size has, and few enough to convert to a float."""
 
 
 def decode_text(data: bytes) -> str:
-    """UTF-8 text, with or without a byte order mark.
+    """Decodes UTF-8 text with or without a byte order mark.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the data are not UTF-8.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("it is UTF-16 text; save it as UTF-8")
@@ -42,11 +42,11 @@ def decode_text(data: bytes) -> str:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """The value of a JSON text, UTF-8 with or without a byte order mark (UTF-16 and UTF-32 too).
+    """Parses a JSON text in UTF-8, with or without a byte order mark, or in UTF-16 or UTF-32.
 
     Raises:
-        ValueError: it is no JSON, or holds NaN or Infinity; a key stands twice in an object; it is nested too deeply,
-            or holds a number beyond any use.
+        ValueError: it is not JSON, contains NaN, Infinity, a number that is too large or an object with a
+            duplicate key, or is nested too deeply.
     """
     try:
         value = json.loads(
@@ -65,10 +65,10 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Parses a TOML file and returns its tables.
 
     Raises:
-        ValueError: it is no TOML, too large, or nested too deeply.
+        ValueError: it is not TOML, too large, or nested too deeply.
     """
     text = _short_text(data)
     if _LONG_KEY.search(text):  # tomllib takes quadratic time
@@ -82,13 +82,14 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 
 
 def parse_yaml(data: bytes, scalars: tuple[str, Any] | None = None) -> Any:
-    """The value of a YAML file, made of plain data only.
+    """Parses a YAML file that contains plain data only.
 
     Args:
-        scalars: a tag such as "!function", and what is made of the text behind it.
+        scalars: a tag such as "!function", and the function that converts the text after it.
 
     Raises:
-        ValueError: it is no YAML, too large, nested too deeply, holds an alias (`*name`), or a key twice.
+        ValueError: it is not YAML, is too large or nested too deeply, or contains an alias (`*name`) or a
+            duplicate key.
     """
     import yaml
 
@@ -100,17 +101,17 @@ def parse_yaml(data: bytes, scalars: tuple[str, Any] | None = None) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     except (AttributeError, LookupError, TypeError, ArithmeticError) as error:
-        # What PyYAML's constructors raise for a value that does not fit its tag, such as "!!timestamp x".
+        # PyYAML's constructors raise these for a value that does not fit its tag, such as "!!timestamp x".
         raise ValueError(f"a value does not fit its type ({error})") from None
     _check_depth(value)
     return value
 
 
 def gunzip(data: bytes) -> bytes:
-    """What a gzip file holds.
+    """Decompresses a gzip file.
 
     Raises:
-        ValueError: it is damaged, or larger than `MAX_UNPACKED` when it is decompressed.
+        ValueError: it is damaged, or its content is larger than `MAX_UNPACKED`.
     """
     out = b""
     while data:
@@ -128,7 +129,7 @@ def gunzip(data: bytes) -> bytes:
 
 
 def number(value: object) -> float | None:
-    """A finite number, or None for anything else."""
+    """Returns a finite number as a float, and None for anything else."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:
@@ -171,7 +172,7 @@ def _short_text(data: bytes) -> str:
 
 
 def _check_depth(value: Any) -> None:
-    """Raises ValueError for a value that is nested too deeply; without recursion."""
+    """Raises ValueError for a value that is nested too deeply. The check does not recurse."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         inside: list[Any] = []
@@ -188,7 +189,7 @@ def _check_depth(value: Any) -> None:
 
 @cache
 def _yaml_loader(scalars: tuple[str, Any] | None) -> Any:
-    """PyYAML's safe loader without aliases and without keys that stand twice."""
+    """Returns PyYAML's safe loader, changed to refuse aliases and duplicate keys."""
     import yaml
     from yaml.composer import ComposerError
     from yaml.constructor import ConstructorError

@@ -1,4 +1,4 @@
-"""Secrets taken out of everything that is written: run directories, logs, reports, and standard error."""
+"""Removes secrets from everything that is written: run directories, logs, reports, and standard error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
 _SHORTEST_SECRET = 8
-"""A shorter value of a variable such as `SORT_KEY` is a word, not a secret."""
+"""A shorter value, as of a variable `SORT_KEY`, is taken for a word and not for a secret."""
 _SECRET_NAMES = re.compile(r"(?i)(^|[_-])(api-?key|key|token|secret|password|passwd|pwd|credentials?)$")
 
-# A value behind a name that is sure to be a secret's, and one that must look like a secret itself: "token=4 tokens"
-# and "key=value" stay. All repetitions are bounded or cannot be retried: redaction takes linear time.
+# A value after a name that certainly belongs to a secret is always redacted. After other names, the value itself
+# must look like a secret: "token=4 tokens" and "key=value" are kept. All repetitions are bounded or cannot
+# backtrack, so that redaction takes linear time.
 _ANY = r"""[^\s"'&\\]+"""
 _LIKELY = r"""(?!<)(?=[^\s"'&\\]{16}|[^\s"'&\\]{0,15}[0-9])[^\s"'&\\]{8,}"""
 _MIXED = r"""(?=[^\s"'\\]{0,64}?[0-9])(?=[^\s"'\\]{0,64}?[A-Za-z])[^\s"'&\\]{16,}"""
@@ -44,7 +45,7 @@ def _compiled() -> tuple[re.Pattern[str], ...]:
         for form in _QUOTED
     ]
     patterns = [
-        # Credentials in a URL. A password may hold "/" and "@"; a port and a path must not be taken for one.
+        # Credentials in a URL. A password may contain "/" and "@", but a port and a path are not a password.
         (r"""(?<=://)(?P<secret>[^\s/@:"'<>]{0,256}:(?!\d{1,5}(?:[/?\#]|$))[^\s"'<>]{0,1024}(?=@))""", 0),
         (r"""(?<=://)(?P<secret>[^\s/@"'<>]{1,1024}(?=@))""", 0),
         *quoted,
@@ -70,7 +71,7 @@ def _compiled() -> tuple[re.Pattern[str], ...]:
             rf"(?P<secret>{_MIXED})",
             case,
         ),
-        # Keys in the form of services. A name such as hf_transfer is none.
+        # Keys in the formats of known services. A name such as hf_transfer is not a key.
         (r"(?<![A-Za-z0-9])(?P<secret>sk-[A-Za-z0-9_-]{6,})", 0),
         (r"(?<![A-Za-z0-9])(?P<secret>hf_(?:[A-Za-z0-9]{16,}|(?=[A-Za-z]{0,15}[0-9])[A-Za-z0-9]{6,}))", 0),
         (
@@ -88,11 +89,11 @@ _PATTERNS = _compiled()
 
 
 def redact(value: Any) -> Any:
-    """`value` (text, or JSON values that hold text) without its secrets.
+    """Returns `value` (a text, or JSON values that contain text) without its secrets.
 
-    Secrets are: values of environment variables whose names end in `_KEY`, `_TOKEN`, `_SECRET`, `_PASSWORD` and the
-    like; credentials in a URL and in an `Authorization` header, bearer tokens, signatures in a query; what stands
-    behind a name such as `api_key`; and keys in the form of well-known services.
+    Secrets are: values of environment variables whose names end in `_KEY`, `_TOKEN`, `_SECRET`, `_PASSWORD`
+    or a similar word; credentials in a URL or an `Authorization` header, bearer tokens, and signatures in a
+    query; values after a name such as `api_key`; and keys in the formats of well-known services.
     """
     known = _of_the_environment()
 
@@ -109,7 +110,7 @@ def redact(value: Any) -> Any:
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
-    """A command line without its secrets: as `redact`, and what follows a flag such as `--api-key`."""
+    """Redacts a command line: secrets as in `redact`, and the values of flags such as `--api-key`."""
     out: list[str] = []
     for previous, word in zip(["", *argv], argv, strict=False):
         hidden = previous.startswith("-") and _SECRET_NAMES.search(previous) and not word.startswith("-")
@@ -118,7 +119,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 
 
 def _of_the_environment() -> list[str]:
-    """Secret values of environment variables, as they are and as URLs and JSON write them; the longest first."""
+    """Returns the secret values of environment variables, verbatim and as URLs and JSON, longest first."""
     values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name)}
     forms = {
         form

@@ -1,4 +1,4 @@
-"""The project's words as types. A leaf: no I/O, and no import from the rest of the package."""
+"""The shared types of the project. This module does no I/O and imports no other module of the package."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ FinishReason = Literal["stop", "length", "error"]
 
 
 class Status(StrEnum):
-    """How an answer was read from a reply."""
+    """How an answer was extracted from a reply, or why none was."""
 
     TAG = "tag"
     LENIENT = "lenient"
     JUDGE = "judge"
     NONE = "none"
     NO_CONTENT = "no_content"
-    """Reasoning, and no reply after it."""
+    """The reply consists of reasoning only."""
     TRUNCATED = "truncated"
     REFUSAL = "refusal"
     ERROR = "error"
 
 
 UNSCORED = frozenset({Status.NO_CONTENT, Status.ERROR})
-"""Statuses of what has no value: a question with one of them is left out of every figure."""
+"""Statuses of replies without a value. A question with such a reply is left out of every figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """An image as the bytes it came in. It is decoded by `images.decode`, when an engine sends it."""
+    """An image in its original encoding. `images.decode` decodes it when an engine sends it."""
 
     data: bytes = field(repr=False)
     """PNG, JPEG or WebP."""
     sha256: str
-    """Hex digest of `data`: the image's identity everywhere in the project."""
+    """Hex digest of `data`, which identifies the image everywhere in the project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True)
 class VideoPart:
-    """A video as frames that were sampled from it, oldest first."""
+    """A video, represented by frames that were sampled from it, in order of time."""
 
     frames: tuple[EncodedImage, ...]
     fps: float
@@ -69,13 +69,13 @@ class Message:
 
 
 def parts_of(messages: Iterable[Message], kind: type[P]) -> Iterator[P]:
-    """The parts of one kind, in order."""
+    """Returns an iterator over the message parts of one type, in order."""
     return (part for message in messages for part in message.content if isinstance(part, kind))
 
 
 @dataclass(frozen=True, slots=True)
 class Categories:
-    """Where a sample stands in a three-level taxonomy (MMBench: level, ability, leaf)."""
+    """A sample's categories in a three-level taxonomy (MMBench: level, ability, leaf)."""
 
     l1: str
     l2: str
@@ -84,24 +84,24 @@ class Categories:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One prompt to send."""
+    """A prompt to send, with its target."""
 
     id: str
-    """Unique in its task. MMBench: the row's index as text."""
+    """Unique within the task. For MMBench, the index of the row as text."""
     group: str
-    """The question that it asks; the unit of statistics."""
+    """The question that the sample asks; the unit of all statistics."""
     messages: tuple[Message, ...]
     target: str
-    """The right answer: a key of `choices` where there are choices."""
+    """The right answer; a key of `choices` if there are choices."""
     choices: Mapping[str, str]
-    """Letter to option text, in order. Empty for an open answer."""
+    """Maps each letter to the text of the option, in order. Empty for an open answer."""
     categories: Categories
     roll: int = 0
-    """Which circular copy of the question this is; 0 is the main row."""
+    """The index of this circular copy of the question; 0 is the main row."""
 
     @property
     def images(self) -> tuple[EncodedImage, ...]:
-        """All images of the prompt, in order; frames of a video one by one."""
+        """All images of the prompt, in order. A video contributes each of its frames."""
         found: list[EncodedImage] = []
         for message in self.messages:
             for part in message.content:
@@ -112,10 +112,10 @@ class Sample:
         return tuple(found)
 
     def text(self, image: str = "", video: str = "") -> str:
-        """The texts of the prompt, a line each.
+        """Returns the text parts of the prompt, one per line.
 
         Args:
-            image, video: what stands in the place of a picture; nothing by default.
+            image, video: placeholders for images and videos; by default these are left out.
         """
         lines = []
         for message in self.messages:
@@ -129,30 +129,32 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy."""
+    """Sampling parameters. Temperature 0 means greedy decoding."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
-    """0: no limit."""
+    """0 means no limit."""
     max_tokens: int = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A sample to be answered for the `repeat`-th time."""
+    """A sample to be answered, with the index of the repeat."""
 
     sample: Sample
     repeat: int = 0
     seed: int = 0
-    """Sampling seed, from `identity.seed_of` of the sample, the repeat and the run's seed. Ignored when greedy."""
+    """The sampling seed, from `identity.seed_of` of the sample, the repeat and the run's seed. Greedy
+    decoding ignores it."""
     task: str = ""
-    """Name of the sample's task. Ids are unique inside a task only: SSL tasks of the same images share them."""
+    """The name of the sample's task. Ids are unique only within a task: SSL tasks of the same images share
+    them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What an engine returned for one request: a reply, or an error."""
+    """The result that an engine returned for one request: a reply or an error."""
 
     text: str
     finish_reason: FinishReason
@@ -162,35 +164,35 @@ class Completion:
     error: str | None = None
     """Set if and only if `finish_reason` is "error"; then `text` is empty."""
     reasoning: str = ""
-    """What a server gave apart from the reply's text. No answer is read from it."""
+    """Reasoning that a server returned separately from the reply's text. No answer is extracted from it."""
 
     @property
     def has_no_content(self) -> bool:
-        """Whether there is reasoning and no text, whatever ended it: nothing to score."""
+        """Whether there is reasoning but no text to score, whatever the finish reason."""
         return self.finish_reason != "error" and bool(self.reasoning.strip()) and not self.text.strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a reply is worth. A reply that could not be scored has no value; it is not worth 0."""
+    """The score of a reply. A reply that could not be scored has no value, which is not the same as 0."""
 
     value: float | None
     answer: str | None
-    """What was read from the reply, in the form of the sample's target."""
+    """The answer extracted from the reply, in the form of the sample's target."""
     status: Status
     parts: Mapping[str, float] = field(default_factory=dict, hash=False)
-    """Sub-metrics by name, each in [0, 1] (an SSL task's `per_position`, `valid`, ...); empty without a value."""
+    """Sub-metrics by name, in [0, 1] (`per_position`, `valid`, ... of an SSL task). Empty without a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
-    """One line of a journal. What can be derived from the task is not in it."""
+    """One line of a journal. It omits everything that can be derived from the task."""
 
     id: str
     repeat: int
     group: str
     key: str
-    """Content hash of all that determines the reply (`identity.response_key`)."""
+    """Hash of everything that determines the reply (`identity.response_key`)."""
     text: str
     finish_reason: FinishReason
     n_prompt_tokens: int
@@ -198,7 +200,7 @@ class SampleRecord:
     latency_s: float
     error: str | None
     reasoning: str = ""
-    """As `Completion.reasoning`; left out of the line where there is none."""
+    """See `Completion.reasoning`. Omitted from the line if empty."""
 
     @property
     def completion(self) -> Completion:
@@ -215,7 +217,7 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSample:
-    """A sample's place in the taxonomy with the score of one of its replies: what `aggregate` aggregates."""
+    """The score of one reply with the sample's group and categories: the input of `aggregate`."""
 
     id: str
     group: str
@@ -227,7 +229,7 @@ class ScoredSample:
 
 @dataclass(frozen=True, slots=True)
 class ProbeInfo:
-    """What makes a task a probe: an exercise with a chance level, told beside abilities and not among them."""
+    """The properties of a probe: a task with a chance level, reported separately from the abilities."""
 
     kind: str
     """ "rotation", "jigsaw", ..."""
@@ -235,28 +237,28 @@ class ProbeInfo:
     chance: float
     """Accuracy of a blind guess, in [0, 1)."""
     by_target: bool = True
-    """Whether accuracy is told for each right answer; not where there are too many."""
+    """Whether the accuracy is reported for each right answer. False if there are too many of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """Where data came from on the Hugging Face hub."""
+    """The origin of data on the Hugging Face hub."""
 
     asked: str
-    """As the user or the task file named it: `owner/name`, with `@revision` or `#configuration/split` if given."""
+    """The name that the user or the task file gave: `owner/name[@revision][#configuration/split]`."""
     commit: str
-    """The 40-hex commit that answered."""
+    """The commit that the name resolved to, 40 hex digits."""
     config: str
     split: str
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A benchmark or a probe: yields samples, scores a reply. Everything after it works on any task."""
+    """A benchmark or a probe: provides samples and scores replies. All later steps work with any task."""
 
     @property
     def name(self) -> str:
-        """With the `ssl4rl_` prefix."""
+        """The name of the task, with the `ssl4rl_` prefix."""
         ...
 
     @property
@@ -264,12 +266,12 @@ class Task(Protocol):
 
     @property
     def prompt(self) -> str:
-        """Name of the prompt style that the messages were rendered with."""
+        """The name of the prompt style that the messages were rendered with."""
         ...
 
     @property
     def source(self) -> str:
-        """Where the data came from, for people: a path's name, a hub id, or "built in"."""
+        """The origin of the data, for display: the name of a path, a hub id, or "built in"."""
         ...
 
     @property
@@ -277,12 +279,12 @@ class Task(Protocol):
 
     @property
     def n_groups_skipped(self) -> int:
-        """Groups left out on request because their rows were bad."""
+        """The number of groups left out on request because their rows were bad."""
         ...
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What a user should know about the data, one sentence each."""
+        """Warnings about the data, one sentence per warning."""
         ...
 
     @property
@@ -290,65 +292,66 @@ class Task(Protocol):
 
     @property
     def sampling(self) -> Sampling:
-        """What its task file asks for."""
+        """The sampling that its task file asks for."""
         ...
 
     @property
     def partial_reasons(self) -> tuple[str, ...]:
-        """Why these are not all of its samples, one phrase each."""
+        """The reasons why samples are missing, one phrase per reason; empty if the task is complete."""
         ...
 
     @property
     def image(self) -> str:
-        """What its samples show: "real", or a blinding (`blinding.BLINDINGS`)."""
+        """The images that the samples show: "real", or a blinding (`blinding.BLINDINGS`)."""
         ...
 
     @property
     def hub(self) -> HubSource | None:
-        """Where its data came from on the hub; None for other data."""
+        """The origin of the data on the hub; None for other data."""
         ...
 
     @property
     def n_groups(self) -> int: ...
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many groups or samples there are by category: what is counted by, to category, to number."""
+        """Returns the number of groups or samples per category, as {grouping: {category: number}}."""
         ...
 
     @property
     def probe(self) -> ProbeInfo | None:
-        """What a probe is told by; None for a benchmark, whose accuracy is told by ability."""
+        """The properties of a probe; None for a benchmark, whose accuracy is reported by ability."""
         ...
 
     def content(self, sample: Sample) -> list[Any]:
-        """What a sample asks, as JSON values: the same whatever the prompt style, and whatever is shown (`image`).
+        """Returns the content of a sample's question as JSON values.
 
-        Runs are paired by it, so it must hold all that makes a sample another question.
+        It does not depend on the prompt style or on what is shown (`image`). Runs are paired by it, so it
+        must contain all that distinguishes one question from another.
         """
         ...
 
     def question(self, sample: Sample) -> tuple[str, str]:
-        """A sample for a reader: its question and its hint, without options and instructions."""
+        """Returns a sample's question and hint for display, without options and instructions."""
         ...
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
-        """Pure. An errored completion gets no value."""
+        """Scores a completion. A pure function; a completion with an error gets no value."""
         ...
 
     def showing(self, samples: Sequence[Sample], image: str) -> Self:
-        """The same task with other pictures in its samples (`blinding.apply`)."""
+        """Returns a copy of the task with other images in its samples (`blinding.apply`)."""
         ...
 
     def drawing(self, sampling: Sampling) -> Self:
-        """The same task with other sampling."""
+        """Returns a copy of the task with other sampling."""
         ...
 
     def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
-        """Replies that must score 1, and replies that must score 0 (`validate`)."""
+        """Returns replies that must score 1 and replies that must score 0 (for `validate`)."""
         ...
 
     def defects(self) -> Iterator[str]:
-        """What else is wrong with the samples, one sentence each (`validate`)."""
+        """Yields other defects of the samples, one sentence per defect (for `validate`)."""
         ...
 
 
@@ -361,20 +364,20 @@ class Engine(Protocol):
 
     @property
     def version(self) -> str:
-        """Of the software that generates, e.g. "0.31.0"; part of a response's identity."""
+        """The version of the software that generates, e.g. "0.31.0"; part of the identity of a reply."""
         ...
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
-        """Answers requests and yields each with its completion as soon as that is there, in any order.
+        """Answers requests and yields each with its completion as soon as it is finished, in any order.
 
-        Requests are pulled lazily, a bounded number ahead; when the stream of requests ends early (a drain),
-        what is in flight is still finished and yielded. A failed request is a completion with an error, never
-        an exception; only what makes every further request pointless raises (`errors.EngineError`).
+        Requests are pulled lazily, a bounded number ahead. If the stream of requests ends early (a drain),
+        requests in flight are still finished and yielded. A failed request is a completion with an error,
+        never an exception; an exception (`errors.EngineError`) means that every further request would fail.
         """
         ...
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """One reply, in pieces as they are generated (`ask`)."""
+        """Yields the pieces of one reply as they are generated (for `ask`)."""
         ...
 
     def close(self) -> None:
@@ -384,7 +387,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class ChecksTasks(Protocol):
-    """An engine that can see before the first request whether it can answer these tasks."""
+    """An engine that can check before the first request whether it can answer the tasks."""
 
     def check_tasks(self, tasks: Sequence[Task]) -> None:
         """Raises UsageError or DataError if it cannot."""
@@ -393,27 +396,27 @@ class ChecksTasks(Protocol):
 
 @runtime_checkable
 class Drains(Protocol):
-    """An engine that can be told to begin nothing more."""
+    """An engine that can stop starting requests."""
 
     def drain(self) -> int:
-        """Begins no further request; returns how many are in flight."""
+        """Stops starting requests and returns the number of requests in flight."""
         ...
 
 
 @runtime_checkable
 class Swaps(Protocol):
-    """An engine that may take other weights without a new start."""
+    """An engine that may be able to load other weights without a restart."""
 
     def swap(self, model: Any) -> bool:
-        """Takes the weights of another `Model`; False if it cannot, and is then to be closed."""
+        """Loads the weights of another `Model`. Returns False if it cannot; the caller must then close it."""
         ...
 
 
 @runtime_checkable
 class Serves(Protocol):
-    """An engine of a server, which says itself what model it has."""
+    """An engine that talks to a server, which reports the name of its model."""
 
     @property
     def served_model(self) -> str:
-        """The model's name at the server."""
+        """The name of the model at the server."""
         ...

@@ -1,4 +1,4 @@
-"""JSON files with a schema number: read as an object of a version that this program knows, or refused by name.
+"""Parsing of JSON files with a schema number. Files of an unsupported version are refused with a message.
 
 Every reader of a persisted file calls this module: run directories, outcomes, baseline files, series, watch
 histories, published tables, manifests and a checkpoint's ssl4rl.json.
@@ -22,16 +22,16 @@ def check_schema(
     absent: int | None = None,
     error: type[BenchError] = StoreError,
 ) -> int:
-    """The schema number of a file's content.
+    """Checks and returns the schema number of a file's content.
 
     Args:
         where: the file, for messages.
-        newest: the highest number that the caller reads.
-        absent: the number of a file without one; None where every file has one.
-        error: what to raise.
+        newest: the highest schema number that the caller supports.
+        absent: the number to assume for a file without one; None if every file must have one.
+        error: the class of the error to raise.
 
     Raises:
-        BenchError: `error`, for a newer number, or for what is no schema number.
+        BenchError: an `error`, for a newer or an invalid schema number.
     """
     number = value.get("schema", absent)
     if type(number) is not int or number < 1:
@@ -56,10 +56,12 @@ def parse_object(
     absent: int | None = None,
     error: type[BenchError] = StoreError,
 ) -> dict[str, Any]:
-    """A file's content as a JSON object whose schema number is known. Arguments and errors as `check_schema`.
+    """Parses a file's content as a JSON object and checks its schema number.
+
+    Arguments and errors are as in `check_schema`.
 
     Args:
-        fix: what to do about a damaged file, for messages.
+        fix: the advice about a damaged file in messages.
     """
     try:
         value = parse_json(data)

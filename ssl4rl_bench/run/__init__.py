@@ -1,1 +1,1 @@
-"""A run: what it is (`spec`), asking what is not answered yet (`runner`), and what lies on disk."""
+"""Runs: their specification (`spec`), execution (`runner`), and files on disk (`rundir`, `journal`)."""

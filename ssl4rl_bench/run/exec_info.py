@@ -1,4 +1,4 @@
-"""Where, when and how a run was executed: what does not make it another experiment."""
+"""Records where, when and how a run was executed. None of this is part of a run's identity."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from ssl4rl_bench.run import doctor
 from ssl4rl_bench.run.machine import gpus_of_driver, versions
 
 PACKAGES = ("ssl4rl-bench", *sorted(need.name for need in doctor.PACKAGES if need.extra != "video"))
-"""Distributions whose versions an ExecInfo names, where they are installed. No run shows a video."""
+"""Distributions whose versions an ExecInfo records if they are installed. The extra `video` is left out, as
+no run shows a video."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecInfo:
-    """Where, when and how a run, or one sitting of a resumed run, was executed. Recorded, not hashed."""
+    """Where, when and how a run was executed. A resumed run has one ExecInfo per sitting. Not hashed."""
 
     started: str
-    """UTC, ISO 8601."""
+    """Start time in UTC, ISO 8601."""
     argv: Sequence[str]
-    """Redacted."""
+    """The redacted command line."""
     python: str
     machine: Mapping[str, Any]
-    """System, architecture, CPU cores, GPUs."""
+    """System, architecture, CPU cores and GPUs."""
     packages: Mapping[str, str]
     """Installed versions of `PACKAGES`."""
     engine_options: Mapping[str, Any]
-    """All of them, also those that do not change replies (parallelism, batch size)."""
+    """All engine options, including those that do not change replies (parallelism, batch size)."""
     loading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Task name to `data`, `limit` and `skip_bad`: how to load the task again, to score the run anew."""
+    """Maps each task name to `data`, `limit` and `skip_bad`, which are needed to load it for scoring."""
     finished: str | None = None
     outcome: str | None = None
-    """How it ended, in a few words; None while it runs, or if it died."""
+    """How the sitting ended, in a few words; None while it runs, or if the process died."""
 
     @classmethod
     def capture(
@@ -45,7 +46,7 @@ class ExecInfo:
         engine_options: Mapping[str, Any],
         loading: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> ExecInfo:
-        """This machine, now. Imports none of the packages that it names."""
+        """Captures this machine and the present time. Imports none of the recorded packages."""
         return cls(
             started=_now(),
             argv=redact_argv(argv),
@@ -62,11 +63,11 @@ class ExecInfo:
         )
 
     def ended(self, outcome: str) -> ExecInfo:
-        """The same with the time and manner of its end."""
+        """Returns a copy with the time of the end and the outcome."""
         return replace(self, finished=_now(), outcome=outcome)
 
     def to_json(self) -> dict[str, Any]:
-        """For exec.json, without secrets; what JSON cannot hold (paths) as text."""
+        """Returns the entry for exec.json, without secrets. Values that JSON lacks (paths) become text."""
         options = {
             key: value if isinstance(value, str | int | float | list | tuple | None) else str(value)
             for key, value in self.engine_options.items()

@@ -1,17 +1,18 @@
-"""The journal: an append-only file of sample records, one JSON line each, with a checksum.
+"""The journal: an append-only file of sample records, one line of JSON per record, with a checksum.
 
-What a reader may rely on:
+Guarantees:
 
-- A line ends in `,"crc":"xxxxxxxx"}`: the CRC-32 of the line as it would be without that field. It is checked
-  byte by byte, so every flipped bit shows, in the checksum and the punctuation too. A line that fails is
-  reported, never used.
-- `append` hands the record to the operating system before it returns: it outlives the death of this process.
-- `flush` is the acknowledgement: when it has returned, everything appended before outlives a power cut too.
-  `append` flushes by itself when `every` records or `interval_s` seconds have gathered since the last time;
-  there is no thread, so what was appended just before a long silence waits for the next `append` or `flush`.
+- A line ends in `,"crc":"xxxxxxxx"}`: the CRC-32 of the line without that field. It is checked byte by
+  byte, so every flipped bit is detected, also in the checksum and the punctuation. A line that fails the
+  check is reported and never used.
+- `append` passes the record to the operating system before it returns, so the record survives a crash of this
+  process.
+- After `flush` has returned, all records appended before it survive a power cut, too. `append` also flushes
+  when `every` records or `interval_s` seconds have accumulated since the last flush. There is no thread, so
+  records appended just before a long pause wait for the next `append` or `flush`.
 - A crash can only leave a tail without a line feed. The next writer cuts it off, and a reader skips it.
-- Lines are ASCII and split at the byte 0x0A only, so a text may hold anything: NUL, U+2028, a lone surrogate.
-  (Two surrogates that form a pair read back as the one character they stand for, as in all JSON.)
+- Lines are ASCII and split at the byte 0x0A only, so a text may contain anything: NUL, U+2028, or a lone
+  surrogate. (A pair of surrogates is read back as the one character it stands for, as in all JSON.)
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _CRC_SIZE = len(',"crc":"00000000"}')
 
 Place = tuple[str, int]
-"""A sample's id and the repeat: what a record answers."""
+"""The id of a sample and the index of the repeat, which identify the request that a record answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class BadLine:
     number: int
     """Counted from 1."""
     torn: bool
-    """It is the end of the file without a line feed: a writer that died, not damage."""
+    """Whether it is the end of the file without a line feed: a writer died, and nothing was damaged."""
 
 
 def _crc_field(body: bytes) -> bytes:
@@ -53,20 +54,20 @@ def _crc_field(body: bytes) -> bytes:
 
 
 def encode(record: SampleRecord) -> bytes:
-    """The record's line, with its line feed.
+    """Returns the line of a record, including the line feed.
 
     Raises:
         ValueError: for a latency that is not a number.
     """
     fields = {name: getattr(record, name) for name in _FIELDS}
     if not record.reasoning:
-        del fields["reasoning"]  # as in journals written before there was such a field
+        del fields["reasoning"]  # as in journals written before this field existed
     body = _ENCODE(fields).encode("ascii")
     return body[:-1] + _crc_field(body) + b"\n"
 
 
 def decode(line: bytes) -> SampleRecord | None:
-    """The record of a line without its line feed; None if any bit of it is wrong."""
+    """Returns the record of a line without its line feed; None if any bit of it is wrong."""
     body = line[:-_CRC_SIZE] + b"}"
     if line[-_CRC_SIZE:] != _crc_field(body):
         return None
@@ -77,13 +78,13 @@ def decode(line: bytes) -> SampleRecord | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their numbers from 1; a file that is not there is empty."""
+    """Yields the lines of a file with their numbers from 1. A missing file counts as empty."""
     with reporting(path, "read"), suppress(FileNotFoundError), path.open("rb") as file:
         yield from enumerate(file, start=1)
 
 
 def read(path: Path) -> Iterator[SampleRecord | BadLine]:
-    """Streams a journal in file order; a file that is not there is empty. Safe beside a writer.
+    """Yields the records of a journal in order. A missing file counts as empty. Safe during writing.
 
     Raises:
         StoreError: the file cannot be read.
@@ -95,7 +96,9 @@ def read(path: Path) -> Iterator[SampleRecord | BadLine]:
 
 
 def damaged(path: Path) -> list[int]:
-    """Numbers of the lines whose checksum is wrong, from 1; not of a torn last line. Cheaper than `read`.
+    """Returns the numbers, from 1, of lines with a wrong checksum. A torn last line is not one of them.
+
+    This is faster than `read`.
 
     Raises:
         StoreError: the file cannot be read.
@@ -110,20 +113,20 @@ def damaged(path: Path) -> list[int]:
 
 @dataclass(slots=True)
 class Answers:
-    """What a journal holds for the places that a run asks about."""
+    """The content of a journal for the requests of a run."""
 
     records: dict[Place, SampleRecord] = field(default_factory=dict)
-    """The first reply of each place, or its latest error where there is no reply."""
+    """The first reply to each request, or the latest error if there is no reply."""
     n_stale: int = 0
-    """Records of another prompt, model or sampling, or of no known sample. Ignored."""
+    """Number of ignored records: of another prompt, model or sampling, or of an unknown sample."""
     corrupt: list[int] = field(default_factory=list)
-    """Numbers of damaged lines. What they answered is unanswered again."""
+    """Numbers of damaged lines. The requests that they answered count as unanswered."""
     torn: bool = False
-    """The last line is incomplete."""
+    """Whether the last line is incomplete."""
 
 
 def answers(path: Path, keys: Mapping[Place, str]) -> Answers:
-    """Reads a journal against the response key that each place has now.
+    """Reads a journal and keeps the records whose response key is the present one of their request.
 
     Raises:
         StoreError: the file cannot be read.
@@ -145,7 +148,7 @@ def answers(path: Path, keys: Mapping[Place, str]) -> Answers:
 
 
 def lock(fd: int, what: str) -> None:
-    """Makes this process the only writer until `fd` is closed or the process ends, however it ends.
+    """Makes this process the only writer until `fd` is closed or the process ends in any way.
 
     Raises:
         StoreError: another process is the writer.
@@ -157,16 +160,16 @@ def lock(fd: int, what: str) -> None:
 
 
 class Journal:
-    """The one writer of a journal file."""
+    """The only writer of a journal file."""
 
     torn_bytes: int
-    """Length of the incomplete tail that was cut off when the journal was opened; 0 if there was none."""
+    """Length of the incomplete tail that was cut off when the journal was opened; 0 without one."""
 
     def __init__(self, path: Path, *, every: int = 256, interval_s: float = 0.5) -> None:
-        """Opens or creates the file, takes its lock and cuts off a torn tail.
+        """Opens or creates the file, locks it and cuts off a torn tail.
 
         Args:
-            every, interval_s: how many records or seconds `append` lets gather before it flushes.
+            every, interval_s: the number of records or seconds after which `append` flushes.
 
         Raises:
             StoreError: no permission, full disk, or another process writes this run.
@@ -190,10 +193,10 @@ class Journal:
         self._unsynced, self._synced_at = 0, time.monotonic()
 
     def append(self, record: SampleRecord) -> None:
-        """Adds a record; see the module's text for what that promises.
+        """Appends a record, with the guarantees in the module's docstring.
 
         Raises:
-            StoreError: full disk. What was appended before is still whole, and this record leaves no trace.
+            StoreError: full disk. Earlier records are intact, and nothing of this record is left in the file.
         """
         line = encode(record)
         try:
@@ -209,10 +212,10 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Waits until everything appended is on the disk.
+        """Waits until all appended records are on the disk.
 
         Raises:
-            StoreError: the disk refused it; what was appended since the last flush may be lost.
+            StoreError: the disk refused; records appended since the last flush may be lost.
         """
         if self._unsynced:
             with reporting(self._path):
@@ -220,7 +223,7 @@ class Journal:
         self._unsynced, self._synced_at = 0, time.monotonic()
 
     def close(self) -> None:
-        """Flushes and gives up the lock. Safe to call twice.
+        """Flushes and releases the lock. Safe to call twice.
 
         Raises:
             StoreError: as `flush`.
@@ -241,7 +244,7 @@ class Journal:
 
 
 def _end_of_last_line(fd: int, size: int, block: int = 1 << 16) -> int:
-    """Offset just after the last line feed before `size`; 0 if there is none."""
+    """Returns the offset just after the last line feed before `size`; 0 if there is none."""
     end = size
     while end > 0:
         start = max(0, end - block)

@@ -1,4 +1,4 @@
-"""Looks at the machine for `doctor`: versions from package metadata, GPUs from the driver."""
+"""Inspects the machine for `doctor`: reads versions from package metadata and GPUs from the driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl4rl_bench.run.doctor import PACKAGES, Gpu, Inventory
 
 
 def take_inventory(runs: Path) -> Inventory:
-    """What this machine and this Python environment have. `runs` need not exist yet."""
+    """Takes the inventory of this machine and this Python environment. `runs` need not exist yet."""
     return Inventory(
         python=sys.version_info[:3],
         system=f"{platform.system()} {platform.machine()}",
@@ -30,7 +30,7 @@ def take_inventory(runs: Path) -> Inventory:
 
 
 def parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
-    """From lines such as "NVIDIA H100 80GB HBM3, 81559, 570.86.15"; other lines are not GPUs."""
+    """Parses lines such as "NVIDIA H100 80GB HBM3, 81559, 570.86.15"; other lines are ignored."""
     gpus = []
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",")]
@@ -41,7 +41,7 @@ def parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
 
 
 def parse_cpu_flags(cpuinfo: str) -> frozenset[str] | None:
-    """The first core's instruction sets; None if the text names none."""
+    """Returns the instruction sets of the first core; None if the text lists none."""
     for line in cpuinfo.splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("flags", "Features"):
@@ -50,7 +50,7 @@ def parse_cpu_flags(cpuinfo: str) -> frozenset[str] | None:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Distribution name to version, of those that are installed. Imports none of them."""
+    """Returns the versions of the installed distributions among `packages`, without importing them."""
     installed = {}
     for name in packages:
         try:
@@ -70,7 +70,7 @@ def _nvidia_smi() -> str:
 
 
 def gpus_of_driver(root: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[Gpu, ...]:
-    """The GPUs as NVIDIA's driver lists them; in many containers nvidia-smi is not there."""
+    """Returns the GPUs that NVIDIA's driver lists. Many containers lack nvidia-smi."""
     gpus = []
     for path in sorted(root.glob("*/information")):
         fields = dict(line.split(":", 1) for line in _read(path).splitlines() if ":" in line)
@@ -84,7 +84,7 @@ def _free_bytes(runs: Path) -> int:
 
 
 def _has_hf_token() -> bool:
-    """Whether there is one; it is never read."""
+    """Checks whether a token exists. A token file is not read."""
     if any(os.environ.get(name) for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")):
         return True
     home = os.environ.get("HF_HOME") or "~/.cache/huggingface"

@@ -1,4 +1,4 @@
-"""What a person may be shown while tasks are loaded and a run goes on."""
+"""The interface through which loading and running report their progress to a user."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.run.runner import Event
 
 Tell = Callable[[float], None]
-"""Called with the share that is done, from 0 to 1."""
+"""A callback that receives the completed share, from 0 to 1."""
 
 
 class Observer:
-    """Who is told how far things are: a terminal or a notebook. This one shows nothing."""
+    """Receives progress, for display on a terminal or in a notebook. This base class shows nothing."""
 
     def loading(self, task: str) -> AbstractContextManager[Tell | None]:
-        """A task is being loaded; what the block gets is called with the share of its data that was read."""
+        """Returns a context for loading a task. Its value is called with the share of the data read."""
         return nullcontext()
 
     def running(
         self, tasks: Sequence[Task], extractor: str
     ) -> AbstractContextManager[Callable[[Event], None] | None]:
-        """A run goes on; what the block gets is called with each event of it."""
+        """Returns a context for a run. Its value is called with each event of the run."""
         return nullcontext()
 
     def say(self, text: str) -> None:
-        """A line that may help: where a run is, what differs from before."""
+        """Shows an informative line, such as the location of a run or a difference from an earlier one."""
 
     def warn(self, text: str) -> None:
-        """A line that the user should know."""
+        """Shows a warning."""
 
 
 SILENT = Observer()

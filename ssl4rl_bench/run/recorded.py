@@ -1,8 +1,8 @@
-"""Recorded replies: files of JSON lines, a run's journal, a run directory, or a folder with a file for each task.
+"""Reads recorded replies (JSON Lines) from a file, a run's journal, a run directory, or a folder of files.
 
-A line has `id` and `text`, and where they are known `task`, `repeat` (0), `reasoning`, `finish_reason` ("stop"),
-`n_prompt_tokens`, `n_completion_tokens` and `error`; other keys are ignored. In a folder, and in a run's journal, the
-file's name is the task. `replay` answers from what is read here.
+A line has `id` and `text`, and optionally `task`, `repeat` (default 0), `reasoning`, `finish_reason` (default
+"stop"), `n_prompt_tokens`, `n_completion_tokens` and `error`; other keys are ignored. In a folder and in a
+run's journal, the name of the file is the task. The engine `replay` answers with these replies.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 
 Key = tuple[str | None, str, int]
-"""Task (None where the file does not name it), sample id, repeat."""
+"""Task (None if the file does not name it), sample id, and repeat."""
 _CRC = b',"crc":"'
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One recorded reply, and where it stands."""
+    """A recorded reply, with its file and line number."""
 
     completion: Completion
     path: Path
@@ -39,19 +39,19 @@ class Reply:
 
 @dataclass(slots=True)
 class Recorded:
-    """All recorded replies, each under its task, id and repeat."""
+    """All recorded replies by task, id and repeat."""
 
     replies: dict[Key, Reply] = field(default_factory=dict)
     digest: str = ""
-    """Names the replies' content (`digest`)."""
+    """The digest of the content of the replies (see the function `digest`)."""
     images: dict[str, str] = field(default_factory=dict)
-    """By task: what the run that recorded its replies showed (`blinding.BLINDINGS`), where that is known."""
+    """Maps a task to what the recording run showed: "real" or a blinding (`blinding.BLINDINGS`), if known."""
 
     def add(self, key: Key, reply: Reply) -> None:
-        """Keeps a reply: of several failures the last one, of a failure and a text the text.
+        """Adds a reply. A text replaces a failure with the same key, and a failure an earlier failure.
 
         Raises:
-            DataError: another text stands under the same key; names both lines.
+            DataError: there is another text with the same key; names both lines.
         """
         before = self.replies.get(key)
         if before is None or before.completion.error is not None:
@@ -60,21 +60,21 @@ class Recorded:
             _same(before, reply, key)
 
     def find(self, task: str, id: str, repeat: int) -> Completion | None:
-        """The reply to a request; None where none is recorded."""
+        """Returns the reply to a request; None if none is recorded."""
         found = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
         return None if found is None else found.completion
 
     def check(self, ids: Mapping[str, frozenset[str]], shown: Mapping[str, str]) -> None:
-        """Sees that each reply belongs to one of a run's tasks, and was given to what that task shows.
+        """Checks that the replies belong to the tasks of a run and were recorded with the same images.
 
         Args:
             ids: sample ids by task.
-            shown: by task, what its samples show (`blinding.BLINDINGS`).
+            shown: "real" or a blinding by task (`blinding.BLINDINGS`).
 
         Raises:
-            UsageError: lines without a task have ids that several of the tasks share, or nothing is of these tasks,
-                or the run that recorded the replies of a task showed something else.
-            DataError: a line without a task and one with it have other texts for one request.
+            UsageError: lines without a task have ids that several tasks share, no reply belongs to these
+                tasks, or the run that recorded the replies of a task showed other images.
+            DataError: a line with a task and a line without one have different texts for the same request.
         """
         for task, image in shown.items():
             if (was := self.images.get(task, image)) != image:
@@ -118,11 +118,11 @@ class Recorded:
 
 
 def read(place: Path) -> Recorded:
-    """All replies of a file, a run directory or a folder.
+    """Reads all replies of a file, a run directory or a folder.
 
     Raises:
-        DataError: a file cannot be read, or a line of it, or one request has two texts; names file and line.
-        UsageError: a folder without replies.
+        DataError: a file or line cannot be read, or a request has two texts; names the file and line.
+        UsageError: the folder has no replies.
     """
     found = Recorded(digest=digest(place))
     for task, path in sources(place):
@@ -137,10 +137,11 @@ def read(place: Path) -> Recorded:
 
 
 def identity(place: Path, model: str | None) -> str:
-    """What stands for the weights of a replay: the model that gave the replies, where the user names it.
+    """Returns the stand-in for the weights of a replay: the model that gave the replies, if it is named.
 
-    Replies of one model in several files (real images, blank ones) are then runs of one model. Which replies they
-    are is in the engine's version. Without a name each set of replies is a model of its own.
+    Replies of one model in several files (real images, blank images) are then runs of the same model; the
+    version of the engine identifies the replies. Without a name, each set of replies counts as a separate
+    model.
 
     Raises:
         DataError, UsageError: as `read`.
@@ -149,7 +150,7 @@ def identity(place: Path, model: str | None) -> str:
 
 
 def digest(place: Path) -> str:
-    """Names the replies' content: sha256 of the file, or of all files with their tasks.
+    """Computes the digest of the replies' content: the sha256 of the file, or of all files with their tasks.
 
     Raises:
         DataError, UsageError: as `read`.
@@ -160,10 +161,10 @@ def digest(place: Path) -> str:
 
 
 def sources(place: Path) -> list[tuple[str | None, Path]]:
-    """Each file of replies with the task that its name says; None for a file that stands alone.
+    """Lists the files of replies with the task in each file's name; None for a single file outside a run.
 
     Raises:
-        UsageError: a folder without files of replies.
+        UsageError: the folder has no files of replies.
     """
     if not place.is_dir():
         run = _run_of(place)
@@ -178,7 +179,7 @@ def sources(place: Path) -> list[tuple[str | None, Path]]:
 
 
 def recorded_by(place: Path) -> str | None:
-    """The engine of the run that replies were recorded by; None where no run's spec.json lies beside them.
+    """Returns the engine of the run that recorded the replies; None if they are not in a run directory.
 
     Raises:
         StoreError: the run's spec.json cannot be read.
@@ -190,7 +191,7 @@ def recorded_by(place: Path) -> str | None:
 
 
 def _run_of(path: Path) -> RunSpec | None:
-    """The spec of the run that a journal file belongs to."""
+    """Returns the spec of the run that a journal file belongs to; None for another file."""
     folder = path.parent.parent
     in_run = path.parent.name == "journal" and (folder / "spec.json").is_file()
     return RunDir.open(folder).spec if in_run else None
@@ -216,7 +217,7 @@ def _same(before: Reply, reply: Reply, key: Key) -> None:
 
 
 def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool) -> tuple[Key, Reply] | None:
-    """A line's key and reply; None for a line of a run's journal that the run itself does not count."""
+    """Parses the key and reply of a line; None for a damaged line of a journal, which its run ignores too."""
 
     def bad(what: str) -> DataError:
         return DataError(f"{path}, line {number}: {what}; correct or remove the line")
@@ -226,7 +227,7 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
         if record is not None:
             return (task, record.id, record.repeat), Reply(record.completion, path, number)
         if in_run:
-            return None  # torn or damaged: the run has asked it again, or lacks it
+            return None  # torn or damaged: the run has repeated the request or lacks a reply
     try:
         value: Any = parse_json(line)
     except ValueError as error:

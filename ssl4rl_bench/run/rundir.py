@@ -1,4 +1,4 @@
-"""A run's directory: what lies in it, and the order in which it comes there."""
+"""The directory of a run: its files, and the order in which they are written."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ssl4rl_bench.run.journal import BadLine, lock, read
 from ssl4rl_bench.run.spec import SCHEMA, RunSpec
 
 RESULT_SCHEMA = 1
-"""Version of result.json."""
+"""The schema version of result.json."""
 RUNS = Path("runs")
-"""Where runs go, and are looked for, unless a path says otherwise."""
+"""The default folder in which runs are created and searched."""
 EXEC_SCHEMA = 1
-"""Version of exec.json."""
+"""The schema version of exec.json."""
 
 
 class RunDir:
-    """A run on disk. `create` makes this process its one writer; `open` only reads."""
+    """A run on disk. `create` makes this process its only writer; `open` opens it for reading."""
 
     def __init__(self, path: Path, spec: RunSpec, lock_fd: int = -1) -> None:
         self.path = path
@@ -37,18 +37,19 @@ class RunDir:
 
     @classmethod
     def create(cls, path: Path, spec: RunSpec) -> RunDir:
-        """Starts a run, or goes on with it if the directory holds the same experiment.
+        """Starts a run, or resumes it if the directory contains the same experiment.
 
-        A run with a fingerprint of an older scheme gets the present one's number, where the digests are equal.
+        If a run has a fingerprint of an older scheme with an equal digest, its scheme number is updated.
 
         Raises:
-            SpecMismatch: it holds another one; names the keys that differ.
-            StoreError: it holds something else, is written by another process, or cannot be written.
+            SpecMismatch: the directory contains another experiment; names the keys that differ.
+            StoreError: the directory contains something else, is locked by another process, or is not
+                writable.
         """
         place = path / "spec.json"
         with reporting(path):
             path.mkdir(parents=True, exist_ok=True)
-            if contents(path) and not place.exists():  # in this order: another process may write it just now
+            if contents(path) and not place.exists():  # in this order: another process may be writing it
                 raise StoreError(f"{path} is not empty and holds no run; choose a new directory")
         if not place.exists():
             create_json(place, spec.to_json())
@@ -68,7 +69,7 @@ class RunDir:
             with reporting(path):
                 (path / "journal").mkdir(exist_ok=True)
                 renewed = kept.scheme < spec.scheme
-                if renewed:  # the same files by the scheme of today: the run is renewed
+                if renewed:  # the same digest under the present scheme: write the present scheme's number
                     write_json(place, spec.to_json())
                     new = os.open(place, os.O_RDWR | os.O_CLOEXEC)
                     os.close(fd)
@@ -83,10 +84,10 @@ class RunDir:
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
-        """A run to read; it may be incomplete, or being written.
+        """Opens a run for reading. It may be incomplete, and another process may be writing it.
 
         Raises:
-            StoreError: there is none, or its spec cannot be read.
+            StoreError: there is no run, or its spec cannot be read.
         """
         return cls(path, _read_spec(path))
 
@@ -98,7 +99,7 @@ class RunDir:
 
     @property
     def result_path(self) -> Path:
-        """It exists if and only if the run is complete."""
+        """The path of result.json, which exists if and only if the run is complete."""
         return self.path / "result.json"
 
     @property
@@ -106,7 +107,7 @@ class RunDir:
         """The content of result.json; None for an incomplete run.
 
         Raises:
-            StoreError: it cannot be read, is of a newer version, or is not of this run's spec.json.
+            StoreError: it cannot be read, has a newer version, or does not belong to this run's spec.json.
         """
         if not self.result_path.exists():
             return None
@@ -115,11 +116,11 @@ class RunDir:
         return value
 
     def shown(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """A result as tables take it: with the run's engine, which marks a run that asked no model."""
+        """Returns a result with the run's engine added, from which tables mark runs without a model."""
         return {"engine": self.spec.to_json()["engine"]} | dict(result)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Declares the run complete.
+        """Writes result.json, which declares the run complete.
 
         Raises:
             StoreError: full disk, no permission.
@@ -127,7 +128,7 @@ class RunDir:
         write_json(self.result_path, redact(result))
 
     def remove_result(self) -> None:
-        """Declares the run incomplete again.
+        """Removes result.json, which declares the run incomplete again.
 
         Raises:
             StoreError: no permission.
@@ -136,9 +137,9 @@ class RunDir:
             self.result_path.unlink(missing_ok=True)
 
     def save_image(self, image: EncodedImage) -> None:
-        """Keeps an image's bytes, unless they are there.
+        """Saves the bytes of an image unless they exist.
 
-        Without fsync: what a power cut takes has another length, and the next run writes it anew.
+        There is no fsync: a file that a power cut truncated has another length, so the next run rewrites it.
 
         Raises:
             StoreError: full disk, no permission.
@@ -151,7 +152,7 @@ class RunDir:
         write_bytes(path, image.data, durable=False)
 
     def record(self, info: ExecInfo) -> None:
-        """Adds a sitting to exec.json, or replaces it once it has ended.
+        """Adds a sitting (one execution of the command) to exec.json, or updates it once it has ended.
 
         Raises:
             StoreError: full disk, no permission, or the file is damaged.
@@ -163,7 +164,7 @@ class RunDir:
         write_json(self.path / "exec.json", value)
 
     def sittings(self) -> list[dict[str, Any]]:
-        """What exec.json holds, oldest first (`ExecInfo.to_json`); empty where it is not there.
+        """Returns the sittings in exec.json, oldest first (`ExecInfo.to_json`). Empty without this file.
 
         Raises:
             StoreError: the file is damaged or of a newer version.
@@ -177,7 +178,7 @@ class RunDir:
         return found
 
     def loading(self) -> dict[str, dict[str, Any]]:
-        """How the last sitting loaded each task (`ExecInfo.loading`); empty where no sitting is known.
+        """Returns how the last sitting loaded each task (`ExecInfo.loading`). Empty without a sitting.
 
         Raises:
             StoreError: exec.json is damaged or of a newer version.
@@ -196,7 +197,7 @@ class RunDir:
         return found
 
     def log(self, text: str) -> None:
-        """Adds one line to log.txt, with the time, without secrets; control characters are escaped.
+        """Appends a line with the time to log.txt. Secrets are removed and control characters escaped.
 
         Raises:
             StoreError: full disk, no permission.
@@ -207,7 +208,7 @@ class RunDir:
             file.write(line.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
-        """Lets another process write. Safe to call twice."""
+        """Releases the lock, so that another process can write. Safe to call twice."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -220,10 +221,10 @@ class RunDir:
 
 
 def open_run(path: Path) -> RunDir:
-    """A run by its directory, or by its name below runs/.
+    """Opens a run by its directory, or by its name below runs/.
 
     Raises:
-        StoreError: there is none.
+        StoreError: there is no such run.
     """
     if not path.exists() and (RUNS / path).is_dir():
         path = RUNS / path
@@ -244,17 +245,17 @@ class RunSummary:
     complete: bool
     n_answered: int
     n_total: int
-    """Samples times repeats, over all tasks."""
+    """The number of requests (samples x repeats) of all tasks."""
 
 
 def list_runs(root: Path, on_problem: Callable[[StoreError], None] | None = None) -> Iterator[RunSummary]:
-    """Runs directly below `root`, and `root` itself if it is one, by name. What is no run is skipped.
+    """Yields `root` if it is a run, then the runs directly below it by name. Other entries are skipped.
 
     Args:
-        on_problem: told of each run that cannot be read, which then does not hide the others.
+        on_problem: called with the error of each unreadable run, which is then skipped.
 
     Raises:
-        StoreError: `root` cannot be read, or a run in it without `on_problem`.
+        StoreError: `root` cannot be read, or without `on_problem` a run in it.
     """
     with reporting(root, "read"):
         places = [root, *sorted(root.iterdir())] if root.is_dir() else []
@@ -289,7 +290,7 @@ def _read_json(path: Path, newest: int) -> dict[str, Any]:
 
 
 def _check_result(value: Mapping[str, Any], spec: RunSpec, path: Path) -> None:
-    """Raises StoreError for a result.json that is not of the run's spec.json."""
+    """Raises StoreError if result.json does not belong to the run's spec.json."""
     asked = spec.fingerprint
     model, tasks = ({} if not isinstance(value.get(key), dict) else value[key] for key in ("model", "tasks"))
     differ = [

@@ -1,4 +1,4 @@
-"""Executes a run: plan, resume, engine, journal."""
+"""Executes a run: finds the requests without a reply, sends them to the engine, and journals the replies."""
 
 from __future__ import annotations
 
@@ -27,48 +27,51 @@ from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 
 DEAD_AFTER = 50
-"""So many failed requests in a row mean that the engine is gone: the run stops and does not fail the rest."""
+"""Number of consecutive failures after which the engine is taken for dead and the run stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far a run is. Counts are of requests: a sample times its repeats."""
+    """Progress of a run. Counts are requests (samples x repeats).
+
+    A sitting is one execution of the command; a resumed run has several.
+    """
 
     n_total: int
     n_done: int
-    """Replies there are, those of earlier sittings included."""
+    """Requests with a reply, including replies of earlier sittings."""
     n_resumed: int
-    """Those of earlier sittings."""
+    """Requests with a reply from an earlier sitting."""
     n_errors: int
     """Requests that failed in this sitting."""
     n_stale: int
-    """Records of another prompt, model or sampling that were ignored."""
+    """Ignored records of another prompt, model or sampling."""
     n_corrupt: int
-    """Damaged journal lines that were ignored."""
+    """Ignored damaged lines of the journal."""
     n_prompt_tokens: int
-    """In this sitting, as are the next two."""
+    """In this sitting only, like the next two fields."""
     n_completion_tokens: int
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to show: a task begins (no sample, no record), or a request was answered and journaled."""
+    """Progress to show: a task begins (no sample, no record), or a request was answered and journaled."""
 
     task: str
     n_done: int
-    """Requests of this task that have a reply or, in this sitting, an error."""
+    """Requests of this task with a reply, or with an error in this sitting."""
     n_total: int
-    """Requests of this task."""
+    """All requests of this task."""
     sample: Sample | None
     record: SampleRecord | None
     so_far: Outcome
-    """Of the whole run."""
+    """Progress of the complete run."""
 
 
 @dataclass(slots=True)
 class _Plan:
-    """One task's part of a run."""
+    """The part of a run that belongs to one task."""
 
     task: Task
     journal: Journal
@@ -83,7 +86,7 @@ class _Tally:
     started: float = field(default_factory=time.monotonic)
     failures: Counter[str] = field(default_factory=Counter)
     streak: int = 0
-    """Failures since the last reply."""
+    """Number of failures since the last reply."""
 
     def add(self, record: SampleRecord) -> None:
         if record.error is None:
@@ -106,7 +109,7 @@ class _Tally:
 
 
 def check_tasks(engine: Engine, tasks: Sequence[Task]) -> None:
-    """Lets an engine of recorded replies see that they belong to the tasks, before anything is written.
+    """Lets an engine of recorded replies check that these belong to the tasks, before anything is written.
 
     Raises:
         UsageError, DataError: as `recorded.Recorded.check`.
@@ -125,27 +128,27 @@ def execute(
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Outcome:
-    """Asks the engine what the run directory does not answer yet, and journals each reply as it comes.
+    """Sends all requests without a reply in the run directory to the engine, and journals each reply.
 
-    Nothing that has a reply under the same response key is sent again; what failed before is. Requests that
-    share an image are sent one after another, so that an engine can keep what it computed from it.
+    Requests that have a reply under the same response key are not sent again; failed requests are. Requests
+    with the same image are sent one after another, so that an engine can reuse what it computed from it.
 
     Args:
-        tasks: the tasks of `spec`, loaded.
-        rundir: from `RunDir.create`, with `spec`.
-        max_error_rate: share of all requests that may fail.
-        on_event: called in this thread, with each request after it is in the journal.
-        stop: once set, nothing more is sent; what is in flight is finished and kept. A `Stop` acts on signals also
-            while the engine is waited for.
+        tasks: the loaded tasks of `spec`.
+        rundir: the result of `RunDir.create` with `spec`.
+        max_error_rate: the share of all requests that may fail.
+        on_event: called in this thread for each request, after its record is in the journal.
+        stop: once set, no further request is sent; requests in flight are finished and kept. A `Stop` also
+            handles signals while the program waits for the engine.
 
     Returns:
         The outcome of a complete run. The caller may then write its result.
 
     Raises:
-        Interrupted: `stop` was set before all was answered. The same call resumes.
-        TooManyErrors: more failed than allowed, or `DEAD_AFTER` in a row. What was answered is kept.
+        Interrupted: `stop` was set before all requests were answered. The same call resumes the run.
+        TooManyErrors: more requests failed than allowed, or `DEAD_AFTER` in a row. Received replies are kept.
         EngineError: the engine gave up, or left requests unanswered.
-        UsageError, DataError: recorded replies that do not say which of the tasks they are of.
+        UsageError, DataError: it is not clear to which of the tasks recorded replies belong.
         StoreError: full disk, no permission, or another process writes this run.
     """
     stop = stop or threading.Event()
@@ -211,7 +214,7 @@ def _answer(
     on_event: Callable[[Event], None] | None,
     stop: threading.Event,
 ) -> int:
-    """Runs one task's pending requests and returns how many stayed unanswered."""
+    """Runs the pending requests of one task and returns the number left unanswered."""
     name, n_total = plan.task.name, len(plan.keys)
     waiting = {(request.sample.id, request.repeat) for request in plan.pending}
 
@@ -250,9 +253,9 @@ def _answer(
 def _received(
     results: Iterable[tuple[Request, Completion]], engine: Engine, stop: threading.Event
 ) -> Iterator[tuple[Request, Completion]]:
-    """What an engine yields, until it is done or `stop` ends the wait for it.
+    """Yields the results of an engine until it is done or `stop` ends the wait.
 
-    A reply that is here is kept before a signal is acted upon.
+    A reply that has arrived is saved before a signal takes effect.
     """
     iterator = iter(results)
     guard = stop if isinstance(stop, Stop) else None
@@ -263,7 +266,7 @@ def _received(
         except (KeyboardInterrupt, EngineError):
             if not stop.is_set():
                 raise
-            item = None  # asked to stop; or the engine died of the signal, which its processes got as well
+            item = None  # asked to stop; or the engine died of the signal, which its processes received too
         if item is None:
             if guard:
                 guard.drained()
@@ -273,7 +276,7 @@ def _received(
 
 
 def drain(engine: Engine) -> int:
-    """Tells an engine to begin nothing more; returns how many replies are in flight."""
+    """Stops an engine from starting requests and returns the number of replies in flight."""
     return engine.drain() if isinstance(engine, Drains) else 0
 
 
@@ -304,7 +307,7 @@ def _record(request: Request, key: str, completion: Completion) -> SampleRecord:
 
 
 def _by_image(samples: Sequence[Sample]) -> list[Sample]:
-    """Samples with the same images side by side, otherwise in order."""
+    """Reorders samples so that those with the same images are consecutive; otherwise keeps the order."""
     together: dict[tuple[str, ...], list[Sample]] = {}
     for sample in samples:
         pictures = tuple(image.sha256 for image in sample.images)

@@ -1,4 +1,4 @@
-"""What makes two runs the same experiment."""
+"""The specification of a run. Two runs with equal specifications are the same experiment."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ssl4rl_bench.core.scheme import SCHEME, WITHOUT_WEIGHTS
 from ssl4rl_bench.core.types import HubSource, Request, Sample, Sampling, Task
 
 SCHEMA = 1
-"""Version of spec.json."""
+"""The schema version of spec.json."""
 MOCK, REPLAY = "mock", "replay"
-"""Engines that ask no model."""
+"""Engines that do not run a model."""
 
 
 def engine_mark(name: object, options: Mapping[str, Any]) -> str:
-    """What tables say of an engine that asked no model: "mock", "replay", "replay of mock"; else ""."""
+    """Returns the mark in tables of an engine without a model: "mock", "replay", "replay of mock" or ""."""
     if name == REPLAY:
         return f"{REPLAY} of {MOCK}" if options.get("recorded_by") == MOCK else REPLAY
     return MOCK if name == MOCK else ""
@@ -30,30 +30,30 @@ def engine_mark(name: object, options: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """A task as a run asked it."""
+    """The specification of a task in a run."""
 
     version: str
     data_sha256: str
     prompt: str
     n_samples: int
-    """Of the data after limits; each is asked `RunSpec.repeats` times."""
+    """The number of samples after limits. Each is asked `RunSpec.repeats` times."""
     sampling: Sampling
     image: str = "real"
-    """A blinding (`blinding.BLINDINGS`). "real" is not written, so that older specs keep their hash."""
+    """The blinding (`blinding.BLINDINGS`), or "real", which is not written: older specs keep their hash."""
     hub: HubSource | None = None
-    """Where the data came from on the hub. Not compared and not hashed: the data's digest is."""
+    """The origin of the data on the hub. It is not compared or hashed, as the digest of the data is."""
 
     @classmethod
     def of(cls, task: Task, sampling: Sampling | None = None) -> TaskSpec:
-        """The task's own sampling unless another is given."""
+        """Creates the spec of a task, with the task's sampling unless another is given."""
         asked = sampling or task.sampling
-        # 0 and 0.0 are one temperature, but two texts to a hash.
+        # 0 and 0.0 are the same temperature, but their JSON texts have different hashes.
         exact = replace(asked, temperature=float(asked.temperature), top_p=float(asked.top_p))
         n_samples = len(task.samples)
         return cls(task.version, task.data_sha256, task.prompt, n_samples, exact, task.image, task.hub)
 
     def to_json(self) -> dict[str, Any]:
-        """As in spec.json."""
+        """Returns the task's entry in spec.json."""
         spec = asdict(self)
         if self.image == "real":
             del spec["image"]
@@ -63,10 +63,10 @@ class TaskSpec:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TaskSpec:
-        """The spec that `to_json` wrote.
+        """Creates a spec from the output of `to_json`.
 
         Raises:
-            KeyError, TypeError: for anything else.
+            KeyError, TypeError: for any other value.
         """
         hub = HubSource(**value["hub"]) if "hub" in value else None
         return cls(**{**value, "sampling": Sampling(**value["sampling"]), "hub": hub})
@@ -74,40 +74,42 @@ class TaskSpec:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """All that determines the replies of a run."""
+    """Everything that determines the replies of a run."""
 
     model: str
-    """As the user named it: a label, not compared and not hashed."""
+    """The name that the user gave. A label only: it is not compared or hashed."""
     fingerprint: str
-    """Of the weights (`weights.Model.fingerprint`), or what stands for them at an engine without any."""
+    """The fingerprint of the weights (`weights.Model.fingerprint`), or its stand-in if there are none."""
     tasks: Mapping[str, TaskSpec]
-    """By task name, in the order asked."""
+    """Specs by task name, in the order in which the tasks are asked."""
     engine: str
     engine_version: str
     min_pixels: int | None = None
     max_pixels: int | None = None
     repeats: int = 1
     seed: int = 0
-    """Of sampling. Absent from spec.json where it is 0, so that runs from before it was there stay the same."""
+    """The seed of the sampling. Omitted from spec.json if 0, so that older runs keep their hash."""
     engine_options: Mapping[str, Any] = field(default_factory=dict)
-    """Those that change replies, such as the dtype. The others belong in an ExecInfo."""
+    """Engine options that change replies, such as the dtype. The others belong in an ExecInfo."""
     scheme: int = SCHEME
-    """Of the fingerprint (`scheme.SCHEME`). Not hashed: equal digests of two schemes are of the same files."""
+    """The scheme of the fingerprint (`scheme.SCHEME`). It is not hashed: equal digests under two schemes mean
+    the same files."""
     unused_defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Sampling defaults in the checkpoint's generation_config.json, which no engine here applies. Not hashed: the
-    file is in the fingerprint."""
+    """Sampling defaults in the checkpoint's generation_config.json, which no engine of this project applies.
+    They are not hashed, as the fingerprint covers that file."""
     served: Mapping[str, Any] = field(default_factory=dict)
-    """The checkpoint's chat template and pixel limits (`served.served`), which follow from its fingerprint: not
-    compared and not hashed here. Empty for engines that do not see them, and for runs from before it was there."""
+    """The checkpoint's chat template and pixel limits (`served.served`). They follow from the fingerprint, so
+    they are not compared or hashed. Empty for engines that do not see them, and for older runs."""
     commit: str | None = None
-    """The 40-hex commit that a hub model's name stood for. Not compared and not hashed: the fingerprint is."""
+    """The commit (40 hex digits) that a hub model's name resolved to. It is not compared or hashed, as the
+    fingerprint is."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunSpec:
-        """The spec that `to_json` wrote.
+        """Creates a spec from the output of `to_json`.
 
         Raises:
-            KeyError, TypeError, AttributeError: for anything else.
+            KeyError, TypeError, AttributeError: for any other value.
         """
         _check_types(value)
         tasks = {name: TaskSpec.from_json(task) for name, task in value["tasks"].items()}
@@ -129,7 +131,7 @@ class RunSpec:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The content of spec.json, without secrets."""
+        """Returns the content of spec.json, without secrets."""
         spec = {
             "schema": SCHEMA,
             "model": self._model(),
@@ -160,12 +162,12 @@ class RunSpec:
 
     @property
     def mark(self) -> str:
-        """What tables say of a run that asked no model (`engine_mark`)."""
+        """The mark in tables of a run without a model (`engine_mark`)."""
         return engine_mark(self.engine, self.engine_options)
 
     @property
     def mocked(self) -> bool:
-        """Whether its replies are made up: of the mock engine, or recorded from it."""
+        """Whether the replies are made up: generated by the mock engine, or recorded from it."""
         return MOCK in self.mark
 
     def _identity(self) -> dict[str, Any]:
@@ -176,12 +178,14 @@ class RunSpec:
         return spec
 
     def not_comparable(self, out: str = "NEW") -> str | None:
-        """Why a run of this spec must not be compared with others, and the command that renews it; None if it may be.
+        """Returns why this run must not be compared with others and the command that renews it, or None.
 
-        A fingerprint of another scheme does not say that the weights were whole, nor that no other file changed them.
+        A fingerprint of another scheme does not guarantee that the weights were complete, or that all files
+        that change replies were covered.
 
         Args:
-            out: the run's directory. There the command asks nothing anew if the checkpoint is whole and unchanged.
+            out: the run's directory. If the checkpoint is complete and unchanged, the command repeats no
+                request there.
         """
         if self.scheme == SCHEME or self.engine in WITHOUT_WEIGHTS:
             return None
@@ -199,22 +203,22 @@ class RunSpec:
 
     @property
     def sha256(self) -> str:
-        """Hex digest of `to_json` without the model's name and the fingerprint's scheme."""
+        """Hex digest of the spec without the fields that are not hashed, such as the model's name."""
         return sha256_json(self._identity())
 
     def diff(self, other: RunSpec) -> list[str]:
-        """Dotted keys whose values differ, sorted; empty if both are the same experiment."""
+        """Returns the dotted keys whose values differ, sorted. Empty if both are the same experiment."""
         mine, theirs = dict(_leaves(self._identity())), dict(_leaves(other._identity()))
         absent = object()
         return sorted(key for key in mine.keys() | theirs if mine.get(key, absent) != theirs.get(key, absent))
 
     def recorded_by(self, earlier: RunSpec) -> RunSpec:
-        """This spec with the commits that an equal, earlier one recorded: those that the run was begun with."""
+        """Returns this spec with the commits of an equal, earlier one, with which the run was started."""
         tasks = {name: replace(task, hub=earlier.tasks[name].hub) for name, task in self.tasks.items()}
         return replace(self, commit=earlier.commit, tasks=tasks)
 
     def moved(self, earlier: RunSpec) -> list[str]:
-        """Names that stood for another commit in an earlier spec, one clause per name."""
+        """Returns the names that resolved to another commit in an earlier spec, one clause per name."""
         clauses = []
         if earlier.commit and self.commit and self.model == earlier.model:
             clauses += _moved(self.model, earlier.commit, self.commit)
@@ -225,7 +229,7 @@ class RunSpec:
         return clauses
 
     def keys(self, task: Task) -> dict[tuple[str, int], str]:
-        """The response key of each (sample id, repeat) of a task of this run."""
+        """Computes the response key of each (sample id, repeat) of a task of this run."""
         sampling = self.tasks[task.name].sampling
         pixels = (self.min_pixels, self.max_pixels)
         return {
@@ -242,7 +246,7 @@ class RunSpec:
         }
 
     def requests(self, samples: Iterable[Sample], task: str = "") -> Iterator[Request]:
-        """Each sample of a task as often as this run asks it, repeats of a sample side by side."""
+        """Yields all requests of a task; the repeats of a sample are consecutive."""
         own = (self.seed,) if self.seed else ()
         for sample in samples:
             for repeat in range(self.repeats):
@@ -250,7 +254,7 @@ class RunSpec:
 
 
 def _scheme(value: Mapping[str, Any]) -> int:
-    """The scheme of a spec.json's fingerprint; 1 where none is written. Raises TypeError for what is no number."""
+    """Returns the fingerprint scheme of a spec.json; 1 if absent. Raises TypeError if it is not a number."""
     if value["engine"]["name"] in WITHOUT_WEIGHTS:
         return SCHEME
     scheme = value["model"].get("scheme", 1)
@@ -264,7 +268,7 @@ def _moved(name: str, before: str, now: str) -> list[str]:
 
 
 def _check_types(value: Mapping[str, Any]) -> None:
-    """Raises TypeError for a spec.json whose values have other types; KeyError where one is missing."""
+    """Raises TypeError if a value of spec.json has a wrong type, and KeyError if one is missing."""
     model, engine = value["model"], value["engine"]
     texts = {"model.name": model["name"], "model.fingerprint": model["fingerprint"]}
     texts |= {f"engine.{key}": engine[key] for key in ("name", "version")}

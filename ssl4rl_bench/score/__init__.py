@@ -1,1 +1,1 @@
-"""From the journal of a run to outcomes (one score a sample), aggregates and result.json."""
+"""Computes outcomes (one score per reply), aggregates and result.json from the journal of a run."""

@@ -1,22 +1,24 @@
-"""From the scores of a task to its aggregates: the one computation of a cell, for a result and for a comparison.
+"""Computes the aggregates of a task from its scores. Results and comparisons share this computation of cells.
 
-An aggregation makes one number of each group that counts (`Scores.passes`): `group_sums`, over `unit_counts` units.
-It is the mean over the group's repeats, however many it has: the group, not the reply, is the unit. `cells_of` says
-which groups are in which cell and with which weight; `estimate` puts an error and an interval to a cell's mean.
+An aggregation reduces each group that counts (`Scores.passes`) to one number: `group_sums`, over
+`unit_counts` units. It is the mean over all repeats of the group, however many there are: the unit is the
+group, not the reply. `cells_of` determines which groups belong to which cell and their weights; `estimate`
+adds an error and an interval to a mean.
 
 Each cell of result.json is an object:
 
 - `value`: a fraction; null without data.
-- `n`: groups (`circular_micro`, `vanilla0_micro`) or rows (`row_micro`, `row_l3_macro`), once each whatever
-  the repeats.
-- `n_groups`: groups, always.
-- `se`: standard error over groups; null with a single group. In `row_l3_macro` leaves with few groups share their
-  variance (`stats.effective.mean_variance`).
-- `ci95`: Wilson's; of the groups where each is one reply that scores 0 or 1, else of as many independent replies as
-  would vary as much (`stats.effective.accuracy`). Null for a single group with another score.
-- `unread`, `n_unread`: share and number of the cell's replies with status none, truncated or refusal.
-- `variance`: only with repeats; `stats.variance_components` of the groups' values, which are their row means
-  in the row aggregations. {"between", "within", "repeats"}.
+- `n`: the number of groups (`circular_micro`, `vanilla0_micro`) or rows (`row_micro`, `row_l3_macro`);
+  repeats are not counted.
+- `n_groups`: the number of groups in every aggregation.
+- `se`: the standard error over groups; null for a single group. In `row_l3_macro`, leaves with few groups
+  share a variance (`stats.effective.mean_variance`).
+- `ci95`: the Wilson interval. Its n is the number of groups if each is one reply that scores 0 or 1,
+  otherwise the number of independent replies with the same variance (`stats.effective.accuracy`). Null for a
+  single group with another score.
+- `unread`, `n_unread`: the share and number of the cell's replies with status none, truncated or refusal.
+- `variance`: {"between", "within", "repeats"}, only with repeats: `stats.variance_components` of the groups'
+  values, which in the row aggregations are the means of their rows.
 """
 
 from __future__ import annotations
@@ -41,12 +43,13 @@ UNITS: Mapping[str, str] = {
     "vanilla0_micro": "groups",
     "row_l3_macro": "rows",
 }
-"""Aggregation to what its `n` counts.
+"""Maps each aggregation to the units that its `n` counts.
 
-- `circular_micro`: a group is worth its worst copy (right only if every copy is right); mean over groups.
-- `row_micro`: mean over rows, all copies alike; cluster-robust standard error over groups.
+- `circular_micro`: the score of a group is that of its worst copy (right only if every copy is right); mean
+  over groups.
+- `row_micro`: mean over rows, with equal weights for all copies; cluster-robust standard error over groups.
 - `vanilla0_micro`: mean over main rows (roll 0).
-- `row_l3_macro`: plain mean over the L3 leaves of each leaf's row accuracy, leaves taken as independent.
+- `row_l3_macro`: unweighted mean of the L3 leaves' row accuracies, with leaves taken as independent.
 """
 AGGREGATIONS: tuple[str, ...] = tuple(UNITS)
 
@@ -58,7 +61,7 @@ LEVELS = (OVERALL, "l1", "l2", "l3")
 
 
 def check_aggregation(name: str) -> str:
-    """Raises UsageError for an unknown one."""
+    """Returns the name of a known aggregation; raises UsageError for an unknown one."""
     if name not in AGGREGATIONS:
         raise UsageError(
             f"no aggregation {name} (known: {', '.join(AGGREGATIONS)}){did_you_mean(name, AGGREGATIONS)}"
@@ -67,24 +70,28 @@ def check_aggregation(name: str) -> str:
 
 
 def pass_scores(values: _Floats, scores: Scores, aggregation: str) -> _Floats:
-    """Sum over a group's units in each repeat, shape (groups, repeats); NaN where a copy is missing.
+    """Computes the sum over the units of each group in each repeat.
 
-    Units are the group itself (`circular_micro`: its worst copy; `vanilla0_micro`: its main row) or its rows.
+    The units are the group itself (`circular_micro`: its worst copy; `vanilla0_micro`: its main row) or its
+    rows.
 
     Args:
-        values: (rows, repeats), those of `scores` or others in their place.
+        values: shape (rows, repeats); the values of `scores` or a replacement for them.
+
+    Returns:
+        Shape (groups, repeats); NaN where a copy is missing.
     """
     if aggregation == "circular_micro":
         return np.asarray(np.minimum.reduceat(values, scores.starts, axis=0))
     if aggregation == "vanilla0_micro":
         main = (scores.rolls == 0)[:, None]
-        whole = np.add.reduceat(values, scores.starts, axis=0) * 0.0  # NaN stays NaN
+        whole = np.add.reduceat(values, scores.starts, axis=0) * 0.0  # 0, or NaN where a copy is missing
         return np.asarray(np.add.reduceat(np.where(main, values, 0.0), scores.starts, axis=0) + whole)
     return np.asarray(np.add.reduceat(values, scores.starts, axis=0))
 
 
 def unit_counts(scores: Scores, aggregation: str) -> _Floats:
-    """How many units each group has, shape (groups,)."""
+    """Returns the number of units of each group, shape (groups,)."""
     if aggregation == "circular_micro":
         return np.ones(len(scores.groups))
     if aggregation == "vanilla0_micro":
@@ -93,7 +100,7 @@ def unit_counts(scores: Scores, aggregation: str) -> _Floats:
 
 
 def group_sums(scores: Scores, aggregation: str) -> _Floats:
-    """Each group's sum over its units of their mean over repeats, shape (groups,).
+    """Computes for each group the sum over its units, averaged over repeats, shape (groups,).
 
     NaN for a group that does not count.
     """
@@ -105,37 +112,37 @@ def group_sums(scores: Scores, aggregation: str) -> _Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Categories over a list of groups, and the weight that each group has in each.
+    """Categories (cells) over a list of groups, and the weight of each group in each cell.
 
     A cell's mean over units is sum_g weights[g, cell] * sums[g].
     """
 
     names: tuple[tuple[str, str], ...]
-    """(level, name); ("overall", "overall") first."""
+    """(level, name) of each cell; ("overall", "overall") comes first."""
     members: NDArray[np.bool_]
-    """(groups, cells)"""
+    """Whether each group belongs to each cell, shape (groups, cells)."""
     weights: _Floats
-    """(groups, cells)"""
+    """Weight of each group in each cell, shape (groups, cells)."""
     leaf: NDArray[np.intp]
-    """(groups,) number of each group's L3 leaf."""
+    """Index of each group's L3 leaf, shape (groups,)."""
 
     def of(self, levels: Sequence[str]) -> Cells:
-        """Those of some levels, in their order."""
+        """Returns the cells of the given levels, in the order of the levels."""
         kept = [at for level in dict.fromkeys(levels) for at in self.numbers(level)]
         names = tuple(self.names[at] for at in kept)
         return Cells(names, self.members[:, kept], self.weights[:, kept], self.leaf)
 
     def numbers(self, level: str) -> list[int]:
-        """Which cells are of a level."""
+        """Returns the indices of the cells of a level."""
         return [at for at, (own, _) in enumerate(self.names) if own == level]
 
 
 def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> Cells:
-    """The cells of all levels that have a unit; names sorted within a level.
+    """Returns the cells of all levels that have at least one unit, with names sorted within a level.
 
     Args:
-        places: each group's place in the taxonomy.
-        units: (groups,) from `unit_counts`.
+        places: the categories of each group.
+        units: the result of `unit_counts`, shape (groups,).
     """
     groups = _members(places)
     names = list(groups)
@@ -154,7 +161,10 @@ def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> 
 
 
 def _members(places: Sequence[Categories]) -> dict[tuple[str, str], _Bools]:
-    """(groups,) which groups are in each cell, by (level, name): overall first, names sorted within a level."""
+    """Returns the groups of each cell as a mask of shape (groups,), by (level, name).
+
+    The overall cell comes first; names are sorted within a level.
+    """
     out = {(OVERALL, OVERALL): np.ones(len(places), bool)}
     for level in LEVELS[1:]:
         own = np.array([getattr(place, level) for place in places], object)
@@ -165,15 +175,15 @@ def _members(places: Sequence[Categories]) -> dict[tuple[str, str], _Bools]:
 def estimate(
     sums: _Floats, sizes: _Floats, trials: _Floats, n: int, *, binary: bool, leaf: _Ints | None = None
 ) -> stats.Estimate:
-    """Mean over units with its standard error over groups and its interval, as a cell holds them.
+    """Computes the value of a cell: the mean over units, its standard error over groups, and its interval.
 
     Args:
         sums: sum of the scores of each group's units, shape (groups,).
-        sizes: units of each group, above 0, shape (groups,).
-        trials: values that went into each sum, all repeats, shape (groups,).
-        n: units, once each whatever the repeats.
+        sizes: number of units of each group, above 0, shape (groups,).
+        trials: number of values in each sum, all repeats included, shape (groups,).
+        n: number of units; repeats are not counted.
         binary: whether every score is 0 or 1.
-        leaf: each group's leaf, shape (groups,), where the value is a plain mean over leaves.
+        leaf: the leaf of each group, shape (groups,), if the value is an unweighted mean over leaves.
     """
     if not len(sums):
         return stats.Estimate(None, n, None, None)
@@ -192,9 +202,10 @@ def estimate(
 
 
 def aggregate(scores: Scores) -> dict[str, Any]:
-    """The "aggregates" of result.json: {aggregation: {"overall": cell, "l1": {name: cell}, "l2", "l3"}}.
+    """Computes the "aggregates" of result.json.
 
-    The module's text says what a cell holds. Names are sorted; a name occurs if a group of it counts.
+    They have the form {aggregation: {"overall": cell, "l1": {name: cell}, "l2", "l3"}}. The module's
+    docstring describes a cell. Names are sorted; a name is included if one of its groups counts.
     """
     members = _members([scores.places[at] for at in np.flatnonzero(scores.counted)])
     out: dict[str, Any] = {}
@@ -208,35 +219,35 @@ def aggregate(scores: Scores) -> dict[str, Any]:
 
 
 def overall(scores: Scores, aggregation: str) -> dict[str, Any]:
-    """The "overall" cell of one aggregation, as `aggregate` has it."""
+    """Computes the "overall" cell of one aggregation, as in `aggregate`."""
     view = _View.of(scores, aggregation)
     return _cell(view, np.ones(len(view.sums), bool))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """What one aggregation sees of the groups that count."""
+    """The data of one aggregation for the groups that count. A pass is one repeat of one group."""
 
     unit: str
     """"groups" or "rows"."""
     sums: _Floats
-    """(groups,) sum over the group's units of their mean over repeats."""
+    """Sum over the units of each group, averaged over repeats, shape (groups,)."""
     sizes: _Floats
-    """(groups,) units in the group."""
+    """Number of units of each group, shape (groups,)."""
     trials: _Floats
-    """(groups,) values that went into `sums`, all repeats."""
+    """Number of values in each sum, all repeats included, shape (groups,)."""
     replies: _Floats
-    """(groups,) replies, all repeats."""
+    """Number of replies of each group, all repeats included, shape (groups,)."""
     unread: _Floats
-    """(groups,) those of them in which no answer was found."""
+    """Number of replies of each group in which no answer was found, shape (groups,)."""
     pass_value: _Floats
-    """(passes,) mean over the units of one repeat of one group."""
+    """Mean over the units of each pass, shape (passes,)."""
     pass_owner: _Ints
-    """(passes,) each pass's group."""
+    """Index of each pass's group, shape (passes,)."""
     binary: bool
     """Whether every score of the run is 0 or 1."""
     leaf: _Ints | None
-    """(groups,) each group's L3 leaf, where the value is a plain mean over leaves."""
+    """L3 leaf of each group, shape (groups,), if the value is an unweighted mean over leaves."""
 
     @classmethod
     def of(cls, scores: Scores, aggregation: str) -> _View:

@@ -1,8 +1,8 @@
-"""Sees that the parts of a finished run agree: result.json with itself, with spec.json, outcomes and journals.
+"""Checks that the parts of a finished run agree: result.json, spec.json, the outcomes and the journals.
 
-All of it is derived from the journal by one program, so parts that disagree were edited by hand, damaged, or put
-together from several runs. Such a run is refused by name. Intervals are not recomputed: they may be computed better
-in a later version, and a run's values stay.
+One program derives all parts from the journal, so parts that disagree were edited by hand, damaged, or
+combined from several runs. Such a run is refused, and the message names the parts. Intervals are not
+recomputed, as a later version may improve their computation while the values of a run stay the same.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _NEAR = 1e-9
 
 
 def finished(run: RunDir) -> dict[str, Any]:
-    """The result of a complete run whose parts agree, as tables take it (`RunDir.shown`).
+    """Returns the result of a complete, consistent run, with the engine added (`RunDir.shown`).
 
     Raises:
-        StoreError: the run is not complete, or its parts contradict each other; names them.
+        StoreError: the run is not complete, or its parts contradict each other; names the parts.
     """
     result = run.result
     if result is None:
@@ -44,11 +44,11 @@ def finished(run: RunDir) -> dict[str, Any]:
 
 
 def check(where: Path, spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]) -> None:
-    """Compares the parts of a run.
+    """Compares the parts of a run with each other.
 
     Args:
         where: the run or the baseline file, for messages.
-        outcomes: by task; those that are not there are not compared.
+        outcomes: outcomes by task; tasks without outcomes are not compared with them.
 
     Raises:
         StoreError: two parts contradict each other; names the first.
@@ -85,7 +85,7 @@ def _contradictions(
 
 
 def _of_task(found: Mapping[str, Any], n_requests: int) -> Iterator[str]:
-    """What result.json alone can contradict."""
+    """Yields contradictions within result.json."""
     replies = sum(found["status"].values())
     if replies + found.get("n_missing", n_requests - replies) != n_requests:
         yield f"the status counts add up to {replies} of {n_requests} replies, with {found['n_missing']} missing"
@@ -110,7 +110,7 @@ def _of_task(found: Mapping[str, Any], n_requests: int) -> Iterator[str]:
 
 
 def _recomputed(found: Mapping[str, Any], own: Outcomes, spec: RunSpec) -> Iterator[str]:
-    """What the outcomes contradict in a task's result."""
+    """Yields contradictions between a task's result and its outcomes."""
     for key in ("version", "prompt", "data_sha256", "extractor"):
         if key in found and found[key] != getattr(own, key):
             yield f"{key} is {found[key]} in result.json and {getattr(own, key)} in outcomes.json"

@@ -1,7 +1,8 @@
-"""What every reply of a run was worth, without the replies: all that comparing runs needs, in one small file.
+"""The scores of all replies of a run, without the texts: all that a comparison needs, in one small file.
 
-`outcomes.json` is written beside result.json and derived like it: it may be deleted, and is made anew from the
-journal when a comparison finds it missing or out of date. With it, runs can be compared where their data is not.
+`outcomes.json` is written next to result.json and derived in the same way. It may be deleted: a comparison
+derives it again from the journal if it is missing or out of date. With it, runs can be compared on a machine
+without their data.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ LETTERS: Mapping[Status, str] = {
     Status.REFUSAL: "r",
     Status.ERROR: "e",
 }
-"""A status in files."""
+"""The letter of each status in files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes(Scores):
-    """One task of a run: its scores, what was asked, and what was read."""
+    """One task of a run: its scores, the questions that were asked, and the answers that were extracted."""
 
     task: str
     version: str
@@ -49,17 +50,17 @@ class Outcomes(Scores):
     data_sha256: str
     extractor: str
     image: str
-    """"real", or what was shown instead."""
+    """"real", or the blinding that was shown instead."""
     probe: Mapping[str, Any] | None
-    """A probe's `kind`, `difficulty` and `chance`."""
+    """The `kind`, `difficulty` and `chance` of a probe; None for a benchmark."""
     content: tuple[str, ...]
-    """(groups,) digest of what each group asks and of its right answer, whatever the prompt style."""
+    """Digest of each group's question and right answer, independent of the prompt style, shape (groups,)."""
     ids: tuple[str, ...]
-    """(rows,)"""
+    """The sample id of each row, shape (rows,)."""
     answers: tuple[tuple[str | None, ...], ...]
-    """(rows, repeats) what was read."""
+    """The extracted answers, shape (rows, repeats)."""
     reader: int = 1
-    """Version of the extractor (`extract.reader_version`); absent from files where it is 1."""
+    """Version of the extractor (`extract.reader_version`). Omitted from files if 1."""
 
 
 def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repeats: int) -> Outcomes:
@@ -105,7 +106,7 @@ def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repe
 
 
 def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
-    """Keeps the outcomes of a run. To be called before `RunDir.write_result`.
+    """Writes the outcomes of a run. Must be called before `RunDir.write_result`.
 
     Raises:
         StoreError: full disk, no permission.
@@ -116,13 +117,13 @@ def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
 
 
 def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
-    """What `write` kept, by task; None if it is missing, damaged, of an older version, or older than the journal.
+    """Reads the outcomes by task; None if the file is missing, damaged, out of date, or of an older version.
 
     Args:
-        extractor: the full name of the only extractor that will do, in its present version.
+        extractor: if given, only outcomes of this extractor (full name) in its present version are accepted.
 
     Raises:
-        StoreError: it is of a newer version, which must not be replaced.
+        StoreError: the file has a newer version, so it must not be replaced.
     """
     try:
         found = parse_json((rundir.path / FILE).read_bytes())
@@ -151,7 +152,7 @@ def _length(rundir: RunDir, task: str) -> int:
 
 
 def to_json(each: Outcomes) -> dict[str, Any]:
-    """As JSON values."""
+    """Converts the outcomes of a task to JSON values."""
     places = list(dict.fromkeys(each.places))
     return {
         "version": each.version,
@@ -180,10 +181,10 @@ def to_json(each: Outcomes) -> dict[str, Any]:
 
 
 def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
-    """What `to_json` made of a task's outcomes.
+    """Creates the outcomes of a task from the output of `to_json`.
 
     Raises:
-        ValueError, LookupError, TypeError, ArithmeticError: for anything else.
+        ValueError, LookupError, TypeError, ArithmeticError: for any other value.
     """
     places = [Categories(*place) for place in kept["categories"]]
     numbers = {letter: STATUSES.index(status) for status, letter in LETTERS.items()} | {"-": ABSENT}
@@ -213,7 +214,7 @@ def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
 
 
 def _is_sound(made: Outcomes) -> bool:
-    """Whether texts are texts, and every list has as many entries as there are groups, rows or repeats."""
+    """Checks that texts are strings and that the lengths of all lists match the groups, rows and repeats."""
     n_rows, n_groups = len(made.ids), len(made.groups)
     names = (made.version, made.prompt, made.data_sha256, made.extractor, made.image)
     texts = (*names, *made.groups, *made.content, *made.ids, *chain(*map(astuple, made.places)))

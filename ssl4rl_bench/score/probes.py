@@ -1,4 +1,4 @@
-"""What result.json says of a probe beside its aggregates."""
+"""Computes the summary of a probe in result.json, in addition to its aggregates."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from ssl4rl_bench.task.ssl.probe import in_order
 def summary(
     task: Task, probe: ProbeInfo, outcomes: Outcomes, scored: Sequence[ScoredSample]
 ) -> dict[str, Any]:
-    """What result.json says of a probe beside its aggregates, JSON values.
+    """Computes the summary of a probe in result.json, as JSON values.
 
-    Keys: `kind`, `difficulty`, `chance`; `accuracy` and `chance_corrected`, (accuracy - chance) / (1 - chance),
-    each {value, ci95}; `parts`, each sub-metric as {value, n, ci95}; `by_target`, each right answer as
-    {value, n} (not for a jigsaw). Over the same samples as `row_micro`, intervals clustered by image.
+    Keys: `kind`, `difficulty`, `chance`; `accuracy` and `chance_corrected` = (accuracy - chance) / (1 -
+    chance), both as {value, ci95}; `parts`, with {value, n, ci95} for each sub-metric; `by_target`, with
+    {value, n} for each right answer (not for a jigsaw). The samples are those of `row_micro`, and intervals
+    are clustered by image.
 
     Args:
-        probe: the task's own (`types.Task.probe`).
-        outcomes: of all replies.
+        probe: the properties of the task (`types.Task.probe`).
+        outcomes: the outcomes of all replies.
         scored: the same replies, with the parts of their scores.
     """
 

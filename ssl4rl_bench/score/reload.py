@@ -1,4 +1,4 @@
-"""The tasks of a run, loaded again as the run loaded them."""
+"""Loads the tasks of a run again, in the way in which the run loaded them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def reload_tasks(
     only: Iterable[str] | None = None,
     observer: Observer = SILENT,
 ) -> list[Task]:
-    """The tasks of a run, or some of them.
+    """Loads all tasks of a run, or some of them.
 
     Args:
-        data: by full task name, where data lies now that moved (`registry.per_task`).
-        only: full names; None for all.
+        data: new locations of data that have moved, by full task name (`registry.per_task`).
+        only: the full names of the tasks to load; None for all.
 
     Raises:
         DataError, UsageError: as `registry.load_task`.

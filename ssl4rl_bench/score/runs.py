@@ -1,4 +1,4 @@
-"""Runs as a notebook uses them: tables and samples as pandas data frames (`ssl4rl_bench.open_run`, `load_runs`)."""
+"""Runs in notebooks: tables and samples as pandas data frames (`ssl4rl_bench.open_run`, `load_runs`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Data = str | Path | Mapping[str, str | Path] | None
-"""Where data lies: one path or name for all tasks, or one for each task."""
+"""The location of data: a path or name for all tasks, or a mapping from task to path or name."""
 
 
 def data_values(data: Data) -> list[str]:
-    """`data` as values of the command line's `--data`."""
+    """Converts `data` to values of the command-line option `--data`."""
     if data is None:
         return []
     if isinstance(data, Mapping):
@@ -43,17 +43,17 @@ class Run:
 
     @property
     def model(self) -> str:
-        """The model's name as the run was started with; runs that asked no model are marked, as "gold (mock)"."""
+        """The model's name that the run was started with. Runs without a model have a mark: "gold (mock)"."""
         return f"{self.spec.model} ({self.spec.mark})" if self.spec.mark else self.spec.model
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the tasks, without the prefix."""
+        """The names of the tasks, without the prefix."""
         return [short_name(name) for name in self.spec.tasks]
 
     @property
     def complete(self) -> bool:
-        """Whether every sample is answered and scored."""
+        """Whether all samples are answered and scored."""
         return RunDir(self.path, self.spec).result_path.exists()
 
     @property
@@ -66,14 +66,15 @@ class Run:
         return finished(RunDir(self.path, self.spec))
 
     def table(self, aggregation: str | None = None) -> pd.DataFrame:
-        """The run's figures, one row per task and category.
+        """Returns the run's figures, one row per task and category.
 
         Columns: `model`, `task`, `aggregation`, `level` ("overall", "l1", "l2", "l3"), `category`, `value`, `low` and
         `high` (95% interval), `se`, `n`, `n_groups`, `unread`. Values are fractions; `n` counts what the aggregation
         counts (`score.aggregate.UNITS`).
 
         Args:
-            aggregation: of benchmarks; `circular_micro` by default. Probes always have `row_micro`.
+            aggregation: the aggregation of benchmarks, by default `circular_micro`. Probes always use
+                `row_micro`.
 
         Raises:
             StoreError: as `result`.
@@ -111,19 +112,20 @@ class Run:
     def samples(
         self, task: str | None = None, *, data: Data = None, extractor: str | None = None
     ) -> pd.DataFrame:
-        """Every reply, one row per sample and repeat, as it was scored.
+        """Returns all replies with their scores, one row per sample and repeat.
 
         Columns: `model`, `task`, `id`, `group`, `roll`, `repeat`, `l1`, `l2`, `l3`, `target`, `reply`,
-        `finish_reason`, `answer` (None where none was read), `status`, `score` (NaN where there is no value),
+        `finish_reason`, `answer` (None if none was found), `status`, `score` (NaN if there is no value),
         `n_prompt_tokens`, `n_completion_tokens`, `latency_s`, `error`.
 
         Args:
-            task: only this one.
-            data: where the data lies now, if it moved.
-            extractor: how replies are read; by default as the run's result says, or `default` before there is one.
+            task: return only this task.
+            data: the new location of the data, if it has moved.
+            extractor: the extractor; by default that of the run's result, or `default` if there is no result
+                yet.
 
         Raises:
-            UsageError, DataError: the tasks cannot be loaded again, or are no longer as the run asked them.
+            UsageError, DataError: the tasks cannot be loaded again, or differ from those that the run asked.
             StoreError: the journal cannot be read.
         """
         import pandas as pd
@@ -159,7 +161,7 @@ class Run:
         return pd.DataFrame(records)
 
     def rescore(self, extractor: str = "default", *, data: Data = None) -> Run:
-        """Reads the replies again with another extractor and writes result.json anew, without a model.
+        """Scores the replies again with another extractor and rewrites result.json, without a model.
 
         Raises:
             UsageError, DataError, StoreError: as `samples`.
@@ -176,7 +178,7 @@ class Run:
 
 
 class Runs(Sequence[Run]):
-    """Several runs, in order."""
+    """A sequence of runs."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self._runs = tuple(runs)
@@ -192,10 +194,12 @@ class Runs(Sequence[Run]):
         return len(self._runs)
 
     def table(self, aggregation: str | None = None) -> pd.DataFrame:
-        """The figures of all complete runs below each other: `Run.table` after a column `run`, the folder's name.
+        """Returns the concatenated tables of all complete runs (`Run.table`).
+
+        The first column, `run`, is the name of the run's folder.
 
         Raises:
-            StoreError: files of a run contradict each other.
+            StoreError: the files of a run contradict each other.
             UsageError: an unknown aggregation.
         """
         import pandas as pd
@@ -216,7 +220,7 @@ def open_run(path: str | Path) -> Run:
     """Opens a run by its directory, or by its name below runs/.
 
     Raises:
-        StoreError: there is none, or its spec cannot be read.
+        StoreError: there is no such run, or its spec cannot be read.
 
     Example:
         >>> run = open_run("runs/base")
@@ -228,7 +232,7 @@ def open_run(path: str | Path) -> Run:
 
 
 def load_runs(root: str | Path = RUNS) -> Runs:
-    """Opens all runs directly below a folder, sorted by name; what is no run is skipped.
+    """Opens all runs directly below a folder, sorted by name. Other entries are skipped.
 
     Raises:
         StoreError: the folder does not exist, or a run in it cannot be read.

@@ -1,8 +1,9 @@
-"""The scores of a task's replies as arrays, and which of them count.
+"""The scores of a task's replies as arrays, and the rules about which of them count.
 
-A group with a reply that could not be scored (an error, or reasoning without a reply: `types.UNSCORED`) is left out
-of everything, with all its repeats; so is one repeat of a group in which a copy is missing (a run that was stopped),
-and a group without a whole repeat. All aggregations are therefore over the same groups.
+A group with a reply that could not be scored (an error, or reasoning without a reply: `types.UNSCORED`) is
+excluded from all figures, with all its repeats. A repeat of a group with a missing copy (as in a run that was
+stopped) is excluded, and so is a group without a complete repeat. All aggregations are therefore over the
+same groups.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from numpy.typing import NDArray
 from ssl4rl_bench.core.types import Categories, ScoredSample, Status
 
 ABSENT = -1
-"""Status number of a reply that is not there."""
+"""The status number of a missing reply."""
 STATUSES = tuple(Status)
-"""Status by number."""
+"""The statuses by number."""
 UNREAD: frozenset[Status] = frozenset({Status.NONE, Status.TRUNCATED, Status.REFUSAL})
-"""Statuses of a reply that came but in which no answer was found."""
+"""Statuses of a reply in which no answer was found."""
 
 _READ = np.array([status in (Status.TAG, Status.LENIENT, Status.JUDGE) for status in STATUSES])
 _UNREAD = np.array([status in UNREAD for status in STATUSES])
@@ -30,38 +31,41 @@ _UNREAD = np.array([status in UNREAD for status in STATUSES])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Rows are samples in the order of their groups, columns the repeats."""
+    """The scores of a task. Rows are samples in the order of their groups; columns are repeats."""
 
     groups: tuple[str, ...]
     places: tuple[Categories, ...]
-    """(groups,)"""
+    """The categories of each group, length (groups,)."""
     starts: NDArray[np.intp]
-    """(groups,) where each group's rows begin."""
+    """Index of the first row of each group, shape (groups,)."""
     rolls: NDArray[np.intp]
-    """(rows,)"""
+    """The roll of each row, shape (rows,)."""
     values: NDArray[np.float64]
-    """(rows, repeats) scores; NaN for an error, reasoning without a reply, or an absent reply."""
+    """Scores, shape (rows, repeats); NaN for an error, reasoning without a reply, or a missing reply."""
     status: NDArray[np.int8]
-    """(rows, repeats) positions in `STATUSES`, or ABSENT."""
+    """Indices into `STATUSES`, or ABSENT, shape (rows, repeats)."""
 
     @property
     def sizes(self) -> NDArray[np.intp]:
-        """(groups,) rows of each group."""
+        """Number of rows of each group, shape (groups,)."""
         return np.diff(self.starts, append=self.rolls.size)
 
     @property
     def read(self) -> NDArray[np.bool_]:
-        """(rows, repeats) whether an answer was found in the reply."""
+        """Whether an answer was found in each reply, shape (rows, repeats)."""
         return np.asarray(_READ[self.status] & (self.status != ABSENT))
 
     @property
     def unread(self) -> NDArray[np.bool_]:
-        """(rows, repeats) whether a reply came in which no answer was found."""
+        """Whether there is a reply in which no answer was found, shape (rows, repeats)."""
         return np.asarray(_UNREAD[self.status] & (self.status != ABSENT))
 
     @property
     def passes(self) -> NDArray[np.bool_]:
-        """(groups, repeats) which repeats of a group count: whole, in a group whose replies all have a value."""
+        """Which repeats of each group count, shape (groups, repeats).
+
+        A repeat counts if it is complete and all replies of the group have a value.
+        """
         no_value = np.isnan(self.values)
         failed = np.logical_or.reduceat((no_value & (self.status != ABSENT)).any(axis=1), self.starts)
         whole = ~np.logical_or.reduceat(no_value, self.starts, axis=0)
@@ -69,31 +73,31 @@ class Scores:
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """(groups,) whether any repeat of a group counts."""
+        """Whether any repeat of each group counts, shape (groups,)."""
         return np.asarray(self.passes.any(axis=1))
 
     @property
     def excluded(self) -> list[str]:
-        """Groups of which no repeat counts, in order."""
+        """The groups without a repeat that counts, in order."""
         return [self.groups[at] for at in np.flatnonzero(~self.counted)]
 
     @property
     def status_counts(self) -> dict[str, int]:
-        """How many replies have each status, scored or not: those that occur, in the order of `Status`."""
+        """Number of replies per status that occurs, scored or not, in the order of `Status`."""
         seen = Counter(self.status[self.status != ABSENT].tolist())
         return {status.value: seen[number] for number, status in enumerate(STATUSES) if seen[number]}
 
 
 def arrange(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None = None) -> Scores:
-    """The scores of replies in any order. A group's place is that of its first row.
+    """Arranges the scores of replies as arrays. The categories of a group are those of its first row.
 
     Args:
-        scored: replies with their scores, in [0, 1].
-        copies: rows that a group has in the task. Without it a group is taken to have the rows that occur in
-            any of its repeats, and all rolls up to its highest.
+        scored: replies with their scores, in [0, 1], in any order.
+        copies: the number of rows of each group in the task. Without it, a group is assumed to have the rows
+            that occur in any of its repeats, and all rolls up to the highest one.
 
     Raises:
-        ValueError: for a score outside [0, 1], or a sample scored twice in one repeat.
+        ValueError: a score is outside [0, 1], or a sample was scored twice in one repeat.
     """
     replies = sorted(scored, key=lambda item: (item.group, item.roll, item.id))
     rows: dict[tuple[str, str], int] = {}
@@ -110,7 +114,7 @@ def arrange(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None = N
         if at + 1 == len(replies) or replies[at + 1].group != item.group:
             own = len(rolls) - starts[item.group]
             known = 0 if copies is None else copies.get(item.group, 0)
-            rolls += [1] * (max(item.roll + 1, known) - own)  # rows of which no reply is there
+            rolls += [1] * (max(item.roll + 1, known) - own)  # rows without any reply
     n_repeats = max((item.repeat for item in replies), default=0) + 1
     values = np.full((len(rolls), n_repeats), np.nan)
     status = np.full((len(rolls), n_repeats), ABSENT, np.int8)

@@ -1,4 +1,4 @@
-"""Scores a run from its journal: a second pass, without a model, as often as wanted."""
+"""Scores a run from its journal: a second pass that needs no model and can be repeated."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from ssl4rl_bench.task.extract import check_extractor
 
 
 def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default") -> dict[str, Any]:
-    """The content of result.json: a function of the journal, the tasks and the extractor, to the last byte.
+    """Computes the content of result.json, which depends only on the journal, the tasks and the extractor.
 
-    Keys: `schema`, `model` {name, fingerprint, and where they are known commit, served, scheme, unused_defaults},
-    `spec_sha256`, `partial` (not all of the benchmark, or not all of it answered), `partial_reasons`, `tasks`. Each
-    task: `version`, `prompt`, `source`, `data_sha256`, `hub` (only of hub data: asked, commit, config, split),
-    `image` (only where it was not "real"), `extractor` (its full
-    name); `reader`, the extractor's version (only where it is not 1); `n_samples`, `n_groups` of the data;
-    `n_missing` replies, `n_corrupt` journal lines, `n_groups_excluded` from the aggregates for an error, reasoning
-    without a reply, or a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, how many
-    of the replies of status "no_content" hit the token limit (only where there are any); `aggregates` (see
-    `aggregate`); a probe's `probe` (see `probes.summary`).
+    Keys: `schema`, `model` {name, fingerprint, and if known commit, served, scheme, unused_defaults},
+    `spec_sha256`, `partial` (part of the benchmark was not asked or not answered), `partial_reasons`,
+    `tasks`.
+
+    Keys of each task: `version`, `prompt`, `source`, `data_sha256`; `hub` {asked, commit, config, split},
+    only for hub data; `image`, only if not "real"; `extractor`, the full name; `reader`, the version of the
+    extractor, only if not 1; `n_samples` and `n_groups` of the data; `n_missing` replies; `n_corrupt` lines
+    of the journal; `n_groups_excluded` from the aggregates because of an error, reasoning without a reply, or
+    a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, the number of replies
+    with status "no_content" that hit the token limit, only if there are such replies; `aggregates` (see
+    `aggregate`); `probe`, only for a probe (see `probes.summary`).
 
     Raises:
-        SpecMismatch: a task is not as the run asked it.
+        SpecMismatch: a task differs from the one that the run asked.
         UsageError: the run has no such task, or there is no such extractor.
         StoreError: the journal cannot be read.
     """
@@ -39,11 +41,11 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
 
 
 def score_and_write(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default") -> dict[str, Any]:
-    """Writes outcomes.json and result.json, which declares the run complete; returns what `score_run` does.
+    """Writes outcomes.json and then result.json, which declares the run complete. Returns the result.
 
     Raises:
         SpecMismatch, UsageError: as `score_run`.
-        StoreError: the journal cannot be read, or the run not be written.
+        StoreError: the journal cannot be read, or the run cannot be written.
     """
     found = _read(rundir, tasks, check_extractor(extractor))
     result = _result(rundir, tasks, found)
@@ -55,7 +57,7 @@ def score_and_write(rundir: RunDir, tasks: Sequence[Task], extractor: str = "def
 def outcomes_of_run(
     rundir: RunDir, tasks: Sequence[Task], extractor: str = "default"
 ) -> dict[str, outcomes.Outcomes]:
-    """Each task's outcomes, from the journal.
+    """Computes the outcomes of each task from the journal.
 
     Raises:
         SpecMismatch, UsageError, StoreError: as `score_run`.
@@ -85,9 +87,9 @@ def _result(rundir: RunDir, tasks: Sequence[Task], found: Mapping[str, _Found]) 
 
 
 def scored_samples(rundir: RunDir, task: Task, extractor: str = "default") -> list[ScoredSample]:
-    """Each reply of a task with its score, in the order of the task's samples, then repeats.
+    """Scores each reply of a task, in the order of the task's samples and then of the repeats.
 
-    A failed request is there, without a value. A sample that was never answered is not.
+    A failed request is included without a value. A request that was never sent or answered is not included.
 
     Raises:
         SpecMismatch, UsageError, StoreError: as `score_run`.
@@ -116,7 +118,7 @@ def _answers(rundir: RunDir, task: Task) -> Answers:
 def replies(
     rundir: RunDir, task: Task, extractor: str = "default"
 ) -> Iterator[tuple[Sample, SampleRecord, Score]]:
-    """Each reply of a task with its sample and its score, in the order of `scored_samples`.
+    """Returns an iterator over the replies of a task with sample and score, in the order of `scored_samples`.
 
     Raises:
         SpecMismatch, UsageError, StoreError: as `score_run`.
@@ -142,7 +144,7 @@ def _score(task: Task, found: Answers, spec: RunSpec, extractor: str) -> list[Sc
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A task's replies, read."""
+    """The replies of a task with their scores and outcomes."""
 
     answers: Answers
     scored: list[ScoredSample]

@@ -1,10 +1,15 @@
-"""Statistics as pure functions of numbers; the unit is the group (one question).
+"""Statistics as pure functions of numbers. The unit is the group (one question).
 
-`estimates`: one run. `effective`: rows, repeats, graded scores and means over leaves as counts. `paired`: two runs on
-the same groups. `resampling`: permutation.
-`multiple`: many tests at once. `power`: what the data could have shown. `seeds`: several training seeds of a
-method. `agreement`: two readings of the same replies. This package itself names only what is in `estimates`, as the
-others need scipy or build on it.
+- `estimates`: estimates for one run.
+- `effective`: effective sample sizes for rows, repeats, graded scores and means over leaves.
+- `paired`: comparisons of two runs on the same groups.
+- `resampling`: permutation tests.
+- `multiple`: corrections for multiple tests.
+- `power`: detectable effects and required sample sizes.
+- `seeds`: several training seeds of a method.
+- `agreement`: agreement of two readings of the same replies.
+
+This package exports only names of `estimates`, as the other modules need scipy or build on modules that do.
 """
 
 from ssl4rl_bench.stats.estimates import (

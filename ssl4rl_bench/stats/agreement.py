@@ -1,4 +1,4 @@
-"""Two readings of the same replies: how often they agree, and how much of that is more than chance."""
+"""Agreement of two readings of the same replies, with correction for agreement by chance (Cohen's kappa)."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ class Kappa:
     """Cohen's kappa of two readings of the same items."""
 
     n: int
-    """Items."""
+    """The number of items."""
     observed: float | None
-    """Share of items on which the readings agree; None of no items."""
+    """Share of items on which the readings agree; None without items."""
     value: float | None
-    """In [-1, 1]; None where chance alone agrees always (each reading gives all items the same label)."""
+    """Kappa, in [-1, 1]; None if the expected agreement is 1 (both readings give all items one label)."""
     se: float | None
-    """Of `value`, for independent items; None where that is None."""
+    """Standard error of `value` for independent items; None if `value` is None."""
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """`value` and 1.96 standard errors to either side, within [-1, 1]."""
+        """95% interval: `value` ± 1.96 standard errors, clipped to [-1, 1]."""
         if self.value is None or self.se is None:
             return None
         return max(-1.0, self.value - Z95 * self.se), min(1.0, self.value + Z95 * self.se)
 
 
 def kappa(first: Iterable[Hashable], second: Iterable[Hashable]) -> Kappa:
-    """Cohen's kappa, (p_o - p_e) / (1 - p_e), with its large-sample standard error.
+    """Computes Cohen's kappa, (p_o - p_e) / (1 - p_e), with its large-sample standard error.
 
-    p_o is the share of items with the same label, p_e what the marginal shares of the labels would give by
-    chance (Cohen, Educ. Psychol. Meas. 20 (1960) 37-46). With p_ij the share of items that `first` labels i and
-    `second` labels j, p_i. and p_.j its margins, and k = kappa, the variance is (A + B - C) / (n (1 - p_e)^2):
+    p_o is the share of items with the same label; p_e is the share expected by chance from the marginal
+    shares of the labels (Cohen, Educ. Psychol. Meas. 20 (1960) 37-46). Let p_ij be the share of items that
+    `first` labels i and `second` labels j, p_i. and p_.j its margins, and k = kappa. The variance is
+    (A + B - C) / (n (1 - p_e)^2):
 
         A = sum_i p_ii (1 - (p_i. + p_.i) (1 - k))^2
         B = (1 - k)^2 sum_(i != j) p_ij (p_.i + p_j.)^2
         C = (k - p_e (1 - k))^2
 
-    (Fleiss, Cohen and Everitt, Psychol. Bull. 72 (1969) 323-327, equation 13). Items are taken as independent:
-    for copies of one question, which are alike, the standard error is too small.
+    (Fleiss, Cohen and Everitt, Psychol. Bull. 72 (1969) 323-327, equation 13). Items are assumed to be
+    independent. The copies of a question are not, so for them the standard error is too small.
 
     Args:
-        first, second: a label for each item, in the same order; None is a label like any other.
+        first, second: one label per item, in the same order; None is an ordinary label.
 
     Raises:
-        ValueError: for readings of different lengths.
+        ValueError: the readings have different lengths.
     """
     pairs = Counter(zip(first, second, strict=True))
     n = pairs.total()

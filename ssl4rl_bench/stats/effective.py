@@ -1,11 +1,11 @@
-"""Means of bounded scores as counts: how many independent answers would say as much.
+"""Effective sample sizes: represents means of bounded scores as counts of independent answers.
 
-Intervals and tests that hold for few questions and near 0% and 100% exist for independent 0/1 answers (Wilson,
-Clopper-Pearson) and for their paired differences (McNemar, Tango). Rows of a question, repeats, graded scores and
-means over leaves are none of these. Such a mean is turned into the number of independent 0/1 answers, or of
-differences of -1, 0 and 1, whose mean would vary as much; this number then takes the place of n. Korn and Graubard,
-Survey Methodology 24 (1998) 193-201, do so for proportions of clustered samples; here the same is done for paired
-differences, and for scores between 0 and 1.
+Intervals and tests that are valid for few questions and near 0% and 100% exist for independent 0/1 answers
+(Wilson, Clopper-Pearson) and for their paired differences (McNemar, Tango). Rows of a question, repeats,
+graded scores and means over leaves are neither. For such a mean, n is replaced by the number of independent
+0/1 answers, or of differences of -1, 0 and 1, whose mean would have the same variance. Korn and Graubard,
+Survey Methodology 24 (1998) 193-201, do this for proportions of clustered samples; this module also does it
+for paired differences and for scores between 0 and 1.
 """
 
 from __future__ import annotations
@@ -22,81 +22,83 @@ from ssl4rl_bench.stats.estimates import wilson
 _Floats = NDArray[np.float64]
 
 SMALL = 8
-"""Leaves with fewer groups have no variance of their own: see `mean_variance`."""
+"""Leaves with fewer groups do not get a separate variance (see `mean_variance`)."""
 _UNSEEN = 0.25
-"""Weight, in groups, of a change of full size that was not seen. A variance that is estimated from one or two small
-changes would exclude larger ones; without this the intervals of sparse differences cover 20 to 90% instead of 95%
-(benchmarks/stats_calibration.py)."""
+"""Weight, in groups, of an unobserved change of full size. A variance that is estimated from one or two small
+changes would exclude larger ones; without this term the intervals of sparse differences cover 20 to 90%
+instead of 95% (benchmarks/stats_calibration.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """A mean as shares of `n` independent answers or differences. All fractions."""
+    """A mean, represented by shares of `n` independent answers or differences. All shares are fractions."""
 
     up: float
-    """Mean of what was gained: of max(d, 0) of a difference d; of an accuracy, the accuracy."""
+    """Mean gain: the mean of max(d, 0) for a difference d; the accuracy for an accuracy."""
     down: float
-    """Mean of what was lost: of max(-d, 0); 0 for an accuracy."""
+    """Mean loss: the mean of max(-d, 0) for a difference d; 0 for an accuracy."""
     n: float
-    """Independent answers or differences that would vary as much; need not be whole, and can exceed the groups."""
+    """The number of independent answers or differences with the same variance. It need not be an integer, and
+    it can exceed the number of groups."""
     df: float | None
-    """Degrees of freedom of the variance that `n` rests on; None where `n` was counted and not estimated."""
+    """Degrees of freedom of the variance from which `n` was estimated; None if `n` was counted."""
 
     @property
     def changed(self) -> float:
-        """Share that was gained or lost."""
+        """The share that was gained or lost."""
         return min(1.0, self.up + self.down)
 
     def counts(self, level: float) -> tuple[float, float, float]:
-        """Gained, lost and n for a one-sided bound at `level`.
+        """Returns the gained count, the lost count and n for a one-sided bound at `level`.
 
-        n times (z / t)²: a quantile of Student's t takes the place of the normal one (Korn and Graubard).
+        n is multiplied by (z / t)², which replaces the normal quantile by one of Student's t (Korn and
+        Graubard).
         """
         n = self.n
         if self.df is not None:
             from scipy.special import (
                 stdtrit,
-            )  # here: results are aggregated without loading scipy where all is 0/1
+            )  # imported here, as the aggregation of 0/1 scores does not need scipy
 
             n *= (NormalDist().inv_cdf(level) / float(stdtrit(self.df, level))) ** 2
         return self.up * n, self.down * n, n
 
 
 def accuracy_interval(right: Effective) -> tuple[float, float]:
-    """95% interval of an accuracy: Wilson's, of its effective number of answers."""
+    """Computes the 95% interval of an accuracy: the Wilson interval for its effective number of answers."""
     up, _, n = right.counts(0.975)
     return wilson(min(1.0, max(0.0, up / n)), n)
 
 
 @dataclass(frozen=True, slots=True)
 class Variance:
-    """Of a mean over groups."""
+    """The variance of a mean over groups."""
 
     value: float
     df: float
-    """Its degrees of freedom."""
+    """Degrees of freedom."""
     pooled: float
-    """Share of it that is shared by leaves with few groups."""
+    """The share of the variance that was pooled over leaves with few groups."""
 
 
 def counted(up: int, down: int, n: int) -> Effective:
-    """Of n independent answers, or differences of -1, 0 and 1, one per group."""
+    """Creates the representation of n independent answers, or differences of -1, 0 and 1, one per group."""
     return Effective(up / n, down / n, float(n), None)
 
 
 def difference(
     weights: ArrayLike, d: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
 ) -> Effective:
-    """Of a mean difference sum w d.
+    """Represents a mean difference, sum w d, by an effective number of differences.
 
     Args:
         weights: w, shape (groups,), with sum w m = 1.
         d: differences of the groups' sums over their units, shape (groups,), |d| <= m.
-        units: m > 0, shape (groups,).
-        leaf: each group's leaf, shape (groups,), where the value is a plain mean over leaves.
+        units: m > 0, the number of units of each group, shape (groups,).
+        leaf: the leaf of each group, shape (groups,), if the value is an unweighted mean over leaves.
 
     Raises:
-        ValueError: with fewer than two groups.
+        ValueError: there are fewer than two groups.
     """
     x = np.asarray(d, np.float64)
     return _effective(np.maximum(x, 0.0), np.maximum(-x, 0.0), weights, units, leaf)
@@ -105,7 +107,7 @@ def difference(
 def accuracy(
     weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
 ) -> Effective:
-    """Of a mean sum w y of scores between 0 and 1. Arguments and errors as of `difference`."""
+    """Represents a mean, sum w y, of scores in [0, 1] likewise. Arguments and errors: see `difference`."""
     y = np.asarray(sums, np.float64)
     return _effective(y, np.zeros_like(y), weights, units, leaf)
 
@@ -113,19 +115,24 @@ def accuracy(
 def mean_variance(
     weights: ArrayLike, sums: ArrayLike, units: ArrayLike, leaf: ArrayLike | None = None
 ) -> Variance:
-    """Variance of sum w y over groups.
+    """Computes the variance of sum w y over groups.
 
-    Without leaves, the linearised variance of a ratio: n/(n-1) sum w² (y - p m)² (Cochran, Sampling Techniques, 3rd
-    ed. 1977, section 2.11). With leaves, groups are draws inside their leaf. A leaf of `SMALL` groups or more has its
-    own variance. Leaves of 2 to 7 share one, of the groups around their leaf's mean, if that has `SMALL` degrees of
-    freedom. The groups of all other leaves have the variance around a common mean, of the small leaves if these have
-    `SMALL` groups, else of all: this is too large where leaves differ, as leaves of one group cannot tell (collapsed
-    strata: Cochran, section 5A.12). Degrees of freedom of the sum are Satterthwaite's.
+    Without leaves, this is the linearised variance of a ratio: n/(n-1) sum w² (y - p m)² (Cochran, Sampling
+    Techniques, 3rd ed. 1977, section 2.11). With leaves, groups are taken as draws within their leaf:
 
-    Args: as of `difference`, with sums y in the place of d.
+    - A leaf with at least `SMALL` groups has a separate variance.
+    - Leaves with 2 to 7 groups share a variance around the means of their leaves, if it has at least `SMALL`
+      degrees of freedom.
+    - The groups of all other leaves have the variance around a common mean: that of the small leaves if these
+      have at least `SMALL` groups, otherwise that of all. It is too large if leaves differ, which leaves of
+      one group cannot show (collapsed strata: Cochran, section 5A.12).
+
+    The degrees of freedom of the sum are Satterthwaite's.
+
+    Args: as in `difference`, with sums y instead of d.
 
     Raises:
-        ValueError: with fewer than two groups.
+        ValueError: there are fewer than two groups.
     """
     w, y, m = (np.asarray(array, np.float64) for array in (weights, sums, units))
     n = len(y)
@@ -167,7 +174,7 @@ def _effective(
     up, down = (min(1.0, max(0.0, float(w @ part))) for part in (gained, lost))
     spread = _spread(up, down)
     if variance.pooled > 0.5:
-        # The variance is that of all groups alike, and the mean rests on few of them: it may be far from theirs.
+        # The variance is that of all groups, but the mean depends on few of them and may be far from theirs.
         total = float(m.sum())
         spread = min(spread, _spread(float(gained.sum()) / total, float(lost.sum()) / total))
     independent = 1.0 / float((w * m) @ (w * m))  # Kish's number of equal groups
@@ -176,5 +183,5 @@ def _effective(
 
 
 def _spread(up: float, down: float) -> float:
-    """Variance of one difference of -1, 0 or 1 with these shares."""
+    """Computes the variance of one difference of -1, 0 or 1 with these shares."""
     return up + down - (up - down) ** 2

@@ -1,4 +1,4 @@
-"""Many tests at once: p-values that hold for a whole family."""
+"""Corrections for multiple tests: p-values that are valid for a family of tests."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ _Floats = NDArray[np.float64]
 
 
 def holm(p: ArrayLike) -> _Floats:
-    """Adjusted p-values, shape (tests,): at most alpha in all that some true hypothesis is rejected at alpha.
+    """Computes adjusted p-values, shape (tests,), that control the family-wise error rate.
 
-    Sorted, p_i times the number of tests not yet rejected, made monotone. Holm, Scand. J. Stat. 6 (1979) 65-70.
+    The probability that any true hypothesis is rejected at alpha is at most alpha. The sorted p_i are
+    multiplied by the number of tests not yet rejected and made monotone. Holm, Scand. J. Stat. 6 (1979)
+    65-70.
     """
     given = np.asarray(p, np.float64)
     order = np.argsort(given, kind="stable")
@@ -22,9 +24,10 @@ def holm(p: ArrayLike) -> _Floats:
 
 
 def benjamini_hochberg(p: ArrayLike) -> _Floats:
-    """Adjusted p-values, shape (tests,): rejecting those below q, a share q of the rejections is false on average.
+    """Computes adjusted p-values, shape (tests,), that control the false discovery rate.
 
-    Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995) 289-300; scipy's.
+    If tests with adjusted p below q are rejected, at most a share q of the rejections is false on average.
+    Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995) 289-300; scipy's implementation.
     """
     from scipy.stats import false_discovery_control
 

@@ -1,4 +1,4 @@
-"""What a comparison could have shown: the minimum detectable effect, and the groups that an effect needs."""
+"""Power of comparisons: minimum detectable effects, and the number of groups needed to find an effect."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from scipy import optimize, special
 from ssl4rl_bench.stats.paired import assumed_variance, mcnemar
 
 POWER = 0.8
-"""Power that the minimum detectable effect is stated for."""
+"""The power for which the minimum detectable effect is reported."""
 
 _QUANTILE = NormalDist().inv_cdf
 
 
 def mcnemar_power(n: int, share: float, difference: float, alpha: float = 0.05) -> float:
-    """Probability that McNemar's two-sided mid-p is at most `alpha`.
+    """Computes the probability that McNemar's two-sided mid-p is at most `alpha`.
 
-    The groups that change are Binomial(n, share), gains among them Binomial(changes, (share + difference) / 2 share):
-    exact, without a normal approximation (the unconditional power of Duffy, Biometrics 40 (1984) 1005-1015, for the
-    mid-p test).
+    The number of groups that change is Binomial(n, share), and the number of gains among them is
+    Binomial(changes, (share + difference) / (2 share)). The result is exact, without a normal approximation
+    (the unconditional power of Duffy, Biometrics 40 (1984) 1005-1015, for the mid-p test).
 
     Args:
-        n: groups.
-        share: of groups that change, in [|difference|, 1].
+        n: number of groups.
+        share: share of groups that change, in [|difference|, 1].
         difference: share gained minus share lost.
     """
     return sum(drop_power(n, share, drop, alpha / 2.0) for drop in (difference, -difference))
 
 
 def drop_power(n: int, share: float, drop: float, alpha: float, least: float = 0.0) -> float:
-    """Probability that McNemar's one-sided mid-p of a drop is at most `alpha` and the measured drop at least `least`.
+    """Computes the probability that McNemar's test finds a drop of at least `least`.
+
+    The test finds a drop if its one-sided mid-p is at most `alpha` and the measured drop is at least `least`.
 
     Args:
-        n: groups.
-        share: of groups that change, in [|drop|, 1].
-        drop: share lost minus share gained.
-        least: share lost minus share gained that must be measured as well.
+        n: number of groups.
+        share: share of groups that change, in [|drop|, 1].
+        drop: true share lost minus share gained.
+        least: smallest measured share lost minus share gained.
     """
     if share <= 0.0:
         return 0.0
@@ -64,18 +66,18 @@ def drop_power(n: int, share: float, drop: float, alpha: float, least: float = 0
 
 
 def detectable_change(n: int, share: float, alpha: float = 0.05, power: float = POWER) -> float:
-    """Smallest difference of 0/1 group scores that McNemar's mid-p at `alpha` finds with `power`.
+    """Computes the smallest difference of 0/1 group scores that McNemar's mid-p test finds with `power`.
 
-    `mcnemar_power` solved for the difference; where it is above the share that changed, all changes go one way and
-    the share is as large. 1 where nothing would be found.
+    Solves `mcnemar_power` for the difference. A difference above `share` is assumed to have a share of the
+    same size, with all changes in the same direction. Returns 1 if nothing would be found.
 
     Args:
-        n: groups, or their effective number (`stats.effective`) rounded.
-        share: of groups that change, from the data.
-        alpha: level of this one test: of a family of m, alpha / m.
+        n: number of groups, or their rounded effective number (`stats.effective`).
+        share: share of groups that change, from the data.
+        alpha: level of this single test; for one of a family of m tests, alpha / m.
 
     Raises:
-        ValueError: without groups, or for a level or power outside (0, 1).
+        ValueError: there are no groups, or a level or power is outside (0, 1).
     """
     _check(n, alpha, power)
     return _smallest(lambda d: mcnemar_power(n, max(share, d), d, alpha), power)
@@ -84,14 +86,14 @@ def detectable_change(n: int, share: float, alpha: float = 0.05, power: float = 
 def detectable_drop(
     n: int, share: float, alpha: float = 0.05, least: float = 0.0, power: float = POWER
 ) -> float:
-    """Smallest drop that `drop_power` finds with `power`; 1 where nothing would be found.
+    """Computes the smallest drop that `drop_power` finds with `power`. Returns 1 if nothing would be found.
 
     Args:
-        n, share: as of `detectable_change`.
-        alpha, least: as of `drop_power`.
+        n, share: as in `detectable_change`.
+        alpha, least: as in `drop_power`.
 
     Raises:
-        ValueError: as of `detectable_change`.
+        ValueError: as `detectable_change`.
     """
     _check(n, alpha, power)
     return _smallest(lambda d: drop_power(n, max(share, d), d, alpha, least), power)
@@ -100,16 +102,17 @@ def detectable_drop(
 def detectable_shortfall(
     n: int, share: float, margin: float, alpha: float = 0.05, power: float = POWER
 ) -> float:
-    """Smallest shortfall of a difference below `margin` that a one-sided score test at `alpha` finds with `power`.
+    """Computes the smallest shortfall of a difference below `margin` that a one-sided score test finds.
 
-    The shortfall x at which (z_a s0 + z_b s1) / sqrt(n) = x. s1² is the variance of one group's difference of -1, 0
-    or 1 below the margin, where the given share changes, and at least |margin - x|; s0² is the variance that Tango's
-    score then assumes at the margin. 1 + margin, the largest, where nothing would be found.
+    It is the x at which (z_a s0 + z_b s1) / sqrt(n) = x. s1² is the variance of one group's difference of -1,
+    0 or 1 with mean margin - x, if the given share of groups changes, or |margin - x| if that is larger. s0²
+    is the variance that Tango's score then assumes at the margin. If nothing would be found, the result is
+    the largest possible shortfall, 1 + margin.
 
-    Args: as of `detectable_drop`; margin in [0, 1).
+    Args: as in `detectable_drop`; margin in [0, 1).
 
     Raises:
-        ValueError: as of `detectable_change`.
+        ValueError: as `detectable_change`.
     """
     _check(n, alpha, power)
     za, zb = _QUANTILE(1.0 - alpha), _QUANTILE(power)
@@ -128,14 +131,15 @@ def detectable_shortfall(
 
 
 def detectable_below(n: float, floor: float, alpha: float = 0.05, power: float = POWER) -> float:
-    """Smallest shortfall of an accuracy below `floor` that an exact binomial test at `alpha` finds with `power`.
+    """Computes the smallest shortfall of an accuracy below `floor` that an exact binomial test finds.
 
     Args:
-        n: answers, or their effective number, which need not be whole.
+        n: number of answers, or their effective number, which need not be an integer.
         floor: in (0, 1).
+        alpha, power: level of the test, and probability with which it finds the shortfall.
 
     Returns:
-        The shortfall; 1 where not even an accuracy of 0 would be found.
+        The shortfall; 1 if not even an accuracy of 0 would be found.
     """
     _check(math.ceil(n), alpha, power)
     if special.bdtr(0, max(1, round(n)), floor) > alpha:
@@ -150,22 +154,22 @@ def detectable_below(n: float, floor: float, alpha: float = 0.05, power: float =
 def _smallest(power_of: Callable[[float], float], power: float) -> float:
     if power_of(1.0) < power:
         return 1.0
-    # The root that is found may lie short of the true one, by the tolerance.
+    # The computed root may be below the true one by the tolerance.
     return min(1.0, float(optimize.brentq(lambda d: power_of(d) - power, 0.0, 1.0, xtol=1e-8)) + 1e-8)
 
 
 def groups_needed(difference: float, variance: float, alpha: float = 0.05, power: float = POWER) -> int:
-    """How many groups it takes to find a difference.
+    """Computes the number of groups needed to find a difference.
 
-    n = (z_a sqrt(v) + z_b sqrt(v - d²))² / d², for 0/1 scores with v the share of groups that change: Miettinen,
-    Biometrics 24 (1968) 339-352; Connor, Biometrics 43 (1987) 207-211.
+    n = (z_a sqrt(v) + z_b sqrt(v - d²))² / d²; for 0/1 scores, v is the share of groups that change.
+    Miettinen, Biometrics 24 (1968) 339-352; Connor, Biometrics 43 (1987) 207-211.
 
     Args:
         difference: d, not 0; its sign does not matter.
-        variance: v, mean square of the groups' differences; at least d².
+        variance: v, the mean square of the groups' differences; at least d².
 
     Raises:
-        ValueError: for a difference of 0.
+        ValueError: the difference is 0.
     """
     if difference == 0.0:
         raise ValueError("no number of groups shows a difference of 0")
@@ -177,7 +181,7 @@ def groups_needed(difference: float, variance: float, alpha: float = 0.05, power
 
 @lru_cache(maxsize=1 << 16)
 def _limit(changes: int, alpha: float) -> int:
-    """The most losses among so many changes whose mid-p is at most `alpha`; -1 if there is none."""
+    """Returns the largest k <= changes / 2 with mcnemar(changes - k, k) <= `alpha`; -1 if there is none."""
     low, high = -1, changes // 2
     while low < high:
         middle = (low + high + 1) // 2

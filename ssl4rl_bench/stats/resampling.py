@@ -1,7 +1,7 @@
-"""Permutation of groups. Vectorised over cells (a category, or the whole) and candidates.
+"""Permutation tests over groups, vectorised over cells (a category, or overall) and candidates.
 
-A cell's difference is always linear in the groups' differences, d_cell = sum_g w_gc d_g, as both runs have the same
-rows of each group.
+The difference of a cell is always linear in the groups' differences, d_cell = sum_g w_gc d_g, because both
+runs have the same rows of each group.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _Floats = NDArray[np.float64]
 
 REPLICATES = 10_000
 _TIE = 1e-4
-"""Sums this close are equal: single precision, and columns of length 1."""
+"""Tolerance within which sums are equal; columns have length 1 and sums are in single precision."""
 _BLOCK = 2_000
-"""Replicates at a time: bounds the memory at some 20 MB for a thousand groups."""
+"""Number of replicates computed at once. Limits the memory to about 20 MB for a thousand groups."""
 
 
 def max_t(
@@ -27,17 +27,18 @@ def max_t(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> _Floats:
-    """p-values of many means of 0 that hold for all of them together, by flipping the signs of whole groups.
+    """Computes p-values of means of 0 that are valid for all tests jointly, by flipping the signs of groups.
 
-    Without a difference a group's vector of differences is as likely as its negative. The statistic of a test is
-    t_j = sum_g x_gj / sqrt(sum_g x_gj²), whose denominator no flip changes; a test's p is the share of flips whose
-    greatest t is beyond its own, half of the ties counted, taken over the tests with no greater t than its own and
-    made monotone (step-down: Westfall and Young, Resampling-Based Multiple Testing, 1993, algorithm 2.8). With one
-    column it is the sign-flip permutation test of one mean.
+    Under the null hypothesis, a group's vector of differences is as likely as its negative. The statistic of
+    a test is t_j = sum_g x_gj / sqrt(sum_g x_gj²); flips do not change the denominator. The p of a test is
+    the share of flips whose largest t exceeds the t of the test, with ties counted as half. The largest t is
+    taken over the tests with no larger t, and p is made monotone (step-down: Westfall and Young,
+    Resampling-Based Multiple Testing, 1993, algorithm 2.8). With one column, this is the sign-flip
+    permutation test of one mean.
 
     Args:
-        differences: x, shape (groups, tests): weighted differences, 0 for a group outside a test.
-        one_sided: only positive means count: for the best of several candidates.
+        differences: x, shape (groups, tests): weighted differences, 0 for a group that is not in a test.
+        one_sided: whether only positive means count, as for the best of several candidates.
 
     Returns:
         Shape (tests,); a test whose differences are all 0 has p = 1.
@@ -50,7 +51,7 @@ def max_t(
     above, ties = np.zeros(len(order)), np.zeros(len(order))
     for flipped in _flips(z, replicates, seed):
         beyond = (flipped if one_sided else np.abs(flipped))[:, order]
-        # The greatest of this test and of all with a smaller statistic: the step-down.
+        # Step-down: the maximum over this test and all tests with a smaller statistic.
         greatest = np.maximum.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
         same = np.abs(greatest - observed[order]) < _TIE
         above += ((greatest > observed[order]) & ~same).sum(axis=0)
@@ -63,7 +64,7 @@ def max_t(
 
 
 def sign_flip(differences: ArrayLike, *, replicates: int = REPLICATES, seed: int = 0) -> _Floats:
-    """Two-sided permutation p of each column's mean, not corrected. Arguments and result as `max_t`."""
+    """Computes uncorrected two-sided permutation p-values of the columns' means, like `max_t`."""
     z, scale = _scaled(differences)
     observed = np.abs(z.sum(axis=0))
     above, ties = np.zeros(len(observed)), np.zeros(len(observed))
@@ -76,7 +77,7 @@ def sign_flip(differences: ArrayLike, *, replicates: int = REPLICATES, seed: int
 
 
 def _scaled(differences: ArrayLike) -> tuple[_Floats, _Floats]:
-    """Columns of length 1, without groups that are 0 throughout; and the columns' lengths."""
+    """Returns the columns scaled to length 1, without rows that are all 0, and the original lengths."""
     x = np.asarray(differences, np.float64)
     scale = np.sqrt((x * x).sum(axis=0))
     z = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
@@ -84,7 +85,7 @@ def _scaled(differences: ArrayLike) -> tuple[_Floats, _Floats]:
 
 
 def _flips(z: _Floats, replicates: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Column sums under random signs of the rows, some replicates at a time: (replicates, tests)."""
+    """Yields column sums under random signs of the rows, in blocks of shape (replicates, tests)."""
     rng = np.random.default_rng(seed)
     small = z.astype(np.float32)
     for start in range(0, replicates, _BLOCK):
@@ -95,5 +96,5 @@ def _flips(z: _Floats, replicates: int, seed: int) -> Iterator[NDArray[np.float3
 
 
 def _share(above: _Floats, ties: _Floats, replicates: int) -> _Floats:
-    """Mid-p of a permutation test. One more for the sample, which is one of its flips (Phipson and Smyth, 2010)."""
+    """Computes the mid-p of a permutation test. The sample is one of the flips (Phipson and Smyth, 2010)."""
     return np.asarray((above + 0.5 * ties + 0.5) / (replicates + 1.0))
