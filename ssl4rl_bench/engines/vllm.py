@@ -52,7 +52,7 @@ class VllmEngine:
 
     Args:
         model: the checkpoint.
-        options: `batch_size`, `dtype` ("auto" is the checkpoint's on a GPU, float32 on a CPU), `max_model_len`,
+        options: `batch_size`, `dtype` ("auto": the checkpoint's on a GPU, float32 on a CPU), `max_model_len`,
             `min_pixels`, `max_pixels`, `tensor_parallel_size`, `gpu_memory_utilization`, `seed`.
     """
 
