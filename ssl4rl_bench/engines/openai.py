@@ -90,7 +90,7 @@ class OpenAIEngine:
         return self._ready().model
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
-        """Implements `types.Engine.run`. Pulls at most `concurrency` requests per server ahead of the replies.
+        """Implements `types.Engine.run`. Up to `concurrency` requests per server are pulled and not yielded.
 
         Raises:
             EngineError: if no server answers, or a server refuses the API key or does not serve the model.

@@ -67,12 +67,12 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
 
 
 def circular_micro(scored: Iterable[Mapping[str, Any]]) -> float:
-    """Computes the share of questions answered right in every copy (`aggregate`). NaN without a complete one."""
+    """Computes the share of questions answered right in every copy (`aggregate`). NaN if none is complete."""
     return items.value("circular_micro", scored)
 
 
 def row_micro(scored: Iterable[Mapping[str, Any]]) -> float:
-    """Computes the share of rows answered right, over complete questions (`aggregate`). NaN without one."""
+    """Computes the share of rows answered right over complete questions (`aggregate`). NaN without any."""
     return items.value("row_micro", scored)
 
 

@@ -99,7 +99,7 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
 
 
 def accuracy(scored: Iterable[Mapping[str, Any]]) -> float:
-    """Computes the share of samples answered right, over complete groups (`aggregate`). NaN without one."""
+    """Computes the share of samples answered right over complete groups (`aggregate`). NaN without any."""
     return items.value("row_micro", scored)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssl4rl_bench.core.types import Completion
 
 CUT_OFF = "[SSL4RL_REPLY_CUT_OFF]"
-"""Appended to a reply that hit the token limit, if model and task are this project's; parsed more strictly."""
+"""Appended to a reply that hit the token limit if model and task are this project's; parsed more strictly."""
 NO_CONTENT = "[SSL4RL_REASONING_AND_NO_REPLY]"
 """Replaces a reply to a task of this project that has reasoning and no text."""
 FAILED = "[LMMS_EVAL_REQUEST_FAILED"
