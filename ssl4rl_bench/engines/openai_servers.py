@@ -35,9 +35,9 @@ class Retry:
     retry_after_cap: float = 120.0
     """The upper limit on the server's `Retry-After`."""
     connect_timeout: float = 10.0
-    """The limit for a connection, and for a server's whole answer to the question what it serves."""
+    """The limit for a connection, and for each request that asks a server what it runs."""
     timeout: float = 600.0
-    """The limit for one attempt. All attempts of a request together have it once per server and once more."""
+    """The limit for one attempt; for all attempts of a request, it is (number of servers + 1) times that."""
     silence: float = 60.0
     """A server that replied within this time does not count as hanging."""
 
@@ -48,6 +48,8 @@ class Retry:
 
 @dataclass(eq=False)
 class Server:
+    """One server of a run and its current state."""
+
     url: str
     """The API's address without credentials, which ends in the version, such as "/v1"."""
     authorization: str | None = field(repr=False)

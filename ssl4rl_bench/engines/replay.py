@@ -41,7 +41,7 @@ class ReplayEngine:
         """The engine's version and a digest of the replies, since other replies are another experiment."""
 
     def check_tasks(self, tasks: Sequence[Task]) -> None:
-        """Checks, before the first request, that each reply belongs to one task with the recorded settings.
+        """Checks, before the first request, that the replies fit these tasks and how they are asked.
 
         Raises:
             UsageError: if it is unclear which of the tasks the replies belong to, if they belong to none of
