@@ -1,4 +1,4 @@
-"""Data sets of SSL samples on disk: the same bytes for any number of workers and any order of the images."""
+"""Builds data sets of SSL samples: byte-identical for any number of workers and any order of the images."""
 
 from __future__ import annotations
 

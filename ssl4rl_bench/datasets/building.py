@@ -1,4 +1,4 @@
-"""`build`: from a task and images to a data set on disk."""
+"""Builds a data set on disk from a task and images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ssl4rl_bench.task.pictures.sources import TaskImages
 from ssl4rl_bench.task.ssl.base import SSLTask
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage ("reading", "looking", "making"), images done, and images in all."""
+"""A callback with a stage ("reading", "looking", "making"), the number of images done, and their total."""
 
 
 def build(
@@ -42,32 +42,33 @@ def build(
     task_images: TaskImages | None = None,
     on_progress: Progress | None = None,
 ) -> Manifest:
-    """Writes a data set of a task's samples, and a manifest beside it.
+    """Writes a data set of a task's samples, and its manifest.
 
-    The files are the same, byte for byte, for any number of workers and any order or place of the images, with the
-    versions of Pillow, zlib, numpy and pyarrow that the manifest names. A changed image changes the samples that
-    show it and no others. The folder appears at the end, whole; after an error or Ctrl-C nothing is there.
+    The files are byte-identical for any number of workers and any order or location of the images, given the
+    versions of Pillow, zlib, numpy and pyarrow that the manifest records. A changed image changes only the
+    samples that show it. The folder appears only at the end and complete; an error or Ctrl-C leaves nothing
+    behind.
 
     Args:
         name: The task's name, with the prefix.
         images: A source of images (`pictures.open_source`).
-        out: The folder to make. Its parents are made, too.
+        out: The folder to create. Missing parents are created, too.
         format: One of `FORMATS`.
-        version: Of the task file, for the manifest.
-        style: Prompt style.
-        split: Share of the images in "train", the others are "test"; None for one file, "data".
-        limit: Use at most this many images: the first by hash.
-        per_image: Samples of each image (of a task of pairs: pairs), each with a seed of its own.
-        workers: Processes; None for one a core.
+        version: The version of the task file, for the manifest.
+        style: The prompt style.
+        split: The share of images in "train", with the others in "test"; None for a single file, "data".
+        limit: The maximum number of images; the first ones by hash are used.
+        per_image: The number of samples (of pairs, for a task of pairs) per image, each with its own seed.
+        workers: The number of processes; None for one per core.
         force: Replace an earlier data set in `out`.
-        images_split: Of a hub data set, or of the parquet shards in a folder.
-        task_images: Gives the images of another task (`registry.task_images`).
+        images_split: The split of a hub data set, or of the parquet shards in a folder.
+        task_images: Returns the images of another task (`registry.task_images`).
         on_progress: See `Progress`.
 
     Raises:
         UsageError: for a value out of range, or an unknown format, prompt style or source.
-        DataError: if no image, or no sample of a split, is left.
-        StoreError: if `out` is taken or cannot be written.
+        DataError: if no image is left, or no sample of a split.
+        StoreError: if `out` is not empty or cannot be written.
     """
     if format not in FORMATS:
         raise UsageError(
@@ -76,7 +77,7 @@ def build(
     if per_image < 1:
         raise UsageError(f"--per-image {per_image} makes no samples: give 1 or more.")
     recipe = Recipe(task, name, style, per_image)
-    _ = recipe.prompt  # an unknown style should not show after an hour
+    _ = recipe.prompt  # fail early for an unknown style
     place.check(out, force)
     with (
         place.whole(out) as folder,

@@ -1,4 +1,4 @@
-"""Data files, written from start to end and then hashed."""
+"""Writers of data files, which are written sequentially and then hashed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DataFile:
 
 
 class Writer(ABC):
-    """Writes one split into a new file of a folder."""
+    """Writes one split to a new file in a folder."""
 
     suffix: str
 
@@ -39,9 +39,9 @@ class Writer(ABC):
 
     @abstractmethod
     def add(self, record: Record) -> None:
-        """Adds a sample, and counts it."""
+        """Adds a sample and counts it."""
 
     def close(self) -> DataFile:
-        """Ends the file."""
+        """Closes the file and returns its description."""
         self.file.close()
         return DataFile.of(self.path, self.n_samples)

@@ -1,7 +1,7 @@
-"""The formats that a data set is written in. Each sample is a row, and no row depends on another.
+"""The file formats of data sets. Each sample is one row, and rows are independent of each other.
 
-Every split is one file, named after it. Images are lossless PNG, or the source's own bytes where a task shows an
-image unchanged.
+Each split is one file, named after the split. Images are lossless PNG, or the source's original bytes if a
+task shows an image unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ssl4rl_bench.datasets.parquet import ParquetWriter
 from ssl4rl_bench.datasets.work import Record
 
 REWARD_FILE = "reward.py"
-"""Beside verl's parquet files: what `custom_reward_function.path` names."""
+"""The file next to verl's parquet files that `custom_reward_function.path` refers to."""
 _REWARD = '''"""verl's reward for this data: custom_reward_function.path names this file, .name compute_score."""
 
 from ssl4rl_bench.train.rewards import compute_score
@@ -45,7 +45,7 @@ def _plain(record: Record) -> dict[str, Any]:
 
 
 def _trl(record: Record) -> dict[str, Any]:
-    """TRL puts the images before the text of the first user message itself."""
+    """Returns a row without image placeholders, since TRL puts the images before the first user message."""
     return {
         "prompt": [{"role": "user", "content": record.recipe.prompt}],
         "images": _structs(record),
@@ -77,7 +77,7 @@ def _structs(record: Record) -> list[dict[str, Any]]:
 
 
 class JsonlWriter(Writer):
-    """One JSON object a line; images are files beside it, named by their hash and shared between samples."""
+    """Writes one JSON object per line. Images are separate files, named by hash and shared by samples."""
 
     suffix = "jsonl"
 
@@ -96,7 +96,7 @@ class JsonlWriter(Writer):
 
 
 class TsvWriter(Writer):
-    """VLMEvalKit's layout: several images of a sample are a list of base64 texts, with a list of their names."""
+    """Writes VLMEvalKit's layout: a sample's images are a list of base64 strings and a list of names."""
 
     suffix = "tsv"
     HEADER = ("index", "image", "image_path", "question", "answer", "category", "split")
@@ -129,9 +129,9 @@ FORMATS: Mapping[str, Callable[[Path, str], Writer]] = {
     "trl": partial(ParquetWriter, row_of=_trl),
     "tsv": TsvWriter,
 }
-"""Name to what makes the writer of a split in a folder."""
+"""Maps a format's name to a function that creates the writer for a folder and a split."""
 
 
 def extra_files(format: str) -> dict[str, str]:
-    """Name to text of what lies beside the data files."""
+    """Returns the names and contents of a format's additional files."""
     return {REWARD_FILE: _REWARD} if format == "verl" else {}

@@ -1,4 +1,4 @@
-"""What a data set says about itself: nothing in it depends on the machine's paths, the time or the workers."""
+"""The manifest, lists and card of a data set, which do not depend on paths, the time or the workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGES, DROPPED = "images.jsonl", "dropped.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`manifest.json`, as it stands."""
+    """The content of `manifest.json`."""
 
     data: Mapping[str, Any]
 
@@ -33,14 +33,14 @@ class Manifest:
 
     @property
     def counts(self) -> Mapping[str, Any]:
-        """Images by what became of them, samples by split, targets by split."""
+        """The numbers of images by outcome, of samples by split, and of targets by split."""
         counts: Mapping[str, Any] = self.data["counts"]
         return counts
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts samples as they are written, and keeps what was dropped."""
+    """Counts samples as they are written and collects what was dropped."""
 
     targets: dict[str, Counter[str]] = field(default_factory=dict)
     dropped: list[Dropped] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Tally:
         self.targets.setdefault(record.split, Counter())[record.made.target] += 1
 
     def unusable(self) -> dict[str, int]:
-        """Reasons why the task made no sample, the most frequent first."""
+        """Returns the reasons why no sample could be made, with their counts, the most frequent first."""
         reasons = Counter(drop.reason for drop in self.dropped if drop.kind == "unusable")
         return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
@@ -62,7 +62,7 @@ def write_manifest(
     files: Iterable[DataFile],
     settings: Mapping[str, Any],
 ) -> Manifest:
-    """Writes the manifest and its two lists (images kept; images dropped, with reasons) into a folder."""
+    """Writes the manifest, the data card, and the lists of kept and of dropped images (with reasons)."""
     drops = sorted((*selection.dropped, *tally.dropped), key=lambda drop: (drop.name, drop.kind, drop.reason))
     kept = (
         {
@@ -115,7 +115,7 @@ def write_manifest(
 
 
 def _card(data: Mapping[str, Any]) -> str:
-    """A data set card: `datasets.load_dataset(FOLDER)` needs it to tell data files from lists."""
+    """Returns the card, which `datasets.load_dataset(FOLDER)` needs to tell data files from lists."""
     lines = ["---", "configs:", "- config_name: default", "  data_files:"]
     for name in data["files"]:
         lines += [f"  - split: {Path(name).stem}", f"    path: {name}"]
@@ -134,7 +134,7 @@ def _card(data: Mapping[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of all software that the bytes depend on."""
+    """Returns the versions of all software that the files' bytes depend on."""
     import numpy
     import PIL
     import pyarrow

@@ -1,4 +1,4 @@
-"""Parquet files whose images `datasets` decodes and pandas reads as bytes, in pieces of bounded size."""
+"""Writes parquet files in row groups of bounded size; `datasets` decodes their images, pandas reads bytes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP_ROWS, GROUP_BYTES = 64, 32 << 20
-"""A row group ends after so many rows, or image bytes."""
+"""A row group ends after this many rows or bytes of images."""
 _IMAGE = {"_type": "Image"}
 
 
 class ParquetWriter(Writer):
-    """One split in one file."""
+    """Writes one split to one parquet file."""
 
     suffix = "parquet"
 
@@ -69,26 +69,26 @@ def _writer(file: BinaryIO, schema: pa.Schema) -> Any:
 
 
 def _schema(row: Mapping[str, Any]) -> pa.Schema:
-    """Of rows like this one, with what `datasets` wants to know."""
+    """Returns the schema of rows like this one, with the metadata that `datasets` reads."""
     import pyarrow as pa
 
     full = {
         **row,
         "images": [{"bytes": b"", "path": ""}],
-    }  # the path of a real one is null, which has no type
+    }  # in actual rows the path is null, which has no type
     features = {name: _feature(name, value) for name, value in row.items()}
     about = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.RecordBatch.from_pylist([full]).schema.with_metadata(about)
 
 
 def _feature(name: str, value: Any) -> Any:
-    """In the words of `datasets`; its version 4 still reads the older word for a list."""
+    """Returns a column's feature in the notation of `datasets`; its version 4 still reads "Sequence"."""
     if name == "images":
         return {"feature": _IMAGE, "_type": "Sequence"}
     if isinstance(value, dict):
         return {key: _feature(key, inner) for key, inner in value.items()}
     if isinstance(value, list):
         inner = _feature("", value[0])
-        # A list of structs in brackets: a "Sequence" of a struct would be read as a struct of lists.
+        # A list of structs is in brackets: `datasets` reads a "Sequence" of a struct as a struct of lists.
         return [inner] if isinstance(value[0], dict) else {"feature": inner, "_type": "Sequence"}
     return {"dtype": "int64" if isinstance(value, int) else "string", "_type": "Value"}

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""Creates the output folder of a data set atomically."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ssl4rl_bench.datasets.manifest import FILE, KIND, SCHEMA
 
 
 def check(out: Path, force: bool) -> None:
-    """Refuses a destination with something in it, unless it is an earlier build and `force` is set.
+    """Checks that the destination is empty or missing, or is an earlier build and `force` is set.
 
     Raises:
-        StoreError: if it is refused.
+        StoreError: if that is not the case.
     """
     with reporting(out, "read"):
         if not out.exists() or (out.is_dir() and not contents(out)):
@@ -40,30 +40,30 @@ def check(out: Path, force: bool) -> None:
 
 @contextmanager
 def whole(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place at the end; after an error nothing of it is left.
+    """Yields a new folder next to `out` that replaces `out` at the end; after an error it is removed.
 
     Raises:
-        StoreError: if the system refuses.
+        StoreError: if the folder cannot be created or moved.
     """
     out = out.absolute()
     made = [folder for folder in out.parents if not folder.exists()]
     scratch = scratch_path(out)
     sweep(out.parent, out.name)
-    if out.exists():  # else a killed build may have left the only copy there
+    if out.exists():  # otherwise the .old folder of a killed build may be the only copy
         for old in out.parent.glob(f".{glob.escape(out.name)}.*.old"):
             shutil.rmtree(old, ignore_errors=True)
     try:
         with reporting(out):
             scratch.mkdir(parents=True)
         with ExitStack() as stack:
-            with suppress(OSError):  # a file system without locks
+            with suppress(OSError):  # the file system may not support locks
                 stack.enter_context(held(scratch))
             yield scratch
             with reporting(out):
                 _replace(scratch, out)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
-        for folder in made:  # the innermost first
+        for folder in made:  # starting with the innermost
             with suppress(OSError):
                 folder.rmdir()
         raise
@@ -84,7 +84,7 @@ def _replace(scratch: Path, out: Path) -> None:
 
 
 def _ours(out: Path) -> bool:
-    """Raises StoreError for a data set of a newer version, which is not replaced."""
+    """Whether `out` holds a data set of `build`. Raises StoreError for a newer version, to protect it."""
     try:
         manifest = parse_json((out / FILE).read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Worker processes that map a function over a stream, in order, a bounded number of items ahead."""
+"""Worker processes that map a function over a stream in order, with a bounded number of items in flight."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ssl4rl_bench.core.errors import BenchError, UsageError
 A = TypeVar("A")
 B = TypeVar("B")
 AHEAD = 2
-"""Items in flight for each worker: one in work and one waiting."""
+"""The number of items in flight per worker: one in progress and one waiting."""
 
 
 class WorkerDied(BenchError):
-    """A worker process was killed, most likely for want of memory."""
+    """A worker process was killed, most likely for lack of memory."""
 
 
 class Pool:
-    """`map` over worker processes; with one worker, in this process.
+    """Maps functions over items in worker processes, or in this process if there is only one worker.
 
-    Functions and items must be importable and picklable. Workers are started by need, ignore Ctrl-C (this process
-    stops them), and die with this process however it ends.
+    Functions and items must be importable and picklable. Workers are started on demand, ignore Ctrl-C (this
+    process stops them), and exit when this process ends for any reason.
     """
 
     def __init__(self, workers: int | None = None) -> None:
         """
         Args:
-            workers: Processes; None for one on each core that this process may use.
+            workers: The number of processes; None for one per core that this process may use.
 
         Raises:
             UsageError: for fewer than 1.
@@ -57,10 +57,10 @@ class Pool:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        """Results in the order of the items, which are pulled `AHEAD` for each worker ahead at most.
+        """Yields results in the order of the items. At most `AHEAD` items per worker are pulled in advance.
 
         Raises:
-            WorkerDied: if a worker was killed. What `work` raises is raised here.
+            WorkerDied: if a worker was killed. Exceptions raised by `work` are raised here.
         """
         executor = self._executor
         if executor is None:
@@ -83,7 +83,7 @@ class Pool:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes started in here never get Ctrl-C, not even before their first line of Python."""
+    """Makes processes that are started inside ignore Ctrl-C, even before they run any Python code."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

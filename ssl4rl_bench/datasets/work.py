@@ -1,4 +1,4 @@
-"""What a worker does: from a few images to the samples made of them."""
+"""Divides the images into jobs for workers, and makes the samples of a job."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from ssl4rl_bench.task.pictures.making import N_PARTNERS, Opened, prompt_text
 from ssl4rl_bench.task.ssl.base import SSLTask, Unusable
 
 CHUNK_SAMPLES, CHUNK_PIXELS = 16, 8_000_000
-"""A worker makes this many samples of each role at a time, or fewer of large images. No output depends on it."""
+"""A job has about this many samples of each role, or fewer if images are large. The output is unaffected."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made of each image."""
+    """The settings for making samples from images."""
 
     task: SSLTask
     name: str
-    """Of the task, with the prefix."""
+    """The name of the task, with the prefix."""
     style: str
-    """Prompt style."""
+    """The prompt style."""
     per_image: int
-    """Samples (of a task of pairs: pairs of samples) of an image."""
+    """The number of samples (of pairs of samples, for a task of pairs) per image."""
 
     @cached_property
     def prompt(self) -> str:
-        """Of every sample: the text behind its images."""
+        """The text after the images, which is the same for every sample."""
         return prompt_text(self.task, self.style)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Images for a worker, each with those that may be shown beside it."""
+    """Images for a worker, each with the other images that may be shown with it."""
 
     recipe: Recipe
     pictures: tuple[Picture, ...]
     partners: tuple[tuple[Picture, ...], ...]
     indices: range
-    """Which samples of each image."""
+    """The indices of the samples to make from each image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One sample, as all formats write it."""
+    """One sample, in the form that is passed to all formats."""
 
     recipe: Recipe
     made: Made
@@ -57,12 +57,12 @@ class Record:
 
     @property
     def number(self) -> int:
-        """A whole number below 2**53 that is as good as unique and does not depend on other samples."""
+        """A practically unique integer below 2**53 that does not depend on other samples."""
         return seed_of("sample", self.made.id) >> 10
 
 
 def jobs(recipe: Recipe, selection: Selection, split: str) -> Iterator[Job]:
-    """All samples of a split's images, in order."""
+    """Yields jobs that cover all samples of a split's images, in order."""
     chunk: list[int] = []
     n_pixels = 0
     for at, picture in enumerate(selection.kept):
@@ -77,7 +77,7 @@ def jobs(recipe: Recipe, selection: Selection, split: str) -> Iterator[Job]:
 
 
 def _jobs(recipe: Recipe, selection: Selection, chunk: Sequence[int]) -> Iterator[Job]:
-    """One job, or several if one image alone has many samples."""
+    """Yields one job for a chunk of images, or several if a single image has many samples."""
     pictures = tuple(selection.kept[at] for at in chunk)
     others = (selection.partners(at) if recipe.task.pairs else () for at in chunk)
     partners = tuple(tuple(islice(pictures, N_PARTNERS)) for pictures in others)
@@ -87,13 +87,16 @@ def _jobs(recipe: Recipe, selection: Selection, chunk: Sequence[int]) -> Iterato
 
 
 def do(job: Job) -> tuple[int, list[Record | Dropped]]:
-    """Makes the samples of a job: how many images it finished, and the samples or why one cannot be made.
+    """Makes the samples of a job.
+
+    Returns:
+        The number of images that the job finished, and the samples or the reasons why one cannot be made.
 
     Raises:
         DataError: if a file has changed since it was selected.
     """
     recipe = job.recipe
-    # In a ring the partner of one image is the next image.
+    # Partners form a ring: an image's partner is usually the next image, so a small cache suffices.
     opened_of = lru_cache(maxsize=3)(lambda picture: Opened.of(picture.read()))
 
     def readable(pictures: Iterable[Picture]) -> Iterator[Opened]:

@@ -1,4 +1,4 @@
-"""Engines by name. One file an engine, imported only when it is asked for."""
+"""The registry of engines. An engine's module is imported only when the engine is created."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENGINES: dict[str, str] = {
     "replay": "replies from a file",
     "mock": "no model: made-up replies, for trying things out",
 }
-"""Name to one line of description."""
+"""Maps an engine's name to its one-line description."""
 
 _CLASSES = {
     "vllm": ("vllm", "VllmEngine"),
@@ -38,7 +38,7 @@ _NEEDS = {
 
 
 def resolve_name(name: str) -> str:
-    """The engine that `name` stands for; only "auto" stands for another.
+    """Returns the engine to use: `name` itself, or the engine that "auto" selects on this machine.
 
     Raises:
         UsageError: for an unknown name.
@@ -56,14 +56,14 @@ def resolve_name(name: str) -> str:
 
 
 def create(name: str, model: Model | None, options: EngineOptions, replies: Replies | None = None) -> Engine:
-    """An engine of this name. It is cheap: weights load when the first request comes.
+    """Creates the engine of this name. This is cheap: the weights are loaded at the first request.
 
     Args:
-        replies: what `options.replies` names, read (`run.recorded.read`); for "replay".
+        replies: the content of `options.replies` (see `run.recorded.read`); required for "replay".
 
     Raises:
-        UsageError: for an unknown name, an engine that needs a model without one, or "replay" without replies.
-        MissingDependency: naming the command that installs what the engine needs.
+        UsageError: for an unknown name, an engine that lacks its model, or "replay" without replies.
+        MissingDependency: if a required package is not installed; the message has the command to install it.
     """
     name = resolve_name(name)
     packages, command = _NEEDS.get(name, ((), ""))

@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep what was freed."""
+"""Configures glibc's allocator to keep freed memory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 import platform
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
-"""mallopt's parameters (malloc.h)."""
+"""Parameters of mallopt, from malloc.h."""
 
 
 def keep_freed_memory() -> bool:
-    """Lets this process reuse freed memory instead of giving it back to the system page by page.
+    """Makes this process reuse freed memory instead of returning it to the system page by page.
 
-    A step of a small model on a CPU allocates and frees gigabytes in large pieces, each of which glibc would map
-    anew, and clearing their pages takes the kernel as long as the arithmetic (docs/performance.md). The process
-    stays as large as it ever was.
+    A step of a small model on a CPU allocates and frees gigabytes in large blocks. By default glibc maps each
+    block anew, and clearing its pages takes the kernel as long as the arithmetic (docs/performance.md). With
+    this setting, the memory of the process never shrinks.
 
     Returns:
-        Whether it was done: not outside glibc, nor where the environment sets the allocator (MALLOC_*).
+        Whether the setting was applied. It is not applied without glibc, or if MALLOC_* variables are set.
     """
     own = [name for name in os.environ if name.startswith("MALLOC_") and name.endswith("_")]
     if own or platform.libc_ver()[0] != "glibc":

@@ -1,4 +1,4 @@
-"""What all engines share: their options, and what becomes of a request that failed."""
+"""What all engines share: `EngineOptions`, and helpers that turn failures into completions and messages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ssl4rl_bench.core.types import Completion
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
-"""Number formats of weights and arithmetic; "auto" is the checkpoint's own."""
+"""Number formats of weights and arithmetic; "auto" is the format of the checkpoint."""
 TokensField = Literal["max_tokens", "max_completion_tokens"]
-"""Names that servers have for the limit on a reply's tokens."""
+"""Names that servers use for the limit on a reply's tokens."""
 _Count = Annotated[int, Must("at least 1", lambda n: n >= 1)]
 _Timeout = Annotated[float, Must("above 0 seconds", lambda s: 0 < s < math.inf)]
 _Delay = Annotated[float, Must("at least 0 seconds", lambda s: 0 <= s < math.inf)]
@@ -27,50 +27,50 @@ _Share = Annotated[float, Must("in [0, 1]", lambda share: 0 <= share <= 1)]
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine runs. Each engine reads the fields that concern it and ignores the others.
+    """Options of all engines. Each engine reads the fields that apply to it and ignores the others.
 
     Raises:
         UsageError: for a value out of range.
     """
 
     min_pixels: _Count | None = None
-    """Images and frames with fewer pixels are enlarged to this many; None: the checkpoint's own limit."""
+    """Images and frames with fewer pixels are enlarged to this many; None uses the checkpoint's limit."""
     max_pixels: _Count | None = None
-    """Images and frames with more pixels are shrunk to this many; None: the checkpoint's own limit."""
+    """Images and frames with more pixels are shrunk to this many; None uses the checkpoint's limit."""
     dtype: Dtype = "auto"
-    """One of `DTYPES`. hf, vllm."""
+    """The number format of weights and arithmetic, one of `DTYPES`. hf, vllm."""
     attn: str | None = None
-    """Attention implementation of transformers: "sdpa", "eager", "flash_attention_2". hf."""
+    """The attention implementation of transformers: "sdpa", "eager" or "flash_attention_2". hf."""
     device_map: str | None = None
-    """Where the weights go: None (one device), "auto" (spread over all GPUs), "cpu", "cuda:1". hf."""
+    """Where the weights are placed: None (one device), "auto" (spread over all GPUs), "cpu", "cuda:1". hf."""
     batch_size: _Count = 64
-    """Prompts in a forward pass (hf), or at most in flight (vllm)."""
+    """The number of prompts in a forward pass (hf), or the maximum number in flight (vllm)."""
     tensor_parallel_size: _Count = 1
-    """GPUs that share one copy of the model. vllm."""
+    """The number of GPUs that share one copy of the model. vllm."""
     max_model_len: _Count | None = None
-    """Prompt and reply together, in tokens; None: what the checkpoint allows, at most 32,768. hf, vllm."""
+    """The limit on prompt plus reply in tokens; None uses the checkpoint's, at most 32,768. hf, vllm."""
     gpu_memory_utilization: _Part | None = None
-    """Share of a GPU's memory to take, in (0, 1]; None: vLLM's own default. vllm."""
+    """The share of a GPU's memory to use, in (0, 1]; None uses vLLM's default. vllm."""
     concurrency: _Count = 32
-    """Requests in flight at a server. openai."""
+    """The maximum number of requests in flight per server. openai."""
     base_urls: tuple[str, ...] = ()
-    """Servers that share the work; on the command line separated by commas. openai."""
+    """The servers that share the work, separated by commas on the command line. openai."""
     timeout: _Timeout = 600.0
-    """Seconds that a server has for one request. openai."""
+    """The time that a server has to answer one request, in seconds. openai."""
     tokens_field: TokensField = "max_tokens"
-    """Name of the limit on a reply's tokens: max_tokens, or max_completion_tokens. openai."""
+    """The request field that limits a reply's tokens: max_tokens or max_completion_tokens. openai."""
     served_model: str | None = None
-    """The model's name at the server; None: ask the server. openai."""
+    """The model's name at the server; None asks the server. openai."""
     replies: Path | None = None
-    """Recorded replies instead of a model: a file, a run directory, or a folder of TASK.jsonl files. replay."""
+    """Recorded replies to use: a file, a run directory, or a folder of TASK.jsonl files. replay."""
     mock: str = "gold"
-    """What the mock answers. mock."""
+    """How the mock answers, such as "gold", "random" or "constant:B". mock."""
     mock_latency: _Delay = 0.0
-    """Seconds that the mock waits before a reply. mock."""
+    """The mean time that the mock waits before a reply, in seconds. mock."""
     mock_faults: _Share = 0.0
-    """Share of requests that the mock fails, in [0, 1]. mock."""
+    """The share of requests that fail, in [0, 1]. mock."""
     seed: int = 0
-    """Of the engine as a whole; the seed of a reply comes with its request."""
+    """The seed of the engine as a whole; each request carries the seed of its reply."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -79,7 +79,9 @@ class EngineOptions:
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[str], base: EngineOptions | None = None) -> EngineOptions:
-        """`base` (or the defaults) changed by texts like "dtype=float32"; "none" empties an optional field.
+        """Returns `base` (or the defaults) updated from strings such as "dtype=float32".
+
+        The value "none" sets an optional field to None.
 
         Raises:
             UsageError: for an unknown key, or a value of the wrong type or out of range.
@@ -98,7 +100,10 @@ class EngineOptions:
 
 @contextmanager
 def telling(what: str) -> Iterator[None]:
-    """Turns whatever a library raises into an EngineError that begins with `what`; ours are left as they are."""
+    """Wraps any exception of a library in an EngineError that begins with `what`.
+
+    Exceptions of this project (BenchError) pass through unchanged.
+    """
     try:
         yield
     except BenchError:
@@ -108,17 +113,17 @@ def telling(what: str) -> Iterator[None]:
 
 
 def no_reply(reasoning: str, cut: bool) -> str:
-    """Says that a model's reply is reasoning alone.
+    """Returns the error message for a completion that has reasoning but no reply.
 
     Args:
-        cut: whether it hit the token limit.
+        cut: whether the completion hit the token limit.
     """
     why = " before it hit the token limit; allow more with --max-tokens" if cut else ""
     return f"the model gave {len(reasoning.strip())} characters of reasoning and no reply{why}"
 
 
 def error_completion(message: str, latency_s: float = 0.0) -> Completion:
-    """The completion of a request that failed for the reason that `message` tells, on one line."""
+    """Returns the completion of a failed request, with `message` joined into one line as its error."""
     return Completion(
         text="",
         finish_reason="error",
@@ -128,9 +133,9 @@ def error_completion(message: str, latency_s: float = 0.0) -> Completion:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, on one line: our own errors' message, else the kind of error and its first line.
+    """Describes an exception on one line: the message of a BenchError, else the type and the first line.
 
-    A first line that ends in a colon says nothing by itself; the next one is added.
+    If the first line ends in a colon, the second line is appended, since the first is useless by itself.
     """
     if isinstance(error, BenchError):
         return str(error)

@@ -28,18 +28,18 @@ from ssl4rl_bench.engines.chat_input import (
 )
 
 DEFAULT_SAMPLING = Sampling(max_tokens=512)
-"""Greedy."""
+"""Greedy decoding, with at most 512 tokens per reply."""
 
 
 class Chat:
-    """A model that answers questions about images. Weights load with the first question.
+    """A model that answers questions about images. The weights are loaded with the first question.
 
     Args:
-        model: folder, bundled checkpoint or hub id; with engine "openai" the model's name at the server.
-        engine: one of `engines.ENGINES`; "auto" is "openai" where `options` name servers.
+        model: a folder, a bundled checkpoint or a hub id; for the engine "openai", the model's name there.
+        engine: one of `engines.ENGINES`; "auto" means "openai" if `options.base_urls` is set.
 
     Raises:
-        UsageError, ModelError, MissingDependency: as `weights.resolve_model` and `engines.create`.
+        UsageError, ModelError, MissingDependency: see `weights.resolve_model` and `engines.create`.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Chat:
         video: str | os.PathLike[str] | VideoPart | None = None,
         system: str | None = None,
     ) -> str:
-        """The reply to one question.
+        """Asks one question and returns the reply.
 
         Raises:
-            EngineError: if the model gave none.
+            EngineError: if the request failed or the model gave no reply.
             UsageError, DataError: for an image or video that cannot be used.
         """
         (completion,) = self.batch([build_messages(question, images, video=video, system=system)])
@@ -85,15 +85,15 @@ class Chat:
         return completion.text
 
     def stream(self, messages: Sequence[Message]) -> Iterator[str]:
-        """The reply in pieces, as they are generated."""
+        """Yields the reply in pieces as they are generated."""
         return self.engine.stream(messages, self.sampling)
 
     def batch(self, chats: Iterable[Any]) -> Iterator[Completion]:
-        """Completions in the order of the chats, each as soon as those before it are there.
+        """Yields completions in the order of the chats, each as soon as all earlier ones are finished.
 
         Args:
-            chats: each a sequence of `Message`, or a list of dicts as OpenAI's or Qwen's clients take it.
-                Paths and URLs in them are opened: pass only what you trust; for files there is `read_batch`.
+            chats: each is a sequence of `Message`, or a list of dicts in the format of OpenAI's or Qwen's
+                clients. Paths and URLs are opened, so pass only trusted chats; for files, use `read_batch`.
         """
 
         def requests() -> Iterator[Request]:

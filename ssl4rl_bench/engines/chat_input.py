@@ -1,4 +1,4 @@
-"""From what a user names or a batch file holds to messages: paths, URLs, base64, pictures, videos."""
+"""Builds messages from user input or from a batch file: from paths, URLs, base64, pictures and videos."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ImageSource: TypeAlias = Union[str, "os.PathLike[str]", bytes, EncodedImage, "Image.Image"]
-"""A path, `file://` or `https://` URL, base64 with or without a `data:` prefix, bytes, or a picture."""
+"""A path, a `file://` or `https://` URL, base64 with or without a `data:` prefix, bytes, or a picture."""
 
 _BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR")
-"""How PNG, JPEG and WebP begin in base64."""
+"""The first characters of PNG, JPEG and WebP files in base64."""
 
 
 def build_messages(
@@ -31,7 +31,7 @@ def build_messages(
     video: str | os.PathLike[str] | VideoPart | None = None,
     system: str | None = None,
 ) -> tuple[Message, ...]:
-    """System message, images in order, video, question.
+    """Builds a system message, and a user message of the images in order, the video and the question.
 
     Raises:
         UsageError, DataError: for an image or video that cannot be used.
@@ -45,10 +45,10 @@ def build_messages(
 
 
 def load_image(source: ImageSource) -> EncodedImage:
-    """Opens what the user named. Never pass a string out of a data set: it may name a file or a URL.
+    """Loads an image. Never pass a string from a data set, since it may name any file or URL.
 
     Raises:
-        UsageError, DataError: if there is no image there.
+        UsageError, DataError: if the source is not a usable image.
     """
     if isinstance(source, EncodedImage):
         return source
@@ -67,10 +67,10 @@ def load_image(source: ImageSource) -> EncodedImage:
 
 
 def load_video(source: str | os.PathLike[str], max_frames: int = 16, fps: float = 2.0) -> VideoPart:
-    """Frames of a local video file, given by its path or `file://` URL.
+    """Samples frames from a local video file, given by its path or `file://` URL.
 
     Raises:
-        UsageError, DataError, MissingDependency: as `video.sample_frames`.
+        UsageError, DataError, MissingDependency: see `video.sample_frames`.
     """
     from ssl4rl_bench.engines.video import sample_frames
 
@@ -89,14 +89,14 @@ class BatchChat:
 def read_batch(
     path: Path, image_root: Path | None = None, *, video_frames: int = 16, video_fps: float = 2.0
 ) -> Iterator[BatchChat]:
-    """Chats from a JSONL file, read as they are asked for.
+    """Reads chats lazily from a JSONL file.
 
     A line is a list of messages, `{"messages": [...]}`, or `{"question", "images", "video", "system"}`; an
-    object may have an "id". An image in it is base64, or a path inside `image_root`; URLs are never opened.
+    object may have an "id". Images are base64 or paths inside `image_root`; URLs are never opened.
 
     Raises:
-        DataError: naming the line, for anything else.
-        UsageError: if the file is not there.
+        DataError: for a line of any other form; the message gives the line number.
+        UsageError: if the file or `image_root` does not exist.
     """
     if not path.is_file():
         raise UsageError(f"no batch file {path}")
@@ -110,7 +110,7 @@ def read_batch(
             raise DataError(f"{_short(text)} is not base64; paths are read only with --image-root DIR")
         try:
             found = (image_root / _local_path(text)).resolve()
-        except (OSError, RuntimeError, ValueError):  # a null byte, a loop of links
+        except (OSError, RuntimeError, ValueError):  # a null byte, or a loop of symbolic links
             raise DataError(f"{_short(text)} is not a path") from None
         if not found.is_relative_to(image_root.resolve()):
             raise DataError(f"{_short(text)} is outside of --image-root {image_root}")
@@ -148,10 +148,10 @@ def _read_line(line: bytes) -> tuple[str | None, Any]:
 def parse_messages(
     chat: Any, load: Callable[[str], EncodedImage], load_video: Callable[[str], VideoPart]
 ) -> tuple[Message, ...]:
-    """Messages from the lists of dicts that OpenAI's and Qwen's clients take.
+    """Converts a list of dicts in the format of OpenAI's or Qwen's clients to messages.
 
     Raises:
-        DataError: for another form.
+        DataError: for any other format.
     """
     if not isinstance(chat, list | tuple) or not chat:
         raise DataError('a chat must be a list of messages, or have "messages" or "question"')
@@ -216,7 +216,7 @@ def _local_path(text: str) -> Path:
         raise UsageError(f"{_short(text)} is a URL, which is not opened here; give a file")
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # "~name" of nobody
+    except RuntimeError:  # "~name" of an unknown user
         return Path(text)
 
 

@@ -1,4 +1,4 @@
-"""Downloads one image that the user named by its URL. Never called for a string out of a data set."""
+"""Downloads one image whose URL the user gave. Never called with a string from a data set."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ssl4rl_bench.core.images import MAX_BYTES
 
 MAX_REDIRECTS = 5
 TIMEOUT_S = 20.0
-"""To connect, and between two pieces of the answer."""
+"""The time limit for connecting and for each read, in seconds."""
 DEADLINE_S = 60.0
-"""For the whole download."""
+"""The time limit for the whole download, in seconds."""
 
 
 def fetch(url: str) -> bytes:
-    """The body of what `url` names: https, or http on this machine itself.
+    """Downloads a URL and returns the body. The scheme must be https, or http for this machine.
 
-    Redirects are followed to https on public addresses only, at most `MAX_REDIRECTS` of them; the address is
-    checked on the connection itself, so that a name cannot point elsewhere between a check and its use. The
-    environment's proxies are honoured.
+    At most `MAX_REDIRECTS` redirects are followed, only to https on public addresses. The address is checked
+    on the open connection, so that a name cannot resolve differently between the check and the use. Proxies
+    from the environment are used.
 
     Raises:
-        UsageError: for a URL of another scheme, without a host or with credentials.
-        DataError: if it cannot be had, redirects where it must not, or is larger than `images.MAX_BYTES`.
+        UsageError: for a URL with another scheme, without a host, or with credentials.
+        DataError: if the download fails, redirects to a forbidden address, or exceeds `images.MAX_BYTES`.
     """
     deadline = time.monotonic() + DEADLINE_S
     parts = _parse(url)
@@ -54,7 +54,7 @@ def fetch(url: str) -> bytes:
 
 
 def shown(url: str) -> str:
-    """The URL without credentials, query and fragment: safe in a message."""
+    """Returns the URL without credentials, query and fragment, which is safe to show in a message."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -85,7 +85,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _may_be_public(host: str) -> bool:
-    """False for a private address, and for a name of this machine; another name is judged when connected."""
+    """Whether a host may be public: false for private addresses and local names.
+
+    Other names are checked when the connection is made.
+    """
     try:
         return ipaddress.ip_address(host).is_global
     except ValueError:
@@ -93,7 +96,7 @@ def _may_be_public(host: str) -> bool:
 
 
 def _opener(public_only: bool) -> urllib.request.OpenerDirector:
-    """Only http and https: no file, no ftp, no data, and no redirect that is followed by itself."""
+    """Returns an opener for http and https only: no file, ftp or data URLs, and no automatic redirects."""
     opener = urllib.request.OpenerDirector()
     for handler in (urllib.request.ProxyHandler(), _Http(), _Https(public_only)):
         opener.add_handler(handler)
@@ -116,7 +119,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 class _PublicConnection(http.client.HTTPSConnection):
-    """Hangs up, before anything is asked, unless the other side has a public address (or is a proxy)."""
+    """Closes the connection before sending a request unless the peer's address is public or it is a proxy."""
 
     def connect(self) -> None:
         super().connect()

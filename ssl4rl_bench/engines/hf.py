@@ -1,4 +1,4 @@
-"""The reference engine: transformers' own `generate`, in this process, a batch at a time."""
+"""The reference engine: runs `generate` of transformers in this process, one batch at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
 _WINDOW = 2
-"""Batches' worth of requests that are looked at together, so that those of similar length share a batch."""
+"""The number of batches for which requests are sorted together, so that similar lengths share a batch."""
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +33,21 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class _Prompt:
     features: dict[str, Any]
-    """What the processor made: tensors of a batch of one."""
+    """The output of the processor: tensors with a batch size of 1."""
     n_tokens: int
     seed: int
 
 
 class HfEngine:
-    """Answers batches of prompts of similar length.
+    """Answers prompts in batches of similar length.
 
-    Drawn tokens (temperature > 0) come from a generator of each request's own, so a reply does not depend on
-    which requests share its batch. The checkpoint's sampling defaults (repetition penalty and so on) do not
-    count. A batch that does not fit into the GPU's memory is halved.
+    With a temperature above 0, each request has its own random generator, so a reply does not depend on which
+    requests share its batch. The checkpoint's sampling defaults (repetition penalty and so on) are ignored.
+    A batch that does not fit into the GPU's memory is halved.
 
     Args:
         model: the checkpoint.
-        options: `batch_size`, `dtype` ("auto": the checkpoint's on a GPU, float32 on a CPU), `attn`,
+        options: `batch_size`, `dtype` ("auto" is the checkpoint's on a GPU and float32 on a CPU), `attn`,
             `device_map`, `min_pixels`, `max_pixels`, `max_model_len`.
     """
 
@@ -67,7 +67,7 @@ class HfEngine:
         return metadata.version("transformers") + ("" if dtype == "auto" else f"+{dtype}")
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
-        """See `types.Engine`. Two batches' worth of requests are pulled at a time."""
+        """Implements `types.Engine.run`. Requests are pulled two batches at a time."""
         queue = iter(requests)
         self._draining = False
         while window := list(islice(queue, _WINDOW * self._batch_size)):
@@ -78,7 +78,7 @@ class HfEngine:
                     ready.append((request, network.prepare(request.sample.messages, request.seed)))
                 except ModelError:
                     raise
-                except Exception as error:  # a prompt that cannot be made is the failure of its request alone
+                except Exception as error:  # a prompt that cannot be built fails only its own request
                     yield request, error_completion(reason(error))
             ready.sort(key=lambda item: item[1].n_tokens, reverse=True)
             while ready and not self._draining:
@@ -97,7 +97,7 @@ class HfEngine:
             return network.answer(prompts, sampling)
         except torch.AcceleratorError as error:
             raise EngineError(f"the GPU failed and must be started anew: {reason(error)}") from error
-        except Exception as error:  # one bad prompt must not take its batch down: find it by halving
+        except Exception as error:  # one bad prompt must not fail its whole batch: find it by halving
             if len(prompts) == 1:
                 return [error_completion(reason(error), time.perf_counter() - started)]
             half = len(prompts) // 2
@@ -111,17 +111,21 @@ class HfEngine:
         ]
 
     def drain(self) -> int:
-        """Begins no further batch; returns how many replies of the current one are not yielded yet."""
+        """Starts no further batch; returns how many replies of the current batch are not yielded yet."""
         self._draining = True
         return self._n_running
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """See `types.Engine`. Closing the iterator ends the generation."""
+        """Implements `types.Engine.stream`. Closing the iterator ends the generation."""
         network = self._load()
         yield from network.stream(network.prepare(messages, self._options.seed), sampling)
 
     def swap(self, model: Model) -> bool:
-        """Goes on with another checkpoint; False if it differs in more than weights. After an error: close."""
+        """Replaces the weights by those of another checkpoint and returns whether that was possible.
+
+        Returns False, and changes nothing, if the checkpoints differ in more than their weights. After an
+        exception the engine must be closed.
+        """
         if self._network is not None:
             if not same_kind(self._model.path, model.path):
                 return False
@@ -131,7 +135,7 @@ class HfEngine:
         return True
 
     def close(self) -> None:
-        """See `types.Engine`."""
+        """Implements `types.Engine.close`: unloads the model."""
         if self._network is not None:
             network, self._network = self._network, None
             network.unload()
@@ -170,13 +174,13 @@ class _Network:
         self.eos |= _token_ids(self.tokenizer.eos_token_id)
         pad = self.tokenizer.pad_token_id
         self.pad: int = pad if pad is not None else min(self.eos, default=0)
-        # generate() takes what a call leaves open from here: nothing of the checkpoint's may be left.
+        # generate() takes settings that a call omits from here, so the checkpoint's defaults must be gone.
         self.model.generation_config = GenerationConfig(
             eos_token_id=sorted(self.eos) or None, pad_token_id=self.pad, do_sample=False
         )
 
     def prepare(self, messages: Sequence[Message], seed: int) -> _Prompt:
-        """Tokens and pixels of one prompt.
+        """Renders and tokenizes one prompt and preprocesses its images.
 
         Raises:
             UsageError: for a prompt that leaves no room for a reply.
@@ -202,7 +206,7 @@ class _Network:
         return _Prompt(features, n_tokens, seed)
 
     def answer(self, prompts: list[_Prompt], sampling: Sampling) -> list[Completion]:
-        """A reply to each, in order."""
+        """Returns one completion per prompt, in order."""
         started = time.perf_counter()
         width = max(prompt.n_tokens for prompt in prompts)
         rows = self._generate(prompts, sampling)[:, width:].tolist()
@@ -218,7 +222,7 @@ class _Network:
         end = next((i for i, token in enumerate(row) if token in self.eos), None)
         text = self.tokenizer.decode(row[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Completion(
-            text=text.rstrip("\ufffd"),  # a character that the end cut in two; vLLM leaves it out too
+            text=text.rstrip("\ufffd"),  # the last character may be cut in the middle; vLLM drops it too
             finish_reason="length" if end is None else "stop",
             n_prompt_tokens=prompt.n_tokens,
             n_completion_tokens=len(row) if end is None else end + 1,
@@ -226,7 +230,7 @@ class _Network:
         )
 
     def stream(self, prompt: _Prompt, sampling: Sampling) -> Iterator[str]:
-        """The reply in pieces, generated in a thread."""
+        """Yields the reply in pieces; a thread generates it."""
         from transformers import TextIteratorStreamer
 
         streamer = TextIteratorStreamer(
@@ -238,7 +242,7 @@ class _Network:
         def generate() -> None:
             try:
                 self._generate([prompt], sampling, streamer=streamer, stopping_criteria=[_StopWhen(stop)])
-            except Exception as error:  # raised again where the pieces are read
+            except Exception as error:  # raised again in the thread that reads the pieces
                 failures.append(error)
                 streamer.end()
 
@@ -265,7 +269,7 @@ class _Network:
             )
 
     def _collate(self, prompts: list[_Prompt]) -> dict[str, Any]:
-        """One batch: what has a value a token is padded on the left, pixels and grids are concatenated."""
+        """Builds one batch: pads per-token tensors on the left and concatenates the others."""
         import torch
 
         width = max(prompt.n_tokens for prompt in prompts)
@@ -299,7 +303,7 @@ class _Network:
 
 
 def _draw(sampling: Sampling, seeds: list[int]) -> list[Any]:
-    """Logits processors after which the largest value is the token to take."""
+    """Returns logits processors after which the argmax is the sampled token; none for temperature 0."""
     if sampling.temperature == 0:
         return []
     from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -313,7 +317,7 @@ def _draw(sampling: Sampling, seeds: list[int]) -> list[Any]:
 
 
 class _Gumbel:
-    """Adds Gumbel noise from a generator a row: the argmax is then a draw from the softmax (Gumbel 1954)."""
+    """Adds Gumbel noise, one generator per row; the argmax is then a draw from the softmax (Gumbel 1954)."""
 
     def __init__(self, seeds: list[int]) -> None:
         self._seeds = seeds

@@ -1,7 +1,7 @@
-"""Repositories of the Hugging Face hub: which commit a name stands for, and its files in the local cache.
+"""Resolves repositories of the Hugging Face hub to commits and downloads their files into the local cache.
 
-Used by `weights` for checkpoints and by `mmbench.hub` for data sets. Only files that are asked for by pattern are
-ever downloaded, and no code of a repository is run.
+Used by `weights` for checkpoints and by `mmbench.hub` for data sets. Only files that match the requested
+patterns are downloaded, and no code of a repository is run.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from typing import Literal
 from ssl4rl_bench.core.errors import BenchError, DataError, MissingDependency, ModelError
 
 PATTERNS: tuple[str, ...] = ("*.safetensors", "*.json", "*.txt", "*.jinja")
-"""What is downloaded of a model. Nothing else of its repository is ever fetched."""
+"""The files of a model that are downloaded. Nothing else of its repository is ever fetched."""
 TIMEOUT_S = 30.0
-"""For the hub to say what a repository holds."""
+"""The time limit for listing a repository on the hub, in seconds."""
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _SHORT_COMMIT = re.compile("[0-9a-f]{7,39}")
 
 
 def snapshot(repo: str, revision: str | None = None) -> tuple[Path, str]:
-    """The local folder of a model repository and its 40-hex commit, downloaded where it is not there yet.
+    """Downloads a model repository, unless it is cached, and returns its local folder and its 40-hex commit.
 
-    Without a network (or with HF_HUB_OFFLINE set) the local cache answers, if it holds every file. HF_TOKEN opens
-    private and gated repositories; HF_HOME says where the cache is.
+    Without a network (or with HF_HUB_OFFLINE set) the local cache is used if it holds every file. HF_TOKEN
+    gives access to private and gated repositories; HF_HOME sets the location of the cache.
 
     Raises:
-        ModelError: when there is no such repository or revision, it is closed or holds no safetensors, it is
-            neither reachable nor whole in the cache, or the cache cannot be written.
-        MissingDependency: without huggingface_hub.
+        ModelError: if there is no such repository or revision, access is denied, it has no safetensors, it is
+            neither reachable nor complete in the cache, or the cache cannot be written.
+        MissingDependency: if huggingface_hub is not installed.
     """
     repository = Repository("model", repo, revision)
     listing = repository.listing()
@@ -52,35 +52,35 @@ class Listing:
 
     commit: str
     sizes: Mapping[str, int | None]
-    """Path to bytes, where they are known."""
+    """Maps each path to the file's size in bytes, or None if the size is unknown."""
     offline: str | None = None
-    """Why the local cache was asked and not the hub; None where the hub answered."""
+    """Why the local cache was used instead of the hub; None if the hub answered."""
 
 
 def _of_http(*names: str) -> tuple[type[Exception], ...]:
-    """Error classes of the HTTP library that the client has loaded: httpx, or httpx2 from huggingface_hub 2 on."""
+    """Returns error classes of the HTTP library in use: httpx, or httpx2 since huggingface_hub 2."""
     loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
     return tuple(getattr(module, name) for module in loaded for name in names)
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A model or data set of the hub at a revision: a branch, a tag, or a commit in full or its first digits."""
+    """A model or data set on the hub at a revision: a branch, a tag, or a commit in full or abbreviated."""
 
     kind: Literal["model", "dataset"]
     repo: str
     revision: str | None = None
-    """None for the default branch."""
+    """The branch, tag or commit; None for the default branch."""
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.revision}" if self.revision else self.repo
 
     def listing(self) -> Listing:
-        """The commit that the revision stands for now and its files; of the local cache if the hub does not answer.
+        """Returns the revision's commit and its files, from the local cache if the hub is unreachable.
 
         Raises:
-            ModelError, DataError: by `kind`, as `snapshot`.
-            MissingDependency: without huggingface_hub.
+            ModelError, DataError: depending on `kind`, for the reasons given in `snapshot`.
+            MissingDependency: if huggingface_hub is not installed.
         """
         try:
             import huggingface_hub
@@ -102,10 +102,13 @@ class Repository:
         return Listing(str(info.sha), {file.rfilename: None for file in info.siblings or ()})
 
     def download(self, listing: Listing, patterns: Sequence[str]) -> Path:
-        """The local folder, named after the commit, with every file of the listing that matches a pattern.
+        """Downloads every file of the listing that matches a pattern.
+
+        Returns:
+            The local folder, which is named after the commit.
 
         Raises:
-            ModelError, DataError: by `kind`; the download broke off, or the cache is not whole.
+            ModelError, DataError: depending on `kind`, if the download failed or the cache is incomplete.
         """
         import huggingface_hub
         from huggingface_hub.errors import LocalEntryNotFoundError
@@ -122,7 +125,7 @@ class Repository:
             return Path(folder)
         try:
             with self._telling():
-                # By its name and not by its commit, so that the cache learns what the name stands for.
+                # By name and not by commit, so that the cache records which commit the name refers to.
                 folder = huggingface_hub.snapshot_download(self.repo, revision=self.revision, **options)
         except _NoAnswer as problem:
             raise self._error(
@@ -146,7 +149,7 @@ class Repository:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Turns what the client raises into a sentence, or into `_NoAnswer` where the hub may answer later."""
+        """Converts the client's exceptions to this project's, or to `_NoAnswer` for transient failures."""
         from huggingface_hub import errors
 
         url = f"https://huggingface.co/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
@@ -172,7 +175,7 @@ class Repository:
                 f"{str(self)!r} is no hub id; it has the form org/name or org/name@revision"
             ) from None
         except failures as problem:
-            # The client wraps the hub's answer where it has looked into the cache in vain.
+            # The client wraps the hub's error if it then did not find the file in the cache.
             answer = next(
                 (error for error in (problem, problem.__cause__) if isinstance(error, errors.HfHubHTTPError)),
                 None,
@@ -194,7 +197,7 @@ class Repository:
             raise _NoAnswer(f"{what} ({_reason(problem)})") from None
 
     def _cached(self, why: str) -> Listing:
-        """The listing that the cache holds of the commit that the revision stood for when it was downloaded."""
+        """Returns the cached listing of the commit that the revision referred to when it was downloaded."""
         import huggingface_hub
         from huggingface_hub import constants
         from huggingface_hub.errors import CachedRepoTreeNotFoundError
@@ -212,7 +215,7 @@ class Repository:
             )
         try:
             tree = huggingface_hub.get_cached_repo_tree(self.repo, repo_type=self.kind, revision=commit)
-        except CachedRepoTreeNotFoundError:  # downloaded file by file, by another program
+        except CachedRepoTreeNotFoundError:  # another program downloaded single files
             if self.kind == "dataset":
                 raise self._incomplete(why) from None
             folder = place / "snapshots" / commit
@@ -221,7 +224,7 @@ class Repository:
         return Listing(commit, {file.path: file.size for file in tree}, why)
 
     def _cached_commit(self, place: Path, snapshots: Sequence[str]) -> str:
-        """Empty where the cache cannot tell."""
+        """Returns the commit that the revision refers to in the cache; empty if that is unknown."""
         revision = self.revision or "main"
         if _COMMIT.fullmatch(revision):
             return revision
@@ -243,7 +246,7 @@ class Repository:
 
 
 class _NoAnswer(Exception):
-    """The hub could not be asked; the message is a clause."""
+    """The hub could not be reached. The message is a clause, to be embedded in a sentence."""
 
 
 def _reason(problem: Exception) -> str:

@@ -1,4 +1,4 @@
-"""How messages become the input of a model in this process: the same for each engine that holds one."""
+"""Turns messages into model input. Shared by the engines that run a model in this process (hf and vllm)."""
 
 from __future__ import annotations
 
@@ -24,35 +24,36 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_CONTEXT = 32_768
-"""Tokens, where the user asks for no other number: a long reply about a 12-megapixel image fits."""
+"""Default limit on prompt plus reply, in tokens: enough for a long reply about a 12-megapixel image."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A prompt as text with its decoded images and videos, each in the order of the text."""
+    """A prompt as text, with its decoded images and videos in the order in which the text refers to them."""
 
     text: str
-    """By the checkpoint's chat template; one placeholder an image or video."""
+    """The text rendered by the checkpoint's chat template, with one placeholder per image or video."""
     images: list[Image.Image]
-    """RGB."""
+    """The images in RGB."""
     image_ids: list[str]
-    """Content hashes."""
+    """The content hashes of the images."""
     videos: list[tuple[NDArray[np.uint8], dict[str, Any]]]
-    """Frames (time, height, width, 3), and where in time they are."""
+    """Per video, the frames of shape (time, height, width, 3) and metadata with their positions in time."""
     video_ids: list[str]
+    """The content hashes of the videos."""
 
 
 class Prompter:
-    """A checkpoint's processor, and what the options say about inputs.
+    """Renders prompts with a checkpoint's processor, under the limits that the options set.
 
     Args:
         folder: the checkpoint.
         options: `min_pixels`, `max_pixels`, `max_model_len`.
 
     Raises:
-        UsageError: for pixel limits that contradict the checkpoint's.
-        ModelError: the checkpoint has no chat template.
-        OSError, ValueError: when transformers cannot load the processor.
+        UsageError: for pixel limits that contradict those of the checkpoint.
+        ModelError: if the checkpoint has no chat template.
+        OSError, ValueError: if transformers cannot load the processor.
     """
 
     def __init__(self, folder: Path, options: EngineOptions) -> None:
@@ -64,10 +65,10 @@ class Prompter:
         self._tokens = dict(self.processor.tokenizer.special_tokens_map)
 
     def render(self, messages: Sequence[Message]) -> Rendered:
-        """The prompt up to where the reply starts.
+        """Renders the prompt up to the point where the reply starts.
 
         Raises:
-            ModelError: the chat template exceeds the limits on time and memory.
+            ModelError: if the chat template exceeds the limits on time and memory.
             UsageError: for a video without frames, or with frames of different sizes.
             images.ImageError: for an image that does not decode.
         """
@@ -105,11 +106,11 @@ class Prompter:
 
 
 def load_processor(folder: Path) -> Any:
-    """A checkpoint's processor, with the tokenizer's chat template where it has none itself.
+    """Loads a checkpoint's processor; if it has no chat template, it gets the tokenizer's.
 
     Raises:
-        ModelError: there is no chat template.
-        OSError, ValueError: when transformers cannot load it.
+        ModelError: if there is no chat template.
+        OSError, ValueError: if transformers cannot load the processor.
     """
     from transformers import AutoProcessor
 
@@ -121,16 +122,16 @@ def load_processor(folder: Path) -> Any:
 
 
 def _template(processor: Any) -> str:
-    """The source that `apply_chat_template` renders: a processor may have several, by name."""
+    """Returns the template that `apply_chat_template` renders; a processor may have several named ones."""
     given = processor.chat_template
     return str(given.get("default", "") if isinstance(given, Mapping) else given)
 
 
 def decoder(max_pixels: int = 64_000_000) -> Callable[[EncodedImage], Image.Image]:
-    """`images.decode`, with each image decoded once as long as it is among the recently used ones.
+    """Returns `images.decode` with an LRU cache, keyed by content hash.
 
     Args:
-        max_pixels: to keep, over all images; 3 bytes each. A larger image is kept alone.
+        max_pixels: the size of the cache in pixels of 3 bytes each. A larger image evicts all others.
     """
     kept: LRUCache[str, Image.Image] = LRUCache(
         max_pixels, getsizeof=lambda image: min(image.width * image.height, max_pixels)
@@ -139,7 +140,7 @@ def decoder(max_pixels: int = 64_000_000) -> Callable[[EncodedImage], Image.Imag
 
 
 def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages in the form that chat templates take: an image or video is a marker, its pixels go beside."""
+    """Converts messages to the format of chat templates, with a marker in place of each image or video."""
     kinds = {ImagePart: "image", VideoPart: "video"}
     return [
         {
@@ -156,9 +157,9 @@ def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def context_length(folder: Path, options: EngineOptions) -> int:
-    """Tokens that prompt and reply may have together: `max_model_len`, or what config.json allows.
+    """Returns the maximum length of prompt plus reply in tokens.
 
-    It is never more than `MAX_CONTEXT` unless the user says so.
+    This is `max_model_len` if set, else the limit in config.json, but at most `MAX_CONTEXT`.
     """
     if options.max_model_len:
         return options.max_model_len
@@ -167,28 +168,28 @@ def context_length(folder: Path, options: EngineOptions) -> int:
 
 
 def text_config(folder: Path) -> dict[str, Any]:
-    """The language model's part of a checkpoint's config.json."""
+    """Returns a checkpoint's config.json with the language model's settings (`text_config`) merged in."""
     config: dict[str, Any] = read_config(folder)
     inner = config.get("text_config")
     return {**config, **inner} if isinstance(inner, dict) else config
 
 
 def too_long(n_tokens: int, context: int) -> UsageError:
-    """The error of a prompt that leaves no room for a reply."""
+    """Returns the error for a prompt that leaves no room for a reply."""
     return UsageError(f"the prompt has {n_tokens} tokens, prompt and reply together may have {context}")
 
 
 def pixel_limits(image_size: Mapping[str, Any], options: EngineOptions) -> dict[str, int]:
-    """What to pass to an image processor; empty for the checkpoint's own limits.
+    """Returns the pixel limits to pass to an image processor; empty if the options set none.
 
-    Both limits or none: transformers' Qwen2-VL processor silently ignores one that comes alone.
+    Returns both limits or neither, since transformers' Qwen2-VL processor silently ignores a single one.
 
     Args:
-        image_size: the image processor's `size`, for the limit that the options leave open.
+        image_size: the image processor's `size`, which provides the limit that the options do not set.
         options: the user's limits.
 
     Raises:
-        UsageError: when the user's limit is on the wrong side of the checkpoint's other one.
+        UsageError: if the minimum is above the maximum.
     """
     if options.min_pixels is None and options.max_pixels is None:
         return {}

@@ -1,7 +1,7 @@
-"""Loading a checkpoint with transformers: complete, or not at all.
+"""Loads checkpoints with transformers and refuses incomplete ones.
 
-`weights.resolve_model` has already refused what headers tell. For architectures that it does not know, the library
-says itself which tensors were not in the checkpoint; it only warns of them, and goes on with random numbers.
+`weights.resolve_model` has already checked the headers of the files. For architectures that it does not
+support, transformers itself reports missing tensors, but it only warns and fills them with random numbers.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.engines.checkpoints.tensors import shown
 
 _TOLD_ABOVE = "the above report"
-"""In messages of transformers that say no more than that a log entry does."""
+"""Marks errors of transformers whose message only refers to a logged report."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def load_network(folder: Path, cls: Any = None, **how: Any) -> Any:
-    """A checkpoint as a transformers model, from local safetensors alone.
+    """Loads a checkpoint as a transformers model, only from local safetensors files.
 
     Args:
-        cls: its class; None lets transformers choose one that answers about images.
-        how: more arguments of `from_pretrained`, such as dtype.
+        cls: the class of the model; None lets transformers choose an image-text-to-text class.
+        how: further keyword arguments of `from_pretrained`, such as dtype.
 
     Raises:
-        ModelError: tensors are missing or of another shape; names them.
-        Exception: whatever else transformers raises, with its load report where the message only points there.
+        ModelError: if tensors are missing or have the wrong shape; the message names them.
+        Exception: any other exception of transformers, with the load report if the message only refers to it.
     """
     from transformers import AutoModelForImageTextToText
 
@@ -43,7 +43,7 @@ def load_network(folder: Path, cls: Any = None, **how: Any) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told below, by name
+            ignore_mismatched_sizes=True,  # reported below with their names
             **how,
         )
     problems = problems_of(info)
@@ -56,7 +56,7 @@ def load_network(folder: Path, cls: Any = None, **how: Any) -> Any:
 
 
 def problems_of(info: dict[str, Any]) -> str:
-    """What transformers' loading information says is wrong, in a few words; empty if nothing is."""
+    """Summarizes the problems in transformers' loading information; empty if there are none."""
     parts = []
     if missing := sorted(map(str, info.get("missing_keys") or ())):
         parts.append(f"{len(missing)} tensors are missing ({shown(missing)})")
@@ -73,7 +73,7 @@ def problems_of(info: dict[str, Any]) -> str:
 
 @contextmanager
 def _report_in_message() -> Iterator[None]:
-    """Puts transformers' load report into an error that only points at it. Nothing is printed."""
+    """Replaces an error that only refers to transformers' load report by that report. Nothing is printed."""
     logger = logging.getLogger("transformers.modeling_utils")
     before, kept = (logger.level, logger.propagate), BufferingHandler(sys.maxsize)
     logger.addHandler(kept)

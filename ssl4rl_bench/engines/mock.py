@@ -1,7 +1,7 @@
-"""An engine without a model: made-up replies, for trying things out and for tests.
+"""An engine without a model that makes up replies, for tests and for trying things out.
 
-`gold` answers right, `random` draws one of the choices, `constant:B` always says B. A reply depends only on
-the sample, the repeat and `EngineOptions.seed`.
+`gold` gives the right answer, `random` draws one of the choices, and `constant:B` always answers B. A reply
+depends only on the sample, the repeat and `EngineOptions.seed`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ BEHAVIOURS = ("gold", "random", "constant:B")
 
 
 class MockEngine:
-    """Replies after `mock_latency` seconds, give or take a half; `concurrency` requests wait at a time."""
+    """Replies after 0.5 to 1.5 times `mock_latency` seconds, with up to `concurrency` requests in flight."""
 
     name = "mock"
 
     def __init__(self, model: Model | None, options: EngineOptions) -> None:
-        """The model is ignored.
+        """Reads the options; the model is ignored.
 
         Raises:
-            UsageError: there is no such behaviour.
+            UsageError: for an unknown behaviour.
         """
         self._kind, _, self._constant = options.mock.partition(":")
         if options.mock not in ("gold", "random") and not (self._kind == "constant" and self._constant):
@@ -45,12 +45,12 @@ class MockEngine:
 
     @property
     def version(self) -> str:
-        """Names the behaviour and, where it counts, the seed: to a mock, these are its weights."""
+        """The behaviour and, if replies depend on it, the seed; they play the role of a model's weights."""
         seed = f" seed {self._options.seed}" if self._kind == "random" else ""
         return f"1 {self._options.mock}{seed}"
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
-        """As `types.Engine.run`; out of order where there is a latency."""
+        """Implements `types.Engine.run`; replies come out of order if there is a latency."""
         order = count()
         in_flight: list[tuple[float, int, Request, Completion]] = []
         self._in_flight = in_flight
@@ -64,16 +64,16 @@ class MockEngine:
             yield _first(in_flight)
 
     def drain(self) -> int:
-        """How many requests were pulled and not answered yet."""
+        """Returns the number of requests that were pulled and are not answered yet."""
         return len(self._in_flight)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """A made-up reply, word by word. Without a sample there is no gold answer: "A" stands for it."""
+        """Yields a made-up reply word by word; without a sample, "A" stands in for the gold answer."""
         for word in _reply(self._constant or "A").split(" "):
             yield f"{word} "
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Does nothing: there is nothing to free."""
 
     def _complete(self, request: Request) -> Completion:
         options, sample = self._options, request.sample

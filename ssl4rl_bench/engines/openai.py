@@ -1,8 +1,8 @@
-"""Any number of OpenAI-compatible servers, such as `vllm serve`.
+"""The engine for one or more OpenAI-compatible servers, such as `vllm serve`.
 
 Requests go to the server with the fewest in flight. A server that cannot be reached is put aside and tried
-again later; a request that fails for a passing reason is sent again, to another server where there is one.
-A request has `timeout` seconds at a server, retries included; a server that answers nothing is given up.
+again later. A request that fails for a transient reason is retried, on another server if there is one.
+A request has `timeout` seconds per server, including retries. A server that never answers is given up.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
 
 CLOSING_S = 5.0
-"""Seconds that connections have to be closed."""
+"""The time limit for closing the connections, in seconds."""
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
 class _Dropped(Exception):
-    """The request was given up because the run is being stopped; it is asked again another time."""
+    """The request was dropped because the run is stopping; it is sent again when the run is resumed."""
 
 
 class OpenAIEngine:
     """Implements `types.Engine` over HTTP. The API key is read from OPENAI_API_KEY only.
 
     Raises:
-        UsageError: without a server, or for an address that is not one, or pixel limits that make no sense.
-        MissingDependency: without httpx.
+        UsageError: if there is no server, an address is invalid, or the pixel limits contradict each other.
+        MissingDependency: if httpx is not installed.
     """
 
     name = "openai"
@@ -77,24 +77,24 @@ class OpenAIEngine:
 
     @property
     def version(self) -> str:
-        """ "vllm 0.31.0" of a vLLM server; of any other, the model's name there. Asks the servers once.
+        """For vLLM servers, such as "vllm 0.31.0"; for others, the model's name. Asks the servers only once.
 
         Raises:
-            EngineError: if no server answers, or if they differ.
+            EngineError: if no server answers, or if the servers differ.
         """
         return self._ready().version
 
     @property
     def served_model(self) -> str:
-        """The model's name at the servers. Raises as `version` does."""
+        """The model's name at the servers. Raises the same errors as `version`."""
         return self._ready().model
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
-        """As `types.Engine.run`; at most `concurrency` requests a server are pulled and not yet yielded.
+        """Implements `types.Engine.run`. Up to `concurrency` requests per server are pulled and not yielded.
 
         Raises:
-            EngineError: if no server answers, refuses the API key, or does not know the model. What was answered
-                before is yielded first.
+            EngineError: if no server answers, or a server refuses the API key or does not serve the model.
+                Finished completions are yielded first.
         """
         self._ready()
         self._draining = asyncio.Event()
@@ -130,7 +130,7 @@ class OpenAIEngine:
                 future.cancel()
 
     def drain(self) -> int:
-        """Sends nothing more, retries included; returns how many requests are at a server or were just answered.
+        """Stops sending requests and retries; returns how many are at a server or answered but not yielded.
 
         May be called from a signal handler while `run` waits.
         """
@@ -140,10 +140,10 @@ class OpenAIEngine:
         return self._servers.in_flight + sum(future.done() for future in self._flying)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """As `types.Engine.stream`, from the first server that answered; nothing is sent twice.
+        """Implements `types.Engine.stream` with the first server that has answered; there are no retries.
 
         Raises:
-            EngineError: if the server refuses or breaks off.
+            EngineError: if the server refuses the request or breaks off.
         """
         self._ready()
         server = next(s for s in self._servers.all if s.identity)
@@ -179,7 +179,7 @@ class OpenAIEngine:
             future.cancel()
 
     def close(self) -> None:
-        """Drops what is in flight and closes the connections."""
+        """Cancels requests in flight and closes the connections."""
         loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
             return
@@ -191,7 +191,7 @@ class OpenAIEngine:
     async def _answer(self, request: Request, sampling: Sampling) -> Completion:
         began = time.monotonic()
         servers, retry = self._servers, self._retry
-        # Where all servers are silent, each is asked once and one of them again.
+        # If no server replies, each is tried once and one of them a second time.
         deadline = began + retry.timeout * (len(servers.all) + 1)
         server: Server | None = None
         failure = Failure("no server was free in time")
@@ -244,7 +244,7 @@ class OpenAIEngine:
     async def _attempt(self, server: Server, request: Request, sampling: Sampling) -> Completion:
         assert self._http
         if server.identity is None:
-            server.aside_until = time.monotonic() + self._retry.connect_timeout  # one request asks, not all
+            server.aside_until = time.monotonic() + self._retry.connect_timeout  # only one request asks it
             await self._servers.identify(server, self._http)
             server.aside_until = 0.0
             self._servers.check_agreement()
@@ -265,7 +265,7 @@ class OpenAIEngine:
         return wire.read_completion(reply.body, time.monotonic() - began)
 
     def _ready(self) -> Identity:
-        """Asks every server, once, what it serves. Those that do not answer are asked again when needed."""
+        """Asks every server once what it serves. Servers that do not answer are asked again when needed."""
         if self._servers.identity is None:
             self._submit(self._identify_all()).result()
         assert self._servers.identity
@@ -276,10 +276,10 @@ class OpenAIEngine:
         await self._servers.identify_all(self._http)
 
     def _submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Begins `work` in the thread that talks to the servers, which is started where there is none."""
+        """Schedules `work` in the thread of the event loop, which is started at the first call."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            # Of requests that were given up, nobody asks how they ended; asyncio would print that.
+            # Nothing awaits the results of abandoned requests; by default asyncio would print their errors.
             self._loop.set_exception_handler(lambda loop, context: _log.debug("%s", context))
             self._http = Http(self._limit, self._retry.connect_timeout)
             self._thread = threading.Thread(target=self._loop.run_forever, name="openai", daemon=True)

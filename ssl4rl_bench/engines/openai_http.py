@@ -1,4 +1,4 @@
-"""HTTP requests whose replies are bounded in time and in size, for the engine openai."""
+"""An HTTP client for the engine openai that limits responses in time and in size."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.openai_wire import Failure
 
 MAX_REPLY_BYTES = 4 * 2**20
-"""A longer body, or a longer line of a stream, is a server gone wrong."""
+"""The maximum size of a response's body, or of one line in a stream; more means a broken server."""
 MAX_STREAM_BYTES = 64 * 2**20
-"""Of a whole stream, which has some hundred bytes for each token."""
+"""The maximum size of a whole stream, which has a few hundred bytes per token."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole response."""
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,18 +30,18 @@ class Reply:
 
 
 class Http:
-    """A pool of connections, to be used in one event loop. Redirects are not followed.
+    """A pool of connections for use in one event loop. Redirects are not followed.
 
     Args:
-        connections: at most so many at a time.
-        connect_timeout: seconds for a connection to be made.
+        connections: the maximum number of simultaneous connections.
+        connect_timeout: the time limit for establishing a connection, in seconds.
     """
 
     def __init__(self, connections: int, connect_timeout: float) -> None:
         import httpx
 
         self._error = httpx.HTTPError
-        # Loopback is reached directly even where the environment names a proxy.
+        # Loopback addresses are reached directly even if the environment sets a proxy.
         direct = ("all://127.0.0.1", "all://localhost", "all://[::1]")
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "gzip"},
@@ -63,10 +63,11 @@ class Http:
         """Sends a request and reads the whole response.
 
         Args:
-            timeout: seconds for all of it.
+            timeout: the time limit for the whole exchange, in seconds.
 
         Raises:
-            Failure: no connection, no whole response in time, or a body of more than `MAX_REPLY_BYTES`.
+            Failure: if there is no connection, no complete response in time, or too large a body
+                (`MAX_REPLY_BYTES`).
         """
         async with self._response(method, url, timeout, authorization, json) as response:
             body = bytearray()
@@ -77,10 +78,10 @@ class Http:
     async def lines(
         self, url: str, *, timeout: float, authorization: str | None, json: Mapping[str, Any]
     ) -> AsyncIterator[str]:
-        """The lines of a POST request's response, as they arrive.
+        """Sends a POST request and yields the lines of the response as they arrive.
 
         Raises:
-            Failure: as `fetch`; for another status than 200; for text that is not UTF-8.
+            Failure: as in `fetch`, for a status other than 200, or for text that is not UTF-8.
         """
         async with self._response("POST", url, timeout, authorization, json) as response:
             if response.status_code != 200:
@@ -97,7 +98,7 @@ class Http:
                 yield _text(rest)
 
     async def close(self) -> None:
-        """Drops the connections."""
+        """Closes the connections."""
         await self._client.aclose()
 
     @asynccontextmanager
@@ -121,7 +122,7 @@ class Http:
 
 
 async def _decoded(response: Any, limit: int) -> AsyncIterator[bytes]:
-    """A response's body without its compression, of which no more is undone than `limit` allows."""
+    """Yields a response's body decompressed; never decompresses much more than `limit` bytes."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
         raise Failure(f"the response is encoded as {encoding[:40]!r}, which was not asked for")
@@ -150,7 +151,7 @@ def _text(line: bytes) -> str:
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """Reading them takes a tenth of a second: once for all pools."""
+    """Loads the certificates, which takes a tenth of a second, once for all pools."""
     import httpx
 
     return httpx.create_ssl_context()

@@ -1,4 +1,4 @@
-"""The servers of the engine openai: which are there, what they run, which of them is free, and which hang."""
+"""The state of the servers of the engine openai: what they run, which one is free, and which ones hang."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ssl4rl_bench.engines.openai_http import Http
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
 
 LOOK_S = 0.1
-"""Seconds between two looks for a free server."""
+"""The maximum time between two checks for a free server, in seconds."""
 SILENT = 2
-"""So many requests in a row without a reply in time mean that a server hangs, unless it replied a moment ago."""
+"""A server hangs after this many consecutive timeouts, unless it replied within `Retry.silence` seconds."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How long failing servers are borne with. Times in seconds."""
+    """The policy for retries and timeouts. Times are in seconds."""
 
     attempts: int = 7
-    """Times that a request is sent before it counts as failed."""
+    """The number of times that a request is sent before it counts as failed."""
     base: float = 1.0
     cap: float = 30.0
     retry_after_cap: float = 120.0
-    """The longest `Retry-After` that is honoured in full."""
+    """The upper limit on the server's `Retry-After`."""
     connect_timeout: float = 10.0
-    """For a connection, and for all of a server's answer to what it serves."""
+    """The limit for a connection, and for each request that asks a server what it runs."""
     timeout: float = 600.0
-    """For one attempt. All attempts of a request together have this long for each server that there is."""
+    """The limit for one attempt; for all attempts of a request, it is (number of servers + 1) times that."""
     silence: float = 60.0
     """A server that replied within this time does not count as hanging."""
 
@@ -48,28 +48,35 @@ class Retry:
 
 @dataclass(eq=False)
 class Server:
+    """One server of a run and its current state."""
+
     url: str
-    """Ends in the API's version, such as "/v1". Without credentials."""
+    """The API's address without credentials, which ends in the version, such as "/v1"."""
     authorization: str | None = field(repr=False)
-    """Header: never in a message."""
+    """The Authorization header, which is never part of a message."""
     in_flight: int = 0
     aside_until: float = 0.0
-    """On `time.monotonic`'s clock, as is `last_reply`."""
+    """The server gets no requests before this time (`time.monotonic`)."""
     last_reply: float = 0.0
+    """The time of the last reply (`time.monotonic`)."""
     n_silent: int = 0
-    """Requests since the last reply that got none in time."""
+    """The number of requests since the last reply that timed out."""
     hung_at: float | None = None
-    """When it was first taken to hang, if it has not replied since."""
+    """The time at which it was found to hang; None if it has replied since."""
     given_up: bool = False
+    """Whether it hung again when it was tried again."""
     identity: Identity | None = None
-    """None until it has answered for the first time, and again once it hangs."""
+    """What it runs; None until it has said so, and again when it hangs."""
 
 
 def parse_base_url(text: str) -> tuple[str, str]:
-    """The API's address without a final slash, "/v1" added to a bare host; and the same without credentials.
+    """Normalizes a base URL: strips the final slash and adds "/v1" to a bare host.
+
+    Returns:
+        The address, and the same address without credentials.
 
     Raises:
-        UsageError: unless it is an http or https address with a host.
+        UsageError: if the text is not an http or https address with a host.
     """
     try:
         parts = urlsplit(text.strip())
@@ -85,7 +92,7 @@ def parse_base_url(text: str) -> tuple[str, str]:
 
 
 def authorization(url: str, key: str) -> str | None:
-    """The Authorization header: the key as a bearer token; without a key, the credentials in the URL."""
+    """Returns the Authorization header: the key as a bearer token, else the credentials in the URL."""
     if key:
         return f"Bearer {key}"
     parts = urlsplit(url)
@@ -97,26 +104,26 @@ def authorization(url: str, key: str) -> str | None:
 
 @dataclass(eq=False)
 class Servers:
-    """All servers of a run. Its coroutines belong into one event loop.
+    """All servers of a run. The coroutines must run in one event loop.
 
     Raises:
-        UsageError: an address that is none.
+        UsageError: for an invalid address.
     """
 
     urls: InitVar[Sequence[str]]
-    """As the user gave them."""
+    """The base URLs as the user gave them."""
     retry: Retry
     _: KW_ONLY
     key: str = field(repr=False)
-    """The API key, empty without one; it is in no message."""
+    """The API key, or an empty string; it is never part of a message."""
     wanted: str | None
-    """Name of the model to ask for."""
+    """The name of the model to request, if the user gave one."""
     preferred: str | None
-    """Name of the model to ask for where it is listed."""
+    """The name of the model to request if nothing is wanted and the server lists it."""
     limits_pixels: bool
-    """Whether requests carry pixel limits, which only vLLM understands."""
+    """Whether requests contain pixel limits, which only vLLM supports."""
     identity: Identity | None = None
-    """What they all run; None until one has said so."""
+    """What all servers run; None until the first one has answered."""
 
     def __post_init__(self, urls: Sequence[str]) -> None:
         addresses = [parse_base_url(url) for url in urls]
@@ -124,14 +131,14 @@ class Servers:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are at a server."""
+        """The number of requests that are at a server."""
         return sum(server.in_flight for server in self.all)
 
     async def identify_all(self, http: Http) -> None:
         """Asks every server what it runs; those that do not answer are put aside.
 
         Raises:
-            EngineError: none answers, one refuses for good, or they differ.
+            EngineError: if none answers, one refuses permanently, or the servers differ.
         """
         failures = await asyncio.gather(*(self._try_identify(server, http) for server in self.all))
         if all(failures):
@@ -156,8 +163,8 @@ class Servers:
         """Asks a server what it runs.
 
         Raises:
-            Failure: it does not say.
-            EngineError: it does not serve the model.
+            Failure: if it gives no valid answer.
+            EngineError: if it does not serve the model.
         """
         timeout = min(self.retry.connect_timeout, self.retry.timeout)
         reply = await http.fetch(
@@ -181,10 +188,10 @@ class Servers:
         server.last_reply = time.monotonic()
 
     def _choose(self, cards: Mapping[str, str], url: str) -> str:
-        """The name to ask a server for: `wanted`, else `preferred` if it is listed, else the first that is.
+        """Chooses the model to request: `wanted`, else `preferred` if listed, else the first one listed.
 
         Raises:
-            EngineError: `wanted` is not among the models listed, or nothing is wanted and nothing listed.
+            EngineError: if `wanted` is not among the listed models, or nothing is wanted and nothing listed.
         """
         if self.wanted and cards and self.wanted not in cards:
             nearest = did_you_mean(self.wanted, cards)
@@ -198,7 +205,7 @@ class Servers:
         return self.preferred if self.preferred and self.preferred in cards else next(iter(cards))
 
     def check_agreement(self) -> None:
-        """Raises EngineError if the servers run different things."""
+        """Raises EngineError if the servers run different models or versions."""
         for server in self.all:
             if server.identity is None:
                 continue
@@ -210,13 +217,13 @@ class Servers:
                 )
 
     def count_silence(self, server: Server, failure: Failure, began: float) -> None:
-        """Counts a request without a reply in time. A server that seems to hang is put aside, and then tried again.
+        """Counts a request that timed out. A server that seems to hang is put aside and tried again later.
 
         Args:
-            began: when the request was sent.
+            began: the time at which the request was sent.
 
         Raises:
-            EngineError: all servers hang, and hung again when they were tried again.
+            EngineError: if all servers hang and hung again when they were tried again.
         """
         server.n_silent += 1
         now = time.monotonic()
@@ -224,7 +231,7 @@ class Servers:
             return
         if server.hung_at is None:
             server.hung_at = now
-            server.identity = None  # it has to say again what it serves before it is sent anything
+            server.identity = None  # it must answer what it serves before it gets requests again
             server.aside_until = now + self.retry.cap
         elif began > server.hung_at:
             server.given_up = True
@@ -235,17 +242,20 @@ class Servers:
             )
 
     def replied(self, server: Server) -> None:
-        """Notes that a server replied to a request, whatever it said."""
+        """Records that a server replied to a request, whatever the reply was."""
         server.last_reply = time.monotonic()
         server.n_silent, server.hung_at, server.given_up = 0, None, False
 
     async def pick(
         self, avoid: Server | None, deadline: float, sleep: Callable[[float], Awaitable[None]]
     ) -> Server | None:
-        """The free server with the fewest requests in flight; waits while all are aside, until the deadline."""
+        """Returns the free server with the fewest requests in flight, other than `avoid` if possible.
+
+        Waits while all servers are put aside; returns None at the deadline.
+        """
         while not (free := self.free()):
             now = time.monotonic()
-            # A server that has said what it serves is free before its time.
+            # A server becomes free before `aside_until` when another request has identified it.
             wait = min(
                 LOOK_S, max(0.0, min(s.aside_until for s in self.all) - now) + self.retry.delay(0) / 10
             )
@@ -255,18 +265,18 @@ class Servers:
         return min(free, key=lambda s: (s is avoid and len(free) > 1, s.in_flight))
 
     def free(self) -> list[Server]:
-        """Servers that are not put aside."""
+        """Returns the servers that are not put aside."""
         now = time.monotonic()
         return [s for s in self.all if s.aside_until <= now]
 
     def message(self, server: Server, failure: Failure) -> str:
-        """What went wrong at a server, without secrets."""
+        """Returns the error message for a failure at a server, without secrets."""
         text = f"{server.url}: {failure}"
         return text.replace(self.key, "***") if self.key else text
 
 
 def _model_cards(raw: bytes) -> dict[str, str]:
-    """Name to owner of the models that a server lists; empty for what is no such list."""
+    """Maps the names of the models that a server lists to their owners; empty if the body is malformed."""
     try:
         cards = json.loads(raw)["data"]
         return {str(card["id"]): str(card.get("owned_by")) for card in cards}
@@ -275,7 +285,7 @@ def _model_cards(raw: bytes) -> dict[str, str]:
 
 
 def _vllm_version(raw: bytes) -> str:
-    """ "vllm 0.31.0" from what vLLM answers under /version."""
+    """Parses vLLM's answer at /version into a string such as "vllm 0.31.0"."""
     try:
         return f"vllm {json.loads(raw)['version']}"
     except wire.MALFORMED:

@@ -1,4 +1,4 @@
-"""What goes to an OpenAI-compatible server, and how its answers and refusals are read. No I/O."""
+"""Builds requests to OpenAI-compatible servers and parses their responses and errors. Does no I/O."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.engines.base import no_reply
 
 PASSING_STATUSES = frozenset({408, 409, 429})
-"""The 4xx that are worth another try; every 5xx is."""
+"""The 4xx status codes that are retried; every 5xx is."""
 QWEN_PIXELS = {"shortest_edge": 4 * 28 * 28, "longest_edge": 16384 * 28 * 28}
-"""Qwen2.5-VL's own limits, as its image processor names them: 4 to 16,384 tokens an image."""
+"""Qwen2.5-VL's default limits, under its image processor's names: 4 to 16,384 tokens per image."""
 FATAL_STATUSES = {401: "the API key in OPENAI_API_KEY is missing or wrong", 404: "unknown model or address"}
-"""What would refuse every further request too."""
+"""Status codes that mean that every further request would fail too, with explanations."""
 _LARGEST_COUNT = 2**53
-"""Tokens; a larger number in a server's usage counts nothing."""
+"""The largest number of tokens in a server's usage that is believed."""
 _EVENT = re.compile(r"(data|event|id|retry)?:")
-"""How a line of server-sent events begins."""
+"""The start of a line of server-sent events."""
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What reading JSON of another form than expected raises."""
+"""The exceptions raised by reading JSON of an unexpected structure."""
 UNTRUSTED = "--trust-request-mm-kwargs"
-"""vLLM's option, since 0.31, without which it refuses pixel limits and videos as frames; its refusal names it."""
+"""The option that vLLM, since 0.31, requires for pixel limits and videos as frames; its error names it."""
 
 
 @dataclass(eq=False)
 class Failure(Exception):
-    """One attempt that failed."""
+    """A failed attempt of a request."""
 
     message: str
     _: KW_ONLY
     passing: bool = False
-    """Worth another try."""
+    """Whether the failure is transient, so that a retry makes sense."""
     retry_after: float = 0.0
-    """Seconds that the server asked to be left alone for."""
+    """The delay that the server asked for, in seconds."""
     unreached: bool = False
-    """No connection: the server is down or not there."""
+    """Whether there was no connection: the server is down or does not exist."""
     fatal: bool = False
-    """Every further request would fail too."""
+    """Whether every further request would fail too."""
     silent: bool = False
-    """The server took the request and did not reply in time."""
+    """Whether the server accepted the request and did not reply in time."""
 
     def __str__(self) -> str:
         return self.message
@@ -66,7 +66,7 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """What a server runs."""
+    """The model and the software that a server runs."""
 
     model: str
     version: str
@@ -84,10 +84,10 @@ def body(
     pixels: Mapping[str, int] = MappingProxyType({}),
     tokens_field: str = "max_tokens",
 ) -> dict[str, Any]:
-    """The JSON body of a chat completion request.
+    """Returns the JSON body of a chat completion request.
 
-    vLLM takes what is left out from the checkpoint's generation config (Qwen2.5-VL's has a repetition penalty
-    of 1.05), so a vLLM server is told the neutral values; another may refuse fields that it does not know.
+    vLLM takes omitted values from the checkpoint's generation config (Qwen2.5-VL's has a repetition penalty
+    of 1.05), so it is sent the neutral values explicitly. Other servers may refuse unknown fields.
     """
     out: dict[str, Any] = {
         "model": identity.model,
@@ -119,7 +119,7 @@ def _message(message: Message, vllm: bool) -> dict[str, Any]:
             content.append({"type": "text", "text": part.text})
         elif isinstance(part, ImagePart):
             content.append(_image(data_url(part.image)))
-        elif vllm:  # its form of a video that is already frames
+        elif vllm:  # vLLM's format for a video that is already sampled into frames
             frames = ",".join(data_url(frame).partition(",")[2] for frame in part.frames)
             url = f"data:video/jpeg;base64,{frames}"
             content.append({"type": "video_url", "video_url": {"url": url}})
@@ -133,11 +133,11 @@ def _image(url: str) -> dict[str, Any]:
 
 
 def read_completion(raw: bytes, latency_s: float) -> Completion:
-    """The completion in a response's body.
+    """Parses the completion in a response's body.
 
     Raises:
-        Failure: it is an error, or no completion. The latter is a passing failure, since gateways answer so while
-            their server restarts.
+        Failure: if the body is an error or not a completion. The latter is transient, since gateways send
+            such bodies while their server restarts.
     """
     try:
         data = json.loads(raw)
@@ -163,10 +163,11 @@ def read_completion(raw: bytes, latency_s: float) -> Completion:
 
 
 def _content(content: object) -> tuple[str, str]:
-    """Text and reasoning in a message's content: a text, nothing, or a list of parts.
+    """Returns the text and the reasoning in a message's content, which is a string, None or a list of parts.
 
     Raises:
-        TypeError: it is none of these, or a part is neither text nor reasoning.
+        TypeError: for any other type of content.
+        KeyError: for a part that is neither text nor reasoning.
     """
     if content is None or isinstance(content, str):
         return content or "", ""
@@ -185,14 +186,14 @@ def _content(content: object) -> tuple[str, str]:
 
 
 def _count(value: object) -> int:
-    """A number of tokens; 0, which stands for unknown, where a server sends what counts nothing."""
+    """Returns a number of tokens, or 0 (unknown) if the server's value is not a plausible count."""
     return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else 0
 
 
 def _texts(message: Mapping[str, Any]) -> tuple[str, str]:
-    """Text and reasoning of a message or of a piece of one.
+    """Returns the text and the reasoning of a message or of a streamed piece of one.
 
-    The latter stands in `reasoning_content` (DeepSeek, SGLang, vLLM), in `reasoning` (vLLM), or among the content.
+    Reasoning is in `reasoning_content` (DeepSeek, SGLang, vLLM), in `reasoning` (vLLM), or in the content.
     """
     text, thoughts = _content(message.get("content"))
     given = message.get("reasoning_content") or message.get("reasoning") or thoughts
@@ -201,11 +202,11 @@ def _texts(message: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def read_events(lines: Iterable[str]) -> Iterator[str]:
-    """The pieces of text in a stream of server-sent events, or of a whole completion that came instead of them.
+    """Yields the pieces of text in a stream of server-sent events, or in a complete completion instead.
 
     Raises:
-        Failure: for an event that reports an error or is not one of a chat completion; after the last one, if there
-            was reasoning and no text, or if the stream was cut: neither a finish reason nor `[DONE]` came.
+        Failure: for an event that reports an error or is malformed; at the end of the stream, if there was
+            reasoning and no text, or if the stream was cut (neither a finish reason nor `[DONE]` came).
     """
     lines = iter(lines)
     first = next(filter(str.strip, lines), "")
@@ -257,7 +258,7 @@ def _finish_reason(reason: object) -> FinishReason:
 
 
 def broken(error: Exception) -> Failure:
-    """The failure that an error of httpx is, with the system's reason from the bottom of its causes."""
+    """Converts an exception of httpx to a failure, with the operating system's reason from its root cause."""
     import httpx
 
     root: BaseException = error
@@ -266,7 +267,7 @@ def broken(error: Exception) -> Failure:
     ):
         root = inner
     code = root.errno if isinstance(root, OSError) else None
-    # asyncio words a system's error in its own way; a failed name look-up has a negative code and good words
+    # asyncio rewords system errors, so use strerror; failed name look-ups have negative codes and clear texts
     text = os.strerror(code) if code and code > 0 else getattr(root, "strerror", None)
     reason = text or str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -275,7 +276,7 @@ def broken(error: Exception) -> Failure:
 
 
 def refusal(status: int, headers: Mapping[str, str], raw: bytes, retry_after_cap: float) -> Failure:
-    """The failure that a response with another status than 200 is."""
+    """Converts a response with a status other than 200 to a failure."""
     redirect = 300 <= status < 400
     note = f" ({FATAL_STATUSES[status]})" if status in FATAL_STATUSES else ""
     text = error_text(raw)
@@ -293,7 +294,7 @@ def refusal(status: int, headers: Mapping[str, str], raw: bytes, retry_after_cap
 
 
 def parse_retry_after(text: str | None, now: float | None = None) -> float:
-    """Seconds to wait, from a number of seconds or an HTTP date; 0.0 for neither. `now` is a Unix time."""
+    """Parses a number of seconds or an HTTP date into seconds to wait, else 0.0. `now` is a Unix time."""
     if not text:
         return 0.0
     try:
@@ -307,7 +308,7 @@ def parse_retry_after(text: str | None, now: float | None = None) -> float:
 
 
 def error_text(raw: bytes) -> str:
-    """What a server says went wrong, from the places where servers put it."""
+    """Extracts the error message from a response, from any of the keys that servers use."""
     try:
         data = json.loads(raw)
     except MALFORMED:
@@ -324,5 +325,5 @@ def _excerpt(raw: bytes) -> str:
 
 
 def whole_characters(text: str) -> str:
-    """JSON can hold halves of surrogate pairs, which no file can: pairs are joined, stray halves replaced."""
+    """Joins surrogate pairs and replaces lone surrogates, which JSON can contain and UTF-8 files cannot."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

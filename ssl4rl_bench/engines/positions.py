@@ -1,9 +1,10 @@
-"""Qwen2.5-VL's positions of videos and of what follows them, which transformers 5.3 to 5.17 get wrong.
+"""Corrects Qwen2.5-VL's position ids of videos and of the text after them in transformers 5.3 to 5.17.
 
-They let the text after a video start at position `start + max(height, width)` even where the video's time goes
-on beyond, and round the seconds between two steps down to whole ones (huggingface/transformers issues 45381 and
-48669). What the model was trained with, and what vLLM does: text goes on after the greatest position so far, and
-a step in time is at `floor(step * seconds * tokens_per_second)`. Images are not concerned.
+These versions start the text after a video at position `start + max(height, width)`, even if the video's
+positions in time go beyond, and round the seconds between two steps down to an integer
+(huggingface/transformers issues 45381 and 48669). In the model's training and in vLLM, text continues after
+the greatest position so far, and a step in time is at `floor(step * seconds * tokens_per_second)`. Images are
+not affected.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from itertools import groupby
 from typing import Any
 
 _VIDEO = 2
-"""In `mm_token_type_ids`; text is 0, an image 1."""
+"""The value for videos in `mm_token_type_ids`; text is 0 and images are 1."""
 
 
 def repair(network: Any) -> None:
-    """Corrects `get_rope_index` of a loaded Qwen2.5-VL; leaves other models, and correct positions, as they are."""
+    """Corrects `get_rope_index` of a loaded Qwen2.5-VL. Other models and correct positions do not change."""
     if network.config.model_type != "qwen2_5_vl":
         return
     inner = network.model
@@ -57,14 +58,17 @@ def repair(network: Any) -> None:
 
 
 def _chain(positions: Any, mask: Any, kinds: Any, videos: Any, rate: float) -> int:
-    """Moves each stretch of one kind to where the one before it ends, in place; returns where the last ends.
+    """Shifts each run of tokens of one kind, in place, to start where the previous run ends.
 
     Args:
-        positions: of one row, (3, tokens): time, height, width.
-        mask: the tokens that are not padding.
+        positions: the positions of one row, of shape (3, tokens): time, height, width.
+        mask: true for tokens that are not padding.
         kinds: `mm_token_type_ids` of the row.
-        videos: steps in time, and seconds between them, of the videos still to come.
-        rate: positions a second.
+        videos: an iterator over the remaining videos: the number of steps in time, and seconds between steps.
+        rate: positions per second.
+
+    Returns:
+        The position after the last run.
     """
     import torch
 

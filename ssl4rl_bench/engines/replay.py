@@ -1,6 +1,6 @@
-"""An engine that answers with recorded replies, made by this project or by another (`run.recorded`).
+"""An engine that answers with recorded replies of this or another program (see `run.recorded`).
 
-A reply belongs to a task, a sample and a repeat. A run's directory or journal can be replayed as it is.
+Each reply belongs to a task, a sample and a repeat. A run's directory or journal can be replayed directly.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, Task
 
 
 class Replies(Protocol):
-    """What is known of the replies before the first request (`run.recorded.Recorded`)."""
+    """The interface of recorded replies; `run.recorded.Recorded` implements it."""
 
     @property
     def digest(self) -> str:
-        """Names the replies' content."""
+        """A digest of the replies' content."""
         ...
 
     def find(self, task: str, id: str, repeat: int) -> Completion | None:
-        """The reply to a request; None where none is recorded."""
+        """Returns the reply to a request, or None if none is recorded."""
         ...
 
     def check(self, ids: Mapping[str, frozenset[str]], shown: Mapping[str, str]) -> None:
-        """Sees that the replies are of these tasks; see `run.recorded.Recorded.check`."""
+        """Checks that the replies belong to these tasks; see `run.recorded.Recorded.check`."""
         ...
 
 
@@ -36,23 +36,23 @@ class ReplayEngine:
 
     def __init__(self, replies: Replies) -> None:
         self._replies = replies
-        # 2: replies are found by task too; what version 1 wrote of several tasks may have mixed them.
+        # Version 2 also looks replies up by task; runs of several tasks by version 1 may have mixed them.
         self.version = f"2 {replies.digest[:16]}"
-        """Names the replies' content: other replies are another experiment."""
+        """The engine's version and a digest of the replies, since other replies are another experiment."""
 
     def check_tasks(self, tasks: Sequence[Task]) -> None:
-        """Sees before the first request that each reply belongs to one task, asked as it was recorded.
+        """Checks, before the first request, that the replies fit these tasks and how they are asked.
 
         Raises:
-            UsageError: the replies do not say which of the tasks they are of, or are of none of them, or were
-                recorded with another `--image`.
-            DataError: one request has two texts.
+            UsageError: if it is unclear which of the tasks the replies belong to, if they belong to none of
+                them, or if they were recorded with another `--image`.
+            DataError: if there are two different replies to one request.
         """
         ids = {task.name: frozenset(sample.id for sample in task.samples) for task in tasks}
         self._replies.check(ids, {task.name: task.image for task in tasks})
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
-        """As `types.Engine.run`, in order."""
+        """Implements `types.Engine.run`; replies come in order."""
         for request in requests:
             id, repeat = request.sample.id, request.repeat
             missing = f"no recorded reply for sample {id}, repeat {repeat}"
@@ -60,8 +60,8 @@ class ReplayEngine:
             yield request, found or Completion("", "error", error=missing)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """Raises EngineError: a recorded reply belongs to a sample, not to a prompt."""
+        """Raises EngineError, since recorded replies belong to samples and not to prompts."""
         raise EngineError("the replay engine cannot answer a question of its own; use another engine")
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Does nothing: there is nothing to free."""

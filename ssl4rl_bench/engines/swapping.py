@@ -1,4 +1,4 @@
-"""Other weights for a model that is loaded: for checkpoints of one training run, which differ in nothing else."""
+"""Replaces the weights of a loaded model, for checkpoints of one training run that differ in nothing else."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ssl4rl_bench.engines.checkpoints.weights import side_files
 from ssl4rl_bench.engines.loading import load_network
 
 _OF_THE_WRITER = ("transformers_version", "_name_or_path")
-"""Keys of a config that say who wrote it."""
+"""Keys of config.json that describe the program that wrote it."""
 
 
 def same_kind(one: Path, two: Path) -> bool:
-    """Whether two checkpoints differ in their weights alone: config, tokenizer, processor and the rest are equal."""
+    """Whether two checkpoints differ only in their weights, and not in config, tokenizer, processor etc."""
     return _settings(one) == _settings(two)
 
 
 def load_weights(network: Any, folder: Path) -> None:
-    """Copies a checkpoint's weights into a transformers model, where that lies and in its dtype.
+    """Copies a checkpoint's weights into a transformers model, keeping its device and dtype.
 
-    For a moment the new weights are in the main memory as well.
+    The new weights are also held in main memory for a short time.
 
     Raises:
-        ModelError: a tensor is missing or of another shape; nothing was copied.
-        RuntimeError: the checkpoint's network differs from the one loaded; some tensors may have been copied.
+        ModelError: if a tensor is missing or has the wrong shape; nothing was copied.
+        RuntimeError: if the checkpoint has another architecture; some tensors may have been copied.
     """
     import torch
 

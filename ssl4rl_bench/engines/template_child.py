@@ -1,9 +1,9 @@
-"""Renders a chat template in a process of its own, whose memory and time are limited. Started by `templates`.
+"""Renders a chat template in a separate process with limited memory and time. Started by `templates`.
 
-It is run by its path, isolated from the environment, and imports jinja2 alone. It reads JSON lines: first where
-jinja2 lies and the limits, then either `{"template": text}` or `{"variables": {...}}`, and answers each with one
-line: `{"chars": n}` or `{"error": kind}`. The environment is made as transformers makes it
-(`transformers.utils.chat_template_utils`), so that what is harmless here is harmless there.
+The file is run by its path, isolated from the environment, and imports only jinja2. It reads JSON lines:
+first the path of jinja2 and the limits, then either `{"template": text}` or `{"variables": {...}}`, and
+answers each with one line: `{"chars": n}` or `{"error": kind}`. The Jinja environment is set up as in
+transformers (`transformers.utils.chat_template_utils`), so that what is harmless here is harmless there.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def main() -> None:
             answer({"error": "memory"})
         except RecursionError:
             answer({"error": "recursion"})
-        except Exception as error:  # of the template itself, as on a message that it does not accept
+        except Exception as error:  # raised by the template, for example for a message that it rejects
             answer({"error": "raised", "message": str(error)[:300]})
 
 
 def rendered(template: Any, variables: dict[str, Any], most: int) -> dict[str, Any]:
-    """The length of the prompt, unless it has more than `most` characters."""
+    """Returns the length of the prompt, or an error if it has more than `most` characters."""
     chars = 0
     for piece in template.generate(**variables):
         chars += len(piece)
@@ -51,7 +51,7 @@ def rendered(template: Any, variables: dict[str, Any], most: int) -> dict[str, A
 
 
 def limit_time(seconds: float) -> None:
-    """Lets the system end this process after so much more processor time, should nobody be there to do it."""
+    """Limits this process's further CPU time, in case the parent no longer exists to end it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime + seconds + 2)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
@@ -63,9 +63,9 @@ def make_environment() -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}`, which marks what the model wrote."""
+        """The tag `{% generation %}`, which marks text that the model wrote."""
 
-        tags = {"generation"}  # noqa: RUF012  # jinja2's own form
+        tags = {"generation"}  # noqa: RUF012  # the form that jinja2 requires
 
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno

@@ -1,9 +1,10 @@
-"""Chat templates are programs of whoever made a checkpoint: each prompt's rendering is tried under limits first.
+"""Renders each prompt under limits first, since a chat template is an untrusted program from a checkpoint.
 
-A template can loop, multiply text or call itself, and Jinja's sandbox bounds none of these in time or memory. So a
-child process with limited memory renders every prompt before transformers does so in this process, with the same
-input; where the child does not end in time, runs out of memory or writes far more than it was given, the checkpoint
-is refused. A prompt costs a fraction of a millisecond, the child's start a tenth of a second.
+A template can loop, multiply text or call itself, and Jinja's sandbox limits neither time nor memory.
+Therefore a child process with limited memory renders every prompt before transformers does so in this
+process, with the same input. If the child takes too long, runs out of memory or writes far more than it was
+given, the checkpoint is refused. Each prompt costs a fraction of a millisecond, and the start of the child a
+tenth of a second.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from typing import Any
 from ssl4rl_bench.core.errors import EngineError, ModelError
 
 SECONDS = 5.0
-"""For a prompt; templates that are in use take milliseconds."""
+"""The time limit for one prompt, in seconds; real templates take milliseconds."""
 MEMORY_BYTES = 512 * 2**20
-"""Address space of the child, of which Python and jinja2 take about a tenth."""
+"""The limit on the child's address space, of which Python and jinja2 take about a tenth."""
 CHARACTERS = 1_000_000
-"""Of a prompt, beyond eight times what went in."""
+"""The limit on the length of a prompt, in addition to eight times the length of its input."""
 _START_S = 60.0
 _FIX = "copy chat_template.jinja from the base that it was trained from"
 _WORDS = {
@@ -48,11 +49,11 @@ _USUAL: tuple[list[dict[str, Any]], ...] = (
 
 
 class Guard:
-    """Tries a template's renderings under limits. May be used by several threads.
+    """Renders prompts with a template under limits. Safe for use by several threads.
 
     Args:
-        template: Jinja source.
-        name: of the checkpoint, for messages.
+        template: the Jinja source.
+        name: the name of the checkpoint, for messages.
     """
 
     def __init__(self, template: str, name: str) -> None:
@@ -63,17 +64,17 @@ class Guard:
         self._owner = 0
 
     def check_usual(self) -> None:
-        """Tries the usual kinds of prompts.
+        """Renders typical prompts.
 
         Raises:
-            ModelError: the template is no Jinja, or one of them exceeds the limits. An error that the template raises
-                of itself is left to the requests that meet it.
+            ModelError: if the template is not valid Jinja or a prompt exceeds the limits. Errors that the
+                template itself raises are ignored here; they fail the requests that cause them.
         """
         for messages in _USUAL:
             self.check({"messages": messages, "add_generation_prompt": True})
 
     def check(self, variables: Mapping[str, Any]) -> None:
-        """Tries one prompt. Raises as `check_usual`."""
+        """Renders one prompt. Raises the same errors as `check_usual`."""
         with self._lock:
             if self._child is None or self._owner != os.getpid():
                 self._start()
@@ -82,7 +83,7 @@ class Guard:
             self._refuse(_WORDS[told["error"]])
 
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child process."""
         child, self._child = self._child, None
         if child is not None and self._owner == os.getpid():
             child.kill()
@@ -103,7 +104,7 @@ class Guard:
             stderr=subprocess.DEVNULL,
             env={},
             cwd="/",
-            start_new_session=True,  # Ctrl-C is for this process alone to act upon
+            start_new_session=True,  # so that Ctrl-C does not reach the child
         )
         atexit.register(self.close)
         if told := self._ask(setup, _START_S).get("error"):
@@ -115,7 +116,7 @@ class Guard:
             self._refuse(_WORDS[told["error"]])
 
     def _ask(self, question: Mapping[str, Any], seconds: float | None = None) -> dict[str, Any]:
-        """The child's answer; where it gives none, the reason, and the child is gone."""
+        """Returns the child's answer; without one, ends the child and returns the reason as the error."""
         assert self._child and self._child.stdin and self._child.stdout
         until = time.monotonic() + (SECONDS if seconds is None else seconds)
         line = b""
@@ -146,7 +147,7 @@ _kept: dict[tuple[str, str], Guard] = {}
 
 
 def guard(template: str, name: str) -> Guard:
-    """The guard of a checkpoint's template; the one used last is kept, with its child."""
+    """Returns the guard for a checkpoint's template. Only the most recent guard and its child are cached."""
     if (template, name) not in _kept:
         for old in _kept.values():
             old.close()
@@ -156,6 +157,6 @@ def guard(template: str, name: str) -> Guard:
 
 
 def _path_of_jinja() -> list[str]:
-    """Where jinja2 and what it needs are found, for a child that looks nowhere else."""
+    """Returns the folders of jinja2 and markupsafe, which the isolated child adds to its sys.path."""
     specs = [importlib.util.find_spec(name) for name in ("jinja2", "markupsafe")]
     return sorted({str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin})

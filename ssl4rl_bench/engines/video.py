@@ -1,4 +1,4 @@
-"""Frames from a local video file, sampled evenly under a stated limit."""
+"""Samples evenly spaced frames from a local video file, up to a given number."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_FRAME_PIXELS = 768 * 28 * 28
-"""Larger frames are shrunk to this: the limit per frame of Qwen2.5-VL's own toolkit."""
+"""Larger frames are shrunk to this size, which is the limit per frame in Qwen2.5-VL's toolkit."""
 MAX_FRAMES = 768
-"""As there."""
+"""The maximum number of sampled frames, also from Qwen2.5-VL's toolkit."""
 MAX_PACKETS = 1_000_000
-"""Frames of the file itself: about nine hours."""
+"""The maximum number of frames in a file, enough for about nine hours."""
 FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif"
-"""Containers. Playlists are not among them: they name other files, which FFmpeg would open."""
+"""The allowed container formats. Playlists are excluded: they name other files, which FFmpeg would open."""
 
 
 def plan(times: list[float], duration: float, max_frames: int, fps: float) -> list[int]:
-    """Which of a video's frames to take: an even number, `fps` a second, evenly spread from first to last.
+    """Returns the indices of the frames to take, `fps` per second, evenly spread from the first to the last.
 
-    Even, because Qwen2.5-VL merges frames by twos; at least 2 (a video of one frame gives it twice), at most
-    `max_frames`, and never more than the video has (rounded down to even).
+    The number is even, because Qwen2.5-VL merges frames in pairs. It is at least 2 (a video of one frame
+    gives it twice) and at most `max_frames` or the number of frames in the video, rounded down to even.
 
     Args:
-        times: of the frames, in seconds, ascending; not empty.
-        duration: of the video in seconds.
+        times: the times of the frames in seconds, ascending; not empty.
+        duration: the duration of the video in seconds.
     """
     wanted = min(round(duration * fps), max_frames, len(times))
     n = max(2, wanted - wanted % 2)
@@ -50,12 +50,12 @@ def plan(times: list[float], duration: float, max_frames: int, fps: float) -> li
 
 
 def sample_frames(path: Path, max_frames: int = 16, fps: float = 2.0) -> VideoPart:
-    """Reads `fps` frames a second, at most `max_frames` in all, upright and as PNG.
+    """Reads `fps` frames per second, at most `max_frames` in total, rotated upright and encoded as PNG.
 
     Raises:
-        UsageError: for limits that make no sense.
-        DataError: if the file is not there or not a video that can be read.
-        MissingDependency: without PyAV.
+        UsageError: for `max_frames` or `fps` out of range.
+        DataError: if the file does not exist or is not a readable video.
+        MissingDependency: if PyAV is not installed.
     """
     if not 2 <= max_frames <= MAX_FRAMES:
         raise UsageError(f"video frames must be between 2 and {MAX_FRAMES}, not {max_frames}")
@@ -75,7 +75,7 @@ def sample_frames(path: Path, max_frames: int = 16, fps: float = 2.0) -> VideoPa
             duration = span * len(times) / (len(times) - 1) if span else 0.0
             chosen = [times[i] for i in plan(seconds, duration, max_frames, fps)]
             frames = dict(_decode(container, sorted(set(chosen)), keys, path))
-        if len(frames) < len(set(chosen)):  # MPEG-TS seeks past what was asked for
+        if len(frames) < len(set(chosen)):  # seeking in MPEG-TS can overshoot: decode again without seeking
             with _opened(av, path) as container:
                 frames = dict(_decode(container, sorted(set(chosen)), [], path))
     except (av.FFmpegError, OSError) as error:
@@ -97,7 +97,10 @@ def _opened(av: Any, path: Path) -> Iterator[Any]:
 
 
 def _time_stamps(container: Any, path: Path) -> tuple[list[int], list[int], Fraction]:
-    """Of all frames and of the key frames, ascending, and their unit in seconds. Nothing is decoded."""
+    """Returns the time stamps of all frames and of the key frames, ascending, and their unit in seconds.
+
+    Nothing is decoded.
+    """
     stream = container.streams.video[0]
     stamps: list[int] = []
     keys: list[int] = []
@@ -117,7 +120,7 @@ def _time_stamps(container: Any, path: Path) -> tuple[list[int], list[int], Frac
 def _decode(
     container: Any, wanted: list[int], keys: list[int], path: Path
 ) -> Iterator[tuple[int, EncodedImage]]:
-    """Each wanted time stamp with its picture; seeks only where that passes over a key frame."""
+    """Yields each wanted time stamp with its frame; seeks only if that skips to a later key frame."""
     stream = container.streams.video[0]
     frames: Iterator[Any] = container.decode(stream)
     position = -1 if not keys else keys[0] - 1
@@ -140,7 +143,7 @@ def _decode(
 
 
 def _picture(frame: Any) -> Image.Image:
-    """At most `MAX_FRAME_PIXELS`, upright as the file says that it is to be shown."""
+    """Converts a frame to an image of at most `MAX_FRAME_PIXELS`, rotated as the file's metadata says."""
     image: Image.Image = frame.to_image()
     excess = image.width * image.height / MAX_FRAME_PIXELS
     if excess > 1:

@@ -1,4 +1,4 @@
-"""vLLM in this process, on GPUs or CPUs: continuous batching over a lazy stream of requests."""
+"""The engine that runs vLLM in this process, on GPUs or CPUs, with continuous batching over lazy requests."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
 
 _MAX_ITEMS = {"image": 64, "video": 8}
-"""Of one prompt. vLLM wants limits; for images it makes no difference how high."""
+"""The maximum number of items in one prompt. vLLM requires limits; a high limit for images costs nothing."""
 _GPU_RUNNING = 4
-"""Times `batch_size` is how many requests are in flight on a GPU, where more of them are faster."""
+"""On a GPU, this many times `batch_size` requests are in flight, since more of them are faster there."""
 _GIB = 1 << 30
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",  # at WARNING, it prints a line for each image on a CPU
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads or CUDA breaks
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # forking a process that has threads or uses CUDA is unsafe
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
-"""Set where the user has not."""
+"""Environment variables that are set unless the user has set them."""
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class VllmEngine:
     """Keeps up to `batch_size` requests in flight (four times as many on a GPU), adding one as another ends.
 
     Prompts are rendered in a thread while the model runs. An image is decoded once for neighbouring requests,
-    and preprocessed and encoded once by vLLM, which knows it by its content hash. On a CPU all of vLLM runs
-    in this process: on two cores that starts in half the time and answers faster than processes of its own.
+    and preprocessed and encoded once by vLLM, which identifies it by its content hash. On a CPU, vLLM runs
+    entirely in this process: on two cores this starts in half the time and is faster than separate processes.
 
     Args:
         model: the checkpoint.
@@ -69,7 +69,7 @@ class VllmEngine:
         return _installed_version() + ("" if dtype == "auto" else f"+{dtype}")
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
-        """See `types.Engine`. One request more is pulled than may be in flight."""
+        """Implements `types.Engine.run`. Pulls at most one request more than may be in flight."""
         queue = iter(requests)
         held = next(queue, None)
         while held is not None:
@@ -77,25 +77,28 @@ class VllmEngine:
             held = yield from server.answer(held, queue, sampling)
 
     def drain(self) -> int:
-        """Adds nothing more to the model; returns how many replies it has in flight."""
+        """Stops adding requests to the model; returns the number of replies in flight."""
         if self._server is None:
             return 0
         self._server.draining = True
         return len(self._server.running)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """See `types.Engine`. Closing the iterator ends the generation."""
+        """Implements `types.Engine.stream`. Closing the iterator ends the generation."""
         server = self._start(_has_video(messages))
         yield from server.stream(messages, sampling, self._options.seed)
 
     def close(self) -> None:
-        """See `types.Engine`. Ends vLLM's processes."""
+        """Implements `types.Engine.close`: stops vLLM and its processes."""
         if self._server is not None:
             server, self._server = self._server, None
             server.close()
 
     def _start(self, video: bool) -> _Server:
-        """A server that takes what is needed. Memory for videos is set aside only once one comes."""
+        """Returns a running server, restarted if it lacks video support that is now needed.
+
+        vLLM reserves memory for videos at its start, so support is enabled only when the first one arrives.
+        """
         if self._server is not None and video and not self._server.video:
             self.close()
         if self._server is None:
@@ -106,7 +109,7 @@ class VllmEngine:
 
 
 class _Server:
-    """A started vLLM."""
+    """A running vLLM instance."""
 
     def __init__(self, model: Model, options: EngineOptions, video: bool) -> None:
         for key, value in _ENVIRONMENT.items():
@@ -127,21 +130,21 @@ class _Server:
             self._capacity = options.batch_size * (1 if on_cpu else _GPU_RUNNING)
             self._sampling_params: Any = SamplingParams
             self._parse: Any = parse_model_prompt
-            self._set_num_threads = torch.set_num_threads  # vLLM replaces it, for good
+            self._set_num_threads = torch.set_num_threads  # vLLM patches this function; close() restores it
             arguments = _arguments(model, options, self._prompter, self._capacity, video, on_cpu)
             with _children_deaf_to_interrupts():
                 self._engine: Any = LLMEngine.from_engine_args(EngineArgs(**arguments))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="vllm-render")
         self._ids = count()
         self.running: dict[str, tuple[Request, float]] = {}
-        """Requests that the model is answering, and when they were added."""
+        """The requests in flight and the times at which they were added, by vLLM's request id."""
         self.draining = False
-        """Whether nothing is to be added any more."""
+        """Whether to stop adding requests."""
 
     def answer(
         self, held: Request | None, queue: Iterator[Request], sampling: Sampling
     ) -> Generator[tuple[Request, Completion], None, Request | None]:
-        """Answers `held` and what follows in `queue`; returns the first request that needs another server."""
+        """Answers `held` and the requests in `queue`; returns the first one that needs another server."""
         rendering: deque[tuple[Request, Future[Any]]] = deque()
         running = self.running = {}
         self.draining = False
@@ -160,7 +163,7 @@ class _Server:
                         key = self._add(prompt.result(), sampling, request.seed)
                     except ModelError:
                         raise
-                    except Exception as error:  # a prompt that vLLM does not take is that request's failure
+                    except Exception as error:  # a prompt that vLLM rejects fails only its own request
                         yield request, error_completion(reason(error))
                     else:
                         running[key] = request, time.perf_counter()
@@ -179,7 +182,7 @@ class _Server:
                 prompt.cancel()
 
     def stream(self, messages: Sequence[Message], sampling: Sampling, seed: int) -> Iterator[str]:
-        """The reply in pieces."""
+        """Yields the reply in pieces."""
         key = self._add(self._render(messages), sampling, seed, delta=True)
         finished = False
         try:
@@ -208,7 +211,7 @@ class _Server:
         return self.video or not _has_video(request.sample.messages)
 
     def _render(self, messages: Sequence[Message]) -> Any:
-        """The prompt in vLLM's own form, with what its image processor made of the images."""
+        """Renders a prompt in vLLM's format, with its images and videos preprocessed."""
         rendered = self._prompter.render(messages)
         tokens = self._prompter.processor.tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
         prompt: dict[str, Any] = {"prompt_token_ids": tokens}
@@ -252,7 +255,7 @@ class _Server:
 def _arguments(
     model: Model, options: EngineOptions, prompter: Prompter, capacity: int, video: bool, on_cpu: bool
 ) -> dict[str, Any]:
-    """vLLM's `EngineArgs`."""
+    """Returns the keyword arguments of vLLM's `EngineArgs`."""
     arguments: dict[str, Any] = {
         "model": str(model.path),
         "dtype": "float32" if options.dtype == "auto" and on_cpu else options.dtype,
@@ -272,7 +275,7 @@ def _arguments(
     if on_cpu:
         arguments |= {
             "enforce_eager": True,
-            "block_size": 32,  # vLLM's 128 is too coarse for rolls of one question to share a prefix
+            "block_size": 32,  # vLLM's 128 is too coarse for the rolls of one question to share a prefix
             "max_num_batched_tokens": 4096,
         }
         if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
@@ -281,7 +284,7 @@ def _arguments(
 
 
 def _kv_bytes(model: Model) -> int:
-    """Upper bound on the bytes that a token takes in the cache: keys and values in float32."""
+    """Returns an upper bound on the bytes of the KV cache per token: keys and values in float32."""
     config = text_config(model.path)
     heads = config["num_attention_heads"]
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
@@ -318,7 +321,7 @@ def _installed_version() -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the warnings of vLLM's start off the terminal, unless the user set VLLM_LOGGING_LEVEL."""
+    """Silences warnings while vLLM starts, unless the user has set VLLM_LOGGING_LEVEL."""
     before = logging.root.manager.disable
     with warnings.catch_warnings():
         if os.environ["VLLM_LOGGING_LEVEL"] == _ENVIRONMENT["VLLM_LOGGING_LEVEL"]:
@@ -332,11 +335,11 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _children_deaf_to_interrupts() -> Iterator[None]:
-    """Lets processes that are started inside not see Ctrl-C, which is for this process alone to act upon.
+    """Makes processes that are started inside ignore Ctrl-C, so that only this process handles it.
 
-    They inherit a signal mask. While this thread has it, another thread must take the signal in.
+    They inherit this thread's signal mask, which blocks SIGINT. Meanwhile another thread receives the signal.
     """
-    resource_tracker.ensure_running()  # its start unblocks the signal in this thread
+    resource_tracker.ensure_running()  # before the signal is blocked: its start unblocks it in this thread
     over = threading.Event()
     threading.Thread(target=over.wait, name="takes-interrupts", daemon=True).start()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

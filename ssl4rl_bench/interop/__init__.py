@@ -1,1 +1,1 @@
-"""Other people's formats and tools."""
+"""Interoperation with other projects' formats and tools: VLMEvalKit and lmms-eval."""

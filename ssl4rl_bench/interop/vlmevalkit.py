@@ -1,7 +1,7 @@
-"""MMBench's rows as the TSV that VLMEvalKit reads.
+"""Exports MMBench's rows as a TSV file that VLMEvalKit reads.
 
-VLMEvalKit decides by the file's name how rows are scored: as circular groups only if it contains "mmbench" or
-"ccbench" (`ImageMCQDataset.evaluate`). Under any other name the copies of a question count as questions.
+VLMEvalKit scores rows as circular groups only if the file's name contains "mmbench" or "ccbench"
+(`ImageMCQDataset.evaluate`). Under any other name, each copy of a question counts as a separate question.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.task.mmbench.rows import Row
 
 CIRCULAR = ("mmbench", "ccbench")
-"""What a name contains, in any case, whose rows VLMEvalKit scores as circular groups."""
+"""VLMEvalKit scores rows as circular groups if the file's name contains one of these, ignoring case."""
 _ITS_OWN = re.compile(
     r"CCBench|MMBench(_CN)?(_V11)?|MMBench_(DEV|TEST)_(EN|CN)(_V11)?|MMBench_dev_(ar|cn|en|pt|ru|tr)"
 )
-"""Names of VLMEvalKit's own data sets: a file of this name with another digest is downloaded anew."""
+"""Names of VLMEvalKit's own data sets. It downloads a file of such a name again if the digest differs."""
 
 
 def is_circular(rows: Iterable[Row]) -> bool:
-    """Whether any question has copies besides its main row."""
+    """Whether any question has copies in addition to its main row."""
     return any(row.roll for row in rows)
 
 
 def file_name(task: str, *, circular: bool) -> str:
-    """A file name for a task under which VLMEvalKit scores it as this project does."""
+    """Returns a file name for a task under which VLMEvalKit scores it as this project does."""
     marked = not circular or any(mark in task.lower() for mark in CIRCULAR)
     return f"{task}.tsv" if marked else f"{task}_mmbench.tsv"
 
 
 def name_problem(path: Path, *, circular: bool) -> str | None:
-    """What VLMEvalKit makes of a file of this name, if that is not a custom data set scored as here; a sentence."""
+    """Explains in a sentence why VLMEvalKit would not score a file of this name as this project does, if so.
+
+    None means that VLMEvalKit reads it as a custom data set and scores it the same way.
+    """
     name = path.name.removesuffix(".tsv")
     if name == path.name:
         return f"VLMEvalKit reads NAME.tsv files only: rename {path.name} to {file_name(name, circular=circular)}"
@@ -52,10 +55,10 @@ def name_problem(path: Path, *, circular: bool) -> str | None:
 
 
 def export_tsv(task_rows: Iterable[Row], path: Path) -> int:
-    """Writes rows (`MMBenchTask.rows`) so that VLMEvalKit, and this project's reader, get the same back.
+    """Writes rows (`MMBenchTask.rows`) so that VLMEvalKit and this project's reader read them back unchanged.
 
-    An image is written once, as base64; later rows with the same image refer to the index of that row.
-    Missing options and hints are empty. The file appears whole or not at all.
+    Each image is written once, as base64; later rows with the same image refer to the index of that row.
+    Missing options and hints are empty. The file is written atomically.
 
     Returns:
         The number of rows written.
@@ -69,7 +72,7 @@ def export_tsv(task_rows: Iterable[Row], path: Path) -> int:
     part = path.with_name(path.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            # All quoted: the writer would leave a lone carriage return bare, and readers end a line there.
+            # Quote everything: the writer does not quote a lone carriage return, where readers end a line.
             writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
             writer.writerow(
                 ["index", "question", "hint", *letters, "answer", "category", "image", "l2-category", "split"]

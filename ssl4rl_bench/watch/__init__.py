@@ -1,11 +1,11 @@
-"""Watching a training run: each new checkpoint is evaluated, judged by the gate, and written into a history.
+"""Watches a training run: evaluates each new checkpoint, judges it by the gate, and records it in a history.
 
-What is kept, below one folder:
+All files are below one folder:
 
-    runs/step-000050/       one ordinary run directory a checkpoint: the truth
-    series/                 alpha's shares, so that none is spent twice
-    history.jsonl           one line a judged checkpoint, replaced as a whole; can be made again from the runs
-    leaderboard.html curves.svg curves.png best      made from the above, and made again when older than it
+    runs/step-000050/       one ordinary run directory per checkpoint: the source of truth
+    series/                 the shares of alpha, so that none is spent twice
+    history.jsonl           one line per judged checkpoint, replaced atomically; can be rebuilt from the runs
+    leaderboard.html curves.svg curves.png best      derived from the above, and rebuilt when out of date
 
-A process that is killed at any point leaves each of these old or new, and the next one goes on from there.
+A process that is killed leaves each file either old or new, and the next process continues from there.
 """

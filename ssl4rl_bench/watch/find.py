@@ -1,7 +1,7 @@
-"""Checkpoints in a folder that a trainer writes: which are whole, and in what order they were trained.
+"""Finds complete checkpoints, in the order of training, in a folder to which a trainer writes.
 
-A folder counts once its weights are as long as their headers say, every shard that the index names is there, no
-name in it is a temporary one, and nothing in it changed between two looks (or for a minute before the first).
+A checkpoint is complete if its weights are as long as their headers say, every shard in the index exists, no
+file has a temporary name, and nothing changed between two scans (or during the minute before the first scan).
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from ssl4rl_bench.core.errors import DataError, ModelError
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 
 OLD_S = 60.0
-"""Seconds. A folder that has not changed for so long needs no second look."""
+"""A folder that has not changed for this many seconds needs no second scan."""
 _NUMBERED = re.compile(r"(?:.*?\D)??(?P<step>\d+)(?:\.(?P<part>\d+))?")
 _TEMPORARY = re.compile(
     r"\..*|.*(\.tmp|\.temp|\.part|\.partial|\.incomplete|\.lock|\.saving|\.swp|~)|tmp.*", re.IGNORECASE
 )
 _COUNTED = re.compile(r".*\.(safetensors|json|jinja|model|txt)", re.IGNORECASE)
-"""Files that a model is made of. A trainer's state may come and go."""
+"""The files that make up a model. Other files, such as a trainer's state, may change at any time."""
 
 _Signature = tuple[tuple[str, int, int, int], ...]
-"""Name, size, time of change and inode of each counted file."""
+"""The name, size, modification time and inode of each counted file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A whole checkpoint."""
+    """A complete checkpoint."""
 
     name: str
-    """Of its folder: "step-000050"."""
+    """The name of its folder, such as "step-000050"."""
     path: Path
     step: int
     part: int
-    """Updates into the next step: 2 of "step-000050.2", else 0."""
+    """The number of updates into the next step: 2 for "step-000050.2", else 0."""
     fingerprint: str
-    """Of its weights, as in a run's spec."""
+    """The fingerprint of its weights, as in a run's spec."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found."""
+    """The result of one scan."""
 
     ready: tuple[Checkpoint, ...]
-    """In step order, up to the first that is being written."""
+    """The complete checkpoints in step order, up to the first one that is being written."""
     changing: tuple[str, ...]
-    """Names of folders that changed since the last look, or that were not seen before."""
+    """The names of folders that are new or have changed since the last scan."""
     broken: Mapping[str, str]
-    """Folders that have not changed and are no whole checkpoint: name to reason."""
+    """Maps folders that have not changed but are not complete checkpoints to the reason."""
 
 
 def place_of(name: str) -> tuple[int, int] | None:
-    """Step and part that a folder's name ends in; None for a name without a number, or a temporary one.
+    """Parses the step and part at the end of a folder's name; None without a number or for a temporary name.
 
-    "step-000050", "step-000050.2", "checkpoint-500", "global_step_100".
+    Examples of names are "step-000050", "step-000050.2", "checkpoint-500" and "global_step_100".
     """
     if _TEMPORARY.fullmatch(name):
         return None
@@ -67,21 +67,21 @@ def place_of(name: str) -> tuple[int, int] | None:
 
 @dataclass
 class Finder:
-    """Looks into a folder, again and again."""
+    """Scans a folder repeatedly for checkpoints."""
 
     folder: Path
     quiet_s: float
-    """Two looks must be this far apart to show that nothing changes."""
+    """The time without changes, in seconds, after which a checkpoint counts as written."""
     _before: dict[str, tuple[_Signature, float]] = field(default_factory=dict)
-    """Since when (monotonic) each folder looks as it does."""
+    """Each folder's signature at the last scan, and since when (monotonic) it has not changed."""
     _known: dict[str, tuple[_Signature, str]] = field(default_factory=dict)
-    """Fingerprints, so that unchanged weights are not read again."""
+    """A cache of fingerprints, so that unchanged weights are not read again."""
 
     def look(self) -> Look:
-        """One look.
+        """Scans the folder once.
 
         Raises:
-            DataError: the folder is not there or cannot be read.
+            DataError: if the folder does not exist or cannot be read.
         """
         try:
             inside = [path for path in self.folder.iterdir() if path.is_dir()]
@@ -97,7 +97,7 @@ class Finder:
             try:
                 signature, being_written, newest = _sign(path)
                 if not signature:
-                    continue  # no checkpoint at all
+                    continue  # not a checkpoint at all
                 now = time.monotonic()
                 same, since = before.get(name, (None, now))
                 since = since if same == signature else now
@@ -114,7 +114,7 @@ class Finder:
                 broken[name] = str(error)
                 continue
             except OSError:
-                continue  # it went away while it was looked at
+                continue  # the folder was deleted during the scan
             if not changing:
                 ready.append(Checkpoint(name, path, step, part, weights))
         return Look(tuple(ready), tuple(changing), broken)
@@ -127,13 +127,13 @@ class Finder:
 
 
 def _sign(path: Path) -> tuple[_Signature, bool, float]:
-    """A folder's counted files, whether one has a temporary name, and when the newest changed (seconds)."""
+    """Returns the signature of a folder, whether a file in it has a temporary name, and its newest ctime."""
     counted, being_written, newest = [], False, path.stat().st_ctime
     for each in sorted(path.iterdir()):
         if each.is_dir():
             continue
         if _TEMPORARY.fullmatch(each.name):
-            # Dot files such as .gitattributes stay for ever and are no sign of writing.
+            # Dot files such as .gitattributes are permanent and do not indicate writing.
             being_written |= not each.name.startswith(".") or ".safetensors" in each.name
         elif _COUNTED.fullmatch(each.name):
             about = each.stat()

@@ -1,4 +1,4 @@
-"""Negative transfer: a probe that rises while abilities fall. Training on would cost what it is meant to bring."""
+"""Detects negative transfer, where a probe rises while abilities fall, so that further training does harm."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.watch.history import Change
 
 NAMED = 3
-"""Probes, and abilities, that the hint names."""
+"""The maximum number of probes, and of abilities, that the hint names."""
 
 
 def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = ()) -> tuple[Change, ...]:
-    """Each probe's accuracy and each ability of every benchmark that both runs have, against the baseline.
+    """Compares each probe's accuracy and each ability of every common benchmark with the baseline.
 
-    Abilities are of the level "l2", where a question counts when all its copies are right.
+    Abilities are the categories of level "l2"; a question counts as right if all its copies are right.
 
     Raises:
-        UsageError: the runs must not be compared.
+        UsageError: if the runs are not comparable.
     """
     found: list[tuple[str, bool, Difference]] = []
     for task, outcomes in candidate.outcomes.items():
@@ -58,7 +58,7 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
 
 
 def hint(found: Sequence[Change]) -> str | None:
-    """One sentence with its evidence, if a probe rose and an ability fell, both beyond chance; else None."""
+    """Returns a sentence with evidence if a probe rose and an ability fell, both significantly; else None."""
     sure = sorted((each for each in found if each.p_corrected < ALPHA), key=lambda each: each.p_corrected)
     up = [each for each in sure if each.probe and each.value > 0.0]
     down = [each for each in sure if not each.probe and each.value < 0.0]

@@ -1,4 +1,4 @@
-"""The history of a watch: one JSON line a judged checkpoint, and the lock that keeps it one process's."""
+"""The history of a watch: one JSON line per judged checkpoint, and a lock that allows only one process."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ssl4rl_bench.run.rundir import RunDir
 SCHEMA = 1
 FILE = "history.jsonl"
 BASELINE = "baseline"
-"""Verdict of a first checkpoint that the others are compared with."""
+"""The verdict of a first checkpoint that serves as the baseline for the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a checkpoint did to one ability or probe, against the baseline. Fractions."""
+    """The change of one ability or probe from the baseline to a checkpoint. Values are fractions."""
 
     task: str
     name: str
-    """Of the category; "overall" for a probe."""
+    """The name of the category; "overall" for a probe."""
     probe: bool
     n: int
     baseline: float
@@ -38,47 +38,47 @@ class Change:
     value: float
     ci95: tuple[float, ...] | None
     p_corrected: float
-    """Two-sided, Holm over all changes of the checkpoint."""
+    """The two-sided p-value, with Holm's correction over all changes of the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line: what was found of one checkpoint."""
+    """A line of the history: the judgement of one checkpoint."""
 
     name: str
-    """Of the checkpoint's folder."""
+    """The name of the checkpoint's folder."""
     step: int
     part: int
     fingerprint: str
     run: str
-    """Its run directory, relative to the history."""
+    """The path of its run directory, relative to the history."""
     terms: str
-    """Digest of the policy and the baseline that it was judged by."""
+    """The digest of the policy and the baseline by which it was judged."""
     verdict: str
-    """Against the baseline: pass, fail or inconclusive; "baseline" for a first checkpoint that is one."""
+    """The verdict against the baseline: pass, fail or inconclusive; "baseline" for the baseline itself."""
     verdict_best: str | None
-    """Against the best accepted before it; None where there was none."""
+    """The verdict against the best accepted checkpoint before it; None if there was none."""
     number: int
-    """Its place in the series; 0 for the baseline."""
+    """Its number in the series; 0 for the baseline."""
     alpha: float
-    """What was spent on it."""
+    """The share of alpha that was spent on it."""
     best: bool
-    """Whether it became the best accepted so far."""
+    """Whether it became the best accepted checkpoint so far."""
     reasons: tuple[str, ...] = ()
-    """What did not pass, a sentence each."""
+    """The tests and guards that did not pass, one sentence per item."""
     hint: str | None = None
-    """Why to think of stopping."""
+    """A reason to consider stopping the training."""
     changes: tuple[Change, ...] = field(default=())
 
 
 class History:
-    """The one writer of a watch's folder."""
+    """The history in a watch's folder, of which only one process at a time can be the writer."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder's lock and reads what is there.
+        """Acquires the folder's lock and reads the existing history.
 
         Raises:
-            StoreError: another process watches into this folder, or it cannot be written.
+            StoreError: if another process holds the lock, or the folder cannot be written.
         """
         self.folder = folder
         self.path = folder / FILE
@@ -93,38 +93,38 @@ class History:
             os.close(self._fd)
             raise
         self.damaged = None in entries
-        """Lines could not be read: all have to be made again from the runs."""
+        """Whether a line could not be read; then all lines must be rebuilt from the runs."""
         self.entries = [] if self.damaged else [entry for entry in entries if entry is not None]
 
     def add(self, entry: Entry) -> None:
-        """Adds a line; a reader, or a crash, finds the old file or the new one.
+        """Appends a line by replacing the file atomically.
 
         Raises:
-            StoreError: full disk, no permission.
+            StoreError: if the disk is full or permission is denied.
         """
         write_text(self.path, "".join(encode(each) for each in (*self.entries, entry)))
         self.entries.append(entry)
 
     def knows(self, name: str, fingerprint: str) -> bool:
-        """Whether a checkpoint was judged."""
+        """Whether a checkpoint has been judged."""
         return any((entry.name, entry.fingerprint) == (name, fingerprint) for entry in self.entries)
 
     @property
     def best(self) -> Entry | None:
-        """The best accepted so far."""
+        """The best accepted checkpoint so far."""
         return next((entry for entry in reversed(self.entries) if entry.best), None)
 
     def run_path(self, name: str, fingerprint: str) -> Path:
-        """Where a checkpoint's run belongs: named as it is, with a digest if other weights had that name."""
+        """Returns a checkpoint's run directory: its name, with a digest if other weights have that name."""
         place = self.folder / "runs" / name
         try:
             other = (place / "spec.json").exists() and RunDir.open(place).spec.fingerprint != fingerprint
         except StoreError:
-            other = False  # the run itself will say what is wrong with it
+            other = False  # opening the run will report what is wrong
         return place.with_name(f"{name}-{fingerprint[:8]}") if other else place
 
     def close(self) -> None:
-        """Lets another process watch."""
+        """Releases the lock."""
         os.close(self._fd)
 
     def __enter__(self) -> History:
@@ -135,10 +135,10 @@ class History:
 
 
 def best_run(folder: Path) -> Path | None:
-    """The run of the best checkpoint that a watch accepted so far; None if the folder is no watch's.
+    """Returns the run of the best checkpoint that a watch has accepted; None if the folder has no history.
 
     Raises:
-        StoreError: nothing was accepted yet, or the history cannot be read.
+        StoreError: if no checkpoint was accepted yet, or the history cannot be read.
     """
     place = folder / FILE
     if not place.is_file():
@@ -153,7 +153,7 @@ def best_run(folder: Path) -> Path | None:
 
 
 def _read(path: Path) -> list[Entry | None]:
-    """The entries of a history, None for a damaged one; no file has none."""
+    """Reads the entries of a history, with None for each damaged line; an absent file has no entries."""
     if not path.exists():
         return []
     with reporting(path, "read"):
@@ -161,19 +161,19 @@ def _read(path: Path) -> list[Entry | None]:
 
 
 def encode(entry: Entry) -> str:
-    """An entry's line: its fields, `schema`, and last a CRC-32 of the line without it."""
+    """Encodes an entry as a line: `schema`, its fields, and at the end a CRC-32 of the line without it."""
     body = json.dumps({"schema": SCHEMA, **asdict(entry)}, allow_nan=False)
     return f'{body[:-1]}, "crc": "{zlib.crc32(body.encode("ascii")):08x}"}}\n'
 
 
 def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
-    """The entry of a line; None if it is damaged.
+    """Decodes a line; returns None if it is damaged.
 
     Args:
         where: the file, for messages.
 
     Raises:
-        StoreError: it is of a newer version.
+        StoreError: if the line was written by a newer version.
     """
     body, mark, crc = line.rpartition(b', "crc": "')
     body += b"}"
@@ -189,6 +189,6 @@ def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
 
 
 def exit_verdict(entries: Sequence[Entry]) -> str:
-    """The worst verdict: fail, then inconclusive, then pass."""
+    """Returns the worst verdict: fail, then inconclusive, then pass."""
     verdicts = {entry.verdict for entry in entries}
     return next((each for each in ("fail", "inconclusive") if each in verdicts), "pass")

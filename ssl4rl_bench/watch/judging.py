@@ -1,4 +1,4 @@
-"""Judges one evaluated checkpoint: by the gate, against the baseline and the best accepted so far."""
+"""Judges one evaluated checkpoint by the gate, against the baseline and the best accepted one so far."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ BEST = "the best accepted so far"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What all checkpoints of a watch are judged by."""
+    """The policy and settings by which all checkpoints of a watch are judged."""
 
     policy: Policy
     baseline: Evaluated | None
-    """None: the first checkpoint becomes it."""
+    """The baseline; None if the first checkpoint becomes the baseline."""
     family: str
-    """The series that alpha is spent over."""
+    """The name of the series over which alpha is spent."""
     folder: Path
-    """Where series are kept."""
+    """The folder of the series' files."""
 
     @property
     def digest(self) -> str:
-        """Of the policy and the baseline: a history holds lines of one."""
+        """The digest of the policy and the baseline, which is the same for all lines of a history."""
         policy = asdict(self.policy)
         if self.policy.left_out == Policy.left_out:
-            del policy["left_out"]  # as histories from before it was there have it
+            del policy["left_out"]  # keeps the digests of histories from before the field existed
         return sha256_json([policy, self.baseline and self.baseline.spec.sha256])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A checkpoint's line, and the judgements behind it."""
+    """A checkpoint's line and the judgement behind it."""
 
     entry: Entry
     gate: Gate | None
-    """Against the baseline; None for the baseline itself."""
+    """The gate's result against the baseline; None for the baseline itself."""
 
 
 def judge(
@@ -61,20 +61,20 @@ def judge(
     run: str,
     origin: Mapping[str, Any] | None = None,
 ) -> Judged:
-    """Judges a run.
+    """Judges a checkpoint's run.
 
-    A checkpoint is accepted when it passes against the baseline. It becomes the best when it also passes against the
-    best before it and is better than that on average over the policy's tests.
+    A checkpoint is accepted if it passes against the baseline. It becomes the best if it also passes against
+    the previous best and is better than that on average over the policy's tests.
 
     Args:
-        baseline: the terms', or the run of the first checkpoint; None if this is the first one.
-        best: the best accepted so far, unless that is the baseline.
-        run: its directory, as the history names it.
+        baseline: the baseline in `terms`, or the run of the first checkpoint; None if this is the first one.
+        best: the best accepted checkpoint so far; None if that is the baseline.
+        run: the path of the run directory, relative to the history.
         origin: the checkpoint's ssl4rl.json.
 
     Raises:
-        UsageError: the runs must not be compared, or the series is of another baseline or policy.
-        StoreError: the series cannot be kept.
+        UsageError: if the runs are not comparable, or the series belongs to another baseline or policy.
+        StoreError: if the series cannot be stored.
     """
     step, part = place_of(name) or (0, 0)
 
@@ -110,7 +110,7 @@ def judge(
 
 
 def family_of(folder: Path) -> str:
-    """The name of a checkpoint folder's series."""
+    """Returns the name of the series for a folder of checkpoints."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-._")[:80] or "series"
 
 

@@ -1,4 +1,4 @@
-"""The watch itself: look, evaluate, judge, write down; and going on where a killed one was."""
+"""The loop of a watch: scan, evaluate, judge and record, with recovery after a killed process."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ from ssl4rl_bench.watch.history import BASELINE, Entry, History
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
 
 PATIENCE = 12
-"""Looks that `once` gives a folder that keeps changing."""
+"""The number of scans that `once` waits for a folder that keeps changing."""
 QUIET_S = 5.0
-"""At most so long a checkpoint must lie unchanged before it counts as written."""
+"""The maximum time without changes, in seconds, that is required before a checkpoint counts as written."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which checkpoints are watched, and how; `evaluation.Plan` says how each is evaluated."""
+    """The settings of a watch; `evaluation.Plan` has those of each evaluation."""
 
     checkpoints: Path
     policy: Policy
     baseline: Path | None
-    """A run or a baseline file; None: the first checkpoint."""
+    """A run or a baseline file; None uses the first checkpoint."""
     out: Path | None
-    """None: a folder of runs/ that is named after `checkpoints`."""
+    """The folder of the watch; None uses a folder in runs/ named after `checkpoints`."""
     once: bool
+    """Whether to process the existing checkpoints and return."""
     interval: float
-    """Seconds between looks."""
+    """The time between scans, in seconds."""
     keep_best: bool
     """Whether `best` links to the best accepted checkpoint."""
 
@@ -64,18 +65,18 @@ def watch(
     say: Callable[[str], None],
     observer: Observer,
 ) -> Watch:
-    """Watches until it is stopped, or once, with one engine kept warm.
+    """Watches until it is stopped, or once, with one engine that stays loaded.
 
     Args:
-        data: `--data` values, for runs whose replies have to be read again.
-        judged: called with each new line, after it was written.
-        say: prints a line.
+        data: the `--data` values, for runs whose replies must be parsed again.
+        judged: a callback for each new line, called after it is written.
+        say: a callback that prints a line.
 
     Raises:
-        BenchError: as the command line reports it. What was evaluated and judged is kept.
+        BenchError: for any error that ends the watch. Evaluations and judgements so far are kept.
     """
     check_extractor(plan.extractor)
-    # What would only show after the first checkpoint was evaluated.
+    # Check first what would otherwise fail only after the first checkpoint was evaluated.
     if resolve_name(plan.engine) == "openai":
         raise UsageError("watch cannot give a server other weights: use --engine vllm or hf")
     if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
@@ -113,7 +114,7 @@ def watch(
 
 @dataclass
 class Watch:
-    """One folder of checkpoints, watched into one history. Fields that `watch` has too are as there."""
+    """Watches one folder of checkpoints and writes one history. Fields are described at `watch`."""
 
     finder: Finder
     history: History
@@ -124,25 +125,25 @@ class Watch:
     say: Callable[[str], None]
     keep_best: bool
     failed: dict[str, str] = field(default_factory=dict)
-    """Checkpoints that could not be evaluated: name to fingerprint. Tried again by the next process."""
+    """Maps checkpoints that could not be evaluated to fingerprints. The next process tries them again."""
     new: list[Entry] = field(default_factory=list)
-    """Lines that this process wrote."""
+    """The lines that this process wrote."""
     _runs: dict[str, Evaluated] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
-        """Brings the link to the best, the curves and the page up to date."""
+        """Updates the link to the best checkpoint, the curves and the page."""
         if self.keep_best:
             pages.link_best(self.history, self.finder.folder)
         if pages.stale(self.history):
             pages.refresh(self.history, self.terms.policy, self.terms.baseline, self.data, self.say)
 
     def recover(self) -> None:
-        """Judges complete runs that the history lacks: a process died between the two, or the file was damaged.
+        """Judges complete runs that are not in the history, after a crash or if the file was damaged.
 
         Raises:
-            UsageError: the history was judged by another policy or baseline.
-            StoreError: a run cannot be read.
+            UsageError: if the history was judged by another policy or baseline.
+            StoreError: if a run cannot be read.
         """
         if any(entry.terms != self.terms.digest for entry in self.history.entries):
             raise UsageError(
@@ -166,16 +167,17 @@ class Watch:
             self._judge(name, path)
 
     def follow(self, *, once: bool, interval: float, stop: threading.Event) -> None:
-        """Takes checkpoints as they come, in step order.
+        """Evaluates and judges checkpoints as they appear, in step order.
 
         Args:
-            once: take what is there, and return.
-            interval: seconds between looks.
+            once: process the existing checkpoints and return.
+            interval: the time between scans, in seconds.
 
         Raises:
-            Interrupted: `stop` was set.
-            DataError: the folder went away.
-            BenchError: what the user must set right, as a full disk or another experiment in a run's place.
+            Interrupted: if `stop` was set.
+            DataError: if the folder no longer exists.
+            BenchError: for problems that the user must fix, such as a full disk or a run directory that holds
+                another experiment.
         """
         patience = PATIENCE
         while not stop.is_set():
@@ -215,7 +217,7 @@ class Watch:
                 )
             self.evaluator(model, path)
         except (ModelError, EngineError, TooManyErrors, DataError) as error:
-            # One bad checkpoint does not end the watch over a training run.
+            # One bad checkpoint must not end the watch.
             self.say(f"{checkpoint.name} was not evaluated: {error}")
             self.failed[checkpoint.name] = checkpoint.fingerprint
             return

@@ -1,4 +1,4 @@
-"""What is made of a history, and made again when older than it: curves, the leaderboard, the link to the best."""
+"""The outputs derived from a history, rebuilt when out of date: curves, leaderboard, link to the best."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEST = "best"
 
 
 def stale(history: History) -> bool:
-    """Whether the page or a curve is missing, or older than the history."""
+    """Whether the page or a curve is missing or older than the history."""
     if not history.entries:
         return False
     made = [history.folder / name for name in (PAGE, "curves.svg", "curves.png")]
@@ -34,11 +34,12 @@ def refresh(
     data: Sequence[str],
     say: Callable[[str], None],
 ) -> None:
-    """Draws the curves and writes the page. What cannot be made is said, and stops nothing.
+    """Draws the curves and writes the page. Errors are only reported, so that they do not end the watch.
 
     Args:
-        baseline: the watch's own, if it is not the first checkpoint.
-        data: `--data` values, for runs whose replies have to be read again.
+        baseline: the baseline of the watch, if it is not the first checkpoint.
+        data: the `--data` values, for runs whose replies must be parsed again.
+        say: a callback that prints a line.
     """
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.views.curves import Point, curves
@@ -71,16 +72,16 @@ def refresh(
 
 
 def _place(entry: Entry, entries: list[Entry]) -> float:
-    """A step as a number; a part of one lies behind it, by how many parts there are."""
+    """Returns an entry's position on the step axis; the parts of a step lie between it and the next step."""
     parts = 1 + max(each.part for each in entries)
     return entry.step + entry.part / parts
 
 
 def link_best(history: History, checkpoints: Path) -> None:
-    """Points `best` at the best accepted checkpoint, by a relative link that is replaced as a whole.
+    """Points `best` at the best accepted checkpoint, by a relative symbolic link that is replaced atomically.
 
     Raises:
-        StoreError: something that is no link is in the way, or the folder cannot be written.
+        StoreError: if `best` exists and is not a link, or the folder cannot be written.
     """
     best = history.best
     if best is None:

@@ -1,1 +1,1 @@
-"""Checkpoints on disk: what a folder holds, whether it is complete, and the fingerprint of its weights."""
+"""Checkpoints on disk: locating and validating their files, fingerprints of weights, and repair."""

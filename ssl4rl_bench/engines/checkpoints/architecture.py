@@ -1,7 +1,8 @@
-"""The tensors that a checkpoint must hold, from its config.json alone, for the Qwen-VL families.
+"""Derives the tensors that a checkpoint of the Qwen-VL families must hold from its config.json.
 
-Names and shapes are those of transformers' Qwen2VLForConditionalGeneration, Qwen2_5_VLForConditionalGeneration and
-Qwen3VLForConditionalGeneration, defaults those of their config classes; a test compares them with models built there.
+Names and shapes are those of transformers' Qwen2VLForConditionalGeneration,
+Qwen2_5_VLForConditionalGeneration and Qwen3VLForConditionalGeneration, and the defaults are those of their
+config classes. A test compares them with models that transformers builds.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ EMBEDDING = "model.language_model.embed_tokens.weight"
 VISION = "model.visual."
 TEXT = "model.language_model."
 _BUFFER = re.compile(r"(.*\.)?rotary_(pos_)?emb\.(inv_freq|cos_cached|sin_cached)")
-"""Computed from the config, saved by old releases of transformers; no engine reads them."""
+"""Buffers computed from the config. Old releases of transformers saved them; no engine reads them."""
 _MOST = 10_000
-"""Layers; more is no model but a damaged config."""
+"""The maximum plausible number of layers; a larger number means a damaged config."""
 
 _QWEN2_TEXT = {
     "num_attention_heads": 64,
@@ -41,26 +42,26 @@ _QWEN3_TEXT = {
 Config = Mapping[str, Any]
 Shapes = Iterator[tuple[str, Shape]]
 Norm = Callable[[str, int], Shapes]
-"""A norm's tensors, from its name and size."""
+"""A function that yields a norm's tensors, given its name and size."""
 Layers = Mapping[str, tuple[int, int]]
-"""Linear layers by name: inputs and outputs."""
+"""Maps names of linear layers to their numbers of inputs and outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a config.json asks for."""
+    """The tensors that a config.json requires."""
 
     shapes: Mapping[str, Shape]
-    """Each tensor's name to its shape, with the head also where it is tied."""
+    """Maps each tensor's name to its shape; includes the head even if it is tied."""
     tied: bool
-    """Whether the head is the embedding, so that it need not be saved."""
+    """Whether the head shares the embedding's weights, so that it need not be saved."""
     legacy: bool
-    """Whether the names of before transformers 4.52 are valid too: `visual.*` and `model.*`."""
+    """Whether the names from before transformers 4.52 are also valid: `visual.*` and `model.*`."""
 
     def canonical(self, name: str) -> str:
-        """The name in `shapes` that a tensor's name stands for; unchanged if it stands for none.
+        """Converts a legacy name to the name in `shapes`; other names are returned unchanged.
 
-        The same renaming as transformers' conversion mapping for Qwen2VLForConditionalGeneration.
+        This is the conversion mapping of transformers for Qwen2VLForConditionalGeneration.
         """
         if not self.legacy or name.startswith((VISION, TEXT)):
             return name
@@ -74,25 +75,25 @@ class Expected:
         return self.canonical(name) in self.shapes
 
     def tail(self, name: str) -> str:
-        """The longest known name that ends a name, at a dot; the name itself if there is none."""
+        """Returns the longest suffix of a name, split at dots, that is a known name; else the name itself."""
         parts = name.split(".")
         tails = (".".join(parts[i:]) for i in range(len(parts)))
         return next(filter(self.knows, tails), name)
 
 
 def is_buffer(name: str) -> bool:
-    """Whether a tensor is a table that engines compute themselves (rotary frequencies)."""
+    """Whether a tensor is a buffer that engines compute themselves (rotary frequencies)."""
     return _BUFFER.fullmatch(name) is not None
 
 
 def expected(config: Config) -> Expected | None:
-    """The tensors that a config.json asks for.
+    """Returns the tensors that a config.json requires.
 
-    None for another family, for quantized weights, and for a config that states no sizes: there only the library that
-    loads the checkpoint can tell.
+    Returns None for other families, for quantized weights, and for a config without sizes. In these cases
+    only the library that loads the checkpoint can detect problems.
 
     Raises:
-        ModelError: a size in it is no positive whole number.
+        ModelError: if a size in the config is not a positive integer.
     """
     family = _FAMILIES.get(str(config.get("model_type")))
     vision, text = config.get("vision_config"), config.get("text_config")
@@ -101,7 +102,7 @@ def expected(config: Config) -> Expected | None:
         return None
     vision = vision if isinstance(vision, Mapping) else {}
     tied = bool(config.get("tie_word_embeddings"))
-    if family is not _qwen3_vl:  # their config classes read the inner flag of older releases as well
+    if family is not _qwen3_vl:  # the Qwen2 config classes also read the inner flag of older releases
         tied = tied or bool(text.get("tie_word_embeddings"))
     return Expected(dict(family(text, vision)), tied, legacy=family is not _qwen3_vl)
 
@@ -156,11 +157,11 @@ def _qwen2_text(text: Config) -> Shapes:
 
 
 def _text(text: Config, head_dim: int, biased: tuple[str, ...], *, normed: bool) -> Shapes:
-    """A decoder with its embedding, final norm and head.
+    """Yields the tensors of a decoder with its embedding, final norm and head.
 
     Args:
-        text: with the config class's defaults.
-        biased: projections of the attention that have a bias.
+        text: the text config, with the defaults of the config class filled in.
+        biased: the attention projections that have a bias.
         normed: whether queries and keys are normalised.
     """
     hidden, inner = _number(text, "hidden_size"), _number(text, "intermediate_size")
@@ -185,7 +186,10 @@ def _text(text: Config, head_dim: int, biased: tuple[str, ...], *, normed: bool)
 
 
 def _blocks(vision: Config, depth: int, hidden: int, norm: Norm, mlp: Layers) -> Shapes:
-    """A tower's blocks, so many as the config says or else `depth`: two norms, attention, and the layers of `mlp`."""
+    """Yields the tensors of the vision tower's blocks: two norms, attention, and the layers of `mlp`.
+
+    `depth` is the number of blocks if the config does not give it.
+    """
     for i in range(_count(vision, "depth", depth)):
         block = f"{VISION}blocks.{i}"
         for name in ("norm1", "norm2"):
@@ -242,4 +246,4 @@ _FAMILIES: Mapping[str, Callable[[Config, Config], Shapes]] = {
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen3_vl": _qwen3_vl,
 }
-"""By `model_type`."""
+"""Maps `model_type` to a function that yields the family's tensors from the text and the vision config."""

@@ -1,4 +1,4 @@
-"""Whether a checkpoint holds the tensors that its config.json asks for, from headers, before anything is loaded."""
+"""Checks, from file headers alone, that a checkpoint holds the tensors that its config.json requires."""
 
 from __future__ import annotations
 
@@ -29,30 +29,31 @@ WRAPPERS: Mapping[str, str] = {
     "base_model.model.": "PEFT",
     "base_layer.": "PEFT",
 }
-"""Parts of a name that a training wrapper adds, at its start or in its midst, and the wrapper."""
+"""Maps parts that training wrappers add to tensor names, at the start or in the middle, to the wrapper."""
 _LORA = re.compile(r"\.(lora_|modules_to_save\.|base_layer\.)")
 _HEADS = re.compile(r"(^|\.)(v_head|value_head|score|classifier|reward_head|summary)\.")
-"""Modules that trainers and reward models add beside the language model's head."""
+"""Modules that trainers and reward models add in addition to the language model's head."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Differences:
     missing: Sequence[str]
-    """Of what is expected, by its present name."""
+    """Expected tensors that are absent, by their current (canonical) names."""
     extra: Sequence[str]
-    """As the files name it."""
+    """Unexpected tensors, by their names in the files."""
     twice: Sequence[str]
-    """Under both its legacy and its present name."""
+    """Tensors that occur under both their legacy and their current names."""
     reshaped: Mapping[str, tuple[Tensor, tuple[int, ...]]]
-    """Tensor and the shape that the config asks for."""
+    """Tensors of a wrong shape, by their names in the files, with the shape that the config requires."""
 
 
 def check(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Returns if the tensors are what the config asks for, or if that cannot be told (`architecture.expected`).
+    """Checks that the tensors are those that the config requires, if that is known (`architecture.expected`).
 
     Raises:
-        ModelError: tensors are missing, too many, empty, or of another shape or number format; a tied head differs
-            from the embedding. Says how many, the first names, the likely cause and what repairs it.
+        ModelError: if tensors are missing, superfluous, empty, or have the wrong shape or number format, or
+            if a tied head differs from the embedding. The message gives their number, the first names, the
+            likely cause and a remedy.
     """
     if "transformers_weights" in config:
         raise ModelError(
@@ -69,7 +70,7 @@ def check(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 
 
 def strip_wrappers(name: str) -> str:
-    """A tensor's name without what training wrappers add to it."""
+    """Returns a tensor's name without the parts that training wrappers add to it."""
     for part in WRAPPERS:
         while name.startswith(part):
             name = name.removeprefix(part)
@@ -165,7 +166,7 @@ def _why_missing(folder: Path, wanted: Expected, found: _Differences, named: Col
 
 
 def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
-    """What has changed the names, if undoing it makes most of them known."""
+    """Explains how the names were changed, if undoing the change makes most of them known; else None."""
     stripped = [name for name in extra if wanted.knows(strip_wrappers(name))]
     if 2 * len(stripped) > len(extra):
         part = next(part for part in WRAPPERS if f".{part}" in f".{stripped[0]}")

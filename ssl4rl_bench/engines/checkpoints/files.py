@@ -1,7 +1,7 @@
-"""Which files of a folder are its weights. A folder that holds them in two forms is refused.
+"""Determines which files of a folder are its weights. A folder with two forms of weights is refused.
 
-transformers reads `model.safetensors` where it is there, and else what the index names; vLLM reads what the index
-names, and without one every safetensors file. Only a folder in which both read the same is a checkpoint.
+transformers reads `model.safetensors` if it exists, else the files in the index. vLLM reads the files in the
+index, or without an index every safetensors file. A folder is accepted only if both read the same files.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ssl4rl_bench.engines.checkpoints.tensors import TensorFile, read_header, sh
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _SHARD = re.compile(r"(pytorch_)?model[\w.-]*\.safetensors|consolidated.*|.*-\d+-of-\d+\.safetensors")
-"""Names that a checkpoint's weights have, or had before they were saved anew."""
+"""Names of a checkpoint's weight files, including leftovers of an earlier save."""
 REPAIR = "python -m ssl4rl_bench.repair"
-"""The command that rewrites a folder's weights; see `repair`."""
+"""The command that rewrites a folder's weights; see the module `repair`."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file that holds a JSON object.
+    """Reads a JSON object from a file.
 
     Raises:
-        ModelError: it is not there, or holds something else.
+        ModelError: if the file cannot be read or is not a JSON object.
     """
     try:
         value = parse_json(path.read_bytes())
@@ -40,10 +40,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A checkpoint's config.json.
+    """Reads a checkpoint's config.json.
 
     Raises:
-        ModelError: there is none; says what the folder is instead, if that is known.
+        ModelError: if there is none; the message says what the folder is instead, if that is known.
     """
     if not (folder / "config.json").is_file():
         raise ModelError(_why_no_config(folder))
@@ -51,11 +51,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that make up a checkpoint, sorted.
+    """Returns the sorted paths of the safetensors files that make up a checkpoint.
 
     Raises:
-        ModelError: there are none, one that the index names is missing, the weights are there in two forms, or an
-            adapter lies beside them.
+        ModelError: if there are none, a file in the index is missing, the weights are stored in two forms, or
+            the folder also contains an adapter.
     """
     single = [SINGLE] if (folder / SINGLE).is_file() else []
     indexed = sorted(set(weight_map(folder).values())) if (folder / INDEX).is_file() else []
@@ -78,9 +78,9 @@ def weight_files(folder: Path) -> list[Path]:
     used = indexed or single
     if not used:
         raise ModelError(_why_no_weights(folder, weights))
-    if (folder / "params.json").is_file():  # Mistral publishes its own form beside transformers'
+    if (folder / "params.json").is_file():  # Mistral publishes its own format along with that of transformers
         weights = [name for name in weights if not name.startswith("consolidated")]
-    if indexed:  # then engines read no file of another kind of name
+    if indexed:  # then engines ignore files with other names
         weights = [name for name in weights if _SHARD.fullmatch(name)]
     if left := [name for name in weights if name not in used]:
         raise ModelError(_two_forms(folder, used, left, bool(indexed)))
@@ -88,10 +88,11 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_weights(folder: Path) -> list[TensorFile]:
-    """The headers of a checkpoint's weight files, in the files' order.
+    """Reads the headers of a checkpoint's weight files, in the order of `weight_files`.
 
     Raises:
-        ModelError: as `weight_files` and `tensors.read_header`; a tensor is in two files, or not in the index.
+        ModelError: see `weight_files` and `tensors.read_header`; also if a tensor is in two files or not in
+            the index.
     """
     files = [read_header(path) for path in weight_files(folder)]
     places: dict[str, Path] = {}
@@ -114,10 +115,10 @@ def read_weights(folder: Path) -> list[TensorFile]:
 
 
 def weight_map(folder: Path) -> Mapping[str, str]:
-    """Tensor name to file name, of the folder's index.
+    """Reads the map of tensor names to file names from the folder's index.
 
     Raises:
-        ModelError: it is no index, or names something that is no file name.
+        ModelError: if the file is not an index, or contains something that is not a plain file name.
     """
     names = read_json(folder / INDEX).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(v, str) for v in names.values()):

@@ -1,4 +1,4 @@
-"""Folders that hold weights in another form than safetensors: what they are, and the command that converts them."""
+"""Recognizes folders with weights in formats other than safetensors and suggests conversion commands."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _DEEPSPEED = re.compile(
     r"(zero_pp_rank_\d+_)?mp_rank_\d+(_\d+)?_model_states\.pt|(bf16_)?zero_pp_rank_.*\.pt"
 )
 _STATE = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state|random_states|extra_state).*")
-"""Pickles of a trainer that hold no weights."""
+"""A trainer's pickle files that hold no weights."""
 _PLAIN = re.compile(r"[\w./@~+-]+")
-"""A base's name that may stand in a command."""
+"""The name of a base that is safe to insert into a command."""
 _BESIDE = "then copy config.json, the tokenizer's and the processor's files of its base into NEW"
 
 
 def explain(folder: Path) -> str | None:
-    """What the folder holds and the command that makes a checkpoint of it, in one sentence; None if unknown."""
+    """Says in one sentence what the folder holds and how to convert it to a checkpoint; None if unknown."""
     return next(_kinds(folder), None)
 
 
@@ -45,7 +45,7 @@ def _kinds(folder: Path) -> Iterator[str]:
 
 
 def explain_state(folder: Path) -> str | None:
-    """The sentence for a folder that holds a trainer's state alone; None if there is none."""
+    """Returns the sentence for a folder that holds only a trainer's state; None if it holds no such state."""
     names = sorted(path.name for path in folder.iterdir())
     state = next((name for name in names if _STATE.fullmatch(name)), None)
     if state is None:
@@ -54,7 +54,7 @@ def explain_state(folder: Path) -> str | None:
 
 
 def merge_command(folder: Path) -> str:
-    """The command that merges an adapter into its base, as it names it."""
+    """Returns the command that merges an adapter into the base that its config names."""
     try:
         config = parse_json((folder / "adapter_config.json").read_bytes())
         base = str(config["base_model_name_or_path"])

@@ -1,4 +1,4 @@
-"""A checkpoint's ssl4rl.json: what it was trained from, on what, and how. Written by `train`, read by all others."""
+"""Reads a checkpoint's ssl4rl.json, in which `train` records what it was trained from, on what, and how."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SCHEMA = 1
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """The file's content; empty for a checkpoint that was not trained here.
+    """Returns the file's content; empty for a checkpoint that was not trained with this project.
 
     Raises:
-        ModelError: the file cannot be read, is damaged, or is of a newer version.
+        ModelError: if the file is unreadable, damaged, or of a newer version.
     """
     path = folder / FILE
     try:

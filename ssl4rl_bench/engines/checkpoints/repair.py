@@ -27,20 +27,21 @@ from ssl4rl_bench.engines.checkpoints.tensors import Tensor, TensorFile, read_he
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint, side_files
 
 _BLOCK = 1 << 24
-"""Bytes copied at a time."""
+"""The number of bytes to copy at a time."""
 
 
 def repair(folder: Path, out: Path, drop: Collection[str] = (), *, only_known: bool = False) -> Path:
-    """Writes the repaired checkpoint and returns `out`, which appears when it is whole.
+    """Writes the repaired checkpoint and returns `out`, which appears only when it is complete.
 
     Args:
-        drop: tensors to leave out, by their name in `folder`.
-        only_known: leave out all that config.json does not ask for, not only value heads.
+        drop: the tensors to leave out, by their names in `folder`.
+        only_known: leave out all tensors that config.json does not require, not only value heads.
 
     Raises:
-        ModelError: the result would still be no whole checkpoint; says why.
-        UsageError: `out` is there already, or `folder` has no such tensor.
-        StoreError: full disk, no permission.
+        ModelError: if the result would still not be a complete checkpoint; the message says why.
+        UsageError: if `out` exists, `folder` lacks a tensor in `drop`, or `only_known` is set for an unknown
+            architecture.
+        StoreError: if the disk is full or permission is denied.
     """
     if out.exists():
         raise UsageError(f"{out} is there already: name another folder")
@@ -76,7 +77,7 @@ def repair(folder: Path, out: Path, drop: Collection[str] = (), *, only_known: b
 
 
 def _sources(folder: Path) -> list[Path]:
-    """The files to read: all that hold weights, whether the index names them or not."""
+    """Returns all files that hold weights, whether or not the index contains them."""
     paths = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("adapter_"))
     if (
         (folder / INDEX).is_file()
@@ -131,7 +132,7 @@ def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
         }
         end += tensor.size
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # the format's own alignment
+    text += b" " * (-len(text) % 8)  # the format aligns the data to 8 bytes
     with path.open("wb") as target:
         target.write(struct.pack("<Q", len(text)) + text)
         for tensor in tensors.values():
@@ -145,7 +146,7 @@ def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m ssl4rl_bench.repair", description=__doc__)
     parser.add_argument("folder", type=Path, help="the checkpoint as it is")
     parser.add_argument("out", type=Path, help="where the repaired one goes; must not exist")

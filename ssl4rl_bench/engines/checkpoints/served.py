@@ -1,8 +1,8 @@
-"""What a checkpoint's folder says of its prompts: the chat template and the pixel limits that are in force.
+"""Reads the settings of prompts from a checkpoint's folder: the chat template and the pixel limits in effect.
 
-Both follow from the weights fingerprint, so a run records them beside it and does not hash them. Two checkpoints of
-one training differ in their fingerprints but usually agree here, which is what a comparison has to know. Reads files
-only; needs neither torch nor transformers.
+Both are covered by the weights fingerprint, so a run records them in addition and does not hash them. Two
+checkpoints of one training run differ in their fingerprints but usually agree in these settings, which a
+comparison checks. Only reads files; needs neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.engines.checkpoints.files import read_json
 
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
-"""Where an image processor's settings stand, in the order in which transformers looks."""
+"""The files that may hold an image processor's settings, in the order in which transformers reads them."""
 TEMPLATE_FILES = ("chat_template.json", "processor_config.json", "tokenizer_config.json")
-"""JSON files that may hold a chat template, in the order in which transformers looks."""
+"""The JSON files that may hold a chat template, in the order in which transformers reads them."""
 _DIGITS = 16
-"""Hex digits of a template's digest."""
+"""The number of hex digits of a template's digest."""
 
 
 def served(folder: Path) -> dict[str, Any]:
-    """What is known of a checkpoint's prompts.
+    """Returns the settings of a checkpoint's prompts.
 
-    Keys: `chat_template` (16 hex digits of a sha256), `min_pixels` and `max_pixels` (of an image). A key without a
-    value in the files is absent; files that cannot be read are left to the engine, which refuses them.
+    Keys: `chat_template` (16 hex digits of a sha256), `min_pixels` and `max_pixels` (per image). Keys without
+    a value in the files are absent. Unreadable files are ignored here; the engine refuses them.
     """
     template = chat_template(folder)
     return ({} if template is None else {"chat_template": template_digest(template)}) | _pixels(folder)
 
 
 def chat_template(folder: Path) -> str | None:
-    """The template that transformers applies: its own file, the processor's, else the tokenizer's."""
+    """Returns the template that transformers applies: its own file, else the processor's or tokenizer's."""
     try:
         return (folder / "chat_template.jinja").read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -45,13 +45,13 @@ def chat_template(folder: Path) -> str | None:
 
 
 def template_digest(text: str) -> str:
-    """The same for texts that Jinja renders alike: line ends, and one line end at the end, do not count."""
+    """Returns a template's digest, which ignores line-ending styles and one final newline, as Jinja does."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
     return sha256_hex(plain.encode("utf-8", "surrogatepass"))[:_DIGITS]
 
 
 def _default(value: object) -> str | None:
-    """A template, or the default one of several: {name: template} or [{"name", "template"}]."""
+    """Returns a template, or the default one of several: {name: template} or [{"name", "template"}]."""
     if isinstance(value, list):
         value = {item.get("name"): item.get("template") for item in value if isinstance(item, dict)}
     if isinstance(value, dict):

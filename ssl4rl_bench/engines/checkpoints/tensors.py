@@ -1,7 +1,7 @@
-"""Safetensors files by their headers: names, shapes and places of tensors, without reading the weights.
+"""Reads the headers of safetensors files: names, shapes and positions of tensors, without the weights.
 
-The format: 8 bytes with the header's length (little-endian), the header (JSON), the tensors' bytes. See
-https://github.com/huggingface/safetensors#format.
+The format is: 8 bytes with the length of the header (little-endian), the header (JSON), the bytes of the
+tensors. See https://github.com/huggingface/safetensors#format.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ Shape = tuple[int, ...]
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Number formats of weights that are not quantized."""
 _MAX_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors library."""
+"""The maximum size of a header in bytes, as in the safetensors library."""
 _BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
     **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
     **dict.fromkeys(("BOOL", "U8", "I8"), 8),
 }
-"""Bits of one number. Other formats (8-bit floats and smaller) are not checked for their size."""
+"""Bits per number by dtype. The size of tensors of other dtypes (8-bit floats and smaller) is not checked."""
 _WHOLE = 1 << 28
-"""Bytes up to which two tensors are compared completely."""
+"""The size in bytes up to which two tensors are compared completely."""
 _BLOCK = 1 << 16
-"""Bytes compared at a time."""
+"""The number of bytes to compare at a time."""
 _BLOCKS = 256
-"""Places at which larger tensors are compared."""
+"""The number of blocks that are compared of larger tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +43,35 @@ class Tensor:
     path: Path
     """The file that holds it."""
     dtype: str
-    """As the format spells it: "BF16"."""
+    """The dtype as the format spells it, such as "BF16"."""
     shape: Shape
     begin: int
-    """First byte, counted from the start of the file."""
+    """The offset of the first byte from the start of the file."""
     end: int
-    """The byte after the last one."""
+    """The offset after the last byte."""
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return self.end - self.begin
 
 
 @dataclass(frozen=True, slots=True)
 class TensorFile:
-    """A safetensors file."""
+    """The parsed header of a safetensors file."""
 
     path: Path
     start: int
-    """Where the header ends."""
+    """The offset at which the header ends."""
     tensors: Mapping[str, Tensor]
-    """By name."""
+    """The tensors by name."""
 
 
 def read_header(path: Path) -> TensorFile:
-    """The header of a safetensors file, compared with the file's size.
+    """Reads the header of a safetensors file and checks it against the file's size.
 
     Raises:
-        ModelError: it is truncated, damaged, too long, or no safetensors file.
+        ModelError: if the file is truncated, damaged, too long, or not a safetensors file.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -100,7 +100,7 @@ def read_header(path: Path) -> TensorFile:
 
 
 def shown(names: Iterable[str], most: int = 3) -> str:
-    """The first names, and how many follow. What is not printable in them stands as "?"."""
+    """Lists the first names and the number of further ones, with "?" for unprintable characters."""
     names = list(names)
     first = ["".join(c if c.isprintable() else "?" for c in name)[:100] for name in names[:most]]
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -108,7 +108,10 @@ def shown(names: Iterable[str], most: int = 3) -> str:
 
 
 def same_values(one: Tensor, two: Tensor) -> bool:
-    """Whether two tensors have the same format, shape and bytes. Above 256 MiB, 256 places of 64 KiB are compared."""
+    """Whether two tensors have the same dtype, shape and bytes.
+
+    Of tensors above 256 MiB, only 256 evenly spaced blocks of 64 KiB are compared.
+    """
     if (one.dtype, one.shape, one.size) != (two.dtype, two.shape, two.size):
         return False
     step = _BLOCK if one.size <= _WHOLE else (one.size - _BLOCK) // (_BLOCKS - 1)
@@ -124,7 +127,7 @@ def _read(file: BinaryIO, tensor: Tensor, offset: int) -> bytes:
 
 
 def _tensor(path: Path, entry: Mapping[str, Any], start: int) -> Tensor:
-    """Raises ValueError, TypeError or KeyError for an entry that contradicts itself."""
+    """Parses a header's entry. Raises ValueError, TypeError or KeyError if it is inconsistent."""
     begin, end = (int(offset) for offset in entry["data_offsets"])
     shape = tuple(int(length) for length in entry["shape"])
     dtype = str(entry["dtype"])

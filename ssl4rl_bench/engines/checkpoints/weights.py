@@ -1,4 +1,4 @@
-"""Checkpoints: finding one by name, checking that it is whole, and its fingerprint."""
+"""Resolves the name of a checkpoint to a folder, checks that it is complete, and computes its fingerprint."""
 
 from __future__ import annotations
 
@@ -29,43 +29,44 @@ _NO_DEFAULTS = frozenset(
     {"eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version"}
     | {"_from_model_config", "use_cache", "cache_implementation", "return_dict_in_generate"}
 )
-"""Keys of a generation_config.json that are no sampling defaults."""
+"""Keys of a generation_config.json that are not sampling defaults."""
 _SAMPLE = 4096
-"""Bytes of each tensor that go into the fingerprint."""
+"""The number of bytes of each tensor that go into the fingerprint."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint that was found and is whole."""
+    """A resolved, complete checkpoint."""
 
     name: str
-    """As the user named it."""
+    """The name that the user gave."""
     path: Path
     """The folder that holds config.json and the weights."""
     fingerprint: str
-    """Hex sha256 of what determines the model's replies; the same wherever the folder lies."""
+    """The hex sha256 of everything that determines the model's replies; does not depend on the path."""
     revision: str | None
-    """40-hex commit, where it came from the hub."""
+    """The 40-hex commit of a checkpoint from the hub, else None."""
 
 
 def bundled_names() -> list[str]:
-    """Checkpoints that come with the package."""
+    """Returns the names of the checkpoints that come with the package."""
     root = _bundled_root()
     return sorted(path.parent.name for path in root.glob("*/config.json"))
 
 
 def resolve_model(name: str, *, chat: bool = False) -> Model:
-    """Finds a checkpoint: an existing folder, else a bundled name, else a hub id.
+    """Resolves a checkpoint: an existing folder, else a bundled name, else a hub id.
 
     A hub id is "org/name" or "org/name@revision".
 
     Args:
-        name: see above; `~` is expanded.
-        chat: it is going to be asked, so it must have a chat template.
+        name: the folder, bundled name or hub id; `~` is expanded.
+        chat: require a chat template, because the model is going to be prompted.
 
     Raises:
-        ModelError: there is no such checkpoint, or it is not whole, not in safetensors, in two forms, or not what its
-            config.json says (`checkpoints.files.read_weights`, `completeness.check`), or has no chat template.
+        ModelError: if there is no such checkpoint, it is incomplete, not in safetensors, stored in two forms
+            or does not match its config.json (see `checkpoints.files.read_weights` and `completeness.check`),
+            or it has no chat template.
     """
     path = Path(name).expanduser()
     revision: str | None = None
@@ -94,14 +95,15 @@ def resolve_model(name: str, *, chat: bool = False) -> Model:
 
 
 def fingerprint(folder: Path, *, full_digest: bool = False) -> str:
-    """Sha256 over the sorted list of the files that determine replies, by scheme `scheme.SCHEME`.
+    """Computes the sha256 of the sorted list of files that determine replies, by scheme `scheme.SCHEME`.
 
-    Config, tokenizer, processor, chat templates and generation config count with their content; of safetensors
-    the size, the header and the first 4 KiB of each tensor, or with `full_digest` everything. Header and size
-    alone would not do: two checkpoints of one training run have them in common.
+    Config, tokenizer, processor, chat templates and generation config enter with their whole content.
+    Safetensors files enter with their size, header and the first 4 KiB of each tensor, or completely with
+    `full_digest`. Header and size alone would not suffice, since they are equal for all checkpoints of one
+    training run.
 
     Raises:
-        ModelError: as `resolve_model`.
+        ModelError: see `resolve_model`.
     """
     config = read_config(folder)
     files = read_weights(folder)
@@ -124,9 +126,10 @@ def fingerprint(folder: Path, *, full_digest: bool = False) -> str:
 
 
 def side_files(folder: Path) -> dict[str, bytes]:
-    """Path in the folder and content of the files beside the weights that determine replies: config, tokenizer, ...
+    """Maps relative paths to contents for the files other than weights that determine replies.
 
-    Also those in sub-folders that loaders read: additional chat templates, and a processor's further tokenizers.
+    These are config, tokenizer and so on, also in the sub-folders that loaders read: additional chat
+    templates, and a processor's further tokenizers.
     """
     inside = [path for path in folder.iterdir() if path.is_dir() and _SIDE_FOLDERS.fullmatch(path.name)]
     paths = [path for place in (folder, *inside) for path in place.iterdir() if path.is_file()]
@@ -138,10 +141,11 @@ def side_files(folder: Path) -> dict[str, bytes]:
 
 
 def require_chat_template(folder: Path) -> None:
-    """Returns if a checkpoint has a chat template, in any of the files that hold one, which renders usual prompts.
+    """Checks that a checkpoint has a chat template, in any of the usual files, that renders typical prompts.
 
     Raises:
-        ModelError: it has none, and names the file that is missing; or it exceeds the limits (`templates.Guard`).
+        ModelError: if there is none, with the name of the missing file, or if it exceeds the limits of
+            `templates.Guard`.
     """
     template = chat_template(folder) or ""
     other = folder / "additional_chat_templates" / "default.jinja"
@@ -152,7 +156,7 @@ def require_chat_template(folder: Path) -> None:
         return
     for name in TEMPLATE_FILES:
         if (folder / name).is_file():
-            read_json(folder / name)  # a damaged file is the better reason
+            read_json(folder / name)  # if the file is damaged, that error is more helpful
     raise ModelError(
         f"{folder} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json, so no prompt "
         "can be made; copy chat_template.jinja (or chat_template.json) from the base that it was trained from"
@@ -160,9 +164,9 @@ def require_chat_template(folder: Path) -> None:
 
 
 def unused_defaults(folder: Path) -> dict[str, Any]:
-    """Settings in generation_config.json that change replies elsewhere and that no engine here applies.
+    """Returns the settings in generation_config.json that other programs apply and no engine here does.
 
-    Without those that say which tokens end a reply, which are applied, and those that are null or false.
+    Excludes the tokens that end a reply, which are applied, and settings that are null or false.
     """
     path = folder / "generation_config.json"
     values = read_json(path) if path.is_file() else {}

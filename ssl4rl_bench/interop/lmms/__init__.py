@@ -1,7 +1,7 @@
-"""lmms-eval's view of this project: our engines as its model `ssl4rl_vllm`, our tasks as its tasks.
+"""The plugin for lmms-eval: this project's engines as its model `ssl4rl_vllm`, and this project's tasks.
 
 Importing this package imports neither lmms-eval nor torch. lmms-eval finds `MANIFEST` through the entry-point
-group `lmms_eval.models`; task files name the functions of `mmbench` by this package's name.
+group `lmms_eval.models`; task files refer to the functions of `mmbench` through this package.
 """
 
 from __future__ import annotations

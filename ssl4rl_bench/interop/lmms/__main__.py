@@ -1,7 +1,7 @@
-"""Runs lmms-eval and fails if it did: `python -m ssl4rl_bench.lmms ARGUMENTS OF lmms-eval`.
+"""Runs lmms-eval and fails if its evaluation failed: `python -m ssl4rl_bench.lmms ARGUMENTS OF lmms-eval`.
 
-lmms-eval ends with status 0 when an evaluation crashed, with the reason in its log. This starts the same command in a
-process of its own and looks at what it left.
+lmms-eval exits with status 0 even when an evaluation crashed, with the reason only in its log. This module
+runs the same command in a child process and checks the result files that it wrote.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INFORMS = frozenset({"-h", "--help", "--version"})
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs lmms-eval with these arguments; returns its exit status, or 4 if its results are missing or not whole."""
+    """Runs lmms-eval and returns its exit status, or 4 if its results are missing or incomplete."""
     try:
         if find_spec("lmms_eval") is None:
             raise MissingDependency("lmms-eval is not installed: pip install 'ssl4rl-bench[lmms]'")
@@ -39,14 +39,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def check_results(results: Sequence[Path], tasks: str | None) -> None:
-    """Returns if an evaluation left results in which every task that was asked has samples.
+    """Checks that an evaluation left results in which every requested task has samples.
 
     Args:
         results: the `*_results.json` files that it wrote.
-        tasks: what `--tasks` said; names of groups and tags stand for their tasks, and any of those will do.
+        tasks: the value of `--tasks`. For the name of a group or tag, results of any of its tasks suffice.
 
     Raises:
-        EngineError: it left none, or a task without samples.
+        EngineError: if there are no results, or a task has no samples.
     """
     if not results:
         raise EngineError(
@@ -72,7 +72,7 @@ def check_results(results: Sequence[Path], tasks: str | None) -> None:
 
 @contextlib.contextmanager
 def _output(arguments: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Where results go, and the arguments that say so if the user's do not."""
+    """Yields the output folder, and the arguments that set it if the user's arguments do not."""
     given = _value(arguments, "--output_path")
     if given is not None:
         if given.endswith(".json"):
@@ -84,7 +84,7 @@ def _output(arguments: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _value(arguments: Sequence[str], name: str) -> str | None:
-    """The value of an option as argparse, which lmms-eval uses, reads it."""
+    """Returns the value of an option as parsed by argparse, which lmms-eval uses."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(name, nargs="?", dest="value")
     value: str | None = parser.parse_known_args(arguments)[0].value
@@ -97,7 +97,7 @@ def _run(arguments: Sequence[str]) -> int:
             try:
                 status = process.wait()
                 return status if status >= 0 else 128 - status
-            except KeyboardInterrupt:  # the child got it too, and ends by it
+            except KeyboardInterrupt:  # the child gets the signal too and ends by itself
                 continue
 
 

@@ -1,4 +1,4 @@
-"""What lmms-eval keeps of each scored reply between scoring and aggregating, as JSON values."""
+"""The JSON values that lmms-eval stores for each scored reply, from scoring to aggregation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ssl4rl_bench.score.aggregate import overall
 from ssl4rl_bench.score.scores import arrange
 
 PLACE = ("id", "group", "roll", "copies", "l1", "l2", "l3")
-"""Keys that an item takes from its document."""
+"""The keys that an item copies from its document."""
 
 
 def item(doc: Mapping[str, Any], score: Score) -> dict[str, Any]:
-    """All that aggregating needs to know of a reply to a document."""
+    """Returns everything that aggregation needs about a reply to a document."""
     return {key: doc[key] for key in PLACE} | {
         "value": score.value,
         "answer": score.answer,
@@ -23,7 +23,7 @@ def item(doc: Mapping[str, Any], score: Score) -> dict[str, Any]:
 
 
 def value(aggregation: str, items: Iterable[Mapping[str, Any]]) -> float:
-    """The overall value of an aggregation (`score.aggregate`). NaN without a whole group."""
+    """Computes the overall value of an aggregation (`score.aggregate`). NaN without a complete group."""
     items = list(items)
     scored = [
         ScoredSample(

@@ -1,6 +1,6 @@
-"""What `tasks/*.yaml` names for lmms-eval: the same rows, prompts, reader and aggregates as in this project.
+"""The functions that `tasks/*.yaml` name for lmms-eval: this project's rows, prompts, parsing and aggregates.
 
-lmms-eval calls these from its own process. They are pure, and import neither torch nor lmms-eval.
+lmms-eval calls these functions in its own process. They are pure and import neither torch nor lmms-eval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Doc = Mapping[str, Any]
-"""A row as `process_docs` makes it."""
+"""A row in the form that `process_docs` returns."""
 
 
 def process_docs(dataset: Any) -> Any:
@@ -37,42 +37,42 @@ def process_docs(dataset: Any) -> Any:
 
 
 def scenes_docs(dataset: Any) -> Any:
-    """The built-in scenes. What lmms-eval has loaded is a placeholder."""
-    from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
+    """Returns the rows of the built-in scenes. The data set that lmms-eval has loaded is a placeholder."""
+    from ssl4rl_bench.task import scenes  # imported here, since only drawing needs Pillow
 
     return _docs("scenes", scenes.rows("dev"))
 
 
 def doc_to_visual(doc: Doc) -> list[Image.Image]:
-    """The decoded image, alone in a list."""
+    """Returns the decoded image as a list of one."""
     return [images.decode(images.from_bytes(doc["image"]["bytes"]))]
 
 
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The prompt, in the style that the task file names."""
+    """Returns the prompt in the style that the task file names."""
     style = (lmms_eval_specific_kwargs or {}).get("prompt", "ssl4rl")
     return prompts.render(style, question=doc["question"], hint=doc["hint"], choices=_choices(doc))
 
 
 def doc_to_target(doc: Doc) -> str:
-    """The right letter."""
+    """Returns the right letter."""
     return str(doc["answer"])
 
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Scores one reply: what both aggregations need to know of it, as JSON values."""
+    """Scores one reply. Returns the input of both aggregations as JSON values."""
     score = mmbench.score_choice(_choices(doc), doc["answer"], completion(results[0]))
     found = items.item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
     return {"circular_micro": found, "row_micro": found}
 
 
 def circular_micro(scored: Iterable[Mapping[str, Any]]) -> float:
-    """Share of the questions answered right in every copy (`aggregate`). NaN without a whole question."""
+    """Computes the share of questions answered right in every copy (`aggregate`). NaN if none is complete."""
     return items.value("circular_micro", scored)
 
 
 def row_micro(scored: Iterable[Mapping[str, Any]]) -> float:
-    """Share of the rows answered right, over whole questions (`aggregate`). NaN without a whole question."""
+    """Computes the share of rows answered right over complete questions (`aggregate`). NaN without any."""
     return items.value("row_micro", scored)
 
 

@@ -1,4 +1,4 @@
-"""Our engines as a model of lmms-eval: its requests become a run of this project, journal and all."""
+"""This project's engines as a model of lmms-eval. Its requests become a run of this project, with journal."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ from ssl4rl_bench.run.spec import RunSpec
 class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
     """Answers lmms-eval's requests with an engine of this project.
 
-    Each task gets a run directory below `runs`, named after the model, the task and all that determines its
-    replies, but not after --limit. Nothing that it holds a reply to is asked again, so the same command
-    resumes, and a larger --limit goes on. `ssl4rl-bench score` reads the run of a whole task of ours.
+    Each task gets a run directory below `runs`, named after the model, the task and everything that
+    determines its replies except --limit. Requests with a recorded reply are not repeated, so the same
+    command resumes a run, and a larger --limit extends it. `ssl4rl-bench score` reads the run of a complete
+    task of this project.
 
     Args:
-        pretrained: a folder, a bundled checkpoint (tiny-base) or a hub id; `model` is another name for it.
-        engine: vllm or hf; auto; or mock or replay, which need no model.
-        runs: folder of the run directories.
-        batch_size: requests in flight. lmms-eval passes the number 1 unless the user says something, so that
-            number stands for the engine's own default; "1", as text, is 1.
-        device: a device for hf ("cuda:1"). Others place themselves.
+        pretrained: a folder, a bundled checkpoint (tiny-base) or a hub id; `model` is an alias.
+        engine: vllm, hf or auto; or mock or replay, which need no model.
+        runs: the parent folder of the run directories.
+        batch_size: the number of requests in flight. lmms-eval passes the integer 1 if the user gives no
+            value, so the integer 1 means the engine's default; the string "1" means 1.
+        device: a device for hf ("cuda:1"). Other engines choose their devices themselves.
         options: fields of `EngineOptions`, such as min_pixels, max_pixels, dtype, tensor_parallel_size.
 
     Raises:
-        UsageError: for an option that is not there, or a combination that makes no sense.
+        UsageError: for an unknown option or an invalid combination.
         ModelError: if there is no such checkpoint.
     """
 
@@ -84,11 +85,12 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
         self._engine = engine_for(name, self._subject, self._plan)
 
     def generate_until(self, requests: Sequence[Any]) -> list[Any]:
-        """Replies in the order of the requests, each with its token counts.
+        """Returns the replies in the order of the requests, each with its token counts.
 
         Raises:
-            EngineError: if a request failed; names how many and the first reason. What was answered is kept.
-            BenchError: as `runner.execute`.
+            EngineError: if requests failed; the message gives their number and the first reason. Successful
+                replies are kept in the run directory.
+            BenchError: see `runner.execute`.
         """
         places: dict[tuple[str, str], list[int]] = {}
         for at, request in enumerate(requests):
@@ -101,20 +103,20 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
         return [replies[at] for at in range(len(requests))]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Raises UsageError: our engines generate."""
+        """Raises UsageError, since the engines only generate."""
         raise UsageError("ssl4rl_vllm generates replies and gives no likelihoods")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """Raises UsageError: a request is one turn."""
+        """Raises UsageError, since requests have a single turn."""
         raise UsageError("ssl4rl_vllm answers tasks of one turn")
 
     def clean(self) -> None:
-        """Frees the engine; it starts again if it is asked again."""
+        """Frees the engine. It starts again with the next request."""
         self._engine.close()
         super().clean()
 
     def _answer(self, name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Replies to the requests of one task, in order."""
+        """Returns the replies to the requests of one task, in order."""
         task = gather(name, requests, docs)
         numbers = [request.args[3] for request in requests]
         records = self._run(task, self._spec(task, repeats=max(Counter(numbers).values())))
@@ -127,7 +129,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
         return replies
 
     def _run(self, task: AskedTask, spec: RunSpec) -> dict[Place, SampleRecord]:
-        """Asks what its run directory does not answer yet, and returns all that was asked."""
+        """Sends the requests that the run directory does not answer yet, and returns the records of all."""
         from tqdm import tqdm
 
         with RunDir.create(self._place(task.name, spec), spec) as run:
@@ -173,7 +175,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
 
 
 def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> Subject:
-    """The label, the checkpoint, and what stands for its weights; the same as `ssl4rl-bench run` has."""
+    """Returns the label, checkpoint and identity of the weights, the same as in `ssl4rl-bench run`."""
     if engine in ("vllm", "hf"):
         if pretrained is None:
             raise UsageError(

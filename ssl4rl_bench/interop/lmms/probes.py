@@ -1,7 +1,7 @@
-"""What the SSL tasks' files name for lmms-eval: the samples, prompts and scores of `ssl4rl-bench run`.
+"""The functions that SSL tasks' files name for lmms-eval: samples, prompts, scores as in `ssl4rl-bench run`.
 
-lmms-eval calls these from its own process, `process_results` from several threads. They import neither torch
-nor lmms-eval.
+lmms-eval calls these functions in its own process, and `process_results` in several threads. They import
+neither torch nor lmms-eval.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Doc = Mapping[str, Any]
-"""A sample as `process_docs` makes it."""
+"""A sample in the form that `process_docs` returns."""
 
 
 def process_docs(dataset: Any) -> Any:
-    """The samples of the task whose own file lmms-eval has loaded, line by line, as a `datasets.Dataset`.
+    """Returns the samples of a task as a `datasets.Dataset`.
+
+    Args:
+        dataset: the lines of the task's own file, as lmms-eval has loaded them.
 
     Raises:
-        UsageError: if the file declares no SSL task, or one with bad parameters.
+        UsageError: if the file declares no SSL task, or one with invalid parameters.
         DataError: if its images cannot be used.
     """
     import datasets
@@ -71,24 +74,24 @@ def process_docs(dataset: Any) -> Any:
 
 
 def doc_to_visual(doc: Doc) -> list[Image.Image]:
-    """The decoded images, in the order shown."""
+    """Returns the decoded images in the order in which they are shown."""
     return [images.decode(images.from_bytes(image["bytes"])) for image in doc["images"]]
 
 
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The prompt, in the style that the task file names. Needs none of the images."""
+    """Returns the prompt in the style that the task file names. Does not need the images."""
     style = (lmms_eval_specific_kwargs or {}).get("prompt", "ssl4rl")
     messages = _ssl(doc["ssl"]).messages((), style)
     return "\n".join(part.text for part in parts_of(messages, TextPart))
 
 
 def doc_to_target(doc: Doc) -> str:
-    """The right answer in its canonical form."""
+    """Returns the right answer in its canonical form."""
     return str(doc["target"])
 
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Scores one reply: what both aggregations need to know of it, as JSON values, and the sub-metrics."""
+    """Scores one reply. Returns the input of both aggregations as JSON values, with the sub-metrics."""
     ssl = _ssl(doc["ssl"])
     score = ssl.score(completion(results[0]), doc["target"])
     found = items.item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
@@ -96,12 +99,15 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
 
 
 def accuracy(scored: Iterable[Mapping[str, Any]]) -> float:
-    """Share of the samples answered right, over whole groups (`aggregate`). NaN without one."""
+    """Computes the share of samples answered right over complete groups (`aggregate`). NaN without any."""
     return items.value("row_micro", scored)
 
 
 def chance_corrected(scored: Iterable[Mapping[str, Any]]) -> float:
-    """(accuracy - chance) / (1 - chance): 0 for a blind guesser, 1 if all is right. NaN without a whole group."""
+    """Computes (accuracy - chance) / (1 - chance): 0 for blind guessing, 1 if all samples are right.
+
+    NaN without a complete group.
+    """
     scored = list(scored)
     if not scored:
         return float("nan")
@@ -110,7 +116,7 @@ def chance_corrected(scored: Iterable[Mapping[str, Any]]) -> float:
 
 
 def _task_file(lines: Iterable[str], folder: Path) -> Path:
-    """The file that lmms-eval has read, again as a file, with those beside it that it may include."""
+    """Writes the lines of a task file back to a file, along with the files that it may include."""
     for entry in files("ssl4rl_bench.tasks").iterdir():
         if entry.name.startswith("_") and entry.name.endswith(".yaml"):
             (folder / entry.name).write_bytes(entry.read_bytes())

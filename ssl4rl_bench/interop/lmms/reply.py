@@ -1,19 +1,19 @@
-"""A reply on its way through lmms-eval, which passes on its text and nothing else of it."""
+"""Encodes a reply's state in its text, since lmms-eval passes on nothing but the text."""
 
 from __future__ import annotations
 
 from ssl4rl_bench.core.types import Completion
 
 CUT_OFF = "[SSL4RL_REPLY_CUT_OFF]"
-"""Ends a reply that hit the token limit, where our model answers our task. Such a reply is read with more care."""
+"""Appended to a reply that hit the token limit if model and task are this project's; parsed more strictly."""
 NO_CONTENT = "[SSL4RL_REASONING_AND_NO_REPLY]"
-"""Stands for a reply to our task that has reasoning and no text."""
+"""Replaces a reply to a task of this project that has reasoning and no text."""
 FAILED = "[LMMS_EVAL_REQUEST_FAILED"
-"""lmms-eval's text in place of a reply that never came."""
+"""The start of lmms-eval's text for a failed request."""
 
 
 def completion(text: str) -> Completion:
-    """The reply behind what lmms-eval hands to a task. Of another model, it is taken to have ended by itself."""
+    """Decodes the text that lmms-eval passes to a task. Other models' replies are assumed to be complete."""
     if text.startswith(FAILED):
         return Completion(text="", finish_reason="error", error=text)
     if text in (NO_CONTENT, NO_CONTENT + CUT_OFF):

@@ -1,6 +1,6 @@
-"""lmms-eval's requests as a task of this project, so that `runner.execute` can answer them.
+"""Converts lmms-eval's requests to a task of this project, so that `runner.execute` can answer them.
 
-Neither lmms-eval nor torch is imported: its objects come in as they are.
+Imports neither lmms-eval nor torch; lmms-eval's objects are passed in.
 """
 
 from __future__ import annotations
@@ -28,49 +28,50 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.task.base import LoadedTask
 
 _CAPS = ("max_new_tokens", "max_gen_toks", "max_tokens")
-"""lmms-eval's names of one thing; the first that is there counts."""
+"""lmms-eval's names for the limit on a reply's tokens; the first one that is set counts."""
 _ONLY = {"num_beams": 1, "n": 1, "best_of": 1, "num_return_sequences": 1, "repetition_penalty": 1}
-"""Generation settings that our engines have not, and the value that means their absence."""
+"""Generation settings that the engines do not support, with the value that has no effect."""
 _NOWHERE = Categories("", "", "")
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskedTask(LoadedTask):
-    """What one call of lmms-eval asks of one task. It cannot score: lmms-eval does that.
+    """The requests of one call of lmms-eval for one task. It cannot score replies, since lmms-eval does that.
 
-    `data_sha256` is as `ssl4rl-bench run` has it for tasks that say it (column `data_sha256`), else empty.
+    `data_sha256` is the same as in `ssl4rl-bench run` if the documents have it (column `data_sha256`), else
+    empty.
     """
 
     until: tuple[str, ...]
-    """Texts that end a reply, where lmms-eval wants it cut."""
+    """The stop strings at which lmms-eval cuts a reply."""
     n_docs: int
-    """Of the whole split, whatever --limit says."""
+    """The number of documents in the whole split, regardless of --limit."""
     source: str = "lmms-eval"
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Nothing is known of categories here."""
+        """Returns an empty dict, since the categories are unknown."""
         return {}
 
     def content(self, sample: Sample) -> list[Any]:
-        """Its id: lmms-eval's runs are not paired here."""
+        """Returns only the sample's id, since runs of lmms-eval are not paired."""
         return [sample.id]
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
-        """Raises UsageError."""
+        """Raises UsageError, since lmms-eval scores the task."""
         raise UsageError(f"{self.name} is scored by lmms-eval")
 
 
 def gather(name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]) -> AskedTask:
-    """The distinct requests of one task, in order. Each distinct image is kept once.
+    """Collects the distinct requests of one task, in order. Each distinct image is stored once.
 
     Args:
-        name: of the task.
-        requests: lmms-eval's `Instance`s of a chat model; repeats of one are the same request.
-        docs: the split that they are from.
+        name: the name of the task.
+        requests: lmms-eval's `Instance`s of a chat model; repeats of an instance are the same request.
+        docs: the documents of the split.
 
     Raises:
-        UsageError: for a request that our engines cannot take: video, audio, beams, a penalty.
+        UsageError: for a request that the engines do not support: video, audio, beams, a penalty.
         DataError: for an image that cannot be used.
     """
     _, to_messages, settings, number, _, _ = requests[0].args
@@ -102,10 +103,10 @@ def gather(name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]
 
 
 def _own_sample(task: Any, doc: Mapping[str, Any], kept: dict[str, EncodedImage]) -> Sample:
-    """A document of our own task as the sample that it was made from.
+    """Converts a document of one of this project's tasks back to the sample from which it was made.
 
-    Its images are taken as the bytes that they came in: nothing is decoded and encoded again, and the response key
-    is that of `ssl4rl-bench run`.
+    The images keep their original bytes and are not re-encoded, so the response key equals that of
+    `ssl4rl-bench run`.
     """
     pictures = doc["images"] if "images" in doc else [doc["image"]]
     parts = [ImagePart(_keep(images.from_bytes(picture["bytes"]), kept)) for picture in pictures]
@@ -144,13 +145,13 @@ def _keep(image: EncodedImage, kept: dict[str, EncodedImage]) -> EncodedImage:
 
 
 def sampling(settings: Mapping[str, Any], name: str) -> Sampling:
-    """How a task's `generation_kwargs` want tokens drawn.
+    """Converts a task's `generation_kwargs` to sampling settings.
 
-    A temperature above 0 draws, whatever `do_sample` says; `do_sample` alone means temperature 1. The cap on
-    new tokens is the task's own, never raised. Settings about images ("image_aspect_ratio") are left alone.
+    A temperature above 0 samples regardless of `do_sample`; `do_sample` alone means temperature 1. The task's
+    limit on new tokens is never raised. Settings about images ("image_aspect_ratio") are ignored.
 
     Raises:
-        UsageError: for beams or a penalty, which our engines have not.
+        UsageError: for beams or a penalty, which the engines do not support.
     """
     for key, absent in _ONLY.items():
         if settings.get(key) is not None and settings[key] != absent:
@@ -170,7 +171,7 @@ def sampling(settings: Mapping[str, Any], name: str) -> Sampling:
 
 
 def cut(text: str, until: Sequence[str]) -> str:
-    """The text up to the first of the texts that end a reply."""
+    """Returns the text up to the first occurrence of any stop string."""
     return text[: min((at for stop in until if (at := text.find(stop)) >= 0), default=len(text))]
 
 
