@@ -45,7 +45,7 @@ EDGE = 8
 INSIDE = 12
 """Pixels: distance from the border at which the control takes its measures."""
 FREQUENCIES = tuple(0.04 + 0.01 * step for step in range(46))
-"""Cycles per pixel at which a picture's gradients are searched for the period of a file format or resampling."""
+"""Cycles per pixel at which gradients are searched for the period of a file format or of resampling."""
 CONSTANT, SIZES, BORDERS, TRACES = "constant answer", "sizes", "borders", "traces"
 STATISTICS = "all statistics"
 FREE_OF_CONTENT = (CONSTANT, SIZES, BORDERS, TRACES)
@@ -69,7 +69,7 @@ class Baseline:
     """The number of guesses."""
     n_images: int
     differs: bool
-    """Whether the whole interval is above chance, and the interval of the difference to the control above 0."""
+    """Whether the interval is above chance, and the interval of the difference to the control above 0."""
     control: float | None = None
     """The accuracy with the same features, taken where there are no traces."""
     unclear: bool = False
@@ -178,7 +178,7 @@ def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Float
 def _cross_validated(
     features: Floats, answers: NDArray[np.str_], groups: NDArray[np.int64], make: Callable[[], Any]
 ) -> Floats:
-    """Returns, per case, 1.0 or 0.0: whether a classifier that was trained on other images guessed it right."""
+    """Returns, per case, 1.0 if a classifier that was trained on other images guessed it right, else 0.0."""
     from sklearn.model_selection import GroupKFold
 
     right = np.zeros(len(answers))
@@ -257,7 +257,7 @@ def _cases(
 
 
 def _features(shown: Sequence[Image.Image]) -> dict[str, Floats]:
-    """Returns the features of each baseline. Borders and traces are taken from the last image, the produced one."""
+    """Returns the features of each baseline. Borders and traces are those of the last, produced image."""
     arrays = [np.asarray(image) for image in shown]
     last = arrays[-1]
     borders = _borders(last)
@@ -302,7 +302,7 @@ def _borders(pixels: NDArray[np.uint8]) -> Floats:
 
 
 def _edges(pixels: NDArray[np.uint8]) -> Floats:
-    """Returns, per side, the steps between its outermost rows relative to steps inside, and repeated pixels."""
+    """Returns, per side, the steps between the outermost rows relative to inner ones, and repeated pixels."""
     values: list[float] = []
     for side in (pixels, pixels[::-1], pixels.transpose(1, 0, 2), pixels.transpose(1, 0, 2)[::-1]):
         rows = side[: EDGE + 1].astype(np.int16)

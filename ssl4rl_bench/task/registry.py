@@ -134,11 +134,9 @@ _OWN: Mapping[str, Load] = {"mmbench": _load_benchmark, "ssl": _load_probe}
 
 
 def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
-    """Maps full task names to their `--data` values: "PATH" for all tasks, "TASK=PATH" or "GROUP=PATH" for
-    some.
+    """Maps full task names to `--data` values: "PATH" for all tasks, "TASK=PATH" or "GROUP=PATH" for some.
 
-    A bare path is accepted for one task, or for several SSL tasks, which can all be made from the same
-    images.
+    Only one task, or several SSL tasks, which can all be made from the same images, can share a path.
 
     Raises:
         UsageError: for a task that is not in `tasks`, or a bare path with several tasks that cannot share it.
@@ -227,7 +225,7 @@ def select_images(
 
 @cache
 def _drawn() -> tuple[tempfile.TemporaryDirectory[str], Selection]:
-    """Returns the built-in images, drawn once per process (3 s), and the folder that holds them until exit."""
+    """Returns the built-in images, drawn once per process (3 s), and the folder that holds them."""
     spool = tempfile.TemporaryDirectory(prefix="ssl4rl-images-")
     return spool, select(open_source(DRAWN, spool=Path(spool.name)))
 

@@ -1,4 +1,4 @@
-"""The SSL tasks Rotation, Jigsaw, Contrastive and Position: each corrupts images, asks about them, scores replies."""
+"""The SSL tasks Rotation, Jigsaw, Contrastive and Position, each an object that corrupts, asks and scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl4rl_bench.task.ssl.base import MIN_SIDE, Corrupted, SSLTask, Unusable
 __all__ = ["KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make"]
 
 KINDS = ("rotation", "jigsaw", "contrastive", "position")
-"""The kinds of SSL tasks. The class of a kind is in the module of that name: `Rotation` in ssl/rotation.py."""
+"""The kinds of SSL tasks. The class of a kind is in the module of its name: `Rotation` in ssl/rotation.py."""
 
 
 def make(kind: str, params: Mapping[str, Any] | None = None) -> SSLTask:

@@ -20,17 +20,17 @@ MIN_SIDE = 28
 """Pixels: the smallest side that a produced image may have (the side of Qwen2.5-VL's merged patch)."""
 
 GRID = 16
-"""Pixels: in crops on this grid, JPEG blocks (8, or 16 with halved colour) have the same phase, turned or not."""
+"""Pixels: in crops on this grid, JPEG blocks (8, or 16 with halved colour) keep their phase under turns."""
 
 Convention = Literal["ours", "released"]
-"""`released` keeps SSL4RL's labels, answer format, image order and corruption, with its leaks, for comparison."""
+"""`released` keeps SSL4RL's label, answer format, image order and corruption, with its leaks, to compare."""
 
 RELEASED_VERSION = "1"
 """The version of the samples of the convention `released`; it does not change when ours does."""
 
 
 class Unusable(Exception):
-    """Raised for an image that the task cannot make a sample of; the message is a reason without a full stop."""
+    """Raised for an image that the task can make no sample of; the message has no full stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class SSLTask(Protocol):
 
     @property
     def identity(self) -> str:
-        """The kind, the version and all parameters that change a sample, as text. It is part of every seed."""
+        """The kind, version and all parameters that change a sample, as text. It is part of every seed."""
         version = RELEASED_VERSION if self.convention == "released" else self.version
         given = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         told = (
