@@ -214,7 +214,7 @@ def _blurred(image: Image.Image, sigma: float) -> Image.Image:
 
 
 def _weighted(shifted: list[NDArray[np.uint16]], weights: list[int]) -> NDArray[np.uint16]:
-    """Returns the weighted mean of an odd number of arrays, in 16 bits. `weights` starts at the middle one."""
+    """Returns the weighted mean of an odd number of arrays in 16 bits. `weights` starts at the middle."""
     middle = len(weights) - 1
     total = shifted[middle] * np.uint16(weights[0])
     total += np.uint16(_STEPS // 2)

@@ -147,7 +147,7 @@ def _same_under_steps(image: Image.Image, step: int) -> bool:
 
 
 def _turned(image: Image.Image, angle: float, side: int) -> Image.Image:
-    """Returns the central `side` x `side` pixels, turned counter-clockwise, zoomed out (bicubic) and halved."""
+    """Returns the central `side` x `side` pixels, turned counter-clockwise, zoomed out (bicubic), halved."""
     # Rounded, so that differences between machines in the last bit of a sine have no effect.
     cos, sin = (round(ZOOM * f(math.radians(angle)), 9) for f in (math.cos, math.sin))
     middle = HALF * side / 2
