@@ -1,4 +1,4 @@
-"""Image sets for the SSL tasks: images from any source, without duplicates, split and ordered by content hash."""
+"""Image sets for the SSL tasks: from any source, without duplicates, split and ordered by content hash."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _KEPT = 8
 _CELLS = 4
 _SCALE = 1 << 10
 _DEAD = 65536 * (_SIDE * _SCALE // 2) ** 2 // 2
-"""The coefficient of a wave of half a grey level. Smaller ones count as 0, so flat areas give no random bits."""
+"""The coefficient of a wave of half a grey level. Smaller ones count as 0: flat areas give no random bits."""
 
 ROWS = 256
 """The number of images that are compared with all others at once."""
@@ -76,7 +76,7 @@ def perceptual_hash(image: Image.Image) -> Perceptual:
 
 
 def distance(a: Perceptual, b: Perceptual) -> tuple[int, int]:
-    """Returns the number of different bits (0 to 64) and the largest difference of a cell's channel (0 to 255)."""
+    """Returns the number of different bits (0 to 64) and the largest difference of a channel (0 to 255)."""
     return (a.bits ^ b.bits).bit_count(), max(abs(x - y) for x, y in zip(a.thumb, b.thumb, strict=True))
 
 
@@ -87,7 +87,7 @@ def near(a: Perceptual, b: Perceptual) -> bool:
 
 
 def near_duplicates(hashes: Sequence[Perceptual]) -> list[int | None]:
-    """Returns for each image the index of the first earlier kept image that it is near, or None if it is kept."""
+    """Returns for each image the index of the first kept image before it that is near, or None to keep it."""
     n = len(hashes)
     signs, thumbs = _arrays(hashes)
     first: list[int | None] = [None] * n

@@ -1,4 +1,4 @@
-"""Selects the images to use: without duplicates or too small images, in an order that depends only on content."""
+"""Selects the images to use: no duplicates, none too small, in an order that depends only on the content."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Selection:
 
 
 def split_of(sha256: str, ratio: float | None) -> str:
-    """Returns the split of an image, by its content alone: "train" for a share of `ratio` of images, else "test"."""
+    """Returns the split of an image, by its content alone: "train" for a share of `ratio`, else "test"."""
     if ratio is None:
         return WHOLE
     return "train" if seed_of("split", sha256) < ratio * 2**63 else "test"

@@ -1,4 +1,4 @@
-"""Opens image sources: a folder, a TSV or parquet file, the hub, the drawn scenes, or another task's images."""
+"""Opens image sources: a folder, a TSV or parquet file, the hub, the drawn scenes, or another task."""
 
 from __future__ import annotations
 

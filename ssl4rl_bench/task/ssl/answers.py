@@ -117,11 +117,11 @@ _NUMBER = re.compile(r"\d+")
 
 
 def permutation(content: str, n: int) -> str | None:
-    """Returns a list of at least two integers as "2,3,1,4", or None. Any integers are accepted, not only
-    permutations of 1 to n.
+    """Returns a list of at least two integers as "2,3,1,4", or None.
 
-    Numbers may be separated by commas, spaces, hyphens, arrows or "and"; for n up to 9, n digits may be
-    adjacent ("2314"). For more than 4 * n numbers the result is None.
+    It accepts any integers, not only permutations of 1 to n. Numbers may be separated by commas, spaces,
+    hyphens, arrows or "and"; for n up to 9, n digits may be adjacent ("2314"). For more than 4 * n numbers
+    the result is None.
     """
     text = _plain(content)
     if not text:

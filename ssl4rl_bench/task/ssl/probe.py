@@ -57,7 +57,7 @@ class ProbeTask(LoadedTask):
         return [sample.id, sample.group, sample.target]
 
     def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
-        """Returns all forms of the right answer, one also after thinking that quotes another; a wrong answer."""
+        """Returns all forms of the right answer, one also after a quoted wrong answer, and a wrong answer."""
         gold, wrong = self.ssl.gold(sample.target), self.ssl.wrong(sample.target)
         right = [form.format(answer=answer) for answer in gold for form in GOLD_REPLIES]
         right.append(f"<think>Is it <answer>{wrong}</answer>? No.</think> <answer>{gold[0]}</answer>")
