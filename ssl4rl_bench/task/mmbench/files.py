@@ -178,7 +178,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Raises DataError for a column name that occurs twice, ignoring the differences that `column_names` ignores."""
+    """Raises DataError if a column occurs twice, up to differences that `column_names` ignores."""
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
         raise DataError(f"{path} has the column {twice[0][:40]!r} twice: remove or rename one of them.")

@@ -159,7 +159,7 @@ def _parts(names: Sequence[str], card: Mapping[str, Any]) -> Parts:
 
 
 def _declared(value: Any, names: Sequence[str], root: str) -> dict[str, list[str]]:
-    """Returns the splits of a `data_files` entry: a pattern, a list of patterns, or a list of {split, path}."""
+    """Returns the splits of a `data_files` entry: a pattern, or a list of patterns or of {split, path}."""
     if isinstance(value, dict):
         value = [{"split": split, "path": path} for split, path in value.items()]
     elif isinstance(value, str):
@@ -190,7 +190,7 @@ def _matches(pattern: str, name: str, root: str) -> bool:
 
 
 def _inferred(names: Sequence[str], root: str) -> dict[str, list[str]]:
-    """Infers splits from the names of files and folders, in the first format of `_OURS` and `_THEIRS` present."""
+    """Infers splits from the names of files and folders, for the first format of `_OURS` and `_THEIRS`."""
     suffixes = {PurePosixPath(name).suffix.lower() for name in names}
     suffix = next((suffix for suffix in (*_OURS, *_THEIRS) if suffix in suffixes), None)
     names = [name for name in names if PurePosixPath(name).suffix.lower() == suffix]
@@ -243,7 +243,7 @@ def _config(parts: Parts, wanted: str | None) -> str | None:
 
 
 def _split(splits: Iterable[str], wanted: str) -> str | None:
-    """Returns the wanted split or a synonym of it; also the only split if it, or the wanted one, is "train"."""
+    """Returns the wanted split or a synonym; or else the only split, if it or the wanted one is "train"."""
     known = list(splits)
     alike = next((names for names in _KINDS.values() if wanted in names), (wanted,))
     for name in (wanted, *alike):

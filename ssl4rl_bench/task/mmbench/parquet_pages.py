@@ -22,7 +22,7 @@ BYTE_ARRAY = 6
 MAX_FOOTER_BYTES = 32 << 20
 """The maximum size of a parquet file's metadata, which is parsed as a whole."""
 MAX_PAGE_BYTES = 64 << 20
-"""The maximum size of a decompressed page that is more than `MAX_PAGE_RATIO` times as large as in the file."""
+"""The maximum size of a decompressed page that is more than `MAX_PAGE_RATIO` times its size in the file."""
 MAX_PAGE_RATIO = 20
 MAX_TOTAL_BYTES = 256 << 20
 """The maximum size of all decompressed pages if it is more than `MAX_TOTAL_RATIO` times that of the file."""
@@ -33,7 +33,7 @@ _BATCH_ROWS = 64
 _BATCH_BYTES = 32 << 20
 
 _Wanted: TypeAlias = Mapping[int, "_Wanted | None"]
-"""The fields of a struct to keep, by their ids; None for a field that is not a struct or a list of structs."""
+"""The fields of a struct to keep, by their ids; None for a field that is not a struct or list of structs."""
 
 _FOOTER: _Wanted = {4: {1: {3: {1: None, 3: None, 7: None, 9: None, 11: None}}}}
 _PAGE: _Wanted = {2: None, 3: None, 5: {1: None, 2: None}, 7: {1: None}, 8: {1: None, 4: None}}
@@ -65,7 +65,7 @@ class Page:
 
     dictionary: bool
     prefixes: bool
-    """Whether values may repeat a prefix of the previous one (DELTA_BYTE_ARRAY) and exceed their share of the page."""
+    """Whether values may repeat a prefix of the previous one (DELTA_BYTE_ARRAY), which the size omits."""
     n_values: int
     compressed: int
     """The number of bytes in the file."""

@@ -69,7 +69,7 @@ class Question:
     options: tuple[str, ...]
 
     def choices(self, roll: int = 0) -> dict[str, str]:
-        """Returns letter to option text in circular copy `roll`: options rotate right, a pinned one stays last."""
+        """Maps letters to options in circular copy `roll`: options rotate right, a pinned one stays last."""
         return dict(zip(LETTERS, rotated(self.options, roll, self.n_rolls), strict=False))
 
     @property

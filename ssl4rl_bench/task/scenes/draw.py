@@ -55,7 +55,7 @@ class Canvas:
         self._draw = ImageDraw.Draw(self._image)
 
     def pen(self, x: float, y: float, radius: float, turn: float = 0.0, mirror: bool = False) -> Pen:
-        """Returns a pen with the origin (x, y) and the unit `radius` (of the side), turned clockwise by degrees."""
+        """Returns a pen with origin (x, y) and unit `radius`, turned clockwise by `turn` degrees."""
         return Pen(self._draw, x, y, radius, turn, mirror)
 
     def finish(self) -> Image.Image:

@@ -18,7 +18,7 @@ _INK, _FAINT, _RIGHT = (30, 30, 36), (110, 112, 120), (20, 120, 60)
 
 
 def sheet() -> Image.Image:
-    """Draws 24 questions of the dev stream, at least one per leaf, with their options, the right one in green."""
+    """Draws 24 questions of the dev stream, at least one per leaf, with the right option in green."""
     chosen = [question("dev", leaf, number) for number in (1, 5) for leaf in LEAVES][:SHOWN]
     rows = -(-len(chosen) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * _CELL[0] + 10, rows * _CELL[1] + 10), (255, 255, 255))
