@@ -8,8 +8,8 @@ No measure of traces is completely independent of the content: lines in drawings
 crop shows at its border depends on its place. As a control, the same measures are therefore taken where
 there cannot be traces: some pixels inside the border, and at half the size. Traces count as a leak if they
 predict the answer better than the control. If they do not, but one of the two beats chance, the result is
-unclear: the measures depend on the content, or a leak covers the whole picture and therefore the control
-too.
+unclear: the measures
+depend on the content, or a leak covers the whole picture and so the control.
 """
 
 from __future__ import annotations
@@ -200,8 +200,9 @@ def _constant() -> Any:
 
 
 def _classifier() -> Any:
-    """Returns the mean of a linear model, which finds weak effects of many features, and of trees, which find
-    thresholds.
+    """Returns the mean of a linear model and of trees.
+
+    The linear model finds weak effects of many features, the trees find thresholds.
     """
     from sklearn.ensemble import ExtraTreesClassifier, VotingClassifier
     from sklearn.linear_model import LogisticRegression
@@ -216,8 +217,7 @@ def _classifier() -> Any:
 def _cases(
     task: SSLTask, images: Sequence[EncodedImage], n: int, origins: Mapping[str, object]
 ) -> Iterator[_Case]:
-    """Yields the guesses of at least `n` samples, in rounds over the images; unusable images are not tried
-    again.
+    """Yields the guesses of at least `n` samples, in rounds over the images; unusable ones are left out.
 
     If a task shows two images, pictures are paired, and the two of a pair are each other's partners. If
     partners were in different groups, a picture in the test data would also be in the training data as a
@@ -286,8 +286,7 @@ def _sizes(sizes: Sequence[tuple[int, int]]) -> Floats:
 
 
 def _borders(pixels: NDArray[np.uint8]) -> Floats:
-    """Returns, per side and corner, the share of black pixels at the border minus the share a little
-    further in.
+    """Returns, per side and corner, the share of black pixels at the border minus that further inside.
 
     Only exactly black pixels count, as rotation and padding produce them; a dark picture has few of those.
     """

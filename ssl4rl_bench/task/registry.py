@@ -52,8 +52,8 @@ def load_task(
             images, "scenes", or the name of another task.
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
-        limit: Keep this many complete groups, spread over abilities and their leaves; for an SSL task, this
-            many images.
+        limit: Keep this many complete groups, spread over abilities and their leaves (images for an SSL
+            task).
         image: What to show instead of the images (`blinding.BLINDINGS`).
         commit: The commit of a hub data set that an earlier load recorded (`types.HubSource`), instead of the
             commit that its revision points to now.
@@ -73,8 +73,9 @@ def load_task(
 
 
 def _loader(task: TaskFile) -> Load:
-    """Returns the loader of the task's kind: a built-in one, a module of this package with a `load`, or an
-    entry point of another package.
+    """Returns the loader of the task's kind.
+
+    It is a built-in one, a module of this package with a `load`, or an entry point of another package.
 
     Raises:
         UsageError: there is no such kind, several packages provide it, or it cannot be imported.
@@ -231,8 +232,7 @@ def _drawn() -> tuple[tempfile.TemporaryDirectory[str], Selection]:
 
 
 def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yields the distinct images of a task of MMBench's schema: the id of the first row with the image, and
-    the encoded image.
+    """Yields the distinct images of a task of MMBench's schema, encoded, after the id of their first row.
 
     Args:
         data: the data to use instead of the task file's, as `load_task`.

@@ -1,6 +1,4 @@
-"""Validates a loaded task: its gold answers must score 1.0 when they are read as in a run, and its data must
-be complete.
-"""
+"""Validates a loaded task: gold answers must score 1.0 when read as in a run; the data must be complete."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Checks circular groups: the copies of a question, with rotated options and the answer's letter changed to
-match.
+"""Checks circular groups: the copies of a question with rotated options and a correspondingly changed answer.
 
 Copy k has `option_k[j] = option_0[(j - k) mod n]`. If the last option must stay last ("None of these"),
 only the first n - 1 options rotate, and there is one copy fewer.

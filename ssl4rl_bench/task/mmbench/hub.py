@@ -236,7 +236,7 @@ def _choose(name: HubName, parts: Parts, config: str | None, split: str) -> tupl
 
 
 def _config(parts: Parts, wanted: str | None) -> str | None:
-    """Returns the wanted configuration, or the only or default one; None if there is no clear choice."""
+    """Returns the wanted configuration, or the default or only one; None if the choice is not clear."""
     if wanted is not None:
         return wanted if wanted in parts else _DEFAULT if list(parts) == [_DEFAULT] else None
     return _DEFAULT if _DEFAULT in parts else next(iter(parts)) if len(parts) == 1 else None

@@ -3,7 +3,9 @@
 pyarrow decompresses complete pages, allocates the size in a page's header, and does not expose these
 headers. The file's metadata, which it does expose, contains only what the writer claims for a whole column
 (and pyarrow 26 aborts the process if some of it is damaged). `mmbench.files` therefore calls this module
-first, so that a small file cannot use all memory. The format: https://github.com/apache/parquet-format
+first, so that a small file cannot use all memory.
+
+The format: https://github.com/apache/parquet-format
 (FileMetaData and PageHeader, in Thrift's compact protocol).
 """
 
@@ -91,8 +93,7 @@ def judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str],
     """Checks the sizes of a file's pages.
 
     Returns:
-        The names of the dictionary-coded columns, and for each row group the number of rows to read at a
-        time.
+        The names of the dictionary-coded columns, and the number of rows per batch for each row group.
 
     Raises:
         DataError: if the pages of these columns expand too much.

@@ -153,8 +153,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
 
 
 def read_images(located: Iterable[Located], wanted: Container[int]) -> dict[int, EncodedImage | int | str]:
-    """Maps the wanted row indices to their image, the index of the row that has it, or the reason of a
-    failure.
+    """Maps each wanted row index to its image, the index of the row that has it, or a reason for a failure.
 
     The images of other rows are not decoded. If several rows have the same index, the first one is used.
     """
@@ -289,8 +288,7 @@ def _image(value: Any) -> EncodedImage | int:
 
 
 def image_cell(value: Any) -> bytes | str | int:
-    """Returns the content of an `image` cell: an image as bytes or base64, or the index of the row that has
-    it.
+    """Returns the content of an `image` cell: an image as bytes or base64, or the index of another row.
 
     A cell contains one of these, the hub's struct of bytes and path (which is not opened), or a list of one
     item, as VLMEvalKit accepts it.

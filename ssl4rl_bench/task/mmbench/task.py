@@ -34,11 +34,10 @@ _TOLD_EVERY = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class MMBenchTask(LoadedTask):
-    """A loaded benchmark of MMBench's schema. Copies of a question are adjacent, as are questions about an
-    image.
+    """A loaded benchmark of MMBench's schema.
 
-    `data_sha256` covers the content of all rows that are asked. It is the same for a TSV and a parquet file
-    with the same rows.
+    Copies of a question are adjacent, as are questions about the same image. `data_sha256` covers the
+    content of all rows that are asked. It is the same for a TSV and a parquet file with the same rows.
     """
 
     rows: tuple[Row, ...] = field(repr=False)
@@ -189,8 +188,7 @@ def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
 
 
 def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
-    """Returns the rows of `limit` groups, taken from the abilities in turn, within an ability from its
-    leaves.
+    """Returns the rows of `limit` groups, taken from the abilities in turn, and in each from its leaves.
 
     The order does not depend on the limit, so a smaller limit keeps a subset of the groups that a larger
     one keeps.

@@ -80,8 +80,7 @@ def seed_for(task: SSLTask, sha256: str, index: int, role: str = ALONE) -> int:
 def corrupt(
     task: SSLTask, image: Opened, index: int = 0, role: str = ALONE, partners: Iterable[Opened] = ()
 ) -> tuple[Corrupted, tuple[Opened, ...]]:
-    """Returns the `index`-th corruption of an image in a role, and its source images: this one, then the
-    other.
+    """Returns the `index`-th corruption of an image in a role, and the images that it was made from.
 
     Args:
         partners: For the role OTHER: images to show with this one (`Selection.partners`). The first one

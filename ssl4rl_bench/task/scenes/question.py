@@ -39,8 +39,7 @@ def others(names: Iterable[str], name: str) -> tuple[str, ...]:
 
 
 def with_none(rng: Random, answer: str, names: Iterable[str]) -> tuple[str, tuple[str, ...], str | None]:
-    """Chooses (answer, wrong options, pinned option) from the right text and `names`, at least three wrong
-    ones.
+    """Chooses (answer, wrong options, pinned option) from the right text and at least three wrong `names`.
 
     In 40% of the cases the last option is "None of these", which is right in a quarter of these cases.
     """

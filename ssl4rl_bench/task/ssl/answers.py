@@ -1,5 +1,4 @@
-"""Parses short texts as an angle, a permutation, a label or a pair, into canonical form. All functions are
-pure.
+"""Pure functions that parse a short text as an angle, a permutation, a label or a pair, in canonical form.
 
 A text is an answer only as a whole: "about 90 or 180" and "not top-left" are not answers. The work is
 bounded: texts longer than `LONGEST` characters are not parsed.
@@ -84,11 +83,10 @@ _NO_ROTATION = re.compile(
 
 
 def angle(content: str) -> str | None:
-    """Returns degrees counter-clockwise in [0, 360), without a sign or trailing zeros ("90", "22.5"), or
-    None.
+    """Returns degrees counter-clockwise in [0, 360) as text ("90", "22.5"), or None.
 
-    Reads "90", "-270", "450", "90.0°", "rotated by 90 degrees counter-clockwise"; "90 CW" is "270". "No
-    rotation" and "the image is not rotated" are "0".
+    The text has no sign and no trailing zeros. The function reads "90", "-270", "450", "90.0°", "rotated by
+    90 degrees counter-clockwise"; "90 CW" is "270". "No rotation" and "the image is not rotated" are "0".
     """
     text = _plain(content)
     if text and _NO_ROTATION.fullmatch(text):

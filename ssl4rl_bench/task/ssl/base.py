@@ -122,8 +122,7 @@ class SSLTask(Protocol):
         return {}
 
     def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
-        """Returns the prompt about the images that `corrupt` made, in a prompt style
-        (`prompts.prompt_styles`).
+        """Returns the prompt about images from `corrupt`, in a prompt style (`prompts.prompt_styles`).
 
         It is one user message: all images in order, then the text, so that prompts about one image share a
             prefix.

@@ -22,10 +22,9 @@ def contrast_under_turns(square: Image.Image) -> float:
 
 
 def contrast_among(images: Sequence[Image.Image]) -> float:
-    """Returns the smallest mean difference between any two of the images (at least two), in units of
-    `LEVELS`.
+    """Returns the smallest mean difference between any two images, in units of `LEVELS`.
 
-    Images are compared at 8 x 8 pixels.
+    There must be at least two images. They are compared at 8 x 8 pixels.
     """
     small = np.stack([_thumbnail(image, 8, 8).ravel() for image in images])
     apart = np.abs(small[:, None] - small[None]).mean(axis=2)

@@ -149,8 +149,7 @@ def _place(
 
 
 def _span(length: int, at: int, grid: int) -> tuple[int, int]:
-    """Returns the start and length of the range that crops of part `at` of a side may use; all have one
-    length.
+    """Returns the start and length of the range of crops of part `at` of a side; all have the same length.
 
     The range starts on the JPEG grid, so that the phase of the blocks in a crop does not reveal the part.
     It leaves out the picture's edges, which have traces of how the picture was made.

@@ -75,7 +75,8 @@ class Rivals:
         return False
 
     def _away(self, x: int, y: int, width: int, height: int) -> NDArray[np.float64]:
-        """Returns the root mean square difference of a box of the thumbnail to the same box at each place.
+        """Returns the root mean square difference of a box of the thumbnail to the box of its size at each
+        place.
 
         The array has the shape (rows, columns).
         """
@@ -120,8 +121,7 @@ class Rivals:
 
 
 def _doubtful(crop: NDArray[np.float64]) -> float:
-    """Returns the largest difference, in levels, on the thumbnail of two places that are equal pixel by
-    pixel.
+    """Returns the largest difference, in levels, that two equal places can have on the thumbnail.
 
     Their pixels can be shifted by half a pixel of the thumbnail, which matters more the more detail there is.
     """

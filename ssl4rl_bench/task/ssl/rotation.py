@@ -125,8 +125,7 @@ def _disc_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image
 
 
 def _same_under_steps(image: Image.Image, step: int) -> bool:
-    """Whether a picture looks like its turn by some multiple of a step, in the disc that is visible at
-    every angle.
+    """Whether a picture looks like its turn by a multiple of a step, in the disc visible at every angle.
 
     It does if the mean difference is less than `LEVELS`, or small relative to the difference to its turn by
     an angle at which no picture repeats: in a small picture, the interpolation alone makes a difference.
@@ -171,8 +170,7 @@ def _released(image: Image.Image, angle: int) -> Image.Image:
 
 
 def largest_rectangle(width: int, height: int, angle: float) -> tuple[int, int]:
-    """Returns the size of the largest upright rectangle in a rectangle turned by `angle` degrees, rounded
-    down.
+    """Returns the size, rounded down, of the largest upright rectangle in one turned by `angle` degrees.
 
     A rectangle p x q fits if p cos + q sin <= width and p sin + q cos <= height (its corners, in the turned
     frame). Either both constraints are active, which gives a linear system, or only that of the shorter
