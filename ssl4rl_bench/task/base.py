@@ -74,7 +74,7 @@ class LoadedTask(ABC):
         return None
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """The number of groups in each category of each level, in the order of first appearance."""
+        """Returns the number of groups in each category of each level, in the order of first appearance."""
         places = {sample.group: sample.categories for sample in self.samples}.values()
         return {
             level: dict(Counter(getattr(place, level) for place in places)) for level in ("l1", "l2", "l3")

@@ -8,8 +8,7 @@ No measure of traces is completely independent of the content: lines in drawings
 crop shows at its border depends on its place. As a control, the same measures are therefore taken where
 there cannot be traces: some pixels inside the border, and at half the size. Traces count as a leak if they
 predict the answer better than the control. If they do not, but one of the two beats chance, the result is
-unclear: the measures
-depend on the content, or a leak covers the whole picture and so the control.
+unclear: the measures depend on the content, or a leak covers the whole picture and so the control.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Baseline:
     control: float | None = None
     """The accuracy with the same features, taken where there are no traces."""
     unclear: bool = False
-    """Whether it does not beat the control, but one of both is above chance: content, or a leak in both."""
+    """Whether it does not beat the control, but one of the two beats chance: content, or a leak in both."""
 
     @property
     def leak(self) -> str:
@@ -217,7 +216,8 @@ def _classifier() -> Any:
 def _cases(
     task: SSLTask, images: Sequence[EncodedImage], n: int, origins: Mapping[str, object]
 ) -> Iterator[_Case]:
-    """Yields the guesses of at least `n` samples, in rounds over the images; unusable ones are left out.
+    """Yields the guesses of at least `n` samples, in rounds over the images; unusable ones are tried only
+    once.
 
     If a task shows two images, pictures are paired, and the two of a pair are each other's partners. If
     partners were in different groups, a picture in the test data would also be in the training data as a

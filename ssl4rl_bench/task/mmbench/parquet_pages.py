@@ -5,8 +5,8 @@ headers. The file's metadata, which it does expose, contains only what the write
 (and pyarrow 26 aborts the process if some of it is damaged). `mmbench.files` therefore calls this module
 first, so that a small file cannot use all memory.
 
-The format: https://github.com/apache/parquet-format
-(FileMetaData and PageHeader, in Thrift's compact protocol).
+The format: https://github.com/apache/parquet-format (FileMetaData and PageHeader, in Thrift's compact
+protocol).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class Located:
     """The place of one image's bytes in a file."""
 
     name: str
-    """For people and for the manifest: the path below the folder, or the row. Never an absolute path."""
+    """For people and for the manifest: the path below the folder, or the row. Never a full path."""
     path: str
     offset: int
     length: int

@@ -15,7 +15,7 @@ from ssl4rl_bench.task.mmbench.rows import Located, column_names, image_cell
 
 
 def row_images(source: str, rows: Iterable[Located]) -> Iterator[tuple[str, bytes | str]]:
-    """Yields the name and the image of each row.
+    """Yields the name and the image of each row that has one.
 
     If an image cannot be extracted, it yields a reason (text) instead of bytes. A row is named by its
     `index` column, or else by a hash of its content, so that names do not depend on the order of the rows.

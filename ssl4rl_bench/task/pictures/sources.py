@@ -19,7 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """The suffixes of image files that are taken from a folder, in upper or lower case."""
 
 TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
-"""Returns the names and images of a task; raises UsageError for an unknown task."""
+"""A function that returns the named images of a task, and raises UsageError for an unknown task."""
 
 DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
 """Matches the built-in images; the groups are the stream and the number of images per leaf."""

@@ -124,8 +124,8 @@ class SSLTask(Protocol):
     def messages(self, images: Sequence[EncodedImage], style: str = "ssl4rl") -> tuple[Message, ...]:
         """Returns the prompt about images from `corrupt`, in a prompt style (`prompts.prompt_styles`).
 
-        It is one user message: all images in order, then the text, so that prompts about one image share a
-            prefix.
+        It is one user message with all images in order, then the text. Prompts about one image thus share a
+        prefix.
         """
         text = wording.render(self.kind, style, self.convention, **self.values())
         return (Message("user", (*map(ImagePart, images), TextPart(text))),)

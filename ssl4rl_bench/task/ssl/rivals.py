@@ -19,7 +19,7 @@ from ssl4rl_bench.task.ssl.content import LEVELS
 SIDE = 96
 """Pixels: maximum width and height of the thumbnail."""
 STEPS = 8
-"""The number of places on each side of a thumbnail's place that are compared, at least one pixel apart."""
+"""The number of places to each side of a candidate compared pixel by pixel, at least one pixel apart."""
 CLOSEST = 6
 """The maximum number of places on the thumbnail that are compared pixel by pixel."""
 POINTS = 16
@@ -31,8 +31,7 @@ class Rivals:
 
     Args:
         grid: the number of rows and columns of parts.
-        by_shape: compare lightness only, ignoring brightness and contrast: for a crop that is recoloured
-            later.
+        by_shape: compare lightness only, ignoring brightness and contrast; used if the crop is recoloured.
     """
 
     def __init__(self, image: Image.Image, grid: int, *, by_shape: bool) -> None:
@@ -75,10 +74,9 @@ class Rivals:
         return False
 
     def _away(self, x: int, y: int, width: int, height: int) -> NDArray[np.float64]:
-        """Returns the root mean square difference of a box of the thumbnail to the box of its size at each
-        place.
+        """Returns the root mean square differences of a box of the thumbnail to all boxes of its size.
 
-        The array has the shape (rows, columns).
+        The array has the shape (rows, columns) and contains one value per place.
         """
         crop = self._small[:, y : y + height, x : x + width]
         padded = np.zeros_like(self._small)
