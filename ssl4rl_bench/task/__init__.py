@@ -1,1 +1,1 @@
-"""Tasks: from a task file to samples with known answers, and from a reply to a score."""
+"""Tasks: loading samples with known answers from a task file, and scoring replies."""

@@ -1,8 +1,9 @@
-"""What tasks of every kind share, and what a kind has to provide.
+"""The interface that a kind of task implements, and the base class that all kinds share.
 
-A kind of task is a function `load(task_file, asked) -> Task` (`Load`). Its name is what `metadata.kind` of a task
-file says; it is found as a module of this package, or by an entry point `ssl4rl_bench.tasks` of another package.
-Everything else (runs, scores, tables, comparisons, the gate, pages) works on `types.Task` and knows no kinds.
+A kind of task is a function `load(task_file, asked) -> Task` (`Load`). Its name is the `metadata.kind` of a
+task file. It is looked up as a module of this package, then as an entry point `ssl4rl_bench.tasks` of another
+package. Everything else (runs, scores, tables, comparisons, the gate, pages) works on `types.Task`, whatever
+its kind.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ GOLD_REPLIES = (
     "The answer is {answer}.",
     "{answer}",
 )
-"""Right replies as models write them."""
+"""Templates of right replies, in the forms that models write."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How a user wants a task loaded (`registry.load_task` says what each means)."""
+    """The user's options for loading a task; `registry.load_task` documents each field."""
 
     data: str | None = None
     prompt: str | None = None
@@ -38,23 +39,23 @@ class Asked:
 
 
 Load: TypeAlias = Callable[[TaskFile, Asked], Task]
-"""Loads a task of one kind: samples ready to be sent; images stay encoded.
+"""Loads a task of one kind: its samples are ready to be sent, and their images stay encoded.
 
-It raises UsageError for what the user can set right in the command or the task file, DataError for data that cannot
-be used.
+It raises UsageError for an error that the user can correct in the command or the task file, and DataError for
+data that cannot be used.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedTask(ABC):
-    """The members that a task of any kind has (`types.Task`); a kind adds `content`, `question` and `score`."""
+    """The members of `types.Task` that all kinds share. A kind adds `content` and `score`."""
 
     name: str
     version: str
     prompt: str
     source: str
     samples: tuple[Sample, ...] = field(repr=False)
-    """Those of a group stand together."""
+    """Samples of the same group are adjacent."""
     sampling: Sampling
     data_sha256: str
     warnings: tuple[str, ...] = ()
@@ -69,11 +70,11 @@ class LoadedTask(ABC):
 
     @property
     def probe(self) -> ProbeInfo | None:
-        """It is a benchmark."""
+        """None, because the task is a benchmark and not a probe."""
         return None
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Groups by category of each level, in the order in which they come."""
+        """Returns the number of groups in each category of each level, in the order of first appearance."""
         places = {sample.group: sample.categories for sample in self.samples}.values()
         return {
             level: dict(Counter(getattr(place, level) for place in places)) for level in ("l1", "l2", "l3")
@@ -86,11 +87,11 @@ class LoadedTask(ABC):
         return dataclasses.replace(self, sampling=sampling)
 
     def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
-        """The right answer as models write it, and nothing that must be wrong."""
+        """Returns the right answer in the forms of `GOLD_REPLIES`, and no replies that must score 0."""
         return (form.format(answer=sample.target) for form in GOLD_REPLIES), ()
 
     def defects(self) -> Iterator[str]:
-        """Nothing more to check."""
+        """Yields nothing: there are no further checks by default."""
         return iter(())
 
     @abstractmethod
@@ -102,5 +103,5 @@ class LoadedTask(ABC):
         """See `types.Task`."""
 
     def question(self, sample: Sample) -> tuple[str, str]:
-        """The prompt, with a mark where a picture stands; there is no hint."""
+        """Returns the prompt, with a marker in place of each image or video, and an empty hint."""
         return sample.text("[image]", "[video]"), ""

@@ -1,8 +1,8 @@
-"""Tasks without their pictures: what a model can do without looking.
+"""Blinds tasks: replaces or removes their images, to measure how far a model gets without seeing them.
 
-`blank` puts mid grey of the same size in the place of each image, `shuffled` shows each question the images of
-another, `none` leaves them out. Questions, options, targets, ids and `data_sha256` stay, so that a run without
-the pictures pairs question by question with one that had them.
+`blank` replaces each image by a mid-grey one of the same size, `shuffled` shows each question the images of
+another question, and `none` leaves the images out. Questions, options, targets, ids and `data_sha256` do not
+change, so that a blinded run can be paired question by question with one that showed the images.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import EncodedImage, ImagePart, Part, Sample, Task, TextPart, VideoPart
 
 BLINDINGS = ("real", "blank", "shuffled", "none")
-"""Names that `apply` knows; `real` changes nothing."""
+"""The values that `apply` accepts; `real` changes nothing."""
 
 GREY = 128
-"""Of each channel of a blank image, of 255."""
+"""The value of each channel of a blank image, from 0 to 255."""
 
 Pictures = tuple[EncodedImage, ...]
-"""What one sample shows, in order; frames of a video one by one."""
+"""The images of one sample, in order; each frame of a video is one image."""
 
 
 def check_blinding(how: str) -> str:
-    """Returns `how`.
+    """Returns `how` unchanged if it is one of `BLINDINGS`.
 
     Raises:
-        UsageError: for a name that is no blinding.
+        UsageError: for any other name.
     """
     if how not in BLINDINGS:
         raise UsageError(
@@ -41,16 +41,16 @@ def check_blinding(how: str) -> str:
 
 
 def apply(task: Task, how: str) -> Task:
-    """The same task with its images replaced; `task.image` then says how.
+    """Returns the task with its images replaced; its `image` is then `how`.
 
-    A function of the task's samples, whatever their order; the same on every machine.
+    The result depends only on the task's samples, not on their order, and is the same on every machine.
 
     Args:
         how: one of `BLINDINGS`.
 
     Raises:
-        UsageError: for another name, or a task that is blinded in another way.
-        DataError: `shuffled`, and there are not enough questions with other images to swap with.
+        UsageError: for another name, or a task that is already blinded in another way.
+        DataError: with `shuffled`, if there are not enough questions with other images to swap with.
     """
     check_blinding(how)
     if task.image == how:
@@ -68,10 +68,10 @@ def apply(task: Task, how: str) -> Task:
 
 
 def blank(image: EncodedImage) -> EncodedImage:
-    """A PNG in mid grey, as wide and as high as the image is when it is decoded.
+    """Returns a mid-grey PNG of the size that the image has when it is decoded.
 
     Raises:
-        ImageError: for an image whose size cannot be told.
+        ImageError: for an image whose size cannot be determined.
     """
     return _grey(*images.size(image))
 
@@ -84,7 +84,7 @@ def _grey(width: int, height: int) -> EncodedImage:
 
 
 def _showing(sample: Sample, shown: Iterable[EncodedImage] | None) -> Sample:
-    """The sample with other images in the places of its own; with None without any."""
+    """Returns the sample with its images replaced in order by `shown`, or removed if `shown` is None."""
     left = iter(shown or ())
 
     def part_of(part: Part) -> Part:
@@ -107,11 +107,11 @@ def _showing(sample: Sample, shown: Iterable[EncodedImage] | None) -> Sample:
 
 
 def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:
-    """Sample id to the images of another question, each question's images used once.
+    """Maps each sample id to the images of another question; each question's images are used once.
 
-    A question's distinct lists of images (circular copies share one) go to the lists of another question with as
-    many lists of the same lengths, from a starting place that a hash gives: the two samples of a contrastive
-    image would keep their answers otherwise.
+    Questions are swapped only if they have the same number of distinct image lists, of the same lengths
+    (circular copies share one list). If all lists of a question have one length, they are assigned starting
+    at an offset from a hash: without it, the two samples of a contrastive image would keep their answers.
     """
     lists: dict[str, dict[Pictures, None]] = {}
     for sample in samples:
@@ -137,10 +137,11 @@ def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:
 
 
 def _derangement(name: str, owned: Mapping[str, Sequence[Pictures]]) -> dict[str, str]:
-    """Group to a group that shares no image with it; each group once on either side.
+    """Maps each group to a group that shares no image with it; each group is a key once and a value once.
 
-    Groups that share images stand together, all else in the order of hashes. Then a shift by the size of the
-    largest such family leads out of every family; it exists if and only if that family is not over half of all.
+    Groups that share images (a family) are adjacent; otherwise the order is that of hashes. A cyclic shift
+    by the size of the largest family then leads out of every family. Such a mapping exists if and only if
+    the largest family has at most half of all groups.
     """
     families = _families(owned)
     ordered = [
@@ -158,7 +159,7 @@ def _derangement(name: str, owned: Mapping[str, Sequence[Pictures]]) -> dict[str
 
 
 def _families(owned: Mapping[str, Sequence[Pictures]]) -> list[list[str]]:
-    """Groups that are connected by shared images."""
+    """Returns the families: lists of groups that are connected by shared images."""
     family_of: dict[str, list[str]] = {}
     holder: dict[str, str] = {}
     for group, lists in owned.items():

@@ -1,4 +1,4 @@
-"""A task by its name, before its data is loaded (`ssl4rl_bench.load_task`)."""
+"""A handle on a task whose data is not loaded yet; `ssl4rl_bench.load_task` returns it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ssl4rl_bench.task.taskfile import TaskFile, load_taskfile
 
 @dataclass(frozen=True, repr=False)
 class TaskHandle:
-    """A task as its file describes it. It scores replies, and loads the samples when asked to."""
+    """A task as its file describes it. It scores replies, and loads the samples on demand."""
 
     given: str
-    """The name or path that it was found by."""
+    """The name or path that was passed to `load_task`."""
     file: TaskFile
 
     @property
     def name(self) -> str:
-        """The name without the prefix."""
+        """The task's name without the `ssl4rl_` prefix."""
         return short_name(self.file.name)
 
     @property
     def title(self) -> str:
-        """What the task is, in a few words."""
+        """A description of the task in a few words."""
         return self.file.title
 
     def load(
         self, data: str | Path | None = None, *, limit: int | None = None, prompt: str | None = None
     ) -> Task:
-        """Loads the samples; images stay encoded. Arguments and errors as `task.registry.load_task`."""
+        """Loads the samples; images stay encoded. For arguments and errors see `task.registry.load_task`."""
         place = None if data is None else str(data)
         return registry.load_task(self.given, data=place, limit=limit, prompt=prompt)
 
@@ -53,18 +53,19 @@ class TaskHandle:
         """Reads a reply and scores it, as a run does and, for an SSL task, as its reward does.
 
         Args:
-            reply: what the model wrote.
+            reply: the text that the model wrote.
             target: the right answer.
-            choices: letter to option text; of multiple-choice questions only.
-            extractor: how the reply is read.
+            choices: letter to option text; for multiple-choice questions only.
+            extractor: the name of the extractor that reads the reply.
             finish_reason: "length" for a reply that was cut off.
 
         Returns:
-            `value` (1.0, 0.0, or None where nothing could be scored), `answer`, `status`, and an SSL task's `parts`.
+            `value` (1.0, 0.0, or None if nothing could be scored), `answer`, `status`, and, for an SSL task,
+            `parts`.
 
         Raises:
-            UsageError: a target that is no answer of the task; a question without choices; a kind of task whose
-                replies can only be scored beside a sample: `load` it and call its `score`.
+            UsageError: a target that is not an answer of the task; a question without choices; a kind of task
+                whose replies can only be scored together with a sample: `load` it and call its `score`.
 
         Example:
             >>> load_task("ssl_rotation_90").score("<answer>90</answer>", "90").value
@@ -96,7 +97,7 @@ def load_task(name: str) -> TaskHandle:
     """Finds a task by its name, with or without the `ssl4rl_` prefix, or by the path of its file.
 
     Raises:
-        UsageError: there is none, or its file is wrong.
+        UsageError: there is no such task, or its file is invalid.
 
     Example:
         >>> load_task("ssl_rotation_90").title

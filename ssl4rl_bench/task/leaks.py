@@ -1,14 +1,14 @@
-"""What an SSL task gives away without a look at content: by sizes, borders, or traces of files and resampling.
+"""Measures whether an SSL task leaks its answers through sizes, borders, or traces of files and resampling.
 
-Small classifiers guess the right answer from such features of the produced images, tested on images that they were
-not trained on. A task that leaks is one where they beat chance. Statistics of the content (colour, contrast,
-sharpness) are guessed from too, for comparison: that they help is no defect.
+Small classifiers guess the right answer from such features of the produced images, and are tested on images
+that they were not trained on. A task leaks if they beat chance. For comparison, the answer is also guessed
+from statistics of the content (colour, contrast, sharpness); if these help, that is not a defect.
 
-No measure of traces is quite blind to content: in drawings lines have directions, and what a crop shows at its border
-depends on where it lies. So the same measures are taken where traces cannot be, some pixels inside the border and
-at half the size, and traces count as a leak if they tell more than this control. If they do not, and either of the
-two beats chance, it is undecided: the measures see content, or a leak that covers the whole picture, and so the
-control too.
+No measure of traces is completely independent of the content: lines in drawings have directions, and what a
+crop shows at its border depends on its place. As a control, the same measures are therefore taken where
+there cannot be traces: some pixels inside the border, and at half the size. Traces count as a leak if they
+predict the answer better than the control. If they do not, but one of the two beats chance, the result is
+unclear: the measures depend on the content, or a leak covers the whole picture and so the control.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ N_SAMPLES = 2000
 FOLDS = 5
 TREES = 60
 MAX_ROUNDS = 400
-"""Samples of one image at most."""
+"""The largest number of rounds over the images, and so of indices per image."""
 WINDOW = 256
-"""Pixels: traces are looked for in this much of an image from its top left corner."""
+"""Pixels: side of the square at the top left corner of an image in which traces are measured."""
 EDGE = 8
-"""Pixels: how far inside a border is compared with what lies beside it."""
+"""Pixels: width of the strip along a border in which the outermost rows are compared with rows further in."""
 INSIDE = 12
-"""Pixels inside the border where the control looks."""
+"""Pixels: distance from the border at which the control takes its measures."""
 FREQUENCIES = tuple(0.04 + 0.01 * step for step in range(46))
-"""Cycles a pixel at which a picture's gradients are searched for the period of a file format or of resampling."""
+"""Cycles per pixel at which gradients are searched for the period of a file format or of resampling."""
 CONSTANT, SIZES, BORDERS, TRACES = "constant answer", "sizes", "borders", "traces"
 STATISTICS = "all statistics"
 FREE_OF_CONTENT = (CONSTANT, SIZES, BORDERS, TRACES)
@@ -54,29 +54,29 @@ _CONTROL = "control"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How often the right answer was guessed from one kind of feature."""
+    """The accuracy of guesses from one kind of feature."""
 
     name: str
     """One of `FREE_OF_CONTENT`, or "all statistics"."""
     accuracy: float
-    """Share of right guesses on images that the classifier was not trained on."""
+    """The share of right guesses on images that the classifier was not trained on."""
     ci95: tuple[float, float]
-    """Clustered by image."""
+    """The 95% interval of the accuracy, clustered by image."""
     chance: float
-    """Of one guess. For Jigsaw a guess is a piece's place, not the whole order."""
+    """The chance level of one guess. For Jigsaw a guess is the place of one piece, not the whole order."""
     n: int
-    """Guesses."""
+    """The number of guesses."""
     n_images: int
     differs: bool
-    """Whether all of the interval lies above chance, and that of the difference to the control above 0."""
+    """Whether the interval is above chance, and the interval of the difference to the control above 0."""
     control: float | None = None
-    """Accuracy with the same features taken where there are no traces."""
+    """The accuracy with the same features, taken where there are no traces."""
     unclear: bool = False
-    """Not more than the control, but it or the control is above chance: content, or a leak that both see."""
+    """Whether it does not beat the control, but one of the two beats chance: content, or a leak in both."""
 
     @property
     def leak(self) -> str:
-        """ "yes", "no" or "unclear"; empty for a baseline of the content, which is no leak."""
+        """ "yes", "no" or "unclear"; empty for a baseline of the content, which cannot leak."""
         if self.name not in FREE_OF_CONTENT:
             return ""
         return "yes" if self.differs else "unclear" if self.unclear else "no"
@@ -87,9 +87,9 @@ class _Case:
     """One thing to guess."""
 
     origin: int
-    """The picture it was made of."""
+    """The number of the picture that the sample was made from."""
     group: int
-    """What must not be trained on and tested on at once: a picture; where two are shown, both."""
+    """The group that must not be in both training and test data: one picture, or both where two are shown."""
     answer: str
     features: dict[str, Floats]
 
@@ -100,16 +100,18 @@ def baselines(
     n: int = N_SAMPLES,
     origins: Mapping[str, object] | None = None,
 ) -> list[Baseline]:
-    """Guesses the answers of at least `n` samples of these images, in five ways.
+    """Guesses the answers of at least `n` samples of these images, with each of the five baselines.
 
     Args:
-        n: Fewer only if images are unusable, or so few that they would give over `MAX_ROUNDS` samples each.
-        origins: By image hash, where images are sections of fewer pictures: which picture. All sections of a picture
-            then count as one image, because a classifier that was trained on one knows the others.
+        n: The minimum number of samples. There are fewer only if images are unusable, or if there are so few
+            images that each would have to give samples in more than `MAX_ROUNDS` rounds.
+        origins: Image hash to picture, if images are sections of fewer pictures. All sections of a picture
+            then count as one image, because a classifier that was trained on one section recognises the
+            others.
 
     Raises:
         MissingDependency: without scikit-learn.
-        DataError: if fewer than two images are usable (four for a task that shows two).
+        DataError: if fewer than two images are usable (four for a task that shows two images).
     """
     try:
         import sklearn  # noqa: F401
@@ -117,7 +119,7 @@ def baselines(
         raise MissingDependency("leak baselines need scikit-learn: pip install 'ssl4rl-bench[dev]'") from None
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
-    with threadpool_limits(1):  # on small matrices threads cost more than they give
+    with threadpool_limits(1):  # on small matrices threads cost more than they save
         return _baselines(task, list(_cases(task, images, n, origins or {})))
 
 
@@ -128,7 +130,7 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
         needed = "four usable images" if task.pairs else "two usable images"
         raise DataError(f"leak baselines need {needed} or more, not {n_images}: give more images.")
     answers = np.array([case.answer for case in cases])
-    # A piece's place is guessed for Jigsaw, so chance is that of one of the answers that there are.
+    # For Jigsaw a guess is the place of one piece, so chance is one over the number of distinct answers.
     chance = task.chance if task.few_targets else 1 / len(set(answers.tolist()))
     found = []
     for name in (*FREE_OF_CONTENT, STATISTICS):
@@ -151,13 +153,13 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
 
 
 def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
-    """Lower end of the 95% interval of a mean difference, clustered by group."""
+    """Returns the lower end of the 95% interval of a mean difference, clustered by group."""
     sums, sizes, weights = _of_groups(differences, groups)
     return float(tango(*effective.difference(weights, sums, sizes).counts(0.975))[0])
 
 
 def _share(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:
-    """Mean, and its 95% interval clustered by group."""
+    """Returns the mean, and its 95% interval clustered by group."""
     sums, sizes, weights = _of_groups(right, groups)
     return float(sums.sum() / sizes.sum()), effective.accuracy_interval(
         effective.accuracy(weights, sums, sizes)
@@ -165,7 +167,7 @@ def _share(right: Floats, groups: NDArray[np.int64]) -> tuple[float, tuple[float
 
 
 def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-    """Each group's sum, size, and weight of its sum in the mean of all values."""
+    """Returns, per group, the sum, the size, and the weight of the sum in the mean of all values."""
     sizes = np.bincount(groups).astype(np.float64)
     sums = np.bincount(groups, weights=values).astype(np.float64)[sizes > 0]
     sizes = sizes[sizes > 0]
@@ -175,7 +177,7 @@ def _of_groups(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Float
 def _cross_validated(
     features: Floats, answers: NDArray[np.str_], groups: NDArray[np.int64], make: Callable[[], Any]
 ) -> Floats:
-    """For each case whether it was guessed right by a classifier trained on other images: 1.0 or 0.0."""
+    """Returns, per case, 1.0 if a classifier that was trained on other images guessed it right, else 0.0."""
     from sklearn.model_selection import GroupKFold
 
     right = np.zeros(len(answers))
@@ -197,7 +199,10 @@ def _constant() -> Any:
 
 
 def _classifier() -> Any:
-    """A linear model, which finds what is weak and spread, and trees, which find thresholds; their mean."""
+    """Returns the mean of a linear model and of trees.
+
+    The linear model finds weak effects of many features, the trees find thresholds.
+    """
     from sklearn.ensemble import ExtraTreesClassifier, VotingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -211,10 +216,12 @@ def _classifier() -> Any:
 def _cases(
     task: SSLTask, images: Sequence[EncodedImage], n: int, origins: Mapping[str, object]
 ) -> Iterator[_Case]:
-    """At least `n` samples, in rounds over the images; one that is unusable is not tried again.
+    """Yields the guesses of at least `n` samples, in rounds over the images; unusable ones are tried only
+    once.
 
-    Where a task shows two images, pictures are paired off and are each other's partners. If partners were of other
-    groups, a picture that is tested on would have been trained on as a partner, always with the answer "negative".
+    If a task shows two images, pictures are paired, and the two of a pair are each other's partners. If
+    partners were in different groups, a picture in the test data would also be in the training data as a
+    partner, always with the answer "negative".
     """
     order = sorted(images, key=lambda image: image.sha256)
     numbers: dict[object, int] = {}
@@ -250,7 +257,7 @@ def _cases(
 
 
 def _features(shown: Sequence[Image.Image]) -> dict[str, Floats]:
-    """Features by baseline. Borders and traces are those of the last image, which is the one that was made."""
+    """Returns the features of each baseline. Borders and traces are those of the last, produced image."""
     arrays = [np.asarray(image) for image in shown]
     last = arrays[-1]
     borders = _borders(last)
@@ -279,9 +286,9 @@ def _sizes(sizes: Sequence[tuple[int, int]]) -> Floats:
 
 
 def _borders(pixels: NDArray[np.uint8]) -> Floats:
-    """For each side and corner: how much more of the outermost pixels is black than of those a little further in.
+    """Returns, per side and corner, the share of black pixels at the border minus that further inside.
 
-    Black to the last bit, as turning and padding leave it; a dark picture has little of that.
+    Only exactly black pixels count, as rotation and padding produce them; a dark picture has few of those.
     """
     values: list[float] = []
     for side in (pixels, pixels[::-1], pixels.transpose(1, 0, 2), pixels.transpose(1, 0, 2)[::-1]):
@@ -294,7 +301,7 @@ def _borders(pixels: NDArray[np.uint8]) -> Floats:
 
 
 def _edges(pixels: NDArray[np.uint8]) -> Floats:
-    """For each side: the steps between its outermost rows against steps inside, and repeated pixels."""
+    """Returns, per side, the steps between the outermost rows relative to inner ones, and repeated pixels."""
     values: list[float] = []
     for side in (pixels, pixels[::-1], pixels.transpose(1, 0, 2), pixels.transpose(1, 0, 2)[::-1]):
         rows = side[: EDGE + 1].astype(np.int16)
@@ -306,10 +313,10 @@ def _edges(pixels: NDArray[np.uint8]) -> Floats:
 
 
 def _traces(image: Image.Image) -> Floats:
-    """Along each direction: gradients by their phase on JPEG's grid of 8 pixels, and their spectrum.
+    """Returns, per direction, the gradients by their phase on JPEG's grid of 8 pixels, and their spectrum.
 
-    A block grid or interpolation gives the second difference of a row a period (Gallagher, "Detection of linear
-    and cubic interpolation in JPEG compressed images", CRV 2005).
+    A block grid or interpolation makes the second difference of a row periodic (Gallagher, "Detection of
+    linear and cubic interpolation in JPEG compressed images", CRV 2005).
     """
     window = image.crop((0, 0, min(WINDOW, image.width), min(WINDOW, image.height)))
     grey = np.asarray(window.convert("L")).astype(np.int16)
@@ -334,7 +341,7 @@ def _waves(length: int) -> NDArray[np.complex128]:
 
 
 def _looks(pixels: NDArray[np.uint8]) -> Floats:
-    """Content in a few numbers: colour means and contrasts, of the whole and of its halves, and sharpness."""
+    """Summarises the content: colour means of the image and its halves, colour contrasts, and sharpness."""
     small = pixels[:: max(1, pixels.shape[0] // 96), :: max(1, pixels.shape[1] // 96)].astype(np.float32)
     height, width = small.shape[:2]
     halves = (small[: height // 2], small[height // 2 :], small[:, : width // 2], small[:, width // 2 :])

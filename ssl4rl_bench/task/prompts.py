@@ -1,4 +1,4 @@
-"""What a model is asked, word for word: prompt styles from `tasks/prompts.yaml`."""
+"""Renders the text of multiple-choice prompts in the styles that `tasks/prompts.yaml` defines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Renderer = Callable[[str, str, Mapping[str, str]], str]
 
 
 def prompt_styles() -> list[str]:
-    """Names of the styles, in the order of the file."""
+    """Returns the names of the styles, in the order of the file."""
     return list(_styles()[1])
 
 
 def check_style(style: str) -> str:
-    """Returns `style`.
+    """Returns `style` unchanged if it is the name of a prompt style.
 
     Raises:
-        UsageError: for a name that is no style.
+        UsageError: for an unknown style.
     """
     known = prompt_styles()
     if style not in known:
@@ -31,24 +31,24 @@ def check_style(style: str) -> str:
 
 
 def render(style: str, *, question: str, hint: str, choices: Mapping[str, str]) -> str:
-    """The text part of a multiple-choice prompt; the image part goes before it.
+    """Returns the text part of a multiple-choice prompt; the image part goes before it.
 
     Args:
-        hint: Left out where empty.
+        hint: Left out if it is empty.
         choices: Letter to option text, in the order shown.
 
     Raises:
-        UsageError: for a name that is no style.
+        UsageError: for an unknown style.
     """
     return renderer(style)(question, hint, choices)
 
 
 @cache
 def renderer(style: str) -> Renderer:
-    """`render` for one style, compiled: a function of question, hint and choices.
+    """Compiles one style: returns a function that renders a prompt from question, hint and choices.
 
     Raises:
-        UsageError: for a name that is no style.
+        UsageError: for an unknown style.
     """
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 

@@ -1,4 +1,4 @@
-"""From a task's name to the loaded task."""
+"""Loads tasks and SSL images by name; commands and the Python API call `load_task`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.task.taskfile import TaskFile, expand, load_taskfile
 
 DRAWN = "scenes"
-"""The name of the built-in images."""
+"""The name of the built-in image source."""
 
 
 def load_task(
@@ -43,20 +43,22 @@ def load_task(
     commit: str | None = None,
     on_share: OnShare | None = None,
 ) -> Task:
-    """Loads a task, ready to be sent; images stay encoded.
+    """Loads a task. Its samples are ready to be sent; images stay encoded.
 
     Args:
         name: A task's name with or without the `ssl4rl_` prefix, or the path of a task file.
-        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`names.HubName`), instead of
-            the task file's data. For an SSL task its images: one of these, a folder of images, "scenes", or the name
-            of another task.
+        data: A TSV or parquet file, a folder of parquet files, or a hub data set (`names.HubName`), instead
+            of the task file's data. For an SSL task, the source of its images: one of these, a folder of
+            images, "scenes", or the name of another task.
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
-        limit: Keep this many whole groups, spread over abilities and their leaves; of an SSL task, this many images.
+        limit: Keep this many complete groups, spread over abilities and their leaves (images for an SSL
+            task).
         image: What to show instead of the images (`blinding.BLINDINGS`).
-        commit: Of a hub data set, as an earlier load recorded it (`types.HubSource`), instead of what its revision
-            stands for now.
-        on_share: Is told how much of the work is done, from 0 to 1; from 0 again for a second pass over the file.
+        commit: The commit of a hub data set that an earlier load recorded (`types.HubSource`), instead of the
+            commit that its revision points to now.
+        on_share: Callback that receives the completed share of the work, from 0 to 1. It starts again at 0
+            for a second pass over the file.
 
     Raises:
         UsageError: for an unknown name, style or blinding, or a limit below 1.
@@ -71,10 +73,12 @@ def load_task(
 
 
 def _loader(task: TaskFile) -> Load:
-    """What loads tasks of a kind: ours, a module of this package with a `load`, or another package's entry point.
+    """Returns the loader of the task's kind.
+
+    It is a built-in one, a module of this package with a `load`, or an entry point of another package.
 
     Raises:
-        UsageError: there is no such kind, several packages have it, or it cannot be imported.
+        UsageError: there is no such kind, several packages provide it, or it cannot be imported.
     """
     if (ours := _OWN.get(task.kind)) is not None:
         return ours
@@ -131,12 +135,12 @@ _OWN: Mapping[str, Load] = {"mmbench": _load_benchmark, "ssl": _load_probe}
 
 
 def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
-    """`--data` values by full task name: "PATH" for all tasks, "TASK=PATH" or "GROUP=PATH" for some of them.
+    """Maps full task names to `--data` values: "PATH" for all tasks, "TASK=PATH" or "GROUP=PATH" for some.
 
-    Only one task, or several SSL tasks, which can all be made of the same images, can share a path.
+    Only one task, or several SSL tasks, which can all be made from the same images, can share a path.
 
     Raises:
-        UsageError: for a task that is not asked, or a bare path with several tasks that cannot share it.
+        UsageError: for a task that is not in `tasks`, or a bare path with several tasks that cannot share it.
     """
     names = [full_name(task) for task in tasks]
     out: dict[str, str] = {}
@@ -155,10 +159,10 @@ def per_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
 
 
 def load_benchmark(name: str, **how: Any) -> MMBenchTask:
-    """A task of MMBench's schema, with its rows.
+    """Loads a task of MMBench's schema, with its rows.
 
     Args:
-        how: as `Asked`.
+        how: the fields of `Asked`.
 
     Raises:
         UsageError: as `load_task`, and for a task of another kind.
@@ -170,22 +174,22 @@ def load_benchmark(name: str, **how: Any) -> MMBenchTask:
 
 
 def load_probe(name: str, **how: Any) -> ProbeTask:
-    """An SSL task with its samples.
+    """Loads an SSL task with its samples.
 
     Args:
-        how: as `Asked`.
+        how: the fields of `Asked`.
 
     Raises:
-        UsageError: as `load_task`, and for a task that is no SSL task.
+        UsageError: as `load_task`, and for a task that is not an SSL task.
     """
     return _load_probe(load_ssl(name)[0], Asked(**how))
 
 
 def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
-    """An SSL task by name or by its file's path, without images.
+    """Loads an SSL task by name or by the path of its file, without images.
 
     Raises:
-        UsageError: for an unknown name, or a task that is no SSL task.
+        UsageError: for an unknown name, or a task that is not an SSL task.
     """
     task = load_taskfile(name)
     return task, probe.ssl_task(task)
@@ -200,10 +204,12 @@ def select_images(
     limit: int | None = None,
     commit: str | None = None,
 ) -> Iterator[Selection]:
-    """The images that `--images` names, each content once (`pictures.select`); they can be read inside the block.
+    """Context manager: selects the images that `--images` names, without duplicates (`pictures.select`).
+
+    The images can be read only inside the block.
 
     Args:
-        split: of a hub data set or parquet folder.
+        split: the split of a hub data set or parquet folder.
         ratio, limit: as `pictures.select`.
         commit: as `load_task`.
 
@@ -220,16 +226,16 @@ def select_images(
 
 @cache
 def _drawn() -> tuple[tempfile.TemporaryDirectory[str], Selection]:
-    """The built-in images, drawn once a process (3 s), with the folder that holds them until it ends."""
+    """Returns the built-in images, drawn once per process (3 s), and the folder that holds them."""
     spool = tempfile.TemporaryDirectory(prefix="ssl4rl-images-")
     return spool, select(open_source(DRAWN, spool=Path(spool.name)))
 
 
 def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, bytes]]:
-    """The distinct images of a task of MMBench's schema, encoded, each with the id of the first row that shows it.
+    """Yields the distinct images of a task of MMBench's schema, encoded, after the id of their first row.
 
     Args:
-        data: instead of the task file's, as `load_task`.
+        data: the data to use instead of the task file's, as `load_task`.
 
     Raises:
         UsageError, DataError: as `load_task`.
@@ -243,12 +249,12 @@ def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, by
 
 
 class _Source(NamedTuple):
-    """Where a task's rows come from."""
+    """The source of a task's rows."""
 
     name: str
-    """For the record."""
+    """The name that is recorded with the results."""
     where: str
-    """For messages: what the user gave."""
+    """The source as the user gave it, for messages."""
     rows: Iterable[Located] | Reader
     hub: HubSource | None = None
 

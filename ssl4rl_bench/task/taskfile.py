@@ -1,4 +1,4 @@
-"""Task files: YAML in lmms-eval's dialect, in the subset that `tasks/README.md` documents."""
+"""Reads task files: YAML in lmms-eval's dialect, in the subset that `tasks/README.md` documents."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class FunctionName(str):
 
 @dataclass(frozen=True, slots=True)
 class TaskFile:
-    """What a task file says."""
+    """The contents of a task file."""
 
     name: str
-    """With the prefix."""
+    """The full name, with the `ssl4rl_` prefix."""
     version: str
     title: str
-    """For people, a few words."""
+    """A description for people, in a few words."""
     dataset_path: str
     """A hub id, or the kind of `data_files` ("csv", "parquet")."""
     dataset_name: str | None
@@ -52,35 +52,35 @@ class TaskFile:
     revision: str | None
     """The hub data set's branch or commit."""
     data_file: Path | None
-    """A local file instead of a hub data set. It need not be there."""
+    """A local file to use instead of a hub data set. It does not have to exist."""
     split: str
     prompt: str
-    """Name of the prompt style unless the user asks for another."""
+    """The name of the default prompt style."""
     sampling: Sampling
     edition: str | None
-    """A known edition of MMBench (`mmbench.task.EDITIONS`) whose counts the data should have."""
+    """The edition of MMBench (`mmbench.task.EDITIONS`) whose counts the data should match."""
     builtin: str | None
-    """The generator in this package that draws the rows ("scenes"), instead of any file."""
+    """The generator in this package that draws the rows ("scenes"); used instead of a file."""
     kind: str = "mmbench"
-    """What loads it: "mmbench", "ssl", or another (`task.base`)."""
+    """The kind of task, which selects the loader: "mmbench", "ssl", or another one (`task.base`)."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """What the kind wants to know beside; "mmbench" and "ssl" want nothing."""
+    """Additional parameters of the kind; "mmbench" and "ssl" use none."""
     ssl: Mapping[str, Any] | None = None
-    """Of an SSL task: its `kind` and the parameters of its kind (`ssl.make`)."""
+    """For an SSL task: its `kind` and the parameters of that kind (`ssl.make`)."""
     images: str | None = None
-    """Of an SSL task: the images that it is made of unless the user says otherwise ("scenes")."""
+    """For an SSL task: the default source of its images ("scenes")."""
     n_images: int | None = None
-    """Of an SSL task: how many of the images are asked about; None for all."""
+    """For an SSL task: the number of images that are asked about; None for all."""
 
 
 def task_names() -> list[str]:
-    """The shipped tasks, with the prefix, sorted."""
+    """Returns the full names of the shipped tasks, sorted."""
     return sorted(set(_shipped()) - set(group_names()))
 
 
 @cache
 def group_names() -> dict[str, tuple[str, ...]]:
-    """The shipped groups, with the prefix, sorted, and the tasks of each."""
+    """Returns the full names of the shipped groups, sorted, mapped to the tasks of each group."""
     import yaml
 
     groups = {}
@@ -92,9 +92,9 @@ def group_names() -> dict[str, tuple[str, ...]]:
 
 
 def expand(names: Iterable[str]) -> list[str]:
-    """The tasks that names of tasks and groups stand for, with the prefix, each once, in order.
+    """Expands names of tasks and groups to full task names, in order and without duplicates.
 
-    The path of a task file stays as it is. Unknown names too: `load_taskfile` says what is wrong with them.
+    The path of a task file is kept unchanged, and so is an unknown name: `load_taskfile` reports the error.
     """
     out: list[str] = []
     for name in names:
@@ -120,7 +120,7 @@ def load_taskfile(name: str) -> TaskFile:
     """Reads a shipped task by name, with or without the prefix, or a task file by its path (`*.yaml`).
 
     Raises:
-        UsageError: for an unknown name, or a file that is not in the documented subset.
+        UsageError: for an unknown name, or a file outside the documented subset.
     """
     if is_task_file(name):
         return _Reader(Path(name)).taskfile()
@@ -136,7 +136,7 @@ def load_taskfile(name: str) -> TaskFile:
 
 
 class _Reader:
-    """One file, with what its `include` adds, and the checks that name it."""
+    """Reads one file together with the file that it includes; errors name the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

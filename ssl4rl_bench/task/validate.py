@@ -1,4 +1,4 @@
-"""Is a task sound? Its gold answers must score 1.0 through the real reader, and its data must be whole."""
+"""Validates a loaded task: gold answers must score 1.0 when read as in a run; the data must be complete."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ssl4rl_bench.core.types import Completion, EncodedImage, Sample, Task
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `validate` found."""
+    """The result of `validate`."""
 
     task: str
     n_samples: int
     n_groups: int
     n_images: int
-    """Distinct images, all decoded."""
+    """The number of distinct images, all of which were decoded."""
     leaves: dict[str, int]
-    """Groups by leaf (L3)."""
+    """The number of groups per leaf (L3)."""
     failures: tuple[str, ...]
-    """One sentence each, naming the sample or group; empty if the task is sound."""
+    """One sentence per failure, naming the sample or group; empty if the task is valid."""
     warnings: tuple[str, ...]
-    """Those of the loaded task."""
+    """The warnings of the loaded task."""
 
     @property
     def ok(self) -> bool:
@@ -32,7 +32,7 @@ class Report:
 
 
 def validate(task: Task) -> Report:
-    """Checks every sample, group and image of a loaded task without a model. Takes about 4 ms an image."""
+    """Checks every sample, group and image of a loaded task without a model. Takes about 4 ms per image."""
     pictures: dict[str, tuple[str, EncodedImage]] = {}
     for sample in task.samples:
         for image in sample.images:

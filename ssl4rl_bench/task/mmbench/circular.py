@@ -1,7 +1,7 @@
-"""Circular groups: the copies of a question, with its options rotated and the answer's letter moved along.
+"""Checks circular groups: the copies of a question with rotated options and a correspondingly changed answer.
 
-Copy k has `option_k[j] = option_0[(j - k) mod n]`. Where the last option must stay last ("None of these"),
-only the first n - 1 rotate, and there is one copy fewer.
+Copy k has `option_k[j] = option_0[(j - k) mod n]`. If the last option must stay last ("None of these"),
+only the first n - 1 options rotate, and there is one copy fewer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ssl4rl_bench.task.mmbench.rows import Located, Problem, Reader, Row, parse_
 
 
 class Copy(NamedTuple):
-    """What the circular rule is about."""
+    """The data of one copy of a question that the circular rule concerns."""
 
     roll: int
     choices: Mapping[str, str]
@@ -26,9 +26,9 @@ class Copy(NamedTuple):
 
 
 def defect(copies: Sequence[Copy]) -> str | None:
-    """Why the copies are not one whole circular group, as a clause; None if they are.
+    """Returns why the copies are not one complete circular group, as a clause, or None if they are.
 
-    A main row alone passes: only the other groups can tell whether their data set has copies at all.
+    A main row alone passes, because only the other groups show whether the data set has copies at all.
     """
     copies = sorted(copies, key=lambda copy: copy.roll)
     rolls = [copy.roll for copy in copies]
@@ -61,11 +61,11 @@ def defect(copies: Sequence[Copy]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The whole groups of a source."""
+    """The complete groups of a source."""
 
     rows: list[Row]
     problems: list[Problem]
-    """Why the other groups were left out."""
+    """The reasons why other groups were left out."""
     n_groups_skipped: int
     circular: bool
     """Whether there are any copies besides the main rows."""
@@ -76,13 +76,13 @@ class Checked:
 def check_rows(
     source: str, located: Iterable[Located], *, skip_bad: bool = False, images: bool = True
 ) -> Checked:
-    """Reads all rows and checks their groups; `source` is what messages call them.
+    """Reads all rows and checks their groups; `source` is the name of the data in messages.
 
-    Without `images`, no image is looked at (`mmbench.rows.parse_rows`).
+    Without `images`, no image is read (`mmbench.rows.parse_rows`).
 
     Raises:
-        DataError: if the source cannot be used, or any of its rows unless `skip_bad`; it names a bad row and
-            the fix.
+        DataError: if the source cannot be used, or any of its rows unless `skip_bad`; the message names a bad
+            row and the fix.
     """
     parsed = parse_rows(source, located, images=images)
     bad = {problem.group for problem in parsed.problems}
@@ -107,9 +107,13 @@ def with_images(
     *,
     skip_bad: bool = False,
 ) -> tuple[list[Row], list[Problem]]:
-    """The rows that `choose` picks from checked rows without images, with their images, and why others were left out.
+    """Chooses rows with `choose` from checked rows without images, and reads their images.
 
-    A question whose image cannot be used is left out and `choose` asked again. Images of other rows are not decoded.
+    A question whose image cannot be used is left out, and `choose` is called again. Images of other rows
+    are not decoded.
+
+    Returns:
+        The chosen rows with their images, and the reasons why others were left out.
 
     Raises:
         DataError: for an image that cannot be used, unless `skip_bad`.
@@ -141,7 +145,7 @@ def with_images(
 
 
 def _add_images(known: dict[int, EncodedImage | int | str], read: Reader, indices: set[int]) -> None:
-    """Reads the images of those rows that are not known yet."""
+    """Reads the images of those rows of `indices` that are not in `known` yet."""
     if missing := indices - known.keys():
         known |= dict.fromkeys(missing, "the row is not there any more")
         known |= read_images(read(), missing)
@@ -172,5 +176,5 @@ def _group_problems(rows: Sequence[Row], circular: bool) -> list[Problem]:
 
 
 def rotated(options: Sequence[str], roll: int, n_rolling: int) -> list[str]:
-    """The options of circular copy `roll` of a question: the first `n_rolling` move right, the others stay."""
+    """Returns the options of circular copy `roll`: the first `n_rolling` rotate right, the others stay."""
     return [options[(at - roll) % n_rolling] for at in range(n_rolling)] + list(options[n_rolling:])

@@ -1,8 +1,8 @@
-"""MMBench's rows from files: VLMEvalKit's TSV, and parquet in one file or in a folder of shards.
+"""Reads MMBench's rows from files: VLMEvalKit's TSV, and parquet as one file or a folder of shards.
 
-Rows are read one after another, so that a file of any size needs the memory of its distinct images only. A small file
-cannot take much memory: lines and cells are limited, and parquet pages are judged by their headers before they are
-decompressed (`parquet_pages`).
+Rows are read one after another, so that a file of any size needs memory for its distinct images only. A
+small file cannot use much memory: lines and cells are limited, and the headers of parquet pages are checked
+before the pages are decompressed (`parquet_pages`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ssl4rl_bench.task.mmbench import parquet_pages
 from ssl4rl_bench.task.mmbench.rows import Located, column_names
 
 OnShare: TypeAlias = Callable[[float], None]
-"""Is told the share of a source that has been read, from 0 to 1."""
+"""Callback that receives the share of a source that has been read, from 0 to 1."""
 
 MAX_RECORD_CHARS = 128 << 20
-"""Of a TSV row with all its lines."""
+"""The maximum length of a TSV row with all its lines."""
 _TOLD_EVERY = 1000
-"""Lines of a TSV file between two calls of `OnShare`."""
+"""The number of rows of a TSV file between two calls of `OnShare`."""
 
 
 def read_path(
@@ -37,16 +37,16 @@ def read_path(
     images: bool = True,
     on_share: OnShare | None = None,
 ) -> Iterator[Located]:
-    """Rows of a TSV file, a parquet file, or a folder with parquet files.
+    """Returns the rows of a TSV file, a parquet file, or a folder with parquet files.
 
     Args:
         folder: In a folder, prefer the shards under a sub-folder of this name (a hub data set's "en").
         split: In a folder, prefer the shards whose names start with this ("dev-00000-of-00002.parquet").
-        images: False leaves the images out where that saves reading them: their column is then None.
-        on_share: Is told how much has been read.
+        images: If False, images are left out where this saves reading them: their column is then None.
+        on_share: Callback that receives the share that has been read.
 
     Raises:
-        DataError: if there is no such file, or it is not what it should be.
+        DataError: if there is no such file, or it does not have the expected format.
     """
     if not path.is_dir():
         return _read_file(path, images, on_share)
@@ -57,10 +57,10 @@ def read_path(
 def read_files(
     files: Sequence[tuple[str, Path]], *, images: bool = True, on_share: OnShare | None = None
 ) -> Iterator[Located]:
-    """Rows of several TSV or parquet files, each with its name as the place of its rows.
+    """Yields the rows of several TSV or parquet files; the place of a row includes the name of its file.
 
     Raises:
-        DataError: as `read_path`.
+        DataError: as for `read_path`.
     """
     sizes = [file.stat().st_size for _, file in files]
     total, before = max(1, sum(sizes)), 0
@@ -90,10 +90,11 @@ def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[L
 
 
 def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located]:
-    """Rows of a tab-separated UTF-8 file with a header, quoted as pandas quotes.
+    """Yields the rows of a tab-separated UTF-8 file with a header and pandas' quoting.
 
     Raises:
-        DataError: if it is something else, a column is there twice, or a row is over `MAX_RECORD_CHARS`.
+        DataError: if it has another format, a column occurs twice, or a row is longer than
+            `MAX_RECORD_CHARS`.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_BASE64_CHARS))
     size = max(1, path.stat().st_size)
@@ -107,7 +108,7 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
             _check_header(path, header)
             line += n_lines
             for number, (fields, n_lines) in enumerate(records):
-                # The csv module's own limit is one for the whole process, and somebody may have raised it.
+                # The limit of the csv module is global to the process, and other code may have raised it.
                 if max(map(len, fields), default=0) > MAX_BASE64_CHARS:
                     raise csv.Error(f"a field is larger than {MAX_BASE64_CHARS} characters")
                 if on_share is not None and number % _TOLD_EVERY == 0:
@@ -133,13 +134,13 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
 
 
 def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[Located]:
-    """Rows of a parquet file, only the columns of MMBench's schema.
+    """Yields the rows of a parquet file, with only the columns of MMBench's schema.
 
-    Equal texts of a batch are one object, and batches are cut by bytes.
+    Equal texts in a batch are the same object, and the size of batches is limited in bytes.
 
     Raises:
-        DataError: if it is not a whole parquet file, a column is there twice or holds lists, or it expands to much
-            more than its size (the limits above).
+        DataError: if it is not a complete parquet file, a column occurs twice or contains lists, or it
+            expands to much more than its size (the limits in `parquet_pages`).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -150,7 +151,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
             names = file.schema_arrow.names
             _check_names(path, names)
             known = column_names(names)
-            if not known:  # which is an error that names these columns
+            if not known:  # the caller reports the error and names these columns
                 yield from [("row 1", dict.fromkeys(names))] * (file.metadata.num_rows > 0)
                 return
             leaves = _leaves(path, file.schema_arrow, known)
@@ -177,7 +178,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Raises DataError for a column name that is there twice, also if it differs in what `column_names` ignores."""
+    """Raises DataError if a column occurs twice, up to differences that `column_names` ignores."""
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
         raise DataError(f"{path} has the column {twice[0][:40]!r} twice: remove or rename one of them.")
@@ -190,7 +191,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
 
 
 def _leaves(path: Path, schema: Any, known: dict[str, str]) -> list[str]:
-    """The paths of the columns to read; an image may be a struct of bytes and path, everything else is flat."""
+    """Returns the paths of the columns to read. Only an image may be a struct (of bytes and path)."""
     import pyarrow as pa
 
     leaves: list[str] = []
@@ -211,7 +212,7 @@ def _leaves(path: Path, schema: Any, known: dict[str, str]) -> list[str]:
 
 
 def _values(column: Any) -> list[Any]:
-    """A column's values; of a dictionary-coded one, equal values are one object."""
+    """Returns a column's values; in a dictionary-coded column, equal values are the same object."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
@@ -232,14 +233,14 @@ def _values(column: Any) -> list[Any]:
 
 
 class _TooLong(Exception):
-    """A row is over `MAX_RECORD_CHARS`."""
+    """A row is longer than `MAX_RECORD_CHARS`."""
 
 
 def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
-    """The fields of each record, and how many lines it takes.
+    """Yields the fields of each record, and its number of lines.
 
-    A line without a quote is a record as it is; splitting it is four times as fast as the csv module, which
-    matters with lines of 60 kB.
+    A line without a quote is a complete record; splitting it is four times as fast as the csv module, which
+    matters for lines of 60 kB.
     """
     for line in lines:
         if len(line) > MAX_RECORD_CHARS:
@@ -253,7 +254,7 @@ def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
 
 
 def _limited(lines: Iterable[str]) -> Iterator[str]:
-    """The lines of one record."""
+    """Yields the lines of one record, and raises `_TooLong` if they are too long together."""
     n_chars = 0
     for line in lines:
         n_chars += len(line)
@@ -272,12 +273,12 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, for a message in brackets: its first line, or its name."""
+    """Returns the first line of a library's error, or the error's name, to be quoted in a message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
 
 
 def _undecodable(path: Path) -> int:
-    """The first line that is not UTF-8; the reader cannot tell, as it decodes ahead of where it is."""
+    """Returns the number of the first line that is not UTF-8. The reader decodes ahead, so it cannot tell."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:

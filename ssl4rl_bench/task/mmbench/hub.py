@@ -1,7 +1,8 @@
-"""Data sets of the Hugging Face hub: which configuration and split are meant, and their rows.
+"""Reads data sets of the Hugging Face hub: chooses the configuration and split, and reads their rows.
 
-A data set says in its README.md which files belong to which configuration and split; without that, names of files and
-folders tell. Only the files of the chosen one are downloaded, and read as local ones are. None of its code is run.
+The README.md of a data set lists the files of each configuration and split; without it, they are inferred
+from the names of files and folders. Only the files of the chosen split are downloaded, and they are read
+like local files. No code of a data set is run.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from ssl4rl_bench.task.mmbench.files import OnShare, first_line, read_files
 from ssl4rl_bench.task.mmbench.rows import Located
 
 Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
-"""Configuration to split to the paths of its files."""
+"""Maps each configuration to its splits, and each split to the paths of its files."""
 
 _OURS = (".parquet", ".tsv")
 _THEIRS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
-"""Read by the `datasets` package, as the formats of that name."""
+"""Suffixes of files that the `datasets` package reads, mapped to its names of their formats."""
 _KINDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-"""Names that mean one split, as `datasets` reads them in file names."""
+"""The names that denote one split in file names, as in `datasets`."""
 _SHARD = re.compile(r"(?:.*/)?data/(?P<split>\w[\w.]*)-[0-9]{5}-of-[0-9]{5}[^/]*")
 _DEFAULT = "default"
 _MAX_CARD_CHARS = 1 << 20
@@ -41,14 +42,14 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class HubTable:
-    """One split of a data set, downloaded."""
+    """A downloaded split of a data set."""
 
     source: HubSource
     files: tuple[tuple[str, Path], ...]
-    """Path in the repository, and on this machine."""
+    """The path of each file in the repository, and its local path."""
 
     def rows(self, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[Located]:
-        """The rows, each with its file and number; images stay encoded.
+        """Returns the rows, each with its file and number as its place; images stay encoded.
 
         Raises:
             DataError: for a file that cannot be read.
@@ -65,20 +66,21 @@ def open_table(
     """Downloads one split of a data set, or takes it from the local cache.
 
     Args:
-        name: What was asked. What it does not say is chosen by `config` and `split`.
-        config: The configuration that is wanted; None for any.
-        split: The split that is wanted; "dev" and "validation" are one.
-        commit: The commit of an earlier call, instead of what the revision stands for now.
+        name: The requested data set. Parts that it does not name are chosen by `config` and `split`.
+        config: The preferred configuration; None for any.
+        split: The preferred split; "dev" and "validation" are equivalent.
+        commit: The commit of an earlier call, instead of the one that the revision points to now.
 
     Raises:
-        DataError: if there is no such data set, it cannot be had whole, or the configuration or split is not clear.
+        DataError: if there is no such data set, it cannot be downloaded completely, or the configuration or
+            split is ambiguous.
         MissingDependency: without huggingface_hub.
     """
     repository = Repository("dataset", name.repo, commit or name.revision)
     listing = repository.listing()
     folder = repository.download(
         listing, ["README.md"]
-    )  # also without one: the cache learns the revision's commit
+    )  # even if there is none: this records the revision's commit in the cache
     card = _read_card(repository, folder / "README.md") if "README.md" in listing.sizes else {}
     parts = _parts(list(listing.sizes), card)
     if not parts:
@@ -95,7 +97,7 @@ def open_table(
 
 
 def encoded(table: Any) -> Any:
-    """The same `datasets.Dataset` with its images as bytes instead of decoded pictures."""
+    """Returns the `datasets.Dataset` with its images as bytes instead of decoded images."""
     import datasets
 
     for column, feature in table.features.items():
@@ -114,7 +116,7 @@ def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[Located]:
     kind = _THEIRS[paths[0].suffix.lower()]
     try:
         table = datasets.load_dataset(kind, data_files=[str(path) for path in paths], split="train")
-    except (OSError, ValueError, RuntimeError) as error:  # what datasets raises for damaged files
+    except (OSError, ValueError, RuntimeError) as error:  # raised by datasets for damaged files
         raise DataError(
             f"hub data set {name} cannot be read as {kind} ({first_line(error)}): download it and point --data at a "
             "TSV or parquet file"
@@ -124,7 +126,7 @@ def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[Located]:
 
 
 def _read_card(repository: Repository, path: Path) -> Mapping[str, Any]:
-    """The YAML at the head of README.md; empty where there is none."""
+    """Returns the YAML at the head of README.md, or an empty mapping if there is none."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         text = file.read(_MAX_CARD_CHARS)
     match = re.match(r"---[ \t]*\n(.*?)\n---[ \t]*(\n|$)", text, re.DOTALL)
@@ -139,7 +141,7 @@ def _read_card(repository: Repository, path: Path) -> Mapping[str, Any]:
 
 
 def _parts(names: Sequence[str], card: Mapping[str, Any]) -> Parts:
-    """What a data set holds; configurations without any file that can be read are left out."""
+    """Returns the configurations of a data set that have at least one readable file."""
     data = [name for name in sorted(names) if PurePosixPath(name).suffix.lower() in (*_OURS, *_THEIRS)]
     entries = card.get("configs")
     out: dict[str, dict[str, list[str]]] = {}
@@ -157,7 +159,7 @@ def _parts(names: Sequence[str], card: Mapping[str, Any]) -> Parts:
 
 
 def _declared(value: Any, names: Sequence[str], root: str) -> dict[str, list[str]]:
-    """The splits of a `data_files` entry: a pattern, a list of patterns, or one of {split, path}."""
+    """Returns the splits of a `data_files` entry: a pattern, or a list of patterns or of {split, path}."""
     if isinstance(value, dict):
         value = [{"split": split, "path": path} for split, path in value.items()]
     elif isinstance(value, str):
@@ -188,7 +190,7 @@ def _matches(pattern: str, name: str, root: str) -> bool:
 
 
 def _inferred(names: Sequence[str], root: str) -> dict[str, list[str]]:
-    """Splits by the names of files and folders, of the first format of `_OURS` and `_THEIRS` that is there."""
+    """Infers splits from the names of files and folders, for the first format of `_OURS` and `_THEIRS`."""
     suffixes = {PurePosixPath(name).suffix.lower() for name in names}
     suffix = next((suffix for suffix in (*_OURS, *_THEIRS) if suffix in suffixes), None)
     names = [name for name in names if PurePosixPath(name).suffix.lower() == suffix]
@@ -208,13 +210,13 @@ def _inferred(names: Sequence[str], root: str) -> dict[str, list[str]]:
 
 
 def _choose(name: HubName, parts: Parts, config: str | None, split: str) -> tuple[str, str]:
-    """The configuration and split that are meant.
+    """Returns the configuration and split that the arguments select.
 
     Raises:
-        DataError: there is none, or it is not clear which; lists what there is.
+        DataError: there is none, or the choice is ambiguous; the message lists those that exist.
     """
     head, slash, tail = (name.part or "").rpartition("/")
-    if not slash and tail in parts:  # one name alone: a configuration, else a split
+    if not slash and tail in parts:  # a single name is a configuration if there is one, else a split
         head, tail = tail, ""
     held = _config(parts, config) if not head else head if head in parts else None
     if held is not None:
@@ -234,14 +236,14 @@ def _choose(name: HubName, parts: Parts, config: str | None, split: str) -> tupl
 
 
 def _config(parts: Parts, wanted: str | None) -> str | None:
-    """The wanted configuration, or else the unnamed one of a data set that has no other."""
+    """Returns the wanted configuration, or the default or only one; None if the choice is not clear."""
     if wanted is not None:
         return wanted if wanted in parts else _DEFAULT if list(parts) == [_DEFAULT] else None
     return _DEFAULT if _DEFAULT in parts else next(iter(parts)) if len(parts) == 1 else None
 
 
 def _split(splits: Iterable[str], wanted: str) -> str | None:
-    """The wanted split, or another name of it, or the only one where that says nothing ("train")."""
+    """Returns the wanted split or a synonym; or else the only split, if it or the wanted one is "train"."""
     known = list(splits)
     alike = next((names for names in _KINDS.values() if wanted in names), (wanted,))
     for name in (wanted, *alike):

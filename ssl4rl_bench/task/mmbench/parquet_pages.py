@@ -1,9 +1,12 @@
-"""Sizes of a parquet file's pages, from their headers, before any page is decompressed.
+"""Reads the sizes of a parquet file's pages from their headers, before any page is decompressed.
 
-pyarrow decompresses whole pages, allocates what a page's header says, and does not show these headers; the file's
-metadata, which it shows, says only what the writer claims for a whole column (and pyarrow 26 aborts the process
-where some of it is damaged). `mmbench.files` asks here first, so that a small file cannot take all memory.
-The format: https://github.com/apache/parquet-format (FileMetaData and PageHeader, in Thrift's compact protocol).
+pyarrow decompresses complete pages, allocates the size in a page's header, and does not expose these
+headers. The file's metadata, which it does expose, contains only what the writer claims for a whole column
+(and pyarrow 26 aborts the process if some of it is damaged). `mmbench.files` therefore calls this module
+first, so that a small file cannot use all memory.
+
+The format: https://github.com/apache/parquet-format (FileMetaData and PageHeader, in Thrift's compact
+protocol).
 """
 
 from __future__ import annotations
@@ -16,30 +19,30 @@ from typing import Any, BinaryIO, TypeAlias
 from ssl4rl_bench.core.errors import DataError
 
 BYTE_ARRAY = 6
-"""The physical type of texts and of bytes."""
+"""The physical type of text and bytes columns."""
 
 MAX_FOOTER_BYTES = 32 << 20
-"""Of a parquet file's metadata, which is parsed whole."""
+"""The maximum size of a parquet file's metadata, which is parsed as a whole."""
 MAX_PAGE_BYTES = 64 << 20
-"""Of a parquet page that is more than `MAX_PAGE_RATIO` times as large as in the file."""
+"""The maximum size of a decompressed page that is more than `MAX_PAGE_RATIO` times its size in the file."""
 MAX_PAGE_RATIO = 20
 MAX_TOTAL_BYTES = 256 << 20
-"""Of a parquet file's pages together where they are more than `MAX_TOTAL_RATIO` times as large as the file."""
+"""The maximum size of all decompressed pages if it is more than `MAX_TOTAL_RATIO` times that of the file."""
 MAX_TOTAL_RATIO = 50
 MAX_SMALL_ROWS = 100_000
-"""Rows of a parquet file with fewer bytes than rows."""
+"""The maximum number of rows of a parquet file with fewer bytes than rows."""
 _BATCH_ROWS = 64
 _BATCH_BYTES = 32 << 20
 
 _Wanted: TypeAlias = Mapping[int, "_Wanted | None"]
-"""The fields of a struct that are kept, by their ids; None for one that is no struct or list of structs."""
+"""The fields of a struct to keep, by their ids; None for a field that is not a struct or list of structs."""
 
 _FOOTER: _Wanted = {4: {1: {3: {1: None, 3: None, 7: None, 9: None, 11: None}}}}
 _PAGE: _Wanted = {2: None, 3: None, 5: {1: None, 2: None}, 7: {1: None}, 8: {1: None, 4: None}}
 _HEADER = 4096
-"""Bytes that hold most page headers."""
+"""Bytes: enough for most page headers."""
 _MAX_HEADER = 1 << 20
-"""Bytes that hold all: they may contain a column's smallest and largest value."""
+"""Bytes: enough for all page headers, which may contain a column's smallest and largest value."""
 _DEPTH = 16
 _DELTA_BYTE_ARRAY = 7
 _TRUE, _FALSE, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
@@ -50,26 +53,26 @@ class Chunk:
     """One column of one row group."""
 
     path: str
-    """The column's name; with dots inside a struct."""
+    """The column's name; the path of a field in a struct has dots."""
     physical: int
-    """Its physical type, such as `BYTE_ARRAY`."""
+    """The column's physical type, such as `BYTE_ARRAY`."""
     start: int
     end: int
-    """Where its pages lie in the file."""
+    """The range of bytes of its pages in the file, without `end`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page's header says."""
+    """The contents of a page's header."""
 
     dictionary: bool
     prefixes: bool
-    """Whether a value may repeat the one before it (DELTA_BYTE_ARRAY), so that it is larger than its page says."""
+    """Whether values may repeat a prefix of the previous one (DELTA_BYTE_ARRAY), which the size omits."""
     n_values: int
     compressed: int
-    """Bytes in the file."""
+    """The number of bytes in the file."""
     uncompressed: int
-    """Bytes that the reader allocates."""
+    """The number of bytes that the reader allocates."""
 
 
 def check_footer(path: Path) -> None:
@@ -87,7 +90,10 @@ def check_footer(path: Path) -> None:
 
 
 def judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str], list[int]]:
-    """Which columns are dictionary-coded, and how many rows of each row group are read at a time.
+    """Checks the sizes of a file's pages.
+
+    Returns:
+        The names of the dictionary-coded columns, and the number of rows per batch for each row group.
 
     Raises:
         DataError: if the pages of these columns expand too much.
@@ -132,7 +138,7 @@ def _expands(path: Path, column: str, before: int, after: int) -> DataError:
 
 
 def row_groups(file: BinaryIO) -> list[list[Chunk]]:
-    """The column chunks of each row group, from the footer.
+    """Returns the column chunks of each row group, from the footer.
 
     Raises:
         ValueError: for a damaged footer.
@@ -151,7 +157,7 @@ def row_groups(file: BinaryIO) -> list[list[Chunk]]:
 
 
 def pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
-    """The pages of a column chunk, in order.
+    """Yields the pages of a column chunk, in order.
 
     Raises:
         ValueError: for headers that are damaged, or do not fill the chunk.
@@ -184,7 +190,7 @@ def _chunk(column: Mapping[int, Any]) -> Chunk:
 
 
 def _header(file: BinaryIO, at: int, end: int) -> tuple[dict[int, Any], int]:
-    """A page header's fields and length."""
+    """Returns the fields and the length of a page header."""
     for most in (_HEADER, _MAX_HEADER):
         file.seek(at)
         reader = _Compact(file.read(min(most, end - at)))
@@ -200,14 +206,14 @@ class _CutOff(Exception):
 
 
 class _Compact:
-    """A reader of Thrift's compact protocol, which keeps the fields that are wanted and skips all others."""
+    """A reader of Thrift's compact protocol that keeps only the wanted fields."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.at = 0
 
     def struct(self, wanted: _Wanted, depth: int = 0) -> dict[int, Any]:
-        """The wanted fields by their ids."""
+        """Reads a struct, and returns the wanted fields by their ids."""
         fields: dict[int, Any] = {}
         number = 0
         while (head := self._byte()) != 0:
@@ -223,7 +229,7 @@ class _Compact:
     def _value(self, kind: int, wanted: _Wanted | None, depth: int) -> Any:
         if depth > _DEPTH:
             raise ValueError("a header is nested too deeply")
-        if kind in (_TRUE, _FALSE, _BYTE):  # truth values, which take a byte in lists
+        if kind in (_TRUE, _FALSE, _BYTE):  # booleans take one byte in lists
             return self._byte()
         if kind in _INTEGERS:
             return self._int()

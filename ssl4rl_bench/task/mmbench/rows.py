@@ -1,4 +1,4 @@
-"""Rows of MMBench's schema, from any source of column-to-value mappings (a file, the hub, drawn scenes)."""
+"""Parses rows of MMBench's schema, given as mappings of columns to values (a file, the hub, drawn scenes)."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from ssl4rl_bench.core.types import EncodedImage
 GROUP_STRIDE = 1_000_000
 """A row's index is `group + roll * GROUP_STRIDE`."""
 MAX_REFERENCE_CHARS = 64
-"""An `image` text of at most this length is the index of the row that holds the image."""
+"""An `image` text of at most this length is the index of another row, which has the image."""
 
 Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
-"""Where a row stands ("line 7"), and its columns by name, or why they cannot be told apart."""
+"""The place of a row ("line 7"), and its values by column name, or why it cannot be split into columns."""
 Reader: TypeAlias = Callable[..., Iterator[Located]]
-"""Reads a source from its start; with `images=False` it may leave the images out, as None."""
+"""Reads a source from its start; with `images=False` it may return None instead of images."""
 MAX_TEXT_CHARS = 1_000_000
-"""Of a question, an option or any other text of a row."""
+"""The maximum length of a question, an option or any other text of a row."""
 
 _TEXTS = ("index", "question", "hint", "answer", "category", "l2-category", "split")
 _REQUIRED = ("index", "question", "A", "B", "image")
 _INDEX = re.compile(r"([0-9]{1,15})(?:\.0)?")
 _NAN = "nan"
-"""What a careless export leaves of a missing text. It can also be a real option."""
+"""The text that a careless export writes for a missing value. It can also be a real option."""
 
 
 NO_IMAGE = EncodedImage(b"", "")
-"""Stands for an image that was not looked at."""
+"""A placeholder for an image that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: a question with its options in one circular order."""
+    """A row: a question with its options in one circular order."""
 
     index: int
     question: str
     hint: str
-    """Empty where there is none."""
+    """Empty if there is none."""
     choices: Mapping[str, str]
-    """Letter to option text, from A on, without the missing ones."""
+    """Letter to option text, from A on, without missing options."""
     answer: str
     """A letter of `choices`."""
     category: str
@@ -69,11 +69,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a row, and with it its whole group, cannot be used."""
+    """The reason why a row, and so all of its group, cannot be used."""
 
     where: str
     index: int | None
-    """None where it cannot be read."""
+    """None if it cannot be parsed."""
     reason: str
     """A clause without a full stop."""
 
@@ -87,9 +87,10 @@ class Problem:
 
 
 def column_names(names: Iterable[str]) -> dict[str, str]:
-    """Maps the schema's columns that are there to their names in the data.
+    """Maps the columns of the schema that the data has to their names in the data.
 
-    Case does not matter, nor `_` or a space for `-`. Options are "A", "B", ..., the rest as in `l2-category`.
+    Case is ignored, and `_` and a space are equivalent to `-`. The keys are "A", "B", ... for options, and
+    lower-case names such as `l2-category` for the others.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -103,20 +104,20 @@ def column_names(names: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a source holds."""
+    """The parsed rows of a source."""
 
     rows: list[Row]
-    """The usable ones, in the data's order. Equal images are one object."""
+    """The usable rows, in the data's order. Equal images are the same object."""
     problems: list[Problem]
-    """What is wrong with the others."""
+    """The problems of the other rows."""
     nan_is_missing: bool
-    """Whether the text "nan" was taken for a missing option, because a row has it as two options."""
+    """Whether the text "nan" counts as a missing option, because some row has it as two options."""
 
 
 def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) -> Parsed:
-    """Reads all rows; `source` is what messages call them.
+    """Parses all rows; `source` is the name of the data in messages.
 
-    Without `images`, no image is looked at, and every row has `NO_IMAGE`.
+    Without `images`, no image is read, and every row has `NO_IMAGE`.
 
     Raises:
         DataError: if the source as a whole cannot be used: it is empty, or lacks a column or all answers.
@@ -142,7 +143,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
     nan_is_missing = any(list(row.choices.values()).count(_NAN) > 1 for row, _ in drafts)
     rows: list[Row] = []
     drafts.reverse()
-    while drafts:  # each goes as its row comes, which halves the memory of many rows
+    while drafts:  # removing each draft as its row is added halves the memory of many rows
         row, image = drafts.pop()
         try:
             rows.append(_row(row, image, image_of, nan_is_missing))
@@ -152,9 +153,9 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
 
 
 def read_images(located: Iterable[Located], wanted: Container[int]) -> dict[int, EncodedImage | int | str]:
-    """The images of the rows of these indices: each the image, the index of the row that holds it, or a reason.
+    """Maps each wanted row index to its image, the index of the row that has it, or a reason for a failure.
 
-    The images of other rows are not decoded. Of rows with one index the first counts.
+    The images of other rows are not decoded. If several rows have the same index, the first one is used.
     """
     out: dict[int, EncodedImage | int | str] = {}
     shared: dict[str, EncodedImage] = {}
@@ -210,9 +211,10 @@ def _draft(
     shared: dict[str, EncodedImage] | None,
     known: dict[str, str],
 ) -> tuple[Row, EncodedImage | int]:
-    """A row with all of its options and no image, and its image or the index of the row that holds it.
+    """Returns a row with all option columns and no image, and its image or the index of the row that has it.
 
-    Equal images (in `shared`) and equal texts (in `known`) are one object; without `shared` there is no image.
+    Equal images (in `shared`) and equal texts (in `known`) become one object. Without `shared`, no image is
+    read.
     """
     texts = {name: _text(raw.get(columns.get(name, ""))) for name in _TEXTS}
     written = texts.pop("index")
@@ -252,7 +254,7 @@ def _draft(
 def _row(
     draft: Row, image: EncodedImage | int, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool
 ) -> Row:
-    """The row with the options that it has, and its image."""
+    """Returns the final row: without missing options, and with its image."""
     choices = _choices(draft.choices, nan_is_missing)
     answer = draft.answer.strip()
     if answer not in choices:
@@ -278,7 +280,7 @@ def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]
 
 
 def _image(value: Any) -> EncodedImage | int:
-    """The image in a cell, or the index of the row that holds it."""
+    """Returns the image in a cell, or the index of the row that has it."""
     content = image_cell(value)
     if isinstance(content, int):
         return content
@@ -286,13 +288,13 @@ def _image(value: Any) -> EncodedImage | int:
 
 
 def image_cell(value: Any) -> bytes | str | int:
-    """What an `image` column holds: an encoded image, as bytes or in base64, or the index of the row that has it.
+    """Returns the content of an `image` cell: an image as bytes or base64, or the index of another row.
 
-    A cell is one of these, the hub's struct of bytes and path (which is not opened), or a list of one, as VLMEvalKit
-    takes it.
+    A cell contains one of these, the hub's struct of bytes and path (which is not opened), or a list of one
+    item, as VLMEvalKit accepts it.
 
     Raises:
-        ImageError: for anything else: no image, several images, which a row cannot show, or the name of a file.
+        ImageError: for anything else: no image, several images (which a row cannot show), or a file name.
     """
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         value = _listed(value)
@@ -318,7 +320,7 @@ def image_cell(value: Any) -> bytes | str | int:
 
 
 def _listed(text: str) -> list[Any]:
-    """The items of a list that is written in JSON or, as VLMEvalKit's files have it, in Python."""
+    """Parses a list that is written in JSON or, as in VLMEvalKit's files, in Python."""
     for parse in (json.loads, ast.literal_eval):
         try:
             items = parse(text.strip())
@@ -341,5 +343,5 @@ def _text(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    """For a message: quoted, control characters escaped, and not long."""
+    """Quotes a text for a message: control characters are escaped, and a long text is cut."""
     return repr(text) if len(text) <= 40 else f"{text[:40]!r}..."

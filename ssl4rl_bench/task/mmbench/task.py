@@ -1,4 +1,4 @@
-"""MMBench as a task: from its rows to samples ready to be sent, and from a reply to a score."""
+"""MMBench as a task: renders samples from its rows, and scores replies."""
 
 from __future__ import annotations
 
@@ -29,41 +29,42 @@ from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_war
 from ssl4rl_bench.task.taskfile import TaskFile
 
 _TOLD_EVERY = 1000
-"""Samples between two calls of `on_share`."""
+"""The number of samples between two calls of `on_share`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MMBenchTask(LoadedTask):
-    """A benchmark of MMBench's schema, loaded. The copies of a question stand together, as do those of an image.
+    """A loaded benchmark of MMBench's schema.
 
-    `data_sha256` is over the content of all rows asked, and the same for a TSV and a parquet file of the same rows.
+    Copies of a question are adjacent, as are questions about the same image. `data_sha256` covers the
+    content of all rows that are asked. It is the same for a TSV and a parquet file with the same rows.
     """
 
     rows: tuple[Row, ...] = field(repr=False)
-    """What the samples were made from, in the same order."""
+    """The rows that the samples were made from, in the same order."""
 
     @cached_property
     def _rows(self) -> Mapping[str, Row]:
         return {str(row.index): row for row in self.rows}
 
     def content(self, sample: Sample) -> list[Any]:
-        """The row's texts, its answer and the digest of its own image."""
+        """Returns the row's texts, its answer and the digest of its image (before any blinding)."""
         row = self._rows[sample.id]
         return [row.question, row.hint, dict(row.choices), row.answer, row.image.sha256]
 
     def question(self, sample: Sample) -> tuple[str, str]:
-        """The row's question and hint."""
+        """Returns the row's question and hint."""
         row = self._rows[sample.id]
         return row.question, row.hint
 
     def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
-        """The right letter as models write it; another letter."""
+        """Returns the right letter in the forms of `GOLD_REPLIES`, and a reply with another letter."""
         gold = [form.format(answer=sample.target) for form in GOLD_REPLIES]
         wrong = next((letter for letter in sample.choices if letter != sample.target), None)
         return gold, () if wrong is None else (GOLD_REPLIES[0].format(answer=wrong),)
 
     def defects(self) -> Iterator[str]:
-        """Options and images that are not in the prompt, and groups that are no circular copies of one question."""
+        """Yields options and images that are missing from the prompt, and groups that are not circular."""
         groups: dict[str, list[Sample]] = {}
         for sample in self.samples:
             groups.setdefault(sample.group, []).append(sample)
@@ -85,7 +86,7 @@ class MMBenchTask(LoadedTask):
                 yield f"Group {name}: its copies are in different categories."
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
-        """1 for the right letter, 0 for any other or none; no value for an error, or reasoning without a reply."""
+        """Scores 1 for the right letter, 0 for any other reply, None for an error or reasoning alone."""
         return score_choice(sample.choices, sample.target, completion, extractor)
 
 
@@ -116,18 +117,18 @@ def load(
     """Reads all rows, checks their circular groups, and renders the samples.
 
     Args:
-        located: The rows, or what reads them: with a limit they are then read twice, and only the images of the
-            questions that are kept are decoded.
-        source: Where the data came from, for the record.
-        where: The same for messages: what the user gave.
-        prompt: A style instead of the task file's.
+        located: The rows, or a function that reads them. With a limit, the function is called at least
+            twice, and only the images of the questions that are kept are decoded.
+        source: The name of the data's source that is recorded.
+        where: The source as the user gave it, for messages.
+        prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
-        limit: Keep this many whole groups, taken from the abilities in turn, within an ability from its leaves in
-            turn, within a leaf in the data's order.
-        on_share: Is told the share of the samples that have been rendered.
+        limit: Keep this many complete groups, taken from the abilities in turn, within an ability from its
+            leaves in turn, and within a leaf in the data's order.
+        on_share: Callback that receives the share of the samples that have been rendered.
 
     Raises:
-        DataError: for data that cannot be used; it names a bad row and the fix.
+        DataError: for data that cannot be used; the message names a bad row and the fix.
         UsageError: for an unknown prompt style or edition, or a limit below 1.
     """
     style = prompts.check_style(prompt or task.prompt)
@@ -139,7 +140,7 @@ def load(
             f"{task.name} has an unknown edition {task.edition}{suggestion} ({', '.join(EDITIONS)})."
         )
     if limit is not None and callable(located):
-        # A first pass over the texts chooses the questions, and a second one reads their images only.
+        # The first pass reads the texts and chooses the questions; the second one reads only their images.
         checked = check_rows(where, located(images=False), skip_bad=skip_bad, images=False)
         choose = partial(_limited, limit=limit)
         rows, more = with_images(where, located, checked.rows, choose, skip_bad=skip_bad)
@@ -187,9 +188,10 @@ def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
 
 
 def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
-    """The rows of the first `limit` groups, taken from the abilities in turn, within an ability from its leaves.
+    """Returns the rows of `limit` groups, taken from the abilities in turn, and in each from its leaves.
 
-    The order does not depend on the limit, so that a smaller limit keeps a part of what a larger one keeps.
+    The order does not depend on the limit, so a smaller limit keeps a subset of the groups that a larger
+    one keeps.
     """
     abilities: dict[str, dict[Categories, dict[int, None]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
@@ -201,13 +203,16 @@ def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
 
 
 def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:
-    """The first of each queue, then the second of each, until all are empty."""
+    """Yields the first item of each queue, then the second of each, until all are empty."""
     in_turn = chain.from_iterable(zip_longest(*queues))
     return (item for item in in_turn if item is not None)
 
 
 def adjacent(rows: Sequence[Row]) -> list[Row]:
-    """Copies of a question, and questions on one image, together: engines reuse what they have prepared."""
+    """Sorts rows so that copies of a question, and questions about an image, are adjacent.
+
+    Engines can then reuse what they have prepared for an image.
+    """
     first: dict[str | int, int] = {}
     for at, row in enumerate(rows):
         first.setdefault(row.image.sha256, at)
@@ -235,7 +240,7 @@ def _samples(rows: Sequence[Row], style: str, on_share: Callable[[float], None] 
 
 
 def digest(rows: Iterable[Row]) -> str:
-    """`MMBenchTask.data_sha256`, in whatever order the rows come."""
+    """Computes `MMBenchTask.data_sha256`, which does not depend on the order of the rows."""
     return sha256_json_list(
         {
             "index": row.index,

@@ -1,6 +1,6 @@
-"""MMBench's three levels of ability, and how many questions its known editions have.
+"""MMBench's three levels of ability, and the numbers of questions in its known editions.
 
-Counts: the MMBench repository's tables. An edition's questions are its circular groups.
+The counts are from the tables in the MMBench repository. The questions of an edition are its circular groups.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CARD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("Cross-Inst.", _CROSS),
     ("Single-Inst.", _SINGLE),
 )
-"""Header and L2 ability of each column of the SSL4RL model card's table, in its order."""
+"""The header and the L2 ability of each column of the table in SSL4RL's model card, in its order."""
 
 L1_OF: Mapping[str, str] = {
     "coarse_perception": "perception",
@@ -67,13 +67,13 @@ UNKNOWN = "other"
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """How many questions one edition of MMBench is known to have."""
+    """The known numbers of questions of one edition of MMBench."""
 
     title: str
     n_groups: int
     n_rows: int | None = None
     leaves: Mapping[str, int] | None = None
-    """Questions by leaf."""
+    """The number of questions per leaf."""
 
 
 EDITIONS: Mapping[str, Edition] = {
@@ -81,16 +81,17 @@ EDITIONS: Mapping[str, Edition] = {
     "dev_v1.1": Edition("MMBench dev v1.1", 1292, None, {leaf: entry[2] for leaf, entry in _LEAVES.items()}),
     "test_v1.0": Edition("MMBench test v1.0", 1784, 6666),
 }
-"""By the name that a task file gives as `metadata: edition`."""
+"""The editions, keyed by the name that a task file gives as `metadata: edition`."""
 
 LEGACY_DEV = Edition("the legacy MMBench dev of 2023-07-12", 1176, 4377)
 
 
 @cache
 def categories(category: str, l2: str) -> Categories:
-    """The place of a question, from the spellings in the data; the leaf's own ability where `l2` is empty.
+    """Returns the categories of a question from their spellings in the data.
 
-    What is not MMBench's stays as it is, under the level "other".
+    If `l2` is empty, the ability is that of the leaf. Names that MMBench does not have are kept, under the
+    level "other".
     """
     leaf = category.strip().lower() or UNKNOWN
     ability = l2.strip().lower()
@@ -99,11 +100,11 @@ def categories(category: str, l2: str) -> Categories:
 
 
 def edition_warning(name: str, leaves: Mapping[str, int], n_rows: int) -> str | None:
-    """One sentence if the data do not have the counts of the edition they should be; None if they do.
+    """Returns a sentence if the data does not have the counts of its edition, or None if it does.
 
     Args:
         name: A key of `EDITIONS`.
-        leaves: Questions by leaf, as found.
+        leaves: The number of questions per leaf in the data.
     """
     edition = EDITIONS[name]
     n_groups = sum(leaves.values())

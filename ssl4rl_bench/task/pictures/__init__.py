@@ -1,4 +1,4 @@
-"""Sets of images for the SSL tasks: from any source, each content once, split by image, in an order of their own."""
+"""Image sets for the SSL tasks: from any source, without duplicates, split and ordered by content hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as places in files: what a worker process needs to read one, without its pixels being sent to it."""
+"""Images as places in files, so that a worker process can read an image without being sent its pixels."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ssl4rl_bench.core.types import HubSource
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """One image's bytes in a file."""
+    """The place of one image's bytes in a file."""
 
     name: str
-    """For people and for the manifest: the path below the folder, or the row. No part of the machine's paths."""
+    """For people and for the manifest: the path below the folder, or the row. Never a full path."""
     path: str
     offset: int
     length: int
     """Bytes."""
 
     def read(self) -> bytes:
-        """The bytes, fewer than `length` if the file has become shorter.
+        """Returns the bytes, fewer than `length` if the file has become shorter.
 
         Raises:
-            OSError: as the system gives it.
+            OSError: as raised by the system.
         """
         with Path(self.path).open("rb") as file:
             file.seek(self.offset)
@@ -32,7 +32,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """An image that is left out, and why."""
+    """An image that is left out, with the reason."""
 
     name: str
     kind: str
@@ -43,12 +43,12 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """All images that a source names, in no order that means anything."""
+    """All images of a source, in arbitrary order."""
 
     name: str
-    """For the record: a file's or folder's own name, a hub id, a task's name, "scenes"."""
+    """The recorded name: the name of a file or folder without its path, a hub id, a task's name, "scenes"."""
     images: tuple[Located, ...]
     bad: tuple[Dropped, ...] = ()
-    """Rows whose image cannot even be taken out of them."""
+    """Rows from which no image can be extracted."""
     hub: HubSource | None = None
-    """Where the images came from on the hub."""
+    """The hub data set that the images came from."""

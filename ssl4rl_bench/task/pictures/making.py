@@ -1,4 +1,4 @@
-"""From one image to its samples: the same ones for a probe, for a data set, and for each epoch of training."""
+"""Makes the samples of one image, identically for a probe, for a data set, and for each epoch of training."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 ALONE, OTHER = "alone", "other"
 N_PARTNERS = 8
-"""Other images that are tried for a sample with two."""
+"""The maximum number of other images that are tried for a sample with two images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An image, encoded and decoded."""
+    """An image in both encoded and decoded form."""
 
     encoded: EncodedImage
     pixels: Image.Image = field(repr=False)
     plain: bool
-    """Whether any reader gets these pixels from the encoded bytes (`images.decode_and_tell`)."""
+    """Whether every reader decodes the encoded bytes to these pixels (`images.decode_and_tell`)."""
 
     @classmethod
     def of(cls, encoded: EncodedImage) -> Opened:
-        """Decodes.
+        """Decodes an image.
 
         Raises:
             ImageError: as `images.decode`.
@@ -44,23 +44,23 @@ class Made:
     """One sample of an image."""
 
     role: str
-    """"alone", or "other" for one that shows another image as well."""
+    """"alone", or "other" for a sample that shows another image too."""
     index: int
     images: tuple[EncodedImage, ...]
-    """In the order shown, losslessly encoded; the source's own bytes where it is shown unchanged."""
+    """In the order shown, losslessly encoded; an image shown unchanged keeps the bytes of the source."""
     target: str
     sources: tuple[str, ...]
-    """Sha256 of the image, and of the other one."""
+    """SHA-256 of the image, and of the other image if there is one."""
 
     @property
     def id(self) -> str:
-        """Unique in a data set of distinct images: the image's hash, the index, and the role if there are two."""
+        """The id: the image's hash, the index, and the role "other". Unique if images are distinct."""
         role = "" if self.role == ALONE else f"-{self.role}"
         return f"{self.sources[0][:24]}-{self.index}{role}"
 
 
 def prompt_text(task: SSLTask, style: str) -> str:
-    """The text of a task's prompt in a prompt style; it stands behind all images.
+    """Returns the text of a task's prompt in a prompt style; it comes after all images.
 
     Raises:
         UsageError: for a style that SSL tasks do not have.
@@ -71,7 +71,7 @@ def prompt_text(task: SSLTask, style: str) -> str:
 
 
 def seed_for(task: SSLTask, sha256: str, index: int, role: str = ALONE) -> int:
-    """The seed of one sample: of the task and its parameters, the image's content, and a number."""
+    """Returns the seed of a sample, from the task and its parameters, the image's content, index and role."""
     if task.pairs:
         return seed_of(task.identity, sha256, index, role)
     return seed_of(task.identity, sha256, index)
@@ -80,14 +80,14 @@ def seed_for(task: SSLTask, sha256: str, index: int, role: str = ALONE) -> int:
 def corrupt(
     task: SSLTask, image: Opened, index: int = 0, role: str = ALONE, partners: Iterable[Opened] = ()
 ) -> tuple[Corrupted, tuple[Opened, ...]]:
-    """The `index`-th corruption of an image in one role, and the images that it shows: this one, then the other.
+    """Returns the `index`-th corruption of an image in a role, and the images that it was made from.
 
     Args:
-        partners: For the role OTHER, images to show beside this one (`Selection.partners`); of the first few the
-            first that the task accepts is taken.
+        partners: For the role OTHER: images to show with this one (`Selection.partners`). The first one
+            that the task accepts is used; at most `N_PARTNERS` are tried.
 
     Raises:
-        Unusable: if the task can make no such sample of the image.
+        Unusable: if the task cannot make such a sample of the image.
     """
     seed = seed_for(task, image.encoded.sha256, index, role)
     if role == ALONE:
@@ -102,19 +102,21 @@ def corrupt(
 
 
 def make(task: SSLTask, image: Opened, index: int = 0, partners: Iterable[Opened] = ()) -> list[Made]:
-    """The `index`-th sample of an image; for a task of pairs two, both or none, so that targets stay balanced.
+    """Makes the `index`-th sample of an image.
+
+    For a task of pairs it makes two samples, both or none, so that targets stay balanced.
 
     Args:
-        partners: As `corrupt`.
+        partners: As for `corrupt`.
 
     Raises:
-        Unusable: if the task can make no sample of the image.
+        Unusable: if the task cannot make a sample of the image.
     """
     return [_encoded(*corrupt(task, image, index, role, partners), role, index) for role in roles(task)]
 
 
 def roles(task: SSLTask) -> tuple[str, ...]:
-    """The roles of an image's samples: one, or two for a task of pairs."""
+    """Returns the roles of an image's samples: one, or two for a task of pairs."""
     return (ALONE, OTHER) if task.pairs else (ALONE,)
 
 

@@ -1,4 +1,7 @@
-"""Images out of a table's rows: bytes, base64, the hub's struct of bytes and path. No path in the data is opened."""
+"""Extracts images from a table's rows: bytes, base64, or the hub's struct of bytes and path.
+
+No path in the data is opened.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from ssl4rl_bench.task.mmbench.rows import Located, column_names, image_cell
 
 
 def row_images(source: str, rows: Iterable[Located]) -> Iterator[tuple[str, bytes | str]]:
-    """The image of each row that holds one, by name; a reason (text) instead of bytes where it cannot be taken out.
+    """Yields the name and the image of each row that has one.
 
-    A row is named by its `index` column, or else by what it holds, so that names do not depend on the rows' order.
-    A row that refers to another row's image (MMBench's TSV files) adds no image and is left out.
+    If an image cannot be extracted, it yields a reason (text) instead of bytes. A row is named by its
+    `index` column, or else by a hash of its content, so that names do not depend on the order of the rows.
+    A row that refers to another row's image (MMBench's TSV files) is skipped.
 
     Raises:
         DataError: if there is no column `image`.

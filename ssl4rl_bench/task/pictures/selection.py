@@ -1,4 +1,4 @@
-"""Which images are used: each content once, none too small, in an order that no file name or row number decides."""
+"""Selects the images to use: no duplicates, none too small, in an order that depends only on the content."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ssl4rl_bench.task.pictures.perceptual import Perceptual, near, near_duplica
 from ssl4rl_bench.task.ssl.base import MIN_SIDE
 
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""`map`, or one that does the work in other processes and keeps the order."""
+"""`map`, or a function that does the work in other processes and keeps the order."""
 
 WHOLE = "data"
-"""Name of the only split where no ratio is given."""
+"""The name of the only split if no ratio is given."""
 REDUCED = 64
-"""Pixels: perceptual hashes are of images decoded to at least this on each side (`images.reduced`)."""
+"""Pixels: perceptual hashes use images decoded to at least this size on each side (`images.reduced`)."""
 CHUNK = 32
-"""Images that a worker takes at a time."""
+"""The number of images that a worker takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image that is kept."""
+    """A selected image."""
 
     located: Located
     """One of the places that hold it: the one whose name sorts first."""
@@ -38,10 +38,10 @@ class Picture:
     height: int
     perceptual: Perceptual = field(repr=False)
     split: str
-    """train or test, or "data" where there is no ratio."""
+    """"train" or "test", or "data" if there is no ratio."""
 
     def read(self) -> EncodedImage:
-        """The image as it is, still encoded.
+        """Returns the encoded image.
 
         Raises:
             DataError: if the file has changed since it was selected.
@@ -57,32 +57,32 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is left of a source, and what is not."""
+    """The images of a source that are kept, and those that are dropped."""
 
     source: str
     kept: tuple[Picture, ...]
-    """By sha256: the same for the same images wherever they lie."""
+    """Sorted by SHA-256, so that the order does not depend on where the images are stored."""
     dropped: tuple[Dropped, ...]
-    """By name."""
+    """Sorted by name."""
     n_seen: int
-    """All that the source holds, dropped ones included."""
+    """The number of all images of the source, including dropped ones."""
     n_left: int = 0
-    """Images that a limit left out without looking at their pixels."""
+    """The number of images that a limit left out without decoding their pixels."""
     hub: HubSource | None = None
-    """Where the images came from on the hub."""
+    """The hub data set that the images came from."""
 
     def counts(self) -> dict[str, int]:
-        """Images seen and kept, and dropped by kind."""
+        """Returns the numbers of images seen and kept, and dropped by kind."""
         kinds = Counter(drop.kind for drop in self.dropped)
         names = ("unreadable", "too_small", "exact_duplicate", "near_duplicate")
         counts = {"seen": self.n_seen, **{name: kinds[name] for name in names}}
         return counts | {"over_limit": self.n_left, "kept": len(self.kept)}
 
     def partners(self, at: int) -> Iterator[Picture]:
-        """Images to show beside `kept[at]` as another one, the preferred one first.
+        """Yields the images that can be shown together with `kept[at]`, the preferred one first.
 
-        All images of a split stand in a ring by their hash; the partner is the next one that is not near. So it
-        depends on these two images (and on those between them that cannot be shown) and on no others.
+        All images of a split form a ring, ordered by hash; the partner is the next image that is not near. It
+        therefore depends only on these two images and on those between them that cannot be shown.
         """
         own = self.kept[at]
         for step in range(1, len(self.kept)):
@@ -92,7 +92,7 @@ class Selection:
 
 
 def split_of(sha256: str, ratio: float | None) -> str:
-    """Which split an image is in, by its content alone: "train" for a share of `ratio` of all images, else "test"."""
+    """Returns the split of an image, by its content alone: "train" for a share of `ratio`, else "test"."""
     if ratio is None:
         return WHOLE
     return "train" if seed_of("split", sha256) < ratio * 2**63 else "test"
@@ -106,15 +106,16 @@ def select(
     mapper: Mapper = map,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Selection:
-    """Chooses the images to use: readable, at least 28 px a side, each content once.
+    """Selects the images to use: readable, at least 28 px per side, without duplicates.
 
-    Of near duplicates (by `perceptual.near`) the one with the smallest hash is kept, whichever split it is in.
+    Of near duplicates (by `perceptual.near`) the one with the smallest hash is kept, whatever its split.
 
     Args:
-        ratio: Share of the images in the split "train", strictly between 0 and 1; None for one split.
-        limit: Keep at most this many, the first by hash.
-        mapper: Does the reading and hashing, in order (`map`, or a pool's).
-        on_progress: Called with a stage's name ("reading", "looking"), images done and images in all.
+        ratio: The share of images in the split "train", strictly between 0 and 1; None for one split.
+        limit: Keep at most this many images, the first ones by hash.
+        mapper: Runs the reading and hashing and keeps the order (`map`, or that of a pool).
+        on_progress: Called with the name of a stage ("reading", "looking"), the number of finished images,
+            and the total.
 
     Raises:
         UsageError: for a ratio or limit out of range.
@@ -137,7 +138,8 @@ def select(
             dropped.append(Dropped(same[1].located.name, "exact_duplicate", known.sha256))
         else:
             first[known.sha256] = known
-    # Which of equal images is kept is known only when all have been read: until then the reason is their hash.
+    # It is only known after reading all images which of several equal ones is kept. Until then the reason is the
+    # hash.
     dropped = [
         replace(drop, reason=f"it is the same as {first[drop.reason].located.name}")
         if drop.kind == "exact_duplicate"
@@ -165,7 +167,7 @@ def select(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An image that is whole, as far as it was looked at."""
+    """An image that is not damaged, as far as it was read."""
 
     located: Located
     sha256: str
@@ -200,7 +202,11 @@ def _distinct(
     mapper: Mapper,
     report: Callable[[str, int, int], None],
 ) -> tuple[list[tuple[_Known, Perceptual]], list[Dropped], int]:
-    """The kept ones in order, the dropped ones, and how many were looked at: all, or as many as `limit` needs."""
+    """Drops near duplicates. It reads all images, or only as many as `limit` needs.
+
+    Returns:
+        The kept images in order, the dropped ones, and the number of images whose pixels were used.
+    """
     seen: list[tuple[_Known, Perceptual]] = []
     dropped: list[Dropped] = []
     n_looked = 0
@@ -240,7 +246,7 @@ def _looked(
 def _identified(
     places: Sequence[Located], mapper: Mapper, report: Callable[[int], None], *, look: bool
 ) -> Iterator[_Known | Dropped]:
-    """By the headers alone, or (`look`) with a perceptual hash."""
+    """Yields each image with a check of its header, or (`look`) with a perceptual hash."""
     chunks = (places[at : at + CHUNK] for at in range(0, len(places), CHUNK))
     n_done = 0
     for results in mapper(partial(_identify, look=look), chunks):

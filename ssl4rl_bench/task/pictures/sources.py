@@ -1,4 +1,4 @@
-"""Where images come from: a folder, a TSV, parquet, the hub, the drawn scenes, or another task's images."""
+"""Opens image sources: a folder, a TSV or parquet file, the hub, the drawn scenes, or another task."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
 from ssl4rl_bench.task.pictures.rows import row_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-"""Of the files that a folder gives, in any case."""
+"""The suffixes of image files that are taken from a folder, in upper or lower case."""
 
 TaskImages = Callable[[str], Iterable[tuple[str, bytes]]]
-"""From a task's name to its images, each with a name; a UsageError for an unknown task."""
+"""A function that returns the named images of a task, and raises UsageError for an unknown task."""
 
 DRAWN = re.compile(r"scenes(?::([\w-]+)(?::([1-9][0-9]{0,5}))?)?")
-"""The built-in images: their stream, and how many of each leaf."""
+"""Matches the built-in images; the groups are the stream and the number of images per leaf."""
 _WAYS = "a folder of PNG, JPEG or WebP files, a TSV or parquet file, a hub id, scenes, or a task's name"
 
 
@@ -34,23 +34,23 @@ def open_source(
     split: str = "train",
     commit: str | None = None,
 ) -> ImageSource:
-    """Lists the images of a source; none is decoded.
+    """Lists the images of a source without decoding them.
 
-    "scenes" is always the built-in one, and so is "scenes:STREAM", another stream of drawings: as many of each leaf
-    as the benchmark has, or N with "scenes:STREAM:N". A folder of that name is "./scenes". A path that exists comes
-    before a task of the same name.
+    "scenes" is always the built-in source. "scenes:STREAM" is another stream of drawings with as many
+    images per leaf as the benchmark has, or N with "scenes:STREAM:N". Use "./scenes" for a folder of that
+    name. An existing path takes precedence over a task of the same name.
 
     Args:
-        spec: What the user gave for `--images`.
-        spool: An existing folder for this call only: images that are no files of their own are written there, and
-            must stay as long as the source is used.
-        task_images: Gives the images of a task named by `spec`; without it no task can be named.
-        split: Of a hub data set, or of the parquet shards in a folder.
-        commit: Of a hub data set, instead of what its revision stands for now.
+        spec: The value of `--images`.
+        spool: An existing folder for this call only. Images that are not separate files are written there,
+            and must stay there as long as the source is used.
+        task_images: Returns the images of the task that `spec` names; without it, `spec` cannot be a task.
+        split: The split of a hub data set, or of the parquet shards in a folder.
+        commit: The commit of a hub data set, instead of the one that its revision points to now.
 
     Raises:
-        UsageError: if `spec` is nothing of that.
-        DataError: if there are no images in it, or it cannot be read.
+        UsageError: if `spec` is none of these.
+        DataError: if the source has no images or cannot be read.
         MissingDependency: for a hub data set without the `datasets` package.
     """
     path = Path(spec).expanduser()
@@ -75,12 +75,12 @@ def open_source(
 
 
 def _folder(path: Path) -> tuple[Located, ...]:
-    """Image files below a folder."""
+    """Returns the image files below a folder, sorted by name."""
     found = []
     for file in path.rglob("*"):
         if file.suffix.lower() in SUFFIXES and file.is_file():
             name = file.relative_to(path).as_posix()
-            # One byte over the limit is enough to be refused as too large.
+            # One byte above the limit is enough for the image to be refused as too large.
             found.append(Located(name, str(file), 0, min(file.stat().st_size, MAX_BYTES + 1)))
     return tuple(sorted(found, key=lambda located: located.name))
 
@@ -96,7 +96,7 @@ def _table(path: Path, split: str, spool: Path) -> ImageSource:
 
 
 def drawings(stream: str, per_leaf: int | None) -> Iterator[tuple[str, bytes]]:
-    """Name and PNG of a stream's drawings (`scenes.questions`)."""
+    """Yields the name and the PNG of each drawing of a stream (`scenes.questions`)."""
     from ssl4rl_bench.task import scenes
 
     for question in scenes.questions(stream, per_leaf):
@@ -104,7 +104,7 @@ def drawings(stream: str, per_leaf: int | None) -> Iterator[tuple[str, bytes]]:
 
 
 def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) -> ImageSource:
-    """Writes images one after another into one file; equal ones once."""
+    """Writes images one after another into one file; equal images are written once."""
     path = spool / "images.spool"
     located: list[Located] = []
     bad: list[Dropped] = []

@@ -1,7 +1,8 @@
 """`scenes`, the built-in benchmark: drawn pictures with exact answers, in MMBench's schema.
 
-Every picture is drawn from a seed of its own, so a question does not depend on which others are made.
-The numbers of this benchmark compare with nothing but itself; it stands in where MMBench cannot be had.
+Every picture is drawn from a separate seed, so a question does not depend on which other questions are drawn.
+Results on this benchmark are comparable only with each other; it is a substitute where MMBench is not
+available.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ LETTERS = "ABCD"
 
 @dataclass(frozen=True)
 class Leaf:
-    """One L3 leaf: where it stands, and what draws it."""
+    """One L3 leaf: its ability, its number of questions, and the function that draws them."""
 
     name: str
     ability: str
     """The L2 ability, as MMBench spells it."""
     n_dev: int
-    """Questions of this leaf in the dev stream."""
+    """The number of questions of this leaf in the dev stream."""
     draw: Callable[[Random], Drawn]
 
 
@@ -46,9 +47,9 @@ _ABILITIES: tuple[tuple[Callable[[Random], Drawn], ...], ...] = (
     (reasoning.physical_relation, reasoning.nature_relation),
     (reasoning.structuralized_imagetext_understanding, reasoning.future_prediction),
 )
-"""What draws the leaves of each ability; a leaf has the name of its function."""
+"""The functions that draw the leaves of each ability; a leaf has the name of its function."""
 N_DEV = 100
-"""Questions of an ability in the dev stream, spread over its leaves."""
+"""The number of questions per ability in the dev stream, spread over its leaves."""
 
 LEAVES = tuple(
     Leaf(draw.__name__, L2_OF[draw.__name__], N_DEV // len(draws) + (at < N_DEV % len(draws)), draw)
@@ -63,12 +64,12 @@ class Question:
 
     leaf: Leaf
     number: int
-    """Within its leaf and stream, from 0."""
+    """The index of the question in its leaf and stream, from 0."""
     drawn: Drawn
     options: tuple[str, ...]
 
     def choices(self, roll: int = 0) -> dict[str, str]:
-        """Letter to option text in circular copy `roll`: options move right, a pinned one stays last."""
+        """Maps letters to options in circular copy `roll`: options rotate right, a pinned one stays last."""
         return dict(zip(LETTERS, rotated(self.options, roll, self.n_rolls), strict=False))
 
     @property
@@ -77,7 +78,7 @@ class Question:
 
 
 def question(stream: str, leaf: Leaf, number: int) -> Question:
-    """Draws one question; the same for the same arguments on every machine."""
+    """Draws one question, which depends only on the arguments and is the same on every machine."""
     rng = Random(seed_of("scenes", VERSION, stream, leaf.name, number))
     drawn = leaf.draw(rng)
     free = [text for text in (drawn.answer, *drawn.wrong) if text != drawn.pinned]
@@ -87,10 +88,10 @@ def question(stream: str, leaf: Leaf, number: int) -> Question:
 
 
 def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Question]:
-    """A stream's questions, leaf by leaf. `dev` is the benchmark; any other name is another stream.
+    """Yields a stream's questions, leaf by leaf. `dev` is the benchmark; any other name is another stream.
 
     Args:
-        per_leaf: questions of each leaf; None for the dev stream's own counts.
+        per_leaf: the number of questions of each leaf; None for the counts of the dev stream.
     """
     for leaf in LEAVES:
         for number in range(leaf.n_dev if per_leaf is None else per_leaf):
@@ -104,7 +105,7 @@ def png(drawn: Drawn) -> bytes:
 
 
 def rows(stream: str = "dev") -> Iterator[dict[str, Any]]:
-    """MMBench rows, circular copies included: index + k * 1,000,000 is copy k of a question.
+    """Yields MMBench rows with their circular copies: index + k * 1,000,000 is copy k of a question.
 
     Keys: index (int), question, hint, A, B, C, D, answer, category, l2-category, image (PNG bytes), split.
     """
@@ -113,7 +114,7 @@ def rows(stream: str = "dev") -> Iterator[dict[str, Any]]:
 
 @cache
 def _rows(stream: str) -> list[dict[str, Any]]:
-    """A stream's rows, drawn once a process (3 s; 2 MB)."""
+    """Returns a stream's rows, drawn once per process (3 s; 2 MB)."""
     out = []
     for base, q in enumerate(questions(stream), start=1):
         image = png(q.drawn)

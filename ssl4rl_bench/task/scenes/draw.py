@@ -12,9 +12,9 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 SIZE = 224
-"""Side of a finished picture in pixels."""
+"""The side of a finished picture in pixels."""
 _SUPER = 2
-"""Everything is drawn this many times larger and then averaged down."""
+"""Pictures are drawn this many times larger and then averaged down."""
 
 INK: Colour = (45, 45, 55)
 WHITE: Colour = (252, 252, 250)
@@ -36,7 +36,7 @@ PAPERS: tuple[Colour, ...] = (
     (238, 236, 247),
     (236, 236, 236),
 )
-"""Backgrounds: pale, so that every colour above stands out."""
+"""Background colours: pale, so that all of `COLOURS` contrast with them."""
 
 QUADRANTS: dict[str, Point] = {
     "top left": (0.27, 0.27),
@@ -44,7 +44,7 @@ QUADRANTS: dict[str, Point] = {
     "bottom left": (0.27, 0.73),
     "bottom right": (0.73, 0.73),
 }
-"""Name of a quarter of the picture to its centre, as fractions of the side."""
+"""The name of each quarter of the picture to its centre, as fractions of the side."""
 
 
 class Canvas:
@@ -55,16 +55,16 @@ class Canvas:
         self._draw = ImageDraw.Draw(self._image)
 
     def pen(self, x: float, y: float, radius: float, turn: float = 0.0, mirror: bool = False) -> Pen:
-        """A pen whose unit square is centred at (x, y), `radius` of the side, turned clockwise by degrees."""
+        """Returns a pen with origin (x, y) and unit `radius`, turned clockwise by `turn` degrees."""
         return Pen(self._draw, x, y, radius, turn, mirror)
 
     def finish(self) -> Image.Image:
-        """The picture, SIZE x SIZE, RGB."""
+        """Returns the RGB picture, SIZE x SIZE pixels."""
         return self._image.reduce(_SUPER)
 
 
 class Pen:
-    """Draws in its own coordinates: -1 to 1 on both axes, y downwards."""
+    """Draws in local coordinates: -1 to 1 on both axes, y downwards."""
 
     def __init__(
         self, draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, turn: float, mirror: bool
@@ -90,7 +90,7 @@ class Pen:
             self.path([*points, points[0]], line, width)
 
     def path(self, points: Sequence[Point], colour: Colour, width: float = 0.1) -> None:
-        """An open line with round corners and ends."""
+        """Draws an open line with round corners and ends."""
         spots = [self._to(point) for point in points]
         thick = max(1, round(width * self._r))
         self._draw.line(spots, fill=colour, width=thick, joint="curve")
@@ -100,17 +100,17 @@ class Pen:
 
 
 def disc(x: float, y: float, radius: float) -> list[Point]:
-    """Points on a circle."""
+    """Returns points on a circle."""
     return arc(x, y, radius, 0, 360)
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> list[Point]:
-    """The corners of an upright rectangle."""
+    """Returns the corners of an upright rectangle."""
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def arc(x: float, y: float, radius: float, start: float, end: float, squash: float = 1.0) -> list[Point]:
-    """Points on an ellipse from `start` to `end` degrees, clockwise from the right."""
+    """Returns points on an ellipse from `start` to `end` degrees, clockwise from the right."""
     steps = max(8, round(abs(end - start) / 7.5))
     angles = (math.radians(start + (end - start) * i / steps) for i in range(steps + 1))
     return [(x + radius * math.cos(a), y + radius * squash * math.sin(a)) for a in angles]
@@ -138,11 +138,11 @@ SHAPES: dict[str, list[Point]] = {
     ],
     "heart": _heart(),
 }  # fmt: skip
-"""Outline of each shape in pen coordinates."""
+"""The outline of each shape in pen coordinates."""
 
 
 def paper(rng: Random) -> Canvas:
-    """An empty picture on one of `PAPERS`."""
+    """Returns an empty canvas with one of `PAPERS` as its background."""
     return Canvas(shade(rng, rng.choice(PAPERS), 6))
 
 
@@ -151,6 +151,6 @@ def jitter(rng: Random, amount: float = 0.03) -> float:
 
 
 def shade(rng: Random, colour: Colour, amount: int = 14) -> Colour:
-    """The colour, a little lighter or darker: near copies of a picture differ."""
+    """Returns the colour with small random changes, so that pictures with the same content differ."""
     shift = [rng.randint(-amount, amount) for _ in colour]
     return tuple(max(0, min(255, c + s)) for c, s in zip(colour, shift, strict=True))  # type: ignore[return-value]  # three in, three out

@@ -1,4 +1,4 @@
-"""Everyday things, animals, faces and people, each drawn with a pen in its unit square."""
+"""Draws everyday things, animals, faces and people with a pen in its unit square."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ THINGS: dict[str, Icon] = {
 
 
 def fish(p: Pen, c: Colour, hungry: bool = False) -> None:
-    """Swims to the right."""
+    """Draws a fish that swims to the right."""
     p.polygon([(-0.5, 0), (-1.0, -0.45), (-1.0, 0.45)], c, INK, 0.05)
     p.polygon(arc(0.1, 0, 0.75, 0, 360, 0.58), c, INK, 0.06)
     if hungry:
@@ -138,7 +138,7 @@ def fish(p: Pen, c: Colour, hungry: bool = False) -> None:
 
 
 def duck(p: Pen, c: Colour) -> None:
-    """Looks to the right."""
+    """Draws a duck that looks to the right."""
     p.polygon([(0.72, -0.52), (1.0, -0.42), (0.72, -0.3)], (240, 130, 25), INK, 0.04)
     p.polygon([*arc(-0.1, 0.3, 0.7, 0, 180, 0.75), (-0.98, -0.02)], c, INK, 0.06)
     p.polygon(disc(0.42, -0.42, 0.35), c, INK, 0.06)
@@ -169,7 +169,7 @@ def worm(p: Pen, c: Colour) -> None:
 
 
 def face(p: Pen, c: Colour, mood: str) -> None:
-    """A round face; mood is one of happy, sad, surprised, angry, sleepy."""
+    """Draws a round face; the mood is one of happy, sad, surprised, angry, sleepy."""
     p.polygon(disc(0, 0, 0.95), c, INK, 0.05)
     for side in (-1, 1):
         if mood == "sleepy":
@@ -200,7 +200,7 @@ MOODS = ("happy", "sad", "surprised", "angry", "sleepy")
 
 
 def person(p: Pen, c: Colour, action: str) -> None:
-    """A figure that does one of ACTIONS."""
+    """Draws a figure that does one of `ACTIONS`."""
     skin, leg = (240, 195, 150), 0.15
     if action == "lying in bed":
         p.polygon(rectangle(-0.95, 0.3, 0.95, 0.62), (190, 150, 110), INK, 0.05)

@@ -1,4 +1,4 @@
-"""Questions about what is to be seen: MMBench's three perception abilities."""
+"""Draws questions about what a picture shows: MMBench's three perception abilities."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
 from ssl4rl_bench.task.scenes.question import Drawn, others, pick, with_none
 
 Spot = tuple[str, str, str]
-"""Shape, colour, quadrant."""
+"""The shape, colour and quadrant of an object."""
 
 
 def _spots(rng: Random, n: int, *, shapes: Sequence[str] | None = None) -> list[Spot]:
-    """n objects of different shapes and colours in different quadrants, in reading order."""
+    """Chooses n objects with different shapes, colours and quadrants, in reading order."""
     shapes = shapes or pick(rng, list(SHAPES), n)
     colours = pick(rng, list(COLOURS), n)
     places = sorted(pick(rng, list(QUADRANTS), n), key=list(QUADRANTS).index)
@@ -43,7 +43,7 @@ def _tell(spots: Sequence[Spot]) -> str:
 
 
 def _pens(canvas: Canvas, rng: Random, spots: Sequence[Spot]) -> Iterator[tuple[Pen, list[Point], Colour]]:
-    """For each object a pen in its quadrant, its outline and its colour."""
+    """Yields for each object a pen in its quadrant, its outline and its colour."""
     for shape, colour, place in spots:
         x, y = QUADRANTS[place]
         pen = canvas.pen(x + jitter(rng), y + jitter(rng), rng.uniform(0.14, 0.18), rng.uniform(-8, 8))
@@ -185,7 +185,7 @@ _LINES = {
 
 
 def ocr(rng: Random) -> Drawn:
-    """A two-digit number on a seven-segment display."""
+    """Draws a two-digit number on a seven-segment display."""
     number = f"{rng.randint(1, 9)}{rng.randint(0, 9)}"
     canvas = paper(rng)
     x, y = 0.5 + jitter(rng), 0.5 + jitter(rng, 0.06)

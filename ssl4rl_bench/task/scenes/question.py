@@ -1,4 +1,4 @@
-"""What a drawn question is, before its options get letters."""
+"""Defines a drawn question before its options are given letters, and helpers that choose options."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Drawn:
     image: Image.Image
     question: str
     answer: str
-    """The right option's text."""
+    """The text of the right option."""
     wrong: tuple[str, ...]
     """The other options that move with the circular copies."""
     pinned: str | None = None
-    """An option that stays last in every copy; the right one where `answer` equals it."""
+    """An option that stays last in every copy; it is the right one if `answer` equals it."""
     caption: str = ""
-    """All that can be seen, in words. For training; never shown with the question."""
+    """A description of everything in the picture. For training; never shown with the question."""
     clue: str = ""
     """The part of the caption that decides the answer. For training."""
 
@@ -34,14 +34,14 @@ def pick(rng: Random, names: Sequence[str], n: int) -> list[str]:
 
 
 def others(names: Iterable[str], name: str) -> tuple[str, ...]:
-    """All names but one."""
+    """Returns all names except `name`."""
     return tuple(other for other in names if other != name)
 
 
 def with_none(rng: Random, answer: str, names: Iterable[str]) -> tuple[str, tuple[str, ...], str | None]:
-    """(answer, wrong options, pinned option) out of the right text and at least three wrong ones, `names`.
+    """Chooses (answer, wrong options, pinned option) from the right text and at least three wrong `names`.
 
-    In 40% of the cases the last option is "None of these", and that is right in one of four of them.
+    In 40% of the cases the last option is "None of these", which is right in a quarter of these cases.
     """
     wrong = others(names, answer)
     if rng.random() >= 0.4:

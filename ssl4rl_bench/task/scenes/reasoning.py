@@ -1,4 +1,4 @@
-"""Questions that need more than seeing: MMBench's three reasoning abilities."""
+"""Draws questions that need knowledge or inference: MMBench's three reasoning abilities."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _thing(rng: Random, name: str) -> Canvas:
 
 
 def _known(rng: Random, facts: Mapping[str, str], question: str, verb: str) -> Drawn:
-    """A thing, and what is known of it."""
+    """Draws a thing and asks about a known fact about it."""
     name = rng.choice(list(facts))
     options = with_none(rng, facts[name], facts.values())
     clue = f"a {name} {verb}{facts[name]}"
@@ -139,7 +139,7 @@ def nature_relation(rng: Random) -> Drawn:
 
 
 def structuralized_imagetext_understanding(rng: Random) -> Drawn:
-    """A bar chart of three or four colours."""
+    """Draws a bar chart with three or four colours."""
     n = rng.randint(3, 4)
     colours = pick(rng, list(COLOURS), n)
     heights = pick(rng, "12345", n)
@@ -202,7 +202,7 @@ def future_prediction(rng: Random) -> Drawn:
 
 
 def _next_shape(rng: Random) -> Drawn:
-    """A row of shapes that alternate, ending in an empty frame."""
+    """Draws a row of alternating shapes that ends with an empty frame."""
     shapes = pick(rng, list(SHAPES), 2)
     colour = rng.choice(list(COLOURS))
     canvas = paper(rng)

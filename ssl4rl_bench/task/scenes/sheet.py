@@ -1,4 +1,4 @@
-"""A contact sheet of the benchmark: `python -m ssl4rl_bench.task.scenes.sheet docs/scenes.png`."""
+"""Draws a contact sheet of the benchmark: `python -m ssl4rl_bench.task.scenes.sheet docs/scenes.png`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INK, _FAINT, _RIGHT = (30, 30, 36), (110, 112, 120), (20, 120, 60)
 
 
 def sheet() -> Image.Image:
-    """24 questions of the dev stream with their options, the right one in green: each leaf at least once."""
+    """Draws 24 questions of the dev stream, at least one per leaf, with the right option in green."""
     chosen = [question("dev", leaf, number) for number in (1, 5) for leaf in LEAVES][:SHOWN]
     rows = -(-len(chosen) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * _CELL[0] + 10, rows * _CELL[1] + 10), (255, 255, 255))

@@ -1,4 +1,4 @@
-"""The SSL tasks: Rotation, Jigsaw, Contrastive and Position, each one object that corrupts, asks and scores."""
+"""The SSL tasks Rotation, Jigsaw, Contrastive and Position, each an object that corrupts, asks and scores."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ssl4rl_bench.task.ssl.base import MIN_SIDE, Corrupted, SSLTask, Unusable
 __all__ = ["KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make"]
 
 KINDS = ("rotation", "jigsaw", "contrastive", "position")
-"""Class X of kind x is in the module ssl/x.py."""
+"""The kinds of SSL tasks. The class of a kind is in the module of its name: `Rotation` in ssl/rotation.py."""
 
 
 def make(kind: str, params: Mapping[str, Any] | None = None) -> SSLTask:
-    """The SSL task of a kind with these parameters (the fields of its class).
+    """Creates the SSL task of a kind with these parameters (the fields of its class).
 
     Raises:
-        UsageError: for an unknown kind or parameter, or a value that the task does not have.
+        UsageError: for an unknown kind or parameter, or a value that the task does not accept.
     """
     if kind not in KINDS:
         raise UsageError(

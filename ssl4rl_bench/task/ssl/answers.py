@@ -1,7 +1,7 @@
-"""What counts as an angle, a permutation or a label, and its canonical form. Pure; each takes a short text.
+"""Pure functions that parse a short text as an angle, a permutation, a label or a pair, in canonical form.
 
-A text is an answer only if all of it is one: "about 90 or 180" and "not top-left" are none. The work is bounded:
-nothing longer than `LONGEST` characters is looked at.
+A text is an answer only as a whole: "about 90 or 180" and "not top-left" are not answers. The work is
+bounded: texts longer than `LONGEST` characters are not parsed.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from decimal import Decimal
 from functools import lru_cache
 
 LONGEST = 400
-"""Characters of a text that may be an answer."""
+"""The maximum number of characters of an answer."""
 
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0e\ufe0f\u20e3"
 _SIGNS = str.maketrans(
     {
-        # Before NFKC, which would make "o", a combining ring and the digit 0 of them.
+        # Must come before NFKC, which would turn them into "o", a combining ring and the digit 0.
         **dict.fromkeys("º˚⁰", "°"),
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"),
         **dict.fromkeys(_INVISIBLE, None),
     }
 )
 _RAISED = re.compile("[¹²³⁴-⁹⁺⁻₀-₉₊₋]")
-"""NFKC would make "92" of "9²"."""
+"""Raised and lowered digits and signs: NFKC would turn "9²" into "92"."""
 _LATEX = (
     (re.compile(r"\^\s?\{?\s?\\(?:circ|degree)(?![a-z])\s?\}?|\\(?:degrees?|circ)(?![a-z])"), "°"),
     (re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm|left|right|quad)(?![a-z])|\\[,;!:()\[\]]"), " "),
@@ -35,7 +35,10 @@ _END = " \t\r\n.。,，:;!'_"
 
 
 def _plain(text: str) -> str | None:
-    """Lower case without decoration, or None: too long, with raised or lowered digits, or with an ellipsis."""
+    """Returns the text in lower case without decoration.
+
+    It returns None if the text is too long, or has raised or lowered digits or an ellipsis.
+    """
     if len(text) > LONGEST:
         return None
     if not text.isascii():
@@ -64,7 +67,7 @@ _NONE = (
     rf"|(?:{_SUBJECT}(?:is|was|has\sbeen)\s)?un(?:rotated|turned))(?:\sat\sall)?"
     r"|(?:第二[张幅]?)?(?:图[像片]?|照片|它)?(?:并?没有?|并?未|无)(?:被|经过|发生|进行|任何){0,2}(?:旋转|转动))"
 )
-"""Says that there was no rotation. Nothing stands before it, such as "it is not true that"."""
+"""A statement that there was no rotation. Nothing may come before it, such as "it is not true that"."""
 _ANGLE = re.compile(
     r"(?:(?:the|second|rotated|image|picture|it|angle|rotation|degrees?|of|is|was|has|been|rotate|by|a|an|in|about"
     r"|approximately|exactly|direction|旋转了?|角度|为|是)(?![a-z])\s?(?:[:=]\s?)?){0,14}+"
@@ -80,10 +83,10 @@ _NO_ROTATION = re.compile(
 
 
 def angle(content: str) -> str | None:
-    """Degrees counter-clockwise in [0, 360), as text without a sign or surplus zeros ("90", "22.5"), or None.
+    """Returns degrees counter-clockwise in [0, 360) as text ("90", "22.5"), or None.
 
-    Reads "90", "-270", "450", "90.0°", "rotated by 90 degrees counter-clockwise"; "90 CW" is "270". "No rotation"
-    and "the image is not rotated" are "0".
+    The text has no sign and no trailing zeros. The function reads "90", "-270", "450", "90.0°", "rotated by
+    90 degrees counter-clockwise"; "90 CW" is "270". "No rotation" and "the image is not rotated" are "0".
     """
     text = _plain(content)
     if text and _NO_ROTATION.fullmatch(text):
@@ -112,10 +115,11 @@ _NUMBER = re.compile(r"\d+")
 
 
 def permutation(content: str, n: int) -> str | None:
-    """A list of at least two whole numbers as "2,3,1,4", or None. It need not be a permutation of 1 to n.
+    """Returns a list of at least two integers as "2,3,1,4", or None.
 
-    Numbers may stand apart by commas, spaces, hyphens, arrows or "and"; for n up to 9, n digits may stand
-    together ("2314"). More than 4 * n numbers are None.
+    It accepts any integers, not only permutations of 1 to n. Numbers may be separated by commas, spaces,
+    hyphens, arrows or "and"; for n up to 9, n digits may be adjacent ("2314"). For more than 4 * n numbers
+    the result is None.
     """
     text = _plain(content)
     if not text:
@@ -138,7 +142,7 @@ _CHINESE = (
     ),
     (re.compile("中[间心央]?"), " center "),
 )
-"""What takes words of Chinese to English ones; what is left of them is no label."""
+"""Translates Chinese words to English ones; a text with other Chinese characters is not a label."""
 _SAME = {"upper": "top", "lower": "bottom", "centre": "center", "middle": "center", "central": "center"}
 _FILLERS = (
     "the a an in at of from it is was this crop patch image picture view views original second first located taken "
@@ -150,11 +154,11 @@ _SYNONYM = re.compile("|".join(_SAME))
 
 
 def label(content: str, labels: Mapping[str, Sequence[str]] | Sequence[str]) -> str | None:
-    """The one label that a text names, in its canonical form, or None.
+    """Returns the one label that a text names, in its canonical form, or None.
 
-    Case, hyphens, order ("left top") and filler ("the top-left corner of the image") do not matter; "upper" and
-    "lower" are "top" and "bottom", "centre" and "middle" are "center"; so it is with Chinese words
-    ("左上角"). Two labels, or any other word, are None.
+    Case, hyphens, order ("left top") and filler words ("the top-left corner of the image") are ignored;
+    "upper" and "lower" mean "top" and "bottom", "centre" and "middle" mean "center". Chinese words are
+    translated ("左上角"). For two labels, or any other word, the result is None.
 
     Args:
         labels: the canonical forms, or a mapping of each to its aliases.
@@ -180,7 +184,7 @@ def _words(text: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _index(labels: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[frozenset[str] | str, tuple[str, ...]]:
-    """Labels by the words of each form and by the form without gaps."""
+    """Returns an index that maps the set of words of each form, and the form without gaps, to labels."""
     index: dict[frozenset[str] | str, tuple[str, ...]] = {}
     for name, aliases in labels:
         for form in (name, *aliases):
@@ -203,10 +207,11 @@ _PAIR = re.compile(
 
 
 def pair(content: str) -> str | None:
-    """ "positive" or "negative", or None: whether two views come from one picture.
+    """Returns "positive" or "negative" (whether two views come from one picture), or None.
 
-    Beside the label itself, reads "the same picture" and "from different pictures", as the question puts it. "The
-    images are different" is None, since two views of one picture are.
+    In addition to the labels, it accepts "the same picture" and "from different pictures", as in the
+    question. The result for "the images are different" is None, because two views of one picture are
+    different too.
     """
     if said := label(content, ("positive", "negative")):
         return said

@@ -1,7 +1,8 @@
-"""Views of an image as SimCLR makes them: random crop, colour jitter, greyscale, blur, solarize, equalize, flip.
+"""Views of an image as in SimCLR: random crop, colour jitter, greyscale, blur, solarize, equalize, flip.
 
-Parameters are SSL4RL's published ones, laws and order those of torchvision's transforms. Colour factors are rounded
-to 1/256: Pillow's blending in single precision is then exact, and a view has the same bytes on every machine.
+The parameters are those that SSL4RL published; distributions and order are those of torchvision's
+transforms. Colour factors are rounded to 1/256, so that Pillow's blending in single precision is exact and
+a view has the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -16,46 +17,46 @@ from PIL import Image, ImageOps
 from ssl4rl_bench.task.ssl.rng import Stream
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels; right and bottom are outside."""
+"""Left, top, right and bottom in pixels; right and bottom are exclusive."""
 
 CROP_TRIES = 10
 _STEPS = 256
-"""Steps of a colour factor in 1."""
+"""The number of steps of a colour factor between 0 and 1."""
 _SECTOR = 65536 / 6
-"""A sixth of the colour circle, where the whole circle is what 16 bits hold, so that hues wrap by themselves."""
+"""A sixth of the colour circle. The full circle is 65536, so that 16-bit hues wrap around by overflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Parameters of one family of views."""
+    """The parameters of one family of views."""
 
     scale: tuple[float, float] | None
-    """Share of the image's area that a crop has, drawn evenly. None: no crop, and the size stays."""
+    """The area of a crop as a share of the image's, drawn uniformly. None: no crop, and the size is kept."""
     grey_p: float
     solarize_p: float
     equalize_p: float
     blur_p: float
     flip_p: float
-    """Probability of a mirror image, left and right swapped."""
+    """The probability of a horizontal flip."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width by height of a crop, drawn evenly on a logarithmic scale."""
+    """The ratio of a crop's width to its height, drawn uniformly on a logarithmic scale."""
     size: int = 224
-    """Pixels: side of the square to which a crop is resized, bicubic."""
+    """Pixels: the side of the square to which a crop is resized (bicubic)."""
     jitter_p: float = 0.8
-    """Probability that brightness, contrast, saturation and hue change at all (in random order)."""
+    """The probability that brightness, contrast, saturation and hue are changed (in random order)."""
     brightness: float = 0.8
-    """A factor is drawn from 1 minus this to 1 plus this; so for the next two."""
+    """The factor is drawn from 1 minus this to 1 plus this, as for `contrast` and `saturation`."""
     contrast: float = 0.8
     saturation: float = 0.8
     hue: float = 0.2
     """The largest shift, in turns of the colour circle."""
     sigma: tuple[float, float] = (0.1, 2.0)
-    """Pixels: standard deviation of the blur."""
+    """Pixels: the range of the blur's standard deviation."""
     threshold: int = 128
-    """Values from here on are inverted by solarizing."""
+    """Solarizing inverts values from this one on."""
 
     def without_crop_and_flip(self) -> Augmentation:
-        """What changes neither place nor size: for Position, whose answer a flip would change."""
+        """Returns the changes that keep place and size: for Position, whose answer a flip would change."""
         return replace(self, scale=None, flip_p=0.0)
 
 
@@ -64,9 +65,9 @@ STRONG = Augmentation(scale=(0.08, 0.3), grey_p=0.8, blur_p=0.8, solarize_p=0.8,
 
 
 def random_crop(width: int, height: int, augmentation: Augmentation, stream: Stream) -> Box:
-    """Where a crop lies in an image of this size, by the law of torchvision's RandomResizedCrop.
+    """Draws a crop of an image of this size, with the distribution of torchvision's RandomResizedCrop.
 
-    It lies anywhere alike, or in the middle if no size that was drawn fits. Without a crop it is all of the image.
+    Its place is uniform, or the centre if none of the drawn sizes fits. Without a crop it is the full image.
     """
     crop_width, crop_height, fits = crop_size(width, height, augmentation, stream)
     if fits:
@@ -77,9 +78,9 @@ def random_crop(width: int, height: int, augmentation: Augmentation, stream: Str
 
 
 def crop_size(width: int, height: int, augmentation: Augmentation, stream: Stream) -> tuple[int, int, bool]:
-    """Width and height of such a crop, and whether one was drawn that fits in `CROP_TRIES` tries.
+    """Returns the width and height of such a crop, and whether one that fits was drawn in `CROP_TRIES` tries.
 
-    If none was, it is the largest crop of the allowed ratio that is nearest to the image's.
+    If not, it is the largest crop whose ratio is the allowed one nearest to the image's.
     """
     if augmentation.scale is None:
         return width, height, True
@@ -98,10 +99,10 @@ def crop_size(width: int, height: int, augmentation: Augmentation, stream: Strea
 def apply(
     image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
 ) -> Image.Image:
-    """A view of an RGB image: always a new RGB image.
+    """Returns a view of an RGB image, always as a new RGB image.
 
     Args:
-        stream: all that is random is drawn from it, first the crop (unless `box` is given).
+        stream: the source of all random numbers; the crop is drawn first (unless `box` is given).
         box: the crop to use, from `random_crop`.
     """
     return apply_and_tell(image, augmentation, stream, box)[0]
@@ -110,7 +111,7 @@ def apply(
 def apply_and_tell(
     image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
 ) -> tuple[Image.Image, bool]:
-    """The view that `apply` makes, and whether it is a mirror image."""
+    """Returns the view that `apply` makes, and whether it is flipped."""
     if augmentation.scale is not None:
         if box is None:
             box = random_crop(*image.size, augmentation, stream)
@@ -134,7 +135,7 @@ def apply_and_tell(
 
 
 def _jitter(image: Image.Image, augmentation: Augmentation, stream: Stream) -> Image.Image:
-    """Brightness, contrast, saturation and hue, in random order."""
+    """Changes brightness, contrast, saturation and hue in random order."""
     order = stream.permutation(4)
     strengths = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
     factors = [round(stream.uniform(max(0.0, 1 - strength), 1 + strength) * _STEPS) for strength in strengths]
@@ -152,7 +153,7 @@ def _jitter(image: Image.Image, augmentation: Augmentation, stream: Stream) -> I
 
 
 def _looked_up(image: Image.Image, centre: int, factor: int) -> Image.Image:
-    """Each value's distance from `centre` times factor / 256, rounded down, clipped."""
+    """Multiplies each value's distance from `centre` by factor / 256, rounds down and clips."""
     table = (centre * _STEPS + factor * (np.arange(256) - centre)) // _STEPS
     values = image.tobytes().translate(table.clip(0, 255).astype(np.uint8).tobytes())
     return Image.frombytes(image.mode, image.size, values)
@@ -165,10 +166,11 @@ def _mean_grey(image: Image.Image) -> int:
 
 
 def _hue_turned(image: Image.Image, turn: float) -> Image.Image:
-    """Hues moved by `turn` turns of the HSV hexagon; value and saturation stay.
+    """Shifts hues by `turn` turns of the HSV hexagon; value and saturation are kept.
 
-    In HSV a channel with its peak at hue p is V - V S clip(2 - |hue - p|, 0, 1), hues in sixths of a turn.
-    Pillow's way through 8-bit HSV takes three times as long, and rounds hues to 1.4 degrees.
+    In HSV a channel with its peak at hue p is V - V S clip(2 - |hue - p|, 0, 1), with hues in sixths of a
+    turn. The conversion through Pillow's 8-bit HSV takes three times as long, and rounds hues to 1.4
+    degrees.
     """
     red, green, blue = (np.asarray(band).astype(np.int16) for band in image.split())
     top = np.maximum(np.maximum(red, green), blue)
@@ -183,7 +185,7 @@ def _hue_turned(image: Image.Image, turn: float) -> Image.Image:
     bands = []
     for peak in (0, 2, 4):
         off = (round((turn * 6 - peak) * _SECTOR) + 32768) % 65536 - 32768
-        # Minus the distance on the circle. (Plain abs would leave the far side, -32768, as it is: negative.)
+        # The negative distance on the circle. The positive one would overflow: abs(-32768) is -32768 in 16 bits.
         away = -np.abs(hue + np.int16(off))
         lack = np.minimum(np.maximum(np.int16(-_SECTOR) - away, np.int16(0)), np.int16(_SECTOR))
         bands.append((top - depth * lack + np.float32(0.5)).astype(np.uint8))
@@ -191,9 +193,9 @@ def _hue_turned(image: Image.Image, turn: float) -> Image.Image:
 
 
 def _blurred(image: Image.Image, sigma: float) -> Image.Image:
-    """Gaussian blur by weights in 1/256, edge pixels repeated outside.
+    """Applies a Gaussian blur with weights in units of 1/256; edge pixels are repeated outside the image.
 
-    Pillow's, three box blurs each way, is less exact and takes three times as long.
+    Pillow's blur (three box blurs per direction) is less exact and takes three times as long.
     """
     weights = _gaussian(sigma)
     reach = len(weights) - 1
@@ -212,7 +214,7 @@ def _blurred(image: Image.Image, sigma: float) -> Image.Image:
 
 
 def _weighted(shifted: list[NDArray[np.uint16]], weights: list[int]) -> NDArray[np.uint16]:
-    """Weighted mean of an odd number of arrays, the middle one first in `weights`. Never over 16 bits."""
+    """Returns the weighted mean of an odd number of arrays in 16 bits. `weights` starts at the middle."""
     middle = len(weights) - 1
     total = shifted[middle] * np.uint16(weights[0])
     total += np.uint16(_STEPS // 2)
@@ -225,7 +227,7 @@ def _weighted(shifted: list[NDArray[np.uint16]], weights: list[int]) -> NDArray[
 
 
 def _gaussian(sigma: float) -> list[int]:
-    """Weights of the middle and of each pixel to one side, such that both sides and the middle add up to 256."""
+    """Returns the weights of the middle and of one side's pixels; the middle and both sides sum to 256."""
     heights = [math.exp(-(at**2) / (2 * sigma**2)) for at in range(math.ceil(3 * sigma) + 1)]
     whole = heights[0] + 2 * sum(heights[1:])
     sides = [round(_STEPS * height / whole) for height in heights[1:]]

@@ -1,4 +1,4 @@
-"""Whether an image has enough in it to tell an answer. On thumbnails, so that it costs little."""
+"""Measures whether the content of an image determines an answer. It works on thumbnails, which is fast."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Region = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels, which need not be whole."""
+"""Left, top, right and bottom in pixels, which may be fractional."""
 
 LEVELS = 2.0
-"""Mean difference, in levels of 0 to 255, that two thumbnails must have to be told apart."""
+"""The mean difference, in levels from 0 to 255, at which two thumbnails count as different."""
 
 
 def contrast_under_turns(square: Image.Image) -> float:
-    """Smallest mean difference between a square image and its quarter turns, in units of `LEVELS`."""
+    """Returns the smallest mean difference of a square image to its quarter turns, in units of `LEVELS`."""
     small = _thumbnail(square, 32, 32)
     return min(float(np.abs(small - np.rot90(small, turns)).mean()) for turns in (1, 2, 3)) / LEVELS
 
 
 def contrast_among(images: Sequence[Image.Image]) -> float:
-    """Smallest mean difference between any two of at least two images at 8 x 8 pixels, in units of `LEVELS`."""
+    """Returns the smallest mean difference between any two images, in units of `LEVELS`.
+
+    There must be at least two images. They are compared at 8 x 8 pixels.
+    """
     small = np.stack([_thumbnail(image, 8, 8).ravel() for image in images])
     apart = np.abs(small[:, None] - small[None]).mean(axis=2)
     np.fill_diagonal(apart, np.inf)
@@ -30,9 +33,9 @@ def contrast_among(images: Sequence[Image.Image]) -> float:
 
 
 def contrast_between(one: Image.Image, two: Image.Image, *, mirrored: bool = False) -> float:
-    """Mean difference between two images at 32 x 32 pixels, in units of `LEVELS`.
+    """Returns the mean difference between two images at 32 x 32 pixels, in units of `LEVELS`.
 
-    With `mirrored` it is the smaller one of the difference to `two` and to its mirror image.
+    With `mirrored` it is the smaller of the differences to `two` and to its mirror image.
     """
     first, second = _thumbnail(one, 32, 32), _thumbnail(two, 32, 32)
     others = (second, second[:, ::-1]) if mirrored else (second,)
@@ -40,14 +43,15 @@ def contrast_between(one: Image.Image, two: Image.Image, *, mirrored: bool = Fal
 
 
 def detail(image: Image.Image, box: Region | None = None) -> float:
-    """Standard deviation about the mean colour, in units of `LEVELS`, of a box of an image at 32 x 32 pixels.
+    """Returns the standard deviation of a box of an image at 32 x 32 pixels, in units of `LEVELS`.
 
-    Each of these is a mean of pixels, so that the noise of single ones is no detail.
+    It is the largest one of the three channels. Each of the 32 x 32 pixels is a mean of image pixels, so that
+    the noise of single pixels does not count as detail.
     """
     small = _thumbnail(image, 32, 32, box)
     return float(small.std(axis=(0, 1)).max()) / LEVELS
 
 
 def _thumbnail(image: Image.Image, width: int, height: int, box: Region | None = None) -> NDArray[np.float32]:
-    """(height, width, 3), each value the mean of the pixels that it stands for."""
+    """Returns an array of shape (height, width, 3); each value is the mean of the pixels that it covers."""
     return np.asarray(image.resize((width, height), Image.Resampling.BOX, box), dtype=np.float32)

@@ -1,8 +1,9 @@
-"""Contrastive: do two changed sections come from one picture?
+"""Contrastive: do two changed sections come from the same picture?
 
-Both kinds of pair have the same geometry: two sizes are drawn apart from each other by SimCLR's law, then two places
-such that the sections share a stated minimum of area. A positive shows both. A negative shows the first section of
-one picture and the second of another, so that neither size nor place of a section tells the answer.
+Positive and negative pairs have the same geometry: two sizes are drawn independently from SimCLR's
+distribution, then two places at which the sections share a given minimum of area. A positive pair shows
+both sections of one picture. A negative pair shows the first section of one picture and the second of
+another, so that neither the size nor the place of a section reveals the answer.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from ssl4rl_bench.task.ssl.rng import Stream
 LABELS = ("positive", "negative")
 STRENGTHS = {"weak": augment.WEAK, "strong": augment.STRONG}
 LARGEST_OVERLAP = 0.7
-"""Two sections of ratios 3/4 and 4/3 and of one area share at most 3/4 of it, less what rounding takes."""
+"""Two sections of equal area with ratios 3/4 and 4/3 share at most 3/4 of it, minus a loss from rounding."""
 PLACE_TRIES = 32
 TRIES = 20
-"""Pairs of views that are tried for one that can be decided."""
+"""The number of pairs of views that are tried to find one that can be decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contrastive(SSLTask):
-    """Two views, as often of one picture (positive) as of two (negative)."""
+    """Shows two views, equally often of one picture (positive) and of two pictures (negative)."""
 
     strength: Literal["weak", "strong"] = "weak"
     """`augment.WEAK` or `augment.STRONG`."""
     min_overlap: float = 0.25
-    """Least share of the smaller section's area that a positive's sections have in common, in [0, 0.7]."""
+    """The minimum overlap of a positive's sections, as a share of the smaller section's area, in [0, 0.7]."""
     convention: Convention = "ours"
 
     kind = "contrastive"
@@ -56,12 +57,12 @@ class Contrastive(SSLTask):
         return self.strength
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
-        """Images: two views, 224 x 224 pixels each; of `image`, or of `image` and `other`.
+        """Makes a sample with two views, 224 x 224 pixels each: of `image`, or of `image` and `other`.
 
-        In each view, the part that a positive's other section would show too has some detail left when all changes
-        are made; else another pair is drawn. This holds for positives and negatives alike, so that it does not tell
-        them apart. That `other` is no changed copy of `image` is up to the caller: `imagesets.Selection.partners`
-        sees to it.
+        In each view, the area that a positive's other section would show too must have some detail after all
+        changes; otherwise another pair is drawn. This rule is the same for positives and negatives, so that
+        it does not distinguish them. The caller must ensure that `other` is not a changed copy of `image`,
+        as `pictures.Selection.partners` does.
         """
         stream = Stream(seed)
         second = image if other is None else other
@@ -91,7 +92,7 @@ class Contrastive(SSLTask):
         return answers.pair(text)
 
     def grade(self, answer: str, target: str) -> Mapping[str, float]:
-        """Part: `exact`."""
+        """Returns `exact`."""
         return {"exact": float(answer == target)}
 
     def gold(self, target: str) -> tuple[str, ...]:
@@ -101,11 +102,12 @@ class Contrastive(SSLTask):
 def overlapping(
     width: int, height: int, augmentation: Augmentation, min_overlap: float, stream: Stream
 ) -> tuple[Box, Box]:
-    """Two crops of an image of this size that share at least `min_overlap` of the smaller one's area.
+    """Draws two crops of an image of this size that share at least `min_overlap` of the smaller crop's area.
 
-    The first is `augment.random_crop`'s; the second has an independent size, and lies anywhere alike where the
-    overlap is large enough (by rejection). If `PLACE_TRIES` places are not, it lies as near to the first one's middle
-    as it can, which is the largest overlap that two such sizes have.
+    The first one comes from `augment.random_crop`. The second one has an independent size, and a place drawn
+    uniformly from those with enough overlap (by rejection). If none of `PLACE_TRIES` places has enough, its
+    centre is put as near to that of the first crop as possible, which gives the largest overlap of two such
+    sizes.
     """
     one = augment.random_crop(width, height, augmentation, stream)
     size = augment.crop_size(width, height, augmentation, stream)[:2]
@@ -120,20 +122,20 @@ def overlapping(
 
 
 def overlap(one: Box, two: Box) -> int:
-    """Pixels that two boxes share."""
+    """Returns the number of pixels that two boxes share."""
     left, top, right, bottom = _shared(one, two)
     return max(right - left, 0) * max(bottom - top, 0)
 
 
 def _shared(one: Box, two: Box) -> Box:
-    """The box that two boxes share; its right or bottom is not beyond its left or top if they share none."""
+    """Returns the intersection of two boxes; if it is empty, right <= left or bottom <= top."""
     return max(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), min(one[3], two[3])
 
 
 def _view(
     image: Image.Image, box: Box, beside: Box, augmentation: Augmentation, stream: Stream
 ) -> Image.Image | None:
-    """The view of a box; None if it has too little detail left, or what it shares with the box beside it has."""
+    """Returns the view of a box; None if it, or its overlap with `beside`, has too little detail left."""
     shared = _shared(box, beside)
     if not overlap(box, beside) or detail(image, shared) < 1:
         return None

@@ -1,8 +1,8 @@
 """Jigsaw: in which order do the pieces make up the picture?
 
-The one convention: the answer goes through the *places* of the picture, row by row, and names for each the
-*piece* that belongs there, by the order in which the pieces are shown. (The inverse, which names for each piece
-its place, is scored beside it as `other_exact`.)
+The convention: the answer lists the *places* of the picture, row by row, and gives for each place the
+number of the *piece* that belongs there, in the order in which the pieces are shown. (The inverse, which
+gives for each piece its place, is scored separately as `other_exact`.)
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ssl4rl_bench.task.ssl.content import contrast_among
 from ssl4rl_bench.task.ssl.rng import Stream
 
 VERSIONS = ("1", "2")
-"""Without a gap, and with one."""
+"""The versions without a gap, and with one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jigsaw(SSLTask):
-    """Cut into k x k pieces and shuffled, all orders alike."""
+    """Cuts an image into k x k pieces and shuffles them; all orders are equally likely."""
 
     k: int = 2
-    """2 to 6."""
+    """Pieces per side, from 2 to 6."""
     gap: float = 0.0
-    """Share of a piece's side that is cut away between neighbours, in [0, 0.5]: edges then no longer meet."""
+    """The share of a piece's side cut away between neighbours, in [0, 0.5]: their edges then do not meet."""
     convention: Convention = "ours"
 
     kind = "jigsaw"
@@ -56,19 +56,20 @@ class Jigsaw(SSLTask):
         return 1 / math.factorial(self.k**2)
 
     def guesses(self, corrupted: Corrupted) -> Iterator[tuple[str, Sequence[Image.Image]]]:
-        """For each piece as shown the place it came from: the target names for each place a piece."""
+        """Yields for each piece, in the order shown, the place that it came from: the inverted target."""
         named = _numbers(corrupted.target)
         for piece, image in enumerate(corrupted.images):
             yield str(named.index(piece)), (image,)
 
     def columns(self, n_images: int) -> int:
-        """The pieces stand in a block."""
+        """Returns k: the pieces are laid out in a square."""
         return self.k
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
-        """Images: the pieces as shown, all of one size."""
+        """Makes a sample whose images are the pieces in the order shown, all of the same size."""
         k = self.k
-        # Cut on the JPEG grid, so that a block's phase in a piece does not tell its place. Released cuts anywhere.
+        # Cuts are on the JPEG grid, so that the phase of the blocks in a piece does not reveal its place. The
+        # released convention cuts anywhere.
         grid = GRID if self.convention == "ours" else 1
         (left, width), (top, height) = (_cells(length, k, grid) for length in image.size)
         cut = [round(self.gap * length / 2) for length in (width, height)]
@@ -87,7 +88,7 @@ class Jigsaw(SSLTask):
 
     def values(self) -> Mapping[str, object]:
         n = self.k**2
-        # Ours is not its own inverse; the released one is, which is why it leaves the convention open.
+        # Our example is not its own inverse. The released one is, and so does not show which convention is meant.
         example = [2, 3, 1, *range(4, n + 1)] if self.convention == "ours" else [3, 2, 1, *range(4, n + 1)]
         return {
             "k": self.k,
@@ -101,10 +102,10 @@ class Jigsaw(SSLTask):
         return answers.permutation(text, self.k**2)
 
     def grade(self, answer: str, target: str) -> Mapping[str, float]:
-        """Parts: `exact`, `per_position` (share of right places), `valid` (a permutation) and `other_exact`.
+        """Returns `exact`, `per_position` (share of right places), `valid` (a permutation) and `other_exact`.
 
-        `other_exact` is 1 for what would be right if the answer named for each piece its place. A reply that is
-        no permutation of 1 to k*k earns 0 in all of them.
+        `other_exact` is 1 if the answer is right when it is read as the place of each piece. A reply that
+        is not a permutation of 1 to k*k gets 0 in all parts.
         """
         said, right = _numbers(answer), _numbers(target)
         if sorted(said) != list(range(len(right))):
@@ -117,7 +118,7 @@ class Jigsaw(SSLTask):
         }
 
     def released_value(self, answer: str, target: str) -> float:
-        """A share for each right place, whatever else the list holds."""
+        """Returns the share of right places, even if the list is not a permutation."""
         rights = target.split(",")
         value = 0.0
         for right, said in zip(rights, answer.split(","), strict=False):
@@ -128,7 +129,7 @@ class Jigsaw(SSLTask):
         return value
 
     def has_answer(self, target: object) -> bool:
-        """All pieces, each once, as "2,3,1,4"."""
+        """Whether `target` lists all pieces exactly once, as in "2,3,1,4"."""
         pieces = [str(piece) for piece in range(1, self.k**2 + 1)]
         return isinstance(target, str) and sorted(target.split(",")) == sorted(pieces)
 
@@ -142,9 +143,9 @@ class Jigsaw(SSLTask):
 
 
 def _cells(length: int, k: int, grid: int) -> tuple[int, int]:
-    """Where k equal pieces of a side begin, and a piece's length.
+    """Returns the start of the first of k equal pieces of a side, and the length of a piece.
 
-    On a grid they lie about the middle and not up to the edges, which bear traces of how the picture was made.
+    On a grid the pieces are centred and leave out the edges, which have traces of how the picture was made.
     """
     size = (length - 2 * grid) // k // grid * grid
     if grid == 1 or size < 2 * grid:
@@ -153,7 +154,7 @@ def _cells(length: int, k: int, grid: int) -> tuple[int, int]:
 
 
 def inverse(permutation: Sequence[int]) -> list[int]:
-    """The permutation that undoes this one, both of 0 to n - 1."""
+    """Returns the inverse of a permutation of 0 to n - 1."""
     return [permutation.index(value) for value in range(len(permutation))]
 
 

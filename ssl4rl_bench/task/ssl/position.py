@@ -18,11 +18,11 @@ from ssl4rl_bench.task.ssl.rivals import Rivals
 from ssl4rl_bench.task.ssl.rng import Stream
 
 SMALLEST, LARGEST = 0.2, 0.8
-"""Width and height of a crop as shares of its part's, drawn apart and evenly (as released)."""
+"""The range of a crop's width and of its height, each a uniformly drawn share of its part's (as released)."""
 SIZES = 4
-"""Sizes of crops that are tried for one that can be decided in every part."""
+"""The number of crop sizes that are tried to find one that can be decided in every part."""
 TRIES = 12
-"""Places in a part that are tried for a crop of one size that can be decided; and changes of a crop that are."""
+"""The number of places in a part that are tried for a crop of one size, and of changes tried for one crop."""
 LABELS: dict[int, tuple[str, ...]] = {
     2: ("top-left", "top-right", "bottom-left", "bottom-right"),
     3: (
@@ -31,17 +31,17 @@ LABELS: dict[int, tuple[str, ...]] = {
         *("bottom-left", "bottom-center", "bottom-right"),
     ),
 }
-"""Names of the parts of a grid, row by row."""
+"""Size of the grid to the names of its parts, row by row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position(SSLTask):
-    """A crop from one part of a grid, all parts alike."""
+    """Shows a crop from one part of a grid; all parts are equally likely."""
 
     grid: int = 2
-    """Rows and columns: 2 (quadrants) or 3."""
+    """The number of rows and columns: 2 (quadrants) or 3."""
     augment: Literal["none", "weak", "strong"] = "none"
-    """What changes the crop's colours and sharpness (`augment.WEAK`, without crop and flip)."""
+    """The change of the crop's colours and sharpness (such as `augment.WEAK`, without crop and flip)."""
     convention: Convention = "ours"
 
     kind = "position"
@@ -62,9 +62,10 @@ class Position(SSLTask):
         return LABELS[self.grid]
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
-        """Images: the picture as it came, and the crop.
+        """Makes a sample with two images: the unchanged picture, and the crop.
 
-        The crop has some detail, before and after it is changed, and looks like no place in another part.
+        The crop has some detail, before and after it is changed, and does not look like a place in another
+        part.
         """
         stream = Stream(seed)
         part = stream.below(self.grid**2)
@@ -72,9 +73,10 @@ class Position(SSLTask):
         return Corrupted((image, make(image, part, stream)), self.labels[part])
 
     def _decidable(self, image: Image.Image, part: int, stream: Stream) -> Image.Image:
-        """A crop of a part, changed.
+        """Returns a crop of a part, changed.
 
-        Every part must have one, not only the part that is asked about: else some would be asked about more often.
+        Every part must have a suitable crop, not only the part that is asked about; otherwise some parts
+        would be asked about more often than others.
         """
         parts = _parts(image.size, self.grid, _span)
         if min(detail(image, box) for box in parts) < 1:
@@ -115,7 +117,7 @@ class Position(SSLTask):
         return answers.label(text, self.labels)
 
     def grade(self, answer: str, target: str) -> Mapping[str, float]:
-        """Parts: `exact`, `row` and `column`."""
+        """Returns `exact`, `row` and `column`."""
         said, right = self.labels.index(answer), self.labels.index(target)
         return {
             "exact": float(said == right),
@@ -129,7 +131,7 @@ class Position(SSLTask):
 
 
 def _parts(size: tuple[int, int], grid: int, span: Callable[[int, int, int], tuple[int, int]]) -> list[Box]:
-    """The boxes in which the crops of each part lie, row by row."""
+    """Returns, row by row, the box of each part in which its crops lie."""
     columns, rows = ([span(length, at, grid) for at in range(grid)] for length in size)
     return [(left, top, left + width, top + height) for top, height in rows for left, width in columns]
 
@@ -137,7 +139,7 @@ def _parts(size: tuple[int, int], grid: int, span: Callable[[int, int, int], tup
 def _place(
     image: Image.Image, within: Box, size: tuple[int, int], rivals: Rivals, stream: Stream
 ) -> Box | None:
-    """A box of this size in a part, with some detail, that looks like no place in another part, if one is found."""
+    """Returns a box of this size in a part that has detail and no rival in another part, or None."""
     for _ in range(TRIES):
         x, y = stream.between(within[0], within[2] - size[0]), stream.between(within[1], within[3] - size[1])
         box = (x, y, x + size[0], y + size[1])
@@ -147,10 +149,10 @@ def _place(
 
 
 def _span(length: int, at: int, grid: int) -> tuple[int, int]:
-    """Where part `at` of a side begins and how long it is: inside the part, for all parts of one length.
+    """Returns the start and length of the range of crops of part `at` of a side; all have the same length.
 
-    It begins on the JPEG grid, so that a block's phase in a crop does not tell the part; and it leaves out the
-    picture's edges, which bear traces of how the picture was made.
+    The range starts on the JPEG grid, so that the phase of the blocks in a crop does not reveal the part.
+    It leaves out the picture's edges, which have traces of how the picture was made.
     """
     begins = [max(GRID, -(-part * length // grid // GRID) * GRID) for part in range(grid)]
     ends = [min(length - GRID, (part + 1) * length // grid) for part in range(grid)]
@@ -162,7 +164,7 @@ def _span(length: int, at: int, grid: int) -> tuple[int, int]:
 
 
 def _released_span(length: int, at: int, grid: int) -> tuple[int, int]:
-    """As released: the last part takes what does not divide, so that its crops can be larger."""
+    """Returns the released ranges: the last part includes the remainder, so that its crops can be larger."""
     size = length // grid
     return at * size, length - at * size if at == grid - 1 else size
 

@@ -1,4 +1,4 @@
-"""A probe: an SSL task on a set of images, ready to be sent like any benchmark (`types.Task`)."""
+"""Probes: an SSL task with a set of images as a `types.Task`, which is sent and scored like any benchmark."""
 
 from __future__ import annotations
 
@@ -29,42 +29,42 @@ from ssl4rl_bench.task.taskfile import TaskFile
 V = TypeVar("V")
 
 SHOWN = 3
-"""Reasons for dropped images that a warning names."""
+"""The maximum number of reasons for dropped images that a warning lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeTask(LoadedTask):
-    """An SSL task with its samples; those of an image are a group.
+    """An SSL task with its samples; the samples of one image are a group.
 
-    `data_sha256` is over the task's parameters and the ids, targets and image contents of all samples.
+    `data_sha256` covers the task's parameters and the ids, targets and image contents of all samples.
     """
 
     ssl: SSLTask
 
     @property
     def probe(self) -> ProbeInfo:
-        """Kind, difficulty and chance of the SSL task."""
+        """The kind, difficulty, chance and `few_targets` of the SSL task."""
         return ProbeInfo(self.ssl.kind, self.ssl.difficulty, self.ssl.chance, self.ssl.few_targets)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """{"target": samples by right answer}; of a task with too many of them, by its difficulty."""
+        """Returns {"target": samples per right answer}; with too many answers, samples per difficulty."""
         if not self.ssl.few_targets:
             return {"difficulty": {self.ssl.difficulty: len(self.samples)}}
         return {"target": in_order(Counter(sample.target for sample in self.samples))}
 
     def content(self, sample: Sample) -> list[Any]:
-        """Its id, which is a digest of the task's version, its image and the corruption; its group and its answer."""
+        """Returns the sample's id (made of its image's hash, index and role), its group and its answer."""
         return [sample.id, sample.group, sample.target]
 
     def replies(self, sample: Sample) -> tuple[Iterable[str], Iterable[str]]:
-        """Every form of the right answer, also after thinking that quotes another; a wrong answer."""
+        """Returns all forms of the right answer, one also after a quoted wrong answer, and a wrong answer."""
         gold, wrong = self.ssl.gold(sample.target), self.ssl.wrong(sample.target)
         right = [form.format(answer=answer) for answer in gold for form in GOLD_REPLIES]
         right.append(f"<think>Is it <answer>{wrong}</answer>? No.</think> <answer>{gold[0]}</answer>")
         return right, (GOLD_REPLIES[0].format(answer=wrong),)
 
     def defects(self) -> Iterator[str]:
-        """Prompts in which an answer is read, answers read in another form, and images that are too small."""
+        """Yields prompts that are read as an answer, answers read in another form, and too small images."""
         for sample in self.samples:
             if not sample.images:
                 yield f"Sample {sample.id} has no image."
@@ -81,15 +81,15 @@ class ProbeTask(LoadedTask):
                     yield f"Sample {id}: an image has {size[0]} x {size[1]} pixels, {MIN_SIDE} a side are needed."
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
-        """The SSL task's own score (`ssl.SSLTask.score`)."""
+        """Scores the reply with the SSL task (`ssl.SSLTask.score`)."""
         return self.ssl.score(completion, sample.target, extractor)
 
 
 def ssl_task(task: TaskFile) -> SSLTask:
-    """The SSL task that a task file declares.
+    """Returns the SSL task that a task file declares.
 
     Raises:
-        UsageError: if it declares none, or one with bad parameters.
+        UsageError: if it declares none, or one with invalid parameters.
     """
     if task.ssl is None:
         raise UsageError(f"{task.name} is not an SSL task: name one such as ssl_rotation_90.")
@@ -114,9 +114,9 @@ def load(
     """Makes the samples of a probe from the kept images of a selection, in its order.
 
     Args:
-        prompt: a style instead of the task file's.
+        prompt: a prompt style instead of the task file's.
         limit: ask about this many images only.
-        index: which of the endless samples of each image.
+        index: the index of the sample of each image; there is one sample per index and role.
 
     Raises:
         UsageError: for an unknown prompt style, a file that declares no SSL task, or a limit below 1.
@@ -172,7 +172,7 @@ def load(
 
 
 def in_order(by_target: Mapping[str, V]) -> dict[str, V]:
-    """By right answer: angles by number, names by letter."""
+    """Sorts a mapping by right answer: angles by number, names by length and then alphabetically."""
     return dict(sorted(by_target.items(), key=lambda item: (not item[0].isdigit(), len(item[0]), item[0])))
 
 

@@ -1,7 +1,8 @@
-"""Whether a crop of one part of a picture looks like a place in another part: then Position has two right answers.
+"""Checks for Position whether a crop of one part of a picture looks like a place in another part.
 
-Works like template matching: on a thumbnail, the sums of squared differences to all places at once come from a
-Fourier transform; the few places that look alike there are compared pixel by pixel.
+Such a crop would have two right answers. The check works like template matching: on a thumbnail, the sums
+of squared differences to all places are computed at once with a Fourier transform; the few places that look
+similar there are compared pixel by pixel.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from ssl4rl_bench.task.ssl.augment import Box
 from ssl4rl_bench.task.ssl.content import LEVELS
 
 SIDE = 96
-"""Pixels: width and height of the thumbnail, of a picture that is larger."""
+"""Pixels: maximum width and height of the thumbnail."""
 STEPS = 8
-"""Places to each side of one on the thumbnail that are compared pixel by pixel, at least a pixel apart."""
+"""The number of places to each side of a candidate compared pixel by pixel, at least one pixel apart."""
 CLOSEST = 6
-"""Places that are looked at pixel by pixel."""
+"""The maximum number of places on the thumbnail that are compared pixel by pixel."""
 POINTS = 16
-"""Pixels a side of a crop that are compared."""
+"""The number of pixels per side of a crop that are compared."""
 
 
 class Rivals:
-    """Looks for places of a picture that a crop could as well be of.
+    """Searches a picture for places that a crop could equally well come from.
 
     Args:
-        grid: rows and columns of parts.
-        by_shape: compare lightness only, and up to brightness and contrast: for a crop that is then recoloured.
+        grid: the number of rows and columns of parts.
+        by_shape: compare lightness only, ignoring brightness and contrast; used if the crop is recoloured.
     """
 
     def __init__(self, image: Image.Image, grid: int, *, by_shape: bool) -> None:
@@ -40,16 +41,16 @@ class Rivals:
         width, height = (min(side, SIDE) for side in image.size)
         self._scale = width / image.width, height / image.height
         self._reach = tuple(math.ceil(1 / scale) for scale in self._scale)
-        # Lightness alone, for speed: what is the same in colour is the same in it.
+        # Lightness alone, for speed: places with the same colours also have the same lightness.
         small = image.convert("L").resize((width, height), Image.Resampling.BOX)
         self._small = np.asarray(small, dtype=np.float64)[None]
         self._transformed = np.fft.rfft2(self._small)
         self._sums = [_summed(self._small), _summed(self._small**2)]
 
     def has(self, box: Box) -> bool:
-        """Whether a place in another part than a box's differs from it by less than `content.LEVELS` on average.
+        """Whether a place in another part differs from the box by less than `content.LEVELS` on average.
 
-        A place is in the part that its middle is in, as a box is.
+        Places and boxes belong to the part that contains their centre.
         """
         across, down = self._scale
         width, height = max(1, round((box[2] - box[0]) * across)), max(1, round((box[3] - box[1]) * down))
@@ -68,12 +69,15 @@ class Rivals:
                 break
             if self._nearest(box, (round(column / across), round(row / down))) < LEVELS:
                 return True
-            # Its neighbours have been compared with it.
+            # `_nearest` has compared its neighbours too.
             away[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = math.inf
         return False
 
     def _away(self, x: int, y: int, width: int, height: int) -> NDArray[np.float64]:
-        """(rows, columns) root mean square difference of a box of the thumbnail to that of its size at each place."""
+        """Returns the root mean square differences of a box of the thumbnail to all boxes of its size.
+
+        The array has the shape (rows, columns) and contains one value per place.
+        """
         crop = self._small[:, y : y + height, x : x + width]
         padded = np.zeros_like(self._small)
         padded[:, :height, :width] = crop
@@ -91,7 +95,7 @@ class Rivals:
         return np.asarray(np.sqrt(np.maximum(float(crop.var()) - explained, 0))[0])
 
     def _nearest(self, box: Box, near: tuple[int, int]) -> float:
-        """The least mean difference, in levels, of a box to those of its size about a place."""
+        """Returns the smallest mean difference, in levels, of a box to boxes of its size near a place."""
         width, height = box[2] - box[0], box[3] - box[1]
         lefts, tops = (
             np.arange(max(0, at - reach), min(side - length, at + reach) + 1, math.ceil(reach / STEPS))
@@ -115,21 +119,21 @@ class Rivals:
 
 
 def _doubtful(crop: NDArray[np.float64]) -> float:
-    """How far apart, in levels, two places on the thumbnail may be that are the same pixel by pixel.
+    """Returns the largest difference, in levels, that two equal places can have on the thumbnail.
 
-    Their pixels can be half a thumbnail's pixel out of step, which matters the more the more there is to see.
+    Their pixels can be shifted by half a pixel of the thumbnail, which matters more the more detail there is.
     """
     half = (crop[:, 1:, 1:] + crop[:, :-1, 1:] + crop[:, 1:, :-1] + crop[:, :-1, :-1]) / 4
     return 1.5 * (LEVELS + float(np.sqrt(((crop[:, 1:, 1:] - half) ** 2).mean())))
 
 
 def _summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums over all above and to the left, with a row and a column of zeros first."""
+    """Returns the sums over all values above and to the left, with a leading row and column of zeros."""
     return np.pad(values.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
 
 
 def _boxed(sums: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
-    """The sum over the box of this size at each place, from `_summed`."""
+    """Returns the sum over the box of this size at each place, from the result of `_summed`."""
     return (
         sums[:, height:, width:]
         - sums[:, :-height, width:]

@@ -1,10 +1,11 @@
 """Rotation: by how many degrees was the second image turned?
 
-Both images are cropped alike, inside the picture's own edges, so that only content tells the angle. Steps of 90
-degrees move pixels and change none; other steps need interpolation, and then *both* images are resampled with the
-same zoom and halved. The zoom makes the blur of interpolation the same at every angle. Halving takes away what is
-left of interpolation's periods and of a JPEG's block grid: without it, they told a classifier 23% of the angles in
-steps of 45 degrees, where chance is 12.5%.
+Both images are cropped in the same way, inside the picture's edges, so that only the content reveals the
+angle. Turns by multiples of 90 degrees move pixels without changing them. Other turns need interpolation,
+and then *both* images are resampled with the same zoom and halved. The zoom makes the blur of the
+interpolation the same at every angle. Halving removes the remaining periods of the interpolation and of a
+JPEG's block grid: without it, a classifier guessed 23% of the angles in steps of 45 degrees from them,
+where chance is 12.5%.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from ssl4rl_bench.task.ssl.content import LEVELS, contrast_under_turns
 from ssl4rl_bench.task.ssl.rng import Stream
 
 VERSIONS = ("1", "2")
-"""Of steps that are multiples of 90 degrees, and of other steps."""
+"""The versions for steps that are multiples of 90 degrees, and for other steps."""
 ZOOM = 1.1
-"""Source pixels an interpolated pixel, at every angle: none keeps the pixel grid, so none is sharper than others."""
+"""Source pixels per interpolated pixel. It is not 1, so that no angle keeps the pixel grid and is sharper."""
 HALF = 2
-"""Interpolated pixels, a side, that are averaged to one of the output."""
+"""Interpolated pixels per side that are averaged to one output pixel."""
 MARGIN = 4
-"""Pixels that interpolation may look at beyond the crop."""
+"""Pixels beyond the crop that the interpolation may read."""
 DISC = 40
-"""Pixels: width of the disc in which a picture is compared with its turns, at most twice that."""
+"""Pixels: minimum width of the disc in which a large picture is compared with its turns; under twice that."""
 SMALLEST = 15
-"""Degrees: a smaller turn makes too little of a difference in the disc to tell anything."""
+"""Degrees: a smaller turn changes too little in the disc to be compared."""
 ODD, LITTLE = 0.37, 0.2
-"""Share of a step at which nothing repeats, and the share of the difference there that is still no difference."""
+"""The share of a step at which nothing repeats, and the share of the difference there that counts as none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation(SSLTask):
-    """Turned counter-clockwise by a multiple of `step` degrees, all multiples below 360 alike."""
+    """Turns an image counter-clockwise by a multiple of `step` degrees below 360, all equally likely."""
 
     step: int = 90
     """Degrees; a divisor of 360, at most 180."""
@@ -68,7 +69,7 @@ class Rotation(SSLTask):
         return [str(angle) for angle in range(0, 360, self.step)]
 
     def corrupt(self, image: Image.Image, seed: int, other: Image.Image | None = None) -> Corrupted:
-        """Images: the crop, and the same crop turned."""
+        """Makes a sample with two images: the crop, and the same crop turned."""
         angle = Stream(seed).below(360 // self.step) * self.step
         if self.convention == "released":
             return Corrupted((image, _released(image, angle)), str(angle))
@@ -90,7 +91,7 @@ class Rotation(SSLTask):
         return answers.angle(text)
 
     def grade(self, answer: str, target: str) -> Mapping[str, float]:
-        """Parts: `exact`, and `closeness`, 1 minus the angular distance over 180 degrees."""
+        """Returns `exact`, and `closeness`, which is 1 minus the angular distance divided by 180 degrees."""
         off = abs(float(answer) - float(target)) % 360
         return {"exact": float(off == 0), "closeness": 1 - min(off, 360 - off) / 180}
 
@@ -99,12 +100,13 @@ class Rotation(SSLTask):
 
 
 def _square_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
-    """The centred square on the JPEG grid, inside the picture's edges, as it is and turned by moving pixels."""
+    """Returns the centred square on the JPEG grid, inside the picture's edges, and the same square turned."""
     side = min(image.size)
     if side < MIN_SIDE:
         raise Unusable(f"its shorter side has {side} pixels, {MIN_SIDE} are needed")
     if side >= 4 * GRID:
-        # Not up to the edges: they bear traces of how the picture was made, and lie on two sides of a long one only.
+        # Leave out the edges: they have traces of how the picture was made, and without this a square crop of an
+        # oblong picture would have them on two sides only.
         side = (side - 2 * GRID) // GRID * GRID
     left, top = ((length - side) // 2 // GRID * GRID for length in image.size)
     square = image.crop((left, top, left + side, top + side))
@@ -113,7 +115,7 @@ def _square_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Ima
 
 
 def _disc_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image]:
-    """A square that stays inside the picture at every angle, zoomed out, as it is and turned by interpolation."""
+    """Returns a square that stays inside the picture at every angle, zoomed out, unturned and turned."""
     pixel = HALF * ZOOM * math.sqrt(2)
     side = int((min(image.size) - MARGIN) / pixel)
     if side < MIN_SIDE:
@@ -123,15 +125,16 @@ def _disc_turn(image: Image.Image, angle: int) -> tuple[Image.Image, Image.Image
 
 
 def _same_under_steps(image: Image.Image, step: int) -> bool:
-    """Whether a picture looks like its turn by some multiple of a step, in the disc that is seen at every angle.
+    """Whether a picture looks like its turn by a multiple of a step, in the disc visible at every angle.
 
-    It does if it differs from it by less than `LEVELS` on average, or by little beside its turn by an angle at which
-    nothing repeats: in a small picture, interpolation alone makes a difference.
+    It does if the mean difference is less than `LEVELS`, or small relative to the difference to its turn by
+    an angle at which no picture repeats: in a small picture, the interpolation alone makes a difference.
     """
     pixel = HALF * ZOOM * math.sqrt(2)
     small = image.reduce(max(1, int(min(image.size) / pixel) // DISC))
     side = int((min(small.size) - MARGIN) / pixel)
-    # What looks the same after a turn does so after the opposite one, and after several: 1 degree need not be tried.
+    # A picture that looks the same after a turn does so after the opposite turn, and after several such turns. So
+    # angles above 180 and below `SMALLEST` need not be tried.
     angles = [angle for angle in range(step, 181, step) if angle >= SMALLEST]
     y, x = np.ogrid[1 - side : side : 2, 1 - side : side : 2]
     first, other, *turns = (
@@ -143,8 +146,8 @@ def _same_under_steps(image: Image.Image, step: int) -> bool:
 
 
 def _turned(image: Image.Image, angle: float, side: int) -> Image.Image:
-    """`side` x `side` pixels about the centre, turned counter-clockwise, zoomed out by `ZOOM` (bicubic), halved."""
-    # Rounded, so that the last bit of a machine's sine makes no difference.
+    """Returns the central `side` x `side` pixels, turned counter-clockwise, zoomed out (bicubic), halved."""
+    # Rounded, so that differences between machines in the last bit of a sine have no effect.
     cos, sin = (round(ZOOM * f(math.radians(angle)), 9) for f in (math.cos, math.sin))
     middle = HALF * side / 2
     x = image.width / 2 - cos * middle + sin * middle
@@ -157,7 +160,7 @@ def _turned(image: Image.Image, angle: float, side: int) -> Image.Image:
 
 
 def _released(image: Image.Image, angle: int) -> Image.Image:
-    """Turned on a canvas that grows, then cut to the largest upright rectangle inside: its size leaks the angle."""
+    """Turns an image and crops the largest upright rectangle without borders; its size leaks the angle."""
     turned = image.rotate(angle, expand=True)
     width, height = largest_rectangle(*image.size, angle)
     if min(width, height, *image.size) < MIN_SIDE:
@@ -167,10 +170,11 @@ def _released(image: Image.Image, angle: int) -> Image.Image:
 
 
 def largest_rectangle(width: int, height: int, angle: float) -> tuple[int, int]:
-    """Size of the largest upright rectangle inside a rectangle that was turned by `angle` degrees, rounded down.
+    """Returns the size, rounded down, of the largest upright rectangle in one turned by `angle` degrees.
 
-    A rectangle p x q fits if p cos + q sin <= width and p sin + q cos <= height (its corners, in the turned frame).
-    Either both bind, which gives a linear system, or the shorter side alone does: then p sin = q cos = short / 2.
+    A rectangle p x q fits if p cos + q sin <= width and p sin + q cos <= height (its corners, in the turned
+    frame). Either both constraints are active, which gives a linear system, or only that of the shorter
+    side is: then p sin = q cos = short / 2.
     """
     sin, cos = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
     if width < height:

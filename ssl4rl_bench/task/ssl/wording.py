@@ -1,4 +1,4 @@
-"""What an SSL task asks, word for word: templates from `tasks/ssl_prompts.yaml`."""
+"""Renders the prompts of SSL tasks from the templates in `tasks/ssl_prompts.yaml`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ssl4rl_bench.task.prompts import check_style
 
 
 def render(kind: str, style: str, convention: str, **values: object) -> str:
-    """The text part of a prompt.
+    """Returns the text part of a prompt.
 
     Args:
-        kind: of task, "rotation".
+        kind: the kind of the task, such as "rotation".
         style: a prompt style (`prompts.prompt_styles`).
         convention: "ours" or "released".
-        values: what the question's template names.
+        values: the variables of the question's template.
 
     Raises:
         UsageError: for an unknown style, or one that SSL tasks do not have.
