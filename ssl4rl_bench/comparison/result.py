@@ -48,7 +48,7 @@ class Difference:
     mde: float
     """The smallest difference detected with 80% power at this test's share of alpha; 1 if there is none."""
     needed: int | None
-    """The number of groups at which this difference would be detected with 80% power; None for 0."""
+    """The number of groups at which this difference would be detected with 80% power; None if it is 0."""
     binary: bool
     """Whether every group scores 0 or 1 in both runs."""
     gained: int
@@ -124,7 +124,7 @@ class Comparison:
     cells: tuple[Difference, ...]
     """The overall cell first, then the cells of the level."""
     left_out: Mapping[tuple[str, str], LeftOut]
-    """By level and name. Includes categories of which no question counts; omits complete cells."""
+    """By level and name. Includes categories in which no question counts; omits complete cells."""
     notes: tuple[str, ...]
     """Notes for readers of the differences, one sentence per note."""
 
@@ -134,7 +134,7 @@ class Comparison:
 
     @property
     def emptied(self) -> list[tuple[str, str, int]]:
-        """Level, name and number of questions of each category of which no question that was asked counts."""
+        """Level, name and number of questions asked of each category in which no question counts."""
         return [(*name, out.n_asked) for name, out in self.left_out.items() if self.find(*name) is None]
 
     @property
