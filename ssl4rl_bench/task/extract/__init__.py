@@ -101,7 +101,7 @@ def reader_version(name: str) -> int:
 
 
 def check_extractor(name: str) -> str:
-    """Returns an extractor's full name: "vlmevalkit-2025-09" for "vlmevalkit". Raises `UsageError` if unknown."""
+    """Returns the full name: "vlmevalkit-2025-09" for "vlmevalkit". Raises `UsageError` if unknown."""
     if name not in EXTRACTORS:
         hint = did_you_mean(name, EXTRACTORS)
         aliases = "".join(f"; {alias} means {full}" for alias, full in _ALIASES.items())

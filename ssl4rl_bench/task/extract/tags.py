@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 LIMIT = 16_384
-"""The number of characters that are read; a quarter from the start of a longer reply, the rest from its end."""
+"""The number of characters read: a quarter from the start of a longer reply, the rest from its end."""
 
 CROWD = 256
 """A reply with more "<" than this is assumed to be a loop: only a quarter of `LIMIT` is read."""
