@@ -174,7 +174,7 @@ def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
     rows, others, starts = _rows(pairing)
     before, after = one.values[rows, :repeats], two.values[others, :repeats]
     changed = one.read[rows, :repeats] != two.read[others, :repeats]
-    shared = replace(one, starts=starts, rolls=one.rolls[rows])  # what pass_scores reads besides values
+    shared = replace(one, starts=starts, rolls=one.rolls[rows])  # all that pass_scores reads besides values
     scores = [
         pass_scores(values, shared, aggregation)
         for values in (before, np.where(changed, after, before), np.where(changed, before, after), after)

@@ -1,7 +1,7 @@
 """Computes the estimates, intervals and p-values of cells from two scores of each group.
 
-`compare` corrects them for their families and adds the power of the tests; `leftout` computes them with the
-questions that are left out.
+`compare` corrects them for their families and adds the power of the tests; `leftout` computes them over
+all questions, including those that are left out.
 """
 
 from __future__ import annotations

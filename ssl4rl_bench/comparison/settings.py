@@ -167,8 +167,8 @@ def unrecorded(spec: RunSpec, found: Mapping[str, Setting]) -> list[str]:
 
 
 def software(spec: RunSpec) -> str:
-    """Returns the engine and its version for notes. Mock and replay have none that describes software."""
-    if spec.engine in (MOCK, REPLAY):
+    """Returns the engine and its version for notes; only the engine for a mock or a replay."""
+    if spec.engine in (MOCK, REPLAY):  # their version identifies the weights, not the software
         return spec.engine
     return f"{spec.engine} {_version_and_dtype(spec)[0]}"
 

@@ -139,7 +139,7 @@ def _check_others(folder: Path, terms: Mapping[str, Any]) -> None:
         try:
             kept = _read(path)
         except BenchError:
-            continue  # another kind of file
+            continue  # not the file of a series
         if (kept.get("baseline"), kept.get("policy")) != (terms["baseline"], terms["policy"]):
             continue
         if path.stem != kept["family"]:

@@ -73,7 +73,7 @@ _Found = tuple[str | None, Status, str]
 
 
 def _rules(text: str, choices: Mapping[str, str], cut: bool, *, strict: bool) -> _Found:
-    from ssl4rl_bench.task.extract import rules  # here, because its patterns take 30 ms to compile
+    from ssl4rl_bench.task.extract import rules  # here because its patterns take 30 ms to compile
 
     return (rules.read_strict if strict else rules.read_default)(text, choices, cut)
 

@@ -146,7 +146,7 @@ def read_free(
     else:
         found = _default(parts, parse, cut)
     if found is None:
-        from ssl4rl_bench.task.extract import rules  # here, because its patterns take 30 ms to compile
+        from ssl4rl_bench.task.extract import rules  # here because its patterns take 30 ms to compile
 
         _, status, rule = rules.read_strict(parts.visible, {}, False)
         return Reading(None, Status.TRUNCATED if cut else status, rule)

@@ -191,7 +191,7 @@ def _text_first(text: str, choices: Mapping[str, str]) -> str | None:
     if _REJECTED.match(rest) or another_text(rest, answer, choices):
         return CONFLICT
     if rest.startswith((",", ";")) and not _ASIDE.match(rest):
-        return None  # a list, or a loop
+        return None  # the tag is a list of options, or a loop
     return CONFLICT if mentions(rest, others(choices, answer)) and not DENIES.search(rest) else answer
 
 
@@ -247,7 +247,7 @@ def line(text: str, choices: Mapping[str, str]) -> str | None:
     if match is None or (held := choice(match[1], choices)) is None:
         return None
     rest = _rest(text, match.end())
-    spaced = text[match.end()].isspace()  # "A man" may be an article and not the letter
+    spaced = text[match.end()].isspace()  # the "A" in "A man" may be an article
     told = named_by(text if spaced else rest, choices)
     if told and told != held:
         return None if spaced else CONFLICT

@@ -241,7 +241,7 @@ def negated(before: str, here: str) -> bool:
 
 
 def conditional(before: str, here: str, after: str, would: bool) -> bool:
-    """Checks whether the statement depends on a condition that is not stated to hold."""
+    """Checks whether the statement depends on a condition that the text does not assert."""
     aside = _ASIDE.search(after)
     after = after[: aside.start()] if aside else after
     return bool(

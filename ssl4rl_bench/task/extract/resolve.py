@@ -101,7 +101,7 @@ def doubted(sentences: Sentences, position: int, *, cut: bool) -> bool:
 
 
 def resolve(sentences: Sentences, statements: Sequence[Statement]) -> Statement | None:
-    """Returns the statement that holds, or None; its verdict is `CONFLICT` if statements contradict each other.
+    """Returns the statement that holds, or None. Its verdict is `CONFLICT` for contradictory statements.
 
     A later statement overrides an earlier one only if it corrects it or concludes. A retraction deletes all
     statements before it.

@@ -22,7 +22,7 @@ class Sentences:
         start = 0
         for match in _BREAK.finditer(text):
             if match[0] == "." and _ENUMERATOR.match(text, start, match.start()):
-                continue  # "B. below the dog" is one sentence
+                continue  # an item's letter and its text, as in "B. below the dog", are one sentence
             self._ends.append(match.end())
             start = match.end()
 

@@ -138,7 +138,7 @@ def _stated(sentences: Sentences, choices: Mapping[str, str]) -> Iterator[Statem
     """Yields all statements of a text, in no order, with their strength if nothing weakens them."""
     text = sentences.text
     low = text.lower()
-    if len(low) != len(text):  # only "İ" grows in lower case
+    if len(low) != len(text):  # "İ" is the only character that becomes longer in lower case
         low = text.replace("İ", "I").lower()
     yield from _boxed(text, low, choices)
     for cue in CUES:
