@@ -1,1 +1,1 @@
-"""Complete runs against a baseline: which may be paired, and how they differ."""
+"""Compares complete runs with a baseline: which runs may be paired, and how they differ."""

@@ -1,7 +1,8 @@
-"""Compares runs with a baseline.
+"""Compares runs with a baseline, overall and by category.
 
-The unit is the group. Whatever the aggregation, a cell's difference is linear in the groups' differences, as both
-runs have the same rows of each group; tests and intervals work on these.
+The unit of analysis is the group. Whatever the aggregation, the difference of a cell is linear in the
+differences of its groups, because both runs have the same rows of each group. Tests and intervals work on
+these differences.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from ssl4rl_bench.stats.resampling import REPLICATES, max_t
 _Floats = NDArray[np.float64]
 
 CORRECTIONS = ("holm", "max-t", "bh", "none")
-"""How p-values of a family are corrected: Holm, step-down max-T by sign flips, Benjamini-Hochberg, not at all."""
+"""Corrections of a family's p-values: Holm, step-down max-T by sign flips, Benjamini-Hochberg, none."""
 
 
 def compare(
@@ -47,12 +48,12 @@ def compare(
     allow: Collection[str] = (),
     replicates: int = REPLICATES,
 ) -> list[Comparison]:
-    """Each candidate against the baseline, overall and in the categories of a level.
+    """Compares each candidate with the baseline, overall and in the categories of a level.
 
     Args:
         by: "overall", "l1", "l2" or "l3".
         correction: one of `CORRECTIONS`; by default Holm, and Benjamini-Hochberg for the many leaves of "l3".
-        allow: as `pairing.pair`.
+        allow: see `pairing.pair`.
 
     Raises:
         UsageError: unknown names, a task that a run lacks, or runs that must not be compared.
@@ -91,9 +92,9 @@ def compare(
 
 
 def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> list[Best]:
-    """The greatest improvement of each cell over all candidates, tested as a maximum.
+    """Finds the greatest improvement of each cell over all candidates, and tests it as a maximum.
 
-    Signs are flipped for all candidates of a question together, which keeps their correlation.
+    The signs of all candidates on a question are flipped together, which preserves their correlation.
     """
     if not comparisons:
         return []
@@ -123,7 +124,7 @@ def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> 
 def _uncorrected(
     pairing: Pairing, aggregation: str, levels: Sequence[str], replicates: int
 ) -> tuple[_Floats, _Floats, tuple[Difference, ...]]:
-    """The fields `groups`, `weighted` and `cells` of a `Comparison`; the cells lack what depends on their family."""
+    """Computes `groups`, `weighted` and `cells` of a `Comparison`; `_corrected` completes the cells."""
     one, two, left, right = pairing.baseline, pairing.candidate, pairing.left, pairing.right
     units = unit_counts(one, aggregation)[left]
     before, after = group_sums(one, aggregation)[left], group_sums(two, aggregation)[right]
@@ -137,7 +138,7 @@ def _uncorrected(
 def _corrected(
     comparisons: Sequence[Comparison], level: str, correction: str, replicates: int
 ) -> list[Comparison]:
-    """The comparisons with what depends on the family, which is all candidates' cells of a level."""
+    """Sets the values that depend on the family, which consists of the cells of a level of all candidates."""
     cells = [list(comparison.cells) for comparison in comparisons]
     places = [(k, at) for k, own in enumerate(cells) for at, cell in enumerate(own) if cell.level == level]
     p = np.array([cells[k][at].p for k, at in places])
@@ -162,18 +163,18 @@ def _corrected(
 
 
 def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
-    """Each group's difference in two parts: replies whose readability changed, and all others; (groups,) each.
+    """Splits each group's difference: replies whose readability changed, and all others; (groups,) each.
 
-    The score with only the former exchanged is on the way from one run to the other, and so is the score with only
-    the latter: each part is its mean effect over both ways (Shapley's value of two players), so they add up. Over the
-    repeats that both have.
+    Replies can be exchanged in two orders, the former or the latter first. Each part is its mean effect over
+    both orders (the Shapley value of two players), so the parts add up. Only repeats that both runs have are
+    used.
     """
     one, two = pairing.baseline, pairing.candidate
     repeats = min(one.values.shape[1], two.values.shape[1])
     rows, others, starts = _rows(pairing)
     before, after = one.values[rows, :repeats], two.values[others, :repeats]
     changed = one.read[rows, :repeats] != two.read[others, :repeats]
-    shared = replace(one, starts=starts, rolls=one.rolls[rows])  # what pass_scores reads besides values
+    shared = replace(one, starts=starts, rolls=one.rolls[rows])  # all that pass_scores reads besides values
     scores = [
         pass_scores(values, shared, aggregation)
         for values in (before, np.where(changed, after, before), np.where(changed, before, after), after)
@@ -185,7 +186,7 @@ def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
 
 
 def _rows(pairing: Pairing) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of the paired groups in each run, and where each group begins among them."""
+    """Returns the rows of the paired groups in each run, and where each group begins among them."""
     one, two = pairing.baseline, pairing.candidate
     sizes = one.sizes[pairing.left]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
@@ -196,7 +197,7 @@ def _rows(pairing: Pairing) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray
 
 
 def _joined(comparisons: Sequence[Comparison]) -> list[_Floats]:
-    """Each comparison's `weighted` with a row for every group of the baseline; 0 where a candidate has none."""
+    """Expands each `weighted` to one row per group of the baseline; 0 where a candidate lacks the group."""
     out = []
     for comparison in comparisons:
         pairing = comparison.pairing
@@ -206,7 +207,7 @@ def _joined(comparisons: Sequence[Comparison]) -> list[_Floats]:
 
 
 def _shared(comparisons: Sequence[Comparison]) -> tuple[_Floats, list[tuple[str, str]]]:
-    """(groups, candidates, cells) each group's part of each difference, and the cells that all have."""
+    """Returns the groups' parts of the differences, (groups, candidates, cells), and the shared cells."""
     known = [[(cell.level, cell.name) for cell in comparison.cells] for comparison in comparisons]
     names = [name for name in known[0] if all(name in own for own in known)]
     columns = [[own.index(name) for name in names] for own in known]

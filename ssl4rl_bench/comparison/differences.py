@@ -1,7 +1,7 @@
-"""What a comparison finds in each cell, from two scores of each group: estimates, intervals and p-values.
+"""Computes the estimates, intervals and p-values of cells from two scores of each group.
 
-`compare` corrects them for their families and adds what a test could have found; `leftout` asks what they would be
-with the questions that were left out.
+`compare` corrects them for their families and adds the power of the tests; `leftout` computes them over
+all questions, including those that are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ssl4rl_bench.stats.resampling import REPLICATES, sign_flip
 
 _Floats = NDArray[np.float64]
 _LEVEL = 0.975
-"""Of each end of an interval."""
+"""The one-sided level of each end of an interval."""
 
 
 def differences(
@@ -34,14 +34,14 @@ def differences(
     replicates: int = REPLICATES,
     parts: tuple[_Floats, _Floats] | None = None,
 ) -> list[Difference]:
-    """Each cell's difference, as if it were the only test: `p_corrected`, `family`, `mde` and `needed` are not set.
+    """Computes the difference of each cell. `p_corrected`, `family`, `mde` and `needed` are not yet set.
 
     Args:
-        before, after: (groups,) sums over each group's units, the baseline's and the candidate's.
-        units: (groups,) from `aggregate.unit_counts`.
-        cells: of the same groups.
-        replicates: sign flips of the permutation test.
-        parts: (groups,) each, what of a group's difference comes from reading and what from answers.
+        before, after: sums over each group's units, of the baseline and of the candidate, shape (groups,).
+        units: the number of units of each group (`aggregate.unit_counts`), shape (groups,).
+        cells: the cells of the same groups.
+        replicates: the number of sign flips of the permutation test.
+        parts: the parts of each group's difference that come from reading and from answers, (groups,) each.
     """
     d = after - before
     reading, answers = parts or (np.zeros_like(d), d)
@@ -92,11 +92,11 @@ class Members:
     """The groups of one cell."""
 
     own: NDArray[np.bool_]
-    """(groups,) which they are."""
+    """A mask of the groups that are in the cell, shape (groups,)."""
     weights: _Floats
     units: _Floats
     leaf: NDArray[np.intp] | None
-    """Where the cell's value is a mean over leaves."""
+    """The leaf of each group if the cell's value is a mean over leaves, else None."""
 
     @classmethod
     def of(cls, cells: Cells, at: int, units: _Floats, aggregation: str) -> Members:
@@ -105,20 +105,20 @@ class Members:
         return cls(own, cells.weights[own, at], units[own], leaf)
 
     def difference(self, d: _Floats) -> Effective | None:
-        """None for a single group."""
+        """Returns a mean difference as effective counts; None for a single group."""
         if len(self.weights) < 2:
             return None
         return effective.difference(self.weights, d[self.own], self.units, self.leaf)
 
     def se(self, d: _Floats) -> float | None:
-        """Standard error of the difference; None for a single group."""
+        """Computes the standard error of the difference; None for a single group."""
         if len(self.weights) < 2:
             return None
         return math.sqrt(effective.mean_variance(self.weights, d[self.own], self.units, self.leaf).value)
 
 
 def _right(cell: Members, after: _Floats, binary: bool) -> Effective | None:
-    """The candidate's accuracy as counts."""
+    """Returns the candidate's accuracy as effective counts."""
     scores = after[cell.own]
     if binary:
         return effective.counted(int(scores.sum()), 0, len(scores))
@@ -126,7 +126,7 @@ def _right(cell: Members, after: _Floats, binary: bool) -> Effective | None:
 
 
 def _intervals(counts: Sequence[Effective | None]) -> list[tuple[float, float] | None]:
-    """95% intervals, Tango's of the effective counts; None where there are none, as for a single group."""
+    """Computes Tango's 95% intervals of effective counts; None without counts, as for a single group."""
     known = {at: each.counts(_LEVEL) for at, each in enumerate(counts) if each is not None and each.n > 1.0}
     out: list[tuple[float, float] | None] = [None] * len(counts)
     if known:

@@ -1,4 +1,4 @@
-"""Questions that went from right to wrong or back, the most telling first."""
+"""Finds questions that changed from right to wrong or back, in order of decreasing change."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ssl4rl_bench.score.outcomes import Outcomes
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A question whose score changed. Answers are those of its first copy that changed, in the first repeat."""
+    """A question whose score changed. Answers are from its first copy that changed, in the first repeat."""
 
     group: str
     sample: str
-    """Id of that copy."""
+    """The id of that copy."""
     leaf: str
     change: float
-    """Of the group's score: below 0 for a loss."""
+    """The change of the group's score, below 0 for a loss."""
     rows: float
-    """Copies lost or gained."""
+    """The number of copies gained, below 0 if copies were lost."""
     before: str
-    """What the baseline answered; how it was not read, where it was not."""
+    """The baseline's answer, or in brackets the status of a reply from which none was read."""
     after: str
 
 
 def flips(
     comparison: Comparison, name: str | None = None, *, lost: bool = True, limit: int = 5
 ) -> list[Flip]:
-    """Losses (or gains), those with the most copies changed first.
+    """Returns the losses (or gains), those with the greatest change of the group's score first.
 
     Args:
-        name: a category of any level; None for all.
+        name: a category of any level; None for all categories.
     """
     pairing = comparison.pairing
     one, two = pairing.baseline, pairing.candidate

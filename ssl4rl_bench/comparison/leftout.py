@@ -1,8 +1,8 @@
-"""Questions that both runs were asked and that do not count, as a run has no value for them.
+"""Describes questions that both runs were asked but that do not count because a run has no value for them.
 
-Failed requests need not fall on questions like the others: failing on the hard ones makes a run look better than it
-is. So each cell says how both runs did on what is left out, and what its difference would be in the worst case.
-`compare` tells it; `gate` lets no verdict of "pass" rest on it.
+The questions of failed requests need not be typical: failing on the hard ones makes a run look better than it
+is. So each cell reports how both runs did on what is left out, and what its difference would be in the worst
+case. `compare` reports these numbers; in `gate`, no verdict of "pass" may depend on questions left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Flags = NDArray[np.bool_]
 def left_out(
     pairing: Pairing, aggregation: str, levels: Sequence[str], replicates: int = REPLICATES
 ) -> dict[tuple[str, str], LeftOut]:
-    """What is left out of each cell of some levels, by level and name; cells without such questions are not there."""
+    """Describes what is left out of each cell of the levels, by level and name; omits complete cells."""
     if not len(pairing.left_out):
         return {}
     one, two = pairing.baseline, pairing.candidate
@@ -61,7 +61,7 @@ def left_out(
 
 
 def told(found: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str) -> list[str]:
-    """What is left out overall, for a reader of the comparison; a sentence each."""
+    """Returns notes on what is left out overall, for readers of the comparison, one sentence per note."""
     overall = found.get((OVERALL, OVERALL))
     if overall is None:
         return []
@@ -75,13 +75,13 @@ def told(found: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str
 
 
 def notes_of(pairing: Pairing, aggregation: str, baseline: str, candidate: str) -> list[str]:
-    """A pairing's notes, and those on what is left out of it."""
-    found = left_out(pairing, aggregation, (OVERALL,), replicates=2)  # of the worst case only values are told
+    """Returns the notes of a pairing, followed by those on what is left out of it."""
+    found = left_out(pairing, aggregation, (OVERALL,), replicates=2)  # no p-value of the worst case is used
     return [*pairing.notes, *told(found, baseline, candidate)]
 
 
 def describe(out: LeftOut, baseline: str, candidate: str) -> str:
-    """How many questions are left out, why, and how they differ from those that count; one sentence."""
+    """Describes in one sentence how many questions are left out, why, and how they differ from the others."""
     sides = ((baseline, out.baseline), (candidate, out.candidate))
     lacking = " and ".join(f"{name} has no value for {side.missing}" for name, side in sides if side.missing)
     text = f"{out.n} of {out.n_asked} questions ({100 * out.share:.2f}%) are left out, as {lacking}"
@@ -97,7 +97,7 @@ def describe(out: LeftOut, baseline: str, candidate: str) -> str:
 
 
 def _side(sums: _Floats, units: _Floats, out: _Flags) -> Side:
-    """A run's scores on what is left out and on what counts."""
+    """Computes a run's scores on the questions that are left out and on those that count."""
     score = sums / units
     answered = out & ~np.isnan(sums)
     lost, kept = score[answered], score[~out]
@@ -111,7 +111,7 @@ def _side(sums: _Floats, units: _Floats, out: _Flags) -> Side:
 
 
 def _alike(lost: _Floats, kept: _Floats) -> float | None:
-    """Two-sided p that two sets of scores are draws of one."""
+    """Computes the two-sided p-value that both sets have one distribution; None if `kept` is empty."""
     if not len(kept):
         return None
     if bool(np.isin(lost, (0.0, 1.0)).all() and np.isin(kept, (0.0, 1.0)).all()):

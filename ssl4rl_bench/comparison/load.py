@@ -1,4 +1,4 @@
-"""Runs to be compared: opened, and read from their journals where their outcomes are not kept."""
+"""Loads runs for comparisons, and reads their replies again if their outcomes are not stored."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from ssl4rl_bench.task.registry import per_task
 def load_evaluated(
     paths: Sequence[Path], data: Sequence[str] = (), observer: Observer = SILENT
 ) -> list[Evaluated]:
-    """Complete runs, each once, with labels that tell them apart.
+    """Loads complete runs, without duplicates and with distinct labels.
 
     Args:
-        data: `--data` values, for runs whose replies have to be read again.
+        data: values of `--data`, for runs whose replies have to be read again.
 
     Raises:
         StoreError: there is no such run, it is not complete, or its parts contradict each other.
@@ -48,13 +48,13 @@ def load_evaluated(
 
 
 def choose_baseline(runs: Sequence[Evaluated], name: str | None) -> tuple[Evaluated, list[Evaluated]]:
-    """The baseline, and the others in their order. By default the first.
+    """Returns the baseline, by default the first run, and the other runs in their order.
 
     Args:
-        name: a run's label, its model's name, its folder or its folder's name.
+        name: a run's label, the name of its model, its folder, or the name of its folder.
 
     Raises:
-        UsageError: no run is called so, or several are.
+        UsageError: no run has this name, or several have it.
     """
     if name is None:
         return runs[0], list(runs[1:])
@@ -70,10 +70,10 @@ def choose_baseline(runs: Sequence[Evaluated], name: str | None) -> tuple[Evalua
 
 
 def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """Benchmarks and probes that all runs have, in the first run's order; or those wanted.
+    """Returns the benchmarks and probes that all runs have, in the first run's order, or the `wanted` ones.
 
     Raises:
-        UsageError: a task that is wanted is not in every run, or the runs share none.
+        UsageError: a wanted task is not in every run, or the runs share no task.
     """
     names = [full_name(name) for name in wanted]
     for name in names:
@@ -88,10 +88,10 @@ def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple
 
 
 def origin_of(run: Evaluated) -> dict[str, Any] | None:
-    """The ssl4rl.json of the checkpoint that a run evaluated; None if its folder is gone or holds other weights.
+    """Reads the ssl4rl.json of a run's checkpoint; None if the folder is gone or has other weights.
 
     Raises:
-        ModelError: the file is damaged or of a newer version.
+        ModelError: the file is damaged or has a newer version.
     """
     from ssl4rl_bench.engines.checkpoints.origin import read_origin
     from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
@@ -108,7 +108,10 @@ def origin_of(run: Evaluated) -> dict[str, Any] | None:
 def loaded_tasks(
     runs: Sequence[Evaluated], data: Mapping[str, str], observer: Observer = SILENT
 ) -> tuple[list[dict[str, Task]], list[str]]:
-    """Each run's tasks that every run has, each loaded once however many runs asked it, and what could not be."""
+    """Loads the shared tasks of each run, and returns notes on those that could not be loaded.
+
+    A task that several runs asked is loaded only once.
+    """
     shared = [name for name in runs[0].outcomes if all(name in run.outcomes for run in runs)]
     known: dict[str, Task | None] = {}
     out: list[dict[str, Task]] = []
@@ -146,7 +149,7 @@ def _outcomes(
     loaded: dict[str, Any],
     observer: Observer,
 ) -> dict[str, outcomes.Outcomes]:
-    """Kept ones, or anew from the journal; `loaded` keeps tasks that several runs asked alike."""
+    """Returns the stored outcomes, or reads them from the journal; `loaded` caches tasks that runs share."""
     kept = outcomes.read(run)
     if kept and all(
         (kept[name].extractor, kept[name].reader) == (found["extractor"], found.get("reader", 1))
@@ -170,6 +173,6 @@ def _outcomes(
         loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)), observer=observer)
     found = outcomes_of_run(run, loaded[asked], extractor)
     check(run.path, run.spec, result, found)
-    with suppress(StoreError):  # only a help for the next time: the run may be somebody else's
+    with suppress(StoreError):  # a cache for the next time: another user's run may not be writable
         outcomes.write(run, list(found.values()))
     return found

@@ -1,4 +1,4 @@
-"""Comparisons as a notebook makes them: runs or their folders in, a data frame out (`ssl4rl_bench.compare`)."""
+"""The Python API of comparisons (`ssl4rl_bench.compare`): from runs or their folders to a data frame."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ AnyRun = Run | str | Path
 
 
 def path_of(run: AnyRun) -> Path:
-    """The folder of a run, as it was given."""
+    """Returns the folder of a run, as it was given."""
     return run.path if isinstance(run, Run) else Path(run)
 
 
 @dataclass(frozen=True, repr=False)
 class Comparisons:
-    """Each candidate against the baseline, task by task."""
+    """The comparisons of each candidate with the baseline, task by task."""
 
     baseline: str
     """The baseline's label."""
     comparisons: tuple[Comparison, ...]
 
     def table(self) -> pd.DataFrame:
-        """The differences, one row per task, candidate and category.
+        """Returns the differences as a data frame, one row per task, candidate and category.
 
-        Columns: `task`, `aggregation`, `candidate`, `baseline` (labels), `level`, `category`, `n` (questions that
-        both answered), `candidate_value` and `baseline_value` over these, `difference`, `low` and `high` (95%
-        interval), `p`, `p_corrected` (in its family), `correction`, `mark` ("better", "worse" or ""), `mde` (smallest
-        difference found with 80% power), `gained`, `lost` (questions). Values are fractions.
+        Columns: `task`, `aggregation`, `candidate`, `baseline` (labels), `level`, `category`, `n` (the number
+        of questions that both answered), `candidate_value` and `baseline_value` over these, `difference`,
+        `low` and `high` (95% interval), `p`, `p_corrected` (in its family), `correction`, `mark` ("better",
+        "worse" or ""), `mde` (smallest difference detected with 80% power), `gained`, `lost` (questions).
+        Values are fractions.
         """
         import pandas as pd
 
@@ -72,7 +73,7 @@ class Comparisons:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the differences must know, each once: coverage, allowed differences, what is left out."""
+        """Notes for readers, without duplicates: coverage, allowed differences, what is left out."""
         return list(dict.fromkeys(note for comparison in self.comparisons for note in comparison.notes))
 
     def __getitem__(self, index: int) -> Comparison:
@@ -109,12 +110,13 @@ def compare(
     Args:
         runs: complete runs, their folders, or their names below runs/.
         baseline: a label, a model's name or a folder; by default the first run.
-        tasks: by default all that all runs have.
-        by: "overall", "l1", "l2" or "l3": the categories of benchmarks; probes are compared overall.
-        aggregation: of benchmarks; probes are compared by `row_micro`.
+        tasks: by default, the tasks that all runs have.
+        by: the level of the categories of benchmarks: "overall", "l1", "l2" or "l3"; probes are compared
+            overall.
+        aggregation: the aggregation for benchmarks; probes are compared by `row_micro`.
         correction: "holm", "max-t", "bh" or "none"; by default Holm, and Benjamini-Hochberg for "l3".
-        allow: names of settings in which runs may differ, which is then said in `notes`.
-        data: where the data lies now, if replies have to be read again and it moved.
+        allow: names of settings in which runs may differ; `notes` then reports the differences.
+        data: the location of the data, if it has moved and replies have to be read again.
 
     Raises:
         UsageError: fewer than two runs, unknown names, or runs that must not be compared; says why.

@@ -1,4 +1,4 @@
-"""Two runs of a task, group by group: which groups both answered, and why they must not be compared."""
+"""Pairs two runs of a task group by group, and refuses runs that must not be compared."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ssl4rl_bench.score.outcomes import Outcomes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """A complete run, as comparisons see it."""
+    """A complete run, with what comparisons need."""
 
     label: str
-    """What tables call it."""
+    """The name of the run in tables."""
     path: Path
     spec: RunSpec
     result: Mapping[str, Any]
     outcomes: Mapping[str, Outcomes]
-    """By task."""
+    """The outcomes by task name."""
 
     def task(self, name: str) -> Outcomes:
-        """Raises UsageError for a task that the run does not have."""
+        """Returns the outcomes of a task. Raises `UsageError` if the run does not have it."""
         if name not in self.outcomes:
             raise UsageError(
                 f"run {self.path} has no task {name} (it has {', '.join(self.outcomes)})"
@@ -48,23 +48,23 @@ class Pairing:
     baseline: Outcomes
     candidate: Outcomes
     left: NDArray[np.intp]
-    """(groups,) positions in `baseline`."""
+    """Indices into the groups of `baseline`, shape (groups,)."""
     right: NDArray[np.intp]
-    """(groups,) positions in `candidate`."""
+    """Indices into the groups of `candidate`, shape (groups,)."""
     left_out: NDArray[np.intp]
-    """(groups left out, 2) positions in both of what both were asked and at least one has no value for."""
+    """Indices into both, shape (groups left out, 2): asked in both runs, without a value in at least one."""
     notes: tuple[str, ...]
-    """What a reader of the difference must know, a sentence each."""
+    """Notes for readers of the difference, one sentence per note."""
 
 
 def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection[str] = ()) -> Pairing:
-    """Matches the groups of two runs by content, those with the same content in order.
+    """Matches the groups of two runs by content. Groups with the same content are matched in order.
 
     Args:
-        allow: names of `settings.NAMES` in which the runs may differ, which is then told in a note.
+        allow: names from `settings.NAMES` in which the runs may differ; a note then reports the differences.
 
     Raises:
-        UsageError: the runs must not be compared, or have no question in common; names the reason and the way out.
+        UsageError: the runs must not be compared, or share no question; says why and what to do.
     """
     allowed = check_allowed(allow)
     one, two = baseline.task(task), candidate.task(task)
@@ -92,10 +92,10 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
 
 
 def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Collection[str]) -> list[str]:
-    """A note on the differences that are allowed.
+    """Returns a note on the differences that are allowed.
 
     Raises:
-        UsageError: a difference that is not.
+        UsageError: a difference that is not allowed.
     """
     names = f"{candidate.label} and {baseline.label}"
     refusal = f"{names} cannot be compared on {short_name(task)}"
@@ -118,7 +118,7 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
 
 
 def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[tuple[str, str]]:
-    """Name and description of each difference, the candidate's value first."""
+    """Yields the name and the description of each difference, with the candidate's value first."""
     one, two = baseline.task(task), candidate.task(task)
     for run in (candidate, baseline):
         if (why := not_comparable(run)) is not None:
@@ -142,7 +142,7 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
 
 
 def _told(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
-    """What is no reason to refuse, but a reader must know."""
+    """Yields notes on what does not prevent a comparison but must be reported to readers."""
     one, two = baseline.spec, candidate.spec
     if software(one) != software(two):
         yield f"{candidate.label} ran on {software(two)}, {baseline.label} on {software(one)}."
@@ -156,7 +156,7 @@ def _told(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]
 
 
 def not_comparable(run: Evaluated) -> str | None:
-    """Why a run or baseline file is not comparable with any other, and what renews it; None if it is comparable."""
+    """Explains why a run or baseline file is comparable with no other, and what renews it; else None."""
     is_file = run.path.is_file()
     why = run.spec.not_comparable(*([] if is_file else [str(run.path)]))
     if why is not None and is_file:
@@ -165,7 +165,7 @@ def not_comparable(run: Evaluated) -> str | None:
 
 
 def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:
-    """A group's content, and which of those with that content it is."""
+    """Returns the key of each group: its content, and its index among the groups with this content."""
     seen: Counter[str] = Counter()
     keys = []
     for content in outcomes.content:
@@ -175,9 +175,10 @@ def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:
 
 
 def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """What to call runs: the model's name, of a folder its last part, with the run's folder where that occurs twice.
+    """Returns the labels of runs: the name of the model, or only its last part if it is a longer path.
 
-    A training's "step-000150" is called with the folder it is in.
+    A training checkpoint ("step-000150") keeps its parent folder. Duplicates get the run's folder in
+    brackets.
     """
     short = []
     for name in names:
@@ -193,17 +194,17 @@ def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def labelled(specs: Sequence[RunSpec], paths: Sequence[Path]) -> list[str]:
-    """`labels` of runs; those that asked no model are marked, as "gold (mock)"."""
+    """Returns the `labels` of runs. Runs that asked no model are marked, as in "gold (mock)"."""
     names = labels([spec.model for spec in specs], paths)
     return [marked(name, spec) for name, spec in zip(names, specs, strict=True)]
 
 
 def marked(label: str, spec: RunSpec) -> str:
-    """A label that says where a run asked no model; one that says it already stays as it is."""
+    """Adds the mark of a run that asked no model to its label, unless the label already has it."""
     mark = f" ({spec.mark})" if spec.mark else ""
     return label if label.endswith(mark) else label + mark
 
 
 def unmarked(run: Evaluated) -> str:
-    """The label without its mark."""
+    """Returns the label of a run without its mark."""
     return run.label.removesuffix(f" ({run.spec.mark})")

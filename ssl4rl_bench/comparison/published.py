@@ -1,9 +1,10 @@
-"""Numbers that somebody else printed. They may stand beside measured ones, visibly apart, and are never tested.
+"""Reads published tables, whose numbers are shown next to measured ones, visibly apart, and are never tested.
 
-A file is a JSON object: `title`, `source`, `benchmark` (the tasks that its numbers are of: ["mmbench_dev_en"]),
-`unit` ("percent" or "fraction"), `columns` (abilities of MMBench and "average"), `rows` of {`name`, `model`,
-`values`}, one value a column or null where nothing is printed, and, as options, `printed_maximal_improvement`, one
-value a column, and `schema` (2; 1 had no benchmark).
+A file is a JSON object with `title`, `source`, `benchmark` (the tasks that its numbers belong to:
+["mmbench_dev_en"]), `unit` ("percent" or "fraction"), `columns` (abilities of MMBench and "average") and
+`rows`, a list of {`name`, `model`, `values`} with one value per column, or null where nothing is printed.
+Optional keys are `printed_maximal_improvement`, with one value per column, and `schema` (2; version 1 had no
+benchmark).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 AVERAGE = "average"
 COLUMNS: tuple[str, ...] = (*(ability for _, ability in CARD_COLUMNS), AVERAGE)
-"""Names that a column can have."""
+"""The valid names of columns."""
 
 _UNITS = {"percent": 100.0, "fraction": 1.0}
 SCHEMA = 2
@@ -34,14 +35,14 @@ _IMPROVEMENT = "printed_maximal_improvement"
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """What was printed of one model."""
+    """The published numbers of one model."""
 
     name: str
-    """Unique in its table: "base", "rotation"."""
+    """The name of the row, unique in its table: "base", "rotation"."""
     model: str
-    """Hub id."""
+    """The Hub id of the model."""
     values: Mapping[str, float]
-    """Column to fraction; columns without a number are not in it."""
+    """The values by column, as fractions. Columns without a number are absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +52,18 @@ class Published:
     title: str
     source: str
     benchmark: tuple[str, ...]
-    """Full names of the tasks that the numbers are of: they stand beside no other."""
+    """Full names of the tasks that the numbers belong to. They are shown next to no other task."""
     columns: tuple[str, ...]
-    """Of `COLUMNS`, in the order printed."""
+    """Names from `COLUMNS`, in the printed order."""
     rows: tuple[PublishedRow, ...]
     improvement: Mapping[str, float]
-    """The printed row of maximal improvements: column to fraction. It is printed, not recomputed; may be empty."""
+    """The printed row of maximal improvements by column, as fractions. Not recomputed; may be empty."""
 
     def row(self, name: str) -> PublishedRow:
-        """A row by its name.
+        """Returns the row with a name.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such row.
         """
         for row in self.rows:
             if row.name == name:
@@ -75,20 +76,20 @@ class Published:
 
 
 def names() -> list[str]:
-    """The tables that come with the package."""
+    """Returns the names of the tables that come with the package."""
     folder = files("ssl4rl_bench.reports").joinpath("published")
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".json"))
 
 
 def load(name: str | Path) -> Published:
-    """A table by its name, or of a file.
+    """Loads a table by its name or from a file.
 
     Args:
         name: one of `names()`, or the path of a file (anything that ends in ".json" or has a folder in it).
 
     Raises:
         UsageError: there is no such table or file.
-        DataError: the file is of another form; names the place and what is expected there.
+        DataError: the file does not have this form; names the place and what is expected there.
     """
     text = str(name)
     if isinstance(name, str) and not text.endswith(".json") and "/" not in text:
@@ -106,10 +107,10 @@ def load(name: str | Path) -> Published:
 
 
 def parse(data: bytes, where: str) -> Published:
-    """Reads a file's content.
+    """Parses the content of a file.
 
     Args:
-        where: the file, for messages.
+        where: the name of the file in messages.
 
     Raises:
         DataError: as `load`.
@@ -159,13 +160,13 @@ def parse(data: bytes, where: str) -> Published:
 
 
 def of_tasks(tables: Sequence[Published], tasks: Sequence[str]) -> None:
-    """Sees that each table is of one of the tasks it is to stand beside.
+    """Checks that each table belongs to one of the tasks that it is shown next to.
 
     Args:
         tasks: full names of the benchmarks that are shown.
 
     Raises:
-        UsageError: a table is of none of them.
+        UsageError: a table belongs to none of them.
     """
     for table in tables:
         if not set(table.benchmark) & set(tasks):
@@ -221,7 +222,7 @@ def _columns(where: str, value: object) -> tuple[str, ...]:
 
 
 def _values(where: str, value: object, columns: Sequence[str], scale: float, low: float) -> dict[str, float]:
-    """Column to fraction; `low` is the least that a fraction can be."""
+    """Returns the values by column, as fractions; `low` is the smallest valid fraction."""
     if not isinstance(value, list) or len(value) != len(columns):
         raise DataError(f"{where} needs {len(columns)} values, one for each column")
     out = {}

@@ -1,4 +1,4 @@
-"""What a comparison of runs says: differences with intervals, corrected p, what could be found, and where from."""
+"""The result of a comparison of runs: differences with intervals, corrected p-values, power and origin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A part of a difference, with its own interval."""
+    """A part of a difference, with an interval."""
 
     value: float
     ci95: tuple[float, float] | None
@@ -24,48 +24,49 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Candidate minus baseline in one cell. Fractions."""
+    """The difference of candidate minus baseline in one cell. Values are fractions."""
 
     level: str
     name: str
     n: int
-    """Groups that both answered."""
+    """The number of groups that both runs answered."""
     baseline: float
-    """Its value over these groups, which need not be all that it answered."""
+    """The value of the baseline over these groups, which may be fewer than it answered."""
     candidate: float
     value: float
     se: float | None
-    """Paired, over groups (`stats.effective.mean_variance`). None with a single group."""
+    """The paired standard error over groups (`stats.effective.mean_variance`). None with a single group."""
     ci95: tuple[float, float] | None
-    """Tango's, of the groups for 0/1 group scores, else of as many as would vary as much (`stats.effective`)."""
+    """Tango's interval, with n the number of groups for 0/1 group scores, else the effective number of groups
+    (`stats.effective`)."""
     p: float
-    """Two-sided: McNemar's mid-p for 0/1 group scores, else a sign-flip permutation of groups."""
+    """Two-sided: McNemar's mid-p for 0/1 group scores, else a sign-flip permutation test of groups."""
     p_corrected: float
-    """In its family: this level's cells of all candidates."""
+    """The p-value corrected in its family, which consists of the cells of this level of all candidates."""
     family: int
-    """Tests in the family."""
+    """The number of tests in the family."""
     mde: float
-    """Smallest difference that this test, at its share of alpha in the family, finds with 80% power; 1 if none."""
+    """The smallest difference detected with 80% power at this test's share of alpha; 1 if there is none."""
     needed: int | None
-    """Groups at which a difference of this size would be found with 80% power; None for a difference of 0."""
+    """The number of groups at which this difference would be detected with 80% power; None if it is 0."""
     binary: bool
     """Whether every group scores 0 or 1 in both runs."""
     gained: int
-    """Groups that went up: from wrong to right."""
+    """The number of groups whose score rose, that is, from wrong to right."""
     lost: int
     counts: Effective | None
-    """What `ci95` and one-sided bounds rest on. None with a single group of scores other than 0/1."""
+    """The counts behind `ci95` and one-sided bounds. None with a single group whose scores are not 0/1."""
     right: Effective | None
-    """The same of the candidate's accuracy."""
+    """The counts behind the candidate's accuracy. None in the same case."""
     from_reading: Share
-    """What comes from replies that could be read in one run only."""
+    """The part that comes from replies that could be read in only one of the runs."""
     from_answers: Share
-    """What comes from replies that were read in both, or in neither. The two add up to `value`, but for repeats that
-    only one run has."""
+    """The part that comes from replies that were read in both runs or in neither. The parts add up to `value`
+    except for repeats that only one run has."""
 
     @property
     def mark(self) -> str:
-        """ "better", "worse", or "" where the difference could be chance."""
+        """ "better", "worse", or "" if the difference could be due to chance."""
         if self.p_corrected >= ALPHA or self.value == 0.0:
             return ""
         return "better" if self.value > 0.0 else "worse"
@@ -73,41 +74,42 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """How one run did on the questions of a cell that are left out of it. Fractions."""
+    """The results of one run on the questions that are left out of a cell. Values are fractions."""
 
     missing: int
-    """Left out as this run has no value: its request failed, or its reply could not be scored."""
+    """The number of questions without a value in this run: request failed, or reply could not be scored."""
     n: int
-    """Left out that this run did answer: the other run has no value."""
+    """The number of left-out questions that this run answered: the other run has no value."""
     left_out: float | None
-    """Its score on these; None where there are none."""
+    """The score on these `n` questions; None if there are none."""
     counted: float
-    """Its score on the questions that count."""
+    """The score on the questions that count."""
     p: float | None
-    """Two-sided, of both being alike: Fisher's exact test for 0/1 scores, else Mann and Whitney's."""
+    """The two-sided p-value of equal scores: Fisher's exact test for 0/1 scores, else Mann-Whitney's."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Questions of a cell that both runs were asked and that do not count, as at least one run has no value."""
+    """Questions of a cell that both runs were asked but that do not count because a run has no value."""
 
     n: int
     n_asked: int
-    """Those that count, and these."""
+    """The number of questions asked: those that count, and these."""
     baseline: Side
     candidate: Side
     worst: Difference
-    """Over all that were asked: without a value is wrong for the candidate, and right for the baseline."""
+    """The difference over all questions asked, with missing values wrong for the candidate and right for the
+    baseline."""
 
     @property
     def share(self) -> float:
-        """Of the questions that were asked. A fraction."""
+        """The fraction of the questions asked that are left out."""
         return self.n / self.n_asked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """A candidate against the baseline on one task."""
+    """The comparison of a candidate with the baseline on one task."""
 
     task: str
     aggregation: str
@@ -116,23 +118,23 @@ class Comparison:
     candidate: str
     pairing: Pairing
     groups: NDArray[np.float64]
-    """(groups,) each group's difference, in the pairing's order."""
+    """The difference of each group in the order of the pairing, shape (groups,)."""
     weighted: NDArray[np.float64]
-    """(groups, cells) each group's part of each cell's difference."""
+    """The part of each group in the difference of each cell, shape (groups, cells)."""
     cells: tuple[Difference, ...]
-    """Overall first, then the level's."""
+    """The overall cell first, then the cells of the level."""
     left_out: Mapping[tuple[str, str], LeftOut]
-    """By level and name; also of categories of which no question counts, and not where all that was asked counts."""
+    """By level and name. Includes categories in which no question counts; omits complete cells."""
     notes: tuple[str, ...]
-    """What a reader of the differences must know, a sentence each."""
+    """Notes for readers of the differences, one sentence per note."""
 
     def left_out_of(self, cell: Difference) -> LeftOut | None:
-        """What is left out of one of `cells`."""
+        """Returns what is left out of one of `cells`, or None if it is complete."""
         return self.left_out.get((cell.level, cell.name))
 
     @property
     def emptied(self) -> list[tuple[str, str, int]]:
-        """Level, name and questions of each category that both runs were asked and of which no question counts."""
+        """Level, name and number of questions asked of each category in which no question counts."""
         return [(*name, out.n_asked) for name, out in self.left_out.items() if self.find(*name) is None]
 
     @property
@@ -152,5 +154,6 @@ class Best:
     candidate: str
     value: float
     p: float
-    """One-sided, for the best of all candidates and cells of this level (max-T): it knows of the choice."""
+    """The one-sided p-value of the best of all candidates and cells of this level (max-T), which accounts for
+    the selection."""
     n_candidates: int

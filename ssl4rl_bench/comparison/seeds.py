@@ -1,4 +1,4 @@
-"""Several runs of one thing: training seeds of a method, or repeated runs of a checkpoint."""
+"""Compares methods that have several runs: training seeds of a method, or repeated runs of a checkpoint."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ssl4rl_bench.stats.paired import tango
 from ssl4rl_bench.stats.seeds import Crossed, crossed
 
 SEED = r"(.+?)(?:[-_. ]?seed[-_. ]?\d+|[-_. ]s\d+)?(?: \(.*\))?"
-"""What `--group-by seed` reads a name by: what comes before a trailing seed."""
+"""The pattern of `--group-by seed`. Its group is the part of a name before a trailing seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """Runs that count as one."""
+    """Runs that are treated as one."""
 
     name: str
     runs: tuple[Evaluated, ...]
@@ -38,27 +38,27 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class MethodCell:
-    """A method minus the baseline in one category. Fractions."""
+    """The difference of method minus baseline in one category. Values are fractions."""
 
     level: str
     name: str
     by_run: tuple[float, ...]
-    """Each run's difference."""
+    """The difference of each run."""
     mean: Crossed
-    """With questions and runs both random: of a new seed on new questions."""
+    """The mean with questions and runs both random, that is, for a new seed on new questions."""
     notes: tuple[str, ...]
-    """What a reader of the differences must know; the same for all cells of a method."""
+    """Notes for readers of the differences; the same for all cells of a method."""
 
 
 def methods_of(runs: Sequence[Evaluated], how: str) -> list[Method]:
-    """Runs put together, in the order of their first ones.
+    """Groups runs into methods, in the order of each method's first run.
 
     Args:
-        how: "model" (same weights), "seed" (names that differ in a trailing seed), or a regular expression whose
-            first group, matched at a name's beginning, is the method.
+        how: "model" (same weights), "seed" (names that differ in a trailing seed), or a regular expression
+            whose first group, matched at the beginning of a name, is the method.
 
     Raises:
-        UsageError: for a bad expression, or a name that it does not match.
+        UsageError: an invalid expression, or a name that it does not match.
     """
     together: dict[str, list[Evaluated]] = {}
     try:
@@ -90,9 +90,10 @@ def compare_method(
     aggregation: str = "circular_micro",
     allow: Collection[str] = (),
 ) -> list[MethodCell]:
-    """A method's differences, over the questions that all its runs and the baseline answered.
+    """Computes a method's differences over the questions that all its runs and the baseline answered.
 
-    A method's interval is wider than any run's: another seed would have come out elsewhere (`stats.seeds.crossed`).
+    The interval of a method is wider than that of any run, because another seed would give another result
+    (`stats.seeds.crossed`).
 
     Raises:
         UsageError: as `pairing.pair`; or the runs share no question.
@@ -136,9 +137,9 @@ def compare_method(
 
 
 def _widened(mean: Crossed, of_questions: Effective | None) -> Crossed:
-    """The interval of a mean, with all that the questions alone leave open.
+    """Widens the interval of a mean to include the interval that accounts for the questions alone.
 
-    `crossed` takes scores for normal, which they are far from where few questions change.
+    `crossed` assumes normal scores, which is far from true if few questions change.
     """
     if of_questions is None:
         return mean

@@ -1,8 +1,8 @@
-"""What can change a run's replies besides its weights and its questions: every setting under its own name.
+"""Names the settings that can change a run's replies, besides its weights and its questions.
 
-`pairing` compares two runs by these names: a difference is refused, or allowed by name and then told beside the
-numbers. Names come from the fields of `RunSpec`, `TaskSpec`, `Sampling` and `EngineOptions`, so a field that is added
-there is compared without a change here.
+`pairing` compares the settings of two runs: a difference is refused, or allowed by name and then reported
+with the numbers. The names are those of the fields of `RunSpec`, `TaskSpec`, `Sampling` and `EngineOptions`,
+so a field that is added there is compared without a change here.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ _NOT_COMPARED = {
         "seed": "told in a note",
     },
 }
-"""Fields that are no setting of their own, and why; all others are."""
+"""Fields that are not compared as settings, with the reason. All other fields are compared."""
 _UNHASHED = ("recorded_by", *_NOT_COMPARED[EngineOptions])
 """Engine options in a spec that are not compared."""
 ALIASES: Mapping[str, tuple[str, ...]] = {"sampling": ("temperature", "top_p", "top_k")}
-"""Older names of `--allow`, and what they stand for."""
+"""Older names that `--allow` accepts, and the settings that they stand for."""
 _MEANINGS = {
     "partial": "a run that is not of the whole benchmark, or not all answered",
     "version": "another version of the task",
@@ -66,7 +66,7 @@ _MEANINGS = {
     "dtype": "another number format",
     "scheme": "weights fingerprinted by another scheme than this version's",
 }
-"""What a difference means, where its name does not say it."""
+"""Descriptions of the differences whose names do not explain themselves."""
 _OWN = "the checkpoint's own"
 
 
@@ -85,23 +85,23 @@ NAMES: tuple[str, ...] = tuple(
         )
     )
 )
-"""What two runs must have in common unless it is allowed: what `--allow` and a policy's `allow` take."""
+"""Settings that two runs must share unless they are allowed, by `--allow` or by a policy's `allow`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting's value in one run."""
+    """The value of a setting in one run."""
 
     value: Any
-    """None where it was not recorded, or does not concern the run."""
+    """None if it was not recorded, or does not apply to the run."""
     text: str
-    """For people."""
+    """The value as messages print it."""
     own: bool = False
-    """Whether it is the checkpoint's own, which the run need not have recorded."""
+    """Whether the value is the checkpoint's default, which the run need not have recorded."""
 
 
 def check_allowed(names: Collection[str]) -> frozenset[str]:
-    """The names, with each older one replaced by what it stands for.
+    """Returns the names, with each older name replaced by the settings that it stands for.
 
     Raises:
         UsageError: an unknown name.
@@ -116,11 +116,12 @@ def check_allowed(names: Collection[str]) -> frozenset[str]:
 
 
 def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> dict[str, Setting]:
-    """All settings of a task of a run that must be alike, but for its data.
+    """Returns all settings of a task of a run that must be equal, except those of its data.
 
     Args:
-        result: the run's result.json, which knows what the checkpoint serves where an older spec.json does not.
-        outcomes: of the task.
+        result: the run's result.json, which has the checkpoint's chat template and pixel limits if an older
+            spec.json lacks them.
+        outcomes: the outcomes of the task.
     """
     task = spec.tasks[outcomes.task]
     served = spec.served or result.get("model", {}).get("served", {})
@@ -143,9 +144,10 @@ def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> di
 
 
 def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[tuple[str, str]]:
-    """Name and description of each setting that differs, the first run's value first.
+    """Returns the name and the description of each setting that differs, with the first run's value first.
 
-    What is the checkpoint's own in both runs and was not recorded in one is no difference: see `unrecorded`.
+    A setting is not different if both runs use the checkpoint's default and one did not record it: see
+    `unrecorded`.
     """
     out = []
     for name in dict.fromkeys((*one, *two)):
@@ -157,7 +159,7 @@ def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[
 
 
 def unrecorded(spec: RunSpec, found: Mapping[str, Setting]) -> list[str]:
-    """What a run that asked a model did not record of the prompts that it made."""
+    """Returns what a run did not record about its prompts; empty for a run that asked no model."""
     if spec.engine in (MOCK, REPLAY):
         return []
     words = {"chat_template": "chat template", "min_pixels": "pixel limits", "max_pixels": "pixel limits"}
@@ -165,14 +167,14 @@ def unrecorded(spec: RunSpec, found: Mapping[str, Setting]) -> list[str]:
 
 
 def software(spec: RunSpec) -> str:
-    """The engine and its version, as notes name them; without what stands for the weights of a mock or a replay."""
-    if spec.engine in (MOCK, REPLAY):
+    """Returns the engine and its version for notes; only the engine for a mock or a replay."""
+    if spec.engine in (MOCK, REPLAY):  # their version identifies the weights, not the software
         return spec.engine
     return f"{spec.engine} {_version_and_dtype(spec)[0]}"
 
 
 def _version_and_dtype(spec: RunSpec) -> tuple[str, str]:
-    """The engine's version without the number format, which engines write at its end if it was asked for."""
+    """Splits off the number format, which engines append to their version if it was requested."""
     head, plus, last = spec.engine_version.rpartition("+")
     return (head, last) if plus and last in DTYPES else (spec.engine_version, "auto")
 

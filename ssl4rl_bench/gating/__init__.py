@@ -1,1 +1,1 @@
-"""A policy of rules applied to a comparison: whether a checkpoint may ship."""
+"""Applies a policy of rules to a comparison, to decide whether a checkpoint may ship."""

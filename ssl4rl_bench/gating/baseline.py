@@ -1,6 +1,6 @@
-"""A run's outcomes as one small file that can be committed: what a gate compares new checkpoints with.
+"""Stores a run's outcomes in one small file that can be committed, for a gate to compare checkpoints with.
 
-It holds no image and no reply, and a checksum: a damaged file is refused, never half read.
+The file contains no image and no reply. It has a checksum: a damaged file is refused and never read in part.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KIND = "ssl4rl-bench baseline"
 
 
 def save(run: Evaluated, path: Path) -> None:
-    """Writes the file; compressed if its name ends in ".gz".
+    """Writes a baseline file, which is compressed if its name ends in ".gz".
 
     Raises:
         StoreError: it cannot be written.
@@ -38,18 +38,18 @@ def save(run: Evaluated, path: Path) -> None:
         "result": run.result,
         "outcomes": {name: outcomes.to_json(each) for name, each in run.outcomes.items()},
     }
-    plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read back: tuples as lists
+    plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read back: tuples become lists
     value = {"kind": KIND, "schema": SCHEMA, "sha256": sha256_json(plain), **content}
     data = (json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n").encode("ascii")
     write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def load(path: Path) -> Evaluated:
-    """A baseline, as comparisons see a run.
+    """Loads a baseline file in the form in which comparisons take runs.
 
     Raises:
-        StoreError: there is no such file, it is damaged, of another kind or a newer version, or its parts contradict
-            each other; says which.
+        StoreError: there is no such file, it is damaged, of another kind or a newer version, or its parts
+            contradict each other; says which.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A gate's guards: limits on what is no accuracy, and would spoil one."""
+"""Checks the guards of a gate: limits on values that are not accuracies but would invalidate them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ssl4rl_bench.score.outcomes import Outcomes
 
 _UNREAD = (Status.NONE, Status.NO_CONTENT, Status.TRUNCATED, Status.REFUSAL)
 _FEW = 12
-"""An answer set of more than this many (a jigsaw's orders) has no shares worth comparing."""
+"""Answer sets with more answers than this (the orders of a jigsaw) have no shares worth comparing."""
 
 
 def check(
     policy: Policy, baseline: Evaluated, candidate: Evaluated, origin: Mapping[str, Any] | None = None
 ) -> list[Guarded]:
-    """Every guard that the policy sets, on every task that its rules name.
+    """Checks every guard that the policy sets, on every task that its rules name.
 
     Args:
-        origin: the candidate's ssl4rl.json, for the overlap with training images; without it that guard is
-            inconclusive.
+        origin: the candidate's ssl4rl.json, for the overlap with training images; this guard is inconclusive
+            without it.
     """
     tasks = dict.fromkeys(rule.full_task for rule in policy.rule)
     return [found for task in tasks for found in _task(policy.guards, baseline, candidate, task, origin)]
@@ -73,7 +73,7 @@ def _task(
 
 
 def _length(run: Evaluated, task: str) -> float:
-    """Mean tokens of a reply."""
+    """Computes the mean number of tokens per reply."""
     found = run.result["tasks"][task]
     replies: int = sum(n for status, n in found["status"].items() if status != Status.ERROR)
     tokens: float = found["tokens"]["completion"]
@@ -81,7 +81,7 @@ def _length(run: Evaluated, task: str) -> float:
 
 
 def _shift(baseline: Outcomes, own: Outcomes) -> tuple[str, float] | None:
-    """The answer whose share moved most, and by how many points; None where there are many answers."""
+    """Returns the answer whose share changed most, and the change in points; None for too many answers."""
     shares = []
     for outcomes in (baseline, own):
         given = Counter(answer for row in outcomes.answers for answer in row if answer is not None)

@@ -1,8 +1,9 @@
-"""A policy applied to two runs: may the candidate ship?
+"""Applies a policy to two runs, to decide whether the candidate may ship.
 
-Each rule becomes one test a category. Evidence against the candidate is collected in one family for the whole policy,
-so that one as good as the baseline fails with a chance of at most alpha; evidence for it are lower bounds that
-hold together. What neither shows is inconclusive, and the number of questions that would decide it is given.
+Each rule becomes one test per category. The evidence against the candidate is corrected as one family over
+the whole policy, so that a candidate as good as the baseline fails with a probability of at most alpha. The
+evidence for the candidate consists of simultaneous lower bounds. A test that shows neither is inconclusive,
+and reports the number of questions that would decide it.
 """
 
 from __future__ import annotations
@@ -37,31 +38,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """A rule in one category. Fractions."""
+    """The result of a rule in one category. Values are fractions."""
 
     rule: Rule
     name: str
-    """Of the category."""
+    """The name of the category."""
     difference: Difference
-    """Not corrected: the family is `p_fail`'s."""
+    """The difference; its p-value is not corrected, because only `p_fail` has a family."""
     p_fail: float
-    """Evidence against the candidate: one-sided, corrected over the policy."""
+    """The one-sided p-value of the evidence against the candidate, corrected over the policy."""
     lower: float
-    """Simultaneous lower bound of the difference, or of the accuracy for `at_least`."""
+    """The simultaneous lower bound of the difference, or of the accuracy for `at_least`."""
     level: float
-    """Of that bound: 1 - alpha / tests."""
+    """The level of that bound: 1 - alpha / tests."""
     mde: float
-    """Smallest true shortfall that this rule, at its share of alpha, fails with 80% power: of the difference below 0,
-    for `better_than` below its margin, for `at_least` of the accuracy below its floor. 1 where none would fail."""
+    """The smallest true shortfall that this rule, at its share of alpha, fails with 80% power; 1 if there is
+    none. A shortfall is a difference below 0, or below its margin for `better_than`, or an accuracy below its
+    floor for `at_least`."""
     verdict: Verdict
     needed: int | None
-    """Where inconclusive: questions that would decide it, if the data went on like this."""
+    """If inconclusive, the number of questions that would decide it, if the data continued like this."""
     smallest_margin: float
-    """The least margin that so many questions could ever show to be kept, if as many change as did."""
+    """The smallest margin that this number of questions could show to be kept, if as many change as did."""
     left_out: LeftOut | None = None
-    """Questions that do not count as a run has no value for them."""
+    """The questions that do not count because a run has no value for them."""
     why: str = ""
-    """Why what is left out makes it inconclusive; empty where it does not."""
+    """Why the questions left out make the test inconclusive; empty if they do not."""
 
     @property
     def n(self) -> int:
@@ -70,7 +72,7 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A guard and what it found."""
+    """A guard, the value that it found, and its verdict."""
 
     name: str
     task: str
@@ -81,13 +83,13 @@ class Guarded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gate:
-    """The whole judgement."""
+    """The result of applying a policy to two runs."""
 
     baseline: str
     candidate: str
     policy: Policy
     alpha: float
-    """What was spent here: the policy's, or this checkpoint's share of it in a series."""
+    """The alpha spent on this candidate: that of the policy, or the candidate's share of it in a series."""
     tested: tuple[Tested, ...]
     guarded: tuple[Guarded, ...]
     notes: tuple[str, ...]
@@ -104,11 +106,11 @@ class Gate:
         return self.policy.on_inconclusive if self.found == "inconclusive" else self.found
 
     def table(self) -> pd.DataFrame:
-        """The tests, one row per rule and category.
+        """Returns the tests as a data frame, one row per rule and category.
 
-        Columns: `task`, `rule`, `level`, `category`, `verdict`, `n`, `difference`, `lower` (simultaneous lower bound
-        of the difference, or of the accuracy for `at_least`), `p_fail` (corrected over the policy), `mde`. Values are
-        fractions. Guards are in `guarded`.
+        Columns: `task`, `rule`, `level`, `category`, `verdict`, `n`, `difference`, `lower` (simultaneous
+        lower bound of the difference, or of the accuracy for `at_least`), `p_fail` (corrected over the
+        policy), `mde`. Values are fractions. Guards are in `guarded`.
         """
         import pandas as pd
 
@@ -137,14 +139,14 @@ def apply(
     alpha: float | None = None,
     guarded: Sequence[Guarded] = (),
 ) -> Gate:
-    """Judges a candidate.
+    """Judges a candidate by the rules of a policy.
 
     Args:
-        alpha: instead of the policy's.
-        guarded: from `guards.check`.
+        alpha: replaces the alpha of the policy.
+        guarded: the results of `guards.check`.
 
     Raises:
-        UsageError: runs that must not be compared, a task that one lacks, or a category that there is not.
+        UsageError: runs that must not be compared, a task that one lacks, or an unknown category.
     """
     alpha = policy.alpha if alpha is None else alpha
     compared: dict[tuple[str, str, str], Comparison] = {}
@@ -195,7 +197,7 @@ def apply(
 
 
 def _chosen(rule: Rule, found: Comparison, by: str) -> tuple[list[Difference], list[Guarded]]:
-    """The cells that a rule tests, and its categories without a question that counts: they show nothing.
+    """Returns the cells that a rule tests, and a guard for each category in which no question counts.
 
     Raises:
         UsageError: the rule's category is not in the task.
@@ -219,17 +221,17 @@ def _chosen(rule: Rule, found: Comparison, by: str) -> tuple[list[Difference], l
 def _corrected(
     policy: Policy, drafts: Sequence[tuple[Rule, Difference]], tests: int, alpha: float
 ) -> list[float]:
-    """Each draft's p of the evidence that fails it, corrected over the policy."""
+    """Computes each draft's p-value of the evidence that fails it, corrected over the policy."""
     raw = np.array([rule_p(rule, cell, 1.0 - alpha / tests) for rule, cell in drafts])
     p = holm(raw) if policy.correction == "holm" else np.minimum(raw * tests, 1.0)
     return [float(each) for each in p]
 
 
 def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, share: float) -> Tested:
-    """Lets no pass rest on questions without a value.
+    """Makes a pass inconclusive if it depends on questions without a value.
 
-    More of them than `share` are too many to tell how they would have come out; and with few, a pass must also hold
-    if they are counted against the candidate. A fail stays one.
+    If their share is greater than `share`, their outcome is too uncertain. Otherwise a pass must also hold
+    when they are counted against the candidate. A fail remains a fail.
     """
     if out is None or worst is None:
         return tested
@@ -252,12 +254,12 @@ def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, sh
 
 
 def judge_rule(rule: Rule, cell: Difference, p_fail: float, alpha: float, tests: int) -> Tested:
-    """Judges one rule in one category, before what is left out is looked at.
+    """Judges one rule in one category, without regard to questions that are left out.
 
     Args:
         p_fail: `rule_tests.rule_p`, corrected for the number of tests.
-        alpha: of all tests together.
-        tests: how many share it.
+        alpha: the alpha of all tests together.
+        tests: the number of tests that share alpha.
     """
     level = 1.0 - alpha / tests
     failed = p_fail < alpha and rule_fails(rule, cell)

@@ -1,4 +1,4 @@
-"""The gate as a notebook uses it: runs or their folders and a policy in, a verdict out (`ssl4rl_bench.gate`)."""
+"""The Python API of the gate (`ssl4rl_bench.gate`): from runs or their folders and a policy to a verdict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.score.runs import Data, data_values
 
 SERIES = Path(".ssl4rl-gate")
-"""Where series are kept unless a caller says otherwise."""
+"""The default folder of series."""
 
 
 def gate(
@@ -36,15 +36,15 @@ def gate(
         baseline: a complete run, its folder, its name below runs/, or a baseline file.
         candidate: the run of the checkpoint that is judged.
         policy: a TOML file, its content as a mapping, or a `Policy`.
-        family: a series of checkpoints that share alpha; judging charges the candidate's share.
-        family_dir: where series are kept.
-        data: where the data lies now, if replies have to be read again and it moved.
+        family: the name of a series of checkpoints that share alpha; judging charges the candidate's share.
+        family_dir: the folder of series.
+        data: the location of the data, if it has moved and replies have to be read again.
 
     Returns:
         The judgement: its `verdict` is "pass", "fail" or "inconclusive", its `table()` has a row per test.
 
     Raises:
-        UsageError: a wrong policy, or runs that must not be compared; says why.
+        UsageError: a wrong policy, or runs that must not be compared; the message says why.
         StoreError, DataError: as `comparison.load.load_evaluated`.
 
     Example:
@@ -70,20 +70,20 @@ def judge(
     family_dir: Path = SERIES,
     against: str | None = None,
 ) -> tuple[Gate, series.Turn | None]:
-    """Judges a candidate by a policy's rules and guards, at its share of a series' alpha.
+    """Judges a candidate by a policy's rules and guards, with its share of the alpha of a series.
 
     Args:
         origin: the candidate's ssl4rl.json, for guards that need it.
-        family: the series, which is charged after judging; None for no series.
-        family_dir: where series are kept.
-        against: what the series names its baseline; by default its spec's digest.
+        family: the name of the series, which is charged after judging; None for no series.
+        family_dir: the folder of series.
+        against: the fingerprint of the baseline in the series; by default the digest of its spec.
 
     Returns:
         The judgement, and the candidate's turn in the series.
 
     Raises:
         UsageError: as `judge.apply` and `series.turn`.
-        StoreError: the series cannot be kept.
+        StoreError: the series cannot be stored.
     """
     turn: AbstractContextManager[series.Turn | None] = nullcontext()
     if family is not None:
@@ -95,7 +95,7 @@ def judge(
 
 
 def load_baseline(path: Path, data: Sequence[str], observer: Observer = SILENT) -> Evaluated:
-    """A baseline file, or a complete run.
+    """Loads a baseline file or a complete run.
 
     Raises:
         StoreError, DataError, UsageError: as `baseline.load` and `comparison.load.load_evaluated`.

@@ -1,4 +1,4 @@
-"""A gate's policy: one TOML file that says what a new checkpoint must show."""
+"""Reads the policy of a gate: one TOML file with the requirements for a new checkpoint."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Rule:
     """`[[rule]]`: one requirement, in one or more categories of a task."""
 
     task: str
-    """With or without the prefix."""
+    """The name of the task, with or without the prefix."""
     kind: Kind
     level: Literal["overall", "l1", "l2", "l3", "probe"] = "overall"
-    """Which categories: every one of the level is tested. `probe`: the accuracy of an SSL task."""
+    """The level of the categories, all of which are tested. `probe`: the accuracy of an SSL task."""
     category: str | None = None
-    """Only this one of the level."""
+    """The only category of the level to test, if given."""
     aggregation: str | None = None
-    """By default `circular_micro`, and `row_micro` for a probe."""
+    """The aggregation; by default `circular_micro`, or `row_micro` for a probe."""
     margin: float = 0.0
-    """Points. `no_worse_than`: the loss that is still acceptable. `better_than`: the gain that is asked for."""
+    """In points. `no_worse_than`: the loss that is still acceptable. `better_than`: the required gain."""
     value: float | None = None
-    """Percent: the floor of `at_least`."""
+    """The floor of `at_least`, in percent."""
 
     @property
     def how(self) -> str:
-        """The aggregation."""
+        """The aggregation, with the default applied."""
         return self.aggregation or ("row_micro" if self.level == "probe" else "circular_micro")
 
     @property
@@ -57,49 +57,49 @@ class Rule:
 
     @property
     def said_aggregation(self) -> str:
-        """The aggregation in brackets where the policy names one: rules may differ in nothing else."""
+        """The aggregation in brackets if the policy names one, because rules may differ in nothing else."""
         return f" ({self.aggregation})" if self.aggregation else ""
 
 
 @dataclass(frozen=True)
 class Guards:
-    """`[guards]`: limits on what is no accuracy. One that is not given is not checked."""
+    """`[guards]`: limits on values other than accuracies. A limit that is not given is not checked."""
 
     unread: float | None = None
-    """Percent of replies without an answer, in any task."""
+    """The maximum percentage of replies without an answer, in any task."""
     truncated: float | None = None
-    """Percent of replies that were cut off before an answer."""
+    """The maximum percentage of replies that were cut off before an answer."""
     errors: float | None = None
-    """Percent of requests that failed."""
+    """The maximum percentage of requests that failed."""
     reply_length: tuple[float, ...] | None = None
-    """[least, most]: mean tokens of a reply as a multiple of the baseline's."""
+    """[least, most]: the mean number of tokens per reply, as a multiple of the baseline's."""
     letters: float | None = None
-    """Points: how far the share of any answer may be from its share in the baseline."""
+    """The maximum distance, in points, of the share of any answer from its share in the baseline."""
     image_overlap: int | None = None
-    """Images of the task that the checkpoint was trained on, as its ssl4rl.json says."""
+    """The maximum number of images of the task that the checkpoint was trained on, from its ssl4rl.json."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The whole file."""
+    """The content of a policy file."""
 
     rule: tuple[Rule, ...]
     alpha: float = 0.05
-    """Chance that a checkpoint as good as the baseline fails, over all rules together."""
+    """The probability that a checkpoint as good as the baseline fails, over all rules together."""
     correction: Literal["holm", "bonferroni"] = "holm"
-    """Of the evidence that fails. Passing is always Bonferroni's: simultaneous lower bounds."""
+    """The correction of the evidence that fails a rule. Passing always uses Bonferroni's lower bounds."""
     on_inconclusive: Verdict = "inconclusive"
-    """What the gate says when it cannot tell."""
+    """The verdict of the gate if its tests are inconclusive."""
     allow: tuple[str, ...] = ()
-    """Settings in which the runs may differ (`compare --allow`)."""
+    """Names of settings in which the runs may differ (`compare --allow`)."""
     left_out: float = 1.0
-    """Percent of a test's questions that may have no value in a run, rounded up to whole questions. With more, what
-    would pass is inconclusive."""
+    """The percentage of a test's questions that may have no value in a run, rounded up to whole questions.
+    With more, a pass becomes inconclusive."""
     guards: Guards = field(default_factory=Guards)
 
 
 def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
-    """A policy from TOML's tables.
+    """Builds a policy from the tables of a TOML file.
 
     Raises:
         UsageError: an unknown key, with the nearest one; a value of the wrong type or out of range; no rule.
@@ -137,10 +137,10 @@ def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
 
 
 def read(path: Path) -> Policy:
-    """A policy file.
+    """Reads a policy file.
 
     Raises:
-        UsageError: as `parse`; or no TOML.
+        UsageError: as `parse`; or the file cannot be read or is not TOML.
     """
     try:
         values = parse_toml(path.read_bytes())

@@ -1,8 +1,8 @@
-"""The tests behind a gate's rules: evidence that fails a rule, the bound that passes it, and what it could find.
+"""Computes the tests of a gate's rules: evidence that fails a rule, the bound that passes it, and its power.
 
-`gate` corrects them for the number of tests and makes verdicts of them. All work on `Difference.counts` and
-`Difference.right`, so that rows, repeats, graded scores and means over leaves are tested as the independent answers
-that they are worth (`stats.effective`).
+`judge` corrects them for the number of tests and turns them into verdicts. All tests work on
+`Difference.counts` and `Difference.right`, so that rows, repeats, graded scores and means over leaves are
+tested as the number of independent answers that they are worth (`stats.effective`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NORMAL = NormalDist()
 
 
 def limit_of(rule: Rule) -> float:
-    """What the bound of a rule must clear: a difference, or for `at_least` an accuracy. A fraction."""
+    """Returns the fraction that a rule's bound must clear: a difference, or an accuracy for `at_least`."""
     if rule.kind == "at_least":
         assert rule.value is not None
         return rule.value / 100.0
@@ -29,15 +29,16 @@ def limit_of(rule: Rule) -> float:
 
 
 def rule_p(rule: Rule, cell: Difference, level: float) -> float:
-    """One-sided p of the evidence that fails a rule, not corrected.
+    """Computes the one-sided p-value of the evidence that fails a rule, not corrected.
 
-    Of no loss for `no_worse_than`, `not_significantly_worse` and a `better_than` without margin, of a gain of the
-    margin for `better_than`: `stats.paired.tail`; of no loss with 0/1 group scores, McNemar's one-sided mid-p. Of the
-    floor for `at_least`: the exact binomial p. 1 where a single group tells nothing. The sign flips of `compare` are
-    too few for the small levels of a series.
+    The null hypothesis is no loss for `no_worse_than`, `not_significantly_worse` and a `better_than` without
+    margin, and a gain of the margin for `better_than`. The test is `stats.paired.tail`, or McNemar's
+    one-sided mid-p for no loss with 0/1 group scores. For `at_least` it is the exact binomial test of the
+    floor. The result is 1 for a single group from which nothing can be concluded. The sign flips of `compare`
+    are too few for the small levels of a series.
 
     Args:
-        level: 1 - alpha / tests, which effective counts are for (`Effective.counts`).
+        level: 1 - alpha / tests, the level of the effective counts (`Effective.counts`).
     """
     if rule.kind == "at_least":
         return exact_below(*_right(cell.right, level), limit_of(rule)) if cell.right else 1.0
@@ -51,7 +52,7 @@ def rule_p(rule: Rule, cell: Difference, level: float) -> float:
 
 
 def rule_fails(rule: Rule, cell: Difference) -> bool:
-    """Whether the estimate itself is on the failing side: what `rule_p` must be small for besides."""
+    """Checks whether the estimate is on the failing side. To fail, a rule also needs a small `rule_p`."""
     if rule.kind == "at_least":
         return cell.candidate < limit_of(rule)
     if rule.kind == "no_worse_than":
@@ -60,9 +61,9 @@ def rule_fails(rule: Rule, cell: Difference) -> bool:
 
 
 def rule_bound(rule: Rule, cell: Difference, level: float) -> float:
-    """One-sided lower bound of the difference, or for `at_least` of the candidate's accuracy.
+    """Computes the one-sided lower bound of the difference, or of the candidate's accuracy for `at_least`.
 
-    `stats.paired.lower_bound`; for an accuracy Clopper and Pearson's.
+    The bound is `stats.paired.lower_bound` for a difference, and Clopper-Pearson's for an accuracy.
     """
     if rule.kind == "at_least":
         return exact_lower(*_right(cell.right, level), level) if cell.right else 0.0
@@ -70,9 +71,9 @@ def rule_bound(rule: Rule, cell: Difference, level: float) -> float:
 
 
 def rule_mde(rule: Rule, cell: Difference, alpha: float) -> float:
-    """Smallest true shortfall that a rule fails with 80% power at `alpha`, as `judge.Tested.mde` says.
+    """Computes the smallest true shortfall that a rule fails with 80% power at `alpha` (`judge.Tested.mde`).
 
-    With the share of groups that changed in the data. Holm's correction can only find more.
+    Assumes the share of groups that changed in the data. Holm's correction can only increase the power.
     """
     if rule.kind == "at_least":
         return (
@@ -89,9 +90,10 @@ def rule_mde(rule: Rule, cell: Difference, alpha: float) -> float:
 
 
 def rule_needed(rule: Rule, cell: Difference, level: float) -> int | None:
-    """Questions at which an inconclusive rule would be decided with 80% power, if the data went on like this.
+    """Computes the number of questions at which an inconclusive rule would be decided with 80% power.
 
-    None where no number would: the estimate is on neither side of the limit.
+    Assumes that the data continue like this. None if no number would do: the estimate is on neither side of
+    the limit.
     """
     counts = cell.right if rule.kind == "at_least" else cell.counts
     if counts is None:
@@ -107,13 +109,13 @@ def rule_needed(rule: Rule, cell: Difference, level: float) -> int | None:
     else:
         square = max(counts.changed - value * value, 1e-9)
     z = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(POWER)
-    # Where nothing varies, about log(1 / alpha) / distance groups.
+    # If nothing varies, about log(1 / alpha) / distance groups are needed.
     effective = max(z * z * square / distance**2, -math.log(1.0 - level) / distance)
     return max(cell.n + 1, math.ceil(effective * cell.n / counts.n))
 
 
 def smallest_margin(cell: Difference, level: float) -> float:
-    """The least margin that so many questions could ever show to be kept, if as many change as did."""
+    """Computes the smallest margin that so many questions could show to be kept, if as many change as did."""
     if cell.counts is None:
         return 1.0
     n = cell.counts.counts(level)[2]
@@ -123,6 +125,6 @@ def smallest_margin(cell: Difference, level: float) -> float:
 
 
 def _right(right: Effective, level: float) -> tuple[float, float]:
-    """Right answers and their number."""
+    """Returns the effective numbers of right answers and of all answers."""
     up, _, n = right.counts(level)
     return up, n

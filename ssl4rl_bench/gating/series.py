@@ -1,9 +1,10 @@
-"""Alpha for a series (a family): many checkpoints of one training run against the same baseline, by the same policy.
+"""Divides alpha over a series (family): checkpoints of a training run, with one baseline and one policy.
 
-Each look is another chance of a false alarm. The k-th checkpoint of a series gets alpha / (k (k + 1)), and all shares
-add up to alpha however long the series goes on. What was spent is kept in a file `NAME.json`, so that the same
-checkpoint is never charged twice. The file belongs to one name, one baseline and one policy: another one under its
-name, a renamed file, and a second name for the same baseline and policy are refused. `gate` and `watch` call this.
+Each checkpoint is another chance of a false alarm. The k-th checkpoint of a series gets alpha / (k (k + 1)),
+and all shares add up to alpha however long the series becomes. The charges are stored in a file `NAME.json`,
+so that the same checkpoint is never charged twice. The file belongs to one name, one baseline and one policy:
+another baseline or policy under its name, a renamed file, and a second name for the same baseline and policy
+are refused. `gate` and `watch` call this module.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ LOCK = ".lock"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A checkpoint's place in its series."""
+    """The position of a checkpoint in its series."""
 
     number: int
-    """From 1."""
+    """The position, counted from 1."""
     alpha: float
-    """Its share."""
+    """The share of alpha of this checkpoint."""
 
 
 def share(alpha: float, number: int) -> float:
-    """Of the `number`-th look: alpha / (k (k + 1))."""
+    """Returns the share of the k-th checkpoint, where k is `number`: alpha / (k (k + 1))."""
     return alpha / (number * (number + 1))
 
 
 def policy_digest(policy: Policy) -> str:
-    """Identity of what a policy asks for: its values that are no defaults; the order of its rules does not matter."""
+    """Computes a digest of a policy's values that are not defaults. The order of rules does not matter."""
     rules = [
         _given(rule) | {"task": rule.full_task, "aggregation": rule.how, "level": rule.level}
         for rule in policy.rule
@@ -60,21 +61,22 @@ def policy_digest(policy: Policy) -> str:
 
 @contextmanager
 def turn(folder: Path, name: str, baseline: str, candidate: str, policy: Policy) -> Iterator[Turn]:
-    """A checkpoint's share of alpha; its first one, if it was judged before.
+    """Gives a checkpoint its share of alpha, which is the first one that it got if it was judged before.
 
-    Compare and judge in the body, and show the verdict after it. The share is charged, and the charge is on the disk,
-    when the body ends; a body that raises (a comparison that is refused, Ctrl-C) charges nothing. Until then other
-    processes that ask for a turn in the same folder wait; the system lifts the lock if this process dies.
+    Compare and judge in the body, and show the verdict after it. The share is charged, and the charge is on
+    disk, when the body ends. A body that raises (a comparison that is refused, Ctrl-C) charges nothing. Until
+    the body ends, other processes that ask for a turn in the same folder wait. The operating system releases
+    the lock if this process dies.
 
     Args:
-        folder: where series are kept, a file each.
-        name: of the series.
-        baseline, candidate: fingerprints of what is compared.
-        policy: what the candidates are judged by.
+        folder: the folder of series, with one file per series.
+        name: the name of the series.
+        baseline, candidate: fingerprints of the runs that are compared.
+        policy: the policy that judges the candidates.
 
     Raises:
-        UsageError: a name that is no file name; a series of another baseline or policy; a file that was renamed; a
-            second series of the same baseline and policy.
+        UsageError: a name that is not a file name; a series of another baseline or policy; a file that was
+            renamed; a second series of the same baseline and policy.
         StoreError: the file is damaged or cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
@@ -101,10 +103,10 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, policy: Policy)
 
 
 def order(folder: Path, name: str) -> list[str]:
-    """Fingerprints of a series in the order of their turns, the baseline's first; empty if it has not begun.
+    """Returns the fingerprints of a series, the baseline's first, then by turn; empty if it has not begun.
 
     Raises:
-        StoreError: the file is damaged or of a newer version.
+        StoreError: the file is damaged or has a newer version.
     """
     path = folder / f"{name}.json"
     if not path.exists():
@@ -114,7 +116,10 @@ def order(folder: Path, name: str) -> list[str]:
 
 
 def _check_terms(path: Path, kept: Mapping[str, Any], terms: Mapping[str, Any]) -> None:
-    """Sees that a series goes on as it began. One of version 1 takes on the name and the policy of its next turn."""
+    """Checks that a series continues as it began.
+
+    A file of version 1 takes the name and the policy of its next turn.
+    """
     name = terms["family"]
     if kept.get("family", name) != name:
         raise UsageError(
@@ -129,12 +134,12 @@ def _check_terms(path: Path, kept: Mapping[str, Any], terms: Mapping[str, Any]) 
 
 
 def _check_others(folder: Path, terms: Mapping[str, Any]) -> None:
-    """Sees that what would be a new series has not begun under another name, or in a file that was renamed."""
+    """Checks that a new series has not already begun under another name, or in a file that was renamed."""
     for path in sorted(folder.glob("*.json")):
         try:
             kept = _read(path)
         except BenchError:
-            continue  # another kind of file
+            continue  # not the file of a series
         if (kept.get("baseline"), kept.get("policy")) != (terms["baseline"], terms["policy"]):
             continue
         if path.stem != kept["family"]:
@@ -148,7 +153,7 @@ def _check_others(folder: Path, terms: Mapping[str, Any]) -> None:
 
 
 def _given(values: Any) -> dict[str, Any]:
-    """The fields of a dataclass that differ from their defaults: a field that is added later changes no digest."""
+    """Returns the fields that differ from their defaults, so that a field added later changes no digest."""
     assert is_dataclass(values) and not isinstance(values, type)
     content = asdict(values)
     return {
@@ -158,7 +163,7 @@ def _given(values: Any) -> dict[str, Any]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Waits until no other process has a turn in this folder, and keeps them waiting."""
+    """Waits until no other process has a turn in this folder, then makes other processes wait."""
     path = folder / LOCK
     with reporting(path, "lock"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Takes out of a reply what is not text: the marks of a chat template, and characters that show nothing."""
+"""Removes what is not text from a reply: the tokens of a chat template, and invisible characters."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ _TABLE = str.maketrans(
     }
 )
 _BETWEEN = re.compile("(?<=[A-Za-z])[\u200b\u2060\ufeff]+(?=[A-Z](?![A-Za-z]))")
-"""Nothing to see, but what stands for a blank: "is\u200bB"."""
+"""Invisible characters in the place of a blank: "is\u200bB"."""
 _END = re.compile(
     r"<[|｜][ _▁]?(?:im_end|endoftext|eot_id|eom_id|end_of_text|end_of_turn|end[_▁]of[_▁]sentence|end"
     r"|eos)[ _▁]?[|｜]>"
     r"|</s>|<(?:eos|end_of_turn|end_of_utterance)>",
     re.IGNORECASE,
 )
-"""Tokens that end a turn. What follows one is another turn."""
+"""Tokens that end a turn. The text after one belongs to another turn."""
 _MARK = re.compile(r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?(?:s|bos|pad|unk)>", re.IGNORECASE)
 
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
-"""Struck through, in Markdown."""
+"""Struck-through text in Markdown."""
 
 
 def clean(text: str) -> str:
-    """The reply without special tokens and invisible characters; every kind of blank becomes a space or a newline.
+    """Removes special tokens and invisible characters; every kind of blank becomes a space or a newline.
 
-    A token that ends a turn ends the reply, unless nothing stands before it.
+    A token that ends a turn ends the reply, unless there is no text before it. Struck-through text is
+    removed.
     """
     if "<" in text:
         start = 0

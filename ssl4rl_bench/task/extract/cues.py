@@ -1,4 +1,4 @@
-"""Phrases that state an answer, as tables: words before it ("the answer is") and behind it ("is correct")."""
+"""Tables of phrases that state an answer: words before it ("the answer is") and after it ("is correct")."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ class Cue(NamedTuple):
     """A word that an answer may follow."""
 
     word: str
-    """Lower case; found by a plain search."""
+    """The word in lower case, for a plain search."""
     lead: re.Pattern[str]
-    """Matches at the word and ends where the letter or the option's text must stand."""
+    """A pattern that matches at the word and ends where the letter or the option's text must begin."""
     needs_verb: bool = False
-    """Nothing is stated without "is" or a colon in between."""
+    """Whether "is" or a colon is required before the answer."""
     text: bool = False
-    """With a verb, the option's own text will do as well."""
+    """Whether the text of the option is accepted as well, after a verb or with a `subject`."""
     strength: Strength = Strength.FIRM
     firm_end: bool = False
-    """The letter must end its line or sentence."""
+    """Whether the letter must end its line or sentence."""
     subject: re.Pattern[str] | None = None
-    """Must match before the word."""
+    """A pattern that must match before the word, if given."""
 
 
 class Predicate(NamedTuple):
-    """A word that says of the letter before it that it is the answer."""
+    """A word that says that the letter before it is the answer."""
 
     word: str
-    """Lower case; found by a plain search."""
+    """The word in lower case, for a plain search."""
     phrase: re.Pattern[str]
-    """Must match at the word."""
+    """A pattern that must match at the word."""
     subject: re.Pattern[str]
-    """Must match before the word; its group 1 is the letter."""
+    """A pattern that must match before the word; its group 1 is the letter."""
 
 
 def _cues(words: str, before: str = "", *, subject: str = "", **how: Any) -> Iterator[Cue]:
-    """A cue for each of the words, which bars separate.
+    """Yields a cue for each of the words, which are separated by bars.
 
     Args:
-        before: pattern of what stands between the word and its answer.
+        before: the pattern of the text between the word and its answer.
         how: other fields of `Cue`.
     """
     for word in words.split("|"):
@@ -53,7 +53,7 @@ def _cues(words: str, before: str = "", *, subject: str = "", **how: Any) -> Ite
 
 
 def _predicates(words: str, phrase: re.Pattern[str], subject: re.Pattern[str]) -> Iterator[Predicate]:
-    """A predicate for each of the words, which bars separate."""
+    """Returns an iterator over a predicate for each of the words, which are separated by bars."""
     return (Predicate(word, phrase, subject) for word in words.split("|"))
 
 
@@ -144,7 +144,7 @@ NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|cannot|wrong|if|eliminate|exclude)\b|n['’]t|不", re.IGNORECASE
 )
 ZH_UNSURE = re.compile(r"(?:误|错|不|勿|别|未|没|易|会|人|们|想|曾|若|如果|可|能不能|或)\s?\Z")
-"""Directly before 选: it is not chosen, or by others."""
+"""Text directly before 选 that means that the option is not chosen, or is chosen by others."""
 ZH_SURE = re.compile(r"(?:只能|应该会|我会|一定会)\s?\Z")
 
 _OPEN = r"""[ \t*_"'“`(\[{$（【<]{0,6}+"""
@@ -204,7 +204,7 @@ LISTED = re.compile(
     r"(?<![A-Za-z])[A-Z][*_)]{0,2},? (?:and|or|nor) [*_(]{0,2}\Z"
     r"|\b(?i:none|neither|both|all|any|either)(?: of)? (?:[A-Z],? ){1,8}\Z"
 )
-"""Before a letter: it is one of several."""
+"""Text before a letter that means that the letter is one of several."""
 _RIGHT = re.compile(
     rf"(?:correct|right|best|better|answer){_KIND}(?:\sto\s(?:the|this)\squestion"
     rf"|\shere)?[*_\"'”]{{0,4}}{_SENTENCE_END}",

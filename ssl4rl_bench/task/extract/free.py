@@ -1,29 +1,30 @@
-"""Reads an answer that is no option letter: an angle, a permutation, a label. It never guesses.
+"""Reads an answer that is not an option letter: an angle, a permutation, a label. It never guesses.
 
-What counts as an answer is the caller's `parse`; where one may stand is decided here, as `rules` does for letters.
-The rules, in order:
+The `parse` function of the caller decides what counts as an answer. This module decides where an answer may
+be, as `rules` does for letters. The rules, in order:
 
 | rule | status | the answer was |
 |---|---|---|
-| `tag-answer` | tag | all of the last well-formed `<answer>` outside `<think>` |
+| `tag-answer` | tag | the whole content of the last well-formed `<answer>` outside `<think>` |
 | `tag-phrase` | tag | in that tag, with more: "90 because ...", "The answer is 90." |
-| `only-answer` | lenient | all that is visible: "90", "Answer: 90" |
-| `last-line` | lenient | all of the last line |
+| `only-answer` | lenient | the whole visible text: "90", "Answer: 90" |
+| `last-line` | lenient | the whole last line |
 | `boxed` | lenient | in the last "\\boxed{90}" |
 | `statement` | lenient | in the last explicit statement: "the answer is 90 degrees." |
-| `opening` | lenient | what the first line says, or begins with: "90.", "90 because ..." |
+| `opening` | lenient | the first line, or its start: "90.", "90 because ..." |
 | `open-tag` | lenient | after an `<answer>` that is never closed |
-| `thought-tag` | lenient | in the tag that the thinking ends in, with nothing after it |
+| `thought-tag` | lenient | in a tag at the end of the thinking, with nothing after it |
 | `thought-statement` | lenient | stated in the thinking, with nothing after it |
 | `conflict` | none, truncated | contradictory: "90 or 180" |
 | `refusal` | refusal, truncated | declined |
 | `no-answer` | none, truncated | nowhere |
 | `failed` | error | never given: the request failed |
 
-What counts as a statement, and which of several holds, is as for letters (see the package). A tag that cannot be read
-(a quoted template) leaves the decision to the rules below it; a contradictory tag does not. A reply that was cut off
-answers neither with its last word nor with its thinking. `strict` reads only a tag whose content is the canonical
-answer, with no thinking after it. At most `tags.LIMIT` characters are read.
+What counts as a statement, and which of several statements holds, is decided as for letters (see the
+package). If a tag cannot be read (a quoted template), the rules below it decide; if it is contradictory, they
+do not. If a reply was cut off, neither its last word nor its thinking is read as an answer. `strict` reads
+only a tag whose content is the canonical answer, with no thinking after it. At most `tags.LIMIT` characters
+are read.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement, doubted, fina
 from ssl4rl_bench.task.extract.sentences import Sentences, braced
 
 LONGEST = 400
-"""Characters: nothing longer is given to `parse`."""
+"""The maximum number of characters of a text that is passed to `parse`."""
 
 TRIES = 12
-"""How many statements are looked at, from the end, and at how many places each may end."""
+"""The maximum number of statements that are examined, from the end, and of places where each may end."""
 
 CUT = "\N{REPLACEMENT CHARACTER}"
-"""Stands at the end of a reply that was cut off, so that its last word ("9" of "90") is no answer."""
+"""Appended to a reply that was cut off, so that its last word ("9" of "90") is not an answer."""
 
 Parse = Callable[[str], str | None]
-"""Takes a text of at most `LONGEST` characters; returns the canonical answer if all of it is one, else None."""
+"""Returns the canonical answer if the whole text, of at most `LONGEST` characters, is one, else None."""
 
 _Found = tuple[str, str]
 """An answer, or `CONFLICT`, and its rule."""
@@ -108,7 +109,7 @@ _ALTERNATIVES = (
     re.compile(r"\sor\s|[;|\n；]|[.!。！](?=\s|\Z)|或者?", re.IGNORECASE),
     re.compile(r"\s(?:or|and)\s|[/|,;.!\n，；。、！]|或者?|和", re.IGNORECASE),
 )
-"""What stands between two answers. Commas come second, because they stand inside a permutation."""
+"""Separators of two answers. Commas are only in the second pattern, because permutations contain them."""
 _OR = re.compile(
     r"[\s*_`\"'”)]{0,4}(?:[,，;；/|(（、&+]|\b(?:or|and|maybe|perhaps|possibly|alternatively)\b|或者?|和|也)"
     r"[\s(（]{0,3}(?:(?:or|and|maybe|perhaps|possibly|also|even|else|but|it|could|might|may|be|is|as well"
@@ -125,10 +126,10 @@ _OR_LATER = re.compile(
 def read_free(
     text: str, parse: Parse, finish_reason: FinishReason = "stop", extractor: str = "default"
 ) -> Reading:
-    """Reads the answer of a reply to an open question; the answer is what `parse` returned, or None.
+    """Reads the answer of a reply to an open question; the answer is the result of `parse`, or None.
 
-    Any extractor but "strict" reads as "default" does. Raises `UsageError` for an unknown one, and nothing else
-    whatever the text is.
+    All extractors except "strict" read like "default". Raises `UsageError` for an unknown extractor; no text
+    raises an error.
     """
     strict = check_extractor(extractor) == "strict"
     if finish_reason == "error":
@@ -145,7 +146,7 @@ def read_free(
     else:
         found = _default(parts, parse, cut)
     if found is None:
-        from ssl4rl_bench.task.extract import rules  # here, because its patterns take 30 ms to compile
+        from ssl4rl_bench.task.extract import rules  # here because its patterns take 30 ms to compile
 
         _, status, rule = rules.read_strict(parts.visible, {}, False)
         return Reading(None, Status.TRUNCATED if cut else status, rule)
@@ -200,7 +201,7 @@ def _lenient(text: str, parse: Parse, cut: bool) -> _Found | None:
 
 
 def _opening(sentences: Sentences, lines: list[str], parse: Parse) -> Statement | None:
-    """What the first line says, or begins with, unless it begins a list of answers."""
+    """Reads the first line or its start, unless it begins a list of answers."""
     answer, end = _phrase(lines[0], parse)
     if answer is None or _denied(lines[0][end:], parse) or _listed(lines[1:], answer, parse):
         return None
@@ -209,7 +210,7 @@ def _opening(sentences: Sentences, lines: list[str], parse: Parse) -> Statement 
 
 
 def _last_sentence(sentences: Sentences, parse: Parse) -> _Found | None:
-    """The answer that the only sentence gives, or the last one that concludes: "So it was turned by 90 degrees."."""
+    """Reads the only sentence, or a last one that concludes: "So it was turned by 90 degrees."."""
     spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
     if not spans or len(spans) > 12:
         return None
@@ -230,7 +231,7 @@ _SO = re.compile(
 
 
 def _whole(text: str, parse: Parse, *, lead: bool = True) -> str | None:
-    """The answer if the text is one and no more, or (`lead`) one after "The answer is"."""
+    """Returns the answer if the whole text is one, or (with `lead`) the whole text after "The answer is"."""
     text = text.strip()
     if not text or len(text) > LONGEST:
         return None
@@ -240,9 +241,9 @@ def _whole(text: str, parse: Parse, *, lead: bool = True) -> str | None:
 
 
 def _phrase(text: str, parse: Parse) -> tuple[str | None, int]:
-    """The answer that a text begins with, up to the last place where a sentence may end, and where that is.
+    """Returns the longest answer that a text begins with and that ends where a sentence may end, and its end.
 
-    The answer is `CONFLICT` where several are given.
+    The answer is `CONFLICT` if several are given.
     """
     lead = len(text) - len(text.lstrip())
     text = text.strip()[: LONGEST + 1]
@@ -255,7 +256,7 @@ def _phrase(text: str, parse: Parse) -> tuple[str | None, int]:
 
 
 def _content(text: str, parse: Parse) -> str | None:
-    """The answer, `CONFLICT` or None, of a text that should hold an answer only: a tag's content."""
+    """Reads a text that should be only an answer (the content of a tag); may return `CONFLICT`."""
     if len(text) > LONGEST:
         return None
     if answer := _whole(text, parse):
@@ -268,19 +269,19 @@ def _content(text: str, parse: Parse) -> str | None:
 
 
 def _several(text: str, parse: Parse) -> bool:
-    """Whether the parts of a text are answers that differ."""
+    """Checks whether the parts of a text are different answers."""
     parted = (between.split(text, TRIES) for between in _ALTERNATIVES)
     return any(len({_whole(part, parse, lead=False) for part in parts} - {None}) > 1 for parts in parted)
 
 
 def _differs(text: str, answer: str, parse: Parse) -> bool:
-    """Whether a text begins with an answer, and with another one."""
+    """Checks whether a text begins with an answer other than `answer`."""
     firsts = (next(filter(str.strip, between.split(text, TRIES)), "") for between in _ALTERNATIVES)
     return any(_whole(first, parse, lead=False) not in (None, answer) for first in firsts)
 
 
 def _another(text: str, answer: str, parse: Parse) -> bool:
-    """Whether another answer follows one with "or", a slash or a bracket: "(or 180)", ", possibly 180"."""
+    """Checks whether another answer follows "or", a slash or a bracket: "(or 180)", ", possibly 180"."""
     text = text[:120].partition("\n")[0]
     for match in (_OR.match(text), _OR_LATER.search(text)):
         if match is None:
@@ -294,7 +295,7 @@ def _another(text: str, answer: str, parse: Parse) -> bool:
 
 
 def _denied(text: str, parse: Parse) -> bool:
-    """Whether what follows an answer says that it is none: " (incorrect)", " is wrong"."""
+    """Checks whether the text after an answer denies it: " (incorrect)", " is wrong"."""
     match = NO.match(text)
     if match is None:
         return False
@@ -303,10 +304,10 @@ def _denied(text: str, parse: Parse) -> bool:
 
 
 def _listed(lines: Iterable[str], answer: str, parse: Parse) -> bool:
-    """Whether the nearest lines begin with other answers: then the possible answers are only listed or weighed.
+    """Checks whether the nearest lines begin with other answers, so that answers are only listed or weighed.
 
     Args:
-        lines: the nearest first.
+        lines: the lines, with the nearest one first.
     """
     for line in islice(filter(str.strip, lines), 3):
         line = line.strip() if re.match(r"\s*-\d", line) else line.strip("-*•·#> \t")
@@ -326,7 +327,7 @@ _WEIGHED = re.compile(
 
 
 def _stated(sentences: Sentences, parse: Parse) -> list[Statement]:
-    """The explicit statements of an answer, weighed."""
+    """Returns the explicit statements of an answer, weighed."""
     text = sentences.text
     items: list[Statement] = []
     for pattern in (_FIRM, _PLAIN, *_LEADS):

@@ -1,6 +1,7 @@
-"""Words after which an answer may stand with nothing else: "Sorry, I meant B.", "not A but B", "So B."
+"""Patterns of words that an answer may follow directly: "Sorry, I meant B.", "not A but B", "So B."
 
-Pattern sources, for `statements` (letters) and `free` (open answers). Each ends where the answer begins.
+They are regular expressions as strings, for `statements` (letters) and `free` (open answers). A match ends
+where the answer begins.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ssl4rl_bench.task.extract.resolve import CONFLICT
 from ssl4rl_bench.task.extract.walks import others_named
 
 LONGEST = 1_000
-"""Characters. A longer tag or line holds more than an answer and is not read as one."""
+"""The maximum number of characters. A longer tag or line contains more than an answer and is not read."""
 
 LETTER = re.compile(r"([A-Za-zＡ-Ｚａ-ｚ])(?![A-Za-z0-9Ａ-Ｚａ-ｚ]|['’][A-Za-z])")
 
@@ -29,7 +29,7 @@ GLUE = (
     r"|certainly|therefore|thus|hence|then|indeed|simply|just|only|the|letter|option|choice)(?![a-z])"
     r"|['’]s(?![a-z])|选项|选择|应该|应|是|为|选|该|即|就)"
 )
-"""What may stand between a cue and its letter; used as `GLUE{0,20}+`."""
+"""The text allowed between a cue and its letter; used as `GLUE{0,20}+`."""
 
 _LEAD = re.compile(
     r"(?>(?:my|final|correct|right|best|answer|ans\.?|i think|i believe|i guess|i['’]d say|i would say"
@@ -98,7 +98,7 @@ _COLON = re.compile(r"\s?[:：]\s?\S|\s[–—-]\s\S")
 
 
 def only_letter(text: str) -> str | None:
-    """The letter of a text that holds nothing else but words like "Answer:" and punctuation, or None."""
+    """Returns the letter of a text with nothing else but words like "Answer:" and punctuation, or None."""
     match = LETTER.match(text, _skip(_LEAD, text))
     if match is None or len(text) - match.end() > 16 or text[match.end() :].strip(_TRAILING):
         return None
@@ -106,11 +106,11 @@ def only_letter(text: str) -> str | None:
 
 
 def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = False) -> str | None:
-    """The choice whose letter stands at `position` and is meant as one, judged by what follows it.
+    """Returns the choice whose letter is at `position`, if the text after it shows that a choice is meant.
 
-    "A." and "(A) because" are meant; "A man" is not, unless "man" is the text of option A. `firm` asks for a
-    full stop or the end of the line. Returns `CONFLICT` if a different choice is named beside it, or a list of the
-    options follows.
+    "A." and "(A) because" mean a choice; "A man" does not, unless "man" is the text of option A. `firm`
+    requires a full stop or the end of the line. Returns `CONFLICT` if a different choice is named next to it,
+    or if a list of the options follows.
     """
     match = LETTER.match(text, position)
     if match is None or (letter := choice(match[1], choices)) is None:
@@ -138,7 +138,7 @@ def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = Fal
 
 
 def answer_end(text: str, start: int, option: str) -> int:
-    """Behind an answer that stands at `start`: its letter, and its option's own text if that follows."""
+    """Returns the end of an answer that begins at `start`: a letter, and the option's text if it follows."""
     match = LETTER.match(text, start)
     end = match.end() if match else start
     after = _skip(_SEPARATOR, text, _skip(_CLOSERS, text, end)) if match else start
@@ -147,10 +147,10 @@ def answer_end(text: str, start: int, option: str) -> int:
 
 
 def content(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
-    """The verdict on a text that should be an answer and nothing else (a tag's content), and the rule.
+    """Reads a text that should be only an answer (the content of a tag); returns the verdict and the rule.
 
-    A letter wins over an option whose text is that letter. A single letter that is no choice is a `CONFLICT`, and so
-    are several answers, and an answer that the text itself denies.
+    A letter takes precedence over an option whose text is that letter. A single letter that is not a choice
+    is a `CONFLICT`, and so are several answers, and an answer that the text itself denies.
     """
     text = text.strip()
     if text in choices:
@@ -179,11 +179,11 @@ _REJECTED = re.compile(
     r"""|not (?:shown|visible|right|correct|true|possible|the|it|supported|seen|there))""",
     re.IGNORECASE,
 )
-"""A verdict against an option behind its own text."""
+"""A verdict against an option, after the text of the option."""
 
 
 def _text_first(text: str, choices: Mapping[str, str]) -> str | None:
-    """The option whose own text a tag begins with, if the tag names no other and denies nothing."""
+    """Returns the option whose text a tag begins with, if the tag names no other one and denies nothing."""
     answer = begins_with(text, choices, _any_end)
     if answer is None or (not begins_with(text, choices, text_end) and DENIES.search(text)):
         return None
@@ -191,7 +191,7 @@ def _text_first(text: str, choices: Mapping[str, str]) -> str | None:
     if _REJECTED.match(rest) or another_text(rest, answer, choices):
         return CONFLICT
     if rest.startswith((",", ";")) and not _ASIDE.match(rest):
-        return None  # a list, or a loop
+        return None  # the tag is a list of options, or a loop
     return CONFLICT if mentions(rest, others(choices, answer)) and not DENIES.search(rest) else answer
 
 
@@ -205,7 +205,7 @@ DENIES = re.compile(
 
 
 def crowded(text: str, letter: str, choices: Mapping[str, str]) -> bool:
-    """Whether a text that opens with a letter denies it, or names another option that it does not dismiss."""
+    """Checks whether a text that opens with a letter denies it, or names another option undenied."""
     start = _skip(_BULLET, text, _skip(_LEAD, text))
     match = LETTER.match(text, start)
     end = match.end() if match else start
@@ -221,7 +221,7 @@ def crowded(text: str, letter: str, choices: Mapping[str, str]) -> bool:
 
 
 def another_text(rest: str, letter: str, choices: Mapping[str, str]) -> bool:
-    """Whether "A or B" is said with texts: "a heron or an owl"."""
+    """Checks whether two options are offered by their texts, as in "A or B": "a heron or an owl"."""
     for match in islice(_OR.finditer(rest.partition("\n")[0][:120]), 4):
         named = begins_with(rest[match.end() :].lstrip(" (\"'"), choices, _any_end)
         if named not in (None, letter):
@@ -237,7 +237,7 @@ _OR = re.compile(
 
 
 def line(text: str, choices: Mapping[str, str]) -> str | None:
-    """The verdict on a line that is only a letter, or only a letter with its own option's text."""
+    """Reads a line that is only a letter, or only a letter with the text of its option."""
     if len(text) > LONGEST:
         return None
     if letter := only_letter(text):
@@ -247,7 +247,7 @@ def line(text: str, choices: Mapping[str, str]) -> str | None:
     if match is None or (held := choice(match[1], choices)) is None:
         return None
     rest = _rest(text, match.end())
-    spaced = text[match.end()].isspace()  # "A man" may be an article and not the letter
+    spaced = text[match.end()].isspace()  # the "A" in "A man" may be an article
     told = named_by(text if spaced else rest, choices)
     if told and told != held:
         return None if spaced else CONFLICT
@@ -257,7 +257,7 @@ def line(text: str, choices: Mapping[str, str]) -> str | None:
 
 
 def opening(text: str, choices: Mapping[str, str]) -> str | None:
-    """The choice that a reply's first line opens with ("B) ...", "B. The ...", "B because ..."), or None."""
+    """Returns the choice that a first line opens with ("B) ...", "B. The ...", "B because ..."), or None."""
     start = _skip(_BULLET, text)
     match = LETTER.match(text, start)
     if match is None or match[1] not in choices:
@@ -284,7 +284,7 @@ def opening(text: str, choices: Mapping[str, str]) -> str | None:
 
 
 def text_end(line: str, position: int) -> bool:
-    """Whether a statement's option text may end here: before a full stop or "because", or at the end."""
+    """Checks whether an option's text may end here: before a full stop or "because", or at the end."""
     return _TEXT_STOP.match(line, position) is not None
 
 
@@ -298,13 +298,13 @@ def _skip(pattern: re.Pattern[str], text: str, position: int = 0) -> int:
 
 
 def _rest(text: str, position: int) -> str:
-    """What the line says after a letter and the punctuation that sets it off."""
+    """Returns the rest of the line after a letter and the punctuation that sets it off."""
     position = _skip(_SEPARATOR, text, position)
     return text[position : position + LONGEST].partition("\n")[0].rstrip()
 
 
 def _echoed(text: str, end: int, letter: str, choices: Mapping[str, str]) -> bool:
-    """Whether the option's own text, or a line's end, is followed by the next option in the same form: a list."""
+    """Checks whether an option's text, or a line's end, is followed by the next option in the same form."""
     letter_at = end - 1
     told_end = own_end(text, letter_at, _skip(_SEPARATOR, text, end), choices[letter])
     start = end if told_end is None else told_end
@@ -326,7 +326,7 @@ _NEXT_ITEM = re.compile(
 
 
 def _other(text: str, position: int, letter: str, choices: Mapping[str, str]) -> bool:
-    """Whether a second, different choice follows at `position`, as in "A or B"."""
+    """Checks whether a second, different choice follows at `position`, as in "A or B"."""
     match = _OTHER.match(text, position)
     if match is None or choice(match[1], choices) in (None, letter):
         return False

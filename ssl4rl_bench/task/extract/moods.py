@@ -1,6 +1,6 @@
-"""What a sentence does with the answer that it names: state it, deny it, suppose it, report it, or ask about it.
+"""Decides what a sentence does with an answer that it names: state, deny, suppose, report or question it.
 
-Used for letters (`statements`) and for open answers (`free`).
+It is used for letters (`statements`) and for open answers (`free`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from ssl4rl_bench.task.extract.sentences import Sentences
 
 
 class Strength(IntEnum):
-    """How much a statement counts beside others."""
+    """How much a statement counts compared with others."""
 
     VOID = 0
-    """Denied, supposed, asked, quoted or reported: no statement."""
+    """Denied, supposed, asked, quoted or reported: not a statement."""
     WEAK = 1
-    """"The answer would be A", or of another case: counts if nothing else is stated."""
+    """"The answer would be A", or a statement about another case: counts if nothing else is stated."""
     PLAIN = 2
     """"B is correct", "this matches option B": counts if all such statements agree."""
     FIRM = 3
@@ -31,7 +31,7 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _COMMA_THAT = re.compile(r"[,，]\s?that\s(?:\w{1,12}\s){0,4}\Z", re.IGNORECASE)
-"""A negation may stand before an insertion: "It is false, I think, that the answer is A"."""
+"""A negation may come before a parenthesis: "It is false, I think, that the answer is A"."""
 _NOT_NEGATIVE = re.compile(
     r"\b(?:do|does|did|can) ?n[o'’]t (?:doubt|deny)\b|\b(?:none|no one|nothing) (?:other|but|else)\b"
     r"|\b(?:no|little|without(?: a| any)?) (?:doubt|question|hesitation)\b|\bundoubtedly\b|\bnot (?:only"
@@ -85,7 +85,7 @@ _ASIDE = re.compile(
     r"\b(?:although|though|whereas|while|however|so|but)\b(?! only)|\band (?:the|it|if)\b|但|虽然",
     re.IGNORECASE,
 )
-"""After a statement: what follows is another one."""
+"""Words after a statement that begin another one."""
 _NEW_CLAUSE = re.compile(
     r"\b(?:but|however)\b|[,，]\s?(?:so|therefore|thus|hence)\b|但是?|不过|其实|实际上|仔细看|所以|因此",
     re.IGNORECASE,
@@ -183,15 +183,15 @@ _OPEN_SCOPE = re.compile(
 )
 _QUOTES = re.compile(r'["“”「」『』]')
 _KEY = re.compile(r'\w{1,20}"')
-"""A word in quotation marks of its own, as a key of JSON."""
+"""A word that is in quotation marks alone, such as a key in JSON."""
 
 
 def strength_of(sentences: Sentences, start: int, end: int, asserted: Strength) -> Strength:
-    """`asserted`, or less: what the sentence around a statement makes of it.
+    """Returns the strength `asserted`, or a lower one if the sentence around the statement weakens it.
 
     Args:
-        start: where the cue of the statement begins.
-        end: behind its answer.
+        start: the position where the cue of the statement begins.
+        end: the position after its answer.
     """
     before, after = sentences.before(start), sentences.after(end)
     within = sentences.text[start:end]
@@ -217,11 +217,11 @@ def strength_of(sentences: Sentences, start: int, end: int, asserted: Strength) 
 
 
 _THEN = re.compile(r"\W{0,4}(?:and |but )?then\b|\W{0,4}(?:那么|则)", re.IGNORECASE)
-"""Goes on from a supposition in the sentence before."""
+"""Words that continue a supposition in the previous sentence."""
 
 
 def last_clause(before: str) -> str:
-    """The sentence so far, from the last word that begins a new statement ("but", ", so")."""
+    """Returns the part of `before` after the last word that begins a new statement ("but", ", so")."""
     start = 0
     for match in _NEW_CLAUSE.finditer(before):
         start = match.end()
@@ -241,7 +241,7 @@ def negated(before: str, here: str) -> bool:
 
 
 def conditional(before: str, here: str, after: str, would: bool) -> bool:
-    """Whether the statement depends on a condition that is not said to hold."""
+    """Checks whether the statement depends on a condition that the text does not assert."""
     aside = _ASIDE.search(after)
     after = after[: aside.start()] if aside else after
     return bool(
@@ -250,7 +250,7 @@ def conditional(before: str, here: str, after: str, would: bool) -> bool:
 
 
 def _quoted(before: str, within: str) -> bool:
-    """Whether the statement stands in quotation marks that do not hold the whole line."""
+    """Checks whether the statement is in quotation marks that do not enclose the whole line."""
     if '"' not in before and "“" not in before and "「" not in before and "『" not in before:
         return False
     depth = 0
@@ -271,4 +271,4 @@ NO = re.compile(
     r"""(?![a-z])""",
     re.IGNORECASE,
 )
-"""A verdict against the answer before it, as in "(A) incorrect"."""
+"""A verdict against the preceding answer, as in "(A) incorrect"."""

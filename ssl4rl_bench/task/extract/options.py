@@ -1,4 +1,4 @@
-"""Recognises an option by its own text."""
+"""Recognises options by their texts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _UNIT = re.compile(
     r"([+-]?[\d.,]+) (%|°[cf]?|cm|mm|km|m|kg|mg|g|lbs?|oz|ms|s|min|hz|kw|w|v|ml|l|ft|in|mph|km/h|m/s|px|mol"
     r"|j|n|k)"
 )
-"""A number and its unit, between which people write a blank or none."""
+"""A number and its unit. `fold` removes the space between them, which is often omitted."""
 _MINUS = str.maketrans("−‒–", "---")
 
 
 def choice(letter: str, choices: Mapping[str, str]) -> str | None:
-    """The choice that a letter (any case, any width) stands for, or None."""
+    """Returns the choice that a letter (any case, any width) stands for, or None."""
     if ord(letter) > 0xFF00:
         letter = chr(ord(letter) - 0xFEE0)
     letter = letter.upper()
@@ -28,10 +28,11 @@ def choice(letter: str, choices: Mapping[str, str]) -> str | None:
 
 
 def fold(text: str) -> str:
-    """The text without what a model changes when it repeats an option.
+    """Normalises what a model may change when it repeats an option.
 
-    Case, runs of white space, quotes and emphasis around it, a full stop at its end, then a pair of brackets
-    or dollar signs, an article at its start; full-width forms become plain. Signs stay: "-5" is not "5".
+    This is the case, runs of white space, quotes and emphasis around the text, a full stop at its end, then a
+    pair of brackets or dollar signs, and an article at its start. Full-width forms become plain ones. Signs
+    are kept: "-5" is not "5".
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_MINUS))
@@ -49,18 +50,18 @@ def fold(text: str) -> str:
 
 
 _folded = lru_cache(maxsize=4096)(fold)
-"""For options, which are compared again and again; never for what a model wrote."""
+"""A cached `fold` for options, which are compared repeatedly. It must not be used for the text of replies."""
 
 
 def room(choices: Mapping[str, str]) -> int:
-    """Characters that an option's text may take in a reply; nothing longer is compared with one."""
+    """Returns the maximum length of an option's text in a reply. Longer texts are not compared with one."""
     return 2 * max(map(len, choices.values()), default=0) + 40
 
 
 def named_by(text: str, choices: Mapping[str, str]) -> str | None:
-    """The letter of the one option whose text this is: exactly, else but for case, else folded.
+    """Returns the letter of the only option with this text: the exact text, else ignoring case, else folded.
 
-    None if there is no such option, or several (then text never decides).
+    Returns None if no option or several options have it (then text never decides).
     """
     if len(text) > room(choices):
         return None
@@ -81,11 +82,13 @@ def named_by(text: str, choices: Mapping[str, str]) -> str | None:
 
 
 def own_end(text: str, letter: int, after: int, option: str) -> int | None:
-    """Behind an option's own text, where that stands at its letter ("A man ..." is option A) or after it; else None.
+    """Returns the end of an option's text that begins at its letter ("A man ..." is option A) or after it.
+
+    Returns None if the text is at neither place.
 
     Args:
-        letter: where the letter stands.
-        after: where what it sets off begins.
+        letter: the position of the letter.
+        after: the position of the text that the letter sets off.
     """
     own = option.rstrip(" .。")
     bare = _PLAIN_ARTICLE.sub("", own)
@@ -100,7 +103,7 @@ _OWNER = re.compile(r"\A(?:their|its|his|her|the) ")
 
 
 def _by_part(wanted: str, choices: Mapping[str, str]) -> list[str]:
-    """Letters of the options of which a folded text is one of the parts that semicolons separate."""
+    """Returns the letter of the only option with a folded text among its parts, which semicolons separate."""
     wanted = _OWNER.sub("", wanted)
     hits = []
     for letter, option in choices.items():
@@ -113,7 +116,7 @@ _NAMES = re.compile(r"(?<![A-Za-z0-9])[A-Z](?![A-Za-z0-9])")
 
 
 def named_spans(text: str, choices: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Where a text holds an option's own text with a single letter in it, such as "Solution A"."""
+    """Returns where a text contains an option's text that has a single letter in it, such as "Solution A"."""
     spans: list[tuple[int, int]] = []
     low = text.lower()
     if len(low) != len(text):
@@ -130,9 +133,10 @@ def named_spans(text: str, choices: Mapping[str, str]) -> list[tuple[int, int]]:
 
 
 def begins_with(text: str, choices: Mapping[str, str], ends: Callable[[str, int], bool]) -> str | None:
-    """The letter of the longest option that the first line begins with, where `ends(line, position)` holds.
+    """Returns the letter of the longest option that the first line begins with and that `ends` accepts.
 
-    `ends` sees the folded line and the position behind the option. None if two options are equally long.
+    `ends(line, position)` receives the folded line and the position after the option. Returns None if two
+    options are equally long.
     """
     length = room(choices)
     line = fold(text[:length].partition("\n")[0]) + ("…" if len(text) > length else "")
@@ -145,23 +149,23 @@ def begins_with(text: str, choices: Mapping[str, str], ends: Callable[[str, int]
 
 
 def longest(hits: Iterable[tuple[int, str]]) -> str | None:
-    """The letter with the greatest length; None if there is none, or two are equally long."""
+    """Returns the letter with the greatest length; None if there is none, or if two are equally long."""
     (length, letter), (second, _) = sorted([*hits, (0, ""), (0, "")], reverse=True)[:2]
     return letter if length > second else None
 
 
 def others(choices: Mapping[str, str], letter: str | None) -> dict[str, str]:
-    """All choices but one."""
+    """Returns all choices except one."""
     return {other: option for other, option in choices.items() if other != letter}
 
 
 def mentions(sentence: str, choices: Mapping[str, str]) -> bool:
-    """Whether a folded sentence holds the whole text of an option."""
+    """Checks whether a folded sentence contains the whole text of an option."""
     return any(place(sentence, fold(option)) >= 0 for option in choices.values() if fold(option))
 
 
 def place(sentence: str, option: str) -> int:
-    """Where a folded sentence holds a folded option as whole words; -1 if nowhere."""
+    """Returns the position of a folded option in a folded sentence, as whole words; -1 if it is absent."""
     at = sentence.find(option)
     while at >= 0:
         end = at + len(option)

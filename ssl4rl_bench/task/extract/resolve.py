@@ -1,4 +1,4 @@
-"""Which of several statements holds: the last one that corrects or concludes, unless it is taken back."""
+"""Decides which of several statements holds: the last that corrects or concludes, unless it is retracted."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ssl4rl_bench.task.extract.moods import (
 from ssl4rl_bench.task.extract.sentences import Sentences
 
 CONFLICT = "?"
-"""Verdict on a text that names several answers ("A or B"), or a letter that is no choice."""
+"""The verdict on a text that names several answers ("A or B"), or a letter that is not a choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An answer and where it is stated."""
+    """An answer and the place where it is stated."""
 
     start: int
     end: int
-    """Behind the answer."""
+    """The position after the answer."""
     verdict: str
     """The answer, or `CONFLICT`."""
     strength: Strength
@@ -36,7 +36,7 @@ class Statement:
 
 
 def weighed(sentences: Sentences, items: Iterable[Statement]) -> list[Statement]:
-    """The statements with the strength that their sentences leave them."""
+    """Returns the statements, with their strength reduced where their sentences weaken them."""
     return [
         replace(item, strength=strength_of(sentences, item.start, item.end, item.strength)) for item in items
     ]
@@ -58,7 +58,7 @@ _TAKEN_BACK = re.compile(
     r"|更正|纠正|说错了|我错了|口误|收回|写错了|应改为",
     re.IGNORECASE,
 )
-"""Takes back what was stated before it, wherever that was."""
+"""Phrases that retract what was stated before them, at any distance."""
 _REFUSED = re.compile(
     r"\b(?:that|this|it)(?:['’]s| is| was| seems| must be| would be| can(?:no|['’])t be)?(?: clearly"
     r"| actually| obviously)?"
@@ -67,7 +67,7 @@ _REFUSED = re.compile(
     r"|(?:\A|(?<=[。，,！!；;\n…\s]))(?:哦|啊|等等|等一下|抱歉|对不起|呃|好像|似乎|可能){0,2}[，,]?(?:好像|似乎)?(?:不对|错了|不，)",
     re.IGNORECASE,
 )
-"""Takes back what the sentence before it states."""
+"""Phrases that retract what the previous sentence states."""
 _LINK = re.compile(
     r"\n|\b(?:wait|no|actually|but|however|correction|sorry|hmm+|re-?check|double-?check|let me|on second"
     r"|instead|rather"
@@ -76,7 +76,7 @@ _LINK = re.compile(
     r"|then)\b|不对|等等|其实|应该|更正|所以|因此|故|综上|最终|最后|但",
     re.IGNORECASE,
 )
-"""Stands between two statements of which the later one corrects or concludes."""
+"""Words between two statements of which the later one corrects or concludes."""
 _CONTRAST = re.compile(
     r"\b(?:wait|no|actually|but|however|correction|sorry|instead|rather|although|though|yet|re-?check\w*|so"
     r"|thus"
@@ -89,10 +89,10 @@ _RECHECKED = re.compile(r"(?:\b(?:wait|hold on)\b|等一下|等等)[^\n]{0,200}"
 
 
 def doubted(sentences: Sentences, position: int, *, cut: bool) -> bool:
-    """Whether the text behind the last statement hesitates and finds something wrong: "Wait, that does not fit.".
+    """Checks whether the text after the last statement hesitates and denies: "Wait, that does not fit.".
 
     Args:
-        cut: the text was cut off: what reconsiders the statement is enough.
+        cut: whether the text was cut off, in which case a word that reconsiders the statement is enough.
     """
     if cut and _RECONSIDERS.search(sentences.text, position):
         return True
@@ -101,9 +101,10 @@ def doubted(sentences: Sentences, position: int, *, cut: bool) -> bool:
 
 
 def resolve(sentences: Sentences, statements: Sequence[Statement]) -> Statement | None:
-    """The statement that holds, its verdict `CONFLICT` if statements contradict each other; None if there is none.
+    """Returns the statement that holds, or None. Its verdict is `CONFLICT` for contradictory statements.
 
-    A later statement overrules an earlier one only if it corrects or concludes it. A retraction deletes all before.
+    A later statement overrides an earlier one only if it corrects it or concludes. A retraction deletes all
+    statements before it.
     """
     text = sentences.text
     stated = sorted((s for s in statements if s.strength > Strength.VOID), key=lambda s: s.end)
@@ -124,17 +125,17 @@ def resolve(sentences: Sentences, statements: Sequence[Statement]) -> Statement 
 
 
 def corrects(text: str, earlier: int, later: int) -> bool:
-    """Whether a word of correction or conclusion stands between two positions."""
+    """Checks whether there is a word of correction or conclusion between two positions."""
     return _CONTRAST.search(text, earlier, later) is not None
 
 
 def final(
     sentences: Sentences, stated: Sequence[Statement], read: Callable[[int, int], str | None]
 ) -> list[Statement]:
-    """The last sentence of a text that states something, if it is only an answer: "B - wait, no. D."; else nothing.
+    """Returns the last sentence as a statement if it is only an answer and corrects: "B - wait, no. D.".
 
     Args:
-        read: the answer that all of the text between two positions is, or None.
+        read: returns the answer if the whole text between two positions is one, else None.
     """
     spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
     if len(spans) < 2 or not stated:
@@ -147,7 +148,7 @@ def final(
 
 
 def _later(text: str, one: Statement | None, two: Statement, link: re.Pattern[str]) -> Statement:
-    """The later of two statements, or a conflict."""
+    """Returns the later of two statements, or a conflict."""
     if one is None or one.verdict == two.verdict:
         return two
     linked = two.strength > Strength.WEAK and link.search(text, one.end, max(two.start, one.end) + 1)
@@ -155,12 +156,12 @@ def _later(text: str, one: Statement | None, two: Statement, link: re.Pattern[st
 
 
 def takes_back(text: str) -> bool:
-    """Whether a text takes something back that it said."""
+    """Checks whether a text retracts something that it states."""
     return bool(_TAKEN_BACK.search(text) or _REFUSED.search(text))
 
 
 def _retractions(sentences: Sentences, ends: Sequence[int]) -> list[int]:
-    """Where a text takes back what it stated at `ends`, in order."""
+    """Returns the positions where a text retracts what it stated at `ends`, in order."""
     text = sentences.text
     places = []
     for pattern in (_TAKEN_BACK, _REFUSED):
@@ -182,7 +183,7 @@ _RECONSIDERS = re.compile(
     r"|但|不过|等等|不对|其实|如果",
     re.IGNORECASE,
 )
-"""In what follows the last statement of a reply that was cut off: it may have changed its mind."""
+"""Words after the last statement of a reply that was cut off: the answer might have changed."""
 
 _HESITATION = re.compile(
     r"(?:[\s.,…*_]|\b(?:wait|hmm+|oh|well|actually|hold on|but|uh|um)\b|等等|嗯)*", re.IGNORECASE
@@ -190,7 +191,7 @@ _HESITATION = re.compile(
 
 
 def _follows(sentences: Sentences, ends: Sequence[int], position: int) -> bool:
-    """Whether a statement is in the sentence before a position, and not only a question about another answer."""
+    """Checks whether the sentence before a position states an answer, and does not only ask about another."""
     at = bisect_right(ends, position) - 1
     if at < 0:
         return False

@@ -1,4 +1,4 @@
-"""The order in which `default` and `strict` look for an answer. The package's docstring lists the rules."""
+"""Applies the rules of `default` and `strict` in order. The docstring of the package lists the rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement
 from ssl4rl_bench.task.extract.sentences import Sentences
 
 Verdict = tuple[str | None, Status, str]
-"""The answer, how it was read, and the rule."""
+"""The answer, its status, and the rule that decided."""
 
 _REFUSAL = re.compile(
     r"(?:sorry|apologi[sz]e)[^.\n]{0,60}(?:can['’]?t|cannot|can not|unable|not able|won['’]t)\b"
@@ -24,14 +24,17 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL_WITHIN = 400
-"""Characters at the start of a reply that are searched for a refusal."""
+"""The number of characters at the start of a reply that are searched for a refusal."""
 
 
 def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
-    """Tag, then lenient rules, then thinking that nothing follows. `cut`: the reply hit the token limit."""
+    """Reads the tag, else applies the lenient rules, else reads the thinking if nothing follows it.
+
+    `cut` says that the reply reached the token limit.
+    """
     text = clean(tags.clip(text))
     if cut and len(text.strip()) > 3 and text.rstrip()[-1] not in ".!。！":
-        # The last word may go on ("A" in "Animal"). A letter and little more was asked for with one token.
+        # The last word may be incomplete ("A" of "Animal"). Shorter replies are what a limit of one token asks for.
         text += "\N{REPLACEMENT CHARACTER}"
     parts = tags.split(text)
     if parts.tag is not None and not tags.shows_form(parts):
@@ -52,7 +55,7 @@ def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
 
 
 def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
-    """Only a well-formed tag that holds a letter of the choices, with no thinking after it."""
+    """Reads only a well-formed tag that contains a letter of the choices, with no thinking after it."""
     parts = tags.split(tags.clip(text))
     if (
         parts.tag is not None
@@ -75,11 +78,11 @@ def _nothing(visible: str) -> Verdict:
 
 
 _WRAPPING = re.compile(r"</?(?!(?i:answer|think)>)(?:[a-z]|[A-Za-z_]{2,20})>|\[/?[A-Z]{2,12}\]")
-"""Tags of other formats, such as <CONCLUSION>; each begins a line."""
+"""Tags of other formats, such as <CONCLUSION>, which are replaced by line breaks."""
 
 
 def _lenient(text: str, choices: Mapping[str, str], cut: bool) -> tuple[str | None, str]:
-    """A letter, `CONFLICT` or None, and the rule; `text` is what is visible, stripped."""
+    """Returns a letter, `CONFLICT` or None, and the rule; `text` is the visible part of a reply, stripped."""
     if not text:
         return None, "no-answer"
     first, _, more = text.partition("\n")
@@ -101,7 +104,7 @@ def _lenient(text: str, choices: Mapping[str, str], cut: bool) -> tuple[str | No
 
 
 def _last_line(text: str, choices: Mapping[str, str]) -> str | None:
-    """The verdict on the last line: a letter, or an option's own text; None if it is the end of a list."""
+    """Reads the last line, which must be a letter or the text of an option; None if it ends a list."""
     lines = text.split("\n")
     final = lines.pop()
     answer = letters.line(final, choices)
@@ -123,7 +126,7 @@ def _unmarked(line: str) -> str:
 
 
 def _opening(first: str, more: str, choices: Mapping[str, str]) -> Statement | None:
-    """The first line's answer, unless it begins a walk through the options, or a list of them."""
+    """Reads the answer of the first line, unless it begins a walk through the options or a list of them."""
     whole = letters.line(first, choices)
     if whole == CONFLICT:
         return Statement(0, len(first), CONFLICT, Strength.WEAK, "opening")

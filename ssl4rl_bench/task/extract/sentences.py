@@ -1,4 +1,4 @@
-"""Where sentences begin and end, and what a pair of braces holds."""
+"""Splits text into sentences, and finds the content of braces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _ENUMERATOR = re.compile(
     r"[\s*_`\"'(\[>#-]{0,8}(?:(?:option|choice|step)\s)?(?:[A-Za-z]|\d{1,2})[*_`)\]]{0,3}\Z", re.I
 )
 REACH = 300
-"""Characters of a sentence that are looked at before and after a statement."""
+"""The number of characters of a sentence that are examined before and after a statement."""
 
 
 class Sentences:
-    """Where the sentences of a text begin and end. A line is a sentence at least."""
+    """The boundaries of the sentences of a text. A line break always ends a sentence."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -22,24 +22,24 @@ class Sentences:
         start = 0
         for match in _BREAK.finditer(text):
             if match[0] == "." and _ENUMERATOR.match(text, start, match.start()):
-                continue  # "B. below the dog" is one sentence
+                continue  # an item's letter and its text, as in "B. below the dog", are one sentence
             self._ends.append(match.end())
             start = match.end()
 
     def before(self, position: int) -> str:
-        """The sentence up to a position."""
+        """Returns the part of the sentence before a position."""
         at = bisect_right(self._ends, position)
         start = self._ends[at - 1] if at else 0
         return self.text[max(start, position - REACH) : position]
 
     def after(self, position: int) -> str:
-        """The rest of the sentence with the mark that ends it; empty if it ends at the position."""
+        """Returns the rest of the sentence, including its final mark; empty if it ends at the position."""
         at = bisect_right(self._ends, position - 1)
         end = self._ends[at] if at < len(self._ends) else len(self.text)
         return self.text[position : min(end, position + REACH)]
 
     def previous(self, position: int) -> str:
-        """The sentence before the one that holds a position; empty if there is none."""
+        """Returns the sentence before the one that contains a position; empty if there is none."""
         at = bisect_right(self._ends, position)
         if at == 0:
             return ""
@@ -47,19 +47,19 @@ class Sentences:
         return self.text[max(start, self._ends[at - 1] - REACH) : self._ends[at - 1]]
 
     def finished(self, position: int) -> bool:
-        """Whether the sentence around a position ends before the text does."""
+        """Checks whether the sentence around a position is terminated before the end of the text."""
         at = bisect_right(self._ends, position - 1)
         return at < len(self._ends)
 
     def spans(self) -> list[tuple[int, int]]:
-        """Start and end of every sentence that is not empty."""
+        """Returns the start and end of every sentence that is not empty."""
         starts = [0, *self._ends]
         ends = [*self._ends, len(self.text)]
         return [(a, b) for a, b in zip(starts, ends, strict=True) if b > a]
 
 
 def braced(text: str) -> str:
-    """What stands before the brace that closes one opened before the text, or the rest of the line."""
+    """Returns the text before the closing brace of a pair opened before the text, or the rest of the line."""
     depth = 1
     for i, char in enumerate(text):
         if char == "\n":

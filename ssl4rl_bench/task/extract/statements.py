@@ -1,6 +1,7 @@
-"""Finds what a text states as the answer: "the answer is B", "B is correct", "\\boxed{B}", "选B".
+"""Finds the answer that a text states: "the answer is B", "B is correct", "\\boxed{B}", "选B".
 
-The phrases stand in `cues` and `leads`; `moods` says how much each counts in its sentence, `resolve` which one holds.
+`cues` and `leads` define the phrases. `moods` decides how much a statement counts in its sentence, and
+`resolve` decides which statement holds.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement, doubted, fina
 from ssl4rl_bench.task.extract.sentences import Sentences, braced
 
 TRIES = 24
-"""How many occurrences of one cue are looked at, from the end of the text."""
+"""The maximum number of occurrences of a cue that are examined, from the end of the text."""
 
 MOST = 48
-"""How many statements are weighed, from the end of the text."""
+"""The maximum number of statements that are weighed, from the end of the text."""
 
 
 _LETTER_NEXT = r"(?=[*_\"'“`(\[$<]{0,4}[A-ZＡ-Ｚ](?![A-Za-z]))"
@@ -81,12 +82,12 @@ _BEFORE_THINK = re.compile(
 
 
 def last(text: str, choices: Mapping[str, str], *, cut: bool = False) -> tuple[str | None, str]:
-    """The verdict of the statement that holds, and its rule.
+    """Returns the verdict of the statement that holds, and its rule.
 
-    The verdict is a letter, `moods.CONFLICT` ("the answer is A or B"), or None where nothing is stated.
+    The verdict is a letter, `resolve.CONFLICT` ("the answer is A or B"), or None if nothing is stated.
 
     Args:
-        cut: the text was cut off: what its last, unfinished sentence states does not count.
+        cut: whether the text was cut off, so that statements in its last, unfinished sentence do not count.
     """
     held, _ = holding(Sentences(text), choices, cut=cut)
     return (held.verdict, held.rule) if held else (None, "no-answer")
@@ -95,11 +96,11 @@ def last(text: str, choices: Mapping[str, str], *, cut: bool = False) -> tuple[s
 def holding(
     sentences: Sentences, choices: Mapping[str, str], first: Statement | None = None, *, cut: bool = False
 ) -> tuple[Statement | None, bool]:
-    """The statement that holds in a text, or None; and whether anything is stated at all, if only to be denied.
+    """Returns the statement that holds in a text, or None, and whether anything is stated, even if denied.
 
     Args:
-        first: what the text opens with, if that is an answer.
-        cut: as in `last`.
+        first: the answer that the text opens with, if any.
+        cut: see `last`.
     """
     stated = sorted(_stated(sentences, choices), key=lambda item: item.end)[-MOST:]
     if cut:
@@ -121,23 +122,23 @@ _ALONE = re.compile(r"[\s*_\"'“`(\[]{0,6}(?:Option |选项)?[*_(\[]{0,3}([A-Z]
 
 
 def _alone(text: str, choices: Mapping[str, str], start: int, end: int) -> str | None:
-    """The choice whose letter is all that stands between two positions."""
+    """Returns the choice if the text between two positions is only its letter, else None."""
     match = _ALONE.fullmatch(text, start, end)
     return choice(match[1], choices) if match else None
 
 
 def _finished(sentences: Sentences, item: Statement) -> bool:
-    """Whether a text that was cut off goes on long enough to be sure of a statement."""
+    """Checks whether a text that was cut off continues far enough to be sure of a statement."""
     return sentences.finished(item.end) or (
         item.rule == "boxed" and sentences.text[item.end : item.end + 1] == "}"
     )
 
 
 def _stated(sentences: Sentences, choices: Mapping[str, str]) -> Iterator[Statement]:
-    """All statements of a text, in no order, each with the strength that it has where nothing weakens it."""
+    """Yields all statements of a text, in no order, with their strength if nothing weakens them."""
     text = sentences.text
     low = text.lower()
-    if len(low) != len(text):  # only "İ" grows in lower case
+    if len(low) != len(text):  # "İ" is the only character that becomes longer in lower case
         low = text.replace("İ", "I").lower()
     yield from _boxed(text, low, choices)
     for cue in CUES:
@@ -175,7 +176,7 @@ def _boxed(text: str, low: str, choices: Mapping[str, str]) -> Iterator[Statemen
 
 
 def _occurrences(word: str, low: str) -> list[int]:
-    """Where a word stands, last first, at most `TRIES` of them."""
+    """Returns the positions of a word, the last one first, at most `TRIES` of them."""
     places: list[int] = []
     position = len(low)
     while len(places) < TRIES and (position := low.rfind(word, 0, position)) >= 0:
@@ -184,7 +185,7 @@ def _occurrences(word: str, low: str) -> list[int]:
 
 
 def _after(cue: Cue, sentences: Sentences, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
-    """Statements that follow a cue."""
+    """Yields the statements that follow a cue."""
     text = sentences.text
     for position in _occurrences(cue.word, low):
         if cue.word.isascii() and text[position - 1 : position].isalpha() and text[position - 1].isascii():
@@ -215,7 +216,7 @@ def _after(cue: Cue, sentences: Sentences, low: str, choices: Mapping[str, str])
 
 
 def _is_item(text: str, position: int, end: int) -> bool:
-    """Whether 选项 and a letter begin an item of a list, such as "选项A：红色"."""
+    """Checks whether 选项 and a letter begin an item of a list, such as "选项A：红色"."""
     return text.startswith("选项", position) and _ITEM_END.match(text, end) is not None
 
 
@@ -223,7 +224,7 @@ _ITEM_END = re.compile(r"[A-ZＡ-Ｚ]\s?[:：.、)）]?\s?[^\s。！!.*\"”）)
 
 
 def _not_chosen(text: str, position: int) -> bool:
-    """Whether what stands before 选 says that it is not chosen, or by others."""
+    """Checks whether the text before 选 says that the option is not chosen, or is chosen by others."""
     unsure = ZH_UNSURE.search(text, max(0, position - 4), position)
     return unsure is not None and not ZH_SURE.search(text, max(0, position - 5), position)
 
@@ -231,7 +232,7 @@ def _not_chosen(text: str, position: int) -> bool:
 def _before(
     predicate: Predicate, sentences: Sentences, low: str, choices: Mapping[str, str]
 ) -> Iterator[Statement]:
-    """Statements whose subject is a letter."""
+    """Yields the statements whose subject is a letter."""
     text = sentences.text
     for position in _occurrences(predicate.word, low):
         phrase = predicate.phrase.match(text, position)
@@ -251,7 +252,7 @@ def _bare(
     choices: Mapping[str, str],
     strength: Strength = Strength.FIRM,
 ) -> Iterator[Statement]:
-    """Statements that are a letter with a word of conclusion or correction before it, and no more."""
+    """Yields the statements that consist of only a word of conclusion or correction and a letter."""
     text = sentences.text
     for match in deque(pattern.finditer(text), TRIES):
         place = _OPENING.match(text, match.end())
@@ -264,7 +265,7 @@ _OPENING = re.compile(r"[*_\"'“`(\[$<]{0,4}")
 
 
 def _texts(sentences: Sentences, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
-    """Statements "below the dog is correct", whose subject is an option's text at the start of a sentence."""
+    """Yields statements like "below the dog is correct": a sentence that begins with an option's text."""
     for start, end in deque(sentences.spans(), 4 * TRIES):
         if not any(low.find(word, start, end) >= 0 for word in ("correct", "answer", "right", "best")):
             continue
@@ -282,13 +283,13 @@ def _is_right(line: str, position: int) -> bool:
 
 
 def _concludes(text: str, position: int) -> bool:
-    """Whether "option" at this position belongs to a sentence like "So it must be option B"."""
+    """Checks whether "option" at this position belongs to a sentence like "So it must be option B"."""
     match = CONCLUSION.search(text, max(0, position - 100), position)
     return match is not None and NEGATION.search(match[0]) is None
 
 
 def denied(sentences: Sentences, letter: str, choices: Mapping[str, str], position: int) -> bool:
-    """Whether the text behind a position says that a letter is not the answer."""
+    """Checks whether the text after a position says that a letter is not the answer."""
     text = sentences.text
     if (option := choices[letter].rstrip(" .。").lower()) and len(text) == len(low := text.lower()):
         place = position

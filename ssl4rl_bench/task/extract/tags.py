@@ -6,42 +6,42 @@ import re
 from dataclasses import dataclass
 
 LIMIT = 16_384
-"""Characters of a reply that are read; of a longer one, a quarter from its start, the rest from its end."""
+"""The number of characters read: a quarter from the start of a longer reply, the rest from its end."""
 
 CROWD = 256
-"""A reply with more "<" than this is no reply but a loop: only a quarter of `LIMIT` is read of it."""
+"""A reply with more "<" than this is assumed to be a loop: only a quarter of `LIMIT` is read."""
 
 GAP = "\n…\n"
-"""Stands for what was left out of the middle."""
+"""Replaces the middle part that was left out."""
 
 _TAG = re.compile(r"< ?(/?) ?(think|answer) ?>", re.IGNORECASE | re.ASCII)
 
 _JOINED = re.compile(r"[\s,;/|]*(?:or|and|或者?|和)?\s*", re.IGNORECASE)
-"""Between two answers neither of which takes the other back."""
+"""The text between two answers of which neither retracts the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A reply, taken apart."""
+    """The parts of a reply."""
 
     tag: str | None
-    """Content of the last well-formed `<answer>` outside `<think>`, as it was written."""
+    """The content of the last well-formed `<answer>` outside `<think>`, unmodified."""
     ordered: bool
-    """No thinking begins after `tag`."""
+    """Whether no thinking begins after `tag`."""
     open_tag: str | None
-    """What follows an `<answer>` that is never closed."""
+    """The text after an `<answer>` that is never closed."""
     visible: str
     """All text outside `<think>`."""
     thought: str
-    """The last thinking part if nothing follows it, otherwise empty."""
+    """The last part of the thinking if nothing follows it, otherwise empty."""
     rivals: bool = False
-    """Another `<answer>` with other content stands directly before `tag`, or with "or" between."""
+    """Whether another `<answer>` with different content precedes `tag` directly or with "or" between them."""
     before_tag: str = ""
     """Up to 100 characters before `tag`."""
 
 
 def clip(text: str, limit: int = LIMIT, gap: str = GAP) -> str:
-    """The text, or its head and tail if it is longer than `limit` characters."""
+    """Returns the text, or its head and tail if it is longer than `limit` characters."""
     if len(text) <= limit:
         return text
     head = limit // 4
@@ -49,9 +49,9 @@ def clip(text: str, limit: int = LIMIT, gap: str = GAP) -> str:
 
 
 def split(text: str) -> Parts:
-    """Takes a reply of at most `LIMIT` characters apart.
+    """Splits a reply of at most `LIMIT` characters into its parts.
 
-    Tags do not nest: an opening tag inside the same kind of tag starts it afresh.
+    Tags do not nest: an opening tag inside a tag of the same kind restarts it.
 
     A `</think>` before any `<think>` closes thinking that began with the reply, because chat templates
     often write the opening tag into the prompt.
@@ -109,7 +109,7 @@ def split(text: str) -> Parts:
 
 
 def closing_tag(thought: str) -> str | None:
-    """Content of the `<answer>` that a thinking part ends in, or None."""
+    """Returns the content of the `<answer>` at the end of a thinking part, or None."""
     end = None
     for match in reversed(list(_TAG.finditer(thought))):
         if match[2][0] in "tT":
@@ -127,9 +127,9 @@ _EXAMPLE = re.compile(
     r"\b(?:form|format|template|style|like|as|such as|e\.g\.,?|for example,?)[\s:\"'`“]{0,4}\Z",
     re.IGNORECASE,
 )
-"""Before a tag: it only shows the form of an answer."""
+"""The text before a tag that only shows the form of an answer."""
 
 
 def shows_form(parts: Parts) -> bool:
-    """Whether the tag of a reply only shows in which form an answer is wanted."""
+    """Checks whether the tag of a reply only shows the required form of an answer."""
     return _EXAMPLE.search(parts.before_tag) is not None

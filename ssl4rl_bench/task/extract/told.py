@@ -1,4 +1,4 @@
-"""Reads an answer from an option's own text where no letter is given: "Yes, it is.", "It shows an elephant."."""
+"""Reads an answer from an option's text if no letter is given: "Yes, it is.", "It shows an elephant."."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl4rl_bench.task.extract.sentences import Sentences
 from ssl4rl_bench.task.extract.walks import others_named
 
 LONGEST = 400
-"""Characters of a sentence that is read."""
+"""The maximum number of characters of a sentence that is read."""
 
 _LEAD = re.compile(
     r"\A[\s*_#>`-]{0,6}(?:(?:so|thus|therefore|hence),?\s)?(?:the\s)?(?:final |correct |best "
@@ -66,7 +66,7 @@ _SAME = {"是的": "是", "不是": "否", "不对": "错"}
 
 
 def whole(text: str, choices: Mapping[str, str]) -> str | None:
-    """The option whose own text a line is, with "Answer:" before it or not."""
+    """Returns the option whose text a line is, with or without "Answer:" before it."""
     if len(text) > LONGEST:
         return None
     text = text.strip(" *_`>#•·\t")
@@ -75,7 +75,7 @@ def whole(text: str, choices: Mapping[str, str]) -> str | None:
 
 
 def by_text(sentences: Sentences, choices: Mapping[str, str]) -> tuple[str | None, str]:
-    """The option that a short reply names by its own text, and the rule; (None, "no-answer") if it is not clear."""
+    """Returns the option that a short reply names by its text, and the rule, or (None, "no-answer")."""
     text = sentences.text
     answer = _yes_or_no(sentences, choices)
     if answer is not None:
@@ -102,7 +102,7 @@ def by_text(sentences: Sentences, choices: Mapping[str, str]) -> tuple[str | Non
 
 
 def _named_too(said: Sequence[str], answer: str, choices: Mapping[str, str]) -> bool:
-    """Whether folded sentences name another option, and not only to deny it."""
+    """Checks whether folded sentences name another option, and not only to deny it."""
     rest = others(choices, answer)
     return any(
         mentions(sentence, rest) and (not _UNSURE.search(sentence) or _ends(sentence, rest))
@@ -111,7 +111,7 @@ def _named_too(said: Sequence[str], answer: str, choices: Mapping[str, str]) -> 
 
 
 def _stands(sentences: Sentences, span: tuple[int, int], option: str) -> bool:
-    """Whether a sentence states what it says of an option: it is not denied, supposed, asked or reported."""
+    """Checks whether a sentence asserts an option: it is not denied, supposed, asked or reported."""
     own = option.rstrip(" .。").lower()
     place = sentences.text.lower().rfind(own, *span)
     start, end = (place, place + len(own)) if place >= 0 else span
@@ -132,9 +132,10 @@ _REASON = re.compile(r"(?:because|since|while|whereas|although|though|unlike|as)
 
 
 def _plain(sentence: str, choices: Mapping[str, str]) -> str:
-    """A folded sentence without the clauses that deny something; "" if others or none are left to decide.
+    """Returns the only clause of a folded sentence that names an option and denies nothing, or "".
 
-    Of "it is a tram, not a ferry" that is "it is a tram". A sentence that an option completes is returned whole.
+    This is "it is a tram" for "it is a tram, not a ferry". A sentence is not split if an option contains a
+    comma or a semicolon.
     """
     sentence = _TAIL.sub("", sentence)
     if any("," in option or ";" in option for option in choices.values()):
@@ -152,7 +153,7 @@ def _unsure_options(choices: Mapping[str, str]) -> bool:
 
 
 def _ends(part: str, choices: Mapping[str, str]) -> bool:
-    """Whether the word that denies is the option's own ("none of the above")."""
+    """Checks whether the word that denies belongs to the option that ends the part ("none of the above")."""
     for option in choices.values():
         own = fold(option)
         if _UNSURE.search(own) and part.endswith(own) and not _UNSURE.search(part[: -len(own)]):
@@ -161,7 +162,7 @@ def _ends(part: str, choices: Mapping[str, str]) -> bool:
 
 
 def _yes_or_no(sentences: Sentences, choices: Mapping[str, str]) -> str | None:
-    """The answer of a reply that begins with "Yes," or "No." where these are options; `CONFLICT` for both."""
+    """Reads a reply that begins with "Yes," or "No." if these are options; `CONFLICT` if it gives both."""
     text = sentences.text
     begin = next((a for a, b in sentences.spans() if "?" not in text[a:b] and "？" not in text[a:b]), 0)
     if lead := _YES_LEAD.match(text, begin):
@@ -190,7 +191,7 @@ def _yes_or_no(sentences: Sentences, choices: Mapping[str, str]) -> str | None:
 
 
 def _complement(sentence: str, choices: Mapping[str, str]) -> str | None:
-    """The option that a folded sentence ends with, after a verb such as "is" or "shows", and no other in it."""
+    """Returns the option that ends a folded sentence after a verb such as "is", if it mentions no other."""
     own = {letter: fold(option) for letter, option in choices.items()}
     letter = longest(
         (len(option), letter)
@@ -222,7 +223,7 @@ _ZH_SAYS = re.compile(r"(?:是|为|有|在|共|显示|属于|选|所以|因此|�
 
 
 def _chinese(sentence: str, choices: Mapping[str, str]) -> str | None:
-    """The option that the last clause of a Chinese sentence ends with, and no other in it: "因此是出租车。"."""
+    """Returns the only option in the last clause of a Chinese sentence, which it ends: "因此是出租车。"."""
     if not _CJK.search(sentence):
         return None
     clauses = [part.strip() for part in _ZH_CLAUSE.split(sentence) if part.strip()]
@@ -246,7 +247,7 @@ _CJK = re.compile("[\u4e00-\u9fff]")
 
 
 def _paired(text: str, choices: Mapping[str, str]) -> str | None:
-    """The option of "It is parasitism (B).": its own text with its letter at the end, and no other letter."""
+    """Returns the option of "It is parasitism (B).": its text and its letter at the end, no other letter."""
     match = _LETTER_LAST.search(text, max(0, len(text) - LONGEST))
     if match is None or not match[2].isupper() or (letter := choice(match[2], choices)) is None:
         return None
@@ -259,7 +260,7 @@ def _paired(text: str, choices: Mapping[str, str]) -> str | None:
 
 
 def _counted(sentence: str, choices: Mapping[str, str]) -> str | None:
-    """The number that "there are 2 dogs" gives, where all options are numbers."""
+    """Returns the option of the number in "there are 2 dogs", if all options are numbers."""
     match = _COUNTED.fullmatch(sentence)
     if (
         match is None
@@ -273,7 +274,7 @@ def _counted(sentence: str, choices: Mapping[str, str]) -> str | None:
 
 
 def _labelled(sentence: str, choices: Mapping[str, str]) -> str | None:
-    """The option "Sample A" of "Sample A has the higher temperature."."""
+    """Returns the option "Sample A" for "Sample A has the higher temperature."."""
     for letter, option in choices.items():
         own = fold(option)
         if not _LABEL.fullmatch(own) or not sentence.startswith(own) or not _HAS.match(sentence, len(own)):

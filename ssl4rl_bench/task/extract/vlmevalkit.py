@@ -1,9 +1,10 @@
-"""VLMEvalKit's letter finder, from a description of what it does, to reproduce other people's numbers.
+"""Reimplements VLMEvalKit's extraction of letters from a description of it, to reproduce published numbers.
 
-It reads the reply as a bag of words and knows no tags. Three dates: before 2025-08 a letter counted wherever
-it stood and an option's text in a reply of any length; since then the letter must be among the last four
-words and the reply short; since 2026-06 "answer is X" is searched as well, without a word boundary, so that
-"answer is clearly" is C. All three agree with the original up to `tags.LIMIT` characters.
+It treats a reply as a bag of words and does not parse tags. There are three versions. Before 2025-08, a
+letter counted at any position, and the text of an option counted in a reply of any length. Since then, the
+letter must be among the last four words, and the reply must be short. Since 2026-06, "answer is X" is
+searched as well, without a word boundary, so that "answer is clearly" is C. All three agree with the original
+up to `tags.LIMIT` characters.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ _ANSWER_IS = re.compile(r"answer\s+is\s+\**([A-D])", re.IGNORECASE)
 def read(
     text: str, choices: Mapping[str, str], cut: bool, *, near_end: bool = True, search: bool = False
 ) -> tuple[str | None, Status, str]:
-    """The letter found, how, and by which rule. What the original calls Z, a refusal, is no letter here.
+    """Returns the letter, its status and the rule. The original's Z, a refusal, is not a letter here.
 
-    `near_end` switches the position rule and the length cap on (since 2025-08), `search` the search for
-    "answer is X" (since 2026-06). Whether the reply was `cut` makes no difference to what is found.
+    `near_end` enables the position rule and the limit on the length (since 2025-08), and `search` enables the
+    search for "answer is X" (since 2026-06). `cut` has no effect.
     """
     answer, rule = _option(text, choices, near_end, search)
     if rule == "no-answer":
@@ -71,10 +72,10 @@ def _text(text: str, choices: Mapping[str, str], near_end: bool) -> tuple[str | 
 
 
 def _words(text: str, last: int) -> tuple[bytes, bytes]:
-    """The reply's words, each between single-byte spaces: all but the last few, and the last few.
+    """Returns the words between single-byte spaces: all words but the last few, and the last few.
 
     Choices are single ASCII letters, so every other character may become a "?" as long as it does not
-    separate words. Searching bytes for " B " is many times faster than making a list of words.
+    separate words. Searching bytes for " B " is many times faster than building a list of words.
     """
     if not text.isascii():
         for space in _WIDE_SPACES:

@@ -1,4 +1,4 @@
-"""Recognises a walk through the options ("A) no. B) yes.") and an echoed list, neither of which is an answer."""
+"""Recognises a walk through the options ("A) no. B) yes.") and an echoed list, which are not answers."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _BULLETS = " \t*_`>#-•·"
 
 
 class Item(NamedTuple):
-    """A line that begins with an option's letter."""
+    """A line that begins with the letter of an option."""
 
     letter: str
     bare: bool
-    """Nothing else stands in it."""
+    """Whether the line contains nothing else."""
 
 
 def item(line: str, choices: Mapping[str, str]) -> Item | None:
-    """The option that a line is an item of, in any form of list: "B) ...", "- **B** below", "Option B: ..."."""
+    """Reads a line as an item of any kind of list of options: "B) ...", "- **B** below", "Option B: ..."."""
     match = _ITEM.match(line[:400])
     letter = choice(match[1], choices) if match else None
     named = named_by(line.strip(_BULLETS), choices)
@@ -60,7 +60,7 @@ def item(line: str, choices: Mapping[str, str]) -> Item | None:
 
 
 def continues(before: Sequence[str], line: Item, choices: Mapping[str, str]) -> bool:
-    """Whether a line goes on with a walk or list that the lines before it are items of."""
+    """Checks whether a line continues a walk or list that the lines before it are part of."""
     gap = False
     for text in reversed(before[-12:]):
         if not text.strip():
@@ -79,10 +79,10 @@ def continues(before: Sequence[str], line: Item, choices: Mapping[str, str]) -> 
 
 
 def begins(lines: Sequence[str], first: Item, choices: Mapping[str, str]) -> bool:
-    """Whether the lines behind the first one go on with a walk or list that it begins.
+    """Checks whether the lines after the first one continue a walk or list that it begins.
 
-    An explanation of each option behind an answer is none: it stands apart, has another form than the answer, or does
-    not begin with the option that follows the answer's.
+    An explanation of each option after an answer is not such a list: it is set apart, has another form than
+    the answer, or does not begin with the option that follows the answer.
     """
     gap = not lines or not lines[0].strip()
     for text in lines:
@@ -101,7 +101,7 @@ def begins(lines: Sequence[str], first: Item, choices: Mapping[str, str]) -> boo
 
 
 def trails(line: str, letter: str, choices: Mapping[str, str]) -> bool:
-    """Whether a line ends with the letter of another option that it does not dismiss: "red; B"."""
+    """Checks whether a line ends with the letter of another option that it does not dismiss: "red; B"."""
     match = _TRAILING.search(line, max(0, len(line) - 40))
     if match is None or choice(match[1], choices) in (None, letter):
         return False
@@ -140,16 +140,17 @@ class Named(NamedTuple):
 
     letter: str
     enumerated: bool
-    """As an item of a list: "B) ", "(B) ", "B: "."""
+    """Whether it is an item of a list: "B) ", "(B) ", "B: "."""
     dismissed: bool
-    """In a sentence that says that it is not the answer."""
+    """Whether its sentence says that it is not the answer."""
     start: int
 
 
 def others_named(text: str, letter: str | None, choices: Mapping[str, str]) -> Iterator[Named]:
-    """The options other than `letter` whose letters a text sets off, in order.
+    """Yields the options other than `letter` whose letters are set off in a text, in order.
 
-    A letter inside an option's own text ("Solution A") is not one; nor is "A" as an article, or "I" as a pronoun.
+    A letter inside the text of an option ("Solution A") does not count; nor does "A" as an article or "I" as
+    a pronoun.
     """
     spans = named_spans(text, choices)
     for match in _NAMED.finditer(text):
