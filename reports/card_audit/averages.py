@@ -129,7 +129,7 @@ def _columns(kinds: Sequence[Role], at: int) -> list[tuple[int, ...]]:
 def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterator[tuple[str, list[int]]]:
     """Yields names of weightings and weights.
 
-    Weights are equal, questions of MMBench's editions, or counts in a row or in headers, as in "OCR (39)".
+    The weights are equal, or questions of MMBench's editions, or counts in a row or in headers ("OCR (39)").
 
     Args:
         named: whether the header of the average names the columns; if so, only the plain mean applies.

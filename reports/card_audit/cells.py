@@ -56,7 +56,7 @@ class Cell:
     text: str
     """The text in the card."""
     value: Decimal | None = None
-    """The value, with its printed sign or that of an arrow before it ("↓ 3.1" is -3.1); None for a text."""
+    """The value, with its printed sign or that of an arrow before it ("↓ 3.1" is -3.1), or None."""
     signed: bool = False
     """Whether an arrow or a sign precedes the value, so that it is a change and not a level."""
     delta: Decimal | None = None

@@ -15,7 +15,7 @@ from ssl4rl_bench.reports.card_audit.tables import CardTable
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A derived number or mark that the table contradicts. Its texts are from the card, so untrusted."""
+    """A derived number or mark that the table contradicts. Its texts are from the card and untrusted."""
 
     row: str
     """The row's label; empty if the finding is about a whole column."""

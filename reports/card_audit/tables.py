@@ -52,7 +52,7 @@ _Written = tuple[int, list[str], list[list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class CardTable:
-    """A table with a label per row, a header per column, and a cell for each of both."""
+    """A table with a label for each row, a header for each column, and a cell for each pair of them."""
 
     title: str
     """The heading or the line above the table; may be empty."""

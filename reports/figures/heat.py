@@ -17,7 +17,7 @@ _STRONGEST = 0.55
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Differences to a baseline, in points."""
+    """Differences from a baseline, in points."""
 
     headers: Sequence[str]
     labels: Sequence[tuple[str, str]]

@@ -141,7 +141,7 @@ class Sheet:
     """A drawing with coordinates in points from its left and its top. Later shapes cover earlier ones.
 
     Attributes:
-        height: the height in points; it can be set until the sheet is written.
+        height: the height in points, which must be set before the sheet is written.
     """
 
     def __init__(self, width: float = WIDTH, height: float = 0.0) -> None:
@@ -211,8 +211,8 @@ class Sheet:
         """Draws markers with names, in lines from `left` to `right` (by default the sheet's right edge).
 
         Args:
-            entries: name, colour, and marker: one of `MARKERS`, "bar", "line", or "empty" for a bar that is only an
-                edge.
+            entries: name, colour, and marker: one of `MARKERS`, "bar", "line", or "empty" for a bar that is
+                only an edge.
 
         Returns:
             The lower end of the legend.

@@ -1,7 +1,7 @@
 """The data of the sample browser, packed: JSON, deflated without a header (`deflate-raw`), in base64.
 
 The page's script inflates a part on demand. The parts are `task-T` (questions, options, categories),
-`run-T-R` (the replies of run R and how each was read), and `images-T` (thumbnails in base64, not packed again).
+`run-T-R` (the replies of run R and how each was read), and `images-T` (thumbnails in base64, not deflated).
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ import unicodedata
 
 
 def visible(text: str) -> str:
-    """Replaces control characters by their pictures, and other invisible ones by their number: "⟨202E⟩".
+    """Replaces control characters by their pictures, and other invisible ones by their numbers.
 
-    Line feeds, tabs and the joiners of scripts and emoji (U+200C, U+200D) are kept. A carriage return before
-    a line feed is removed, and lone surrogates become U+FFFD.
+    For example, U+202E becomes "⟨202E⟩". Line feeds, tabs and the joiners of scripts and emoji (U+200C,
+    U+200D) are kept. A carriage return before a line feed is removed, and lone surrogates become U+FFFD.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -26,7 +26,7 @@ def _shown(char: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Cuts text to about `most` characters; its end is kept too, as replies end with their answers."""
+    """Cuts text to about `most` characters: its start, the number left out, and its end with the answer."""
     if len(text) <= most:
         return text
     head = most * 3 // 5

@@ -19,7 +19,7 @@ from ssl4rl_bench.score.consistency import finished
 from ssl4rl_bench.task.taskfile import load_taskfile
 
 UNSEEN = ("openai", "replay")
-"""Engines without access to the weights: it cannot be checked that their runs are of this checkpoint."""
+"""Engines without access to the weights: whether a run is of this checkpoint cannot be checked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def probes_to_markdown(results: Sequence[Result], tasks: Sequence[str]) -> str:
 
 
 def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
-    """Returns a sentence for each jigsaw whose replies fit the convention better that was not asked for.
+    """Returns a sentence per jigsaw whose replies fit the other convention better than the one asked for.
 
     "Better" means that the whole interval of the accuracy by the other convention is above the accuracy by
     the one asked for, and above chance.

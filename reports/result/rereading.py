@@ -1,4 +1,4 @@
-"""Reads one run again with each extractor, to show how much its numbers depend on reading the replies."""
+"""Reads one run again with each extractor, to show how far its numbers depend on the extractor."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _title(results: Sequence[Result], task: str, aggregation: str) -> str:
 
 
 def _shown(results: Sequence[Result], task: str) -> set[str]:
-    """Returns the runs' distinct `blinding` texts; a single one is shown in the title, several in the rows."""
+    """Returns the runs' distinct `blinding` texts; a single one is shown in the title, several in rows."""
     return {blinding(result, task) for result in results if dig(result, "tasks", task)}
 
 

@@ -59,8 +59,8 @@ def additivity(runs: Runs) -> View:
     hold for these checkpoints, not for a new seed.
 
     Raises:
-        UsageError: no mix, fewer than two of its tasks trained alone, several checkpoints of one task, or runs that
-            must not be compared.
+        UsageError: no mix, fewer than two of its tasks trained alone, several checkpoints of one task, or
+            runs that must not be compared.
     """
     candidates = runs.need_candidates("additivity")
     name = clean(runs.baseline.label)
@@ -139,7 +139,7 @@ def sums(
 
 
 def _versus_best(found: Scores, mix: _Floats, singles: Sequence[_Floats], column: Column) -> Contrast:
-    """Computes mix minus the best of k singles as found in the data: theta = min theta_i of k differences.
+    """Computes theta = min theta_i: mix minus the best of k singles, which is chosen by the same data.
 
     The lower end is the minimum of the differences' lower ends. It needs no correction, as one of them is
     theta's (intersection-union test: Berger, Technometrics 24 (1982) 295-300). The upper end is the minimum

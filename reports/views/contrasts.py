@@ -35,7 +35,7 @@ class Contrast:
     n: int
     """The number of questions."""
     mde: float
-    """The smallest contrast that is found with 80% power at its share of the family's alpha, or 1."""
+    """The smallest contrast that is found with 80% power at its share of the family's alpha; 1 if none."""
     p_corrected: float
     counts: Effective | None = None
     """The counts that `ci95` and `mde` are computed from, of the contrast divided by `span`."""

@@ -135,7 +135,7 @@ def _on_average(runs: Runs, baseline: Evaluated, candidates: Sequence[Evaluated]
 
 
 def _hardness(step: Step) -> tuple[float, bool, bool, str]:
-    """Returns a sort key: more answers to choose from, then augmentation, then strong augmentation."""
+    """Returns a sort key: more choices are harder, then augmentation is, and strong more than weak."""
     difficulty = step.probe.difficulty
     return -(step.probe.chance or 0.0), "," in difficulty, "strong" in difficulty, difficulty
 

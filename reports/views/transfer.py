@@ -1,4 +1,4 @@
-"""Transfer: what each checkpoint gained or lost per ability against the baseline; losses are marked."""
+"""Transfer: gains and losses of each checkpoint per ability, with negative transfer marked."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ MOST = 8
 _BLINDED = re.compile(
     r".* differ, as allowed: images blanked, shuffled or left out in one run only \([^()]*\)\."
 )
-"""The note on comparing a run with images to one without, which is the point of such a view."""
+"""The note on a run with images and one without; a view of both says so anyway."""
 
 
 def difference_cells(cell: Difference | Contrast | None) -> tuple[str, str, str]:
