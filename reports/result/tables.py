@@ -64,7 +64,7 @@ def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circul
 def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -> Table:
     """Makes a table with one row per category: three nested levels in MMBench's order, unknown names last.
 
-    Arguments and errors as for `card_table`.
+    The arguments and errors are those of `card_table`.
     """
     _check([result], task, aggregation)
     title = f"{model_name(result)} · {_title([result], task, aggregation)}"
