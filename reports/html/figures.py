@@ -84,7 +84,7 @@ def bars(board: Board, column: int) -> Markup:
 
 
 def radar(board: Board, row: Row) -> Markup:
-    """Draws abilities of a run (filled) and the baseline (dashed) as a radar chart; empty for fewer than 3."""
+    """Draws abilities of a run (filled) and of the baseline (dashed) as a radar chart; empty below three."""
     base = next(each for each in board.rows if each.kind == "baseline")
     wheel = [
         (column.header, cell.value, other.value)
