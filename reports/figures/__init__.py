@@ -1,1 +1,1 @@
-"""The drawing layer: a sheet of shapes with one palette, written as SVG or PNG, and axes and heat maps on it."""
+"""The drawing layer: a sheet with one palette, written as SVG or PNG, and the axes and heat maps on it."""
