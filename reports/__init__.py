@@ -1,1 +1,1 @@
-"""Runs as tables, figures and pages. Nothing is decided here: it shows what was scored, compared or judged."""
+"""Shows runs as tables, figures and pages. It decides nothing: scoring, comparison and gating do."""

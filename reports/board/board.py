@@ -1,4 +1,4 @@
-"""The card's table for any set of runs: values with intervals, tested against a baseline, and ranks that tie."""
+"""The leaderboard: the model card's table for any set of runs, with tests against a baseline and ranks."""
 
 from __future__ import annotations
 
@@ -48,27 +48,27 @@ COLUMNS: tuple[Column, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class BoardCell:
-    """What a run scored in a column. Fractions."""
+    """A run's score in one column, as fractions."""
 
     value: float | None
     n: int | None
     ci95: tuple[float, float] | None
     unread: float | None
     difference: Difference | None = None
-    """To the baseline; None for the baseline itself, and for published numbers."""
+    """The difference from the baseline; None for the baseline itself and for published numbers."""
     left_out: int = 0
-    """Questions that both runs were asked and that do not count in the difference, as one has no value."""
+    """Number of questions that both runs were asked but that do not count, as one run has no value."""
     rank: int | None = None
-    """1 and how many rows are better beyond chance, among measured rows."""
+    """1 plus the number of measured rows that are better beyond chance."""
 
     @property
     def best(self) -> bool:
-        """Whether no row is better beyond chance."""
+        """Whether no other row is better beyond chance."""
         return self.rank == 1
 
     @property
     def mark(self) -> str:
-        """ "better" or "worse" than the baseline beyond chance, after correction; else ""."""
+        """ "better" or "worse" if it differs from the baseline beyond chance after correction; else ""."""
         return self.difference.mark if self.difference else ""
 
 
@@ -77,12 +77,12 @@ class Row:
     label: str
     kind: Kind
     path: Path | None
-    """Of the run; None for published numbers."""
+    """The run directory; None for published numbers."""
     cells: tuple[BoardCell, ...]
     engine: str = ""
-    """Of the run."""
+    """The run's engine; empty for published numbers."""
     notes: tuple[str, ...] = ()
-    """What a reader of its differences must know."""
+    """Caveats for a reader of the row's differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Board:
     rows: tuple[Row, ...]
     """The baseline first; published rows last."""
     improvement: tuple[Best | None, ...]
-    """Each column's greatest difference to the baseline, tested as a maximum."""
+    """The greatest difference from the baseline in each column, tested as a maximum."""
     notes: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
 
@@ -105,7 +105,7 @@ class Board:
         return next(row.label for row in self.rows if row.kind == "baseline")
 
     def frame(self) -> pd.DataFrame:
-        """One record a cell, fractions: what CSV and JSON hold."""
+        """Returns one record per cell, with values as fractions; CSV and JSON are made from this frame."""
         return pd.DataFrame([record for row in self.rows for record in self._records(row)])
 
     def _records(self, row: Row) -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ class Board:
 
 
 def difference_record(difference: Difference | None) -> dict[str, Any]:
-    """A frame's columns of a difference, fractions; None in each without one."""
+    """Returns a difference as columns of the frame, as fractions; all are None if there is no difference."""
     low, high = (difference and difference.ci95) or (None, None)
     names = ("p", "p_corrected", "mde", "gained", "lost")
     return {
@@ -160,20 +160,20 @@ def build(
     published: Sequence[Published] = (),
     allow: Collection[str] = (),
 ) -> Board:
-    """The table of a benchmark.
+    """Builds the board of a benchmark.
 
     Args:
-        by: level of the categories in `Board.comparisons`; the table's columns are the card's.
-        published: tables; those of another benchmark are left out.
+        by: the level of the categories in `Board.comparisons`; it does not change the table's columns.
+        published: published tables; those of another benchmark are ignored.
 
     Raises:
-        UsageError: as `compare.compare`.
+        UsageError: as for `compare.compare`.
     """
     check_aggregation(aggregation)
     published = [table for table in published if task in table.benchmark]
     how: dict[str, Any] = {"aggregation": aggregation, "correction": correction, "allow": allow}
     card = compare(baseline, candidates, task, **how)
-    # The table's columns are a family whatever else is looked at.
+    # The table's columns are one family of tests, whatever level `by` asks for: hence a second comparison.
     comparisons = card if by == "l2" else compare(baseline, candidates, task, by=by, **how)
     runs = [baseline, *candidates]
     ranks = _ranks(runs, card, task, aggregation)
@@ -248,7 +248,10 @@ def _published(table: Published) -> list[Row]:
 def _ranks(
     runs: Sequence[Evaluated], comparisons: Sequence[Comparison], task: str, aggregation: str
 ) -> list[list[int | None]]:
-    """For each column each run's rank: every two runs compared on what both answered, Holm over all pairs."""
+    """Returns, for each column, the rank of each run.
+
+    Every pair of runs is compared on the questions that both answered, with Holm's correction over all pairs.
+    """
     one = runs[0].outcomes[task]
     units = unit_counts(one, aggregation)
     scores = np.full((len(runs), len(one.groups)), np.nan)
@@ -269,12 +272,12 @@ def _ranks(
 
 
 def _ranked(scores: _Floats, weights: _Floats, units: _Floats) -> list[int | None]:
-    """Ranks of rows (runs, groups), whose scores are NaN where a run has no answer."""
+    """Ranks runs by scores of shape (runs, groups), which are NaN where a run has no answer."""
     known = ~np.isnan(scores)
     mask, x = known.astype(np.float64), np.where(known, scores, 0.0)
     n = mask @ mask.T
     if bool(np.isin(x, (0.0, 1.0)).all() and (units == 1.0).all()):
-        gained = x @ (mask - x).T  # [i, j]: groups that i has right and j wrong
+        gained = x @ (mask - x).T  # [i, j]: groups that run i has right and run j wrong
         p = mcnemar(gained, gained.T)
         ahead = gained > gained.T
     else:

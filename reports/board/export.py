@@ -1,4 +1,4 @@
-"""Boards as Markdown, LaTeX, CSV and JSON."""
+"""Exports boards and tables of probes as Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value,
 
 SCHEMA = 1
 NOTE = 600
-"""Characters of a note."""
+"""The maximum length of a note, in characters."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a cell for a formula."""
+"""First characters that make a spreadsheet treat a cell as a formula."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -41,19 +41,22 @@ _LATEX = {
 
 
 def to_markdown(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
-    """Each board as a titled table, best in bold, marks after correction; and one table of probes."""
+    """Formats each board as a titled table (best in bold, marks after correction), and all probes as one."""
     tables = [_markdown(board, intervals) for board in boards]
     return "\n".join([*tables, *([_probes_markdown(probes)] if probes else [])])
 
 
 def to_latex(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
-    """Each board as a `table` with booktabs' rules; and one of probes."""
+    """Formats each board, and all probes together, as a `table` with booktabs rules."""
     tables = [_latex(board, intervals) for board in boards]
     return "\n".join([*tables, *([_probes_latex(probes)] if probes else [])])
 
 
 def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
-    """One line a cell, fractions. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """Writes one line per cell, with values as fractions.
+
+    Text that a spreadsheet would treat as a formula is prefixed with an apostrophe.
+    """
     frames = [board.frame() for board in boards]
     frame = pd.concat([*frames, *([probe_frame(probes)] if probes else [])], ignore_index=True)
     for name in frame.columns.intersection(["n", "rank", "gained", "lost", "left_out"]):
@@ -64,7 +67,7 @@ def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
 
 
 def to_json(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
-    """All that the boards hold, fractions."""
+    """Writes everything that the boards hold, as fractions."""
     value = {
         "schema": SCHEMA,
         "version": __version__,
@@ -75,7 +78,7 @@ def to_json(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
 
 
 def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
-    """One record a probe and run, with the columns of `Board.frame`."""
+    """Returns one record per probe and run, with the columns of `Board.frame` and those of probes."""
     records = []
     for row in probes:
         low, high = row.ci95 or (None, None)
@@ -135,7 +138,7 @@ def _markdown_notes(notes: Sequence[str]) -> str:
 def _latex_table(
     caption: str, sides: str, headers: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]
 ) -> str:
-    """A `table` with its notes below; cells are LaTeX, and an empty row is a rule."""
+    """Formats a `table` with its notes below. Cells are LaTeX already; an empty row becomes a rule."""
     return "\n".join(
         [
             r"\begin{table}",
@@ -219,7 +222,7 @@ def _caption(board: Board) -> str:
 
 
 def _object(board: Board) -> dict[str, Any]:
-    frame = board.frame().astype(object)  # which can hold None for pandas' NaN, which JSON does not have
+    frame = board.frame().astype(object)  # object columns can hold None instead of NaN, which JSON lacks
     return {
         "task": board.task,
         "aggregation": board.aggregation,

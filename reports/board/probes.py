@@ -1,4 +1,4 @@
-"""SSL probes of several runs: accuracy beside chance, by parts, and against a baseline."""
+"""SSL probes of several runs: accuracy next to chance, sub-metrics, and differences from a baseline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per p
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """A run on a probe. Fractions."""
+    """A run's result on one probe, as fractions."""
 
     task: str
     kind: str
@@ -29,23 +29,23 @@ class ProbeRow:
     label: str
     is_baseline: bool
     n: int | None
-    """Samples."""
+    """The number of samples."""
     accuracy: float | None
     ci95: tuple[float, float] | None
     chance: float | None
     chance_corrected: float | None
     """(accuracy - chance) / (1 - chance)."""
     parts: dict[str, float]
-    """Those of `PARTS` that the probe has."""
+    """The probe's sub-metrics, by their names in `PARTS`."""
     unread: float | None
     difference: Difference | None
-    """To the baseline; corrected over the candidates."""
+    """The difference from the baseline, corrected over the candidates; None for the baseline's row."""
     engine: str = ""
     notes: tuple[str, ...] = ()
-    """What a reader of the difference must know, a sentence each."""
+    """Caveats for a reader of the difference, one sentence per note."""
 
     def cells(self) -> list[str]:
-        """The texts under `HEADERS`."""
+        """Returns the cells' texts, in the order of `HEADERS`."""
         return [
             percent(self.accuracy),
             interval(self.ci95),
@@ -57,7 +57,7 @@ class ProbeRow:
 
 
 def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
-    """The notes of all rows, each once, with the probe that it is of where it is not of all."""
+    """Returns the distinct notes of all rows; a note that does not apply to every probe names its probes."""
     tasks = dict.fromkeys(row.task for row in rows)
     out = []
     for note in dict.fromkeys(note for row in rows for note in row.notes):
@@ -67,7 +67,7 @@ def probe_notes(rows: Sequence[ProbeRow]) -> list[str]:
 
 
 def probe_tasks(runs: Sequence[Evaluated]) -> list[str]:
-    """Probes that all runs have, by kind and difficulty."""
+    """Returns the names of the probes that all runs have, sorted by kind and difficulty."""
     shared = [
         name
         for name, outcomes in runs[0].outcomes.items()
@@ -86,10 +86,10 @@ def probe_rows(
     correction: str | None = None,
     allow: Collection[str] = (),
 ) -> list[ProbeRow]:
-    """Each probe's rows, the baseline's first.
+    """Returns the rows of each probe in turn, the baseline's first.
 
     Raises:
-        UsageError: as `compare.compare`.
+        UsageError: as for `compare.compare`.
     """
     out = []
     for task in tasks:
@@ -101,7 +101,7 @@ def probe_rows(
 
 
 def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> ProbeRow:
-    """A run's row; the baseline's without a comparison."""
+    """Returns a run's row; without a comparison the run is the baseline."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
     parts = {name: number(dig(probe, "parts", name).get("value")) for name in PARTS}

@@ -1,4 +1,4 @@
-"""Boards and differences on a terminal. Names are hostile: they are cleaned and never read as markup."""
+"""Boards and differences on a terminal. Names are untrusted: they are cleaned and never read as markup."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value,
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 HEADERS = {ability: header for header, ability in CARD_COLUMNS}
-"""What tables call an ability."""
+"""The header that tables use for each ability."""
 LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row is better beyond chance"
 
 
 def category(name: str) -> str:
-    """What tables call a category, safe to print."""
+    """Returns the name that tables use for a category, safe to print."""
     return HEADERS.get(name, clean(name))
 
 
 def board_table(board: Board, intervals: bool = False) -> Table:
-    """One row a run with the card's columns, then the maximal improvement with its p."""
+    """Makes a table with one row per run, followed by the maximal improvement and its p-value."""
     title = f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}"
     abilities = (column.header.replace("-", "-\n") for column in board.columns)
     table = plain_table(title, ["Model", *abilities, "n", "Unread\n%"])
@@ -50,7 +50,7 @@ def board_table(board: Board, intervals: bool = False) -> Table:
 
 
 def winners(board: Board) -> str:
-    """Which checkpoint each column's maximal improvement is of; empty with a single one."""
+    """Names the checkpoint with the maximal improvement in each column; empty for a single checkpoint."""
     if len({row.label for row in board.rows if row.kind == "checkpoint"}) < 2:
         return ""
     found = zip(board.columns, board.improvement, strict=True)
@@ -60,7 +60,7 @@ def winners(board: Board) -> str:
 
 
 def difference_table(comparison: Comparison) -> Table:
-    """One row a category: both values, the difference, and what it rests on."""
+    """Makes a table with one row per category: both values, the difference, and the statistics behind it."""
     title = f"{clean(comparison.candidate)} minus {clean(comparison.baseline)} · {clean(comparison.task)}"
     headers = ("Category", "n", "Base", "New", "Diff", "95% interval", "p", "p corr.", "MDE", "up/down")
     table = plain_table(
@@ -87,7 +87,7 @@ def difference_table(comparison: Comparison) -> Table:
 
 
 def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
-    """One row a probe and run."""
+    """Makes a table with one row per probe and run."""
     headers = ("Probe", "Model", *PROBE_HEADERS, "Diff", "95% interval", "p corr.", "MDE")
     table = plain_table("SSL probes", [header.replace(" ", "\n") for header in headers], "llr")
     for row in rows:
@@ -105,7 +105,7 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
 
 
 def sentence(difference: Difference, candidate: str, baseline: str, what: str) -> str:
-    """A difference in words. It never says that there is none: it says what could have been found."""
+    """Puts a difference into words. It never claims equality, but says what size would have been found."""
     word = {"better": "better than", "worse": "worse than", "": "not told apart from"}[difference.mark]
     text = (
         f"{clean(candidate)} is {word} {clean(baseline)} on {what}: {points(difference.value)} points "

@@ -1,1 +1,1 @@
-"""Audit of a model card: its printed tables and sentences, checked against each other."""
+"""Audits a model card: checks what its printed tables derive and mark against their other numbers."""

@@ -1,7 +1,7 @@
-"""Recomputes what a model card's tables derive: improvements, averages, changes beside scores, bold marks.
+"""Recomputes what a model card's tables derive: improvements, averages, changes next to scores, bold marks.
 
-A finding is a claim that the printed numbers contradict; what they cannot decide raises none. `claims` says
-how a row or column is read and how close a number must be.
+A finding is a claim that the printed numbers contradict; a claim that they cannot decide is not a finding.
+`claims` defines how a row or column is read and how close a number must be.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _REFERENCE = re.compile(
     r"\b(?:human|oracle|upper.?bound|topline|teacher|ground.?truth|gpt|gemini|claude|proprietary|closed)",
     re.IGNORECASE,
 )
-"""Labels of rows that others are not meant to beat."""
+"""Labels of reference rows, which the others are not meant to beat."""
 
 
 def audit(text: str) -> list[TableAudit]:
     """Recomputes the derived cells of every table of results in a card, in the card's order.
 
     Raises:
-        DataError: for a card without a table of results, or one that is too long.
+        DataError: the card has no table of results, or is too long.
     """
     tables = find_tables(text)
     if not tables:
@@ -45,7 +45,7 @@ def audit(text: str) -> list[TableAudit]:
 
 
 def told(kind: str, n: int) -> str:
-    """How many tables of a kind were not read, and the way out."""
+    """Says how many tables of a kind were not read, and how to have them checked."""
     where = "in a code block" if kind == "code block" else f"in {kind}"
     return f"{n} {'table' if n == 1 else 'tables'} {where}: write them in Markdown to have them checked"
 
@@ -61,10 +61,10 @@ def _audit(table: CardTable) -> TableAudit:
 
 
 def _bold(made: TableAudit, table: CardTable) -> None:
-    """Bold scores claim that they are the best of their column or, where that fits better, of their row.
+    """Checks bold scores, which claim to be the best of their column or, if that fits better, of their row.
 
-    The best may be that of the whole table, of a block or section, of the models of one size, or of all but reference
-    rows such as "Human" or "GPT-4o"; and what is within the spread of the best may be marked beside it.
+    "Best" may refer to the whole table, a block or section, the models of one size, or all but reference rows
+    such as "Human" or "GPT-4o". Scores within the spread of the best may be bold too.
     """
     scores = [at for at, header in enumerate(table.headers) if not _unclear(header)]
     marks = [
@@ -80,7 +80,7 @@ def _bold(made: TableAudit, table: CardTable) -> None:
     n_across, wrong_across = _not_best(turned)
     if not n and not n_across:
         return
-    # Marks can be of the best of each row if each row has some, and not all, and no column is a cost.
+    # Marks can be read by row only if every row has some marks but not all, and no column is a cost.
     by_row = all(any(row) and not all(row) for row in marks) and all(
         role(header) in (Role.LEVEL, Role.BASE) and best_of(header) == (max,) for header in table.headers
     )
@@ -95,12 +95,12 @@ def _bold(made: TableAudit, table: CardTable) -> None:
 
 
 def _unclear(header: str) -> bool:
-    """Whether a column is of costs or counts, of which either end or none may be the best."""
+    """Whether a column holds costs or counts, for which either end, or neither, may be the best."""
     return role(header) is Role.OTHER and (is_count(header) or len(best_of(header)) > 1)
 
 
 def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
-    """The number of columns with a mark; row and column of each mark that is not the best, and the best's row."""
+    """Returns the number of columns with a mark, and (row, column, row of the best) of each wrong mark."""
     parts = [block.levels for block in blocks(table)]
     n, wrong = 0, []
     for at, header in enumerate(table.headers):
@@ -118,7 +118,7 @@ def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
 
 
 def _peers(table: CardTable, parts: Sequence[list[int]]) -> Iterator[list[int]]:
-    """The sets of rows that a mark may be the best of."""
+    """Yields the sets of rows that a mark may claim to be the best of."""
     rows = [row for levels in parts for row in levels]
     groups: defaultdict[object, list[int]] = defaultdict(list)
     for row in rows:
@@ -131,7 +131,7 @@ def _peers(table: CardTable, parts: Sequence[list[int]]) -> Iterator[list[int]]:
 
 
 def _leaders(table: CardTable, rows: Sequence[int], at: int, *, spread: bool = True) -> set[int]:
-    """The rows with the best value of a column, and with `spread` those that are within its spread or their own."""
+    """Returns the rows with a column's best value; with `spread`, also those within its or their spread."""
     cells = {row: table.cells[row][at] for row in rows}
     values = {row: cell.value for row, cell in cells.items() if cell.value is not None}
     leaders: set[int] = set()

@@ -1,4 +1,4 @@
-"""The averages of a card's table, under each known way to average."""
+"""Checks the averages of a card's table against each known way to average."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _AVERAGE_WORD = re.compile(r"\b(?:avg|average|averaged|mean|overall)\b", re.IGNO
 _PLAIN_AVERAGE = re.compile(
     r"\b(?:avg|average|mean|overall|score|scores|acc|accuracy|grand|higher|is|better)\b|[↑↓%.]", re.IGNORECASE
 )
-"""What a header may say without saying that its average is a special one."""
+"""Words in a header that do not make its average a special one."""
 COINCIDENCE = 0.05
-"""A count that fits every printed average is named if it would by chance less often than this."""
+"""A number of questions that fits every printed average is noted if its chance of fitting is below this."""
 
 
 _COUNT = re.compile(r"[(\[]\s*(?:n\s*=\s*)?(\d{1,7})\s*(?:questions|samples|q)?\s*[)\]]")
 
 
 def averages(made: TableAudit, table: CardTable) -> None:
-    """Checks columns of averages, each by the weighting that most rows agree with.
+    """Checks each column of averages by the weighting that most rows agree with.
 
-    If most rows disagree with every known one, that is one finding about the column, unless its header says that it
-    averages something else than the columns, or a column of the table could not be read.
+    If most rows disagree with every known weighting, that is one finding about the column, unless its header
+    says that it averages something other than the columns, or a column of the table could not be read.
     """
     if len(table.headers) > MAX_COLUMNS:
         return
@@ -54,13 +54,13 @@ def averages(made: TableAudit, table: CardTable) -> None:
 
 
 def _kind(header: str) -> Role:
-    """The role of a column; one whose header speaks of an average and of other columns is an average too."""
+    """Returns the role of a column; a level whose header contains a word for "average" is an average."""
     kind = role(header)
     return Role.AVERAGE if kind is Role.LEVEL and _AVERAGE_WORD.search(header) else kind
 
 
 def _named(table: CardTable, at: int) -> list[int]:
-    """The columns, two or more, that the header of an average names as its parts."""
+    """Returns the columns that the header of an average names as its parts; empty if fewer than two."""
     text = f" {_words(table.headers[at])} "
     named = [
         column
@@ -71,7 +71,7 @@ def _named(table: CardTable, at: int) -> list[int]:
 
 
 def _undetermined(table: CardTable, header: str, named: Sequence[int]) -> str:
-    """Why the table does not decide what a column averages, as a clause; empty if it should."""
+    """Returns a clause on why the table does not determine what a column averages; empty if it does."""
     if not named and _words(_PLAIN_AVERAGE.sub(" ", header)):
         return "its header names what the columns do not determine"
     if not named and re.search(r"\boverall\b", header, re.IGNORECASE):
@@ -84,7 +84,7 @@ def _words(text: str) -> str:
 
 
 def _means(table: CardTable, at: int, columns: Sequence[int], weights: Sequence[int]) -> Iterator[Derived]:
-    """The cells of a column of averages."""
+    """Recomputes the cells of a column of averages."""
     for row in level_rows(table):
         printed = table.cells[row][at].value
         parts = [value for column in columns if (value := table.cells[row][column].value) is not None]
@@ -111,9 +111,9 @@ def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
 
 
 def _columns(kinds: Sequence[Role], at: int) -> list[tuple[int, ...]]:
-    """What an average may be of: all other columns, those on its left, those on its right.
+    """Returns the sets of columns that may be averaged: all others, those to the left, those to the right.
 
-    Columns that are no scores by their names are left out at first, and taken in where that fits.
+    Columns whose headers do not name scores are left out of the first sets and included in the later ones.
     """
     ends = [-1, *(column for column, kind in enumerate(kinds) if kind is Role.AVERAGE), len(kinds)]
     here = ends.index(at)
@@ -127,10 +127,12 @@ def _columns(kinds: Sequence[Role], at: int) -> list[tuple[int, ...]]:
 
 
 def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterator[tuple[str, list[int]]]:
-    """The plain mean; by the questions of MMBench's editions; by counts in a row, or in headers as in "OCR (39)".
+    """Yields names of weightings and weights.
+
+    The weights are equal, or questions of MMBench's editions, or counts in a row or in headers ("OCR (39)").
 
     Args:
-        named: whether the header of the average names the columns; then it is the plain mean.
+        named: whether the header of the average names the columns; if so, only the plain mean applies.
     """
     headers = [table.headers[column] for column in columns]
     plain = [1] * len(columns)
@@ -156,7 +158,7 @@ def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterat
 
 
 def _shares(table: CardTable, at: int) -> Iterator[str]:
-    """Numbers of questions or rows of MMBench of which every printed average can be a share."""
+    """Yields notes on sizes of MMBench's editions of which every printed average can be a share."""
     values = [value for row in level_rows(table) if (value := table.cells[row][at].value) is not None]
     for edition in EDITIONS.values():
         for n, unit in ((edition.n_groups, "questions"), (edition.n_rows, "rows")):
@@ -172,7 +174,7 @@ def _shares(table: CardTable, at: int) -> Iterator[str]:
 
 
 def _count(percent: Decimal, n: int, mode: str) -> int | None:
-    """The number right of `n` that is printed as this percentage; None if none is."""
+    """Returns the number of right answers out of `n` that is printed as this percentage, or None."""
     near = int(percent * n / 100)
     shares = {
         count: (Decimal(100 * count) / n).quantize(percent, rounding=mode) for count in (near, near + 1)

@@ -1,4 +1,4 @@
-"""The cells of a model card's tables: numbers with arrows, signs, changes and emphasis, as people write them."""
+"""Reads the cells of a model card's tables: numbers with arrows, signs, changes and emphasis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REWRITTEN = tuple(
         ("＋", "+"),
     )
 )
-"""What is written in other ways and the plain one, in the order of replacement."""
+"""Patterns of alternative notations and their plain form, in the order of replacement."""
 _MARKUP = re.compile(r"[_${}]")
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _SIGNED = rf"[+-]?\s?{_NUMBER}"
@@ -42,45 +42,45 @@ _SPREAD = re.compile(
     rf"\s*(?:[(\[]\s*)?(?:±|\+/-|\bpm\b)\s*(?P<spread>{_NUMBER})\s*%?\s*[)\]]?"
     rf"|\s*[(\[]\s*(?P<low>{_SIGNED})\s*%?\s*(?:,|;|–|—|-|\bto\b)\s*(?P<high>{_SIGNED})\s*%?\s*[)\]]"
 )
-"""A spread or an interval beside a value."""
+"""A spread or an interval after a value."""
 _FOOTNOTES = re.compile(r"(?<=[\d%)\]])\s*(?:[†‡§¶#^]|[¹²³⁴⁵⁶⁷⁸⁹⁰]|\^?\s?[a-e])+$")
 _EMPTY = frozenset({"", "-", "--", "–", "—", "/", "n/a", "na", "n.a.", "nan", "none"})
 MAX_CELL = 200
-"""Characters; what is longer is no number."""
+"""Maximum characters of a number; a longer cell is a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell as it is printed. All numbers in the unit printed (percent, mostly), with the digits printed."""
+    """A cell as printed. Numbers have the printed unit (percent, mostly) and the printed digits."""
 
     text: str
-    """As in the card."""
+    """The text in the card."""
     value: Decimal | None = None
-    """With the sign printed, or of an arrow before it: "↓ 3.1" is -3.1. None for a text or an empty cell."""
+    """The value, with its printed sign or that of an arrow before it ("↓ 3.1" is -3.1), or None."""
     signed: bool = False
-    """Whether an arrow or a sign stands before the value: then it is a change, not a level."""
+    """Whether an arrow or a sign precedes the value, so that it is a change and not a level."""
     delta: Decimal | None = None
-    """The change in "84.76 (↑2.70)", with its sign; None if only an arrow, or nothing, is printed."""
+    """The signed change in "84.76 (↑2.70)"; None if only an arrow, or nothing, is printed."""
     spread: Decimal | None = None
-    """Half of the interval beside the value, as "± 0.5" prints it."""
+    """Half of the width of the interval after the value, as in "± 0.5"."""
     direction: int = 0
-    """+1 or -1 by the arrow or sign beside the value; 0 without one."""
+    """+1 or -1 by the arrow or sign of the change; 0 without one."""
     bold: bool = False
-    """The value (not only what stands beside it) is in bold."""
+    """Whether the value, and not only the text after it, is in bold."""
 
     @property
     def empty(self) -> bool:
-        """Nothing is printed: blank, a dash, "n/a"."""
+        """Whether no value is printed: the cell is blank, a dash, or "n/a"."""
         return _plain(self.text).lower() in _EMPTY
 
     @property
     def changed(self) -> bool:
-        """A change, or its direction, is printed beside the value."""
+        """Whether a change, or its direction, is printed after the value."""
         return self.delta is not None or self.direction != 0
 
 
 def read_cell(text: str) -> Cell:
-    """Reads a cell; whatever is no number, with or without a change beside it, has no value."""
+    """Reads a cell; if it is not a number, with or without a change after it, it has no value."""
     if len(text) > MAX_CELL:
         return Cell(text[:MAX_CELL])
     written = _FOOTNOTES.sub("", _plain(text))
@@ -108,19 +108,19 @@ def read_cell(text: str) -> Cell:
 
 
 def digits(*numbers: Decimal | None) -> int:
-    """The fewest digits after the point, of the numbers that are given; 0 for none."""
+    """Returns the smallest number of decimals among the numbers that are not None; 0 if all are None."""
     return min((-int(number.as_tuple().exponent) for number in numbers if number is not None), default=0)
 
 
 def caption(text: str) -> str:
-    """A label's or a line's text without emphasis and tags, with one kind of arrow, minus and space."""
+    """Removes emphasis and tags from a label or a line, and unifies arrows, minus signs and spaces."""
     for pattern, plainer in _REWRITTEN:
         text = pattern.sub(plainer, text)
     return " ".join(text.split())
 
 
 def _plain(text: str) -> str:
-    """A cell's text: as `caption`, without underscores inside words and LaTeX's braces and dollars."""
+    """Returns a cell's `caption` without underscores inside words and LaTeX's braces and dollar signs."""
     return " ".join(_MARKUP.sub("", caption(text)).split())
 
 
@@ -139,6 +139,6 @@ def _is_bold(text: str) -> bool:
 
 
 def _number(text: str, arrow: str | None = None) -> Decimal:
-    """A number, with the sign of an arrow if there is one."""
+    """Parses a number, with the sign of the arrow if there is one."""
     value = Decimal(text.replace(",", "").replace(" ", ""))
     return value.copy_sign(_SIGNS[arrow]) if arrow else value

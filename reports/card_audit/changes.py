@@ -1,4 +1,4 @@
-"""The changes that a card's table prints: rows of improvements, and arrows, signs and changes beside scores."""
+"""Checks the changes that a card's table prints: rows of improvements, and changes next to scores."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, b
 from ssl4rl_bench.reports.card_audit.tables import CardTable
 
 MAX_REFERENCES = 50
-"""Rows of a table in which each row is tried as what changes are against."""
+"""Maximum rows of a table for which every row is tried as the reference of changes."""
 
 
 def improvements(made: TableAudit, table: CardTable) -> None:
-    """Checks rows of improvements, each by the reading that most of its cells agree with.
+    """Checks each row of improvements by the reading that most of its cells agree with.
 
-    Where most cells disagree with every reading, that is a finding only if labels name the base and the maximum.
+    If most cells disagree with every reading, that is a finding only if labels name the base and the maximum.
     """
     for levels, changes_of, bases, named in blocks(table):
         if len(levels) < 2:
@@ -41,7 +41,7 @@ def improvements(made: TableAudit, table: CardTable) -> None:
 def _improvement(
     table: CardTable, levels: Sequence[int], change: int, base: int, unit: Unit, level: Level
 ) -> Iterator[Derived]:
-    """The cells of a row of improvements, from the levels and the base of its block."""
+    """Recomputes the cells of a row of improvements from the levels and the base of its block."""
     for at, header in enumerate(table.headers):
         printed, start = table.cells[change][at].value, table.cells[base][at].value
         others = [table.cells[row][at].value for row in levels if row != base]
@@ -56,7 +56,7 @@ def _improvement(
         decimals, places = digits(printed), digits(start, *rest)
         if unit is Unit.PERCENT:
             decimals = places = min(decimals, places)
-        # Where less is better, an improvement of 3 may be printed as 3 or as -3.
+        # If less is better, an improvement of 3 may be printed as 3 or as -3.
         right = any(
             unit.agrees(
                 -abs(printed) if min in ends and value < 0 else printed, value, start, decimals, places
@@ -67,13 +67,13 @@ def _improvement(
 
 
 def _fractions(table: CardTable, rows: Sequence[int]) -> bool:
-    """Whether the levels of a table are fractions, from 0 to 1."""
+    """Whether the levels of a table are fractions between 0 and 1."""
     values = [cell.value for row in rows for cell in table.cells[row] if cell.value is not None]
     return all(0 <= value <= 1 for value in values) and any(0 < value < 1 for value in values)
 
 
 def changes(made: TableAudit, table: CardTable) -> None:
-    """Checks arrows, signs and changes beside scores: against the base row, the row above, or the base column."""
+    """Checks arrows, signs and changes next to scores, against the reference row or column that fits best."""
     fits = [
         Fit(seen, f"against {what}{unit}", _beside(seen, against, unit), named)
         for seen in (table, table.transposed())
@@ -86,10 +86,10 @@ def changes(made: TableAudit, table: CardTable) -> None:
 
 
 def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool]]:
-    """What changes may be against: its name, each row's row of reference, and whether labels name it.
+    """Yields possible references of changes: a name, the reference of each row, and whether labels name it.
 
-    A row that calls itself base, the first or any other one row of a block, the row above, or the nearest row above
-    without changes.
+    A reference is a row labelled as base, the first or any other single row of a block, the row above, or the
+    nearest row above without changes.
     """
     parts = blocks(table)
     named = any(block.named for block in parts)
@@ -111,7 +111,7 @@ def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool
 
 
 def _beside(table: CardTable, against: Mapping[int, int], unit: Unit) -> Iterator[Derived]:
-    """The changes beside scores, of all rows against the rows that they are mapped to."""
+    """Recomputes the changes next to scores, of each row against the row that it is mapped to."""
     for row, other in against.items():
         for at, (cell, base) in enumerate(zip(table.cells[row], table.cells[other], strict=True)):
             if other == row or cell.value is None or base.value is None or not cell.changed:

@@ -1,8 +1,8 @@
 """What the rows and columns of a card's table claim to be, and how each such claim is computed.
 
-Numbers are those printed, in exact decimal arithmetic. A printed number agrees with a recomputed one if it is at
-most a unit of its last place away: authors derive from numbers with more digits than they print, and round or
-truncate, which moves a difference or a mean of printed numbers by so much.
+The printed numbers are used, in exact decimal arithmetic. A printed number agrees with a recomputed one if
+they differ by at most one unit in its last place. Authors compute from numbers with more digits than they
+print, and round or truncate, which can move a difference or a mean of printed numbers by that much.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 
 class Role(StrEnum):
-    """What a row or a column is, by its label."""
+    """The role of a row or a column, by its label."""
 
     LEVEL = "level"
-    """A model's scores, or a benchmark's."""
+    """Scores of a model or of a benchmark."""
     BASE = "base"
-    """Levels that the others are compared with."""
+    """Levels that the other levels are compared with."""
     IMPROVEMENT = "improvement"
     AVERAGE = "average"
     OTHER = "other"
-    """Numbers that are no scores: sizes, steps, counts."""
+    """Numbers that are not scores: sizes, steps, counts."""
 
 
 _CHANGE = re.compile(
@@ -75,7 +75,7 @@ _ABILITIES = (
 
 
 def role(label: str) -> Role:
-    """By the label alone."""
+    """Returns the role of a row or a column from its label alone."""
     if _CHANGE.fullmatch(label):
         return Role.IMPROVEMENT
     if _AVERAGE.fullmatch(label):
@@ -90,10 +90,11 @@ Best = Callable[[Iterable[Decimal]], Decimal]
 
 
 def best_of(header: str) -> tuple[Best, ...]:
-    """Which end of a column may be its best: `max`, `min`, or both where its header can mean either.
+    """Returns which end of a column may be its best: `max`, `min`, or both if its header can mean either.
 
-    An arrow or "lower is better" decides. Without one a loss, and a cost with a unit or a ratio ("Time/step",
-    "Latency (ms)"), is better if lower; a word that can also name an ability ("Memory", "Time") can mean either.
+    An arrow or "lower is better" decides. Without one, losses are better if lower, and so are costs with a
+    unit or a ratio ("Time/step", "Latency (ms)"). A word that can also name an ability ("Memory", "Time") can
+    mean either.
     """
     if _MORE.search(header):
         return (max,)
@@ -107,27 +108,27 @@ def best_of(header: str) -> tuple[Best, ...]:
 
 
 def is_count(header: str) -> bool:
-    """Whether a column is of numbers of which none is better: steps, seeds, years, questions."""
+    """Whether a column holds numbers that are neither better nor worse: steps, seeds, years, questions."""
     return bool(_COUNT.fullmatch(header))
 
 
 def ability(header: str) -> str | None:
-    """The ability of MMBench that a column is named after, in any of the usual spellings."""
+    """Returns the MMBench ability that a header names in any of the usual spellings, or None."""
     letters = re.sub(r"[^a-z]", "", header.lower())
     spellings = zip(_ABILITIES, CARD_COLUMNS, strict=True)
     return next((name for pattern, (_, name) in spellings if re.fullmatch(pattern, letters)), None)
 
 
 class Unit(StrEnum):
-    """What changes are printed in; the value is how a note says so."""
+    """The unit in which changes are printed; the value is its text in a note."""
 
     POINTS = ""
     PERCENT = ", in percent of it"
     FRACTIONS = ", in points"
-    """Points, of levels that are fractions."""
+    """Percentage points, for levels that are fractions."""
 
     def change(self, level: Decimal, base: Decimal) -> Decimal | None:
-        """None for percent of nothing."""
+        """Returns the change from `base` to `level` in this unit; None for percent of a base of 0."""
         if self is Unit.PERCENT:
             return 100 * (level - base) / abs(base) if base else None
         return (100 if self is Unit.FRACTIONS else 1) * (level - base)
@@ -136,8 +137,8 @@ class Unit(StrEnum):
         """Whether a printed change can be this one, rounded or truncated.
 
         Args:
-            decimals: of the printed change.
-            places: of the levels, whose rounding a quotient or a difference of fractions multiplies.
+            decimals: the decimals of the printed change.
+            places: the decimals of the levels, whose rounding error other units than points multiply.
         """
         if self is Unit.POINTS:
             return abs(printed - change) <= Decimal(1).scaleb(-min(decimals, places))
@@ -146,7 +147,7 @@ class Unit(StrEnum):
 
 
 Level = Callable[[Sequence[Decimal], Best], Decimal]
-"""What a row of changes compares with the base: of the levels of the others, and of the better end."""
+"""Computes what a row of changes compares with the base, from the other levels and the better end."""
 _BEST: tuple[str, Level] = ("the best of the others", lambda levels, best: best(levels))
 _LAST: tuple[str, Level] = ("the one before", lambda levels, best: levels[-1])
 _MEAN: tuple[str, Level] = (
@@ -156,15 +157,15 @@ _MEAN: tuple[str, Level] = (
 
 
 def maximal(label: str) -> bool:
-    """Whether a row of changes says that it is of the best."""
+    """Whether the label of a row of changes says that it refers to the best."""
     return bool(re.search(r"\b(?:max|best)", label, re.IGNORECASE))
 
 
 def readings(label: str, fractions: bool) -> Iterator[tuple[Unit, str, Level]]:
-    """The ways to read a row of changes, the likeliest first: its unit, in words what is compared, and that.
+    """Yields ways to read a row of changes, the likeliest first: unit, description, and what is compared.
 
     Args:
-        fractions: whether all levels are fractions, so that changes may be in points or percent.
+        fractions: whether all levels are fractions, so that changes may be in points or percent too.
     """
     relative = bool(re.search(r"\brel|%", label, re.IGNORECASE))
     levels = (_BEST,) if maximal(label) else (_LAST, _BEST) if relative else (_BEST, _LAST, _MEAN)

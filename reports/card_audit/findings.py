@@ -1,4 +1,4 @@
-"""What is recomputed of a card's table, with its findings, and how its rows belong together."""
+"""The recomputed cells and the findings of a card's table, and the blocks that its rows form."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from ssl4rl_bench.reports.card_audit.tables import CardTable
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A derived number or mark that the table contradicts. Texts are the card's own: hostile on a terminal."""
+    """A derived number or mark that the table contradicts. Its texts are from the card and untrusted."""
 
     row: str
-    """Empty if the finding is about a whole column."""
+    """The row's label; empty if the finding is about a whole column."""
     column: str
     printed: str
     expected: str | None
-    """What it should be; None if that cannot be said."""
+    """The text that should be printed; None if it is not known."""
     sentence: str
 
 
 class Derived(NamedTuple):
-    """One cell as it is recomputed."""
+    """A recomputed cell."""
 
     row: int
     at: int
-    """Its column."""
+    """The index of its column."""
     expected: Decimal
     right: bool
-    """Whether the printed number agrees."""
+    """Whether the printed number agrees with the expected one."""
 
 
 class Fit:
     """How well one way to compute derived cells agrees with a table.
 
     Args:
-        table: the card's, or it transposed.
-        what: the way, in words.
-        named: whether labels of the table say so.
+        table: the card's table, or its transpose.
+        what: a description of the way.
+        cells: the cells recomputed in this way.
+        named: whether labels of the table name this way.
     """
 
     def __init__(self, table: CardTable, what: str, cells: Iterable[Derived], named: bool = False) -> None:
@@ -55,28 +56,28 @@ class Fit:
 
 
 def best_fit(fits: Iterable[Fit]) -> Fit | None:
-    """The first of the ways that most cells agree with; None if there is no cell that any applies to."""
+    """Returns the first way with the largest number of agreeing cells; None if no way has any cell."""
     return max((fit for fit in fits if fit.cells), key=lambda fit: fit.right, default=None)
 
 
 @dataclass(slots=True)
 class TableAudit:
-    """What was recomputed of one table."""
+    """The audit of one table."""
 
     table: CardTable
     findings: tuple[Finding, ...] = ()
     n_checked: int = 0
-    """Derived cells and marks that were recomputed."""
+    """The number of derived cells and marks that were recomputed."""
     notes: tuple[str, ...] = ()
-    """How its rows and columns were read, a sentence each."""
+    """How rows and columns were read, one sentence per note."""
 
     def settle(self, heading: str, fit: Fit | None, why: str, *, beside: bool = False) -> None:
         """Adds a note on how cells were read, and a finding for each that disagrees.
 
         Args:
-            fit: the best way; one that is neither likely nor named gives no more than the note.
-            why: what that note says, as a clause; no note if it is empty.
-            beside: whether the numbers are changes printed beside scores.
+            fit: the best way; if it is neither likely nor named, only a note is added.
+            why: a clause for that note on why nothing is recomputed; if it is empty, there is no note.
+            beside: whether the numbers are changes printed next to scores.
         """
         if fit is None:
             return
@@ -101,7 +102,7 @@ class TableAudit:
         """Adds a finding about a cell, or about its whole column; `why` follows "ROW, COLUMN: ".
 
         Args:
-            seen: the card's table, or it transposed.
+            seen: the card's table, or its transpose.
         """
         names = ("" if whole else seen.labels[row], seen.headers[at])
         label, header = reversed(names) if seen.turned else names
@@ -111,28 +112,29 @@ class TableAudit:
 
 
 def shown(value: Decimal, like: Decimal | None, sign: str = "") -> str:
-    """A number with as many digits after the point as another.
+    """Formats a number with as many decimals as another.
 
     Args:
-        sign: "+" for a sign before a gain too.
+        like: the number with the decimals to use.
+        sign: "+" to show the sign of positive numbers too.
     """
     with localcontext(rounding=ROUND_HALF_UP):
         return f"{value:{sign}.{digits(like)}f}"
 
 
 class Block(NamedTuple):
-    """Rows that belong together: those up to rows of improvements, and these. By number."""
+    """Rows that belong together: level rows and the improvement rows that follow them, all as indices."""
 
     levels: list[int]
     changes: list[int]
     bases: list[int]
-    """Rows of levels that the others may be compared with."""
+    """The level rows that the others may be compared with."""
     named: bool
-    """Whether the labels of `bases` say so; else it is the first row."""
+    """Whether labels name `bases`; otherwise `bases` is the first row."""
 
 
 def blocks(table: CardTable) -> list[Block]:
-    """The blocks of a table in which there are levels."""
+    """Returns the blocks of a table that have levels."""
     out: list[Block] = []
     kinds = [_role(table, row) for row in range(len(table.labels))]
     for changes, run in groupby(range(len(kinds)), key=lambda row: kinds[row] is Role.IMPROVEMENT):
@@ -148,12 +150,12 @@ def blocks(table: CardTable) -> list[Block]:
 
 
 def level_rows(table: CardTable) -> list[int]:
-    """The rows of levels of all blocks."""
+    """Returns the level rows of all blocks."""
     return [row for block in blocks(table) for row in block.levels]
 
 
 def _role(table: CardTable, row: int) -> Role:
-    """By a row's label; levels that all have a sign before them are none, but changes whatever the label."""
+    """Returns a row's role by its label; but if all numbers are signed, they are changes and not levels."""
     kind = role(table.labels[row])
     signed = [cell.signed for cell in table.cells[row] if cell.value is not None]
     return Role.OTHER if kind is not Role.IMPROVEMENT and signed and all(signed) else kind

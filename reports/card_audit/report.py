@@ -1,4 +1,4 @@
-"""The audit of a card as a table for a terminal, and as JSON. The card's own texts are hostile: they are cleaned."""
+"""Prints the audit of a card on a terminal (with the card's untrusted texts cleaned) and as JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.numbers import NO_DATA
 
 SCHEMA = 1
-"""Version of the JSON."""
+"""The version of the JSON format."""
 _LONG = 400
 
 
 def audit_lines(audits: Sequence[TableAudit], unread: Mapping[str, int]) -> Iterator[str | Table]:
-    """What to print: each table with what was recomputed and how, and its findings; what was not read; the sum."""
+    """Yields what to print: each table with its notes and findings, then the unread tables and the totals."""
     for audit in audits:
         table = audit.table
         size = f"{len(table.labels)} rows, {len(table.headers)} columns, line {table.line}"
@@ -43,7 +43,7 @@ def audit_lines(audits: Sequence[TableAudit], unread: Mapping[str, int]) -> Iter
 
 
 def audit_json(audits: Sequence[TableAudit], file: str, unread: Mapping[str, int]) -> dict[str, Any]:
-    """The same as JSON values; texts as they stand in the card."""
+    """Returns the same content as JSON values; texts are as in the card."""
     return {
         "schema": SCHEMA,
         "file": file,

@@ -1,8 +1,8 @@
 """Finds the tables of results in a model card: Markdown's pipe tables, and columns of plain text.
 
-Plain text is what copying a page gives: words and numbers between single spaces, the header a line of words.
-No HTML and no LaTeX is read but emphasis inside a cell; tables in them, and in code blocks, are counted (`unread`).
-Work grows with the length of the text, and `MAX_CHARS` bounds it.
+Plain text is the result of copying a page: words and numbers between single spaces, below a header of words.
+Of HTML and LaTeX, only emphasis inside a cell is read; `unread` counts the tables in them and in code blocks.
+The running time grows with the length of the text, which `MAX_CHARS` limits.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ssl4rl_bench.reports.card_audit.cells import Cell, caption, read_cell
 
 MAX_CHARS = 1_000_000
 MAX_LINE = 20_000
-"""Longer lines are no rows of a table that a person reads."""
+"""Longer lines are ignored: they are not rows of a table that a person reads."""
 MAX_COLUMNS = 200
 _ABOVE = 4
-"""Lines above a table among which its header or title is looked for."""
+"""The number of lines above a table that are searched for its header or title."""
 
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _PIPE = re.compile(r"(?<!\\)\|")
@@ -31,7 +31,7 @@ _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 _TOKEN = re.compile(
     r"[↑↓]?[+-]?(?:\d[\d,]*)?\.?\d+%?(?:±\.?\d[\d.]*%?)?[↑↓]?|[(\[][↑↓+-]{0,2}\d[\d.,]*%?[↑↓]?[)\]]|[-–—]|N/A|n/a"
 )
-"""A number, a change in brackets, or a dash, of plain text."""
+"""A number, a change in brackets, or a dash in plain text."""
 _INNER_SPACE = re.compile(r"(?<=[↑↓]) (?=[\d.+-])|(?<=[(\[±]) | (?=[)\]±])")
 """A space inside such a cell."""
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -42,44 +42,44 @@ _MARKED_UP = {
         re.compile(r"\\\\"),
     ),
 }
-"""A table, and what stands between its rows."""
+"""Patterns of a table and of the separator of its rows, by kind."""
 _ATTRIBUTES = re.compile(r"<[^<>]*", re.DOTALL)
 _RESULT = re.compile(r"(?:>|&|\s|\{|\$|^)\s*[+-]?\d+(?:\.\d+)?\s*(?:\\?%|<|&|\}|\$|\\|\s|$)")
 
 _Written = tuple[int, list[str], list[list[str]]]
-"""A table's texts: the line of its header (from 1), the header, and rows of as many cells."""
+"""A table's texts: the line of its header (from 1), the header, and rows with as many cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardTable:
-    """A table: labels down the side, headers along the top, a cell at each crossing."""
+    """A table with a label for each row, a header for each column, and a cell for each pair of them."""
 
     title: str
-    """The heading or line above it; may be empty."""
+    """The heading or the line above the table; may be empty."""
     line: int
-    """Where its header stands, from 1."""
+    """The line of the header, from 1."""
     headers: tuple[str, ...]
     labels: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
-    """By row, then column."""
+    """Indexed by row, then column."""
     sections: tuple[int, ...] = ()
-    """Rows at which a section begins, below a line that has words and no numbers."""
+    """Indices of rows that begin a section, below a line that has words and no numbers."""
     dropped: tuple[str, ...] = ()
-    """Headers of the columns among the cells that are no numbers."""
+    """Headers of the columns after the labels that are not numbers."""
     turned: bool = False
-    """Whether rows stand for the card's columns."""
+    """Whether this is the transpose of the card's table."""
 
     def transposed(self) -> CardTable:
-        """Rows as columns."""
+        """Returns the table with rows and columns exchanged."""
         cells = tuple(zip(*self.cells, strict=True))
         return CardTable(self.title, self.line, self.labels, self.headers, cells, turned=not self.turned)
 
 
 def unread(text: str) -> dict[str, int]:
-    """Numbers of tables that `find_tables` does not read, by kind: "HTML", "LaTeX", "code block".
+    """Counts the tables that `find_tables` does not read, by kind: "HTML", "LaTeX", "code block".
 
     Raises:
-        DataError: for a text over `MAX_CHARS`.
+        DataError: the text is longer than `MAX_CHARS`.
     """
     prose, code = _lines(text)
     counts = _marked_up(_COMMENT.sub("", "\n".join(prose)))
@@ -88,7 +88,7 @@ def unread(text: str) -> dict[str, int]:
 
 
 def _marked_up(text: str) -> dict[str, int]:
-    """The numbers of tables in HTML and in LaTeX with two rows or more that have what could be a result."""
+    """Counts tables in HTML and in LaTeX that have at least two rows with a possible result."""
     return {
         kind: sum(
             sum(bool(_RESULT.search(_ATTRIBUTES.sub("<", row))) for row in between.split(table[0])) > 1
@@ -99,16 +99,16 @@ def _marked_up(text: str) -> dict[str, int]:
 
 
 def find_tables(text: str) -> list[CardTable]:
-    """The tables of results: a header, and two rows or more that are mostly numbers. In the text's order.
+    """Finds the tables of results, in order: a header, and at least two rows that are mostly numbers.
 
     Raises:
-        DataError: for a text over `MAX_CHARS`.
+        DataError: the text is longer than `MAX_CHARS`.
     """
     return _tables(_lines(text)[0])
 
 
 def _lines(text: str) -> tuple[list[str], list[str]]:
-    """The lines outside of code blocks, and those inside; each list has empty lines for those of the other."""
+    """Splits lines into those outside and inside of code blocks; each list has empty lines for the others."""
     if len(text) > MAX_CHARS:
         raise DataError(f"the card has more than {MAX_CHARS:,} characters; give the part with its tables")
     prose, code, inside = [], [], False
@@ -131,7 +131,7 @@ def _tables(lines: Sequence[str]) -> list[CardTable]:
 
 
 def _pipe_tables(lines: list[str]) -> Iterator[_Written]:
-    """Also empties the lines of the tables."""
+    """Yields pipe tables, and empties their lines so that they are not read as plain text."""
     for piped, group in groupby(enumerate(lines), key=lambda line: "|" in line[1]):
         run = list(group)
         rule = next((at for at, line in run[1:] if piped and _RULE.fullmatch(line)), None)
@@ -146,7 +146,7 @@ def _pipe_tables(lines: list[str]) -> Iterator[_Written]:
 
 
 def _split(line: str) -> list[str]:
-    """The cells of a pipe table's line."""
+    """Splits a line of a pipe table into cells."""
     parts = _PIPE.split(line.strip())
     if parts and not parts[0].strip():
         parts = parts[1:]
@@ -156,7 +156,7 @@ def _split(line: str) -> list[str]:
 
 
 def _plain_tables(lines: Sequence[str]) -> Iterator[_Written]:
-    """Lines of rows with the header above them."""
+    """Yields tables of plain text: lines that are rows, with a header above them."""
     for is_row, group in groupby(enumerate(map(_plain_row, lines)), key=lambda row: row[1] is not None):
         run = list(group)
         above = _above(lines, run[0][0])
@@ -177,7 +177,7 @@ def _plain_tables(lines: Sequence[str]) -> Iterator[_Written]:
 
 
 def _plain_row(line: str) -> tuple[list[str], list[str]] | None:
-    """A line's words and its trailing cells; None unless there is a word and, after it, two cells or more."""
+    """Splits a line into words and trailing cells; None unless there are a word and at least two cells."""
     tokens = _INNER_SPACE.sub("", caption(line)).split()
     n = len(tokens) - len(list(takewhile(_TOKEN.fullmatch, reversed(tokens))))
     cells: list[str] = []
@@ -192,9 +192,10 @@ def _plain_row(line: str) -> tuple[list[str], list[str]] | None:
 
 
 def _table(title: str, line: int, header: Sequence[str], rows: Sequence[Sequence[str]]) -> CardTable | None:
-    """Columns that are mostly numbers become cells; those before the first of them, the labels.
+    """Makes a table of texts; None if there are fewer than two rows with numbers.
 
-    Lines of words above the first numbers go on with the header. Between the numbers they begin a section.
+    Columns that are mostly numbers become cells, and those before the first of them labels. Lines of words
+    above the first numbers continue the header; between the numbers they begin a section.
     """
     read = [[read_cell(text) for text in row] for row in rows]
     numeric = [at for at in range(len(header)) if _mostly_numbers([row[at] for row in read])]
@@ -227,7 +228,7 @@ def _table(title: str, line: int, header: Sequence[str], rows: Sequence[Sequence
 
 
 def _two_lines(above: Sequence[str], below: Sequence[str], numeric: Sequence[int]) -> list[str]:
-    """Headers of two lines: those of the second, with the arrow of the group that the first line puts them in."""
+    """Joins headers of two lines: the second line's, with the arrow of their group in the first line."""
     out, group = list(above), ""
     for at in numeric:
         group = above[at] or group
@@ -242,7 +243,7 @@ def _mostly_numbers(cells: Sequence[Cell]) -> bool:
 
 
 def _above(lines: Sequence[str], at: int) -> int | None:
-    """The nearest line with words above a line, if it is near."""
+    """Returns the nearest line with words in the `_ABOVE` lines above a line, or None."""
     near = range(at - 1, max(-1, at - 1 - _ABOVE), -1)
     return next((above for above in near if re.search(r"\w", lines[above])), None)
 

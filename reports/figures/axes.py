@@ -1,4 +1,4 @@
-"""Axes on a sheet: a scale of values, and across it places of runs or training steps; ticks, whiskers and bars."""
+"""Axes on a sheet: a value axis, an axis of runs or training steps across it, ticks, whiskers and bars."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ssl4rl_bench.reports.figures.sheet import Sheet, minus
 
 Range = tuple[float, float]
 PERCENT = 0.01
-"""Unit of a scale of fractions."""
+"""The unit of ticks in percent on a scale of fractions."""
 
 
 class Valued(Protocol):
@@ -24,12 +24,12 @@ class Valued(Protocol):
 
 
 class Axes:
-    """A rectangle of a sheet in which values lie upwards, or from the left where `sideways`.
+    """A rectangle of a sheet whose values increase upwards, or to the right if `sideways`.
 
     Args:
         box: left, top, width and height in points.
-        across: the range on the other side, from the left, or from the top where `sideways`.
-        values: their range.
+        across: the range of the other axis, which starts at the left, or at the top if `sideways`.
+        values: the range of the value axis.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Axes:
         self.sheet, self.box, self.across, self.values, self.sideways = sheet, box, across, values, sideways
 
     def place(self, at: float, value: float) -> tuple[float, float]:
-        """Where it lies on the sheet."""
+        """Returns the x and y of a point on the sheet."""
         left, top, width, height = self.box
         beside = (at - self.across[0]) / (self.across[1] - self.across[0])
         along = (value - self.values[0]) / (self.values[1] - self.values[0])
@@ -53,22 +53,22 @@ class Axes:
         return left + width * beside, top + height * (1.0 - along)
 
     def line(self, ats: Iterable[float], values: Iterable[float], colour: str, **how: Any) -> None:
-        """Draws a line; `how` as for `Sheet.line`."""
+        """Draws a line; `how` is passed to `Sheet.line`."""
         self.sheet.line([self.place(*point) for point in zip(ats, values, strict=True)], colour, **how)
 
     def level(self, value: float, colour: str, **how: Any) -> None:
-        """Draws a line at a value from side to side."""
+        """Draws a line at a value over the whole width of the axes."""
         self.line(self.across, (value, value), colour, **how)
 
     def band(self, at: Range, values: Range, fill: str | None, **how: Any) -> None:
-        """Draws a rectangle; `how` as for `Sheet.area`."""
+        """Draws a rectangle; `how` is passed to `Sheet.area`."""
         corners = ((at[0], values[0]), (at[1], values[0]), (at[1], values[1]), (at[0], values[1]))
         self.sheet.area([self.place(*corner) for corner in corners], fill, **how)
 
     def marks(
         self, ats: Iterable[float], values: Iterable[float], marker: str, colour: str, **how: float
     ) -> None:
-        """Draws markers; `how` as for `Sheet.marks`."""
+        """Draws markers; `how` is passed to `Sheet.marks`."""
         self.sheet.marks(
             [self.place(*point) for point in zip(ats, values, strict=True)], marker, colour, **how
         )
@@ -76,14 +76,14 @@ class Axes:
     def whisker(
         self, at: float, cell: Valued, colour: str, marker: str | None = "o", size: float = 4.5
     ) -> None:
-        """Draws a value's interval and, with a marker, the value."""
+        """Draws a value's interval and, if there is a marker, the value."""
         if cell.ci95 is not None:
             self.line((at, at), cell.ci95, colour, width=1.1)
         if marker is not None:
             self.marks([at], [cell.value], marker, colour, size=size)
 
     def ticks(self, ticks: Sequence[tuple[float, str]]) -> None:
-        """Draws light lines at values and their labels beside the axes."""
+        """Draws light lines at values, and their labels next to the axes."""
         for value, label in ticks:
             self.level(value, RULE, width=0.6)
             x, y = self.place(self.across[1] if self.sideways else self.across[0], value)
@@ -101,7 +101,7 @@ def slots(
     *,
     sideways: bool = False,
 ) -> Axes:
-    """Draws axes for `n` places side by side, with a scale in percent that holds 0 and the values (fractions)."""
+    """Draws axes with `n` slots and a scale in percent that includes 0 and the values (fractions)."""
     low, high = min(0.0, *values, -0.01), max(0.0, *values, 0.05)
     air = 0.06 * (high - low)
     axes = Axes(sheet, box, (0.0, n), (low - air, high + air), sideways=sideways)
@@ -120,8 +120,8 @@ def over_steps(
     """Draws axes over training steps.
 
     Args:
-        steps: that are shown.
-        labels: ticks of the values, as `ticks` gives them.
+        steps: the training steps that the axis must include.
+        labels: the ticks of the value axis, as `ticks` returns them.
     """
     first, last = min(steps, default=0.0), max(steps, default=1.0)
     air = 0.04 * (last - first) or 1.0
@@ -135,20 +135,20 @@ def over_steps(
 
 
 def reach(cells: Iterable[Valued | None]) -> list[float]:
-    """Values and ends of intervals, which axes must hold."""
+    """Returns the values and the ends of their intervals, which axes must include."""
     return [end for cell in cells if cell is not None for end in (cell.value, *(cell.ci95 or ()))]
 
 
 def ticks(
     low: float, high: float, most: int, unit: float = 1.0, mark: str = "", whole: bool = False
 ) -> list[tuple[float, str]]:
-    """Round values between two, and their labels.
+    """Returns round values between two numbers, and their labels.
 
     Args:
-        most: intervals.
-        unit: of the labels.
-        mark: behind each label: "%".
-        whole: integers alone.
+        most: the maximum number of intervals.
+        unit: the unit of the labels.
+        mark: a suffix of each label, such as "%".
+        whole: whether only integers are allowed.
     """
     low, high = low / unit, high / unit
     least = max((high - low) / most, 1.0 if whole else 0.0)

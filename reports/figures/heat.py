@@ -1,4 +1,4 @@
-"""A map of differences: runs by columns, coloured by size, and below them what would have been found."""
+"""A heat map of differences: runs by columns, coloured by size, with minimum detectable effects below."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from ssl4rl_bench.reports.figures.sheet import Sheet, fit, minus
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA
 
 _STRONGEST = 0.55
-"""Opacity of a tile's strongest colour: the numbers on it stay readable."""
+"""Opacity of a tile's strongest colour, at which the numbers on it are readable."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Differences to a baseline, in points."""
+    """Differences from a baseline, in points."""
 
     headers: Sequence[str]
     labels: Sequence[tuple[str, str]]
-    """Each run's name, and what stands below it."""
+    """The name of each run, and the text below it."""
     cells: Sequence[Sequence[Difference | None]]
-    """(runs, columns)"""
+    """Shape (runs, columns)."""
     top: float
-    """The strongest colour's difference, a fraction."""
+    """The difference that has the strongest colour, as a fraction."""
     intervals: bool = False
-    """Whether they stand below the differences, which then have one decimal instead of two."""
+    """Whether to show intervals below the differences, which then have one decimal instead of two."""
     framed: Collection[tuple[int, int]] = ()
-    """Rows and columns of tiles with a frame."""
+    """The (row, column) of each tile with a frame."""
 
     def texts(self, cell: Difference) -> tuple[str, str]:
-        """What stands on a tile."""
+        """Returns the texts of a tile: the difference, and its interval or an empty text."""
         text = f"{self._signed(cell.value)} {MARKS[cell.mark]}".rstrip()
         if not self.intervals:
             return text, ""
         return text, f"[{', '.join(map(self._signed, cell.ci95))}]" if cell.ci95 else NO_DATA
 
     def draw(self, sheet: Sheet, left: float, y: float, wide: float, tall: float) -> float:
-        """Draws tiles of a size, with names to the left of them.
+        """Draws the map with names to the left; a tile is `wide` by `tall`.
 
         Returns:
-            Where it ends.
+            The lower end of the map.
         """
         middles = [left + (at + 0.5) * wide for at in range(len(self.headers))]
         for middle, header in zip(middles, self.headers, strict=True):
@@ -75,7 +75,7 @@ class HeatMap:
         return y + 18
 
     def scale(self, sheet: Sheet, x: float, y: float, width: float, steps: int = 21) -> None:
-        """Draws the colours from most worse to most better, and the differences that they stand for."""
+        """Draws the colour scale, from the strongest loss to the strongest gain, with its differences."""
         for at in range(steps):
             _tint(sheet, x + width * at / steps, y, width / steps, 8.0, 2.0 * at / (steps - 1) - 1.0)
         sheet.text(x, y + 16, self._signed(-self.top), MUTED, side="left")
@@ -88,16 +88,16 @@ class HeatMap:
 
 
 def strongest(cells: Iterable[Difference | None]) -> float:
-    """`HeatMap.top` of maps with these cells."""
+    """Returns the `HeatMap.top` of maps with these cells."""
     return max([0.01, *(abs(cell.value) for cell in cells if cell is not None)])
 
 
 def median_mde(cells: Iterable[Difference | None]) -> float | None:
-    """The median of the least differences that would have been found, a fraction; None where nothing was compared."""
+    """Returns the median of the minimum detectable effects, as a fraction; None if nothing was compared."""
     known = [cell.mde for cell in cells if cell is not None]
     return median(known) if known else None
 
 
 def _tint(sheet: Sheet, x: float, y: float, width: float, height: float, share: float) -> None:
-    """Draws a colour from -1 (the most worse) to 1 (the most better)."""
+    """Draws a box in the colour of a share from -1 (strongest loss) to 1 (strongest gain)."""
     sheet.box(x, y, width, height, BETTER if share > 0 else WORSE, _STRONGEST * abs(share))

@@ -1,7 +1,7 @@
-"""Colours of figures, by the names that the page's style sheet gives them: `--ink`, which dark mode changes.
+"""The colours of figures, by their names in the page's style sheet (as in `--ink`), which dark mode changes.
 
-Better and worse are blue and vermilion, which colour-blind readers tell apart; no figure says by colour alone what
-it does not also say by a sign, a place or a word.
+Better and worse are blue and vermilion, which colour-blind readers can tell apart. No figure relies on colour
+alone: a sign, a position or a word says the same.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 INK, MUTED, RULE, PAPER, BETTER, WORSE = "ink", "muted", "rule", "paper", "better", "worse"
 SERIES = (BETTER, WORSE, "s3", "s4", "s5", "s6", "s7", "s8")
-"""For lines that have to be told apart."""
+"""Colours of series that must be told apart."""
 SIGN = {"better": BETTER, "worse": WORSE, "": MUTED}
-"""Of a difference's mark."""
+"""The colour of a difference, by its mark."""
 
 HEX: Mapping[str, str] = {
     INK: "#1c1c1a",
@@ -28,4 +28,4 @@ HEX: Mapping[str, str] = {
     "s7": "#a1346d",
     "s8": "#56606b",
 }
-"""On paper."""
+"""The colours in light mode and in PNG files."""

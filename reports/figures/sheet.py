@@ -1,7 +1,7 @@
-"""A drawing of texts, lines and areas, measured in points: every figure of reports, pages and training runs.
+"""A drawing of texts, lines and areas, in points, on which all figures of reports and training runs are made.
 
-It is written as SVG, which may stand in an HTML page (neither style attributes nor ids; colours are classes that dark
-mode changes, and attributes elsewhere), or by matplotlib as PNG.
+It is written as SVG or, by matplotlib, as PNG. The SVG can be embedded in an HTML page: it has no style
+attributes and no ids. Its colours are classes, which dark mode changes, and attributes for use elsewhere.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.figures.palette import HEX, INK, PAPER
 
 TEXT = 8.0
-"""Points: the smallest type; 11 pixels on the page."""
+"""The smallest font size, in points: 11 pixels on the page."""
 WIDTH = 540.0
-"""Points: 7.5 inches, a page between its margins."""
+"""The default width of a sheet, in points: 7.5 inches, the text width of a page."""
 _LONGEST = 300
-"""Characters of a text."""
+"""The maximum length of a text, in characters."""
 Side = Literal["left", "center", "right"]
 _Points = Sequence[tuple[float, float]]
 
 
 def _ring(corners: int, radius: float = 1.0, turn: float = 0.0, inner: float = 1.0) -> list[complex]:
-    """A polygon from `turn` (1: a whole one) on; every second corner is at `inner` times the radius."""
+    """Returns a polygon turned by `turn` full turns; every second corner is at `inner` times the radius."""
     places = [cmath.rect(radius, 2.0 * math.pi * (at / corners + turn - 0.25)) for at in range(corners)]
     return [place * (inner if at % 2 else 1.0) for at, place in enumerate(places)]
 
@@ -49,9 +49,9 @@ MARKERS = {
     "^": _ring(3, 1.2),
     "v": _ring(3, 1.2, 1 / 2),
 }
-"""Their corners around 0, for a reach of about 1; y grows downwards."""
+"""The corners of each marker around 0, at a distance of about 1; y grows downwards."""
 MODELS = "osDPXhp*"
-"""Markers of models; without the triangles that mean better and worse."""
+"""Markers for models: all but the triangles, which mean better and worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class Text:
 
     x: float
     y: float
-    """Of its middle."""
+    """The y of its middle."""
     text: str
     colour: str
     side: Side
-    """Of the text that stands at `x`."""
+    """The side of the text that is at `x`."""
     size: float
     bold: bool
 
@@ -98,7 +98,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A line or a closed area, or several that look alike."""
+    """A line or a closed area, or several with the same look."""
 
     parts: Sequence[_Points]
     closed: bool
@@ -138,10 +138,10 @@ class Path:
 
 
 class Sheet:
-    """A drawing; places are points from its left and its top. What is drawn later covers what was drawn before.
+    """A drawing with coordinates in points from its left and its top. Later shapes cover earlier ones.
 
     Attributes:
-        height: to be set before it is written.
+        height: the height in points, which must be set before the sheet is written.
     """
 
     def __init__(self, width: float = WIDTH, height: float = 0.0) -> None:
@@ -159,7 +159,7 @@ class Sheet:
         size: float = TEXT,
         bold: bool = False,
     ) -> None:
-        """Writes a line whose middle is at the height `y`; nothing for an empty text."""
+        """Writes a line of text whose middle is at `y`; an empty text writes nothing."""
         if text:
             self.shapes.append(Text(x, y, clean(text, _LONGEST), colour, side, size, bold))
 
@@ -200,7 +200,7 @@ class Sheet:
     def marks(
         self, places: _Points, marker: str, colour: str, size: float = 4.5, opacity: float = 1.0
     ) -> None:
-        """Draws one of `MARKERS`, so many points wide, at each place."""
+        """Draws one of `MARKERS`, `size` points wide, at each place."""
         corners = [size / 2.0 * corner for corner in MARKERS[marker]]
         parts = [[(x + corner.real, y + corner.imag) for corner in corners] for x, y in places]
         self.shapes.append(Path(parts, True, colour, None, 0.0, opacity, None))
@@ -208,14 +208,14 @@ class Sheet:
     def legend(
         self, y: float, entries: Sequence[tuple[str, str, str]], left: float = 8.0, right: float | None = None
     ) -> float:
-        """Draws markers with names, in lines from `left` to `right` (by default the sheet's side).
+        """Draws markers with names, in lines from `left` to `right` (by default the sheet's right edge).
 
         Args:
-            entries: name, colour, and marker: one of `MARKERS`, "bar", "line", or "empty" for a bar that is only an
-                edge.
+            entries: name, colour, and marker: one of `MARKERS`, "bar", "line", or "empty" for a bar that is
+                only an edge.
 
         Returns:
-            Where it ends.
+            The lower end of the legend.
         """
         x, right = left, self.width if right is None else right
         for name, colour, marker in entries:
@@ -236,12 +236,12 @@ class Sheet:
         return y + 13.0
 
     def svg(self, label: str) -> Markup:
-        """An SVG element of an HTML page; a file of its own names the namespace too.
+        """Returns an SVG element for an HTML page; a separate SVG file also needs the namespace.
 
         Args:
-            label: what it shows, for those who do not see it.
+            label: a description of the figure for readers who cannot see it.
         """
-        pixels = 4.0 / 3.0  # in a point
+        pixels = 4.0 / 3.0  # per point
         return Markup(
             f'<svg class="figure" role="img" aria-label="{escape(clean(label, 600))}"'
             f' viewBox="0 0 {_short(self.width)} {_short(self.height)}" width="{pixels * self.width:.0f}"'
@@ -251,14 +251,14 @@ class Sheet:
         )
 
     def png(self, dpi: float = 200) -> bytes:
-        """A PNG file; the same drawing gives the same bytes."""
+        """Returns a PNG file; the same drawing gives the same bytes."""
         import matplotlib
         from matplotlib.figure import Figure
         from matplotlib.transforms import Affine2D
 
         out = BytesIO()
         with matplotlib.rc_context(), warnings.catch_warnings():
-            matplotlib.rcdefaults()  # not what a user's own settings say
+            matplotlib.rcdefaults()  # ignore the user's settings
             matplotlib.rcParams["lines.scale_dashes"] = False
             warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks
             figure = Figure((self.width / 72, self.height / 72), facecolor=HEX[PAPER])
@@ -273,7 +273,7 @@ class Sheet:
 
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float = TEXT, bold: bool = False) -> float:
-    """Points that a line takes."""
+    """Returns the width of a line of text in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -284,7 +284,7 @@ def width_of(text: str, size: float = TEXT, bold: bool = False) -> float:
 
 
 def fit(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
-    """A name safe to print, cut to at most so many points; its end, which tells seeds apart, is kept."""
+    """Makes a name safe to print and cuts it to `width` points; its end is kept, as it tells seeds apart."""
     whole = clean(text, 200)
     if width_of(whole, size, bold) <= width:
         return whole
@@ -297,7 +297,7 @@ def fit(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
 
 
 def minus(text: str) -> str:
-    """With true minus signs."""
+    """Replaces hyphens by minus signs."""
     return text.replace("-", "−")
 
 
@@ -306,7 +306,7 @@ def _short(number: float) -> str:
 
 
 def _paint(**colours: str | None) -> str:
-    """Attributes for any reader, and a class that outweighs them in the page."""
+    """Returns colour attributes for any reader, and a class that overrides them on the page."""
     named = {what: name for what, name in colours.items() if name}
     attributes = "".join(
         f' {what}="{HEX[name] if name else "none"}"'

@@ -1,1 +1,1 @@
-"""A judged gate as text, as files for CI, and as the head of a page."""
+"""Shows a judged gate as text, as files for CI, and as views of the HTML page."""

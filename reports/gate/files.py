@@ -1,4 +1,4 @@
-"""A gate's judgement for machines and CI servers: JSON, JUnit XML, a Markdown summary, GitHub annotations."""
+"""Writes a gate's judgement for machines and CI: JSON, JUnit XML, a Markdown summary, GitHub annotations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ssl4rl_bench.reports.text.cells import escape, markdown_table
 
 SCHEMA = 1
 MARKER = "<!-- ssl4rl-bench gate -->"
-"""First line of a summary, by which a comment that is to be replaced is found."""
+"""The first line of a summary; CI finds the comment that it should replace by it."""
 
 
 def to_json(gate: Gate) -> str:
-    """Everything, fractions."""
+    """Writes the whole judgement as JSON; numbers are fractions."""
     value = {
         "schema": SCHEMA,
         "version": __version__,
@@ -40,9 +40,9 @@ def to_json(gate: Gate) -> str:
 
 
 def to_junit(gate: Gate) -> str:
-    """A suite a task and one for the guards, a case a test, as CI servers read it.
+    """Writes JUnit XML for CI servers: one suite per task and one for the guards, one case per test.
 
-    Inconclusive is an error, or skipped if the policy passes it.
+    An inconclusive test is an error, or skipped if the policy lets it pass.
     """
     root = ElementTree.Element("testsuites", name="ssl4rl-bench gate")
     cases: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
@@ -81,7 +81,7 @@ def to_junit(gate: Gate) -> str:
 
 
 def to_summary(gate: Gate) -> str:
-    """A step summary or comment in Markdown."""
+    """Writes a step summary or a comment in Markdown."""
     rules = []
     for each in worst_first(gate):
         *numbers, p = cells_of(each)
@@ -111,7 +111,7 @@ def to_summary(gate: Gate) -> str:
 
 
 def workflow_commands(gate: Gate) -> Iterator[str]:
-    """Workflow commands of GitHub Actions: errors for failures, warnings for what cannot be told, notices."""
+    """Yields GitHub Actions commands: errors for failures, warnings if inconclusive, notices for notes."""
     judged = [(each.verdict, str(each.rule), reason(each)) for each in worst_first(gate)]
     judged += [(guard.verdict, guard.name, _guard_text(guard)) for guard in gate.guarded]
     for verdict, title, text in judged:
@@ -130,12 +130,12 @@ def _strong(verdict: str) -> str:
 
 
 def _command(kind: str, title: str, text: str) -> str:
-    """One line; nothing in the texts begins another command."""
+    """Formats a command as one line, escaped so that its texts cannot start another command."""
     data = clean(text, 600).replace("%", "%25").replace("::", ": :")
     name = clean(title, 120).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
     return f"::{kind} title={name}::{data}"
 
 
 def _xml(text: Any) -> str:
-    """Without what XML 1.0 cannot hold."""
+    """Removes characters that XML 1.0 does not allow."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", str(text))

@@ -1,4 +1,4 @@
-"""A gate's judgement on a terminal: the verdict first, then what it rests on."""
+"""A gate's judgement on a terminal: the verdict first, then the tests behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
 
 
 def headline(gate: Gate) -> str:
-    """The verdict in one sentence."""
+    """Returns the verdict in one sentence."""
     verdicts: list[str] = [*(each.verdict for each in gate.tested), *(each.verdict for each in gate.guarded)]
     counts = {name: verdicts.count(name) for name in ORDER}
     parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
@@ -31,12 +31,12 @@ def headline(gate: Gate) -> str:
 
 
 def worst_first(gate: Gate) -> list[Tested]:
-    """Tests by verdict, failures first, in the policy's order."""
+    """Sorts tests by verdict, failures first; tests with the same verdict stay in the policy's order."""
     return sorted(gate.tested, key=lambda each: ORDER[each.verdict])
 
 
 def reason(tested: Tested) -> str:
-    """What a test found, in one sentence; never that there is no difference."""
+    """Describes the result of a test in one sentence; it never claims that there is no difference."""
     cell, rule = tested.difference, tested.rule
     if rule.kind == "at_least":
         found = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
@@ -65,7 +65,7 @@ CELLS = ("n", "Difference", "95% interval", "Lower bound", "MDE", "p fail")
 
 
 def cells_of(tested: Tested) -> tuple[str, ...]:
-    """n, difference, its interval, the lower bound, MDE and p of failing, as all tables of rules show them."""
+    """Returns n, difference, interval, lower bound, MDE and p of failing, as in all tables of rules."""
     cell = tested.difference
     lower = percent(tested.lower) if tested.rule.kind == "at_least" else points(tested.lower)
     shown = (str(cell.n), points(cell.value), interval(cell.ci95, signed=True), lower)
@@ -73,7 +73,7 @@ def cells_of(tested: Tested) -> tuple[str, ...]:
 
 
 def gate_table(gate: Gate) -> Table:
-    """One row a test."""
+    """Makes a table with one row per test."""
     of_rule = ("Verdict", "Rule", "Category", "n", "Base", "New", "Diff", "95% interval", "Lower", "Margin")
     table = plain_table("Rules", (*of_rule, "MDE", "p fail", "Decides at"), "lllr")
     for each in worst_first(gate):
@@ -99,7 +99,7 @@ def gate_table(gate: Gate) -> Table:
 
 
 def guard_table(gate: Gate) -> Table:
-    """One row a guard and task."""
+    """Makes a table with one row per guard and task."""
     table = plain_table("Guards", ("Verdict", "Guard", "Task", "Found", "Limit"), "l")
     for each in sorted(gate.guarded, key=lambda guarded: ORDER[guarded.verdict]):
         table.add_row(
@@ -113,7 +113,7 @@ def guard_table(gate: Gate) -> Table:
 
 
 def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
-    """The most telling questions that were lost, for each test that did not pass; each question once."""
+    """Yields the questions with the largest losses, for each test that did not pass; each question once."""
     seen: set[tuple[str, str]] = set()
     for each in worst_first(gate):
         if each.verdict == "pass":

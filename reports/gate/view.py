@@ -1,4 +1,4 @@
-"""A gate's judgement as a view of the HTML page: each rule's interval beside what it must stay above."""
+"""A gate's judgement as views of the HTML page, with each rule's interval next to its limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEFT, _RIGHT, _ROW = 210.0, 70.0, 18.0
 
 
 def gate_views(gate: Gate) -> list[View]:
-    """The rules with their figure; then notes, guards and lost questions, where there are any."""
+    """Makes the view of the rules with its figure, then those of notes, guards and lost questions, if any."""
     tested = worst_first(gate)
     rules = View(
         name="gate",
@@ -66,7 +66,7 @@ def gate_views(gate: Gate) -> list[View]:
 
 
 def _draw(tested: list[Tested]) -> Sheet:
-    """Differences in points with 95% intervals; the simultaneous lower bound as a thin line; the limit as a mark."""
+    """Draws differences with 95% intervals, simultaneous lower bounds (thin lines), and the rules' limits."""
     shown = [each for each in tested if each.rule.kind != "at_least"]
     n = max(1, len(shown))
     height = _ROW * n

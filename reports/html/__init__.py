@@ -1,8 +1,8 @@
 """The HTML leaderboard: many runs against one baseline, in one file that opens without a network.
 
-`Report` is what stands on the page, `assemble` makes one of runs, and `write` puts the page on disk. The page holds
-no style attribute, no event handler and no address of another file; its one style sheet and its one script are
-named by their hashes in a Content-Security-Policy that allows nothing else.
+`Report` is the content of the page, `assemble` makes one from runs, and `write` writes the page to disk. The
+page has no style attributes, no event handlers and no addresses of other files; its one style sheet and its
+one script are listed by hash in a Content-Security-Policy that allows nothing else.
 """
 
 from ssl4rl_bench.reports.html.page import render, write

@@ -1,4 +1,4 @@
-"""The page's figures: differences as a map, categories as bars, and as radar charts."""
+"""The page's figures: a heat map of differences, bars per category, and radar charts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ssl4rl_bench.reports.text.numbers import MARKS, percent
 
 
 def heat_map(board: Board) -> Markup:
-    """Candidates by columns: the difference to the baseline in points, marked where it is beyond chance.
+    """Draws the differences from the baseline in points, candidates by columns, with marks if beyond chance.
 
-    Below stand the least differences that each column would have shown with 80% power (MDE; the median of the
-    candidates'), and the scale with that of the average in a bracket. Empty without candidates.
+    Below are the least differences that each column would have shown with 80% power (MDE, the median over
+    candidates), and the colour scale with the MDE of the average as a bracket. Empty without candidates.
     """
     rows = [row for row in board.rows if row.kind == "checkpoint"]
     cells = [[cell.difference for cell in row.cells] for row in rows]
@@ -53,7 +53,7 @@ def heat_map(board: Board) -> Markup:
 
 
 def bars(board: Board, column: int) -> Markup:
-    """One column of the board: a bar a run with its 95% interval, a line where the baseline stands."""
+    """Draws one column of the board: one bar per run with its 95% interval, and a line at the baseline."""
     rows = [row for row in board.rows if row.cells[column].value is not None]
     if not rows:
         return Markup("")
@@ -84,7 +84,7 @@ def bars(board: Board, column: int) -> Markup:
 
 
 def radar(board: Board, row: Row) -> Markup:
-    """A run's abilities (filled) and the baseline's (dashed) on the axes of a wheel; empty with fewer than three."""
+    """Draws abilities of a run (filled) and of the baseline (dashed) as a radar chart; empty below three."""
     base = next(each for each in board.rows if each.kind == "baseline")
     wheel = [
         (column.header, cell.value, other.value)

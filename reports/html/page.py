@@ -1,4 +1,4 @@
-"""The page as one text, and on disk."""
+"""Renders the page as text and writes it to disk."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ AGGREGATION_NAMES = {
     "row_l3_macro": "Mean of leaves",
 }
 MOST_RADARS = 12
-"""A second view of as many runs; the bars have all."""
+"""The maximum number of radar charts; the bars show all runs."""
 _HOME = files("ssl4rl_bench.reports")
 
 
 def write(report: Report, path: Path) -> None:
-    """Renders the report and replaces `path` as a whole.
+    """Renders the report and replaces `path` atomically.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file cannot be written.
     """
     write_text(path, render(report))
 
 
 def render(report: Report) -> str:
-    """The page. Every text in it is escaped; its style and its script are the only ones its policy allows."""
+    """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
     style, script = _static("page.css"), _static("tables.js") + _static("samples.js")
     policy = (
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     groups = [[_shown(board, first=at == 0) for at, board in enumerate(own)] for own in report.boards]
-    # Probes are told once, under the first benchmark.
+    # Probes are described only once, under the first benchmark.
     verdicts = [verdict(own[0], () if at else report.probes) for at, own in enumerate(report.boards)]
     text: str = (
         _environment()
@@ -75,10 +75,10 @@ def render(report: Report) -> str:
 
 
 def _shown(board: Board, first: bool) -> dict[str, Any]:
-    """A board with what is drawn of it, as the template names it.
+    """Returns a board and its figures under the names that the template uses.
 
     Args:
-        first: whether it is the one of its task that is shown at first.
+        first: whether it is the board of its task that is visible when the page opens.
     """
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
     radars = [
@@ -121,7 +121,7 @@ def _environment() -> Environment:
 
 
 def _prose(text: object) -> str:
-    """One clean line, with minus signs for hyphens before numbers, and no line break inside "p = 0.01"."""
+    """Formats text as one clean line, with minus signs before numbers and no line break inside "p = 0.01"."""
     text = clean(text, 4000)
     return re.sub(
         r"\b([pn]) ([=<]) (?=[\d,.]+)", "\\1\u00a0\\2\u00a0", re.sub(r"(?<![\w.])-(?=\d)", "−", text)

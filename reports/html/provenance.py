@@ -1,4 +1,4 @@
-"""What each run was: the model, the engine, the data, and the command that makes it again."""
+"""The provenance of each run: the model, the engine, the data, and the command that reproduces it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from ssl4rl_bench.reports.text.cells import dig
 from ssl4rl_bench.run.rundir import RunDir
 
 _LONGEST = 400
-"""Characters of a line."""
+"""The maximum length of a line, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """A run as the page's last part tells it."""
+    """A run as described in the last part of the page."""
 
     label: str
     commands: tuple[str, ...]
-    """Each distinct command line of its sittings, oldest first; empty where none was recorded."""
+    """The distinct command lines of the run's sittings, oldest first; empty if none was recorded."""
     facts: tuple[tuple[str, str], ...]
-    """Name and value."""
+    """Pairs of name and value."""
     partial: tuple[str, ...]
-    """Why it is not of the whole data, or not all answered."""
+    """The reasons why it lacks a part of the data or of the answers."""
 
 
 def run_facts(run: Evaluated) -> RunFacts:
-    """Of the run's spec, result and record of sittings; without the last where it cannot be read."""
+    """Collects facts from a run's spec, result and sittings, or without sittings if they cannot be read."""
     try:
         sittings = RunDir(run.path, run.spec).sittings()
     except StoreError:
@@ -65,7 +65,7 @@ def run_facts(run: Evaluated) -> RunFacts:
         )
     for number, sitting in enumerate(sittings, start=1):
         facts += _sitting(number, len(sittings), sitting)
-    # Packages of a resumed run are told where they change.
+    # Equal facts are dropped, so that a resumed run lists its packages again only if they change.
     facts = list(dict.fromkeys(facts))
     return RunFacts(
         clean(run.label),

@@ -1,4 +1,4 @@
-"""What stands on the page, and how it is made of runs."""
+"""The content of the page, and how it is assembled from runs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Report:
 
     title: str
     boards: tuple[tuple[Board, ...], ...]
-    """For each benchmark one board an aggregation; the first is the one shown at first."""
+    """One board per aggregation, for each benchmark; the first one is visible when the page opens."""
     probes: tuple[ProbeRow, ...]
     lead: tuple[View, ...]
-    """What the page is about, before everything else."""
+    """The main subject of the page, shown before everything else."""
     views: tuple[View, ...]
     runs: tuple[RunFacts, ...]
-    """The baseline first."""
+    """The facts of each run, the baseline first."""
     samples: Samples | None = field(repr=False)
     """None for a page without replies."""
     version: str = __version__
-    """Of the program that made the page."""
+    """The version of the program that made the page."""
 
 
 def assemble(
@@ -52,12 +52,12 @@ def assemble(
     allow: Collection[str] = (),
     title: str = TITLE,
 ) -> Report:
-    """The report of runs.
+    """Assembles the report of runs.
 
     Args:
         loaded: for each run, the baseline first, its tasks as it asked them; None for a page without replies.
-        tasks: only these; by default all that every run has.
-        aggregations: the first is the one shown at first.
+        tasks: the tasks to include; by default all that every run has.
+        aggregations: the aggregations to include; the first is visible when the page opens.
 
     Raises:
         UsageError: the runs must not be compared or share no task; a published table is of another benchmark.

@@ -1,7 +1,7 @@
-"""What the sample browser shows, packed: JSON, deflated without a header (`deflate-raw`), in base64.
+"""The data of the sample browser, packed: JSON, deflated without a header (`deflate-raw`), in base64.
 
-A browser inflates a part when it is wanted. The parts: `task-T` (questions, options, categories), `run-T-R` (the
-replies of run R to them and how each was read), and `images-T` (thumbnails in base64, not packed again).
+The page's script inflates a part on demand. The parts are `task-T` (questions, options, categories),
+`run-T-R` (the replies of run R and how each was read), and `images-T` (thumbnails in base64, not deflated).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ssl4rl_bench.score.outcomes import LETTERS, Outcomes
 from ssl4rl_bench.score.scores import ABSENT
 
 TEXT_BUDGET = 40_000_000
-"""Characters of all replies; each gets an equal part of it at most, or `SHORTEST`."""
+"""Maximum characters of all replies; each is cut to an equal share, but not to less than `SHORTEST`."""
 SHORTEST = 300
 PACKED_BUDGET = 9_000_000
-"""Bytes of all replies when packed."""
+"""Target size of all packed replies, in bytes; longer replies are cut, but not to less than `SHORTEST`."""
 
 READ_AS: Mapping[str, str] = {
     "t": "in its answer tag",
@@ -42,11 +42,11 @@ READ_AS: Mapping[str, str] = {
     "e": "the request failed",
     "-": "no reply",
 }
-"""Status letter to words."""
+"""Descriptions by status letter."""
 
 
 _Records = Mapping[str, SampleRecord]
-"""Sample id to the first repeat's record."""
+"""The first repeat's record, by sample id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +54,22 @@ class Samples:
     """The sample browser's content."""
 
     index: Mapping[str, Any]
-    """`runs`, `tasks` and `readAs`, as the script wants them."""
+    """The keys `runs`, `tasks` and `readAs`, as the script expects them."""
     parts: tuple[tuple[str, str], ...]
-    """Name and base64 text."""
+    """Pairs of name and base64 text."""
     thumbnails: tuple[tuple[str, tuple[str, ...]], ...]
-    """Name, and each image as base64 of a WebP file, or "" where it was left out."""
+    """Pairs of name and images; an image is a WebP file in base64, or "" if it was left out."""
     notes: tuple[str, ...]
-    """What is not there, a sentence each."""
+    """Statements of what was left out, one sentence per note."""
 
 
 def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tasks: Sequence[str]) -> Samples:
-    """The samples of tasks as the first run asked them, with every run's reply.
+    """Collects the samples of tasks as the first run asked them, with the replies of every run.
 
     Args:
-        runs: the baseline first.
-        loaded: for each run its tasks as it asked them; runs that asked the same may share them. What is not there
-            is left out.
+        runs: the runs, the baseline first.
+        loaded: for each run its tasks as it asked them; runs that asked the same may share them. Missing
+            tasks are left out.
 
     Raises:
         StoreError: a journal cannot be read.
@@ -115,7 +115,7 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
 
 
 def _records(run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Records | None:
-    """A run's records of a task; None if it did not answer the task, or the task's data are not at hand."""
+    """Returns a run's records of a task; None if it did not answer the task, or the task was not loaded."""
     if name not in loaded or name not in run.outcomes:
         return None
     found = answers(RunDir(run.path, run.spec).journal_path(name), run.spec.keys(loaded[name]))
@@ -123,9 +123,9 @@ def _records(run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Records 
 
 
 def _replies(records: _Records, own: Outcomes, asked: Outcomes, most: int) -> dict[str, Any]:
-    """A run's replies to one task.
+    """Returns a run's replies to one task, in the order of the first run's samples (`asked`).
 
-    In the order of the first run's samples (`asked`); nothing where this run asked something else under that id.
+    A sample is left empty if this run asked something else under its id.
     """
     rows = {id: row for row, id in enumerate(own.ids)}
     mine, theirs = _contents(own), _contents(asked)
@@ -155,7 +155,7 @@ def _replies(records: _Records, own: Outcomes, asked: Outcomes, most: int) -> di
 
 
 def _contents(outcomes: Outcomes) -> dict[str, str]:
-    """Sample id to the digest of what its group asks."""
+    """Returns the digest of the group's content, by sample id."""
     owner = [at for at, size in enumerate(outcomes.sizes) for _ in range(int(size))]
     return {id: outcomes.content[group] for id, group in zip(outcomes.ids, owner, strict=True)}
 

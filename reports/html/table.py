@@ -1,4 +1,4 @@
-"""What the leaderboard's table shows of a board beside its numbers: shared n, ranks that tie, and whiskers."""
+"""What the leaderboard's table shows besides a board's numbers: a shared n, tied ranks, and whiskers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ssl4rl_bench.reports.text.numbers import NO_DATA
 
 
 def columns(board: Board) -> list[dict[str, Any]]:
-    """What the template shows of each column.
+    """Computes what the template shows of each column.
 
     Returns:
-        For each column `n`, if all measured rows have the same, else None; and for its cells, in the board's order,
-        `ranks` ("2=" where others share it) and `whiskers` (None without an interval).
+        For each column, `n` if all measured rows have the same, else None; and for its cells, in the board's
+        order, `ranks` ("2=" if it is shared) and `whiskers` (None without an interval).
     """
     kinds = [row.kind for row in board.rows]
     out = []
@@ -28,7 +28,7 @@ def columns(board: Board) -> list[dict[str, Any]]:
 
 
 def _whiskers(cells: Sequence[BoardCell], base: float | None) -> list[dict[str, float | None] | None]:
-    """Places in each cell's small drawing, from 0 to 100: the column's least and greatest end."""
+    """Computes x positions in each cell's drawing: 0 to 100 spans the values and intervals of the column."""
     ends = [end for cell in cells if cell.ci95 for end in cell.ci95]
     ends += [cell.value for cell in cells if cell.value is not None]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)

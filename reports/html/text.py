@@ -1,4 +1,4 @@
-"""Texts of models and data sets, made visible: nothing in them can act on a reader's screen."""
+"""Makes texts of models and data sets visible, so that nothing in them can act on a reader's screen."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import unicodedata
 
 
 def visible(text: str) -> str:
-    """Control characters as their pictures, others that do not show as their number: U+202E is "⟨202E⟩".
+    """Replaces control characters by their pictures, and other invisible ones by their numbers.
 
-    Line feeds and tabs stay; a carriage return before a line feed goes; lone surrogates become U+FFFD. Joiners of
-    scripts and of emoji (U+200C, U+200D) stay.
+    For example, U+202E becomes "⟨202E⟩". Line feeds, tabs and the joiners of scripts and emoji (U+200C,
+    U+200D) are kept. A carriage return before a line feed is removed, and lone surrogates become U+FFFD.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -26,7 +26,7 @@ def _shown(char: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """At most about `most` characters: the beginning, how much is left out, and the end, where answers stand."""
+    """Cuts text to about `most` characters: its start, the number left out, and its end with the answer."""
     if len(text) <= most:
         return text
     head = most * 3 // 5

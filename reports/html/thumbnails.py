@@ -1,4 +1,4 @@
-"""Small pictures for the sample browser: each image once, all of them within a budget."""
+"""Thumbnails for the sample browser: each distinct image once, all of them within a budget."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage, Sample
 
 BUDGET = 3_600_000
-"""Characters of base64 of all thumbnails."""
+"""The maximum size of all thumbnails, in characters of base64."""
 SMALLEST, LARGEST = 96, 224
-"""Pixels of the longer side."""
+"""Limits of the longer side, in pixels."""
 _BYTES_PER_PIXEL = 0.14
-"""A guess, which the budget does not rest on: what a photograph takes as WebP at the quality used."""
+"""The estimated size of a photograph as WebP at the quality used. The budget holds even if it is wrong."""
 
 
 class Thumbnails:
-    """Thumbnails of images, in the order given until the budget is used up."""
+    """Makes thumbnails of images in the given order until the budget is used up."""
 
     def __init__(self, wanted: Sequence[EncodedImage]) -> None:
         distinct = {image.sha256: image for image in wanted}
@@ -41,16 +41,16 @@ class Thumbnails:
         self._n_left_out = len(distinct) - len(self._made) - self._n_damaged
 
     def names(self, samples: Sequence[Sample]) -> list[str]:
-        """Hashes of the distinct images of samples, in their order."""
+        """Returns the hashes of the samples' distinct images, in order."""
         return list(dict.fromkeys(image.sha256 for sample in samples for image in sample.images))
 
     def of(self, samples: Sequence[Sample]) -> tuple[str, ...]:
-        """In the order of `names`: base64 of a WebP file, or "" for one that was left out."""
+        """Returns thumbnails in the order of `names`: a WebP file in base64, or "" if it was left out."""
         return tuple(self._made.get(sha256, "") for sha256 in self.names(samples))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which are not there, a sentence each."""
+        """Notes on images without a thumbnail, one sentence per note."""
         out = []
         if n := self._n_left_out:
             out.append(f"{n} {'image is' if n == 1 else 'images are'} left out to keep this file small.")

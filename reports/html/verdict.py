@@ -1,6 +1,6 @@
-"""The verdict in words: what a board and the probes say, and what they could not have said.
+"""The verdict in words: what a board and the probes show, and what they could not have shown.
 
-"Not told apart" never stands for "the same": beside it stands the smallest difference that would have been found.
+"Not told apart" never means "the same": it comes with the smallest difference that would have been found.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ CORRECTIONS = {
     "bh": "Benjamini and Hochberg's correction",
     "none": "no correction",
 }
-"""Of p-values, as a sentence names them."""
+"""Names of corrections of p-values, for sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A candidate against the baseline, in words."""
+    """A comparison of a candidate with the baseline, in words."""
 
     label: str
-    """Of the candidate."""
+    """The candidate's label."""
     mark: str
-    """On the average: "better", "worse" or ""."""
+    """The mark of the average: "better", "worse" or ""."""
     text: str
-    """What follows the label: "is better than ..."; may be empty."""
+    """The text after the label: "is better than ..."; may be empty."""
     details: tuple[str, ...] = ()
-    """Sentences: abilities, where the difference comes from, probes."""
+    """Sentences on abilities, the source of the difference, and probes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Of one board."""
+    """The verdict on one board."""
 
     opening: str
     findings: tuple[Finding, ...]
     closing: tuple[str, ...]
-    """Sentences on all of them together."""
+    """Sentences on all candidates together."""
 
 
 def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
-    """What the board says in words.
+    """Puts the results of a board into words.
 
     Args:
-        probes: rows of `board.probes`, told under the candidate they belong to.
+        probes: rows of `board.probes`, described under their candidates.
     """
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
     findings = []
@@ -69,7 +69,7 @@ def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
 
 
 def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
-    """What the probes say in words, for runs without a benchmark."""
+    """Puts the results of probes into words, for runs without a benchmark."""
     base = [row for row in probes if row.is_baseline]
     labels = dict.fromkeys(row.label for row in probes if not row.is_baseline)
     opening = (

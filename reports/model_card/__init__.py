@@ -1,1 +1,1 @@
-"""A model card of a checkpoint, from its runs."""
+"""Writes the model card of a checkpoint from its runs."""

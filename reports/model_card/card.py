@@ -1,4 +1,4 @@
-"""What a model card is made of: a checkpoint, where it comes from, and its finished evaluation runs."""
+"""The data of a model card: a checkpoint, its origin, and its finished evaluation runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ssl4rl_bench.score.consistency import finished
 from ssl4rl_bench.task.taskfile import load_taskfile
 
 UNSEEN = ("openai", "replay")
-"""Engines that do not see the weights: that a run of theirs is this checkpoint's rests on the user's word."""
+"""Engines without access to the weights: whether a run is of this checkpoint cannot be checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Evaluation:
     spec: RunSpec
     result: Result
     date: str | None
-    """When it ended: UTC, ISO 8601."""
+    """The time at which the run ended, in UTC as ISO 8601."""
 
     def tasks(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Each task's name, with the prefix, and what result.json says of it."""
+        """Yields each task's name, with the prefix, and its part of result.json."""
         for name in dig(self.result, "tasks"):
             yield name, dig(self.result, "tasks", name)
 
@@ -44,9 +44,9 @@ class Card:
     name: str
     fingerprint: str
     config: Mapping[str, Any]
-    """config.json."""
+    """The content of config.json."""
     origin: Mapping[str, Any]
-    """ssl4rl.json; empty for a checkpoint that was not trained here."""
+    """The content of ssl4rl.json; empty for a checkpoint that was not trained with this program."""
     runs: tuple[Evaluation, ...]
 
     @property
@@ -55,21 +55,21 @@ class Card:
 
     @property
     def base(self) -> str | None:
-        """The model that training started from: a hub id, or a folder's last name."""
+        """The model that training started from: a hub id, or the last part of a folder's path."""
         name = dig(self.origin, "base").get("name") or dig(self.origin, "recipe").get("init")
         return self.base_on_hub or (None if name is None else Path(str(name)).name)
 
     @property
     def base_on_hub(self) -> str | None:
-        """The base's hub id without its revision; None if it did not come from the hub, by a commit."""
+        """The base's hub id without its revision; None if it was not taken from the hub at a commit."""
         base = dig(self.origin, "base")
         return str(base["name"]).partition("@")[0] if base.get("revision") else None
 
     def seen(self, task: str, found: Mapping[str, Any]) -> int:
-        """Training images that are in an evaluation task's set, by the audit at the start of training.
+        """Counts training images that are in a task's data set, by the audit at the start of training.
 
         Args:
-            found: what result.json says of the task.
+            found: the task's part of result.json.
         """
         data = dig(self.origin, "data")
         names = {short_name(task), str(found.get("source"))}
@@ -80,22 +80,22 @@ class Card:
         )
 
     def results(self) -> Iterator[tuple[Evaluation, str, Mapping[str, Any]]]:
-        """Each task of each whole run: the run, and what `Evaluation.tasks` gives."""
+        """Yields the run, name and result of each task, for all runs that are not partial."""
         for run in self.runs:
             if not run.result.get("partial"):
                 for name, found in run.tasks():
                     yield run, name, found
 
     def overlap(self) -> list[Mapping[str, Any]]:
-        """The audit's counts, a set each."""
+        """Returns the counts of the audit of training images, one mapping per evaluation set."""
         return list(dig(self.origin, "data").get("overlap") or [])
 
 
 def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
-    """Reads a checkpoint's folder and runs of it.
+    """Reads the folder of a checkpoint and its runs.
 
     Raises:
-        ModelError: the folder holds no whole checkpoint, or ssl4rl.json is damaged.
+        ModelError: the folder does not hold a complete checkpoint, or ssl4rl.json is damaged.
         StoreError: a run is not complete, or its parts contradict each other.
         UsageError: a run is of another checkpoint, of the mock engine, or without the real images.
     """
@@ -118,7 +118,7 @@ def on_hub(name: str) -> bool:
 
 
 def without_path(name: str) -> str:
-    """A name as a card may show it: of a path on the trainer's machine only the last part."""
+    """Returns a name that a card may show: of a path on the trainer's machine, only the last part is kept."""
     head, equals, path = name.rpartition("=")
     if "/" in path and not on_hub(path):
         path = Path(path).name
@@ -126,12 +126,12 @@ def without_path(name: str) -> str:
 
 
 def hub_data(task: str, found: Mapping[str, Any]) -> tuple[str, str | None, str, str | None] | None:
-    """The hub data set that a task was asked from: id, configuration, split and revision; None if it is not known.
+    """Returns id, configuration, split and revision of a task's data set on the hub; None if not known.
 
-    A local file counts as the task's own data set if it has the question counts of the task's edition of MMBench.
+    A local file counts as the task's data set if it has the question counts of the task's edition of MMBench.
 
     Args:
-        found: what result.json says of the task.
+        found: the task's part of result.json.
     """
     from ssl4rl_bench.task.mmbench.taxonomy import edition_warning
 

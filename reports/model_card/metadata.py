@@ -23,15 +23,15 @@ from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
 
 OWN = "ssl4rl_spec_sha256"
-"""Among a metric's arguments, the run's spec: it marks a result of `model-index` as written here."""
+"""The argument of a metric that holds the run's spec; it marks a `model-index` result as written here."""
 _LICENSE = ("license", "license_name", "license_link")
 
 
 def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
-    """The card's metadata: what an older card says stays, tags are added, and results of ours are replaced.
+    """Builds the card's metadata: existing entries are kept, tags added, and results written here replaced.
 
     Args:
-        old: the older card's, or empty.
+        old: the metadata of the existing card, or empty.
     """
     out = dict(old)
     ours: dict[str, Any] = _license(card)
@@ -51,7 +51,7 @@ def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_results(card: Card) -> list[dict[str, Any]]:
-    """`results` of `model-index`: one for each task of each whole run, percent with two decimals."""
+    """Builds `results` of `model-index`: one per task and complete run, in percent with two decimals."""
     kinds = {True: "Self-supervised probe", False: "Multiple-choice visual question answering"}
     return [
         {
@@ -64,9 +64,9 @@ def model_results(card: Card) -> list[dict[str, Any]]:
 
 
 def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
-    """File name to content, for each task whose data set is on the hub; none for a partial run.
+    """Builds file contents by file name, for each task of a complete run whose data set is on the hub.
 
-    Of a benchmark the accuracy over questions counts (`circular_micro`), percent.
+    The value is the accuracy over questions (`circular_micro`) in percent.
     """
     out = {}
     for run, name, found in card.results():
@@ -93,15 +93,15 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
 
 
 def dump(value: Any) -> str:
-    """As YAML, in the order given. Text of any content stays text."""
+    """Dumps a value as YAML without sorting keys; any string is read back as a string."""
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
 
 
 def parse(text: str, path: Path) -> dict[str, Any]:
-    """A card's metadata.
+    """Parses the metadata of a card.
 
     Raises:
-        DataError: it is no YAML mapping.
+        DataError: the text is not a YAML mapping.
     """
     reason = ""
     try:
@@ -125,7 +125,7 @@ def _tags(card: Card) -> list[str]:
 
 
 def _license(card: Card) -> dict[str, Any]:
-    """The base's, where its own card is at hand: of a bundled one, or in a folder."""
+    """Returns the license of the base from its card, if the base is bundled or in a local folder."""
     base = str(dig(card.origin, "base").get("name") or "")
     folder = Path(base).expanduser()
     if base in bundled_names():
@@ -141,7 +141,7 @@ def _license(card: Card) -> dict[str, Any]:
 
 
 def _of_others(index: object) -> list[dict[str, Any]]:
-    """Of an older `model-index` what was not written here."""
+    """Returns the results of an existing `model-index` that were not written here."""
     kept = []
     for model in index if isinstance(index, list) else []:
         results = model.get("results") if isinstance(model, Mapping) else None

@@ -1,4 +1,4 @@
-"""The text of a model card, a section each. Names that come from files are escaped."""
+"""The text of a model card, one function per section. Names from files are escaped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCENES_NOTE = (
 
 
 def summary(card: Card) -> str:
-    """What the checkpoint is, and what must be known before its numbers are read."""
+    """Describes the checkpoint, with the warnings that a reader of its numbers needs."""
     origin = card.origin
     if card.is_grpo:
         tasks = ", ".join(_code(short_name(task)) for task in dig(origin, "recipe", "tasks"))
@@ -64,7 +64,7 @@ def summary(card: Card) -> str:
 
 
 def use(card: Card) -> str:
-    """How to load it."""
+    """Shows how to load the checkpoint."""
     prompt = dig(card.origin, "recipe", "data").get("prompt")
     asked = (
         f"\n\nIt was trained with the prompt style {_code(prompt)} of ssl4rl-bench (`tasks/prompts.yaml`)."
@@ -93,7 +93,7 @@ With vLLM: `vllm serve FOLDER`. Its evaluation: `ssl4rl-bench run --model FOLDER
 
 
 def training(card: Card) -> str:
-    """Data, settings and last metrics; empty for a checkpoint that was not trained here."""
+    """Shows the training's data, settings and last metrics; empty if it was not trained with this program."""
     if not card.origin:
         return ""
     parts = ["## Training"]
@@ -108,7 +108,7 @@ def training(card: Card) -> str:
 
 
 def evaluation(card: Card) -> str:
-    """The tables of all runs."""
+    """Shows the tables of all runs."""
     if not card.runs:
         return (
             "## Evaluation\n\nNot evaluated yet. This fills the section:\n\n"
@@ -122,7 +122,7 @@ def evaluation(card: Card) -> str:
 
 
 def provenance(card: Card) -> str:
-    """Hashes and versions."""
+    """Lists hashes and versions."""
     origin = card.origin
     base = dig(origin, "base") or dig(origin, "init")
     known = {
@@ -151,7 +151,7 @@ SECTIONS = {
     "evaluation": evaluation,
     "provenance": provenance,
 }
-"""In their order on the card."""
+"""The sections by name, in their order on the card."""
 
 
 def _run(card: Card, run: Evaluation) -> Iterator[str]:
@@ -198,7 +198,10 @@ def _abilities(found: Mapping[str, Any]) -> str:
 
 
 def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) -> Iterator[str]:
-    """How replies were read, if not all by their tags; and whether its images were trained on."""
+    """Yields how replies were read, and whether images of the task were trained on.
+
+    With `label`, lines start with the task's name, and the first is omitted if all replies were read by tags.
+    """
     status = dict(dig(found, "status"))
     start = f"{escape(short(name))}: " if label else ""
     if not label or set(status) - {"tag"}:
@@ -284,7 +287,7 @@ def _way(between: Mapping[str, Any]) -> str:
 
 
 def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Every key of a recipe that has no fixed form."""
+    """Yields every key and value of a recipe without a fixed form, with dotted keys."""
     for key, inner in value.items():
         if isinstance(inner, Mapping):
             yield from _flat(inner, f"{before}{key}.")
@@ -297,7 +300,7 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str
 
 
 def _last(card: Card) -> str:
-    """Some of the last step's metrics."""
+    """Formats some metrics of the last step."""
     metrics = dig(card.origin, "metrics")
     rewards = sorted(key for key in metrics if key.startswith("reward/"))
     values = {key: number(metrics.get(key)) for key in ("reward", *rewards, "kl", "entropy", "reply_tokens")}
@@ -321,7 +324,7 @@ def _set(item: Mapping[str, Any]) -> str:
 
 
 def _table(headers: tuple[str, ...], rows: list[Any]) -> str:
-    """A Markdown table; the first column is left, others with more than two columns are right."""
+    """Formats a Markdown table; from three columns on, all but the first are aligned to the right."""
     cells = [[escape(clean(cell, 200)) or NO_DATA for cell in row] for row in rows]
     return markdown_table(headers, cells, "lr" if len(headers) > 2 else "l").rstrip()
 
@@ -333,7 +336,7 @@ def _base(card: Card) -> str:
 
 
 def _code(text: object) -> str:
-    """As code: letters, digits and what names are made of."""
+    """Formats text as code; characters that names do not usually have become "?"."""
     return "`" + re.sub(r"[^\w .,:/@=+-]", "?", clean(text, 120)) + "`"
 
 

@@ -1,7 +1,7 @@
-"""Model cards: README.md with YAML metadata, and `.eval_results/`, for a checkpoint's folder.
+"""Writes model cards into a checkpoint's folder: README.md with YAML metadata, and `.eval_results/`.
 
-What stands between two marks (`<!-- ssl4rl:evaluation -->` and `<!-- /ssl4rl:evaluation -->`) is written here, the
-rest is a person's: it stays as it is when the card is written again.
+Text between two marks (`<!-- ssl4rl:evaluation -->` and `<!-- /ssl4rl:evaluation -->`) is generated. The rest
+is written by people and stays unchanged when the card is written again.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from ssl4rl_bench.run.rundir import RunDir
 
 README = "README.md"
 RESULTS = ".eval_results"
-"""The folder that the Hub reads evaluation results from."""
+"""The folder from which the Hub reads evaluation results."""
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None = None) -> list[Path]:
-    """Writes a checkpoint's card, or brings the one that is there up to date; returns the files written.
+    """Writes a checkpoint's card, or updates an existing one, and returns the files written.
 
-    With `runs`, the evaluation section and `model-index` show these runs and no earlier ones; without, what an
-    older card says of runs stays. A card without any marks is a person's: it only gets an evaluation section at
-    its end, and nothing at all without runs. A section that a person has deleted comes back only with `runs`, and
-    only the evaluation.
+    With `runs`, the evaluation section and `model-index` show only these runs; without, they are not changed.
+    A card without any marks was written by a person: with `runs`, it only gets an evaluation section at its
+    end; without, it is not changed. Of the sections that a person has deleted, only the evaluation is written
+    again, and only with `runs`.
 
     Args:
-        out: folder for the card instead of the checkpoint's own; it is made if need be.
+        out: the folder for the card, which is made if necessary; by default the checkpoint's folder.
 
     Raises:
-        ModelError, StoreError, UsageError: as `card.load`; StoreError also for a full disk.
-        DataError: the card that is there is no text, or its metadata or marks are damaged.
+        ModelError, StoreError, UsageError: as for `card.load`; StoreError also if the disk is full.
+        DataError: the existing card is not a text file, or its metadata or marks are damaged.
     """
     card = load(checkpoint, runs)
     folder = out or checkpoint
@@ -63,10 +63,10 @@ def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None =
 
 
 def render(card: Card, old: str | None, place: Path) -> str:
-    """The card's text; `old` is what stands there now, with "\\n" as line ends.
+    """Returns the card's text; `old` is the existing text, with "\\n" as line ends.
 
     Raises:
-        DataError: as `write_card`.
+        DataError: as for `write_card`.
     """
     if old is None:
         body = f"# {escape(clean(card.name))}\n\n" + "\n\n".join(
@@ -97,12 +97,12 @@ def _section(name: str, text: str) -> str:
 
 
 def _mark(name: str) -> re.Pattern[str]:
-    """Both marks of a section; of any section for an empty name."""
+    """Returns a pattern of both marks of a section, or of any section if the name is empty."""
     return re.compile(rf"<!-- (/?)ssl4rl:{name or '[a-z]+'} -->")
 
 
 def _read(path: Path) -> str | None:
-    """None if there is no card."""
+    """Returns the text of a card, or None if there is no card."""
     if not path.exists():
         return None
     try:

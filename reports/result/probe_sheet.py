@@ -1,6 +1,6 @@
-"""Contact sheets of SSL probes: what a model is shown, and the right answer below.
+"""Draws contact sheets of SSL probes: the images that a model is shown, with the right answer below.
 
-`python -m ssl4rl_bench.reports.result.probe_sheet docs` draws those of the documentation, a file a kind of task.
+`python -m ssl4rl_bench.reports.result.probe_sheet docs` draws those of the documentation, one file per kind.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SHOWN = {"rotation": 4, "jigsaw": 7, "contrastive": 4, "position": 6}
-"""Samples of a task in the documentation: what fits in a line or little more."""
+"""Number of samples per task in the documentation: about as many as fit in one line."""
 HEIGHT = 148
-"""Pixels: of the tallest image of a sample, or of its block of pieces."""
+"""Height in pixels of a sample's tallest image, or of its block of pieces."""
 _GAP, _MARGIN, _LINE, _WIDTH = 6, 18, 15, 1340
 _INK, _FAINT, _RIGHT, _FRAME = (30, 30, 36), (110, 112, 120), (20, 120, 60), (205, 205, 210)
 
 
 def sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
-    """The first `n` samples of each task on white, a block of lines a task, as wide as they need."""
+    """Draws up to `n` samples of each task on white, one block of lines per task."""
     from PIL import Image, ImageDraw, ImageFont
 
     lines = [line for task in tasks for line in _lines(task, n)]
@@ -51,7 +51,7 @@ def sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
 
 
 def _spread(task: ProbeTask, n: int) -> list[Sample]:
-    """The first samples, with as many different answers as there are."""
+    """Returns the first `n` samples, taken from each answer in turn so that many answers occur."""
     by_answer: defaultdict[str, list[Sample]] = defaultdict(list)
     for sample in task.samples:
         by_answer[sample.target].append(sample)
@@ -60,7 +60,7 @@ def _spread(task: ProbeTask, n: int) -> list[Sample]:
 
 
 def _lines(task: ProbeTask, n: int) -> list[tuple[str | list[Image.Image], int]]:
-    """A title and rows of pictures, each with its height in pixels."""
+    """Returns the task's title and its rows of pictures, each with its height in pixels."""
     lines: list[tuple[str | list[Image.Image], int]] = [(short_name(task.name), 24)]
     row: list[Image.Image] = []
     width = 0
@@ -75,7 +75,7 @@ def _lines(task: ProbeTask, n: int) -> list[tuple[str | list[Image.Image], int]]
 
 
 def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
-    """The images of a sample, and its answer below. Pieces of a jigsaw stand in a block, in the order shown."""
+    """Draws a sample's images with its answer below; a jigsaw's pieces form a block, in the order shown."""
     from PIL import Image, ImageDraw, ImageFont
 
     shown = [images.decode(image) for image in sample.images]
@@ -101,7 +101,7 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
         y = at // columns * (tall + _GAP)
         page.paste(image, (x, y))
         draw.rectangle((x, y, x + image.width - 1, y + image.height - 1), outline=_FRAME)
-        if not task.ssl.few_targets and columns < 5:  # pieces are named by their place
+        if not task.ssl.few_targets and columns < 5:  # answers name pieces by number, so draw it
             draw.rectangle((x + 1, y + 1, x + 13, y + 12), fill=(255, 255, 255))
             draw.text((x + 3, y + 1), str(at + 1), fill=_FAINT, font=faint)
     draw.text((0, page.height - _LINE - 2), text, fill=_RIGHT, font=font)
@@ -109,7 +109,7 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
 
 
 def main(folder: Path) -> None:
-    """Draws the sheets of all SSL tasks that are shipped, on the built-in images."""
+    """Draws the sheets of all bundled SSL tasks on the built-in images."""
     from ssl4rl_bench.task.registry import load_probe
     from ssl4rl_bench.task.ssl import KINDS
     from ssl4rl_bench.task.taskfile import group_names, load_taskfile

@@ -1,4 +1,4 @@
-"""The SSL probes' own table: accuracy beside chance and beside what is left of it when chance is taken off."""
+"""The table of SSL probes: accuracy, chance, and the accuracy above chance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from ssl4rl_bench.reports.text.cells import (
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
 HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "By parts", "n samples", "Unread %")
-"""Numbers of a row. "Above chance" is (accuracy - chance) / (1 - chance): 0 is a blind guess, 100 all right."""
+"""Headers of a row's numbers.
+
+"Above chance" is (accuracy - chance) / (1 - chance) in percent: 0 is a blind guess, 100 all right.
+"""
 PARTS = {
     "per_position": "per place",
     "valid": "valid",
@@ -31,19 +34,19 @@ PARTS = {
     "row": "row",
     "column": "column",
 }
-"""Sub-metrics that have a place in the table, and what it calls them."""
+"""The sub-metrics that the table shows, and their names there."""
 
 
 def is_probe(results: Sequence[Result], task: str) -> bool:
-    """Whether a task of these results is an SSL probe."""
+    """Whether a task is an SSL probe in any of these results."""
     return any(dig(result, "tasks", task, "probe") for result in results)
 
 
 def probe_table(results: Sequence[Result], tasks: Sequence[str]) -> Table:
-    """One row a task and result, tasks in their order; percent with two decimals.
+    """Makes a table with one row per task and result, in the order of `tasks`; percent with two decimals.
 
     Args:
-        tasks: with the `ssl4rl_` prefix; only those that are probes are shown.
+        tasks: names with the `ssl4rl_` prefix; tasks that are not probes are skipped.
     """
     partial = " · partial" if any(result.get("partial") for result in results) else ""
     names = ["Probe", "Model"] if len(results) > 1 else ["Probe"]
@@ -55,15 +58,16 @@ def probe_table(results: Sequence[Result], tasks: Sequence[str]) -> Table:
 
 
 def probes_to_markdown(results: Sequence[Result], tasks: Sequence[str]) -> str:
-    """`probe_table` as a Markdown table that ends in a line break."""
+    """Formats `probe_table` as a Markdown table that ends in a line break."""
     rows = ([escape(name), escape(model), *numbers] for name, model, *numbers in _rows(results, tasks))
     return markdown_table(("Probe", "Model", *HEADERS), rows, "llr")
 
 
 def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
-    """A sentence for each jigsaw whose replies fit the other convention better than the one that was asked for.
+    """Returns a sentence per jigsaw whose replies fit the other convention better than the one asked for.
 
-    Better means that all of the other's interval is above what was asked for, and above chance.
+    "Better" means that the whole interval of the accuracy by the other convention is above the accuracy by
+    the one asked for, and above chance.
     """
     out = []
     for task in tasks:

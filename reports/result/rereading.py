@@ -1,4 +1,4 @@
-"""One run read again with each extractor: what its numbers owe to the way replies are read."""
+"""Reads one run again with each extractor, to show how far its numbers depend on the extractor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
 REFERENCE = "default"
 """The extractor that the others are compared with."""
 PROBE_EXTRACTORS = (REFERENCE, "strict")
-"""Those that read a probe differently (`ssl.SSLTask.score`)."""
+"""The extractors that can differ on a probe (see `ssl.SSLTask.score`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +30,24 @@ class Reread:
     """A task's replies as one extractor reads them."""
 
     extractor: str
-    """Its full name."""
+    """The extractor's full name."""
     status: dict[str, int]
-    """Replies by how their answer was read."""
+    """Number of replies by the status of their answer."""
     accuracy: float | None
     """Share of rows that are right, in [0, 1]."""
     circular: float | None
     """Share of questions that are right in every copy, in [0, 1]; None for a probe."""
     agreement: Kappa
-    """With what `REFERENCE` reads, over all replies; no answer is an answer of its own."""
+    """Agreement with the answers that `REFERENCE` reads, over all scored replies; no answer is a category."""
     n_changed: int
-    """Replies that are right by one of the two and wrong by the other."""
+    """Number of replies whose score differs from that under `REFERENCE`."""
 
 
 def reread(run: RunDir, task: Task) -> list[Reread]:
-    """A task's replies as each known extractor reads them, `REFERENCE` first.
+    """Scores a task's replies with each known extractor, `REFERENCE` first.
 
     Raises:
-        SpecMismatch, UsageError, StoreError: as `scoring.scored_samples`.
+        SpecMismatch, UsageError, StoreError: as for `scoring.scored_samples`.
     """
     is_probe = task.probe is not None
     names = dict.fromkeys(map(check_extractor, PROBE_EXTRACTORS if is_probe else (REFERENCE, *EXTRACTORS)))
@@ -72,7 +72,7 @@ def reread(run: RunDir, task: Task) -> list[Reread]:
 
 
 def reread_table(title: str, read: Sequence[Reread]) -> Table:
-    """One row an extractor; percent with two decimals."""
+    """Makes a table with one row per extractor; percent with two decimals."""
     statuses = [status.value for status in Status if any(status.value in row.status for row in read)]
     circular = any(row.circular is not None for row in read)
     right = ["Rows\nright", *(["Circular"] if circular else [])]
@@ -95,7 +95,7 @@ def reread_table(title: str, read: Sequence[Reread]) -> Table:
 
 
 def reread_json(read: Sequence[Reread]) -> list[dict[str, Any]]:
-    """The same as JSON values; shares as fractions."""
+    """Returns the content of `reread_table` as JSON values; shares are fractions."""
     return [
         {
             "extractor": row.extractor,

@@ -1,8 +1,8 @@
-"""result.json as tables: the card's columns with n, intervals and the share of unread replies.
+"""Tables of result.json: the model card's columns with n, intervals and the share of unread replies.
 
-Everything printed is taken from result dicts. Numbers are percent with two decimals, rounded; a cell without
-data prints "–". Names come from data and are hostile on a terminal: `clean` escapes their control characters,
-and they are never read as markup.
+Everything printed comes from result dicts. Numbers are percent, rounded to two decimals; a cell without data
+prints "–". Names come from data and are untrusted: `clean` escapes their control characters, and they are
+never read as markup.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "reading_line", "stat
 
 
 def card_table(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> Table:
-    """One row a result, in their order, with the columns of the SSL4RL model card; fits 100 columns.
+    """Makes a table with one row per result, in order, and the SSL4RL model card's columns; fits 100 columns.
 
     Args:
-        results: one without the task gives a row without data.
-        task: with the `ssl4rl_` prefix.
+        results: a result without the task gives a row without data.
+        task: the task's name with the `ssl4rl_` prefix.
         aggregation: one of `aggregate.AGGREGATIONS`.
 
     Raises:
@@ -54,7 +54,7 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
 
 
 def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> str:
-    """`card_table` as a titled Markdown table that ends in a line break. Arguments and errors as there."""
+    """Formats `card_table`, with its arguments and errors, as titled Markdown that ends in a line break."""
     _check(results, task, aggregation)
     rows = ([escape(name), *numbers] for name, *numbers in _card_rows(results, task, aggregation))
     table = markdown_table(_headers(aggregation), rows)
@@ -62,9 +62,9 @@ def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circul
 
 
 def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -> Table:
-    """One row a category, the three levels nested, in MMBench's order; names that it lacks come last.
+    """Makes a table with one row per category: three nested levels in MMBench's order, unknown names last.
 
-    Arguments and errors as for `card_table`.
+    The arguments and errors are those of `card_table`.
     """
     _check([result], task, aggregation)
     title = f"{model_name(result)} · {_title([result], task, aggregation)}"
@@ -76,10 +76,11 @@ def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -
 
 
 def status_line(status: Mapping[str, int], n_no_content_cut: int = 0) -> str:
-    """How the replies were read, e.g. "replies: 2311 tag, 12 lenient, 20 none"; from a task's "status".
+    """Says how the replies were read, e.g. "replies: 2311 tag, 12 lenient, 20 none".
 
     Args:
-        n_no_content_cut: of the replies without content, those that hit the token limit; they are told.
+        status: the "status" of a task in result.json.
+        n_no_content_cut: the number of replies without content that hit the token limit; shown if not 0.
     """
     counts = {known.value: status.get(known.value, 0) for known in Status}
     counts["other"] = sum(status.values()) - sum(counts.values())
@@ -89,7 +90,7 @@ def status_line(status: Mapping[str, int], n_no_content_cut: int = 0) -> str:
 
 
 def reading_line(found: Result) -> str:
-    """`status_line` of a task of a result, and how many questions are left out for replies without a score."""
+    """Returns a task's `status_line` with the number of questions excluded for unscored replies."""
     status = dig(found, "status")
     line = status_line(status, found.get("n_no_content_cut") or 0)
     n_left_out = found.get("n_groups_excluded")
@@ -115,7 +116,7 @@ def _title(results: Sequence[Result], task: str, aggregation: str) -> str:
 
 
 def _shown(results: Sequence[Result], task: str) -> set[str]:
-    """What the runs of a task showed: `blinding`'s texts. The title says it if all agree, else each row does."""
+    """Returns the runs' distinct `blinding` texts; a single one is shown in the title, several in rows."""
     return {blinding(result, task) for result in results if dig(result, "tasks", task)}
 
 
@@ -142,7 +143,7 @@ def _card_rows(results: Sequence[Result], task: str, aggregation: str) -> Iterat
 
 
 def _outline(cells: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """Depth, name and cell of all categories, each under its parent if MMBench knows it."""
+    """Yields depth, name and cell of all categories, each below its parent if MMBench has it."""
     levels, abilities, leaves = (
         {name: dig(cells, level, name) for name in dig(cells, level)} for level in ("l1", "l2", "l3")
     )

@@ -1,1 +1,1 @@
-"""Numbers and names as cells of tables."""
+"""Formats numbers and names for tables and sentences."""

@@ -1,4 +1,4 @@
-"""Tables for a terminal and in Markdown, and their cells: result dicts as text, and names that are safe to print."""
+"""Tables for a terminal and in Markdown, and their cells: values of result dicts, and names safe to print."""
 
 from __future__ import annotations
 
@@ -24,66 +24,66 @@ _RULES = {"l": ":---", "r": "---:", "-": "---"}
 
 
 def dig(value: object, *keys: str) -> Mapping[str, Any]:
-    """The object at the end of the keys; empty if it is not there."""
+    """Returns the mapping at a path of keys; an empty one if it does not exist."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
 
 
 def short(task: str) -> str:
-    """A task's name without its prefix, safe to print."""
+    """Returns a task's name without its prefix, safe to print."""
     return clean(short_name(task))
 
 
 def model_name(result: Result) -> str:
-    """The model's label, safe to print, with a mark where no model was asked: "gold (mock)"."""
+    """Returns the model's label, safe to print, with a mark if no model was asked: "gold (mock)"."""
     mark = engine_mark(dig(result, "engine").get("name"), dig(result, "engine", "options"))
     name = clean(dig(result, "model").get("name", "")) or NO_DATA
     return f"{name} ({mark})" if mark else name
 
 
 def blinding(result: Result, task: str) -> str:
-    """What a task showed in this run if not its images, as "image blank"; else empty."""
+    """Returns what a task showed in this run instead of its images, as "image blank"; else empty."""
     how = dig(result, "tasks", task).get("image")
     return f"image {clean(how)}" if how else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95% interval; fractions."""
+    """A value with its 95% interval, as fractions."""
 
     value: float
     ci95: tuple[float, float] | None
 
 
 def ci95(cell: Mapping[str, Any]) -> tuple[float, float] | None:
-    """A cell's 95% interval, fractions; None without one."""
+    """Returns a cell's 95% interval as fractions, or None if it has none."""
     ends = [end for end in map(number, cell.get("ci95") or ()) if end is not None]
     return (ends[0], ends[1]) if len(ends) == 2 else None
 
 
 def estimate(cell: Mapping[str, Any]) -> Estimate | None:
-    """A cell's value and interval; None without a value."""
+    """Returns a cell's value and interval, or None if it has no value."""
     value = number(cell.get("value"))
     return None if value is None else Estimate(value, ci95(cell))
 
 
 def value_and_interval(cell: Mapping[str, Any]) -> tuple[str, str]:
-    """A cell's value and its 95% interval."""
+    """Returns the texts of a cell's value and of its 95% interval, in percent."""
     return percent(cell.get("value")), "–".join(map(percent, ci95(cell) or (None,)))
 
 
 def count(cell: Mapping[str, Any]) -> str:
-    """A cell's n."""
+    """Returns the text of a cell's n."""
     value = number(cell.get("n"))
     return NO_DATA if not value else f"{value:.0f}"
 
 
 def plain_table(title: str, headers: Sequence[str] = (), sides: str = "lr") -> Table:
-    """A table for a terminal, with a rule under its header and no frame.
+    """Makes a table for a terminal, with a rule under its header and no frame.
 
     Args:
-        sides: the columns' sides, l or r; the last one holds for all columns that follow.
+        sides: the alignment of each column, l or r; the last one applies to all further columns.
     """
     table = Table(
         title=Text(title),
@@ -99,10 +99,10 @@ def plain_table(title: str, headers: Sequence[str] = (), sides: str = "lr") -> T
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]], sides: str = "lr") -> str:
-    """A Markdown table that ends in a line break; texts that are not safe need `escape` first.
+    """Formats a Markdown table that ends in a line break; untrusted texts need `escape` first.
 
     Args:
-        sides: as for `plain_table`; also "-" for a column whose side is not written.
+        sides: as for `plain_table`; also "-" for a column without an alignment.
     """
     header = " | ".join(headers).lstrip()  # an empty corner is one space wide
     rules = [_RULES[side] for _, side in _with_sides(headers, sides)]
@@ -114,5 +114,5 @@ def _with_sides(headers: Sequence[str], sides: str) -> Iterable[tuple[str, str]]
 
 
 def escape(text: str) -> str:
-    r"""For Markdown: no link, emphasis, HTML or table cell begins or ends in it."""
+    r"""Escapes text for Markdown, so that no link, emphasis, HTML or table cell begins or ends in it."""
     return re.sub(r"([\\`*_{}\[\]()<>#|~!&:@])", r"\\\1", text)

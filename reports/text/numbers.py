@@ -1,4 +1,4 @@
-"""Numbers as tables and sentences print them: fractions as percent with two decimals."""
+"""Formats numbers for tables and sentences: fractions become percent with two decimals."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MARKS = {"better": "▲", "worse": "▼", "": ""}
 
 
 def percent(value: float | None) -> str:
-    """A fraction as percent with two decimals; `NO_DATA` for what is no number, as a file may hold."""
+    """Formats a fraction as percent with two decimals; `NO_DATA` if it is not a number, as in some files."""
     value = number(value)
     return NO_DATA if value is None else f"{100.0 * value:.2f}"
 
 
 def points(value: float | None) -> str:
-    """A difference in percentage points, with its sign."""
-    # Nothing has no sign: without "+ 0.0" a rounded-off loss shows as "-0.00".
+    """Formats a difference in percentage points, with its sign."""
+    # Adding 0.0 turns -0.0 into 0.0: else a loss that rounds to zero would show as "-0.00".
     return NO_DATA if value is None else f"{round(100.0 * value, 2) + 0.0:+.2f}"
 
 
@@ -34,10 +34,10 @@ def p_value(p: float) -> str:
 
 
 def p_is(p: float) -> str:
-    """For a sentence: "p = 0.012", "p < 0.001"."""
+    """Formats a p-value for a sentence: "p = 0.012", "p < 0.001"."""
     return f"p {p_value(p).replace('<', '< ')}" if p < 0.001 else f"p = {p_value(p)}"
 
 
 def listed(texts: Sequence[str]) -> str:
-    """For a sentence: "a", "a and b", "a, b and c"."""
+    """Joins texts for a sentence: "a", "a and b", "a, b and c"."""
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -1,4 +1,4 @@
-"""Questions that a set of runs can answer: each a figure, a small table, and a sentence that the numbers support."""
+"""Views: questions that a set of runs can answer, each with a figure, a small table and a sentence."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ VIEWS: dict[str, Callable[[Runs], View]] = {
     "additivity": additivity,
     "bias": bias,
 }
-"""By name, in the order of the page. Each raises UsageError for runs that do not allow it."""
+"""The views by name, in the order of the page. Each raises UsageError if the runs do not allow it."""
 
 
 def allowed(runs: Runs) -> list[View]:
-    """Those views that the runs allow."""
+    """Returns the views that the runs allow."""
     out = []
     for make in VIEWS.values():
         with suppress(UsageError):

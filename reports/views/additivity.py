@@ -1,4 +1,4 @@
-"""A mix of tasks against its best single task, and against the sum of what the single tasks gained."""
+"""Compares a mix of tasks with its best single task, and with the sum of the gains of its single tasks."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ _LEFT, _TALL = 62.0, 190.0
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """One column. Fractions."""
+    """The contrasts of one column, as fractions."""
 
     column: Column
     base: float
     singles: tuple[Contrast, ...]
-    """What each single task gained."""
+    """The gain of each single task over the baseline."""
     mix: Contrast
-    """What the mix gained."""
+    """The gain of the mix over the baseline."""
     best: int
-    """Number of the single task that gained most."""
+    """Index in `singles` of the task that gained most."""
     mix_minus_best: Contrast
     total: Contrast | None
-    """The sum of what the singles gained; None where a task of the mix has no single."""
+    """The sum of the gains of `singles`; None if a task of the mix was not trained alone."""
     mix_minus_sum: Contrast | None
 
     @property
     def out_of_reach(self) -> bool:
-        """Whether no model could have the sum: below 0% or above 100%."""
+        """Whether no model could reach the sum, because it is below 0% or above 100%."""
         return self.total is not None and not 0.0 <= self.base + self.total.value <= 1.0
 
 
 def additivity(runs: Runs) -> View:
-    """The view of the first mix among the candidates.
+    """Makes the view of the first mix among the candidates.
 
-    Seeds of a training are averaged question by question first. All intervals are over questions: of these
-    checkpoints, not of a new seed.
+    The seeds of a training are first averaged question by question. All intervals are over questions: they
+    hold for these checkpoints, not for a new seed.
 
     Raises:
-        UsageError: no mix, fewer than two of its tasks trained alone, several checkpoints of one task, or runs that
-            must not be compared.
+        UsageError: no mix, fewer than two of its tasks trained alone, several checkpoints of one task, or
+            runs that must not be compared.
     """
     candidates = runs.need_candidates("additivity")
     name = clean(runs.baseline.label)
@@ -110,11 +110,11 @@ def additivity(runs: Runs) -> View:
 def sums(
     found: Scores, base: _Floats, mix: _Floats, singles: Sequence[_Floats], whole: bool = True
 ) -> list[Sums]:
-    """Each column's contrasts; Holm over the abilities of each kind of contrast.
+    """Computes the contrasts of each column, with Holm's correction over the abilities per kind of contrast.
 
     Args:
-        base, mix, singles: (groups,) scores.
-        whole: whether the singles are all of the mix's tasks, so that there is a sum.
+        base, mix, singles: scores of shape (groups,).
+        whole: whether every task of the mix is in `singles`, so that there is a sum.
     """
     gains = [single - base for single in singles]
     rest = (mix - base) - np.sum(gains, axis=0)
@@ -139,11 +139,12 @@ def sums(
 
 
 def _versus_best(found: Scores, mix: _Floats, singles: Sequence[_Floats], column: Column) -> Contrast:
-    """Mix minus the best of k singles, which the data itself chose: the least of k differences, theta = min theta_i.
+    """Computes theta = min theta_i: mix minus the best of k singles, which is chosen by the same data.
 
-    The lower end is the least of the differences' lower ends, which needs no correction, as one of them is theta's
-    (intersection-union test: Berger, Technometrics 24 (1982) 295-300); the upper end is the least of their upper ends
-    at a level corrected for k, as each is above theta (Bonferroni). p is the two-sided test that belongs to it.
+    The lower end is the minimum of the differences' lower ends. It needs no correction, as one of them is
+    theta's (intersection-union test: Berger, Technometrics 24 (1982) 295-300). The upper end is the minimum
+    of their upper ends at a level corrected for k, as each theta_i is at least theta (Bonferroni). p is from
+    the corresponding two-sided test.
     """
     k = len(singles)
     plain = [found.contrast(mix - single, column) for single in singles]
@@ -159,7 +160,7 @@ def _versus_best(found: Scores, mix: _Floats, singles: Sequence[_Floats], column
 
 
 def _chosen(runs: Runs, found: Sequence[Method]) -> tuple[Method, list[Method], list[str]]:
-    """The mix, its tasks' singles, and its tasks that have none."""
+    """Returns the mix, the methods trained on one of its tasks, and the tasks without such a method."""
     asked: Mapping[str, tuple[str, ...]] = {
         method.name: runs.trained.get(method.runs[0].label) or () for method in found
     }
@@ -171,7 +172,7 @@ def _chosen(runs: Runs, found: Sequence[Method]) -> tuple[Method, list[Method], 
         )
     mix, tasks = mixes[0], asked[mixes[0].name]
     alone = [m for m in found if len(asked[m.name]) == 1 and asked[m.name] != (MIX,)]
-    if tasks == (MIX,):  # by its name alone: of all that is here
+    if tasks == (MIX,):  # the tasks are not known: take those of all singles
         tasks = tuple(dict.fromkeys(asked[m.name][0] for m in alone))
     singles, missing = [], []
     for task in tasks:
@@ -243,9 +244,10 @@ def _row(each: Sums, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _draw(columns: Sequence[Sums], names: Sequence[str], mix: str) -> Sheet:
-    """
+    """Draws the gains as bars, with the differences from best single and sum below.
+
     Args:
-        names: of the single tasks.
+        names: the names of the single tasks.
     """
     whole = columns[0].total is not None
     sheet = Sheet()

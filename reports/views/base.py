@@ -1,4 +1,4 @@
-"""What a view of a set of runs holds."""
+"""The content of a view of a set of runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class View:
     """A figure, a small table, and one sentence that the numbers support."""
 
     name: str
-    """As on the command line: "transfer"."""
+    """The name on the command line: "transfer"."""
     title: str
     sentence: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    """Texts, one for each header."""
+    """Texts, one per header in each row."""
     sheet: Sheet | None = field(default=None, compare=False, repr=False)
-    """None where there is nothing to draw."""
+    """The figure; None if there is nothing to draw."""
 
     def write(self, folder: Path) -> list[Path]:
         """Writes the figure, if there is one, as NAME.svg and NAME.png.

@@ -1,4 +1,4 @@
-"""With images against without: what each checkpoint gains from sight, and whether that is more than the baseline."""
+"""What each checkpoint gains from seeing the images, and whether it gains more than the baseline."""
 
 from __future__ import annotations
 
@@ -33,34 +33,35 @@ _INSTEAD = {"blank": "blank images", "shuffled": "another's images", "none": "no
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A checkpoint with and without its images in one column. Fractions."""
+    """A checkpoint's scores with and without its images in one column, as fractions."""
 
     column: Column
     seeing: float
     blind: float
     gain: Contrast
-    """Seeing minus blind."""
+    """The score with images minus the score without."""
     more: Contrast | None
-    """This gain minus the baseline's: a difference in differences. None for the baseline."""
+    """This gain minus the baseline's (a difference in differences); None for the baseline."""
     seeing_change: float
-    """With images, against the baseline."""
+    """The difference from the baseline with images."""
     blind_change: float
+    """The difference from the baseline without images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blinding:
-    """What was shown instead of the images, and the models that were asked both ways."""
+    """A replacement of the images, and the models that were asked with and without it."""
 
     image: str
     models: tuple[tuple[str, tuple[Sight, ...]], ...]
-    """Each model's label and its columns, the baseline first."""
+    """The label and the columns of each model, the baseline first."""
 
 
 def bias(runs: Runs) -> View:
-    """The view of all blindings that the baseline was asked with.
+    """Makes the view of all blindings that the baseline has a run of.
 
-    Differences in differences are over the questions that all four runs answered, each candidate apart; Holm over
-    the candidates' abilities of a blinding, and over their Averages.
+    Differences in differences are computed for one candidate at a time, over the questions that all four runs
+    answered. Per blinding, Holm's correction is over all candidates' abilities, and over their Averages.
 
     Raises:
         UsageError: the baseline has no run without its images, or the runs must not be compared.
@@ -217,7 +218,11 @@ def _panels(
     panels: Sequence[tuple[str, str, Sequence[Sequence[Contrast | None]]]],
     looks: Sequence[tuple[str, str]],
 ) -> float:
-    """Draws panels beside each other: title, note, and contrasts (models, columns); returns where they end."""
+    """Draws panels side by side and returns their lower end.
+
+    Args:
+        panels: title, note, and contrasts of shape (models, columns).
+    """
     slot = 9.0 * len(looks) + 9.0
     height = len(headers) * slot
     wide = (sheet.width - _LEFT - 16 + _GAP) / len(panels) - _GAP
@@ -234,7 +239,7 @@ def _panels(
             for column, cell in enumerate(line):
                 if cell is None:
                     continue
-                # Labels that are equal when they are shortened share a line.
+                # Candidates whose labels are equal once shortened are one model with more cells than headers.
                 place = column % len(headers) + (at + 1) / (len(looks) + 1)
                 axes.whisker(place, cell, colour, marker)
                 if cell.mark and number:

@@ -1,4 +1,4 @@
-"""Contrasts of several runs on the questions that all of them answered: sums of their scores with any weights."""
+"""Contrasts (weighted sums of scores) of several runs on the questions that all of them answered."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A contrast in one column. Fractions."""
+    """A contrast in one column, as fractions."""
 
     value: float
     ci95: tuple[float, float] | None
     p: float
-    """Two-sided, not corrected."""
+    """The two-sided p-value, not corrected."""
     n: int
-    """Questions."""
+    """The number of questions."""
     mde: float
-    """Smallest contrast that is found with 80% power at its share of alpha in the family; 1 if none."""
+    """The smallest contrast that is found with 80% power at its share of the family's alpha; 1 if none."""
     p_corrected: float
     counts: Effective | None = None
-    """What `ci95` and `mde` rest on, of the contrast divided by `span`."""
+    """The counts that `ci95` and `mde` are computed from, of the contrast divided by `span`."""
     span: float = 1.0
-    """The contrast's largest value."""
+    """The largest absolute contrast of a question per unit, at least 1."""
 
     @property
     def mark(self) -> str:
-        """ "better" (above 0), "worse" (below 0), or "" where it could be chance."""
+        """ "better" (above 0), "worse" (below 0), or "" if it could be chance."""
         if self.p_corrected >= ALPHA or self.value == 0.0:
             return ""
         return "better" if self.value > 0.0 else "worse"
@@ -55,34 +55,35 @@ class Scores:
     """Group scores of several runs on the same questions."""
 
     table: _Floats
-    """(groups, runs)"""
+    """Shape (groups, runs)."""
     units: _Floats
-    """(groups,)"""
+    """The number of units of each group, shape (groups,)."""
     cells: Cells
     macro: bool
-    """Whether a column's value is a mean over leaves."""
+    """Whether the value of a column is a mean over leaves."""
     notes: tuple[str, ...]
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The card's columns that have a question here."""
+        """The board's columns that have a question here."""
         return tuple(column for column in COLUMNS if (column.level, column.name) in self.cells.names)
 
     def mean(self, values: ArrayLike, column: Column) -> float:
-        """Of one number a group, such as a run's scores, as the aggregation weighs them."""
+        """Returns the mean over a column of one value per group, weighted as the aggregation does."""
         at = self.cells.names.index((column.level, column.name))
         own = self.cells.members[:, at]
         return float(self.cells.weights[own, at] @ np.asarray(values, np.float64)[own])
 
     def contrast(self, values: ArrayLike, column: Column, level: float = 0.95) -> Contrast:
-        """The mean of a sum of scores with weights that add up to 0, its interval and its p.
+        """Computes the mean, interval and p-value of a sum of scores whose weights add up to 0.
 
-        As `compare` gives them: where each question's value is -1, 0 or 1, as of two runs, Tango's interval and
-        McNemar's mid-p, else Tango's of effective counts and a sign-flip permutation.
+        The methods are those of `compare`. If every question's value is -1, 0 or 1, as for two runs, they are
+        Tango's interval and McNemar's mid-p; else Tango's interval of effective counts and a sign-flip
+        permutation test.
 
         Args:
-            values: (groups,)
-            level: of the interval, which is still called `ci95`.
+            values: one value per group, shape (groups,).
+            level: the level of the interval, which is called `ci95` at any level.
         """
         at = self.cells.names.index((column.level, column.name))
         own = self.cells.members[:, at]
@@ -96,7 +97,7 @@ class Scores:
         elif n < 2:
             return Contrast(value, None, 1.0, n, 1.0, 1.0)
         else:
-            # A sum of scores can be beyond one group's units: of differences of differences, twice as large.
+            # A contrast can exceed the units of a group: a difference in differences is up to twice as large.
             span = float(max(1.0, np.max(np.abs(d) / units)))
             counts = difference(weights, d / span, units, leaf)
             p = float(sign_flip((weights * d)[:, None])[0])
@@ -105,10 +106,10 @@ class Scores:
 
 
 def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collection[str] = ()) -> Scores:
-    """The runs' scores on the questions that all of them answered; the first run's order.
+    """Returns the runs' scores on the questions that all of them answered, in the first run's order.
 
     Raises:
-        UsageError: runs that must not be compared, or without a question in common.
+        UsageError: the runs must not be compared, or have no question in common.
     """
     one = runs[0].task(task)
     table = np.full((len(one.groups), len(runs)), np.nan)
@@ -133,7 +134,7 @@ def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collec
 
 
 def correct(found: Sequence[tuple[Column, Contrast]]) -> list[Contrast]:
-    """Holm's correction: the abilities' contrasts are one family, those on Average another. In the same order."""
+    """Applies Holm's correction: abilities are one family, Averages another. The order is kept."""
     out = [each for _, each in found]
     for whole in (False, True):
         own = [at for at, (column, _) in enumerate(found) if (column.level == OVERALL) is whole]
@@ -145,7 +146,7 @@ def correct(found: Sequence[tuple[Column, Contrast]]) -> list[Contrast]:
 
 
 def _mde(counts: Effective | None, span: float, family: int) -> float:
-    """The minimum detectable effect of a test at its share of alpha."""
+    """Returns the minimum detectable effect of a test at its share of alpha."""
     if counts is None:
         return 1.0
     return min(1.0, span * detectable_change(max(1, round(counts.n)), counts.changed, ALPHA / family))

@@ -1,4 +1,4 @@
-"""Curves of a watched training run: every ability and every probe over steps, with intervals."""
+"""The curves of a watched training run: every ability and every probe over steps, with intervals."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ssl4rl_bench.reports.views.base import View
 
 COLUMNS = 3
 MARKS = {"pass": ("o", BETTER), "fail": ("X", WORSE), "inconclusive": ("D", MUTED), "baseline": ("s", INK)}
-"""A verdict's marker and colour."""
+"""The marker and the colour of each verdict."""
 _PANEL, _GAP, _LEFT, _TOP = (138.0, 88.0), (38.0, 42.0), 34.0, 42.0
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A checkpoint."""
+    """A checkpoint on the curves."""
 
     step: float
-    """With its part: 300.5 for one that lies between two steps."""
+    """The training step; a fraction such as 300.5 for a checkpoint that lies between two steps."""
     name: str
     verdict: str
     result: Result
@@ -38,7 +38,7 @@ class _Panel:
     task: str
     name: str
     cell: tuple[str, ...]
-    """Where its value stands in a task's aggregates."""
+    """The path of keys to the value in a task's aggregates."""
     chance: float | None
 
     @property
@@ -47,16 +47,16 @@ class _Panel:
         return f"{task}: {category(self.name)}" if self.name else task
 
     def of(self, result: Result | None) -> Estimate | None:
-        """Its value in a run; None where a run lacks it."""
+        """Returns the panel's value in a run, or None if the run lacks it."""
         return estimate(dig(result, "tasks", self.task, "aggregates", *self.cell))
 
 
 def curves(points: Sequence[Point], baseline: Result | None = None) -> View:
-    """A panel for each benchmark, each of its abilities, and each probe; the table has the same numbers.
+    """Makes a panel per benchmark, per ability and per probe; the table has the same numbers.
 
     Args:
-        points: in any order.
-        baseline: drawn as a band, where it is not one of the points.
+        points: the checkpoints, in any order.
+        baseline: the result drawn as a band; None if the baseline is one of the points.
     """
     points = sorted(points, key=lambda point: point.step)
     panels = _panels(point.result for point in points)

@@ -1,4 +1,4 @@
-"""Difficulty: what the base scores above chance on each difficulty of an SSL task, and what training there does."""
+"""Difficulty: the baseline above chance at each difficulty of an SSL task, and what training there does."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from ssl4rl_bench.task.ssl import KINDS
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A difficulty of a kind."""
+    """One difficulty of a kind of SSL task."""
 
     probe: ProbeRow
-    """The baseline's."""
+    """The baseline's row of the probe."""
     above: Estimate | None
-    """(accuracy - chance) / (1 - chance) of the baseline."""
+    """The baseline's (accuracy - chance) / (1 - chance)."""
     trained: tuple[tuple[str, Difference], ...] = ()
-    """Checkpoints trained at it: name, and difference to the baseline on Average."""
+    """Checkpoints trained at this difficulty: name, and difference from the baseline on Average."""
 
 
 def goldilocks(runs: Runs) -> View:
-    """Kinds that the baseline was asked at several difficulties, and the checkpoints trained at one of these.
+    """Makes the view of kinds asked at several difficulties, and of checkpoints trained at one of these.
 
-    Seeds are apart. Works without a benchmark or candidates: then it is the baseline's part alone.
+    Seeds of a training are not averaged. Without a benchmark or candidates, only the baseline's part is made.
 
     Raises:
-        UsageError: the baseline was asked no kind at two difficulties, or runs must not be compared.
+        UsageError: the baseline was not asked any kind at two difficulties, or runs must not be compared.
     """
     name = clean(runs.baseline.label)
     placed, astray = _placed(runs)
@@ -83,7 +83,7 @@ def goldilocks(runs: Runs) -> View:
 
 
 def _placed(runs: Runs) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str]]]:
-    """Candidates by the one task that they were trained on, and why others are not among them."""
+    """Returns the candidates by the single task that they were trained on, and why others are not in it."""
     placed: dict[str, list[Evaluated]] = {}
     astray = []
     for run in runs.candidates:
@@ -102,7 +102,7 @@ def _placed(runs: Runs) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str
 
 
 def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
-    """In the order of kinds, each from easy to hard; only kinds with two difficulties."""
+    """Returns the steps by kind, from easy to hard, of kinds with at least two difficulties."""
     found: dict[str, dict[str, Step]] = {}
     for run in (runs.baseline, *runs.more):
         for task, outcomes in run.outcomes.items():
@@ -135,7 +135,7 @@ def _on_average(runs: Runs, baseline: Evaluated, candidates: Sequence[Evaluated]
 
 
 def _hardness(step: Step) -> tuple[float, bool, bool, str]:
-    """More answers to choose from are harder; then augmentation is, and strong more than weak."""
+    """Returns a sort key: more choices are harder, then augmentation is, and strong more than weak."""
     difficulty = step.probe.difficulty
     return -(step.probe.chance or 0.0), "," in difficulty, "strong" in difficulty, difficulty
 
@@ -145,7 +145,7 @@ def _sentences(runs: Runs, steps: Sequence[Step], name: str) -> list[str]:
     for kind in dict.fromkeys(step.probe.kind for step in steps):
         own = [step for step in steps if step.probe.kind == kind]
         above = [step for step in own if step.above and step.above.ci95 and step.above.ci95[0] > 0.0]
-        # An interval that touches 0 is no proof of chance.
+        # An interval that includes 0 does not prove chance, so the rest is "not shown" to be above.
         easy = [step.probe.difficulty for step in above]
         rest = [step.probe.difficulty for step in own if step not in above]
         if not rest:
@@ -167,7 +167,7 @@ def _sentences(runs: Runs, steps: Sequence[Step], name: str) -> list[str]:
 
 
 def _told_apart(runs: Runs, steps: Sequence[Step]) -> str:
-    """Checkpoints trained at different difficulties of a kind, each two compared; Holm over the pairs."""
+    """Compares each two checkpoints trained at different difficulties of a kind, with Holm over the pairs."""
     labels = {clean(run.label): run for run in runs.candidates}
     trained = [(step, label) for step in steps for label, _ in step.trained]
     pairs = [(one, two) for one, two in combinations(trained, 2) if one[0] is not two[0]]
@@ -228,7 +228,7 @@ def _rows(step: Step, told: bool) -> list[tuple[str, ...]]:
 
 
 def _flat(value: float) -> float:
-    """Without what two decimals of a percent do not show, so that no "-0.00" is printed."""
+    """Rounds a fraction to two decimals of a percent, so that "-0.00" is never printed."""
     return round(value, 4) + 0.0
 
 
@@ -243,7 +243,7 @@ def _draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
         at += 0.6 if number and steps[number - 1].probe.kind != step.probe.kind else 0.0
         places.append(at)
         at += 1.0
-    # Six points of air: drawn bold text may be a little wider than `width_of` says.
+    # Six points of margin: bold text may be drawn a little wider than `width_of` computes.
     title = fit(f"{name}: accuracy above chance, percent of what is possible", wide - 6.0, bold=True)
     sheet.text(left, 12, title, bold=True, side="left")
     axes = slots(sheet, (left, 24, wide, tall), n, reach(step.above for step in steps))
@@ -270,7 +270,7 @@ def _draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
 
 
 def _difficulties(sheet: Sheet, y: float, xs: Sequence[float], slot: float, steps: Sequence[Step]) -> None:
-    """Below the axes: each difficulty, every second one lower where they would touch, and the kinds."""
+    """Draws difficulties and kinds below the axes; every second difficulty is lower if they would touch."""
     for kind in dict.fromkeys(step.probe.kind for step in steps):
         mine = [
             (x, step.probe.difficulty.split(", ")[:2])

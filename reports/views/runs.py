@@ -1,4 +1,4 @@
-"""The runs of a view, by what they are there for."""
+"""Sorts the runs of a view by their part in it."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from ssl4rl_bench.score.aggregate import check_aggregation
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """What a view is made of."""
+    """The runs that views are made from, and how they are compared."""
 
     baseline: Evaluated
     candidates: tuple[Evaluated, ...]
-    """Those that answered the benchmark with its images."""
+    """Runs other than the baseline that answered the benchmark with its images."""
     benchmark: str
-    """Empty where the baseline answered none."""
+    """The name of the benchmark; empty if the baseline answered none."""
     more: tuple[Evaluated, ...]
-    """Other runs of the baseline's weights, without the benchmark: its probes."""
+    """Other runs of the baseline's weights without the benchmark; they hold its probes."""
     blind: tuple[Evaluated, ...]
-    """Made with `run --image blank|shuffled|none`."""
+    """Runs made with `run --image blank|shuffled|none`."""
     trained: Mapping[str, tuple[str, ...] | None]
-    """Each candidate's label to its training tasks, None where they are not known."""
+    """Training tasks by candidate label; None if they are not known."""
     aggregation: str = "circular_micro"
     allow: frozenset[str] = frozenset()
     others: tuple[Evaluated, ...] = ()
-    """Runs that no view uses, as they did not answer the benchmark."""
+    """Runs that no view uses, because they did not answer the benchmark."""
 
     @property
     def on_page(self) -> tuple[Evaluated, ...]:
-        """Those that stand in tables beside the baseline."""
+        """The runs that tables list after the baseline."""
         return (*self.candidates, *self.others)
 
     def need_benchmark(self, view: str) -> str:
-        """Raises UsageError without one."""
+        """Returns the benchmark, or raises UsageError if there is none."""
         if not self.benchmark:
             name = clean(self.baseline.label)
             raise UsageError(
@@ -50,7 +50,7 @@ class Runs:
         return self.benchmark
 
     def need_candidates(self, view: str) -> tuple[Evaluated, ...]:
-        """Raises UsageError without any, or without a benchmark."""
+        """Returns the candidates, or raises UsageError if there are none or there is no benchmark."""
         task = self.need_benchmark(view)
         if not self.candidates:
             raise UsageError(
@@ -61,7 +61,10 @@ class Runs:
 
 
 def by_sight(runs: Sequence[Evaluated]) -> tuple[list[Evaluated], list[Evaluated]]:
-    """Runs that showed their images, and those that did not; labelled anew, as they do not stand side by side."""
+    """Splits runs into those that showed their images and those that did not.
+
+    Each part gets new labels, which must differ only within the part.
+    """
     found: dict[str, list[Evaluated]] = {}
     for run in runs:
         found.setdefault(image_of(run), []).append(run)
@@ -85,13 +88,13 @@ def gather(
     trained: Sequence[str] = (),
     allow: Collection[str] = (),
 ) -> Runs:
-    """Sorts runs by what they are there for.
+    """Sorts runs by their part in a view.
 
     Args:
-        others: runs with images, besides the baseline.
-        blind: as `by_sight` finds them.
+        others: runs with images, without the baseline.
+        blind: runs without images, as `by_sight` returns them.
         task: the benchmark; by default the baseline's first.
-        trained: `--trained` values.
+        trained: the values of `--trained`.
 
     Raises:
         UsageError: unknown names.
@@ -104,7 +107,7 @@ def gather(
     benchmark = task or next((name for name, found in baseline.outcomes.items() if not found.probe), "")
     same = baseline.spec.fingerprint
     more = tuple(run for run in others if benchmark not in run.outcomes and run.spec.fingerprint == same)
-    if more:  # they do not stand beside the others either
+    if more:  # these are not in tables with the rest, so labels need not tell them apart
         baseline, *others = _labelled([baseline, *(run for run in others if run not in more)])
     candidates = tuple(run for run in others if benchmark in run.outcomes)
     said = parse(trained, [baseline, *others])
@@ -122,7 +125,7 @@ def gather(
 
 
 def image_of(run: Evaluated) -> str:
-    """ "real", or what a run showed instead."""
+    """Returns "real", or what a run showed instead of its images."""
     return next((found.image for found in run.outcomes.values()), "real")
 
 

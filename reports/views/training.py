@@ -1,4 +1,4 @@
-"""What a checkpoint was trained on: from the `ssl4rl.json` beside its weights, its name, or its user's word."""
+"""What a checkpoint was trained on: from `ssl4rl.json` next to its weights, its name, or `--trained`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ssl4rl_bench.task.ssl import KINDS
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 
 MIX = "mix"
-"""Several tasks, which a name does not tell."""
+"""Stands for several tasks, when a name does not say which."""
 _SEED = re.compile(r"[-_. ]?seed[-_. ]?\d+|(?<=.)[-_. ]s\d+(?=/|$)")
 
 
 def trained_on(run: Evaluated) -> tuple[str, ...] | None:
-    """Task names ("ssl_rotation_90"), or a kind ("rotation") or `MIX` where only the label tells; else None.
+    """Returns task names ("ssl_rotation_90"), or a kind ("rotation") or `MIX` from the label alone, or None.
 
-    `ssl4rl.json` counts while the folder still holds the weights that the run was made with.
+    `ssl4rl.json` is used only if the folder still holds the weights that the run was made with.
     """
     return _from_origin(run) or _from_label(run.label)
 
 
 def parse(values: Sequence[str], runs: Sequence[Evaluated]) -> dict[str, tuple[str, ...]]:
-    """`--trained LABEL=TASK[+TASK]` as label to tasks.
+    """Parses `--trained LABEL=TASK[+TASK]` into tasks by label.
 
     Raises:
-        UsageError: no such form, run or task.
+        UsageError: a value has another form, or names an unknown run or task.
     """
     out = {}
     shown = {
@@ -53,7 +53,7 @@ def parse(values: Sequence[str], runs: Sequence[Evaluated]) -> dict[str, tuple[s
 
 
 def kind_of(task: str) -> str:
-    """A task's kind; the name itself for what is no SSL task."""
+    """Returns a task's kind, or the name itself if it is not an SSL task."""
     if task in KINDS or task == MIX:
         return task
     try:
@@ -63,20 +63,20 @@ def kind_of(task: str) -> str:
 
 
 def same_task(one: str, other: str) -> bool:
-    """Whether two names mean one task; a bare kind stands for all tasks of the kind."""
+    """Whether two names mean the same task; a bare kind matches all tasks of that kind."""
     if one in KINDS or other in KINDS:
         return kind_of(one) == kind_of(other)
     return full(one) == full(other)
 
 
 def full(task: str) -> str:
-    """A task's name with its prefix; a task file's name without its folder."""
+    """Returns a task's name with its prefix; for a task file, from the file's name without its folder."""
     stem = Path(task).stem if is_task_file(task) else task
     return stem if stem.startswith(PREFIX) or stem in KINDS else PREFIX + stem
 
 
 def words(tasks: Sequence[str] | None) -> str:
-    """For people: "rotation 90 + jigsaw 2x2"; all four kinds are "mix of 4"."""
+    """Formats tasks for people: "rotation 90 + jigsaw 2x2"; more than two tasks as "mix of 4"."""
     if not tasks:
         return "not known"
     if len(tasks) > 2:
@@ -85,7 +85,7 @@ def words(tasks: Sequence[str] | None) -> str:
 
 
 def methods(runs: Sequence[Evaluated]) -> list[Method]:
-    """Runs whose labels differ in a seed alone ("tiny-mix", "tiny-mix-seed2") put together."""
+    """Groups runs whose labels differ only in a seed ("tiny-mix", "tiny-mix-seed2")."""
     together: dict[str, list[Evaluated]] = {}
     for run in runs:
         together.setdefault(_SEED.sub("", run.label.partition(" (")[0]), []).append(run)

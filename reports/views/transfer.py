@@ -1,4 +1,4 @@
-"""Training task by ability: what each checkpoint gained or lost against the baseline, negative transfer marked."""
+"""Transfer: gains and losses of each checkpoint per ability, with negative transfer marked."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class _Panel:
     title: str
     headers: tuple[str, ...]
     tasks: tuple[str, ...]
-    """Each column's probe; empty for abilities."""
+    """The probe of each column; empty strings for abilities."""
     cells: tuple[tuple[Difference | None, ...], ...]
-    """(checkpoints, columns)"""
+    """Shape (checkpoints, columns)."""
 
 
 def transfer(runs: Runs) -> View:
-    """The view of checkpoints against the baseline.
+    """Makes the view of checkpoints against the baseline.
 
-    Holm's correction as in `compare`: all checkpoints' abilities are one family, their Averages another, and each
-    probe's checkpoints one.
+    Holm's correction is as in `compare`: the abilities of all checkpoints are one family, their Averages
+    another, and the checkpoints of each probe one more.
 
     Raises:
         UsageError: no benchmark, no second run, or runs that must not be compared.
@@ -99,7 +99,7 @@ def _text(cell: Difference | None) -> str:
 
 
 def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
-    """Abilities only: the Average is their sum, not another ability."""
+    """Sums up the abilities; the Average is left out, as it summarizes them."""
     single = [at for at, header in enumerate(panel.headers) if header != "Average"]
     marked = [
         (names[row], panel.headers[at], cell)
@@ -146,7 +146,7 @@ def _are(names: Collection[str]) -> str:
 
 
 def _on_average(names: Sequence[str], panel: _Panel) -> str:
-    """Who is better and who worse on the whole, where anybody is."""
+    """Names the checkpoints that are better or worse on Average; empty if there are none."""
     at = panel.headers.index("Average") if "Average" in panel.headers else None
     if at is None:
         return ""

@@ -1,4 +1,4 @@
-"""Sentences that views share."""
+"""Texts that several views use."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MOST = 8
 _BLINDED = re.compile(
     r".* differ, as allowed: images blanked, shuffled or left out in one run only \([^()]*\)\."
 )
-"""The note of a run with images and one without, which a view of both says already."""
+"""The note on a run with images and one without; a view of both says so anyway."""
 
 
 def difference_cells(cell: Difference | Contrast | None) -> tuple[str, str, str]:
-    """A difference as a table has it: in points with its mark, its interval, and the corrected p."""
+    """Formats a difference for a table: points with its mark, the interval, and the corrected p."""
     if cell is None:
         return NO_DATA, NO_DATA, NO_DATA
     p = p_value(cell.p_corrected).replace("<", "< ")
@@ -25,7 +25,7 @@ def difference_cells(cell: Difference | Contrast | None) -> tuple[str, str, str]
 
 
 def noted(notes: Sequence[str]) -> str:
-    """What a reader must know besides, after the sentence; at most `MOST` notes."""
+    """Formats the notes that follow a view's sentence, at most `MOST` of them."""
     own = list(dict.fromkeys(note for note in notes if not _BLINDED.fullmatch(note)))
     if not own:
         return ""
