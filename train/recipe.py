@@ -71,8 +71,7 @@ class DataPart:
     limit: int | None = None
     """The maximum number of images."""
     frozen: bool = False
-    """True repeats the first epoch's samples, as SSL4RL's released files do; False corrupts anew each
-    epoch."""
+    """True repeats the first epoch's samples, as SSL4RL's released files do; False makes new ones."""
     prompt: str = "ssl4rl"
     """Prompt style."""
     over_long: Literal["refuse", "drop"] = "refuse"

@@ -7,8 +7,8 @@ permutation) earns 0.
 |---|---|
 | `exact` | the value of the score: 1 or 0 |
 | `per_position` | Jigsaw: the share x of correct positions; other tasks: as `exact` |
-| `scaled` | Jigsaw: max(0, (x - c) / (1 - c)) with c = 1 / k^2, the share of a blind guess; others: as `exact` |
-| `released` | the reward of SSL4RL's released code, including its faults; for comparison only (docs/rewards.md) |
+| `scaled` | Jigsaw: max(0, (x - c) / (1 - c)), where a blind guess has c = 1 / k^2; others: as `exact` |
+| `released` | the reward of SSL4RL's released code, with its faults; for comparison only (docs/rewards.md) |
 """
 
 from __future__ import annotations
