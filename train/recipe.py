@@ -75,14 +75,14 @@ class DataPart:
     prompt: str = "ssl4rl"
     """Prompt style."""
     over_long: Literal["refuse", "drop"] = "refuse"
-    """What to do if prompts are longer than `max_prompt_tokens`: stop before training, or leave their images out.
-    They are counted in both cases."""
+    """What to do if prompts are longer than `max_prompt_tokens`: stop before training, or leave their images
+    out. They are counted in both cases."""
     audit: tuple[str, ...] = ()
     """Evaluation sets to compare the training images with: tasks, or "task=path or hub id"."""
     overlap: Literal["refuse", "drop"] = "refuse"
     """What to do with training images that are in an audited set, unless `transductive`."""
     transductive: bool = False
-    """True trains on evaluation images on purpose, as SSL4RL does; the checkpoint and its card then say so."""
+    """True trains on evaluation images on purpose, as SSL4RL does; the checkpoint and its card report it."""
 
 
 @dataclass(frozen=True)

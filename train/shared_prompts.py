@@ -43,8 +43,11 @@ class Packed:
         return segments[:, 1:]
 
     def positions(self, of_prompt: Any) -> Any:
-        """Returns position ids of shape (3, prompts, length), given those of shape (3, prompts, prompt
-        length)."""
+        """Returns position ids of all tokens, of shape (3, prompts, length).
+
+        Args:
+            of_prompt: position ids of the prompts, of shape (3, prompts, prompt length).
+        """
         segment = (self.input_ids.shape[1] - self.prompt_length + 1) // self.group
         steps = torch.arange(segment, device=of_prompt.device).repeat(self.group)
         return torch.cat([of_prompt[:, :, :-1], of_prompt[:, :, -1:] + steps], dim=2)

@@ -22,8 +22,7 @@ from ssl4rl_bench.train.stopping import Stopping
 
 
 def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stopping: Stopping) -> Any:
-    """Makes the trainer of a run; it saves checkpoints, logs to `metrics`, and stops when `stopping` asks it
-    to."""
+    """Makes the trainer of a run, which saves checkpoints, logs to `metrics`, and obeys `stopping`."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
 
