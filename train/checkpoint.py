@@ -199,8 +199,8 @@ class Saver:
         atomic.write_json(folder / FILE, origin)
 
     def _cast(self, folder: Path, state: Path) -> None:
-        """Casts the weights to the base's dtype; if that changes them, the originals are moved to
-        trainer/."""
+        """Casts the weights to the base's dtype, and moves the originals to trainer/ if their dtype
+        differs."""
         import torch
         from safetensors.torch import load_file, save_file
 

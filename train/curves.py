@@ -92,8 +92,7 @@ def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | Non
 
 
 def draw_many(runs: Mapping[str, Path], out: Path) -> None:
-    """Plots the rewards of several runs as a PNG file, with one panel per task that shows the runs trained
-    on it.
+    """Plots the rewards of several runs as a PNG file, with one panel per task for the runs trained on it.
 
     Args:
         runs: paths of metrics.jsonl by name of the run. A run has the same colour in all panels, and runs in

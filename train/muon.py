@@ -9,8 +9,7 @@ import torch
 
 
 class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not followed by mypy
-    """Applies torch's Muon to weight matrices, and torch's AdamW to embeddings, convolutions, norms and
-    biases.
+    """torch's Muon for weight matrices, and torch's AdamW for embeddings, convolutions, norms and biases.
 
     Both use this optimizer's learning rate. Muon's update is rescaled to AdamW's root mean square
     (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that the same rate suits both.

@@ -75,8 +75,7 @@ def audit(
 
 
 def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
-    """Returns the SHA-256 of the training images to leave out; empty without overlap or if `transductive` is
-    set.
+    """Returns the SHA-256 of the training images to leave out; none without overlap or if transductive.
 
     Raises:
         UsageError: there is overlap, and the recipe neither drops these images nor trains on them on purpose.

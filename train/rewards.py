@@ -74,8 +74,7 @@ class SSLReward:
         return short_name(next(iter(self.tasks))) if len(self.tasks) == 1 else "ssl"
 
     def by_task(self) -> list[SSLReward]:
-        """Returns one reward per task, so that TRL logs each by its name. Their sum per row is this
-        reward."""
+        """Returns one reward per task, which TRL logs by its name. Their sum per row is this reward."""
         return [
             replace(
                 self,
@@ -194,8 +193,7 @@ def make_reward(
     format_weight: float = 0.0,
     extractor: str = "default",
 ) -> SSLReward:
-    """Makes a reward function for TRL's trainers from the scorers of SSL tasks:
-    `reward_funcs=[make_reward(...)]`.
+    """Makes a reward function from the scorers of SSL tasks, for TRL's `reward_funcs=[make_reward(...)]`.
 
     Args:
         tasks: names with or without the prefix, or paths of task files.

@@ -1,5 +1,4 @@
-"""Packs the replies of a group behind one copy of their prompt, so that it is computed once, not once per
-reply.
+"""Packs the replies of a group behind one copy of their prompt, which is then computed only once.
 
 The replies follow one another in one row. Each attends to the prompt and to itself:
 
