@@ -199,8 +199,7 @@ class Saver:
         atomic.write_json(folder / FILE, origin)
 
     def _cast(self, folder: Path, state: Path) -> None:
-        """Casts the weights to the base's dtype, and moves the originals to trainer/ if their dtype
-        differs."""
+        """Casts the weights to the base's dtype; originals of another dtype are moved to trainer/."""
         import torch
         from safetensors.torch import load_file, save_file
 

@@ -86,8 +86,7 @@ def tokens_of(width: int, height: int, low: int, high: int) -> int:
 
 
 def pixel_limits(recipe: Recipe, folder: Path | None) -> tuple[int, int]:
-    """Returns the minimum and maximum pixels of an image, from the recipe, the base's processor, or
-    `PIXELS`."""
+    """Returns the pixel limits of the recipe, or those of the base's processor, or `PIXELS`."""
     base = served(folder) if folder else {}
     low, high = base.get("min_pixels") or PIXELS[0], base.get("max_pixels") or PIXELS[1]
     return recipe.model.min_pixels or low, recipe.model.max_pixels or high

@@ -1,5 +1,4 @@
-"""Divides a step into micro-batches and updates for a number of processes, and computes the length of a
-run."""
+"""Divides a step into processes, updates and micro-batches, and computes the length of a run."""
 
 from __future__ import annotations
 
