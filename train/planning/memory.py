@@ -153,8 +153,10 @@ def _widths(recipe: Recipe) -> _Bytes:
 
 
 def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list[Part]:
-    """Returns weights, gradients, optimizer state and reference model, as in (2 + 2 + 12) Psi / N (ZeRO,
-    3.1)."""
+    """Returns weights, gradients, optimizer state and the reference model.
+
+    The first three follow (2 + 2 + 12) Psi / N and its variants (ZeRO, section 3.1).
+    """
     shards = 1 if recipe.hardware.sharding == "none" else processes
     among = f" / {shards}" if shards > 1 else ""
     n = trainable(recipe, shape)
@@ -304,8 +306,7 @@ def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
 
 
 def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | None) -> Part:
-    """Returns TRL's buffer of a step on the GPU: replies, each with its own float32 copy of the image
-    pixels."""
+    """Returns TRL's buffer of a step on the GPU: each reply with a copy of its images' pixels in float32."""
     g, v = recipe.grpo, shape.vision
     mine = step.replies // step.processes
     patches = int((g.max_prompt_tokens if image_tokens is None else image_tokens) * v.spatial_merge_size**2)

@@ -1,5 +1,4 @@
-"""Makes a Qwen2.5-VL of any size from a recipe, with random weights, a new tokenizer, and a real
-processor."""
+"""Makes a Qwen2.5-VL of any size from a recipe: random weights, a new tokenizer, real processor files."""
 
 from __future__ import annotations
 
@@ -33,8 +32,7 @@ REPLY_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 def build_tokenizer(corpus: Iterable[str], vocab_size: int) -> Any:
-    """Trains a byte-level BPE on `corpus`, with a token per digit, and returns a transformers fast
-    tokenizer."""
+    """Trains a byte-level BPE on `corpus`, with a token per digit; returns a transformers fast tokenizer."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -36,8 +36,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Course:
-    """The order of the examples: batches about scenes and, if there are forms, every n-th batch about
-    these."""
+    """The order of the examples: batches about scenes, and every n-th batch about forms if there are any."""
 
     schedule: Schedule
     pool: Pool
