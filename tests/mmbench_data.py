@@ -70,8 +70,7 @@ def located(rows: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def write_tsv(path: Path, rows: Sequence[dict[str, Any]], *, quote_all: bool = False) -> Path:
-    """Writes VLMEvalKit's layout (base64 images); without `quote_all`, only fields that need it are
-    quoted."""
+    """Writes VLMEvalKit's layout (base64 images); `quote_all` also quotes the fields that do not need it."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
             file, list(rows[0]), delimiter="\t", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL

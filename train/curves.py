@@ -23,7 +23,7 @@ WIDTH, DPI = 720.0, 160
 """Width in points and resolution in pixels per inch: 1600 pixels; text is readable at half that size."""
 COLUMNS = 3
 SMOOTHED = 15
-"""Runs of fewer than twice as many steps are not smoothed; longer ones over a window of steps / SMOOTHED."""
+"""Runs are smoothed over about steps / SMOOTHED steps; those of fewer than 2 * SMOOTHED are not smoothed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def series(lines: Sequence[Mapping[str, Any]], key: str) -> Series:
 
 
 def window(n: int) -> int:
-    """Returns the width of the moving average over n steps: an odd number, at most a fifteenth of n."""
+    """Returns the width of the moving average over n steps: an odd number near a fifteenth of n."""
     return 1 if n < 2 * SMOOTHED else n // SMOOTHED // 2 * 2 + 1
 
 

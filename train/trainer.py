@@ -84,8 +84,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         out = super()._init_training_state(*args, **kwargs)
-        # TRL chooses the next slice of a step's replies by a count of micro-batches, which it does not
-        # restore.
+        # TRL chooses the next slice of a step's replies by a count of micro-batches that it does not save.
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
         return out
 

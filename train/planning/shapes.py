@@ -183,8 +183,8 @@ def of_folder(folder: Path) -> Shape:
     kind = config.get("model_type")
     if kind != "qwen2_5_vl":
         raise ModelError(f"{path} is of a {kind}: only Qwen2.5-VL models can be counted")
-    # The language model's values are under `text_config` or at the top level; for tied heads the top level
-    # counts.
+    # The language model's values are under `text_config` or at the top level; the latter decides on a tied
+    # head.
     text = {**config, **(config.get("text_config") or {})}
     tied = {**text, **config}.get("tie_word_embeddings", False)
     seen = config.get("vision_config") or {}
