@@ -31,6 +31,7 @@ class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not fo
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = closure() if closure is not None else None
         for group, part in zip(self.param_groups, self.parts, strict=True):
+            # A scheduler changes the learning rate in this optimizer's groups only.
             part.param_groups[0]["lr"] = group["lr"]
             part.step()
         return loss

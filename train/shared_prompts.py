@@ -162,6 +162,7 @@ def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, proces
     done = torch.zeros(n * group, dtype=torch.bool, device=device)
     token = ids[:, -1:].expand(n, group)
     for step in range(config.max_new_tokens):
+        # A step adds the group's new tokens to the keys; a reply attends only to its own token among them.
         allowed = torch.cat([allowed, own], dim=3)
         hidden = model.model(
             input_ids=token,

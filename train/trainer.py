@@ -122,6 +122,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not self._own_rollouts:
             return super()._tokenize_prompts(prompts)
+        # TRL has each prompt `num_generations` times in a row; each is tokenized only once here.
         ids, images, fields = super()._tokenize_prompts(prompts[:: self.num_generations])
         n = self.num_generations
         return _repeated(ids, n), _repeated(images, n) if images else images, fields

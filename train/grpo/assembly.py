@@ -58,6 +58,7 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
         on_log=metrics.log,
         share_prompts=shares_prompts(recipe, parts),
     )
+    # transformers adds this callback, which prints each log, if progress bars are disabled.
     trainer.remove_callback(PrinterCallback)
     metrics.watch(trainer, recipe.log.completions)
     return trainer

@@ -16,7 +16,7 @@ from ssl4rl_bench.train.recipe import Recipe
 RECIPE, DATA = "recipe.json", "data.json"
 
 _FREE = ("save.", "log.", "hardware.", "rollout.", "grpo.micro_batch", "model.gradient_checkpointing")
-"""Prefixes of keys that do not affect results and may therefore change when a run is resumed."""
+"""Prefixes of keys that only determine how a run is executed, and so may change when it is resumed."""
 
 
 def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path | None:

@@ -55,7 +55,7 @@ class Schedule:
     describe_share: float
     """Share of descriptions in the batches with questions."""
     styles: tuple[str, ...]
-    """Prompt styles, drawn evenly."""
+    """Prompt styles, drawn uniformly."""
 
     def example(self, i: int, pool: Pool) -> Example:
         rng = Random(seed_of("scenes sft", self.seed, i))
