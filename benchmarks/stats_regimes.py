@@ -49,7 +49,7 @@ class Row:
 
     @property
     def outside(self) -> bool:
-        """Whether the 99.9% interval of the rate lies outside the bounds. (There are hundreds of regimes.)"""
+        """Whether the rate's 99.9% interval (there are hundreds of regimes) lies outside the bounds."""
         low, high = wilson(self.hits / self.draws, self.draws, 3.29)
         return bool((self.low is not None and high < self.low) or (self.high is not None and low > self.high))
 
