@@ -15,8 +15,8 @@ process with `environment`; no client is patched. The hub answers these requests
 - 401 and 403 with `X-Error-Code: GatedRepo`, 401 `RepoNotFound` without a token (as the real hub does for
   private and for missing repositories), 404 `RevisionNotFound` and `EntryNotFound`.
 
-There are no xet headers, so that the clients download by HTTP. A revision is a branch, a tag, a commit, or the first
-7 or more digits of a commit. A `Fault` changes the answers to requests that match it.
+There are no xet headers, so that the clients download by HTTP. A revision is a branch, a tag, a commit, or
+the first 7 or more digits of a commit. A `Fault` changes the answers to requests that match it.
 """
 
 from __future__ import annotations
