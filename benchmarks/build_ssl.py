@@ -52,7 +52,7 @@ PHOTOS = (
 
 
 def photographs(folder: Path, n: int) -> None:
-    """Writes n JPEG files: crops of real photographs, each from a place, of a size and a tint of its own."""
+    """Writes n JPEG files: crops of real photographs that differ in position, size and tint."""
     import skimage
     import sklearn
     from PIL import Image, ImageEnhance
@@ -90,7 +90,7 @@ LOSSY = False
 
 
 def _picture(dataset: Any, at: int) -> Any:
-    """Decodes one picture, as each access to a row does."""
+    """Decodes a picture, which happens at each access to a row."""
     picture = dataset[at]["image"]
     return picture if LOSSY else picture.convert("RGB")
 
@@ -107,7 +107,7 @@ def released_rotation(dataset: Any) -> Iterator[dict[str, Any]]:
 
 
 def _inside(width: int, height: int, angle: float) -> tuple[float, float]:
-    """The largest upright rectangle in a turned one."""
+    """Returns the size of the largest upright rectangle in a rotated one."""
     long, short = max(width, height), min(width, height)
     sin, cos = abs(math.sin(angle)), abs(math.cos(angle))
     if short <= 2 * sin * cos * long or abs(sin - cos) < 1e-10:
@@ -182,7 +182,7 @@ CONFIG = """
 
 
 def _pipeline(strong: bool) -> Any:
-    """The published augmentation, made anew for each view."""
+    """Returns the published augmentation, which is rebuilt for each view."""
     from PIL import ImageFilter, ImageOps
     from torchvision import transforms as tv
 
@@ -219,13 +219,13 @@ RELEASED: dict[str, Callable[[Any], Iterator[dict[str, Any]]]] = {
 
 
 class Timed(NamedTuple):
-    """What one construction took."""
+    """The cost of one construction."""
 
     seconds: float
     cpu: float
-    """Processor seconds of all processes, which other work on the machine changes less."""
+    """CPU seconds of all processes, which other load on the machine affects less."""
     n: int
-    """Samples."""
+    """Number of samples."""
 
     @property
     def per_second(self) -> float:
@@ -233,18 +233,18 @@ class Timed(NamedTuple):
 
     @property
     def cpu_ms(self) -> float:
-        """Processor milliseconds a sample."""
+        """CPU milliseconds per sample."""
         return 1000 * self.cpu / self.n
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it has waited for."""
+    """Returns the CPU seconds of this process and of the child processes that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def time_released(task: str, dataset: Any, out: Path) -> Timed:
-    """What is imported is imported before."""
+    """Times the released construction, excluding imports."""
     import datasets
 
     if "contrastive" in task:
@@ -259,7 +259,7 @@ def time_released(task: str, dataset: Any, out: Path) -> Timed:
 
 
 def time_ours(task: str, images: Path, out: Path, workers: int) -> tuple[Timed, int]:
-    """And how many images were used."""
+    """Times our construction, and returns the number of images used."""
     from ssl4rl_bench.datasets import build
     from ssl4rl_bench.task.registry import load_ssl
 
@@ -301,7 +301,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def _embedded(dataset: Any) -> Any:
-    """The same with the files' bytes inside, as a data set from the hub has them."""
+    """Returns the data set with the bytes of its files embedded, like a data set from the hub."""
     import datasets
     from datasets.table import embed_table_storage
 
@@ -309,7 +309,7 @@ def _embedded(dataset: Any) -> Any:
 
 
 def memory(n: int, workers: int) -> None:
-    """One build of n images in a process of its own, with the memory of its whole tree."""
+    """Builds n images in a separate process, and prints the peak memory of its process tree."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "images"
         folder.mkdir()
@@ -334,7 +334,7 @@ def memory(n: int, workers: int) -> None:
 
 
 def _tree(pid: int) -> int:
-    """Bytes that a process and its descendants hold in memory, shared pages counted each time."""
+    """Returns the resident bytes of a process and its descendants; shared pages count once per process."""
     total = 0
     waiting = [pid]
     while waiting:

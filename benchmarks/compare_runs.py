@@ -40,11 +40,11 @@ from ssl4rl_bench.score.scoring import scored_samples
 from ssl4rl_bench.task.registry import load_task
 
 TARGETS = {"compare and report of 8 runs": (20.0, 1024.0), "table of 100 runs": (10.0, None)}
-"""Seconds, MiB."""
+"""Maximum seconds and MiB."""
 
 
 def write_data(path: Path) -> None:
-    """A TSV with a picture of its own for every question."""
+    """Writes a TSV file with a different picture for each question."""
     rng = np.random.default_rng(0)
     pictures: dict[int, str] = {}
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -61,7 +61,7 @@ def write_data(path: Path) -> None:
 
 
 def record(place: Path, task: Task, data: Path, skill: float, seed: int) -> None:
-    """A complete run of a model that is right with a probability of about `skill`."""
+    """Records a complete run of a model that is right with a probability of about `skill`."""
     spec = RunSpec(f"model-{seed}", f"{seed:064d}", {task.name: TaskSpec.of(task)}, "mock", "1")
     rng, keys = random.Random(seed), spec.keys(task)
     easy = random.Random(0)
@@ -90,7 +90,7 @@ def record(place: Path, task: Task, data: Path, skill: float, seed: int) -> None
 
 
 def record_many(root: Path, model: RunDir, task: Task, count: int) -> list[Path]:
-    """Runs that differ from one another in random rows; only what a table reads."""
+    """Writes runs that differ in random rows, with only the files that a table needs."""
     scored, result = scored_samples(model, task), model.result
     assert result is not None
     places = []
@@ -120,7 +120,7 @@ def record_many(root: Path, model: RunDir, task: Task, count: int) -> list[Path]
 
 
 def measure(name: str, *args: str | Path) -> tuple[float, float]:
-    """Runs a command and prints what it took; returns seconds and MiB."""
+    """Runs a command, prints its time and memory, and returns seconds and MiB."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     script = (
         "import json, resource, sys\n"

@@ -23,17 +23,17 @@ from ssl4rl_bench.task.registry import load_task
 
 @dataclass(frozen=True)
 class Outcome:
-    """One engine's run."""
+    """The run of one engine."""
 
     version: str
     start_s: float
     run_s: float
     completions: dict[str, Completion]
-    """By sample id."""
+    """Completions by sample id."""
 
 
 def run(name: str, model: str, options: EngineOptions, samples: list[Sample], sampling: Sampling) -> Outcome:
-    """Answers the samples, once a first one has been answered to start the engine."""
+    """Answers the samples, after answering a first one to start the engine."""
     engine = create(name, resolve_model(model), options)
     begin = time.perf_counter()
     list(engine.run([Request(samples[0])], replace(sampling, max_tokens=1)))

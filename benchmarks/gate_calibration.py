@@ -40,12 +40,12 @@ SKILL = 1.2
 
 
 def any_point(gate: Gate) -> bool:
-    """The first naive gate: does an ability fall by a point or more?"""
+    """Whether an ability falls by a point or more (the first naive gate)."""
     return any(each.difference.value <= -0.01 for each in gate.tested if each.difference.level == "l2")
 
 
 def row_z(one: Evaluated, two: Evaluated, level: float = 0.05) -> bool:
-    """The second: an unpaired one-sided z-test over all rows of each ability, each at 5%."""
+    """Whether an ability falls by an unpaired one-sided z-test over its rows, each at 5% (the second)."""
     old, new = one.outcomes[TASK], two.outcomes[TASK]
     ability = np.repeat([place.l2 for place in old.places], old.sizes)
     for name in np.unique(ability):
@@ -57,7 +57,7 @@ def row_z(one: Evaluated, two: Evaluated, level: float = 0.05) -> bool:
 
 
 def dropped(bench: Benchmark, right: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The same rows with one copy of a share of the questions, drawn anew for each checkpoint, made wrong."""
+    """Returns the rows after making one copy wrong in a random share of the questions."""
     starts = np.concatenate([[0], np.cumsum(bench.sizes)[:-1]])
     whole = np.flatnonzero(np.minimum.reduceat(right, starts))
     hit = whole[rng.random(len(whole)) < share * len(bench.sizes) / max(1, len(whole))]
@@ -67,7 +67,7 @@ def dropped(bench: Benchmark, right: np.ndarray, share: float, rng: np.random.Ge
 
 
 def siblings(bench: Benchmark, redrawn: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two equally good models; the second answers a share of the questions anew and the others alike."""
+    """Draws two equally good models; the second redraws its answers to a share of the questions only."""
     old, other = bench.draw(rng, [SKILL, SKILL])
     anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
     return old, np.where(anew, other, old)
@@ -84,7 +84,7 @@ def judged(
 
 
 def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
-    """False alarms."""
+    """Yields a table of false alarms."""
     bench = Benchmark.mmbench(rng)
     counts: Counter[str] = Counter()
     changed = 0.0
@@ -104,7 +104,7 @@ def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]
 
 
 def real_drops(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
-    """Power and wrong passes by the size of the drop and the number of questions."""
+    """Yields a table of power and wrong passes by the size of the drop and the number of questions."""
     anew = f"{100 * redrawn:g}% answered anew"
     yield f"\n### True drops of the Average, margin 3 points, {n} checkpoints each, {anew}\n"
     yield "| questions | drop, points | MDE, points | fails, % | inconclusive, % | passes, % |"
@@ -124,7 +124,7 @@ def real_drops(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str
 
 
 def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
-    """Twenty looks at checkpoints that are as good as the baseline: with and without a family."""
+    """Yields a table of false fails among twenty equally good checkpoints, with and without a family."""
     bench = Benchmark.mmbench(rng)
     counts: Counter[str] = Counter()
     for _ in range(n):
@@ -132,7 +132,8 @@ def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
         old = bench.run("old", first)
         alarms = {"family": False, "none": False}
         for number, fresh in enumerate(drawn, 1):
-            # Checkpoints of one training resemble each other: of what is answered anew, half stays from look to look.
+            # Checkpoints of the same training resemble each other: half of the redrawn answers stay from one
+            # to the next.
             kept = np.repeat(rng.random(len(bench.sizes)) < 0.5, bench.sizes)
             other = np.where(kept, other, fresh)
             anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)

@@ -20,11 +20,11 @@ from ssl4rl_bench.run.journal import Journal, answers
 
 TARGET_US = 50.0
 Cost = tuple[float, float]
-"""Microseconds a record, by the clock and of the processor."""
+"""Microseconds per record, in wall-clock and in CPU time."""
 
 
 def make_records(count: int, chars: int) -> list[SampleRecord]:
-    """Records whose texts are about `chars` characters long, as a short chain of thought is."""
+    """Makes records with texts of about `chars` characters, the length of a short chain of thought."""
     thought = ("The image shows a street, and the sign to the left points north. " * (chars // 60 + 1))[
         :chars
     ]
@@ -46,21 +46,21 @@ def make_records(count: int, chars: int) -> list[SampleRecord]:
 
 
 def cost(work: Callable[[], object], count: int) -> Cost:
-    """What `work` takes for each of `count` records."""
+    """Returns the cost of `work` per record, given that it handles `count` records."""
     clock, processor = time.perf_counter(), time.process_time()
     work()
     return (time.perf_counter() - clock) / count * 1e6, (time.process_time() - processor) / count * 1e6
 
 
 def append_all(path: Path, records: list[SampleRecord], every: int, interval_s: float) -> None:
-    """A new journal of the records, opened and closed."""
+    """Writes the records to a new journal."""
     with Journal(path, every=every, interval_s=interval_s) as journal:
         for record in records:
             journal.append(record)
 
 
 def measure(directory: Path, records: list[SampleRecord]) -> list[Cost]:
-    """Appending with the default's fsyncs, with one at the end, with one each; reading back."""
+    """Measures appending with the default fsyncs, one at the end, and one per record; then reading."""
     keys = {(record.id, record.repeat): record.key for record in records}
     grouped, bare, each = (directory / name for name in ("grouped", "bare", "each"))
     few = records[:200]

@@ -1,8 +1,9 @@
-"""What the SSL tasks give away on photographs, without a look at content.
+"""Measures how well the SSL tasks can be solved on photographs without looking at the content.
 
-Needs scikit-learn and scikit-image, whose wheels carry the photographs: `python benchmarks/leaks.py [TASK ...]`.
-240 non-square JPEG sections (quality 60 to 95, all kinds of subsampling) are cut from 15 photographs; classifiers are
-tested on sections of photographs that they were not trained on. Prints a Markdown table.
+Requires scikit-learn and scikit-image, whose wheels contain the photographs: `python benchmarks/leaks.py
+[TASK ...]`. 240 non-square JPEG sections (quality 60 to 95, all kinds of subsampling) are cut from 15
+photographs. Classifiers are tested on sections of photographs that they were not trained on. Prints a
+Markdown table.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ NAMES = (
 
 
 def photographs() -> dict[str, Image.Image]:
-    """Those that the wheels carry; a name that this version lacks or would download is left out."""
+    """Returns the photographs in the wheels; names that this version lacks or would download are skipped."""
     import skimage.data
     from sklearn.datasets import load_sample_images
 
@@ -35,7 +36,7 @@ def photographs() -> dict[str, Image.Image]:
     for name in NAMES:
         try:
             pixels = np.asarray(getattr(skimage.data, name)())
-        except Exception:  # whatever its downloader raises
+        except Exception:  # the downloader may raise any exception
             continue
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * 255
@@ -46,7 +47,7 @@ def photographs() -> dict[str, Image.Image]:
 
 
 def sections(n: int) -> tuple[list[EncodedImage], dict[str, str]]:
-    """JPEG sections of 300 to 520 pixels, and by hash which photograph each is of."""
+    """Returns JPEG sections of 300 to 520 pixels, and the names of their photographs by hash."""
     whole = photographs()
     rng = np.random.default_rng(0)
     out, origins = [], {}

@@ -53,7 +53,7 @@ print(json.dumps([seconds, cpu, mib, len(samples)]))
 
 
 def make_rows(n_rows: int, n_groups: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows of groups of 4 copies, and of 3 where that is needed to end with `n_rows`."""
+    """Yields rows in groups of 4 copies, some of 3 so that the total is `n_rows`."""
     import numpy as np
     from PIL import Image
 
@@ -81,7 +81,7 @@ def make_rows(n_rows: int, n_groups: int, seed: int = 0) -> Iterator[dict[str, A
 
 
 def write(folder: Path, n_rows: int, n_groups: int) -> tuple[Path, Path]:
-    """The same rows in both layouts, never more than a few hundred of them in memory."""
+    """Writes the same rows in both layouts, with at most a few hundred of them in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -107,18 +107,18 @@ def write(folder: Path, n_rows: int, n_groups: int) -> tuple[Path, Path]:
 
 
 class Load(NamedTuple):
-    """What one load took."""
+    """The cost of one load."""
 
     seconds: float
     cpu: float
-    """Processor seconds, all threads together."""
+    """CPU seconds of all threads."""
     mib: float
-    """Peak resident memory."""
+    """Peak resident memory in MiB."""
     n_samples: int
 
 
 def measure(code: str, path: Path, *arguments: str) -> Load:
-    """One load in a fresh process."""
+    """Loads the data once in a fresh process."""
     command = [sys.executable, "-c", code, str(path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Load(*json.loads(done.stdout))
@@ -155,7 +155,7 @@ def main() -> None:
 
 
 def show(name: str, load: Load, more: str) -> None:
-    """One line of figures."""
+    """Prints the numbers of a load in one line."""
     figures = (f"{load.seconds:.2f} s", f"{load.cpu:.2f} s processor", f"{load.mib:.0f} MiB peak")
     print(f"  {name:14}", *(f"{figure:>18}" for figure in figures), f" {more}")
 

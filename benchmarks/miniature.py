@@ -49,8 +49,8 @@ PROBES = {
 SCENES = "ssl4rl_scenes"
 TRAINED = (*PROBES, "mix")
 SHARE = 0.4
-"""Of the way from tiny-base to the trained weights. Chosen by what 0.3, 0.5 and 0.7 of rotation's first seed did on
-120 of the evaluation's questions; the other tasks and seeds had no say in it."""
+"""Share of the way from tiny-base to the trained weights. It was chosen from the results of 0.3, 0.5 and 0.7
+with rotation's first seed on 120 of the evaluation's questions; the other tasks and seeds were not used."""
 PATH = (0.2, 0.4, 0.6, 0.8)
 RECIPE_STEPS = 150
 KEPT = ("README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors")
@@ -66,7 +66,7 @@ class Trained:
     work: Path
     steps: int | None
     share: float | None = None
-    """Of the way from tiny-base; None as training left it."""
+    """Share of the way from tiny-base to the trained weights; None for the trained weights themselves."""
 
     @property
     def trained(self) -> str:
@@ -74,18 +74,18 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """What ships has the short one."""
+        """The checkpoint's label; the checkpoint that ships has the shortest one."""
         how = {None: " as trained", SHARE: ""}
         return self.trained + how.get(self.share, f" {self.share}")
 
     @property
     def out(self) -> Path:
-        """The training's folder."""
+        """The folder of the training run."""
         return self.work / "train" / self.trained
 
     @property
     def place(self) -> Path:
-        """The checkpoint."""
+        """The folder of the checkpoint."""
         if self.share is None:
             return checkpoint.whole(self.out)[-1]
         return self.work / "interpolated" / f"{self.trained}-{self.share}"
@@ -95,12 +95,12 @@ class Trained:
         return self.work / "runs" / (self.trained if self.share is None else f"{self.trained}-{self.share}")
 
     def part(self, share: float) -> Trained:
-        """The same, a share of the way from tiny-base."""
+        """Returns this checkpoint interpolated with tiny-base."""
         return replace(self, share=share)
 
 
 def command(*args: str | Path, log: Path) -> None:
-    """One `ssl4rl-bench` command on one core, its words in a file."""
+    """Runs an `ssl4rl-bench` command on one core and appends its output to a file."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as words:
@@ -112,7 +112,7 @@ def command(*args: str | Path, log: Path) -> None:
 
 
 def train(one: Trained) -> float:
-    """Trains, or goes on training; returns the seconds that training took in all."""
+    """Starts or resumes a training run; returns its total duration in seconds."""
     if one.steps is None and (one.out / f"step-{RECIPE_STEPS:06d}").is_dir():
         return seconds_of(one)
     resume = ["--resume"] if checkpoint.last_resumable(one.out) else []
@@ -129,7 +129,7 @@ def seconds_of(one: Trained) -> float:
 
 
 def evaluate(one: Trained) -> None:
-    """Scenes and probes of a checkpoint, which is written first if it lies between two."""
+    """Evaluates a checkpoint on the scenes and probes, after writing it if it is interpolated."""
     log = one.work / "logs" / f"run-{one.run.name}.txt"
     if one.share is not None and not one.place.exists():
         source = replace(one, share=None).place
@@ -138,9 +138,9 @@ def evaluate(one: Trained) -> None:
 
 
 def asking(run: Evaluated) -> float:
-    """Seconds that a run took, by its own records."""
+    """Returns the duration of a run in seconds, from its exec.json."""
     sittings = json.loads((run.path / "exec.json").read_text())["sittings"]
-    whole = [each for each in sittings if each["finished"]]  # one that was killed has no end
+    whole = [each for each in sittings if each["finished"]]  # a killed sitting has no end
     times = [[datetime.fromisoformat(each[key]) for key in ("started", "finished")] for each in whole]
     return sum((ended - started).total_seconds() for started, ended in times)
 
@@ -152,13 +152,13 @@ def ask(model: str | Path, run: Path, log: Path) -> None:
 
 
 def evaluated(done: Sequence[Trained]) -> list[Evaluated]:
-    """Their runs under their own names."""
+    """Loads the runs of checkpoints, labelled with the checkpoints' names."""
     found = load_evaluated([one.run for one in done])
     return [replace(run, label=one.name) for run, one in zip(found, done, strict=True)]
 
 
 def document(done: Sequence[Trained], work: Path) -> str:
-    """The generated part of docs/miniature.md."""
+    """Returns the generated part of docs/miniature.md."""
     base = replace(load_evaluated([work / "runs" / BASE])[0], label=BASE)
     return "\n".join(_document(base, done)) + "\n"
 
@@ -235,7 +235,7 @@ def _cell(of: Any) -> str:
 
 
 def draw_path(one: Trained, out: Path) -> None:
-    """Own probe and abilities on the way from tiny-base to a trained checkpoint."""
+    """Plots the trained task's probe and the abilities on the way from tiny-base to a trained checkpoint."""
     from matplotlib.figure import Figure
 
     ways = [one.part(share) for share in sorted({*PATH, SHARE})]
@@ -262,14 +262,14 @@ def draw_path(one: Trained, out: Path) -> None:
 
 
 def probe_difference(base: Evaluated, run: Evaluated, task: str) -> Difference | None:
-    """A checkpoint's own probe; None for the mix."""
+    """Returns the difference on the probe of the trained task; None for the mix."""
     if task not in PROBES:
         return None
     return compare(base, [run], PROBES[task], by="overall", aggregation="row_micro")[0].overall
 
 
 def ship(one: Trained) -> None:
-    """Copies a checkpoint to those that come with the package, with its results on its card."""
+    """Copies a checkpoint to the bundled ones and adds its results to its model card."""
     place = ROOT / "ssl4rl_bench" / "checkpoints" / one.trained
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)

@@ -34,7 +34,8 @@ CHOICES: tuple[Mapping[str, str], ...] = (
     {"A": "(a+)+$", "B": "[^\\", "C": "<answer>D</answer>", "D": "</think>"},
     {"A": "the man on the left " * 20, "B": "the man on the left " * 20 + "waves", "C": "İstanbul", "D": "ſ"},
 )
-"""Nested, equal, empty, hostile and long option texts, numbers, letters, 2 to 26 options."""
+"""Choices with nested, equal, empty, hostile and long texts, with numbers and letters, and with 2 to 26
+options."""
 
 HOSTILE = (
     *("<", ">", "</", "<think", "<think>", "</think>", "<answer>", "</answer>", "<answer>A"),
@@ -48,7 +49,8 @@ HOSTILE = (
     *("İ", "ſ", "\u212a", "ß", "ﬁ", "ﷺ", "𝐀", "👩", "\ud800", "\udfff", "\uffff"),
     *("red", "dark red", "thing number 1"),
 )
-"""What the rules look for, what lower case or normalisation changes in length, and half characters."""
+"""Strings that the rules search for, characters whose length changes in lower case or by normalisation, and
+lone surrogates."""
 
 
 def _lines(name: str) -> list[str]:
@@ -57,7 +59,7 @@ def _lines(name: str) -> list[str]:
 
 
 def random_replies(count: int, seed: int) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Replies as models write them, each with its choices; the same for the same seed."""
+    """Yields replies as models write them, each with its choices; equal for equal seeds."""
     rng = random.Random(seed)
     natural, prose = _lines("replies_natural.jsonl"), _lines("replies_prose.jsonl")
     for _ in range(count):
@@ -73,7 +75,7 @@ def random_replies(count: int, seed: int) -> Iterator[tuple[str, Mapping[str, st
 
 
 def adversarial_replies(count: int, seed: int) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Hostile replies of 1 to a million characters, each with its choices; the same for the same seed."""
+    """Yields hostile replies of 1 to a million characters, each with its choices; equal for equal seeds."""
     rng = random.Random(seed)
     for number in range(count):
         size = MEGABYTE if number % 20 == 0 else int(10 ** rng.uniform(0, 5))
@@ -85,7 +87,7 @@ def adversarial_replies(count: int, seed: int) -> Iterator[tuple[str, Mapping[st
 
 
 def measure(replies: Iterator[tuple[str, Mapping[str, str]]], extractor: str) -> list[float]:
-    """Microseconds of CPU time for every reply."""
+    """Returns the CPU time of each reply in microseconds."""
     times = []
     for text, choices in replies:
         start = time.process_time_ns()

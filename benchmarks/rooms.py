@@ -1,10 +1,10 @@
-"""Counts the rooms of the package: the files and folders in ssl4rl_bench/, and which of them import which.
+"""Counts the "rooms" of the package (files and folders directly in ssl4rl_bench/) and the imports among them.
 
     python benchmarks/rooms.py [CHECKOUT]
 
-Prints how many rooms there are, on how many floors (the longest chain of imports) and with how many arrows between
-them, then a Mermaid picture of them. Imports inside functions count. A forwarding file, which only re-exports a
-public name, is no room.
+Prints the number of rooms, of floors (the length of the longest chain of imports) and of arrows (pairs of
+rooms where one imports the other), then a Mermaid diagram. Imports inside functions count. A forwarding
+file, which only re-exports a public name, is not a room.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 
 PACKAGE = "ssl4rl_bench"
 TOP = ("reports", "tasks", "train")
-"""Folders at the top of a checkout that are part of the package."""
+"""Folders at the top level of a checkout that are part of the package."""
 FORWARDING = ("chat", "lmms", "repair", "__main__", "__init__")
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """Module name to its file, of all that is tracked."""
+    """Returns the files of the package's modules that git tracks, by module name."""
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=root, capture_output=True, text=True, check=True)
     by_name = {}
     for name in listed.stdout.split():
@@ -36,7 +36,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """The modules of the package that a file imports."""
+    """Yields the modules of the package that a file imports."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -47,7 +47,7 @@ def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
 
 
 def arrows(root: Path) -> tuple[set[str], set[tuple[str, str]]]:
-    """Rooms, and pairs of a room and one that it imports."""
+    """Returns the rooms, and the pairs of a room and a room that it imports."""
     known = modules(root)
     moved = (root / PACKAGE / "interop" / "lmms").is_dir()
     left_out = FORWARDING if moved else ("__main__", "__init__")
@@ -68,13 +68,13 @@ def main(root: Path) -> None:
     def floor(room: str) -> int:
         return 1 + max((floor(other) for other in below[room]), default=0)
 
-    floors = {room: floor(room) for room in sorted(rooms)}  # a circle would end in a RecursionError
+    floors = {room: floor(room) for room in sorted(rooms)}  # circular imports would raise a RecursionError
     print(f"{len(rooms)} rooms, {max(floors.values())} floors, {len(pairs)} arrows")
     print("```mermaid\ngraph TD")
     for level in sorted(set(floors.values()), reverse=True):
         names = [room for room, at in floors.items() if at == level]
         print(f"  subgraph floor {level}\n    " + "\n    ".join(f"{room}" for room in names) + "\n  end")
-    # An arrow that a longer way shows already would only hide the others.
+    # The diagram omits an arrow if a longer path connects the same rooms, to remain readable.
     for a, b in sorted(pairs):
         if not any(b in _reach(other, below) for other in below[a] if other != b):
             print(f"  {a} --> {b}")

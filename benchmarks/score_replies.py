@@ -36,7 +36,7 @@ from ssl4rl_bench.task.taskfile import load_taskfile
 
 TASK = "ssl4rl_mmbench_dev_en"
 SIZES = [4] * 926 + [3] * 149 + [2] * 89
-"""Copies of each question."""
+"""The number of copies of each question."""
 TARGET_S = 2.0
 WORDS = ["the", "picture", "shows", "a", "so", "option", "A", "or", "B", "seems", "right", "because", "I"]
 ENDINGS = ["<answer>{}</answer>", "The answer is {}.", "Answer: {}", "\\boxed{{{}}}", "{}", "I cannot tell."]
@@ -44,7 +44,7 @@ WEIGHTS = [80, 5, 5, 3, 4, 3]
 
 
 def make_rows() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of MMBench's schema with real, small images."""
+    """Yields rows in MMBench's schema with small, valid images."""
     pictures = [
         images.from_pil(Image.new("RGB", (16, 16), (shade, 255 - shade, shade))).data
         for shade in range(0, 256, 8)
@@ -73,14 +73,14 @@ def make_rows() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def make_reply(sample: Sample, rng: random.Random) -> str:
-    """A chain of thought of 20 to 400 words and an ending, mostly well-formed."""
+    """Returns a chain of thought of 20 to 400 words with an ending, which is usually well-formed."""
     words = " ".join(rng.choices(WORDS, k=rng.randint(20, 400)))
     letter = sample.target if rng.random() < 0.73 else rng.choice(list(sample.choices))
     return f"<think>{words}</think> {rng.choices(ENDINGS, WEIGHTS)[0].format(letter)}"
 
 
 def record_replies(directory: Path, task: MMBenchTask) -> RunDir:
-    """A run directory with a reply to every sample."""
+    """Makes a run directory with a reply to every sample."""
     spec = RunSpec("recorded", "0" * 64, {task.name: TaskSpec.of(task)}, "mock", "1")
     rng = random.Random(0)
     keys = spec.keys(task)
@@ -95,7 +95,7 @@ def record_replies(directory: Path, task: MMBenchTask) -> RunDir:
 
 
 def tabulate(result: dict[str, Any]) -> str:
-    """The card's table and the table of all categories, as text."""
+    """Returns the card's table and the table of all categories as text."""
     console = Console(file=StringIO(), width=100)
     console.print(tables.card_table([result], TASK))
     console.print(tables.leaf_table(result, TASK))

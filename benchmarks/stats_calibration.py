@@ -55,7 +55,7 @@ SPEC = RunSpec(
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """Questions without content."""
+    """The structure of a benchmark: the categories and the numbers of rows of its questions."""
 
     places: tuple[Categories, ...]
     sizes: np.ndarray
@@ -70,7 +70,7 @@ class Benchmark:
         return cls(tuple(places), sizes)
 
     def run(self, label: str, right: np.ndarray) -> Evaluated:
-        """A run whose rows are right as given."""
+        """Makes a run in which the given rows are right."""
         starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
         names = tuple(map(str, range(len(self.sizes))))
         n = len(right)
@@ -95,7 +95,7 @@ class Benchmark:
         return Evaluated(label, Path(label), SPEC, {"partial_reasons": []}, {TASK: outcomes})
 
     def draw(self, rng: np.random.Generator, skills: list[float]) -> list[np.ndarray]:
-        """Rows of models with these skills."""
+        """Draws for each model, given its skill, which rows are right."""
         groups = len(self.sizes)
         easy = rng.normal(0.0, 2.0, groups)
         out = []
@@ -111,7 +111,7 @@ def rate(hits: int, n: int) -> str:
 
 
 def null_pairs(pairs: int, rng: np.random.Generator) -> Iterator[str]:
-    """False alarms and coverage of `circular_micro`, for pairs of equally good models."""
+    """Yields tables of false alarms and coverage of `circular_micro`, for pairs of equally good models."""
     bench = Benchmark.mmbench(rng)
     alarms = dict.fromkeys(
         ("Holm, mid-p (the default)", "max-T by sign flips", "Holm, exact p", "no correction"), 0
@@ -152,7 +152,7 @@ def null_pairs(pairs: int, rng: np.random.Generator) -> Iterator[str]:
 
 
 def null_rows(pairs: int, rng: np.random.Generator) -> Iterator[str]:
-    """The same for `row_micro`: permutation p and bootstrap intervals."""
+    """Yields the same table for `row_micro`, with permutation p-values and bootstrap intervals."""
     bench = Benchmark.mmbench(rng)
     alarms, covered, n_intervals, overall = 0, 0, 0, 0
     for _ in range(pairs):
@@ -174,7 +174,7 @@ def null_rows(pairs: int, rng: np.random.Generator) -> Iterator[str]:
 
 
 def best_of_four(pairs: int, rng: np.random.Generator) -> Iterator[str]:
-    """Four candidates as good as the baseline: how often is the best of them called better?"""
+    """Yields how often the best of four candidates, all as good as the baseline, is called better."""
     bench = Benchmark.mmbench(rng)
     corrected, naive = 0, 0
     for _ in range(pairs):
@@ -191,13 +191,13 @@ def best_of_four(pairs: int, rng: np.random.Generator) -> Iterator[str]:
 
 
 def _one_sided(found: Comparison) -> float:
-    """Confidence that the candidate is better, without a word on how it was chosen."""
+    """Returns the confidence that the candidate is better, not corrected for its selection."""
     cell = found.overall
     return 1 - cell.p / 2 if cell.value > 0 else cell.p / 2
 
 
 def power_at_mde(pairs: int, rng: np.random.Generator) -> Iterator[str]:
-    """One ability truly better by the printed MDE: how often is it found, with Holm over six?"""
+    """Yields how often an ability that is truly better by the printed MDE is detected, with Holm over six."""
     yield f"\n### Power where one ability differs by its MDE, {pairs} pairs each; the MDE claims 80%\n"
     yield "| n | changed % | MDE, points | found % | mean MDE that the data print |"
     yield "| ---: | ---: | ---: | ---: | ---: |"
@@ -215,10 +215,10 @@ def power_at_mde(pairs: int, rng: np.random.Generator) -> Iterator[str]:
 
 
 def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
-    """Markdown: each table's observed rates by rule and number of questions, and the regimes outside their bounds.
+    """Yields Markdown tables of the rates by rule and number of questions, and of regimes outside bounds.
 
     Args:
-        full: every regime in a line of its own.
+        full: whether each regime has a separate line.
     """
     for title in sorted({row.table for row in rows}):
         members = sorted(
@@ -248,7 +248,7 @@ def table(rows: Sequence[Row], full: bool) -> Iterator[str]:
 
 
 def _group(row: Row) -> tuple[str, int]:
-    """The rule or the kind of scores, and the number of questions."""
+    """Returns the rule or the kind of scores of a row, and its number of questions."""
     number = re.search(r"\bn ([\d,]+)", row.name)
     what = re.match(
         r"[a-z_]+_[a-z]+( \d+%?)?|mean|one more seed|.*(?=, n )", re.sub(r"^MDE [\d.]+: ", "", row.name)
@@ -286,7 +286,7 @@ def main() -> None:
         rows = [Row(**json.loads(line)) for line in args.known.read_text(encoding="utf-8").splitlines()]
         print("\n".join(table(rows, args.full)))
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that are started here
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the worker processes
     start = time.monotonic()
     rows = []
     for row in stats_regimes.run([part for part in args.parts if part != "mmbench"], args.draws, args.jobs):

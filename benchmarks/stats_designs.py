@@ -1,4 +1,4 @@
-"""Simulated questions and changes, whose true difference is known, for stats_regimes.py."""
+"""Simulates questions and changes with a known true difference, for stats_regimes.py."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Floats = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Design:
-    """Questions without content."""
+    """The structure of simulated questions: their scores and their leaves."""
 
     n: int
     kind: str
-    """"whole": a question scores 0 or 1. "repeats": the mean of three such. "rows": 2 to 4 rows. "six": 6 rows.
-    "graded": one reply with nine places."""
+    """The score of a question: "whole" (0 or 1), "repeats" (the mean of three of these), "rows" (2 to 4
+    rows), "six" (6 rows), or "graded" (one reply with nine places)."""
     leaves: str = "one"
-    """"one", "ones" (a question each), "twos", "mixed" (1, 2, 3, 5, 8, 13, 30, 100, ...), "few" (three questions
-    alone, all others in one leaf)."""
+    """Sizes of the leaves: "one" (a single leaf), "ones" (one question per leaf), "twos", "mixed" (1, 2, 3,
+    5, 8, 13, 30, 100, ...), or "few" (three leaves of one question, and one leaf with the others)."""
 
     @property
     def aggregation(self) -> str:
@@ -72,7 +72,7 @@ class Design:
         raise AssertionError
 
     def steps(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """(groups,) units, and in how many equal steps a group's sum can change."""
+        """Returns units, and the number of equal steps in which a group's sum can change; shape (groups,)."""
         if self.kind == "rows":
             units = rng.permutation(np.resize([2.0, 3.0, 4.0, 4.0], self.n))
             return units, units
@@ -89,12 +89,12 @@ class Change:
     """How a candidate differs from its baseline."""
 
     share: float
-    """Of questions that change."""
+    """Share of questions that change."""
     gains: float
-    """Share of gains among them."""
+    """Share of gains among the changes."""
 
     def true(self, cells: Cells, units: Floats, steps: Floats) -> float:
-        """The true difference: a change is uniform on 1 to all steps of a question."""
+        """Returns the true difference; the size of a change is uniform on 1 to all steps of a question."""
         size = units * (steps + 1.0) / (2.0 * steps)
         return float(self.share * (2.0 * self.gains - 1.0) * (cells.weights[:, 0] @ size))
 
@@ -106,7 +106,7 @@ class Change:
 
 
 class Simulated:
-    """Draws of one design and change through `differences`."""
+    """Makes draws of a design and a change, and passes them to `differences`."""
 
     def __init__(self, design: Design, change: Change, seed: str, right: float = 0.7) -> None:
         self.rng = np.random.default_rng(zlib.crc32(seed.encode()))
@@ -117,7 +117,7 @@ class Simulated:
         weights = self.cells.weights[:, 0] * self.units
         effective = 1.0 / float(weights @ weights)
         self.expected = effective * change.share * min(change.gains, 1.0 - change.gains)
-        """Of the rarer kind of change, in groups of equal weight."""
+        """Expected number of changes of the rarer kind, in groups of equal weight."""
 
     def cell(self, replicates: int = 2) -> Difference:
         d = self.change.draw(self.rng, self.units, self.steps)
@@ -129,7 +129,7 @@ class Simulated:
         return cell
 
     def typical(self, draws: int = 40) -> Difference:
-        """A draw with the mean counts of some draws: what is printed for it is what is printed on average."""
+        """Returns a draw with the mean counts of several draws, so that its printed effect is average."""
         cells = [self.cell() for _ in range(draws)]
         counts = [cell.counts for cell in cells if cell.counts is not None]
         mean = Effective(

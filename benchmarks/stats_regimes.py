@@ -1,8 +1,9 @@
-"""Error rates of every interval, gate rule and printed effect over many regimes: what stats_calibration.py prints.
+"""Simulates error rates of intervals, gate rules and printed effects in many regimes (stats_calibration.py).
 
-A regime is a number of questions, how many of them change, how their rows and repeats are scored, and how they lie in
-leaves. Draws are made directly (a question changes with a given probability, by a given share of its rows), so that
-the true difference is known exactly, and go through the functions that `compare`, `gate` and result.json use.
+A regime consists of the number of questions, the share that changes, the scoring of rows and repeats, and the
+distribution of questions over leaves. Draws are made directly (a question changes with a given probability,
+by a given share of its rows), so that the true difference is known exactly. They are passed to the functions
+that `compare`, `gate` and result.json use.
 """
 
 from __future__ import annotations
@@ -32,28 +33,29 @@ ALPHA = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a table: how often something happened, and how often it may."""
+    """A line of a table: how often an event occurred, and how often it may occur."""
 
     table: str
     name: str
     hits: int
     draws: int
     low: float | None
-    """Nominal bounds of the rate; None where there is none."""
+    """The nominal lower bound of the rate; None without one."""
     high: float | None
+    """The nominal upper bound of the rate; None without one."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hits", int(self.hits))  # a sum of numpy's truth values
+        object.__setattr__(self, "hits", int(self.hits))  # a sum of numpy booleans is not an int
 
     @property
     def outside(self) -> bool:
-        """Whether the rate's own 99.9% interval lies outside the bounds: there are hundreds of regimes."""
+        """Whether the rate's 99.9% interval (there are hundreds of regimes) lies outside the bounds."""
         low, high = wilson(self.hits / self.draws, self.draws, 3.29)
         return bool((self.low is not None and high < self.low) or (self.high is not None and low > self.high))
 
 
 def difference_intervals(draws: int) -> Iterator[_Task]:
-    """95% intervals of differences."""
+    """Yields tasks that measure the coverage of 95% intervals of differences."""
     sizes = (20, 60, 200, 1000, 5000)
     kinds = ("whole", "repeats", "rows", "six", "graded")
     designs = [Design(n, kind) for n in sizes for kind in kinds]
@@ -77,7 +79,7 @@ def _difference_interval(design: Design, change: Change, draws: int) -> Row:
 
 
 def accuracy_intervals(draws: int) -> Iterator[_Task]:
-    """95% intervals of one run's accuracy."""
+    """Yields tasks that measure the coverage of 95% intervals of a run's accuracy."""
     sizes = (20, 60, 200, 1000, 5000)
     designs = [Design(n, kind) for n in sizes for kind in ("whole", "repeats", "rows", "six", "graded")]
     designs += [Design(n, "rows", leaves) for n in sizes[:4] for leaves in ("ones", "twos", "mixed", "few")]
@@ -87,7 +89,7 @@ def accuracy_intervals(draws: int) -> Iterator[_Task]:
 
 
 def _accuracy_interval(design: Design, p: float, draws: int) -> Row:
-    """A question's chance is Beta with mean p and correlation 0.6 of two of its rows."""
+    """Draws each question's probability from a beta distribution with mean p and row correlation 0.6."""
     name = f"{design.name}, accuracy {100 * p:g}%"
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     units, steps = design.steps(rng)
@@ -116,7 +118,7 @@ def _accuracy_interval(design: Design, p: float, draws: int) -> Row:
 
 
 def gate_rules(draws: int) -> Iterator[_Task]:
-    """False fails and false passes of each rule at its margin, one test at alpha 5%."""
+    """Yields tasks that count false fails and passes of each rule at its margin, one test at alpha 5%."""
     designs = [Design(n, kind) for n in (20, 60, 200, 1000, 5000) for kind in ("whole", "rows")]
     designs += [Design(n, "rows", "mixed") for n in (60, 200, 1000)] + [Design(200, "graded")]
     for design in designs:
@@ -157,7 +159,10 @@ def _rule_at(design: Design, psi: float, kind: Kind, margin: float, true: float,
 
 
 def _with_difference(design: Design, psi: float, true: float) -> Change | None:
-    """Changes of a share of questions whose true difference is given; None where even all one way are too few."""
+    """Returns the change with a given true difference, or None if even changing all questions is too little.
+
+    The share of questions that change is `psi`, or more if the difference requires it.
+    """
     rng = np.random.default_rng(0)
     units, steps = design.steps(rng)
     all_gain = Change(psi, 1.0).true(design.cells(units), units, steps)
@@ -169,7 +174,7 @@ def _with_difference(design: Design, psi: float, true: float) -> Change | None:
 
 
 def _floor_at(design: Design, floor: float, draws: int) -> list[Row]:
-    """`at_least` where the accuracy is the floor itself."""
+    """Counts false results of `at_least` if the accuracy equals the floor."""
     rule = Rule(task="simulated", kind="at_least", value=floor)
     p = floor / 100.0
     name = f"at_least {floor:g}%, truly {floor:g}%: {design.name}"
@@ -191,7 +196,7 @@ def _floor_at(design: Design, floor: float, draws: int) -> list[Row]:
 
 
 def gate_power(draws: int) -> Iterator[_Task]:
-    """How often a rule fails a checkpoint that truly falls short by the printed MDE; among seven tests."""
+    """Yields tasks on how often one of seven rules fails a checkpoint that is worse by the printed MDE."""
     for design in [Design(n, kind) for n in (60, 200, 1000, 5000) for kind in ("whole", "rows")]:
         for psi in (0.05, 0.3):
             for look in (1, 20, 100):
@@ -210,7 +215,7 @@ def _power_at(design: Design, psi: float, look: int, kind: Kind, margin: float, 
     alpha = share(ALPHA, look) / 7.0
     start = margin / 100.0 if kind == "better_than" else 0.0
     mde = 0.0
-    # What is printed depends on the share that changes, which depends on the drop: a few rounds settle it.
+    # The printed MDE depends on the share that changes, which depends on the drop; a few iterations converge.
     for _ in range(6):
         change = _with_difference(design, psi, start - mde)
         if change is None:
@@ -252,7 +257,7 @@ def _floor_power(design: Design, floor: float, draws: int) -> list[Row]:
 
 
 def compare_power(draws: int) -> Iterator[_Task]:
-    """How often `compare` finds a difference of the printed MDE; one of six tests, each at alpha / 6."""
+    """Yields tasks on how often `compare` detects the printed MDE, as one of six tests, each at alpha / 6."""
     for design in [
         Design(n, kind) for n in (60, 200, 1000) for kind in ("whole", "rows", "repeats", "graded")
     ]:
@@ -279,7 +284,7 @@ def _compare_power(design: Design, psi: float, draws: int) -> list[Row]:
 
 
 def looks(draws: int) -> Iterator[_Task]:
-    """At least one false fail over a series of checkpoints that are as good as the baseline."""
+    """Yields tasks that count series of checkpoints, all as good as the baseline, with a false fail."""
     for n, number in itertools.product((60, 1000), (1, 5, 20, 100)):
         yield _Task(_looks, n, number, max(200, draws // 5))
 
@@ -300,7 +305,7 @@ def _looks(n: int, number: int, draws: int) -> list[Row]:
 
 
 def seeds(draws: int) -> Iterator[_Task]:
-    """A method's mean over seeds, and the prediction of one more seed."""
+    """Yields tasks on the intervals of a method's mean over seeds, and of one more seed."""
     for n_seeds, n, spread in itertools.product((2, 3, 5), (60, 1000), (0.0, 0.01, 0.05)):
         yield _Task(_seeds, n_seeds, n, spread, draws)
 
@@ -310,7 +315,7 @@ def _seeds(n_seeds: int, n: int, spread: float, draws: int) -> list[Row]:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     mean = next_seed = 0
     for _ in range(draws):
-        # Differences of 0/1 scores: a question's own tendency, a seed's, and chance.
+        # Differences of 0/1 scores have three sources: the question, the seed, and chance.
         tendency = rng.normal(0.0, 0.15, n)[:, None] + rng.normal(0.0, spread, n_seeds + 1)[None, :]
         up, down = np.clip(0.15 + tendency / 2.0, 0.0, 0.5), np.clip(0.15 - tendency / 2.0, 0.0, 0.5)
         u = rng.random((n, n_seeds + 1))
@@ -337,7 +342,7 @@ PARTS: dict[str, Callable[[int], Iterator[_Task]]] = {
 
 
 class _Task:
-    """A call that another process can make."""
+    """A call that can be sent to another process."""
 
     def __init__(self, function: Callable[..., Row | list[Row]], *args: object) -> None:
         self.function, self.args = function, args
@@ -348,14 +353,14 @@ class _Task:
 
 
 def run(parts: Sequence[str], draws: int, jobs: int = 1) -> Iterator[Row]:
-    """All rows of some parts, as they are done."""
+    """Yields all rows of the given parts as they are completed."""
     tasks = [task for part in parts for task in PARTS[part](draws)]
     if jobs == 1:
         for task in tasks:
             yield from task()
         return
     with ProcessPoolExecutor(jobs) as pool:
-        # As they end, so that nothing is lost when the rest is stopped; tables are sorted.
+        # In order of completion, so that an interruption loses no finished rows; the tables are sorted later.
         for done in as_completed([pool.submit(_call, task) for task in tasks]):
             yield from done.result()
 

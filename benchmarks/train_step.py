@@ -30,13 +30,13 @@ from ssl4rl_bench.train.planning.shapes import PUBLISHED, Shape, of_folder
 from ssl4rl_bench.train.planning.sizes import shares_prompts, sizes
 
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
-"""FLOP/s, dense bfloat16, of the SXM parts: NVIDIA's data sheets."""
+"""Peak FLOP/s of the SXM variants in dense bfloat16, from NVIDIA's data sheets."""
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
 SHAPES = {"3b": "Qwen/Qwen2.5-VL-3B-Instruct", "7b": "Qwen/Qwen2.5-VL-7B-Instruct"}
 
 
 def random_checkpoint(shape: Shape, folder: Path) -> Path:
-    """A checkpoint of this shape with random weights in bfloat16; the tokenizer is tiny-base's."""
+    """Writes a checkpoint of this shape with random weights in bfloat16 and the tokenizer of tiny-base."""
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
@@ -70,16 +70,16 @@ def random_checkpoint(shape: Shape, folder: Path) -> Path:
 def flops(
     shape: Shape, prompts: int, patches: float, prompt: float, reply: float, group: int, shared: bool
 ) -> float:
-    """Of the forward and backward passes of an update's replies.
+    """Returns the FLOPs of the forward and backward passes over an update's replies.
 
     Args:
-        patches: of a prompt's images.
-        prompt, reply: tokens.
+        patches: patches of a prompt's images.
+        prompt, reply: tokens per prompt and per reply.
     """
     parts = shape.parts()
     copies = 1 if shared else group
     tokens = copies * prompt + group * reply
-    # The vision tower attends within windows; its attention is left out.
+    # The vision tower attends within windows; its attention is not counted.
     language = 6 * parts["layers"] * tokens + 6 * shape.embedding * group * reply
     lengths = prompt + group * reply / copies
     attention = 6 * shape.num_hidden_layers * shape.hidden_size * copies * lengths**2
@@ -87,7 +87,7 @@ def flops(
 
 
 def peak(device: str) -> tuple[float, str]:
-    """FLOP/s, and where the number is from."""
+    """Returns the peak FLOP/s of a device and the source of the number."""
     import torch
 
     for name, value in PEAKS.items():

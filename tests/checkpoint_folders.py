@@ -1,4 +1,4 @@
-"""Checkpoint folders made of tiny-base by editing its bytes: whole in many forms, and broken in many ways."""
+"""Makes checkpoint folders by editing tiny-base: complete ones in many forms, and broken ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INDEX = "model.safetensors.index.json"
 
 
 class Raw(NamedTuple):
-    """A tensor's bytes as they stand in a safetensors file."""
+    """A tensor as it is stored in a safetensors file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -49,7 +49,7 @@ def to_file(path: Path, tensors: Mapping[str, Raw]) -> None:
 
 
 def to_shards(folder: Path, tensors: Tensors, n: int = 2) -> dict[str, str]:
-    """Writes n shards and their index; returns its weight_map."""
+    """Writes n shards and their index; returns the index's weight_map."""
     names = list(tensors)
     weight_map = {}
     for i in range(n):
@@ -62,7 +62,7 @@ def to_shards(folder: Path, tensors: Tensors, n: int = 2) -> dict[str, str]:
 
 
 def make(folder: Path, tensors: Tensors | None = None, config: Mapping[str, Any] | None = None) -> Path:
-    """tiny-base's files beside these weights, and with these changes of config.json (None deletes a key)."""
+    """Copies tiny-base with these weights and with changes to config.json, where None deletes a key."""
     shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("*.safetensors", "README.md", "ssl4rl.json"))
     to_file(folder / "model.safetensors", load() if tensors is None else tensors)
     change(folder, config or {})
@@ -84,19 +84,19 @@ def renamed(how: Callable[[str], str]) -> Tensors:
 
 
 def without(*parts: str) -> Tensors:
-    """Without the tensors whose names have one of these parts."""
+    """Returns tiny-base's tensors except those whose names contain one of these parts."""
     return {name: raw for name, raw in load().items() if not any(part in name for part in parts)}
 
 
 def present_name(name: str) -> str:
-    """A legacy name as transformers has it since 4.52."""
+    """Returns the name that transformers uses since 4.52 for a legacy name."""
     if name.startswith("visual."):
         return f"model.{name}"
     return name.replace("model.", "model.language_model.", 1) if name.startswith("model.") else name
 
 
 def as_float(tensors: Tensors, dtype: str) -> Tensors:
-    """The same values in F32 or F16, from BF16."""
+    """Converts BF16 tensors to F32 or F16."""
     import numpy as np
 
     out = {}
@@ -106,7 +106,7 @@ def as_float(tensors: Tensors, dtype: str) -> Tensors:
     return out
 
 
-# Whole checkpoints
+# Complete checkpoints
 
 
 def single(place: Path) -> None:
@@ -270,15 +270,15 @@ GOOD: dict[str, Callable[[Path], None]] = {
         template_in_json,
     )
 }
-"""Name to what makes it."""
+"""Functions that make complete checkpoints, by name."""
 
 
 def folder_of(place: Path) -> Path:
-    """The folder to name: of a hub snapshot the commit's."""
+    """Returns the folder of a checkpoint; in a hub snapshot, that of the commit."""
     return next(place.glob("snapshots/*"), place)
 
 
-# Broken ones
+# Broken checkpoints
 
 
 def untied_without_head(place: Path) -> None:
@@ -289,7 +289,7 @@ def untied_without_head(place: Path) -> None:
 
 
 def half_index(place: Path) -> None:
-    """Every second tensor, so that each shard is named."""
+    """Keeps every second tensor in the index, so that it still names each shard."""
     shards(place)
     index = json.loads((place / INDEX).read_text())
     index["weight_map"] = dict(list(index["weight_map"].items())[::2])
@@ -344,7 +344,7 @@ def index_without_shards_beside_single(place: Path) -> None:
 
 
 def shards_of_two_saves(place: Path) -> None:
-    """What is left when the shard size changed."""
+    """Makes the shards that remain after two saves with different shard sizes."""
     shards(place)
     kept = (place / INDEX).read_bytes()
     to_shards(place, load(), 2)
@@ -540,7 +540,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "both kinds of names": (both_names, ("two names",)),
     "integers": (integers, ("I16", "quantization")),
 }
-"""Kind to what makes it, and words of the message."""
+"""Functions that make broken checkpoints, with parts of the error message, by kind of damage."""
 
 BROKEN_TEMPLATES: dict[str, Callable[[Path], None]] = {
     made.__name__: made for made in (no_template, empty_template, named_template_without_default)

@@ -1,4 +1,4 @@
-"""The command line in this process: fast enough for families of inputs."""
+"""Runs the command line in this process, which is fast enough for tests of many inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl4rl_bench import cli
 
 @dataclass(frozen=True)
 class Done:
-    """What a command came to."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -25,7 +25,7 @@ class Done:
 
 
 class Stream(io.TextIOWrapper):
-    """A standard stream that keeps its bytes."""
+    """A standard stream that stores its bytes."""
 
     def __init__(self, encoding: str = "utf-8") -> None:
         self.kept = io.BytesIO()
@@ -37,7 +37,7 @@ class Stream(io.TextIOWrapper):
 
 
 def bench(*args: str | Path, encoding: str = "utf-8", env: dict[str, str] | None = None) -> Done:
-    """Runs `ssl4rl-bench` with the arguments. An uncaught exception ends with 4, as it would there."""
+    """Runs `ssl4rl-bench` with the arguments; an uncaught exception ends with code 4, as in a shell."""
     out, err = Stream(encoding), Stream(encoding)
     argv = ["ssl4rl-bench", *map(str, args)]
     with (

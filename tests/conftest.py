@@ -1,1 +1,1 @@
-"""Its being here puts this folder on the import path, for helpers such as `mmbench_data`."""
+"""This file makes pytest add its folder to the import path, for helpers such as `mmbench_data`."""

@@ -1,15 +1,15 @@
-"""A server on loopback that speaks the OpenAI API and breaks it in the ways that servers and gateways do.
+"""A server on loopback that implements the OpenAI API with the faults of real servers and gateways.
 
-Each entry of `FAULTS` is one way to answer a chat completion; `STREAM_FAULTS` are ways to answer one that is asked to
-be streamed. A fault writes raw bytes, so that nothing of a web framework stands between it and the client:
+Each entry of `FAULTS` is a way to answer a chat completion, and each entry of `STREAM_FAULTS` a way to
+answer one that is streamed. A fault writes raw bytes, without a web framework between it and the client:
 
-    with FaultyServer("byte drip", every=3) as server:   # each third request; every=1: each; every=0: none
+    with FaultyServer("byte drip", every=3) as server:   # every third request; every=1: all; every=0: none
         ...                                              # server.url is the --base-url
-        server.heal()                                    # from now on all is well
+        server.heal()                                    # no faults from now on
     assert server.hits and server.answered
 
-`models` makes the server's list of models fail in the same way: a name out of `FAULTS`, or "" for a good list.
-A fault ends when its client hangs up or the server stops; none lasts longer than `LONGEST_S`.
+`models` makes the list of models fail in the same way: a name in `FAULTS`, or "" for a valid list.
+A fault ends when its client hangs up or the server stops, and after `LONGEST_S` at the latest.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from email.utils import formatdate
 from typing import Any
 
 LONGEST_S = 120.0
-"""Seconds after which a fault that would last for ever ends."""
+"""Seconds after which a fault without an end is stopped."""
 TEXT = "<answer>A</answer>"
-"""What the server replies where nothing is wrong."""
+"""The server's reply without a fault."""
 
 
 class Connection:
-    """A client's connection, in the middle of one request."""
+    """A client's connection during a request."""
 
     def __init__(self, sock: socket.socket, stopped: threading.Event, number: int) -> None:
         self.sock, self.stopped, self.number = sock, stopped, number
@@ -42,14 +42,14 @@ class Connection:
         self.sock.sendall(data)
 
     def lasts(self) -> bool:
-        """Whether a fault that has no end should still go on."""
+        """Whether a fault without an end should continue."""
         return not self.stopped.is_set() and time.monotonic() < self._until
 
     def pause(self, seconds: float) -> None:
         self.stopped.wait(seconds)
 
     def hang(self) -> None:
-        """Says nothing until the client hangs up."""
+        """Sends nothing until the client hangs up."""
         self.sock.settimeout(0.2)
         while self.lasts():
             with contextlib.suppress(TimeoutError):
@@ -78,7 +78,7 @@ Fault = Callable[[Connection], None]
 
 
 def completion(content: Any = TEXT, **changes: Any) -> dict[str, Any]:
-    """A chat completion; `usage`, `finish_reason` and further fields of the message may be given."""
+    """Returns a chat completion; `usage`, `finish_reason` and further fields of the message may be given."""
     usage = changes.pop("usage", {"prompt_tokens": 11, "completion_tokens": 3})
     reason = changes.pop("finish_reason", "stop")
     message = {"role": "assistant", "content": content, **changes}
@@ -143,7 +143,7 @@ def cut_chunk(c: Connection) -> None:
 
 @functools.cache
 def bomb() -> bytes:
-    """200 kB that are 200 MB."""
+    """Returns 200 kB that decompress to 200 MB."""
     return gzip.compress(b" " * 200_000_000, 9)
 
 
@@ -156,13 +156,13 @@ def compressed(c: Connection) -> None:
 
 
 def usage(text: str) -> Fault:
-    """A good completion whose numbers of tokens are `text`."""
+    """Returns a valid completion in which the token counts are `text`."""
     data = json.dumps(completion(usage={"prompt_tokens": "N", "completion_tokens": "N"}))
     return raw(data.replace('"N"', text).encode())
 
 
 FAULTS: dict[str, Fault] = {
-    # No HTTP, or not in time
+    # Not HTTP, or not in time
     "hang": Connection.hang,
     "slow headers": slow_headers,
     "header flood": header_flood,
@@ -192,7 +192,7 @@ FAULTS: dict[str, Fault] = {
     "503": refusing("503 Service Unavailable"),
     "redirect": raw(b"", "302 Found", "Location: /v1/chat/completions"),
     "error page": raw(b"<html><h1>502</h1></html>", "502 Bad Gateway", kind="text/html"),
-    # 200, and no completion
+    # Status 200 without a completion
     "page": raw(b"<!doctype html><title>Log in</title>", kind="text/html"),
     "invalid JSON": raw(b'{"choices": [{]}'),
     "empty": raw(b""),
@@ -207,7 +207,7 @@ FAULTS: dict[str, Fault] = {
     "content filter": saying(completion("x", finish_reason="content_filter")),
     "aborted": saying(completion("half", finish_reason="abort")),
     "content of numbers": saying(completion([1, 2])),
-    # Odd, and a completion all the same
+    # Unusual, but a valid completion
     "gzip": compressed,
     "usage 1e400": usage("1e400"),
     "usage Infinity": usage("Infinity"),
@@ -236,20 +236,20 @@ FAULTS: dict[str, Fault] = {
     "error null": saying(completion() | {"error": None}),
     "half a surrogate": raw(json.dumps(completion()).replace("<answer>", "\\ud83d<answer>").encode()),
 }
-"""Name to what the server does with a request."""
+"""The server's actions on a request, by name of the fault."""
 
 REPLIES = frozenset(name for name in list(FAULTS)[list(FAULTS).index("gzip") :])
-"""Those after which the request has a reply all the same."""
+"""Names of the faults after which the request still has a reply."""
 
 
 def event(text: str | None, finish_reason: str | None = None) -> str:
-    """An event of a streamed chat completion."""
+    """Returns an event of a streamed chat completion."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}
     return json.dumps({"choices": [choice]})
 
 
 def events(*payloads: str, cut: bytes = b"") -> Fault:
-    """A stream that ends, with its connection, after these events."""
+    """Returns a fault that sends these events and then closes the connection."""
 
     def act(c: Connection) -> None:
         c.head("200 OK", "Connection: close", kind="text/event-stream")
@@ -294,16 +294,16 @@ STREAM_FAULTS: dict[str, Fault] = {
     "deep nesting": events("[" * 100_000),
     "gzip bomb": gzip_bomb,
 }
-"""Name to a stream after which there is no whole reply."""
+"""Streams that do not contain a complete reply, by name."""
 
 
 class FaultyServer:
-    """See the module.
+    """The server that the module's docstring describes.
 
     Args:
         fault: a name in `FAULTS` or `STREAM_FAULTS`, or "".
-        every: each so-many-th request meets the fault; 0 for none.
-        once: each request meets the fault once at most: what is sent again is answered.
+        every: every n-th request meets the fault; 0 for none.
+        once: whether a request meets the fault at most once, so that a retry is answered.
         models: the fault of GET /v1/models.
     """
 
@@ -320,9 +320,10 @@ class FaultyServer:
         self._stopped = threading.Event()
         self._connections: list[socket.socket] = []
         self.asked = self.hits = self.answered = 0
-        """Completions asked for; those that met the fault; those that were answered well."""
+        """The number of requested completions, of those that met the fault, and of those answered
+        correctly."""
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
-        """Headers (names in lower case) and body of each completion that was asked for."""
+        """Headers (names in lower case) and body of each requested completion."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
@@ -335,11 +336,11 @@ class FaultyServer:
         self.stop()
 
     def heal(self) -> None:
-        """From now on, every request is answered."""
+        """Ends the faults: all later requests are answered."""
         self._every, self._models = 0, None
 
     def stop(self) -> None:
-        """Breaks all connections off."""
+        """Breaks off all connections."""
         self._stopped.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -357,7 +358,7 @@ class FaultyServer:
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        """Answers one connection's requests; after a fault the connection is closed."""
+        """Answers the requests of a connection, which is closed after a fault."""
         with contextlib.suppress(OSError, ValueError), sock:
             while request := _read(sock):
                 path, headers, body = request
@@ -385,7 +386,7 @@ class FaultyServer:
 
 
 def _read(sock: socket.socket) -> tuple[str, dict[str, str], bytes] | None:
-    """Path, headers and body of the next request."""
+    """Reads the path, headers and body of the next request."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = sock.recv(65536)

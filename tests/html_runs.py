@@ -1,4 +1,4 @@
-"""Runs for the HTML page, written straight into their journals."""
+"""Makes runs for the HTML page by writing their journals directly."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Replier = Callable[[Sample], str]
 
 @dataclass(frozen=True)
 class MadeTask(SyntheticTask):
-    """A synthetic task with pictures that can be decoded, and with given texts in its questions."""
+    """A synthetic task with pictures that can be decoded and with given texts in its questions."""
 
     texts: tuple[str, ...] = ()
-    """One for each group: in its question, its options and its leaf."""
+    """Texts of the groups, added to the question, the options and the leaf."""
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -52,7 +52,7 @@ class MadeTask(SyntheticTask):
 
 
 def guess(name: str, skill: float, unread: float = 0.0) -> Replier:
-    """Replies that are right with probability `skill` for a whole group, at random by name."""
+    """Returns a replier that is right for a group with probability `skill`, with `name` as the seed."""
 
     def reply(sample: Sample) -> str:
         draw = Random(seed_of(name, int(sample.group))).random()
@@ -74,7 +74,7 @@ def make_run(
     reasoning: Callable[[Sample], str] = lambda _: "",
     argv: Sequence[str] = (),
 ) -> Path:
-    """A complete run of one task."""
+    """Makes a complete run of one task."""
     engine = MockEngine(None, EngineOptions())
     spec = replace(spec_of(task, engine), model=name, fingerprint=sha256_hex(name.encode("utf-8", "replace")))
     with RunDir.create(path, spec) as rundir:
@@ -114,7 +114,7 @@ def make_run(
 
 
 def three_runs(root: Path, n_groups: int = 30, n_rolls: int = 2) -> tuple[MadeTask, list[Evaluated]]:
-    """A baseline, a better run and a worse one."""
+    """Makes the runs of a baseline, a better model and a worse one, and returns them with their task."""
     task = MadeTask(n_groups=n_groups, n_rolls=n_rolls)
     paths = [
         make_run(root / name, task, name, guess(name, skill, unread))
@@ -124,7 +124,7 @@ def three_runs(root: Path, n_groups: int = 30, n_rolls: int = 2) -> tuple[MadeTa
 
 
 class Parsed(HTMLParser):
-    """Tags with their attributes, and the text of each script and style, as a browser would see them."""
+    """The tags of a page with their attributes, and the text of each script and style, as in a browser."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)

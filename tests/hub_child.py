@@ -31,7 +31,7 @@ for name, arguments, options in json.loads(sys.argv[1]):
 
 
 def call(environment: dict[str, str], *calls: tuple[str, list[Any], dict[str, Any]]) -> list[tuple[Any, str]]:
-    """What each call (model or task, its arguments and options) returns, or its error's sentence."""
+    """Returns the result of each call (model or task, arguments, options), or the message of its error."""
     done = subprocess.run(
         [sys.executable, "-c", _CODE, json.dumps(calls)],
         env=environment,
@@ -45,12 +45,12 @@ def call(environment: dict[str, str], *calls: tuple[str, list[Any], dict[str, An
 
 
 def models(environment: dict[str, str], *names: str) -> list[tuple[Any, str]]:
-    """[commit, fingerprint] of each model, or its error's sentence."""
+    """Returns [commit, fingerprint] of each model, or the message of its error."""
     return call(environment, *(("model", [name], {}) for name in names))
 
 
 def tasks(
     environment: dict[str, str], *datas: str, task: str = "mmbench_dev_en", **options: Any
 ) -> list[Any]:
-    """[data_sha256, samples, [asked, commit, config, split]] for each `--data`, or its error's sentence."""
+    """Returns [data_sha256, samples, [asked, commit, config, split]] for each `--data`, or its error."""
     return call(environment, *(("task", [task], {"data": data, **options}) for data in datas))

@@ -6,17 +6,17 @@
         hub.faults.append(Fault(r"/resolve/.*safetensors", cut=0.5, times=1))
         subprocess.run([...], env=hub.environment(tmp_path / "home"))
 
-The clients read HF_ENDPOINT and HF_HOME when they are imported, so what is tested runs in a child process with
-`environment`; nothing of a client is patched. The hub answers what the clients ask of the real one:
+The clients read HF_ENDPOINT and HF_HOME when they are imported. The code under test therefore runs in a child
+process with `environment`; no client is patched. The hub answers these requests like the real one:
 
-- `/api/models/ID`, `/api/datasets/ID`, each with `/revision/REV`, and `/tree/REV`, in pages (a `Link` header);
+- `/api/models/ID`, `/api/datasets/ID`, each with `/revision/REV` and `/tree/REV`, in pages (a `Link` header);
 - `/ID/resolve/REV/PATH` and `/datasets/ID/resolve/REV/PATH` (HEAD and GET) with `ETag` and `X-Repo-Commit`; a
-  large file is a 302 to `/cdn/` with `X-Linked-Etag` and `X-Linked-Size`, and `/cdn/` takes `Range`;
-- 401 and 403 with `X-Error-Code: GatedRepo`, 401 `RepoNotFound` without a token (as the real hub does for what is
-  private and for what is not there), 404 `RevisionNotFound` and `EntryNotFound`.
+  large file is a 302 to `/cdn/` with `X-Linked-Etag` and `X-Linked-Size`, and `/cdn/` supports `Range`;
+- 401 and 403 with `X-Error-Code: GatedRepo`, 401 `RepoNotFound` without a token (as the real hub does for
+  private and for missing repositories), 404 `RevisionNotFound` and `EntryNotFound`.
 
-There are no xet headers, so the clients download by HTTP. A revision is a branch, a tag, a commit, or the first 7
-or more digits of one. A `Fault` changes the answers to requests that match it.
+There are no xet headers, so that the clients download by HTTP. A revision is a branch, a tag, a commit, or
+the first 7 or more digits of a commit. A `Fault` changes the answers to requests that match it.
 """
 
 from __future__ import annotations
@@ -36,34 +36,35 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 Kind = Literal["model", "dataset"]
 LARGE = 4096
-"""Bytes from which on a file is kept as LFS does: behind a redirect, with its sha256 as ETag."""
+"""Files of at least this many bytes are served as with LFS: through a redirect, with their SHA-256 as
+ETag."""
 PAGE = 3
-"""Entries of a page of `/tree`: small, so that every listing takes several."""
+"""Entries per page of `/tree`: a small number, so that listings have several pages."""
 GATE_TOKEN = "hf_loopbackgate0000"
-"""Opens gated and private repositories."""
+"""A token with access to gated and private repositories."""
 
 
 @dataclass
 class Fault:
-    """What goes wrong with requests whose method and path match a pattern, such as "GET .*/cdn/"."""
+    """A fault in the answers to requests whose method and path match a pattern, such as "GET .*/cdn/"."""
 
     pattern: str
     status: int | None = None
-    """Answer with this status instead."""
+    """Status of the answer, instead of the correct one."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Of that answer."""
+    """Headers of the answer with `status`."""
     cut: float | None = None
-    """Close the connection after this share of the body."""
+    """Share of the body after which the connection is closed."""
     resize: int = 0
-    """Say that a file is so many bytes longer than it is, and end the answer properly."""
+    """Number of bytes by which a file's declared size exceeds its real one; the answer ends properly."""
     corrupt: bool = False
-    """Send other bytes of the same number."""
+    """Whether to send different bytes, of the same number."""
     without: tuple[str, ...] = ()
-    """Leave out these headers."""
+    """Headers to leave out."""
     hang: bool = False
-    """Do not answer until the hub is closed."""
+    """Whether to answer only when the hub is closed."""
     times: int | None = None
-    """How often; None for always."""
+    """Number of requests with this fault; None for all."""
     n_hits: int = 0
 
 
@@ -83,12 +84,12 @@ class _Repo:
 
 
 class LoopbackHub:
-    """The hub; a context manager that serves until it ends."""
+    """The hub, as a context manager that serves until its exit."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
-        """Method and path of every request, in order."""
+        """Method and path of each request, in order."""
         self._repos: dict[tuple[Kind, str], _Repo] = {}
         self._closed = threading.Event()
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -98,7 +99,7 @@ class LoopbackHub:
 
     @property
     def endpoint(self) -> str:
-        """For HF_ENDPOINT."""
+        """The value of HF_ENDPOINT."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> LoopbackHub:
@@ -121,15 +122,15 @@ class LoopbackHub:
         return commit
 
     def tag(self, kind: Kind, repo: str, name: str, commit: str) -> None:
-        """Names a commit."""
+        """Adds a tag to a commit."""
         self._repos[kind, repo].tags[name] = commit
 
     def close_off(self, kind: Kind, repo: str, *, gated: bool = False, private: bool = False) -> None:
-        """Makes a repository gated (its listing stays public) or private; `GATE_TOKEN` opens both."""
+        """Makes a repository gated (its listing stays public) or private; `GATE_TOKEN` gives access."""
         self._repos[kind, repo].gated, self._repos[kind, repo].private = gated, private
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
-        """Variables for a child process whose clients ask this hub and keep their cache in `home`."""
+        """Returns the environment for a child process that uses this hub, with a cache in `home`."""
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING_FACE_"))
         }
@@ -145,13 +146,13 @@ class LoopbackHub:
 
 
 def dead_endpoint() -> str:
-    """An endpoint at which nothing listens."""
+    """Returns an endpoint on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-class _Answer(Exception):  # not an error: how a handler's helpers end early
+class _Answer(Exception):  # not an error: helpers of the handler raise it to return early
     def __init__(self, status: int, code: str = "", message: str = "") -> None:
         super().__init__(status)
         self.status = status
@@ -273,7 +274,8 @@ class _Handler(BaseHTTPRequestHandler):
         digest = hashlib.sha256(data).hexdigest()
         headers["X-Linked-Etag"] = f'"{digest}"'
         headers["X-Linked-Size"] = str(len(data) + fault.resize)
-        # By another host name, as a real CDN has: the client takes a file's metadata from this answer only then.
+        # A different host name, like that of a real CDN: only then does the client use the metadata in this
+        # answer.
         headers["Location"] = f"{self.hub.endpoint}/cdn/{digest}?signature=loopback".replace(
             "127.0.0.1", "localhost"
         )

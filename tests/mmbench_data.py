@@ -1,4 +1,4 @@
-"""Small data sets of MMBench's schema, as columns and as files."""
+"""Makes small data sets in MMBench's schema, as rows and as files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = ("index", "question", "hint", *"ABCD", "answer", "category", "image", 
 
 @cache
 def picture(seed: int = 0, format: str = "PNG") -> bytes:
-    """A small encoded image; another seed gives another one."""
+    """Returns a small encoded image, which depends on the seed."""
     out = BytesIO()
     Image.frombytes("RGB", (8, 6), Random(seed).randbytes(8 * 6 * 3)).save(out, format=format)
     return out.getvalue()
@@ -34,7 +34,7 @@ def question(
     image: Any = None,
     **columns: Any,
 ) -> list[dict[str, Any]]:
-    """All circular copies of a question; with `pinned`, the last option stays last."""
+    """Returns all circular copies of a question; with `pinned`, the last option stays last."""
     n = len(options) - pinned
     rows = []
     for roll in range(n):
@@ -59,18 +59,18 @@ def question(
 
 
 def questions(n: int, **columns: Any) -> list[dict[str, Any]]:
-    """Questions 0 to n - 1, main rows first as in the published files."""
+    """Returns questions 0 to n - 1, with the main rows first as in the published files."""
     rows = [row for group in range(n) for row in question(group, **columns)]
     return sorted(rows, key=lambda row: int(row["index"]))
 
 
 def located(rows: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """As a reader yields them."""
+    """Returns rows with their locations, as a reader yields them."""
     return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
 def write_tsv(path: Path, rows: Sequence[dict[str, Any]], *, quote_all: bool = False) -> Path:
-    """VLMEvalKit's layout: base64 images. Without `quote_all` only fields that need quotes have them."""
+    """Writes VLMEvalKit's layout (base64 images); `quote_all` also quotes the fields that do not need it."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
             file, list(rows[0]), delimiter="\t", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
@@ -84,7 +84,7 @@ def write_tsv(path: Path, rows: Sequence[dict[str, Any]], *, quote_all: bool = F
 
 
 def write_parquet(path: Path, rows: Sequence[dict[str, Any]], *, base64_images: bool = False) -> Path:
-    """lmms-lab's layout (image as a struct, missing texts null), or HuggingFaceM4's (base64 text)."""
+    """Writes lmms-lab's layout (image as a struct, missing texts null), or HuggingFaceM4's (base64 text)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Pictures for tests of the SSL tasks: each seed another one, no two alike."""
+"""Makes pictures for tests of the SSL tasks; each seed gives a different one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def picture(seed: int, size: tuple[int, int] = (96, 72)) -> Image.Image:
-    """6 x 6 random colours, smoothed."""
+    """Returns a smoothed picture of 6 x 6 random colours."""
     coarse = Image.frombytes("RGB", (6, 6), Random(seed).randbytes(6 * 6 * 3))
     return coarse.resize(size, Image.Resampling.BICUBIC)
 
@@ -24,7 +24,7 @@ def encoded(seed: int, format: str = "PNG", size: tuple[int, int] = (96, 72)) ->
 
 
 def write_folder(folder: Path, n: int, first: int = 0, size: tuple[int, int] = (96, 72)) -> Path:
-    """n distinct images in all three formats, in sub-folders."""
+    """Writes n distinct images in all three formats to sub-folders."""
     for seed in range(first, first + n):
         format, suffix = (("PNG", "png"), ("JPEG", "JPG"), ("WEBP", "webp"))[seed % 3]
         path = folder / f"part{seed % 2}" / f"{seed:03d}.{suffix}"

@@ -1,4 +1,4 @@
-"""A small recipe for tests, with any keys changed, and a small model's shape."""
+"""Makes a small recipe for tests, in which any key can be changed; also the shape of a small model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ SMALL = Shape(
 
 
 def recipe_of(**changes: Any) -> Recipe:
-    """`recipe_of(micro_batch=4, kl=0.1, lora=8)`: keys find their table by name; `lora` is a rank."""
+    """Returns a recipe with changes: `recipe_of(micro_batch=4, kl=0.1, lora=8)`.
+
+    The table of a key is found by the key's name; `lora` is a rank.
+    """
     made = Recipe(
         name="test",
         model=ModelPart("Qwen/Qwen2.5-VL-3B-Instruct"),

@@ -1,4 +1,4 @@
-"""Runs made of arrays: what comparisons see, without replies."""
+"""Makes runs from arrays, with the data that comparisons need and without replies."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def run(
     sampling: Sampling | None = None,
     **changes: Any,
 ) -> Evaluated:
-    """A run of one task.
+    """Makes a run of one task.
 
     Args:
-        values: (rows,) or (rows, repeats), rows in the order of their groups; NaN for a missing reply.
-        copies: rows a group.
-        read: whether each reply was read, of the same shape; else all are.
-        content: of each group; else its number.
-        changes: other fields of its outcomes.
+        values: scores of shape (rows,) or (rows, repeats), ordered by group; NaN for a missing reply.
+        copies: rows per group.
+        read: whether an answer was found in each reply, of the same shape; the default is in all.
+        content: content of each group; the default is its number.
+        changes: other fields of the outcomes.
     """
     table = np.asarray(values, np.float64)
     table = table[:, None] if table.ndim == 1 else table

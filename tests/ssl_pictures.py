@@ -9,12 +9,12 @@ from ssl4rl_bench.core.types import Completion
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Smooth noise: every part and every turn of it looks different."""
+    """Returns smooth noise, of which all parts and rotations look different."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def said(text: str) -> Completion:
-    """A reply that gives this answer in its tag."""
+    """Returns a reply with this answer in its tag."""
     return Completion(text=f"<answer>{text}</answer>", finish_reason="stop")

@@ -1,7 +1,7 @@
-"""A made-up multiple-choice task, and a run of it as a script that a test can kill.
+"""A synthetic multiple-choice task, and a script that runs it and that a test can kill.
 
-python synthetic.py DIRECTORY N_GROUPS [N_BYTES]: runs, prints "ID REPEAT" after each journaled reply, writes
-result.json and then prints "done". With N_BYTES no file may grow beyond so many bytes.
+`python synthetic.py DIRECTORY N_GROUPS [N_BYTES]` runs the task, prints "ID REPEAT" after each journaled
+reply, writes result.json and then prints "done". With N_BYTES, no file may exceed this number of bytes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SAMPLING = Sampling(max_tokens=64)
 
 @dataclass(frozen=True)
 class SyntheticTask:
-    """Questions with options A to D in circular copies; each question has an image of its own."""
+    """Questions with options A to D in circular copies; each question has a different image."""
 
     n_groups: int = 6
     n_rolls: int = 4
@@ -65,7 +65,7 @@ class SyntheticTask:
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """All first copies, then all second ones, as in MMBench's files."""
+        """The samples: all first copies, then all second copies, and so on, as in MMBench's files."""
         return [self._sample(group, roll) for roll in range(self.n_rolls) for group in range(self.n_groups)]
 
     def _sample(self, group: int, roll: int) -> Sample:
@@ -113,7 +113,7 @@ def options(**changes: object) -> EngineOptions:
 
 
 def run_and_score(path: Path, n_groups: int) -> None:
-    """Runs to the end, announcing each journaled reply on standard output."""
+    """Completes a run and prints a line for each journaled reply."""
 
     def announce(event: Event) -> None:
         if event.record is not None:
@@ -124,7 +124,7 @@ def run_and_score(path: Path, n_groups: int) -> None:
     with RunDir.create(path, spec) as rundir:
         execute([task], engine, rundir, spec, on_event=announce)
         from ssl4rl_bench.score.scoring import (
-            score_run,  # late: it loads numpy, and the kills should hit the run
+            score_run,  # imported late, because it loads numpy, and kills should happen during the run
         )
 
         rundir.write_result(score_run(rundir, [task]))

@@ -1,4 +1,4 @@
-"""Small safetensors files."""
+"""Makes small safetensors files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 
 
 def tensors(fill: int = 0, names: tuple[str, ...] = ("a", "b"), size: int = 10_000) -> bytes:
-    """A safetensors file of float tensors whose bytes are all `fill`."""
+    """Returns the bytes of a safetensors file of float tensors in which each byte is `fill`."""
     header = {
         name: {"dtype": "U8", "shape": [size], "data_offsets": [i * size, (i + 1) * size]}
         for i, name in enumerate(names)

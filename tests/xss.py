@@ -1,4 +1,4 @@
-"""Texts that try to become code when a page shows them: 150, each of which would set `window.pwned`."""
+"""150 texts that try to run as code when a page shows them; each would set `window.pwned`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Checkpoints: folders that transformers and vLLM load, written beside their place and renamed into it.
+"""Saves checkpoints as folders that transformers and vLLM can load.
+
+A checkpoint is written to a temporary folder and then renamed. Its layout is
 
 step-000300/                weights in the base's dtype, config, tokenizer, processor, chat template
-    ssl4rl.json README.md   where it comes from, the model card
-    adapter/                with LoRA: the adapter alone (the weights above have it merged in)
-    trainer/                what resuming needs; may be deleted
+    ssl4rl.json README.md   provenance and model card
+    adapter/                with LoRA: the adapter alone (it is merged into the weights above)
+    trainer/                the files needed to resume; may be deleted
 """
 
 from __future__ import annotations
@@ -41,30 +43,30 @@ _OF_TRAINER = (
     "latest",
     "zero_to_fp32.py",
 )
-"""Files and folders that transformers, accelerate (FSDP) and DeepSpeed write for themselves."""
+"""Files and folders in which transformers, accelerate (FSDP) and DeepSpeed save their state."""
 _LITTLE = 64 << 20
-"""Bytes. With less free space than this a failed save is taken to be one of a full disk."""
+"""A failed save is attributed to a full disk if less than this many bytes are free."""
 
 
 def folder_name(updates: int, updates_a_step: int) -> str:
-    """ "step-000300"; "step-000300.2" two updates into step 301."""
+    """Returns the name of a checkpoint: "step-000300", or "step-000300.2" two updates into step 301."""
     step, more = divmod(updates, updates_a_step)
     return f"step-{step:06d}" + (f".{more}" if more else "")
 
 
 def whole(out: Path) -> list[Path]:
-    """The run's checkpoints, oldest first. A folder gets its name when it is whole, so all of them are."""
+    """Returns the run's checkpoints, oldest first. All are complete, since a folder is renamed when it is."""
     found = [(match, path) for path in out.glob("step-*") if (match := _NAME.fullmatch(path.name))]
     return [p for _, p in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2] or 0)))]
 
 
 def last_resumable(out: Path) -> Path | None:
-    """The newest checkpoint that has what resuming needs."""
+    """Returns the newest checkpoint that can be resumed, or None."""
     return next((p for p in reversed(whole(out)) if (p / TRAINER / "trainer_state.json").is_file()), None)
 
 
 def clean(out: Path) -> None:
-    """Removes what a killed save left behind."""
+    """Removes the temporary files of interrupted saves."""
     for name in (_SAVING, _RESUMING):
         shutil.rmtree(out / name, ignore_errors=True)
     atomic.sweep(out)
@@ -72,10 +74,10 @@ def clean(out: Path) -> None:
 
 @contextmanager
 def as_trainer_wrote(checkpoint: Path, state: Any) -> Iterator[Path]:
-    """The checkpoint as transformers' Trainer wants to resume it: one flat folder, of links.
+    """Provides a checkpoint as the flat folder that transformers' Trainer expects, made of symbolic links.
 
     Args:
-        state: accelerate's PartialState; all processes enter and leave together.
+        state: accelerate's PartialState; all processes must enter and leave the context together.
     """
     view = checkpoint.parent / _RESUMING
     if state.is_main_process:
@@ -95,7 +97,7 @@ def _link(checkpoint: Path, view: Path) -> None:
     adapter = list((checkpoint / ADAPTER).glob("*"))
     shipped = [path for path in checkpoint.iterdir() if path.name not in (TRAINER, ADAPTER)]
     if adapter or any(_is_weights(path) for path in state):
-        # The trainer's own count. Merged weights beside an adapter would be taken for a full model's.
+        # The Trainer resumes from its own weights. It would load merged weights as those of a full model.
         shipped = [path for path in shipped if not _is_weights(path)]
     for path in [*shipped, *adapter, *state]:
         (view / path.name).symlink_to(path.resolve())
@@ -107,30 +109,30 @@ def _is_weights(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Saver:
-    """Writes a run's checkpoints. Called by the trainer, on every process."""
+    """Writes the checkpoints of a run. The trainer calls it on every process."""
 
     out: Path
     updates_a_step: int
     keep: int
-    """Checkpoints that keep what resuming needs."""
+    """Number of the newest checkpoints that keep the files needed to resume."""
     dtype: str
-    """Of the weights to ship: the base's, "bfloat16"."""
+    """The dtype of the saved weights, which is that of the base, such as "bfloat16"."""
     base: Path
-    """Folder of the base, to merge an adapter into."""
+    """Folder of the base, into which adapters are merged."""
     origin: Callable[[int], dict[str, Any]]
-    """From updates done to the contents of ssl4rl.json."""
+    """Returns the contents of ssl4rl.json after the given number of updates."""
     on_saved: Callable[[Path], None]
-    """Called on the main process with each whole checkpoint."""
+    """Called on the main process with each complete checkpoint."""
 
     def __call__(self, trainer: Any, write: Callable[[Path], None]) -> None:
-        """Writes a checkpoint, or leaves none.
+        """Writes a checkpoint; after an error, none is left.
 
         Args:
-            write: writes what transformers' Trainer writes, below the folder given.
+            write: writes the files of transformers' Trainer below the given folder.
 
         Raises:
-            StoreError: full disk, no permission.
-            ModelError: what was written is not what its config.json says; tells how.
+            StoreError: the disk is full, or permission is denied.
+            ModelError: the files that were written do not match their config.json; the message explains how.
         """
         updates = trainer.state.global_step
         place = self.out / folder_name(updates, self.updates_a_step)
@@ -163,7 +165,7 @@ class Saver:
         trainer.accelerator.wait_for_everyone()
 
     def _explained(self, error: Exception, place: Path, full: bool) -> Exception:
-        """The error as one line, if it is the disk's."""
+        """Returns a StoreError with a one-line message if the disk caused the error, else the error."""
         number = error.errno if isinstance(error, OSError) else None
         text = str(error).lower()
         if full or number in (errno.ENOSPC, errno.EDQUOT) or "no space left" in text:
@@ -181,10 +183,10 @@ class Saver:
         )
 
     def _arrange(self, folder: Path, processor: Any, origin: dict[str, Any]) -> None:
-        """From what the Trainer wrote to this project's layout."""
+        """Rearranges the files of the Trainer into the layout of checkpoints."""
         state = folder / TRAINER
         state.mkdir()
-        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, which nothing reads
+        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that is never read
         for pattern in _OF_TRAINER:
             for path in folder.glob(pattern):
                 path.rename(state / path.name)
@@ -197,7 +199,7 @@ class Saver:
         atomic.write_json(folder / FILE, origin)
 
     def _cast(self, folder: Path, state: Path) -> None:
-        """Ships weights in the base's dtype; where training keeps more bits, those stay in trainer/."""
+        """Casts the weights to the base's dtype; originals of another dtype are moved to trainer/."""
         import torch
         from safetensors.torch import load_file, save_file
 
@@ -222,7 +224,7 @@ class Saver:
         config.write_text(text)
 
     def _merge(self, folder: Path) -> None:
-        """The base with the adapter merged in, as a folder of its own."""
+        """Moves the adapter to its sub-folder, and saves the base with the adapter merged into it."""
         import torch
         from peft import PeftModel
 
@@ -242,7 +244,7 @@ class Saver:
 
 
 def save_processor(processor: Any, folder: Path) -> None:
-    """Saves a processor, without what its tokenizer keeps about how it was loaded."""
+    """Saves a processor, without the options with which its tokenizer was loaded."""
     tokenizer = getattr(processor, "tokenizer", None)
     for key in ("is_local", "local_files_only"):
         getattr(tokenizer, "init_kwargs", {}).pop(key, None)
@@ -250,7 +252,7 @@ def save_processor(processor: Any, folder: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Makes a folder outlive a power cut."""
+    """Flushes a folder's files to disk, so that they survive a power failure."""
     for path in [*folder.rglob("*"), folder]:
         fd = os.open(path, os.O_RDONLY)
         try:

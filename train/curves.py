@@ -1,4 +1,4 @@
-"""Pictures of a run's metrics: small panels of its own, or the rewards of several runs side by side."""
+"""Plots the metrics of a run in small panels, or the rewards of several runs side by side."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ssl4rl_bench.reports.figures.palette import MUTED, SERIES
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
 
 REWARD = "reward/"
-"""Start of the key of a task's mean reward."""
+"""Prefix of the keys of the tasks' mean rewards."""
 WIDTH, DPI = 720.0, 160
-"""Points, and pixels an inch: 1600 pixels, text readable at half of that."""
+"""Width in points and resolution in pixels per inch: 1600 pixels; text is readable at half that size."""
 COLUMNS = 3
 SMOOTHED = 15
-"""Steps in a run of fewer than twice as many are drawn as they are."""
+"""Runs are smoothed over about steps / SMOOTHED steps; those of fewer than 2 * SMOOTHED are not smoothed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Panel:
 
     title: str
     keys: Mapping[str, str]
-    """Metric to what the panel calls it; a panel of one metric needs no name for it."""
+    """Legend labels by metric; the label may be empty in a panel of one metric."""
     shares: bool = False
-    """Fractions, shown as percent."""
+    """Whether the values are fractions, shown as percentages."""
     log: bool = False
 
 
@@ -49,15 +49,15 @@ PANELS = (
     Panel("Gradient norm", {"grad_norm": ""}, log=True),
     Panel("Replies a second", {"replies_per_s": ""}),
 )
-"""In their order; those without data are left out."""
+"""The panels in order; panels without data are omitted."""
 
 Series = tuple[list[float], list[float]]
-"""Steps, and a value for each."""
+"""Steps and values."""
 _LEFT, _GAP, _DASHES = 44.0, 44.0, (4.0, 3.0)
 
 
 _Line = tuple[str, str, Series]
-"""A name, which may be empty, a colour, and data."""
+"""Name (which may be empty), colour and data of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +67,18 @@ class _Drawn:
     panel: Panel
     lines: Sequence[_Line]
     levels: Sequence[tuple[str, float]] = ()
-    """Colour and height of dashed lines."""
+    """Colours and values of dashed lines."""
 
 
 def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | None = None) -> None:
-    """Draws a run's metrics.jsonl as a PNG file.
+    """Plots the metrics.jsonl of a run as a PNG file.
 
     Args:
-        chance: by task ("ssl_rotation_90"), the reward of a blind guess: a dashed line.
+        chance: the reward of a blind guess by task ("ssl_rotation_90"), drawn as a dashed line.
 
     Raises:
-        DataError: there are no metrics, or a line is damaged.
-        StoreError: full disk, no permission.
+        DataError: there are no metrics, or a line is invalid.
+        StoreError: the disk is full, or permission is denied.
     """
     lines = read(metrics)
     tasks = {key: key.removeprefix(REWARD) for key in _reward_keys(lines)}
@@ -92,13 +92,14 @@ def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | Non
 
 
 def draw_many(runs: Mapping[str, Path], out: Path) -> None:
-    """Draws the rewards of several runs as a PNG file, a panel a task, with the runs that train on it.
+    """Plots the rewards of several runs as a PNG file, with one panel per task for the runs trained on it.
 
     Args:
-        runs: name to metrics.jsonl; a run has one colour in all panels, and another than those that share one.
+        runs: paths of metrics.jsonl by name of the run. A run has the same colour in all panels, and runs in
+            the same panel have different colours as far as there are enough.
 
     Raises:
-        DataError, StoreError: as `draw`.
+        DataError, StoreError: as for `draw`.
     """
     if not runs:
         raise DataError("no runs to draw: name one or more.")
@@ -116,12 +117,12 @@ def draw_many(runs: Mapping[str, Path], out: Path) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl by step; of a step that was repeated after a resume the last one.
+    """Reads a metrics.jsonl in the order of steps; of a step repeated after a resume, the last line counts.
 
-    A last line that is cut off (the run still writes it) is left out.
+    A truncated last line (which the run is still writing) is ignored.
 
     Raises:
-        DataError: it is not there, is empty, or a line is no JSON object with a step.
+        DataError: the file is missing or empty, or a line is not a JSON object with a step.
     """
     try:
         rows = decode_text(path.read_bytes()).splitlines(keepends=True)
@@ -142,7 +143,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def series(lines: Sequence[Mapping[str, Any]], key: str) -> Series:
-    """The steps at which a metric is a finite number, and its values."""
+    """Returns the steps at which a metric is a finite number, and its values at these steps."""
     found = [
         (float(line["step"]), float(line[key]))
         for line in lines
@@ -152,18 +153,18 @@ def series(lines: Sequence[Mapping[str, Any]], key: str) -> Series:
 
 
 def window(n: int) -> int:
-    """Over how many of n steps a line is averaged: a fifteenth of them, an odd number."""
+    """Returns the width of the moving average over n steps: an odd number near a fifteenth of n."""
     return 1 if n < 2 * SMOOTHED else n // SMOOTHED // 2 * 2 + 1
 
 
 def smooth(values: Sequence[float], width: int) -> list[float]:
-    """Centred means over `width` values, an odd number; at the ends over those of them that there are."""
+    """Returns centred means over `width` values (an odd number); the window is cut off at both ends."""
     reach = width // 2
     return [fmean(values[max(0, at - reach) : at + reach + 1]) for at in range(len(values))]
 
 
 def _colours(tasks: Mapping[str, set[str]]) -> dict[str, str]:
-    """A colour for each run: the first that no earlier run with a task in common has, as long as there are any."""
+    """Returns a colour for each run: if possible, one that no earlier run with a common task has."""
     out: dict[str, str] = {}
     for name, own in tasks.items():
         taken = {out[other] for other in out if own & tasks[other]}
@@ -178,7 +179,7 @@ def _reward_keys(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _known(lines: Sequence[Mapping[str, Any]], panel: Panel) -> _Drawn:
-    """A panel with those of its metrics that have data."""
+    """Returns a panel with those of its metrics that have data."""
     every = [
         (name, colour, series(lines, key))
         for (key, name), colour in zip(panel.keys.items(), cycle(SERIES), strict=False)
@@ -187,10 +188,10 @@ def _known(lines: Sequence[Mapping[str, Any]], panel: Panel) -> _Drawn:
 
 
 def _rows(sheet: Sheet, y: float, panels: Sequence[_Drawn], columns: int, height: float) -> float:
-    """Draws panels in rows from a height on, and returns where they end.
+    """Draws panels in rows, starting at `y`, and returns the y coordinate where they end.
 
     Args:
-        height: of the axes below titles and legends.
+        height: height of the axes, without titles and legends.
     """
     wide = (WIDTH - _LEFT - 8.0 + _GAP) / columns - _GAP
     for start in range(0, len(panels), columns):
@@ -211,7 +212,7 @@ def _rows(sheet: Sheet, y: float, panels: Sequence[_Drawn], columns: int, height
 
 
 def _fill(sheet: Sheet, box: tuple[float, float, float, float], drawn: _Drawn) -> None:
-    """Draws faint points for each step, a line for their running mean, and dashed lines."""
+    """Draws a faint point for each step, a line for their moving average, and the dashed lines."""
     steps = [step for _, _, (steps, _) in drawn.lines for step in steps]
     seen = [value for _, _, (_, values) in drawn.lines for value in values]
     log = drawn.panel.log and min(seen) > 0 and max(seen) > 20 * min(seen)
@@ -239,7 +240,7 @@ def _fill(sheet: Sheet, box: tuple[float, float, float, float], drawn: _Drawn) -
 def _write(
     sheet: Sheet, y: float, out: Path, runs: Sequence[Sequence[Mapping[str, Any]]], more: str = ""
 ) -> None:
-    """Says at the foot what the marks are, and writes the file."""
+    """Adds a line at the bottom that explains the marks, and writes the file."""
     widths = sorted({window(len(lines)) for lines in runs})
     over = "–".join(str(width) for width in dict.fromkeys((widths[0], widths[-1])))
     how = f"; points: each step, lines: mean over {over} steps" if widths[-1] > 1 else ""

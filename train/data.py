@@ -1,6 +1,7 @@
-"""What is asked when: row i of the training set is a function of the recipe's seed, the images, and i alone.
+"""The training set: which image and task each row has, and how the row's images and target are made.
 
-So a resumed run, a run on more processes, and a run that stops earlier see the same rows in the same order.
+Row i depends only on the recipe's seed, the images, and i. A resumed run, a run on more processes, and a run
+that stops earlier therefore see the same rows in the same order.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ATTEMPTS = 8
-"""Corruptions that are tried for a row, before the first epoch's is taken, which is known to be good."""
+"""Corruptions to try for a row before falling back to the first epoch's, which is known to be usable."""
 STRIDE = 1_000_003
-"""Between the indices of those attempts: farther than any epoch goes."""
+"""Distance between the indices of these attempts; it is larger than any number of epochs."""
 CACHE_BYTES = 512 << 20
-"""Of decoded images that a process keeps, on average."""
+"""Average size of a process's cache of decoded images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,11 @@ class Asked:
     """An SSL task in a training set."""
 
     name: str
-    """With the prefix: what the `task` column says."""
+    """The task's name with the prefix, as in the `task` column."""
     task: SSLTask
     weight: float
     prompt: str
-    """The text behind the images."""
+    """The text that follows the images."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -51,31 +52,31 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row asks."""
+    """The image, task and role of one row."""
 
     epoch: int
     image: int
-    """Position in the set's pictures."""
+    """Index into the set's pictures."""
     task: int
-    """Position in the set's tasks."""
+    """Index into the set's tasks."""
     role: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How rows are made of images and tasks."""
+    """How rows are made from images and tasks."""
 
     seed: int
     frozen: bool = False
-    """Each epoch shows the first one's samples."""
+    """Whether each epoch repeats the samples of the first."""
     shuffled: bool = False
-    """Targets are of other samples: a control that no model can learn."""
+    """Whether targets are those of other samples: a control that no model can learn."""
     tokens: Callable[[Asked, Sequence[Image.Image]], tuple[int, int]] = lambda a, images: (0, 0)
-    """Of a prompt with these images: all, and those of the images."""
+    """Returns the number of tokens in a prompt with these images, and how many of them are the images'."""
     max_tokens: int | None = None
-    """Images with a longer prompt are left out, and counted."""
+    """The maximum length of a prompt. Images with longer prompts are left out and counted."""
     leave_out: frozenset[str] = frozenset()
-    """Sha256 of images not to use."""
+    """SHA-256 of the images to leave out."""
 
     def fits(self, n_tokens: int) -> bool:
         """Whether a prompt of this length is used."""
@@ -83,7 +84,7 @@ class Settings:
 
 
 class TrainingSet:
-    """Images, tasks, and the rows that they give."""
+    """Images and tasks, and the rows made from them."""
 
     def __init__(
         self,
@@ -92,20 +93,20 @@ class TrainingSet:
         settings: Settings,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Makes each image's first sample of each task, to know which images can be used.
+        """Makes the first sample of each image and task to find out which images can be used.
 
         Args:
-            on_progress: called with images looked at and images in all.
+            on_progress: called with the number of images checked and the number of all images.
         """
         self.asked, self.settings = tuple(asked), settings
         self.unusable: Counter[str] = Counter()
-        """Images that a task can make nothing of, by the reason."""
+        """Number of images that a task cannot use, by reason."""
         self.n_over_long = 0
-        """Images left out since their prompts are too long."""
+        """Images left out because their prompts are too long."""
         self.longest = 0
-        """Tokens of the longest prompt of the first epoch, too long ones included."""
+        """Tokens in the longest prompt of the first epoch, including prompts that are too long."""
         self.tokens_seen: list[tuple[int, int]] = []
-        """Of the first epoch's prompts that are used: tokens, and tokens of the images."""
+        """For each prompt used in the first epoch: its tokens, and the tokens of its images."""
         self._selection = selection
         self._at = [at for at, p in enumerate(selection.kept) if p.sha256 not in settings.leave_out]
         self.pictures: tuple[Picture, ...] = tuple(selection.kept[at] for at in self._at)
@@ -114,7 +115,7 @@ class TrainingSet:
         n_opened = CACHE_BYTES * len(selection.kept) // n_bytes
         self._open = lru_cache(maxsize=max(2, n_opened))(lambda picture: Opened.of(picture.read()))
         self.usable: list[frozenset[int]] = []
-        """For each image the positions of the tasks that can use it."""
+        """For each image, the indices of the tasks that can use it."""
         with ThreadPoolExecutor() as pool:
             for screened in pool.map(self._screen, range(len(self.pictures))):
                 self.usable.append(screened.tasks)
@@ -142,19 +143,19 @@ class TrainingSet:
 
     @cached_property
     def rows_an_epoch(self) -> int:
-        """Of the first epoch; with several tasks others differ a little."""
+        """The number of rows in the first epoch. With several tasks, other epochs differ slightly."""
         return len(self._epoch(0))
 
     def rows(self) -> Iterator[Row]:
-        """All rows, epoch after epoch, without end."""
+        """Yields the rows, epoch after epoch, without end."""
         return chain.from_iterable(map(self._epoch, count()))
 
     def first(self, n: int) -> list[Row]:
-        """The first `n` rows."""
+        """Returns the first `n` rows."""
         return list(islice(self.rows(), n))
 
     def manifest(self) -> dict[str, Any]:
-        """What the rows are made of, as JSON values; equal manifests give equal rows."""
+        """Returns everything that determines the rows, as JSON values; equal manifests give equal rows."""
         return {
             "source": self._selection.source,
             "seed": self.settings.seed,
@@ -166,10 +167,10 @@ class TrainingSet:
         }
 
     def make(self, row: Row) -> Corrupted:
-        """A row's images and its target.
+        """Makes the images and the target of a row.
 
         Raises:
-            DataError: if an image's file has changed.
+            DataError: an image's file has changed.
         """
         a = self.asked[row.task]
         epoch = 0 if self.settings.frozen else row.epoch
@@ -185,7 +186,7 @@ class TrainingSet:
         return shown
 
     def _foreign_target(self, row: Row, a: Asked) -> str:
-        """Of another row of the same task, drawn by lot."""
+        """Returns the target of a randomly drawn row of the same task."""
         dice = Random(seed_of("shuffled", self.settings.seed, row.epoch, row.image, row.role))
         candidates = [at for at, tasks in enumerate(self.usable) if row.task in tasks]
         for _ in range(100):
@@ -202,7 +203,7 @@ class TrainingSet:
         return corrupt(a.task, self._open(self.pictures[image]), index, role, others)[0]
 
     def _screen(self, image: int) -> _Screened:
-        """Makes the first epoch's prompts of an image."""
+        """Makes the prompts of an image in the first epoch."""
         screened = _Screened()
         for n, a in enumerate(self.asked):
             try:
@@ -235,21 +236,21 @@ class TrainingSet:
 
 @dataclass(slots=True)
 class _Screened:
-    """What the first epoch can make of an image."""
+    """The result of checking an image for the first epoch."""
 
     tasks: frozenset[int] = frozenset()
     reasons: list[str] = field(default_factory=list)
-    """Why tasks cannot use it."""
+    """The reasons why tasks cannot use the image."""
     over_long: bool = False
     longest: int = 0
     tokens: list[tuple[int, int]] = field(default_factory=list)
 
 
 def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
-    """The tasks of a recipe, with their prompts.
+    """Returns the tasks of a recipe with their prompts.
 
     Raises:
-        UsageError: for a name that is no SSL task's.
+        UsageError: a name is not that of an SSL task.
     """
     from ssl4rl_bench.task.registry import load_ssl
 
@@ -258,21 +259,24 @@ def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
 
 
 class Rows:
-    """From row numbers to what TRL's trainer takes, each row made once though a group asks for it many times."""
+    """Converts row indices to the columns that TRL's trainer expects.
+
+    A row is made once, although a group requests it many times.
+    """
 
     def __init__(self, training_set: TrainingSet, rows: Sequence[Row], keep: int) -> None:
         """
         Args:
-            keep: rows that are kept, made: as many as a process needs for a step.
+            keep: number of finished rows to cache: as many as a process needs for a step.
         """
         self.training_set, self.rows = training_set, rows
         self.seconds = 0.0
-        """Spent making rows since the last reading."""
+        """Time spent making rows since this was last reset to 0."""
         self._make = lru_cache(maxsize=keep)(lambda i: training_set.make(rows[i]))
         self._pool = ThreadPoolExecutor()
 
     def __call__(self, batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
-        """Columns prompt (a chat), images (PIL), target, task, row."""
+        """Returns the columns prompt (a chat), images (PIL), target, task and row."""
         start = time.perf_counter()
         numbers = batch["row"]
         distinct = list(dict.fromkeys(numbers))

@@ -1,7 +1,8 @@
-"""Checkpoints between a base and what was trained from it.
+"""Interpolates between a base and a checkpoint trained from it.
 
-Each weight is base + share * (trained - base). On that line much of what training forgot comes back before what it
-taught is gone: "WiSE-FT", Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903.
+Each weight is base + share * (trained - base). Interpolation can recover much of what training forgot while
+keeping much of what it taught: "WiSE-FT", Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR
+2022, arXiv:2109.01903.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ from ssl4rl_bench.train.checkpoint import sync
 
 
 def interpolate(trained: Model, share: float, out: Path, base: str | None = None) -> Path:
-    """Writes a checkpoint that lies a share of the way from its base to where training brought it.
+    """Writes a checkpoint whose weights lie between those of the base and of the trained checkpoint.
 
-    One file of weights is in memory at a time. The folder appears when it is whole.
+    One file of weights is in memory at a time. The folder `out` appears only when it is complete.
 
     Args:
-        share: 0 is the base, 1 the trained checkpoint.
-        base: a folder, bundled name or hub id, if not found by the name in the checkpoint's ssl4rl.json.
+        share: position between the base (0) and the trained checkpoint (1).
+        base: folder, bundled name or hub id of the base; the default is the name in the checkpoint's
+            ssl4rl.json.
 
     Raises:
-        ModelError: no base is known, it is not what the checkpoint was trained from, or their weights differ in kind.
-        UsageError: the share is outside 0 to 1, or `out` is there already.
-        StoreError: full disk, no permission.
+        ModelError: the base is unknown, the checkpoint was trained from another one, or names or shapes of
+            weights differ.
+        UsageError: the share is outside 0 to 1, or `out` exists already.
+        StoreError: the disk is full, or permission is denied.
     """
     if not 0.0 <= share <= 1.0:
         raise UsageError(f"--share {share:g} is outside 0 (the base) to 1 (the trained checkpoint)")
@@ -60,10 +63,10 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
 
 
 def base_of(trained: Model, asked: str | None) -> Model:
-    """The checkpoint that another was trained from: the one asked for, or the one that its ssl4rl.json names.
+    """Returns the checkpoint that another was trained from: `asked`, or the one that its ssl4rl.json names.
 
     Raises:
-        ModelError: it is not known, not whole, or another one.
+        ModelError: the base is unknown or incomplete, or its fingerprint differs from the one in ssl4rl.json.
     """
     origin = read_origin(trained.path)
     about = origin.get("base") or {}

@@ -1,4 +1,4 @@
-"""A run's metrics on disk and on the screen, one line a log."""
+"""Writes and reports a run's metrics, one line per log of the trainer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAMES = {
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
 }
-"""TRL's name to ours."""
+"""Names of this project by TRL's names."""
 
 
 class Metrics:
@@ -39,8 +39,8 @@ class Metrics:
     ) -> None:
         """
         Args:
-            main: whether this is the process that writes.
-            from_step: lines of later steps are dropped: the run goes on from a checkpoint before them.
+            main: whether this process writes files.
+            from_step: the step of the checkpoint that is resumed; lines of later steps are removed.
         """
         self.out, self.parts, self.n_steps, self.report = out, parts, n_steps, report
         self.last: dict[str, float] = {}
@@ -54,11 +54,11 @@ class Metrics:
         self._started = self._last_time = time.monotonic()
 
     def watch(self, trainer: Any, n_replies: int) -> None:
-        """Tells where steps are counted and replies lie, and how many of these to keep of each line."""
+        """Sets the trainer, the source of step counts and replies, and the number of replies per log."""
         self._trainer, self._n_replies = trainer, n_replies
 
     def log(self, metrics: Mapping[str, float]) -> None:
-        """Adds what the trainer does not know, writes the line and reports it."""
+        """Completes a line with step, samples, time and speed, writes it and reports it."""
         updates = self._trainer.state.global_step
         step = updates / self.parts.updates_a_step
         if not metrics or step <= self._last_step:
@@ -100,7 +100,7 @@ class Metrics:
 
 
 def renamed(logs: Mapping[str, Any], spent: Mapping[str, float]) -> dict[str, float]:
-    """TRL's metrics under this project's names, and seconds by phase ("rollout_s")."""
+    """Returns TRL's metrics under this project's names, with the seconds of each phase ("rollout_s")."""
     out = {ours: logs[trl] for trl, ours in _NAMES.items() if logs.get(trl) is not None}
     for name, value in logs.items():
         if value is None:
@@ -117,7 +117,7 @@ def renamed(logs: Mapping[str, Any], spent: Mapping[str, float]) -> dict[str, fl
 
 
 def _kept(path: Path, up_to: float) -> list[dict[str, Any]]:
-    """The lines up to a step; the file is cut to them. A torn last line is dropped."""
+    """Removes the lines after a step, and a truncated last line, from a file; returns the remaining lines."""
     if not path.is_file():
         return []
     lines = []

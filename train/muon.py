@@ -1,4 +1,4 @@
-"""Muon for the matrices and AdamW for the rest, as one optimizer that a Trainer can schedule and save."""
+"""Muon for weight matrices and AdamW for the other parameters, as one optimizer for transformers' Trainer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 
 
 class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not followed by mypy
-    """torch's Muon on weight matrices, torch's AdamW on embeddings, convolutions, norms and biases.
+    """torch's Muon for weight matrices, and torch's AdamW for embeddings, convolutions, norms and biases.
 
-    Both follow this optimizer's learning rate: Muon's update is rescaled to AdamW's root mean square
-    (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that one rate suits both.
+    Both use this optimizer's learning rate. Muon's update is rescaled to AdamW's root mean square
+    (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that the same rate suits both.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not fo
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = closure() if closure is not None else None
         for group, part in zip(self.param_groups, self.parts, strict=True):
+            # A scheduler changes the learning rate in this optimizer's groups only.
             part.param_groups[0]["lr"] = group["lr"]
             part.step()
         return loss

@@ -1,4 +1,4 @@
-"""Which training images are also in an evaluation set, as they are or looking the same."""
+"""Finds training images that are also in an evaluation set, either byte for byte or by their appearance."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.recipe import DataPart
 
 Names = Mapping[str, tuple[str, ...]]
-"""Sha256 of a training image to the names of evaluation images, both sorted."""
+"""Names of evaluation images by the SHA-256 of a training image, both sorted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What the training images share with one evaluation set."""
+    """The training images that are also in one evaluation set."""
 
     set: str
-    """As the recipe names it."""
+    """The evaluation set's name in the recipe."""
     images: int
-    """Different images in it, by their bytes."""
+    """Number of distinct images in the set, compared by their bytes."""
     exact: Names
-    """Training images that are in it byte for byte."""
+    """Training images that are in the set byte for byte."""
     near: Names
-    """Training images that are not, and look like one that is (`perceptual.near`)."""
+    """Other training images that look like an image of the set (`perceptual.near`)."""
     unreadable: tuple[str, ...] = field(default=())
-    """Images of it that no one can look at: only their bytes were compared."""
+    """Images of the set that cannot be decoded, of which only the bytes were compared."""
 
     def as_json(self) -> dict[str, Any]:
-        """The counts, for ssl4rl.json and model cards."""
+        """Returns the counts, for ssl4rl.json and model cards."""
         return {"set": self.set, "images": self.images, "exact": len(self.exact), "near": len(self.near)}
 
     def details(self) -> dict[str, Any]:
-        """Every training image that was found, for data.json."""
+        """Returns every training image that was found, for data.json."""
         return {
             "set": self.set,
             "images": self.images,
@@ -58,26 +58,27 @@ def audit(
     sets: Sequence[str],
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[Overlap, ...]:
-    """Compares the kept images of a selection with evaluation sets, each in its turn.
+    """Compares the kept images of a selection with each evaluation set in turn.
 
     Args:
-        sets: each a task ("mmbench_dev_en", "ssl_rotation_90"), "task=path or hub id", or an image source
-            (`pictures.open_source`). Of an SSL task all images that it may ask about count; of a hub data set the
-            split that the task asks about, or "train" where no task is named.
-        on_progress: called with a set's name, its images that have been looked at, and all of them.
+        sets: tasks ("mmbench_dev_en", "ssl_rotation_90"), "task=path or hub id", or image sources
+            (`pictures.open_source`). For an SSL task, all images that it may use are compared; for a hub data
+            set, the split that the task uses, or "train" if no task is named.
+        on_progress: called with the set's name, the number of its images that were compared, and the number
+            of all its images.
 
     Raises:
-        UsageError, DataError, MissingDependency: for a set that cannot be loaded; none is left out.
+        UsageError, DataError, MissingDependency: a set cannot be loaded; no set is skipped.
     """
     report = on_progress or (lambda name, done, total: None)
     return tuple(_overlap(selection, spec, report) for spec in sets)
 
 
 def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
-    """Sha256 of the training images to leave out: none if nothing overlaps or the recipe is transductive.
+    """Returns the SHA-256 of the training images to leave out; none without overlap or if transductive.
 
     Raises:
-        UsageError: there is overlap, and the recipe neither drops it nor trains on it on purpose.
+        UsageError: there is overlap, and the recipe neither drops these images nor trains on them on purpose.
     """
     found = [overlap for overlap in overlaps if overlap.exact or overlap.near]
     if data.transductive or not found:
@@ -129,7 +130,7 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
 
 
 def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
-    """Names and bytes of a set's images, and how many there are."""
+    """Returns the names and bytes of a set's images, and the number of images."""
     name, _, data = spec.partition("=")
     split = "train"
     if not Path(spec).expanduser().exists() and (data or full_name(spec) in task_names()):

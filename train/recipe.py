@@ -1,8 +1,8 @@
-"""A recipe: one TOML file that fully describes a training run.
+"""Reading and checking recipes: TOML files that fully describe a training run.
 
-Every key is a field of one of the classes below, and `docs/training.md` says what TRL and verl call it. A *step* is
-one batch of rollouts; it is followed by `updates` optimizer updates, each on an equal share of them (verl's step is
-the same thing, TRL's `global_step` counts updates).
+Every key is a field of one of the classes below; `docs/training.md` lists the names that TRL and verl use.
+A *step* is one batch of rollouts, followed by `updates` optimizer updates, each on an equal share of the
+rollouts. (A step in verl is the same; TRL's `global_step` counts updates.)
 """
 
 from __future__ import annotations
@@ -22,76 +22,79 @@ from ssl4rl_bench.core.parsing import parse_toml
 
 @dataclass(frozen=True)
 class ModelPart:
-    """`[model]`: what is trained."""
+    """`[model]`: the model to train."""
 
     base: str
     """Folder, bundled name, or hub id ("org/name", "org/name@revision")."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the weights that the optimizer updates. bfloat16 halves the memory, but keeps 8 bits: at a learning rate of
-    1e-6 nearly every update of a full model rounds to nothing. Right for a base frozen under LoRA."""
+    """The dtype of the weights that the optimizer updates. bfloat16 halves the memory but has a precision of
+    8 bits: at a learning rate of 1e-6, nearly every update of a full model is rounded away. It suits a base
+    frozen under LoRA."""
     compute: Literal["bfloat16", "float32"] = "bfloat16"
-    """Of the matrix products (autocast)."""
+    """The dtype of the matrix products (autocast)."""
     attention: Literal["flash_attention_2", "sdpa", "eager"] = "sdpa"
     gradient_checkpointing: bool = True
-    """Recomputes activations in the backward pass: a third more work, a fraction of the memory."""
+    """Recomputes activations in the backward pass, with a third more work and a fraction of the memory."""
     min_pixels: int | None = None
-    """Pixels of an image, after the processor has scaled it; None: as the processor says."""
+    """Pixels of an image after the processor has scaled it. None uses the processor's limits."""
     max_pixels: int | None = None
     freeze_vision: bool = False
-    """Leaves the vision tower as it is."""
+    """Does not train the vision tower."""
     share_prompts: bool = True
-    """Computes a group's prompt once for all its replies, where attention is sdpa or eager and micro-batches hold
-    whole groups. Attention then goes over rows of the whole group: false may be faster for long replies."""
+    """Computes a group's prompt once for all its replies, if attention is sdpa or eager and micro-batches
+    hold complete groups. A row of the attention then holds a whole group: false may be faster for long
+    replies."""
 
 
 @dataclass(frozen=True)
 class LoraPart:
-    """`[lora]`: adapters instead of all weights. Without this table everything is trained."""
+    """`[lora]`: trains adapters instead of all weights. Without this table all weights are trained."""
 
     rank: int
     alpha: float
     dropout: float = 0.0
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    """Modules, by the end of their names."""
+    """The modules with adapters, given by the ends of their names."""
 
 
 @dataclass(frozen=True)
 class DataPart:
-    """`[data]`: the images, and what may not be among them."""
+    """`[data]`: the images, and the evaluation sets that they must not overlap."""
 
     images: str
-    """As `build --images`: folder, TSV, parquet, hub id, scenes:train, another task's name."""
+    """The image source, as for `build --images`: folder, TSV, parquet, hub id, scenes:train, or the name of
+    another task."""
     split: float | None = None
-    """Share of the images, by their content, that is used; the others are left for tests. None: all."""
+    """Share of the images to use, chosen by their content; the rest is reserved for tests. None uses all."""
     images_split: str = "train"
     """Split of a hub data set or parquet folder."""
     limit: int | None = None
-    """At most this many images."""
+    """The maximum number of images."""
     frozen: bool = False
-    """True replays the first epoch's samples, as SSL4RL's released files do; False corrupts anew each epoch."""
+    """True repeats the first epoch's samples, as SSL4RL's released files do; False makes new ones."""
     prompt: str = "ssl4rl"
     """Prompt style."""
     over_long: Literal["refuse", "drop"] = "refuse"
-    """What to do if prompts are longer than `max_prompt_tokens`: stop before training, or leave their images out.
-    Either way they are counted."""
+    """What to do if prompts are longer than `max_prompt_tokens`: stop before training, or leave their images
+    out. They are counted in both cases."""
     audit: tuple[str, ...] = ()
-    """Evaluation sets whose images are looked for among the training images: tasks, or "task=path or hub id"."""
+    """Evaluation sets to compare the training images with: tasks, or "task=path or hub id"."""
     overlap: Literal["refuse", "drop"] = "refuse"
     """What to do with training images that are in an audited set, unless `transductive`."""
     transductive: bool = False
-    """True trains on evaluation images on purpose, as SSL4RL does; the checkpoint and its card then say so."""
+    """True trains on evaluation images on purpose, as SSL4RL does; the checkpoint and its card report it."""
 
 
 @dataclass(frozen=True)
 class RewardPart:
-    """`[reward]`: what a reply earns (docs/rewards.md)."""
+    """`[reward]`: how replies are rewarded (docs/rewards.md)."""
 
     scheme: Literal["exact", "per_position", "scaled", "released"] = "exact"
     format_weight: float = 0.0
-    """Added for a reply of one think part and one answer part and nothing else."""
+    """Added for a reply that consists of one think part and one answer part only."""
     extractor: str = "default"
     shuffled: bool = False
-    """Pays for another sample's target: a control, with which reward must not rise."""
+    """Rewards the target of another sample. This is a control: the reward must not rise."""
 
 
 @dataclass(frozen=True)
@@ -99,36 +102,36 @@ class GrpoPart:
     """`[grpo]`: the objective, and how many replies it is estimated from."""
 
     prompts: int
-    """Prompts of a step, over all processes."""
+    """Prompts per step, over all processes."""
     group: int
-    """Replies to each prompt."""
+    """Replies per prompt."""
     steps: int | None = None
-    """Steps of the whole run; or `epochs`."""
+    """Steps of the run. At least one of `steps` and `epochs` is required."""
     epochs: float | None = None
-    """Passes over the images; or `steps`. Both: whichever ends first."""
+    """Passes over the images. If `steps` is given too, the run ends at whichever comes first."""
     updates: int = 1
-    """Optimizer updates a step, each on its share of the step's replies."""
+    """Optimizer updates per pass over a step's replies, each on an equal share of them."""
     iterations: int = 1
-    """Times that a step's replies are gone through."""
+    """Passes over a step's replies."""
     micro_batch: int = 8
-    """Replies that a process takes through the model at once. Memory grows with it; results do not depend on it,
-    except with loss = "bnpo", which takes its mean over each."""
+    """Replies per forward pass of a process. Memory grows with it. Results do not depend on it, except with
+    loss = "bnpo", which averages over each micro-batch."""
     clip: float = 0.2
     """The probability ratio is clipped to 1 - clip and 1 + clip_high."""
     clip_high: float | None = None
-    """None: as `clip`."""
+    """None uses `clip`."""
     delta: float | None = None
-    """The ratio of a bad reply counts up to this much (two-sided clipping); None: without a bound."""
+    """Upper bound of the ratio for replies with a negative advantage (two-sided clipping); None: no bound."""
     kl: float = 0.0
-    """Coefficient of the KL divergence from the base, a term of the loss (k3 estimator)."""
+    """Coefficient of the KL divergence from the base in the loss (k3 estimator)."""
     entropy: float = 0.0
     """Coefficient of the entropy bonus."""
     loss: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = "dapo"
-    """How token losses are averaged; dapo: over all tokens of an update ("token mean")."""
+    """How token losses are averaged. "dapo" averages over all tokens of an update ("token mean")."""
     scale: Literal["group", "batch", "none"] = "group"
-    """What an advantage is divided by: the standard deviation of its group, of the step, or nothing."""
+    """What an advantage is divided by: the standard deviation of its group or of the step, or nothing."""
     mask_truncated: bool = False
-    """Leaves replies that were cut off out of the loss."""
+    """Excludes truncated replies from the loss."""
     max_prompt_tokens: int = 1024
     max_reply_tokens: int = 2048
     temperature: float = 1.0
@@ -138,84 +141,85 @@ class GrpoPart:
 
 @dataclass(frozen=True)
 class OptimizerPart:
-    """`[optimizer]`."""
+    """`[optimizer]`: the optimizer and its learning rate schedule."""
 
     learning_rate: float
     name: Literal["adamw", "muon"] = "adamw"
-    """muon: Muon on weight matrices and AdamW on the rest, at the same rate (one process only)."""
+    """`muon` uses Muon for weight matrices and AdamW for the rest, at the same rate (one process only)."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """After the warm-up; linear and cosine end at zero."""
+    """The schedule after the warm-up; `linear` and `cosine` end at zero."""
     warmup: int = 0
-    """Updates in which the rate rises from zero."""
+    """Updates during which the learning rate rises from zero."""
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
+    """Maximum norm of the gradients; larger gradients are scaled down to it."""
     beta1: float = 0.9
     beta2: float = 0.999
 
 
 @dataclass(frozen=True)
 class RolloutPart:
-    """`[rollout]`: who writes the replies."""
+    """`[rollout]`: the engine that generates the replies."""
 
     engine: Literal["transformers", "vllm_colocate", "vllm_server"] = "transformers"
-    """vllm_colocate shares the training GPUs; vllm_server is another process (`trl vllm-serve`) at `server`."""
+    """`vllm_colocate` shares the training GPUs; `vllm_server` is a separate process (`trl vllm-serve`) at
+    `server`."""
     gpu_memory: float = 0.3
-    """Share of each GPU that a colocated vLLM takes."""
+    """Share of each GPU's memory that a colocated vLLM uses."""
     tensor_parallel: int = 1
     """GPUs that share one colocated vLLM engine."""
     sleep: bool = False
     """Frees a colocated vLLM's memory during the updates."""
     server: str = "http://127.0.0.1:8000"
     correct_mismatch: bool = True
-    """Weighs each reply by the ratio of the trainer's to vLLM's probability of it, and leaves out those above 3
-    (TRL's "sequence_mask")."""
+    """Weights each reply by the ratio of the trainer's probability to vLLM's, and excludes replies with a
+    ratio above 3 (TRL's "sequence_mask")."""
 
 
 @dataclass(frozen=True)
 class SavePart:
-    """`[save]`."""
+    """`[save]`: when checkpoints are saved."""
 
     every: int = 50
-    """Steps."""
+    """Steps between checkpoints."""
     keep: int = 3
     """Checkpoints that can be resumed; older ones keep their weights and lose the optimizer's state."""
 
 
 @dataclass(frozen=True)
 class LogPart:
-    """`[log]`."""
+    """`[log]`: when and where metrics are logged."""
 
     every: int = 1
-    """Steps."""
+    """Steps between logged lines."""
     to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
-    """Beside the terminal and `metrics.jsonl`, which are always written."""
+    """Loggers in addition to the terminal and `metrics.jsonl`, which are always written."""
     completions: int = 2
-    """Replies shown in the terminal each time."""
+    """Replies shown in the terminal with each logged line."""
 
 
 @dataclass(frozen=True)
 class HardwarePart:
-    """`[hardware]`: what the run is meant for. For `--dry-run`; `accelerate launch` decides what it gets."""
+    """`[hardware]`: the intended hardware, for `--dry-run`. `accelerate launch` decides what a run uses."""
 
     processes: int = 1
-    """GPUs; on CPUs, processes."""
+    """Number of GPUs, or of processes on CPUs."""
     gpu_gib: float = 80.0
     sharding: Literal["none", "fsdp2", "zero3"] = "none"
     threads: int | None = None
-    """CPU threads of a process; None: as torch decides. Only where there is no GPU."""
+    """CPU threads per process, used only without a GPU. None leaves the choice to torch."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole recipe."""
+    """A recipe with all its tables."""
 
     name: str
-    """Of the run's folder and in the model card."""
+    """The name of the run's folder, also shown in the model card."""
     model: ModelPart
     data: DataPart
     tasks: Mapping[str, float]
-    """`[tasks]`: SSL tasks by name, and how often each is asked, beside the others."""
+    """`[tasks]`: weights of the SSL tasks by name. A task is drawn in proportion to its weight."""
     grpo: GrpoPart
     optimizer: OptimizerPart
     lora: LoraPart | None = None
@@ -227,25 +231,25 @@ class Recipe:
     seed: int = 1
 
     def values(self) -> dict[str, Any]:
-        """Every key with its value, defaults included, as JSON values."""
+        """Returns every key with its value, including defaults, as JSON values."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
     @property
     def sha256(self) -> str:
-        """Of `values`."""
+        """The SHA-256 of `values`."""
         return sha256_json(self.values())
 
 
 def recipe_names() -> list[str]:
-    """Recipes that come with the package, without the suffix."""
+    """Returns the names of the recipes that come with the package, without the suffix."""
     return sorted(path.stem for path in _folder().glob("*.toml") if path.stem not in _SUPERVISED)
 
 
 def find(name: str | Path) -> Path:
-    """The file of a recipe: a path, or the name of a bundled one.
+    """Returns the file of a recipe, given as a path or as the name of a bundled recipe.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such recipe.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -263,10 +267,11 @@ def read(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Reads and checks a recipe.
 
     Args:
-        changes: "table.key" to a value that replaces the file's.
+        changes: values that replace those of the file, by "table.key".
 
     Raises:
-        UsageError: no TOML; an unknown key, with the nearest one; a value of the wrong type or out of range.
+        UsageError: invalid TOML; an unknown key (the message suggests the nearest); a value of the wrong
+            type or out of range.
     """
     try:
         values = parse_toml(path.read_bytes())
@@ -284,7 +289,7 @@ def read(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
 
 
 _SUPERVISED = ("tiny_base", "tiny_base_forms")
-"""Recipes of `train/tiny/sft.py`, which have keys of their own."""
+"""Recipes of `train/tiny/sft.py`, which have different keys."""
 
 
 def _folder() -> Path:
@@ -292,7 +297,7 @@ def _folder() -> Path:
 
 
 def _check(recipe: Recipe, file: str) -> None:
-    """What types do not say."""
+    """Checks the rules that the types of the fields cannot express."""
     from ssl4rl_bench.task.extract import check_extractor
     from ssl4rl_bench.task.prompts import prompt_styles
     from ssl4rl_bench.task.registry import load_ssl

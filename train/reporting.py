@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on."""
+"""The interface through which a training run reports its progress."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 class Reporter:
-    """Is called on the main process as a run goes on. This one tells nobody; others override its methods."""
+    """Receives a run's reports on the main process and ignores them; subclasses override its methods."""
 
     def note(self, text: str) -> None:
-        """A sentence about what was found or decided."""
+        """Receives a sentence about a finding or a decision."""
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """Work before the first step."""
+        """Receives the progress of the work before the first step."""
 
     def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
-        """A line of metrics.jsonl, and the steps of the whole run."""
+        """Receives a line of metrics.jsonl and the number of steps of the run."""
 
     def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
-        """Some of the last step's replies: task, target, text, reward."""
+        """Receives some of the last step's replies: step, prompt, reply and reward."""
 
     def saved(self, checkpoint: Path) -> None:
-        """A checkpoint is whole."""
+        """Receives the path of a complete checkpoint."""

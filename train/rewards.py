@@ -1,13 +1,14 @@
-"""Rewards for RL from the SSL tasks' own scorers: for TRL a picklable callable, for verl `compute_score`.
+"""Rewards for RL from the scorers of the SSL tasks: a picklable callable for TRL, `compute_score` for verl.
 
-Schemes (a reply that names no answer, or for Jigsaw no permutation, earns 0 in the first three):
+The reward schemes are listed below. In the first three, a reply without an answer (for Jigsaw, without a
+permutation) earns 0.
 
-| scheme | a reply earns |
+| scheme | reward of a reply |
 |---|---|
-| `exact` | the score's value: 1 or 0 |
-| `per_position` | Jigsaw: the share of places that are right; other tasks: as `exact` |
-| `scaled` | Jigsaw: that share x, beyond a blind guess's c = 1 / k^2: max(0, (x - c) / (1 - c)); others: as `exact` |
-| `released` | what SSL4RL's released reward pays, its faults included; for comparison only (docs/rewards.md) |
+| `exact` | the value of the score: 1 or 0 |
+| `per_position` | Jigsaw: the share x of correct positions; other tasks: as `exact` |
+| `scaled` | Jigsaw: max(0, (x - c) / (1 - c)), where a blind guess has c = 1 / k^2; others: as `exact` |
+| `released` | the reward of SSL4RL's released code, with its faults; for comparison only (docs/rewards.md) |
 """
 
 from __future__ import annotations
@@ -34,24 +35,25 @@ _END_MARKS = ("<|im_end|>", "<|endoftext|>")
 
 @dataclass(frozen=True, slots=True)
 class SSLReward:
-    """A reward for TRL's trainers: `reward(completions, **columns)`, a value a row.
+    """A reward function for TRL's trainers: `reward(completions, **columns)` returns one value per row.
 
-    A row's reward is weight * scheme's value + format_weight * `well_formed`. A row of a task that is not in
-    `tasks` gets None, and so does a failed request: TRL then leaves it out of the means.
+    The reward of a row is weight * (value of the scheme) + format_weight * `well_formed`. It is None for a
+    task that is not in `tasks` and for a failed request; TRL excludes None from the means.
     """
 
     tasks: Mapping[str, SSLTask] = field(hash=False)
-    """By the name that the `task` column has, with or without its prefix: "ssl4rl_ssl_rotation_90"."""
+    """Tasks by their name in the `task` column, with or without the prefix: "ssl4rl_ssl_rotation_90"."""
     scheme: str = "exact"
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
-    """By task name; 1.0 where there is none."""
+    """Weights by task name; the default is 1.0."""
     format_weight: float = 0.0
     extractor: str = "default"
-    """How answers are read; "strict" pays only for a tag with the canonical answer. `released` reads its own way."""
+    """How answers are extracted. With "strict", only a tag with the canonical answer is rewarded. The scheme
+    `released` does not use the extractor."""
     end_ids: tuple[int, ...] = ()
-    """Tokens that end a reply. Where given, a reply whose `completion_ids` end in none of them was cut off."""
+    """Tokens that end a reply. If given, a reply whose `completion_ids` end in none of them was truncated."""
     other_tasks: tuple[str, ...] = ()
-    """Names in the `task` column that other reward functions answer for, beside this project's own tasks."""
+    """Names in the `task` column that other reward functions handle, in addition to this project's tasks."""
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
@@ -68,11 +70,11 @@ class SSLReward:
 
     @property
     def __name__(self) -> str:
-        """What TRL logs it as: the one task's name, or "ssl"."""
+        """The name under which TRL logs the reward: that of the only task, or "ssl" for several tasks."""
         return short_name(next(iter(self.tasks))) if len(self.tasks) == 1 else "ssl"
 
     def by_task(self) -> list[SSLReward]:
-        """One reward a task: TRL then logs each by its name. Their sum over a row is what this one gives."""
+        """Returns one reward per task, which TRL logs by its name. Their sum per row is this reward."""
         return [
             replace(
                 self,
@@ -84,18 +86,19 @@ class SSLReward:
         ]
 
     def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        """The rewards of replies, in order.
+        """Returns the rewards of the replies, in order.
 
         Args:
-            completions: texts, or chats as TRL has them.
-            columns: of the data set, a value a reply: `target`; `task`, which may lack where there is one task;
-                where there are such, `finish_reason` ("length": cut off, "error": failed) or `truncated`. TRL adds
-                `completion_ids`, and `log_metric`, through which sub-metrics are logged as "ssl_jigsaw_2x2/valid".
+            completions: texts, or chats in TRL's format.
+            columns: columns of the data set with one value per reply. `target` is required, and `task` if
+                there are several tasks. Optional columns are `finish_reason` ("length": truncated, "error":
+                failed) and `truncated`. TRL adds `completion_ids`, and `log_metric`, which logs metrics such
+                as "ssl_jigsaw_2x2/valid".
 
         Raises:
-            UsageError: if a needed column lacks, or is not as long as `completions`.
-            DataError: for a target that the row's task does not have; for a `task` that looks like a misspelt one;
-                if no row has a `task` of this reward, of another of this project's, or of `other_tasks`.
+            UsageError: a required column is missing or its length differs from that of `completions`.
+            DataError: a target is not valid for the row's task; a `task` looks like a misspelt name; or no
+                row has a `task` of this reward, of this project, or of `other_tasks`.
         """
         n = len(completions)
         if "task" not in columns and len(self.tasks) > 1:
@@ -136,10 +139,10 @@ class SSLReward:
         return rewards
 
     def one(self, name: str, text: str, target: str, finish_reason: FinishReason = "stop") -> float | None:
-        """The reward of one reply to a sample of a task; None for a failed request.
+        """Returns the reward of one reply to a sample of a task, or None for a failed request.
 
         Raises:
-            DataError: for a name that `tasks` has not, or a target that the task has not.
+            DataError: the name is not in `tasks`, or the target is not valid for the task.
         """
         (known,) = task_names([name], self.tasks, self.other_tasks)
         if known is None:
@@ -190,17 +193,17 @@ def make_reward(
     format_weight: float = 0.0,
     extractor: str = "default",
 ) -> SSLReward:
-    """A reward of SSL tasks for a trainer of TRL, `reward_funcs=[make_reward(...)]`: the probes' own scorers.
+    """Makes a reward function from the scorers of SSL tasks, for TRL's `reward_funcs=[make_reward(...)]`.
 
     Args:
         tasks: names with or without the prefix, or paths of task files.
-        scheme: one of `SCHEMES`; the module's table says what each pays.
-        weights: by task name; 1.0 where there is none.
-        format_weight: what a well-formed reply earns beside.
-        extractor: how answers are read.
+        scheme: one of `SCHEMES`, which the module's docstring describes.
+        weights: weights by task name; the default is 1.0.
+        format_weight: additional reward of a well-formed reply.
+        extractor: how answers are extracted.
 
     Raises:
-        UsageError: an unknown task, scheme or extractor, or a task that is no SSL task.
+        UsageError: an unknown task, scheme or extractor, or a task that is not an SSL task.
 
     Example:
         >>> reward = make_reward(["ssl_rotation_90"])
@@ -215,7 +218,7 @@ def make_reward(
 
 
 def well_formed(text: str) -> bool:
-    """Whether a reply is one <think>...</think>, then one <answer>...</answer>, and nothing else but white space."""
+    """Whether a reply is one <think>...</think>, one non-empty <answer>...</answer>, and white space."""
     match = _WELL_FORMED.fullmatch(text) if all(text.count(tag) == 1 for tag in _TAGS) else None
     return match is not None and bool(match[1].strip())
 
@@ -230,20 +233,20 @@ def compute_score(
     format_weight: float = 0.0,
     extractor: str = "default",
 ) -> float:
-    """The reward function that verl calls; the keyword arguments come from its `reward_kwargs`.
+    """Computes the reward of a reply for verl; the keyword arguments come from its `reward_kwargs`.
 
     Args:
-        data_source: the task's name, "ssl4rl_ssl_rotation_90".
-        solution_str: the reply, with or without the mark that ends it.
+        data_source: the task's name, such as "ssl4rl_ssl_rotation_90".
+        solution_str: the reply, with or without its end token.
         ground_truth: the sample's target.
-        extra_info: not used. verl does not tell whether a reply was cut off, so each counts as whole.
+        extra_info: not used. verl does not report truncation, so that each reply counts as complete.
 
     Raises:
-        UsageError: for an unknown task, scheme or extractor.
-        DataError: for a target that the task does not have.
+        UsageError: an unknown task, scheme or extractor.
+        DataError: the target is not valid for the task.
     """
     text = solution_str
-    # White space stays, because `released` looks for "assistant" with a line feed after it.
+    # White space is kept, because `released` searches for "assistant" followed by a line feed.
     while (whole := text.rstrip()).endswith(_END_MARKS):
         text = whole[: whole.rfind("<|")]
     value = _loaded(data_source, scheme, format_weight, extractor).one(data_source, text, ground_truth)
@@ -259,7 +262,7 @@ def _loaded(name: str, scheme: str, format_weight: float, extractor: str) -> SSL
 
 
 def _released(task: SSLTask, text: str, target: str) -> float:
-    """What the released reward pays: the first tag counts (`ssl.SSLTask.released_value`)."""
+    """Returns the released reward, for which the first tag counts (`ssl.SSLTask.released_value`)."""
     text = text[text.rfind("assistant\n") + len("assistant\n") if "assistant\n" in text else 0 :]
     _, opened, rest = text.partition("<answer>")
     answer, closed, _ = rest.partition("</answer>")
@@ -269,7 +272,7 @@ def _released(task: SSLTask, text: str, target: str) -> float:
 
 
 def _text(completion: Any) -> str:
-    """A reply as text: itself, or of a chat what the last message of the assistant says."""
+    """Returns the text of a reply; of a chat, the text of the assistant's last message."""
     if isinstance(completion, str):
         return completion
     said = [message for message in completion if message.get("role", "assistant") == "assistant"]

@@ -1,11 +1,12 @@
-"""A group's replies behind one copy of their prompt: the prompt is computed once, not once a reply.
+"""Packs the replies of a group behind one copy of their prompt, which is then computed only once.
 
-The replies stand one after another in one row, each seeing the prompt and itself:
+The replies follow one another in one row. Each attends to the prompt and to itself:
 
-    prompt but its last token | last token, reply 1 | last token, reply 2 | ...
+    prompt without its last token | last token, reply 1 | last token, reply 2 | ...
 
-(The prompt's last token is repeated, since what follows it differs.) Log-probabilities are the same as of separate
-rows up to rounding. The idea is that of Prefix Grouper (Liu et al. 2025, arXiv 2506.05433).
+The last token of the prompt is repeated, because a different token follows it in each reply.
+Log-probabilities equal those of separate rows up to rounding. The idea is from Prefix Grouper (Liu et al.
+2025, arXiv 2506.05433).
 """
 
 from __future__ import annotations
@@ -19,28 +20,33 @@ import torch
 
 @dataclass(frozen=True)
 class Packed:
-    """Prompts with their groups' replies, one row a prompt."""
+    """Prompts with the replies of their groups, one row per prompt."""
 
     input_ids: Any
-    """(prompts, length)."""
+    """Array of shape (prompts, length)."""
     labels: Any
-    """(prompts, length): reply tokens; -100 elsewhere."""
+    """Array of shape (prompts, length): the tokens of the replies, and -100 elsewhere."""
     allowed: Any
-    """(prompts, 1, length, length), bool: which position (last) each position sees."""
+    """Boolean array of shape (prompts, 1, length, length): the positions (last axis) that each position
+    attends to."""
     prompt_length: int
     group: int
 
     def per_reply(self, values: Any) -> Any:
-        """What belongs to the replies' tokens, (replies, reply length), in the order that was packed.
+        """Returns the values of the replies' tokens, of shape (replies, reply length), in the packed order.
 
         Args:
-            values: (prompts, length - 1): of each token but the first.
+            values: array of shape (prompts, length - 1): a value for each token except the first.
         """
         segments = values[:, self.prompt_length - 2 :].reshape(values.shape[0] * self.group, -1)
         return segments[:, 1:]
 
     def positions(self, of_prompt: Any) -> Any:
-        """Position ids of all tokens, (3, prompts, length), from the prompts', (3, prompts, prompt length)."""
+        """Returns position ids of all tokens, of shape (3, prompts, length).
+
+        Args:
+            of_prompt: position ids of the prompts, of shape (3, prompts, prompt length).
+        """
         segment = (self.input_ids.shape[1] - self.prompt_length + 1) // self.group
         steps = torch.arange(segment, device=of_prompt.device).repeat(self.group)
         return torch.cat([of_prompt[:, :, :-1], of_prompt[:, :, -1:] + steps], dim=2)
@@ -50,10 +56,10 @@ def pack(prompts: Any, prompt_mask: Any, replies: Any, reply_mask: Any) -> Packe
     """Packs replies behind their prompts.
 
     Args:
-        prompts: (prompts, P) token ids, padded on the left.
-        prompt_mask: (prompts, P), 1 for a token.
-        replies: (replies, C) token ids, padded on the right; the replies to a prompt stand together.
-        reply_mask: (replies, C), 1 for a token.
+        prompts: token ids of shape (prompts, P), padded on the left.
+        prompt_mask: array of shape (prompts, P), 1 for a token and 0 for padding.
+        replies: token ids of shape (replies, C), padded on the right; the replies to a prompt are adjacent.
+        reply_mask: array of shape (replies, C), 1 for a token and 0 for padding.
     """
     n, before = prompts.shape
     group, length = replies.shape[0] // n, replies.shape[1]
@@ -66,7 +72,7 @@ def pack(prompts: Any, prompt_mask: Any, replies: Any, reply_mask: Any) -> Packe
     row = torch.cat([prompts[:, :-1], segments.view(n, -1)], dim=1)
     is_token = torch.cat([prompt_mask[:, :-1], seen.view(n, -1)], dim=1).bool()
     total = row.shape[1]
-    # Segment 0 is the prompt, which all see.
+    # Segment 0 is the prompt, to which all tokens attend.
     owner = torch.cat(
         [
             torch.zeros(before - 1, dtype=torch.long, device=device),
@@ -75,7 +81,7 @@ def pack(prompts: Any, prompt_mask: Any, replies: Any, reply_mask: Any) -> Packe
     )
     sees = ((owner[None, :] == 0) | (owner[None, :] == owner[:, None])).tril()
     allowed = sees[None] & is_token[:, None, :]
-    # Padding sees itself: a row of nothing would be NaN.
+    # Padding attends to itself: the softmax of a fully masked row would be NaN.
     allowed = allowed | torch.eye(total, dtype=torch.bool, device=device)
     return Packed(
         input_ids=row,
@@ -87,7 +93,7 @@ def pack(prompts: Any, prompt_mask: Any, replies: Any, reply_mask: Any) -> Packe
 
 
 def attention_mask(allowed: Any, attention: str) -> dict[str, Any]:
-    """What transformers' models take as a mask that is ready for use."""
+    """Returns the mask in the form that transformers' models use without changes."""
     if attention == "sdpa":
         return {"full_attention": allowed}
     mask = torch.zeros(allowed.shape, device=allowed.device)
@@ -95,17 +101,17 @@ def attention_mask(allowed: Any, attention: str) -> dict[str, Any]:
 
 
 class Drawn:
-    """A logits processor with which the most likely token is one drawn by lot, each reply from a seed of its own.
+    """A logits processor that adds noise so that the argmax is a random draw, with a separate seed per reply.
 
-    The largest of log p_i - log E_i, with E_i exponential, is i with probability p_i (the Gumbel-max trick). So a
-    reply does not depend on the batch that it is sampled in, nor on the number of processes.
+    The argmax of log p_i - log E_i, where the E_i are exponential, is i with probability p_i (the Gumbel-max
+    trick). With separate seeds, a reply depends neither on its batch nor on the number of processes.
     """
 
     def __init__(self, seeds: Sequence[int], device: Any) -> None:
         self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Scores of the next tokens, (replies, vocabulary), with noise."""
+        """Adds noise to the scores of the next tokens, of shape (replies, vocabulary)."""
         noise = torch.empty_like(scores, dtype=torch.float32)
         for row, generator in zip(noise, self.generators, strict=True):
             row.exponential_(generator=generator)
@@ -114,19 +120,21 @@ class Drawn:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
 def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, processors: Any = None) -> Any:
-    """`group` replies to each prompt, from one copy of its keys and values.
+    """Generates `group` replies to each prompt from one copy of the prompt's keys and values.
 
-    A step computes the next token of all replies to a prompt as one row, each seeing the prompt and itself; what
-    it reads is then as long as the prompt, not `group` times as long.
+    Each step computes the next tokens of all replies to a prompt as one row, in which each reply attends to
+    the prompt and to itself. The prompt's keys and values are thus read once, not `group` times.
 
     Args:
         model: a Qwen2_5_VLForConditionalGeneration, unwrapped.
-        inputs: input_ids and attention_mask (prompts, P), padded on the left, and what goes with the images.
-        config: a GenerationConfig: max_new_tokens, eos_token_id, pad_token_id, suppress_tokens count.
-        processors: a LogitsProcessorList; the most likely token is taken then, such as by the lot of `Drawn`.
+        inputs: input_ids and attention_mask of shape (prompts, P), padded on the left, and the image inputs.
+        config: a GenerationConfig; its max_new_tokens, eos_token_id, pad_token_id and suppress_tokens are
+            used.
+        processors: a LogitsProcessorList, applied before the most likely token is chosen. `Drawn` among them
+            makes the choice random.
 
     Returns:
-        (prompts * group, at most config.max_new_tokens): tokens after the prompt, padded behind an end.
+        The generated tokens, of shape (prompts * group, at most config.max_new_tokens), padded after the end.
     """
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     if "image_grid_thw" in inputs:
@@ -154,6 +162,7 @@ def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, proces
     done = torch.zeros(n * group, dtype=torch.bool, device=device)
     token = ids[:, -1:].expand(n, group)
     for step in range(config.max_new_tokens):
+        # A step adds the group's new tokens to the keys; a reply attends only to its own token among them.
         allowed = torch.cat([allowed, own], dim=3)
         hidden = model.model(
             input_ids=token,

@@ -1,4 +1,4 @@
-"""Ends a run early and whole: at a step that was asked for, on SIGTERM (a pre-empted node), on Ctrl-C."""
+"""Ends a run early with a saved checkpoint: at a given step, on SIGTERM (a pre-empted node), or on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from ssl4rl_bench.core.interrupts import Stop
 
 
 class Stopping(Stop):
-    """A signal to one process of a run, heeded by all.
+    """Stops all processes of a run when one of them receives a signal.
 
-    During training the first one asks for a save after the current update, and the second one aborts. Before it there
-    is nothing to save, and the first one aborts. After the last save it changes nothing.
+    During training, the first signal requests a save after the current update, and the second aborts. Before
+    training there is nothing to save, so that the first signal aborts. After the last save, signals have no
+    effect.
     """
 
     ends = False
-    """Whether any process had got a signal, when last all were asked."""
+    """Whether any process had received a signal when `anywhere` was last called."""
 
     def callback(self, stop_at: int) -> Any:
-        """For the trainer: stops and saves after `stop_at` updates, or when a signal came on any process."""
+        """Returns a callback that saves and stops after `stop_at` updates or a signal to any process."""
         from transformers import TrainerCallback
 
         stopping = self
@@ -34,7 +35,7 @@ class Stopping(Stop):
         return Callback()
 
     def anywhere(self) -> bool:
-        """Whether any process was asked to stop. All processes must call this together."""
+        """Whether any process has received a signal. All processes must call this together."""
         from accelerate import PartialState
 
         state = PartialState()

@@ -1,4 +1,4 @@
-"""Which of a reward's tasks the rows of a `task` column are of."""
+"""Matches the values of a `task` column with the tasks of a reward. `SSLReward` calls it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ssl4rl_bench.core.names import PREFIX, short_name
 from ssl4rl_bench.task.taskfile import task_names as all_names
 
 ALIKE = 0.8
-"""Share of letters (`difflib`) from which on an unknown name is taken for a misspelt one."""
+"""Similarity (`difflib`'s ratio) from which on an unknown name counts as misspelt."""
 SHOWN = 5
-"""Unknown names that a message tells."""
+"""The maximum number of unknown names in a message."""
 
 
 def task_names(
     column: Iterable[object], tasks: Collection[str], other_tasks: Iterable[str] = ()
 ) -> list[str | None]:
-    """For each row the one of a reward's tasks that it is of, or None for a row that another reward answers for.
+    """Returns for each row the name of the reward's task, or None for a row that another reward handles.
 
-    A name counts with and without the prefix "ssl4rl_".
+    Names match with and without the prefix "ssl4rl_".
 
     Args:
-        tasks: of the reward.
-        other_tasks: of other rewards, beside this project's own.
+        tasks: the tasks of the reward.
+        other_tasks: the tasks of other rewards, in addition to all tasks of this project.
 
     Raises:
-        DataError: for a name that is close to that of an SSL task and is none; if no row's name is known.
+        DataError: a name is not that of an SSL task but resembles one, or no row has a known name.
     """
     column = [value if isinstance(value, Hashable) else str(value) for value in column]
     ours = {short_name(name): name for name in tasks}
@@ -40,7 +40,7 @@ def task_names(
     for value in unknown:
         if _misspelt(value, ours):
             raise _error([value], tasks)
-    # A name as it is comes first, in case a reward has two that differ in the prefix alone.
+    # An exact match comes first, because two of the reward's names may differ only in the prefix.
     return [str(value) if value in tasks else ours.get(short_name(str(value))) for value in column]
 
 
@@ -50,7 +50,7 @@ def _registered() -> frozenset[str]:
 
 
 def _misspelt(value: object, ours: Iterable[str]) -> bool:
-    """Whether a name that is unknown was meant for an SSL task."""
+    """Whether an unknown name was probably meant to be that of an SSL task."""
     if not isinstance(value, str):
         return False
     short = "_".join(short_name(value.strip().casefold().replace("-", "_")).split())

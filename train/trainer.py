@@ -1,4 +1,7 @@
-"""TRL's GRPOTrainer with three additions: shared prompts, phases that are timed, and checkpoints saved as a whole."""
+"""TRL's GRPOTrainer with three additions: shared prompts, timed phases, and checkpoints saved by a callback.
+
+`grpo.assembly` makes the trainer.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +32,22 @@ from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.journal import renamed
 
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
-"""Of a step, in seconds of the main process. logprobs: of the sampling policy and of the base, where needed."""
+"""The phases of a step, timed in seconds on the main process. "logprobs" computes the log-probabilities under
+the sampling policy and the base, where they are needed."""
 IMAGES = ("pixel_values", "image_grid_thw", "num_images")
-"""What TRL tells of the replies' images: patches and grids of all, and how many images each reply has."""
+"""TRL's keys for the replies' images: all patches, all grids, and the number of images per reply."""
 
 
 class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     """A GRPO trainer of SSL tasks.
 
     Args:
-        rows: makes the training set's columns.
-        on_save: called on every process with (trainer, write): `write(folder)` writes the checkpoint there, as
-            transformers' Trainer does.
+        rows: makes the columns of the training set.
+        on_save: called on every process with (trainer, write), where `write(folder)` writes the checkpoint to
+            that folder as transformers' Trainer does.
         on_log: called on the main process with each line of metrics, under this project's names.
-        share_prompts: compute a group's prompt once (`shared_prompts`); micro-batches must hold whole groups.
+        share_prompts: whether a group's prompt is computed once (`shared_prompts`); micro-batches must then
+            hold complete groups.
     """
 
     def __init__(
@@ -73,13 +78,13 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if self.args.device.type == "cpu":
-            # Among several processes it is "cpu:0", where torch loads no tensors.
+            # With several processes the device is "cpu:0", to which torch cannot load tensors.
             self.args._setup_devices = torch.device("cpu")
         super()._load_optimizer_and_scheduler(checkpoint)
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         out = super()._init_training_state(*args, **kwargs)
-        # Which slice of a step's replies comes next is counted in micro-batches.
+        # TRL chooses the next slice of a step's replies by a count of micro-batches that it does not save.
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
         return out
 
@@ -99,7 +104,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         return str(self._save_into) if self._save_into else str(super()._get_output_dir(trial))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: `reports.model_card` writes it."""
+        """Does nothing: `reports.model_card` writes the model card."""
 
     # Shared prompts
 
@@ -108,7 +113,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             return super()._prepare_inputs(generation_batch)
         every = self.args.steps_per_generation * self.num_iterations
         if self._step % every == 0 or self._buffered_inputs is None:
-            # As TRL does it, but for the shuffling of replies, which would scatter the groups.
+            # The same as in TRL, except that replies are not shuffled, which would scatter the groups.
             batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
             parts = split_tensor_dict(batch, self.args.steps_per_generation)
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
@@ -117,6 +122,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not self._own_rollouts:
             return super()._tokenize_prompts(prompts)
+        # TRL has each prompt `num_generations` times in a row; each is tokenized only once here.
         ids, images, fields = super()._tokenize_prompts(prompts[:: self.num_generations])
         n = self.num_generations
         return _repeated(ids, n), _repeated(images, n) if images else images, fields
@@ -156,11 +162,11 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     @property
     def _own_rollouts(self) -> bool:
-        """Whether replies come from `shared_prompts.generate`: not from vLLM, and not with sharded weights."""
+        """Whether `shared_prompts.generate` makes the replies: without vLLM and without sharded weights."""
         return not (self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _greedy(self) -> GenerationConfig:
-        """What `Drawn` needs: the lot is in the scores."""
+        """Returns a greedy configuration, because `Drawn` adds the randomness to the scores."""
         keep = ("max_new_tokens", "pad_token_id", "bos_token_id", "eos_token_id", "suppress_tokens")
         return GenerationConfig(
             do_sample=False,
@@ -168,7 +174,10 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         )
 
     def _dice(self, device: Any) -> LogitsProcessorList:
-        """Filters first, then the lot, one seed a reply: of the run's seed, the row, and the number in its group."""
+        """Returns processors that apply temperature, top-k and top-p, and then draw one token.
+
+        Each reply has its own seed, derived from the run's seed, the row, and the reply's index in its group.
+        """
         n = self.num_generations
         seeds = [seed_of("reply", self.args.seed, row, i % n) for i, row in enumerate(self._row_numbers)]
         out = LogitsProcessorList([TemperatureLogitsWarper(self.temperature)])
@@ -241,7 +250,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     @contextmanager
     def _timed(self, phase: str) -> Any:
-        """Adds the seconds of a block to a phase, without those of phases inside it."""
+        """Adds the duration of a block to a phase, excluding the phases nested in it."""
         before, start = sum(self.spent.values()), time.perf_counter()
         try:
             yield
@@ -263,12 +272,12 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             return super()._generate_and_score_completions(inputs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        """As transformers' Trainer, timed."""
+        """Performs the training step of transformers' Trainer and times it."""
         with self._timed("update"):
             return super().training_step(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """As TRL, and passes the line on under this project's names."""
+        """Logs as TRL does, and passes the metrics to `on_log` under this project's names."""
         self.spent["data"], self.rows.seconds = self.rows.seconds, 0.0
         metrics = {key: _mean(values) for key, values in self._metrics["train"].items()}
         if self.accelerator.is_main_process and "train_runtime" not in logs:

@@ -1,4 +1,4 @@
-"""A tiny random checkpoint for the tests that drive real engines, built once a session."""
+"""A tiny random checkpoint for the tests with real engines, built once per session."""
 
 from __future__ import annotations
 

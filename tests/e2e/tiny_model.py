@@ -1,4 +1,4 @@
-"""Builds a folder with a random Qwen2.5-VL of a few million parameters, as a hub checkpoint looks."""
+"""Builds a random Qwen2.5-VL of a few million parameters, in a folder like that of a hub checkpoint."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def build(
     """Writes the checkpoint and returns its folder.
 
     Args:
-        folder: made where it does not exist.
+        folder: created if it does not exist.
         hidden: width of the text model; a multiple of 64.
-        layers: of the text model.
-        vision_hidden: width of the image tower; a multiple of 32.
-        vision_layers: of the image tower.
-        side: images are shrunk to about `side` * `side` pixels, a token for each 28 * 28.
-        vocab: upper bound on token types.
-        max_length: tokens of a prompt and its reply.
-        dtype: number format of the weights on disk.
-        seed: of the weights.
+        layers: number of layers of the text model.
+        vision_hidden: width of the vision tower; a multiple of 32.
+        vision_layers: number of layers of the vision tower.
+        side: images are scaled down to about `side` * `side` pixels, with one token per 28 * 28 pixels.
+        vocab: maximum size of the vocabulary.
+        max_length: maximum number of tokens in a prompt and its reply.
+        dtype: dtype of the weights on disk.
+        seed: seed of the weights.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -124,8 +124,8 @@ def build(
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.mul_(4)  # logits far enough apart for replies that rounding does not change
-        model.get_input_embeddings().weight[ids["<|im_end|>"]] *= 2  # some replies end by themselves
+                parameter.mul_(4)  # so that logits are far enough apart for rounding not to change replies
+        model.get_input_embeddings().weight[ids["<|im_end|>"]] *= 2  # so that some replies end early
     model.to(getattr(torch, dtype))
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]

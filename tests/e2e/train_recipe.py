@@ -11,7 +11,7 @@ from ssl4rl_bench.train.recipe import Recipe, read
 
 
 def pictures(folder: Path, n: int = 12) -> Path:
-    """A folder of drawn pictures."""
+    """Writes a folder of drawn pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, question in zip(range(n), scenes.questions("train", 3), strict=False):
         (folder / f"{number:02d}.png").write_bytes(scenes.png(question.drawn))
@@ -19,7 +19,7 @@ def pictures(folder: Path, n: int = 12) -> Path:
 
 
 def recipe_file(folder: Path, images: Path, **changes: Any) -> Path:
-    """A recipe of six steps of 4 prompts with 4 replies, in `folder`."""
+    """Writes a recipe to `folder` that has six steps of 4 prompts with 4 replies."""
     values: dict[str, dict[str, Any]] = {
         "": {"name": "small", "seed": 3},
         "model": {
@@ -58,17 +58,17 @@ def recipe_file(folder: Path, images: Path, **changes: Any) -> Path:
 
 
 def recipe(folder: Path, images: Path, **changes: Any) -> Recipe:
-    """`recipe_file`, read."""
+    """Writes a recipe with `recipe_file` and reads it."""
     return read(recipe_file(folder, images, **changes))
 
 
 def masters(checkpoint: Path) -> dict[str, Any]:
-    """The weights in full precision."""
+    """Loads the weights of a checkpoint in full precision."""
     from safetensors.torch import load_file
 
     return load_file(checkpoint / "trainer" / "model.safetensors")
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
-    """The run's metrics."""
+    """Reads the lines of a run's metrics."""
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         act(self)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Logs nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -56,11 +56,11 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the tests."""
+        """Ignores errors, because the tests have clients that hang up."""
 
 
 class Stub:
-    """Answers with `default`, after what is in `script` is used up."""
+    """A server that answers with the actions in `script`, and then with `default`."""
 
     def __init__(self, port: int = 0) -> None:
         self.models = ["stub-vl"]
@@ -85,7 +85,7 @@ class Stub:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def stop(self) -> None:
-        """Breaks all connections off; from now on new ones are refused."""
+        """Breaks off all connections and refuses new ones."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -121,7 +121,7 @@ def reply(text: str | None, finish_reason: str = "stop", **message: Any) -> Act:
 
 
 def echo(handler: Handler) -> None:
-    """Answers with the prompt's text."""
+    """Answers with the text of the prompt."""
     reply(str(handler.body["messages"][-1]["content"]))(handler)
 
 
@@ -154,7 +154,7 @@ def wait_for(event: threading.Event, then: Act) -> Act:
 
 
 def events(*payloads: str) -> Act:
-    """Server-sent events, as they are; the connection closes after them."""
+    """Sends payloads unchanged as server-sent events, and then closes the connection."""
 
     def act(handler: Handler) -> None:
         handler.send_response(200)

@@ -1,4 +1,4 @@
-"""Small folders that look like checkpoints, and what a watch of them is told."""
+"""Makes small folders that look like checkpoints, and the settings for watching them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICY = parse(
 
 
 def make(folder: Path, step: int, fill: int | None = None) -> Path:
-    """A whole checkpoint, renamed into its place as the trainer does."""
+    """Makes a complete checkpoint, which is renamed when it is finished, like those of the trainer."""
     path, scratch = folder / f"step-{step:06d}", folder / ".saving"
     scratch.mkdir(parents=True)
     for name, data in files(step % 256 if fill is None else fill).items():

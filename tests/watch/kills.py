@@ -1,8 +1,8 @@
-"""python kills.py DIRECTORY KILLS SEED: watches small checkpoints and kills the watch, again and again.
+"""Watches small checkpoints and kills the watch repeatedly: `python kills.py DIRECTORY KILLS SEED`.
 
-A child is killed at a random moment, or just before a random one of the calls that change the disk. It is a
-fork of this process, which has imported everything, so a kill costs no start. After each kill, and at the end, what
-is on disk is checked; prints how many kills of each kind there were.
+A child process is killed at a random time, or just before a random call that changes the disk. It is a fork
+of this process, which has imported everything, so that it starts without delay. The files are checked after
+each kill and at the end. Prints the number of kills of each kind.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHANGING = {"os.rename", "os.mkdir", "os.symlink", "os.link", "os.remove", "os.t
 
 
 def child(folder: Path, out: Path, kill_at: int | None = None) -> int:
-    """A fork that watches; it kills itself before its `kill_at`-th change of the disk."""
+    """Forks a process that watches and that kills itself before its `kill_at`-th change of the disk."""
     pid = os.fork()
     if pid:
         return pid

@@ -1,7 +1,7 @@
-"""GRPO by a recipe, around TRL's trainer.
+"""GRPO training from a recipe, based on TRL's trainer.
 
-`run` does a whole run with the help of the others: `process`, `folder` and `dataset` make ready, `settings` and
-`assembly` make the trainer, `provenance` makes what a checkpoint says of itself.
+`run` carries out a training run. `process`, `folder` and `dataset` prepare it, `settings` and `assembly`
+make the trainer, and `provenance` makes the description that is saved with each checkpoint.
 """
 
 from ssl4rl_bench.train.grpo.process import is_main

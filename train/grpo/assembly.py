@@ -1,4 +1,4 @@
-"""Puts model, data, rewards, optimizer and settings together into TRL's trainer."""
+"""Makes TRL's trainer from the model, data, rewards, optimizer and settings of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ssl4rl_bench.train.stopping import Stopping
 
 
 def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stopping: Stopping) -> Any:
-    """The trainer of a run, ready to start; it saves checkpoints, logs to `metrics` and ends as `stopping` says."""
+    """Makes the trainer of a run, which saves checkpoints, logs to `metrics`, and obeys `stopping`."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
 
@@ -58,13 +58,14 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
         on_log=metrics.log,
         share_prompts=shares_prompts(recipe, parts),
     )
+    # transformers adds this callback, which prints each log, if progress bars are disabled.
     trainer.remove_callback(PrinterCallback)
     metrics.watch(trainer, recipe.log.completions)
     return trainer
 
 
 def _network(job: Job) -> Any:
-    """The base's network in the recipe's dtype, without gradients for the vision tower where it is frozen."""
+    """Loads the base's network in the recipe's dtype, without gradients for a frozen vision tower."""
     import torch
 
     recipe = job.recipe.model
@@ -77,7 +78,7 @@ def _network(job: Job) -> Any:
 
 
 def _optimizer(recipe: Recipe, model: Any) -> Any:
-    """Muon where the recipe asks for it; None for the trainer's own AdamW."""
+    """Returns Muon if the recipe names it, or None for the trainer's default AdamW."""
     if recipe.optimizer.name != "muon":
         return None
     from ssl4rl_bench.train.muon import MuonAdamW
@@ -86,7 +87,7 @@ def _optimizer(recipe: Recipe, model: Any) -> Any:
 
 
 def _saver(job: Job, model: Any, origin: Origin) -> checkpoint.Saver:
-    """Writes checkpoints with their model cards."""
+    """Makes the saver, which writes checkpoints with their model cards."""
     recipe = job.recipe
 
     def saved(folder: Path) -> None:
@@ -109,7 +110,7 @@ def _saver(job: Job, model: Any, origin: Origin) -> checkpoint.Saver:
 
 
 def _end_ids(model: Any, processor: Any) -> tuple[int, ...]:
-    """Tokens that end a reply: the model's and the tokenizer's."""
+    """Returns the tokens that end a reply: those of the model and of the tokenizer."""
     ids = model.generation_config.eos_token_id or processor.tokenizer.eos_token_id
     known = {processor.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids])}
     return tuple(sorted(known))

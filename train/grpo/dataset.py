@@ -1,4 +1,4 @@
-"""A run's training set: made from the recipe's images, audited against evaluation sets, and measured in tokens."""
+"""Prepares a run's training set: audits the recipe's images against evaluation sets and counts tokens."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ssl4rl_bench.train.reporting import Reporter
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set, and what data.json says of it."""
+    """A training set and the contents of its data.json."""
 
     training_set: TrainingSet
     facts: dict[str, Any]
 
 
 def load_processor(recipe: Recipe, base: Model) -> Any:
-    """The base's processor, with the recipe's pixel limits."""
+    """Loads the base's processor and sets the recipe's pixel limits."""
     processor = processor_of(base.path)
     size = processor.image_processor.size
     low, high = recipe.model.min_pixels, recipe.model.max_pixels
@@ -41,11 +41,11 @@ def load_processor(recipe: Recipe, base: Model) -> Any:
 
 
 def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Reporter) -> Dataset:
-    """Makes the training set and reports what was found.
+    """Makes the training set and reports notes about it.
 
     Raises:
-        UsageError: images of an audited set that nobody asked for.
-        DataError: prompts that are too long; no image left.
+        UsageError: training images are in an audited set, and the recipe does not allow it.
+        DataError: prompts are too long, or no image is left.
     """
     selection = _of_split(selection, recipe.data.split)
     overlaps = overlap.audit(selection, recipe.data.audit, on_progress=report.stage)
@@ -116,7 +116,7 @@ def _facts(
 
 
 def _of_split(selection: Selection, split: float | None) -> Selection:
-    """The training share of a selection."""
+    """Returns the part of a selection that is used for training."""
     if split is None:
         return selection
     kept = tuple(picture for picture in selection.kept if picture.split == "train")
@@ -135,7 +135,7 @@ class _Tokens:
         self.processor = processor
 
     def __call__(self, a: Asked, images: Any) -> tuple[int, int]:
-        """Tokens of the task's prompt with these images, and of the images alone."""
+        """Returns the number of tokens in the task's prompt with these images, and in the images alone."""
         key = (a.name, len(images))
         if key not in self.text:
             content = [*({"type": "image"} for _ in images), {"type": "text", "text": a.prompt}]

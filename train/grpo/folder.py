@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and the checkpoint in it that a run goes on from."""
+"""The folder of a run: checks that it belongs to the recipe, and finds the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from ssl4rl_bench.train.recipe import Recipe
 RECIPE, DATA = "recipe.json", "data.json"
 
 _FREE = ("save.", "log.", "hardware.", "rollout.", "grpo.micro_batch", "model.gradient_checkpointing")
-"""Keys that only say how a run is carried out, and so may change when it goes on."""
+"""Prefixes of keys that only determine how a run is executed, and so may change when it is resumed."""
 
 
 def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path | None:
-    """Makes a run's folder ready and returns the checkpoint to go on from, or None.
+    """Prepares the folder of a run and returns the checkpoint to resume from, or None.
 
     Args:
-        main: whether this is the process that writes.
+        main: whether this process writes files.
 
     Raises:
-        StoreError: the folder holds something else, or another recipe's run, or this one's and `resume` is not given.
+        StoreError: the folder holds other files or a run of another recipe, or it holds this run and
+            `resume` is false.
     """
     known = out / RECIPE
     if known.is_file():
@@ -49,7 +50,7 @@ def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path 
 
 
 def steps_done(folder: Path) -> int:
-    """Whole steps of a checkpoint, as its folder's name says."""
+    """Returns the number of complete steps of a checkpoint, read from the name of its folder."""
     return int(folder.name.removeprefix("step-").split(".")[0])
 
 
@@ -68,7 +69,7 @@ def _require_same(known: Path, recipe: Recipe, out: Path) -> None:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by their dotted keys."""
+    """Flattens nested values to a dictionary with dotted keys."""
     out: dict[str, Any] = {}
     for key, value in values.items():
         out |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

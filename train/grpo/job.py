@@ -1,4 +1,4 @@
-"""What the parts of a run share."""
+"""The values that all modules of a run share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Job:
     base: Model
     parts: Sizes
     steps: int
-    """Of the whole run, as the recipe says; the learning rate's schedule is over these."""
+    """Steps of the run according to the recipe; the learning rate schedule covers all of them."""
     stop_at: int
     """The step after which this call stops."""
     report: Reporter

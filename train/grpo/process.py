@@ -1,4 +1,4 @@
-"""The process that trains: its device and libraries, and whether it is the one that writes."""
+"""Sets up the training process, its device and libraries, and tells the main process from the others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ssl4rl_bench.train.recipe import Recipe
 
 
 def start(recipe: Recipe) -> Any:
-    """Sets this process up for a recipe and returns accelerate's PartialState.
+    """Sets up this process for a recipe and returns accelerate's PartialState.
 
     Raises:
-        UsageError: vLLM is asked for and there is no GPU.
+        UsageError: the recipe uses vLLM, and there is no GPU.
     """
     from accelerate import PartialState
 
@@ -37,7 +37,7 @@ def start(recipe: Recipe) -> Any:
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes and speaks."""
+    """Whether this is the main process, which writes files and output."""
     from accelerate import PartialState
 
     return bool(PartialState().is_main_process)
@@ -51,12 +51,12 @@ def has_gpu() -> bool:
 
 
 def installed(name: str) -> bool:
-    """Whether a package can be imported; it is not imported."""
+    """Whether a package can be imported, without importing it."""
     return find_spec(name) is not None
 
 
 def _quiet(vllm: bool) -> None:
-    """Switches off the libraries' warnings and progress bars, and the import of vLLM where it is not needed."""
+    """Disables the libraries' warnings and progress bars, and the import of vLLM if it is not used."""
     import logging
     import warnings
 
@@ -67,7 +67,7 @@ def _quiet(vllm: bool) -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     if not vllm:
-        # TRL imports vLLM wherever it is installed, which takes ten seconds and prints messages.
+        # TRL imports vLLM whenever it is installed, which takes ten seconds and prints messages.
         imports: Any = importlib.import_module("trl.import_utils")
         imports.is_vllm_available = lambda min_version=None: False
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

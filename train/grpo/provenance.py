@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself in ssl4rl.json: recipe, base, data, versions, and how far the run was."""
+"""The contents of a checkpoint's ssl4rl.json: recipe, base, data, versions, and the progress of the run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _FACTS = (
     "overlap",
     "transductive",
 )
-"""Of data.json, what each checkpoint repeats."""
+"""Keys of data.json that are copied to each checkpoint."""
 _PACKAGES = ("ssl4rl_bench", "torch", "transformers", "trl", "accelerate", "peft", "vllm")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Makes the contents of ssl4rl.json. Time counts from when this is made."""
+    """Makes the contents of ssl4rl.json. Time is measured from the creation of this object."""
 
     job: Job
     data: Dataset
@@ -39,7 +39,7 @@ class Origin:
     started: float = field(default_factory=time.time)
 
     def __call__(self, updates: int) -> dict[str, Any]:
-        """The contents after so many optimizer updates of the run."""
+        """Returns the contents after the given number of optimizer updates."""
         recipe, base, parts = self.job.recipe, self.job.base, self.job.parts
         steps = updates / parts.updates_a_step
         return {
@@ -64,10 +64,10 @@ class Origin:
 
 
 def shipped_dtype(base: Model) -> str:
-    """The dtype of the base's weights, which checkpoints have too.
+    """Returns the dtype of the base's weights, which is also that of the checkpoints.
 
     Raises:
-        ModelError: config.json does not name it.
+        ModelError: config.json does not specify the dtype.
     """
     config = read_config(base.path)
     dtype = config.get("dtype") or config.get("torch_dtype") or config.get("text_config", {}).get("dtype")

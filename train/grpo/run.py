@@ -1,4 +1,4 @@
-"""A GRPO run from a recipe, from an empty folder or a checkpoint to the last checkpoint."""
+"""Carries out a GRPO run from a recipe, starting from an empty folder or a checkpoint."""
 
 from __future__ import annotations
 
@@ -33,21 +33,23 @@ def train(
     max_steps: int | None = None,
     report: Reporter | None = None,
 ) -> Path:
-    """Trains by a recipe and returns the last checkpoint.
+    """Trains as a recipe specifies and returns the last checkpoint.
 
-    Under `accelerate launch` all processes call this together.
+    Under `accelerate launch`, all processes must call this together.
 
     Args:
-        out: the run's folder, made if it is not there.
-        resume: go on from the newest checkpoint in `out`.
-        max_steps: stop after this many steps of the run, counted from its start; the schedule stays the recipe's.
+        out: the run's folder, created if it does not exist.
+        resume: whether to continue from the newest checkpoint in `out`.
+        max_steps: stop after this many steps, counted from the start of the run; the learning rate schedule
+            is not changed.
 
     Raises:
-        StoreError: the folder holds another run, or this one and `resume` is not given; full disk.
-        UsageError: numbers that do not come out even on these processes; training images in an evaluation set; vLLM
-            without a GPU.
-        DataError, ModelError: as the images and the base are.
-        Interrupted: SIGTERM or Ctrl-C; a checkpoint was saved before.
+        StoreError: the folder holds another run, or it holds this run and `resume` is false; the disk is
+            full.
+        UsageError: a step cannot be divided evenly among the processes; training images are in an evaluation
+            set; vLLM without a GPU.
+        DataError, ModelError: the images or the base cannot be used.
+        Interrupted: SIGTERM or Ctrl-C; a checkpoint was saved first.
     """
     state = process.start(recipe)
     report = report if report and state.is_main_process else Reporter()
@@ -71,7 +73,7 @@ def train(
         _fit(Job(recipe, out, base, parts, steps, stop_at, report), data, processor, stopping, last)
         done = checkpoint.whole(out)[-1]
         if state.is_main_process and (out / METRICS).is_file():
-            _draw(out, recipe)  # a signal that comes now finds the run whole
+            _draw(out, recipe)  # the run is already complete if a signal arrives now
     if stopping.ends and steps_done(done) < stop_at:
         raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")
     return done
@@ -98,7 +100,7 @@ def _fit(job: Job, data: Dataset, processor: Any, stopping: Stopping, last: Path
 
 
 def _draw(out: Path, recipe: Recipe) -> None:
-    """Draws the curves of a run, with chance levels where the reward is the share of right answers."""
+    """Draws the curves of a run, with chance levels if the reward is the share of correct answers."""
     from ssl4rl_bench.train.curves import draw
 
     exact = recipe.reward.scheme == "exact" and not recipe.reward.format_weight

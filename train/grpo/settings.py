@@ -1,4 +1,4 @@
-"""A recipe in the words of TRL and peft."""
+"""Translates a recipe to the settings of TRL and peft."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ssl4rl_bench.train.grpo.process import has_gpu, installed
 from ssl4rl_bench.train.recipe import Recipe
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
-"""Names of the recipe's schedules in transformers."""
+"""transformers' names of the recipe's schedules."""
 
 
 def grpo_config(job: Job) -> Any:
-    """TRL's settings. Where a recipe counts steps, TRL counts optimizer updates."""
+    """Returns TRL's settings. A recipe counts steps, TRL counts optimizer updates."""
     from trl import GRPOConfig
 
     recipe, parts = job.recipe, job.parts
@@ -51,7 +51,7 @@ def grpo_config(job: Job) -> Any:
         gradient_checkpointing=recipe.model.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         **_vllm(recipe),
-        shuffle_dataset=False,  # rows are in their order already
+        shuffle_dataset=False,  # the rows are already in random order
         remove_unused_columns=False,
         use_cpu=not gpu,
         dataloader_pin_memory=gpu,
@@ -67,7 +67,7 @@ def grpo_config(job: Job) -> Any:
 
 
 def lora_config(recipe: Recipe) -> Any:
-    """peft's settings; None where all weights are trained."""
+    """Returns peft's settings, or None if all weights are trained."""
     if recipe.lora is None:
         return None
     from peft import LoraConfig
@@ -84,7 +84,7 @@ def lora_config(recipe: Recipe) -> Any:
 
 
 def _vllm(recipe: Recipe) -> dict[str, Any]:
-    """Settings of the rollouts by vLLM, which TRL ignores where `use_vllm` is false."""
+    """Returns the settings of vLLM's rollouts, which TRL ignores if `use_vllm` is false."""
     g, roll = recipe.grpo, recipe.rollout
     return {
         "use_vllm": roll.engine != "transformers",

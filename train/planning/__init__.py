@@ -1,1 +1,1 @@
-"""What a recipe will do, before it does it: sizes, memory, and length of a run; needs neither torch nor a network."""
+"""Predicts sizes, memory and length of a recipe's run, without torch and without a network."""

@@ -1,10 +1,11 @@
-"""Estimated memory of a GPU during training, by parts, from a recipe and a model's shape alone.
+"""Estimates the memory of a GPU during training by parts, from a recipe and the shape of a model.
 
-Sources: model states (weights, gradients, optimizer) and what sharding leaves of them, Rajbhandari et al. 2020 (ZeRO,
-arXiv 1910.02054, section 3.1); activations by counting the tensors that the backward pass needs, and checkpointing
-each layer, as Korthikanti et al. 2022 (arXiv 2205.05198, sections 4.1 and 5) do; what is particular to
-transformers' Qwen2.5-VL, TRL's GRPOTrainer, accelerate and DeepSpeed was read in their code. Every prompt and reply
-counts as long as the recipe allows, and a prompt as nothing but images. What an allocator wastes is not in it.
+Sources: Model states (weights, gradients, optimizer) and their shards follow Rajbhandari et al. 2020 (ZeRO,
+arXiv 1910.02054, section 3.1). Activations are the tensors that the backward pass needs, with checkpoints of
+each layer, as in Korthikanti et al. 2022 (arXiv 2205.05198, sections 4.1 and 5). The details of
+transformers' Qwen2.5-VL, TRL's GRPOTrainer, accelerate and DeepSpeed are from their code. Each prompt and
+reply is assumed to be as long as the recipe allows, and a prompt to consist of images only. Memory wasted by
+the allocator is not included.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from ssl4rl_bench.train.recipe import Recipe
 
 GIB = 1 << 30
 CONTEXT = 3 * GIB // 2
-"""Bytes allowed for the CUDA context, libraries and NCCL's buffers: a round figure, not computed."""
+"""Allowance in bytes for the CUDA context, libraries and NCCL's buffers: a round number, not computed."""
 TILE_TOKENS, TILE_WORDS = 4096, 32768
-"""Of a tile of logits in TRL's chunked log-probabilities (trl/kernels/chunked_logprob.py, trl/trainer/utils.py)."""
+"""Size of a tile of logits in TRL's chunked log-probabilities (trl/kernels/chunked_logprob.py,
+trl/trainer/utils.py)."""
 LIVE = 1_000_000_000
 """Parameters that ZeRO-3 keeps gathered (DeepSpeed's default of stage3_max_live_parameters)."""
 TOKEN_FIELDS = 64
-"""Bytes a token in TRL's buffer of a step: ids, masks, and log-probabilities of up to three policies."""
+"""Bytes per token in TRL's buffer of a step: ids, masks, and log-probabilities of up to three policies."""
 
 When = Literal["always", "rollout", "update"]
 
@@ -36,53 +38,54 @@ class Part:
     name: str
     bytes: int
     when: When
-    """Rollouts and updates take turns, so that theirs is never held at once."""
+    """The phase. Rollouts and updates alternate, so that their parts are never in memory at the same time."""
     how: str
-    """How it was counted, for people."""
+    """How the bytes were counted, for display."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """All parts."""
+    """The memory of a GPU by parts."""
 
     parts: tuple[Part, ...]
 
     def during(self, when: When) -> int:
-        """Bytes of the parts of this phase; of "rollout" and "update" without what is always there."""
+        """Returns the bytes of the parts of a phase; "rollout" and "update" exclude the parts of "always"."""
         return sum(part.bytes for part in self.parts if part.when == when)
 
     @property
     def peak(self) -> int:
-        """Bytes in the fuller phase."""
+        """Bytes in the phase that needs more memory."""
         return self.during("always") + max(self.during("rollout"), self.during("update"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """Bytes of a number, by what it is."""
+    """Bytes per number, by kind of tensor."""
 
     frozen: int
-    """A weight that is not trained."""
+    """Weights that are not trained."""
     trained: int
-    """A weight that is, and its gradient."""
+    """Trained weights, and likewise their gradients."""
     optimizer: int
-    """A trained parameter's optimizer state, AdamW's two moments and any master copy."""
+    """The optimizer state per trained parameter: AdamW's two moments and any master copy."""
     product: int
-    """What a matrix product takes and gives."""
+    """Inputs and outputs of matrix products."""
     stream: int
-    """The hidden states between the language model's layers."""
+    """The hidden states between the layers of the language model."""
     casts: bool
-    """Whether autocast makes a copy of each product's weight and input."""
+    """Whether autocast copies the weight and the input of each matrix product."""
 
 
 def estimate(recipe: Recipe, shape: Shape, processes: int, image_tokens: float | None = None) -> Memory:
-    """The parts of each of `processes` GPUs.
+    """Estimates the memory of each of `processes` GPUs.
 
     Args:
-        image_tokens: of a prompt's images together, on average, for the buffer of a step; None: `max_prompt_tokens`.
+        image_tokens: average number of image tokens per prompt, for the buffer of a step; the default is
+            `max_prompt_tokens`.
 
     Raises:
-        UsageError: as `sizes.sizes`.
+        UsageError: as for `sizes.sizes`.
     """
     step = sizes(recipe, processes)
     width = _widths(recipe)
@@ -99,9 +102,10 @@ def estimate(recipe: Recipe, shape: Shape, processes: int, image_tokens: float |
 
 
 def trained_linears(recipe: Recipe, shape: Shape) -> list[Linear]:
-    """The matrices between layers that the optimizer updates, or that an adapter stands beside.
+    """Returns the linear layers' matrices that the optimizer updates or that have adapters.
 
-    LoRA's targets such as gate_proj mean the vision tower's too, unless `model.freeze_vision`.
+    LoRA targets such as gate_proj also match matrices of the vision tower, unless `model.freeze_vision` is
+    set.
     """
     lora, frozen = recipe.lora, recipe.model.freeze_vision
     return [
@@ -112,9 +116,9 @@ def trained_linears(recipe: Recipe, shape: Shape) -> list[Linear]:
 
 
 def trainable(recipe: Recipe, shape: Shape) -> int:
-    """Parameters that the optimizer updates.
+    """Returns the number of parameters that the optimizer updates.
 
-    An adapter has rank * (inputs + outputs) beside each matrix (Hu et al. 2021, arXiv 2106.09685).
+    An adapter has rank * (inputs + outputs) parameters per matrix (Hu et al. 2021, arXiv 2106.09685).
     """
     if recipe.lora is None:
         return shape.total - (shape.seeing if recipe.model.freeze_vision else 0)
@@ -123,11 +127,12 @@ def trainable(recipe: Recipe, shape: Shape) -> int:
 
 
 def _widths(recipe: Recipe) -> _Bytes:
-    """What is kept in how many bytes.
+    """Returns the bytes per number of each kind of tensor.
 
-    Plain and FSDP2 training keep weights, gradients and both of AdamW's moments in one precision: under FSDP2 and
-    mixed precision accelerate raises trained weights to float32, and peft raises adapters. DeepSpeed in bfloat16 has
-    2 + 2 bytes and an optimizer state of 12, a float32 copy of the weight among it (ZeRO, section 3.1).
+    Plain and FSDP2 training store weights, gradients and both of AdamW's moments in the same precision. With
+    FSDP2 and mixed precision, accelerate casts trained weights to float32; peft casts adapters to float32.
+    DeepSpeed in bfloat16 uses 2 + 2 bytes, and 12 for the optimizer state with its float32 copy of the
+    weight (ZeRO, section 3.1).
     """
     mixed = recipe.model.compute == "bfloat16"
     sharding = recipe.hardware.sharding
@@ -141,21 +146,24 @@ def _widths(recipe: Recipe) -> _Bytes:
         trained=trained,
         optimizer=2 * trained,
         product=product,
-        # FSDP2 gathers weights in bfloat16, so that the hidden states are too.
+        # FSDP2 gathers weights in bfloat16, so that the hidden states are also bfloat16.
         stream=2 if sharding == "fsdp2" and mixed else kept,
         casts=kept > product and sharding == "none",
     )
 
 
 def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list[Part]:
-    """Weights, gradients, optimizer state and the reference model: (2 + 2 + 12) Psi / N and its like (ZeRO, 3.1)."""
+    """Returns weights, gradients, optimizer state and the reference model.
+
+    The first three follow (2 + 2 + 12) Psi / N and its variants (ZeRO, section 3.1).
+    """
     shards = 1 if recipe.hardware.sharding == "none" else processes
     among = f" / {shards}" if shards > 1 else ""
     n = trainable(recipe, shape)
     frozen = shape.total if recipe.lora else shape.total - n
     state, state_how = width.optimizer * n, f"{width.optimizer} bytes x {_millions(n)}{among}"
     if recipe.optimizer.name == "muon":
-        # Muon takes matrices but the embeddings (train/muon.py).
+        # Muon updates the matrices except the embeddings (train/muon.py).
         inner = (linear.weights for linear in trained_linears(recipe, shape) if "embed" not in linear.name)
         matrices = sum(inner) + shape.parts()["head"]
         state -= width.trained * matrices
@@ -179,11 +187,11 @@ def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list
 
 
 def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
-    """Copies of weights that a pass through the model needs beside those that are kept.
+    """Returns the temporary copies of weights during a pass through the model.
 
-    Autocast keeps a bfloat16 copy of each trained float32 weight that a product uses until the pass ends
-    (torch.amp, `cache_enabled`). FSDP2 gathers a layer while it computes the one before, and keeps the head;
-    ZeRO-3 keeps up to `LIVE` parameters.
+    Autocast keeps a bfloat16 copy of each trained float32 weight that a matrix product uses until the pass
+    ends (torch.amp, `cache_enabled`). FSDP2 gathers a layer while it computes the previous one, and keeps
+    the head; ZeRO-3 keeps up to `LIVE` parameters.
     """
     sharding = recipe.hardware.sharding
     if sharding == "zero3":
@@ -204,14 +212,16 @@ def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
 
 
 def layer_activations(recipe: Recipe, shape: Shape, width: _Bytes, length: int) -> int:
-    """Bytes a token that one decoder layer saves for its backward pass.
+    """Returns the bytes per token that one decoder layer saves for its backward pass.
 
-    Korthikanti et al. (section 4.1) count 34 h + 5 a s bytes for GPT's layer. Here: two RMSNorms, each its float32
-    input and, where its weight is trained, the normalised value; the projections' inputs, a copy for each where
-    autocast casts; queries, keys, values and result of attention, keys and values repeated for all heads but with
-    flash attention; three values of the gated MLP and the input of its last projection. Eager attention adds its
-    matrix in float32 and as it is multiplied, heads * length each; sdpa its result once more, and the padding mask.
-    Of frozen projections no input is saved, of LoRA's beside them it is, and the low-rank value in between.
+    Korthikanti et al. (section 4.1) count 34 h + 5 a s bytes for a layer of GPT. Here a layer saves: for
+    each of two RMSNorms, the float32 input and, if its weight is trained, the normalised value; the inputs
+    of the projections, with a copy for each if autocast casts; queries, keys, values and result of the
+    attention, where keys and values are repeated for all heads except with flash attention; and three values
+    of the gated MLP and the input of its last projection. Eager attention also saves its matrix in float32
+    and in the precision of products, heads * length each; sdpa also saves its result a second time, and the
+    padding mask. The input of a frozen projection is not saved; that of its LoRA adapter is, together with
+    the low-rank value.
     """
     h, i, m = shape.hidden_size, shape.intermediate_size, width.product
     kind = recipe.model.attention
@@ -226,10 +236,11 @@ def layer_activations(recipe: Recipe, shape: Shape, width: _Bytes, length: int) 
 
 
 def block_activations(recipe: Recipe, shape: Shape, width: _Bytes) -> int:
-    """Bytes a patch that one block of the vision tower saves, as `layer_activations`.
+    """Returns the bytes per patch that one block of the vision tower saves, as in `layer_activations`.
 
-    The convolution under autocast gives what products take, so the hidden states have that precision. Attention
-    matrices of eager attention are left out: nearly all blocks attend within windows of 64 patches.
+    Under autocast, the hidden states have the precision of matrix products, because the convolution returns
+    it. The matrices of eager attention are not counted: nearly all blocks attend within windows of 64
+    patches.
     """
     h, i, m = shape.vision.hidden_size, shape.vision.intermediate_size, width.product
     saved = (4 if recipe.model.attention == "flash_attention_2" else 5) * m * h + 3 * m * i
@@ -239,7 +250,7 @@ def block_activations(recipe: Recipe, shape: Shape, width: _Bytes) -> int:
 
 
 def _adapters(recipe: Recipe, shape: Shape, m: int, vision: bool) -> int:
-    """What LoRA's products beside one layer's matrices save."""
+    """Returns the bytes per token or patch that the LoRA adapters of one layer save."""
     assert recipe.lora is not None
     part, rank = "visual.blocks." if vision else "layers.", recipe.lora.rank
     inside = (linear for linear in trained_linears(recipe, shape) if linear.name.startswith(part))
@@ -247,11 +258,11 @@ def _adapters(recipe: Recipe, shape: Shape, m: int, vision: bool) -> int:
 
 
 def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Part:
-    """What a micro-batch saves for its backward pass (Korthikanti et al. 2022).
+    """Returns the activations that a micro-batch saves for its backward pass (Korthikanti et al. 2022).
 
-    With checkpointing each layer keeps only its input (section 5: 2 s b h bytes a layer in 16 bits), and one layer
-    at a time is computed again. A vision tower in which nothing is trained saves nothing. Where groups share their
-    prompt, a row is one prompt with all of its replies (train/shared_prompts.py).
+    With checkpointing, each layer saves only its input (section 5: 2 s b h bytes per layer in 16 bits), and
+    one layer at a time is recomputed. A vision tower without trained weights saves nothing. If groups share
+    their prompt, a row holds one prompt and all of its replies (train/shared_prompts.py).
     """
     g = recipe.grpo
     rows, length = g.micro_batch, g.max_prompt_tokens + g.max_reply_tokens
@@ -273,10 +284,11 @@ def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Pa
 
 
 def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
-    """TRL's chunked log-probabilities of the reply tokens, forward and backward.
+    """Returns the memory of TRL's chunked log-probabilities of the reply tokens, forward and backward.
 
-    No logits are kept: the head is applied in tiles. The backward pass has float32 gradients of the hidden states
-    and, where it is trained, of the whole head. A sharded head is gathered whole (`add_fused_lm_head`).
+    Logits are not stored: the head is applied in tiles. The backward pass has float32 gradients of the
+    hidden states and, if the head is trained, of the entire head. A sharded head is gathered completely
+    (`add_fused_lm_head`).
     """
     g = recipe.grpo
     n, head = g.micro_batch * g.max_reply_tokens, shape.embedding
@@ -294,7 +306,7 @@ def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
 
 
 def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | None) -> Part:
-    """A step's replies with their images' pixels in float32, which TRL keeps on the GPU, once for each reply."""
+    """Returns TRL's buffer of a step on the GPU: each reply with a copy of its images' pixels in float32."""
     g, v = recipe.grpo, shape.vision
     mine = step.replies // step.processes
     patches = int((g.max_prompt_tokens if image_tokens is None else image_tokens) * v.spatial_merge_size**2)
@@ -304,10 +316,11 @@ def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | Non
 
 
 def _rollouts(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> list[Part]:
-    """vLLM's share, or what transformers' generate needs for all of a process's replies at once.
+    """Returns vLLM's memory, or that of transformers' generation of all of a process's replies at once.
 
-    Keys and values: 2 * layers * width * tokens, keys in the hidden states' precision (the rotation keeps it). The
-    pass over the prompts saves nothing, but holds one layer's MLP. With ZeRO-3 TRL gathers the whole model.
+    Keys and values take 2 * layers * width * tokens numbers; keys have the precision of the hidden states
+    (rotary embeddings preserve it). The pass over the prompts saves no activations but holds the MLP of one
+    layer. With ZeRO-3, TRL gathers the entire model.
     """
     g, rollout = recipe.grpo, recipe.rollout
     if rollout.engine == "vllm_server":

@@ -1,6 +1,7 @@
-"""What a recipe will do, before it does it: sizes of a step, length of the run, and estimated memory.
+"""Plans a recipe's run: the sizes of a step, the length of the run, and its estimated memory.
 
-Nothing is downloaded and no model is loaded. What could not be looked up on this machine is said in `assumed`.
+Nothing is downloaded and no model is loaded. `Plan.assumed` lists the values that this machine could not
+provide.
 """
 
 from __future__ import annotations
@@ -21,31 +22,32 @@ from ssl4rl_bench.train.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run in numbers."""
+    """The planned numbers of a run."""
 
     recipe: Recipe
-    """With defaults."""
+    """The recipe, including defaults."""
     sizes: Sizes
     shape: Shape | None
-    """None where the base is not known."""
+    """The shape of the base; None if it is unknown."""
     trainable: int | None
     """Parameters that the optimizer updates."""
     images: int | None
-    """Before duplicates and what cannot be used are left out; None where they are not on this machine."""
+    """Number of images, before duplicates and unusable images are removed; None if they are not on this
+    machine."""
     prompts_an_epoch: float | None
-    """Expected: one an image, two of a task of pairs (contrastive)."""
+    """Expected prompts per epoch: one per image, or two for a task of pairs (contrastive)."""
     steps: int | None
-    """Of the whole run; None where epochs decide and the images are not on this machine."""
+    """Steps of the run; None if they depend on epochs and the images are not on this machine."""
     prompts: PromptSizes
     shares_prompts: bool
-    """Whether a group's prompt goes through the model once."""
+    """Whether a group's prompt is computed once."""
     memory: Memory | None
     assumed: tuple[str, ...]
-    """Sentences: what was not measured, and what stands in its place."""
+    """Sentences on values that were not measured, and on the assumptions that replace them."""
 
     @property
     def updates(self) -> int | None:
-        """Optimizer updates of the whole run."""
+        """Optimizer updates of the run."""
         return None if self.steps is None else self.steps * self.sizes.updates_a_step
 
     @property
@@ -57,23 +59,23 @@ class Plan:
 
     @property
     def prompt_tokens(self) -> float:
-        """Of a prompt: the sample's mean, or `max_prompt_tokens`."""
+        """Tokens per prompt: the mean of the sample, or `max_prompt_tokens`."""
         known = self.prompts.tokens
         return float(self.recipe.grpo.max_prompt_tokens) if known is None else known
 
     @property
     def tokens_read(self) -> float:
-        """Prompt tokens of a step, one prompt for each reply."""
+        """Prompt tokens per step, where each reply counts with its own copy of the prompt."""
         return self.sizes.replies * self.prompt_tokens
 
     @property
     def tokens_written(self) -> int:
-        """Reply tokens of a step, at most."""
+        """The maximum number of reply tokens per step."""
         return self.sizes.replies * self.recipe.grpo.max_reply_tokens
 
     @property
     def pictures(self) -> float:
-        """Different pictures that a step shows; each is shown to `grpo.group` replies."""
+        """Pictures per step, each counted once, though `grpo.group` replies see it."""
         return self.sizes.prompts * self.prompts.pictures
 
 
@@ -81,9 +83,9 @@ def plan(recipe: Recipe) -> Plan:
     """Plans a run.
 
     Raises:
-        UsageError: numbers that do not come out even (`sizes.sizes`), or images that are none.
-        ModelError: a base that is neither a folder, nor bundled, nor of the form of a hub id; or no whole checkpoint.
-        DataError: too few images for one step.
+        UsageError: a step cannot be divided evenly (`sizes.sizes`), or the images are not an image source.
+        ModelError: the base is not a folder, a bundled name or a hub id, or it is not a complete checkpoint.
+        DataError: there are too few images for one step.
     """
     step = sizes(recipe, recipe.hardware.processes)
     assumed: list[str] = []
@@ -124,14 +126,14 @@ def plan(recipe: Recipe) -> Plan:
 
 
 def _base(name: str, assumed: list[str]) -> tuple[Path | None, Shape | None]:
-    """The base's folder and shape, as far as they are on this machine."""
+    """Returns the base's folder and shape, each None if it is not available on this machine."""
     path = Path(name).expanduser()
     if path.is_dir() or name in bundled_names():
         path = resolve_model(name).path
         return path, shapes.of_folder(path)
     on_hub = hub_id(name)
     if on_hub is None:
-        resolve_model(name)  # says what is wrong with the name
+        resolve_model(name)  # raises an error that explains what is wrong with the name
         raise AssertionError(name)
     cached = _cached(*on_hub)
     if cached is not None:
@@ -149,7 +151,7 @@ def _base(name: str, assumed: list[str]) -> tuple[Path | None, Shape | None]:
 
 
 def _cached(repo: str, revision: str | None) -> Path | None:
-    """Where the hub's cache holds a model's config.json, without a network."""
+    """Returns the folder of a model in the hub's cache, or None; does not use the network."""
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
@@ -159,7 +161,7 @@ def _cached(repo: str, revision: str | None) -> Path | None:
 
 
 def _rows_an_image(recipe: Recipe) -> float:
-    """Prompts that an image gives in an epoch, on average."""
+    """Returns the average number of prompts per image and epoch."""
     tasks = asked(recipe.tasks, recipe.data.prompt)
     total = sum(a.weight for a in tasks)
     return sum(a.weight / total * len(a.roles) for a in tasks)

@@ -1,4 +1,4 @@
-"""How long a recipe's prompts are, on a sample of its images, without torch and without the base's weights."""
+"""Measures a recipe's prompts on a sample of its images, without torch and without the base's weights."""
 
 from __future__ import annotations
 
@@ -27,41 +27,44 @@ from ssl4rl_bench.train.data import Asked, asked
 from ssl4rl_bench.train.recipe import Recipe
 
 SAMPLE = 64
-"""Images that are looked at."""
+"""The maximum number of images in the sample."""
 SECONDS = 4.0
-"""After which no more of them are."""
+"""Time after which no more images are measured, once each task has a prompt."""
 PIXELS = (3136, 12845056)
-"""Limits of the published Qwen2.5-VL processors, where the base's own are not known."""
+"""Pixel limits of the published Qwen2.5-VL processors, used if those of the base are unknown."""
 TOKEN_SIDE = 28
-"""Pixels of a Qwen2.5-VL token: 2 x 2 merged patches of 14."""
+"""Side of a Qwen2.5-VL image token in pixels: 2 x 2 merged patches of 14."""
 
 CountText = Callable[[str, int], int]
-"""From a prompt's text and its number of images to the tokens of the chat, without what the images become."""
+"""Returns the tokens of a chat, excluding those of the images, given the prompt's text and number of
+images."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSizes:
-    """What prompts show and how long they are."""
+    """Sizes of prompts, where averages are over the tasks."""
 
     pictures: float
-    """A prompt shows, on average over the tasks."""
+    """Average number of pictures per prompt."""
     image_tokens: float | None = None
-    """Of a prompt's pictures together, on average."""
+    """Average number of image tokens per prompt."""
     tokens: float | None = None
-    """Of a whole prompt, on average."""
+    """Average number of tokens per prompt."""
     longest: int | None = None
     """Tokens of the longest prompt in the sample."""
     over_long: int = 0
-    """Prompts of the sample over `max_prompt_tokens`."""
+    """Prompts in the sample that are longer than `max_prompt_tokens`."""
     measured: int = 0
-    """Prompts that were made."""
+    """Prompts in the sample."""
 
 
 def smart_resize(width: int, height: int, low: int, high: int) -> tuple[int, int]:
-    """What Qwen2.5-VL's image processor scales an image to: sides of whole tokens, `low` to `high` pixels in all.
+    """Returns the size to which Qwen2.5-VL's image processor scales an image.
+
+    The sides are multiples of a token's, and the area is `low` to `high` pixels.
 
     Raises:
-        UsageError: for sides that are more than 200 to 1, which the processor refuses.
+        UsageError: the aspect ratio exceeds 200, which the processor refuses.
     """
     side = TOKEN_SIDE
     if max(width, height) > 200 * min(width, height):
@@ -77,23 +80,25 @@ def smart_resize(width: int, height: int, low: int, high: int) -> tuple[int, int
 
 
 def tokens_of(width: int, height: int, low: int, high: int) -> int:
-    """Tokens that an image becomes."""
+    """Returns the number of tokens of an image."""
     w, h = smart_resize(width, height, low, high)
     return w * h // TOKEN_SIDE**2
 
 
 def pixel_limits(recipe: Recipe, folder: Path | None) -> tuple[int, int]:
-    """Least and most pixels of an image: the recipe's, else those of the base's processor, else `PIXELS`."""
+    """Returns the pixel limits of the recipe, or those of the base's processor, or `PIXELS`."""
     base = served(folder) if folder else {}
     low, high = base.get("min_pixels") or PIXELS[0], base.get("max_pixels") or PIXELS[1]
     return recipe.model.min_pixels or low, recipe.model.max_pixels or high
 
 
 def text_counter(folder: Path) -> CountText | None:
-    """Counts with a checkpoint's tokenizer and chat template; None where it has none, or `tokenizers` is missing.
+    """Returns a function that counts tokens with a checkpoint's tokenizer and chat template.
+
+    Returns None if the checkpoint lacks one of them, or the package `tokenizers` is not installed.
 
     Raises:
-        BenchError: the template is no Jinja.
+        BenchError: the template is not valid Jinja.
     """
     try:
         from tokenizers import Tokenizer
@@ -119,10 +124,10 @@ def text_counter(folder: Path) -> CountText | None:
 
 
 def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]) -> PromptSizes:
-    """Makes a prompt of each task from each image of a sample, as the first epoch does.
+    """Makes the prompts of the first epoch for each task and image of a sample, and measures them.
 
     Args:
-        folder: of the base; without it, or without its tokenizer, tokens are not counted but those of the images.
+        folder: folder of the base. Without it or its tokenizer, only the tokens of the images are counted.
     """
     tasks = asked(recipe.tasks, recipe.data.prompt)
     count = text_counter(folder) if folder else None
@@ -131,7 +136,7 @@ def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]
     if not made:
         sizes = _of_images(tasks, _drawn("dev", 1), PIXELS, None)
     total = sum(a.weight * len(a.roles) for a in tasks)
-    # Of the prompts: an image that a task of pairs gets gives two.
+    # Each task's share of the prompts. A task of pairs makes two prompts from an image.
     shares = {a.name: a.weight * len(a.roles) / total for a in tasks if sizes[a.name]}
 
     def mean(value: Callable[[_Sizes], float]) -> float:
@@ -156,19 +161,19 @@ def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]
 
 
 class _Sizes(NamedTuple):
-    """Of a prompt."""
+    """Sizes of one prompt."""
 
     pictures: int
     of_images: int
-    """Tokens."""
+    """Number of image tokens."""
     of_text: int
-    """Tokens."""
+    """Number of text tokens."""
 
 
 def _of_images(
     tasks: Sequence[Asked], encoded: Sequence[EncodedImage], pixels: tuple[int, int], count: CountText | None
 ) -> dict[str, list[_Sizes]]:
-    """By task those of the prompts that images give, as many as there is time for."""
+    """Returns the sizes of the images' prompts by task, for as many images as the time limit permits."""
     sizes = {a.name: list[_Sizes]() for a in tasks}
     until = time.monotonic() + SECONDS
     for image in encoded:
@@ -186,12 +191,13 @@ def _of_images(
 
 
 def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
-    """How many images a recipe names, before any is left out, and up to `SAMPLE` of them, spread over all.
+    """Returns the number of a recipe's images, before any are left out, and an even sample of up to `SAMPLE`.
 
-    Files are listed and drawings counted. The hub is never asked: None and no images, if they are there.
+    Files are listed and drawings are counted. The hub is not accessed: for images on the hub, the number is
+    None and the sample is empty.
 
     Raises:
-        UsageError, DataError: as `pictures.open_source`, for what is no set of images anywhere.
+        UsageError, DataError: the images are not a valid source, as for `pictures.open_source`.
     """
     spec, ratio, limit = recipe.data.images, recipe.data.split, recipe.data.limit
     if match := DRAWN.fullmatch(spec):
@@ -220,7 +226,7 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
 
 
 def _elsewhere(spec: str) -> bool:
-    """Whether images are on the hub: a hub id, or a task whose rows are not here."""
+    """Whether images are not on this machine: those of a hub id, or of a task whose data file is missing."""
     name = full_name(spec)
     if name in task_names():
         file = load_taskfile(name).data_file

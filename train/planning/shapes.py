@@ -1,4 +1,4 @@
-"""How many parameters a Qwen2.5-VL has, part by part, from its config.json's values alone."""
+"""Computes the parameter counts of a Qwen2.5-VL by part, from the values in its config.json."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class VisionShape:
-    """A vision tower with its merger; fields are keys of `vision_config`."""
+    """The shape of a vision tower and its merger; fields are keys of `vision_config`."""
 
     depth: int
     hidden_size: int
     num_heads: int
     intermediate_size: int
     out_hidden_size: int
-    """What the merger projects to: the language model's hidden size."""
+    """Output size of the merger: the language model's hidden size."""
     patch_size: int = 14
-    """Pixels a side."""
+    """Side of a patch in pixels."""
     temporal_patch_size: int = 2
     spatial_merge_size: int = 2
-    """Patches a side that become one token."""
+    """Side, in patches, of the square that is merged into one token."""
     in_channels: int = 3
 
     @property
     def pixel_values(self) -> int:
-        """Numbers that describe a patch: a row of the processor's `pixel_values`."""
+        """Numbers per patch, that is, per row of the processor's `pixel_values`."""
         return self.in_channels * self.temporal_patch_size * self.patch_size**2
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Equal weight matrices that LoRA can stand beside."""
+    """A group of weight matrices of the same shape, to which LoRA can add adapters."""
 
     name: str
-    """Their modules' names without the number: "layers.self_attn.q_proj"."""
+    """Name of the modules without the layer's number: "layers.self_attn.q_proj"."""
     inputs: int
     outputs: int
     count: int
@@ -49,22 +49,22 @@ class Linear:
 
     @property
     def vision(self) -> bool:
-        """Whether they belong to the vision tower or the merger."""
+        """Whether the matrices belong to the vision tower or the merger."""
         return self.name.startswith("visual.")
 
     @property
     def weights(self) -> int:
-        """Numbers in all of the matrices, without biases."""
+        """Weights in all of the matrices, without biases."""
         return self.inputs * self.outputs * self.count
 
     def is_named(self, targets: tuple[str, ...]) -> bool:
-        """Whether a name in `targets` is the last one or more parts of this one's, which is how peft reads them."""
+        """Whether a target equals the last parts of the name, which is how peft matches `targets`."""
         return any(self.name == target or self.name.endswith(f".{target}") for target in targets)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides the parameter counts of a Qwen2.5-VL; fields are keys of `text_config`."""
+    """The values that determine a Qwen2.5-VL's parameter counts; fields are keys of `text_config`."""
 
     hidden_size: int
     num_hidden_layers: int
@@ -73,21 +73,24 @@ class Shape:
     intermediate_size: int
     vocab_size: int
     tie_word_embeddings: bool
-    """Whether the output head is the embedding."""
+    """Whether the output head shares its weights with the embedding."""
     vision: VisionShape
 
     @property
     def kv(self) -> int:
-        """Width of the keys, and of the values."""
+        """Width of the keys, which is also that of the values."""
         return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
 
     @property
     def embedding(self) -> int:
-        """Parameters of the embedding, and of an output head."""
+        """Parameters of the embedding, which are as many as those of an output head."""
         return self.vocab_size * self.hidden_size
 
     def parts(self) -> dict[str, int]:
-        """Parameters by part; they add up to `total`. A layer and a block have two norms, which have no biases."""
+        """Returns the parameters by part, which add up to `total`.
+
+        Each layer and each vision block has two norms without biases.
+        """
         h, v = self.hidden_size, self.vision
 
         def inside(part: str) -> int:
@@ -106,17 +109,17 @@ class Shape:
 
     @property
     def total(self) -> int:
-        """All parameters, a tied head counted once."""
+        """The number of parameters, where a tied head is counted once."""
         return sum(self.parts().values())
 
     @property
     def seeing(self) -> int:
-        """Parameters of the vision tower and the merger: `model.freeze_vision` leaves them as they are."""
+        """Parameters of the vision tower and the merger, which `model.freeze_vision` does not train."""
         parts = self.parts()
         return parts["patch embedding"] + parts["vision blocks"] + parts["merger"]
 
     def linears(self) -> list[Linear]:
-        """The weight matrices between layers, without embedding and head."""
+        """Returns the weight matrices of the linear layers, without embedding and head."""
         h, kv, i, v = self.hidden_size, self.kv, self.intermediate_size, self.vision
         seen, wide, merged = v.hidden_size, v.intermediate_size, v.hidden_size * v.spatial_merge_size**2
         layers, blocks = self.num_hidden_layers, v.depth
@@ -167,10 +170,10 @@ PUBLISHED: Mapping[str, Shape] = {
 
 
 def of_folder(folder: Path) -> Shape:
-    """The shape of a checkpoint on this machine.
+    """Reads the shape of a checkpoint on this machine.
 
     Raises:
-        ModelError: it is no Qwen2.5-VL, lacks a number, or has no config.json that can be read.
+        ModelError: it is not a Qwen2.5-VL, or its config.json cannot be read or lacks a number.
     """
     path = folder / "config.json"
     try:
@@ -180,7 +183,8 @@ def of_folder(folder: Path) -> Shape:
     kind = config.get("model_type")
     if kind != "qwen2_5_vl":
         raise ModelError(f"{path} is of a {kind}: only Qwen2.5-VL models can be counted")
-    # The language model's values may stand under `text_config` or beside; the head is tied as the top level says.
+    # The language model's values are under `text_config` or at the top level; the latter decides on a tied
+    # head.
     text = {**config, **(config.get("text_config") or {})}
     tied = {**text, **config}.get("tie_word_embeddings", False)
     seen = config.get("vision_config") or {}
@@ -192,7 +196,11 @@ def of_folder(folder: Path) -> Shape:
 
 
 def _filled(cls: type[T], values: Mapping[str, Any], **others: Any) -> T:
-    """A dataclass from the numbers that a config.json has under its fields' names; KeyError where one is missing."""
+    """Makes a dataclass from the numbers of a config.json with the names of its fields.
+
+    Raises:
+        KeyError: a number is missing.
+    """
     numbers = {
         f.name: int(values[f.name])
         for f in fields(cls)  # type: ignore[arg-type]

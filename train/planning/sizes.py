@@ -1,4 +1,4 @@
-"""What a step is made of, on so many processes."""
+"""Divides a step into processes, updates and micro-batches, and computes the length of a run."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from ssl4rl_bench.train.recipe import Recipe
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of a step. They multiply: replies = processes * micro_batch * accumulate * updates."""
+    """The sizes of a step, where replies = processes * micro_batch * accumulate * updates."""
 
     processes: int
     prompts: int
-    """Over all processes."""
+    """Prompts per step, over all processes."""
     replies: int
-    """Over all processes."""
+    """Replies per step, over all processes."""
     updates: int
-    """Optimizer updates of one pass over the replies."""
+    """Optimizer updates per pass over the replies."""
     passes: int
     micro_batch: int
-    """Replies that a process takes through the model at once."""
+    """Replies per forward pass of a process."""
     accumulate: int
-    """Micro-batches of a process in an update."""
+    """Micro-batches per process and update."""
 
     @property
     def micro_batches(self) -> int:
-        """Of a process, in one pass (TRL's steps_per_generation)."""
+        """Micro-batches per process and pass (TRL's steps_per_generation)."""
         return self.accumulate * self.updates
 
     @property
     def updates_a_step(self) -> int:
-        """Optimizer updates of a step, all passes together."""
+        """Optimizer updates per step, over all passes."""
         return self.updates * self.passes
 
 
 def sizes(recipe: Recipe, processes: int) -> Sizes:
-    """How a recipe's step falls on processes.
+    """Divides a recipe's step among processes.
 
     Raises:
-        UsageError: if it does not come out even; the message names micro-batches that do.
+        UsageError: the step cannot be divided evenly; the message suggests values that can.
     """
     g = recipe.grpo
     if g.prompts % processes:
@@ -74,13 +74,13 @@ def sizes(recipe: Recipe, processes: int) -> Sizes:
 
 
 def steps_of(recipe: Recipe, step: Sizes, rows: float) -> int:
-    """Steps of a whole run: the recipe's, or whole steps of its epochs, whichever is less.
+    """Returns the steps of a run: the recipe's steps or the complete steps of its epochs, whichever is less.
 
     Args:
-        rows: prompts of an epoch; a float where they are estimated.
+        rows: prompts per epoch; a float if they are estimated.
 
     Raises:
-        DataError: the epochs are less than one step.
+        DataError: the epochs are shorter than one step.
     """
     g = recipe.grpo
     by_epochs = None if g.epochs is None else int(g.epochs * rows) // step.prompts
@@ -96,7 +96,7 @@ def steps_of(recipe: Recipe, step: Sizes, rows: float) -> int:
 def shares_prompts(recipe: Recipe, parts: Sizes) -> bool:
     """Whether a group's prompt is computed once.
 
-    It is where whole groups share a micro-batch; flash attention does not take the mask that this needs.
+    This requires complete groups in each micro-batch, and a mask that flash attention does not support.
     """
     able = recipe.model.attention != "flash_attention_2" and parts.micro_batch % recipe.grpo.group == 0
     return able and recipe.model.share_prompts

@@ -1,1 +1,1 @@
-"""Makes the bundled tiny models: supervised training on the scenes, from a recipe of its own."""
+"""Makes the bundled tiny models by supervised training on the scenes, from recipes with different keys."""

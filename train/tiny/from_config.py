@@ -1,4 +1,4 @@
-"""A Qwen2.5-VL of any size from a recipe: random weights, a tokenizer of its own, real processor files."""
+"""Makes a Qwen2.5-VL of any size from a recipe: random weights, a new tokenizer, real processor files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHAT_TEMPLATE = """\
 {% endfor -%}
 {%- if add_generation_prompt -%}<|im_start|>assistant
 {% endif -%}"""
-"""ChatML with Qwen's image and video marks, and no system message of its own."""
+"""ChatML with Qwen's image and video tokens, without a default system message."""
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -28,11 +28,11 @@ SPECIAL_TOKENS = (
     "<|video_pad|>",
 )
 REPLY_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-"""One token each, but text: they stay in a decoded reply."""
+"""Each tag is one token, but not a special token, so that it remains in a decoded reply."""
 
 
 def build_tokenizer(corpus: Iterable[str], vocab_size: int) -> Any:
-    """A byte-level BPE trained on `corpus`; digits stand alone. Returns a transformers fast tokenizer."""
+    """Trains a byte-level BPE on `corpus`, with a token per digit; returns a transformers fast tokenizer."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +64,7 @@ def build_tokenizer(corpus: Iterable[str], vocab_size: int) -> Any:
 
 
 def build_processor(tokenizer: Any, min_pixels: int, max_pixels: int) -> Any:
-    """Qwen2.5-VL's processor around `tokenizer`, with its own image and video processors."""
+    """Makes a processor of Qwen2.5-VL from `tokenizer` and the usual image and video processors."""
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
     size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
@@ -77,7 +77,7 @@ def build_processor(tokenizer: Any, min_pixels: int, max_pixels: int) -> Any:
 
 
 def build_model(tokenizer: Any, text: Mapping[str, Any], vision: Mapping[str, Any], seed: int) -> Any:
-    """A randomly initialised Qwen2_5_VLForConditionalGeneration.
+    """Makes a randomly initialised Qwen2_5_VLForConditionalGeneration.
 
     Args:
         text: hidden_size, num_hidden_layers, num_attention_heads, num_key_value_heads, intermediate_size.

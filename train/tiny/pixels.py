@@ -1,4 +1,4 @@
-"""What the image processor makes of many pictures, kept at half its size."""
+"""Applies the image processor to many pictures and stores its output at half the size."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 BATCH = 256
-"""Pictures that the processor takes at once."""
+"""Number of pictures per call of the processor."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A picture's patches, once though the model wants a still picture's at two points in time."""
+    """The patches of a picture, stored once. (The model takes each still picture at two points in time.)"""
 
     values: Any
-    """bf16, (patches, 3 * 14 * 14)."""
+    """bfloat16 array of shape (patches, 3 * 14 * 14)."""
     grid: tuple[int, int, int]
-    """1, and patches from top to bottom and from left to right."""
+    """(1, number of patches from top to bottom, number of patches from left to right)."""
 
 
 def pixels_of(processor: Any, pictures: Sequence[Any]) -> list[Pixels]:
-    """Each picture's pixels, in order. Pictures may have any sizes."""
+    """Returns the pixels of each picture, in order. The pictures may have different sizes."""
     import torch
 
     area = processor.image_processor.patch_size**2
@@ -36,6 +36,6 @@ def pixels_of(processor: Any, pictures: Sequence[Any]) -> list[Pixels]:
 
 
 def both_times(values: Any) -> Any:
-    """Undoes the halving: float32, (patches, 3 * 2 * 14 * 14)."""
+    """Restores both points in time and returns a float32 array of shape (patches, 3 * 2 * 14 * 14)."""
     still = values.float().reshape(values.shape[0], 3, 1, -1)
     return still.expand(-1, -1, 2, -1).flatten(1)

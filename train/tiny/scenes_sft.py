@@ -1,4 +1,4 @@
-"""Supervised examples from the scenes' train stream: a picture, a prompt, the reply to learn."""
+"""Makes supervised examples from the scenes' train stream: a picture, a prompt, and the reply to learn."""
 
 from __future__ import annotations
 
@@ -17,49 +17,50 @@ class Example:
     """A prompt and the reply to learn."""
 
     pictures: tuple[int, ...]
-    """Positions of its pictures in the trainer's list, in the order shown; those of the pool come first in it."""
+    """Indices of the pictures in the trainer's list, which starts with the pool's, in the order shown."""
     prompt: str
-    """The text, which stands behind the pictures."""
+    """The text that follows the pictures."""
     reply: str
     letters_only: bool = False
-    """Whether the loss is on the reply's letters alone."""
+    """Whether only the letters in the reply contribute to the loss."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What examples are made of."""
+    """The questions and words from which examples are made."""
 
     questions: tuple[Question, ...]
     words: tuple[str, ...]
-    """All options of one word, sorted."""
+    """All options that consist of one word, sorted."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What example i is: a function of i alone, so that a resumed run sees the same order.
+    """Determines example i from i alone, so that a resumed run sees the same order.
 
-    First come batches that drill finding a word's letter; then descriptions; then questions. A share of the
-    later batches are drills too. Without drills the letters stayed at chance for 3,000 steps while nearly
-    everything else in the replies was right; with drills on words alone they are found after about 250.
+    The first batches are drills in finding the letter of a word. Descriptions follow, and then questions. A
+    share of the later batches are also drills. Without drills, the letters stayed at chance for 3,000 steps
+    while nearly everything else in the replies was correct; with drills on words only, they are learnt after
+    about 250 steps.
     """
 
     seed: int
     batch_size: int
     drill_steps: int
-    """Batches of nothing but drills."""
+    """Number of batches at the start that consist of drills."""
     describe_steps: int
-    """Batches after those that have no questions."""
+    """Number of batches after these that have no questions."""
     drill_share: float
-    """Share of drills in the batches after the first."""
+    """Share of drills among the batches after `drill_steps`."""
     describe_share: float
-    """Share of descriptions among questions."""
+    """Share of descriptions in the batches with questions."""
     styles: tuple[str, ...]
-    """Prompt styles, drawn evenly."""
+    """Prompt styles, drawn uniformly."""
 
     def example(self, i: int, pool: Pool) -> Example:
         rng = Random(seed_of("scenes sft", self.seed, i))
         step = i // self.batch_size
-        # All of a batch or none of it, so that drills stay short.
+        # Either all examples of a batch are drills or none, so that batches of drills stay short.
         dice = Random(seed_of("scenes sft batch", self.seed, step)).random()
         if step < self.drill_steps or dice < self.drill_share:
             return drill(rng, pool, words=step < self.drill_steps or dice < self.drill_share / 2)
@@ -74,7 +75,7 @@ class Schedule:
 
 
 def reply(question: Question, choices: dict[str, str], style: str) -> str:
-    """The reply to learn in a prompt style: what is seen, what decides, then the letter."""
+    """Returns the reply to learn in a prompt style: the caption, the clue that decides, and the letter."""
     answer = question.drawn.answer
     letter = next(letter for letter, text in choices.items() if text == answer)
     seen = [question.drawn.caption, question.drawn.clue]
@@ -83,17 +84,17 @@ def reply(question: Question, choices: dict[str, str], style: str) -> str:
 
 
 def styled(thought: str, answer: str, style: str) -> str:
-    """The reply with this thought and answer in a prompt style."""
+    """Formats a thought and an answer as a reply in a prompt style."""
     if style == "ssl4rl":
         return f"<think>{thought}</think> <answer>{answer}</answer>"
     return f"{thought}. The answer is {answer}." if style == "cot" else answer
 
 
 def drill(rng: Random, pool: Pool, words: bool) -> Example:
-    """Text alone: options in the prompt's layout, and which has which letter, in any order.
+    """Returns an example without pictures: options in the prompt's layout, and their letters in random order.
 
     Args:
-        words: four words that go together by chance; else a question's own options.
+        words: whether the options are four random words, rather than the options of a question.
     """
     if words:
         choices = dict(zip("ABCD", rng.sample(pool.words, 4), strict=True))
@@ -107,7 +108,7 @@ def drill(rng: Random, pool: Pool, words: bool) -> Example:
 
 
 def make_pool(per_leaf: int) -> Pool:
-    """The train stream without any picture that the dev stream shows."""
+    """Returns the train stream without the pictures that are also in the dev stream."""
     taken = {sha256_hex(q.drawn.image.tobytes()) for q in questions("dev")}
     kept = tuple(q for q in questions("train", per_leaf) if sha256_hex(q.drawn.image.tobytes()) not in taken)
     words = sorted({text for q in kept for text in q.options if text.isalpha()})

@@ -31,12 +31,12 @@ from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, Schedule, make_poo
 from ssl4rl_bench.train.tiny.ssl_sft import Forms, make_forms
 
 IGNORED = -100
-"""The label of a token that bears no loss."""
+"""The label of a token that is excluded from the loss."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """Which example comes when: batches about scenes, and where there are forms every n-th batch of those."""
+    """The order of the examples: batches about scenes, and every n-th batch about forms if there are any."""
 
     schedule: Schedule
     pool: Pool
@@ -54,7 +54,7 @@ class Course:
 
 
 class Collator:
-    """Numbers of examples to a padded batch; the loss is on the reply alone."""
+    """Converts indices of examples to a padded batch, with a loss on the replies only."""
 
     def __init__(self, processor: Any, pixels: list[Pixels], course: Course) -> None:
         self.pixels, self.course = pixels, course
@@ -109,7 +109,7 @@ def tokenizer_corpus(pool: Pool, schedule: Schedule) -> list[str]:
 
 
 def start_of(recipe: Mapping[str, Any], course: Course) -> tuple[Any, Any, Model | None]:
-    """Model in float32, processor, and the checkpoint that they come from: the recipe's `init`, or none."""
+    """Returns the model in float32, its processor, and the recipe's `init` checkpoint (None without one)."""
     if "init" not in recipe:
         corpus = tokenizer_corpus(course.pool, course.schedule)
         tokenizer = build_tokenizer(corpus, recipe["tokenizer"]["vocab_size"])
@@ -123,12 +123,12 @@ def start_of(recipe: Mapping[str, Any], course: Course) -> tuple[Any, Any, Model
 
 
 def train(recipe: Mapping[str, Any], out: Path) -> Path:
-    """Trains by the recipe and saves the checkpoint in `out`; returns `out`.
+    """Trains as the recipe specifies, saves the checkpoint in `out`, and returns `out`.
 
     Raises:
-        KeyError: where the recipe lacks a key.
-        ModelError: if there is no whole checkpoint where `init` says.
-        UsageError: for an SSL task in it that does not exist, or an unknown key of `[data]`.
+        KeyError: the recipe lacks a key.
+        ModelError: `init` is not a complete checkpoint.
+        UsageError: the recipe names an unknown SSL task or an unknown key of `[data]`.
     """
     from transformers.utils.logging import disable_progress_bar
 
@@ -151,10 +151,10 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
 
 
 def make_course(recipe: Mapping[str, Any]) -> tuple[Course, list[Any]]:
-    """The recipe's examples, and the pictures that they show, which examples name by position.
+    """Returns the recipe's examples, and the list of pictures to which they refer by index.
 
     Raises:
-        KeyError, UsageError: as `train`.
+        KeyError, UsageError: as for `train`.
     """
     batch, data, ssl = recipe["train"]["batch_size"], dict(recipe["data"]), recipe.get("ssl")
     pool = make_pool(data.pop("per_leaf"))
@@ -175,7 +175,7 @@ def make_course(recipe: Mapping[str, Any]) -> tuple[Course, list[Any]]:
 
 
 def make_trainer(recipe: Mapping[str, Any], state: Path, model: Any, collator: Collator) -> Any:
-    """A transformers Trainer that goes through the examples in their order and saves in `state`."""
+    """Makes a transformers Trainer that uses the examples in order and saves its checkpoints in `state`."""
     from transformers import Trainer, TrainingArguments
 
     from ssl4rl_bench.train.muon import MuonAdamW
@@ -228,7 +228,7 @@ def save(
     seconds: float,
     out: Path,
 ) -> None:
-    """A folder that transformers and vLLM load, with `ssl4rl.json` saying where it came from."""
+    """Saves a folder that transformers and vLLM can load, with its provenance in `ssl4rl.json`."""
     import torch
     import transformers
 

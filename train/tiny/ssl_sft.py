@@ -1,7 +1,7 @@
-"""Supervised examples that teach the form of the SSL tasks' answers, and nothing about what is right.
+"""Makes supervised examples that teach the form of the SSL tasks' answers, but not which answers are correct.
 
-Pictures and prompts are the tasks' own; the answer in the reply is drawn evenly from the valid ones, whatever the
-pictures show. What is right is left to reinforcement learning.
+Pictures and prompts are those of the tasks. The answer in the reply is drawn uniformly from the valid ones,
+independently of the pictures, so that correct answers remain to be learnt by reinforcement learning.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
 from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, styled
 
 TRIES = 100
-"""Pictures that are tried for one that a task can use."""
+"""Pictures to try until a task can use one."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """An SSL task with pictures that it made."""
+    """An SSL task with the pictures of its samples."""
 
     task: SSLTask
     weight: float
-    """How often it is drawn, beside the weights of others."""
+    """Weight of the task; tasks are drawn in proportion to their weights."""
     samples: tuple[tuple[int, ...], ...]
-    """Each sample's pictures, as positions in the trainer's list."""
+    """The pictures of each sample, as indices into the trainer's list."""
 
 
 @dataclass(frozen=True)
 class Forms:
-    """What SSL examples are made of. Example i is a function of i alone.
+    """The tasks and styles from which SSL examples are made. Example i depends on i alone.
 
-    A batch is all of one task: prompts of others are up to four times as long, and would be padded for.
+    A batch has a single task, because prompts of different tasks differ in length by up to a factor of four
+    and would need padding.
     """
 
     seed: int
     batch_size: int
     forms: tuple[Form, ...]
     styles: tuple[str, ...]
-    """Prompt styles, drawn evenly."""
+    """Prompt styles, drawn uniformly."""
 
     def example(self, i: int) -> Example:
         rng = Random(seed_of("ssl sft", self.seed, i))
@@ -58,7 +59,7 @@ class Forms:
 
 
 def any_answer(task: SSLTask, rng: Random) -> str:
-    """One of the task's valid answers, all alike."""
+    """Draws one of the task's valid answers, all with the same probability."""
     if isinstance(task, Jigsaw):
         n = task.k**2
         return ",".join(map(str, rng.sample(range(1, n + 1), n)))
@@ -74,15 +75,17 @@ def make_forms(
     batch_size: int,
     seed: int,
 ) -> tuple[Forms, list[Any]]:
-    """Corrupts pictures of the pool, and returns them too: they follow the pool's in the trainer's list.
+    """Makes samples of SSL tasks from the pool, and returns them and their pictures.
+
+    In the trainer's list, these pictures follow those of the pool.
 
     Args:
-        tasks: SSL tasks by name, with their weights.
-        per_task: samples of each.
+        tasks: weights of the SSL tasks, by name.
+        per_task: samples per task.
 
     Raises:
-        UsageError: for a name that is no SSL task's.
-        DataError: if a task can use hardly any picture.
+        UsageError: a name is not that of an SSL task.
+        DataError: a task can use hardly any of the pictures.
     """
     forms: list[Form] = []
     pictures: list[Any] = []

@@ -1,4 +1,4 @@
-"""Runs for views: made of arrays, over the six abilities."""
+"""Makes runs for views from arrays, over the six abilities."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HOSTILE = "$x_{1}$ <b>&\"'[red]\x1b[31m\u202e" + "very-long-name-" * 9
 
 
 def asked(label: str, values: ArrayLike, weights: str = "", **changes: Any) -> Evaluated:
-    """A run over the abilities in turn.
+    """Makes a run whose groups belong to the six abilities in turn.
 
     Args:
-        weights: whose weights it has; by default its label's own.
+        weights: the text from which the fingerprint of the weights is made; the default is the label.
     """
     n = len(np.asarray(values)) // changes.get("copies", 1)
     places = tuple(Categories(L1_OF[name], name, f"{name} leaf") for _, name in CARD_COLUMNS)
@@ -37,7 +37,11 @@ def drawn(rng: np.random.Generator, p: float, n: int = 240) -> np.ndarray:
 
 
 def with_probes(base: Evaluated, found: dict[str, tuple[str, str, float, float]], n: int = 120) -> Evaluated:
-    """The run with probes: name to kind, difficulty, chance and accuracy."""
+    """Adds probes to a run.
+
+    Args:
+        found: kind, difficulty, chance and accuracy of each probe, by name.
+    """
     outcomes: dict[str, Outcomes] = dict(base.outcomes)
     tasks = dict(base.spec.tasks)
     results: dict[str, Any] = {}

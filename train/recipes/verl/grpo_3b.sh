@@ -4,13 +4,13 @@
 #   ssl4rl-bench build ssl_rotation_90 --images mmbench_dev_en --per-image 8 --format verl --out data/rotation
 #   bash grpo_3b.sh data/rotation models/ssl4rl-3b-rotation
 #
-# More arguments go to verl and win over those below: trainer.total_training_steps=100. Key names are verl's of 0.5,
-# which the released code is of; 0.6 and 0.7 have them too. ssl4rl-bench must be installed where verl's workers run,
-# since the data's reward.py imports it.
+# Further arguments are passed to verl and override those below: trainer.total_training_steps=100. Key names are those
+# of verl 0.5, on which the released code is based; 0.6 and 0.7 have them too. ssl4rl-bench must be installed where
+# verl's workers run, because the data's reward.py imports it.
 #
-# SCHEME is the reward (docs/rewards.md): exact; per_position for Jigsaw. "released" with data of a _released task
-# repeats the released reward to the letter. verl shows the samples of the files again in each epoch; --per-image says
-# how many different ones an image has there.
+# SCHEME is the reward scheme (docs/rewards.md): exact, or per_position for Jigsaw. "released" with data of a _released
+# task reproduces the released reward exactly. verl repeats the files' samples in each epoch; --per-image is the number
+# of different samples per image.
 set -euo pipefail
 data=${1:?bash grpo_3b.sh DATA OUT [verl arguments]}
 out=${2:?bash grpo_3b.sh DATA OUT [verl arguments]}
@@ -26,7 +26,7 @@ if [ -f "$data/train.parquet" ]; then   # built with --split
 fi
 
 arguments=(
-    # data: 512 prompts a step; longer prompts are left out, which verl counts in its log only
+    # data: 512 prompts per step; longer prompts are left out, which verl reports only in its log
     data.train_files="$train"
     data.val_files="$test"
     data.image_key=images
@@ -41,7 +41,7 @@ arguments=(
     custom_reward_function.name=compute_score
     +custom_reward_function.reward_kwargs.scheme="$SCHEME"
 
-    # GRPO: 5 replies a prompt; (r - mean) / (std + 1e-6); KL as a term of the loss, not of the reward
+    # GRPO: 5 replies per prompt; (r - mean) / (std + 1e-6); KL as a term of the loss, not of the reward
     algorithm.adv_estimator=grpo
     algorithm.use_kl_in_reward=False
     actor_rollout_ref.rollout.n=5
@@ -52,7 +52,7 @@ arguments=(
     actor_rollout_ref.actor.clip_ratio=0.2
     actor_rollout_ref.actor.loss_agg_mode=token-mean
 
-    # 4 updates a step, of 128 prompts each; constant rate, no warm-up
+    # 4 updates per step, each of 128 prompts; constant rate, no warm-up
     actor_rollout_ref.actor.ppo_mini_batch_size=128
     actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=10
     actor_rollout_ref.actor.optim.lr=1e-6
