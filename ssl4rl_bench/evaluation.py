@@ -115,6 +115,7 @@ class Subject:
 
     @classmethod
     def of(cls, model: Model) -> Subject:
+        """Returns the subject for a resolved checkpoint."""
         return cls(model.name, model, model.fingerprint)
 
 

@@ -47,6 +47,7 @@ class Asked:
 
     @property
     def roles(self) -> tuple[str, ...]:
+        """The roles of the samples that each image gives."""
         return roles(self.task)
 
 

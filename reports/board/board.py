@@ -35,6 +35,8 @@ Kind = Literal["baseline", "checkpoint", "published"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """A column of a board: a category of a level, with its short header."""
+
     level: str
     name: str
     header: str
@@ -74,6 +76,8 @@ class BoardCell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """A row of a board: one run, or one published model."""
+
     label: str
     kind: Kind
     path: Path | None
@@ -102,6 +106,7 @@ class Board:
 
     @property
     def baseline(self) -> str:
+        """The baseline's label."""
         return next(row.label for row in self.rows if row.kind == "baseline")
 
     def frame(self) -> pd.DataFrame:

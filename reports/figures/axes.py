@@ -18,9 +18,14 @@ class Valued(Protocol):
     """A value with its interval: a `Difference`, a `Contrast`, an `Estimate`."""
 
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """The estimate."""
+        ...
+
     @property
-    def ci95(self) -> Range | None: ...
+    def ci95(self) -> Range | None:
+        """Its 95% interval; None where there are too few data."""
+        ...
 
 
 class Axes:

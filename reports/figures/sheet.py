@@ -70,6 +70,7 @@ class Text:
 
     @property
     def baseline(self) -> float:
+        """The y coordinate of the baseline, from the vertical alignment."""
         return self.y + 0.36 * self.size
 
     def svg(self) -> str:
@@ -172,6 +173,7 @@ class Sheet:
         opacity: float = 1.0,
         dashes: tuple[float, float] | None = None,
     ) -> None:
+        """Adds a line through points, in the sheet's units."""
         self.shapes.append(Path([points], False, None, colour, width, opacity, dashes))
 
     def area(
@@ -182,6 +184,7 @@ class Sheet:
         edge: str | None = None,
         width: float = 0.8,
     ) -> None:
+        """Adds a filled polygon."""
         self.shapes.append(Path([points], True, fill, edge, width, opacity, None))
 
     def box(
@@ -194,6 +197,7 @@ class Sheet:
         opacity: float = 1.0,
         edge: str | None = None,
     ) -> None:
+        """Adds a rectangle from its upper left corner."""
         corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
         self.area(corners, fill, opacity, edge)
 

@@ -51,6 +51,7 @@ class Card:
 
     @property
     def is_grpo(self) -> bool:
+        """Whether the checkpoint was trained with GRPO by this package."""
         return self.origin.get("kind") == "grpo"
 
     @property

@@ -23,6 +23,7 @@ def points(value: float | None) -> str:
 
 
 def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:
+    """Formats an interval of fractions in percent, or in points with a sign: "[69.14, 76.24]"."""
     if ends is None:
         return NO_DATA
     show = points if signed else percent
@@ -30,6 +31,7 @@ def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:
 
 
 def p_value(p: float) -> str:
+    """Formats a p-value with three decimals: "0.012", "<0.001"."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

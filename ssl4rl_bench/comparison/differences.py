@@ -100,6 +100,7 @@ class Members:
 
     @classmethod
     def of(cls, cells: Cells, at: int, units: _Floats, aggregation: str) -> Members:
+        """Selects the groups of cell number `at`."""
         own = cells.members[:, at]
         leaf = cells.leaf[own] if aggregation == "row_l3_macro" else None
         return cls(own, cells.weights[own, at], units[own], leaf)

@@ -139,9 +139,11 @@ class Comparison:
 
     @property
     def overall(self) -> Difference:
+        """The difference over all groups."""
         return self.cells[0]
 
     def find(self, level: str, name: str) -> Difference | None:
+        """Returns the difference of a category; None if no question of it counts."""
         return next((cell for cell in self.cells if (cell.level, cell.name) == (level, name)), None)
 
 

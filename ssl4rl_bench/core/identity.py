@@ -11,6 +11,7 @@ from ssl4rl_bench.core.types import ImagePart, Message, Sampling, TextPart
 
 
 def sha256_hex(data: bytes) -> str:
+    """Returns the SHA-256 hex digest of some bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -25,6 +26,7 @@ def canonical_json(value: Any) -> str:
 
 
 def sha256_json(value: Any) -> str:
+    """Returns the SHA-256 hex digest of a value's canonical JSON."""
     return sha256_hex(canonical_json(value).encode("utf-8", "surrogatepass"))
 
 

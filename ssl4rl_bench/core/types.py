@@ -41,11 +41,15 @@ class EncodedImage:
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
+    """A piece of text in a message."""
+
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
+    """An image in a message."""
+
     image: EncodedImage
 
 
@@ -64,6 +68,8 @@ P = TypeVar("P", TextPart, ImagePart, VideoPart)
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One message of a chat: its role, and its parts in order."""
+
     role: Role
     content: tuple[Part, ...]
 
@@ -204,6 +210,7 @@ class SampleRecord:
 
     @property
     def completion(self) -> Completion:
+        """The reply, without what identifies it in the journal."""
         return Completion(
             text=self.text,
             finish_reason=self.finish_reason,
@@ -262,7 +269,9 @@ class Task(Protocol):
         ...
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """The version of the task file; another version asks other questions."""
+        ...
 
     @property
     def prompt(self) -> str:
@@ -275,7 +284,9 @@ class Task(Protocol):
         ...
 
     @property
-    def samples(self) -> Sequence[Sample]: ...
+    def samples(self) -> Sequence[Sample]:
+        """All samples; the samples of a group stand together."""
+        ...
 
     @property
     def n_groups_skipped(self) -> int:
@@ -288,7 +299,9 @@ class Task(Protocol):
         ...
 
     @property
-    def data_sha256(self) -> str: ...
+    def data_sha256(self) -> str:
+        """The hex digest of everything that the samples ask and show."""
+        ...
 
     @property
     def sampling(self) -> Sampling:
@@ -311,7 +324,9 @@ class Task(Protocol):
         ...
 
     @property
-    def n_groups(self) -> int: ...
+    def n_groups(self) -> int:
+        """The number of groups (questions)."""
+        ...
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Returns the number of groups or samples per category, as {grouping: {category: number}}."""
@@ -360,7 +375,9 @@ class Engine(Protocol):
     """Runs samples on a model."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name under which users choose the engine."""
+        ...
 
     @property
     def version(self) -> str:

@@ -29,6 +29,7 @@ class Manifest:
 
     @property
     def n_samples(self) -> int:
+        """The number of samples in all splits."""
         return sum(self.data["counts"]["samples"].values())
 
     @property
@@ -46,6 +47,7 @@ class Tally:
     dropped: list[Dropped] = field(default_factory=list)
 
     def add(self, record: Record) -> None:
+        """Counts a sample that was written."""
         self.targets.setdefault(record.split, Counter())[record.made.target] += 1
 
     def unusable(self) -> dict[str, int]:

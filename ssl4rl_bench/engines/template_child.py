@@ -16,6 +16,7 @@ from typing import Any
 
 
 def main() -> None:
+    """Reads templates and requests from standard input, one JSON object per line, and answers each with a line."""
     setup = json.loads(sys.stdin.buffer.readline())
     sys.path += setup["path"]
     environment = make_environment()
@@ -58,6 +59,7 @@ def limit_time(seconds: float) -> None:
 
 
 def make_environment() -> Any:
+    """Returns the sandboxed jinja2 environment that chat templates are rendered in."""
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -99,6 +101,7 @@ def make_environment() -> Any:
 
 
 def answer(value: dict[str, Any]) -> None:
+    """Writes one JSON object as a line to standard output."""
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 

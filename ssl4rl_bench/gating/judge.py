@@ -67,6 +67,7 @@ class Tested:
 
     @property
     def n(self) -> int:
+        """The number of questions that the test rests on."""
         return self.difference.n
 
 
@@ -103,6 +104,7 @@ class Gate:
 
     @property
     def verdict(self) -> Verdict:
+        """The verdict after `on_inconclusive` is applied."""
         return self.policy.on_inconclusive if self.found == "inconclusive" else self.found
 
     def table(self) -> pd.DataFrame:

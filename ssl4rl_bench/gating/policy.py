@@ -43,6 +43,7 @@ class Rule:
 
     @property
     def full_task(self) -> str:
+        """The name of the task, with its prefix."""
         return full_name(self.task)
 
     def __str__(self) -> str:

@@ -20,6 +20,8 @@ LOW_DISK_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class Gpu:
+    """A GPU of this machine; None where the driver does not say."""
+
     name: str
     memory_mib: int | None
     driver: str | None
@@ -60,6 +62,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class EngineState:
+    """Whether an engine can run here, and the command that makes it run."""
+
     name: str
     works: bool
     note: str

@@ -92,9 +92,11 @@ class RunDir:
         return cls(path, _read_spec(path))
 
     def journal_path(self, task: str) -> Path:
+        """Returns the path of a task's journal."""
         return self.path / "journal" / f"{task}.jsonl"
 
     def image_path(self, sha256: str) -> Path:
+        """Returns the path of an image's bytes."""
         return self.path / "images" / sha256[:2] / sha256
 
     @property

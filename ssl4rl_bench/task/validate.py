@@ -28,6 +28,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether no check failed."""
         return not self.failures
 
 

@@ -92,6 +92,7 @@ class Collator:
         return batch
 
     def prompt_ids(self, example: Example) -> list[int]:
+        """Returns the token ids of a prompt, with one image token per merged patch."""
         content = [*({"type": "image"} for _ in example.pictures), {"type": "text", "text": example.prompt}]
         chat = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -103,6 +104,7 @@ class Collator:
 
 
 def tokenizer_corpus(pool: Pool, schedule: Schedule) -> list[str]:
+    """Returns the texts from which the tokenizer learns its merges."""
     start = (schedule.drill_steps + schedule.describe_steps) * schedule.batch_size
     examples = [schedule.example(start + i, pool) for i in range(8000)]
     return [text for e in examples for text in (e.prompt, e.reply)]
@@ -249,6 +251,7 @@ def save(
 
 
 def main() -> None:
+    """Trains a tiny model from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--out", type=Path, required=True)

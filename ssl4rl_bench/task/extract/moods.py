@@ -229,6 +229,7 @@ def last_clause(before: str) -> str:
 
 
 def negated(before: str, here: str) -> bool:
+    """Returns whether the text before a statement negates it."""
     if not NEGATIVE.search(before):
         return False
     if _COMMA_THAT.search(here):

@@ -176,4 +176,5 @@ def place(sentence: str, option: str) -> int:
 
 
 def is_word(char: str) -> bool:
+    """Returns whether a character belongs to an ASCII word."""
     return char.isascii() and char.isalnum()

@@ -60,10 +60,12 @@ class Row:
 
     @property
     def group(self) -> int:
+        """The index of the main row, which all copies of a question share."""
         return self.index % GROUP_STRIDE
 
     @property
     def roll(self) -> int:
+        """The number of the copy; 0 for the main row."""
         return self.index // GROUP_STRIDE
 
 
@@ -79,6 +81,7 @@ class Problem:
 
     @property
     def group(self) -> int | None:
+        """The index of the group's main row; None if the row has no index."""
         return None if self.index is None else self.index % GROUP_STRIDE
 
     def __str__(self) -> str:

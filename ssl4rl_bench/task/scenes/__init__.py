@@ -74,6 +74,7 @@ class Question:
 
     @property
     def n_rolls(self) -> int:
+        """The number of circular copies; a pinned last option is not rotated."""
         return len(self.options) - bool(self.drawn.pinned)
 
 
@@ -99,6 +100,7 @@ def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Ques
 
 
 def png(drawn: Drawn) -> bytes:
+    """Encodes a drawn picture."""
     buffer = io.BytesIO()
     drawn.image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()

@@ -83,6 +83,7 @@ class Pen:
     def polygon(
         self, points: Sequence[Point], fill: Colour | None, line: Colour | None = None, width: float = 0.08
     ) -> None:
+        """Draws a polygon, filled, outlined or both."""
         spots = [self._to(point) for point in points]
         if fill is not None:
             self._draw.polygon(spots, fill=fill)
@@ -147,6 +148,7 @@ def paper(rng: Random) -> Canvas:
 
 
 def jitter(rng: Random, amount: float = 0.03) -> float:
+    """Returns a small random offset, uniform in [-amount, amount]."""
     return rng.uniform(-amount, amount)
 
 

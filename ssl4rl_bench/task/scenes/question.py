@@ -30,6 +30,7 @@ class Drawn:
 
 
 def pick(rng: Random, names: Sequence[str], n: int) -> list[str]:
+    """Draws `n` different names."""
     return rng.sample(list(names), n)
 
 
