@@ -29,6 +29,7 @@ class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not fo
         ]
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Takes a step of both optimizers with the scheduled learning rates."""
         loss = closure() if closure is not None else None
         for group, part in zip(self.param_groups, self.parts, strict=True):
             # A scheduler changes the learning rate in this optimizer's groups only.
@@ -37,9 +38,11 @@ class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not fo
         return loss
 
     def state_dict(self) -> dict[str, Any]:
+        """Returns the state of this optimizer and of both parts."""
         return {**super().state_dict(), "parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Loads what `state_dict` returned."""
         states = state_dict["parts"]
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "parts"})
         for part, state in zip(self.parts, states, strict=True):

@@ -82,6 +82,7 @@ class Text:
         )
 
     def artist(self, transform: Any) -> Any:
+        """Returns the text as a matplotlib artist."""
         from matplotlib.text import Text as Artist
 
         return Artist(
@@ -122,6 +123,7 @@ class Path:
         return f'<path d="{places}"{paint}/>'
 
     def artist(self, transform: Any) -> Any:
+        """Returns the path as a matplotlib artist."""
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path as Outline
 

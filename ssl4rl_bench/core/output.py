@@ -72,6 +72,7 @@ class Guard:
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
+        """Writes each text as `write` does."""
         for line in lines:
             self.write(line)
 

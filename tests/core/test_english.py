@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -62,3 +63,42 @@ def test_the_search_sees_module_function_class_and_field_docstrings(tmp_path: Pa
     (tmp_path / "a.py").write_text("\n".join(lines))
     assert [text for _, text in docstrings(tmp_path / "a.py")] == ["Of the lot.", "Of all.", "So many."]
     assert re.search(next(iter(DIALECT)), "Of the category.")
+
+
+DRAWN = ("icons.py", "perception.py", "reasoning.py")
+"""Modules of `task/scenes` with one function per picture or leaf, named by it."""
+
+
+def undocumented() -> Iterator[str]:
+    """Public classes and functions without a docstring, unless they override a documented method of that name."""
+    documented: set[str] = set()
+    missing: list[tuple[str, str]] = []
+
+    def visit(node: ast.AST, place: str, inside: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if (
+                isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                and child.name[0] != "_"
+            ):
+                if ast.get_docstring(child):
+                    documented.add(child.name)
+                else:
+                    missing.append((child.name if inside else "", f"{place}:{child.lineno}: {child.name}"))
+                if isinstance(child, ast.ClassDef):
+                    visit(child, place, True)
+
+    for path in SOURCES:
+        if path.name not in DRAWN and "benchmarks" not in path.parts:
+            visit(ast.parse(path.read_text("utf-8")), str(path.relative_to(ROOT)), False)
+    overrides = documented | {
+        "list_commands",
+        "get_command",
+        "invoke",
+        "resolve_command",
+        "format_commands",
+    }  # click's
+    yield from (place for name, place in missing if name not in overrides)
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    assert not [*undocumented()]

@@ -58,6 +58,7 @@ class Schedule:
     """Prompt styles, drawn uniformly."""
 
     def example(self, i: int, pool: Pool) -> Example:
+        """Returns example `i` about pictures of `pool`; it depends only on the seed and `i`."""
         rng = Random(seed_of("scenes sft", self.seed, i))
         step = i // self.batch_size
         # Either all examples of a batch are drills or none, so that batches of drills stay short.

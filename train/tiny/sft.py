@@ -44,6 +44,7 @@ class Course:
     every: int = 0
 
     def example(self, i: int) -> Example:
+        """Returns example `i`: of the SSL forms in every `every`-th batch, else of the schedule."""
         if self.forms is None:
             return self.schedule.example(i, self.pool)
         batch, at = divmod(i, self.schedule.batch_size)

@@ -49,6 +49,7 @@ class Forms:
     """Prompt styles, drawn uniformly."""
 
     def example(self, i: int) -> Example:
+        """Returns example `i`, which depends only on the seed and `i`."""
         rng = Random(seed_of("ssl sft", self.seed, i))
         dice = Random(seed_of("ssl sft batch", self.seed, i // self.batch_size))
         form = dice.choices(self.forms, [form.weight for form in self.forms])[0]
