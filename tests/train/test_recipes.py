@@ -107,9 +107,9 @@ def test_figures_in_comments_are_the_estimates() -> None:
         ("base in bfloat16 {} GiB", of["weights, frozen"]),
         ("adapters with gradients and optimizer {},", adapters),
         ("a step's images {},", of["a step's images"]),
-        ("vLLM {} while", of["vLLM"]),
+        ("vLLM {};", of["vLLM"]),
         ("activations {} and", of["activations"]),
-        ("log-probabilities {} while", of["log-probabilities"]),
+        ("log-probabilities {}.\n", of["log-probabilities"]),
     ):
         assert words.format(f"{n:.1f}") in text
 
