@@ -145,7 +145,7 @@ def main() -> None:
     work = flops(
         shape,
         parts.prompts,
-        data["tokens"]["mean_of_images"] * shape.vision.merge**2,
+        data["tokens"]["mean_of_images"] * shape.vision.spatial_merge_size**2,
         data["tokens"]["mean"],
         reply,
         recipe.grpo.group,

@@ -275,4 +275,4 @@ def test_several_processes_are_refused(evaluate: Evaluate, monkeypatch: pytest.M
 def test_lmms_eval_s_default_batch_size_is_no_wish(given: Any, expected: int) -> None:
     from ssl4rl_bench.interop.lmms.model import Ssl4rlVllm
 
-    assert Ssl4rlVllm(engine="mock", batch_size=given)._options.batch_size == expected
+    assert Ssl4rlVllm(engine="mock", batch_size=given)._plan.options.batch_size == expected
