@@ -71,15 +71,18 @@ def test_fewer_than_one_worker_is_refused() -> None:
 def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     """A build that is at work, in a process group of its own."""
     command = [sys.executable, "-m", "ssl4rl_bench", "build", "ssl_rotation_90", "--images", str(folder)]
-    command += ["--out", str(out), "--workers", "2", "--per-image", "1500"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command += ["--out", str(out), "--workers", "2", "--per-image", "4000"]
+    # A shell starts background jobs with Ctrl-C ignored, which a child would inherit from this test.
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, old)
     deadline = time.monotonic() + 60
     while not list(out.parent.parent.rglob("*.parquet")):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    # While pyarrow opens the first file, a KeyboardInterrupt can get lost in its C++ code.
-    time.sleep(1.0)
     return process
 
 
