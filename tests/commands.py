@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 from unittest import mock
 
 from ssl4rl_bench import cli
@@ -39,16 +41,21 @@ class Stream(io.TextIOWrapper):
 def bench(*args: str | Path, encoding: str = "utf-8", env: dict[str, str] | None = None) -> Done:
     """Runs `ssl4rl-bench` with the arguments; an uncaught exception ends with code 4, as in a shell."""
     out, err = Stream(encoding), Stream(encoding)
+    code = run(args, out, err, env or {})
+    return Done(code, out.text(), err.text())
+
+
+def run(args: Sequence[str | Path], out: TextIO, err: TextIO, env: Mapping[str, str]) -> int:
+    """Runs `ssl4rl-bench` with these standard streams and returns the exit code."""
     argv = ["ssl4rl-bench", *map(str, args)]
     with (
         mock.patch.object(sys, "argv", argv),
         mock.patch.object(sys, "stdout", out),
         mock.patch.object(sys, "stderr", err),
-        mock.patch.dict("os.environ", env or {}),
+        mock.patch.dict("os.environ", env),
     ):
-        code = 0
         try:
             cli.main()
         except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-    return Done(code, out.text(), err.text())
+            return end.code if isinstance(end.code, int) else 1
+    return 0

@@ -69,7 +69,10 @@ def _card(path: Path, form: Format) -> None:
     else:
         screen = console()
         for line in audit_lines(audits, others):
-            screen.print(line)
+            if isinstance(line, str):
+                screen.sentence(line)
+            else:
+                screen.print(line)
     if any(found.findings for found in audits):
         raise typer.Exit(EXIT_FAILED)
     if others:

@@ -45,33 +45,37 @@ def doctor(
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        from rich.table import Table
         from rich.text import Text
 
         from ssl4rl_bench.cli.common import console as make_console
+        from ssl4rl_bench.reports.text.fitting import FittingTable
 
         console = make_console()
-        table = Table("", "what", "found", "for, or what is wrong", box=None, pad_edge=False)
+        headers = ("", "what", "found", "for, or what is wrong")
+        table = FittingTable(*headers, n_keys=2, box=None, pad_edge=False)
         for finding in findings:
             table.add_row(Text(*_MARKS[finding.level]), finding.name, finding.found, finding.note)
         console.print(table)
         console.print()
-        engines = Table("engine", "runs", "", box=None, pad_edge=False)
+        engines = FittingTable("engine", "runs", "", n_keys=1, box=None, pad_edge=False)
         for state in states:
             engines.add_row(state.name, Text("yes", "green") if state.works else "no", state.note)
         console.print(engines)
         console.print()
-        for line in _fixes([*findings, *states]):
+        for line in _fixes([*findings, *states], console.width):
             console.print(line, soft_wrap=True)
     if not works:
         raise EngineError(f"no engine can run; the shortest way to one: {states[1].fix}")
 
 
-def _fixes(rows: Iterable[Finding | EngineState]) -> list[str]:
-    """Lists each fixing command once, with the items that it fixes."""
+def _fixes(rows: Iterable[Finding | EngineState], most: int) -> list[str]:
+    """Lists each fixing command once, with the items that it fixes, aligned if lines of `most` columns allow it."""
     names: dict[str, list[str]] = {}
     for row in rows:
         if row.fix and row.name not in names.setdefault(row.fix, []):
             names[row.fix].append(row.name)
     width = max((len(fix) for fix in names), default=0)
-    return [f"{fix:<{width}}  # {', '.join(what)}" for fix, what in names.items()]
+    lines = [f"{fix:<{width}}  # {', '.join(what)}" for fix, what in names.items()]
+    if max(map(len, lines), default=0) <= most:
+        return lines
+    return [f"{fix}  # {', '.join(what)}" for fix, what in names.items()]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.text import Text
-
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.gate.text import (
@@ -19,15 +17,15 @@ from ssl4rl_bench.reports.gate.text import (
 )
 
 
-def print_gate(screen: Console, gate: Gate) -> None:
+def print_gate(screen: Screen, gate: Gate) -> None:
     """Prints the verdict, each rule, the guards, and the questions that were lost."""
-    screen.print(Text(headline(gate), style=STYLES[gate.verdict]), soft_wrap=True)
+    screen.sentence(headline(gate), STYLES[gate.verdict])
     for each in worst_first(gate):
         if each.verdict != "pass":
-            screen.print(Text(f"  {each.verdict}: {reason(each)}"), soft_wrap=True)
+            screen.sentence(f"  {each.verdict}: {reason(each)}")
     screen.print()
     screen.print(gate_table(gate))
-    screen.print(LEGEND, style="dim", soft_wrap=True)
+    screen.sentence(LEGEND, "dim")
     if gate.guarded:
         screen.print()
         screen.print(guard_table(gate))
@@ -35,6 +33,6 @@ def print_gate(screen: Console, gate: Gate) -> None:
     if lost:
         screen.print("\nQuestions that were lost:")
         for line in lost:
-            screen.print(Text(f"  {line}"), soft_wrap=True)
+            screen.sentence(f"  {line}")
     for note in gate.notes:
-        screen.print(Text(f"note: {clean(note, 600)}", style="yellow"), soft_wrap=True)
+        screen.sentence(f"note: {clean(note, 600)}", "yellow")

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from simulated import SERVED, TASK, run
 
 from ssl4rl_bench.cli.compare_print import print_boards, print_methods
 from ssl4rl_bench.cli.gate_print import print_gate
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.comparison.compare import compare
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.seeds import methods_of
@@ -99,7 +99,7 @@ IDS = [f"{name}-{at}" for at, (name, _) in enumerate(CASES)]
 
 
 def shown(say: Any) -> str:
-    screen = Console(width=10_000, file=io.StringIO(), color_system=None)
+    screen = Screen(width=10_000, file=io.StringIO(), color_system=None)
     say(screen)
     text: str = screen.file.getvalue()  # type: ignore[attr-defined]
     return text
