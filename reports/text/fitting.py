@@ -11,8 +11,10 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-WORD = 28
-"""The longest word that is kept on one line; longer ones may be broken."""
+WORD = 30
+"""The longest word that is kept on one line. Longer ones, such as ids and paths, may be broken."""
+FOLD = 16
+"""The least width of a column with words that may be broken."""
 NUMBER = 20
 """The longest cell of a right-aligned column that is kept on one line; longer cells are texts."""
 MOST_PARTS = 3
@@ -133,7 +135,8 @@ def _size(column: Column) -> _Size:
     header, cells = _plain(column.header), [_plain(cell) for cell in column.cells]
     longest = max((cell_len(line) for cell in cells for line in cell.split("\n")), default=0)
     is_number = column.justify == "right" and longest <= NUMBER
-    least = longest if is_number else min(WORD, max(map(_longest_word, cells), default=0))
+    words = [_longest_word(cell) for cell in cells]
+    least = longest if is_number else max((FOLD if word > WORD else word for word in words), default=0)
     return _Size(max(least, _longest_word(header)), max(longest, *map(cell_len, header.split("\n"))))
 
 
