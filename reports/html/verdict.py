@@ -13,7 +13,15 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import short
-from ssl4rl_bench.reports.text.numbers import interval, listed, p_is, percent, points
+from ssl4rl_bench.reports.text.numbers import (
+    interval,
+    listed,
+    p_is,
+    percent,
+    points,
+    points_and_interval,
+    span,
+)
 from ssl4rl_bench.score.aggregate import UNITS
 
 CORRECTIONS = {
@@ -123,12 +131,11 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
             out.append(f"{mark.capitalize()} on {listed(named)}.")
     rest = [each for _, each in abilities if not each.mark]
     if rest:
-        least, most = min(each.mde for each in rest), max(each.mde for each in rest)
-        span = percent(least) if percent(least) == percent(most) else f"{percent(least)} to {percent(most)}"
-        who = f"On the other {_count(len(rest), 'ability')}" if out else f"On {_count(len(rest), 'ability')}"
+        count = _count(len(rest), "ability")
+        who = f"On the other {count.removeprefix('1 ')}" if out else f"On {count}"
         out.append(
             f"{who} nothing is shown either way; the least difference that would be found there with 80% power is "
-            f"{span} points."
+            f"{span([each.mde for each in rest])} points."
         )
     return out
 
@@ -187,7 +194,7 @@ def _closing(board: Board) -> tuple[str, ...]:
 
 
 def _numbers(each: Difference) -> str:
-    return f"{points(each.value)} points {interval(each.ci95, True)}, corrected {p_is(each.p_corrected)}"
+    return f"{points_and_interval(each.value, each.ci95)}, corrected {p_is(each.p_corrected)}"
 
 
 def _count(n: int, what: str) -> str:

@@ -138,9 +138,10 @@ def _sentence(points: Sequence[Point]) -> str:
         name: sum(point.verdict == name for point in points) for name in ("pass", "fail", "inconclusive")
     }
     judged = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none judged yet"
+    plural = "" if len(points) == 1 else "s"
     return (
-        f"{len(points)} checkpoints: {judged}. Percent over training steps; bars are 95% intervals of each accuracy "
-        "alone, dotted lines a blind guess; the verdict rests on paired differences, which are sharper."
+        f"{len(points)} checkpoint{plural}: {judged}. Percent over training steps; bars are 95% intervals of each "
+        "accuracy alone, dotted lines a blind guess; the verdict rests on paired differences, which are sharper."
     )
 
 

@@ -1,15 +1,11 @@
 """What a user sees on a terminal of 60, 80, 120 and 200 columns.
 
-Each file in `tests/data/screens` shows one command at all widths. After a change that is meant to change screens,
-write them anew and read the difference:
-
-    SSL4RL_WRITE_SCREENS=1 python -m pytest tests/cli/test_screens.py
+Each file in `tests/data/screens` shows one command at all widths; `recorded` says how to write them anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import recorded
 import screen_runs
 import simulated
 from terminals import WIDTHS, shown, terminals
@@ -28,8 +25,6 @@ from ssl4rl_bench.gating.policy import parse
 from ssl4rl_bench.task.leaks import Baseline
 from ssl4rl_bench.watch.judging import Terms, judge
 
-SCREENS = Path(__file__).parents[1] / "data" / "screens"
-WRITE = os.environ.get("SSL4RL_WRITE_SCREENS") == "1"
 MODELS = [f"runs/{model}" for model in screen_runs.SKILLS]
 BASE, BETTER, WORSE = MODELS
 MMBENCH = ("--task", "mmbench_dev_en")
@@ -150,7 +145,7 @@ def test_a_watch_is_as_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def check(name: str, heading: str, screens: Sequence[str]) -> None:
-    """Compares screens of all widths with the file of this name, or writes it."""
+    """Compares screens of all widths with the file of this name."""
     parts, last = [heading], ""
     for width, screen in zip(WIDTHS, screens, strict=True):
         text = "\n".join(line.rstrip() for line in screen.strip("\n").splitlines())
@@ -159,9 +154,4 @@ def check(name: str, heading: str, screens: Sequence[str]) -> None:
         title = f"-- {width} columns"
         parts.append(f"{title}: the same" if text == last else f"{title + ' ':-<{width}}\n{text}")
         last = text
-    text = "\n\n".join(parts) + "\n"
-    path = SCREENS / f"{name}.txt"
-    if WRITE:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    assert text == path.read_text()
+    recorded.check(f"screens/{name}", "\n\n".join(parts) + "\n")
