@@ -56,7 +56,9 @@ def _rate(
 ) -> float:
     """How often a candidate that differs by `true` gets a verdict."""
     rng = np.random.default_rng(7)
-    verdicts: dict[bytes, str] = {}  # the order of questions does not matter, and many draws differ in it alone
+    verdicts: dict[
+        bytes, str
+    ] = {}  # the order of questions does not matter, and many draws differ in it alone
     hits = 0
     for _ in range(draws):
         sign = rng.choice([1.0, -1.0, 0.0], n, p=[(changed + true) / 2, (changed - true) / 2, 1 - changed])
@@ -72,7 +74,14 @@ def _rate(
 
 @pytest.mark.parametrize(
     ("n", "changed"),
-    [(20, 0.05), (60, 0.05), (200, 0.05), (20, 0.3), (60, 0.3), pytest.param(200, 0.3, marks=pytest.mark.slow)],
+    [
+        (20, 0.05),
+        (60, 0.05),
+        (200, 0.05),
+        (20, 0.3),
+        (60, 0.3),
+        pytest.param(200, 0.3, marks=pytest.mark.slow),
+    ],
 )
 def test_better_than_fails_no_one_who_reaches_its_margin(n: int, changed: float) -> None:
     assert _rate(rule("better_than", 2.0), n, 1, 0.04, changed, "fail") < 0.092

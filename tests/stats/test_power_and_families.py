@@ -22,7 +22,9 @@ PS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40)
 @any_speed
 @given(PS)
 def test_holm_and_benjamini_hochberg_are_statsmodels_s(p: list[float]) -> None:
-    with mock.patch.object(gc, "collect"):  # statsmodels collects garbage in each call for Holm, 30 ms and more
+    with mock.patch.object(
+        gc, "collect"
+    ):  # statsmodels collects garbage in each call for Holm, 30 ms and more
         theirs = multipletests(p, method="holm")[1]
     assert holm(p) == pytest.approx(theirs, abs=1e-9)
     assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], abs=1e-9)
