@@ -56,8 +56,8 @@ def folder_name(updates: int, updates_a_step: int) -> str:
 
 def whole(out: Path) -> list[Path]:
     """Returns the run's checkpoints, oldest first. All are complete, since a folder is renamed when it is."""
-    found = [(match, path) for path in out.glob("step-*") if (match := _NAME.fullmatch(path.name))]
-    return [p for _, p in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2] or 0)))]
+    matches = [(match, path) for path in out.glob("step-*") if (match := _NAME.fullmatch(path.name))]
+    return [p for _, p in sorted(matches, key=lambda item: (int(item[0][1]), int(item[0][2] or 0)))]
 
 
 def last_resumable(out: Path) -> Path | None:
@@ -177,9 +177,9 @@ class Saver:
         else:
             return error
         last = last_resumable(self.out)
-        kept = f"{last.name} is whole" if last else "there is no earlier one"
+        remaining = f"{last.name} is whole" if last else "there is no earlier one"
         return StoreError(
-            f"cannot save {place}: {reason}; {kept}; free some space and run the same command with --resume"
+            f"cannot save {place}: {reason}; {remaining}; free some space and run the same command with --resume"
         )
 
     def _arrange(self, folder: Path, processor: Any, origin: dict[str, Any]) -> None:

@@ -109,8 +109,8 @@ class TrainingSet:
         self.tokens_seen: list[tuple[int, int]] = []
         """For each prompt used in the first epoch: its tokens, and the tokens of its images."""
         self._selection = selection
-        self._at = [at for at, p in enumerate(selection.kept) if p.sha256 not in settings.leave_out]
-        self.pictures: tuple[Picture, ...] = tuple(selection.kept[at] for at in self._at)
+        self._at = [index for index, p in enumerate(selection.kept) if p.sha256 not in settings.leave_out]
+        self.pictures: tuple[Picture, ...] = tuple(selection.kept[index] for index in self._at)
         self.n_left_out = len(selection.kept) - len(self.pictures)
         n_bytes = sum(3 * picture.width * picture.height for picture in selection.kept)
         n_opened = CACHE_BYTES * len(selection.kept) // n_bytes
@@ -189,7 +189,7 @@ class TrainingSet:
     def _foreign_target(self, row: Row, a: Asked) -> str:
         """Returns the target of a randomly drawn row of the same task."""
         dice = Random(seed_of("shuffled", self.settings.seed, row.epoch, row.image, row.role))
-        candidates = [at for at, tasks in enumerate(self.usable) if row.task in tasks]
+        candidates = [index for index, tasks in enumerate(self.usable) if row.task in tasks]
         for _ in range(100):
             try:
                 return self._corrupted(
@@ -224,7 +224,7 @@ class TrainingSet:
 
     def _rows_of_epoch(self, epoch: int) -> list[Row]:
         seed = self.settings.seed
-        order = [at for at, tasks in enumerate(self.usable) if tasks]
+        order = [index for index, tasks in enumerate(self.usable) if tasks]
         Random(seed_of("order", seed, epoch)).shuffle(order)
         rows = []
         for image in order:

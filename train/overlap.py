@@ -80,14 +80,14 @@ def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
     Raises:
         UsageError: there is overlap, and the recipe neither drops these images nor trains on them on purpose.
     """
-    found = [overlap for overlap in overlaps if overlap.exact or overlap.near]
-    if data.transductive or not found:
+    overlapping = [overlap for overlap in overlaps if overlap.exact or overlap.near]
+    if data.transductive or not overlapping:
         return frozenset()
     if data.overlap == "drop":
-        return frozenset(sha256 for overlap in found for sha256 in (*overlap.exact, *overlap.near))
+        return frozenset(sha256 for overlap in overlapping for sha256 in (*overlap.exact, *overlap.near))
     counts = ", ".join(
         f"{overlap.set} ({len(overlap.exact)} equal, {len(overlap.near)} that look alike)"
-        for overlap in found
+        for overlap in overlapping
     )
     raise UsageError(
         f'training images are also evaluation images of {counts}: set overlap = "drop" in [data] to leave them '
@@ -100,8 +100,8 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
     looks: dict[str, Perceptual] = {}
     unreadable: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
-        found, total = _images(spec, Path(spool))
-        for done, (name, data) in enumerate(found, start=1):
+        named, total = _images(spec, Path(spool))
+        for done, (name, data) in enumerate(named, start=1):
             sha256 = sha256_hex(data)
             if sha256 not in names:
                 try:
@@ -124,7 +124,7 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
         set=spec,
         images=len(names),
         exact=exact,
-        near={sha256: tuple(sorted(found)) for sha256, found in near.items()},
+        near={sha256: tuple(sorted(alike)) for sha256, alike in near.items()},
         unreadable=tuple(sorted(unreadable)),
     )
 
@@ -138,8 +138,8 @@ def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
         if task.kind == "ssl":
             split, spec = task.split, data or task.images or DRAWN
         elif data:
-            found = list(task_images(name, data=data))
-            return found, len(found)
+            named = list(task_images(name, data=data))
+            return named, len(named)
     source = open_source(spec, spool=spool, task_images=task_images, split=split)
     if source.bad:
         bad = source.bad[0]

@@ -247,8 +247,8 @@ def compute_score(
     """
     text = solution_str
     # White space is kept, because `released` searches for "assistant" followed by a line feed.
-    while (whole := text.rstrip()).endswith(_END_MARKS):
-        text = whole[: whole.rfind("<|")]
+    while (stripped := text.rstrip()).endswith(_END_MARKS):
+        text = stripped[: stripped.rfind("<|")]
     value = _loaded(data_source, scheme, format_weight, extractor).one(data_source, text, ground_truth)
     return 0.0 if value is None else value
 
@@ -275,8 +275,8 @@ def _text(completion: Any) -> str:
     """Returns the text of a reply; of a chat, the text of the assistant's last message."""
     if isinstance(completion, str):
         return completion
-    said = [message for message in completion if message.get("role", "assistant") == "assistant"]
-    content = said[-1].get("content") if said else None
+    messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    content = messages[-1].get("content") if messages else None
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part.get("text") or "" for part in content)

@@ -183,27 +183,31 @@ def build(
     runs = [baseline, *candidates]
     ranks = _ranks(runs, card, task, aggregation)
     rows = []
-    for at, run in enumerate(runs):
-        found = dig(run.result, "tasks", task, "aggregates", aggregation)
+    for index, run in enumerate(runs):
+        cells_of_task = dig(run.result, "tasks", task, "aggregates", aggregation)
         cells = []
         for number_, column in enumerate(COLUMNS):
             cell = (
-                dig(found, column.name) if column.level == OVERALL else dig(found, column.level, column.name)
+                dig(cells_of_task, column.name)
+                if column.level == OVERALL
+                else dig(cells_of_task, column.level, column.name)
             )
-            difference = card[at - 1].find(column.level, column.name) if at else None
-            out = card[at - 1].left_out_of(difference) if difference else None
-            cells.append(_measured(cell, difference, ranks[number_][at], out.n if out else 0))
+            difference = card[index - 1].find(column.level, column.name) if index else None
+            out = card[index - 1].left_out_of(difference) if difference else None
+            cells.append(_measured(cell, difference, ranks[number_][index], out.n if out else 0))
         rows.append(
             Row(
                 run.label,
-                "checkpoint" if at else "baseline",
+                "checkpoint" if index else "baseline",
                 run.path,
                 tuple(cells),
                 run.spec.mark or run.spec.engine,
-                card[at - 1].notes if at else (),
+                card[index - 1].notes if index else (),
             )
         )
-    best = {(each.level, each.name): each for each in best_of(card)}
+    best = {
+        (best_difference.level, best_difference.name): best_difference for best_difference in best_of(card)
+    }
     return Board(
         task=task,
         aggregation=aggregation,
@@ -212,10 +216,10 @@ def build(
         rows=(*rows, *(row for table in published for row in _published(table))),
         improvement=tuple(best.get((column.level, column.name)) for column in COLUMNS),
         notes=(
-            *dict.fromkeys(note for each in comparisons for note in each.notes),
+            *dict.fromkeys(note for comparison in comparisons for note in comparison.notes),
             *(
-                f"Published: {clean(each.title, 200)}; {clean(each.source, 200)}. Not measured here."
-                for each in published
+                f"Published: {clean(table.title, 200)}; {clean(table.source, 200)}. Not measured here."
+                for table in published
             ),
         ),
         comparisons=tuple(comparisons),
@@ -261,18 +265,18 @@ def _ranks(
     units = unit_counts(one, aggregation)
     scores = np.full((len(runs), len(one.groups)), np.nan)
     scores[0] = group_sums(one, aggregation)
-    for at, comparison in enumerate(comparisons, start=1):
+    for row, comparison in enumerate(comparisons, start=1):
         pairing = comparison.pairing
-        scores[at, pairing.left] = group_sums(pairing.candidate, aggregation)[pairing.right]
+        scores[row, pairing.left] = group_sums(pairing.candidate, aggregation)[pairing.right]
     cells = cells_of(one.places, units, aggregation)
     out: list[list[int | None]] = []
     for column in COLUMNS:
         if (column.level, column.name) not in cells.names:
             out.append([None] * len(runs))
             continue
-        at = cells.names.index((column.level, column.name))
-        own = cells.members[:, at]
-        out.append(_ranked(scores[:, own], cells.weights[own, at], units[own]))
+        index = cells.names.index((column.level, column.name))
+        selected = cells.members[:, index]
+        out.append(_ranked(scores[:, selected], cells.weights[selected, index], units[selected]))
     return out
 
 

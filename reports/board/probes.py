@@ -94,13 +94,15 @@ def probe_rows(
     out = []
     for task in tasks:
         how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
-        found = compare(baseline, candidates, task, by="overall", **how)
+        comparisons = compare(baseline, candidates, task, by="overall", **how)
         out.append(probe_row(baseline, task))
-        out += [probe_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
+        out += [
+            probe_row(run, task, comparison) for run, comparison in zip(candidates, comparisons, strict=True)
+        ]
     return out
 
 
-def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> ProbeRow:
+def probe_row(run: Evaluated, task: str, comparison: Comparison | None = None) -> ProbeRow:
     """Returns a run's row; without a comparison the run is the baseline."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
@@ -111,7 +113,7 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
         kind=_of(run, task, "kind"),
         difficulty=_of(run, task, "difficulty"),
         label=run.label,
-        is_baseline=found is None,
+        is_baseline=comparison is None,
         n=None if n is None else int(n),
         accuracy=number(accuracy.get("value")),
         ci95=ci95(accuracy),
@@ -119,9 +121,9 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
         chance_corrected=number(dig(probe, "chance_corrected").get("value")),
         parts={name: value for name, value in parts.items() if value is not None},
         unread=number(dig(run.result, "tasks", task, "aggregates", AGGREGATION, "overall").get("unread")),
-        difference=None if found is None else found.overall,
+        difference=None if comparison is None else comparison.overall,
         engine=run.spec.mark or run.spec.engine,
-        notes=found.notes if found else (),
+        notes=comparison.notes if comparison else (),
     )
 
 

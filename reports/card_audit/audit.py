@@ -66,9 +66,9 @@ def _bold(made: TableAudit, table: CardTable) -> None:
     "Best" may refer to the whole table, a block or section, the models of one size, or all but reference rows
     such as "Human" or "GPT-4o". Scores within the spread of the best may be bold too.
     """
-    scores = [at for at, header in enumerate(table.headers) if not _unclear(header)]
+    scores = [column for column, header in enumerate(table.headers) if not _unclear(header)]
     marks = [
-        [cell.bold for at in scores if (cell := table.cells[row][at]).value is not None]
+        [cell.bold for column in scores if (cell := table.cells[row][column]).value is not None]
         for row in level_rows(table)
     ]
     marked = [row for row in marks if any(row)]
@@ -88,10 +88,10 @@ def _bold(made: TableAudit, table: CardTable) -> None:
         seen, n, wrong = turned, n_across, wrong_across
     made.n_checked += n
     made.notes += (f"Bold: the best of each {'row' if seen.turned else 'column'}.",)
-    for row, at, leader in wrong:
-        printed, value = seen.cells[row][at].text, seen.cells[leader][at].text
+    for row, column, leader in wrong:
+        printed, value = seen.cells[row][column].text, seen.cells[leader][column].text
         why = f"{printed} is in bold, but {seen.labels[leader]} has the best, {value}."
-        made.find(seen, row, at, value, why)
+        made.find(seen, row, column, value, why)
 
 
 def _unclear(header: str) -> bool:
@@ -103,14 +103,14 @@ def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
     """Returns the number of columns with a mark, and (row, column, row of the best) of each wrong mark."""
     parts = [block.levels for block in blocks(table)]
     n, wrong = 0, []
-    for at, header in enumerate(table.headers):
-        marked = [(row, levels) for levels in parts for row in levels if table.cells[row][at].bold]
+    for column, header in enumerate(table.headers):
+        marked = [(row, levels) for levels in parts for row in levels if table.cells[row][column].bold]
         if not marked or role(header) is Role.IMPROVEMENT or _unclear(header):
             continue
         n += 1
-        best = {row for peers in _peers(table, parts) for row in _leaders(table, peers, at)}
+        best = {row for peers in _peers(table, parts) for row in _leaders(table, peers, column)}
         wrong += [
-            (row, at, min(_leaders(table, levels, at, spread=False)))
+            (row, column, min(_leaders(table, levels, column, spread=False)))
             for row, levels in marked
             if row not in best
         ]
@@ -130,12 +130,12 @@ def _peers(table: CardTable, parts: Sequence[list[int]]) -> Iterator[list[int]]:
         yield [row for row in peers if not _REFERENCE.search(table.labels[row])]
 
 
-def _leaders(table: CardTable, rows: Sequence[int], at: int, *, spread: bool = True) -> set[int]:
+def _leaders(table: CardTable, rows: Sequence[int], column: int, *, spread: bool = True) -> set[int]:
     """Returns the rows with a column's best value; with `spread`, also those within its or their spread."""
-    cells = {row: table.cells[row][at] for row in rows}
+    cells = {row: table.cells[row][column] for row in rows}
     values = {row: cell.value for row, cell in cells.items() if cell.value is not None}
     leaders: set[int] = set()
-    for best in best_of(table.headers[at]) if values else ():
+    for best in best_of(table.headers[column]) if values else ():
         most = best(values.values())
         reach = max(cells[row].spread or 0 for row, value in values.items() if value == most)
         leaders |= {

@@ -35,13 +35,13 @@ def averages(made: TableAudit, table: CardTable) -> None:
     if len(table.headers) > MAX_COLUMNS:
         return
     kinds = [_kind(header) for header in table.headers]
-    for at, header in enumerate(table.headers):
-        if kinds[at] is not Role.AVERAGE:
+    for column, header in enumerate(table.headers):
+        if kinds[column] is not Role.AVERAGE:
             continue
-        named = _named(table, at)
+        named = _named(table, column)
         fits = [
-            Fit(table, what, _means(table, at, columns, weights))
-            for columns in ([named] if named else _columns(kinds, at))
+            Fit(table, what, _means(table, column, columns, weights))
+            for columns in ([named] if named else _columns(kinds, column))
             for what, weights in _weightings(table, columns, bool(named))
         ]
         fit, why = best_fit(fits), _undetermined(table, header, named)
@@ -50,7 +50,7 @@ def averages(made: TableAudit, table: CardTable) -> None:
             continue
         made.n_checked += len(fit.cells)
         _none_fits(made, table, fits)
-        made.notes += tuple(_shares(table, at))
+        made.notes += tuple(_shares(table, column))
 
 
 def _kind(header: str) -> Role:
@@ -59,13 +59,13 @@ def _kind(header: str) -> Role:
     return Role.AVERAGE if kind is Role.LEVEL and _AVERAGE_WORD.search(header) else kind
 
 
-def _named(table: CardTable, at: int) -> list[int]:
+def _named(table: CardTable, column: int) -> list[int]:
     """Returns the columns that the header of an average names as its parts; empty if fewer than two."""
-    text = f" {_words(table.headers[at])} "
+    text = f" {_words(table.headers[column])} "
     named = [
-        column
-        for column, header in enumerate(table.headers)
-        if column != at and (words := _words(header)) and f" {words} " in text
+        other
+        for other, header in enumerate(table.headers)
+        if other != column and (words := _words(header)) and f" {words} " in text
     ]
     return named if len(named) > 1 else []
 
@@ -83,22 +83,24 @@ def _words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
-def _means(table: CardTable, at: int, columns: Sequence[int], weights: Sequence[int]) -> Iterator[Derived]:
+def _means(
+    table: CardTable, column: int, sources: Sequence[int], weights: Sequence[int]
+) -> Iterator[Derived]:
     """Recomputes the cells of a column of averages."""
     for row in level_rows(table):
-        printed = table.cells[row][at].value
-        parts = [value for column in columns if (value := table.cells[row][column].value) is not None]
-        if printed is None or len(parts) < len(columns):
+        printed = table.cells[row][column].value
+        parts = [value for column in sources if (value := table.cells[row][column].value) is not None]
+        if printed is None or len(parts) < len(sources):
             continue
         weighted = (n * value for n, value in zip(weights, parts, strict=True))
         expected = sum(weighted, Decimal()) / sum(weights)
         right = Unit.POINTS.agrees(printed, expected, Decimal(), digits(printed), digits(*parts))
-        yield Derived(row, at, expected, right)
+        yield Derived(row, column, expected, right)
 
 
 def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
-    row, at, *_ = min(cell for fit in fits for cell in fit.wrong)
-    cell = table.cells[row][at]
+    row, column, *_ = min(cell for fit in fits for cell in fit.wrong)
+    cell = table.cells[row][column]
     tried = [
         f"{fit.what} ({shown(wrong.expected, cell.value)})"
         for fit in fits
@@ -107,17 +109,17 @@ def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
     ]
     neither = f"not {tried[0]}" if len(tried) == 1 else f"neither {', nor '.join(tried)}"
     why = f"{table.labels[row]}'s {cell.text} is {neither}; say what it averages."
-    made.find(table, row, at, None, why, whole=True)
+    made.find(table, row, column, None, why, whole_column=True)
 
 
-def _columns(kinds: Sequence[Role], at: int) -> list[tuple[int, ...]]:
+def _columns(kinds: Sequence[Role], column: int) -> list[tuple[int, ...]]:
     """Returns the sets of columns that may be averaged: all others, those to the left, those to the right.
 
     Columns whose headers do not name scores are left out of the first sets and included in the later ones.
     """
     ends = [-1, *(column for column, kind in enumerate(kinds) if kind is Role.AVERAGE), len(kinds)]
-    here = ends.index(at)
-    spans = [range(len(kinds)), range(ends[here - 1] + 1, at), range(at + 1, ends[here + 1])]
+    here = ends.index(column)
+    spans = [range(len(kinds)), range(ends[here - 1] + 1, column), range(column + 1, ends[here + 1])]
     columns = dict.fromkeys(
         tuple(column for column in span if kinds[column] in wanted)
         for wanted in ((Role.LEVEL, Role.BASE), (Role.LEVEL, Role.BASE, Role.OTHER))
@@ -157,9 +159,9 @@ def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterat
         yield "the mean weighted by the counts in the headers", counts
 
 
-def _shares(table: CardTable, at: int) -> Iterator[str]:
+def _shares(table: CardTable, column: int) -> Iterator[str]:
     """Yields notes on sizes of MMBench's editions of which every printed average can be a share."""
-    values = [value for row in level_rows(table) if (value := table.cells[row][at].value) is not None]
+    values = [value for row in level_rows(table) if (value := table.cells[row][column].value) is not None]
     for edition in EDITIONS.values():
         for n, unit in ((edition.n_groups, "questions"), (edition.n_rows, "rows")):
             if not n or prod(min(1.0, n / 10 ** (2 + digits(value))) for value in values) >= COINCIDENCE:
@@ -168,7 +170,7 @@ def _shares(table: CardTable, at: int) -> Iterator[str]:
                 counts = [_count(value, n, mode) for value in values]
                 if None not in counts:
                     yield (
-                        f"{table.headers[at]}: every value can be a share of the {n} {unit} of {edition.title}, "
+                        f"{table.headers[column]}: every value can be a share of the {n} {unit} of {edition.title}, "
                         f"{how} ({', '.join(map(str, counts))} right)."
                     )
 

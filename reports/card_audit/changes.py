@@ -42,9 +42,9 @@ def _improvement(
     table: CardTable, levels: Sequence[int], change: int, base: int, unit: Unit, level: Level
 ) -> Iterator[Derived]:
     """Recomputes the cells of a row of improvements from the levels and the base of its block."""
-    for at, header in enumerate(table.headers):
-        printed, start = table.cells[change][at].value, table.cells[base][at].value
-        others = [table.cells[row][at].value for row in levels if row != base]
+    for column, header in enumerate(table.headers):
+        printed, start = table.cells[change][column].value, table.cells[base][column].value
+        others = [table.cells[row][column].value for row in levels if row != base]
         rest = [value for value in others if value is not None]
         if printed is None or start is None or not rest or role(header) is Role.IMPROVEMENT:
             continue
@@ -63,7 +63,7 @@ def _improvement(
             )
             for value in expected
         )
-        yield Derived(change, at, expected[0], right)
+        yield Derived(change, column, expected[0], right)
 
 
 def _fractions(table: CardTable, rows: Sequence[int]) -> bool:
@@ -113,7 +113,7 @@ def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool
 def _beside(table: CardTable, against: Mapping[int, int], unit: Unit) -> Iterator[Derived]:
     """Recomputes the changes next to scores, of each row against the row that it is mapped to."""
     for row, other in against.items():
-        for at, (cell, base) in enumerate(zip(table.cells[row], table.cells[other], strict=True)):
+        for column, (cell, base) in enumerate(zip(table.cells[row], table.cells[other], strict=True)):
             if other == row or cell.value is None or base.value is None or not cell.changed:
                 continue
             change = unit.change(cell.value, base.value)
@@ -124,4 +124,4 @@ def _beside(table: CardTable, against: Mapping[int, int], unit: Unit) -> Iterato
             else:
                 places = digits(cell.value, base.value)
                 right = unit.agrees(cell.delta, change, base.value, digits(cell.delta), places)
-            yield Derived(row, at, change, right)
+            yield Derived(row, column, change, right)

@@ -86,28 +86,35 @@ class TableAudit:
             return
         self.n_checked += len(fit.cells)
         self.notes += (f"{heading}: {fit.what}; {fit.right} of {len(fit.cells)} agree.",)
-        for row, at, expected, _ in fit.wrong:
-            cell = fit.table.cells[row][at]
+        for row, column, expected, _ in fit.wrong:
+            cell = fit.table.cells[row][column]
             if beside:
                 number = shown(expected, cell.value if cell.delta is None else cell.delta, "+")
                 claim = f"{cell.text} should have {number}, the change {fit.what}."
             else:
                 number = shown(expected, cell.value)
                 claim = f"{cell.text} should be {number}, {fit.what}."
-            self.find(fit.table, row, at, number, claim)
+            self.find(fit.table, row, column, number, claim)
 
     def find(
-        self, seen: CardTable, row: int, at: int, expected: str | None, why: str, *, whole: bool = False
+        self,
+        seen: CardTable,
+        row: int,
+        column: int,
+        expected: str | None,
+        why: str,
+        *,
+        whole_column: bool = False,
     ) -> None:
         """Adds a finding about a cell, or about its whole column; `why` follows "ROW, COLUMN: ".
 
         Args:
             seen: the card's table, or its transpose.
         """
-        names = ("" if whole else seen.labels[row], seen.headers[at])
+        names = ("" if whole_column else seen.labels[row], seen.headers[column])
         label, header = reversed(names) if seen.turned else names
         where = ", ".join(name for name in (label, header) if name)
-        printed = seen.cells[row][at].text
+        printed = seen.cells[row][column].text
         self.findings += (Finding(label, header, printed, expected, f"{where}: {why}"),)
 
 

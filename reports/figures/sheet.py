@@ -32,8 +32,8 @@ _Points = Sequence[tuple[float, float]]
 
 def _ring(corners: int, radius: float = 1.0, turn: float = 0.0, inner: float = 1.0) -> list[complex]:
     """Returns a polygon turned by `turn` full turns; every second corner is at `inner` times the radius."""
-    places = [cmath.rect(radius, 2.0 * math.pi * (at / corners + turn - 0.25)) for at in range(corners)]
-    return [place * (inner if at % 2 else 1.0) for at, place in enumerate(places)]
+    places = [cmath.rect(radius, 2.0 * math.pi * (index / corners + turn - 0.25)) for index in range(corners)]
+    return [place * (inner if index % 2 else 1.0) for index, place in enumerate(places)]
 
 
 _PLUS = [1j**side * corner for side in range(4) for corner in (-0.4 - 1.1j, 0.4 - 1.1j, 0.4 - 0.4j)]
@@ -291,12 +291,12 @@ def width_of(text: str, size: float = TEXT, bold: bool = False) -> float:
 
 def fit(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
     """Makes a name safe to print and cuts it to `width` points; its end is kept, as it tells seeds apart."""
-    whole = clean(text, 200)
-    if width_of(whole, size, bold) <= width:
-        return whole
-    for kept in range(len(whole) - 1, 1, -1):
-        tail = kept // 2
-        short = f"{whole[: kept - tail]}…{whole[len(whole) - tail :]}"
+    name = clean(text, 200)
+    if width_of(name, size, bold) <= width:
+        return name
+    for length in range(len(name) - 1, 1, -1):
+        tail = length // 2
+        short = f"{name[: length - tail]}…{name[len(name) - tail :]}"
         if width_of(short, size, bold) <= width:
             return short
     return "…"

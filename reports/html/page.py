@@ -51,9 +51,13 @@ def render(report: Report) -> str:
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    groups = [[_shown(board, first=at == 0) for at, board in enumerate(own)] for own in report.boards]
+    groups = [
+        [_shown(board, first=index == 0) for index, board in enumerate(boards)] for boards in report.boards
+    ]
     # Probes are described only once, under the first benchmark.
-    verdicts = [verdict(own[0], () if at else report.probes) for at, own in enumerate(report.boards)]
+    verdicts = [
+        verdict(boards[0], () if index else report.probes) for index, boards in enumerate(report.boards)
+    ]
     text: str = (
         _environment()
         .get_template("page.html.j2")
@@ -64,7 +68,9 @@ def render(report: Report) -> str:
             style=Markup(style),
             script=Markup(script),
             groups=groups,
-            aggregations=list(dict.fromkeys(board.aggregation for own in report.boards for board in own)),
+            aggregations=list(
+                dict.fromkeys(board.aggregation for boards in report.boards for board in boards)
+            ),
             verdicts=verdicts or [probe_verdict(report.probes)],
             probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),

@@ -74,17 +74,17 @@ def curves(points: Sequence[Point], baseline: Result | None = None) -> View:
 
 
 def _panels(results: Iterable[Result]) -> list[_Panel]:
-    found: dict[_Panel, None] = {}
+    panels: dict[_Panel, None] = {}
     for result in results:
         for task, scores in dig(result, "tasks").items():
             probe = dig(scores, "probe")
             if probe:
-                found[_Panel(task, "", ("row_micro", "overall"), number(probe.get("chance")))] = None
+                panels[_Panel(task, "", ("row_micro", "overall"), number(probe.get("chance")))] = None
                 continue
-            found[_Panel(task, "", ("circular_micro", "overall"), None)] = None
+            panels[_Panel(task, "", ("circular_micro", "overall"), None)] = None
             for ability in dig(scores, "aggregates", "circular_micro", "l2"):
-                found[_Panel(task, ability, ("circular_micro", "l2", ability), None)] = None
-    return list(found)
+                panels[_Panel(task, ability, ("circular_micro", "l2", ability), None)] = None
+    return list(panels)
 
 
 def _draw(points: Sequence[Point], panels: Sequence[_Panel], baseline: Result | None) -> Sheet:
@@ -95,8 +95,8 @@ def _draw(points: Sequence[Point], panels: Sequence[_Panel], baseline: Result | 
     if baseline is not None:
         entries.append(("the baseline and its 95% interval", MUTED, "bar"))
     sheet.legend(10.0, entries)
-    for at, panel in enumerate(panels):
-        row, column = divmod(at, COLUMNS)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, COLUMNS)
         left, top = _LEFT + column * (_PANEL[0] + _GAP[0]), _TOP + row * (_PANEL[1] + _GAP[1])
         sheet.text(left, top - 8, fit(panel.title, _PANEL[0], bold=True), side="left", bold=True)
         _fill(sheet, (left, top, *_PANEL), panel, points, baseline)

@@ -70,7 +70,7 @@ def _card(path: Path, form: Format) -> None:
         screen = console()
         for line in audit_lines(audits, others):
             screen.print(line)
-    if any(found.findings for found in audits):
+    if any(card.findings for card in audits):
         raise typer.Exit(EXIT_FAILED)
     if others:
         raise typer.Exit(EXIT_INCONCLUSIVE)
@@ -100,12 +100,12 @@ def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> No
     ]
     read = {task.name: reread(run, task) for task in tasks}
     if form == "json":
-        found = {name: reread_json(rows) for name, rows in read.items()}
+        tables = {name: reread_json(rows) for name, rows in read.items()}
         value = {
             "schema": 1,
             "run": str(run.path),
             "engine": run.spec.mark or run.spec.engine,
-            "tasks": found,
+            "tasks": tables,
         }
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
         return

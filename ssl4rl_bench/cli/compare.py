@@ -54,11 +54,11 @@ def compare(
     from ssl4rl_bench.reports.board import probes as probe_board
 
     tables = [printed.load(name) for name in split_names(published or [])]
-    found = load_evaluated(runs, data or [], Terminal())
-    if len(found) < 2:
+    evaluated = load_evaluated(runs, data or [], Terminal())
+    if len(evaluated) < 2:
         raise UsageError("one run has nothing to be compared with: name a second one")
-    base, others = choose_baseline(found, baseline)
-    benchmarks, probes = shared_tasks(found, split_names(task or []))
+    base, others = choose_baseline(evaluated, baseline)
+    benchmarks, probes = shared_tasks(evaluated, split_names(task or []))
     printed.of_tasks(tables, benchmarks)
     allowed = split_names(allow or [])
     boards = [

@@ -74,8 +74,8 @@ def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
 
     runs = [open_run(path) for path in paths]
     name = model or runs[0].spec.model
-    own = Path(name).expanduser().is_dir()
-    if out is None and not own:
+    is_folder = Path(name).expanduser().is_dir()
+    if out is None and not is_folder:
         raise UsageError(
             f"{name} is no folder here: name the folder for its card with --out, or the checkpoint with --model"
         )

@@ -32,11 +32,11 @@ def interpolate(
     from ssl4rl_bench.train.interpolate import base_of
     from ssl4rl_bench.train.interpolate import interpolate as write
 
-    found = resolve_model(checkpoint)
-    base_of(found, base)
+    model = resolve_model(checkpoint)
+    base_of(model, base)
     try:
         import safetensors.torch  # noqa: F401
     except ImportError:
         raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
-    done = write(found, share, out, base)
-    say(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
+    result = write(model, share, out, base)
+    say(f"{result}: evaluate it with `ssl4rl-bench run --model {result}`")

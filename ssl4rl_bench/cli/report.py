@@ -75,9 +75,9 @@ def report(
     moved = per_task(
         data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
     )
-    found = load_evaluated(runs, data or [], Terminal())
+    evaluated = load_evaluated(runs, data or [], Terminal())
     names = [full_name(name) for name in split_names(task or [])]
-    chosen = choose_runs(found, baseline, names, wanted[0], trained or [], allowed)
+    chosen = choose_runs(evaluated, baseline, names, wanted[0], trained or [], allowed)
     views = make_views(split_names(view or []), chosen)
     if only_views:
         print_views(views)

@@ -19,7 +19,7 @@ from ssl4rl_bench.reports.views import VIEWS, Runs, View, allowed, by_sight, gat
 
 
 def choose_runs(
-    found: Sequence[Evaluated],
+    evaluated: Sequence[Evaluated],
     baseline: str | None,
     tasks: Sequence[str],
     aggregation: str,
@@ -34,9 +34,9 @@ def choose_runs(
     Raises:
         UsageError: a name is unknown.
     """
-    real, blind = by_sight(found)
+    real, blind = by_sight(evaluated)
     if not real:  # blind runs can be compared with each other
-        real, blind = list(found), []
+        real, blind = list(evaluated), []
     base, others = choose_baseline(real, baseline)
     benchmarks = [name for name in tasks if not base.task(name).probe]
     return gather(

@@ -46,8 +46,8 @@ def _settings(plan: Plan) -> Table:
     values = plan.recipe.values()
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     for name, part in {"": plain, **{k: v for k, v in values.items() if isinstance(v, Mapping)}}.items():
-        said = ", ".join(f"{key} {_value(value)}" for key, value in part.items() if value is not None)
-        table.add_row(f"{name}" if name else "–", Text(clean(said, 2000)))
+        settings = ", ".join(f"{key} {_value(value)}" for key, value in part.items() if value is not None)
+        table.add_row(f"{name}" if name else "–", Text(clean(settings, 2000)))
     return table
 
 
@@ -108,16 +108,16 @@ def _memory(plan: Plan) -> Table:
 
 def _verdict(plan: Plan) -> Text:
     assert plan.memory is not None
-    found, whole = plan.memory, plan.recipe.hardware.gpu_gib
-    always = found.during("always")
-    peak = found.peak / GIB
+    memory, gpu_gib = plan.memory, plan.recipe.hardware.gpu_gib
+    always = memory.during("always")
+    peak = memory.peak / GIB
     sums = (
-        f"rollout {(always + found.during('rollout')) / GIB:.1f} GiB, "
-        f"update {(always + found.during('update')) / GIB:.1f} GiB of {whole:g} GiB"
+        f"rollout {(always + memory.during('rollout')) / GIB:.1f} GiB, "
+        f"update {(always + memory.during('update')) / GIB:.1f} GiB of {gpu_gib:g} GiB"
     )
-    if peak > whole:
+    if peak > gpu_gib:
         return Text.assemble(("does not fit", "red"), f": {sums}")
-    if peak > FULL * whole:
+    if peak > FULL * gpu_gib:
         return Text.assemble(("tight", "yellow"), f": {sums} (over {FULL:.0%})")
     return Text.assemble(("fits", "green"), f": {sums}")
 

@@ -92,34 +92,36 @@ def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
     taskfile, ssl = load_ssl(task)
     try:
         with select_images(data or taskfile.images or DRAWN, split=taskfile.split) as pictures:
-            found = baselines(ssl, [picture.read() for picture in pictures.kept], n)
+            results = baselines(ssl, [picture.read() for picture in pictures.kept], n)
     except MissingDependency as error:
         screen.print(f"no blind baselines: {error}", style="yellow")
         return
-    screen.print(_table(found))
-    for line, style in _verdicts(found):
+    screen.print(_table(results))
+    for line, style in _verdicts(results):
         screen.print(line, markup=False, style=style)
 
 
-def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
+def _verdicts(baselines: list[Baseline]) -> Iterator[tuple[str, str | None]]:
     """Yields sentences that interpret the baselines, each with its style."""
     from ssl4rl_bench.task.leaks import FREE_OF_CONTENT
 
-    leaking = [one.name for one in found if one.leak == "yes"]
-    unclear = [one for one in found if one.leak == "unclear"]
+    leaking = [one.name for one in baselines if one.leak == "yes"]
+    unclear = [one for one in baselines if one.leak == "unclear"]
     if leaking:
         yield f"leaks: {', '.join(leaking)} tell the answer without a look at content", "red"
     for one in unclear:
         assert one.control is not None
-        told = f"right {100 * one.accuracy:.2f}% of guesses, and so is their control {100 * one.control:.2f}%"
+        accuracies = (
+            f"right {100 * one.accuracy:.2f}% of guesses, and so is their control {100 * one.control:.2f}%"
+        )
         yield (
-            f"undecided: {one.name} are {told}, which looks where files leave none: these measures see "
+            f"undecided: {one.name} are {accuracies}, which looks where files leave none: these measures see "
             "content, or a leak that covers the whole picture; look at --sheet, and validate on other images",
             "yellow",
         )
     if not leaking and not unclear:
         yield "no leak found: sizes, borders and traces tell the answer no better than chance", None
-    for one in found:
+    for one in baselines:
         if one.name not in FREE_OF_CONTENT and one.differs:
             yield (
                 f"{one.name} of the pictures tell the answer in {100 * one.accuracy:.2f}% of guesses: a model can "
@@ -128,14 +130,16 @@ def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
             )
 
 
-def _table(found: list[Baseline]) -> object:
+def _table(baselines: list[Baseline]) -> object:
     from ssl4rl_bench.reports.text.cells import plain_table
     from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
-    guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
+    guess = (
+        f"chance {100 * baselines[0].chance:.2f}%, {baselines[0].n} guesses on {baselines[0].n_images} images"
+    )
     headers = ("From", "Right %", "95% interval", "Control %", "Leak")
     table = plain_table(f"blind baselines ({guess})", headers)
-    for one in found:
+    for one in baselines:
         interval = "–".join(map(percent, one.ci95))
         table.add_row(one.name, percent(one.accuracy), interval, percent(one.control), one.leak or NO_DATA)
     return table

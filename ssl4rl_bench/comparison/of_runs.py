@@ -132,10 +132,10 @@ def compare(
         raise UsageError("one run has nothing to be compared with: name a second one")
     base, candidates = choose_baseline(evaluated, baseline)
     benchmarks, probes = shared_tasks(evaluated, tasks)
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for task in [*benchmarks, *probes]:
         level, how = ("overall", "row_micro") if task in probes else (by, aggregation)
-        found += compare_task(
+        comparisons += compare_task(
             base, candidates, task, by=level, aggregation=how, correction=correction, allow=allow
         )
-    return Comparisons(base.label, tuple(found))
+    return Comparisons(base.label, tuple(comparisons))

@@ -105,8 +105,8 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
             f"{refusal}: the replies of {made_up.label} are made up by the mock engine; a mock run is compared with "
             "mock runs only"
         )
-    found = list(_mismatches(baseline, candidate, task))
-    refused = [(name, reason) for name, reason in found if name not in allowed]
+    mismatches = list(_mismatches(baseline, candidate, task))
+    refused = [(name, reason) for name, reason in mismatches if name not in allowed]
     if refused:
         missing = list(dict.fromkeys(name for name, _ in refused))
         quoted = ", ".join(f'"{name}"' for name in missing)
@@ -114,7 +114,11 @@ def _checked(baseline: Evaluated, candidate: Evaluated, task: str, allowed: Coll
             f"{refusal}: {', '.join(reason for _, reason in refused)}; repeat one of the runs, "
             f"or allow it by name (allow = [{quoted}] in a policy): --allow {','.join(missing)}"
         )
-    return [f"{names} differ, as allowed: {', '.join(reason for _, reason in found)}."] if found else []
+    return (
+        [f"{names} differ, as allowed: {', '.join(reason for _, reason in mismatches)}."]
+        if mismatches
+        else []
+    )
 
 
 def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[tuple[str, str]]:

@@ -135,8 +135,8 @@ def parse(data: bytes, where: str) -> Published:
     if not isinstance(value["rows"], list) or not value["rows"]:
         raise DataError(f"{where}: rows must be a list with at least one row")
     rows: list[PublishedRow] = []
-    for at, row in enumerate(value["rows"], start=1):
-        place = f"{where}: row {at}"
+    for row_number, row in enumerate(value["rows"], start=1):
+        place = f"{where}: row {row_number}"
         if not isinstance(row, dict):
             raise DataError(f"{place} is not an object with name, model and values")
         _check_keys(place, row, {"name", "model", "values"}, set())
@@ -229,10 +229,10 @@ def _values(where: str, value: object, columns: Sequence[str], scale: float, low
     for column, item in zip(columns, value, strict=True):
         if item is None:
             continue
-        found = number(item)
-        if found is None or not low <= found / scale <= 1.0:
+        printed = number(item)
+        if printed is None or not low <= printed / scale <= 1.0:
             raise DataError(
                 f"{where}: {clean(item)} under {column} is no number from {low * scale:g} to {scale:g}"
             )
-        out[column] = found / scale
+        out[column] = printed / scale
     return out

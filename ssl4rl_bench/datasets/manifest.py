@@ -66,7 +66,7 @@ def write_manifest(
 ) -> Manifest:
     """Writes the manifest, the data card, and the lists of kept and of dropped images (with reasons)."""
     drops = sorted((*selection.dropped, *tally.dropped), key=lambda drop: (drop.name, drop.kind, drop.reason))
-    kept = (
+    entries = (
         {
             "sha256": picture.sha256,
             "name": picture.located.name,
@@ -78,7 +78,7 @@ def write_manifest(
         for picture in selection.kept
     )
     rows = ({"name": drop.name, "kind": drop.kind, "reason": drop.reason} for drop in drops)
-    lists = [_jsonl(folder / IMAGES, kept), _jsonl(folder / DROPPED, rows)]
+    lists = [_jsonl(folder / IMAGES, entries), _jsonl(folder / DROPPED, rows)]
     late = Counter(drop.kind for drop in tally.dropped)
     images = selection.counts()
     images["unreadable"] += late["unreadable"]

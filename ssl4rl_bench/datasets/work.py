@@ -65,10 +65,10 @@ def jobs(recipe: Recipe, selection: Selection, split: str) -> Iterator[Job]:
     """Yields jobs that cover all samples of a split's images, in order."""
     chunk: list[int] = []
     n_pixels = 0
-    for at, picture in enumerate(selection.kept):
+    for index, picture in enumerate(selection.kept):
         if picture.split != split:
             continue
-        chunk.append(at)
+        chunk.append(index)
         n_pixels += picture.width * picture.height * recipe.per_image
         if len(chunk) * recipe.per_image >= CHUNK_SAMPLES or n_pixels > CHUNK_PIXELS:
             yield from _jobs(recipe, selection, chunk)
@@ -78,8 +78,8 @@ def jobs(recipe: Recipe, selection: Selection, split: str) -> Iterator[Job]:
 
 def _jobs(recipe: Recipe, selection: Selection, chunk: Sequence[int]) -> Iterator[Job]:
     """Yields one job for a chunk of images, or several if a single image has many samples."""
-    pictures = tuple(selection.kept[at] for at in chunk)
-    others = (selection.partners(at) if recipe.task.pairs else () for at in chunk)
+    pictures = tuple(selection.kept[index] for index in chunk)
+    others = (selection.partners(index) if recipe.task.pairs else () for index in chunk)
     partners = tuple(tuple(islice(pictures, N_PARTNERS)) for pictures in others)
     step = CHUNK_SAMPLES if len(chunk) == 1 else recipe.per_image
     for start in range(0, recipe.per_image if chunk else 0, step):

@@ -109,12 +109,12 @@ def read_batch(
         if image_root is None:
             raise DataError(f"{_short(text)} is not base64; paths are read only with --image-root DIR")
         try:
-            found = (image_root / _local_path(text)).resolve()
+            path = (image_root / _local_path(text)).resolve()
         except (OSError, RuntimeError, ValueError):  # a null byte, or a loop of symbolic links
             raise DataError(f"{_short(text)} is not a path") from None
-        if not found.is_relative_to(image_root.resolve()):
+        if not path.is_relative_to(image_root.resolve()):
             raise DataError(f"{_short(text)} is outside of --image-root {image_root}")
-        return found
+        return path
 
     def image(text: str) -> EncodedImage:
         return _from_base64(text) if _is_base64(text) else _read_image(inside(text))

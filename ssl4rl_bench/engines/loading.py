@@ -75,18 +75,18 @@ def problems_of(info: dict[str, Any]) -> str:
 def _report_in_message() -> Iterator[None]:
     """Replaces an error that only refers to transformers' load report by that report. Nothing is printed."""
     logger = logging.getLogger("transformers.modeling_utils")
-    before, kept = (logger.level, logger.propagate), BufferingHandler(sys.maxsize)
-    logger.addHandler(kept)
+    before, handler = (logger.level, logger.propagate), BufferingHandler(sys.maxsize)
+    logger.addHandler(handler)
     logger.setLevel(logging.WARNING)
     logger.propagate = False
     try:
         yield
     except RuntimeError as error:
-        if _TOLD_ABOVE not in str(error) or not kept.buffer:
+        if _TOLD_ABOVE not in str(error) or not handler.buffer:
             raise
-        report = _COLOUR.sub("", " ".join(record.getMessage() for record in kept.buffer))
+        report = _COLOUR.sub("", " ".join(record.getMessage() for record in handler.buffer))
         raise RuntimeError(" ".join(report.split())[:1000]) from error
     finally:
-        logger.removeHandler(kept)
+        logger.removeHandler(handler)
         logger.setLevel(before[0])
         logger.propagate = before[1]

@@ -89,8 +89,8 @@ class Http:
                 raise wire.refusal(response.status_code, response.headers, body, 0.0)
             rest = b""
             async for chunk in _decoded(response, MAX_STREAM_BYTES):
-                *whole, rest = (rest + chunk).split(b"\n")
-                for line in whole:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
                     yield _text(line)
                 if len(rest) > MAX_REPLY_BYTES:
                     raise Failure(f"a line of more than {MAX_REPLY_BYTES} bytes")

@@ -211,11 +211,11 @@ def read_events(lines: Iterable[str]) -> Iterator[str]:
     lines = iter(lines)
     first = next(filter(str.strip, lines), "")
     if first and not _EVENT.match(first):
-        whole = read_completion("\n".join((first, *lines)).encode(), 0.0)
-        if whole.text:
-            yield whole.text
-        if whole.has_no_content:
-            raise Failure(no_reply(whole.reasoning, whole.finish_reason == "length"))
+        completion = read_completion("\n".join((first, *lines)).encode(), 0.0)
+        if completion.text:
+            yield completion.text
+        if completion.has_no_content:
+            raise Failure(no_reply(completion.reasoning, completion.finish_reason == "length"))
         return
     reasoning: list[str] = []
     replied = cut = finished = False

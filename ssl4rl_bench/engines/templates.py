@@ -78,9 +78,9 @@ class Guard:
         with self._lock:
             if self._child is None or self._owner != os.getpid():
                 self._start()
-            told = self._ask({"variables": variables})
-        if told.get("error") in _WORDS:
-            self._refuse(_WORDS[told["error"]])
+            result = self._ask({"variables": variables})
+        if result.get("error") in _WORDS:
+            self._refuse(_WORDS[result["error"]])
 
     def close(self) -> None:
         """Ends the child process."""
@@ -107,13 +107,13 @@ class Guard:
             start_new_session=True,  # so that Ctrl-C does not reach the child
         )
         atexit.register(self.close)
-        if told := self._ask(setup, _START_S).get("error"):
-            raise EngineError(f"the process that tries chat templates does not start ({told})")
-        told = self._ask({"template": self._template})
-        if told.get("error") == "raised":
-            self._refuse(f"is no Jinja template ({' '.join(told['message'].split())})")
-        if told.get("error"):
-            self._refuse(_WORDS[told["error"]])
+        if error := self._ask(setup, _START_S).get("error"):
+            raise EngineError(f"the process that tries chat templates does not start ({error})")
+        result = self._ask({"template": self._template})
+        if result.get("error") == "raised":
+            self._refuse(f"is no Jinja template ({' '.join(result['message'].split())})")
+        if result.get("error"):
+            self._refuse(_WORDS[result["error"]])
 
     def _ask(self, question: Mapping[str, Any], seconds: float | None = None) -> dict[str, Any]:
         """Returns the child's answer; without one, ends the child and returns the reason as the error."""

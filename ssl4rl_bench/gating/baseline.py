@@ -36,7 +36,7 @@ def save(run: Evaluated, path: Path) -> None:
         "label": run.label,
         "spec": run.spec.to_json(),
         "result": run.result,
-        "outcomes": {name: outcomes.to_json(each) for name, each in run.outcomes.items()},
+        "outcomes": {name: outcomes.to_json(task_outcomes) for name, task_outcomes in run.outcomes.items()},
     }
     plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read back: tuples become lists
     value = {"kind": KIND, "schema": SCHEMA, "sha256": sha256_json(plain), **content}
@@ -68,8 +68,11 @@ def load(path: Path) -> Evaluated:
         check_schema(content["spec"], f"{path} (spec)", SPEC_SCHEMA)
         check_schema(content["result"], f"{path} (result)", RESULT_SCHEMA, absent=RESULT_SCHEMA)
         spec = RunSpec.from_json(content["spec"])
-        found = {name: outcomes.from_json(name, kept) for name, kept in content["outcomes"].items()}
-        check(path, spec, content["result"], found)
-        return Evaluated(marked(content["label"], spec), path, spec, content["result"], found)
+        stored = {
+            name: outcomes.from_json(name, content_of_task)
+            for name, content_of_task in content["outcomes"].items()
+        }
+        check(path, spec, content["result"], stored)
+        return Evaluated(marked(content["label"], spec), path, spec, content["result"], stored)
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None

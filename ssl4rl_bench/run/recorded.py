@@ -61,8 +61,8 @@ class Recorded:
 
     def find(self, task: str, id: str, repeat: int) -> Completion | None:
         """Returns the reply to a request; None if none is recorded."""
-        found = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
-        return None if found is None else found.completion
+        reply = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
+        return None if reply is None else reply.completion
 
     def check(self, ids: Mapping[str, frozenset[str]], shown: Mapping[str, str]) -> None:
         """Checks that the replies belong to the tasks of a run and were recorded with the same images.
@@ -86,8 +86,8 @@ class Recorded:
 
     def _check_tasks(self, ids: Mapping[str, frozenset[str]]) -> None:
         owners: dict[str, list[str]] = {}
-        for task, own in ids.items():
-            for id in own:
+        for task, sample_ids in ids.items():
+            for id in sample_ids:
                 owners.setdefault(id, []).append(task)
         known = False
         for key, reply in self.replies.items():
@@ -105,7 +105,7 @@ class Recorded:
                 )
             other = self.replies.get((tasks[0], sample, repeat)) if tasks else None
             if other and reply.completion.error is None and other.completion.error is None:
-                first, second = sorted((reply, other), key=lambda each: each.line)
+                first, second = sorted((reply, other), key=lambda recorded: recorded.line)
                 _same(first, second, key)
         if self.replies and not known:
             recorded = sorted({key[0] for key in self.replies if key[0] is not None})
@@ -124,16 +124,16 @@ def read(place: Path) -> Recorded:
         DataError: a file or line cannot be read, or a request has two texts; names the file and line.
         UsageError: the folder has no replies.
     """
-    found = Recorded(digest=digest(place))
+    recorded = Recorded(digest=digest(place))
     for task, path in sources(place):
         run = None if task is None else _run_of(path)
         in_run = run is not None
         if task is not None and run is not None and task in run.tasks:
-            found.images[task] = run.tasks[task].image
+            recorded.images[task] = run.tasks[task].image
         for number, line in enumerate(_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
             if line.strip() and (parsed := _parse(line, path, number, task, in_run)) is not None:
-                found.add(*parsed)
-    return found
+                recorded.add(*parsed)
+    return recorded
 
 
 def identity(place: Path, model: str | None) -> str:
@@ -244,11 +244,11 @@ def _values(
     value: Mapping[str, Any], task: str | None, bad: Callable[[str], DataError]
 ) -> tuple[Key, Completion]:
     def take(key: str, default: Any, *kinds: type) -> Any:
-        found = value.get(key, default)
-        if type(found) not in kinds:
+        entry = value.get(key, default)
+        if type(entry) not in kinds:
             wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
             raise bad(f'no "{key}"' if key not in value else f'"{key}" must be {wanted}')
-        return found
+        return entry
 
     named = take("task", None, str, type(None))
     if named is not None:

@@ -247,10 +247,10 @@ class RunSpec:
 
     def requests(self, samples: Iterable[Sample], task: str = "") -> Iterator[Request]:
         """Yields all requests of a task; the repeats of a sample are consecutive."""
-        own = (self.seed,) if self.seed else ()
+        base_seed = (self.seed,) if self.seed else ()
         for sample in samples:
             for repeat in range(self.repeats):
-                yield Request(sample, repeat, seed_of(sample.id, repeat, *own), task)
+                yield Request(sample, repeat, seed_of(sample.id, repeat, *base_seed), task)
 
 
 def _scheme(value: Mapping[str, Any]) -> int:

@@ -132,7 +132,7 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
     answers = np.array([case.answer for case in cases])
     # For Jigsaw a guess is the place of one piece, so chance is one over the number of distinct answers.
     chance = task.chance if task.few_targets else 1 / len(set(answers.tolist()))
-    found = []
+    baselines = []
     for name in (*FREE_OF_CONTENT, STATISTICS):
         if name == CONSTANT:
             right = _cross_validated(np.zeros((len(cases), 1)), answers, groups, _constant)
@@ -148,8 +148,10 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
             above = differs or control_ci95[0] > chance
             differs = differs and _gain(right - without, groups) > 0
             unclear = above and not differs
-        found.append(Baseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear))
-    return found
+        baselines.append(
+            Baseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear)
+        )
+    return baselines
 
 
 def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
@@ -229,30 +231,32 @@ def _cases(
     groups = [min(origin // 2, max(0, len(numbers) // 2 - 1)) if task.pairs else origin for origin in of]
     places = list(range(len(order)))
     n_made = 0
-    for index in range(MAX_ROUNDS):
+    for draw in range(MAX_ROUNDS):
         if n_made >= n:
             return
         usable = []
-        for at in places:
-            encoded = order[at]
+        for index in places:
+            encoded = order[index]
             partners = [
-                o for o in range(len(order)) if task.pairs and groups[o] == groups[at] and of[o] != of[at]
+                o
+                for o in range(len(order))
+                if task.pairs and groups[o] == groups[index] and of[o] != of[index]
             ]
             if task.pairs and not partners:
                 continue
             image = pictures.decode(encoded)
             try:
-                made = [task.corrupt(image, seed_for(task, encoded.sha256, index))]
+                made = [task.corrupt(image, seed_for(task, encoded.sha256, draw))]
                 if task.pairs:
-                    other = pictures.decode(order[partners[index % len(partners)]])
-                    made.append(task.corrupt(image, seed_for(task, encoded.sha256, index, OTHER), other))
+                    other = pictures.decode(order[partners[draw % len(partners)]])
+                    made.append(task.corrupt(image, seed_for(task, encoded.sha256, draw, OTHER), other))
             except Unusable:
                 continue
-            usable.append(at)
+            usable.append(index)
             n_made += len(made)
             for corrupted in made:
                 for answer, shown in task.guesses(corrupted):
-                    yield _Case(of[at], groups[at], answer, _features(shown))
+                    yield _Case(of[index], groups[index], answer, _features(shown))
         places = usable
 
 
@@ -335,8 +339,8 @@ def _traces(image: Image.Image) -> Floats:
 
 @cache
 def _waves(length: int) -> NDArray[np.complex128]:
-    at = np.outer(np.array(FREQUENCIES), np.arange(length))
-    waves: NDArray[np.complex128] = np.exp(-2j * np.pi * at)
+    phases = np.outer(np.array(FREQUENCIES), np.arange(length))
+    waves: NDArray[np.complex128] = np.exp(-2j * np.pi * phases)
     return waves
 
 

@@ -117,18 +117,18 @@ def _load_probe(task: TaskFile, asked: Asked) -> ProbeTask:
 def _load_benchmark(task: TaskFile, asked: Asked) -> MMBenchTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
     tell = asked.on_share or (lambda share: None)
-    found = _source(task, asked.data, asked.commit, lambda share: tell(share / 2))
+    source = _source(task, asked.data, asked.commit, lambda share: tell(share / 2))
     loaded = mmbench.load(
         task,
-        found.rows,
-        source=found.name,
-        where=found.where,
+        source.rows,
+        source=source.name,
+        where=source.where,
         prompt=asked.prompt,
         skip_bad=asked.skip_bad,
         limit=asked.limit,
         on_share=lambda share: tell((1 + share) / 2),
     )
-    return replace(loaded, hub=found.hub)
+    return replace(loaded, hub=source.hub)
 
 
 _OWN: Mapping[str, Load] = {"mmbench": _load_benchmark, "ssl": _load_probe}

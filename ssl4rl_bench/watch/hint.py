@@ -25,7 +25,7 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
     Raises:
         UsageError: if the runs are not comparable.
     """
-    found: list[tuple[str, bool, Difference]] = []
+    differences: list[tuple[str, bool, Difference]] = []
     for task, outcomes in candidate.outcomes.items():
         if task not in baseline.outcomes:
             continue
@@ -39,8 +39,8 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
             correction="none",
             allow=allow,
         )
-        found += [(task, probe, cell) for cell in made.cells if probe or cell.level == "l2"]
-    corrected = holm(np.array([cell.p for _, _, cell in found]))
+        differences += [(task, probe, cell) for cell in made.cells if probe or cell.level == "l2"]
+    corrected = holm(np.array([cell.p for _, _, cell in differences]))
     return tuple(
         Change(
             task=task,
@@ -53,15 +53,17 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
             ci95=cell.ci95,
             p_corrected=float(p),
         )
-        for (task, probe, cell), p in zip(found, corrected, strict=True)
+        for (task, probe, cell), p in zip(differences, corrected, strict=True)
     )
 
 
-def hint(found: Sequence[Change]) -> str | None:
+def hint(changes_: Sequence[Change]) -> str | None:
     """Returns a sentence with evidence if a probe rose and an ability fell, both significantly; else None."""
-    sure = sorted((each for each in found if each.p_corrected < ALPHA), key=lambda each: each.p_corrected)
-    up = [each for each in sure if each.probe and each.value > 0.0]
-    down = [each for each in sure if not each.probe and each.value < 0.0]
+    sure = sorted(
+        (change for change in changes_ if change.p_corrected < ALPHA), key=lambda change: change.p_corrected
+    )
+    up = [change for change in sure if change.probe and change.value > 0.0]
+    down = [change for change in sure if not change.probe and change.value < 0.0]
     if not up or not down:
         return None
     return (
@@ -70,12 +72,12 @@ def hint(found: Sequence[Change]) -> str | None:
     )
 
 
-def _listed(found: Sequence[Change]) -> str:
+def _listed(changes_: Sequence[Change]) -> str:
     texts = [
-        f"{short_name(each.task)}{'' if each.probe else ' ' + each.name} {100 * each.value:+.2f} points "
-        + (f"[{100 * each.ci95[0]:+.2f}, {100 * each.ci95[1]:+.2f}], " if each.ci95 else "")
-        + f"n {each.n}, p {'<0.001' if each.p_corrected < 0.001 else f'{each.p_corrected:.3f}'}"
-        for each in found[:NAMED]
+        f"{short_name(change.task)}{'' if change.probe else ' ' + change.name} {100 * change.value:+.2f} points "
+        + (f"[{100 * change.ci95[0]:+.2f}, {100 * change.ci95[1]:+.2f}], " if change.ci95 else "")
+        + f"n {change.n}, p {'<0.001' if change.p_corrected < 0.001 else f'{change.p_corrected:.3f}'}"
+        for change in changes_[:NAMED]
     ]
-    more = len(found) - len(texts)
+    more = len(changes_) - len(texts)
     return "; ".join(texts) + (f"; and {more} more" if more else "")

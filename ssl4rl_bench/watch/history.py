@@ -102,7 +102,7 @@ class History:
         Raises:
             StoreError: if the disk is full or permission is denied.
         """
-        write_text(self.path, "".join(encode(each) for each in (*self.entries, entry)))
+        write_text(self.path, "".join(encode(known) for known in (*self.entries, entry)))
         self.entries.append(entry)
 
     def knows(self, name: str, fingerprint: str) -> bool:
@@ -191,4 +191,4 @@ def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
 def exit_verdict(entries: Sequence[Entry]) -> str:
     """Returns the worst verdict: fail, then inconclusive, then pass."""
     verdicts = {entry.verdict for entry in entries}
-    return next((each for each in ("fail", "inconclusive") if each in verdicts), "pass")
+    return next((verdict for verdict in ("fail", "inconclusive") if verdict in verdicts), "pass")

@@ -78,12 +78,12 @@ def judge(
     """
     step, part = place_of(name) or (0, 0)
 
-    def entry(**found: Any) -> Entry:
-        return Entry(name, step, part, candidate.spec.fingerprint, run, terms.digest, **found)
+    def entry(**values: Any) -> Entry:
+        return Entry(name, step, part, candidate.spec.fingerprint, run, terms.digest, **values)
 
     if baseline is None:
-        found = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
-        return Judged(entry(**found), None)
+        values = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
+        return Judged(entry(**values), None)
     policy = terms.policy
     judged, turn = of_runs.judge(policy, baseline, candidate, origin, terms.family, terms.folder)
     assert turn is not None
@@ -92,7 +92,7 @@ def judge(
         family = f"{terms.family}-best"
         against_best, _ = of_runs.judge(policy, best, candidate, origin, family, terms.folder, BEST)
     rival = against_best or judged
-    better = fmean(each.difference.value for each in rival.tested) > 0.0
+    better = fmean(tested.difference.value for tested in rival.tested) > 0.0
     found_changes = changes(baseline, candidate, policy.allow)
     return Judged(
         entry(
@@ -115,10 +115,14 @@ def family_of(folder: Path) -> str:
 
 
 def _reasons(gate: Gate) -> tuple[str, ...]:
-    tested = [f"{each.verdict}: {reason(each)}" for each in worst_first(gate) if each.verdict != "pass"]
+    tested = [
+        f"{rule_result.verdict}: {reason(rule_result)}"
+        for rule_result in worst_first(gate)
+        if rule_result.verdict != "pass"
+    ]
     guards = [
-        f"{each.verdict}: {each.name} of {each.task}: {each.found}, limit {each.limit}"
-        for each in gate.guarded
-        if each.verdict != "pass"
+        f"{guarded.verdict}: {guarded.name} of {guarded.task}: {guarded.found}, limit {guarded.limit}"
+        for guarded in gate.guarded
+        if guarded.verdict != "pass"
     ]
     return tuple(tested + guards)

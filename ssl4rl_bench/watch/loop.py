@@ -153,7 +153,7 @@ class Watch:
         if self.history.damaged:
             self.say(f"{self.history.path} was damaged; it is made again from the runs")
         turns = series.order(self.terms.folder, self.terms.family)
-        found = []
+        unjudged = []
         for path in sorted((self.history.folder / "runs").glob("*")):
             if not (path / "result.json").exists():
                 continue
@@ -162,8 +162,8 @@ class Watch:
             if not self.history.knows(name, run.spec.fingerprint):
                 sha = run.spec.sha256
                 turn = turns.index(sha) if sha in turns else len(turns)
-                found.append((turn, place_of(name) or (0, 0), name, path))
-        for *_, name, path in sorted(found):
+                unjudged.append((turn, place_of(name) or (0, 0), name, path))
+        for *_, name, path in sorted(unjudged):
             self._judge(name, path)
 
     def follow(self, *, once: bool, interval: float, stop: threading.Event) -> None:
@@ -182,7 +182,7 @@ class Watch:
         patience = PATIENCE
         while not stop.is_set():
             look = self.finder.look()
-            checkpoint = next((each for each in look.ready if self._is_new(each)), None)
+            checkpoint = next((candidate for candidate in look.ready if self._is_new(candidate)), None)
             if checkpoint is not None:
                 self._take(checkpoint)
                 continue

@@ -56,7 +56,7 @@ def refresh(
         if entries[-1].hint:
             view = replace(view, sentence=f"{view.sentence} {entries[-1].name}: {entries[-1].hint}.")
         view.write(history.folder)
-        first = next((at for at, entry in enumerate(entries) if entry.verdict == BASELINE), None)
+        first = next((index for index, entry in enumerate(entries) if entry.verdict == BASELINE), None)
         base = baseline or runs[first or 0]
         page = assemble(
             base,
@@ -73,7 +73,7 @@ def refresh(
 
 def _place(entry: Entry, entries: list[Entry]) -> float:
     """Returns an entry's position on the step axis; the parts of a step lie between it and the next step."""
-    parts = 1 + max(each.part for each in entries)
+    parts = 1 + max(entry.part for entry in entries)
     return entry.step + entry.part / parts
 
 

@@ -49,11 +49,11 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     """
     selection = _of_split(selection, recipe.data.split)
     overlaps = overlap.audit(selection, recipe.data.audit, on_progress=report.stage)
-    for found in overlaps:
-        if shared := len(found.exact) + len(found.near):
-            report.note(f"{shared} training images are in {found.set} or look like one that is")
+    for result in overlaps:
+        if shared := len(result.exact) + len(result.near):
+            report.note(f"{shared} training images are in {result.set} or look like one that is")
         else:
-            report.note(f"no training image is in {found.set} ({found.images} images compared)")
+            report.note(f"no training image is in {result.set} ({result.images} images compared)")
     leave_out = overlap.enforce(overlaps, recipe.data)
     made = TrainingSet(
         selection,
@@ -108,8 +108,8 @@ def _facts(
         },
         "unusable_by_reason": made.unusable,
         "counts": selection.counts(),
-        "overlap": [found.as_json() for found in overlaps],
-        "overlap_details": [found.details() for found in overlaps],
+        "overlap": [overlap.as_json() for overlap in overlaps],
+        "overlap_details": [overlap.details() for overlap in overlaps],
         "transductive": recipe.data.transductive,
         "manifest": manifest,
     }
@@ -119,10 +119,10 @@ def _of_split(selection: Selection, split: float | None) -> Selection:
     """Returns the part of a selection that is used for training."""
     if split is None:
         return selection
-    kept = tuple(picture for picture in selection.kept if picture.split == "train")
-    if not kept:
+    pictures = tuple(picture for picture in selection.kept if picture.split == "train")
+    if not pictures:
         raise DataError(f"{selection.source}: data.split = {split:g} leaves no training images: raise it")
-    return dataclasses.replace(selection, kept=kept)
+    return dataclasses.replace(selection, kept=pictures)
 
 
 class _Tokens:

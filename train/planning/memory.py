@@ -138,17 +138,17 @@ def _widths(recipe: Recipe) -> _Bytes:
     sharding = recipe.hardware.sharding
     if sharding == "zero3" and mixed:
         return _Bytes(frozen=2, trained=2, optimizer=12, product=2, stream=2, casts=False)
-    kept = 4 if recipe.model.dtype == "float32" else 2
-    trained = 4 if recipe.lora or (sharding == "fsdp2" and mixed) else kept
-    product = 2 if mixed else kept
+    stored = 4 if recipe.model.dtype == "float32" else 2
+    trained = 4 if recipe.lora or (sharding == "fsdp2" and mixed) else stored
+    product = 2 if mixed else stored
     return _Bytes(
-        frozen=kept,
+        frozen=stored,
         trained=trained,
         optimizer=2 * trained,
         product=product,
         # FSDP2 gathers weights in bfloat16, so that the hidden states are also bfloat16.
-        stream=2 if sharding == "fsdp2" and mixed else kept,
-        casts=kept > product and sharding == "none",
+        stream=2 if sharding == "fsdp2" and mixed else stored,
+        casts=stored > product and sharding == "none",
     )
 
 
@@ -279,8 +279,8 @@ def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Pa
         inputs += depth * width.product * shape.vision.hidden_size * patches
         how = f"{what}: each layer's input ({_gib(inputs)}) and all of one layer ({_gib(max(layer, block))})"
         return Part("activations", inputs + max(layer, block), "update", how)
-    kept = shape.num_hidden_layers * layer + max(depth, 1) * block
-    return Part("activations", kept, "update", f"{what}: all that the backward pass needs, of every layer")
+    n_bytes = shape.num_hidden_layers * layer + max(depth, 1) * block
+    return Part("activations", n_bytes, "update", f"{what}: all that the backward pass needs, of every layer")
 
 
 def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
@@ -295,14 +295,18 @@ def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
     tile = min(n, TILE_TOKENS) * min(shape.vocab_size, TILE_WORDS) * width.product
     hidden = n * shape.hidden_size * (4 + 2 * width.stream) + 28 * n
     gradient = 0 if recipe.lora else 4 * head
-    kept = {"none": 0, "fsdp2": width.frozen if recipe.lora else width.trained, "zero3": width.product}
-    whole = kept[recipe.hardware.sharding] * head
+    weight_bytes = {
+        "none": 0,
+        "fsdp2": width.frozen if recipe.lora else width.trained,
+        "zero3": width.product,
+    }
+    gathered = weight_bytes[recipe.hardware.sharding] * head
     logits = 4 * n * shape.vocab_size
     how = (
         f"{n:,} reply tokens: a tile {_gib(tile)}, hidden states {_gib(hidden)}, the head's gradient "
-        f"{_gib(gradient)} and the gathered head {_gib(whole)} (all logits at once: {_gib(logits)})"
+        f"{_gib(gradient)} and the gathered head {_gib(gathered)} (all logits at once: {_gib(logits)})"
     )
-    return Part("log-probabilities", tile + hidden + gradient + whole, "update", how)
+    return Part("log-probabilities", tile + hidden + gradient + gathered, "update", how)
 
 
 def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | None) -> Part:
@@ -310,9 +314,9 @@ def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | Non
     g, v = recipe.grpo, shape.vision
     mine = step.replies // step.processes
     patches = int((g.max_prompt_tokens if image_tokens is None else image_tokens) * v.spatial_merge_size**2)
-    each = 4 * v.pixel_values * patches + TOKEN_FIELDS * (g.max_prompt_tokens + g.max_reply_tokens)
-    how = f"{mine:,} replies with {patches:,} patches each ({_gib(each)})"
-    return Part("a step's images", mine * each, "always", how)
+    per_reply = 4 * v.pixel_values * patches + TOKEN_FIELDS * (g.max_prompt_tokens + g.max_reply_tokens)
+    how = f"{mine:,} replies with {patches:,} patches each ({_gib(per_reply)})"
+    return Part("a step's images", mine * per_reply, "always", how)
 
 
 def _rollouts(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> list[Part]:

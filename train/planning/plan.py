@@ -156,8 +156,8 @@ def _cached(repo: str, revision: str | None) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return None
-    found = try_to_load_from_cache(repo, "config.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
+    path = try_to_load_from_cache(repo, "config.json", revision=revision)
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def _rows_an_image(recipe: Recipe) -> float:

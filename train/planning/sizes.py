@@ -85,9 +85,9 @@ def steps_of(recipe: Recipe, step: Sizes, rows: float) -> int:
     g = recipe.grpo
     by_epochs = None if g.epochs is None else int(g.epochs * rows) // step.prompts
     if by_epochs == 0:
-        said = rows if isinstance(rows, int) else f"about {rows:,.0f}"
+        n_prompts = rows if isinstance(rows, int) else f"about {rows:,.0f}"
         raise DataError(
-            f"{g.epochs:g} epochs of {said} prompts are less than one step of {step.prompts}: "
+            f"{g.epochs:g} epochs of {n_prompts} prompts are less than one step of {step.prompts}: "
             "lower grpo.prompts, or give more images"
         )
     return min(n for n in (g.steps, by_epochs) if n is not None)

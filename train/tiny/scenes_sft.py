@@ -111,6 +111,8 @@ def drill(rng: Random, pool: Pool, words: bool) -> Example:
 def make_pool(per_leaf: int) -> Pool:
     """Returns the train stream without the pictures that are also in the dev stream."""
     taken = {sha256_hex(q.drawn.image.tobytes()) for q in questions("dev")}
-    kept = tuple(q for q in questions("train", per_leaf) if sha256_hex(q.drawn.image.tobytes()) not in taken)
-    words = sorted({text for q in kept for text in q.options if text.isalpha()})
-    return Pool(kept, tuple(words))
+    distinct = tuple(
+        q for q in questions("train", per_leaf) if sha256_hex(q.drawn.image.tobytes()) not in taken
+    )
+    words = sorted({text for q in distinct for text in q.options if text.isalpha()})
+    return Pool(distinct, tuple(words))

@@ -47,11 +47,11 @@ class Course:
         """Returns example `i`: of the SSL forms in every `every`-th batch, else of the schedule."""
         if self.forms is None:
             return self.schedule.example(i, self.pool)
-        batch, at = divmod(i, self.schedule.batch_size)
+        batch, index = divmod(i, self.schedule.batch_size)
         n_forms = batch // self.every
         if batch % self.every == self.every - 1:
-            return self.forms.example(n_forms * self.schedule.batch_size + at)
-        return self.schedule.example((batch - n_forms) * self.schedule.batch_size + at, self.pool)
+            return self.forms.example(n_forms * self.schedule.batch_size + index)
+        return self.schedule.example((batch - n_forms) * self.schedule.batch_size + index, self.pool)
 
 
 class Collator:
@@ -120,9 +120,9 @@ def start_of(recipe: Mapping[str, Any], course: Course) -> tuple[Any, Any, Model
         return model, build_processor(tokenizer, **recipe["processor"]), None
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    found = resolve_model(recipe["init"], chat=True)
-    model = load_network(found.path, Qwen2_5_VLForConditionalGeneration).float()
-    return model, load_processor(found.path), found
+    base = resolve_model(recipe["init"], chat=True)
+    model = load_network(base.path, Qwen2_5_VLForConditionalGeneration).float()
+    return model, load_processor(base.path), base
 
 
 def train(recipe: Mapping[str, Any], out: Path) -> Path:

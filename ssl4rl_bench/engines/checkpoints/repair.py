@@ -95,14 +95,14 @@ def _write(
 ) -> None:
     names: dict[str, str] = {}
     for number, file in enumerate(files, 1):
-        kept = {
+        tensors = {
             _renamed(name, wanted): tensor for name, tensor in file.tensors.items() if name not in left_out
         }
         place = SINGLE if len(files) == 1 else f"model-{number:05d}-of-{len(files):05d}.safetensors"
-        if twice := [name for name in kept if name in names]:
+        if twice := [name for name in tensors if name in names]:
             raise ModelError(f"{file.path} holds {shown(twice)} again: delete the file that is stale first")
-        names |= dict.fromkeys(kept, place)
-        _write_file(out / place, kept)
+        names |= dict.fromkeys(tensors, place)
+        _write_file(out / place, tensors)
     if len(files) > 1:
         atomic.write_json(out / INDEX, {"metadata": {}, "weight_map": names})
 

@@ -62,8 +62,8 @@ def doc_to_target(doc: Doc) -> str:
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Scores one reply. Returns the input of both aggregations as JSON values."""
     score = mmbench.score_choice(_choices(doc), doc["answer"], completion(results[0]))
-    found = items.item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
-    return {"circular_micro": found, "row_micro": found}
+    item = items.item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
+    return {"circular_micro": item, "row_micro": item}
 
 
 def circular_micro(scored: Iterable[Mapping[str, Any]]) -> float:

@@ -93,14 +93,14 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             BenchError: see `runner.execute`.
         """
         places: dict[tuple[str, str], list[int]] = {}
-        for at, request in enumerate(requests):
+        for index, request in enumerate(requests):
             *_, task, split = request.args
-            places.setdefault((task, split), []).append(at)
+            places.setdefault((task, split), []).append(index)
         replies: dict[int, Any] = {}
         for (task, split), where in places.items():
-            asked = [requests[at] for at in where]
+            asked = [requests[index] for index in where]
             replies |= zip(where, self._answer(task, asked, self.task_dict[task][split]), strict=True)
-        return [replies[at] for at in range(len(requests))]
+        return [replies[index] for index in range(len(requests))]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Raises UsageError, since the engines only generate."""
@@ -165,8 +165,8 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
     def _spec(self, task: AskedTask, repeats: int) -> RunSpec:
         plan = dataclasses.replace(self._plan, repeats=repeats)
         spec = spec_of(plan, self._subject, self._engine.name, self._engine.version, [task])
-        whole = dataclasses.replace(spec.tasks[task.name], n_samples=task.n_docs)
-        return dataclasses.replace(spec, tasks={task.name: whole})
+        task_spec = dataclasses.replace(spec.tasks[task.name], n_samples=task.n_docs)
+        return dataclasses.replace(spec, tasks={task.name: task_spec})
 
     def _place(self, task: str, spec: RunSpec) -> Path:
         words = (self._subject.label, short_name(task))

@@ -94,8 +94,8 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
     """Scores one reply. Returns the input of both aggregations as JSON values, with the sub-metrics."""
     ssl = _ssl(doc["ssl"])
     score = ssl.score(completion(results[0]), doc["target"])
-    found = items.item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
-    return {"accuracy": found, "chance_corrected": found}
+    item = items.item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
+    return {"accuracy": item, "chance_corrected": item}
 
 
 def accuracy(scored: Iterable[Mapping[str, Any]]) -> float:

@@ -139,18 +139,18 @@ def read_free(
     if not strict:
         text = clean(text)
     parts = tags.split(text + CUT if cut else text)
-    found: _Found | None
+    result: _Found | None
     if strict:
         answer = parts.tag.strip() if parts.tag is not None and parts.ordered and not parts.rivals else ""
-        found = (answer, "tag-answer") if answer and _whole(answer, parse, lead=False) == answer else None
+        result = (answer, "tag-answer") if answer and _whole(answer, parse, lead=False) == answer else None
     else:
-        found = _default(parts, parse, cut)
-    if found is None:
+        result = _default(parts, parse, cut)
+    if result is None:
         from ssl4rl_bench.task.extract import rules  # here because its patterns take 30 ms to compile
 
         _, status, rule = rules.read_strict(parts.visible, {}, False)
         return Reading(None, Status.TRUNCATED if cut else status, rule)
-    answer, rule = found
+    answer, rule = result
     if answer == CONFLICT:
         return Reading(None, Status.TRUNCATED if cut else Status.NONE, "conflict")
     return Reading(answer, Status.TAG if rule.startswith("tag-") else Status.LENIENT, rule)
@@ -162,8 +162,8 @@ def _default(parts: tags.Parts, parse: Parse, cut: bool) -> _Found | None:
             return CONFLICT, "tag-phrase"
         if (answer := _content(parts.tag, parse)) is not None:
             return answer, "tag-answer" if _whole(parts.tag, parse) else "tag-phrase"
-    if found := _lenient(parts.visible.strip("` \n"), parse, cut):
-        return found
+    if result := _lenient(parts.visible.strip("` \n"), parse, cut):
+        return result
     if parts.open_tag is not None and (answer := _whole(parts.open_tag.partition("<")[0], parse)):
         return answer, "open-tag"
     if not parts.thought or cut:

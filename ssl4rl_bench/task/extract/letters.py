@@ -117,9 +117,9 @@ def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = Fal
         return None
     lower = match[1].islower()
     end = _skip(_CLOSERS, text, match.end())
-    own = {letter: choices[letter]}
+    option = {letter: choices[letter]}
     rest = _rest(text, end)
-    exact = begins_with(rest, own, text_end) is not None
+    exact = begins_with(rest, option, text_end) is not None
     told_end = own_end(text, match.start(), _skip(_SEPARATOR, text, end), choices[letter])
     if told_end is not None and another_text(text[told_end : told_end + 200], letter, choices):
         return CONFLICT
@@ -128,11 +128,11 @@ def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = Fal
     stop = _LOWER_STOP if lower else _FIRM_STOP if firm else _STOP
     closed = not firm and _BRACKET.search(text, match.end(), end) and not _VERDICT.match(text, end)
     if closed or stop.match(text, end):
-        told = named_by(rest, choices) or (choice(rest, choices) if LETTER.fullmatch(rest) else None)
-        if (told and told != letter and not exact) or _echoed(text, end, letter, choices):
+        named = named_by(rest, choices) or (choice(rest, choices) if LETTER.fullmatch(rest) else None)
+        if (named and named != letter and not exact) or _echoed(text, end, letter, choices):
             return CONFLICT
         return letter
-    if not lower and begins_with(rest, own, _any_end):
+    if not lower and begins_with(rest, option, _any_end):
         return CONFLICT if _echoed(text, end, letter, choices) else letter
     return None
 
@@ -142,8 +142,8 @@ def answer_end(text: str, start: int, option: str) -> int:
     match = LETTER.match(text, start)
     end = match.end() if match else start
     after = _skip(_SEPARATOR, text, _skip(_CLOSERS, text, end)) if match else start
-    told = own_end(text, start, after, option)
-    return end if told is None else told
+    option_end = own_end(text, start, after, option)
+    return end if option_end is None else option_end
 
 
 def content(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
@@ -248,8 +248,8 @@ def line(text: str, choices: Mapping[str, str]) -> str | None:
         return None
     rest = _rest(text, match.end())
     spaced = text[match.end()].isspace()  # the "A" in "A man" may be an article
-    told = named_by(text if spaced else rest, choices)
-    if told and told != held:
+    named = named_by(text if spaced else rest, choices)
+    if named and named != held:
         return None if spaced else CONFLICT
     if begins_with(rest, {held: choices[held]}, lambda folded, end: end == len(folded)):
         return held

@@ -127,13 +127,13 @@ def _unmarked(line: str) -> str:
 
 def _opening(first: str, more: str, choices: Mapping[str, str]) -> Statement | None:
     """Reads the answer of the first line, unless it begins a walk through the options or a list of them."""
-    whole = letters.line(first, choices)
-    if whole == CONFLICT:
+    letter = letters.line(first, choices)
+    if letter == CONFLICT:
         return Statement(0, len(first), CONFLICT, Strength.WEAK, "opening")
-    answer = whole or letters.opening(first, choices)
+    answer = letter or letters.opening(first, choices)
     if answer is None:
         return None
-    if whole:
+    if letter:
         item = walks.Item(answer, letters.only_letter(first) is not None)
         lines = more.split("\n")[:24]
         if walks.begins(lines, item, choices) or letters.crowded(first, answer, choices):

@@ -126,19 +126,19 @@ def with_images(
         _add_images(known, read, {row.index for row in chosen})
         _add_images(known, read, {image for image in known.values() if isinstance(image, int)})
         more: list[Problem] = []
-        whole: list[Row] = []
+        completed: list[Row] = []
         for row in chosen:
             image = known[row.index]
             holder = known.get(image) if isinstance(image, int) else image
             if isinstance(holder, EncodedImage):
-                whole.append(replace(row, image=holder))
+                completed.append(replace(row, image=holder))
             else:
                 reason = f"the image refers to row {image}, which holds none that can be used"
                 more.append(Problem(row.where, row.index, image if isinstance(image, str) else reason))
         broken = {problem.group for problem in more}
-        more += _group_problems([row for row in whole if row.group not in broken], circular=False)
+        more += _group_problems([row for row in completed if row.group not in broken], circular=False)
         if not more:
-            return whole, problems
+            return completed, problems
         if not skip_bad:
             raise _refused(source, more, len({problem.group for problem in more}))
         problems += more
@@ -177,4 +177,4 @@ def _group_problems(rows: Sequence[Row], circular: bool) -> list[Problem]:
 
 def rotated(options: Sequence[str], roll: int, n_rolling: int) -> list[str]:
     """Returns the options of circular copy `roll`: the first `n_rolling` rotate right, the others stay."""
-    return [options[(at - roll) % n_rolling] for at in range(n_rolling)] + list(options[n_rolling:])
+    return [options[(index - roll) % n_rolling] for index in range(n_rolling)] + list(options[n_rolling:])

@@ -223,10 +223,10 @@ def _values(column: Any) -> list[Any]:
     if pa.types.is_struct(column.type):
         names = [field.name for field in column.type]
         fields = [_values(column.field(name)) for name in names]
-        whole = column.is_valid().to_pylist()
+        validity = column.is_valid().to_pylist()
         return [
             dict(zip(names, parts, strict=True)) if valid else None
-            for valid, parts in zip(whole, zip(*fields, strict=True), strict=True)
+            for valid, parts in zip(validity, zip(*fields, strict=True), strict=True)
         ]
     values_read: list[Any] = column.to_pylist()
     return values_read

@@ -180,8 +180,8 @@ def _matches(pattern: str, name: str, root: str) -> bool:
     pattern = f"{root}/{pattern.removeprefix('./')}" if root else pattern.removeprefix("./")
     translated = re.sub(
         r"\*\*/|\*\*|\*|\?|\[[^\]/]+\]|.",
-        lambda found: {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(
-            found[0], found[0] if len(found[0]) > 1 else re.escape(found[0])
+        lambda match: {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(
+            match[0], match[0] if len(match[0]) > 1 else re.escape(match[0])
         ),
         pattern,
         flags=re.DOTALL,

@@ -144,11 +144,11 @@ def row_groups(file: BinaryIO) -> list[list[Chunk]]:
         ValueError: for a damaged footer.
     """
     file.seek(-8, 2)
-    at = file.tell()
+    end = file.tell()
     length = int.from_bytes(file.read(4), "little")
-    if length > at:
+    if length > end:
         raise ValueError("the footer is longer than the file")
-    file.seek(at - length)
+    file.seek(end - length)
     try:
         groups = _Compact(file.read(length)).struct(_FOOTER).get(4, [])
         return [[_chunk(column[3]) for column in group[1]] for group in groups]
@@ -162,9 +162,9 @@ def pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
     Raises:
         ValueError: for headers that are damaged, or do not fill the chunk.
     """
-    at = chunk.start
-    while at < chunk.end:
-        fields, length = _header(file, at, chunk.end)
+    offset = chunk.start
+    while offset < chunk.end:
+        fields, length = _header(file, offset, chunk.end)
         sizes = fields.get(2), fields.get(3)
         body: dict[int, Any] = next(
             (fields[key] for key in (5, 7, 8) if isinstance(fields.get(key), dict)), {}
@@ -174,8 +174,8 @@ def pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
         if min(uncompressed, compressed) < 0 or not isinstance(n_values, int) or n_values < 0:
             raise ValueError("a page has a damaged header")
         yield Page(7 in fields, encoding == _DELTA_BYTE_ARRAY, n_values, compressed, uncompressed)
-        at += length + compressed
-    if at != chunk.end:
+        offset += length + compressed
+    if offset != chunk.end:
         raise ValueError("a page reaches beyond its column")
 
 
@@ -189,11 +189,11 @@ def _chunk(column: Mapping[int, Any]) -> Chunk:
     return Chunk(path, int(column[1]), start, start + int(column[7]))
 
 
-def _header(file: BinaryIO, at: int, end: int) -> tuple[dict[int, Any], int]:
+def _header(file: BinaryIO, offset: int, end: int) -> tuple[dict[int, Any], int]:
     """Returns the fields and the length of a page header."""
     for most in (_HEADER, _MAX_HEADER):
-        file.seek(at)
-        reader = _Compact(file.read(min(most, end - at)))
+        file.seek(offset)
+        reader = _Compact(file.read(min(most, end - offset)))
         try:
             return reader.struct(_PAGE), reader.at
         except _CutOff:

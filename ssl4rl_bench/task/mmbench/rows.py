@@ -95,14 +95,14 @@ def column_names(names: Iterable[str]) -> dict[str, str]:
     Case is ignored, and `_` and a space are equivalent to `-`. The keys are "A", "B", ... for options, and
     lower-case names such as `l2-category` for the others.
     """
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for name in names:
         known = name.strip().lower().replace("_", "-").replace(" ", "-")
         if known in _TEXTS or known == "image":
-            found.setdefault(known, name)
+            columns.setdefault(known, name)
         elif re.fullmatch("[a-z]", known):
-            found.setdefault(known.upper(), name)
-    return found
+            columns.setdefault(known.upper(), name)
+    return columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +190,9 @@ def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
     columns = column_names(raw)
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        there = ", ".join(_short(name) for name in list(raw)[:12])
+        existing = ", ".join(_short(name) for name in list(raw)[:12])
         raise DataError(
-            f"{source} has no column {' or '.join(missing)} (it has {there}): "
+            f"{source} has no column {' or '.join(missing)} (it has {existing}): "
             "give a file with MMBench's columns index, question, A, B, answer and image."
         )
     if "answer" not in columns:

@@ -198,8 +198,8 @@ def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
         place = categories(row.category, row.l2)
         abilities[place.l2][place][row.group] = None
     in_turn = _round_robin(_round_robin(leaves.values()) for leaves in abilities.values())
-    kept = set(islice(in_turn, limit))
-    return [row for row in rows if row.group in kept]
+    groups = set(islice(in_turn, limit))
+    return [row for row in rows if row.group in groups]
 
 
 def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:
@@ -214,9 +214,9 @@ def adjacent(rows: Sequence[Row]) -> list[Row]:
     Engines can then reuse what they have prepared for an image.
     """
     first: dict[str | int, int] = {}
-    for at, row in enumerate(rows):
-        first.setdefault(row.image.sha256, at)
-        first.setdefault(row.group, at)
+    for index, row in enumerate(rows):
+        first.setdefault(row.image.sha256, index)
+        first.setdefault(row.group, index)
     return sorted(rows, key=lambda row: (first[row.image.sha256], first[row.group], row.roll))
 
 

@@ -114,8 +114,8 @@ def _near(a_signs: Any, a_thumbs: Any, b_signs: Any, b_thumbs: Any) -> Iterator[
     """Yields the index pairs of all near hashes, in order, from their `_arrays`."""
     # A product of sign vectors is 64 minus twice the number of different bits, which is exact in float32.
     alike = np.flatnonzero(a_signs @ b_signs.T >= 64 - 2 * T_BITS)
-    for at in range(0, len(alike), 1 << 16):
-        i, j = np.divmod(alike[at : at + (1 << 16)], len(b_signs))
+    for start in range(0, len(alike), 1 << 16):
+        i, j = np.divmod(alike[start : start + (1 << 16)], len(b_signs))
         close = np.abs(a_thumbs[i] - b_thumbs[j]).max(axis=1) <= T_COLOUR
         yield from zip(i[close].tolist(), j[close].tolist(), strict=True)
 

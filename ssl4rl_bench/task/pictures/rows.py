@@ -31,9 +31,9 @@ def row_images(source: str, rows: Iterable[Located]) -> Iterator[tuple[str, byte
             continue
         columns = columns or column_names(row)
         if "image" not in columns:
-            there = ", ".join(repr(str(name)[:40]) for name in list(row)[:12])
+            existing = ", ".join(repr(str(name)[:40]) for name in list(row)[:12])
             raise DataError(
-                f"{source} has no column image (it has {there}): rename the column of the images."
+                f"{source} has no column image (it has {existing}): rename the column of the images."
             )
         value = row.get(columns["image"])
         try:

@@ -78,16 +78,16 @@ class Selection:
         counts = {"seen": self.n_seen, **{name: kinds[name] for name in names}}
         return counts | {"over_limit": self.n_left, "kept": len(self.kept)}
 
-    def partners(self, at: int) -> Iterator[Picture]:
+    def partners(self, index: int) -> Iterator[Picture]:
         """Yields the images that can be shown together with `kept[at]`, the preferred one first.
 
         All images of a split form a ring, ordered by hash; the partner is the next image that is not near. It
         therefore depends only on these two images and on those between them that cannot be shown.
         """
-        own = self.kept[at]
+        picture = self.kept[index]
         for step in range(1, len(self.kept)):
-            other = self.kept[(at + step) % len(self.kept)]
-            if other.split == own.split and not near(own.perceptual, other.perceptual):
+            other = self.kept[(index + step) % len(self.kept)]
+            if other.split == picture.split and not near(picture.perceptual, other.perceptual):
                 yield other
 
 
@@ -147,13 +147,13 @@ def select(
         for drop in dropped
     ]
     unique = [first[digest] for digest in sorted(first)]
-    kept, more, n_looked = _distinct(unique, limit, mapper, report)
+    distinct, more, n_looked = _distinct(unique, limit, mapper, report)
     dropped += more
     selection = Selection(
         source=source.name,
         kept=tuple(
             Picture(item.located, item.sha256, item.width, item.height, looks, split_of(item.sha256, ratio))
-            for item, looks in kept
+            for item, looks in distinct
         ),
         dropped=tuple(sorted(dropped, key=lambda drop: (drop.name, drop.kind, drop.reason))),
         n_seen=len(places) + len(source.bad),
@@ -221,17 +221,17 @@ def _distinct(
         like = near_duplicates([looks for _, looks in seen])
         if n_looked == len(unique) or (limit is not None and like.count(None) >= limit):
             break
-    kept: list[tuple[_Known, Perceptual]] = []
-    for at, ((known, looks), other) in enumerate(zip(seen, like, strict=True)):
-        if limit is not None and len(kept) == limit:
-            n_looked -= len(seen) - at
+    distinct: list[tuple[_Known, Perceptual]] = []
+    for index, ((known, looks), other) in enumerate(zip(seen, like, strict=True)):
+        if limit is not None and len(distinct) == limit:
+            n_looked -= len(seen) - index
             break
         if other is None:
-            kept.append((known, looks))
+            distinct.append((known, looks))
         else:
             reason = f"it looks like {seen[other][0].located.name}"
             dropped.append(Dropped(known.located.name, "near_duplicate", reason))
-    return kept, dropped, n_looked
+    return distinct, dropped, n_looked
 
 
 def _looked(
@@ -247,7 +247,7 @@ def _identified(
     places: Sequence[Located], mapper: Mapper, report: Callable[[int], None], *, look: bool
 ) -> Iterator[_Known | Dropped]:
     """Yields each image with a check of its header, or (`look`) with a perceptual hash."""
-    chunks = (places[at : at + CHUNK] for at in range(0, len(places), CHUNK))
+    chunks = (places[start : start + CHUNK] for start in range(0, len(places), CHUNK))
     n_done = 0
     for results in mapper(partial(_identify, look=look), chunks):
         n_done += len(results)

@@ -76,13 +76,13 @@ def open_source(
 
 def _folder(path: Path) -> tuple[Located, ...]:
     """Returns the image files below a folder, sorted by name."""
-    found = []
+    located_images = []
     for file in path.rglob("*"):
         if file.suffix.lower() in SUFFIXES and file.is_file():
             name = file.relative_to(path).as_posix()
             # One byte above the limit is enough for the image to be refused as too large.
-            found.append(Located(name, str(file), 0, min(file.stat().st_size, MAX_BYTES + 1)))
-    return tuple(sorted(found, key=lambda located: located.name))
+            located_images.append(Located(name, str(file), 0, min(file.stat().st_size, MAX_BYTES + 1)))
+    return tuple(sorted(located_images, key=lambda located: located.name))
 
 
 def _table(path: Path, split: str, spool: Path) -> ImageSource:

@@ -52,9 +52,9 @@ N_DEV = 100
 """The number of questions per ability in the dev stream, spread over its leaves."""
 
 LEAVES = tuple(
-    Leaf(draw.__name__, L2_OF[draw.__name__], N_DEV // len(draws) + (at < N_DEV % len(draws)), draw)
+    Leaf(draw.__name__, L2_OF[draw.__name__], N_DEV // len(draws) + (index < N_DEV % len(draws)), draw)
     for draws in _ABILITIES
-    for at, draw in enumerate(draws)
+    for index, draw in enumerate(draws)
 )
 
 

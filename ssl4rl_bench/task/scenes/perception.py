@@ -86,8 +86,8 @@ def image_style(rng: Random) -> Drawn:
             else:
                 pen.polygon(outline, None, stroke, 0.07)
             if style == "pencil drawing":
-                for at in range(-2, 3):
-                    pen.path([(at * 0.18 - 0.25, 0.3), (at * 0.18 + 0.1, -0.3)], stroke, 0.04)
+                for number in range(-2, 3):
+                    pen.path([(number * 0.18 - 0.25, 0.3), (number * 0.18 + 0.1, -0.3)], stroke, 0.04)
         image = canvas.finish()
     wrong = tuple(pick(rng, others(STYLES, style), 3))
     return Drawn(

@@ -131,11 +131,11 @@ def load(
     dropped: Counter[str] = Counter()
     samples: list[Sample] = []
     n_images = 0
-    for at, picture in enumerate(pictures.kept):
+    for number, picture in enumerate(pictures.kept):
         if n_images == wanted:
             break
         try:
-            partners = (Opened.of(other.read()) for other in pictures.partners(at)) if ssl.pairs else ()
+            partners = (Opened.of(other.read()) for other in pictures.partners(number)) if ssl.pairs else ()
             made = make(ssl, Opened.of(picture.read()), index, partners)
         except (Unusable, images.ImageError) as error:
             dropped[str(error)] += 1
