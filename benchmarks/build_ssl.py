@@ -260,12 +260,12 @@ def time_released(task: str, dataset: Any, out: Path) -> Timed:
 
 def time_ours(task: str, images: Path, out: Path, workers: int) -> tuple[Timed, int]:
     """Times our construction, and returns the number of images used."""
-    from ssl4rl_bench.datasets import build
+    from ssl4rl_bench.datasets import build_dataset
     from ssl4rl_bench.task.registry import load_ssl
 
     taskfile, ssl = load_ssl(task)
     start, cpu = time.perf_counter(), processor_seconds()
-    manifest = build(ssl, taskfile.name, str(images), out, workers=workers)
+    manifest = build_dataset(ssl, taskfile.name, str(images), out, workers=workers)
     timed = Timed(time.perf_counter() - start, processor_seconds() - cpu, manifest.n_samples)
     return timed, manifest.counts["images"]["kept"]
 

@@ -105,7 +105,7 @@ def record_many(root: Path, model: RunDir, task: Task, count: int) -> list[Path]
         spec = dataclasses.replace(model.spec, model=f"many-{seed}", fingerprint=f"{seed + 500:064d}")
         with RunDir.create(root / f"many-{seed:03d}", spec) as run:
             kept = outcomes.outcomes_of(task, changed, "default", 1)
-            outcomes.write(run, [kept])
+            outcomes.write_outcomes(run, [kept])
             own = {**result["tasks"][task.name], "aggregates": aggregate(kept)}
             run.write_result(
                 {

@@ -23,10 +23,10 @@ from stats_calibration import TASK, Benchmark, rate
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.gating.judge import Gate, apply
-from ssl4rl_bench.gating.policy import Policy, parse
+from ssl4rl_bench.gating.policy import Policy, parse_policy
 from ssl4rl_bench.gating.series import share
 
-POLICY = parse(
+POLICY = parse_policy(
     {
         "alpha": 0.05,
         "rule": [
@@ -35,7 +35,7 @@ POLICY = parse(
         ],
     }
 )
-OVERALL = parse({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 3}]})
+OVERALL = parse_policy({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 3}]})
 SKILL = 1.2
 
 
@@ -90,7 +90,7 @@ def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]
     changed = 0.0
     for _ in range(n):
         gate, one, two = judged(POLICY, bench, redrawn, 0.0, rng)
-        counts[gate.found] += 1
+        counts[gate.raw_verdict] += 1
         counts["point"] += any_point(gate)
         counts["z"] += row_z(one, two)
         overall = gate.tested[0].difference
@@ -117,7 +117,7 @@ def real_drops(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str
             mde = 0.0
             for _ in range(n):
                 gate = judged(OVERALL, bench, redrawn, drop, rng)[0]
-                counts[gate.found] += 1
+                counts[gate.raw_verdict] += 1
                 mde += gate.tested[0].mde / n
             shown = " | ".join(rate(counts[name], n) for name in ("fail", "inconclusive", "pass"))
             yield f"| {len(bench.sizes):,} | {100 * drop:g} | {100 * mde:.1f} | {shown} |"
@@ -139,7 +139,7 @@ def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
             anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
             new = bench.run("new", np.where(anew, other, first))
             gate = apply(POLICY, old, new, alpha=share(POLICY.alpha, number))
-            alarms["family"] |= gate.found == "fail"
+            alarms["family"] |= gate.raw_verdict == "fail"
             worst = min(each.p_fail for each in gate.tested if each.rule.kind == "not_significantly_worse")
             alarms["none"] |= worst < POLICY.alpha
         for name, rang in alarms.items():

@@ -25,15 +25,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.comparison.seeds import compare_method, methods_of
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.reports.board import board
-from ssl4rl_bench.reports.board import export as board_export
-from ssl4rl_bench.reports.board import probes as probe_board
+from ssl4rl_bench.reports.board.export import to_markdown
+from ssl4rl_bench.reports.board.probes import probe_rows
 from ssl4rl_bench.reports.text.numbers import interval, p_value, points
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.curves import draw_many
@@ -87,7 +87,7 @@ class Trained:
     def place(self) -> Path:
         """The folder of the checkpoint."""
         if self.share is None:
-            return checkpoint.whole(self.out)[-1]
+            return checkpoint.complete_checkpoints(self.out)[-1]
         return self.work / "interpolated" / f"{self.trained}-{self.share}"
 
     @property
@@ -170,10 +170,10 @@ def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
     yield ""
     yield f"Seed {done[0].seed} of each, {100 * SHARE:g}% of the way from tiny-base to where training ended."
     yield ""
-    yield board_export.to_markdown([board.build(base, first, SCENES)], intervals=True)
+    yield to_markdown([board.build_board(base, first, SCENES)], intervals=True)
     yield "### Their probes"
     yield ""
-    yield board_export.to_markdown([], probe_board.probe_rows(base, first, list(PROBES.values())))
+    yield to_markdown([], probe_rows(base, first, list(PROBES.values())))
     for title, runs in (("What ships", shipped), ("As training left them", whole)):
         yield f"### {title}, against tiny-base"
         yield ""
@@ -182,7 +182,7 @@ def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
         yield "| checkpoint | own probe | p | scenes | p | of it by reading | by answers | training, minutes |"
         yield "| --- |" + " ---: |" * 7
         for one, run in zip(done, runs, strict=True):
-            (scenes,) = compare(base, [run], SCENES)
+            (scenes,) = compare_task(base, [run], SCENES)
             cell, own = scenes.overall, probe_difference(base, run, one.task)
             row = [
                 run.label,
@@ -265,7 +265,7 @@ def probe_difference(base: Evaluated, run: Evaluated, task: str) -> Difference |
     """Returns the difference on the probe of the trained task; None for the mix."""
     if task not in PROBES:
         return None
-    return compare(base, [run], PROBES[task], by="overall", aggregation="row_micro")[0].overall
+    return compare_task(base, [run], PROBES[task], by="overall", aggregation="row_micro")[0].overall
 
 
 def ship(one: Trained) -> None:

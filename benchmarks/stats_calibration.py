@@ -31,7 +31,7 @@ import numpy as np
 import stats_regimes
 from stats_regimes import Row
 
-from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.compare import best_of, compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Comparison
 from ssl4rl_bench.core.types import Categories, Sampling
@@ -123,10 +123,10 @@ def null_pairs(pairs: int, rng: np.random.Generator) -> Iterator[str]:
         one, two = (
             bench.run(name, right) for name, right in zip("ab", bench.draw(rng, [1.2, 1.2]), strict=True)
         )
-        (found,) = compare(one, [two], TASK)
+        (found,) = compare_task(one, [two], TASK)
         cells = found.cells[1:]
         gained, lost = np.array([cell.gained for cell in cells]), np.array([cell.lost for cell in cells])
-        (flips,) = compare(one, [two], TASK, correction="max-t", replicates=2000)
+        (flips,) = compare_task(one, [two], TASK, correction="max-t", replicates=2000)
         alarms["Holm, mid-p (the default)"] += any(cell.p_corrected < ALPHA for cell in cells)
         alarms["max-T by sign flips"] += any(cell.p_corrected < ALPHA for cell in flips.cells[1:])
         alarms["Holm, exact p"] += bool((holm(mcnemar(gained, lost, mid=False)) < ALPHA).any())
@@ -159,7 +159,7 @@ def null_rows(pairs: int, rng: np.random.Generator) -> Iterator[str]:
         one, two = (
             bench.run(name, right) for name, right in zip("ab", bench.draw(rng, [1.2, 1.2]), strict=True)
         )
-        (found,) = compare(one, [two], TASK, aggregation="row_micro", replicates=2000)
+        (found,) = compare_task(one, [two], TASK, aggregation="row_micro", replicates=2000)
         alarms += any(cell.p_corrected < ALPHA for cell in found.cells[1:])
         overall += found.overall.p < ALPHA
         for cell in found.cells:
@@ -181,7 +181,7 @@ def best_of_four(pairs: int, rng: np.random.Generator) -> Iterator[str]:
         runs = [
             bench.run(name, right) for name, right in zip("abcde", bench.draw(rng, [1.2] * 5), strict=True)
         ]
-        found = compare(runs[0], runs[1:], TASK)
+        found = compare_task(runs[0], runs[1:], TASK)
         corrected += any(best.p < ALPHA for best in best_of(found, 2000) if best.level == "overall")
         naive += max(_one_sided(each) for each in found) > 1 - ALPHA
     yield f"\n### Maximal improvement of four equal checkpoints, {pairs} draws\n"

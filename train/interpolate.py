@@ -21,7 +21,7 @@ from ssl4rl_bench.reports.model_card.write import write_card
 from ssl4rl_bench.train.checkpoint import sync
 
 
-def interpolate(trained: Model, share: float, out: Path, base: str | None = None) -> Path:
+def interpolate_checkpoints(trained: Model, share: float, out: Path, base: str | None = None) -> Path:
     """Writes a checkpoint whose weights lie between those of the base and of the trained checkpoint.
 
     One file of weights is in memory at a time. The folder `out` appears only when it is complete.

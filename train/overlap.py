@@ -19,7 +19,7 @@ from ssl4rl_bench.task.registry import DRAWN, task_images
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.recipe import DataPart
 
-Names = Mapping[str, tuple[str, ...]]
+NamesByImage = Mapping[str, tuple[str, ...]]
 """Names of evaluation images by the SHA-256 of a training image, both sorted."""
 
 
@@ -31,9 +31,9 @@ class Overlap:
     """The evaluation set's name in the recipe."""
     images: int
     """Number of distinct images in the set, compared by their bytes."""
-    exact: Names
+    exact: NamesByImage
     """Training images that are in the set byte for byte."""
-    near: Names
+    near: NamesByImage
     """Other training images that look like an image of the set (`perceptual.near`)."""
     unreadable: tuple[str, ...] = field(default=())
     """Images of the set that cannot be decoded, of which only the bytes were compared."""
@@ -53,7 +53,7 @@ class Overlap:
         }
 
 
-def audit(
+def find_overlaps(
     selection: Selection,
     sets: Sequence[str],
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -114,8 +114,8 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
         raise DataError(
             f"{spec} has no image that can be read, so training images cannot be compared with it."
         )
-    exact = {p.sha256: tuple(sorted(names[p.sha256])) for p in selection.kept if p.sha256 in names}
-    others = [picture for picture in selection.kept if picture.sha256 not in exact]
+    exact = {p.sha256: tuple(sorted(names[p.sha256])) for p in selection.pictures if p.sha256 in names}
+    others = [picture for picture in selection.pictures if picture.sha256 not in exact]
     shown = list(looks)
     near: dict[str, list[str]] = {}
     for i, j in near_pairs([picture.perceptual for picture in others], list(looks.values())):

@@ -245,7 +245,7 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.toml") if path.stem not in _SUPERVISED)
 
 
-def find(name: str | Path) -> Path:
+def find_recipe(name: str | Path) -> Path:
     """Returns the file of a recipe, given as a path or as the name of a bundled recipe.
 
     Raises:
@@ -263,7 +263,7 @@ def find(name: str | Path) -> Path:
     )
 
 
-def read(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Reads and checks a recipe.
 
     Args:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.compare import best_of, compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.comparison.published import AVERAGE, Published
-from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
+from ssl4rl_bench.comparison.published import AVERAGE, PublishedTable
+from ssl4rl_bench.comparison.result import ALPHA, BestDifference, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import ci95, dig
@@ -30,7 +30,7 @@ from ssl4rl_bench.stats.paired import mcnemar
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 _Floats = NDArray[np.float64]
-Kind = Literal["baseline", "checkpoint", "published"]
+RowKind = Literal["baseline", "checkpoint", "published"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class BoardCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BoardRow:
     """A row of a board: one run, or one published model."""
 
     label: str
-    kind: Kind
+    kind: RowKind
     path: Path | None
     """The run directory; None for published numbers."""
     cells: tuple[BoardCell, ...]
@@ -97,9 +97,9 @@ class Board:
     aggregation: str
     correction: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
     """The baseline first; published rows last."""
-    improvement: tuple[Best | None, ...]
+    improvement: tuple[BestDifference | None, ...]
     """The greatest difference from the baseline in each column, tested as a maximum."""
     notes: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
@@ -113,7 +113,7 @@ class Board:
         """Returns one record per cell, with values as fractions; CSV and JSON are made from this frame."""
         return pd.DataFrame([record for row in self.rows for record in self._records(row)])
 
-    def _records(self, row: Row) -> list[dict[str, Any]]:
+    def _records(self, row: BoardRow) -> list[dict[str, Any]]:
         out = []
         for column, cell in zip(self.columns, row.cells, strict=True):
             low, high = cell.ci95 or (None, None)
@@ -154,7 +154,7 @@ def difference_record(difference: Difference | None) -> dict[str, Any]:
     }
 
 
-def build(
+def build_board(
     baseline: Evaluated,
     candidates: Sequence[Evaluated],
     task: str,
@@ -162,7 +162,7 @@ def build(
     aggregation: str = "circular_micro",
     correction: str | None = None,
     by: str = "l2",
-    published: Sequence[Published] = (),
+    published: Sequence[PublishedTable] = (),
     allow: Collection[str] = (),
 ) -> Board:
     """Builds the board of a benchmark.
@@ -177,9 +177,9 @@ def build(
     check_aggregation(aggregation)
     published = [table for table in published if task in table.benchmark]
     how: dict[str, Any] = {"aggregation": aggregation, "correction": correction, "allow": allow}
-    card = compare(baseline, candidates, task, **how)
+    card = compare_task(baseline, candidates, task, **how)
     # The table's columns are one family of tests, whatever level `by` asks for: hence a second comparison.
-    comparisons = card if by == "l2" else compare(baseline, candidates, task, by=by, **how)
+    comparisons = card if by == "l2" else compare_task(baseline, candidates, task, by=by, **how)
     runs = [baseline, *candidates]
     ranks = _ranks(runs, card, task, aggregation)
     rows = []
@@ -196,7 +196,7 @@ def build(
             out = card[index - 1].left_out_of(difference) if difference else None
             cells.append(_measured(cell, difference, ranks[number_][index], out.n if out else 0))
         rows.append(
-            Row(
+            BoardRow(
                 run.label,
                 "checkpoint" if index else "baseline",
                 run.path,
@@ -241,10 +241,10 @@ def _measured(
     )
 
 
-def _published(table: Published) -> list[Row]:
+def _published(table: PublishedTable) -> list[BoardRow]:
     names = [AVERAGE if column.level == OVERALL else column.name for column in COLUMNS]
     return [
-        Row(
+        BoardRow(
             f"{clean(row.name)} (published)",
             "published",
             None,

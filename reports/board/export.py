@@ -12,7 +12,7 @@ import pandas as pd
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell, difference_record
-from ssl4rl_bench.reports.board.probes import AGGREGATION, HEADERS, ProbeRow, probe_notes
+from ssl4rl_bench.reports.board.probes import AGGREGATION, PROBE_HEADERS, ProbeRow, probe_notes
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
@@ -176,13 +176,13 @@ def _latex(board: Board, intervals: bool) -> str:
 
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
-    headers = ["Probe", "Model", *HEADERS, "Difference", "p corrected"]
+    headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected"]
     rows = ([escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
     return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
 
 
 def _probes_latex(probes: Sequence[ProbeRow]) -> str:
-    headers = [*map(_tex, ("Probe", "Model", *HEADERS, "Difference")), "$p$"]
+    headers = [*map(_tex, ("Probe", "Model", *PROBE_HEADERS, "Difference")), "$p$"]
     lines = [[*map(_tex, (short(row.task), clean(row.label), *_probe_cells(row)))] for row in probes]
     sides = "ll" + "r" * (len(headers) - 2)
     return _latex_table("SSL probes. Percent.", sides, headers, lines, probe_notes(probes))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
 AGGREGATION = "row_micro"
 PARTS = ("exact", "per_position", "valid")
-HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
+PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ProbeRow:
     """Caveats for a reader of the difference, one sentence per note."""
 
     def cells(self) -> list[str]:
-        """Returns the cells' texts, in the order of `HEADERS`."""
+        """Returns the cells' texts, in the order of `PROBE_HEADERS`."""
         return [
             percent(self.accuracy),
             interval(self.ci95),
@@ -94,7 +94,7 @@ def probe_rows(
     out = []
     for task in tasks:
         how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
-        comparisons = compare(baseline, candidates, task, by="overall", **how)
+        comparisons = compare_task(baseline, candidates, task, by="overall", **how)
         out.append(probe_row(baseline, task))
         out += [
             probe_row(run, task, comparison) for run, comparison in zip(candidates, comparisons, strict=True)

@@ -10,8 +10,7 @@ from rich.text import Text
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
-from ssl4rl_bench.reports.board.probes import HEADERS as PROBE_HEADERS
-from ssl4rl_bench.reports.board.probes import ProbeRow
+from ssl4rl_bench.reports.board.probes import PROBE_HEADERS, ProbeRow
 from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_audit.averages import averages
 from ssl4rl_bench.reports.card_audit.changes import changes, improvements
-from ssl4rl_bench.reports.card_audit.claims import Role, best_of, is_count, role
-from ssl4rl_bench.reports.card_audit.findings import Finding, TableAudit, blocks, level_rows
+from ssl4rl_bench.reports.card_audit.claims import LabelRole, best_of, is_count, role
+from ssl4rl_bench.reports.card_audit.findings import CardFinding, TableAudit, blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable, find_tables, unread
 
-__all__ = ["Finding", "TableAudit", "audit", "unread"]
+__all__ = ["CardFinding", "TableAudit", "audit_card", "unread"]
 
 _SIZE = re.compile(r"\b(\d+(?:\.\d+)?)\s*[BM]\b", re.IGNORECASE)
 _REFERENCE = re.compile(
@@ -28,7 +28,7 @@ _REFERENCE = re.compile(
 """Labels of reference rows, which the others are not meant to beat."""
 
 
-def audit(text: str) -> list[TableAudit]:
+def audit_card(text: str) -> list[TableAudit]:
     """Recomputes the derived cells of every table of results in a card, in the card's order.
 
     Raises:
@@ -36,7 +36,7 @@ def audit(text: str) -> list[TableAudit]:
     """
     tables = find_tables(text)
     if not tables:
-        others = "; ".join(f"not read: {told(kind, n)}" for kind, n in unread(text).items())
+        others = "; ".join(f"not read: {unread_note(kind, n)}" for kind, n in unread(text).items())
         raise DataError(
             "the card has no table of results: a header and two rows or more of numbers, in Markdown or as text"
             + (f" ({others})" if others else "")
@@ -44,7 +44,7 @@ def audit(text: str) -> list[TableAudit]:
     return [_audit(table) for table in tables]
 
 
-def told(kind: str, n: int) -> str:
+def unread_note(kind: str, n: int) -> str:
     """Says how many tables of a kind were not read, and how to have them checked."""
     where = "in a code block" if kind == "code block" else f"in {kind}"
     return f"{n} {'table' if n == 1 else 'tables'} {where}: write them in Markdown to have them checked"
@@ -82,7 +82,8 @@ def _bold(made: TableAudit, table: CardTable) -> None:
         return
     # Marks can be read by row only if every row has some marks but not all, and no column is a cost.
     by_row = all(any(row) and not all(row) for row in marks) and all(
-        role(header) in (Role.LEVEL, Role.BASE) and best_of(header) == (max,) for header in table.headers
+        role(header) in (LabelRole.LEVEL, LabelRole.BASE) and best_of(header) == (max,)
+        for header in table.headers
     )
     if wrong and not wrong_across and by_row:
         seen, n, wrong = turned, n_across, wrong_across
@@ -96,7 +97,7 @@ def _bold(made: TableAudit, table: CardTable) -> None:
 
 def _unclear(header: str) -> bool:
     """Whether a column holds costs or counts, for which either end, or neither, may be the best."""
-    return role(header) is Role.OTHER and (is_count(header) or len(best_of(header)) > 1)
+    return role(header) is LabelRole.OTHER and (is_count(header) or len(best_of(header)) > 1)
 
 
 def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
@@ -105,7 +106,7 @@ def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
     n, wrong = 0, []
     for column, header in enumerate(table.headers):
         marked = [(row, levels) for levels in parts for row in levels if table.cells[row][column].bold]
-        if not marked or role(header) is Role.IMPROVEMENT or _unclear(header):
+        if not marked or role(header) is LabelRole.IMPROVEMENT or _unclear(header):
             continue
         n += 1
         best = {row for peers in _peers(table, parts) for row in _leaders(table, peers, column)}

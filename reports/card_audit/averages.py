@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from math import prod
 
 from ssl4rl_bench.reports.card_audit.cells import digits
-from ssl4rl_bench.reports.card_audit.claims import Role, Unit, ability, role
+from ssl4rl_bench.reports.card_audit.claims import LabelRole, Unit, ability, role
 from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, best_fit, level_rows, shown
 from ssl4rl_bench.reports.card_audit.tables import MAX_COLUMNS, CardTable
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
@@ -36,7 +36,7 @@ def averages(made: TableAudit, table: CardTable) -> None:
         return
     kinds = [_kind(header) for header in table.headers]
     for column, header in enumerate(table.headers):
-        if kinds[column] is not Role.AVERAGE:
+        if kinds[column] is not LabelRole.AVERAGE:
             continue
         named = _named(table, column)
         fits = [
@@ -53,10 +53,10 @@ def averages(made: TableAudit, table: CardTable) -> None:
         made.notes += tuple(_shares(table, column))
 
 
-def _kind(header: str) -> Role:
+def _kind(header: str) -> LabelRole:
     """Returns the role of a column; a level whose header contains a word for "average" is an average."""
     kind = role(header)
-    return Role.AVERAGE if kind is Role.LEVEL and _AVERAGE_WORD.search(header) else kind
+    return LabelRole.AVERAGE if kind is LabelRole.LEVEL and _AVERAGE_WORD.search(header) else kind
 
 
 def _named(table: CardTable, column: int) -> list[int]:
@@ -112,17 +112,17 @@ def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
     made.find(table, row, column, None, why, whole_column=True)
 
 
-def _columns(kinds: Sequence[Role], column: int) -> list[tuple[int, ...]]:
+def _columns(kinds: Sequence[LabelRole], column: int) -> list[tuple[int, ...]]:
     """Returns the sets of columns that may be averaged: all others, those to the left, those to the right.
 
     Columns whose headers do not name scores are left out of the first sets and included in the later ones.
     """
-    ends = [-1, *(column for column, kind in enumerate(kinds) if kind is Role.AVERAGE), len(kinds)]
+    ends = [-1, *(column for column, kind in enumerate(kinds) if kind is LabelRole.AVERAGE), len(kinds)]
     here = ends.index(column)
     spans = [range(len(kinds)), range(ends[here - 1] + 1, column), range(column + 1, ends[here + 1])]
     columns = dict.fromkeys(
         tuple(column for column in span if kinds[column] in wanted)
-        for wanted in ((Role.LEVEL, Role.BASE), (Role.LEVEL, Role.BASE, Role.OTHER))
+        for wanted in ((LabelRole.LEVEL, LabelRole.BASE), (LabelRole.LEVEL, LabelRole.BASE, LabelRole.OTHER))
         for span in spans
     )
     return [chosen for chosen in columns if len(chosen) > 1]
@@ -152,7 +152,7 @@ def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterat
     for row, label in enumerate(table.labels):
         values = [table.cells[row][column].value for column in columns]
         counts = [int(n) for n in values if n is not None and n > 0 and n == int(n)]
-        if role(label) is Role.OTHER and len(counts) == len(columns):
+        if role(label) is LabelRole.OTHER and len(counts) == len(columns):
             yield f"the mean weighted by {label}", counts
     counts = [int(match[1]) for header in headers if (match := _COUNT.search(header))]
     if len(counts) == len(columns):

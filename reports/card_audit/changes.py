@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ssl4rl_bench.reports.card_audit.cells import digits
-from ssl4rl_bench.reports.card_audit.claims import Level, Role, Unit, best_of, maximal, readings, role
+from ssl4rl_bench.reports.card_audit.claims import (
+    ComparedLevel,
+    LabelRole,
+    Unit,
+    best_of,
+    maximal,
+    readings,
+    role,
+)
 from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, best_fit, blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable
 
@@ -39,14 +47,14 @@ def improvements(made: TableAudit, table: CardTable) -> None:
 
 
 def _improvement(
-    table: CardTable, levels: Sequence[int], change: int, base: int, unit: Unit, level: Level
+    table: CardTable, levels: Sequence[int], change: int, base: int, unit: Unit, level: ComparedLevel
 ) -> Iterator[Derived]:
     """Recomputes the cells of a row of improvements from the levels and the base of its block."""
     for column, header in enumerate(table.headers):
         printed, start = table.cells[change][column].value, table.cells[base][column].value
         others = [table.cells[row][column].value for row in levels if row != base]
         rest = [value for value in others if value is not None]
-        if printed is None or start is None or not rest or role(header) is Role.IMPROVEMENT:
+        if printed is None or start is None or not rest or role(header) is LabelRole.IMPROVEMENT:
             continue
         ends = best_of(header)
         derived = [unit.change(level(rest, best), start) for best in ends]

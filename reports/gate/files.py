@@ -27,16 +27,21 @@ def to_json(gate: Gate) -> str:
         "schema": SCHEMA,
         "version": __version__,
         "verdict": gate.verdict,
-        "found": gate.found,
+        "found": gate.raw_verdict,
         "baseline": gate.baseline,
         "candidate": gate.candidate,
         "alpha": gate.alpha,
         "policy": asdict(gate.policy),
         "rules": [asdict(tested) for tested in gate.tested],
-        "guards": [asdict(guarded) for guarded in gate.guarded],
+        "guards": [_guard_json(guarded) for guarded in gate.guarded],
         "notes": list(gate.notes),
     }
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _guard_json(guarded: Guarded) -> dict[str, str]:
+    """Returns a guard with the keys of the file, where `measured` is called "found"."""
+    return {"found" if key == "measured" else key: value for key, value in asdict(guarded).items()}
 
 
 def to_junit(gate: Gate) -> str:
@@ -96,7 +101,7 @@ def to_summary(gate: Gate) -> str:
             [
                 _strong(guarded.verdict),
                 guarded.name,
-                *(escape(clean(text)) for text in (guarded.task, guarded.found)),
+                *(escape(clean(text)) for text in (guarded.task, guarded.measured)),
                 guarded.limit,
             ]
             for guarded in gate.guarded
@@ -124,7 +129,7 @@ def workflow_commands(gate: Gate) -> Iterator[str]:
 
 
 def _guard_text(guard: Guarded) -> str:
-    return f"{guard.task}: {guard.found}, limit {guard.limit}"
+    return f"{guard.task}: {guard.measured}, limit {guard.limit}"
 
 
 def _strong(verdict: str) -> str:

@@ -28,7 +28,7 @@ def headline(gate: Gate) -> str:
     counts = {name: verdicts.count(name) for name in ORDER}
     parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     verdict = gate.verdict.upper()
-    if gate.verdict != gate.found:
+    if gate.verdict != gate.raw_verdict:
         verdict += f" (inconclusive, which the policy takes for {gate.verdict})"
     return f"{verdict}: {clean(gate.candidate)} against {clean(gate.baseline)}: {parts}; alpha {gate.alpha:g}"
 
@@ -109,7 +109,7 @@ def guard_table(gate: Gate) -> Table:
             Text(guarded.verdict, style=STYLES[guarded.verdict]),
             guarded.name,
             Text(clean(guarded.task)),
-            Text(clean(guarded.found)),
+            Text(clean(guarded.measured)),
             guarded.limit,
         )
     return table

@@ -53,7 +53,7 @@ def gate_views(gate: Gate) -> list[View]:
                 (
                     f"{guarded.name}, {clean(guarded.task)}",
                     guarded.verdict,
-                    clean(guarded.found),
+                    clean(guarded.measured),
                     guarded.limit,
                 )
                 for guarded in gate.guarded

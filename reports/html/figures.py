@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Board, Row
+from ssl4rl_bench.reports.board.board import Board, BoardRow
 from ssl4rl_bench.reports.figures.axes import Axes
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, SIGN
-from ssl4rl_bench.reports.figures.sheet import Sheet, Side
+from ssl4rl_bench.reports.figures.sheet import Alignment, Sheet
 from ssl4rl_bench.reports.text.numbers import MARKS, percent
 
 
@@ -83,7 +83,7 @@ def bars(board: Board, column: int) -> Markup:
     return sheet.svg(f"{board.columns[column].header}: accuracy of {len(rows)} runs with 95% intervals")
 
 
-def radar(board: Board, row: Row) -> Markup:
+def radar(board: Board, row: BoardRow) -> Markup:
     """Draws abilities of a run (filled) and of the baseline (dashed) as a radar chart; empty below three."""
     base = next(row for row in board.rows if row.kind == "baseline")
     wheel = [
@@ -108,7 +108,7 @@ def radar(board: Board, row: Row) -> Markup:
         sheet.area(ring([level] * len(wheel)), edge=RULE, width=0.6)
     for (x, y), (header, _, _) in zip(spokes, wheel, strict=True):
         sheet.line([(x0, y0), (x0 + radius * x, y0 + radius * y)], RULE, 0.6)
-        side: Side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
+        side: Alignment = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
         sheet.text(x0 + (radius + 7) * x, y0 + (radius + 10) * y, header, MUTED, side=side, size=7.5)
     others = ring([other for _, _, other in wheel])
     sheet.line([*others, others[0]], INK, 0.9, dashes=(3, 2))

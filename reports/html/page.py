@@ -17,7 +17,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.html import figures
-from ssl4rl_bench.reports.html.report import Report
+from ssl4rl_bench.reports.html.report import ReportContent
 from ssl4rl_bench.reports.html.table import columns
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
 from ssl4rl_bench.reports.text.cells import short
@@ -35,7 +35,7 @@ MOST_RADARS = 12
 _HOME = files("ssl4rl_bench.reports")
 
 
-def write(report: Report, path: Path) -> None:
+def write(report: ReportContent, path: Path) -> None:
     """Renders the report and replaces `path` atomically.
 
     Raises:
@@ -44,7 +44,7 @@ def write(report: Report, path: Path) -> None:
     write_text(path, render(report))
 
 
-def render(report: Report) -> str:
+def render(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
     style, script = _static("page.css"), _static("tables.js") + _static("samples.js")
     policy = (

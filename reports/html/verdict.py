@@ -26,7 +26,7 @@ CORRECTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CandidateVerdict:
     """A comparison of a candidate with the baseline, in words."""
 
     label: str
@@ -40,16 +40,16 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BoardVerdict:
     """The verdict on one board."""
 
     opening: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CandidateVerdict, ...]
     closing: tuple[str, ...]
     """Sentences on all candidates together."""
 
 
-def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
+def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> BoardVerdict:
     """Puts the results of a board into words.
 
     Args:
@@ -68,11 +68,11 @@ def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
             (column, difference) for column, difference in pairs if column.level != "overall" and difference
         ]
         details = (*_abilities(abilities), *_source(overall), *_probes(row.label, probes))
-        findings.append(Finding(clean(row.label), overall.mark, _main(overall, board), details))
-    return Verdict(_opening(board, len(candidates)), tuple(findings), _closing(board))
+        findings.append(CandidateVerdict(clean(row.label), overall.mark, _main(overall, board), details))
+    return BoardVerdict(_opening(board, len(candidates)), tuple(findings), _closing(board))
 
 
-def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
+def probe_verdict(probes: Sequence[ProbeRow]) -> BoardVerdict:
     """Puts the results of probes into words, for runs without a benchmark."""
     base = [row for row in probes if row.is_baseline]
     labels = dict.fromkeys(row.label for row in probes if not row.is_baseline)
@@ -81,8 +81,10 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
         if base
         else "Nothing was measured."
     )
-    findings = tuple(Finding(clean(label), "", "", tuple(_probes(label, probes))) for label in labels)
-    return Verdict(opening, findings, ())
+    findings = tuple(
+        CandidateVerdict(clean(label), "", "", tuple(_probes(label, probes))) for label in labels
+    )
+    return BoardVerdict(opening, findings, ())
 
 
 def _opening(board: Board, n_candidates: int) -> str:

@@ -23,7 +23,7 @@ UNSEEN = ("openai", "replay")
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class CardRun:
     """A finished run of the checkpoint."""
 
     spec: RunSpec
@@ -47,7 +47,7 @@ class Card:
     """The content of config.json."""
     origin: Mapping[str, Any]
     """The content of ssl4rl.json; empty for a checkpoint that was not trained with this program."""
-    runs: tuple[Evaluation, ...]
+    runs: tuple[CardRun, ...]
 
     @property
     def is_grpo(self) -> bool:
@@ -80,7 +80,7 @@ class Card:
             if data.get("transductive") and short_name(str(item.get("set", "")).partition("=")[0]) in names
         )
 
-    def results(self) -> Iterator[tuple[Evaluation, str, Mapping[str, Any]]]:
+    def results(self) -> Iterator[tuple[CardRun, str, Mapping[str, Any]]]:
         """Yields the run, name and result of each task, for all runs that are not partial."""
         for run in self.runs:
             if not run.result.get("partial"):
@@ -153,7 +153,7 @@ def hub_data(task: str, task_result: Mapping[str, Any]) -> tuple[str, str | None
     return (file.dataset_path, file.dataset_name, file.split, None) if on_hub(file.dataset_path) else None
 
 
-def _evaluation(run: RunDir, checkpoint: Path, digest: str) -> Evaluation:
+def _evaluation(run: RunDir, checkpoint: Path, digest: str) -> CardRun:
     if run.spec.mocked:
         raise UsageError(f"run {run.path} asked the mock engine, whose replies say nothing of a checkpoint")
     for name, task in run.spec.tasks.items():
@@ -174,4 +174,4 @@ def _evaluation(run: RunDir, checkpoint: Path, digest: str) -> Evaluation:
             f"({digest[:12]}): evaluate this checkpoint, or name the one that the run evaluated with --model"
         )
     sittings = run.sittings()
-    return Evaluation(run.spec, result, sittings[-1].get("finished") if sittings else None)
+    return CardRun(run.spec, result, sittings[-1].get("finished") if sittings else None)

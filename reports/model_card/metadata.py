@@ -16,7 +16,7 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
-from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
+from ssl4rl_bench.reports.model_card.card import Card, CardRun, hub_data
 from ssl4rl_bench.reports.text.cells import dig, short
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
@@ -168,7 +168,7 @@ def _dataset(name: str, task_result: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": repo, "name": _title(name)} | {key: value for key, value in more.items() if value}
 
 
-def _metrics(card: Card, run: Evaluation, name: str, task_result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _metrics(card: Card, run: CardRun, name: str, task_result: Mapping[str, Any]) -> list[dict[str, Any]]:
     cells: list[tuple[str, Mapping[str, Any], dict[str, Any]]] = []
     if probe := dig(task_result, "probe"):
         more = {"chance": round(100 * float(probe["chance"]), 2)}

@@ -11,7 +11,7 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, Evaluation, without_path
+from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, CardRun, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
@@ -154,7 +154,7 @@ SECTIONS = {
 """The sections by name, in their order on the card."""
 
 
-def _run(card: Card, run: Evaluation) -> Iterator[str]:
+def _run(card: Card, run: CardRun) -> Iterator[str]:
     named: dict[str, Any] = {**run.result, "model": {"name": card.name}}
     tasks = dict(run.tasks())
     probes = [name for name, task_result in tasks.items() if dig(task_result, "probe")]
@@ -210,7 +210,7 @@ def _read(card: Card, name: str, task_result: Mapping[str, Any], label: bool = F
         yield f"**{start}{n_seen} of the training images are in this set.**"
 
 
-def _asked(run: Evaluation, name: str, task_result: Mapping[str, Any]) -> str:
+def _asked(run: CardRun, name: str, task_result: Mapping[str, Any]) -> str:
     sampling = run.spec.tasks[name].sampling
     how = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
     repeats = f", {run.spec.repeats} replies each" if run.spec.repeats > 1 else ""

@@ -29,7 +29,7 @@ _GAP, _MARGIN, _LINE, _WIDTH = 6, 18, 15, 1340
 _INK, _FAINT, _RIGHT, _FRAME = (30, 30, 36), (110, 112, 120), (20, 120, 60), (205, 205, 210)
 
 
-def sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
+def probe_sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
     """Draws up to `n` samples of each task on white, one block of lines per task."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -118,7 +118,7 @@ def main(folder: Path) -> None:
     for kind in KINDS:
         of_kind = (name for name in names if (load_taskfile(name).ssl or {}).get("kind") == kind)
         tasks = [load_probe(name, limit=24) for name in of_kind]
-        sheet(tasks, n=SHOWN[kind]).save(folder / f"ssl_{kind}.png", optimize=True)
+        probe_sheet(tasks, n=SHOWN[kind]).save(folder / f"ssl_{kind}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from ssl4rl_bench.reports.figures.palette import INK, MUTED, SERIES, SIGN
 from ssl4rl_bench.reports.figures.sheet import Sheet, minus
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.contrasts import Contrast, Scores, correct, scores
-from ssl4rl_bench.reports.views.runs import Runs
+from ssl4rl_bench.reports.views.contrasts import Contrast, ScoreTable, correct, scores
+from ssl4rl_bench.reports.views.runs import ViewRuns
 from ssl4rl_bench.reports.views.training import MIX, methods, same_task, words
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -52,7 +52,7 @@ class Sums:
         return self.total is not None and not 0.0 <= self.base + self.total.value <= 1.0
 
 
-def additivity(runs: Runs) -> View:
+def additivity(runs: ViewRuns) -> View:
     """Makes the view of the first mix among the candidates.
 
     The seeds of a training are first averaged question by question. All intervals are over questions: they
@@ -108,7 +108,7 @@ def additivity(runs: Runs) -> View:
 
 
 def sums(
-    table: Scores, base: _Floats, mix: _Floats, singles: Sequence[_Floats], has_sum: bool = True
+    table: ScoreTable, base: _Floats, mix: _Floats, singles: Sequence[_Floats], has_sum: bool = True
 ) -> list[Sums]:
     """Computes the contrasts of each column, with Holm's correction over the abilities per kind of contrast.
 
@@ -138,7 +138,7 @@ def sums(
     return out
 
 
-def _versus_best(table: Scores, mix: _Floats, singles: Sequence[_Floats], column: Column) -> Contrast:
+def _versus_best(table: ScoreTable, mix: _Floats, singles: Sequence[_Floats], column: Column) -> Contrast:
     """Computes theta = min theta_i: mix minus the best of k singles, which is chosen by the same data.
 
     The lower end is the minimum of the differences' lower ends. It needs no correction, as one of them is
@@ -161,7 +161,7 @@ def _versus_best(table: Scores, mix: _Floats, singles: Sequence[_Floats], column
     return Contrast(least.value, ends, p, least.n, least.mde, p)
 
 
-def _chosen(runs: Runs, methods: Sequence[Method]) -> tuple[Method, list[Method], list[str]]:
+def _chosen(runs: ViewRuns, methods: Sequence[Method]) -> tuple[Method, list[Method], list[str]]:
     """Returns the mix, the methods trained on one of its tasks, and the tasks without such a method."""
     asked: Mapping[str, tuple[str, ...]] = {
         method.name: runs.trained.get(method.runs[0].label) or () for method in methods

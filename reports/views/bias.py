@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
-from ssl4rl_bench.reports.views.runs import Runs, image_of
+from ssl4rl_bench.reports.views.runs import ViewRuns, image_of
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.run.spec import REPLAY
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -57,7 +57,7 @@ class Blinding:
     """The label and the columns of each model, the baseline first."""
 
 
-def bias(runs: Runs) -> View:
+def bias(runs: ViewRuns) -> View:
     """Makes the view of all blindings that the baseline has a run of.
 
     Differences in differences are computed for one candidate at a time, over the questions that all four runs
@@ -111,7 +111,7 @@ def _same(blind: Evaluated, seeing: Evaluated, task: str) -> bool:
     return blind.spec.fingerprint == seeing.spec.fingerprint and task in blind.outcomes
 
 
-def _blinding(runs: Runs, task: str, image: str, blind_run: Evaluated, notes: list[str]) -> Blinding:
+def _blinding(runs: ViewRuns, task: str, image: str, blind_run: Evaluated, notes: list[str]) -> Blinding:
     allow = runs.allow | {"image"}
     base = scores([runs.baseline, blind_run], task, runs.aggregation, allow)
     notes += base.notes

@@ -51,7 +51,7 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+class ScoreTable:
     """Group scores of several runs on the same questions."""
 
     table: _Floats
@@ -109,7 +109,7 @@ class Scores:
         return Contrast(value, (low, high) if n > 1 else None, p, n, _mde(counts, span, 1), p, counts, span)
 
 
-def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collection[str] = ()) -> Scores:
+def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collection[str] = ()) -> ScoreTable:
     """Returns the runs' scores on the questions that all of them answered, in the first run's order.
 
     Raises:
@@ -132,7 +132,7 @@ def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collec
     units = unit_counts(one, aggregation)[complete]
     places = [place for place, keep in zip(one.places, complete, strict=True) if keep]
     macro = aggregation == "row_l3_macro"
-    return Scores(
+    return ScoreTable(
         table[complete], units, cells_of(places, units, aggregation), macro, tuple(dict.fromkeys(notes))
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.errors import UsageError
@@ -15,10 +15,10 @@ from ssl4rl_bench.reports.board.probes import ProbeRow, probe_row
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, SIGN
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of
-from ssl4rl_bench.reports.text.cells import Estimate, dig, estimate
+from ssl4rl_bench.reports.text.cells import CellEstimate, dig, estimate
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.runs import Runs
+from ssl4rl_bench.reports.views.runs import ViewRuns
 from ssl4rl_bench.reports.views.training import full, kind_of
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -32,13 +32,13 @@ class Step:
 
     probe: ProbeRow
     """The baseline's row of the probe."""
-    above: Estimate | None
+    above: CellEstimate | None
     """The baseline's (accuracy - chance) / (1 - chance)."""
     trained: tuple[tuple[str, Difference], ...] = ()
     """Checkpoints trained at this difficulty: name, and difference from the baseline on Average."""
 
 
-def goldilocks(runs: Runs) -> View:
+def goldilocks(runs: ViewRuns) -> View:
     """Makes the view of kinds asked at several difficulties, and of checkpoints trained at one of these.
 
     Seeds of a training are not averaged. Without a benchmark or candidates, only the baseline's part is made.
@@ -82,7 +82,7 @@ def goldilocks(runs: Runs) -> View:
     )
 
 
-def _placed(runs: Runs) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str]]]:
+def _placed(runs: ViewRuns) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str]]]:
     """Returns the candidates by the single task that they were trained on, and why others are not in it."""
     placed: dict[str, list[Evaluated]] = {}
     astray = []
@@ -101,7 +101,7 @@ def _placed(runs: Runs) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str
     return placed, astray
 
 
-def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
+def _steps(runs: ViewRuns, placed: dict[str, list[Evaluated]]) -> list[Step]:
     """Returns the steps by kind, from easy to hard, of kinds with at least two difficulties."""
     by_kind: dict[str, dict[str, Step]] = {}
     for run in (runs.baseline, *runs.more):
@@ -127,8 +127,8 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
     return [replace(step, trained=tuple(by_task.get(step.probe.task, ()))) for step in steps]
 
 
-def _on_average(runs: Runs, baseline: Evaluated, candidates: Sequence[Evaluated]) -> list[Difference]:
-    comparisons = compare(
+def _on_average(runs: ViewRuns, baseline: Evaluated, candidates: Sequence[Evaluated]) -> list[Difference]:
+    comparisons = compare_task(
         baseline, candidates, runs.benchmark, by=OVERALL, aggregation=runs.aggregation, allow=runs.allow
     )
     return [comparison.overall for comparison in comparisons]
@@ -140,7 +140,7 @@ def _hardness(step: Step) -> tuple[float, bool, bool, str]:
     return -(step.probe.chance or 0.0), "," in difficulty, "strong" in difficulty, difficulty
 
 
-def _sentences(runs: Runs, steps: Sequence[Step], name: str) -> list[str]:
+def _sentences(runs: ViewRuns, steps: Sequence[Step], name: str) -> list[str]:
     out = []
     for kind in dict.fromkeys(step.probe.kind for step in steps):
         kind_steps = [step for step in steps if step.probe.kind == kind]
@@ -166,7 +166,7 @@ def _sentences(runs: Runs, steps: Sequence[Step], name: str) -> list[str]:
     return out
 
 
-def _told_apart(runs: Runs, steps: Sequence[Step]) -> str:
+def _told_apart(runs: ViewRuns, steps: Sequence[Step]) -> str:
     """Compares each two checkpoints trained at different difficulties of a kind, with Holm over the pairs."""
     labels = {clean(run.label): run for run in runs.candidates}
     trained = [(step, label) for step in steps for label, _ in step.trained]
@@ -189,7 +189,7 @@ def _told_apart(runs: Runs, steps: Sequence[Step]) -> str:
     )
 
 
-def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
+def _pairing_notes(runs: ViewRuns, steps: Sequence[Step]) -> list[str]:
     reasons = [
         str(reason)
         for run in (runs.baseline, *runs.more)

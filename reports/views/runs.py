@@ -15,7 +15,7 @@ from ssl4rl_bench.score.aggregate import check_aggregation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Runs:
+class ViewRuns:
     """The runs that views are made from, and how they are compared."""
 
     baseline: Evaluated
@@ -87,7 +87,7 @@ def gather(
     aggregation: str = "circular_micro",
     trained: Sequence[str] = (),
     allow: Collection[str] = (),
-) -> Runs:
+) -> ViewRuns:
     """Sorts runs by their part in a view.
 
     Args:
@@ -111,7 +111,7 @@ def gather(
         baseline, *others = _labelled([baseline, *(run for run in others if run not in more)])
     candidates = tuple(run for run in others if benchmark in run.outcomes)
     declared = parse(trained, [baseline, *others])
-    return Runs(
+    return ViewRuns(
         baseline=baseline,
         candidates=candidates,
         benchmark=benchmark,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import COLUMNS
@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.figures.sheet import Sheet, width_of
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, listed, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.runs import Runs
+from ssl4rl_bench.reports.views.runs import ViewRuns
 from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import noted
 
@@ -31,7 +31,7 @@ class _Panel:
     """Shape (checkpoints, columns)."""
 
 
-def transfer(runs: Runs) -> View:
+def transfer(runs: ViewRuns) -> View:
     """Makes the view of checkpoints against the baseline.
 
     Holm's correction is as in `compare`: the abilities of all checkpoints are one family, their Averages
@@ -41,7 +41,7 @@ def transfer(runs: Runs) -> View:
         UsageError: no benchmark, no second run, or runs that must not be compared.
     """
     candidates = runs.need_candidates("transfer")
-    comparisons = compare(
+    comparisons = compare_task(
         runs.baseline, candidates, runs.benchmark, aggregation=runs.aggregation, allow=runs.allow
     )
     columns = [c for c in COLUMNS if any(comparison.find(c.level, c.name) for comparison in comparisons)]

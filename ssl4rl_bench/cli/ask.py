@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import BaseUrl, Names, Settings
+from ssl4rl_bench.cli.options import BaseUrl, EngineSettings, OptionValues
 
 if TYPE_CHECKING:
     from ssl4rl_bench.core.types import Completion
@@ -28,7 +28,8 @@ def ask(
         Option("--model", "-m", help="Folder, bundled checkpoint, hub id, or the name at a server."),
     ] = None,
     image: Annotated[
-        Names, Option("--image", "-i", help="File, https URL or base64. Repeat for several.", metavar="IMAGE")
+        OptionValues,
+        Option("--image", "-i", help="File, https URL or base64. Repeat for several.", metavar="IMAGE"),
     ] = None,
     video: Annotated[Path | None, Option(help="Local video file.", show_default=False)] = None,
     video_frames: Annotated[int, Option(help="Frames to take from a video at most.")] = 16,
@@ -47,7 +48,7 @@ def ask(
     base_url: BaseUrl = None,
     max_tokens: Annotated[int, Option(help="Tokens in a reply at most.", min=1)] = 512,
     temperature: Annotated[float, Option(help="0 is greedy.", min=0.0)] = 0.0,
-    settings: Settings = None,
+    settings: EngineSettings = None,
     as_json: Annotated[bool, Option("--json", help="Print the reply as one line of JSON.")] = False,
 ) -> None:
     """Ask a checkpoint about images, a video, or nothing but text.

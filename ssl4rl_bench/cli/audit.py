@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import Names
+from ssl4rl_bench.cli.options import OptionValues
 
-Format = Literal["table", "json"]
+AuditFormat = Literal["table", "json"]
 
 
 def audit(
@@ -21,10 +21,13 @@ def audit(
         Path,
         Argument(help="A model card, Markdown or plain text; or a run directory or its name below runs/."),
     ],
-    form: Annotated[Format, Option("--format", help="table or json.")] = "table",
-    task: Annotated[Names, Option("--task", "-t", help="reading: only these tasks (default: all).")] = None,
+    form: Annotated[AuditFormat, Option("--format", help="table or json.")] = "table",
+    task: Annotated[
+        OptionValues, Option("--task", "-t", help="reading: only these tasks (default: all).")
+    ] = None,
     data: Annotated[
-        Names, Option(help="reading: where the data lies now, if it moved; TASK=PATH for several tasks.")
+        OptionValues,
+        Option(help="reading: where the data lies now, if it moved; TASK=PATH for several tasks."),
     ] = None,
 ) -> None:
     """Recompute what a model card's tables derive, or re-read a run with each extractor.
@@ -48,11 +51,10 @@ def audit(
     _card(target, form)
 
 
-def _card(path: Path, form: Format) -> None:
+def _card(path: Path, form: AuditFormat) -> None:
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, DataError, UsageError
-    from ssl4rl_bench.reports.card_audit.audit import audit as audit_card
-    from ssl4rl_bench.reports.card_audit.audit import unread
+    from ssl4rl_bench.reports.card_audit.audit import audit_card, unread
     from ssl4rl_bench.reports.card_audit.report import audit_json, audit_lines
 
     try:
@@ -76,7 +78,7 @@ def _card(path: Path, form: Format) -> None:
         raise typer.Exit(EXIT_INCONCLUSIVE)
 
 
-def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:
+def _reading(path: Path, form: AuditFormat, wanted: list[str], data: list[str]) -> None:
     from ssl4rl_bench.cli.common import console, split_names
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.comparison.pairing import marked

@@ -42,7 +42,7 @@ def build(
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import STAGES, Bars
     from ssl4rl_bench.core.errors import Interrupted
-    from ssl4rl_bench.datasets import build as write
+    from ssl4rl_bench.datasets import build_dataset
     from ssl4rl_bench.task.registry import load_ssl, task_images
 
     taskfile, ssl = load_ssl(task)
@@ -50,11 +50,11 @@ def build(
         columns = MofNCompleteColumn(), TimeRemainingColumn()
         with Bars(console(stderr=True), *columns, shares=STAGES) as bars:
 
-            def told(stage: str, n_done: int, n_total: int) -> None:
+            def report(stage: str, n_done: int, n_total: int) -> None:
                 label = f"{stage} images"
                 bars.show(label, n_done, n_total, f"{label}: {n_done}/{n_total}")
 
-            manifest = write(
+            manifest = build_dataset(
                 ssl,
                 taskfile.name,
                 images,
@@ -69,7 +69,7 @@ def build(
                 force=force,
                 images_split=images_split,
                 task_images=task_images,
-                on_progress=told,
+                on_progress=report,
             )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: nothing was written to {out}") from None

@@ -29,8 +29,7 @@ def interpolate(
     """
     from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-    from ssl4rl_bench.train.interpolate import base_of
-    from ssl4rl_bench.train.interpolate import interpolate as write
+    from ssl4rl_bench.train.interpolate import base_of, interpolate_checkpoints
 
     model = resolve_model(checkpoint)
     base_of(model, base)
@@ -38,5 +37,5 @@ def interpolate(
         import safetensors.torch  # noqa: F401
     except ImportError:
         raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
-    result = write(model, share, out, base)
+    result = interpolate_checkpoints(model, share, out, base)
     say(f"{result}: evaluate it with `ssl4rl-bench run --model {result}`")

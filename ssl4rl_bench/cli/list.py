@@ -48,10 +48,10 @@ def list_(
         for name, line in ENGINES.items():
             table.add_row(name, line)
     elif what == "recipes":
-        from ssl4rl_bench.train.recipe import find, read, recipe_names
+        from ssl4rl_bench.train.recipe import find_recipe, read_recipe, recipe_names
 
         for name in recipe_names():
-            recipe = read(find(name))
+            recipe = read_recipe(find_recipe(name))
             tasks = ", ".join(task.removeprefix("ssl_") for task in recipe.tasks)
             steps = str(recipe.grpo.steps or f"{recipe.grpo.epochs:g} epochs")
             table.add_row(name, clean(recipe.model.base), clean(tasks), steps, str(recipe.hardware.processes))

@@ -7,36 +7,44 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from ssl4rl_bench.cli.options import Allow, Baseline, MovedData, Names, Published, RunPaths, SharedTasks
+from ssl4rl_bench.cli.options import (
+    Allow,
+    BaselineOption,
+    MovedData,
+    OptionValues,
+    PublishedOption,
+    RunPaths,
+    SharedTasks,
+)
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.reports.views import Runs
+    from ssl4rl_bench.reports.views import ViewRuns
 
 PAGE = Path("leaderboard.html")
 
 
 def report(
     runs: RunPaths,
-    baseline: Baseline = None,
+    baseline: BaselineOption = None,
     out: Annotated[
         Path | None, Option("--out", "-o", help=f"The HTML file to write (default: {PAGE}).")
     ] = None,
     task: SharedTasks = None,
     aggregation: Annotated[
-        Names,
+        OptionValues,
         Option("--aggregation", "-a", help="Only these; the first is shown at first (default: all four)."),
     ] = None,
-    published: Published = None,
+    published: PublishedOption = None,
     view: Annotated[
-        Names,
+        OptionValues,
         Option(
             help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed."
         ),
     ] = None,
     figures: Annotated[Path | None, Option(help="Write each view's figure here, as SVG and PNG.")] = None,
     trained: Annotated[
-        Names, Option(help="LABEL=TASK[+TASK]: what a checkpoint was trained on, if nothing says it.")
+        OptionValues, Option(help="LABEL=TASK[+TASK]: what a checkpoint was trained on, if nothing says it.")
     ] = None,
     allow: Allow = None,
     data: MovedData = None,
@@ -55,8 +63,8 @@ def report(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
-    from ssl4rl_bench.comparison import published as printed
     from ssl4rl_bench.comparison.load import load_evaluated, loaded_tasks
+    from ssl4rl_bench.comparison.published import load_published
     from ssl4rl_bench.comparison.settings import check_allowed
     from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.reports.html import assemble, write
@@ -71,7 +79,7 @@ def report(
         _check_writable(place)
     allowed = check_allowed(split_names(allow or []))
     wanted = [check_aggregation(name) for name in split_names(aggregation or [])] or list(AGGREGATIONS)
-    tables = [printed.load(name) for name in split_names(published or [])]
+    tables = [load_published(name) for name in split_names(published or [])]
     moved = per_task(
         data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
     )
@@ -122,7 +130,7 @@ def _check_writable(path: Path) -> None:
         raise StoreError(f"cannot write {path}: permission denied; choose a directory that you may write to")
 
 
-def _left_out(chosen: Runs) -> list[str]:
+def _left_out(chosen: ViewRuns) -> list[str]:
     """Lists the runs that appear only in views, and the tasks left out because some runs lack them."""
     runs = [chosen.baseline, *chosen.on_page]
     tasks = dict.fromkeys(name for run in runs for name in run.outcomes)

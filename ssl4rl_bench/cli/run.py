@@ -13,7 +13,7 @@ from ssl4rl_bench.cli.options import (
     Extractor,
     MaxErrorRate,
     MaxTokens,
-    Names,
+    OptionValues,
     Prompt,
     SkipBad,
     Tasks,
@@ -23,7 +23,7 @@ from ssl4rl_bench.cli.options import (
 
 def run(
     model: Annotated[
-        Names,
+        OptionValues,
         Option(
             "--model",
             "-m",
@@ -32,7 +32,7 @@ def run(
     ] = None,
     tasks: Tasks = None,
     data: Annotated[
-        Names,
+        OptionValues,
         Option(
             "--data",
             "--images",
@@ -42,7 +42,7 @@ def run(
     ] = None,
     engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock.")] = "auto",
     settings: Annotated[
-        Names,
+        OptionValues,
         Option(
             "--set",
             metavar="KEY=VALUE",
@@ -86,13 +86,12 @@ def run(
     Example: ssl4rl-bench run --model tiny-base --tasks scenes
     """
     from ssl4rl_bench.cli.common import split_names
-    from ssl4rl_bench.cli.evaluate import dry_run as show_plan
-    from ssl4rl_bench.cli.evaluate import run_and_print
+    from ssl4rl_bench.cli.evaluate import print_plan, run_and_print
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.evaluation import Plan
+    from ssl4rl_bench.evaluation import EvaluationPlan
 
     options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock)
-    plan = Plan.of(
+    plan = EvaluationPlan.of(
         model or [],
         split_names(tasks or []),
         data or [],
@@ -112,6 +111,6 @@ def run(
         command=tuple(sys.argv),
     )
     if dry_run:
-        show_plan(plan)
+        print_plan(plan)
     else:
         run_and_print(plan)

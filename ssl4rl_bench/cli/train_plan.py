@@ -12,13 +12,13 @@ from rich.text import Text
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.train.planning.memory import GIB
-from ssl4rl_bench.train.planning.plan import Plan
+from ssl4rl_bench.train.planning.plan import TrainingPlan
 
 FULL = 0.9
 """Share of a GPU's memory above which an estimate counts as tight, as allocators waste some memory."""
 
 
-def show(screen: Console, plan: Plan) -> None:
+def show(screen: Console, plan: TrainingPlan) -> None:
     """Prints the settings, the composition of a step, the memory by parts, and the assumptions."""
     for table in (_settings(plan), _step(plan), *([_memory(plan)] if plan.memory else [])):
         screen.print()
@@ -41,7 +41,7 @@ def show(screen: Console, plan: Plan) -> None:
         screen.print(f"assumed: {sentence}", style="yellow")
 
 
-def _settings(plan: Plan) -> Table:
+def _settings(plan: TrainingPlan) -> Table:
     table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "Values"), "l")
     values = plan.recipe.values()
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
@@ -59,7 +59,7 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _step(plan: Plan) -> Table:
+def _step(plan: TrainingPlan) -> Table:
     step, prompts = plan.sizes, plan.prompts
     table = _table("The run", ("What", "How much", ""), "lrl")
     measured = f"mean of {prompts.measured} made"
@@ -95,7 +95,7 @@ def _step(plan: Plan) -> Table:
     return table
 
 
-def _memory(plan: Plan) -> Table:
+def _memory(plan: TrainingPlan) -> Table:
     assert plan.memory is not None
     title = "Estimated memory of each GPU"
     if plan.recipe.hardware.threads:
@@ -106,7 +106,7 @@ def _memory(plan: Plan) -> Table:
     return table
 
 
-def _verdict(plan: Plan) -> Text:
+def _verdict(plan: TrainingPlan) -> Text:
     assert plan.memory is not None
     memory, gpu_gib = plan.memory, plan.recipe.hardware.gpu_gib
     always = memory.during("always")

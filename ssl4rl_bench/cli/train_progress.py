@@ -28,7 +28,7 @@ _SHOWN = (
 """Metric, label and format of the values in a line."""
 
 
-class Screen(Bars, Reporter):
+class TrainingProgress(Bars, Reporter):
     """Shows a training run on standard error."""
 
     def __init__(self, name: str) -> None:

@@ -13,7 +13,7 @@ from ssl4rl_bench.cli.options import SkipBad
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl4rl_bench.task.leaks import Baseline
+    from ssl4rl_bench.task.leaks import LeakBaseline
 
 SHOWN = 20
 """Maximum number of printed failures."""
@@ -50,14 +50,14 @@ def validate(
     from ssl4rl_bench.reports.result.tables import clean
     from ssl4rl_bench.task.registry import load_probe, load_task
     from ssl4rl_bench.task.taskfile import load_taskfile
-    from ssl4rl_bench.task.validate import validate as check
+    from ssl4rl_bench.task.validate import validate_task
 
     ssl = load_taskfile(task).kind == "ssl"
     if sheet is not None and not ssl:
         raise UsageError(f"--sheet draws SSL tasks, and {full_name(task)} is none")
     with LoadProgress(console(stderr=True), task) as on_share:
         loaded = load_task(task, data=data, skip_bad=skip_bad, on_share=on_share)
-    report = check(loaded)
+    report = validate_task(loaded)
     screen = console()
     unit = "images" if ssl else "questions"
     screen.print(
@@ -75,10 +75,10 @@ def validate(
     if ssl:
         if sheet is not None:
             from ssl4rl_bench.core.atomic import reporting
-            from ssl4rl_bench.reports.result.probe_sheet import sheet as draw
+            from ssl4rl_bench.reports.result.probe_sheet import probe_sheet
 
             with reporting(sheet):
-                draw([load_probe(task, data=data)], n=12).save(sheet, "PNG")
+                probe_sheet([load_probe(task, data=data)], n=12).save(sheet, "PNG")
             screen.print(f"{sheet}: samples with their answers")
         if samples:
             _baselines(screen, task, data, samples)
@@ -92,7 +92,7 @@ def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
     taskfile, ssl = load_ssl(task)
     try:
         with select_images(data or taskfile.images or DRAWN, split=taskfile.split) as pictures:
-            results = baselines(ssl, [picture.read() for picture in pictures.kept], n)
+            results = baselines(ssl, [picture.read() for picture in pictures.pictures], n)
     except MissingDependency as error:
         screen.print(f"no blind baselines: {error}", style="yellow")
         return
@@ -101,7 +101,7 @@ def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
         screen.print(line, markup=False, style=style)
 
 
-def _verdicts(baselines: list[Baseline]) -> Iterator[tuple[str, str | None]]:
+def _verdicts(baselines: list[LeakBaseline]) -> Iterator[tuple[str, str | None]]:
     """Yields sentences that interpret the baselines, each with its style."""
     from ssl4rl_bench.task.leaks import FREE_OF_CONTENT
 
@@ -130,7 +130,7 @@ def _verdicts(baselines: list[Baseline]) -> Iterator[tuple[str, str | None]]:
             )
 
 
-def _table(baselines: list[Baseline]) -> object:
+def _table(baselines: list[LeakBaseline]) -> object:
     from ssl4rl_bench.reports.text.cells import plain_table
     from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 

@@ -9,12 +9,12 @@ from typing import Annotated
 from typer import Argument, Option
 
 from ssl4rl_bench.cli.options import (
+    EngineSettings,
     Extractor,
     MaxErrorRate,
     MaxTokens,
-    Names,
+    OptionValues,
     Prompt,
-    Settings,
     Tasks,
     Temperature,
 )
@@ -46,9 +46,9 @@ def watch(
         bool, Option("--keep-best", help="Keep OUT/best, a link to the best accepted checkpoint.")
     ] = False,
     engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, replay or mock.")] = "auto",
-    settings: Settings = None,
+    settings: EngineSettings = None,
     data: Annotated[
-        Names, Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks.")
+        OptionValues, Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks.")
     ] = None,
     prompt: Prompt = None,
     limit: Annotated[
@@ -69,11 +69,11 @@ def watch(
     from ssl4rl_bench.cli import watching
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.evaluation import Plan
-    from ssl4rl_bench.gating import policy as policies
-    from ssl4rl_bench.watch.loop import Asked
+    from ssl4rl_bench.evaluation import EvaluationPlan
+    from ssl4rl_bench.gating.policy import read_policy
+    from ssl4rl_bench.watch.loop import WatchSettings
 
-    plan = Plan.of(
+    plan = EvaluationPlan.of(
         [],
         split_names(tasks or []),
         data or [],
@@ -87,9 +87,9 @@ def watch(
         max_error_rate=max_error_rate,
         command=tuple(sys.argv),
     )
-    asked = Asked(
+    asked = WatchSettings(
         checkpoints=checkpoints,
-        policy=policies.read(policy),
+        policy=read_policy(policy),
         baseline=baseline,
         out=out,
         once=once,

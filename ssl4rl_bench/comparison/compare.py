@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.differences import differences
-from ssl4rl_bench.comparison.leftout import left_out, told
+from ssl4rl_bench.comparison.leftout import left_out, left_out_notes
 from ssl4rl_bench.comparison.pairing import Evaluated, Pairing, pair
-from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
+from ssl4rl_bench.comparison.result import ALPHA, BestDifference, Comparison, Difference
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.score.aggregate import (
     LEVELS,
@@ -37,7 +37,7 @@ CORRECTIONS = ("holm", "max-t", "bh", "none")
 """Corrections of a family's p-values: Holm, step-down max-T by sign flips, Benjamini-Hochberg, none."""
 
 
-def compare(
+def compare_task(
     baseline: Evaluated,
     candidates: Sequence[Evaluated],
     task: str,
@@ -83,7 +83,7 @@ def compare(
                 weighted,
                 cells,
                 missing,
-                (*pairing.notes, *told(missing, baseline.label, candidate.label)),
+                (*pairing.notes, *left_out_notes(missing, baseline.label, candidate.label)),
             )
         )
     for level in dict.fromkeys(levels):
@@ -91,7 +91,7 @@ def compare(
     return comparisons
 
 
-def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> list[Best]:
+def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> list[BestDifference]:
     """Finds the greatest improvement of each cell over all candidates, and tests it as a maximum.
 
     The signs of all candidates on a question are flipped together, which preserves their correlation.
@@ -110,7 +110,7 @@ def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> 
             values = [cell.value for cell in cells if cell is not None]
             winner = int(np.argmax(values))
             out.append(
-                Best(
+                BestDifference(
                     *names[index],
                     comparisons[winner].candidate,
                     values[winner],

@@ -61,7 +61,7 @@ def differences(
     intervals, of_reading, of_answers = (ends[index * len(members) :][: len(members)] for index in range(3))
     out = []
     for index, (level, name) in enumerate(cells.names):
-        selected, weights = members[index].own, members[index].weights
+        selected, weights = members[index].selected, members[index].weights
         out.append(
             Difference(
                 level=level,
@@ -93,7 +93,7 @@ def differences(
 class Members:
     """The groups of one cell."""
 
-    own: NDArray[np.bool_]
+    selected: NDArray[np.bool_]
     """A mask of the groups that are in the cell, shape (groups,)."""
     weights: _Floats
     units: _Floats
@@ -111,18 +111,18 @@ class Members:
         """Returns a mean difference as effective counts; None for a single group."""
         if len(self.weights) < 2:
             return None
-        return effective.difference(self.weights, d[self.own], self.units, self.leaf)
+        return effective.difference(self.weights, d[self.selected], self.units, self.leaf)
 
     def se(self, d: _Floats) -> float | None:
         """Computes the standard error of the difference; None for a single group."""
         if len(self.weights) < 2:
             return None
-        return math.sqrt(effective.mean_variance(self.weights, d[self.own], self.units, self.leaf).value)
+        return math.sqrt(effective.mean_variance(self.weights, d[self.selected], self.units, self.leaf).value)
 
 
 def _right(cell: Members, after: _Floats, binary: bool) -> Effective | None:
     """Returns the candidate's accuracy as effective counts."""
-    scores = after[cell.own]
+    scores = after[cell.selected]
     if binary:
         return effective.counted(int(scores.sum()), 0, len(scores))
     return effective.accuracy(cell.weights, scores, cell.units, cell.leaf) if len(scores) > 1 else None

@@ -15,7 +15,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.pairing import Pairing
-from ssl4rl_bench.comparison.result import LeftOut, Side
+from ssl4rl_bench.comparison.result import LeftOut, LeftOutScores
 from ssl4rl_bench.score.aggregate import OVERALL, cells_of, group_sums, unit_counts
 from ssl4rl_bench.stats.resampling import REPLICATES
 
@@ -60,7 +60,7 @@ def left_out(
     return by_cell
 
 
-def told(by_cell: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str) -> list[str]:
+def left_out_notes(by_cell: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str) -> list[str]:
     """Returns notes on what is left out overall, for readers of the comparison, one sentence per note."""
     overall = by_cell.get((OVERALL, OVERALL))
     if overall is None:
@@ -77,7 +77,7 @@ def told(by_cell: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: s
 def notes_of(pairing: Pairing, aggregation: str, baseline: str, candidate: str) -> list[str]:
     """Returns the notes of a pairing, followed by those on what is left out of it."""
     by_cell = left_out(pairing, aggregation, (OVERALL,), replicates=2)  # no p-value of the worst case is used
-    return [*pairing.notes, *told(by_cell, baseline, candidate)]
+    return [*pairing.notes, *left_out_notes(by_cell, baseline, candidate)]
 
 
 def describe(out: LeftOut, baseline: str, candidate: str) -> str:
@@ -96,7 +96,7 @@ def describe(out: LeftOut, baseline: str, candidate: str) -> str:
     return f"{text}."
 
 
-def _side(sums: _Floats, units: _Floats, out: _Flags) -> Side:
+def _side(sums: _Floats, units: _Floats, out: _Flags) -> LeftOutScores:
     """Computes a run's scores on the questions that are left out and on those that count."""
     score = sums / units
     answered = out & ~np.isnan(sums)
@@ -104,8 +104,8 @@ def _side(sums: _Floats, units: _Floats, out: _Flags) -> Side:
     counted = float(sums[~out].sum() / units[~out].sum()) if len(remaining) else 0.0
     missing = int((out & np.isnan(sums)).sum())
     if not len(omitted):
-        return Side(missing, 0, None, counted, None)
-    return Side(
+        return LeftOutScores(missing, 0, None, counted, None)
+    return LeftOutScores(
         missing,
         len(omitted),
         float(sums[answered].sum() / units[answered].sum()),

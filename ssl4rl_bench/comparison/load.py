@@ -150,7 +150,7 @@ def _outcomes(
     observer: Observer,
 ) -> dict[str, outcomes.Outcomes]:
     """Returns the stored outcomes, or reads them from the journal; `loaded` caches tasks that runs share."""
-    stored = outcomes.read(run)
+    stored = outcomes.read_outcomes(run)
     if stored and all(
         (stored[name].extractor, stored[name].reader)
         == (task_result["extractor"], task_result.get("reader", 1))
@@ -177,5 +177,5 @@ def _outcomes(
     derived = outcomes_of_run(run, loaded[asked], extractor)
     check(run.path, run.spec, result, derived)
     with suppress(StoreError):  # a cache for the next time: another user's run may not be writable
-        outcomes.write(run, list(derived.values()))
+        outcomes.write_outcomes(run, list(derived.values()))
     return derived

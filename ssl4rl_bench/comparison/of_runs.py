@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.comparison.compare import compare as compare_task
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
 from ssl4rl_bench.comparison.result import Comparison
 from ssl4rl_bench.core.errors import UsageError

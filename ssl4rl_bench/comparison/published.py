@@ -46,7 +46,7 @@ class PublishedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedTable:
     """A published table."""
 
     title: str
@@ -81,7 +81,7 @@ def names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".json"))
 
 
-def load(name: str | Path) -> Published:
+def load_published(name: str | Path) -> PublishedTable:
     """Loads a table by its name or from a file.
 
     Args:
@@ -106,7 +106,7 @@ def load(name: str | Path) -> Published:
     return parse(data, clean(text, 200))
 
 
-def parse(data: bytes, where: str) -> Published:
+def parse(data: bytes, where: str) -> PublishedTable:
     """Parses the content of a file.
 
     Args:
@@ -149,7 +149,7 @@ def parse(data: bytes, where: str) -> Published:
     improvement = (
         {} if printed is None else _values(f"{where}: {_IMPROVEMENT}", printed, columns, scale, -1.0)
     )
-    return Published(
+    return PublishedTable(
         _text(where, value, "title"),
         _text(where, value, "source"),
         _benchmark(where, value["benchmark"]),
@@ -159,7 +159,7 @@ def parse(data: bytes, where: str) -> Published:
     )
 
 
-def of_tasks(tables: Sequence[Published], tasks: Sequence[str]) -> None:
+def check_benchmarks(tables: Sequence[PublishedTable], tasks: Sequence[str]) -> None:
     """Checks that each table belongs to one of the tasks that it is shown next to.
 
     Args:

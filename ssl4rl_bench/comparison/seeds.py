@@ -122,7 +122,7 @@ def compare_method(
         for index in cells.numbers(level):
             groups = Members.of(cells, index, units, aggregation)
             # Scaled so that the plain mean over groups is the cell's difference.
-            scaled = table[complete][groups.own] * groups.weights[:, None] * groups.own.sum()
+            scaled = table[complete][groups.selected] * groups.weights[:, None] * groups.selected.sum()
             of_questions = groups.difference(table[complete].mean(axis=1)) if len(method.runs) > 1 else None
             out.append(
                 MethodCell(

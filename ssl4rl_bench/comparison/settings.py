@@ -96,7 +96,7 @@ class Setting:
     """None if it was not recorded, or does not apply to the run."""
     text: str
     """The value as messages print it."""
-    own: bool = False
+    is_default: bool = False
     """Whether the value is the checkpoint's default, which the run need not have recorded."""
 
 
@@ -138,9 +138,9 @@ def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> di
     for name in ("min_pixels", "max_pixels"):
         asked, default = getattr(spec, name), served.get(name)
         text = str(asked) if asked else f"{_OWN} {default}" if default else f"{_OWN}, not recorded"
-        out[name] = Setting(asked or default, text, own=not asked)
+        out[name] = Setting(asked or default, text, is_default=not asked)
     template = served.get("chat_template")
-    return out | {"chat_template": Setting(template, str(template), own=True)}
+    return out | {"chat_template": Setting(template, str(template), is_default=True)}
 
 
 def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[tuple[str, str]]:
@@ -152,7 +152,7 @@ def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[
     out = []
     for name in dict.fromkeys((*one, *two)):
         mine, theirs = one.get(name, Setting(None, "none")), two.get(name, Setting(None, "none"))
-        unknown = mine.own and theirs.own and None in (mine.value, theirs.value)
+        unknown = mine.is_default and theirs.is_default and None in (mine.value, theirs.value)
         if mine.value != theirs.value and not unknown:
             out.append((name, f"{_MEANINGS.get(name, f'another {name}')} ({mine.text} and {theirs.text})"))
     return out

@@ -39,7 +39,7 @@ def check(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def whole(out: Path) -> Iterator[Path]:
+def replaced_folder(out: Path) -> Iterator[Path]:
     """Yields a new folder next to `out` that replaces `out` at the end; after an error it is removed.
 
     Raises:

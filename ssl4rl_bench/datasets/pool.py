@@ -25,7 +25,7 @@ class WorkerDied(BenchError):
     """A worker process was killed, most likely for lack of memory."""
 
 
-class Pool:
+class WorkerPool:
     """Maps functions over items in worker processes, or in this process if there is only one worker.
 
     Functions and items must be importable and picklable. Workers are started on demand, ignore Ctrl-C (this
@@ -45,7 +45,7 @@ class Pool:
         self.workers = workers or len(os.sched_getaffinity(0))
         self._executor: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> WorkerPool:
         if self.workers > 1:
             self._executor = ProcessPoolExecutor(
                 self.workers, mp_context=get_context("spawn"), initializer=_start_worker

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, InitVar, dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from ssl4rl_bench.core.errors import EngineError, UsageError, did_you_mean
-from ssl4rl_bench.engines import openai_wire as wire
+from ssl4rl_bench.engines import openai_wire
 from ssl4rl_bench.engines.openai_http import Http
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
 
@@ -171,7 +171,7 @@ class Servers:
             "GET", f"{server.url}/models", timeout=timeout, authorization=server.authorization
         )
         if reply.status != 200 and not (reply.status == 404 and self.wanted):
-            raise wire.refusal(reply.status, reply.headers, reply.body, self.retry.retry_after_cap)
+            raise openai_wire.refusal(reply.status, reply.headers, reply.body, self.retry.retry_after_cap)
         cards = _model_cards(reply.body)
         model = self._choose(cards, server.url)
         vllm = cards.get(model) == "vllm"
@@ -280,7 +280,7 @@ def _model_cards(raw: bytes) -> dict[str, str]:
     try:
         cards = json.loads(raw)["data"]
         return {str(card["id"]): str(card.get("owned_by")) for card in cards}
-    except wire.MALFORMED:
+    except openai_wire.MALFORMED:
         return {}
 
 
@@ -288,5 +288,5 @@ def _vllm_version(raw: bytes) -> str:
     """Parses vLLM's answer at /version into a string such as "vllm 0.31.0"."""
     try:
         return f"vllm {json.loads(raw)['version']}"
-    except wire.MALFORMED:
+    except openai_wire.MALFORMED:
         return "vllm (unknown version)"

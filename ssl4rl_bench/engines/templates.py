@@ -48,7 +48,7 @@ _USUAL: tuple[list[dict[str, Any]], ...] = (
 )
 
 
-class Guard:
+class TemplateGuard:
     """Renders prompts with a template under limits. Safe for use by several threads.
 
     Args:
@@ -143,16 +143,16 @@ class Guard:
         raise ModelError(f"the chat template of {self._name} {why}; {_FIX}")
 
 
-_kept: dict[tuple[str, str], Guard] = {}
+_kept: dict[tuple[str, str], TemplateGuard] = {}
 
 
-def guard(template: str, name: str) -> Guard:
+def guard(template: str, name: str) -> TemplateGuard:
     """Returns the guard for a checkpoint's template. Only the most recent guard and its child are cached."""
     if (template, name) not in _kept:
         for old in _kept.values():
             old.close()
         _kept.clear()
-        _kept[template, name] = Guard(template, name)
+        _kept[template, name] = TemplateGuard(template, name)
     return _kept[template, name]
 
 

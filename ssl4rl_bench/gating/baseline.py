@@ -17,8 +17,7 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import gunzip, parse_json
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA
-from ssl4rl_bench.run.spec import SCHEMA as SPEC_SCHEMA
-from ssl4rl_bench.run.spec import RunSpec
+from ssl4rl_bench.run.spec import SPEC_SCHEMA, RunSpec
 from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.score.consistency import check
 
@@ -26,7 +25,7 @@ SCHEMA = 1
 KIND = "ssl4rl-bench baseline"
 
 
-def save(run: Evaluated, path: Path) -> None:
+def save_baseline_file(run: Evaluated, path: Path) -> None:
     """Writes a baseline file, which is compressed if its name ends in ".gz".
 
     Raises:
@@ -44,7 +43,7 @@ def save(run: Evaluated, path: Path) -> None:
     write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def load(path: Path) -> Evaluated:
+def load_baseline_file(path: Path) -> Evaluated:
     """Loads a baseline file in the form in which comparisons take runs.
 
     Raises:

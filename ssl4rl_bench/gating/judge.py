@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
@@ -73,11 +73,11 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A guard, the value that it found, and its verdict."""
+    """A guard, the measured value, and its verdict."""
 
     name: str
     task: str
-    found: str
+    measured: str
     limit: str
     verdict: Verdict
 
@@ -97,7 +97,7 @@ class Gate:
     comparisons: tuple[Comparison, ...]
 
     @property
-    def found(self) -> Verdict:
+    def raw_verdict(self) -> Verdict:
         """The verdict before `on_inconclusive` is applied."""
         verdicts = {*(part.verdict for part in self.tested), *(part.verdict for part in self.guarded)}
         return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
@@ -105,7 +105,7 @@ class Gate:
     @property
     def verdict(self) -> Verdict:
         """The verdict after `on_inconclusive` is applied."""
-        return self.policy.on_inconclusive if self.found == "inconclusive" else self.found
+        return self.policy.on_inconclusive if self.raw_verdict == "inconclusive" else self.raw_verdict
 
     def table(self) -> pd.DataFrame:
         """Returns the tests as a data frame, one row per rule and category.
@@ -158,7 +158,7 @@ def apply(
         by = "overall" if rule.level == "probe" else rule.level
         key = (rule.full_task, rule.how, by)
         if key not in compared:
-            (compared[key],) = compare(
+            (compared[key],) = compare_task(
                 baseline,
                 [candidate],
                 rule.full_task,

@@ -15,7 +15,7 @@ from ssl4rl_bench.core.parsing import parse_toml
 from ssl4rl_bench.score.aggregate import check_aggregation
 
 Verdict = Literal["pass", "fail", "inconclusive"]
-Kind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
+RuleKind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Rule:
 
     task: str
     """The name of the task, with or without the prefix."""
-    kind: Kind
+    kind: RuleKind
     level: Literal["overall", "l1", "l2", "l3", "probe"] = "overall"
     """The level of the categories, all of which are tested. `probe`: the accuracy of an SSL task."""
     category: str | None = None
@@ -99,7 +99,7 @@ class Policy:
     guards: Guards = field(default_factory=Guards)
 
 
-def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
+def parse_policy(values: Mapping[str, Any], file: str = "policy") -> Policy:
     """Builds a policy from the tables of a TOML file.
 
     Raises:
@@ -137,7 +137,7 @@ def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
     return policy
 
 
-def read(path: Path) -> Policy:
+def read_policy(path: Path) -> Policy:
     """Reads a policy file.
 
     Raises:
@@ -150,4 +150,4 @@ def read(path: Path) -> Policy:
         raise UsageError(f"cannot read the policy {path}: {reason}") from None
     except ValueError as error:
         raise UsageError(f"{path} is not a policy: {error}") from None
-    return parse(values, path.name)
+    return parse_policy(values, path.name)

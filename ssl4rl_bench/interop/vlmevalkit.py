@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.task.mmbench.rows import Row
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow
 
 CIRCULAR = ("mmbench", "ccbench")
 """VLMEvalKit scores rows as circular groups if the file's name contains one of these, ignoring case."""
@@ -23,7 +23,7 @@ _ITS_OWN = re.compile(
 """Names of VLMEvalKit's own data sets. It downloads a file of such a name again if the digest differs."""
 
 
-def is_circular(rows: Iterable[Row]) -> bool:
+def is_circular(rows: Iterable[MMBenchRow]) -> bool:
     """Whether any question has copies in addition to its main row."""
     return any(row.roll for row in rows)
 
@@ -54,7 +54,7 @@ def name_problem(path: Path, *, circular: bool) -> str | None:
     return None
 
 
-def export_tsv(task_rows: Iterable[Row], path: Path) -> int:
+def export_tsv(task_rows: Iterable[MMBenchRow], path: Path) -> int:
     """Writes rows (`MMBenchTask.rows`) so that VLMEvalKit and this project's reader read them back unchanged.
 
     Each image is written once, as base64; later rows with the same image refer to the index of that row.

@@ -29,7 +29,7 @@ _CRC = b',"crc":"'
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RecordedReply:
     """A recorded reply, with its file and line number."""
 
     completion: Completion
@@ -41,13 +41,13 @@ class Reply:
 class Recorded:
     """All recorded replies by task, id and repeat."""
 
-    replies: dict[Key, Reply] = field(default_factory=dict)
+    replies: dict[Key, RecordedReply] = field(default_factory=dict)
     digest: str = ""
     """The digest of the content of the replies (see the function `digest`)."""
     images: dict[str, str] = field(default_factory=dict)
     """Maps a task to what the recording run showed: "real" or a blinding (`blinding.BLINDINGS`), if known."""
 
-    def add(self, key: Key, reply: Reply) -> None:
+    def add(self, key: Key, reply: RecordedReply) -> None:
         """Adds a reply. A text replaces a failure with the same key, and a failure an earlier failure.
 
         Raises:
@@ -205,7 +205,7 @@ def _bytes(path: Path) -> bytes:
         raise DataError(f"cannot read the replies {path}: {reason}") from error
 
 
-def _same(before: Reply, reply: Reply, key: Key) -> None:
+def _same(before: RecordedReply, reply: RecordedReply, key: Key) -> None:
     one, two = before.completion, reply.completion
     if (one.text, one.finish_reason) == (two.text, two.finish_reason):
         return
@@ -216,7 +216,9 @@ def _same(before: Reply, reply: Reply, key: Key) -> None:
     )
 
 
-def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool) -> tuple[Key, Reply] | None:
+def _parse(
+    line: bytes, path: Path, number: int, task: str | None, in_run: bool
+) -> tuple[Key, RecordedReply] | None:
     """Parses the key and reply of a line; None for a damaged line of a journal, which its run ignores too."""
 
     def bad(what: str) -> DataError:
@@ -225,7 +227,7 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
     if in_run or _CRC in line[-len(_CRC) - 12 :]:
         record = journal.decode(line)
         if record is not None:
-            return (task, record.id, record.repeat), Reply(record.completion, path, number)
+            return (task, record.id, record.repeat), RecordedReply(record.completion, path, number)
         if in_run:
             return None  # torn or damaged: the run has repeated the request or lacks a reply
     try:
@@ -237,7 +239,7 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
     if "crc" in value and "task" not in value and _CRC in line[-len(_CRC) - 12 :]:
         raise bad("its checksum differs, so it was damaged or edited")
     key, completion = _values(value, task, bad)
-    return key, Reply(completion, path, number)
+    return key, RecordedReply(completion, path, number)
 
 
 def _values(

@@ -17,7 +17,7 @@ from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.core.versioned import parse_object
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import BadLine, lock, read
-from ssl4rl_bench.run.spec import SCHEMA, RunSpec
+from ssl4rl_bench.run.spec import SPEC_SCHEMA, RunSpec
 
 RESULT_SCHEMA = 1
 """The schema version of result.json."""
@@ -312,7 +312,7 @@ def _read_spec(path: Path) -> RunSpec:
     if not place.is_file():
         raise StoreError(f"{path} is not a run: it has no spec.json")
     try:
-        return RunSpec.from_json(_read_json(place, SCHEMA))
+        return RunSpec.from_json(_read_json(place, SPEC_SCHEMA))
     except (KeyError, TypeError, AttributeError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise StoreError(

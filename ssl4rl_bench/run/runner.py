@@ -31,7 +31,7 @@ DEAD_AFTER = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunCounts:
     """Progress of a run. Counts are requests (samples x repeats).
 
     A sitting is one execution of the command; a resumed run has several.
@@ -65,7 +65,7 @@ class Event:
     """All requests of this task."""
     sample: Sample | None
     record: SampleRecord | None
-    so_far: Outcome
+    so_far: RunCounts
     """Progress of the complete run."""
 
 
@@ -82,7 +82,7 @@ class _Plan:
 
 @dataclass(slots=True)
 class _Tally:
-    so_far: Outcome
+    so_far: RunCounts
     started: float = field(default_factory=time.monotonic)
     failures: Counter[str] = field(default_factory=Counter)
     streak: int = 0
@@ -127,7 +127,7 @@ def execute(
     max_error_rate: float = 0.01,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
-) -> Outcome:
+) -> RunCounts:
     """Sends all requests without a reply in the run directory to the engine, and journals each reply.
 
     Requests that have a reply under the same response key are not sent again; failed requests are. Requests
@@ -161,7 +161,7 @@ def execute(
         n_resumed = n_total - sum(len(plan.pending) for plan in plans)
         n_stale = sum(plan.before.n_stale for plan in plans)
         n_corrupt = sum(len(plan.before.corrupt) for plan in plans)
-        tally = _Tally(Outcome(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0))
+        tally = _Tally(RunCounts(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0))
         rundir.log(f"start: {n_resumed} of {n_total} requests have a reply")
         n_unanswered = 0
         for plan in plans:

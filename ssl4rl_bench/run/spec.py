@@ -15,7 +15,7 @@ from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.scheme import SCHEME, WITHOUT_WEIGHTS
 from ssl4rl_bench.core.types import HubSource, Request, Sample, Sampling, Task
 
-SCHEMA = 1
+SPEC_SCHEMA = 1
 """The schema version of spec.json."""
 MOCK, REPLAY = "mock", "replay"
 """Engines that do not run a model."""
@@ -133,7 +133,7 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """Returns the content of spec.json, without secrets."""
         spec = {
-            "schema": SCHEMA,
+            "schema": SPEC_SCHEMA,
             "model": self._model(),
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "repeats": self.repeats,

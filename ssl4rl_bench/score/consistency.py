@@ -15,9 +15,8 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.run import journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.score import outcomes as kept
 from ssl4rl_bench.score.aggregate import aggregate
-from ssl4rl_bench.score.outcomes import Outcomes
+from ssl4rl_bench.score.outcomes import Outcomes, read_outcomes
 
 _NEAR = 1e-9
 
@@ -31,7 +30,7 @@ def finished(run: RunDir) -> dict[str, Any]:
     result = run.result
     if result is None:
         raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-    check(run.path, run.spec, result, kept.read(run) or {})
+    check(run.path, run.spec, result, read_outcomes(run) or {})
     for name, task_result in result["tasks"].items():
         damaged = journal.damaged(run.journal_path(name))
         if len(damaged) != task_result.get("n_corrupt", len(damaged)):

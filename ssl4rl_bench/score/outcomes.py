@@ -105,7 +105,7 @@ def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repe
     )
 
 
-def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
+def write_outcomes(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
     """Writes the outcomes of a run. Must be called before `RunDir.write_result`.
 
     Raises:
@@ -119,7 +119,7 @@ def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
     write_text(rundir.path / FILE, json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")
 
 
-def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
+def read_outcomes(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
     """Reads the outcomes by task; None if the file is missing, damaged, out of date, or of an older version.
 
     Args:

@@ -49,7 +49,7 @@ def score_and_write(rundir: RunDir, tasks: Sequence[Task], extractor: str = "def
     """
     read = _read(rundir, tasks, check_extractor(extractor))
     result = _result(rundir, tasks, read)
-    outcomes.write(rundir, [read[task.name].outcomes for task in tasks])
+    outcomes.write_outcomes(rundir, [read[task.name].outcomes for task in tasks])
     rundir.write_result(result)
     return result
 

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ssl4rl_bench.core import images as pictures
 from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.images import decode
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.stats import effective
 from ssl4rl_bench.stats.paired import tango
@@ -53,7 +53,7 @@ _CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
+class LeakBaseline:
     """The accuracy of guesses from one kind of feature."""
 
     name: str
@@ -99,7 +99,7 @@ def baselines(
     images: Sequence[EncodedImage],
     n: int = N_SAMPLES,
     origins: Mapping[str, object] | None = None,
-) -> list[Baseline]:
+) -> list[LeakBaseline]:
     """Guesses the answers of at least `n` samples of these images, with each of the five baselines.
 
     Args:
@@ -123,7 +123,7 @@ def baselines(
         return _baselines(task, list(_cases(task, images, n, origins or {})))
 
 
-def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
+def _baselines(task: SSLTask, cases: list[_Case]) -> list[LeakBaseline]:
     groups = np.array([case.group for case in cases], dtype=np.int64)
     n_images = len({case.origin for case in cases})
     if len(set(groups.tolist())) < 2:
@@ -149,7 +149,7 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
             differs = differs and _gain(right - without, groups) > 0
             unclear = above and not differs
         baselines.append(
-            Baseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear)
+            LeakBaseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear)
         )
     return baselines
 
@@ -244,11 +244,11 @@ def _cases(
             ]
             if task.pairs and not partners:
                 continue
-            image = pictures.decode(encoded)
+            image = decode(encoded)
             try:
                 made = [task.corrupt(image, seed_for(task, encoded.sha256, draw))]
                 if task.pairs:
-                    other = pictures.decode(order[partners[draw % len(partners)]])
+                    other = decode(order[partners[draw % len(partners)]])
                     made.append(task.corrupt(image, seed_for(task, encoded.sha256, draw, OTHER), other))
             except Unusable:
                 continue

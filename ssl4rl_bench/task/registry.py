@@ -17,12 +17,11 @@ from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import HubName, full_name
 from ssl4rl_bench.core.types import HubSource, Task
 from ssl4rl_bench.task import blinding
-from ssl4rl_bench.task.base import Asked, Load
-from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.base import Load, LoadOptions
 from ssl4rl_bench.task.mmbench.files import OnShare, read_path
 from ssl4rl_bench.task.mmbench.hub import open_table
-from ssl4rl_bench.task.mmbench.rows import Located, Reader
-from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, Reader
+from ssl4rl_bench.task.mmbench.task import MMBenchTask, load_mmbench
 from ssl4rl_bench.task.pictures import Selection, open_source, select
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
@@ -68,7 +67,7 @@ def load_task(
     task = load_taskfile(name)
     blinding.check_blinding(image)
     load = _loader(task)
-    asked = Asked(data, prompt, skip_bad, limit, commit, on_share)
+    asked = LoadOptions(data, prompt, skip_bad, limit, commit, on_share)
     return blinding.apply(load(task, asked), image)
 
 
@@ -108,17 +107,17 @@ def _loader(task: TaskFile) -> Load:
     return cast(Load, load)
 
 
-def _load_probe(task: TaskFile, asked: Asked) -> ProbeTask:
+def _load_probe(task: TaskFile, asked: LoadOptions) -> ProbeTask:
     images = asked.data or task.images or DRAWN
     with select_images(images, split=task.split, commit=asked.commit) as pictures:
         return probe.load(task, pictures, prompt=asked.prompt, limit=asked.limit)
 
 
-def _load_benchmark(task: TaskFile, asked: Asked) -> MMBenchTask:
+def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
     tell = asked.on_share or (lambda share: None)
     source = _source(task, asked.data, asked.commit, lambda share: tell(share / 2))
-    loaded = mmbench.load(
+    loaded = load_mmbench(
         task,
         source.rows,
         source=source.name,
@@ -162,7 +161,7 @@ def load_benchmark(name: str, **how: Any) -> MMBenchTask:
     """Loads a task of MMBench's schema, with its rows.
 
     Args:
-        how: the fields of `Asked`.
+        how: the fields of `LoadOptions`.
 
     Raises:
         UsageError: as `load_task`, and for a task of another kind.
@@ -170,19 +169,19 @@ def load_benchmark(name: str, **how: Any) -> MMBenchTask:
     task = load_taskfile(name)
     if task.kind != "mmbench":
         raise UsageError(f"{name} is a task of the kind {task.kind}, which has no rows of MMBench's schema.")
-    return _load_benchmark(task, Asked(**how))
+    return _load_benchmark(task, LoadOptions(**how))
 
 
 def load_probe(name: str, **how: Any) -> ProbeTask:
     """Loads an SSL task with its samples.
 
     Args:
-        how: the fields of `Asked`.
+        how: the fields of `LoadOptions`.
 
     Raises:
         UsageError: as `load_task`, and for a task that is not an SSL task.
     """
-    return _load_probe(load_ssl(name)[0], Asked(**how))
+    return _load_probe(load_ssl(name)[0], LoadOptions(**how))
 
 
 def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
@@ -255,7 +254,7 @@ class _Source(NamedTuple):
     """The name that is recorded with the results."""
     where: str
     """The source as the user gave it, for messages."""
-    rows: Iterable[Located] | Reader
+    rows: Iterable[LocatedRow] | Reader
     hub: HubSource | None = None
 
 

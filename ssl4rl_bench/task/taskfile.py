@@ -66,7 +66,7 @@ class TaskFile:
     params: Mapping[str, Any] = field(default_factory=dict)
     """Additional parameters of the kind; "mmbench" and "ssl" use none."""
     ssl: Mapping[str, Any] | None = None
-    """For an SSL task: its `kind` and the parameters of that kind (`ssl.make`)."""
+    """For an SSL task: its `kind` and the parameters of that kind (`ssl.make_task`)."""
     images: str | None = None
     """For an SSL task: the default source of its images ("scenes")."""
     n_images: int | None = None

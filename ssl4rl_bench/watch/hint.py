@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.names import short_name
@@ -30,7 +30,7 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
         if task not in baseline.outcomes:
             continue
         probe = outcomes.probe is not None
-        (made,) = compare(
+        (made,) = compare_task(
             baseline,
             [candidate],
             task,

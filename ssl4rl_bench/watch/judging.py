@@ -121,7 +121,7 @@ def _reasons(gate: Gate) -> tuple[str, ...]:
         if rule_result.verdict != "pass"
     ]
     guards = [
-        f"{guarded.verdict}: {guarded.name} of {guarded.task}: {guarded.found}, limit {guarded.limit}"
+        f"{guarded.verdict}: {guarded.name} of {guarded.task}: {guarded.measured}, limit {guarded.limit}"
         for guarded in gate.guarded
         if guarded.verdict != "pass"
     ]

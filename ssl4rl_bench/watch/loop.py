@@ -21,7 +21,7 @@ from ssl4rl_bench.core.errors import (
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.engines import resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.evaluation import Evaluator, Plan, load_tasks
+from ssl4rl_bench.evaluation import EvaluationPlan, Evaluator, load_tasks
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.of_runs import load_baseline
 from ssl4rl_bench.gating.policy import Policy
@@ -40,8 +40,8 @@ QUIET_S = 5.0
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The settings of a watch; `evaluation.Plan` has those of each evaluation."""
+class WatchSettings:
+    """The settings of a watch; `evaluation.EvaluationPlan` has those of each evaluation."""
 
     checkpoints: Path
     policy: Policy
@@ -58,8 +58,8 @@ class Asked:
 
 
 def watch(
-    plan: Plan,
-    asked: Asked,
+    plan: EvaluationPlan,
+    asked: WatchSettings,
     data: Sequence[str],
     judged: Callable[[Judged], None],
     say: Callable[[str], None],

@@ -42,14 +42,14 @@ def refresh(
         say: a callback that prints a line.
     """
     from ssl4rl_bench.reports.html import assemble, write
-    from ssl4rl_bench.reports.views.curves import Point, curves
+    from ssl4rl_bench.reports.views.curves import CurvePoint, curves
 
     try:
         entries = sorted(history.entries, key=lambda entry: (entry.step, entry.part))
         entries = [entry for entry in entries if (history.folder / entry.run).is_dir()]
         runs = load_evaluated([history.folder / entry.run for entry in entries], data)
         points = [
-            Point(_place(entry, entries), entry.name, entry.verdict, run.result)
+            CurvePoint(_place(entry, entries), entry.name, entry.verdict, run.result)
             for entry, run in zip(entries, runs, strict=True)
         ]
         view = curves(points, None if baseline is None else baseline.result)

@@ -31,7 +31,7 @@ def changed(**changes: Any) -> bytes:
 
 def test_the_card_s_numbers_come_with_the_package() -> None:
     assert published.names() == ["ssl4rl_mmbench"]
-    table = published.load("ssl4rl_mmbench")
+    table = published.load_published("ssl4rl_mmbench")
     assert table.columns == (*(ability for _, ability in CARD_COLUMNS), "average")
     assert [row.name for row in table.rows] == ["base", "rotation", "jigsaw", "contrastive", "position"]
     assert table.row("rotation").values["attribute_reasoning"] == pytest.approx(0.8389)
@@ -45,21 +45,21 @@ def test_the_card_s_numbers_come_with_the_package() -> None:
 def test_a_file_of_the_same_form_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_bytes(changed())
-    assert published.load(path) == published.load(str(path))
-    table = published.load(path)
+    assert published.load_published(path) == published.load_published(str(path))
+    table = published.load_published(path)
     assert dict(table.row("base").values) == {"logic_reasoning": pytest.approx(0.6177)}
     assert dict(table.improvement) == {}
     path.write_bytes(changed(unit="fraction", rows=[{"name": "base", "model": "a/b", "values": [0.5, 1]}]))
-    assert dict(published.load(path).row("base").values) == {"logic_reasoning": 0.5, "average": 1.0}
+    assert dict(published.load_published(path).row("base").values) == {"logic_reasoning": 0.5, "average": 1.0}
 
 
 def test_unknown_names_are_told() -> None:
     with pytest.raises(UsageError, match="did you mean ssl4rl_mmbench"):
-        published.load("ssl4rl_mbench")
+        published.load_published("ssl4rl_mbench")
     with pytest.raises(UsageError, match=r"nowhere\.json: no such file"):
-        published.load("nowhere.json")
+        published.load_published("nowhere.json")
     with pytest.raises(UsageError, match="did you mean rotation"):
-        published.load("ssl4rl_mmbench").row("rotatoin")
+        published.load_published("ssl4rl_mmbench").row("rotatoin")
 
 
 ROW = CARD["rows"][0]
@@ -111,7 +111,7 @@ def test_another_form_is_one_sentence(data: bytes, words: str, tmp_path: Path) -
     path = tmp_path / "mine.json"
     path.write_bytes(data)
     with pytest.raises(DataError) as caught:
-        published.load(path)
+        published.load_published(path)
     assert words in str(caught.value) and "mine.json" in str(caught.value) and "\n" not in str(caught.value)
 
 

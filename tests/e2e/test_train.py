@@ -27,7 +27,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(*args: Any, **kwargs: Any) -> Path:
-    from ssl4rl_bench.train.grpo import train as start
+    from ssl4rl_bench.train.grpo import train_grpo as start
 
     return start(*args, **kwargs)
 

@@ -36,7 +36,9 @@ OTHERS = [how for how in BLINDINGS if how != "real"]
 
 
 def loaded(rows: list[dict[str, Any]]) -> MMBenchTask:
-    return mmbench.load(load_taskfile("mmbench_dev_en"), located(rows), source="made up", where="made up")
+    return mmbench.load_mmbench(
+        load_taskfile("mmbench_dev_en"), located(rows), source="made up", where="made up"
+    )
 
 
 TASK = loaded(questions(12))

@@ -43,7 +43,7 @@ def test_names_say_how_far_a_run_was_and_sort(tmp_path: Path) -> None:
         saved(tmp_path, name)
     (tmp_path / "step-x").mkdir()
     (tmp_path / ".saving").mkdir()
-    assert [path.name for path in checkpoint.whole(tmp_path)] == names
+    assert [path.name for path in checkpoint.complete_checkpoints(tmp_path)] == names
     checkpoint.clean(tmp_path)
     assert not (tmp_path / ".saving").exists()
 
@@ -72,9 +72,9 @@ def test_old_checkpoints_lose_only_what_resuming_needs(tmp_path: Path) -> None:
     for number in range(1, 4):
         saved(tmp_path, f"step-00000{number}")
     saver(tmp_path, keep=2)._prune()
-    left = [(path / "trainer").is_dir() for path in checkpoint.whole(tmp_path)]
+    left = [(path / "trainer").is_dir() for path in checkpoint.complete_checkpoints(tmp_path)]
     assert left == [False, True, True]
-    assert all((path / "model.safetensors").is_file() for path in checkpoint.whole(tmp_path))
+    assert all((path / "model.safetensors").is_file() for path in checkpoint.complete_checkpoints(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,15 @@ import simulated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.watch.hint import changes, hint
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
 
 N = 1000
 PROBE = "ssl4rl_ssl_rotation_90"
-POLICY = parse({"alpha": 0.05, "rule": [{"task": simulated.TASK, "kind": "no_worse_than", "margin": 8}]})
+POLICY = parse_policy(
+    {"alpha": 0.05, "rule": [{"task": simulated.TASK, "kind": "no_worse_than", "margin": 8}]}
+)
 
 
 def scores(share: float, seed: int = 0) -> np.ndarray:

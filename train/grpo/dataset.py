@@ -11,10 +11,10 @@ from typing import Any
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.engines.checkpoints.weights import Model
-from ssl4rl_bench.engines.inputs import load_processor as processor_of
+from ssl4rl_bench.engines.inputs import load_processor
 from ssl4rl_bench.task.pictures import Selection
 from ssl4rl_bench.train import overlap
-from ssl4rl_bench.train.data import Asked, Settings, TrainingSet, asked
+from ssl4rl_bench.train.data import RowSettings, TrainingSet, TrainingTask, training_tasks
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.reporting import Reporter
 
@@ -27,9 +27,9 @@ class Dataset:
     facts: dict[str, Any]
 
 
-def load_processor(recipe: Recipe, base: Model) -> Any:
+def load_training_processor(recipe: Recipe, base: Model) -> Any:
     """Loads the base's processor and sets the recipe's pixel limits."""
-    processor = processor_of(base.path)
+    processor = load_processor(base.path)
     size = processor.image_processor.size
     low, high = recipe.model.min_pixels, recipe.model.max_pixels
     processor.image_processor.size = {
@@ -48,7 +48,7 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
         DataError: prompts are too long, or no image is left.
     """
     selection = _of_split(selection, recipe.data.split)
-    overlaps = overlap.audit(selection, recipe.data.audit, on_progress=report.stage)
+    overlaps = overlap.find_overlaps(selection, recipe.data.audit, on_progress=report.stage)
     for result in overlaps:
         if shared := len(result.exact) + len(result.near):
             report.note(f"{shared} training images are in {result.set} or look like one that is")
@@ -57,8 +57,8 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     leave_out = overlap.enforce(overlaps, recipe.data)
     made = TrainingSet(
         selection,
-        asked(recipe.tasks, recipe.data.prompt),
-        Settings(
+        training_tasks(recipe.tasks, recipe.data.prompt),
+        RowSettings(
             seed=recipe.seed,
             frozen=recipe.data.frozen,
             shuffled=recipe.reward.shuffled,
@@ -119,10 +119,10 @@ def _of_split(selection: Selection, split: float | None) -> Selection:
     """Returns the part of a selection that is used for training."""
     if split is None:
         return selection
-    pictures = tuple(picture for picture in selection.kept if picture.split == "train")
+    pictures = tuple(picture for picture in selection.pictures if picture.split == "train")
     if not pictures:
         raise DataError(f"{selection.source}: data.split = {split:g} leaves no training images: raise it")
-    return dataclasses.replace(selection, kept=pictures)
+    return dataclasses.replace(selection, pictures=pictures)
 
 
 class _Tokens:
@@ -134,7 +134,7 @@ class _Tokens:
         self.text: dict[tuple[str, int], int] = {}
         self.processor = processor
 
-    def __call__(self, a: Asked, images: Any) -> tuple[int, int]:
+    def __call__(self, a: TrainingTask, images: Any) -> tuple[int, int]:
         """Returns the number of tokens in the task's prompt with these images, and in the images alone."""
         key = (a.name, len(images))
         if key not in self.text:

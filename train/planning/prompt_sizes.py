@@ -23,7 +23,7 @@ from ssl4rl_bench.task.pictures.sources import DRAWN, drawings
 from ssl4rl_bench.task.registry import task_images
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
-from ssl4rl_bench.train.data import Asked, asked
+from ssl4rl_bench.train.data import TrainingTask, training_tasks
 from ssl4rl_bench.train.recipe import Recipe
 
 SAMPLE = 64
@@ -129,7 +129,7 @@ def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]
     Args:
         folder: folder of the base. Without it or its tokenizer, only the tokens of the images are counted.
     """
-    tasks = asked(recipe.tasks, recipe.data.prompt)
+    tasks = training_tasks(recipe.tasks, recipe.data.prompt)
     count = text_counter(folder) if folder else None
     sizes = _of_images(tasks, encoded, pixel_limits(recipe, folder), count)
     made = [sized for of_task in sizes.values() for sized in of_task]
@@ -171,7 +171,10 @@ class _Sizes(NamedTuple):
 
 
 def _of_images(
-    tasks: Sequence[Asked], encoded: Sequence[EncodedImage], pixels: tuple[int, int], count: CountText | None
+    tasks: Sequence[TrainingTask],
+    encoded: Sequence[EncodedImage],
+    pixels: tuple[int, int],
+    count: CountText | None,
 ) -> dict[str, list[_Sizes]]:
     """Returns the sizes of the images' prompts by task, for as many images as the time limit permits."""
     sizes = {a.name: list[_Sizes]() for a in tasks}

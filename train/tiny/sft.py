@@ -27,7 +27,7 @@ from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train.checkpoint import save_processor
 from ssl4rl_bench.train.tiny.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.tiny.pixels import Pixels, both_times, pixels_of
-from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, Schedule, make_pool
+from ssl4rl_bench.train.tiny.scenes_sft import Example, ExamplePool, Schedule, make_pool
 from ssl4rl_bench.train.tiny.ssl_sft import Forms, make_forms
 
 IGNORED = -100
@@ -39,7 +39,7 @@ class Course:
     """The order of the examples: batches about scenes, and every n-th batch about forms if there are any."""
 
     schedule: Schedule
-    pool: Pool
+    pool: ExamplePool
     forms: Forms | None = None
     every: int = 0
 
@@ -104,7 +104,7 @@ class Collator:
         return list(self.tokenizer(first)["input_ids"])
 
 
-def tokenizer_corpus(pool: Pool, schedule: Schedule) -> list[str]:
+def tokenizer_corpus(pool: ExamplePool, schedule: Schedule) -> list[str]:
     """Returns the texts from which the tokenizer learns its merges."""
     start = (schedule.drill_steps + schedule.describe_steps) * schedule.batch_size
     examples = [schedule.example(start + i, pool) for i in range(8000)]

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.parsing import parse_json
 
-Shape = tuple[int, ...]
+TensorShape = tuple[int, ...]
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Number formats of weights that are not quantized."""
 _MAX_HEADER = 100_000_000
@@ -44,7 +44,7 @@ class Tensor:
     """The file that holds it."""
     dtype: str
     """The dtype as the format spells it, such as "BF16"."""
-    shape: Shape
+    shape: TensorShape
     begin: int
     """The offset of the first byte from the start of the file."""
     end: int

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.names import PREFIX, short_name
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines import EngineOptions, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.evaluation import Plan, Subject, engine_for, spec_of
+from ssl4rl_bench.evaluation import EvaluationPlan, Subject, engine_for, spec_of
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
 from ssl4rl_bench.run import recorded
@@ -79,7 +79,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 raise UsageError(f"engine {name} places itself: leave --device out, set CUDA_VISIBLE_DEVICES")
             options["device_map"] = device
         chosen = EngineOptions.from_pairs(f"{key}={value}" for key, value in options.items())
-        self._plan = Plan((), {}, name, chosen)
+        self._plan = EvaluationPlan((), {}, name, chosen)
         self._subject = _subject(name, pretrained or model, chosen)
         self._runs = Path(runs).expanduser()
         self._engine = engine_for(name, self._subject, self._plan)

@@ -156,7 +156,7 @@ def read_free(
     return Reading(answer, Status.TAG if rule.startswith("tag-") else Status.LENIENT, rule)
 
 
-def _default(parts: tags.Parts, parse: Parse, cut: bool) -> _Found | None:
+def _default(parts: tags.ReplyParts, parse: Parse, cut: bool) -> _Found | None:
     if parts.tag is not None and not tags.shows_form(parts):
         if parts.rivals:
             return CONFLICT, "tag-phrase"

@@ -105,7 +105,7 @@ def only_letter(text: str) -> str | None:
     return match[1]
 
 
-def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = False) -> str | None:
+def choice_at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = False) -> str | None:
     """Returns the choice whose letter is at `position`, if the text after it shows that a choice is meant.
 
     "A." and "(A) because" mean a choice; "A man" does not, unless "man" is the text of option A. `firm`
@@ -166,7 +166,7 @@ def content(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
     if letter:
         return CONFLICT, "tag-phrase"
     start = _skip(_LEAD, text)
-    verdict = at(text, start, choices)
+    verdict = choice_at(text, start, choices)
     if verdict is None or verdict == CONFLICT:
         return verdict or _text_first(text, choices) or _text_first(text[start:], choices), "tag-phrase"
     return (CONFLICT if crowded(lines, verdict, choices) else verdict), "tag-phrase"
@@ -253,7 +253,7 @@ def line(text: str, choices: Mapping[str, str]) -> str | None:
         return None if spaced else CONFLICT
     if begins_with(rest, {held: choices[held]}, lambda folded, end: end == len(folded)):
         return held
-    return CONFLICT if len(rest) < 40 and at(text, start, choices) == CONFLICT else None
+    return CONFLICT if len(rest) < 40 and choice_at(text, start, choices) == CONFLICT else None
 
 
 def opening(text: str, choices: Mapping[str, str]) -> str | None:
@@ -279,7 +279,11 @@ def opening(text: str, choices: Mapping[str, str]) -> str | None:
             text[end:],
         )
     ):
-        return letter if at(text, start, choices) != CONFLICT and (exact or not NO.match(text, end)) else None
+        return (
+            letter
+            if choice_at(text, start, choices) != CONFLICT and (exact or not NO.match(text, end))
+            else None
+        )
     return None
 
 

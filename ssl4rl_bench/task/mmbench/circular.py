@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.task.mmbench.rows import Located, Problem, Reader, Row, parse_rows, read_images
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Problem, Reader, parse_rows, read_images
 
 
 class Copy(NamedTuple):
@@ -63,7 +63,7 @@ def defect(copies: Sequence[Copy]) -> str | None:
 class Checked:
     """The complete groups of a source."""
 
-    rows: list[Row]
+    rows: list[MMBenchRow]
     problems: list[Problem]
     """The reasons why other groups were left out."""
     n_groups_skipped: int
@@ -74,7 +74,7 @@ class Checked:
 
 
 def check_rows(
-    source: str, located: Iterable[Located], *, skip_bad: bool = False, images: bool = True
+    source: str, located: Iterable[LocatedRow], *, skip_bad: bool = False, images: bool = True
 ) -> Checked:
     """Reads all rows and checks their groups; `source` is the name of the data in messages.
 
@@ -102,11 +102,11 @@ def check_rows(
 def with_images(
     source: str,
     read: Reader,
-    rows: Sequence[Row],
-    choose: Callable[[Sequence[Row]], Sequence[Row]],
+    rows: Sequence[MMBenchRow],
+    choose: Callable[[Sequence[MMBenchRow]], Sequence[MMBenchRow]],
     *,
     skip_bad: bool = False,
-) -> tuple[list[Row], list[Problem]]:
+) -> tuple[list[MMBenchRow], list[Problem]]:
     """Chooses rows with `choose` from checked rows without images, and reads their images.
 
     A question whose image cannot be used is left out, and `choose` is called again. Images of other rows
@@ -126,7 +126,7 @@ def with_images(
         _add_images(known, read, {row.index for row in chosen})
         _add_images(known, read, {image for image in known.values() if isinstance(image, int)})
         more: list[Problem] = []
-        completed: list[Row] = []
+        completed: list[MMBenchRow] = []
         for row in chosen:
             image = known[row.index]
             holder = known.get(image) if isinstance(image, int) else image
@@ -157,8 +157,8 @@ def _refused(source: str, problems: Sequence[Problem], n_bad: int) -> DataError:
     return DataError(f"{source}, {problems[0]}: {fix}.{more}")
 
 
-def _group_problems(rows: Sequence[Row], circular: bool) -> list[Problem]:
-    groups: dict[int, list[Row]] = defaultdict(list)
+def _group_problems(rows: Sequence[MMBenchRow], circular: bool) -> list[Problem]:
+    groups: dict[int, list[MMBenchRow]] = defaultdict(list)
     for row in rows:
         groups[row.group].append(row)
     problems: list[Problem] = []

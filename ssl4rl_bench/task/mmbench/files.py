@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.images import MAX_BASE64_CHARS
 from ssl4rl_bench.task.mmbench import parquet_pages
-from ssl4rl_bench.task.mmbench.rows import Located, column_names
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, column_names
 
 OnShare: TypeAlias = Callable[[float], None]
 """Callback that receives the share of a source that has been read, from 0 to 1."""
@@ -36,7 +36,7 @@ def read_path(
     split: str | None = None,
     images: bool = True,
     on_share: OnShare | None = None,
-) -> Iterator[Located]:
+) -> Iterator[LocatedRow]:
     """Returns the rows of a TSV file, a parquet file, or a folder with parquet files.
 
     Args:
@@ -56,7 +56,7 @@ def read_path(
 
 def read_files(
     files: Sequence[tuple[str, Path]], *, images: bool = True, on_share: OnShare | None = None
-) -> Iterator[Located]:
+) -> Iterator[LocatedRow]:
     """Yields the rows of several TSV or parquet files; the place of a row includes the name of its file.
 
     Raises:
@@ -75,7 +75,7 @@ def read_files(
         before += size
 
 
-def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[Located]:
+def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[LocatedRow]:
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -89,7 +89,7 @@ def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[L
         yield from read_tsv(path, on_share=on_share)
 
 
-def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located]:
+def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
     """Yields the rows of a tab-separated UTF-8 file with a header and pandas' quoting.
 
     Raises:
@@ -133,7 +133,7 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
         ) from None
 
 
-def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[Located]:
+def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
     """Yields the rows of a parquet file, with only the columns of MMBench's schema.
 
     Equal texts in a batch are the same object, and the size of batches is limited in bytes.

@@ -195,7 +195,7 @@ def _header(file: BinaryIO, offset: int, end: int) -> tuple[dict[int, Any], int]
         file.seek(offset)
         reader = _Compact(file.read(min(most, end - offset)))
         try:
-            return reader.struct(_PAGE), reader.at
+            return reader.struct(_PAGE), reader.offset
         except _CutOff:
             continue
     raise ValueError("a page's header is cut off")
@@ -210,7 +210,7 @@ class _Compact:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.at = 0
+        self.offset = 0
 
     def struct(self, wanted: _Wanted, depth: int = 0) -> dict[int, Any]:
         """Reads a struct, and returns the wanted fields by their ids."""
@@ -246,10 +246,10 @@ class _Compact:
         raise ValueError("a header holds a value of unknown kind")
 
     def _byte(self) -> int:
-        if self.at >= len(self._data):
+        if self.offset >= len(self._data):
             raise _CutOff
-        self.at += 1
-        return self._data[self.at - 1]
+        self.offset += 1
+        return self._data[self.offset - 1]
 
     def _varint(self) -> int:
         value = shift = 0
@@ -267,7 +267,7 @@ class _Compact:
         return (value >> 1) ^ -(value & 1)
 
     def _bytes(self, n_bytes: int) -> bytes:
-        self.at += n_bytes
-        if self.at > len(self._data):
+        self.offset += n_bytes
+        if self.offset > len(self._data):
             raise _CutOff
-        return self._data[self.at - n_bytes : self.at]
+        return self._data[self.offset - n_bytes : self.offset]

@@ -20,9 +20,9 @@ GROUP_STRIDE = 1_000_000
 MAX_REFERENCE_CHARS = 64
 """An `image` text of at most this length is the index of another row, which has the image."""
 
-Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
+LocatedRow: TypeAlias = tuple[str, Mapping[str, Any] | str]
 """The place of a row ("line 7"), and its values by column name, or why it cannot be split into columns."""
-Reader: TypeAlias = Callable[..., Iterator[Located]]
+Reader: TypeAlias = Callable[..., Iterator[LocatedRow]]
 """Reads a source from its start; with `images=False` it may return None instead of images."""
 MAX_TEXT_CHARS = 1_000_000
 """The maximum length of a question, an option or any other text of a row."""
@@ -39,7 +39,7 @@ NO_IMAGE = EncodedImage(b"", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MMBenchRow:
     """A row: a question with its options in one circular order."""
 
     index: int
@@ -109,7 +109,7 @@ def column_names(names: Iterable[str]) -> dict[str, str]:
 class Parsed:
     """The parsed rows of a source."""
 
-    rows: list[Row]
+    rows: list[MMBenchRow]
     """The usable rows, in the data's order. Equal images are the same object."""
     problems: list[Problem]
     """The problems of the other rows."""
@@ -117,7 +117,7 @@ class Parsed:
     """Whether the text "nan" counts as a missing option, because some row has it as two options."""
 
 
-def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) -> Parsed:
+def parse_rows(source: str, located: Iterable[LocatedRow], *, images: bool = True) -> Parsed:
     """Parses all rows; `source` is the name of the data in messages.
 
     Without `images`, no image is read, and every row has `NO_IMAGE`.
@@ -125,7 +125,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
     Raises:
         DataError: if the source as a whole cannot be used: it is empty, or lacks a column or all answers.
     """
-    drafts: list[tuple[Row, EncodedImage | int]] = []
+    drafts: list[tuple[MMBenchRow, EncodedImage | int]] = []
     problems: list[Problem] = []
     columns: dict[str, str] = {}
     shared: dict[str, EncodedImage] = {}
@@ -144,7 +144,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
         raise _no_answers(source)
     image_of = {row.index: image for row, image in reversed(drafts)}
     nan_is_missing = any(list(row.choices.values()).count(_NAN) > 1 for row, _ in drafts)
-    rows: list[Row] = []
+    rows: list[MMBenchRow] = []
     drafts.reverse()
     while drafts:  # removing each draft as its row is added halves the memory of many rows
         row, image = drafts.pop()
@@ -155,7 +155,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
     return Parsed(rows, problems, nan_is_missing)
 
 
-def read_images(located: Iterable[Located], wanted: Container[int]) -> dict[int, EncodedImage | int | str]:
+def read_images(located: Iterable[LocatedRow], wanted: Container[int]) -> dict[int, EncodedImage | int | str]:
     """Maps each wanted row index to its image, the index of the row that has it, or a reason for a failure.
 
     The images of other rows are not decoded. If several rows have the same index, the first one is used.
@@ -213,7 +213,7 @@ def _draft(
     columns: Mapping[str, str],
     shared: dict[str, EncodedImage] | None,
     known: dict[str, str],
-) -> tuple[Row, EncodedImage | int]:
+) -> tuple[MMBenchRow, EncodedImage | int]:
     """Returns a row with all option columns and no image, and its image or the index of the row that has it.
 
     Equal images (in `shared`) and equal texts (in `known`) become one object. Without `shared`, no image is
@@ -239,7 +239,7 @@ def _draft(
         if not isinstance(image, int):
             image = shared.setdefault(image.sha256, image)
     texts = {name: known.setdefault(text, text) for name, text in texts.items()}
-    row = Row(
+    row = MMBenchRow(
         index=index,
         question=texts["question"],
         hint="" if texts["hint"].strip() in ("", _NAN) else texts["hint"],
@@ -255,8 +255,11 @@ def _draft(
 
 
 def _row(
-    draft: Row, image: EncodedImage | int, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool
-) -> Row:
+    draft: MMBenchRow,
+    image: EncodedImage | int,
+    image_of: Mapping[int, EncodedImage | int],
+    nan_is_missing: bool,
+) -> MMBenchRow:
     """Returns the final row: without missing options, and with its image."""
     choices = _choices(draft.choices, nan_is_missing)
     answer = draft.answer.strip()

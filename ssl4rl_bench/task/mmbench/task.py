@@ -24,7 +24,7 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
-from ssl4rl_bench.task.mmbench.rows import Located, Reader, Row
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Reader
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
 from ssl4rl_bench.task.taskfile import TaskFile
 
@@ -40,11 +40,11 @@ class MMBenchTask(LoadedTask):
     content of all rows that are asked. It is the same for a TSV and a parquet file with the same rows.
     """
 
-    rows: tuple[Row, ...] = field(repr=False)
+    rows: tuple[MMBenchRow, ...] = field(repr=False)
     """The rows that the samples were made from, in the same order."""
 
     @cached_property
-    def _rows(self) -> Mapping[str, Row]:
+    def _rows(self) -> Mapping[str, MMBenchRow]:
         return {str(row.index): row for row in self.rows}
 
     def content(self, sample: Sample) -> list[Any]:
@@ -103,9 +103,9 @@ def score_choice(
     return Score(value=value, answer=reading.answer, status=reading.status)
 
 
-def load(
+def load_mmbench(
     task: TaskFile,
-    located: Iterable[Located] | Reader,
+    located: Iterable[LocatedRow] | Reader,
     *,
     source: str,
     where: str,
@@ -187,7 +187,7 @@ def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
+def _limited(rows: Sequence[MMBenchRow], limit: int) -> list[MMBenchRow]:
     """Returns the rows of `limit` groups, taken from the abilities in turn, and in each from its leaves.
 
     The order does not depend on the limit, so a smaller limit keeps a subset of the groups that a larger
@@ -208,7 +208,7 @@ def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:
     return (item for item in in_turn if item is not None)
 
 
-def adjacent(rows: Sequence[Row]) -> list[Row]:
+def adjacent(rows: Sequence[MMBenchRow]) -> list[MMBenchRow]:
     """Sorts rows so that copies of a question, and questions about an image, are adjacent.
 
     Engines can then reuse what they have prepared for an image.
@@ -220,7 +220,9 @@ def adjacent(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (first[row.image.sha256], first[row.group], row.roll))
 
 
-def _samples(rows: Sequence[Row], style: str, on_share: Callable[[float], None] | None) -> Iterator[Sample]:
+def _samples(
+    rows: Sequence[MMBenchRow], style: str, on_share: Callable[[float], None] | None
+) -> Iterator[Sample]:
     render = prompts.renderer(style)
     parts: dict[str, ImagePart] = {}
     for number, row in enumerate(rows):
@@ -239,7 +241,7 @@ def _samples(rows: Sequence[Row], style: str, on_share: Callable[[float], None] 
         )
 
 
-def digest(rows: Iterable[Row]) -> str:
+def digest(rows: Iterable[MMBenchRow]) -> str:
     """Computes `MMBenchTask.data_sha256`, which does not depend on the order of the rows."""
     return sha256_json_list(
         {

@@ -12,7 +12,7 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import seed_of, sha256_hex
 from ssl4rl_bench.core.types import EncodedImage, HubSource
-from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
+from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.perceptual import Perceptual, near, near_duplicates, perceptual_hash
 from ssl4rl_bench.task.ssl.base import MIN_SIDE
 
@@ -31,7 +31,7 @@ CHUNK = 32
 class Picture:
     """A selected image."""
 
-    located: Located
+    located: ImageLocation
     """One of the places that hold it: the one whose name sorts first."""
     sha256: str
     width: int
@@ -60,7 +60,7 @@ class Selection:
     """The images of a source that are kept, and those that are dropped."""
 
     source: str
-    kept: tuple[Picture, ...]
+    pictures: tuple[Picture, ...]
     """Sorted by SHA-256, so that the order does not depend on where the images are stored."""
     dropped: tuple[Dropped, ...]
     """Sorted by name."""
@@ -76,17 +76,17 @@ class Selection:
         kinds = Counter(drop.kind for drop in self.dropped)
         names = ("unreadable", "too_small", "exact_duplicate", "near_duplicate")
         counts = {"seen": self.n_seen, **{name: kinds[name] for name in names}}
-        return counts | {"over_limit": self.n_left, "kept": len(self.kept)}
+        return counts | {"over_limit": self.n_left, "kept": len(self.pictures)}
 
     def partners(self, index: int) -> Iterator[Picture]:
-        """Yields the images that can be shown together with `kept[at]`, the preferred one first.
+        """Yields the images that can be shown together with `pictures[at]`, the preferred one first.
 
         All images of a split form a ring, ordered by hash; the partner is the next image that is not near. It
         therefore depends only on these two images and on those between them that cannot be shown.
         """
-        picture = self.kept[index]
-        for step in range(1, len(self.kept)):
-            other = self.kept[(index + step) % len(self.kept)]
+        picture = self.pictures[index]
+        for step in range(1, len(self.pictures)):
+            other = self.pictures[(index + step) % len(self.pictures)]
             if other.split == picture.split and not near(picture.perceptual, other.perceptual):
                 yield other
 
@@ -151,7 +151,7 @@ def select(
     dropped += more
     selection = Selection(
         source=source.name,
-        kept=tuple(
+        pictures=tuple(
             Picture(item.located, item.sha256, item.width, item.height, looks, split_of(item.sha256, ratio))
             for item, looks in distinct
         ),
@@ -160,7 +160,7 @@ def select(
         n_left=len(unique) - n_looked,
         hub=source.hub,
     )
-    if not selection.kept:
+    if not selection.pictures:
         raise _nothing_left(selection)
     return selection
 
@@ -169,7 +169,7 @@ def select(
 class _Known:
     """An image that is not damaged, as far as it was read."""
 
-    located: Located
+    located: ImageLocation
     sha256: str
     width: int
     height: int
@@ -177,11 +177,11 @@ class _Known:
     """None if only its header was read."""
 
 
-def _identify(chunk: Sequence[Located], look: bool) -> list[_Known | Dropped]:
+def _identify(chunk: Sequence[ImageLocation], look: bool) -> list[_Known | Dropped]:
     return [_known(located, look) for located in chunk]
 
 
-def _known(located: Located, look: bool) -> _Known | Dropped:
+def _known(located: ImageLocation, look: bool) -> _Known | Dropped:
     try:
         image = images.from_bytes(located.read())
         width, height = images.size(image)
@@ -244,7 +244,7 @@ def _looked(
 
 
 def _identified(
-    places: Sequence[Located], mapper: Mapper, report: Callable[[int], None], *, look: bool
+    places: Sequence[ImageLocation], mapper: Mapper, report: Callable[[int], None], *, look: bool
 ) -> Iterator[_Known | Dropped]:
     """Yields each image with a check of its header, or (`look`) with a perceptual hash."""
     chunks = (places[start : start + CHUNK] for start in range(0, len(places), CHUNK))

@@ -245,10 +245,10 @@ def test_what_ignores_images_as_the_baseline_does_has_no_difference(seed: int, a
 def test_contrasts_are_compare_s_for_two_runs() -> None:
     rng = np.random.default_rng(4)
     one, two = asked("one", drawn(rng, 0.5)), asked("two", drawn(rng, 0.6))
-    from ssl4rl_bench.comparison.compare import compare
+    from ssl4rl_bench.comparison.compare import compare_task
 
     found = scores([one, two], TASK, "circular_micro")
-    (wanted,) = compare(one, [two], TASK)
+    (wanted,) = compare_task(one, [two], TASK)
     for column in found.columns:
         mine, theirs = (
             found.contrast(found.table[:, 1] - found.table[:, 0], column),

@@ -14,7 +14,7 @@ from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.task.mmbench.files import read_path
-from ssl4rl_bench.task.mmbench.rows import Row, parse_rows
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow, parse_rows
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 OPTION = TEXT.filter(lambda text: bool(text.strip()))
@@ -26,7 +26,7 @@ WHOLE = st.builds(
 )
 
 
-def rows_of(path: Path) -> list[Row]:
+def rows_of(path: Path) -> list[MMBenchRow]:
     parsed = parse_rows(str(path), read_path(path))
     assert not parsed.problems
     return parsed.rows

@@ -10,14 +10,14 @@ import pytest
 from mmbench_data import located, picture, question, questions
 
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.task.mmbench.rows import Parsed, Row, column_names, parse_rows
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow, Parsed, column_names, parse_rows
 
 
 def parsed(*rows: dict[str, Any]) -> Parsed:
     return parse_rows("data.tsv", located(rows))
 
 
-def only(row: dict[str, Any]) -> Row:
+def only(row: dict[str, Any]) -> MMBenchRow:
     result = parsed(row)
     assert not result.problems
     return result.rows[0]

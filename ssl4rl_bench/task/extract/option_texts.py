@@ -65,7 +65,7 @@ _YES_LEAD = re.compile(
 _SAME = {"是的": "是", "不是": "否", "不对": "错"}
 
 
-def whole(text: str, choices: Mapping[str, str]) -> str | None:
+def exact_option(text: str, choices: Mapping[str, str]) -> str | None:
     """Returns the option whose text a line is, with or without "Answer:" before it."""
     if len(text) > LONGEST:
         return None
