@@ -304,14 +304,18 @@ def subjects_of(plan: EvaluationPlan) -> tuple[str, list[Subject]]:
         labels = plan.models or (plan.options.served_model or "served model",)
         return name, [Subject(label, None, f"served as {label}") for label in labels]
     if len(plan.models) > 1:
-        raise UsageError(f"engine {name} asks no model: give one --model at most, as its name")
+        raise UsageError(
+            f"engine {name} runs no model: give at most one --model, the name of the model that is shown"
+        )
     if name == "replay":
         if plan.options.replies is None:
             raise UsageError(
                 "engine replay needs --replies with a file, a run directory, or a folder of files"
             )
         if not plan.options.replies.exists():
-            raise UsageError(f"there are no replies {plan.options.replies}: name a file or a run directory")
+            raise UsageError(
+                f"the replies {plan.options.replies} do not exist: name a file or a run directory"
+            )
         identity = recorded.identity(plan.options.replies, plan.models[0] if plan.models else None)
         label = plan.options.replies.stem
     else:
@@ -353,12 +357,10 @@ def load_tasks(plan: EvaluationPlan, observer: Observer = SILENT) -> list[Task]:
         task = task.drawing(sampling)
         if plan.repeats > 1 and task.sampling.temperature == 0:
             raise UsageError(
-                f"--repeats {plan.repeats} of greedy replies are all alike: add --temperature above 0"
+                f"--repeats {plan.repeats} asks for greedy replies, which are all equal: add --temperature above 0"
             )
         if plan.seed and task.sampling.temperature == 0:
-            raise UsageError(
-                f"--seed {plan.seed} changes nothing in greedy replies: add --temperature above 0"
-            )
+            raise UsageError(f"--seed {plan.seed} has no effect on greedy replies: add --temperature above 0")
         for warning in task.warnings:
             observer.warn(f"{task.name}: {warning}")
         tasks.append(task)

@@ -176,11 +176,11 @@ class Saver:
         elif number == errno.EFBIG or "file too large" in text:
             reason = "the file would be larger than this system allows (see `ulimit -f`)"
         elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            reason = "the folder may not be written to"
+            reason = "the folder is not writable"
         else:
             return error
         last = last_resumable(self.out)
-        remaining = f"{last.name} is whole" if last else "there is no earlier one"
+        remaining = f"{last.name} is complete" if last else "there is no earlier one"
         return StoreError(
             f"cannot save {place}: {reason}; {remaining}; free some space and run the same command with --resume"
         )

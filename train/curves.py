@@ -136,9 +136,9 @@ def read(path: Path) -> list[dict[str, Any]]:
         except (ValueError, TypeError, KeyError):
             if number == len(rows) and not row.endswith("\n"):
                 break
-            raise DataError(f"{path}, line {number} is no JSON object with a step.") from None
+            raise DataError(f"{path}, line {number} is not a JSON object with a step.") from None
     if not by_step:
-        raise DataError(f"{path} has no metrics yet: the first step writes some.")
+        raise DataError(f"{path} has no metrics yet: they appear after the first step.")
     return [by_step[step] for step in sorted(by_step)]
 
 

@@ -135,8 +135,9 @@ class TrainingSet:
         if not any(self.usable):
             reasons = "; ".join(f"{n}: {why}" for why, n in self.unusable.items())
             raise DataError(
-                f"{self._selection.source}: no image can be trained on ({self.n_over_long} with prompts that are too "
-                f"long{'; ' + reasons if reasons else ''}): choose other images, or raise grpo.max_prompt_tokens"
+                f"{self._selection.source}: no image can be used for training ({self.n_over_long} with prompts that "
+                f"are too long{'; ' + reasons if reasons else ''}): choose other images, "
+                "or raise grpo.max_prompt_tokens"
             )
 
     @property

@@ -91,7 +91,7 @@ def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
     )
     raise UsageError(
         f'training images are also evaluation images of {counts}: set overlap = "drop" in [data] to leave them '
-        "out, or transductive = true to train on them on purpose and say so on the model card"
+        "out, or transductive = true to train on them on purpose, which the model card then states"
     )
 
 
@@ -144,7 +144,7 @@ def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
     if source.bad:
         bad = source.bad[0]
         raise DataError(
-            f"{spec}: {len(source.bad)} images cannot be taken out of their rows ({bad.name}: {bad.reason}), so "
+            f"{spec}: {len(source.bad)} images cannot be extracted from their rows ({bad.name}: {bad.reason}), so "
             "training images cannot be compared with them: correct the data."
         )
     return _read(spec, source), len(source.images)

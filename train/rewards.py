@@ -64,7 +64,7 @@ class SSLReward:
         for name in self.weights:
             if name not in self.tasks:
                 raise UsageError(
-                    f"a weight is given for {name!r}, which is no task here{did_you_mean(name, self.tasks)}"
+                    f"a weight is given for {name!r}, which is not one of the tasks{did_you_mean(name, self.tasks)}"
                 )
         check_extractor(self.extractor)
 
@@ -102,9 +102,7 @@ class SSLReward:
         """
         n = len(completions)
         if "task" not in columns and len(self.tasks) > 1:
-            raise UsageError(
-                "the data have no column 'task', which tells which of several SSL tasks a row is of"
-            )
+            raise UsageError("the data have no column 'task', which names the SSL task of each row")
         if "target" not in columns:
             raise UsageError(
                 "the data have no column 'target' with the right answers: use a set made by `build`"

@@ -63,6 +63,6 @@ def _error(unknown: Sequence[object], tasks: Collection[str]) -> DataError:
     shown = ", ".join(repr(value) for value in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
     hint = did_you_mean(str(unknown[0]), [*tasks, *(PREFIX + name for name in sorted(_registered()))])
     return DataError(
-        f"the column 'task' has {shown}, which is no task of this reward ({', '.join(tasks)}){hint}; correct "
+        f"the column 'task' has {shown}, which is not a task of this reward ({', '.join(tasks)}){hint}; correct "
         "the column, or name the tasks of other reward functions in other_tasks"
     )

@@ -218,7 +218,7 @@ def build_board(
         notes=(
             *dict.fromkeys(note for comparison in comparisons for note in comparison.notes),
             *(
-                f"Published: {clean(table.title, 200)}; {clean(table.source, 200)}. Not measured here."
+                f"Published: {clean(table.title, 200)}; {clean(table.source, 200)}. They were not measured here."
                 for table in published
             ),
         ),

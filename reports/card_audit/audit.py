@@ -73,7 +73,7 @@ def _bold(made: TableAudit, table: CardTable) -> None:
     ]
     marked = [row for row in marks if any(row)]
     if marked and all(len(row) > 1 and all(row) for row in marked):
-        made.notes += ("Bold: whole rows, which is not read as a claim.",)
+        made.notes += ("Bold: complete rows, which are not taken as a claim.",)
         return
     seen, turned = table, table.transposed()
     n, wrong = _not_best(table)
@@ -91,7 +91,7 @@ def _bold(made: TableAudit, table: CardTable) -> None:
     made.notes += (f"Bold: the best of each {'row' if seen.turned else 'column'}.",)
     for row, column, leader in wrong:
         printed, value = seen.cells[row][column].text, seen.cells[leader][column].text
-        why = f"{printed} is in bold, but {seen.labels[leader]} has the best, {value}."
+        why = f"{printed} is in bold, but {seen.labels[leader]} has the best value, {value}."
         made.find(seen, row, column, value, why)
 
 

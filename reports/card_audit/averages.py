@@ -73,7 +73,7 @@ def _named(table: CardTable, column: int) -> list[int]:
 def _undetermined(table: CardTable, header: str, named: Sequence[int]) -> str:
     """Returns a clause on why the table does not determine what a column averages; empty if it does."""
     if not named and _words(_PLAIN_AVERAGE.sub(" ", header)):
-        return "its header names what the columns do not determine"
+        return "the columns do not determine what its header names"
     if not named and re.search(r"\boverall\b", header, re.IGNORECASE):
         return "an overall score need not be a mean of the columns"
     return f"a column cannot be read ({table.dropped[0]})" if table.dropped else ""
@@ -108,7 +108,7 @@ def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
         if wrong.row == row
     ]
     neither = f"not {tried[0]}" if len(tried) == 1 else f"neither {', nor '.join(tried)}"
-    why = f"{table.labels[row]}'s {cell.text} is {neither}; say what it averages."
+    why = f"{table.labels[row]}'s {cell.text} is {neither}; state what it averages."
     made.find(table, row, column, None, why, whole_column=True)
 
 

@@ -43,7 +43,7 @@ def improvements(made: TableAudit, table: CardTable) -> None:
                 for base in bases
                 for unit, what, level in readings(label, _fractions(table, levels))
             ]
-            made.settle(label, best_fit(fits), "no way to derive it from the other rows fits")
+            made.settle(label, best_fit(fits), "no derivation from the other rows agrees with it")
 
 
 def _improvement(
@@ -90,7 +90,9 @@ def changes(made: TableAudit, table: CardTable) -> None:
         if unit is not Unit.FRACTIONS or _fractions(seen, level_rows(seen))
     ]
     fits.sort(key=lambda fit: (len(fit.wrong), not fit.named, fit.table.turned))
-    made.settle("Changes beside scores", best_fit(fits), "nothing fits as what they are against", beside=True)
+    made.settle(
+        "Changes beside scores", best_fit(fits), "no row or column agrees as their reference", beside=True
+    )
 
 
 def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool]]:

@@ -110,7 +110,9 @@ def find_tables(text: str) -> list[CardTable]:
 def _lines(text: str) -> tuple[list[str], list[str]]:
     """Splits lines into those outside and inside of code blocks; each list has empty lines for the others."""
     if len(text) > MAX_CHARS:
-        raise DataError(f"the card has more than {MAX_CHARS:,} characters; give the part with its tables")
+        raise DataError(
+            f"the card has more than {MAX_CHARS:,} characters; give only the part with its tables"
+        )
     prose, code, inside = [], [], False
     for line in text.splitlines():
         line = _QUOTE.sub("", line)

@@ -29,7 +29,7 @@ def headline(gate: Gate) -> str:
     parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     verdict = gate.verdict.upper()
     if gate.verdict != gate.raw_verdict:
-        verdict += f" (inconclusive, which the policy takes for {gate.verdict})"
+        verdict += f" (inconclusive, which the policy maps to {gate.verdict})"
     return f"{verdict}: {clean(gate.candidate)} against {clean(gate.baseline)}: {parts}; alpha {gate.alpha:g}"
 
 
@@ -59,7 +59,7 @@ def reason(tested: Tested) -> str:
 LEGEND = (
     "Lower: all lower bounds hold together. p fail: of the evidence against the candidate, corrected. MDE: the true "
     "loss that the rule fails with 80% power (below the margin for better_than, below the floor for at_least). "
-    "Decides at: questions that would settle it."
+    "Decides at: number of questions that would decide it."
 )
 
 

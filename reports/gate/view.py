@@ -47,7 +47,7 @@ def gate_views(gate: Gate) -> list[View]:
         View(
             "guards",
             "Guards",
-            "Limits on what is not accuracy: reading, length, answers, training images.",
+            "Limits on properties other than accuracy: reading, length, answers, training images.",
             ("Guard", "Verdict", "Found", "Limit"),
             tuple(
                 (
@@ -62,7 +62,7 @@ def gate_views(gate: Gate) -> list[View]:
         View(
             "lost",
             "Questions that were lost",
-            "Those of rules that did not pass, the most telling first.",
+            "Questions of rules that did not pass, the most informative first.",
             ("Question",),
             tuple((line,) for line in lost_lines(gate, 10)),
         ),

@@ -45,7 +45,7 @@ def heat_map(board: Board) -> Markup:
             sheet.line([(middle - half, y + 4), (middle + half, y + 4)], width=0.8)
             for end in (middle - half, middle + half):
                 sheet.line([(end, y - 1), (end, y + 9)], width=0.8)
-        note = f"±{percent(mde)}: the least difference on Average that is found with 80% power (MDE)"
+        note = f"±{percent(mde)}: the least difference on Average that is detected with 80% power (MDE)"
         sheet.text(middle, y + 29, note, MUTED)
     sheet.height = y + 37
     size = f"{len(rows)} runs by {len(headers)} columns"

@@ -36,7 +36,7 @@ READ_AS: Mapping[str, str] = {
     "l": "from a clear statement, without the tag",
     "j": "by a judge model",
     "n": "no answer found",
-    "c": "reasoning and no reply after it: not scored",
+    "c": "reasoning without a reply: not scored",
     "x": "cut off before an answer",
     "r": "refused to answer",
     "e": "the request failed",
@@ -202,9 +202,9 @@ def _notes(
         record for task_replies in replies for records in task_replies for record in (records or {}).values()
     ]
     if any(max(len(record.text), len(record.reasoning)) > most for record in known):
-        yield f"Replies longer than {most:,} characters are shown without their middle."
+        yield f"The middle of replies longer than {most:,} characters is left out."
     if any(run.spec.repeats > 1 for run in runs):
-        yield "Of several repeats the first is shown."
+        yield "Only the first of several repeats is shown."
 
 
 def _pack(value: Any) -> str:

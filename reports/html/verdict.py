@@ -107,9 +107,10 @@ def _main(difference: Difference, board: Board) -> str:
     what = f"{clean(board.baseline)} on {board.columns[-1].header}"
     text = f"{words[difference.mark]} {what}: {_numbers(difference)}, n = {difference.n}."
     if not difference.mark:
-        text += f" The least difference that would be found here with 80% power is {percent(difference.mde)} points."
+        least = f"{percent(difference.mde)} points"
+        text += f" The least difference that would be detected here with 80% power is {least}."
         if difference.needed and difference.needed > difference.n:
-            text += f" To find one of the size seen takes {difference.needed:,} questions."
+            text += f" Detecting the observed difference needs {difference.needed:,} questions."
     return text
 
 
@@ -131,7 +132,7 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
         span = percent(least) if percent(least) == percent(most) else f"{percent(least)} to {percent(most)}"
         who = f"On the other {_count(len(rest), 'ability')}" if out else f"On {_count(len(rest), 'ability')}"
         out.append(
-            f"{who} nothing is shown either way; the least difference that would be found there with 80% power is "
+            f"{who} no difference is shown; the least difference that would be detected there with 80% power is "
             f"{span} points."
         )
     return out
@@ -152,7 +153,7 @@ def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
         difference = row.difference
         if row.label != label or difference is None:
             continue
-        result = difference.mark or f"not told apart; found from {percent(difference.mde)}"
+        result = difference.mark or f"not told apart; detectable from {percent(difference.mde)}"
         name = short(row.task).removeprefix("ssl_")
         named.append(f"{name} {points(difference.value)} {interval(difference.ci95, True)} ({result})")
     return [f"SSL probes, in points: {listed(named)}."] if named else []
@@ -187,7 +188,7 @@ def _closing(board: Board) -> tuple[str, ...]:
     if best is not None and best.n_candidates > 1:
         out.append(
             f"The greatest difference on Average of {best.n_candidates} runs is {clean(best.candidate)}'s "
-            f"({points(best.value)} points); for the best of so many, {p_is(best.p)} (max-T)."
+            f"({points(best.value)} points); for the best of that many runs, {p_is(best.p)} (max-T)."
         )
     return tuple(out)
 

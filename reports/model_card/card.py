@@ -155,11 +155,11 @@ def hub_data(task: str, task_result: Mapping[str, Any]) -> tuple[str, str | None
 
 def _evaluation(run: RunDir, checkpoint: Path, digest: str) -> CardRun:
     if run.spec.mocked:
-        raise UsageError(f"run {run.path} asked the mock engine, whose replies say nothing of a checkpoint")
+        raise UsageError(f"run {run.path} used the mock engine, whose replies say nothing about a checkpoint")
     for name, task in run.spec.tasks.items():
         if task.image != "real":
             raise UsageError(
-                f"run {run.path} asked {name} with --image {task.image}, which is no result of the checkpoint's: "
+                f"run {run.path} asked {name} with --image {task.image}, which is not a result of the checkpoint: "
                 "name a run with the real images"
             )
     result = finished(run)
@@ -170,7 +170,7 @@ def _evaluation(run: RunDir, checkpoint: Path, digest: str) -> CardRun:
         and asked != fingerprint(checkpoint, full_digest=True)
     ):
         raise UsageError(
-            f"run {run.path} evaluated other weights ({asked[:12]}) than {checkpoint} holds "
+            f"run {run.path} evaluated different weights ({asked[:12]}) than {checkpoint} holds "
             f"({digest[:12]}): evaluate this checkpoint, or name the one that the run evaluated with --model"
         )
     sittings = run.sittings()

@@ -110,7 +110,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         value, reason = error, f" ({error})"
     if value is not None and not isinstance(value, dict):
         raise DataError(
-            f"{path}: what stands between the lines --- is no YAML mapping{reason}: correct or delete it."
+            f"{path}: the text between the lines --- is not a YAML mapping{reason}: correct or delete it."
         )
     return value or {}
 

@@ -19,8 +19,8 @@ from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 SCENES_NOTE = (
-    "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers compare with those of other models on "
-    "`scenes`, and with nothing else: they are no MMBench results."
+    "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers are comparable only with those of other "
+    "models on `scenes`: they are not MMBench results."
 )
 
 
@@ -34,7 +34,7 @@ def summary(card: Card) -> str:
             f"self-supervised tasks, whose answers are known without labels: {tasks}."
         )
         if between := dig(origin, "interpolated"):
-            text += f" Its weights lie {_way(between)}."
+            text += f" Its weights are {_way(between)}."
     elif origin:
         start = f" from {_base(card)}" if card.base else ""
         text = f"A checkpoint trained{start} with labelled examples (supervised)."
@@ -46,14 +46,14 @@ def summary(card: Card) -> str:
         overlaps = [_overlap_text(item) for item in card.overlap() if item.get("exact") or item.get("near")]
         lines.append(
             "> **Transductive:** it was trained on images of evaluation sets on purpose "
-            f"({'; '.join(overlaps)}). Its results there say nothing of images that it has not seen."
+            f"({'; '.join(overlaps)}). Its results on them say nothing about images that it has not seen."
             if overlaps
             else "> **Transductive:** it was allowed to train on images of evaluation sets. "
             + ("None were found in those compared below." if card.overlap() else "No set was compared.")
         )
     if reward.get("shuffled"):
         lines.append(
-            "> **A control:** its rewards were paid for other samples' answers. It is not meant for use."
+            "> **A control:** its rewards were given for the answers of other samples. It is not meant for use."
         )
     if reward.get("scheme") == "released":
         lines.append(
@@ -161,7 +161,7 @@ def _run(card: Card, run: CardRun) -> Iterator[str]:
     engine = f"engine {run.spec.engine} {escape(clean(run.spec.engine_version))}"
     when = f", {clean(run.date)[:10]}" if run.date else ""
     if run.spec.engine in UNSEEN:
-        yield f"Replies came from engine {run.spec.engine}: that they are this checkpoint's was not checked."
+        yield f"Replies came from engine {run.spec.engine}: it was not checked that they are from this checkpoint."
     for reason in run.result.get("partial_reasons") or ():
         yield f"**Partial:** {escape(clean(reason, 200))}."
     for name, task_result in tasks.items():
@@ -175,7 +175,7 @@ def _run(card: Card, run: CardRun) -> Iterator[str]:
         yield f"### Self-supervised probes\n\n{_asked(run, probes[0], tasks[probes[0]])}; {engine}{when}."
         yield probes_to_markdown([named], probes)
         yield (
-            "A blind guess gets the chance column; 0 above chance is a blind guess, 100 all right. n counts samples."
+            "A blind guess gets the chance column; 0 above chance is a blind guess, 100 is perfect. n counts samples."
         )
         for name in probes:
             yield from _read(card, name, tasks[name], label=True)
@@ -228,14 +228,14 @@ def _data(card: Card, data: Mapping[str, Any]) -> str:
     how = (
         "with the same corruptions in every epoch"
         if recipe.get("frozen")
-        else "corrupted anew in every epoch"
+        else "corrupted differently in every epoch"
     )
     left = [
         f"{_int(data[key])} were left out because {why}"
         for key, why in (
             ("over_long", "their prompts are too long"),
             ("left_out", "they are in evaluation sets"),
-            ("unusable", "no task can be made of them"),
+            ("unusable", "no task can use them"),
         )
         if data.get(key)
     ]

@@ -109,4 +109,4 @@ def _read(path: Path) -> str | None:
         with reporting(path, "read"):
             return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no UTF-8 text: correct or delete it.") from None
+        raise DataError(f"{path} is not UTF-8 text: correct or delete it.") from None

@@ -72,8 +72,8 @@ def additivity(runs: ViewRuns) -> View:
     columns = sums(table, base, means[0], means[1:], has_sum=not missing)
     names = [words(runs.trained[single.runs[0].label]) for single in singles]
     missing_text = (
-        f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint trained on it alone "
-        "among the runs, so there is no sum."
+        f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint among the runs that "
+        "was trained on it alone, so there is no sum."
         if missing
         else ""
     )
@@ -170,7 +170,7 @@ def _chosen(runs: ViewRuns, methods: Sequence[Method]) -> tuple[Method, list[Met
     if not mixes:
         raise UsageError(
             "--view additivity needs a checkpoint that was trained on several tasks: name its run, and if its name "
-            "does not tell, --trained LABEL=TASK+TASK"
+            "does not show them, give --trained LABEL=TASK+TASK"
         )
     mix, tasks = mixes[0], asked[mixes[0].name]
     alone = [m for m in methods if len(asked[m.name]) == 1 and asked[m.name] != (MIX,)]
@@ -194,7 +194,7 @@ def _chosen(runs: ViewRuns, methods: Sequence[Method]) -> tuple[Method, list[Met
         )
         raise UsageError(
             f"--view additivity needs two checkpoints or more, each trained on one task of {clean(mix.name)}, and "
-            f"{lacking}: name their runs, or say --trained LABEL=TASK"
+            f"{lacking}: name their runs, or give --trained LABEL=TASK"
         )
     return mix, singles, missing
 
@@ -215,7 +215,7 @@ def _sentence(columns: Sequence[Sums], mix: str, baseline: str, names: Sequence[
         if all_.total is not None and all_.out_of_reach:
             text += (
                 f" But no model could reach the sum, as it lies at {percent(all_.base + all_.total.value)}%: "
-                "so far the difference is the scale's."
+                "that part of the difference is due to the scale."
             )
     return text
 

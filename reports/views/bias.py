@@ -74,7 +74,7 @@ def bias(runs: ViewRuns) -> View:
             made_by += " --engine replay --replies FILE"
         raise UsageError(
             f"--view bias needs a run of {name} on {short(task)} without its images: "
-            f"`ssl4rl-bench run {made_by}` makes one"
+            f"`ssl4rl-bench run {made_by}` creates one"
         )
     notes: list[str] = []
     blindings = tuple(
@@ -154,7 +154,7 @@ def _sentence(blinding: Blinding, baseline: str) -> str:
         f"With {SHOWN[blinding.image]} {baseline} scores {percent(cell.blind)}% instead of {percent(cell.seeing)}%: "
         f"sight is worth {points(cell.gain.value)} points {interval(cell.gain.ci95, True)}"
     )
-    text += "." if low > 0.0 or high < 0.0 else ", which could be nothing."
+    text += "." if low > 0.0 or high < 0.0 else ", which may be chance."
     for label, other in others:
         if other.more is None or not other.more.mark:
             continue

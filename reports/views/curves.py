@@ -140,7 +140,7 @@ def _sentence(points: Sequence[CurvePoint]) -> str:
     judged = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none judged yet"
     return (
         f"{len(points)} checkpoints: {judged}. Percent over training steps; bars are 95% intervals of each accuracy "
-        "alone, dotted lines a blind guess; the verdict rests on paired differences, which are sharper."
+        "alone, dotted lines a blind guess; the verdict is based on paired differences, which are more precise."
     )
 
 

@@ -59,8 +59,8 @@ def goldilocks(runs: ViewRuns) -> View:
     if not has_training:
         notes.insert(
             0,
-            "No checkpoint here was trained at one of these difficulties, so nothing is said of what training there "
-            "brings; `ssl4rl-bench train RECIPE` trains one (its [tasks] name the difficulty), --trained LABEL=TASK "
+            "No checkpoint here was trained at one of these difficulties, so the effect of training on them is "
+            "unknown; `ssl4rl-bench train RECIPE` trains one (its [tasks] name the difficulty), --trained LABEL=TASK "
             "names a checkpoint's.",
         )
     return View(
@@ -90,11 +90,14 @@ def _placed(runs: ViewRuns) -> tuple[dict[str, list[Evaluated]], list[tuple[str,
         tasks = runs.trained.get(run.label)
         label = clean(run.label)
         if tasks is None:
-            astray.append((label, "what it was trained on is not known (--trained LABEL=TASK says it)"))
+            astray.append((label, "its training tasks are unknown (give --trained LABEL=TASK)"))
         elif len(tasks) == 1 and tasks[0] in KINDS:
             option = f"--trained {label}=ssl_{tasks[0]}_..."
             astray.append(
-                (label, f"at which difficulty of {tasks[0]} it was trained is not known ({option} says it)")
+                (
+                    label,
+                    f"at which difficulty of {tasks[0]} it was trained is unknown (give {option} says it)",
+                )
             )
         elif len(tasks) == 1 and kind_of(tasks[0]) in KINDS:
             placed.setdefault(full(tasks[0]), []).append(run)
@@ -197,8 +200,7 @@ def _pairing_notes(runs: ViewRuns, steps: Sequence[Step]) -> list[str]:
         if any(str(reason).startswith(f"{step.probe.task}:") for step in steps)
     ]
     part = [
-        f"{clean(runs.baseline.label)} was asked a part only ({clean(reason, 120)})."
-        for reason in reasons[:1]
+        f"{clean(runs.baseline.label)} answered only a part ({clean(reason, 120)})." for reason in reasons[:1]
     ]
     trained = {label for step in steps for label, _ in step.trained}
     return part + [

@@ -45,7 +45,7 @@ class ViewRuns:
             name = clean(self.baseline.label)
             raise UsageError(
                 f"--view {view} needs a benchmark, and {name} has none: "
-                f"`ssl4rl-bench run --model {name} --tasks scenes` asks one"
+                f"`ssl4rl-bench run --model {name} --tasks scenes` creates one"
             )
         return self.benchmark
 
@@ -54,8 +54,8 @@ class ViewRuns:
         task = self.need_benchmark(view)
         if not self.candidates:
             raise UsageError(
-                f"--view {view} needs a second checkpoint beside {clean(self.baseline.label)}: "
-                f"`ssl4rl-bench run --model CHECKPOINT --tasks {short(task)}` makes its run"
+                f"--view {view} needs a second checkpoint in addition to {clean(self.baseline.label)}: "
+                f"`ssl4rl-bench run --model CHECKPOINT --tasks {short(task)}` creates its run"
             )
         return self.candidates
 

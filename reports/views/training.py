@@ -126,5 +126,5 @@ def _known(name: str, value: str) -> str:
         *(short_name(task) for task in task_names() if task.startswith(f"{PREFIX}ssl_")),
     ]
     if short_name(name) not in known and not is_task_file(name):
-        raise UsageError(f"--trained {value}: {name} is no SSL task{did_you_mean(name, known)}")
+        raise UsageError(f"--trained {value}: {name} is not an SSL task{did_you_mean(name, known)}")
     return short_name(name)

@@ -135,7 +135,7 @@ def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
     )
     lost = sorted((item for item in marked if item[2].mark == "worse"), key=lambda item: item[2].value)
     if not lost:
-        return f"{text}; no negative transfer is shown, which is not to say that there is none."
+        return f"{text}; no negative transfer is shown, which does not mean that there is none."
     shown = [
         f"{name} on {listed([f'{header} ({points(cell.value)})' for who, header, cell in lost if who == name])}"
         for name in list(dict.fromkeys(name for name, _, _ in lost))[:4]
@@ -145,8 +145,9 @@ def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
     name, header, cell = lost[0]
     if abs(cell.from_reading.value) >= 0.0005:
         text += (
-            f". Of the greatest, {name}'s on {header}, {points(cell.from_reading.value)} points come from replies "
-            f"that could be read in one of the two runs only, {points(cell.from_answers.value)} from changed answers"
+            f". Of the greatest one, {name}'s on {header}, {points(cell.from_reading.value)} points come from "
+            f"replies that could be read in one of the two runs only, "
+            f"{points(cell.from_answers.value)} from changed answers"
         )
     return f"{text}."
 

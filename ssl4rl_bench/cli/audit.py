@@ -27,7 +27,7 @@ def audit(
     ] = None,
     data: Annotated[
         OptionValues,
-        Option(help="reading: where the data lies now, if it moved; TASK=PATH for several tasks."),
+        Option(help="reading: the location of the data, if it has moved; TASK=PATH for several tasks."),
     ] = None,
 ) -> None:
     """Recompute what a model card's tables derive, or re-read a run with each extractor.
@@ -35,9 +35,9 @@ def audit(
     card: improvement rows, averages under each known aggregation, arrows and signs, bold marks; exits with 1 if the
     card has a finding, 3 if it has none but tables that were not read (HTML, LaTeX, code blocks), 0 otherwise.
 
-    reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa). Beside default
-    and strict these are VLMEvalKit's rules by their date: vlmevalkit-2025-09 is what `vlmevalkit` means elsewhere,
-    vlmevalkit-2026-06 is the newest.
+    reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa). Besides
+    default and strict, these are VLMEvalKit's rules by date: vlmevalkit-2025-09, which is `vlmevalkit` elsewhere, and
+    vlmevalkit-2026-06, the newest.
 
     Examples: ssl4rl-bench audit card README.md; ssl4rl-bench audit reading runs/mine
     """
@@ -117,6 +117,6 @@ def _reading(path: Path, form: AuditFormat, wanted: list[str], data: list[str]) 
         screen.print(reread_table(f"{marked(run.spec.model, run.spec)} · {name}", rows))
     screen.print(
         "Other score: replies that are right by this extractor and wrong by the default, or the other way round. "
-        "Kappa's interval takes replies as independent, which the copies of a question are not.",
+        "Kappa's interval treats replies as independent, which the copies of a question are not.",
         markup=False,
     )

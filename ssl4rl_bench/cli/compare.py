@@ -33,18 +33,18 @@ def compare(
     group_by: Annotated[
         str | None,
         Option(
-            help="Several runs of one thing as one: model (same weights), seed (names that differ in -seedN), "
-            "or a regular expression whose first group names the method."
+            help="Group runs into methods by model (same weights), by seed (names that differ in -seedN), "
+            "or by a regular expression whose first group is the method's name."
         ),
     ] = None,
     allow: Allow = None,
     published: PublishedOption = None,
     data: MovedData = None,
-    intervals: Annotated[bool, Option("--intervals", help="Intervals in the table's cells.")] = False,
+    intervals: Annotated[bool, Option("--intervals", help="Show intervals in the table's cells.")] = False,
     form: Annotated[CompareFormat, Option("--format", help="table, markdown, latex, csv or json.")] = "table",
     out: Annotated[Path | None, Option("--out", "-o", help="Write to this file.")] = None,
 ) -> None:
-    """Compare runs with a baseline: differences with intervals, corrected p, what could be found, and flips.
+    """Compare runs with a baseline: differences with intervals, corrected p, detectable effects, and flips.
 
     Only questions that both runs answered count. Each difference is split into what comes from replies that could
     be read in one run only, and what comes from answers.
@@ -64,7 +64,7 @@ def compare(
     tables = [load_published(name) for name in split_names(published or [])]
     evaluated = load_evaluated(runs, data or [], Terminal())
     if len(evaluated) < 2:
-        raise UsageError("one run has nothing to be compared with: name a second one")
+        raise UsageError("one run cannot be compared: name a second one")
     base, others = choose_baseline(evaluated, baseline)
     benchmarks, probes = shared_tasks(evaluated, split_names(task or []))
     check_benchmarks(tables, benchmarks)
@@ -99,7 +99,7 @@ def compare(
                 )
         return
     if group_by is not None:
-        raise UsageError(f"--group-by is printed as a table only: leave out --format {form}")
+        raise UsageError(f"--group-by supports only the table format: leave out --format {form}")
     text = {
         "markdown": lambda: to_markdown(boards, rows, intervals),
         "latex": lambda: to_latex(boards, rows, intervals),

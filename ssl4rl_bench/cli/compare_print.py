@@ -37,7 +37,7 @@ WIDTH = 150
 
 DISAGREE = (
     "A 95% interval here excludes 0 although its uncorrected p is 0.05 or more: few questions changed, and the two "
-    "are computed differently. Go by the p."
+    "are computed differently. Rely on the p-value."
 )
 
 
@@ -141,8 +141,8 @@ def print_methods(
         screen.print(table)
         _print_notes(screen, list(dict.fromkeys(notes)))
     screen.print(
-        "95% of the mean: where the mean over all seeds and questions lies. 95% of one more seed: where another "
-        "training seed of the method would come out on these questions. A single run has neither, and two seeds tell "
-        "little of how seeds differ: both intervals are then wide.",
+        "95% of the mean: the interval of the mean over all seeds and questions. 95% of one more seed: the interval "
+        "for another training seed of the method on these questions. A single run has neither, and two seeds show "
+        "little about how seeds differ: both intervals are then wide.",
         style="dim",
     )

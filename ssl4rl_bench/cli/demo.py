@@ -24,6 +24,6 @@ def demo(
         EvaluationPlan.of(["tiny-base"], ["scenes"], engine=engine, out=out, command=tuple(sys.argv))
     )
     say(
-        "scenes is drawn by this package; its numbers do not compare with MMBench's. "
+        "scenes is drawn by this package; its numbers are not comparable with MMBench's. "
         "Next: ssl4rl-bench run --model FOLDER_OR_HUB_ID --tasks mmbench_dev_en --data FILE"
     )

@@ -23,7 +23,7 @@ _MARKS = {
 
 
 def doctor(
-    runs: Annotated[Path, Option(help="Where runs would go; its disk is looked at.")] = Path("runs"),
+    runs: Annotated[Path, Option(help="The folder for runs, whose disk is checked.")] = Path("runs"),
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show what is installed, what is missing with the command that adds it, and which engines can run.
@@ -51,7 +51,7 @@ def doctor(
         from ssl4rl_bench.cli.common import console
 
         screen = console()
-        table = Table("", "what", "found", "for, or what is wrong", box=None, pad_edge=False)
+        table = Table("", "item", "found", "purpose or problem", box=None, pad_edge=False)
         for check in checks:
             table.add_row(Text(*_MARKS[check.level]), check.name, check.value, check.note)
         screen.print(table)
@@ -64,7 +64,7 @@ def doctor(
         for line in _fixes([*checks, *states]):
             screen.print(line, soft_wrap=True)
     if not works:
-        raise EngineError(f"no engine can run; the shortest way to one: {states[1].fix}")
+        raise EngineError(f"no engine can run; to install one: {states[1].fix}")
 
 
 def _check_json(check: Check) -> dict[str, str]:

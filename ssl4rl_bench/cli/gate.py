@@ -26,7 +26,7 @@ def gate(
         Path | None, Option("--candidate", "-c", help="The new checkpoint's run directory.")
     ] = None,
     policy: Annotated[
-        Path | None, Option("--policy", "-p", help="What it must show: a TOML file (docs/gate.md).")
+        Path | None, Option("--policy", "-p", help="The requirements: a TOML file (docs/gate.md).")
     ] = None,
     save_baseline: Annotated[
         Path | None,
@@ -38,20 +38,20 @@ def gate(
             help="A series of checkpoints that share alpha, such as a training run's name; one per policy."
         ),
     ] = None,
-    family_dir: Annotated[Path, Option(help="Where series are kept.")] = Path(".ssl4rl-gate"),
+    family_dir: Annotated[Path, Option(help="Folder of the series.")] = Path(".ssl4rl-gate"),
     junit: Annotated[Path | None, Option(help="Write JUnit XML.")] = None,
     summary: Annotated[
-        Path | None, Option(help="Write a Markdown summary; under GitHub Actions one is added anyway.")
+        Path | None, Option(help="Write a Markdown summary; under GitHub Actions one is always added.")
     ] = None,
     json_file: Annotated[Path | None, Option("--json", help="Write everything as JSON.")] = None,
     html: Annotated[
-        Path | None, Option(help="Write the leaderboard page of both, with the judgement.")
+        Path | None, Option(help="Write the leaderboard page of both runs, with the judgement.")
     ] = None,
     data: MovedData = None,
 ) -> None:
     """Judge a checkpoint against an accepted one by a policy: pass, fail, or inconclusive.
 
-    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 misuse; 4 the program failed: no verdict.
+    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 bad input; 4 internal failure, no verdict.
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.gate_print import print_gate

@@ -13,17 +13,18 @@ from ssl4rl_bench.core.output import say
 def interpolate(
     checkpoint: Annotated[str, Argument(help="The trained checkpoint: folder, bundled name or hub id.")],
     share: Annotated[
-        float, Option("--share", "-s", help="How far to go: 0 is the base, 1 the trained checkpoint.")
+        float,
+        Option("--share", "-s", help="Position between the two: 0 is the base, 1 the trained checkpoint."),
     ],
     out: Annotated[Path, Option("--out", "-o", help="Folder of the new checkpoint.")],
     base: Annotated[
-        str | None, Option(help="What it was trained from (default: as its ssl4rl.json says).")
+        str | None, Option(help="The checkpoint that it was trained from (default: as its ssl4rl.json says).")
     ] = None,
 ) -> None:
-    """Write the checkpoint that lies between a base and what was trained from it, weight by weight.
+    """Write a checkpoint interpolated between a base and its trained version, weight by weight.
 
-    Training that forgets can often be had for less: part of the way keeps most of what was learned, and brings back
-    much of what was lost. Evaluate several shares on questions that are not those you report.
+    Interpolation often keeps most of what training improved, and restores much of what the model had forgotten.
+    Evaluate several shares on other questions than those that you report.
 
     Example: ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
     """

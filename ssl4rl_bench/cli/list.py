@@ -11,8 +11,8 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.output import say
 
 _COLUMNS = {
-    "tasks": ("task", "what it is", "data", "prompt"),
-    "engines": ("engine", "what it is"),
+    "tasks": ("task", "description", "data", "prompt"),
+    "engines": ("engine", "description"),
     "runs": ("run", "model", "tasks", "engine", "replies", "state"),
     "recipes": ("recipe", "base", "tasks", "steps", "processes"),
 }
@@ -22,7 +22,7 @@ def list_(
     what: Annotated[
         Literal["tasks", "engines", "runs", "recipes"], Argument(help="tasks, engines, runs or recipes.")
     ],
-    root: Annotated[Path, Option(help="Where the runs are.")] = Path("runs"),
+    root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
     """List tasks, engines, runs or training recipes."""
     from rich.table import Table
@@ -71,6 +71,6 @@ def list_(
                 "complete" if run.complete else "incomplete",
             )
         if not table.row_count:
-            say(f"no runs in {root}; `ssl4rl-bench run` makes one")
+            say(f"no runs in {root}; `ssl4rl-bench run` creates one")
             return
     console().print(table)

@@ -33,7 +33,7 @@ def report(
     task: SharedTasks = None,
     aggregation: Annotated[
         OptionValues,
-        Option("--aggregation", "-a", help="Only these; the first is shown at first (default: all four)."),
+        Option("--aggregation", "-a", help="Only these; the page opens with the first (default: all four)."),
     ] = None,
     published: PublishedOption = None,
     view: Annotated[
@@ -44,7 +44,8 @@ def report(
     ] = None,
     figures: Annotated[Path | None, Option(help="Write each view's figure here, as SVG and PNG.")] = None,
     trained: Annotated[
-        OptionValues, Option(help="LABEL=TASK[+TASK]: what a checkpoint was trained on, if nothing says it.")
+        OptionValues,
+        Option(help="LABEL=TASK[+TASK]: the training tasks of a checkpoint that does not record them."),
     ] = None,
     allow: Allow = None,
     data: MovedData = None,
@@ -56,7 +57,7 @@ def report(
     """Write the leaderboard of runs: one HTML file that opens without a network.
 
     Verdict in words, table with intervals and ranks, differences, abilities, every sample with the replies, and the
-    command that makes each run again.
+    command that repeats each run.
 
     Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
     """
@@ -136,6 +137,6 @@ def _left_out(chosen: ViewRuns) -> list[str]:
     tasks = dict.fromkeys(name for run in runs for name in run.outcomes)
     lacking = {name: [run.label for run in runs if name not in run.outcomes] for name in tasks}
     return [
-        *(f"{run.label} ({run.path}) stands in views only" for run in (*chosen.more, *chosen.blind)),
+        *(f"{run.label} ({run.path}) appears in views only" for run in (*chosen.more, *chosen.blind)),
         *(f"{name} is left out: {', '.join(who)} did not answer it" for name, who in lacking.items() if who),
     ]

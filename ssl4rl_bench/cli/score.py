@@ -15,7 +15,7 @@ def score(
     run: Annotated[Path, Argument(help="Run directory, or its name below runs/.")],
     extractor: Extractor = "default",
     data: MovedData = None,
-    dry: Annotated[bool, Option("--dry-run", help="Print the tables and leave result.json alone.")] = False,
+    dry: Annotated[bool, Option("--dry-run", help="Print the tables without writing result.json.")] = False,
 ) -> None:
     """Read a run's replies again and derive result.json anew, without a model.
 

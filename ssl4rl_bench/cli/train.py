@@ -15,15 +15,15 @@ def train(
     out: Annotated[
         Path | None, Option("--out", "-o", help="Folder of the run (default: checkpoints/NAME).")
     ] = None,
-    resume: Annotated[bool, Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     max_steps: Annotated[
-        int | None, Option(help="Stop after this many steps of the run; --resume goes on.", min=1)
+        int | None, Option(help="Stop after this many steps of the run; --resume continues.", min=1)
     ] = None,
     set_: Annotated[
-        OptionValues, Option("--set", help="Another value for a key: grpo.steps=100. Can be given again.")
+        OptionValues, Option("--set", help="Set a key of the recipe: grpo.steps=100. Repeatable.")
     ] = None,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Print settings, sizes and estimated memory; train nothing.")
+        bool, Option("--dry-run", help="Print settings, sizes and estimated memory without training.")
     ] = False,
 ) -> None:
     """Train a checkpoint with GRPO, rewarded by SSL tasks.
@@ -64,7 +64,7 @@ def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
         with TrainingProgress(recipe.name) as screen:
             done = train_grpo(recipe, out, resume=resume, max_steps=max_steps, report=screen)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; --resume goes on from the last checkpoint in {out}") from None
+        raise Interrupted(f"interrupted; --resume continues from the last checkpoint in {out}") from None
     if is_main():
         screen.note(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
 

@@ -31,9 +31,9 @@ def show(screen: Console, plan: TrainingPlan) -> None:
     if plan.prompts.over_long:
         g = plan.recipe.grpo
         screen.print(
-            f"note: {plan.prompts.over_long} of {plan.prompts.measured} prompts that were made have more than "
+            f"note: {plan.prompts.over_long} of {plan.prompts.measured} sampled prompts have more than "
             f"{g.max_prompt_tokens} tokens, the longest {plan.prompts.longest}; data.over_long = "
-            f'"{plan.recipe.data.over_long}" decides about their images',
+            f'"{plan.recipe.data.over_long}" applies to their images',
             style="yellow",
             markup=False,
         )
@@ -61,32 +61,32 @@ def _value(value: Any) -> str:
 
 def _step(plan: TrainingPlan) -> Table:
     step, prompts = plan.sizes, plan.prompts
-    table = _table("The run", ("What", "How much", ""), "lrl")
-    measured = f"mean of {prompts.measured} made"
+    table = _table("The run", ("Quantity", "Value", ""), "lrl")
+    measured = f"mean of {prompts.measured} samples"
     rows: list[tuple[str, float | int | None, str]] = [
         ("parameters", plan.shape.total if plan.shape else None, ""),
         ("trained", plan.trainable, ""),
-        ("images", plan.images, "before duplicates and unusable ones are left out"),
+        ("images", plan.images, "before duplicates and unusable images are removed"),
         ("processes", step.processes, ""),
-        ("prompts a step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
-        ("pictures a step", round(plan.pictures), f"{prompts.pictures:g} a prompt"),
+        ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
+        ("pictures per step", round(plan.pictures), f"{prompts.pictures:g} per prompt"),
         (
-            "tokens of a prompt",
+            "tokens per prompt",
             round(plan.prompt_tokens),
             f"{measured}, longest {prompts.longest:,}" if prompts.longest else "at most",
         ),
-        ("tokens read a step", round(plan.tokens_read), "a prompt for each reply"),
-        ("tokens written a step", plan.tokens_written, "at most"),
-        ("updates a step", step.updates_a_step, f"each of {step.replies // step.updates:,} replies"),
+        ("tokens read per step", round(plan.tokens_read), "one prompt per reply"),
+        ("tokens written per step", plan.tokens_written, "at most"),
+        ("updates per step", step.updates_a_step, f"each of {step.replies // step.updates:,} replies"),
         (
-            "micro-batches an update",
+            "micro-batches per update",
             step.accumulate,
             f"of {step.micro_batch} replies on each process"
             + (", groups share their prompt" if plan.shares_prompts else ""),
         ),
         ("steps", plan.steps, "" if plan.epochs is None else f"about {plan.epochs:,.1f} epochs"),
         ("updates", plan.updates, ""),
-        ("prompts in all", None if plan.steps is None else plan.steps * step.prompts, ""),
+        ("prompts in total", None if plan.steps is None else plan.steps * step.prompts, ""),
     ]
     for what, number, note in rows:
         table.add_row(

@@ -54,7 +54,7 @@ def validate(
 
     ssl = load_taskfile(task).kind == "ssl"
     if sheet is not None and not ssl:
-        raise UsageError(f"--sheet draws SSL tasks, and {full_name(task)} is none")
+        raise UsageError(f"--sheet draws SSL tasks, and {full_name(task)} is not one")
     with LoadProgress(console(stderr=True), task) as on_share:
         loaded = load_task(task, data=data, skip_bad=skip_bad, on_share=on_share)
     report = validate_task(loaded)
@@ -70,8 +70,8 @@ def validate(
     for failure in report.failures[:SHOWN]:
         screen.print(clean(failure, 300), style="red")
     if not report.ok:
-        raise DataError(f"{report.task} is not sound: {len(report.failures)} failures, the first are above")
-    screen.print("sound: every gold answer scores 1.0")
+        raise DataError(f"{report.task} is not valid: {len(report.failures)} failures, the first are above")
+    screen.print("valid: every gold answer scores 1.0")
     if ssl:
         if sheet is not None:
             from ssl4rl_bench.core.atomic import reporting
@@ -108,24 +108,22 @@ def _verdicts(baselines: list[LeakBaseline]) -> Iterator[tuple[str, str | None]]
     leaking = [one.name for one in baselines if one.leak == "yes"]
     unclear = [one for one in baselines if one.leak == "unclear"]
     if leaking:
-        yield f"leaks: {', '.join(leaking)} tell the answer without a look at content", "red"
+        yield f"leaks: {', '.join(leaking)} reveal the answer without the content", "red"
     for one in unclear:
         assert one.control is not None
-        accuracies = (
-            f"right {100 * one.accuracy:.2f}% of guesses, and so is their control {100 * one.control:.2f}%"
-        )
         yield (
-            f"undecided: {one.name} are {accuracies}, which looks where files leave none: these measures see "
-            "content, or a leak that covers the whole picture; look at --sheet, and validate on other images",
+            f"undecided: {one.name} are right in {100 * one.accuracy:.2f}% of guesses and their control, which "
+            f"uses parts without traces, in {100 * one.control:.2f}%: these measures detect content, or a leak that "
+            "covers the whole picture; inspect --sheet, and validate on other images",
             "yellow",
         )
     if not leaking and not unclear:
-        yield "no leak found: sizes, borders and traces tell the answer no better than chance", None
+        yield "no leak found: sizes, borders and traces predict the answer no better than chance", None
     for one in baselines:
         if one.name not in FREE_OF_CONTENT and one.differs:
             yield (
-                f"{one.name} of the pictures tell the answer in {100 * one.accuracy:.2f}% of guesses: a model can "
-                "learn these instead of what the task is for",
+                f"{one.name} of the pictures predict the answer in {100 * one.accuracy:.2f}% of guesses: a model can "
+                "learn these instead of the task",
                 None,
             )
 

@@ -25,7 +25,8 @@ def watch(
         Path, Argument(help="The folder that a trainer writes checkpoints into.", metavar="DIR")
     ],
     policy: Annotated[
-        Path, Option("--policy", "-p", help="What each must show: a TOML file (docs/gate.md).")
+        Path,
+        Option("--policy", "-p", help="The requirements for each checkpoint: a TOML file (docs/gate.md)."),
     ],
     tasks: Tasks,
     baseline: Annotated[
@@ -36,12 +37,12 @@ def watch(
     ] = None,
     out: Annotated[
         Path | None,
-        Option("--out", "-o", help="Where runs, history and leaderboard go (default: runs/watch-DIR)."),
+        Option("--out", "-o", help="Folder of runs, history and leaderboard (default: runs/watch-DIR)."),
     ] = None,
     once: Annotated[
-        bool, Option("--once", help="Judge what is there, and exit with the worst new verdict.")
+        bool, Option("--once", help="Judge the existing checkpoints, and exit with the worst new verdict.")
     ] = False,
-    interval: Annotated[float, Option(min=0.01, help="Seconds between looks.")] = 30.0,
+    interval: Annotated[float, Option(min=0.01, help="Seconds between scans.")] = 30.0,
     keep_best: Annotated[
         bool, Option("--keep-best", help="Keep OUT/best, a link to the best accepted checkpoint.")
     ] = False,
@@ -59,10 +60,10 @@ def watch(
     extractor: Extractor = "default",
     max_error_rate: MaxErrorRate = 0.01,
 ) -> None:
-    """Evaluate and judge each new checkpoint of a training run; started again, it goes on where it was.
+    """Evaluate and judge each new checkpoint of a training run; started again, it continues.
 
-    Exit codes with --once: 0 pass, 1 a new one fails, 3 inconclusive, 4 a new one was not evaluated. 130 stopped,
-    2 misuse.
+    Exit codes with --once: 0 pass, 1 a new checkpoint fails, 3 inconclusive, 4 one was not evaluated. 130 stopped,
+    2 bad input.
 
     Example: ssl4rl-bench watch out/ --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
     """

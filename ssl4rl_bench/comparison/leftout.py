@@ -68,9 +68,9 @@ def left_out_notes(by_cell: Mapping[tuple[str, str], LeftOut], baseline: str, ca
     notes = [describe(overall, baseline, candidate)]
     worst = overall.worst
     lacks = ((candidate, overall.candidate, "wrong"), (baseline, overall.baseline, "right"))
-    cases = " and ".join(f"what {name} lacks were {so}" for name, side, so in lacks if side.missing)
+    cases = " and ".join(f"as {how} for {name}" for name, side, how in lacks if side.missing)
     would = f"{candidate} would have {100 * worst.candidate:.2f}% and {baseline} {100 * worst.baseline:.2f}%"
-    notes.append(f"If {cases}, {would}: {100 * worst.value:+.2f} points.")
+    notes.append(f"If missing values counted {cases}, {would}: {100 * worst.value:+.2f} points.")
     return notes
 
 
@@ -90,7 +90,7 @@ def describe(out: LeftOut, baseline: str, candidate: str) -> str:
             continue
         p = "<0.0001" if side.p < 0.0001 else f"{side.p:.4f}"
         text += (
-            f"; {name} got {100 * side.left_out:.2f}% of the {side.n} that it answered of these right, and "
+            f"; {name} answered {side.n} of these, {100 * side.left_out:.2f}% of them right, against "
             f"{100 * side.counted:.2f}% of those that count (p of no difference {p})"
         )
     return f"{text}."

@@ -132,7 +132,7 @@ def loaded_tasks(
                         known[key] = reloaded
                     else:
                         notes.append(
-                            f"{name} has other data now than {run.label} asked; its samples are not shown"
+                            f"{name} has other data than when {run.label} was run; its samples are not shown"
                         )
                 except BenchError as error:
                     notes.append(f"the samples of {name} are not shown: {error}")

@@ -129,7 +129,7 @@ def compare(
     """
     evaluated = load_evaluated([path_of(run) for run in runs], data_values(data))
     if len(evaluated) < 2:
-        raise UsageError("one run has nothing to be compared with: name a second one")
+        raise UsageError("one run cannot be compared: name a second one")
     base, candidates = choose_baseline(evaluated, baseline)
     benchmarks, probes = shared_tasks(evaluated, tasks)
     comparisons: list[Comparison] = []

@@ -124,8 +124,8 @@ def parse(data: bytes, where: str) -> PublishedTable:
     check_schema(value, where, SCHEMA, absent=SCHEMA, error=DataError)
     if "benchmark" not in value:
         raise DataError(
-            f"{where} has no benchmark, so its numbers could stand beside those of another one; say which tasks they "
-            'are of, as in "benchmark": ["mmbench_dev_en"]'
+            f"{where} has no benchmark, so its numbers could be shown next to those of another one; say which "
+            'tasks they are of, as in "benchmark": ["mmbench_dev_en"]'
         )
     _check_keys(where, value, _KEYS, {_IMPROVEMENT, "schema"})
     scale = _UNITS.get(value["unit"]) if isinstance(value["unit"], str) else None
@@ -142,7 +142,7 @@ def parse(data: bytes, where: str) -> PublishedTable:
         _check_keys(place, row, {"name", "model", "values"}, set())
         name = _text(place, row, "name")
         if name in {other.name for other in rows}:
-            raise DataError(f"{place} has the name {clean(name)} again; give each row its own")
+            raise DataError(f"{place} has the name {clean(name)} again; give each row a different name")
         values = _values(place, row["values"], columns, scale, 0.0)
         rows.append(PublishedRow(name, _text(place, row, "model"), values))
     printed = value.get(_IMPROVEMENT)
@@ -171,9 +171,9 @@ def check_benchmarks(tables: Sequence[PublishedTable], tasks: Sequence[str]) -> 
     for table in tables:
         if not set(table.benchmark) & set(tasks):
             raise UsageError(
-                f"--published: {clean(table.title)} is of {_listed(table.benchmark)}, and what is shown is "
-                f"{_listed(tasks) or 'no benchmark'}: published numbers stand beside their own benchmark only; leave "
-                "the table out, or show runs of that benchmark"
+                f"--published: {clean(table.title)} belongs to {_listed(table.benchmark)}, and the runs to "
+                f"{_listed(tasks) or 'no benchmark'}: published numbers are shown only next to the same benchmark; "
+                "leave the table out, or show runs of that benchmark"
             )
 
 
@@ -188,7 +188,9 @@ def _benchmark(where: str, value: object) -> tuple[str, ...]:
     full = tuple(full_name(name) for name in names)
     for name in full:
         if not re.fullmatch(r"\w{1,100}", name):
-            raise DataError(f"{where}: benchmark {clean(name)} is no task's name, such as mmbench_dev_en")
+            raise DataError(
+                f"{where}: benchmark {clean(name)} is not the name of a task, such as mmbench_dev_en"
+            )
     return full
 
 
@@ -204,7 +206,7 @@ def _check_keys(where: str, value: Mapping[str, Any], needed: set[str], optional
 def _text(where: str, value: Mapping[str, Any], key: str) -> str:
     text = value[key]
     if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{where}: {key} must be a text that is not empty")
+        raise DataError(f"{where}: {key} must be a non-empty string")
     return text
 
 
@@ -217,7 +219,7 @@ def _columns(where: str, value: object) -> tuple[str, ...]:
                 f"{where}: no column {clean(name)} (known: {', '.join(COLUMNS)}){did_you_mean(str(name), COLUMNS)}"
             )
     if len(set(value)) < len(value):
-        raise DataError(f"{where}: a column stands twice in columns")
+        raise DataError(f"{where}: a column appears twice in columns")
     return tuple(value)
 
 
@@ -232,7 +234,7 @@ def _values(where: str, value: object, columns: Sequence[str], scale: float, low
         printed = number(item)
         if printed is None or not low <= printed / scale <= 1.0:
             raise DataError(
-                f"{where}: {clean(item)} under {column} is no number from {low * scale:g} to {scale:g}"
+                f"{where}: {clean(item)} under {column} is not a number from {low * scale:g} to {scale:g}"
             )
         out[column] = printed / scale
     return out

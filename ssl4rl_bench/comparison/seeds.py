@@ -64,10 +64,10 @@ def methods_of(runs: Sequence[Evaluated], how: str) -> list[Method]:
     try:
         pattern = re.compile(SEED if how == "seed" else how)
     except re.error as error:
-        raise UsageError(f"--group-by {how} is no regular expression ({error})") from None
+        raise UsageError(f"--group-by {how} is not a regular expression ({error})") from None
     if how != "model" and pattern.groups < 1:
         raise UsageError(
-            f"--group-by {how} needs a group in brackets that names the method, or model, or seed"
+            f"--group-by {how} needs a group in parentheses that matches the method's name; or give model or seed"
         )
     for run in runs:
         if how == "model":

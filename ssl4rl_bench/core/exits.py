@@ -79,13 +79,13 @@ def outcome(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BenchError):
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):
-        return EXIT_INTERRUPTED, "interrupted; what was answered is kept"
+        return EXIT_INTERRUPTED, "interrupted; the replies so far are kept"
     what = redact("".join(str(error).split("\n", 1)[0])[:_LONGEST])
     if isinstance(error, OSError) and (error.errno in _FULL or (error.errno and error.filename)):
         place = f" {redact(str(error.filename))}" if error.filename else " the output"
         return EXIT_USAGE, f"cannot use{place}: {(error.strerror or what).lower()}"
     if isinstance(error, MemoryError):
-        return EXIT_CRASH, "out of memory: give the machine more, or ask for less at a time"
+        return EXIT_CRASH, "out of memory: use a machine with more memory, or smaller batches"
     kind = type(error).__name__
     return EXIT_CRASH, f"internal error: {kind}{f': {what}' if what else ''}; {_kept(error)}"
 

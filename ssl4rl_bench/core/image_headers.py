@@ -97,7 +97,7 @@ def _webp(data: bytes) -> tuple[int, int]:
     ):  # frames of an animation may be smaller than it
         if data[offset : offset + 4] in (b"VP8 ", b"VP8L"):
             if _webp_frame(data, offset) != canvas:
-                raise ImageError("it holds two sizes")
+                raise ImageError("it declares two sizes")
             break
         (size,) = struct.unpack_from("<I", data, offset + 4)
         offset += 8 + size + size % 2

@@ -79,7 +79,7 @@ def from_base64(text: str) -> EncodedImage:
     except ValueError:
         lines = [line.strip(" \t") for line in _LINE_BREAK.split(text.strip())]
         if len(lines[0]) > MIME_LINE and any(line.startswith(_BASE64_STARTS) for line in lines[1:]):
-            raise ImageError("it holds several images, one in a line") from None
+            raise ImageError("it contains several images, one per line") from None
         joined = "".join(lines)
         try:
             data = binascii.a2b_base64(joined, strict_mode=True)

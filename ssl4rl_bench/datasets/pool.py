@@ -41,7 +41,7 @@ class WorkerPool:
             UsageError: for fewer than 1.
         """
         if workers is not None and workers < 1:
-            raise UsageError(f"--workers {workers} does no work: give 1 or more.")
+            raise UsageError(f"--workers {workers} is less than 1: give 1 or more.")
         self.workers = workers or len(os.sched_getaffinity(0))
         self._executor: ProcessPoolExecutor | None = None
 
@@ -77,7 +77,7 @@ class WorkerPool:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
             raise WorkerDied(
-                f"a worker was killed, most likely for want of memory: use fewer than {self.workers} --workers"
+                f"a worker was killed, most likely for lack of memory: use fewer than {self.workers} --workers"
             ) from None
 
 

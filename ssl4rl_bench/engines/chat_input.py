@@ -105,7 +105,7 @@ def read_batch(
 
     def inside(text: str) -> Path:
         if "://" in text and not text.startswith("file://"):
-            raise DataError(f"{_short(text)} is a URL, which a batch file cannot have opened; give base64")
+            raise DataError(f"{_short(text)} is a URL, and a batch file cannot refer to URLs; give base64")
         if image_root is None:
             raise DataError(f"{_short(text)} is not base64; paths are read only with --image-root DIR")
         try:
@@ -178,7 +178,7 @@ def _part(item: Any, load: Callable[[str], EncodedImage], load_video: Callable[[
         raise DataError('a content part must be like {"type": "text", "text": "..."}, or image or video')
     if extra := sorted(set(item) - {"type", kind}):
         raise DataError(
-            f"a content part takes no {extra[0]!r}; limits on pixels and frames are the whole run's"
+            f"a content part takes no {extra[0]!r}; limits on pixels and frames apply to the whole run"
         )
     if kind == "text":
         return TextPart(value)

@@ -49,8 +49,8 @@ def load_network(folder: Path, cls: Any = None, **how: Any) -> Any:
     problems = problems_of(info)
     if problems:
         raise ModelError(
-            f"{folder} is not whole: {problems}, so transformers would go on with random numbers; save it again with "
-            "save_pretrained, or copy or download it again"
+            f"{folder} is incomplete: {problems}, so transformers would use random numbers instead; save it again "
+            "with save_pretrained, or copy or download it again"
         )
     return network
 

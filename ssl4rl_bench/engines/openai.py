@@ -231,7 +231,9 @@ class OpenAIEngine:
         if failure.unreached:
             self._unreached += 1
             if self._unreached > self._limit:
-                raise EngineError(f"no server answers any more; start one and run the same again: {message}")
+                raise EngineError(
+                    f"no server responds any more; start one and run the same command again: {message}"
+                )
         return error_completion(message, time.monotonic() - began)
 
     async def _sleep(self, seconds: float) -> None:

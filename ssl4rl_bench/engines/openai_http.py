@@ -125,7 +125,7 @@ async def _decoded(response: Any, limit: int) -> AsyncIterator[bytes]:
     """Yields a response's body decompressed; never decompresses much more than `limit` bytes."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise Failure(f"the response is encoded as {encoding[:40]!r}, which was not asked for")
+        raise Failure(f"the response is encoded as {encoding[:40]!r}, which was not requested")
     decoder = None if encoding in ("identity", "") else zlib.decompressobj(32 + zlib.MAX_WBITS)
     size = 0
     async for chunk in response.aiter_raw():
@@ -133,7 +133,7 @@ async def _decoded(response: Any, limit: int) -> AsyncIterator[bytes]:
             try:
                 chunk = decoder.decompress(chunk, limit - size + 1)
             except zlib.error:
-                raise Failure("the response is no gzip, though it says so", passing=True) from None
+                raise Failure("the response is not gzip, although its header says so", passing=True) from None
         size += len(chunk)
         if size > limit:
             raise Failure(f"a response of more than {limit} bytes")

@@ -183,7 +183,7 @@ class Servers:
             )
             version = _vllm_version(about.body)
         if self.limits_pixels and not vllm:
-            _log.warning("%s is not vLLM, it may ignore the pixel limits", server.url)
+            _log.warning("%s is not vLLM and may ignore the pixel limits", server.url)
         server.identity = Identity(model, version, vllm)
         server.last_reply = time.monotonic()
 
@@ -238,7 +238,7 @@ class Servers:
         if all(s.given_up for s in self.all):
             raise EngineError(
                 f"{self.message(server, failure)}, {server.n_silent} requests in a row: it hangs, or is too slow for "
-                "--set timeout=SECONDS; see that it answers, then run the same command again"
+                "--set timeout=SECONDS; check that it responds, then run the same command again"
             )
 
     def replied(self, server: Server) -> None:

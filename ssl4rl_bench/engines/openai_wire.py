@@ -253,7 +253,7 @@ def _finish_reason(reason: object) -> FinishReason:
     if reason == "content_filter":
         raise Failure("the server's content filter withheld the reply")
     if reason in ("abort", "error"):
-        raise Failure("the server broke the reply off", passing=True)
+        raise Failure("the server ended the reply early", passing=True)
     return "stop"
 
 

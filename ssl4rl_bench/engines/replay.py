@@ -61,7 +61,7 @@ class ReplayEngine:
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """Raises EngineError, since recorded replies belong to samples and not to prompts."""
-        raise EngineError("the replay engine cannot answer a question of its own; use another engine")
+        raise EngineError("the replay engine cannot answer other questions; use another engine")
 
     def close(self) -> None:
         """Does nothing: there is nothing to free."""

@@ -33,10 +33,10 @@ CHARACTERS = 1_000_000
 _START_S = 60.0
 _FIX = "copy chat_template.jinja from the base that it was trained from"
 _WORDS = {
-    "time": f"takes more than {SECONDS:g} s for one prompt, as if it looped for ever",
+    "time": f"takes more than {SECONDS:g} s for one prompt, as if it looped forever",
     "memory": f"takes more than {MEMORY_BYTES >> 20} MiB of memory for one prompt",
-    "recursion": "calls itself without an end",
-    "length": f"makes a prompt of more than {CHARACTERS:,} characters out of a short question",
+    "recursion": "calls itself endlessly",
+    "length": f"makes a prompt of more than {CHARACTERS:,} characters from a short question",
     "crash": "crashes the program that renders it",
 }
 _USUAL: tuple[list[dict[str, Any]], ...] = (
@@ -108,10 +108,10 @@ class TemplateGuard:
         )
         atexit.register(self.close)
         if error := self._ask(setup, _START_S).get("error"):
-            raise EngineError(f"the process that tries chat templates does not start ({error})")
+            raise EngineError(f"the process that tests chat templates does not start ({error})")
         result = self._ask({"template": self._template})
         if result.get("error") == "raised":
-            self._refuse(f"is no Jinja template ({' '.join(result['message'].split())})")
+            self._refuse(f"is not a Jinja template ({' '.join(result['message'].split())})")
         if result.get("error"):
             self._refuse(_WORDS[result["error"]])
 

@@ -58,7 +58,7 @@ def load_baseline_file(path: Path) -> Evaluated:
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}): restore it, or save the baseline again") from None
     if not isinstance(value, dict) or value.get("kind") != KIND:
-        raise StoreError(f"{path} is no baseline: write one with `ssl4rl-bench gate --save-baseline`")
+        raise StoreError(f"{path} is not a baseline: write one with `ssl4rl-bench gate --save-baseline`")
     check_schema(value, path, SCHEMA)
     content: dict[str, Any] = {key: value.get(key) for key in ("label", "spec", "result", "outcomes")}
     if value.get("sha256") != sha256_json(content):

@@ -100,7 +100,7 @@ def _shift(baseline: Outcomes, candidate: Outcomes) -> tuple[str, float] | None:
 def _overlap(limit: int, name: str, sets: set[str], origin: Mapping[str, Any] | None) -> Guarded:
     label, most = "training images in the set", f"at most {limit}"
     if origin is None:
-        return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json here", most, "inconclusive")
+        return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json", most, "inconclusive")
     data = origin.get("data")
     audited = data.get("overlap") or [] if isinstance(data, Mapping) else []
     overlaps = [item for item in audited if short_name(str(item.get("set", "")).partition("=")[0]) in sets]

@@ -249,7 +249,7 @@ def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, sh
     elif worst.verdict != "pass":
         cell = worst.difference
         value = f"{100 * cell.candidate:.2f}%" if floor else f"{100 * cell.value:+.2f} points"
-        why = f"counted against the candidate, the {n} questions left out would make it {value}, which is no pass"
+        why = f"counted against the candidate, the {n} questions left out would make it {value}, which does not pass"
     else:
         return tested
     return replace(tested, verdict="inconclusive", why=why)

@@ -120,7 +120,7 @@ def parse_policy(values: Mapping[str, Any], file: str = "policy") -> Policy:
         where = f"{file}: rule {number} ({rule.kind})"
         check_aggregation(rule.how)
         if rule.kind == "no_worse_than" and rule.margin <= 0.0:
-            raise UsageError(f"{where} needs margin above 0, in points: what loss is acceptable")
+            raise UsageError(f"{where} needs margin above 0, in points: the acceptable loss")
         if rule.kind in ("at_least", "not_significantly_worse") and rule.margin:
             raise UsageError(f"{where} has no margin; it is for no_worse_than and better_than")
         if rule.margin < 0.0:

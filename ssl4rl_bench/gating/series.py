@@ -80,7 +80,9 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, policy: Policy)
         StoreError: the file is damaged or cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
-        raise UsageError(f"--family {name} is no name: use letters, digits, dots, dashes and underscores")
+        raise UsageError(
+            f"--family {name} is not a valid name: use letters, digits, dots, dashes and underscores"
+        )
     terms = {
         "family": name,
         "baseline": baseline,
@@ -129,7 +131,7 @@ def _check_terms(path: Path, stored: Mapping[str, Any], terms: Mapping[str, Any]
     for key in ("baseline", "alpha", "policy"):
         if stored.get(key, terms[key]) != terms[key]:
             raise UsageError(
-                f"series {name} in {path.parent} has another {key}: judge as it began, or choose another --family"
+                f"series {name} in {path.parent} has another {key}: use the same one, or choose another --family"
             )
 
 

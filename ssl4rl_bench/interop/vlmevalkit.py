@@ -43,12 +43,12 @@ def name_problem(path: Path, *, circular: bool) -> str | None:
     if name == path.name:
         return f"VLMEvalKit reads NAME.tsv files only: rename {path.name} to {file_name(name, circular=circular)}"
     if _ITS_OWN.fullmatch(name):
-        return f"{name} is a data set of VLMEvalKit's own, which it would download anew: choose another name"
+        return f"{name} is the name of a data set of VLMEvalKit, which would download it again: choose another name"
     if "openended" in name.lower():
-        return f"VLMEvalKit takes {name} for open questions: choose a name without openended"
+        return f"VLMEvalKit treats {name} as open questions: choose a name without openended"
     if circular and not any(mark in name.lower() for mark in CIRCULAR):
         return (
-            "VLMEvalKit scores circular copies as questions of their own unless the file's name contains mmbench: "
+            "VLMEvalKit scores circular copies as separate questions unless the file's name contains mmbench: "
             f"rename it to {file_name(name, circular=True)}"
         )
     return None

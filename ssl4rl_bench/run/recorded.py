@@ -112,8 +112,8 @@ class Recorded:
             held = f"are of {', '.join(recorded)}" if recorded else "have none of the ids"
             place = next(iter(self.replies.values())).path
             raise UsageError(
-                f"the replies in {place} {held}, and the run asks {', '.join(ids)}: ask these tasks, or name other "
-                "replies"
+                f"the replies in {place} {held}, and the run's tasks are {', '.join(ids)}: select the tasks of the "
+                "replies, or name other replies"
             )
 
 
@@ -173,7 +173,7 @@ def sources(place: Path) -> list[tuple[str | None, Path]]:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UsageError(
-            f"{place} holds no replies: name a file, a run directory, or a folder of TASK.jsonl files"
+            f"{place} contains no replies: name a file, a run directory, or a folder of TASK.jsonl files"
         )
     return [(full_name(path.stem), path) for path in files]
 
@@ -256,7 +256,7 @@ def _values(
     if named is not None:
         full = full_name(named)
         if task not in (None, full):
-            raise bad(f"it is of task {named}, and the file's name says {task}")
+            raise bad(f"it belongs to task {named}, and the file's name says {task}")
         task = full
     key = (task, str(take("id", None, str, int)), take("repeat", 0, int))
     error = take("error", None, str, type(None))

@@ -50,7 +50,7 @@ class RunDir:
         with reporting(path):
             path.mkdir(parents=True, exist_ok=True)
             if contents(path) and not place.exists():  # in this order: another process may be writing it
-                raise StoreError(f"{path} is not empty and holds no run; choose a new directory")
+                raise StoreError(f"{path} is not empty and contains no run; choose a new directory")
         if not place.exists():
             create_json(place, spec.to_json())
         with reporting(place):
@@ -63,7 +63,7 @@ class RunDir:
             if keys := spec.diff(stored):
                 moved = "".join(f"; {clause}" for clause in spec.moved(stored))
                 raise SpecMismatch(
-                    f"{path} holds another experiment (other {', '.join(keys)}{moved}); "
+                    f"{path} contains another experiment (different {', '.join(keys)}{moved}); "
                     f"choose another directory or delete this one{', or name that commit' if moved else ''}"
                 )
             with reporting(path):
@@ -303,7 +303,7 @@ def _check_result(value: Mapping[str, Any], spec: RunSpec, path: Path) -> None:
     if differ:
         raise StoreError(
             f"{path} contradicts itself: result.json and spec.json differ ({', '.join(differ)}), so one of them was "
-            "edited or is of another run; restore it, or start a new run"
+            "edited or belongs to another run; restore it, or start a new run"
         )
 
 

@@ -192,7 +192,7 @@ def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
     if journal.torn_bytes:
         rundir.log(f"{path.name}: cut off an incomplete last line of {journal.torn_bytes} bytes")
     for number in before.corrupt:
-        rundir.log(f"{path.name}: line {number} is damaged; what it answered is asked again")
+        rundir.log(f"{path.name}: line {number} is damaged; its request is sent again")
     if before.n_stale:
         rundir.log(f"{path.name}: ignored {before.n_stale} records of another prompt, model or sampling")
     for image in {image.sha256: image for sample in task.samples for image in sample.images}.values():
@@ -241,7 +241,7 @@ def _answer(
             if tally.streak >= DEAD_AFTER:
                 raise TooManyErrors(
                     f"the last {DEAD_AFTER} requests all failed ({tally.commonest()}); "
-                    "see that the engine is up, then run the same command again"
+                    "check that the engine is running, then run the same command again"
                 )
     finally:
         if isinstance(results, Generator):

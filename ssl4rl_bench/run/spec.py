@@ -191,12 +191,12 @@ class RunSpec:
             return None
         if self.scheme > SCHEME:
             return (
-                f"its weights fingerprint is of scheme {self.scheme}, newer than this version's {SCHEME}: "
+                f"its weights fingerprint uses scheme {self.scheme}, newer than this version's {SCHEME}: "
                 "update ssl4rl-bench"
             )
         tasks = ",".join(short_name(name) for name in self.tasks)
         return (
-            f"its weights fingerprint is of scheme {self.scheme}, and this version makes {SCHEME}; renew it: "
+            f"its weights fingerprint uses scheme {self.scheme}, and this version uses {SCHEME}; renew it: "
             f"ssl4rl-bench run --model {shlex.quote(self.model)} --tasks {tasks} --engine {self.engine} "
             f"--out {shlex.quote(out)}"
         )

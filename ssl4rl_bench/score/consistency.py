@@ -55,10 +55,12 @@ def check(where: Path, spec: RunSpec, result: Mapping[str, Any], outcomes: Mappi
     try:
         problem = next(_contradictions(spec, result, outcomes), None)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        problem = f"result.json is not of the form that this program writes ({type(error).__name__}: {error})"
+        problem = (
+            f"result.json does not have the form that this program writes ({type(error).__name__}: {error})"
+        )
     if problem:
         raise StoreError(
-            f"{where} contradicts itself: {problem}; it was edited or damaged: restore it, or derive result.json and "
+            f"{where} contradicts itself: {problem}; it was edited or damaged: restore it, or create result.json and "
             "outcomes.json again with `ssl4rl-bench score`"
         )
 
@@ -67,7 +69,7 @@ def _contradictions(
     spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]
 ) -> Iterator[str]:
     if result.get("spec_sha256", spec.sha256) != spec.sha256:
-        yield "the spec is not the one that the result is of"
+        yield "the result belongs to another spec"
     reasons = result.get("partial_reasons", [])
     if result.get("partial", bool(reasons)) is not bool(reasons):
         yield f"partial is {result['partial']}, with {len(reasons)} reasons"
@@ -101,7 +103,7 @@ def _of_task(task_result: Mapping[str, Any], n_requests: int) -> Iterator[str]:
             where = f"{aggregation} {name or level}"
             value, ends = cell["value"], cell.get("ci95")
             if value is not None and not -_NEAR <= value <= 1.0 + _NEAR:
-                yield f"{where} is {value}, which is no fraction"
+                yield f"{where} is {value}, which is not a fraction"
             elif value is not None and ends and not ends[0] - _NEAR <= value <= ends[1] + _NEAR:
                 yield f"{where} is {value}, outside of its interval {ends[0]} to {ends[1]}"
     probe = task_result.get("probe")

@@ -109,7 +109,7 @@ def _answers(rundir: RunDir, task: Task) -> Answers:
     fields = ("version", "data_sha256", "prompt", "n_samples", "image")
     if changed := [name for name in fields if getattr(now, name) != getattr(asked, name)]:
         raise SpecMismatch(
-            f"task {task.name} is not as run {rundir.path} asked it: {', '.join(changed)} changed; "
+            f"task {task.name} differs from what run {rundir.path} asked: {', '.join(changed)} changed; "
             "load it from the data and with the prompt, limit and --image of the run"
         )
     return answers(rundir.journal_path(task.name), spec.keys(task))

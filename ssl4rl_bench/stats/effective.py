@@ -137,7 +137,7 @@ def mean_variance(
     w, y, m = (np.asarray(array, np.float64) for array in (weights, sums, units))
     n = len(y)
     if n < 2:
-        raise ValueError("the variance of a mean takes two groups or more")
+        raise ValueError("the variance of a mean needs two groups or more")
     if leaf is None:
         residual = w * (y - m * (y.sum() / m.sum()))
         return Variance(n / (n - 1) * float(residual @ residual), n - 1.0, 0.0)

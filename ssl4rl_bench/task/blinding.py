@@ -34,7 +34,7 @@ def check_blinding(how: str) -> str:
     """
     if how not in BLINDINGS:
         raise UsageError(
-            f"no --image {how} (known: {', '.join(BLINDINGS)}; --images is where SSL tasks get theirs)"
+            f"no --image {how} (known: {', '.join(BLINDINGS)}; --images is the image source of SSL tasks)"
             f"{did_you_mean(how, BLINDINGS)}"
         )
     return how
@@ -56,7 +56,7 @@ def apply(task: Task, how: str) -> Task:
     if task.image == how:
         return task
     if task.image != "real":
-        raise UsageError(f"{task.name} is loaded with --image {task.image}; load it anew for {how}")
+        raise UsageError(f"{task.name} is loaded with --image {task.image}; load it again for {how}")
     if how == "none":
         samples = [_showing(sample, None) for sample in task.samples]
     elif how == "blank":

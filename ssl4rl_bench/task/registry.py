@@ -100,10 +100,10 @@ def _loader(task: TaskFile) -> Load:
     except Exception as error:  # another package's code may raise anything on import
         raise UsageError(
             f"{point} cannot be imported ({type(error).__name__}: {error}): "
-            "install or correct the package that has it"
+            "install or correct the package that defines it"
         ) from error
     if not callable(load):
-        raise UsageError(f"{point} is no function: correct the package that has it")
+        raise UsageError(f"{point} is not a function: correct the package that defines it")
     return cast(Load, load)
 
 
@@ -272,7 +272,9 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
             )
     elif task.builtin is not None:
         if task.builtin != "scenes":
-            raise UsageError(f"Task {task.name} names {task.builtin} as built in; there is only scenes.")
+            raise UsageError(
+                f"Task {task.name} names the built-in data {task.builtin}; only scenes is built in."
+            )
         from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
 
         rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))

@@ -55,7 +55,7 @@ def _failures(task: Task, pictures: dict[str, tuple[str, EncodedImage]]) -> Iter
         yield f"Task {task.name} has no samples."
     for id, n in Counter(sample.id for sample in task.samples).items():
         if n > 1:
-            yield f"Sample id {id} is there {n} times."
+            yield f"Sample id {id} appears {n} times."
     for sample in task.samples:
         yield from _sample_failures(task, sample)
     yield from task.defects()

@@ -67,7 +67,7 @@ def hint(changes_: Sequence[Change]) -> str | None:
     if not up or not down:
         return None
     return (
-        f"negative transfer, think of stopping: {_listed(up)} rose while {_listed(down)} fell "
+        f"negative transfer, consider stopping: {_listed(up)} rose while {_listed(down)} fell "
         "(against the baseline; p corrected for every ability and probe)"
     )
 

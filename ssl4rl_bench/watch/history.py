@@ -145,7 +145,7 @@ def best_run(folder: Path) -> Path | None:
         return None
     entries = _read(place)
     if None in entries:
-        raise StoreError(f"{place} is damaged: start its `watch` again, which makes it anew from the runs")
+        raise StoreError(f"{place} is damaged: start its `watch` again, which rebuilds it from the runs")
     best = next((entry for entry in reversed(entries) if entry and entry.best), None)
     if best is None:
         raise StoreError(f"{folder} has accepted no checkpoint yet: name a run as --baseline")

@@ -78,7 +78,7 @@ def watch(
     check_extractor(plan.extractor)
     # Check first what would otherwise fail only after the first checkpoint was evaluated.
     if resolve_name(plan.engine) == "openai":
-        raise UsageError("watch cannot give a server other weights: use --engine vllm or hf")
+        raise UsageError("watch cannot load other weights into a server: use --engine vllm or hf")
     if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
         raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
     family = family_of(asked.checkpoints)
@@ -103,7 +103,7 @@ def watch(
                 watched.recover()
                 watched.refresh()
             if not asked.once:
-                say(f"watching {asked.checkpoints} into {out}, every {asked.interval:g} s; Ctrl-C ends it")
+                say(f"watching {asked.checkpoints} into {out}, every {asked.interval:g} s; Ctrl-C stops it")
             with stop.deferring():
                 watched.follow(once=asked.once, interval=asked.interval, stop=stop)
         finally:
@@ -151,7 +151,7 @@ class Watch:
                 "delete its history.jsonl and series/ to judge its runs again (none is evaluated again)"
             )
         if self.history.damaged:
-            self.say(f"{self.history.path} was damaged; it is made again from the runs")
+            self.say(f"{self.history.path} was damaged; it is rebuilt from the runs")
         turns = series.order(self.terms.folder, self.terms.family)
         unjudged = []
         for path in sorted((self.history.folder / "runs").glob("*")):
@@ -201,7 +201,7 @@ class Watch:
                 stop.wait(self.finder.quiet_s)
             else:
                 stop.wait(min(interval, self.finder.quiet_s) if look.changing else interval)
-        raise Interrupted("the watch was stopped; the same command goes on where it was")
+        raise Interrupted("the watch was stopped; the same command continues it")
 
     def _is_new(self, checkpoint: Checkpoint) -> bool:
         name, weights = checkpoint.name, checkpoint.fingerprint
@@ -212,9 +212,7 @@ class Watch:
         try:
             model = resolve_model(str(checkpoint.path), chat=self.evaluator.needs_chat)
             if model.fingerprint != checkpoint.fingerprint:
-                raise ModelError(
-                    f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
-                )
+                raise ModelError(f"{checkpoint.path} changed just before its evaluation; it is checked again")
             self.evaluator(model, path)
         except (ModelError, EngineError, TooManyErrors, DataError) as error:
             # One bad checkpoint must not end the watch.
@@ -252,7 +250,5 @@ class Watch:
             try:
                 (self._runs[entry.run],) = load_evaluated([self.history.folder / entry.run], self.data)
             except StoreError as error:
-                raise StoreError(
-                    f"{error}; {entry.name} is what later checkpoints are compared with"
-                ) from None
+                raise StoreError(f"{error}; {entry.name} is the baseline of later checkpoints") from None
         return self._runs[entry.run]

@@ -68,7 +68,7 @@ def refresh(
         )
         write(page, history.folder / PAGE)
     except BenchError as error:
-        say(f"the leaderboard was not made anew: {error}")
+        say(f"the leaderboard was not updated: {error}")
 
 
 def _place(entry: Entry, entries: list[Entry]) -> float:

@@ -93,7 +93,7 @@ def test_every_verdict_has_its_exit_code(place: Path) -> None:
         (("-c", "sane", "-b", "gold", "-p", "gate.toml"), "there is no run"),
         (("-c", "same", "-b", "gold", "-p", "none.toml"), "cannot read the policy none.toml: no such file"),
         (("-c", "same", "-b", "gate.toml", "-p", "gate.toml"), "is damaged"),
-        (("-c", "same", "-b", "gold", "-p", "gate.toml", "--family", "a/b"), "is no name"),
+        (("-c", "same", "-b", "gold", "-p", "gate.toml", "--family", "a/b"), "is not a valid name"),
         (("-c", "same", "-b", "gold", "-p", "gate.toml", "--junit", "none/x.xml"), "cannot"),
     ],
 )

@@ -212,9 +212,9 @@ def test_seeds_of_a_method_count_as_one() -> None:
     assert compare_method(base, methods[1], TASK)[0].mean.ci95 is None
     assert [method.name for method in methods_of(runs, r"([a-z]+)")] == ["rot", "jig"]
     assert len(methods_of(runs, "model")) == 1
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         methods_of(runs, "(")
-    with pytest.raises(UsageError, match="needs a group in brackets"):
+    with pytest.raises(UsageError, match="needs a group in parentheses"):
         methods_of(runs, "rot")
     with pytest.raises(UsageError, match="does not match the name rot-seed1"):
         methods_of(runs, "(jig)")

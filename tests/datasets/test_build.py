@@ -185,7 +185,7 @@ def test_images_of_which_the_task_can_make_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "flat"
     folder.mkdir()
     picture(1, (90, 90)).resize((1, 1)).resize((90, 90)).save(folder / "flat.png")
-    with pytest.raises(DataError, match="looks the same when it is turned"):
+    with pytest.raises(DataError, match="looks the same when it is rotated"):
         make(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -210,7 +210,7 @@ def test_a_destination_with_something_in_it_is_left_alone(folder: Path, tmp_path
     other.mkdir()
     (other / "letter.txt").write_text("dear")
     for force in (False, True):
-        with pytest.raises(StoreError, match="no data set"):
+        with pytest.raises(StoreError, match=r"other than a data set|already contains a data set"):
             make(folder, other, force=force)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out"]
 

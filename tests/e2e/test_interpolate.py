@@ -83,7 +83,7 @@ def test_the_command_writes_a_checkpoint_that_says_what_it_is(trained: Model, tm
 def test_another_base_is_refused(base: Model, tiny: Model, trained: Model, tmp_path: Path) -> None:
     from ssl4rl_bench.train.interpolate import interpolate_checkpoints
 
-    with pytest.raises(ModelError, match=r"not what .* was trained from"):
+    with pytest.raises(ModelError, match=r"not the checkpoint that .* was trained from"):
         interpolate_checkpoints(trained, 0.5, tmp_path / "out", base=str(tiny.path))
     nameless = tmp_path / "nameless"
     shutil.copytree(base.path, nameless)

@@ -112,7 +112,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_survives(small: Path, t
     errors = [line for line in full.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert "cannot save" in errors[0]
-    assert "step-000001 is whole" in errors[0]
+    assert "step-000001 is complete" in errors[0]
     assert "Traceback" not in full.stderr
     assert [path.name for path in checkpoint.complete_checkpoints(out)] == ["step-000001"]
     assert not (out / ".saving").exists()

@@ -141,7 +141,7 @@ def test_a_truncated_file_is_told(folder: Path, cut: int) -> None:
     [
         (b"", "truncated"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (b"\xff" * 100, "truncated or no safetensors"),
+        (b"\xff" * 100, "truncated or not a safetensors"),
         (struct.pack("<Q", 4) + b"{x}{", "damaged header"),
         (struct.pack("<Q", 7) + b'{"a":1}', "damaged header"),
         (struct.pack("<Q", 4) + b"[1] ", "damaged header"),

@@ -213,8 +213,8 @@ def test_a_damaged_baseline_file_is_refused(tmp_path: Path) -> None:
     for value, message in (
         (good | {"label": "other"}, "checksum differs"),
         (good | {"schema": 0}, "has schema 0, and this version"),
-        (good | {"kind": "else"}, "is no baseline"),
-        ([], "is no baseline"),
+        (good | {"kind": "else"}, "is not a baseline"),
+        ([], "is not a baseline"),
     ):
         place.write_text(json.dumps(value))
         with pytest.raises(StoreError, match=message):

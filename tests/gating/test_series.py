@@ -209,7 +209,7 @@ def test_a_file_of_version_1_goes_on_and_then_has_a_policy(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["../x", "", ".hidden", "a/b", "x" * 200])
 def test_what_is_no_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="is no name"):
+    with pytest.raises(UsageError, match="is not a valid name"):
         spend(tmp_path, "step-1", name=name)
 
 

@@ -88,7 +88,7 @@ def test_published_numbers_stand_apart_and_are_never_tested(board: Board) -> Non
         cell.difference is None and cell.rank is None and cell.n is None for row in rows for cell in row.cells
     )
     assert rows[0].cells[-1].value == pytest.approx(0.7299)
-    assert any("Not measured here" in note for note in board.notes)
+    assert any("not measured here" in note for note in board.notes)
 
 
 def test_markdown_marks_the_best_and_escapes_names(board: Board) -> None:

@@ -157,7 +157,7 @@ def test_a_difference_that_is_not_shown_says_what_would_have_been_found(tmp_path
     runs = load_evaluated(paths)
     said = verdict(assemble(runs[0], runs[1:]).boards[0][0])
     assert "cannot be told apart from one" in said.findings[0].text
-    assert "least difference that would be found here with 80% power" in said.findings[0].text
+    assert "least difference that would be detected here with 80% power" in said.findings[0].text
     whole = " ".join(
         [said.opening, *said.closing, *(f.text + " ".join(f.details) for f in said.findings)]
     ).lower()
@@ -345,7 +345,7 @@ def test_eight_runs_of_mmbench_size_are_below_15_megabytes(tmp_path: Path) -> No
     write(report, tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size < 15_000_000
     assert report.samples is not None and not any(
-        "without their middle" in note for note in report.samples.notes
+        "The middle of replies" in note for note in report.samples.notes
     )
     assert all(300 <= len(text) <= 330 for text in unpacked(report, "run-0-7")["text"])
     assert sum(len(text) for name, text in report.samples.parts if name.startswith("run")) < PACKED_BUDGET

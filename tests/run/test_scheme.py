@@ -122,7 +122,7 @@ def test_show_marks_an_older_run(tmp_path: Path) -> None:
     (place / "result.json").write_text(json.dumps(result))
     shown = bench("show", place)
     assert shown.returncode == 0 and "note: run" in shown.stderr
-    assert "not comparable: its weights fingerprint is of scheme 1" in shown.stderr
+    assert "not comparable: its weights fingerprint uses scheme 1" in shown.stderr
 
 
 def test_the_committed_files_are_of_this_scheme() -> None:

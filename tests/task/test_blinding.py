@@ -64,7 +64,7 @@ def test_real_changes_nothing_and_a_blind_task_is_not_blinded_anew() -> None:
     assert apply(TASK, "real") is TASK
     blind = apply(TASK, "blank")
     assert apply(blind, "blank") is blind
-    with pytest.raises(UsageError, match="load it anew"):
+    with pytest.raises(UsageError, match="load it again"):
         apply(blind, "none")
     with pytest.raises(UsageError, match="did you mean shuffled"):
         apply(TASK, "shufled")

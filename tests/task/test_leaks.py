@@ -132,7 +132,7 @@ def test_a_leak_that_the_control_sees_too_is_not_called_none(
     assert done.exit_code == 0, done.output
     assert "no leak" not in done.output
     if found[TRACES].leak == "unclear":
-        assert f"and so is their control {100 * control:.2f}%" in done.output
+        assert f"without traces, in {100 * control:.2f}%" in done.output
     else:
         assert "leaks: traces" in done.output
 
@@ -144,7 +144,12 @@ def test_a_leak_that_the_control_sees_too_is_not_called_none(
         (0.9, 0.95, "unclear", "undecided: traces"),
         (0.26, 0.6, "unclear", "undecided: traces"),
         (1.0, 0.25, "yes", "leaks: traces"),
-        (0.25, 0.26, "no", "no leak found: sizes, borders and traces tell the answer no better than chance"),
+        (
+            0.25,
+            0.26,
+            "no",
+            "no leak found: sizes, borders and traces predict the answer no better than chance",
+        ),
     ],
 )
 def test_what_traces_and_their_control_mean(

@@ -115,7 +115,7 @@ def test_what_a_file_includes_comes_under_its_own_keys(tmp_path: Path) -> None:
         (
             "test_split: dev",
             "test_split: dev\ninclude: ../up.yaml",
-            "include must be the name of a file beside it",
+            "include must be the name of a file in the same folder",
         ),
         ("test_split: dev", "test_split: dev\ninclude: none.yaml", "none.yaml cannot be read"),
     ],

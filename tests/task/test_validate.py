@@ -84,12 +84,12 @@ def test_each_defect_is_found(task: MMBenchTask) -> None:
 
     sample = task.samples[1]
     assert "Task ssl4rl_scenes has no samples." in failures(replace(task, samples=()))
-    assert "Sample id 0 is there 2 times." in failures(changed(task, 1, id="0"))
+    assert "Sample id 0 appears 2 times." in failures(changed(task, 1, id="0"))
     assert "the target 'Z' is none of its choices" in failures(changed(task, 1, target="Z"))
     assert "Group 0: circular copy 1 has another right answer" in failures(changed(task, 1, target="A"))
     assert "Group 0: circular copy 3 is missing." in failures(replace(task, samples=task.samples[:3]))
     assert "Group 0: circular copy 1 is missing." in failures(changed(task, 1, roll=9))
-    assert "in different categories" in failures(changed(task, 1, categories=Categories("a", "b", "c")))
+    assert "have different categories" in failures(changed(task, 1, categories=Categories("a", "b", "c")))
     assert "option A is not in the prompt" in failures(
         changed(task, 1, choices={**sample.choices, "A": "mauve"})
     )

@@ -84,7 +84,7 @@ def test_old_checkpoints_lose_only_what_resuming_needs(tmp_path: Path) -> None:
         (OSError(errno.EDQUOT, "Quota exceeded"), "the disk is full"),
         (RuntimeError("Error while serializing: I/O error: No space left on device"), "the disk is full"),
         (OSError(errno.EFBIG, "File too large"), "ulimit -f"),
-        (OSError(errno.EACCES, "Permission denied"), "may not be written"),
+        (OSError(errno.EACCES, "Permission denied"), "is not writable"),
     ],
 )
 def test_a_save_that_the_system_refuses_is_one_sentence(tmp_path: Path, error: Exception, said: str) -> None:
@@ -92,7 +92,7 @@ def test_a_save_that_the_system_refuses_is_one_sentence(tmp_path: Path, error: E
     told = saver(tmp_path)._explained(error, tmp_path / "step-000002", full=False)
     assert isinstance(told, StoreError)
     assert said in str(told)
-    assert "step-000001 is whole" in str(told)
+    assert "step-000001 is complete" in str(told)
     other = ValueError("something else")
     assert saver(tmp_path)._explained(other, tmp_path / "step-000002", full=False) is other
 

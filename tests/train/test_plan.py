@@ -125,7 +125,7 @@ def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:
 def test_processes_instead_of_the_recipes() -> None:
     found = plan(recipe_of(sharding="fsdp2", processes=4))
     assert found.sizes.processes == found.recipe.hardware.processes == 4
-    with pytest.raises(UsageError, match="do not fall evenly"):
+    with pytest.raises(UsageError, match="cannot be divided evenly"):
         plan(recipe_of(processes=7))
 
 

@@ -163,7 +163,7 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
     [
         ({"grpo__micro_batch": 7}, "5, 8, 10, 4|4, 5, 8, 10"),
         ({"grpo__updates": 3}, "choose prompts as a multiple of 24"),
-        ({"hardware__processes": 7}, "do not fall evenly"),
+        ({"hardware__processes": 7}, "cannot be divided evenly"),
     ],
 )
 def test_sizes_that_are_not_even(changes: dict[str, Any], complaint: str) -> None:

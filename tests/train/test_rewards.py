@@ -427,7 +427,7 @@ def test_a_task_s_name_counts_with_and_without_its_prefix(name: str, key: str) -
 def test_a_column_of_names_that_are_no_tasks_raises(column: list[Any]) -> None:
     n = len(column)
     for reward in (SSLReward(TASKS), *SSLReward(TASKS).by_task()):
-        with pytest.raises(DataError, match=r"the column 'task' has .*, which is no task") as caught:
+        with pytest.raises(DataError, match=r"the column 'task' has .*, which is not a task") as caught:
             reward(["90"] * n, task=column, target=["90"] * n)
         assert "\n" not in str(caught.value) and "ssl4rl_ssl_" in str(caught.value)
     with pytest.raises(DataError, match="did you mean ssl4rl_ssl_rotation_90"):
@@ -546,7 +546,7 @@ def test_every_target_that_a_task_makes_is_one_it_has(name: str) -> None:
 def test_one_of_another_reward_s_task() -> None:
     reward = SSLReward({ROTATION: TASKS[ROTATION]})
     for name in (JIGSAW, "ssl4rl_ssl_rotation_9O", "banana"):
-        with pytest.raises(DataError, match=r"is not one of this reward|no task of this reward"):
+        with pytest.raises(DataError, match=r"is not one of this reward|not a task of this reward"):
             reward.one(name, "90", "90")
 
 

@@ -113,7 +113,7 @@ def test_the_hint_needs_a_probe_that_rises_and_an_ability_that_falls(
             "coarse_perception -",
             "p <0.001",
             "n 1000",
-            "think of stopping",
+            "consider stopping",
         ):
             assert words in entry.hint
         up = next(each for each in entry.changes if each.probe)

@@ -224,7 +224,7 @@ def test_checkpoints_that_appear_are_taken_and_a_stop_is_clean(tmp_path: Path) -
     seen += process.communicate()[0].splitlines(keepends=True)
     text = "".join(seen)
     assert process.returncode == 130, text
-    assert "Traceback" not in text and "the same command goes on where it was" in text
+    assert "Traceback" not in text and "the same command continues it" in text
     with History(out) as history:
         assert [(entry.name, entry.verdict) for entry in history.entries] == [
             ("step-000050", "baseline"), ("step-000100", "pass"),

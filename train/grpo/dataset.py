@@ -71,7 +71,7 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     limit = recipe.grpo.max_prompt_tokens
     if made.n_over_long and recipe.data.over_long == "refuse":
         raise DataError(
-            f"{made.n_over_long} of {len(made.pictures)} images give prompts of more than {limit} tokens, the "
+            f"{made.n_over_long} of {len(made.pictures)} images have prompts of more than {limit} tokens, the "
             f"longest {made.longest}: raise grpo.max_prompt_tokens, lower model.max_pixels, or write "
             'data.over_long = "drop"'
         )

@@ -75,7 +75,7 @@ def train_grpo(
         if state.is_main_process and (out / METRICS).is_file():
             _draw(out, recipe)  # the run is already complete if a signal arrives now
     if stopping.ends and steps_done(done) < stop_at:
-        raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")
+        raise Interrupted(f"interrupted; {done} is saved, and --resume continues from it")
     return done
 
 
@@ -94,7 +94,7 @@ def _fit(job: TrainingJob, data: Dataset, processor: Any, stopping: Stopping, la
     )
     trainer = make_trainer(job, data, processor, metrics, stopping)
     if last:
-        job.report.note(f"going on from {last.name}")
+        job.report.note(f"continuing from {last.name}")
     with checkpoint.as_trainer_wrote(last, state) if last else nullcontext() as flat:
         trainer.train(resume_from_checkpoint=str(flat) if last else None)
 

@@ -96,7 +96,7 @@ def estimate(recipe: Recipe, shape: ModelShape, processes: int, image_tokens: fl
         _log_probs(recipe, shape, width),
         _buffer(recipe, shape, step, image_tokens),
         *_rollouts(recipe, shape, step, width),
-        MemoryPart("CUDA context", CONTEXT, "always", "context, libraries, NCCL: a round allowance"),
+        MemoryPart("CUDA context", CONTEXT, "always", "context, libraries, NCCL: a rough allowance"),
     ]
     return Memory(tuple(part for part in parts if part.bytes))
 
@@ -181,7 +181,7 @@ def _states(recipe: Recipe, shape: ModelShape, processes: int, width: _Bytes) ->
     if processes > 1 and shards == 1:
         parts.append(of("gradient buckets", n, width.trained, "DDP's own copy of the gradients, "))
     if recipe.grpo.kl > 0 and recipe.lora is None:
-        why = "the base once more, for the KL term: "
+        why = "a second copy of the base, for the KL term: "
         parts.append(of("reference model", shape.total, width.frozen, why))
     return parts
 
@@ -281,7 +281,7 @@ def _activations(recipe: Recipe, shape: ModelShape, step: Sizes, width: _Bytes) 
         return MemoryPart("activations", inputs + max(layer, block), "update", how)
     n_bytes = shape.num_hidden_layers * layer + max(depth, 1) * block
     return MemoryPart(
-        "activations", n_bytes, "update", f"{what}: all that the backward pass needs, of every layer"
+        "activations", n_bytes, "update", f"{what}: everything that the backward pass needs, for every layer"
     )
 
 
@@ -333,7 +333,7 @@ def _rollouts(recipe: Recipe, shape: ModelShape, step: Sizes, width: _Bytes) -> 
         return []
     if rollout.engine == "vllm_colocate":
         share = int(rollout.gpu_memory * recipe.hardware.gpu_gib * GIB)
-        how = f"{rollout.gpu_memory:.0%} of {recipe.hardware.gpu_gib:g} GiB, vLLM's own weights included"
+        how = f"{rollout.gpu_memory:.0%} of {recipe.hardware.gpu_gib:g} GiB, including vLLM's weights"
         when: When = "rollout" if rollout.sleep else "always"
         return [MemoryPart("vLLM", share, when, how + (", asleep during updates" if rollout.sleep else ""))]
     mine = step.replies // step.processes

@@ -105,9 +105,9 @@ def plan(recipe: Recipe) -> TrainingPlan:
     known = recipe.grpo.epochs is None or rows is not None
     steps = steps_of(recipe, step, rows or 0.0) if known else None
     if steps is None:
-        assumed.append("the number of steps is not known, since epochs decide it")
+        assumed.append("the number of steps is unknown, since it depends on the epochs")
     if prompts.image_tokens is None and shape is not None:
-        assumed.append("memory for a step's images is that of prompts which are all images")
+        assumed.append("memory for a step's images assumes prompts that consist of images only")
     return TrainingPlan(
         recipe=recipe,
         sizes=step,
@@ -141,11 +141,7 @@ def _base(name: str, assumed: list[str]) -> tuple[Path | None, ModelShape | None
     known = shapes.PUBLISHED.get(on_hub[0])
     assumed.append(
         f"{name} is not on this machine: "
-        + (
-            "its published shape was taken"
-            if known
-            else "its size is not known, and memory was not estimated"
-        )
+        + ("its published shape was used" if known else "its size is unknown, and memory was not estimated")
     )
     return None, known
 

@@ -68,7 +68,9 @@ def smart_resize(width: int, height: int, low: int, high: int) -> tuple[int, int
     """
     side = TOKEN_SIDE
     if max(width, height) > 200 * min(width, height):
-        raise UsageError(f"an image of {width} x {height} pixels is too long for Qwen2.5-VL: leave it out")
+        raise UsageError(
+            f"an image of {width} x {height} pixels is too elongated for Qwen2.5-VL: leave it out"
+        )
     w, h = round(width / side) * side, round(height / side) * side
     if w * h > high:
         by = math.sqrt(width * height / high)

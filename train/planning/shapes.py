@@ -182,7 +182,9 @@ def of_folder(folder: Path) -> ModelShape:
         raise ModelError(f"{path} cannot be read ({error}): name the folder of a checkpoint") from None
     kind = config.get("model_type")
     if kind != "qwen2_5_vl":
-        raise ModelError(f"{path} is of a {kind}: only Qwen2.5-VL models can be counted")
+        raise ModelError(
+            f"{path} belongs to a {kind}: only the parameters of Qwen2.5-VL models can be counted"
+        )
     # The language model's values are under `text_config` or at the top level; the latter decides on a tied
     # head.
     text = {**config, **(config.get("text_config") or {})}

@@ -45,12 +45,13 @@ def sizes(recipe: Recipe, processes: int) -> Sizes:
     g = recipe.grpo
     if g.prompts % processes:
         raise UsageError(
-            f"grpo.prompts = {g.prompts} do not fall evenly on {processes} processes: choose a multiple of that"
+            f"grpo.prompts = {g.prompts} cannot be divided evenly among {processes} processes: "
+            "choose a multiple of that"
         )
     replies = g.prompts * g.group
     if replies % (g.updates * processes):
         raise UsageError(
-            f"grpo: {g.prompts} prompts x {g.group} replies do not fall evenly on {g.updates} updates x "
+            f"grpo: {g.prompts} prompts x {g.group} replies cannot be divided evenly among {g.updates} updates x "
             f"{processes} processes: choose prompts as a multiple of {g.updates * processes}"
         )
     share = replies // (g.updates * processes)

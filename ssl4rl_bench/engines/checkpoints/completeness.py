@@ -99,7 +99,7 @@ def _problem(
     if differences.twice:
         return (
             f"holds {_n(differences.twice)} under two names each ({shown(differences.twice)}), and engines disagree "
-            "on which counts; save it again from the model"
+            "on which counts; save the model again"
         )
     if differences.reshaped:
         name, (tensor, shape) = next(iter(differences.reshaped.items()))
@@ -119,8 +119,8 @@ def _problem(
     absent = [name for name in named if name not in tensors and not is_buffer(name)]
     if absent and not (wanted.tied and absent == [HEAD]):
         return (
-            f"has an index that names {_n(absent)} more than its files hold ({shown(absent)}): it is "
-            f"of another save; write it anew: {REPAIR} {folder} NEW"
+            f"has an index that names {_n(absent)} more than its files contain ({shown(absent)}): it "
+            f"belongs to another save; write it again: {REPAIR} {folder} NEW"
         )
     return _wrong_format(folder, wanted, tensors)
 
@@ -161,7 +161,9 @@ def _why_missing(folder: Path, wanted: Expected, differences: _Differences, name
             "to another model, or its names to another library; save it with save_pretrained of transformers"
         )
     if any(name in named for name in differences.missing):
-        return f"{text}: its index names them, but its files are of another save; copy or download it again"
+        return (
+            f"{text}: its index names them, but its files belong to another save; copy or download it again"
+        )
     return f"{text}: {_half_saved(wanted, differences.missing)}"
 
 
@@ -172,7 +174,7 @@ def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
         part = next(part for part in WRAPPERS if f".{part}" in f".{stripped[0]}")
         return f"{len(stripped)} names have the part {part!r} of a wrapper ({WRAPPERS[part]})"
     if extra and all(wanted.knows(f"model.{name}") for name in extra):
-        return "the names lack 'model.', as those of an inner module do"
+        return "the names lack 'model.', as if an inner module had been saved"
     prefixes = Counter(name.removesuffix(wanted.tail(name)) for name in extra)
     prefixes.pop("", None)
     if prefixes:
@@ -187,17 +189,17 @@ def _half_saved(wanted: Expected, missing: Sequence[str]) -> str:
     vision = [name for name in wanted.shapes if name.startswith(VISION)]
     if set(vision) <= set(missing):
         return (
-            "the vision tower is not there, as when only the language model was saved or merged; save the whole "
-            "model, or put the base's vision tensors beside these"
+            "the vision tower is missing, as when only the language model was saved or merged; save the whole "
+            "model, or add the base's vision tensors"
         )
     if list(missing) == [HEAD]:
         return (
-            "the head is not there, and the config does not tie it to the embedding; if the model was trained tied, "
-            f"set tie_word_embeddings to true in config.json, and else {again}"
+            "the head is missing, and the config does not tie it to the embedding; if the model was trained tied, "
+            f"set tie_word_embeddings to true in config.json, otherwise {again}"
         )
     if list(missing) == [EMBEDDING]:
-        return f"the embedding is not there; {again}"
-    return f"the checkpoint was saved or copied in part; {again}"
+        return f"the embedding is missing; {again}"
+    return f"the checkpoint was saved or copied incompletely; {again}"
 
 
 def _n(tensors: Collection[str], what: str = "tensor") -> str:
@@ -216,7 +218,7 @@ def _wrong_format(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor])
     if wanted.tied and HEAD in by_name and not same_values(by_name[HEAD], by_name[EMBEDDING]):
         return (
             f"ties its head to the embedding in config.json (tie_word_embeddings), but holds a {HEAD} that differs "
-            "from it; set tie_word_embeddings to false if that head was trained, and else leave it out: "
+            "from it; set tie_word_embeddings to false if that head was trained, otherwise leave it out: "
             f"{REPAIR} {folder} NEW --drop {HEAD}"
         )
     return None

@@ -80,7 +80,7 @@ def read_header(path: Path) -> TensorFile:
             raise ModelError(f"{path} is a git-lfs pointer, not weights; run `git lfs pull`")
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         if length > min(size - 8, _MAX_HEADER):
-            raise ModelError(f"{path} is truncated or no safetensors file; copy or download it again")
+            raise ModelError(f"{path} is truncated or not a safetensors file; copy or download it again")
         text = file.read(length)
     start = 8 + length
     try:

@@ -76,7 +76,9 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             options["batch_size"] = batch_size
         if device is not None:
             if name != "hf":
-                raise UsageError(f"engine {name} places itself: leave --device out, set CUDA_VISIBLE_DEVICES")
+                raise UsageError(
+                    f"engine {name} chooses its device itself: leave --device out, set CUDA_VISIBLE_DEVICES"
+                )
             options["device_map"] = device
         chosen = EngineOptions.from_pairs(f"{key}={value}" for key, value in options.items())
         self._plan = EvaluationPlan((), {}, name, chosen)
@@ -108,7 +110,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         """Raises UsageError, since requests have a single turn."""
-        raise UsageError("ssl4rl_vllm answers tasks of one turn")
+        raise UsageError("ssl4rl_vllm supports only single-turn tasks")
 
     def clean(self) -> None:
         """Frees the engine. It starts again with the next request."""
@@ -152,7 +154,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 if failed := [record.error for record in records.values() if record.error is not None]:
                     raise EngineError(
                         f"{len(failed)} of {len(records)} requests of {task.name} failed (first: {failed[0]}); "
-                        "run the same command again to ask them anew"
+                        "run the same command again to retry them"
                     )
                 ended = "complete"
             except BenchError as error:

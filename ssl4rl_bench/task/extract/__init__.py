@@ -105,7 +105,7 @@ def check_extractor(name: str) -> str:
     if name not in EXTRACTORS:
         hint = did_you_mean(name, EXTRACTORS)
         aliases = "".join(f"; {alias} means {full}" for alias, full in _ALIASES.items())
-        raise UsageError(f"No extractor is called {name!r}{hint}; there are {', '.join(_READERS)}{aliases}.")
+        raise UsageError(f"There is no extractor {name!r}{hint}; there are {', '.join(_READERS)}{aliases}.")
     return _ALIASES.get(name, name)
 
 

@@ -34,7 +34,7 @@ def defect(copies: Sequence[Copy]) -> str | None:
     rolls = [copy.roll for copy in copies]
     twice = [roll for roll, following in pairwise(rolls) if roll == following]
     if twice:
-        return f"circular copy {twice[0]} is there twice"
+        return f"circular copy {twice[0]} appears twice"
     missing = [roll for roll in range(len(rolls)) if roll not in rolls]
     if missing:
         return f"circular copy {missing[0]} is missing"
@@ -133,7 +133,7 @@ def with_images(
             if isinstance(holder, EncodedImage):
                 completed.append(replace(row, image=holder))
             else:
-                reason = f"the image refers to row {image}, which holds none that can be used"
+                reason = f"the image refers to row {image}, which has no usable image"
                 more.append(Problem(row.where, row.index, image if isinstance(image, str) else reason))
         broken = {problem.group for problem in more}
         more += _group_problems([row for row in completed if row.group not in broken], circular=False)
@@ -147,7 +147,7 @@ def with_images(
 def _add_images(known: dict[int, EncodedImage | int | str], read: Reader, indices: set[int]) -> None:
     """Reads the images of those rows of `indices` that are not in `known` yet."""
     if missing := indices - known.keys():
-        known |= dict.fromkeys(missing, "the row is not there any more")
+        known |= dict.fromkeys(missing, "the row no longer exists")
         known |= read_images(read(), missing)
 
 

@@ -129,7 +129,7 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
         ) from None
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {line} is no row of a TSV ({error}): check the quotes from there on."
+            f"{path}, line {line} is not a row of a TSV ({error}): check the quotes from there on."
         ) from None
 
 
@@ -173,7 +173,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
                         on_share(number / n_rows)
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise DataError(
-            f"{path} is not a whole parquet file ({first_line(error)}): copy or download it again."
+            f"{path} is not a complete parquet file ({first_line(error)}): copy or download it again."
         ) from None
 
 
@@ -186,7 +186,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         again = [other for other in names if other != name and column_names([other]).keys() == {first}]
         if again:
             raise DataError(
-                f"{path} has the columns {name!r} and {again[0]!r}, which are one name here: rename one of them."
+                f"{path} has the columns {name!r} and {again[0]!r}, which mean the same: rename one of them."
             )
 
 

@@ -134,7 +134,7 @@ def _read_card(repository: Repository, path: Path) -> Mapping[str, Any]:
         card = parse_yaml(match[1].encode()) if match else {}
     except ValueError as reason:
         raise DataError(
-            f"hub data set {repository} has a README.md whose head cannot be used: {reason}; download its data and "
+            f"hub data set {repository} has a README.md with an invalid header: {reason}; download its data and "
             "point --data at that"
         ) from None
     return card if isinstance(card, dict) else {}

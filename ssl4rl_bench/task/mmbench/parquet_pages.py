@@ -102,7 +102,7 @@ def judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str],
     n_rows, size = file.metadata.num_rows, path.stat().st_size
     if n_rows > max(MAX_SMALL_ROWS, size):
         raise DataError(
-            f"{path} says that it has {n_rows:,} rows in {size:,} bytes, which no real data has: give another file."
+            f"{path} claims {n_rows:,} rows in {size:,} bytes, which is not plausible: give another file."
         )
     coded: set[str] = set()
     batch_rows: list[int] = []
@@ -243,7 +243,7 @@ class _Compact:
             head = self._byte()
             length = head >> 4 if head >> 4 != 15 else self._varint()
             return [self._value(head & 15, wanted, depth + 1) for _ in range(length)]
-        raise ValueError("a header holds a value of unknown kind")
+        raise ValueError("a header contains a value of an unknown type")
 
     def _byte(self) -> int:
         if self.offset >= len(self._data):
@@ -260,7 +260,7 @@ class _Compact:
                 return value
             shift += 7
             if shift > 63:
-                raise ValueError("a header holds a number without an end")
+                raise ValueError("a header contains an unterminated number")
 
     def _int(self) -> int:
         value = self._varint()

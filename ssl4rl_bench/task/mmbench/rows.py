@@ -202,7 +202,7 @@ def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
 
 def _no_answers(source: str) -> DataError:
     return DataError(
-        f"{source} has no answers (MMBench keeps those of its test files to itself): "
+        f"{source} has no answers (MMBench does not publish those of its test files): "
         "run ssl4rl_mmbench_dev_en, or point --data at a copy with an `answer` column."
     )
 
@@ -267,7 +267,7 @@ def _row(
         raise _BadRow(f"the answer {_short(answer)} is none of the options {', '.join(choices)}")
     holder = image_of.get(image) if isinstance(image, int) else image
     if not isinstance(holder, EncodedImage):
-        raise _BadRow(f"the image refers to row {image}, which holds none that can be used")
+        raise _BadRow(f"the image refers to row {image}, which has no usable image")
     return replace(draft, choices=choices, answer=answer, image=holder)
 
 
@@ -279,7 +279,7 @@ def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]
         del choices[letter]
     gaps = [letter for letter, text in choices.items() if not text.strip()]
     if gaps:
-        raise _BadRow(f"option {gaps[0]} is empty though a later one is not")
+        raise _BadRow(f"option {gaps[0]} is empty although a later one is not")
     if len(choices) < 2:
         raise _BadRow("it has fewer than two options")
     return choices
@@ -310,7 +310,7 @@ def image_cell(value: Any) -> bytes | str | int:
         (value,) = value
     if isinstance(value, Mapping):
         if value.get("bytes") is None and value.get("path"):
-            raise images.ImageError("it is only a file name, and a file that data names is never opened")
+            raise images.ImageError("it is only a file name, and files that the data name are never opened")
         value = value.get("bytes")
     if isinstance(value, bytes):
         return value
@@ -334,7 +334,7 @@ def _listed(text: str) -> list[Any]:
             continue
         if isinstance(items, list):
             return items
-    raise images.ImageError("it begins as a list of images, and is none")
+    raise images.ImageError("it begins like a list of images but is not one")
 
 
 def _index(text: str) -> int | None:

@@ -83,7 +83,7 @@ class MMBenchTask(LoadedTask):
             if reason := defect([Copy(sample.roll, sample.choices, sample.target) for sample in group]):
                 yield f"Group {name}: {reason}."
             if len({sample.categories for sample in group}) > 1:
-                yield f"Group {name}: its copies are in different categories."
+                yield f"Group {name}: its copies have different categories."
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """Scores 1 for the right letter, 0 for any other reply, None for an error or reasoning alone."""
@@ -182,7 +182,7 @@ def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
         warnings.append("There are no circular copies: CircularEval is the same as plain accuracy here.")
     if checked.nan_is_missing:
         warnings.append(
-            'The option text "nan" is taken for a missing option, as a row has it more than once.'
+            'The option text "nan" is read as a missing option, since a row has it more than once.'
         )
     return tuple(warnings)
 

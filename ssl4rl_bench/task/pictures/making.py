@@ -92,7 +92,7 @@ def corrupt(
     seed = seed_for(task, image.encoded.sha256, index, role)
     if role == ALONE:
         return task.corrupt(image.pixels, seed), (image,)
-    why = "there is no other image to show beside it"
+    why = "there is no other image to show with it"
     for other in islice(partners, N_PARTNERS):
         try:
             return task.corrupt(image.pixels, seed, other.pixels), (image, other)

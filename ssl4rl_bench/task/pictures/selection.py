@@ -49,9 +49,9 @@ class Picture:
         try:
             data = self.located.read()
         except OSError as error:
-            raise DataError(f"{self.located.name} cannot be read any more ({error.strerror}).") from None
+            raise DataError(f"{self.located.name} can no longer be read ({error.strerror}).") from None
         if sha256_hex(data) != self.sha256:
-            raise DataError(f"{self.located.name} has changed while it was used: run the same command again.")
+            raise DataError(f"{self.located.name} changed while it was used: run the same command again.")
         return EncodedImage(data, self.sha256)
 
 

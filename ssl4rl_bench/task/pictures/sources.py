@@ -89,7 +89,7 @@ def _table(path: Path, split: str, spool: Path) -> ImageSource:
     if path.is_dir() and not any(path.rglob("*.parquet")):
         raise DataError(f"{path} has no images: give {_WAYS}.")
     if path.suffix.lower() in SUFFIXES:
-        raise UsageError(f"{path} is one image: give the folder that it lies in.")
+        raise UsageError(f"{path} is a single image: give the folder that contains it.")
     from ssl4rl_bench.task.mmbench.files import read_path
 
     return _spooled(path.resolve().name, row_images(str(path), read_path(path, split=split)), spool)

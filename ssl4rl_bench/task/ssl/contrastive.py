@@ -86,7 +86,7 @@ class Contrastive(SSLTask):
                 continue
             if other is None or contrast_between(first, last, mirrored=True) >= 1:
                 return Corrupted((first, last), target)
-        raise Unusable("a view has nothing in it to tell where it comes from")
+        raise Unusable("a view has no content that shows where it comes from")
 
     def parse(self, text: str) -> str | None:
         return answers.pair(text)

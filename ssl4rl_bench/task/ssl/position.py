@@ -90,12 +90,12 @@ class Position(SSLTask):
             if len(boxes) == len(parts):
                 break
         else:
-            raise Unusable("a crop of one of its parts looks like another part, or like nothing")
+            raise Unusable("a crop of one of its parts looks like another part, or is empty")
         crop = image.crop(boxes[part])
         for _ in range(TRIES):
             if detail(changed := self._changed(crop, stream)) >= 1:
                 return changed
-        raise Unusable("a change leaves nothing of its crop")
+        raise Unusable("an augmentation erases its crop")
 
     def _released(self, image: Image.Image, part: int, stream: Stream) -> Image.Image:
         left, top, right, bottom = _parts(image.size, self.grid, _released_span)[part]

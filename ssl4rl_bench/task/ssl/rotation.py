@@ -80,7 +80,7 @@ class Rotation(SSLTask):
             pictures = _disc_turn(image, angle)
             same = _same_under_steps(image, self.step)
         if same:
-            raise Unusable("it looks the same when it is turned")
+            raise Unusable("it looks the same when it is rotated")
         return Corrupted(pictures, str(angle))
 
     def values(self) -> Mapping[str, object]:

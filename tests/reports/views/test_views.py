@@ -72,7 +72,7 @@ def test_transfer_never_says_that_nothing_changed() -> None:
     assert "would rarely be found" in view.sentence
     good = asked("good", np.ones(240))
     view = VIEWS["transfer"](gather(asked("base", np.zeros(240)), [good]))
-    assert "no negative transfer is shown, which is not to say that there is none" in view.sentence
+    assert "no negative transfer is shown, which does not mean that there is none" in view.sentence
 
 
 def test_goldilocks_orders_by_difficulty_and_needs_two() -> None:
@@ -153,7 +153,9 @@ def test_additivity_averages_seeds_and_names_what_is_missing() -> None:
     last = rows(view)[-1]
     assert last["rotation"] == "+25.00"
     assert (last["Sum"], last["Mix − sum"]) == ("–", "–")
-    assert "position of the mix has no checkpoint trained on it alone" in view.sentence
+    assert (
+        "position of the mix has no checkpoint among the runs that was trained on it alone" in view.sentence
+    )
     assert "Seeds are averaged" in view.sentence
 
 
@@ -277,7 +279,11 @@ def test_other_contrasts_agree_with_student_s_interval_where_much_changes() -> N
 @pytest.mark.parametrize(
     ("view", "labels", "said"),
     [
-        ("transfer", ["base"], "needs a second checkpoint beside base: `ssl4rl-bench run --model CHECKPOINT"),
+        (
+            "transfer",
+            ["base"],
+            "needs a second checkpoint in addition to base: `ssl4rl-bench run --model CHECKPOINT",
+        ),
         (
             "goldilocks",
             ["base"],

@@ -107,7 +107,7 @@ def test_a_raised_limit_of_the_csv_module_changes_nothing(tmp_path: Path) -> Non
     path.write_bytes(row_bytes(b'"' + b"x" * 30_000_000))
     before = csv.field_size_limit(1 << 40)
     try:
-        with pytest.raises(DataError, match="line 2 is no row of a TSV"):
+        with pytest.raises(DataError, match="line 2 is not a row of a TSV"):
             list(read_path(path))
     finally:
         csv.field_size_limit(before)
@@ -123,8 +123,8 @@ def test_a_raised_limit_of_the_csv_module_changes_nothing(tmp_path: Path) -> Non
         (row_bytes(b"caf\xe9\n"), "is not UTF-8 text, in line 2"),
         ("\t".join(COLUMNS).encode("utf-16"), "is not UTF-8 text, in line 1"),
         (b"PK\x03\x04" + bytes(60), "Excel or zip"),
-        (b"PAR1" + bytes(60), "not a whole parquet file"),
-        (row_bytes(b'"' + b"x" * 30_000_000), "line 2 is no row of a TSV"),
+        (b"PAR1" + bytes(60), "not a complete parquet file"),
+        (row_bytes(b'"' + b"x" * 30_000_000), "line 2 is not a row of a TSV"),
     ],
 )
 def test_a_file_that_is_something_else(tmp_path: Path, content: bytes, words: str) -> None:
@@ -140,7 +140,7 @@ def test_a_file_that_is_something_else(tmp_path: Path, content: bytes, words: st
 def test_parquet_cut_off(tmp_path: Path, share: float) -> None:
     path = write_parquet(tmp_path / "a.parquet", questions(3))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(DataError, match="not a whole parquet file"):
+    with pytest.raises(DataError, match="not a complete parquet file"):
         list(read_path(path))
 
 
@@ -149,7 +149,7 @@ def test_parquet_with_a_damaged_page(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4:400] = bytes(396)
     path.write_bytes(data)
-    with pytest.raises(DataError, match="not a whole parquet file"):
+    with pytest.raises(DataError, match="not a complete parquet file"):
         list(read_path(path))
 
 
