@@ -128,7 +128,9 @@ def measure(name: str, *args: str | Path) -> tuple[float, float]:
         "try:\n    app(sys.argv[1:])\n"
         "finally:\n    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"{name}: exit {done.returncode}: {done.stderr[-2000:]}")
     seconds = time.perf_counter() - start

@@ -105,7 +105,11 @@ def command(*args: str | Path, log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as words:
         done = subprocess.run(
-            [sys.executable, "-m", "ssl4rl_bench", *map(str, args)], stdout=words, stderr=words, env=env
+            [sys.executable, "-m", "ssl4rl_bench", *map(str, args)],
+            stdout=words,
+            stderr=words,
+            env=env,
+            check=False,
         )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, args))}: exit {done.returncode}, see {log}")

@@ -220,7 +220,8 @@ def evaluate_plan(
     name, subjects = subjects_of(plan)
     tasks = load_tasks(plan, observer)
     done = []
-    for subject in subjects:
+    for given in subjects:
+        subject = given
         engine = engine_for(name, subject, plan)
         try:
             if isinstance(engine, Serves):

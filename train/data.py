@@ -269,7 +269,8 @@ class Rows:
     """
 
     def __init__(self, training_set: TrainingSet, rows: Sequence[TrainingRow], keep: int) -> None:
-        """
+        """Makes no row yet.
+
         Args:
             keep: number of finished rows to cache: as many as a process needs for a step.
         """

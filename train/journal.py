@@ -37,7 +37,8 @@ class Metrics:
     def __init__(
         self, out: Path, parts: Sizes, n_steps: int, *, from_step: int, main: bool, report: Reporter
     ) -> None:
-        """
+        """Opens the files of the run.
+
         Args:
             main: whether this process writes files.
             from_step: the step of the checkpoint that is resumed; lines of later steps are removed.

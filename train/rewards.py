@@ -225,7 +225,7 @@ def compute_score(
     data_source: str,
     solution_str: str,
     ground_truth: str,
-    extra_info: Mapping[str, Any] | None = None,
+    extra_info: Mapping[str, Any] | None = None,  # noqa: ARG001
     *,
     scheme: str = "exact",
     format_weight: float = 0.0,

@@ -1,4 +1,6 @@
-"""Writes a release's notes, and prints `version=X.Y.Z` for the workflow: python .github/release/notes.py FILE
+"""Writes a release's notes, and prints `version=X.Y.Z` for the workflow.
+
+Usage: python .github/release/notes.py FILE
 
 The version is the package's. CHANGELOG.md must have a section of that version with a date, "## 0.1.0 (2026-12-01)":
 its text becomes the notes.

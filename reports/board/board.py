@@ -70,7 +70,7 @@ class BoardCell:
 
     @property
     def mark(self) -> str:
-        """ "better" or "worse" if it differs from the baseline beyond chance after correction; else ""."""
+        """The mark "better" or "worse" if it differs from the baseline beyond chance after correction; else ""."""
         return self.difference.mark if self.difference else ""
 
 

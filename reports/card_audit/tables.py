@@ -114,8 +114,8 @@ def _lines(text: str) -> tuple[list[str], list[str]]:
             f"the card has more than {MAX_CHARS:,} characters; give only the part with its tables"
         )
     prose, code, inside = [], [], False
-    for line in text.splitlines():
-        line = _QUOTE.sub("", line)
+    for quoted in text.splitlines():
+        line = _QUOTE.sub("", quoted)
         fence = bool(_FENCE.match(line))
         prose.append("" if inside or fence else line)
         code.append(line if inside and not fence else "")

@@ -224,8 +224,8 @@ class Sheet:
             The lower end of the legend.
         """
         x, right = left, self.width if right is None else right
-        for name, colour, marker in entries:
-            name = fit(name, min(170.0, right - left - 12.0))
+        for label, colour, marker in entries:
+            name = fit(label, min(170.0, right - left - 12.0))
             wide = 12.0 + width_of(name) + 14.0
             if x > left and x + wide > right:
                 x, y = left, y + 13.0

@@ -63,7 +63,7 @@ def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None =
 
 
 def render(card: Card, old: str | None, place: Path) -> str:
-    """Returns the card's text; `old` is the existing text, with "\\n" as line ends.
+    r"""Returns the card's text; `old` is the existing text, with "\n" as line ends.
 
     Raises:
         DataError: as for `write_card`.

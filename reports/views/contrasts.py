@@ -44,7 +44,7 @@ class Contrast:
 
     @property
     def mark(self) -> str:
-        """ "better" (above 0), "worse" (below 0), or "" if it could be chance."""
+        """The mark "better" (above 0), "worse" (below 0), or "" if it could be chance."""
         if self.p_corrected >= ALPHA or self.value == 0.0:
             return ""
         return "better" if self.value > 0.0 else "worse"

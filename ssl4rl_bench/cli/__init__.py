@@ -72,7 +72,6 @@ app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, ric
 
 @app.callback(invoke_without_command=True)
 def _root(
-    ctx: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     """Evaluate vision-language checkpoints by ability: with n, intervals, unread replies and provenance.

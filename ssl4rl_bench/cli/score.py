@@ -21,7 +21,6 @@ def score(
 
     A run that is not complete is scored too, printed as partial, and gets no result.json.
     """
-
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.cli.tables import print_tables
     from ssl4rl_bench.run.rundir import RunDir, open_run

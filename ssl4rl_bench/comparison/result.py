@@ -66,7 +66,7 @@ class Difference:
 
     @property
     def mark(self) -> str:
-        """ "better", "worse", or "" if the difference could be due to chance."""
+        """The mark "better", "worse", or "" if the difference could be due to chance."""
         if self.p_corrected >= ALPHA or self.value == 0.0:
             return ""
         return "better" if self.value > 0.0 else "worse"

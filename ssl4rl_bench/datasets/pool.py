@@ -33,7 +33,8 @@ class WorkerPool:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        """
+        """Starts no worker yet.
+
         Args:
             workers: The number of processes; None for one per core that this process may use.
 

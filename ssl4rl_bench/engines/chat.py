@@ -97,8 +97,8 @@ class Chat:
         """
 
         def requests() -> Iterator[Request]:
-            for i, chat in enumerate(chats):
-                chat = tuple(chat)
+            for i, given in enumerate(chats):
+                chat = tuple(given)
                 typed = all(isinstance(m, Message) for m in chat)
                 messages = chat if typed else parse_messages(chat, load_image, load_video)
                 sample = Sample(str(i), str(i), messages, "", {}, Categories("", "", ""))

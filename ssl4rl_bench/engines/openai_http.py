@@ -128,10 +128,11 @@ async def _decoded(response: Any, limit: int) -> AsyncIterator[bytes]:
         raise Failure(f"the response is encoded as {encoding[:40]!r}, which was not requested")
     decoder = None if encoding in ("identity", "") else zlib.decompressobj(32 + zlib.MAX_WBITS)
     size = 0
-    async for chunk in response.aiter_raw():
+    async for raw in response.aiter_raw():
+        chunk = raw
         if decoder is not None:
             try:
-                chunk = decoder.decompress(chunk, limit - size + 1)
+                chunk = decoder.decompress(raw, limit - size + 1)
             except zlib.error:
                 raise Failure("the response is not gzip, although its header says so", passing=True) from None
         size += len(chunk)

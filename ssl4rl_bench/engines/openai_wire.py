@@ -174,9 +174,8 @@ def _content(content: object) -> tuple[str, str]:
     if not isinstance(content, list):
         raise TypeError
     texts: dict[str, list[str]] = {"text": [], "thinking": []}
-    for part in content:
-        if isinstance(part, str):
-            part = {"type": "text", "text": part}
+    for item in content:
+        part = {"type": "text", "text": item} if isinstance(item, str) else item
         kind = {"output_text": "text", "refusal": "text", "reasoning": "thinking"}.get(
             part["type"], part["type"]
         )

@@ -102,7 +102,6 @@ PACKAGES: tuple[Need, ...] = (
     Need("av", "video", "videos in ask", (14,)),
     Need("trl", "train", "training", (1, 16), (1, 17)),
     Need("peft", "train", "training adapters", (0, 17)),
-    Need("ray", "ray", "several workers", (2, 50)),
     Need("lmms-eval", "lmms", "running our tasks under lmms-eval", (0, 7, 3), (0, 7, 4)),
 )
 

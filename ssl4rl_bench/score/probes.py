@@ -27,7 +27,6 @@ def summary(
         outcomes: the outcomes of all replies.
         scored: the same replies, with the parts of their scores.
     """
-
     row_of = {id: row for row, id in enumerate(outcomes.ids)}
 
     def cell(part: str | None = None) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class LeakBaseline:
 
     @property
     def leak(self) -> str:
-        """ "yes", "no" or "unclear"; empty for a baseline of the content, which cannot leak."""
+        """One of "yes", "no" and "unclear"; empty for a baseline of the content, which cannot leak."""
         if self.name not in FREE_OF_CONTENT:
             return ""
         return "yes" if self.differs else "unclear" if self.unclear else "no"
@@ -218,8 +218,7 @@ def _classifier() -> Any:
 def _cases(
     task: SSLTask, images: Sequence[EncodedImage], n: int, origins: Mapping[str, object]
 ) -> Iterator[_Case]:
-    """Yields the guesses of at least `n` samples, in rounds over the images; unusable ones are tried only
-    once.
+    """Yields the guesses of at least `n` samples, in rounds over the images. Unusable ones are tried once.
 
     If a task shows two images, pictures are paired, and the two of a pair are each other's partners. If
     partners were in different groups, a picture in the test data would also be in the training data as a
@@ -325,8 +324,8 @@ def _traces(image: Image.Image) -> Floats:
     window = image.crop((0, 0, min(WINDOW, image.width), min(WINDOW, image.height)))
     grey = np.asarray(window.convert("L")).astype(np.int16)
     values: list[Floats] = []
-    for lines in (grey, grey.T):
-        lines = np.ascontiguousarray(lines)
+    for pixels in (grey, grey.T):
+        lines = np.ascontiguousarray(pixels)
         steps = np.abs(np.diff(lines, axis=1)).mean(axis=0)
         phases = np.array([steps[phase::8].mean() for phase in range(8)])
         values.append(np.log((phases + 0.1) / (steps.mean() + 0.1)))

@@ -51,7 +51,7 @@ def test_every_output_marks_it(made: dict[str, Path], tmp_path: Path, mark: str)
     shown = f"({mark})"
     for form in ("table", "markdown", "json"):
         text = invoke("show", one, "--format", form).replace("\\", "")
-        assert (shown if form != "json" else '"engine"') in text and mark.split()[0] in text
+        assert (shown if form != "json" else '"engine"') in text and mark.split(maxsplit=1)[0] in text
     assert shown in invoke("show", one, "--leaves")
     assert shown in invoke("score", one, "--dry-run")
     assert shown in invoke("audit", "reading", one)

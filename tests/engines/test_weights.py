@@ -167,7 +167,7 @@ def test_weights_of_another_kind_say_how_to_convert(folder: Path, name: str, wor
     (folder / name).write_bytes(b"x")
     assert words in error_of(folder)
     (folder / "config.json").unlink()
-    if name != "pytorch_model.bin" and name != "notes.txt":
+    if name not in ("pytorch_model.bin", "notes.txt"):
         assert words in error_of(folder)
 
 

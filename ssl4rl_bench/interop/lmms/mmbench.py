@@ -36,7 +36,7 @@ def process_docs(dataset: Any) -> Any:
     return _docs("the data set", encoded(dataset))
 
 
-def scenes_docs(dataset: Any) -> Any:
+def scenes_docs(dataset: Any) -> Any:  # noqa: ARG001
     """Returns the rows of the built-in scenes. The data set that lmms-eval has loaded is a placeholder."""
     from ssl4rl_bench.task import scenes  # imported here, since only drawing needs Pillow
 

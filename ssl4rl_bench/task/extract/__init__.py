@@ -1,4 +1,4 @@
-"""Reads the answer from a reply. It never guesses: a reply without a clear answer is `none`, which is wrong.
+r"""Reads the answer from a reply. It never guesses: a reply without a clear answer is `none`, which is wrong.
 
 The `default` extractor applies the rules in this order, and `Reading.rule` names the rule that decided:
 
@@ -10,7 +10,7 @@ The `default` extractor applies the rules in this order, and `Reading.rule` name
 | `only-letter` | lenient | nothing but a letter: "B.", "Answer: B", "The answer is B." |
 | `only-text` | lenient | nothing but the text of an option |
 | `last-line` | lenient | the last line: a letter, the text of an option, or both |
-| `boxed` | lenient | in a "\\boxed{B}" |
+| `boxed` | lenient | in a "\boxed{B}" |
 | `statement` | lenient | in an explicit statement: "the answer is B", "B is correct", "Sorry, I meant B." |
 | `opening` | lenient | the start of the first line: "B) ...", "B because ..." |
 | `yes-no` | lenient | "Yes, ..." or "No, ..." where these are options |

@@ -1,4 +1,4 @@
-"""Reads an answer that is not an option letter: an angle, a permutation, a label. It never guesses.
+r"""Reads an answer that is not an option letter: an angle, a permutation, a label. It never guesses.
 
 The `parse` function of the caller decides what counts as an answer. This module decides where an answer may
 be, as `rules` does for letters. The rules, in order:
@@ -9,7 +9,7 @@ be, as `rules` does for letters. The rules, in order:
 | `tag-phrase` | tag | in that tag, with more: "90 because ...", "The answer is 90." |
 | `only-answer` | lenient | the whole visible text: "90", "Answer: 90" |
 | `last-line` | lenient | the whole last line |
-| `boxed` | lenient | in the last "\\boxed{90}" |
+| `boxed` | lenient | in the last "\boxed{90}" |
 | `statement` | lenient | in the last explicit statement: "the answer is 90 degrees." |
 | `opening` | lenient | the first line, or its start: "90.", "90 because ..." |
 | `open-tag` | lenient | after an `<answer>` that is never closed |
@@ -309,8 +309,8 @@ def _listed(lines: Iterable[str], answer: str, parse: Parse) -> bool:
     Args:
         lines: the lines, with the nearest one first.
     """
-    for line in islice(filter(str.strip, lines), 3):
-        line = line.strip() if re.match(r"\s*-\d", line) else line.strip("-*•·#> \t")
+    for marked in islice(filter(str.strip, lines), 3):
+        line = marked.strip() if re.match(r"\s*-\d", marked) else marked.strip("-*•·#> \t")
         other = _whole(line, parse)
         if other is None and (match := _WEIGHED.match(line)):
             other = _whole(match[1], parse, lead=False)

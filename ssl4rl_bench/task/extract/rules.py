@@ -54,7 +54,7 @@ def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Reading:
     return _verdict(answer, Status.LENIENT, rule) if answer is not None else _nothing(parts.visible)
 
 
-def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Reading:
+def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Reading:  # noqa: ARG001
     """Reads only a well-formed tag that contains a letter of the choices, with no thinking after it."""
     parts = tags.split(tags.clip(text))
     if (

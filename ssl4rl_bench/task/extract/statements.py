@@ -1,4 +1,4 @@
-"""Finds the answer that a text states: "the answer is B", "B is correct", "\\boxed{B}", "选B".
+r"""Finds the answer that a text states: "the answer is B", "B is correct", "\boxed{B}", "选B".
 
 `cues` and `leads` define the phrases. `moods` decides how much a statement counts in its sentence, and
 `resolve` decides which statement holds.

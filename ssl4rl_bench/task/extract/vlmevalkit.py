@@ -30,7 +30,12 @@ _ANSWER_IS = re.compile(r"answer\s+is\s+\**([A-D])", re.IGNORECASE)
 
 
 def read(
-    text: str, choices: Mapping[str, str], cut: bool, *, near_end: bool = True, search: bool = False
+    text: str,
+    choices: Mapping[str, str],
+    cut: bool,  # noqa: ARG001
+    *,
+    near_end: bool = True,
+    search: bool = False,
 ) -> tuple[str | None, Status, str]:
     """Returns the letter, its status and the rule. The original's Z, a refusal, is not a letter here.
 

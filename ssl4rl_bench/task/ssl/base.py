@@ -62,7 +62,7 @@ class SSLTask(Protocol):
 
     @property
     def convention(self) -> Convention:
-        """ "ours" or "released"."""
+        """Either "ours" or "released"."""
         ...
 
     @property
