@@ -100,7 +100,7 @@ def released_rotation(dataset: Any) -> Iterator[dict[str, Any]]:
         image = _picture(dataset, at)
         angle = random.choice([0, 90, 180, 270])
         turned = image.rotate(angle, expand=True)
-        width, height = _inside(*image.size, math.radians(angle))
+        width, height = _inside(image.width, image.height, math.radians(angle))
         left, top = (turned.width - width) / 2, (turned.height - height) / 2
         turned = turned.crop((int(left), int(top), int(left + width), int(top + height)))
         yield {"images": [image, turned], "answer": str(angle)}

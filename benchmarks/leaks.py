@@ -57,7 +57,8 @@ def sections(n: int) -> tuple[list[EncodedImage], dict[str, str]]:
         image = whole[name]
         ratio, side = rng.uniform(0.65, 1.5), rng.uniform(0.45, 0.95) * min(image.size)
         width, height = int(min(image.width, side * ratio**0.5)), int(min(image.height, side / ratio**0.5))
-        x, y = rng.integers(0, image.width - width + 1), rng.integers(0, image.height - height + 1)
+        x = int(rng.integers(0, image.width - width + 1))
+        y = int(rng.integers(0, image.height - height + 1))
         section = image.crop((x, y, x + width, y + height))
         if rng.random() < 0.5:
             section = section.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

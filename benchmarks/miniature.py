@@ -53,8 +53,17 @@ SHARE = 0.4
 with rotation's first seed on 120 of the evaluation's questions; the other tasks and seeds were not used."""
 PATH = (0.2, 0.4, 0.6, 0.8)
 RECIPE_STEPS = 150
-KEPT = ("README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors")
-KEPT += ("processor_config.json", "ssl4rl.json", "tokenizer.json", "tokenizer_config.json")
+KEPT = (
+    "README.md",
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "processor_config.json",
+    "ssl4rl.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ def train(one: Trained) -> float:
     resume = ["--resume"] if checkpoint.last_resumable(one.out) else []
     recipe = ROOT / "train" / "recipes" / f"tiny_{one.task}.toml"
     steps = ["--set", f"grpo.steps={one.steps}"] if one.steps else []
-    settings = ["--set", f"seed={one.seed}", *steps, "--out", one.out, *resume]
+    settings = ["--set", f"seed={one.seed}", *steps, "--out", str(one.out), *resume]
     command("train", recipe, *settings, log=one.work / "logs" / f"train-{one.trained}.txt")
     return seconds_of(one)
 
