@@ -71,8 +71,10 @@ def main() -> None:
     parser.add_argument("--engines", nargs=2, default=["vllm", "hf"])
     arguments = parser.parse_args()
 
-    whole = load_task(arguments.task)
-    n_groups = min(whole.n_groups, math.ceil(arguments.samples * whole.n_groups / len(whole.samples)))
+    complete = load_task(arguments.task)
+    n_groups = min(
+        complete.n_groups, math.ceil(arguments.samples * complete.n_groups / len(complete.samples))
+    )
     task = load_task(arguments.task, limit=n_groups)
     samples = list(task.samples)
     options = EngineOptions.from_pairs(arguments.set)

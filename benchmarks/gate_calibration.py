@@ -41,7 +41,7 @@ SKILL = 1.2
 
 def any_point(gate: Gate) -> bool:
     """Whether an ability falls by a point or more (the first naive gate)."""
-    return any(each.difference.value <= -0.01 for each in gate.tested if each.difference.level == "l2")
+    return any(tested.difference.value <= -0.01 for tested in gate.tested if tested.difference.level == "l2")
 
 
 def row_z(one: Evaluated, two: Evaluated, level: float = 0.05) -> bool:
@@ -59,8 +59,8 @@ def row_z(one: Evaluated, two: Evaluated, level: float = 0.05) -> bool:
 def dropped(bench: Benchmark, right: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Returns the rows after making one copy wrong in a random share of the questions."""
     starts = np.concatenate([[0], np.cumsum(bench.sizes)[:-1]])
-    whole = np.flatnonzero(np.minimum.reduceat(right, starts))
-    hit = whole[rng.random(len(whole)) < share * len(bench.sizes) / max(1, len(whole))]
+    right_groups = np.flatnonzero(np.minimum.reduceat(right, starts))
+    hit = right_groups[rng.random(len(right_groups)) < share * len(bench.sizes) / max(1, len(right_groups))]
     out = right.copy()
     out[starts[hit] + rng.integers(0, bench.sizes[hit])] = False
     return out
@@ -134,13 +134,15 @@ def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
         for number, fresh in enumerate(drawn, 1):
             # Checkpoints of the same training resemble each other: half of the redrawn answers stay from one
             # to the next.
-            kept = np.repeat(rng.random(len(bench.sizes)) < 0.5, bench.sizes)
-            other = np.where(kept, other, fresh)
+            unchanged = np.repeat(rng.random(len(bench.sizes)) < 0.5, bench.sizes)
+            other = np.where(unchanged, other, fresh)
             anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
             new = bench.run("new", np.where(anew, other, first))
             gate = apply(POLICY, old, new, alpha=share(POLICY.alpha, number))
             alarms["family"] |= gate.raw_verdict == "fail"
-            worst = min(each.p_fail for each in gate.tested if each.rule.kind == "not_significantly_worse")
+            worst = min(
+                tested.p_fail for tested in gate.tested if tested.rule.kind == "not_significantly_worse"
+            )
             alarms["none"] |= worst < POLICY.alpha
         for name, rang in alarms.items():
             counts[name] += rang

@@ -82,7 +82,7 @@ def base_of(trained: Model, asked: str | None) -> Model:
     if known and known != base.fingerprint:
         scheme = origin.get("fingerprint_scheme", 1)
         older = (
-            f" (the fingerprint in its {FILE} is of scheme {scheme}, not comparable with this version's {SCHEME}: "
+            f" (the fingerprint in its {FILE} uses scheme {scheme}, not comparable with this version's {SCHEME}: "
             "if it is the base nevertheless, delete the fingerprint there)"
         )
         raise ModelError(

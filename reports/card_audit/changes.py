@@ -91,7 +91,7 @@ def changes(made: TableAudit, table: CardTable) -> None:
     ]
     fits.sort(key=lambda fit: (len(fit.wrong), not fit.named, fit.table.turned))
     made.settle(
-        "Changes beside scores", best_fit(fits), "no row or column agrees as their reference", beside=True
+        "Changes next to scores", best_fit(fits), "no row or column agrees as their reference", beside=True
     )
 
 

@@ -115,4 +115,4 @@ def radar(board: Board, row: BoardRow) -> Markup:
     polygon = ring([value for _, value, _ in wheel])
     sheet.area(polygon, BETTER, 0.15)
     sheet.area(polygon, edge=BETTER, width=1.3)
-    return sheet.svg(f"{clean(row.label)} on {len(wheel)} abilities beside {clean(base.label)}")
+    return sheet.svg(f"{clean(row.label)} on {len(wheel)} abilities next to {clean(base.label)}")

@@ -60,7 +60,7 @@ _MEANINGS = {
     "version": "another version of the task",
     "data": "other questions under the same version",
     "prompt": "another prompt style",
-    "extractor": "replies read by another extractor or version of it (`ssl4rl-bench score RUN` reads them anew)",
+    "extractor": "replies read by another extractor or version of it (`ssl4rl-bench score RUN` reads them again)",
     "image": "images blanked, shuffled or left out in one run only",
     "chat_template": "another chat template",
     "dtype": "another number format",

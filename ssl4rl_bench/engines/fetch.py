@@ -141,7 +141,7 @@ def _read(response: http.client.HTTPResponse, url: str, deadline: float) -> byte
             raise DataError(f"{shown(url)} took longer than {DEADLINE_S:g} s")
     length = response.headers.get("Content-Length")
     if length and length.isdigit() and len(data) < int(length):
-        raise DataError(f"{shown(url)} broke off after {len(data)} of {length} bytes")
+        raise DataError(f"{shown(url)} ended after {len(data)} of {length} bytes")
     return bytes(data)
 
 

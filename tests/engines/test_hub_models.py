@@ -88,14 +88,14 @@ def test_a_moved_branch_is_another_commit(hub: LoopbackHub, files: dict[str, byt
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("GET /cdn/", cut=0.5), "broke off"),
+        (Fault("GET /cdn/", cut=0.5), "ended early"),
         (Fault("GET /cdn/", status=500), "HTTP 500"),
-        (Fault("HEAD .*safetensors", resize=7), "broke off"),
+        (Fault("HEAD .*safetensors", resize=7), "ended early"),
         (Fault("HEAD .*safetensors", status=429, headers={"Retry-After": "1"}), "429"),
         (Fault("HEAD .*safetensors", status=503), "503"),
         (Fault("HEAD .*safetensors", status=404, headers={"X-Error-Code": "EntryNotFound"}), "404"),
-        (Fault("HEAD .*resolve", without=("X-Repo-Commit",)), "broke off"),
-        (Fault("HEAD .*resolve", without=("ETag", "X-Linked-Etag")), "broke off"),
+        (Fault("HEAD .*resolve", without=("X-Repo-Commit",)), "ended early"),
+        (Fault("HEAD .*resolve", without=("ETag", "X-Linked-Etag")), "ended early"),
         (Fault("/tree/", status=500), "HTTP 500"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.pattern,
