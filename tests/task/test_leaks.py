@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -54,9 +55,9 @@ def photos() -> list[EncodedImage]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A third of the work; what is looked for here is large."""
-    monkeypatch.setattr(leaks, "FOLDS", 3)
-    monkeypatch.setattr(leaks, "TREES", 25)
+    """A fraction of the work; what is looked for here is large."""
+    monkeypatch.setattr(leaks, "FOLDS", 2)
+    monkeypatch.setattr(leaks, "TREES", 12)
 
 
 def _found(task: Any, pictures: list[EncodedImage], n: int) -> dict[str, LeakBaseline]:
@@ -122,13 +123,16 @@ def test_a_planted_leak_is_found(leak: str, finder: str, photos: list[EncodedIma
 
 
 def test_a_leak_that_the_control_sees_too_is_not_called_none(
-    photos: list[EncodedImage], monkeypatch: pytest.MonkeyPatch
+    photos: list[EncodedImage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = _found(_Planted("everywhere"), photos[:30], 120)
     control = found[TRACES].control
     assert control is not None and control > 0.6 and found[TRACES].accuracy > 0.6
     monkeypatch.setattr("ssl4rl_bench.task.leaks.baselines", lambda *_: list(found.values()))
-    done = CliRunner().invoke(app, ["validate", "ssl_position", "--images", "scenes"], env={"COLUMNS": "400"})
+    for number in range(4):
+        _picture(number).save(tmp_path / f"{number}.png")
+    asked = ["validate", "ssl_position", "--images", str(tmp_path)]
+    done = CliRunner().invoke(app, asked, env={"COLUMNS": "400"})
     assert done.exit_code == 0, done.output
     assert "no leak" not in done.output
     if found[TRACES].leak == "unclear":
