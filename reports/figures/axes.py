@@ -57,9 +57,9 @@ class Axes:
             return left + width * along, top + height * beside
         return left + width * beside, top + height * (1.0 - along)
 
-    def line(self, ats: Iterable[float], values: Iterable[float], colour: str, **how: Any) -> None:
+    def line(self, positions: Iterable[float], values: Iterable[float], colour: str, **how: Any) -> None:
         """Draws a line; `how` is passed to `Sheet.line`."""
-        self.sheet.line([self.place(*point) for point in zip(ats, values, strict=True)], colour, **how)
+        self.sheet.line([self.place(*point) for point in zip(positions, values, strict=True)], colour, **how)
 
     def level(self, value: float, colour: str, **how: Any) -> None:
         """Draws a line at a value over the whole width of the axes."""
@@ -76,11 +76,11 @@ class Axes:
         self.sheet.area([self.place(*corner) for corner in corners], fill, **how)
 
     def marks(
-        self, ats: Iterable[float], values: Iterable[float], marker: str, colour: str, **how: float
+        self, positions: Iterable[float], values: Iterable[float], marker: str, colour: str, **how: float
     ) -> None:
         """Draws markers; `how` is passed to `Sheet.marks`."""
         self.sheet.marks(
-            [self.place(*point) for point in zip(ats, values, strict=True)], marker, colour, **how
+            [self.place(*point) for point in zip(positions, values, strict=True)], marker, colour, **how
         )
 
     def whisker(

@@ -45,7 +45,7 @@ def reason(tested: Tested) -> str:
         measured = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
     else:
         measured = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
-    task = f"{short_name(rule.task)}{rule.said_aggregation}"
+    task = f"{short_name(rule.task)}{rule.aggregation_note}"
     text = f"{task}, {category(tested.name)}: {measured}, n {cell.n}"
     if tested.why:
         text += f"; {tested.why}"
@@ -85,7 +85,7 @@ def gate_table(gate: Gate) -> Table:
         n, difference, ends, lower, mde, p = cells_of(tested)
         table.add_row(
             Text(tested.verdict, style=STYLES[tested.verdict]),
-            Text(f"{short(rule.task)}{rule.said_aggregation} {rule.kind}"),
+            Text(f"{short(rule.task)}{rule.aggregation_note} {rule.kind}"),
             Text(category(tested.name)),
             n,
             percent(cell.baseline),

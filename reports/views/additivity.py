@@ -207,9 +207,9 @@ def _sentence(columns: Sequence[Sums], mix: str, baseline: str, names: Sequence[
     )
     if all_.total is not None:
         text += f", and the gains of its {len(names)} tasks add up to {points(all_.total.value)}"
-    text += f". {_said(all_.mix_minus_best, 'its best single task', mix)}"
+    text += f". {_contrast_text(all_.mix_minus_best, 'its best single task', mix)}"
     if all_.mix_minus_sum is not None:
-        text += f" {_said(all_.mix_minus_sum, 'the sum', mix)}"
+        text += f" {_contrast_text(all_.mix_minus_sum, 'the sum', mix)}"
         if all_.mix_minus_sum.mark:
             text += " The gains do not add up."
         if all_.total is not None and all_.out_of_reach:
@@ -220,7 +220,7 @@ def _sentence(columns: Sequence[Sums], mix: str, baseline: str, names: Sequence[
     return text
 
 
-def _said(contrast: Contrast, what: str, mix: str) -> str:
+def _contrast_text(contrast: Contrast, what: str, mix: str) -> str:
     word = {"better": "above", "worse": "below", "": "not told apart from"}[contrast.mark]
     size = f"{points(contrast.value)} {interval(contrast.ci95, True)}"
     text = f"{mix} is {word} {what} ({size}, {p_is(contrast.p_corrected)})"

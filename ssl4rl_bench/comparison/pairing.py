@@ -68,7 +68,7 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
     """
     allowed = check_allowed(allow)
     one, two = baseline.task(task), candidate.task(task)
-    notes = [*_checked(baseline, candidate, task, allowed), *_told(baseline, candidate, task)]
+    notes = [*_checked(baseline, candidate, task, allowed), *_other_notes(baseline, candidate, task)]
     keys, others = _keys(one), _keys(two)
     answered, also = np.any(one.passes, axis=1), np.any(two.passes, axis=1)
     places = {key: place for place, key in enumerate(others)}
@@ -145,7 +145,7 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
             )
 
 
-def _told(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
+def _other_notes(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterator[str]:
     """Yields notes on what does not prevent a comparison but must be reported to readers."""
     one, two = baseline.spec, candidate.spec
     if software(one) != software(two):

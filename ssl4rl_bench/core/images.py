@@ -159,7 +159,7 @@ def decode(image: EncodedImage) -> Image.Image:
         return _to_rgb(opened)
 
 
-def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
+def decode_and_report(image: EncodedImage) -> tuple[Image.Image, bool]:
     """Decodes as `decode`, and also returns whether the data is plain: 8-bit RGB, one frame, upright, opaque.
 
     Every reader gets the same pixels from plain data.

@@ -16,7 +16,7 @@ from ssl4rl_bench.datasets.manifest import Manifest, Tally, write_manifest
 from ssl4rl_bench.datasets.pool import WorkerPool
 from ssl4rl_bench.datasets.work import SampleSettings, do, jobs
 from ssl4rl_bench.task.pictures import Dropped, Selection, open_source, select
-from ssl4rl_bench.task.pictures.selection import WHOLE
+from ssl4rl_bench.task.pictures.selection import UNSPLIT
 from ssl4rl_bench.task.pictures.sources import TaskImages
 from ssl4rl_bench.task.ssl.base import SSLTask
 
@@ -107,7 +107,7 @@ def _splits(
 ) -> Iterator[DataFile]:
     n_done = 0
     present = {picture.split for picture in selection.pictures}
-    for split in (WHOLE,) if present == {WHOLE} else ("train", "test"):
+    for split in (UNSPLIT,) if present == {UNSPLIT} else ("train", "test"):
         if split not in present:
             raise DataError(
                 f"None of the {len(selection.pictures)} images of {selection.source} falls into {split}: "

@@ -18,7 +18,7 @@ from typing import Any
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.engines.checkpoints.tensors import shown
 
-_TOLD_ABOVE = "the above report"
+_REPORT_REFERENCE = "the above report"
 """Marks errors of transformers whose message only refers to a logged report."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -82,7 +82,7 @@ def _report_in_message() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if _TOLD_ABOVE not in str(error) or not handler.buffer:
+        if _REPORT_REFERENCE not in str(error) or not handler.buffer:
             raise
         report = _COLOUR.sub("", " ".join(record.getMessage() for record in handler.buffer))
         raise RuntimeError(" ".join(report.split())[:1000]) from error

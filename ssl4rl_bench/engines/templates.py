@@ -143,17 +143,17 @@ class TemplateGuard:
         raise ModelError(f"the chat template of {self._name} {why}; {_FIX}")
 
 
-_kept: dict[tuple[str, str], TemplateGuard] = {}
+_cached: dict[tuple[str, str], TemplateGuard] = {}
 
 
 def guard(template: str, name: str) -> TemplateGuard:
     """Returns the guard for a checkpoint's template. Only the most recent guard and its child are cached."""
-    if (template, name) not in _kept:
-        for old in _kept.values():
+    if (template, name) not in _cached:
+        for old in _cached.values():
             old.close()
-        _kept.clear()
-        _kept[template, name] = TemplateGuard(template, name)
-    return _kept[template, name]
+        _cached.clear()
+        _cached[template, name] = TemplateGuard(template, name)
+    return _cached[template, name]
 
 
 def _path_of_jinja() -> list[str]:

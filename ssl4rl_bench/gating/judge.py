@@ -178,12 +178,12 @@ def apply(
     notes = [note for comparison in compared.values() for note in comparison.notes]
     tested = [
         _with_left_out(
-            judge_rule(rule, cell, p_found, alpha, tests),
+            judge_rule(rule, cell, p_rule, alpha, tests),
             out,
             judge_rule(rule, out.worst, p_worst, alpha, tests) if out else None,
             policy.left_out / 100.0,
         )
-        for (rule, cell, out), p_found, p_worst in zip(drafts, p, worst, strict=True)
+        for (rule, cell, out), p_rule, p_worst in zip(drafts, p, worst, strict=True)
     ]
     notes += [warning for rule_result in tested if (warning := _too_small(rule_result))]
     return Gate(

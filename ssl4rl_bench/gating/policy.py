@@ -54,10 +54,10 @@ class Rule:
             "better_than": f"more than {self.margin:g} points better" if self.margin else "better",
         }
         where = self.category or self.level
-        return f"{short_name(self.task)} {where}{self.said_aggregation}: {words[self.kind]}"
+        return f"{short_name(self.task)} {where}{self.aggregation_note}: {words[self.kind]}"
 
     @property
-    def said_aggregation(self) -> str:
+    def aggregation_note(self) -> str:
         """The aggregation in brackets if the policy names one, because rules may differ in nothing else."""
         return f" ({self.aggregation})" if self.aggregation else ""
 

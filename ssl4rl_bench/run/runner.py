@@ -218,11 +218,11 @@ def _answer(
     name, n_total = plan.task.name, len(plan.keys)
     waiting = {(request.sample.id, request.repeat) for request in plan.pending}
 
-    def tell(sample: Sample | None, record: SampleRecord | None) -> None:
+    def emit(sample: Sample | None, record: SampleRecord | None) -> None:
         if on_event is not None:
             on_event(Event(name, n_total - len(waiting), n_total, sample, record, tally.so_far))
 
-    tell(None, None)
+    emit(None, None)
     if not waiting:
         return 0
     if stop.is_set():
@@ -237,7 +237,7 @@ def _answer(
             record = _record(request, plan.keys[place], completion)
             plan.journal.append(record)
             tally.add(record)
-            tell(request.sample, record)
+            emit(request.sample, record)
             if tally.streak >= DEAD_AFTER:
                 raise TooManyErrors(
                     f"the last {DEAD_AFTER} requests all failed ({tally.commonest()}); "

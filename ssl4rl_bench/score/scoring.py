@@ -66,7 +66,7 @@ def outcomes_of_run(
     return {name: read.outcomes for name, read in by_task.items()}
 
 
-def _result(rundir: RunDir, tasks: Sequence[Task], by_task: Mapping[str, _Found]) -> dict[str, Any]:
+def _result(rundir: RunDir, tasks: Sequence[Task], by_task: Mapping[str, _TaskReading]) -> dict[str, Any]:
     spec = rundir.spec
     scores = {task.name: _score_task(rundir, task, by_task[task.name]) for task in tasks}
     reasons = [f"{task.name}: {reason}" for task in tasks for reason in task.partial_reasons]
@@ -143,7 +143,7 @@ def _score(task: Task, journal_answers: Answers, spec: RunSpec, extractor: str) 
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _TaskReading:
     """The replies of a task with their scores and outcomes."""
 
     answers: Answers
@@ -151,17 +151,17 @@ class _Found:
     outcomes: outcomes.Outcomes
 
 
-def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _Found]:
+def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _TaskReading]:
     out = {}
     for task in tasks:
         journal_answers = _answers(rundir, task)
         scored = _score(task, journal_answers, rundir.spec, extractor)
         task_outcomes = outcomes.outcomes_of(task, scored, extractor, rundir.spec.repeats)
-        out[task.name] = _Found(journal_answers, scored, task_outcomes)
+        out[task.name] = _TaskReading(journal_answers, scored, task_outcomes)
     return out
 
 
-def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
+def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any]:
     journal_answers, task_outcomes = read.answers, read.outcomes
     records = journal_answers.records.values()
     summary = (

@@ -115,8 +115,8 @@ def _load_probe(task: TaskFile, asked: LoadOptions) -> ProbeTask:
 
 def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
-    tell = asked.on_share or (lambda share: None)
-    source = _source(task, asked.data, asked.commit, lambda share: tell(share / 2))
+    report = asked.on_share or (lambda share: None)
+    source = _source(task, asked.data, asked.commit, lambda share: report(share / 2))
     loaded = load_mmbench(
         task,
         source.rows,
@@ -125,7 +125,7 @@ def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
         prompt=asked.prompt,
         skip_bad=asked.skip_bad,
         limit=asked.limit,
-        on_share=lambda share: tell((1 + share) / 2),
+        on_share=lambda share: report((1 + share) / 2),
     )
     return replace(loaded, hub=source.hub)
 

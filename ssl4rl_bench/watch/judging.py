@@ -93,7 +93,7 @@ def judge(
         against_best, _ = of_runs.judge(policy, best, candidate, origin, family, terms.folder, BEST)
     rival = against_best or judged
     better = fmean(tested.difference.value for tested in rival.tested) > 0.0
-    found_changes = changes(baseline, candidate, policy.allow)
+    ability_changes = changes(baseline, candidate, policy.allow)
     return Judged(
         entry(
             verdict=judged.verdict,
@@ -102,8 +102,8 @@ def judge(
             alpha=turn.alpha,
             best=judged.verdict == "pass" and rival.verdict == "pass" and (better or against_best is None),
             reasons=_reasons(judged),
-            hint=hint(found_changes),
-            changes=found_changes,
+            hint=hint(ability_changes),
+            changes=ability_changes,
         ),
         judged,
     )

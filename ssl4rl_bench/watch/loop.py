@@ -129,7 +129,7 @@ class Watch:
     new: list[Entry] = field(default_factory=list)
     """The lines that this process wrote."""
     _runs: dict[str, Evaluated] = field(default_factory=dict)
-    _said: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
         """Updates the link to the best checkpoint, the curves and the page."""
@@ -188,9 +188,9 @@ class Watch:
                 continue
             lines = [f"{name} is left out: {reason}" for name, reason in look.broken.items()]
             for line in lines:
-                if line not in self._said:
+                if line not in self._reported:
                     self.say(line)
-            self._said.update(lines)
+            self._reported.update(lines)
             if once:
                 if not look.changing:
                     return

@@ -10,7 +10,7 @@ import pytest
 
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.train import checkpoint
-from ssl4rl_bench.train.journal import _kept
+from ssl4rl_bench.train.journal import _lines_up_to
 
 
 def saved(out: Path, name: str, resumable: bool = True) -> Path:
@@ -100,6 +100,6 @@ def test_a_save_that_the_system_refuses_is_one_sentence(tmp_path: Path, error: E
 def test_metrics_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
-    assert [line["step"] for line in _kept(path, 2)] == [1, 2]
+    assert [line["step"] for line in _lines_up_to(path, 2)] == [1, 2]
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
-    assert _kept(tmp_path / "none.jsonl", 5) == []
+    assert _lines_up_to(tmp_path / "none.jsonl", 5) == []

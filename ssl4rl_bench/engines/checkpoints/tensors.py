@@ -28,7 +28,7 @@ _BITS = {
     **dict.fromkeys(("BOOL", "U8", "I8"), 8),
 }
 """Bits per number by dtype. The size of tensors of other dtypes (8-bit floats and smaller) is not checked."""
-_WHOLE = 1 << 28
+_COMPARED_COMPLETELY = 1 << 28
 """The size in bytes up to which two tensors are compared completely."""
 _BLOCK = 1 << 16
 """The number of bytes to compare at a time."""
@@ -114,7 +114,7 @@ def same_values(one: Tensor, two: Tensor) -> bool:
     """
     if (one.dtype, one.shape, one.size) != (two.dtype, two.shape, two.size):
         return False
-    step = _BLOCK if one.size <= _WHOLE else (one.size - _BLOCK) // (_BLOCKS - 1)
+    step = _BLOCK if one.size <= _COMPARED_COMPLETELY else (one.size - _BLOCK) // (_BLOCKS - 1)
     with one.path.open("rb") as left, two.path.open("rb") as right:
         return all(
             _read(left, one, offset) == _read(right, two, offset) for offset in range(0, one.size, step)

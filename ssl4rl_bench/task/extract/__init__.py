@@ -69,16 +69,16 @@ class Reading:
     """The rule that decided; the docstring of this module lists the names."""
 
 
-_Found = tuple[str | None, Status, str]
+_RuleResult = tuple[str | None, Status, str]
 
 
-def _rules(text: str, choices: Mapping[str, str], cut: bool, *, strict: bool) -> _Found:
+def _rules(text: str, choices: Mapping[str, str], cut: bool, *, strict: bool) -> _RuleResult:
     from ssl4rl_bench.task.extract import rules  # here because its patterns take 30 ms to compile
 
     return (rules.read_strict if strict else rules.read_default)(text, choices, cut)
 
 
-_READERS: dict[str, Callable[[str, Mapping[str, str], bool], _Found]] = {
+_READERS: dict[str, Callable[[str, Mapping[str, str], bool], _RuleResult]] = {
     "default": partial(_rules, strict=False),
     "strict": partial(_rules, strict=True),
     "vlmevalkit-2025-07": partial(vlmevalkit.read, near_end=False),

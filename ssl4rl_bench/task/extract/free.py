@@ -53,7 +53,7 @@ CUT = "\N{REPLACEMENT CHARACTER}"
 Parse = Callable[[str], str | None]
 """Returns the canonical answer if the whole text, of at most `LONGEST` characters, is one, else None."""
 
-_Found = tuple[str, str]
+_FreeResult = tuple[str, str]
 """An answer, or `CONFLICT`, and its rule."""
 _VERB = (
     r"(?:is|was|would be|should be|must be|will be|has to be)(?![a-z])[ \t]{0,3}[:：]?|[:：=—–]"
@@ -139,7 +139,7 @@ def read_free(
     if not strict:
         text = clean(text)
     parts = tags.split(text + CUT if cut else text)
-    result: _Found | None
+    result: _FreeResult | None
     if strict:
         answer = parts.tag.strip() if parts.tag is not None and parts.ordered and not parts.rivals else ""
         result = (answer, "tag-answer") if answer and _whole(answer, parse, lead=False) == answer else None
@@ -156,7 +156,7 @@ def read_free(
     return Reading(answer, Status.TAG if rule.startswith("tag-") else Status.LENIENT, rule)
 
 
-def _default(parts: tags.ReplyParts, parse: Parse, cut: bool) -> _Found | None:
+def _default(parts: tags.ReplyParts, parse: Parse, cut: bool) -> _FreeResult | None:
     if parts.tag is not None and not tags.shows_form(parts):
         if parts.rivals:
             return CONFLICT, "tag-phrase"
@@ -175,7 +175,7 @@ def _default(parts: tags.ReplyParts, parse: Parse, cut: bool) -> _Found | None:
     return (held.verdict, "thought-statement") if held else None
 
 
-def _lenient(text: str, parse: Parse, cut: bool) -> _Found | None:
+def _lenient(text: str, parse: Parse, cut: bool) -> _FreeResult | None:
     if not text:
         return None
     if answer := _whole(text, parse):
@@ -209,7 +209,7 @@ def _opening(sentences: Sentences, lines: list[str], parse: Parse) -> Statement 
     return Statement(0, end, answer, strength_of(sentences, 0, end, Strength.FIRM), "opening")
 
 
-def _last_sentence(sentences: Sentences, parse: Parse) -> _Found | None:
+def _last_sentence(sentences: Sentences, parse: Parse) -> _FreeResult | None:
     """Reads the only sentence, or a last one that concludes: "So it was turned by 90 degrees."."""
     spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
     if not spans or len(spans) > 12:

@@ -120,8 +120,8 @@ def choice_at(text: str, position: int, choices: Mapping[str, str], *, firm: boo
     option = {letter: choices[letter]}
     rest = _rest(text, end)
     exact = begins_with(rest, option, text_end) is not None
-    told_end = own_end(text, match.start(), _skip(_SEPARATOR, text, end), choices[letter])
-    if told_end is not None and another_text(text[told_end : told_end + 200], letter, choices):
+    named_end = own_end(text, match.start(), _skip(_SEPARATOR, text, end), choices[letter])
+    if named_end is not None and another_text(text[named_end : named_end + 200], letter, choices):
         return CONFLICT
     if not exact and _other(text, end, letter, choices):
         return CONFLICT
@@ -209,10 +209,10 @@ def crowded(text: str, letter: str, choices: Mapping[str, str]) -> bool:
     start = _skip(_BULLET, text, _skip(_LEAD, text))
     match = LETTER.match(text, start)
     end = match.end() if match else start
-    told_end = own_end(text, start, _skip(_SEPARATOR, text, end), choices[letter])
-    if _REJECTED.match(text, told_end) if told_end is not None else NO.match(text, end):
+    named_end = own_end(text, start, _skip(_SEPARATOR, text, end), choices[letter])
+    if _REJECTED.match(text, named_end) if named_end is not None else NO.match(text, end):
         return True
-    rest = text[end if told_end is None else told_end :]
+    rest = text[end if named_end is None else named_end :]
     if another_text(rest, letter, choices):
         return True
     if any(named_by(part, choices) not in (None, letter) for part in islice(rest.split("\n"), 12)):
@@ -309,9 +309,9 @@ def _rest(text: str, position: int) -> str:
 
 def _echoed(text: str, end: int, letter: str, choices: Mapping[str, str]) -> bool:
     """Checks whether an option's text, or a line's end, is followed by the next option in the same form."""
-    letter_at = end - 1
-    told_end = own_end(text, letter_at, _skip(_SEPARATOR, text, end), choices[letter])
-    start = end if told_end is None else told_end
+    letter_index = end - 1
+    named_end = own_end(text, letter_index, _skip(_SEPARATOR, text, end), choices[letter])
+    start = end if named_end is None else named_end
     match = _NEXT_ITEM.match(text, start)
     if match is None or "\n\n" in match[0] or (other := choice(match[1], choices)) is None:
         return False

@@ -12,7 +12,7 @@ from ssl4rl_bench.task.extract.moods import Strength
 from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement
 from ssl4rl_bench.task.extract.sentences import Sentences
 
-Reading = tuple[str | None, Status, str]
+RuleResult = tuple[str | None, Status, str]
 """The answer, its status, and the rule that decided."""
 
 _REFUSAL = re.compile(
@@ -27,7 +27,7 @@ _REFUSAL_WITHIN = 400
 """The number of characters at the start of a reply that are searched for a refusal."""
 
 
-def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Reading:
+def read_default(text: str, choices: Mapping[str, str], cut: bool) -> RuleResult:
     """Reads the tag, else applies the lenient rules, else reads the thinking if nothing follows it.
 
     `cut` says that the reply reached the token limit.
@@ -54,7 +54,7 @@ def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Reading:
     return _verdict(answer, Status.LENIENT, rule) if answer is not None else _nothing(parts.visible)
 
 
-def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Reading:  # noqa: ARG001
+def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> RuleResult:  # noqa: ARG001
     """Reads only a well-formed tag that contains a letter of the choices, with no thinking after it."""
     parts = tags.split(tags.clip(text))
     if (
@@ -67,11 +67,11 @@ def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Reading:  #
     return _nothing(parts.visible)
 
 
-def _verdict(answer: str, status: Status, rule: str) -> Reading:
+def _verdict(answer: str, status: Status, rule: str) -> RuleResult:
     return (None, Status.NONE, "conflict") if answer == CONFLICT else (answer, status, rule)
 
 
-def _nothing(visible: str) -> Reading:
+def _nothing(visible: str) -> RuleResult:
     if _REFUSAL.search(visible[:_REFUSAL_WITHIN].lower()):
         return None, Status.REFUSAL, "refusal"
     return None, Status.NONE, "no-answer"

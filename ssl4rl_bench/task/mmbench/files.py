@@ -25,7 +25,7 @@ OnShare: TypeAlias = Callable[[float], None]
 
 MAX_RECORD_CHARS = 128 << 20
 """The maximum length of a TSV row with all its lines."""
-_TOLD_EVERY = 1000
+_REPORT_EVERY = 1000
 """The number of rows of a TSV file between two calls of `OnShare`."""
 
 
@@ -66,11 +66,11 @@ def read_files(
     total, before = max(1, sum(sizes)), 0
     for (name, file), size in zip(files, sizes, strict=True):
 
-        def tell(share: float, before: int = before, size: int = size) -> None:
+        def report(share: float, before: int = before, size: int = size) -> None:
             if on_share is not None:
                 on_share((before + share * size) / total)
 
-        for where, row in _read_file(file, images, tell):
+        for where, row in _read_file(file, images, report):
             yield f"{name}, {where}", row
         before += size
 
@@ -111,7 +111,7 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
                 # The limit of the csv module is global to the process, and other code may have raised it.
                 if max(map(len, fields), default=0) > MAX_BASE64_CHARS:
                     raise csv.Error(f"a field is larger than {MAX_BASE64_CHARS} characters")
-                if on_share is not None and number % _TOLD_EVERY == 0:
+                if on_share is not None and number % _REPORT_EVERY == 0:
                     on_share(binary.tell() / size)
                 if len(fields) == len(header):
                     yield f"line {line}", dict(zip(header, fields, strict=True))

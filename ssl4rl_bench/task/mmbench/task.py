@@ -28,7 +28,7 @@ from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Reader
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
 from ssl4rl_bench.task.taskfile import TaskFile
 
-_TOLD_EVERY = 1000
+_REPORT_EVERY = 1000
 """The number of samples between two calls of `on_share`."""
 
 
@@ -149,14 +149,14 @@ def load_mmbench(
         rows, more = checked.rows, []
     problems = [*checked.problems, *more]
     n_left_out = len({problem.group for problem in more})
-    n_whole = len({row.group for row in checked.rows}) - n_left_out
+    n_available = len({row.group for row in checked.rows}) - n_left_out
     n_skipped = checked.n_groups_skipped + n_left_out
     reasons = []
     if problems:
         reasons.append(f"questions left out for bad rows: {n_skipped}; {problems[0]}")
-    if limit is not None and limit < n_whole:
+    if limit is not None and limit < n_available:
         rows = _limited(rows, limit)
-        reasons.append(f"limited to {limit} of {n_whole} questions")
+        reasons.append(f"limited to {limit} of {n_available} questions")
     rows = adjacent(rows)
     return MMBenchTask(
         name=task.name,
@@ -226,7 +226,7 @@ def _samples(
     render = prompts.renderer(style)
     parts: dict[str, ImagePart] = {}
     for number, row in enumerate(rows):
-        if on_share is not None and number % _TOLD_EVERY == 0:
+        if on_share is not None and number % _REPORT_EVERY == 0:
             on_share(number / len(rows))
         image = parts.setdefault(row.image.sha256, ImagePart(row.image))
         text = TextPart(render(row.question, row.hint, row.choices))

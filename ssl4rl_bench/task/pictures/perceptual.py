@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIDE = 32
-_KEPT = 8
+_FREQUENCIES = 8
 """The number of lowest frequencies that are kept in each direction: 8 x 8 = 64 bits."""
 _CELLS = 4
 _SCALE = 1 << 10
@@ -131,5 +131,5 @@ def _arrays(hashes: Sequence[Perceptual]) -> tuple[Any, Any]:
 @cache
 def _cosines() -> Any:
     """Returns the first 8 rows of the 32-point DCT-II times 1024, rounded: integers of shape (8, 32)."""
-    angles = np.outer(np.arange(_KEPT), 2 * np.arange(_SIDE) + 1) * (math.pi / (2 * _SIDE))
+    angles = np.outer(np.arange(_FREQUENCIES), 2 * np.arange(_SIDE) + 1) * (math.pi / (2 * _SIDE))
     return np.round(_SCALE * np.cos(angles)).astype(np.int64)

@@ -19,7 +19,7 @@ from ssl4rl_bench.task.ssl.base import MIN_SIDE
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """`map`, or a function that does the work in other processes and keeps the order."""
 
-WHOLE = "data"
+UNSPLIT = "data"
 """The name of the only split if no ratio is given."""
 REDUCED = 64
 """Pixels: perceptual hashes use images decoded to at least this size on each side (`images.reduced`)."""
@@ -94,7 +94,7 @@ class Selection:
 def split_of(sha256: str, ratio: float | None) -> str:
     """Returns the split of an image, by its content alone: "train" for a share of `ratio`, else "test"."""
     if ratio is None:
-        return WHOLE
+        return UNSPLIT
     return "train" if seed_of("split", sha256) < ratio * 2**63 else "test"
 
 

@@ -38,7 +38,7 @@ def _spots(rng: Random, n: int, *, shapes: Sequence[str] | None = None) -> list[
     return list(zip(shapes, colours, places, strict=True))
 
 
-def _tell(spots: Sequence[Spot]) -> str:
+def _described(spots: Sequence[Spot]) -> str:
     return ", ".join(f"{colour} {shape} {place}" for shape, colour, place in spots)
 
 
@@ -146,7 +146,7 @@ def attribute_recognition(rng: Random) -> DrawnQuestion:
         question, right, names = f"What shape is the {colour} object?", shape, list(SHAPES)
         clue = f"the {colour} object is a {shape}"
     options = with_none(rng, right, names)
-    return DrawnQuestion(_drawing(rng, spots), question, *options, _tell(spots), clue)
+    return DrawnQuestion(_drawing(rng, spots), question, *options, _described(spots), clue)
 
 
 def object_localization(rng: Random) -> DrawnQuestion:
@@ -158,7 +158,7 @@ def object_localization(rng: Random) -> DrawnQuestion:
             f"Where in the picture is the {shape}?",
             place,
             others(QUADRANTS, place),
-            caption=_tell(spots),
+            caption=_described(spots),
             clue=f"the {shape} is {place}",
         )
     n = rng.randint(1, 4)
@@ -170,7 +170,7 @@ def object_localization(rng: Random) -> DrawnQuestion:
         f"How many {plural} are in the picture?",
         str(n),
         others("1234", str(n)),
-        caption=f"{_tell(spots)}, {n} {plural}",
+        caption=f"{_described(spots)}, {n} {plural}",
         clue=f"{n} {plural}",
     )
 

@@ -105,10 +105,10 @@ def apply(
         stream: the source of all random numbers; the crop is drawn first (unless `box` is given).
         box: the crop to use, from `random_crop`.
     """
-    return apply_and_tell(image, augmentation, stream, box)[0]
+    return apply_and_report(image, augmentation, stream, box)[0]
 
 
-def apply_and_tell(
+def apply_and_report(
     image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
 ) -> tuple[Image.Image, bool]:
     """Returns the view that `apply` makes, and whether it is flipped."""
