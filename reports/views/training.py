@@ -89,7 +89,7 @@ def methods(runs: Sequence[Evaluated]) -> list[Method]:
     together: dict[str, list[Evaluated]] = {}
     for run in runs:
         together.setdefault(_SEED.sub("", run.label.partition(" (")[0]), []).append(run)
-    return [Method(name, tuple(runs_)) for name, runs_ in together.items()]
+    return [Method(name, tuple(members)) for name, members in together.items()]
 
 
 def _from_origin(run: Evaluated) -> tuple[str, ...] | None:

@@ -17,7 +17,9 @@ NAMED = 3
 """The maximum number of probes, and of abilities, that the hint names."""
 
 
-def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = ()) -> tuple[Change, ...]:
+def find_changes(
+    baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = ()
+) -> tuple[Change, ...]:
     """Compares each probe's accuracy and each ability of every common benchmark with the baseline.
 
     Abilities are the categories of level "l2"; a question counts as right if all its copies are right.
@@ -57,10 +59,10 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
     )
 
 
-def hint(changes_: Sequence[Change]) -> str | None:
+def hint(changes: Sequence[Change]) -> str | None:
     """Returns a sentence with evidence if a probe rose and an ability fell, both significantly; else None."""
     sure = sorted(
-        (change for change in changes_ if change.p_corrected < ALPHA), key=lambda change: change.p_corrected
+        (change for change in changes if change.p_corrected < ALPHA), key=lambda change: change.p_corrected
     )
     up = [change for change in sure if change.probe and change.value > 0.0]
     down = [change for change in sure if not change.probe and change.value < 0.0]
@@ -72,12 +74,12 @@ def hint(changes_: Sequence[Change]) -> str | None:
     )
 
 
-def _listed(changes_: Sequence[Change]) -> str:
+def _listed(changes: Sequence[Change]) -> str:
     texts = [
         f"{short_name(change.task)}{'' if change.probe else ' ' + change.name} {100 * change.value:+.2f} points "
         + (f"[{100 * change.ci95[0]:+.2f}, {100 * change.ci95[1]:+.2f}], " if change.ci95 else "")
         + f"n {change.n}, p {'<0.001' if change.p_corrected < 0.001 else f'{change.p_corrected:.3f}'}"
-        for change in changes_[:NAMED]
+        for change in changes[:NAMED]
     ]
-    more = len(changes_) - len(texts)
+    more = len(changes) - len(texts)
     return "; ".join(texts) + (f"; and {more} more" if more else "")

@@ -16,7 +16,7 @@ from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import reason, worst_first
 from ssl4rl_bench.watch.find import place_of
-from ssl4rl_bench.watch.hint import changes, hint
+from ssl4rl_bench.watch.hint import find_changes, hint
 from ssl4rl_bench.watch.history import BASELINE, Entry
 
 BEST = "the best accepted so far"
@@ -93,7 +93,7 @@ def judge(
         against_best, _ = of_runs.judge(policy, best, candidate, origin, family, terms.folder, BEST)
     rival = against_best or judged
     better = fmean(tested.difference.value for tested in rival.tested) > 0.0
-    ability_changes = changes(baseline, candidate, policy.allow)
+    ability_changes = find_changes(baseline, candidate, policy.allow)
     return Judged(
         entry(
             verdict=judged.verdict,

@@ -130,7 +130,7 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, words: str) -> N
 
 @pytest.mark.parametrize("text", ["", "- a\n- b", "just text"])
 def test_a_file_that_is_no_mapping(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="no mapping"):
+    with pytest.raises(UsageError, match="not a mapping"):
         load(tmp_path, text)
 
 

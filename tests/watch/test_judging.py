@@ -13,7 +13,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.policy import parse_policy
-from ssl4rl_bench.watch.hint import changes, hint
+from ssl4rl_bench.watch.hint import find_changes, hint
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
 
 N = 1000
@@ -133,7 +133,7 @@ def test_chance_is_no_hint() -> None:
             two = simulated.run(label, values["two"], task=PROBE, probe={"kind": "rotation", "chance": 0.25})
             spec = replace(one.spec, tasks={**one.spec.tasks, **two.spec.tasks})
             runs.append(replace(one, spec=spec, outcomes={**one.outcomes, **two.outcomes}))
-        hints += hint(changes(*runs)) is not None
+        hints += hint(find_changes(*runs)) is not None
     assert hints == 0
 
 
