@@ -186,7 +186,7 @@ def build_board(
     for index, run in enumerate(runs):
         cells_of_task = dig(run.result, "tasks", task, "aggregates", aggregation)
         cells = []
-        for number_, column in enumerate(COLUMNS):
+        for column_number, column in enumerate(COLUMNS):
             cell = (
                 dig(cells_of_task, column.name)
                 if column.level == OVERALL
@@ -194,7 +194,7 @@ def build_board(
             )
             difference = card[index - 1].find(column.level, column.name) if index else None
             out = card[index - 1].left_out_of(difference) if difference else None
-            cells.append(_measured(cell, difference, ranks[number_][index], out.n if out else 0))
+            cells.append(_measured(cell, difference, ranks[column_number][index], out.n if out else 0))
         rows.append(
             BoardRow(
                 run.label,

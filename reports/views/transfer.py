@@ -163,13 +163,13 @@ def _on_average(names: Sequence[str], panel: _Panel) -> str:
         return ""
     out = []
     for mark in ("better", "worse"):
-        names_ = [
+        changed = [
             f"{name} ({points(cell.value)})"
             for name, line in zip(names, panel.cells, strict=True)
             if (cell := line[index]) is not None and cell.mark == mark
         ]
-        if names_:
-            out.append(f"{listed(names_)} {'is' if len(names_) == 1 else 'are'} {mark}")
+        if changed:
+            out.append(f"{listed(changed)} {'is' if len(changed) == 1 else 'are'} {mark}")
     return f" On Average {' and '.join(out)}." if out else ""
 
 

@@ -117,7 +117,9 @@ def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:
     for sample in samples:
         lists.setdefault(sample.group, {})[sample.images] = None
     owned = {
-        group: sorted(shown, key=lambda images_: (len(images_), [image.sha256 for image in images_]))
+        group: sorted(
+            shown, key=lambda sample_images: (len(sample_images), [image.sha256 for image in sample_images])
+        )
         for group, shown in lists.items()
     }
     alike: dict[tuple[int, ...], list[str]] = {}
