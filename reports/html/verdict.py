@@ -44,7 +44,7 @@ class BoardVerdict:
     """The verdict on one board."""
 
     opening: str
-    findings: tuple[CandidateVerdict, ...]
+    candidates: tuple[CandidateVerdict, ...]
     closing: tuple[str, ...]
     """Sentences on all candidates together."""
 
@@ -56,7 +56,7 @@ def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> BoardVerdict:
         probes: rows of `board.probes`, described under their candidates.
     """
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
-    findings = []
+    verdicts = []
     for row in candidates:
         pairs = list(zip(board.columns, (cell.difference for cell in row.cells), strict=True))
         overall = next(
@@ -68,8 +68,8 @@ def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> BoardVerdict:
             (column, difference) for column, difference in pairs if column.level != "overall" and difference
         ]
         details = (*_abilities(abilities), *_source(overall), *_probes(row.label, probes))
-        findings.append(CandidateVerdict(clean(row.label), overall.mark, _main(overall, board), details))
-    return BoardVerdict(_opening(board, len(candidates)), tuple(findings), _closing(board))
+        verdicts.append(CandidateVerdict(clean(row.label), overall.mark, _main(overall, board), details))
+    return BoardVerdict(_opening(board, len(candidates)), tuple(verdicts), _closing(board))
 
 
 def probe_verdict(probes: Sequence[ProbeRow]) -> BoardVerdict:
@@ -81,10 +81,10 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> BoardVerdict:
         if base
         else "Nothing was measured."
     )
-    findings = tuple(
+    verdicts = tuple(
         CandidateVerdict(clean(label), "", "", tuple(_probes(label, probes))) for label in labels
     )
-    return BoardVerdict(opening, findings, ())
+    return BoardVerdict(opening, verdicts, ())
 
 
 def _opening(board: Board, n_candidates: int) -> str:

@@ -127,7 +127,7 @@ def test_every_number_of_the_board_is_in_the_table(report: ReportContent, page: 
 
 def test_words_of_the_verdict(report: ReportContent) -> None:
     said = verdict(report.boards[0][0])
-    by_label = {finding.label: finding for finding in said.findings}
+    by_label = {finding.label: finding for finding in said.candidates}
     assert (
         by_label["better (mock)"].mark == "better"
         and "is better than base (mock) on Average: +" in by_label["better (mock)"].text
@@ -136,7 +136,7 @@ def test_words_of_the_verdict(report: ReportContent) -> None:
         by_label["worse (mock)"].mark == "worse"
         and "is worse than base (mock) on Average: -" in by_label["worse (mock)"].text
     )
-    assert all("n = 30" in finding.text and "corrected p" in finding.text for finding in said.findings)
+    assert all("n = 30" in finding.text and "corrected p" in finding.text for finding in said.candidates)
     assert any(
         "could be read in one of the two runs only" in line for line in by_label["worse (mock)"].details
     )
@@ -156,10 +156,10 @@ def test_a_difference_that_is_not_shown_says_what_would_have_been_found(tmp_path
     paths = [make_run(tmp_path / name, task, name, guess(name, 0.5)) for name in ("one", "two")]
     runs = load_evaluated(paths)
     said = verdict(assemble(runs[0], runs[1:]).boards[0][0])
-    assert "cannot be told apart from one" in said.findings[0].text
-    assert "least difference that would be detected here with 80% power" in said.findings[0].text
+    assert "cannot be told apart from one" in said.candidates[0].text
+    assert "least difference that would be detected here with 80% power" in said.candidates[0].text
     whole = " ".join(
-        [said.opening, *said.closing, *(f.text + " ".join(f.details) for f in said.findings)]
+        [said.opening, *said.closing, *(f.text + " ".join(f.details) for f in said.candidates)]
     ).lower()
     assert "regression" not in whole and "no difference" not in whole and "equal" not in whole
 
