@@ -132,7 +132,7 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
         span = percent(least) if percent(least) == percent(most) else f"{percent(least)} to {percent(most)}"
         who = f"On the other {_count(len(rest), 'ability')}" if out else f"On {_count(len(rest), 'ability')}"
         out.append(
-            f"{who} no difference is shown; the least difference that would be detected there with 80% power is "
+            f"{who} the direction of the difference is undecided; the least difference that would be detected there with 80% power is "
             f"{span} points."
         )
     return out

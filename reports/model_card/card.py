@@ -170,7 +170,7 @@ def _evaluation(run: RunDir, checkpoint: Path, digest: str) -> CardRun:
         and asked != fingerprint(checkpoint, full_digest=True)
     ):
         raise UsageError(
-            f"run {run.path} evaluated different weights ({asked[:12]}) than {checkpoint} holds "
+            f"run {run.path} evaluated other weights ({asked[:12]}) than {checkpoint} holds "
             f"({digest[:12]}): evaluate this checkpoint, or name the one that the run evaluated with --model"
         )
     sittings = run.sittings()
