@@ -132,8 +132,8 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
         span = percent(least) if percent(least) == percent(most) else f"{percent(least)} to {percent(most)}"
         who = f"On the other {_count(len(rest), 'ability')}" if out else f"On {_count(len(rest), 'ability')}"
         out.append(
-            f"{who} the direction of the difference is undecided; the least difference that would be detected there with 80% power is "
-            f"{span} points."
+            f"{who} the direction of the difference is undecided; the least difference that would be detected "
+            f"there with 80% power is {span} points."
         )
     return out
 
