@@ -347,7 +347,7 @@ CONTRADICTIONS = {
 def test_an_image_with_two_sizes_is_refused_wherever_it_is_opened(name: str) -> None:
     data = CONTRADICTIONS[name]
     image = EncodedImage(data, "")
-    for read in (images.decode, images.decode_and_tell, images.size, lambda one: images.thumbnail(one, 9)):
+    for read in (images.decode, images.decode_and_report, images.size, lambda one: images.thumbnail(one, 9)):
         with pytest.raises(images.ImageError):
             read(image)
     with pytest.raises(images.ImageError):
@@ -358,7 +358,7 @@ def test_what_pillow_opens_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> No
     """Whatever the header's reader here misses: the limit holds for what is decoded."""
     large = EncodedImage(encode(Image.new("L", (7000, 6000))), "")
     monkeypatch.setattr(images, "stored_size", lambda data: (8, 6))
-    for read in (images.decode, images.decode_and_tell, images.size, lambda one: images.thumbnail(one, 9)):
+    for read in (images.decode, images.decode_and_report, images.size, lambda one: images.thumbnail(one, 9)):
         with pytest.raises(images.ImageError, match="40 million pixels"):
             read(large)
     with pytest.raises(images.ImageError, match="two sizes"):

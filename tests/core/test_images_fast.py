@@ -87,7 +87,7 @@ def test_reduced_is_upright_and_notices_damage() -> None:
     ],
 )
 def test_plain_data_is_what_any_reader_reads_alike(image: images.EncodedImage, plain: bool) -> None:
-    pixels, told = images.decode_and_tell(image)
+    pixels, told = images.decode_and_report(image)
     assert told is plain
     assert pixels.mode == "RGB"
     assert pixels.tobytes() == images.decode(image).tobytes()
@@ -98,5 +98,5 @@ def test_plain_data_is_what_any_reader_reads_alike(image: images.EncodedImage, p
 def test_turned_data_is_not_plain() -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
-    _, told = images.decode_and_tell(saved(picture(1), "JPEG", exif=exif))
+    _, told = images.decode_and_report(saved(picture(1), "JPEG", exif=exif))
     assert not told

@@ -22,7 +22,7 @@ from mmbench_data import question, write_tsv
 
 from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.core.neutral import neutral, one_line
-from ssl4rl_bench.core.output import Guard, guarded, say
+from ssl4rl_bench.core.output import GuardedStream, guarded, say
 
 ROOT = Path(__file__).parents[2]
 EVIL = "".join(
@@ -72,7 +72,7 @@ def test_json_stays_the_same_json(text: str) -> None:
 
 def through(parts: list[str]) -> str:
     stream = io.StringIO()
-    guard = Guard(cast(TextIO, stream))
+    guard = GuardedStream(cast(TextIO, stream))
     for part in parts:
         guard.write(part)
     return stream.getvalue()

@@ -218,7 +218,7 @@ def test_the_engine_refuses_what_shows_with_a_prompt(tmp_path: Path, command: li
 
 
 def test_the_child_sees_nothing_of_the_environment_and_ends_with_its_guard() -> None:
-    guard = templates.Guard("{{ 1 }}", "x")
+    guard = templates.TemplateGuard("{{ 1 }}", "x")
     guard.check_usual()
     child = guard._child
     assert child is not None

@@ -11,7 +11,7 @@ from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.core.types import Categories
 from ssl4rl_bench.gating import judge as gate
-from ssl4rl_bench.gating.policy import Kind, Rule
+from ssl4rl_bench.gating.policy import Rule, RuleKind
 from ssl4rl_bench.gating.rule_tests import rule_mde, rule_p
 from ssl4rl_bench.score.aggregate import cells_of
 from ssl4rl_bench.stats.power import drop_power
@@ -31,7 +31,7 @@ def verdict(rule: Rule, found: Difference, alpha: float = 0.05, tests: int = 1) 
     return gate.judge_rule(rule, found, p, alpha, tests).verdict
 
 
-def rule(kind: Kind, margin: float = 0.0, value: float | None = None) -> Rule:
+def rule(kind: RuleKind, margin: float = 0.0, value: float | None = None) -> Rule:
     return Rule(task="scenes", kind=kind, margin=margin, value=value)
 
 
@@ -39,7 +39,7 @@ def rule(kind: Kind, margin: float = 0.0, value: float | None = None) -> Rule:
 @pytest.mark.parametrize("units", [1.0, 4.0])
 @pytest.mark.parametrize("kind", ["better_than", "no_worse_than", "not_significantly_worse"])
 @pytest.mark.parametrize("margin", [0.5, 1.0])
-def test_identical_replies_never_fail(n: int, units: float, kind: Kind, margin: float) -> None:
+def test_identical_replies_never_fail(n: int, units: float, kind: RuleKind, margin: float) -> None:
     same = np.where(np.arange(n) % 3 > 0, units, 0.0)
     asked = rule(kind, 0.0 if kind == "not_significantly_worse" else margin)
     assert verdict(asked, cell(same, same, units)) != "fail"

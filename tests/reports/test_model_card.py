@@ -220,7 +220,7 @@ def test_tables_show_n_intervals_and_unread_shares(tmp_path: Path) -> None:
     assert "| Logical | – | – | – | – | – | – | – |" in text
     assert "| All | 72.99 | 67.99–77.99 | 20 | 81.23 | 76.23–86.23 | 80 | 1.00 |" in text
     assert "| 40.00 | 35.00–45.00 | 25.00 | 20.00 | 55.00 closeness | 200 | 1.00 |" in text
-    assert "they are no MMBench results" in text
+    assert "they are not MMBench results" in text
     assert "replies: 79 tag, 1 none" in text
     assert str(tmp_path) not in text
 
@@ -327,8 +327,8 @@ def test_a_card_without_marks_only_gets_an_evaluation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("---\ntags: [\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "no YAML mapping"),
-        ("---\njust text\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "no YAML mapping"),
+        ("---\ntags: [\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "not a YAML mapping"),
+        ("---\njust text\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "not a YAML mapping"),
         ("<!-- ssl4rl:use -->\n", "section use"),
         ("<!-- /ssl4rl:use -->\n<!-- ssl4rl:use -->\n", "section use"),
         ("<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n" * 2, "section use"),

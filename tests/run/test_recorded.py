@@ -79,7 +79,7 @@ def test_one_journal_of_a_run_is_replayed(recorded: Path, tmp_path: Path, task: 
     assert numbers(tmp_path / "out")[f"ssl4rl_{task}"] == numbers(recorded)[f"ssl4rl_{task}"]
     other = next(name for name in TASKS if name != task)
     said = invoke(*asked(tmp_path / "no", other), "--engine", "replay", "--replies", journal, code=2)
-    assert f"are of ssl4rl_{task}, and the run asks ssl4rl_{other}" in said
+    assert f"are of ssl4rl_{task}, and the run's tasks are ssl4rl_{other}" in said
 
 
 def test_a_file_without_tasks_is_refused_where_tasks_share_ids(recorded: Path, tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_a_line_with_a_task_and_one_without_must_agree(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_replies_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no replies"):
+    with pytest.raises(UsageError, match="contains no replies"):
         read(tmp_path)
     said = invoke(
         *asked(tmp_path / "out", "scenes"), "--engine", "replay", "--replies", tmp_path / "no", code=2
     )
-    assert "there are no replies" in said
+    assert "do not exist" in said
 
 
 def loose(run: Path, place: Path) -> Path:

@@ -37,7 +37,9 @@ OTHERS = [how for how in BLINDINGS if how != "real"]
 
 
 def loaded(rows: list[dict[str, Any]]) -> MMBenchTask:
-    return mmbench.load(load_taskfile("mmbench_dev_en"), located(rows), source="made up", where="made up")
+    return mmbench.load_mmbench(
+        load_taskfile("mmbench_dev_en"), located(rows), source="made up", where="made up"
+    )
 
 
 TASK = loaded(questions(12))
@@ -63,7 +65,7 @@ def test_real_changes_nothing_and_a_blind_task_is_not_blinded_anew() -> None:
     assert apply(TASK, "real") is TASK
     blind = apply(TASK, "blank")
     assert apply(blind, "blank") is blind
-    with pytest.raises(UsageError, match="load it anew"):
+    with pytest.raises(UsageError, match="load it again"):
         apply(blind, "none")
     with pytest.raises(UsageError, match="did you mean shuffled"):
         apply(TASK, "shufled")

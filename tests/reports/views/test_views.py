@@ -75,7 +75,7 @@ def test_transfer_never_says_that_nothing_changed() -> None:
     assert "would rarely be found" in view.sentence
     good = asked("good", np.ones(240))
     view = VIEWS["transfer"](gather(asked("base", np.zeros(240)), [good]))
-    assert "no negative transfer is shown, which is not to say that there is none" in view.sentence
+    assert "no negative transfer is shown, which does not mean that there is none" in view.sentence
 
 
 def test_goldilocks_orders_by_difficulty_and_needs_two() -> None:
@@ -156,7 +156,9 @@ def test_additivity_averages_seeds_and_names_what_is_missing() -> None:
     last = rows(view)[-1]
     assert last["rotation"] == "+25.00"
     assert (last["Sum"], last["Mix − sum"]) == ("–", "–")
-    assert "position of the mix has no checkpoint trained on it alone" in view.sentence
+    assert (
+        "position of the mix has no checkpoint among the runs that was trained on it alone" in view.sentence
+    )
     assert "Seeds are averaged" in view.sentence
 
 
@@ -254,10 +256,10 @@ def test_what_ignores_images_as_the_baseline_does_has_no_difference(seed: int, a
 def test_contrasts_are_compare_s_for_two_runs() -> None:
     rng = np.random.default_rng(4)
     one, two = asked("one", drawn(rng, 0.5)), asked("two", drawn(rng, 0.6))
-    from ssl4rl_bench.comparison.compare import compare
+    from ssl4rl_bench.comparison.compare import compare_task
 
     found = scores([one, two], TASK, "circular_micro")
-    (wanted,) = compare(one, [two], TASK)
+    (wanted,) = compare_task(one, [two], TASK)
     for column in found.columns:
         mine, theirs = (
             found.contrast(found.table[:, 1] - found.table[:, 0], column),
@@ -286,7 +288,11 @@ def test_other_contrasts_agree_with_student_s_interval_where_much_changes() -> N
 @pytest.mark.parametrize(
     ("view", "labels", "said"),
     [
-        ("transfer", ["base"], "needs a second checkpoint beside base: `ssl4rl-bench run --model CHECKPOINT"),
+        (
+            "transfer",
+            ["base"],
+            "needs a second checkpoint in addition to base: `ssl4rl-bench run --model CHECKPOINT",
+        ),
         (
             "goldilocks",
             ["base"],

@@ -299,7 +299,7 @@ def test_fold(text: str, other: str, same: bool) -> None:
 def test_unknown_extractor() -> None:
     with pytest.raises(UsageError, match=r"did you mean vlmevalkit-2025-09\?"):
         extract.check_extractor("vlmevalkit-2025-9")
-    with pytest.raises(UsageError, match="No extractor is called 'nonsense'"):
+    with pytest.raises(UsageError, match="There is no extractor 'nonsense'"):
         extract.read("B", EN, "stop", "nonsense")
     assert extract.check_extractor("vlmevalkit") == "vlmevalkit-2025-09"
     assert extract.check_extractor("default") == "default"

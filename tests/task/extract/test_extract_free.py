@@ -195,7 +195,7 @@ def test_extractor_names() -> None:
         assert read_free("The answer is 90.", angle, "stop", name).answer == (
             None if name == "strict" else "90"
         )
-    with pytest.raises(UsageError, match="No extractor is called 'nonsense'"):
+    with pytest.raises(UsageError, match="There is no extractor 'nonsense'"):
         read_free("90", angle, "stop", "nonsense")
 
 

@@ -30,7 +30,7 @@ DEV = load_taskfile("mmbench_dev_en")
 
 
 def load(rows: list[dict[str, Any]], task: Any = SCENES, **options: Any) -> MMBenchTask:
-    return mmbench.load(task, located(rows), source="a.tsv", where="data/a.tsv", **options)
+    return mmbench.load_mmbench(task, located(rows), source="a.tsv", where="data/a.tsv", **options)
 
 
 def reply(text: str) -> Completion:

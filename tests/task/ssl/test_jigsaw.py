@@ -16,7 +16,7 @@ from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, TextPart
-from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make_task
 from ssl4rl_bench.task.ssl.jigsaw import Jigsaw, inverse
 
 
@@ -106,7 +106,7 @@ def test_all_orders_are_alike() -> None:
 @pytest.mark.parametrize("k", [7, 1, 0, 2.0, True])
 def test_a_size_that_there_is_not(k: object) -> None:
     with pytest.raises(UsageError, match=r"2, 3, 4, 5 and 6|must be a whole number"):
-        make("jigsaw", {"k": k})
+        make_task("jigsaw", {"k": k})
 
 
 def test_a_gap_cuts_the_edges_away() -> None:

@@ -15,7 +15,7 @@ from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make_task
 from ssl4rl_bench.task.ssl.rotation import Rotation, largest_rectangle
 
 
@@ -150,7 +150,7 @@ def test_parts() -> None:
 @pytest.mark.parametrize("step", [77, 0, -90, 360, 90.0, True, "90"])
 def test_a_step_that_does_not_divide(step: Any) -> None:
     with pytest.raises(UsageError, match=r"77 does not divide 360|step|must be a whole number"):
-        make("rotation", {"step": step})
+        make_task("rotation", {"step": step})
 
 
 @pytest.mark.parametrize(
