@@ -20,9 +20,9 @@ from ssl4rl_bench.reports.gate.text import (
 def print_gate(screen: Screen, gate: Gate) -> None:
     """Prints the verdict, each rule, the guards, and the questions that were lost."""
     screen.sentence(headline(gate), STYLES[gate.verdict])
-    for each in worst_first(gate):
-        if each.verdict != "pass":
-            screen.sentence(f"  {each.verdict}: {reason(each)}")
+    for tested in worst_first(gate):
+        if tested.verdict != "pass":
+            screen.sentence(f"  {tested.verdict}: {reason(tested)}")
     screen.print()
     screen.print(gate_table(gate))
     screen.sentence(LEGEND, "dim")

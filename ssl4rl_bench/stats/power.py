@@ -52,9 +52,9 @@ def drop_power(n: int, share: float, drop: float, alpha: float, least: float = 0
     if least > 0.0:
         limit = np.minimum(limit, np.floor((changes - least * n) / 2.0 + 1e-9))
     lost = min(1.0, (share + drop) / (2.0 * share))
-    at = limit >= 0.0
+    reachable = limit >= 0.0
     reach = np.zeros(len(changes))
-    reach[at] = special.betainc(changes[at] - limit[at], limit[at] + 1.0, lost)
+    reach[reachable] = special.betainc(changes[reachable] - limit[reachable], limit[reachable] + 1.0, lost)
     return float(chance @ reach)
 
 

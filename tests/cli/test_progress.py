@@ -10,8 +10,8 @@ import pytest
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import Bars, RunProgress
-from ssl4rl_bench.cli.screen import Screen as Console
-from ssl4rl_bench.cli.train_progress import Screen
+from ssl4rl_bench.cli.screen import Screen
+from ssl4rl_bench.cli.train_progress import TrainingProgress
 from ssl4rl_bench.core.types import Status
 
 
@@ -26,7 +26,7 @@ def test_a_line_for_every_share_and_none_for_the_beginning(capsys: pytest.Captur
 
 
 def test_training_says_each_stage_and_every_step(capsys: pytest.CaptureFixture[str]) -> None:
-    with Screen("mine") as screen:
+    with TrainingProgress("mine") as screen:
         for done in range(9):
             screen.stage("rotation", done, 8)
         screen.line({"step": 5, "reward": 0.5}, 10)
@@ -79,7 +79,7 @@ ssl4rl_ssl_rotation_90 ━━━━━━━━━━━━━━━━━━━
 def test_a_bar_of_a_run_leaves_room_for_its_counts(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")  # which is shown the last state only
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
-    screen = Console(file=Terminal(), width=width, height=50)
+    screen = Screen(file=Terminal(), width=width, height=50)
     task: Any = SimpleNamespace(name="ssl4rl_ssl_rotation_90", score=lambda *_: None)
     with RunProgress(screen, [task], "default") as progress:
         note = "rows right 97.1%  1234 tokens/s  3 errors"

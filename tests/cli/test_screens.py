@@ -21,8 +21,8 @@ from terminals import WIDTHS, shown, terminals
 from test_doctor import H100, HF, with_packages
 
 from ssl4rl_bench.cli import watching
-from ssl4rl_bench.gating.policy import parse
-from ssl4rl_bench.task.leaks import Baseline
+from ssl4rl_bench.gating.policy import parse_policy
+from ssl4rl_bench.task.leaks import LeakBaseline
 from ssl4rl_bench.watch.judging import Terms, judge
 
 MODELS = [f"runs/{model}" for model in screen_runs.SKILLS]
@@ -76,11 +76,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 ONE_LINE = ("error: ", "Error: ", "pip install ", '"data_sha256": ', "<think>The mock engine ")
 """The beginnings of lines that the terminal breaks: errors, commands to copy, JSON, replies."""
 BASELINES = [
-    Baseline("constant answer", 0.2604, (0.2310, 0.2921), 0.25, 2000, 12, differs=False),
-    Baseline("sizes", 0.9912, (0.9850, 0.9948), 0.25, 2000, 12, differs=True),
-    Baseline("borders", 0.2417, (0.2135, 0.2722), 0.25, 2000, 12, differs=False),
-    Baseline("traces", 0.8542, (0.8211, 0.8820), 0.25, 2000, 12, differs=False, control=0.7708, unclear=True),
-    Baseline("all statistics", 0.8750, (0.8436, 0.9008), 0.25, 2000, 12, differs=True),
+    LeakBaseline("constant answer", 0.2604, (0.2310, 0.2921), 0.25, 2000, 12, differs=False),
+    LeakBaseline("sizes", 0.9912, (0.9850, 0.9948), 0.25, 2000, 12, differs=True),
+    LeakBaseline("borders", 0.2417, (0.2135, 0.2722), 0.25, 2000, 12, differs=False),
+    LeakBaseline(
+        "traces", 0.8542, (0.8211, 0.8820), 0.25, 2000, 12, differs=False, control=0.7708, unclear=True
+    ),
+    LeakBaseline("all statistics", 0.8750, (0.8436, 0.9008), 0.25, 2000, 12, differs=True),
 ]
 """Made-up baselines of `validate`, one of each kind."""
 
@@ -115,7 +117,7 @@ def test_a_watch_is_as_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     runs = {name: simulated.run(name, rng.random(400) < share) for name, share in abilities.items()}
     for name in ("step-000100", "step-000150"):
         runs[name] = replace(runs[name], spec=replace(runs[name].spec, fingerprint=name * 6))
-    policy = parse({"rule": [{"task": simulated.TASK, "kind": "no_worse_than", "margin": 8}]})
+    policy = parse_policy({"rule": [{"task": simulated.TASK, "kind": "no_worse_than", "margin": 8}]})
     terms = Terms(policy, None, "run", tmp_path)
 
     def loop(plan: Any, asked: Any, data: Any, show: Any, say: Any, observer: Any) -> SimpleNamespace:

@@ -102,8 +102,8 @@ def completion(**choice: Any) -> bytes:
         (b"[]", "the response is not a chat completion: []", True),
         (b'{"choices": []}', 'the response is not a chat completion: {"choices": []}', True),
         (completion(finish_reason="content_filter"), "the server's content filter withheld the reply", False),
-        (completion(finish_reason="abort"), "the server broke the reply off", True),
-        (completion(finish_reason="error"), "the server broke the reply off", True),
+        (completion(finish_reason="abort"), "the server ended the reply early", True),
+        (completion(finish_reason="error"), "the server ended the reply early", True),
     ],
 )
 def test_a_response_that_is_no_reply_says_why(raw: bytes, words: str, passing: bool) -> None:

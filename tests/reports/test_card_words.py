@@ -14,15 +14,15 @@ import recorded
 from test_model_card import SCENES, benchmark, grpo
 
 from ssl4rl_bench.core.types import Sampling
-from ssl4rl_bench.reports.card_audit.audit import audit
+from ssl4rl_bench.reports.card_audit.audit import audit_card
 from ssl4rl_bench.reports.html import samples
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.reports.model_card import sections
-from ssl4rl_bench.reports.model_card.card import Card, Evaluation
+from ssl4rl_bench.reports.model_card.card import Card, CardRun
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 
-def card(origin: dict[str, Any] | None = None, *runs: Evaluation) -> Card:
+def card(origin: dict[str, Any] | None = None, *runs: CardRun) -> Card:
     return Card("mine", "f" * 64, {"model_type": "qwen2_5_vl"}, origin or {}, runs)
 
 
@@ -72,12 +72,12 @@ def test_what_a_card_says_of_a_checkpoint_and_its_training() -> None:
     recorded.check_cases("words/model_card", cases | {"training, elsewhere": sections.training(card())})
 
 
-def evaluated(tasks: dict[str, Any], engine: str = "hf", partial: bool = False, **changes: Any) -> Evaluation:
+def evaluated(tasks: dict[str, Any], engine: str = "hf", partial: bool = False, **changes: Any) -> CardRun:
     task = TaskSpec("1", "0" * 64, "ssl4rl", 10, changes.pop("sampling", Sampling(max_tokens=128)))
     spec = RunSpec("mine", "f" * 64, dict.fromkeys(tasks, task), engine, "5.17.0")
     reasons = ["scenes: limited to 20 of 600 questions"] if partial else []
     result = {"tasks": tasks, "partial": partial, "partial_reasons": reasons}
-    return Evaluation(replace(spec, **changes), result, "2026-01-02T03:04:05+00:00")
+    return CardRun(replace(spec, **changes), result, "2026-01-02T03:04:05+00:00")
 
 
 def test_what_a_card_says_of_runs() -> None:
@@ -153,7 +153,7 @@ TABLES = {
 def test_what_an_audit_says_of_a_table() -> None:
     cases = {}
     for name, lines in TABLES.items():
-        (found,) = audit(markdown(*lines))
+        (found,) = audit_card(markdown(*lines))
         said = [*found.notes, *(f"finding: {finding.sentence}" for finding in found.findings)]
         cases[name] = "\n".join([*lines, "->", *said])
     recorded.check_cases("words/card_audit", cases)
@@ -196,6 +196,6 @@ def test_what_the_samples_of_a_page_lack_is_said() -> None:
     assert list(found) == [
         "The data of gone could not be loaded again: no samples are shown.",
         "new: no replies to scenes here.",
-        "Replies longer than 300 characters are shown without their middle.",
+        "The middle of replies longer than 300 characters is left out.",
         "Of several repeats the first is shown.",
     ]

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 import recorded
 
-from ssl4rl_bench.comparison.result import Best, Difference, Share
+from ssl4rl_bench.comparison.result import BestDifference, Difference, Share
 from ssl4rl_bench.gating import judge
 from ssl4rl_bench.gating.policy import Policy, Rule
-from ssl4rl_bench.reports.board.board import COLUMNS, Board, BoardCell, Row
+from ssl4rl_bench.reports.board.board import COLUMNS, Board, BoardCell, BoardRow
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
 from ssl4rl_bench.reports.board.text import sentence, winners
 from ssl4rl_bench.reports.gate.text import headline, reason
-from ssl4rl_bench.reports.html.verdict import Verdict, probe_verdict, verdict
+from ssl4rl_bench.reports.html.verdict import BoardVerdict, probe_verdict, verdict
 from ssl4rl_bench.reports.result.probes import other_convention
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text import numbers
-from ssl4rl_bench.reports.views.curves import Point, curves
+from ssl4rl_bench.reports.views.curves import CurvePoint, curves
 from ssl4rl_bench.reports.views.wording import MOST, noted
 
 TASK = "ssl4rl_scenes"
@@ -60,21 +60,21 @@ def difference(value: float = 0.1234, **changes: Any) -> Difference:
 def board(*rows: tuple[str, dict[str, Difference]], **changes: Any) -> Board:
     """Returns a board of a baseline and of candidates with the differences in columns by header."""
     own = BoardCell(0.5, 600, (0.46, 0.54), 0.01)
-    made = [Row("base", "baseline", None, (own,) * len(COLUMNS))]
+    made = [BoardRow("base", "baseline", None, (own,) * len(COLUMNS))]
     for label, cells in rows:
         found = (
             replace(own, difference=each and replace(each, level=column.level, name=column.name))
             for column in COLUMNS
             for each in [cells.get(column.header)]
         )
-        made.append(Row(label, "checkpoint", None, tuple(found)))
+        made.append(BoardRow(label, "checkpoint", None, tuple(found)))
     plain = Board(TASK, "circular_micro", "holm", COLUMNS, tuple(made), (), (), ())
     return replace(plain, **changes)
 
 
-def told(said: Verdict) -> str:
+def told(said: BoardVerdict) -> str:
     lines = [said.opening]
-    for finding in said.findings:
+    for finding in said.candidates:
         lines += [f"{finding.label} {finding.text}".rstrip(), *(f"  {line}" for line in finding.details)]
     return "\n".join([*lines, *said.closing])
 
@@ -91,7 +91,7 @@ def test_verdicts_of_a_page() -> None:
     better, worse = difference(), difference(-0.1234)
     unsure = difference(**NOT_SHOWN)
     read = {"from_reading": Share(0.05, None), "from_answers": Share(0.0734, None)}
-    best = Best("overall", "overall", "new", 0.1234, 0.0002, 2)
+    best = BestDifference("overall", "overall", "new", 0.1234, 0.0002, 2)
     abilities = {"Logical": better, "Relation": better, "Coarse": worse, "Attribute": unsure}
     later = probe("new", unsure, task="ssl4rl_ssl_position")
     cases = {
@@ -128,7 +128,7 @@ def test_verdicts_of_a_page() -> None:
 
 def test_sentences_of_compare() -> None:
     unsure = difference(**NOT_SHOWN)
-    bests = [Best(column.level, column.name, "new", 0.1, 0.01, 2) for column in COLUMNS[:2]]
+    bests = [BestDifference(column.level, column.name, "new", 0.1, 0.01, 2) for column in COLUMNS[:2]]
     two = board(("new", {}), ("old", {}), improvement=(*bests, *[None] * 5))
     found = {
         "better": sentence(difference(), "new", "base", "scenes"),
@@ -198,7 +198,9 @@ def test_notes_of_a_view_come_to_an_end(n: int, words: str) -> None:
 
 def test_words_of_a_training_s_curves() -> None:
     def points(*verdicts: str) -> str:
-        made = [Point(50.0 * at, f"step-{at}", verdict, {"tasks": {}}) for at, verdict in enumerate(verdicts)]
+        made = [
+            CurvePoint(50.0 * at, f"step-{at}", verdict, {"tasks": {}}) for at, verdict in enumerate(verdicts)
+        ]
         return curves(made).sentence.partition(". ")[0]
 
     assert points("baseline") == "1 checkpoint: none judged yet"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, ImagePart
-from ssl4rl_bench.task.ssl import Unusable, augment, contrastive, make
+from ssl4rl_bench.task.ssl import Unusable, augment, contrastive, make_task
 from ssl4rl_bench.task.ssl.augment import Box
 from ssl4rl_bench.task.ssl.contrastive import LARGEST_OVERLAP, STRENGTHS, Contrastive, overlap, overlapping
 from ssl4rl_bench.task.ssl.rng import Stream
@@ -81,7 +81,7 @@ def test_both_sections_have_the_law_of_a_single_crop_in_size() -> None:
 @pytest.mark.parametrize("strength", sorted(STRENGTHS))
 @pytest.mark.parametrize("convention", ["ours", "released"])
 def test_samples_are_two_views_and_depend_on_nothing_but_their_seed(strength: str, convention: str) -> None:
-    task = make("contrastive", {"strength": strength, "convention": convention})
+    task = make_task("contrastive", {"strength": strength, "convention": convention})
     image, other = _picture(1), _picture(2, (90, 200))
     for partner, target in ((None, "positive"), (other, "negative")):
         for seed in range(5):
@@ -95,7 +95,7 @@ def test_samples_are_two_views_and_depend_on_nothing_but_their_seed(strength: st
 
 
 def test_images_without_detail_or_too_small_are_refused() -> None:
-    with pytest.raises(Unusable, match="nothing in it"):
+    with pytest.raises(Unusable, match="has no content that shows"):
         Contrastive().corrupt(Image.new("RGB", (100, 100), "blue"), 1)
     for small, other in ((_picture(1, (27, 100)), None), (_picture(1), _picture(2, (100, 27)))):
         with pytest.raises(Unusable, match="27 pixels, 28 are needed"):
@@ -199,7 +199,7 @@ def test_positives_and_negatives_stay_balanced_on_hard_pictures() -> None:
 )
 def test_bad_parameters_are_one_line_errors(params: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        make("contrastive", params)
+        make_task("contrastive", params)
 
 
 def test_every_parameter_is_in_the_identity() -> None:

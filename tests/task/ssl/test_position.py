@@ -12,7 +12,7 @@ from PIL import Image
 from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make_task
 from ssl4rl_bench.task.ssl.position import LABELS, Position, _span
 
 
@@ -123,7 +123,7 @@ def test_a_crop_that_fits_in_two_parts_is_never_asked_about(
 ) -> None:
     for seed in seeds:
         with pytest.raises(Unusable, match="looks like another part"):
-            make("position", params).corrupt(TWICE[what], seed)
+            make_task("position", params).corrupt(TWICE[what], seed)
 
 
 def test_a_crop_of_one_lightness_and_another_fits_in_two_parts_when_brightness_changes() -> None:
@@ -192,7 +192,7 @@ def test_parts_of_the_score() -> None:
 @pytest.mark.parametrize("params", [{"grid": 4}, {"augment": "week"}, {"convention": "theirs"}, {"size": 3}])
 def test_parameters_that_there_are_not(params: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        make("position", params)
+        make_task("position", params)
 
 
 def test_an_image_that_is_too_small() -> None:

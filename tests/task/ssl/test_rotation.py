@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -14,12 +15,12 @@ from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make_task
 from ssl4rl_bench.task.ssl.rotation import Rotation, largest_rectangle
 
 
 @given(st.integers(28, 90), st.integers(28, 90), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_quarter_turns_move_pixels_and_change_none(width: int, height: int, seed: int) -> None:
     made = Rotation(90).corrupt(noise(width, height), seed)
     first, second = (np.asarray(image) for image in made.images)
@@ -117,7 +118,7 @@ def test_released_leaks_by_its_shape() -> None:
 
 
 @given(st.integers(40, 400), st.integers(40, 400), st.floats(0, 360))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_largest_rectangle_fits(width: int, height: int, angle: float) -> None:
     p, q = largest_rectangle(width, height, angle)
     sin, cos = abs(np.sin(np.radians(angle))), abs(np.cos(np.radians(angle)))
@@ -149,7 +150,7 @@ def test_parts() -> None:
 @pytest.mark.parametrize("step", [77, 0, -90, 360, 90.0, True, "90"])
 def test_a_step_that_does_not_divide(step: Any) -> None:
     with pytest.raises(UsageError, match=r"77 does not divide 360|step|must be a whole number"):
-        make("rotation", {"step": step})
+        make_task("rotation", {"step": step})
 
 
 @pytest.mark.parametrize(
