@@ -197,5 +197,5 @@ def test_what_the_samples_of_a_page_lack_is_said() -> None:
         "The data of gone could not be loaded again: no samples are shown.",
         "new: no replies to scenes here.",
         "The middle of replies longer than 300 characters is left out.",
-        "Of several repeats the first is shown.",
+        "Only the first of several repeats is shown.",
     ]
