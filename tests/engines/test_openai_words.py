@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gzip
 import json
-from typing import Any
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
 
 import pytest
 
 from ssl4rl_bench.core.errors import EngineError
+from ssl4rl_bench.engines import openai_http
 from ssl4rl_bench.engines import openai_wire as wire
 from ssl4rl_bench.engines.openai_servers import Retry, Servers
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
@@ -269,3 +274,61 @@ def test_one_server_that_hangs_does_not_end_a_run_of_two() -> None:
 def test_a_key_in_a_server_s_words_is_hidden() -> None:
     made = servers(1, key="sk-secret")
     assert made.message(made.all[0], Failure("bad key sk-secret")) == "http://host:8000/v1: bad key ***"
+
+
+# --- bodies
+
+
+def decoded(encoding: str, *chunks: bytes, limit: int = 100) -> bytes:
+    """Returns a response's body as the client reads it, in these pieces."""
+
+    class Response:
+        headers: ClassVar = {"content-encoding": encoding} if encoding else {}
+
+        async def aiter_raw(self) -> AsyncIterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in openai_http._decoded(Response(), limit)])
+
+    return asyncio.run(read())
+
+
+PACKED = gzip.compress(b"text " * 10)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "chunks"),
+    [
+        ("", (b"text " * 10,)),
+        ("identity", (b"text ",) * 10),
+        ("gzip", (PACKED,)),
+        (" X-GZIP ", (PACKED[:20], PACKED[20:])),
+        ("deflate", (zlib.compress(b"text " * 10),)),
+    ],
+)
+def test_a_body_may_come_compressed_and_in_pieces(encoding: str, chunks: tuple[bytes, ...]) -> None:
+    assert decoded(encoding, *chunks) == b"text " * 10
+
+
+@pytest.mark.parametrize(
+    ("encoding", "chunk", "limit", "words"),
+    [
+        ("br", b"x", 100, "the response is encoded as 'br', which was not requested"),
+        ("gzip", b"text", 100, "the response is not gzip, although its header says so"),
+        ("gzip", PACKED[:20], 100, "the connection broke (the response ends early)"),
+        ("", b"x" * 101, 100, "a response of more than 100 bytes"),
+        ("gzip", gzip.compress(bytes(10**6)), 100, "a response of more than 100 bytes"),
+    ],
+)
+def test_a_body_that_cannot_be_read_says_why(encoding: str, chunk: bytes, limit: int, words: str) -> None:
+    with pytest.raises(Failure) as caught:
+        decoded(encoding, chunk, limit=limit)
+    assert str(caught.value) == words
+
+
+def test_a_line_that_is_no_text_says_so() -> None:
+    assert openai_http._text(b"data: \xc3\xa9\r") == "data: é"
+    with pytest.raises(Failure, match="the response is not UTF-8"):
+        openai_http._text(b"\xff")
