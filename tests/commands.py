@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TextIO
 from unittest import mock
 
+from typer.testing import CliRunner
+
 from ssl4rl_bench import cli
+from ssl4rl_bench.core.errors import BenchError
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,15 @@ def run(args: Sequence[str | Path], out: TextIO, err: TextIO, env: Mapping[str, 
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else 1
     return 0
+
+
+def invoke(*args: object, code: int = 0, env: Mapping[str, str] | None = None) -> str:
+    """Runs a command of `ssl4rl-bench` that ends with this exit code; returns its output, or its error's sentence."""
+    plain = {"GITHUB_ACTIONS": "", "COLUMNS": "150"}
+    done = CliRunner().invoke(cli.app, [str(arg) for arg in args], env=plain | dict(env or {}))
+    if isinstance(done.exception, BenchError):
+        assert done.exception.exit_code == code, done.exception
+        assert "\n" not in str(done.exception)
+        return str(done.exception)
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.output

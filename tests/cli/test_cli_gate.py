@@ -5,17 +5,14 @@ from pathlib import Path
 
 import pytest
 import xmlschema
-from typer.testing import CliRunner
+from commands import bench, invoke
 
-from ssl4rl_bench.cli import app
-from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.judge import apply
 from ssl4rl_bench.gating.policy import read_policy
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.watch.history import Entry, History
 
-RUN = CliRunner()
 SCHEMA = xmlschema.XMLSchema(str(Path(__file__).parents[1] / "data" / "junit.xsd"))
 POLICY = """
 allow = ["partial"]
@@ -30,17 +27,6 @@ level = "l2"
 [guards]
 unread = 5
 """
-
-
-def invoke(*args: object, code: int = 0, env: dict[str, str] | None = None) -> str:
-    done = RUN.invoke(
-        app, [str(arg) for arg in args], env={"GITHUB_ACTIONS": "", "COLUMNS": "150"} | (env or {})
-    )
-    if isinstance(done.exception, BenchError):
-        assert done.exception.exit_code == code, done.exception
-        return str(done.exception)
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +161,7 @@ def test_the_charge_is_on_the_disk_before_the_verdict_is_shown(
 
     monkeypatch.setattr("ssl4rl_bench.cli.gate_print.print_gate", killed)
     flags = ("--family", "run-1", "--family-dir", tmp_path)
-    RUN.invoke(app, [str(arg) for arg in (*asked(place, "bad"), *flags)])
+    bench(*asked(place, "bad"), *flags)
     assert len(series.order(tmp_path, "run-1")) == 2
     monkeypatch.undo()
     assert "number 2 of series" in invoke(*asked(place, "same"), *flags)
