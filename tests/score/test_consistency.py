@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from commands import invoke
 
-from ssl4rl_bench.cli import app
 from ssl4rl_bench.comparison import published
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.core.identity import sha256_json
@@ -26,19 +25,8 @@ from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.watch.history import Entry, History, best_run, decode, encode
 
-RUN = CliRunner()
 TASK, PROBE = "ssl4rl_scenes", "ssl4rl_ssl_rotation_90"
 ENTRY = Entry("a", 1, 0, "f" * 64, "a", "t", "pass", None, 1, 0.05, True)
-
-
-def invoke(*args: object, code: int = 0) -> str:
-    done = RUN.invoke(app, [str(arg) for arg in args], env={"COLUMNS": "150"})
-    if isinstance(done.exception, BenchError):
-        assert done.exception.exit_code == code, done.exception
-        assert "\n" not in str(done.exception)
-        return str(done.exception)
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
 
 
 @pytest.fixture(scope="module")
