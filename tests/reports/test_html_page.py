@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import recorded
 from examples import examples
 from html_runs import MadeTask, Parsed, guess, make_run, three_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xss import PAYLOADS
 
+from ssl4rl_bench import __version__
 from ssl4rl_bench.comparison import published
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
@@ -60,6 +62,17 @@ def unpacked(report: ReportContent, name: str) -> Any:
 def test_parts_stand_in_the_order_of_a_reader(page: str) -> None:
     ids = [attrs.get("id") for tag, attrs in Parsed(page).tags if tag == "section"]
     assert ids == ["verdict", "leaderboard", "differences", "categories", "samples", "method"]
+
+
+def masked(page: str) -> str:
+    """The words of a page without what depends on the machine, and without hashes."""
+    text = re.sub(r"(?m)^/\S+/(\w+)$", r"RUNS/\1", Parsed(page).words)
+    text = re.sub(r"\b[0-9a-f]{12,64}\b", "HASH", text)
+    return text.replace(__version__, "VERSION")
+
+
+def test_the_words_of_a_page_are_as_recorded(page: str) -> None:
+    recorded.check("words/page", masked(page))
 
 
 def test_same_runs_give_the_same_page(report: ReportContent, page: str) -> None:
@@ -170,6 +183,7 @@ def test_one_run_alone_has_a_page(tmp_path: Path) -> None:
     runs = load_evaluated([make_run(tmp_path / "one", task, "one", guess("one", 0.5))])
     page = render(assemble(runs[0], [], [{task.name: task}]))
     assert "There is no second run to compare it with." in page
+    recorded.check("words/page_of_one_run", masked(page))
     assert 'id="differences"' not in page
 
 
