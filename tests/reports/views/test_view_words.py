@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import re
+from xml.etree import ElementTree
+
 import numpy as np
 import recorded
-from view_runs import asked, with_probes
+from view_runs import TASK, asked, with_probes
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.views import VIEWS, by_sight, gather
+from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.policy import parse_policy
+from ssl4rl_bench.reports.gate.view import gate_views
+from ssl4rl_bench.reports.views import VIEWS, View, by_sight, gather
+from ssl4rl_bench.reports.views.curves import CurvePoint, curves
 
 
 def right(n: int, k: int) -> np.ndarray:
@@ -95,3 +102,45 @@ def test_sentences_of_views() -> None:
         "bias, no run without images": view("bias", base, same),
     }
     recorded.check_cases("words/views", found)
+
+
+def test_labels_of_figures() -> None:
+    """Every text that stands in a figure, but for its numbers."""
+    base, up, down = (asked(name, right(60, k)) for name, k in (("base", 40), ("up", 60), ("down", 0)))
+    measured = with_probes(base, PROBES, n=60)
+    mix, *singles = (
+        asked(f"tiny-{name}", right(60, k)) for name, k in (("mix", 55), ("rotation", 50), ("jigsaw", 45))
+    )
+    blind = [asked(run.label, right(60, k), run.label, image="blank") for run, k in ((base, 20), (up, 10))]
+    points = [
+        CurvePoint(50.0 * at, f"step-{at}", verdict, {"tasks": {"ssl4rl_scenes": {"aggregates": ABILITIES}}})
+        for at, verdict in enumerate(("baseline", "pass", "fail", "inconclusive"))
+    ]
+    policy = parse_policy({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 8}]})
+    rules, *_ = gate_views(apply(policy, base, down))
+    views = [
+        VIEWS["transfer"](gather(measured, [with_probes(up, PROBES, n=60), with_probes(down, PROBES, n=60)])),
+        VIEWS["goldilocks"](gather(measured, [up], trained=("up=ssl_rotation_90",))),
+        VIEWS["additivity"](
+            gather(base, [mix, *singles], trained=("tiny-mix=ssl_rotation_90+ssl_jigsaw_2x2",))
+        ),
+        VIEWS["bias"](gather(base, [up], by_sight([base, up, *blind])[1])),
+        curves(points),
+        rules,
+    ]
+    recorded.check_cases("words/figures", {view.name: labels(view) for view in views})
+
+
+ABILITIES = {
+    "circular_micro": {
+        "overall": {"value": 0.5, "ci95": [0.4, 0.6]},
+        "l2": {"logic_reasoning": {"value": 0.2}},
+    }
+}
+
+
+def labels(view: View) -> str:
+    assert view.sheet is not None
+    texts = ElementTree.fromstring(str(view.sheet.svg(view.title))).iter("text")
+    found = ("".join(text.itertext()) for text in texts)
+    return "\n".join([view.title, *dict.fromkeys(text for text in found if re.search("[A-Za-z]{2}", text))])
