@@ -2,7 +2,7 @@
 
 After a change that is meant to change such texts, write them anew and read the difference:
 
-    SSL4RL_RECORD_TEXTS=1 python -m pytest tests/cli/test_screens.py tests/reports/test_words.py
+    SSL4RL_RECORD_TEXTS=1 python -m pytest tests/cli tests/reports tests/engines
 """
 
 from __future__ import annotations
