@@ -47,17 +47,17 @@ class FittingTable(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the title, which may be wider than the table, and the table or its parts or rows."""
         most, sizes = options.max_width, [_size(column) for column in self.columns]
-        right = (at for at, column in enumerate(self.columns) if column.justify == "right")
+        right = (index for index, column in enumerate(self.columns) if column.justify == "right")
         n_keys = next(right, len(sizes)) if self._n_keys is None else self._n_keys
         least, natural = [size.least for size in sizes], [size.natural for size in sizes]
-        whole = self._width(natural) <= most
-        parts = [list(range(len(sizes)))] if whole else list(self._parts(least, n_keys, most))
+        fits = self._width(natural) <= most
+        parts = [list(range(len(sizes)))] if fits else list(self._parts(least, n_keys, most))
         too_wide = any(
-            len(part) > n_keys and self._width([least[at] for at in part]) > most for part in parts
+            len(part) > n_keys and self._width([least[index] for index in part]) > most for part in parts
         )
-        by_row = not whole and (len(parts) > MOST_PARTS or too_wide)
+        by_row = not fits and (len(parts) > MOST_PARTS or too_wide)
         title = self.title
-        if title and (by_row or cell_len(str(title)) > self._width(natural if whole else [most])):
+        if title and (by_row or cell_len(str(title)) > self._width(natural if fits else [most])):
             yield Text(str(title), style="table.title")
             title = None
         if by_row:
@@ -67,17 +67,17 @@ class FittingTable(Table):
             if number:
                 yield ""
             spare = most - self._width([0] * len(part))
-            widths = natural if whole else _shared([sizes[at] for at in part], spare)
+            widths = natural if fits else _shared([sizes[index] for index in part], spare)
             yield self._part(part, widths, None if number else title)
 
     def _parts(self, least: Sequence[int], n_keys: int, most: int) -> Iterator[list[int]]:
         """Yields the columns of each part of a table that is wider than `most`."""
         chosen = list(range(n_keys))
-        for at in range(n_keys, len(least)):
-            if len(chosen) > n_keys and self._width([least[other] for other in (*chosen, at)]) > most:
+        for index in range(n_keys, len(least)):
+            if len(chosen) > n_keys and self._width([least[other] for other in (*chosen, index)]) > most:
                 yield chosen
                 chosen = chosen[:n_keys]
-            chosen = [*chosen, at]
+            chosen = [*chosen, index]
         yield chosen
 
     def _part(self, chosen: Sequence[int], widths: Sequence[int], title: Any) -> Table:
@@ -89,11 +89,11 @@ class FittingTable(Table):
             pad_edge=self.pad_edge,
             padding=self.padding,
         )
-        for at, width in zip(chosen, widths, strict=True):
-            column = self.columns[at]
+        for index, width in zip(chosen, widths, strict=True):
+            column = self.columns[index]
             part.add_column(column.header, justify=column.justify, overflow="fold", width=width)
         for row, cells in zip(self.rows, self._cells(), strict=True):
-            part.add_row(*(cells[at] for at in chosen), style=row.style, end_section=row.end_section)
+            part.add_row(*(cells[index] for index in chosen), style=row.style, end_section=row.end_section)
         return part
 
     def _records(self, n_keys: int, most: int) -> Iterator[RenderableType]:
@@ -155,8 +155,8 @@ def _shared(sizes: Sequence[_Size], most: int) -> list[int]:
     widths = [size.least for size in sizes]
     while sum(widths) > most and max(widths) > 1:  # not even one column fits beside the first ones
         widths[widths.index(max(widths))] -= 1
-    order = sorted(range(len(sizes)), key=lambda at: sizes[at].natural - widths[at])
-    for number, at in enumerate(order):
+    order = sorted(range(len(sizes)), key=lambda index: sizes[index].natural - widths[index])
+    for number, index in enumerate(order):
         spare = (most - sum(widths)) // (len(order) - number)
-        widths[at] += max(0, min(spare, sizes[at].natural - widths[at]))
+        widths[index] += max(0, min(spare, sizes[index].natural - widths[index]))
     return widths

@@ -86,7 +86,7 @@ def print_views(views: Sequence[View]) -> None:
 def _n_keys(view: View) -> int:
     """Returns the number of columns before the first one with numbers; at least 1."""
     columns = list(zip(*view.rows, strict=True))
-    numbers = (at for at, cells in enumerate(columns) if any(map(_NUMBER.match, cells)))
+    numbers = (index for index, cells in enumerate(columns) if any(map(_NUMBER.match, cells)))
     return max(1, next(numbers, 1))
 
 

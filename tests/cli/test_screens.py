@@ -100,6 +100,7 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     inventory = replace(with_packages(HF, vllm="0.31.0", torch="2.13.0+cpu"), gpus=(H100,))
     monkeypatch.setattr("ssl4rl_bench.run.machine.take_inventory", lambda runs: inventory)
     monkeypatch.setattr("ssl4rl_bench.task.leaks.baselines", lambda *_: BASELINES)
+    monkeypatch.setattr("ssl4rl_bench.train.planning.plan._cached", lambda *_: None)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
