@@ -15,7 +15,7 @@ from test_model_card import SCENES, benchmark, grpo
 
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.reports.card_audit.audit import audit_card
-from ssl4rl_bench.reports.html import samples
+from ssl4rl_bench.reports.html import provenance, samples
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.reports.model_card import sections
 from ssl4rl_bench.reports.model_card.card import Card, CardRun
@@ -199,3 +199,50 @@ def test_what_the_samples_of_a_page_lack_is_said() -> None:
         "The middle of replies longer than 300 characters is left out.",
         "Only the first of several repeats is shown.",
     ]
+
+
+SITTING = {"started": "2026-01-01T00:00:00+00:00", "python": "3.11", "machine": {"cpus": 2, "gpus": []}}
+
+
+@pytest.mark.parametrize(
+    ("number", "n", "changes", "title", "words"),
+    [
+        (
+            1,
+            1,
+            {"finished": "2026-01-01T01:00:00+00:00"},
+            "Executed",
+            "2026-01-01T01:00:00+00:00, Python 3.11, 2 CPU cores",
+        ),
+        (1, 2, {}, "Sitting 1", "no end recorded, Python 3.11, 2 CPU cores"),
+        (
+            2,
+            2,
+            {"machine": {"gpus": ["H100", "H100"]}},
+            "Sitting 2",
+            "no end recorded, Python 3.11, H100, H100",
+        ),
+        (2, 2, {"machine": {}, "python": None}, "Sitting 2", "no end recorded, Python None, ? CPU cores"),
+    ],
+)
+def test_when_and_where_a_run_was_made(
+    number: int, n: int, changes: dict[str, Any], title: str, words: str
+) -> None:
+    (found, text), (packages, versions) = provenance._sitting(
+        number, n, SITTING | changes | {"packages": {"torch": "2.13.0"}}
+    )
+    assert (found, text) == (title, f"2026-01-01T00:00:00+00:00 to {words}")
+    assert (packages, versions) == ("Packages", "torch 2.13.0")
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["/usr/bin/x", "run", "--model", "a b"], "ssl4rl-bench run --model 'a b'"),
+        (["x"], ""),
+        ("x run", ""),
+        (None, ""),
+    ],
+)
+def test_the_command_that_repeats_a_run_is_shown_if_it_was_recorded(argv: Any, command: str) -> None:
+    assert provenance._command({"argv": argv}) == command
