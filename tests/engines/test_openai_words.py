@@ -12,11 +12,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.engines import openai_http
 from ssl4rl_bench.engines import openai_wire as wire
-from ssl4rl_bench.engines.openai_servers import Retry, Servers
-from ssl4rl_bench.engines.openai_wire import Failure, Identity
+from ssl4rl_bench.engines.openai_wire import Failure
 
 CAP = 120.0
 
@@ -235,48 +233,6 @@ def test_a_broken_connection_has_the_system_s_reason() -> None:
 def test_a_model_is_shown_with_the_software_that_runs_it() -> None:
     assert str(wire.Identity("qwen", "vllm 0.31.0", True)) == "qwen on vllm 0.31.0"
     assert str(wire.Identity("qwen", "qwen", False)) == "qwen"
-
-
-def servers(n: int, key: str = "") -> Servers:
-    urls = [f"http://host:{8000 + number}" for number in range(n)]
-    made = Servers(urls, Retry(silence=0.0), key=key, wanted=None, preferred=None, limits_pixels=False)
-    for server in made.all:
-        server.identity = Identity("qwen", "vllm 0.31.0", True)
-    return made
-
-
-def test_a_server_hangs_after_two_silent_requests_and_is_given_up_after_a_third() -> None:
-    made, failure = servers(1), Failure("no reply within 600 s", silent=True)
-    (server,) = made.all
-    made.count_silence(server, failure, began=0.0)
-    assert server.hung_at is None and made.free() == [server]
-    made.count_silence(server, failure, began=0.0)
-    assert server.hung_at is not None and server.identity is None and made.free() == []
-    made.count_silence(server, failure, began=0.0)
-    assert not server.given_up, "that request was sent before the server was found to hang"
-    with pytest.raises(EngineError) as caught:
-        made.count_silence(server, failure, began=float("inf"))
-    assert str(caught.value) == (
-        "http://host:8000/v1: no reply within 600 s, 4 requests in a row: it hangs, or is too slow for "
-        "--set timeout=SECONDS; check that it responds, then run the same command again"
-    )
-    made.replied(server)
-    assert (server.n_silent, server.hung_at, server.given_up) == (0, None, False)
-
-
-def test_one_server_that_hangs_does_not_end_a_run_of_two() -> None:
-    made, failure = servers(2), Failure("no reply", silent=True)
-    for began in (0.0, 0.0, float("inf")):
-        made.count_silence(made.all[0], failure, began)
-    assert [server.given_up for server in made.all] == [True, False]
-
-
-def test_a_key_in_a_server_s_words_is_hidden() -> None:
-    made = servers(1, key="sk-secret")
-    assert made.message(made.all[0], Failure("bad key sk-secret")) == "http://host:8000/v1: bad key ***"
-
-
-# --- bodies
 
 
 def decoded(encoding: str, *chunks: bytes, limit: int = 100) -> bytes:
