@@ -22,7 +22,7 @@ from scipy.special import ndtr
 from stats_calibration import TASK, Benchmark, rate
 
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.judge import Gate, apply_policy
 from ssl4rl_bench.gating.policy import Policy, parse_policy
 from ssl4rl_bench.gating.series import share
 
@@ -80,7 +80,7 @@ def judged(
     if drop:
         new = dropped(bench, new, drop, rng)
     one, two = bench.run("old", old), bench.run("new", new)
-    return apply(policy, one, two), one, two
+    return apply_policy(policy, one, two), one, two
 
 
 def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
@@ -138,7 +138,7 @@ def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
             other = np.where(unchanged, other, fresh)
             anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
             new = bench.run("new", np.where(anew, other, first))
-            gate = apply(POLICY, old, new, alpha=share(POLICY.alpha, number))
+            gate = apply_policy(POLICY, old, new, alpha=share(POLICY.alpha, number))
             alarms["family"] |= gate.raw_verdict == "fail"
             worst = min(
                 tested.p_fail for tested in gate.tested if tested.rule.kind == "not_significantly_worse"

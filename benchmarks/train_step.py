@@ -115,7 +115,7 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
-    from ssl4rl_bench.cli.train import changes
+    from ssl4rl_bench.cli.train import parse_changes
 
     with tempfile.TemporaryDirectory() as scratch:
         settings: dict[str, Any] = {"log.every": 1, "log.to": [], "grpo.steps": args.steps}
@@ -126,7 +126,7 @@ def main() -> None:
                 "model.attention": "sdpa",
                 "model.gradient_checkpointing": True,
             }
-        recipe = read_recipe(find_recipe(args.recipe), settings | changes(args.changes))
+        recipe = read_recipe(find_recipe(args.recipe), settings | parse_changes(args.changes))
         out = Path(scratch) / "run"
         train_grpo(recipe, out)
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][2:]

@@ -10,11 +10,11 @@ from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.gate.text import (
     LEGEND,
     STYLES,
+    describe_test,
     gate_table,
     guard_table,
     headline,
     lost_lines,
-    reason,
     worst_first,
 )
 
@@ -24,7 +24,7 @@ def print_gate(screen: Console, gate: Gate) -> None:
     screen.print(Text(headline(gate), style=STYLES[gate.verdict]), soft_wrap=True)
     for tested in worst_first(gate):
         if tested.verdict != "pass":
-            screen.print(Text(f"  {tested.verdict}: {reason(tested)}"), soft_wrap=True)
+            screen.print(Text(f"  {tested.verdict}: {describe_test(tested)}"), soft_wrap=True)
     screen.print()
     screen.print(gate_table(gate))
     screen.print(LEGEND, style="dim", soft_wrap=True)
