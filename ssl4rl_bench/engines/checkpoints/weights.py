@@ -65,7 +65,8 @@ def resolve_model(name: str, *, chat: bool = False) -> Model:
 
     Raises:
         ModelError: if there is no such checkpoint, it is incomplete, not in safetensors, stored in two forms
-            or does not match its config.json (see `checkpoints.files.read_weights` and `completeness.check_complete`),
+            or does not match its config.json (see `checkpoints.files.read_weights` and
+            `completeness.check_complete`),
             or it has no chat template.
     """
     path = Path(name).expanduser()
