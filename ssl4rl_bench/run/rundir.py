@@ -63,7 +63,7 @@ class RunDir:
             if keys := spec.diff(stored):
                 moved = "".join(f"; {clause}" for clause in spec.moved(stored))
                 raise SpecMismatch(
-                    f"{path} contains another experiment (different {', '.join(keys)}{moved}); "
+                    f"{path} contains another experiment (other {', '.join(keys)}{moved}); "
                     f"choose another directory or delete this one{', or name that commit' if moved else ''}"
                 )
             with reporting(path):

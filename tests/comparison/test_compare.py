@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
@@ -18,7 +19,7 @@ from ssl4rl_bench.score.aggregate import AGGREGATIONS
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar, tango
 
-any_speed = settings(deadline=None, max_examples=40)
+any_speed = settings(deadline=None, max_examples=examples(40))
 
 
 def table(seed: int, rows: int, share: float = 0.6) -> np.ndarray:

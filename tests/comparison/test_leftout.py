@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
@@ -123,7 +124,7 @@ def test_a_category_without_any_answer_is_inconclusive() -> None:
     assert judge(run("old", base), failing("new", base, odd), one, rule("at_least")).verdict == "inconclusive"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_no_pass_turns_into_less_when_what_failed_was_wrong_all_along(data: st.DataObject) -> None:
     """Whatever the replies that failed would have been worth, a pass is no pass of theirs only."""
@@ -143,7 +144,7 @@ def test_no_pass_turns_into_less_when_what_failed_was_wrong_all_along(data: st.D
         assert gate.verdict == counted.verdict
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_how_the_left_out_differ_is_fisher_s_exact_test(data: st.DataObject) -> None:
     n = data.draw(st.integers(4, 120))

@@ -15,6 +15,7 @@ from typing import TextIO, cast
 
 import pytest
 from commands import bench
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import question, write_tsv
@@ -84,7 +85,7 @@ def through(parts: list[str]) -> str:
         )
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_command_comes_together_from_several_writes(parts: list[str]) -> None:
     check(through(parts))
 

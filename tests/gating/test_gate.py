@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import TASK, run
@@ -19,7 +20,7 @@ from ssl4rl_bench.gating.guards import check_guards
 from ssl4rl_bench.gating.judge import Gate, apply_policy
 from ssl4rl_bench.gating.policy import parse_policy, read_policy
 
-any_speed = settings(deadline=None, max_examples=40)
+any_speed = settings(deadline=None, max_examples=examples(40))
 
 
 def rule(**more: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
@@ -46,7 +47,7 @@ def read_back(rows: list[MMBenchRow], folder: Path) -> list[MMBenchRow]:
         max_size=4,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_rows_come_back_exactly(drawn: list[tuple[list[str], str, int]]) -> None:
     raw = [
         {"E": ""} | row

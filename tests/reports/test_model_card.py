@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -407,7 +408,9 @@ def test_paths_of_the_trainer_s_machine_are_not_shown() -> None:
     assert without_path("scenes:train:400") == "scenes:train:400"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.text(min_size=1, max_size=60), st.text(max_size=60))
 def test_hostile_names_break_neither_metadata_nor_marks(tmp_path: Path, name: str, source: str) -> None:
     folder = tmp_path / "m"

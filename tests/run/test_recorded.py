@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -115,7 +116,7 @@ keys = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(found=st.lists(st.tuples(keys, texts, st.booleans()), min_size=1, max_size=8))
 def test_a_second_text_for_one_key_is_named(tmp_path_factory: pytest.TempPathFactory, found: Any) -> None:
     place = tmp_path_factory.getbasetemp() / "replies.jsonl"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticTask, options, spec_of
@@ -61,7 +62,7 @@ def test_group_scores_make_the_numbers_of_result_json(tmp_path: Path, aggregatio
             assert value == pytest.approx(cell["value"], abs=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_groups_that_metrics_leaves_out_do_not_count_here_either(data: st.DataObject) -> None:
     """Replies that failed or are missing, in any pattern."""

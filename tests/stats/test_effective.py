@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ def test_equal_copies_add_nothing_and_independent_rows_do() -> None:
     assert difference(even(300) / 4, rows, np.full(300, 4.0)).n > 3 * one.n
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     n=st.integers(2, 60),
     size=st.integers(1, 6),
@@ -143,7 +144,7 @@ def test_bounds_of_an_accuracy_keep_their_level(n: int, p: float) -> None:
     assert times @ [exact_below(int(x), n, p) < 0.05 for x in distinct] / 2000 < 0.066
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     n=st.integers(5, 400),
     gained=st.floats(0, 1),

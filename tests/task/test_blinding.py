@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions, write_tsv
@@ -85,7 +86,7 @@ def test_a_blank_image_is_grey_and_of_the_same_size(format: str) -> None:
         assert images.decode(new).getcolors() == [(48, (128, 128, 128))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=30))
 def test_shuffled_is_a_derangement_by_content_or_impossible(which: list[int]) -> None:
     task = loaded(

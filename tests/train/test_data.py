@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from examples import examples
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.task import scenes
@@ -72,7 +73,7 @@ def test_the_first_epoch_shows_what_build_writes_and_later_ones_something_else(s
 
 def test_a_mix_keeps_the_weights_and_gives_pairs_both_their_roles(selection: Selection) -> None:
     made = training_set(selection, {ROTATION: 3, CONTRASTIVE: 1})
-    rows = made.first(40 * made.rows_an_epoch)
+    rows = made.first(examples(40) * made.rows_an_epoch)
     asked_images = Counter((row.epoch, row.image, row.task) for row in rows)
     share = sum(task == 0 for _, _, task in asked_images) / len(asked_images)
     both = sum(len(tasks) == 2 for tasks in made.usable) / len(made.usable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipe_of import SMALL, recipe_of
@@ -50,7 +51,7 @@ def gib(found: Memory, name: str) -> float:
 
 
 @given(CHANGES, SHAPES, st.sampled_from(["none", "fsdp2", "zero3"]), st.sampled_from([1, 2, 8]))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 def test_a_larger_micro_batch_never_takes_less(
     changes: dict[str, Any], shape: ModelShape, sharding: str, processes: int
 ) -> None:
@@ -65,7 +66,7 @@ def test_a_larger_micro_batch_never_takes_less(
 
 
 @given(CHANGES, SHAPES, st.sampled_from(["fsdp2", "zero3"]))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 def test_sharding_and_more_processes_never_raise_a_models_states(
     changes: dict[str, Any], shape: ModelShape, sharding: str
 ) -> None:
@@ -81,14 +82,14 @@ def test_sharding_and_more_processes_never_raise_a_models_states(
 
 
 @given(CHANGES, SHAPES, st.sampled_from(["fsdp2", "zero3"]))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_more_processes_never_take_more(changes: dict[str, Any], shape: ModelShape, sharding: str) -> None:
     peaks = [estimate_memory(recipe_of(**changes, sharding=sharding), shape, n).peak for n in (1, 2, 4, 8)]
     assert peaks == sorted(peaks, reverse=True)
 
 
 @given(CHANGES, SHAPES)
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 def test_parts_add_up(changes: dict[str, Any], shape: ModelShape) -> None:
     found = estimate_memory(recipe_of(**changes), shape, 1)
     assert all(part.bytes > 0 and part.how for part in found.parts)
@@ -99,7 +100,7 @@ def test_parts_add_up(changes: dict[str, Any], shape: ModelShape) -> None:
 
 
 @given(CHANGES, SHAPES)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_checkpointing_and_flash_attention_never_take_more(
     changes: dict[str, Any], shape: ModelShape
 ) -> None:

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -263,10 +264,11 @@ def reply(rng: random.Random, target: str) -> str:
     return noise
 
 
-def test_reward_is_the_scorer_on_10_000_replies() -> None:
+def test_reward_is_the_scorer_on_random_replies() -> None:
     rng = random.Random(3)
     rows = []
-    for _ in range(10_000):
+    n = examples(10_000)
+    for _ in range(n):
         name = rng.choice(list(TASKS))
         target = rng.choice(TARGETS[name])
         rows.append(
@@ -276,7 +278,7 @@ def test_reward_is_the_scorer_on_10_000_replies() -> None:
     rewards = SSLReward(TASKS)(texts, task=names, target=targets, finish_reason=finishes)
     scores = [TASKS[name].score(Completion(text, finish), target) for text, name, target, finish in rows]
     assert rewards == [score.value for score in scores]
-    assert 2_000 < sum(value == 1 for value in rewards) < 5_000
+    assert 0.2 * n < sum(value == 1 for value in rewards) < 0.5 * n
     assert sum(value is None for value in rewards) == finishes.count("error")
 
     some = slice(0, 400)
@@ -289,7 +291,7 @@ def test_reward_is_the_scorer_on_10_000_replies() -> None:
         assert [next((v for v in row if v is not None), None) for row in apart] == values
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.one_of(st.text(), st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join)),
     st.sampled_from(list(TASKS)),

@@ -6,6 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
@@ -174,7 +175,7 @@ two_columns = mock.patch("ssl4rl_bench.reports.views.contrasts.COLUMNS", COLUMNS
 
 
 @two_columns
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
 def test_of_identical_runs_the_mix_is_k_minus_one_gains_below_the_sum(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
@@ -189,7 +190,7 @@ def test_of_identical_runs_the_mix_is_k_minus_one_gains_below_the_sum(seed: int,
 
 
 @two_columns
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.integers(0, 2**32 - 1))
 def test_the_interval_of_mix_minus_best_holds_its_value_and_agrees_with_its_p(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -237,7 +238,7 @@ def test_bias_by_hand() -> None:
     assert "other has no run with --image shuffled" in view.sentence
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["circular_micro", "row_micro", "row_l3_macro"]))
 def test_what_ignores_images_as_the_baseline_does_has_no_difference(seed: int, aggregation: str) -> None:
     rng = np.random.default_rng(seed)

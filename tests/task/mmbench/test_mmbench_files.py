@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
@@ -33,7 +34,7 @@ def rows_of(path: Path) -> list[MMBenchRow]:
 
 
 @given(st.lists(WHOLE, min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_rows_come_back_from_any_layout(drawn: list[tuple[list[str], dict[str, Any]]]) -> None:
     rows = [
         row for group, (options, columns) in enumerate(drawn) for row in question(group, options, **columns)
@@ -165,7 +166,7 @@ def test_parquet_without_one_of_the_columns(tmp_path: Path) -> None:
 
 
 @given(st.booleans(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_damage_is_one_sentence_and_never_a_crash(parquet: bool, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a"

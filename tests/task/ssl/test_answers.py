@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -329,7 +330,7 @@ FORM = {
 
 
 @pytest.mark.parametrize("name", PARSERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=TEXTS)
 def test_any_text_gives_a_canonical_answer_or_none(name: str, text: str) -> None:
     answer = PARSERS[name](text)

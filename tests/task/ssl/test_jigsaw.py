@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +21,7 @@ from ssl4rl_bench.task.ssl.jigsaw import Jigsaw, inverse
 
 
 @given(st.integers(2, 6), st.integers(180, 260), st.integers(180, 260), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_answer_puts_the_picture_together(k: int, width: int, height: int, seed: int) -> None:
     image = noise(width, height, seed)
     made = Jigsaw(k).corrupt(image, seed)
@@ -58,7 +59,7 @@ def test_the_example_is_not_its_own_inverse() -> None:
 
 
 @given(st.integers(2, 6), st.integers(0, 10**9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_the_other_convention_is_scored_beside(k: int, seed: int) -> None:
     right = random.Random(seed).sample(range(k * k), k * k)
     target = ",".join(str(n + 1) for n in right)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -19,7 +20,7 @@ from ssl4rl_bench.task.ssl.rotation import Rotation, largest_rectangle
 
 
 @given(st.integers(28, 90), st.integers(28, 90), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_quarter_turns_move_pixels_and_change_none(width: int, height: int, seed: int) -> None:
     made = Rotation(90).corrupt(noise(width, height), seed)
     first, second = (np.asarray(image) for image in made.images)
@@ -117,7 +118,7 @@ def test_released_leaks_by_its_shape() -> None:
 
 
 @given(st.integers(40, 400), st.integers(40, 400), st.floats(0, 360))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_largest_rectangle_fits(width: int, height: int, angle: float) -> None:
     p, q = largest_rectangle(width, height, angle)
     sin, cos = abs(np.sin(np.radians(angle))), abs(np.cos(np.radians(angle)))
