@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train a checkpoint with GRPO, rewarded by SSL tasks.
 
-    A step is one batch of replies and the updates on it. Ctrl-C and SIGTERM save and exit 130; --resume goes on.
+    A step is one batch of replies and the updates on it. Ctrl-C and SIGTERM save and exit 130; --resume continues.
     On several GPUs: accelerate launch --config_file FILE -m ssl4rl_bench train RECIPE
 
     Example: ssl4rl-bench train tiny_rotation --max-steps 5

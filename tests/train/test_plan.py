@@ -93,7 +93,7 @@ def test_nothing_at_hand_is_assumed_and_said() -> None:
         "somebody/photos",
         "max_prompt_tokens = 1024",
         "number of steps",
-        "all images",
+        "images only",
     ):
         assert words in said
     unknown = plan_training(recipe_of(base="somebody/other-vl"))
