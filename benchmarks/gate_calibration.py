@@ -1,13 +1,13 @@
-"""How often does a gate cry wolf, and what does it let through? Simulated checkpoints under the example policy.
+"""Measures false alarms and missed losses of a gate: simulated checkpoints under the example policy.
 
     python benchmarks/gate_calibration.py                    # 10,000 checkpoints without a change, 500 for each drop
     python benchmarks/gate_calibration.py --null 500 --drops 50
 
-Questions and models are those of stats_calibration.py. A checkpoint answers a share of the questions (--redrawn) as
-another model would and the others as the baseline does. The policy is docs/gate.toml's two benchmark rules: at most 3
-points worse overall, and no ability significantly worse. Beside it stand two gates that people write: "no ability
-falls by a point or more", and "no ability falls significantly by a z-test over rows". Prints Markdown tables with
-95% intervals.
+Questions and models are those of stats_calibration.py. A checkpoint answers a share of the questions
+(--redrawn) like another model and the others like the baseline. The policy consists of the two benchmark rules
+of docs/gate.toml: at most 3 points worse overall, and no ability significantly worse. It is compared with two
+gates that people write: "no ability falls by a point or more", and "no ability falls significantly by a z-test
+over rows". Prints Markdown tables with 95% intervals.
 """
 
 from __future__ import annotations
