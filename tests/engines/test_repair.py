@@ -57,7 +57,7 @@ def test_a_folder_in_the_way_and_an_unknown_tensor_are_refused(tmp_path: Path) -
     folder = make(tmp_path / "model")
     with pytest.raises(UsageError, match="already exists"):
         repair.repair_checkpoint(folder, folder)
-    with pytest.raises(UsageError, match="holds no nothing"):
+    with pytest.raises(UsageError, match="has no nothing"):
         repair.repair_checkpoint(folder, tmp_path / "new", ["nothing"])
 
 
