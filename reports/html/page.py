@@ -41,10 +41,10 @@ def write(report: ReportContent, path: Path) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    write_text(path, render(report))
+    write_text(path, render_page(report))
 
 
-def render(report: ReportContent) -> str:
+def render_page(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
     style, script = _static("page.css"), _static("tables.js") + _static("samples.js")
     policy = (

@@ -63,7 +63,7 @@ def ci95(cell: Mapping[str, Any]) -> tuple[float, float] | None:
     return (ends[0], ends[1]) if len(ends) == 2 else None
 
 
-def estimate(cell: Mapping[str, Any]) -> CellEstimate | None:
+def cell_estimate(cell: Mapping[str, Any]) -> CellEstimate | None:
     """Returns a cell's value and interval, or None if it has no value."""
     value = number(cell.get("value"))
     return None if value is None else CellEstimate(value, ci95(cell))

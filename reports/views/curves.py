@@ -12,7 +12,7 @@ from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
-from ssl4rl_bench.reports.text.cells import CellEstimate, Result, dig, estimate, short
+from ssl4rl_bench.reports.text.cells import CellEstimate, Result, cell_estimate, dig, short
 from ssl4rl_bench.reports.text.numbers import interval, percent
 from ssl4rl_bench.reports.views.base import View
 
@@ -48,7 +48,7 @@ class _Panel:
 
     def of(self, result: Result | None) -> CellEstimate | None:
         """Returns the panel's value in a run, or None if the run lacks it."""
-        return estimate(dig(result, "tasks", self.task, "aggregates", *self.cell))
+        return cell_estimate(dig(result, "tasks", self.task, "aggregates", *self.cell))
 
 
 def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View:

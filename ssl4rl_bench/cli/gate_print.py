@@ -8,11 +8,11 @@ from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.gate.text import (
     LEGEND,
     STYLES,
+    describe_test,
     gate_table,
     guard_table,
     headline,
     lost_lines,
-    reason,
     worst_first,
 )
 
@@ -22,7 +22,7 @@ def print_gate(screen: Screen, gate: Gate) -> None:
     screen.sentence(headline(gate), STYLES[gate.verdict])
     for tested in worst_first(gate):
         if tested.verdict != "pass":
-            screen.sentence(f"  {tested.verdict}: {reason(tested)}")
+            screen.sentence(f"  {tested.verdict}: {describe_test(tested)}")
     screen.print()
     screen.print(gate_table(gate))
     screen.sentence(LEGEND, "dim")

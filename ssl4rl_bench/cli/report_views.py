@@ -17,7 +17,7 @@ from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.output import say
 from ssl4rl_bench.reports.text.cells import plain_table
-from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, allowed, by_sight, gather
+from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, allowed, by_sight, gather_runs
 
 _NUMBER = re.compile(r"[+±-]?\d+(\.\d+)?(?![\w-])")
 
@@ -43,7 +43,7 @@ def choose_runs(
         real, blind = list(evaluated), []
     base, others = choose_baseline(real, baseline)
     benchmarks = [name for name in tasks if not base.task(name).probe]
-    return gather(
+    return gather_runs(
         base,
         others,
         blind,

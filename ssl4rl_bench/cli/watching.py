@@ -17,7 +17,7 @@ from ssl4rl_bench.watch.history import exit_verdict
 from ssl4rl_bench.watch.judging import Judged
 
 
-def watch(plan: EvaluationPlan, asked: loop.WatchSettings, data: Sequence[str]) -> int:
+def watch_and_print(plan: EvaluationPlan, asked: loop.WatchSettings, data: Sequence[str]) -> int:
     """Runs `loop.watch` and returns the exit code."""
 
     def say(line: str) -> None:

@@ -19,7 +19,7 @@ def take_inventory(runs: Path) -> Inventory:
     return Inventory(
         python=sys.version_info[:3],
         system=f"{platform.system()} {platform.machine()}",
-        packages=versions(need.name for need in PACKAGES),
+        packages=installed_versions(need.name for need in PACKAGES),
         gpus=parse_nvidia_smi(_nvidia_smi()) or gpus_of_driver(),
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu_flags=parse_cpu_flags(_read(Path("/proc/cpuinfo"))),
@@ -49,7 +49,7 @@ def parse_cpu_flags(cpuinfo: str) -> frozenset[str] | None:
     return None
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     """Returns the versions of the installed distributions among `packages`, without importing them."""
     installed = {}
     for name in packages:

@@ -68,7 +68,7 @@ def load_task(
     blinding.check_blinding(image)
     load = _loader(task)
     asked = LoadOptions(data, prompt, skip_bad, limit, commit, on_share)
-    return blinding.apply(load(task, asked), image)
+    return blinding.blind_task(load(task, asked), image)
 
 
 def _loader(task: TaskFile) -> Load:

@@ -207,7 +207,7 @@ def test_dry_run_prints_spec_counts_and_a_prompt_and_writes_nothing(tmp_path: Pa
 def test_export_is_read_back_as_the_same_data(tmp_path: Path) -> None:
     tsv = tmp_path / "scenes.tsv"
     assert bench("export", "scenes", "--to", "tsv", "--out", tsv).returncode == 0
-    assert "sound" in bench("validate", "mmbench_dev_en", "--data", tsv).stdout
+    assert "valid: every gold answer" in bench("validate", "mmbench_dev_en", "--data", tsv).stdout
     header = tsv.open().readline().replace('"', "").split()
     assert header[:3] == ["index", "question", "hint"] and "l2-category" in header
 

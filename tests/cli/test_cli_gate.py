@@ -8,7 +8,7 @@ import xmlschema
 from commands import bench, invoke
 
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.judge import apply_policy
 from ssl4rl_bench.gating.policy import read_policy
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.watch.history import Entry, History
@@ -204,7 +204,7 @@ def test_hostile_names_stay_text(place: Path) -> None:
 
     runs = load_evaluated([place / "gold", place / "bad"])
     name = "x\n::error::owned\x1b[31m|<script>`%0A"
-    gate = apply(read_policy(place / "gate.toml"), runs[0], replace(runs[1], label=name))
+    gate = apply_policy(read_policy(place / "gate.toml"), runs[0], replace(runs[1], label=name))
     SCHEMA.validate(gate_files.to_junit(gate))
     summary = gate_files.to_summary(gate)
     assert "<script>" not in summary and "\x1b" not in summary

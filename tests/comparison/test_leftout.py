@@ -21,9 +21,9 @@ from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import LeftOut
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.judge import Gate, apply_policy
 from ssl4rl_bench.gating.policy import parse_policy
-from ssl4rl_bench.reports.gate.text import reason
+from ssl4rl_bench.reports.gate.text import describe_test
 
 N = 1164
 KINDS = {
@@ -46,7 +46,7 @@ def failing(label: str, values: np.ndarray, failed: np.ndarray, how: Status = St
 
 
 def judge(old: Evaluated, new: Evaluated, *rules: dict[str, Any], **more: Any) -> Gate:
-    return apply(parse_policy({"rule": list(rules), **more}), old, new)
+    return apply_policy(parse_policy({"rule": list(rules), **more}), old, new)
 
 
 def skilled(share: float, n: int = N, seed: int = 0) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_failing_on_what_the_baseline_got_wrong_is_no_pass(kind: str, share: flo
     old, new = run("old", base), failing("new", better, failed)
     gate = judge(old, new, rule(kind))
     (tested,) = gate.tested
-    assert gate.verdict == "inconclusive" and "questions are left out" in reason(tested)
+    assert gate.verdict == "inconclusive" and "questions are left out" in describe_test(tested)
     out = tested.left_out
     assert out is not None and (out.n, out.n_asked, out.candidate.missing) == (failed.sum(), N, failed.sum())
     assert out.baseline.left_out == 0.0 and out.baseline.p is not None and out.baseline.p < 0.001

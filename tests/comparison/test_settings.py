@@ -28,7 +28,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.gating import baseline as baseline_file
-from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.judge import apply_policy
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.board import export as board_export
 from ssl4rl_bench.reports.board.board import build_board
@@ -36,7 +36,7 @@ from ssl4rl_bench.reports.board.probes import probe_rows
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.reports.gate.view import gate_views
 from ssl4rl_bench.reports.html import assemble
-from ssl4rl_bench.reports.html.page import render
+from ssl4rl_bench.reports.html.page import render_page
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 RULE = {"task": TASK, "kind": "no_worse_than", "margin": 20}
@@ -119,8 +119,8 @@ def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[
         "methods",
         shown(lambda screen: print_methods(screen, old, methods, [TASK], "l2", "circular_micro", allow)),
     )
-    yield "html", render(assemble(old, [new], allow=allow))
-    gate = apply(parse_policy({"rule": [RULE], "allow": allow}), old, new)
+    yield "html", render_page(assemble(old, [new], allow=allow))
+    gate = apply_policy(parse_policy({"rule": [RULE], "allow": allow}), old, new)
     yield "gate", shown(lambda screen: print_gate(screen, gate))
     yield "junit", gate_files.to_junit(gate)
     yield "summary", gate_files.to_summary(gate).replace("\\", "")
@@ -128,7 +128,7 @@ def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[
     yield "annotations", "\n".join(gate_files.workflow_commands(gate))
     yield (
         "gate html",
-        render(assemble(old, [new], lead=gate_views(gate), allow=allow)).split('id="verdict"')[0],
+        render_page(assemble(old, [new], lead=gate_views(gate), allow=allow)).split('id="verdict"')[0],
     )
 
 
@@ -144,7 +144,7 @@ def test_a_difference_is_refused_by_name_and_told_where_it_is_allowed(name: str,
         with pytest.raises(UsageError, match=message.replace("new and old", ".* and .*")):
             compare_task(first, [second], TASK)
     with pytest.raises(UsageError, match=message):
-        apply(parse_policy({"rule": [RULE]}), old, new)
+        apply_policy(parse_policy({"rule": [RULE]}), old, new)
     others = [each for each in NAMES if each != name]
     with pytest.raises(UsageError, match=message):
         compare_task(old, [new], TASK, allow=others)
@@ -162,7 +162,7 @@ def test_probes_tell_it_too() -> None:
     assert told(board_export.to_latex([], rows).replace("\\", ""))
     assert told(board_export.to_csv([], rows))
     assert told(board_export.to_json([], rows))
-    assert told(render(assemble(old, [new], allow=["max_tokens"])))
+    assert told(render_page(assemble(old, [new], allow=["max_tokens"])))
 
 
 def test_several_differences_are_named_together() -> None:

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
 from ssl4rl_bench.engines.openai_servers import Server, Servers
-from ssl4rl_bench.run.journal import read
+from ssl4rl_bench.run.journal import read_journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import RunCounts, execute
 
@@ -78,7 +78,7 @@ def run(
 
 
 def records(path: Path) -> list[SampleRecord]:
-    lines = list(read(path / "journal" / f"{TASK.name}.jsonl"))
+    lines = list(read_journal(path / "journal" / f"{TASK.name}.jsonl"))
     assert all(isinstance(line, SampleRecord) for line in lines)
     return [line for line in lines if isinstance(line, SampleRecord)]
 

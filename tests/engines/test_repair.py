@@ -59,9 +59,9 @@ def test_what_renaming_cannot_repair_leaves_no_folder(
 def test_a_folder_in_the_way_and_an_unknown_tensor_are_refused(tmp_path: Path) -> None:
     folder = make(tmp_path / "model")
     with pytest.raises(UsageError, match="already exists"):
-        repair.repair(folder, folder)
+        repair.repair_checkpoint(folder, folder)
     with pytest.raises(UsageError, match="has no nothing"):
-        repair.repair(folder, tmp_path / "new", ["nothing"])
+        repair.repair_checkpoint(folder, tmp_path / "new", ["nothing"])
 
 
 def shards(folder: Path, *names: tuple[str, ...], index: bool = True) -> Path:
@@ -79,7 +79,7 @@ def shards(folder: Path, *names: tuple[str, ...], index: bool = True) -> Path:
 
 def refused(folder: Path, **how: bool) -> str:
     with pytest.raises((ModelError, UsageError)) as caught:
-        repair.repair(folder, folder.with_name("new"), **how)
+        repair.repair_checkpoint(folder, folder.with_name("new"), **how)
     assert not folder.with_name("new").exists()
     return str(caught.value).replace(str(folder), "FOLDER")
 
@@ -88,7 +88,7 @@ def test_what_is_not_known_of_a_family_is_asked_for(tmp_path: Path) -> None:
     folder = shards(tmp_path / "model", ("a", "b"), ("c",))
     words = "FOLDER: the tensors that its config.json asks for are unknown; name the ones to leave out with --drop"
     assert refused(folder, only_known=True) == words
-    new = repair.repair(folder, tmp_path / "new", drop=["b"])
+    new = repair.repair_checkpoint(folder, tmp_path / "new", drop=["b"])
     assert weight_map(new) == {
         "a": "model-00001-of-00002.safetensors",
         "c": "model-00002-of-00002.safetensors",

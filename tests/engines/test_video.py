@@ -21,7 +21,7 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, MissingDependency, UsageError
 from ssl4rl_bench.core.types import VideoPart
 from ssl4rl_bench.engines import video
-from ssl4rl_bench.engines.video import MAX_FRAME_PIXELS, plan, sample_frames
+from ssl4rl_bench.engines.video import MAX_FRAME_PIXELS, plan_frames, sample_frames
 
 av: Any = pytest.importorskip("av")
 
@@ -175,7 +175,7 @@ def test_without_pyav_the_command_that_adds_it_is_told(
     st.floats(0.01, 60),
 )
 def test_a_plan_is_even_ordered_and_within_its_limits(times: list[float], limit: int, fps: float) -> None:
-    chosen = plan(times, times[-1] - times[0], limit, fps)
+    chosen = plan_frames(times, times[-1] - times[0], limit, fps)
     assert len(chosen) % 2 == 0 and 2 <= len(chosen) <= limit
     assert chosen == sorted(chosen)
     assert chosen[0] == 0 and chosen[-1] == len(times) - 1

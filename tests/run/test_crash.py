@@ -15,7 +15,7 @@ import pytest
 import synthetic
 
 from ssl4rl_bench.core.types import SampleRecord
-from ssl4rl_bench.run.journal import BadLine, read
+from ssl4rl_bench.run.journal import BadLine, read_journal
 from ssl4rl_bench.run.rundir import RunDir
 
 N_GROUPS, N_SAMPLES = 750, 3000
@@ -38,7 +38,7 @@ def places(output: bytes) -> list[tuple[str, int]]:
 
 
 def kept(path: Path) -> list[SampleRecord]:
-    return [line for line in read(path / JOURNAL) if not isinstance(line, BadLine)]
+    return [line for line in read_journal(path / JOURNAL) if not isinstance(line, BadLine)]
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def load_mmbench(
         n_groups_skipped=n_skipped,
         warnings=_warnings(task.edition, checked),
         partial_reasons=tuple(reasons),
-        data_sha256=digest(rows),
+        data_sha256=rows_digest(rows),
     )
 
 
@@ -241,7 +241,7 @@ def _samples(
         )
 
 
-def digest(rows: Iterable[MMBenchRow]) -> str:
+def rows_digest(rows: Iterable[MMBenchRow]) -> str:
     """Computes `MMBenchTask.data_sha256`, which does not depend on the order of the rows."""
     return sha256_json_list(
         {

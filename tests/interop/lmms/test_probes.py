@@ -18,7 +18,7 @@ from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPar
 from ssl4rl_bench.interop.lmms import probes
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF
 from ssl4rl_bench.score.outcomes import outcomes_of
-from ssl4rl_bench.score.probes import summary
+from ssl4rl_bench.score.probes import probe_summary
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.task.registry import load_task
 
@@ -143,7 +143,7 @@ def test_the_aggregates_are_those_of_a_run(both: Any) -> None:
         )
         for sample, text in zip(samples, replies, strict=True)
     ]
-    expected = summary(both.task, both.task.probe, outcomes_of(both.task, scored, "default", 1), scored)
+    expected = probe_summary(both.task, both.task.probe, outcomes_of(both.task, scored, "default", 1), scored)
     assert 0 < probes.accuracy(items) < 1
     assert probes.accuracy(items) == expected["accuracy"]["value"]
     assert probes.chance_corrected(items) == pytest.approx(expected["chance_corrected"]["value"])
