@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forked
 import pytest
 from faulty_server import FAULTS, Connection, FaultyServer, well
 from synthetic import SyntheticTask, options, spec_of
@@ -30,26 +31,29 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 AT_ONCE_S = 20.0
 """Far below the minutes for which the thing that is interrupted would last, and the 25 s of a drain."""
 SLEEPS = """
-import importlib, sys, time
+import sys, time
+import forked
 module, function = sys.argv[1:3]
 def sleeping(*args, **kwargs):
     print("here", file=sys.stderr, flush=True)
     time.sleep(300)
-setattr(importlib.import_module(module), function, sleeping)
+forked.stand_in(module, function, sleeping)
 sys.argv[1:3] = []
 from ssl4rl_bench.cli import main
 main()
 """
 
 
-def start(*args: str | Path, sleeps_in: tuple[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    *args: str | Path, sleeps_in: tuple[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.Popen[str]:
     program = ["-c", SLEEPS, *sleeps_in] if sleeps_in else ["-m", "ssl4rl_bench"]
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, *program, *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        cwd=cwd,
     )
 
 
@@ -91,20 +95,7 @@ def test_a_signal_ends_what_waits_for_no_reply(
     if module.rpartition(".")[2][0].isupper():  # a method
         module, _, owner = module.rpartition(".")
         function = f"{owner}.{function}"
-    program = SLEEPS.replace(
-        "setattr(importlib.import_module(module), function, sleeping)",
-        "place = importlib.import_module(module)\n"
-        "*owner, name = function.split('.')\n"
-        "setattr(getattr(place, owner[0]) if owner else place, name, sleeping)",
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", program, module, function, *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    child = start(*command, sleeps_in=(module, function), cwd=tmp_path)
     assert child.stderr is not None
     while (line := child.stderr.readline()) != "here\n":
         assert line, "it ended before it came there"

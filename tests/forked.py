@@ -1,0 +1,308 @@
+"""Starts Python programs as forks of a process that has imported the package: 30 ms each, instead of a second or more.
+
+    done = forked.run([sys.executable, "-m", "ssl4rl_bench", "list", "tasks"], capture_output=True, text=True)
+    child = forked.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+Both take and return what their namesakes of `subprocess` do. A child has the given arguments, environment, working
+directory, descriptors and session, the signal handlers of a new interpreter, and nothing from this process. Its
+`sys.modules` are those of the server, though, and what an interpreter reads at its start (such as PYTHONUTF8, but
+not PYTHONPATH and PYTHONIOENCODING) is what it was for the server. The server imports no library that reads its
+environment when it is imported. Tests of imports, of encodings and of fresh modules need `subprocess`.
+
+The server is a single thread that starts with the first program of a test process and ends with that process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import types
+from pathlib import Path
+from typing import Any, AnyStr
+
+HEAVY = ("torch", "torchvision", "transformers", "huggingface_hub", "datasets", "vllm", "trl", "peft", "lmms_eval")
+"""Libraries that take seconds to import or that read their environment then. A program that uses one imports it."""
+ROOMS = ("cli", "comparison", "core", "datasets", "engines", "gating", "reports", "run", "score", "stats", "task", "watch")
+
+
+class Popen(subprocess.Popen[AnyStr]):
+    """A program that the server forks. Its arguments begin with `sys.executable` and -m, -c or a file."""
+
+    _connection: socket.socket
+
+    def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, *rest: Any) -> None:
+        """What `subprocess.Popen` calls to start the program, between making its pipes and closing their far ends."""
+        _, cwd, env, _, _, shell, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *more = rest
+        words = [os.fspath(word) for word in args]
+        assert words.pop(0) == sys.executable and not shell and preexec_fn is None and executable is None
+        request = {
+            "words": words,
+            "cwd": os.fspath(cwd or Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+            "session": bool(more[5]),
+        }
+        streams = [far if far != -1 else own for far, own in ((p2cread, 0), (c2pwrite, 1), (errwrite, 2))]
+        self._connection = ask(_server(), request, streams)
+        self.pid = int(_line(self._connection))
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            self.returncode = int(_line(self._connection))
+            self._connection.close()
+        return self.returncode
+
+
+def run(
+    args: Any,
+    *,
+    capture_output: bool = False,
+    check: bool = False,
+    timeout: float | None = 300,
+    **options: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """Runs a program to its end, as `subprocess.run` does."""
+    if capture_output:
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with Popen[Any](args, **options) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    done = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def ask(server: str, request: dict[str, Any], streams: list[int]) -> socket.socket:
+    """Sends a request with standard input, output and error; on the answer come the process id and the exit code."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(server)
+    socket.send_fds(connection, [b"\n"], streams)
+    connection.sendall(json.dumps(request).encode())
+    connection.shutdown(socket.SHUT_WR)
+    return connection
+
+
+def _line(connection: socket.socket) -> str:
+    """Reads a line of the server's answer, and no byte more."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = connection.recv(1)
+        assert byte, "the server is gone"
+        line += byte
+    return line.decode()
+
+
+@functools.cache
+def _server() -> str:
+    """Starts the server of this process; returns the path of its socket."""
+    folder = tempfile.TemporaryDirectory(prefix="forked-")
+    path = str(Path(folder.name, "socket"))
+    listener = socket.create_server(path, family=socket.AF_UNIX, backlog=64)
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(listener.fileno())],
+        stdin=subprocess.PIPE,  # its end is the server's signal to end
+        pass_fds=[listener.fileno()],
+        env={**os.environ, **threads},
+        start_new_session=True,
+    )
+    listener.close()
+
+    @atexit.register
+    def end() -> None:
+        process.communicate()
+        folder.cleanup()
+
+    return path
+
+
+def main() -> None:
+    """Serves; in a child, returns after the program's last line, so that the interpreter ends as usual."""
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    sys.modules["forked"] = sys.modules["__main__"]  # for `stand_in`
+    del sys.path[0]
+    base = [place for place in sys.path if place not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    _import()
+    gc.freeze()
+    if (request := _serve(listener)) is not None:
+        _become(request, base)
+
+
+def _import() -> None:
+    """Imports all modules that commands use but for those that need one of `HEAVY`."""
+    import ssl4rl_bench
+
+    sys.meta_path.insert(0, (absent := _Absent()))
+    names = ["ssl4rl_bench.evaluation"]
+    for room in ROOMS:
+        place, prefix = f"{ssl4rl_bench.__path__[0]}/{room}", f"ssl4rl_bench.{room}."
+        names += [module.name for module in pkgutil.walk_packages([place], prefix)]
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    sys.meta_path.remove(absent)
+    from ssl4rl_bench.task.registry import load_task
+
+    load_task("scenes")  # which is drawn once per process
+
+
+class _Absent:
+    """Makes `HEAVY` look as if it were not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] in HEAVY:
+            raise ImportError(name)
+
+
+def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Forks a child for each request. Returns its request in a child, and None at the end."""
+    told, wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wakeup)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: dict[int, socket.socket] = {}
+    while True:
+        ready, _, _ = select.select([0, told, listener], [], [])
+        if told in ready:
+            os.read(told, 4096)
+            while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                with contextlib.suppress(OSError), children.pop(ended[0]) as connection:
+                    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(ended[1]))
+        if 0 in ready:
+            return None
+        if listener in ready:
+            connection, _ = listener.accept()
+            _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+            with connection.makefile("rb") as file:
+                request = json.load(file)
+            if (pid := os.fork()) == 0:
+                for open_socket in (listener, connection, *children.values()):
+                    open_socket.close()
+                signal.set_wakeup_fd(-1)
+                os.close(told)
+                os.close(wakeup)
+                return request, streams
+            connection.sendall(b"%d\n" % pid)
+            children[pid] = connection
+            for stream in streams:
+                os.close(stream)
+
+
+def _become(asked: tuple[dict[str, Any], list[int]], base: list[str]) -> None:
+    """Runs the program as a new interpreter would."""
+    request, streams = asked
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    if request["session"]:
+        os.setsid()
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    os.chdir(request["cwd"])
+    tempfile.tempdir = None
+    _open_streams()
+    flag, *words = request["words"]
+    first = {"-m": str(Path.cwd()), "-c": ""}.get(flag, str(Path(flag).resolve().parent))
+    given = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    sys.path[:] = [first, *given, *base]
+    try:
+        _execute(flag, words)
+        code: object = 0
+    except SystemExit as end:
+        code = 0 if end.code is None else end.code
+    if isinstance(code, int):
+        _exit(code)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def _execute(flag: str, words: list[str]) -> None:
+    if flag == "-m":
+        sys.argv = words
+        sys.modules.pop(words[0], None)
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    elif flag == "-c":
+        sys.argv = ["-c", *words[1:]]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(words[0], "<string>", "exec"), vars(sys.modules["__main__"]))  # noqa: S102
+    else:
+        sys.argv = [flag, *words]
+        runpy.run_path(flag, run_name="__main__")
+
+
+def _exit(code: int) -> None:
+    """Ends as the interpreter does, but does not take it down module by module, which lasts a quarter of a second."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError):  # closed
+            try:
+                stream.flush()
+            except OSError:
+                code = 120
+    os._exit(code)
+
+
+def stand_in(module: str, name: str, replacement: object) -> None:
+    """Replaces a function, or a method ("Class.method"), wherever the package's imported modules hold it."""
+    holder, _, last = name.rpartition(".")
+    place = importlib.import_module(module)
+    if holder:
+        setattr(getattr(place, holder), last, replacement)
+        return
+    original = getattr(place, last)
+    for found in [found for key, found in sys.modules.items() if key.startswith("ssl4rl_bench")]:
+        for key in [key for key, value in vars(found).items() if value is original]:
+            setattr(found, key, replacement)
+
+
+def _open_streams() -> None:
+    """Opens the standard streams with the encoding that the environment asks for."""
+    encoding, _, errors = os.environ.get("PYTHONIOENCODING", "").partition(":")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
+        unbuffered = number > 0 and bool(os.environ.get("PYTHONUNBUFFERED"))
+        buffer = io.BufferedReader(raw) if number == 0 else raw if unbuffered else io.BufferedWriter(raw)
+        stream = io.TextIOWrapper(
+            buffer,  # type: ignore[arg-type]  # a FileIO does
+            encoding=encoding or "utf-8",
+            errors="backslashreplace" if number == 2 else errors or "strict",
+            line_buffering=number == 2 or raw.isatty(),
+            write_through=unbuffered,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+if __name__ == "__main__":
+    main()
