@@ -160,7 +160,7 @@ def _import() -> None:
     """Imports all modules that commands use but for those that need one of `HEAVY`."""
     import ssl4rl_bench
 
-    sys.meta_path.insert(0, (absent := _Absent()))
+    sys.meta_path.insert(0, (absent := Absent()))
     names = ["ssl4rl_bench.evaluation"]
     for room in ROOMS:
         place, prefix = f"{ssl4rl_bench.__path__[0]}/{room}", f"ssl4rl_bench.{room}."
@@ -174,7 +174,7 @@ def _import() -> None:
     load_task("scenes")  # which is drawn once per process
 
 
-class _Absent:
+class Absent:
     """Makes `HEAVY` look as if it were not installed."""
 
     def find_spec(self, name: str, *_: object) -> None:
