@@ -19,12 +19,14 @@ import contextlib
 import functools
 import gc
 import importlib
+import inspect
 import io
 import json
 import os
 import pkgutil
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -108,6 +110,18 @@ def ask(server: str, request: dict[str, Any], streams: list[int]) -> socket.sock
     connection.sendall(json.dumps(request).encode())
     connection.shutdown(socket.SHUT_WR)
     return connection
+
+
+def in_shell(*words: str) -> str:
+    """Returns a shell script's line that becomes the program, whose further words are those of the script."""
+    client = (
+        "from __future__ import annotations\nimport json, os, socket, sys\n"
+        f"{inspect.getsource(ask)}\n"
+        "request = {'words': sys.argv[2:], 'cwd': os.getcwd(), 'env': dict(os.environ), 'session': False}\n"
+        "code = int(ask(sys.argv[1], request, [0, 1, 2]).makefile().read().split()[1])\n"
+        "os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)\n"
+    )
+    return f'exec {shlex.join([sys.executable, "-I", "-S", "-c", client, _server(), *words])} "$@"'
 
 
 def _line(connection: socket.socket) -> str:
