@@ -1,4 +1,4 @@
-"""Starts Python programs as forks of a process that has imported the package: 30 ms each, instead of a second or more.
+"""Starts Python programs as forks of a process that has imported the package, in 30 ms each.
 
     done = forked.run([sys.executable, "-m", "ssl4rl_bench", "list", "tasks"], capture_output=True, text=True)
     child = forked.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
@@ -9,7 +9,8 @@ directory, descriptors and session, the signal handlers of a new interpreter, an
 not PYTHONPATH and PYTHONIOENCODING) is what it was for the server. The server imports no library that reads its
 environment when it is imported. Tests of imports, of encodings and of fresh modules need `subprocess`.
 
-The server is a single thread that starts with the first program of a test process and ends with that process.
+The server is a single thread. It starts with the first program of a test process, or with pytest-xdist for all of
+its workers (conftest.py), and ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -38,9 +39,21 @@ import types
 from pathlib import Path
 from typing import Any, AnyStr
 
-HEAVY = ("torch", "torchvision", "transformers", "huggingface_hub", "datasets", "vllm", "trl", "peft", "lmms_eval")
+HEAVY = ("torch", "transformers", "huggingface_hub", "datasets", "vllm", "trl", "peft", "lmms_eval")
 """Libraries that take seconds to import or that read their environment then. A program that uses one imports it."""
-ROOMS = ("cli", "comparison", "core", "datasets", "engines", "gating", "reports", "run", "score", "stats", "task", "watch")
+BELOW = (
+    "httpx",
+    "filelock",
+    "tqdm.auto",
+    "fsspec",
+    "dill",
+    "multiprocess.pool",
+    "xxhash",
+    "pyarrow.parquet",
+    "sqlite3",
+)
+"""What `HEAVY` imports, if it is installed."""
+SHARED = "SSL4RL_TESTS_SERVER"
 
 
 class Popen(subprocess.Popen[AnyStr]):
@@ -134,9 +147,16 @@ def _line(connection: socket.socket) -> str:
     return line.decode()
 
 
+def share() -> None:
+    """Starts the server for this process and those that it will start."""
+    os.environ[SHARED] = _server()
+
+
 @functools.cache
 def _server() -> str:
-    """Starts the server of this process; returns the path of its socket."""
+    """Returns the path of the server's socket. The first call starts the server, unless it is shared."""
+    if SHARED in os.environ:
+        return os.environ[SHARED]
     folder = tempfile.TemporaryDirectory(prefix="forked-")
     path = str(Path(folder.name, "socket"))
     listener = socket.create_server(path, family=socket.AF_UNIX, backlog=64)
@@ -175,13 +195,11 @@ def _import() -> None:
     import ssl4rl_bench
 
     sys.meta_path.insert(0, (absent := Absent()))
-    names = ["ssl4rl_bench.evaluation"]
-    for room in ROOMS:
-        place, prefix = f"{ssl4rl_bench.__path__[0]}/{room}", f"ssl4rl_bench.{room}."
-        names += [module.name for module in pkgutil.walk_packages([place], prefix)]
-    for name in names:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    own = [module.name for module in pkgutil.walk_packages(ssl4rl_bench.__path__, "ssl4rl_bench.")]
+    for name in (*BELOW, *own):
+        if not name.endswith("__main__"):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
     sys.meta_path.remove(absent)
     from ssl4rl_bench.task.registry import load_task
 

@@ -104,6 +104,7 @@ def test_other_entry_points_end_in_the_same_way(tmp_path: Path) -> None:
         "for module, name in (('weights', 'fingerprint'), ('weights', 'side_files'), ('files', 'read_config')):\n"
         "    forked.stand_in(f'ssl4rl_bench.engines.checkpoints.{module}', name, boom)\n"
         "sys.argv = ['repair', sys.argv[1], sys.argv[2]]\n"
+        "sys.modules.pop('ssl4rl_bench.repair', None)\n"
         "runpy.run_module('ssl4rl_bench.repair', run_name='__main__')\n"
     )
     (tmp_path / "model").mkdir()

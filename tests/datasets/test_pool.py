@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 from pictures import write_folder
 
@@ -72,12 +73,7 @@ def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     """A build that is at work, in a process group of its own."""
     command = [sys.executable, "-m", "ssl4rl_bench", "build", "ssl_rotation_90", "--images", str(folder)]
     command += ["--out", str(out), "--workers", "2", "--per-image", "4000"]
-    # A shell starts background jobs with Ctrl-C ignored, which a child would inherit from this test.
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    finally:
-        signal.signal(signal.SIGINT, old)
+    process = forked.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list(out.parent.parent.rglob("*.parquet")):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import fake_checkpoints
+import forked
 import pytest
 from fake_checkpoints import POLICY, asked, make, plan
 from test_cli import bench, refused
@@ -196,7 +197,7 @@ def test_checkpoints_that_appear_are_taken_and_a_stop_is_clean(tmp_path: Path) -
         sys.executable, "-m", "ssl4rl_bench", "watch", folder, "--policy", policy, "--tasks", "scenes",
         "--limit", "6", "--engine", "mock", "--interval", "0.2", "--out", out,
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def write() -> None:
         make(folder, 50)

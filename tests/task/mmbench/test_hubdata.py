@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from loopback_hub import GATE_TOKEN, Fault, LoopbackHub, dead_endpoint
 from mmbench_data import question, questions, write_parquet, write_tsv
@@ -253,14 +254,13 @@ def test_images_of_an_ssl_task(hub: LoopbackHub, tmp_path: Path) -> None:
 
 
 def run(hub: LoopbackHub, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return forked.run(
         [sys.executable, "-m", "ssl4rl_bench", *arguments],
         env=hub.environment(tmp_path / "home"),
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=300,
-        check=False,
     )
 
 
