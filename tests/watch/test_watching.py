@@ -25,6 +25,7 @@ from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.watch.history import History
 from ssl4rl_bench.watch.loop import Watch
 
@@ -36,6 +37,13 @@ BETTER = parse(
         "rule": [{"task": "scenes", "kind": "at_least", "value": 99}],
     }
 )
+
+
+@pytest.fixture(autouse=True)
+def no_curves_as_pixels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws curves.png, half of a page's time, in one test only."""
+    if request.function is not test_once_judges_what_is_there_and_again_asks_nothing:
+        monkeypatch.setattr(Sheet, "png", lambda sheet: b"curves")
 
 
 @pytest.fixture
