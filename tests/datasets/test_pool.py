@@ -14,24 +14,10 @@ from pathlib import Path
 import forked
 import pytest
 from pictures import write_folder
+from pool_work import double, killed, trouble
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.datasets.pool import AHEAD, Pool, WorkerDied
-
-
-def double(number: int) -> int:
-    return 2 * number
-
-
-def trouble(number: int) -> int:
-    if number == 3:
-        raise DataError("three is bad")
-    return number
-
-
-def killed(number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
 
 
 @pytest.mark.parametrize("workers", [1, 2])
