@@ -11,7 +11,8 @@ ENGINES = Path(__file__).with_name("e2e")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts one server of `forked` for all workers."""
+    """Starts one server of `forked` for all workers, and makes `os.fsync` do nothing."""
+    forked.no_fsync()
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         forked.share()
 
