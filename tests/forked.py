@@ -4,13 +4,13 @@
     child = forked.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 Both take and return what their namesakes of `subprocess` do. A child has the given arguments, environment, working
-directory, descriptors and session, the signal handlers of a new interpreter, and nothing from this process. Its
-`sys.modules` are those of the server, though, and what an interpreter reads at its start (such as PYTHONUTF8, but
-not PYTHONPATH and PYTHONIOENCODING) is what it was for the server. The server imports no library that reads its
-environment when it is imported. Tests of imports, of encodings and of fresh modules need `subprocess`.
+directory, descriptors and session, and the signal handlers of a new interpreter; it inherits nothing from the test.
+Differences to a new interpreter: its modules are already imported, and of the environment variables that an
+interpreter reads at its start, only PYTHONPATH, PYTHONIOENCODING and PYTHONUNBUFFERED have an effect. The server
+imports no library that reads the environment on import. Tests of imports and of locales need `subprocess`.
 
-The server is a single thread. It starts with the first program of a test process, or with pytest-xdist for all of
-its workers (conftest.py), and ends with the process that started it.
+The server has one thread. It starts with the first program of a test process, or for all workers of pytest-xdist at
+once (conftest.py), and ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from pathlib import Path
 from typing import Any, AnyStr
 
 HEAVY = ("torch", "transformers", "huggingface_hub", "datasets", "vllm", "trl", "peft", "lmms_eval")
-"""Libraries that take seconds to import or that read their environment then. A program that uses one imports it."""
-BELOW = (
+"""Libraries that take seconds to import or read the environment on import. A program that uses one imports it."""
+DEPENDENCIES = (
     "httpx",
     "filelock",
     "tqdm.auto",
@@ -52,8 +52,9 @@ BELOW = (
     "pyarrow.parquet",
     "sqlite3",
 )
-"""What `HEAVY` imports, if it is installed."""
+"""What the libraries in `HEAVY` import, as far as it is installed."""
 SHARED = "SSL4RL_TESTS_SERVER"
+"""Environment variable with the path of a server's socket."""
 
 
 class Popen(subprocess.Popen[AnyStr]):
@@ -62,7 +63,7 @@ class Popen(subprocess.Popen[AnyStr]):
     _connection: socket.socket
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, *rest: Any) -> None:
-        """What `subprocess.Popen` calls to start the program, between making its pipes and closing their far ends."""
+        """Starts the program. `subprocess.Popen` has made the pipes; -1 stands for an inherited stream."""
         _, cwd, env, _, _, shell, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *more = rest
         words = [os.fspath(word) for word in args]
         assert words.pop(0) == sys.executable and not shell and preexec_fn is None and executable is None
@@ -72,7 +73,7 @@ class Popen(subprocess.Popen[AnyStr]):
             "env": dict(os.environ if env is None else env),
             "session": bool(more[5]),
         }
-        streams = [far if far != -1 else own for far, own in ((p2cread, 0), (c2pwrite, 1), (errwrite, 2))]
+        streams = [n if stream == -1 else stream for n, stream in enumerate((p2cread, c2pwrite, errwrite))]
         self._connection = ask(_server(), request, streams)
         self.pid = int(_line(self._connection))
         self._child_created = True
@@ -116,7 +117,7 @@ def run(
 
 
 def ask(server: str, request: dict[str, Any], streams: list[int]) -> socket.socket:
-    """Sends a request with standard input, output and error; on the answer come the process id and the exit code."""
+    """Sends a request and the standard streams. The answer has a line with the process id, then one with the exit code."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(server)
     socket.send_fds(connection, [b"\n"], streams)
@@ -126,7 +127,7 @@ def ask(server: str, request: dict[str, Any], streams: list[int]) -> socket.sock
 
 
 def in_shell(*words: str) -> str:
-    """Returns a shell script's line that becomes the program, whose further words are those of the script."""
+    """Returns the line of a shell script that becomes the program, with the script's arguments after `words`."""
     client = (
         "from __future__ import annotations\nimport json, os, socket, sys\n"
         f"{inspect.getsource(ask)}\n"
@@ -148,7 +149,7 @@ def _line(connection: socket.socket) -> str:
 
 
 def no_fsync() -> None:
-    """Makes `os.fsync` return at once: a test kills processes, never the machine, so it cannot tell."""
+    """Makes `os.fsync` return at once. Tests kill processes and never the machine, so no test can see the difference."""
     os.fsync = lambda fd: None
 
 
@@ -197,12 +198,12 @@ def main() -> None:
 
 
 def _import() -> None:
-    """Imports all modules that commands use but for those that need one of `HEAVY`."""
+    """Imports all modules of the package that need none of `HEAVY`."""
     import ssl4rl_bench
 
     sys.meta_path.insert(0, (absent := Absent()))
-    own = [module.name for module in pkgutil.walk_packages(ssl4rl_bench.__path__, "ssl4rl_bench.")]
-    for name in (*BELOW, *own):
+    package = [module.name for module in pkgutil.walk_packages(ssl4rl_bench.__path__, "ssl4rl_bench.")]
+    for name in (*DEPENDENCIES, *package):
         if not name.endswith("__main__"):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
@@ -221,15 +222,15 @@ class Absent:
 
 
 def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Forks a child for each request. Returns its request in a child, and None at the end."""
-    told, wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    """Forks a child per request. Returns the request in a child, and None at the end."""
+    woken, wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wakeup)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([0, told, listener], [], [])
-        if told in ready:
-            os.read(told, 4096)
+        ready, _, _ = select.select([0, woken, listener], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
             while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 with contextlib.suppress(OSError), children.pop(ended[0]) as connection:
                     connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(ended[1]))
@@ -239,16 +240,18 @@ def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
             connection, _ = listener.accept()
             _, streams, _, _ = socket.recv_fds(connection, 1, 3)
             with connection.makefile("rb") as file:
-                request = json.load(file)
-            if (pid := os.fork()) == 0:
+                text = file.read()
+            if text and (pid := os.fork()) == 0:
                 for open_socket in (listener, connection, *children.values()):
                     open_socket.close()
                 signal.set_wakeup_fd(-1)
-                os.close(told)
+                os.close(woken)
                 os.close(wakeup)
-                return request, streams
-            connection.sendall(b"%d\n" % pid)
-            children[pid] = connection
+                return json.loads(text), streams
+            if text:
+                children[pid] = connection
+                with contextlib.suppress(OSError):  # the client has gone
+                    connection.sendall(b"%d\n" % pid)
             for stream in streams:
                 os.close(stream)
 
@@ -299,7 +302,7 @@ def _execute(flag: str, words: list[str]) -> None:
 
 
 def _exit(code: int) -> None:
-    """Ends as the interpreter does, but does not take it down module by module, which lasts a quarter of a second."""
+    """Ends as an interpreter does, except for the destruction of all modules, which takes a quarter of a second."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -319,9 +322,9 @@ def stand_in(module: str, name: str, replacement: object) -> None:
         setattr(getattr(place, holder), last, replacement)
         return
     original = getattr(place, last)
-    for found in [found for key, found in sys.modules.items() if key.startswith("ssl4rl_bench")]:
-        for key in [key for key, value in vars(found).items() if value is original]:
-            setattr(found, key, replacement)
+    for imported in [value for key, value in sys.modules.items() if key.startswith("ssl4rl_bench")]:
+        for key in [key for key, value in vars(imported).items() if value is original]:
+            setattr(imported, key, replacement)
 
 
 def _open_streams() -> None:
