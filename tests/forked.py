@@ -117,7 +117,7 @@ def run(
 
 
 def ask(server: str, request: dict[str, Any], streams: list[int]) -> socket.socket:
-    """Sends a request and the standard streams. The answer has a line with the process id, then one with the exit code."""
+    """Sends a request. The answer is a line with the process id, then one with the exit code."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(server)
     socket.send_fds(connection, [b"\n"], streams)
@@ -149,7 +149,7 @@ def _line(connection: socket.socket) -> str:
 
 
 def no_fsync() -> None:
-    """Makes `os.fsync` return at once. Tests kill processes and never the machine, so no test can see the difference."""
+    """Makes `os.fsync` return at once. Tests kill processes, never the machine, so none can see the difference."""
     os.fsync = lambda fd: None
 
 
