@@ -149,8 +149,8 @@ def _line(connection: socket.socket) -> str:
 
 
 def no_fsync() -> None:
-    """Makes `os.fsync` return at once. Tests kill processes, never the machine, so none can see the difference."""
-    os.fsync = lambda fd: None
+    """Makes `os.fsync` and `os.fdatasync` return at once. Tests kill processes, never the machine, so none can see the difference."""
+    os.fsync = os.fdatasync = lambda fd: None
 
 
 def share() -> None:

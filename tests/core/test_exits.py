@@ -26,7 +26,7 @@ main()
 """
 RUN = ("ssl4rl_bench.task.taskfile", "expand", "run", "--tasks", "scenes", "--engine", "mock")
 GATE = ("ssl4rl_bench.comparison.load", "load_evaluated", "gate", "--candidate", "x", "--baseline", "y")
-TRAIN = ("ssl4rl_bench.train.recipe", "find", "train", "tiny_rotation")
+TRAIN = ("ssl4rl_bench.train.recipe", "find_recipe", "train", "tiny_rotation")
 CRASHES = [
     "TypeError('one\\ntwo')",
     "KeyError('x')",

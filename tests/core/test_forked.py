@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,14 @@ import forked
 import pytest
 
 BOTH = pytest.mark.parametrize("ways", [subprocess, forked], ids=["started", "forked"])
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Started programs inherit that Ctrl-C is ignored, as it is in a background job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def python(code: str, *words: str | Path) -> list[str | Path]:
