@@ -149,7 +149,7 @@ def _line(connection: socket.socket) -> str:
 
 
 def no_fsync() -> None:
-    """Makes `os.fsync` and `os.fdatasync` return at once. Tests kill processes, never the machine, so none can see the difference."""
+    """Makes `os.fsync` and `os.fdatasync` return at once. Tests kill processes, not the machine, so none can tell."""
     os.fsync = os.fdatasync = lambda fd: None
 
 
