@@ -305,9 +305,10 @@ HOSTILE_HEADS = {
 
 
 def test_a_hostile_card_is_one_sentence(hub: LoopbackHub, tmp_path: Path) -> None:
+    files = by_language(tmp_path)
     for name, head in HOSTILE_HEADS.items():
         readme = {"README.md": f"---\n{head}\n---\n".encode()}
-        hub.add("dataset", f"someone/{name}", by_language(tmp_path) | readme)
+        hub.add("dataset", f"someone/{name}", files | readme)
     asked = [f"someone/{name}" for name in HOSTILE_HEADS]
     for name, (found, error) in zip(asked, tasks(hub.environment(tmp_path / "home"), *asked), strict=True):
         assert found is None and error is not None, name
