@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -51,13 +52,17 @@ def parse_cpu_flags(cpuinfo: str) -> frozenset[str] | None:
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     """Returns the versions of the installed distributions among `packages`, without importing them."""
-    installed = {}
-    for name in packages:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
+    installed = {name: _version(name) for name in packages}
+    return {name: version for name, version in installed.items() if version is not None}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """Returns the version of a distribution, or None. Each takes a millisecond to look up, so it is cached."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _nvidia_smi() -> str:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-import xmlschema
 from commands import bench, invoke
 
 from ssl4rl_bench.gating import series
@@ -13,7 +14,6 @@ from ssl4rl_bench.gating.policy import read_policy
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.watch.history import Entry, History
 
-SCHEMA = xmlschema.XMLSchema(str(Path(__file__).parents[1] / "data" / "junit.xsd"))
 POLICY = """
 allow = ["partial"]
 [[rule]]
@@ -27,6 +27,13 @@ level = "l2"
 [guards]
 unread = 5
 """
+
+
+@cache
+def schema() -> Any:
+    import xmlschema
+
+    return xmlschema.XMLSchema(str(Path(__file__).parents[1] / "data" / "junit.xsd"))
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +110,8 @@ def test_files_for_machines(place: Path, tmp_path: Path) -> None:
     flags = [item for name, path in names.items() for item in (f"--{name}", path)]
     for candidate, code, failures in (("same", 0, 0), ("bad", 1, None)):
         invoke(*asked(place, candidate), *flags, code=code)
-        SCHEMA.validate(str(names["junit"]))
-        suites = SCHEMA.to_dict(str(names["junit"]))["testsuite"]
+        schema().validate(str(names["junit"]))
+        suites = schema().to_dict(str(names["junit"]))["testsuite"]
         assert [suite["@name"] for suite in suites] == ["ssl4rl_scenes", "guards"]
         assert suites[0]["@tests"] == len(suites[0]["testcase"]) == 7
         counted = sum("failure" in case for case in suites[0]["testcase"])
@@ -205,7 +212,7 @@ def test_hostile_names_stay_text(place: Path) -> None:
     runs = load_evaluated([place / "gold", place / "bad"])
     name = "x\n::error::owned\x1b[31m|<script>`%0A"
     gate = apply_policy(read_policy(place / "gate.toml"), runs[0], replace(runs[1], label=name))
-    SCHEMA.validate(gate_files.to_junit(gate))
+    schema().validate(gate_files.to_junit(gate))
     summary = gate_files.to_summary(gate)
     assert "<script>" not in summary and "\x1b" not in summary
     for line in gate_files.workflow_commands(gate):

@@ -137,7 +137,7 @@ def told(text: str) -> bool:
 
 
 @pytest.mark.parametrize(("name", "new"), CASES, ids=IDS)
-def test_a_difference_is_refused_by_name_and_told_where_it_is_allowed(name: str, new: Evaluated) -> None:
+def test_a_difference_is_refused_by_name_and_noted_where_it_is_allowed(name: str, new: Evaluated) -> None:
     old = run("old", values(0))
     message = rf"new and old cannot be compared on simulated: .*allow = \[\"{name}\"\].*--allow {name}$"
     for first, second in ((old, new), (new, old)):
@@ -148,9 +148,28 @@ def test_a_difference_is_refused_by_name_and_told_where_it_is_allowed(name: str,
     others = [each for each in NAMES if each != name]
     with pytest.raises(UsageError, match=message):
         compare_task(old, [new], TASK, allow=others)
-    for output, text in outputs(old, new, [name]):
-        assert told(text), output
+    for notes in (
+        compare_task(old, [new], TASK, allow=[name])[0].notes,
+        apply_policy(parse_policy({"rule": [RULE], "allow": [name]}), old, new).notes,
+    ):
+        assert any(told(note) for note in notes)
     assert compare_task(old, [run("new", values(1))], TASK)[0].notes == ()
+
+
+IN_EACH_OUTPUT = {"max_tokens", "dtype", "version", "data"}
+"""Settings of the sampling, the engine, the task and the data; outputs print the notes of all settings alike."""
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        pytest.param(name, new, id=id, marks=[] if name in IN_EACH_OUTPUT else [pytest.mark.slow])
+        for (name, new), id in zip(CASES, IDS, strict=True)
+    ],
+)
+def test_every_output_has_the_note_of_an_allowed_difference(name: str, new: Evaluated) -> None:
+    for output, text in outputs(run("old", values(0)), new, [name]):
+        assert told(text), output
 
 
 def test_probes_tell_it_too() -> None:

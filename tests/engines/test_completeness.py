@@ -117,6 +117,8 @@ def test_run_refuses_in_one_line_before_torch_is_imported(kind: str, tmp_path: P
             "--policy",
             "POLICY",
             "--once",
+            "--interval",
+            "0.1",
             "--engine",
             "hf",
             "--out",

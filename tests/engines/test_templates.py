@@ -78,9 +78,13 @@ _FOLDED = {name for name, source in HOSTILE.items() if "messages" not in source}
 """What jinja2 may compute while it compiles, whether it is reached or not."""
 
 
+LASTING = {*LOOPS, "lipsum"}
+"""What ends by its time limit alone."""
+
+
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates, "SECONDS", 1.5)
+def soon(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(templates, "SECONDS", 0.3 if name in LASTING else 1.5)
 
 
 def checkpoint(place: Path, template: str) -> Path:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import forked
 import pytest
 import synthetic
 
@@ -18,12 +19,12 @@ from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.run.journal import BadLine, read_journal
 from ssl4rl_bench.run.rundir import RunDir
 
-N_GROUPS, N_SAMPLES = 750, 3000
+N_GROUPS, N_SAMPLES = 150, 600
 JOURNAL = f"journal/{synthetic.SyntheticTask.name}.jsonl"
 
 
 def start(path: Path, *more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, synthetic.__file__, str(path), str(N_GROUPS), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

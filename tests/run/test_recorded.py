@@ -32,7 +32,7 @@ def invoke(*args: object, code: int = 0) -> str:
 
 
 def asked(out: Path, tasks: str = ",".join(TASKS)) -> tuple[object, ...]:
-    return ("run", "--tasks", tasks, "--limit", 30, "--out", out)
+    return ("run", "--tasks", tasks, "--limit", 12, "--out", out)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from typing import Any
 import fake_checkpoints
 
 from ssl4rl_bench.cli import watching
+from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.run.journal import BadLine, read_journal
 from ssl4rl_bench.watch.history import Entry, decode_entry
 
@@ -102,6 +103,7 @@ def check(out: Path, reference: Path, folder: Path, done: bool) -> None:
 def main() -> None:
     root, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
     folder, reference = root / "train", root / "out" / "watch"
+    Sheet.png = lambda sheet: b"curves"  # type: ignore[method-assign]  # its drawing is half of a watch
     for step in STEPS:
         fake_checkpoints.make(folder, step)
     gc.freeze()

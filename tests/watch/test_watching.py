@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import fake_checkpoints
+import forked
 import pytest
 from fake_checkpoints import POLICY, asked, make, plan
 from test_cli import bench, refused
@@ -24,6 +25,7 @@ from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.policy import parse_policy
+from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.watch.history import History
 from ssl4rl_bench.watch.loop import Watch
 
@@ -37,6 +39,13 @@ BETTER = parse_policy(
         "rule": [{"task": "scenes", "kind": "at_least", "value": 99}],
     }
 )
+
+
+@pytest.fixture(autouse=True)
+def no_curves_as_pixels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws curves.png, half of a page's time, in one test only."""
+    if request.function is not test_once_judges_what_is_there_and_again_asks_nothing:
+        monkeypatch.setattr(Sheet, "png", lambda sheet: b"curves")
 
 
 @pytest.fixture
@@ -198,7 +207,7 @@ def test_checkpoints_that_appear_are_taken_and_a_stop_is_clean(tmp_path: Path) -
         sys.executable, "-m", "ssl4rl_bench", "watch", folder, "--policy", policy, "--tasks", "scenes",
         "--limit", "6", "--engine", "mock", "--interval", "0.2", "--out", out,
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def write() -> None:
         make(folder, 50)

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from ssl4rl_bench.score.probes import probe_summary
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.task.registry import load_task
 
-datasets = pytest.importorskip("datasets")
+pytestmark = pytest.mark.skipif(find_spec("datasets") is None, reason="needs datasets")
 
 TASKS = Path(__file__).parents[3] / "tasks"
 KINDS = {
