@@ -23,7 +23,7 @@ from test_doctor import H100, HF, with_packages
 from ssl4rl_bench.cli import watching
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.task.leaks import LeakBaseline
-from ssl4rl_bench.watch.judging import Terms, judge
+from ssl4rl_bench.watch.judging import Terms, judge_checkpoint
 
 MODELS = [f"runs/{model}" for model in screen_runs.SKILLS]
 BASE, BETTER, WORSE = MODELS
@@ -124,7 +124,7 @@ def test_a_watch_is_as_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def loop(plan: Any, asked: Any, data: Any, show: Any, say: Any, observer: Any) -> SimpleNamespace:
         base, best, new = None, None, []
         for name, run in runs.items():
-            judged = judge(terms, base, best, run, name, f"runs/{name}")
+            judged = judge_checkpoint(terms, base, best, run, name, f"runs/{name}")
             base, best = base or run, run if judged.entry.best else best
             hint = (
                 "negative transfer, think of stopping: a probe rose"
@@ -138,7 +138,7 @@ def test_a_watch_is_as_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("ssl4rl_bench.watch.loop.watch", loop)
     with terminals() as screens:
-        code = watching.watch(None, None, ())  # type: ignore[arg-type]  # only the loop would read them
+        code = watching.watch_and_print(None, None, ())  # type: ignore[arg-type]  # only the loop would read them
     assert code == 1
     check(
         "watch",

@@ -18,7 +18,7 @@ from ssl4rl_bench.gating.policy import Policy, Rule
 from ssl4rl_bench.reports.board.board import COLUMNS, Board, BoardCell, BoardRow
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
 from ssl4rl_bench.reports.board.text import sentence, winners
-from ssl4rl_bench.reports.gate.text import headline, reason
+from ssl4rl_bench.reports.gate.text import describe_test, headline
 from ssl4rl_bench.reports.html.verdict import BoardVerdict, probe_verdict, verdict
 from ssl4rl_bench.reports.result.probes import other_convention
 from ssl4rl_bench.reports.result.tables import reading_line
@@ -159,14 +159,14 @@ def test_reasons_and_headlines_of_a_gate() -> None:
     floor, drop = Rule("scenes", "at_least", value=60), Rule("scenes", "not_significantly_worse", "l2")
     why = "2 of 600 questions have no value in a run, more than 1% allows"
     found = {
-        "no worse than": reason(result(rule)),
-        "no worse than, fails": reason(result(rule, "fail")),
-        "no worse than, cannot tell": reason(result(rule, "inconclusive")),
-        "no worse than, cannot tell yet": reason(result(rule, "inconclusive", needed=900)),
-        "too many left out": reason(result(rule, "inconclusive", why=why, needed=900)),
-        "another aggregation": reason(result(replace(rule, aggregation="row_micro"))),
-        "an ability": reason(result(drop, name="coarse_perception")),
-        "at least": reason(result(floor, lower=0.5512)),
+        "no worse than": describe_test(result(rule)),
+        "no worse than, fails": describe_test(result(rule, "fail")),
+        "no worse than, cannot tell": describe_test(result(rule, "inconclusive")),
+        "no worse than, cannot tell yet": describe_test(result(rule, "inconclusive", needed=900)),
+        "too many left out": describe_test(result(rule, "inconclusive", why=why, needed=900)),
+        "another aggregation": describe_test(result(replace(rule, aggregation="row_micro"))),
+        "an ability": describe_test(result(drop, name="coarse_perception")),
+        "at least": describe_test(result(floor, lower=0.5512)),
     }
     for kinds in ("pass", "fail pass", "inconclusive pass"):
         for policy in ("inconclusive", "pass", "fail"):

@@ -14,10 +14,10 @@ from view_runs import TASK, asked, with_probes
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.judge import apply_policy
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.gate.view import gate_views
-from ssl4rl_bench.reports.views import VIEWS, View, by_sight, gather
+from ssl4rl_bench.reports.views import VIEWS, View, by_sight, gather_runs
 from ssl4rl_bench.reports.views.curves import CurvePoint, curves
 
 
@@ -29,7 +29,7 @@ def right(n: int, k: int) -> np.ndarray:
 def view(name: str, *runs: Evaluated, trained: tuple[str, ...] = ()) -> str:
     real, blind = by_sight(runs)
     try:
-        return VIEWS[name](gather(real[0], real[1:], blind, trained=trained)).sentence
+        return VIEWS[name](gather_runs(real[0], real[1:], blind, trained=trained)).sentence
     except UsageError as error:
         return f"UsageError: {error}"
 
@@ -117,14 +117,16 @@ def test_labels_of_figures() -> None:
         for at, verdict in enumerate(("baseline", "pass", "fail", "inconclusive"))
     ]
     policy = parse_policy({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 8}]})
-    rules, *_ = gate_views(apply(policy, base, down))
+    rules, *_ = gate_views(apply_policy(policy, base, down))
     views = [
-        VIEWS["transfer"](gather(measured, [with_probes(up, PROBES, n=60), with_probes(down, PROBES, n=60)])),
-        VIEWS["goldilocks"](gather(measured, [up], trained=("up=ssl_rotation_90",))),
-        VIEWS["additivity"](
-            gather(base, [mix, *singles], trained=("tiny-mix=ssl_rotation_90+ssl_jigsaw_2x2",))
+        VIEWS["transfer"](
+            gather_runs(measured, [with_probes(up, PROBES, n=60), with_probes(down, PROBES, n=60)])
         ),
-        VIEWS["bias"](gather(base, [up], by_sight([base, up, *blind])[1])),
+        VIEWS["goldilocks"](gather_runs(measured, [up], trained=("up=ssl_rotation_90",))),
+        VIEWS["additivity"](
+            gather_runs(base, [mix, *singles], trained=("tiny-mix=ssl_rotation_90+ssl_jigsaw_2x2",))
+        ),
+        VIEWS["bias"](gather_runs(base, [up], by_sight([base, up, *blind])[1])),
         curves(points),
         rules,
     ]
