@@ -193,7 +193,8 @@ def test_a_blind_run_keeps_what_it_sent_resumes_as_such_and_is_scored_as_such(tm
     assert again.returncode == 0 and (run / "result.json").read_bytes() == before
     refused(bench(*command, "--out", run), 2, f"tasks.{name}.image")
     refused(bench(*command, "--out", run, "--image", "blnak"), 2, "did you mean blank")
-    assert "(image shuffled)" in bench("list", "runs", "--root", tmp_path).stdout
+    listed = bench("list", "runs", "--root", tmp_path, COLUMNS="300")
+    assert "(image shuffled)" in listed.stdout
 
     with pytest.raises(SpecMismatch, match="image changed"):
         score_run(opened, [load_task("mmbench_dev_en", data=str(tsv))])
