@@ -65,7 +65,7 @@ def test_every_field_can_be_set_by_its_own_text() -> None:
         ("dtype=float31", "did you mean float32?"),
         ("batch_size=many", "must be a whole number, not 'many'"),
         ("batch_size=1.5", "must be a whole number"),
-        ("batch_size=none", "must be a whole number"),
+        ("concurrency=none", "must be a whole number"),
         ("mock_latency=slow", "must be a number"),
         ("batch_size", "not of the form key=value"),
         ("batch_size=", "needs a value"),
