@@ -20,154 +20,14 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from feed_designs import N_COPIES, Ours, Plain, Result, questions
 
-from ssl4rl_bench.core import images
-from ssl4rl_bench.core.types import Categories, ImagePart, Message, Request, Sample, Sampling, TextPart
+from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
-from ssl4rl_bench.engines.inputs import Prompter
-
-N_COPIES = 4
-
-
-@dataclass(frozen=True)
-class Result:
-    """The run of one design over one round of documents."""
-
-    seconds: float
-    cpu_seconds: float
-    """CPU time of the main process, all threads."""
-    texts: list[str]
-    n_prompt_tokens: list[int]
-    n_tokens: int
-    n_cached_tokens: int
-
-
-def questions(n: int, seed: int, width: int = 500, height: int = 400) -> list[Sample]:
-    """Returns n questions with `N_COPIES` copies, each with an image like a photograph of about 40 KB."""
-    draw = np.random.default_rng(seed)
-    made = []
-    for number in range(n):
-        pixels = draw.integers(0, 255, (25, 32, 3), dtype=np.uint8)
-        file = BytesIO()
-        Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC).save(
-            file, "JPEG", quality=90
-        )
-        picture = images.from_bytes(file.getvalue())
-        options = [f"option number {seed}-{number}-{k} of the question" for k in range(4)]
-        for copy in range(N_COPIES):
-            lines = [f"{'ABCD'[k]}. {options[(k + copy) % 4]}" for k in range(4)]
-            text = "\n".join([f"Which of these describes picture {number} best, from the left?", *lines])
-            text += "\nAnswer with the letter of the option that is right, after you have thought about it."
-            message = Message("user", (ImagePart(picture), TextPart(text)))
-            name = f"{seed}-{number}"
-            made.append(Sample(f"{name}-{copy}", name, (message,), "A", {}, Categories("", "", "")))
-    return made
-
-
-class Ours:
-    """Engine vllm."""
-
-    def __init__(self, model: Model, options: EngineOptions) -> None:
-        from ssl4rl_bench.engines.vllm.engine import VllmEngine
-
-        self.engine = VllmEngine(model, options)
-
-    def run(self, samples: Sequence[Sample], sampling: Sampling) -> Result:
-        before = self.engine.measures()
-        begin, cpu = time.perf_counter(), time.process_time()
-        pairs = list(self.engine.run((Request(sample) for sample in samples), sampling))
-        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-        errors = [completion.error for _, completion in pairs if completion.error]
-        if errors:
-            raise SystemExit(f"{len(errors)} requests failed: {errors[0]}")
-        by_id = {request.sample.id: completion for request, completion in pairs}
-        done = [by_id[sample.id] for sample in samples]
-        cached = self.engine.measures()["n_cached_prompt_tokens"] - before.get("n_cached_prompt_tokens", 0)
-        return Result(
-            seconds,
-            cpu,
-            [completion.text for completion in done],
-            [completion.n_prompt_tokens for completion in done],
-            sum(completion.n_completion_tokens for completion in done),
-            cached,
-        )
-
-    def prompts(self, samples: Sequence[Sample]) -> list[Any]:
-        """Returns the engine inputs that the feed prepares for these samples."""
-        assert self.engine._server is not None
-        feed = self.engine._server._feed
-        made: dict[str, Any] = {}
-        for begin in range(0, len(samples), N_COPIES):
-            feed.submit([Request(sample) for sample in samples[begin : begin + N_COPIES]])
-        while feed.pending:
-            made |= {request.sample.id: prompt for request, prompt in feed.collect(wait=True)}
-        return [made[sample.id] for sample in samples]
-
-    def limits(self) -> dict[str, Any]:
-        return self.engine.measures()
-
-    def close(self) -> None:
-        self.engine.close()
-
-
-class Plain:
-    """`vllm.LLM.generate` with decoded images and their content hashes, each image decoded once."""
-
-    def __init__(self, model: Model, arguments: dict[str, Any]) -> None:
-        from vllm import LLM
-
-        self.llm: Any = LLM(model=str(model.path), **arguments)
-        self.prompter = Prompter(model.path, EngineOptions())
-
-    def prompt(self, sample: Sample) -> dict[str, Any]:
-        rendered = self.prompter.render(sample.messages)
-        return {
-            "prompt": rendered.text,
-            "multi_modal_data": {"image": rendered.images},
-            "multi_modal_uuids": {"image": rendered.image_ids},
-        }
-
-    def run(self, samples: Sequence[Sample], sampling: Sampling) -> Result:
-        from vllm import SamplingParams
-
-        params = SamplingParams(temperature=sampling.temperature, max_tokens=sampling.max_tokens)
-        begin, cpu = time.perf_counter(), time.process_time()
-        done = self.llm.generate([self.prompt(sample) for sample in samples], params, use_tqdm=False)
-        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-        return Result(
-            seconds,
-            cpu,
-            [output.outputs[0].text for output in done],
-            [len(output.prompt_token_ids) for output in done],
-            sum(len(output.outputs[0].token_ids) for output in done),
-            sum(output.num_cached_tokens or 0 for output in done),
-        )
-
-    def prompts(self, samples: Sequence[Sample]) -> list[Any]:
-        from vllm.renderers.inputs.preprocess import parse_model_prompt
-
-        engine = self.llm.llm_engine
-        parsed = [parse_model_prompt(engine.model_config, self.prompt(sample)) for sample in samples]
-        return list(engine.renderer.render_cmpl(parsed, skip_mm_cache=True))
-
-    def limits(self) -> dict[str, Any]:
-        config = self.llm.llm_engine.vllm_config
-        return {
-            "max_num_seqs": config.scheduler_config.max_num_seqs,
-            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
-            "enforce_eager": config.model_config.enforce_eager,
-        }
-
-    def close(self) -> None:
-        del self.llm
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 
 def same_prompts(ours: list[Any], plain: list[Any]) -> dict[str, bool]:
@@ -198,52 +58,59 @@ def spread(values: Sequence[float]) -> list[float]:
     return [round(statistics.median(values), 3), round(min(values), 3), round(max(values), 3)]
 
 
-def compare(ours: Ours, plain: Plain, asked: argparse.Namespace) -> None:
-    """Runs both designs in turn, and in the other order every second round."""
-    sampling = Sampling(temperature=0.0, max_tokens=asked.max_tokens)
-    warm = questions(8, 10_000)
+def warm_and_check(ours: Ours, plain: Plain, out: Path | None) -> None:
+    """Runs some questions on both, and compares the prompts that they make of others."""
     for name, design in (("ours", ours), ("plain", plain)):
         begin = time.perf_counter()
-        design.run(warm, sampling)
-        design.run(warm[:8], sampling)
-        show(asked.out, design=name, warm_s=round(time.perf_counter() - begin, 1), **design.limits())
+        for seed in (10_000, 10_001):
+            design.run(questions(64, seed), Sampling(max_tokens=16))
+        show(out, design=name, warm_s=round(time.perf_counter() - begin, 1), **design.limits())
     checked = questions(8, 20_000)
-    same = same_prompts(ours.prompts(checked), plain.prompts(checked))
-    show(asked.out, same_prompts=same)
+    show(out, same_prompts=same_prompts(ours.prompts(checked), plain.prompts(checked)))
+
+
+def compare(ours: Ours, plain: Plain, asked: argparse.Namespace, max_tokens: int, seed: int) -> None:
+    """Runs both designs in turn, and in the other order every second round."""
+    sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+    n = N_COPIES * asked.questions
     rounds: list[dict[str, Result]] = []
     for number in range(asked.rounds):
-        samples = questions(asked.questions, number)
-        order: list[tuple[str, Ours | Plain]] = [("ours", ours), ("plain", plain)]
+        samples = questions(asked.questions, seed + number)
+        designs: list[tuple[str, Ours | Plain]] = [("ours", ours), ("plain", plain)]
         results = {}
-        for name, design in order if number % 2 == 0 else reversed(order):
-            result = results[name] = design.run(samples, sampling)
-            show(
-                asked.out,
-                round=number,
-                design=name,
-                docs_s=round(len(samples) / result.seconds, 1),
-                tokens_s=round(result.n_tokens / result.seconds),
-                cpu_ms=round(1e3 * result.cpu_seconds / len(samples), 3),
-                prompt_tokens=sum(result.n_prompt_tokens) / len(samples),
-                cached=round(result.n_cached_tokens / sum(result.n_prompt_tokens), 4),
-            )
+        for name, design in designs if number % 2 == 0 else reversed(designs):
+            results[name] = design.run(samples, sampling)
+            show(asked.out, round=number, max_tokens=max_tokens, design=name, **figures(results[name], n))
         rounds.append(results)
-    n = N_COPIES * asked.questions
-    show(
-        asked.out,
-        documents=n,
-        ratio=spread([r["plain"].seconds / r["ours"].seconds for r in rounds]),
-        **{
-            f"{name}_{key}": spread(values)
-            for name in ("ours", "plain")
-            for key, values in (
-                ("docs_s", [n / r[name].seconds for r in rounds]),
-                ("cpu_ms", [1e3 * r[name].cpu_seconds / n for r in rounds]),
-            )
-        },
-        same_prompt_tokens=all(r["ours"].n_prompt_tokens == r["plain"].n_prompt_tokens for r in rounds),
-        same_text=spread([_agreement(r["ours"].texts, r["plain"].texts) for r in rounds]),
-    )
+        show(asked.out, **summary(rounds, n), max_tokens=max_tokens)
+    ready = ours.run_prepared(questions(asked.questions, seed + asked.rounds), sampling)
+    show(asked.out, max_tokens=max_tokens, design="prepared", **figures(ready, n))
+
+
+def figures(result: Result, n: int) -> dict[str, Any]:
+    """Returns the figures of one run over n documents."""
+    return {
+        "docs_s": round(n / result.seconds, 1),
+        "tokens_s": round(result.n_tokens / result.seconds),
+        "cpu_ms": round(1e3 * result.cpu_seconds / n, 3),
+        "prompt_tokens": sum(result.n_prompt_tokens) / n,
+        "cached": round(result.n_cached_tokens / sum(result.n_prompt_tokens), 4),
+    }
+
+
+def summary(rounds: Sequence[dict[str, Result]], n: int) -> dict[str, Any]:
+    """Returns median, minimum and maximum over the rounds so far."""
+    made: dict[str, Any] = {
+        "rounds": len(rounds),
+        "documents": n,
+        "ratio": spread([r["plain"].seconds / r["ours"].seconds for r in rounds]),
+    }
+    for name in ("ours", "plain"):
+        made[f"{name}_docs_s"] = spread([n / r[name].seconds for r in rounds])
+        made[f"{name}_cpu_ms"] = spread([1e3 * r[name].cpu_seconds / n for r in rounds])
+    made["same_prompt_tokens"] = all(r["ours"].n_prompt_tokens == r["plain"].n_prompt_tokens for r in rounds)
+    made["same_text"] = spread([_agreement(r["ours"].texts, r["plain"].texts) for r in rounds])
+    return made
 
 
 def _agreement(one: list[str], two: list[str]) -> float:
@@ -255,11 +122,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("model", help="folder, bundled checkpoint or hub id")
     parser.add_argument("--questions", type=int, default=400, help="questions per round, four documents each")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument(
+        "--max-tokens", type=int, nargs="+", default=[64], help="of a reply; each is measured"
+    )
     parser.add_argument("--max-num-seqs", type=int, default=256)
     parser.add_argument("--max-num-batched-tokens", type=int, default=8192)
+    parser.add_argument("--max-model-len", type=int, default=4096)
     parser.add_argument(
         "--renderers", type=int, help="processes that prepare prompts (default: the engine's)"
+    )
+    parser.add_argument(
+        "--gpu-memory-utilization", type=float, default=0.4, help="of each engine; both share the GPU"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="vLLM argument, for both"
@@ -269,38 +142,56 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    asked = parse()
-    shared = [f"max_num_batched_tokens={asked.max_num_batched_tokens}", *asked.set]
+def start(asked: argparse.Namespace) -> tuple[Ours, Plain]:
+    """Starts both engines with equal arguments."""
+    from ssl4rl_bench.engines.vllm.arguments import ENVIRONMENT, given
+
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    extra = [f"max_num_batched_tokens={asked.max_num_batched_tokens}", *asked.set]
+    shared: dict[str, Any] = {
+        "max_model_len": asked.max_model_len,
+        "gpu_memory_utilization": asked.gpu_memory_utilization,
+    }
+    pixels: dict[str, Any] = {}
     if asked.stub:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
         here = str(Path(__file__).resolve().parent)
         os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
         sys.path.insert(0, here)
-        pixels = '{"min_pixels": 3136, "max_pixels": 1003520}'
-        shared += ['distributed_executor_backend="feed_stub.StubExecutor"', f"mm_processor_kwargs={pixels}"]
-        shared += ["block_size=32", "max_model_len=4096", "kv_cache_memory_bytes=134217728"]
-    elif not any(pair.startswith("gpu_memory_utilization=") for pair in shared):
-        shared.append("gpu_memory_utilization=0.4")  # two engines share the GPU
-    from ssl4rl_bench.engines.vllm.arguments import ENVIRONMENT, given
-
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
+        pixels = {"min_pixels": 3136, "max_pixels": 1_003_520}  # tiny-base shrinks images to 112 x 112
+        extra += ['distributed_executor_backend="feed_stub.StubExecutor"', "block_size=32"]
+        extra += ["kv_cache_memory_bytes=134217728"]
     model = resolve_model(asked.model)
-    ours = Ours(
-        model,
-        EngineOptions(batch_size=asked.max_num_seqs, renderers=asked.renderers, vllm=tuple(shared)),
+    options = EngineOptions(
+        batch_size=asked.max_num_seqs, renderers=asked.renderers, vllm=tuple(extra), **shared, **pixels
     )
-    arguments = {
-        "limit_mm_per_prompt": {"image": 4, "video": 0},
-        "max_num_seqs": asked.max_num_seqs,
-        "mm_processor_cache_gb": 4,
-        **given(shared),
-    }
-    ours.run(questions(1, 30_000), Sampling(max_tokens=1))  # starts the engine
-    plain = Plain(model, arguments)
+    ours = Ours(model, options)
+    begin = time.perf_counter()
+    ours.run(questions(1, 30_000), Sampling(max_tokens=1))
+    show(asked.out, design="ours", start_s=round(time.perf_counter() - begin, 1))
+    begin = time.perf_counter()
+    plain = Plain(
+        model,
+        {
+            "limit_mm_per_prompt": {"image": 64, "video": 0},
+            "max_num_seqs": asked.max_num_seqs,
+            "mm_processor_kwargs": pixels or None,
+            **shared,
+            **given(extra),
+        },
+    )
+    show(asked.out, design="plain", start_s=round(time.perf_counter() - begin, 1))
+    return ours, plain
+
+
+def main() -> None:
+    asked = parse()
+    ours, plain = start(asked)
     try:
-        compare(ours, plain, asked)
+        warm_and_check(ours, plain, asked.out)
+        for index, max_tokens in enumerate(asked.max_tokens):
+            compare(ours, plain, asked, max_tokens, 1_000 * index)
     finally:
         ours.close()
         plain.close()

@@ -27,28 +27,39 @@ _CPU_RUNNING = 128
 SHORT = 2_000
 """Up to this many requests, a GPU answers them sooner without compiling the model first."""
 _GIB = 1 << 30
+_OPTIONS = ("dtype", "max_model_len", "tensor_parallel_size", "gpu_memory_utilization", "seed")
+"""Engine arguments that are options of this project."""
+_FIXED = ("model", "tokenizer", "trust_remote_code", "disable_log_stats", "use_tqdm_on_load")
+"""Engine arguments that cannot be set."""
 _HOW_FAST = frozenset(
     {
-        *(
-            "async_scheduling",
-            "block_size",
-            "compilation_config",
-            "cudagraph_capture_sizes",
-            "disable_log_stats",
-        ),
-        *("distributed_executor_backend", "enable_chunked_prefill", "enable_prefix_caching", "enforce_eager"),
-        *("gpu_memory_utilization", "kv_cache_memory_bytes", "load_format", "long_prefill_token_threshold"),
-        *("max_cudagraph_capture_size", "max_long_partial_prefills", "max_num_batched_tokens"),
-        *("max_num_partial_prefills", "max_num_seqs", "max_parallel_loading_workers", "mm_encoder_tp_mode"),
-        *("mm_processor_cache_gb", "mm_processor_cache_type", "mm_shm_cache_max_object_size_mb"),
-        *(
-            "numa_bind",
-            "optimization_level",
-            "performance_mode",
-            "pipeline_parallel_size",
-            "scheduling_policy",
-        ),
-        *("stream_interval", "swap_space", "tensor_parallel_size", "use_tqdm_on_load"),
+        "async_scheduling",
+        "block_size",
+        "compilation_config",
+        "cudagraph_capture_sizes",
+        "distributed_executor_backend",
+        "enable_chunked_prefill",
+        "enable_prefix_caching",
+        "enforce_eager",
+        "kv_cache_memory_bytes",
+        "load_format",
+        "long_prefill_token_threshold",
+        "max_cudagraph_capture_size",
+        "max_long_partial_prefills",
+        "max_num_batched_tokens",
+        "max_num_partial_prefills",
+        "max_num_seqs",
+        "max_parallel_loading_workers",
+        "mm_encoder_tp_mode",
+        "mm_processor_cache_gb",
+        "mm_processor_cache_type",
+        "mm_shm_cache_max_object_size_mb",
+        "numa_bind",
+        "optimization_level",
+        "performance_mode",
+        "pipeline_parallel_size",
+        "scheduling_policy",
+        "stream_interval",
     }
 )
 """Engine arguments that do not change replies, apart from rounding."""
@@ -114,12 +125,14 @@ def given(pairs: Iterable[str]) -> dict[str, Any]:
     """Returns the arguments of `--set vllm.KEY=VALUE`, given as "KEY=VALUE". Values are JSON, or else text.
 
     Raises:
-        UsageError: for `model`, which names the checkpoint, and arguments that allow its code to run.
+        UsageError: for an argument that has an option of its own, names the model, or lets its code run.
     """
     made = {}
     for pair in pairs:
         key, _, text = pair.partition("=")
-        if key in ("model", "trust_remote_code", "disable_log_stats"):
+        if key in _OPTIONS:
+            raise UsageError(f"vllm.{key} is an engine option: write --set {key}={text}")
+        if key in _FIXED:
             raise UsageError(f"vllm.{key} cannot be set: leave it out")
         try:
             made[key] = json.loads(text)
@@ -155,7 +168,7 @@ def quiet() -> Iterator[None]:
     """Silences warnings while vLLM starts, unless the user has set VLLM_LOGGING_LEVEL."""
     before = logging.root.manager.disable
     with warnings.catch_warnings():
-        if os.environ["VLLM_LOGGING_LEVEL"] == ENVIRONMENT["VLLM_LOGGING_LEVEL"]:
+        if os.environ.get("VLLM_LOGGING_LEVEL") == ENVIRONMENT["VLLM_LOGGING_LEVEL"]:
             warnings.simplefilter("ignore")
             logging.disable(logging.WARNING)
         try:

@@ -13,12 +13,11 @@ import threading
 from collections.abc import Callable, Sequence
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from ssl4rl_bench.core.types import Message
-from ssl4rl_bench.engines.base import EngineOptions, reason
+from ssl4rl_bench.engines.base import reason
 
 FAILED = -1
 """Stands in place of a unit's number if the process cannot start; the rest of the message is the reason."""
@@ -35,11 +34,11 @@ def serve(connection: Connection) -> None:
     import msgspec
 
     try:
-        render, encode = _start(*connection.recv())
+        render, encode = _start(connection)
     except EOFError:
         return
     except Exception as error:
-        connection.send_bytes(msgspec.msgpack.encode([FAILED, [], reason(error)]))
+        connection.send_bytes(msgspec.msgpack.encode([FAILED, [], reason(error).encode()]))
         return
     work(connection, render, encode)
 
@@ -62,15 +61,16 @@ def work(
         _send(connection, number, encode([_rendered(render, messages) for messages in unit]))
 
 
-def _start(config: Any, folder: Path, options: EngineOptions) -> tuple[Any, Any]:
-    import torch
-
+def _start(connection: Connection) -> tuple[Any, Any]:
     from ssl4rl_bench.engines.inputs import Prompter
     from ssl4rl_bench.engines.vllm import adapter
     from ssl4rl_bench.engines.vllm.arguments import quiet
 
-    torch.set_num_threads(1)
     with quiet():
+        config, folder, options = connection.recv()  # imports vLLM
+        import torch
+
+        torch.set_num_threads(1)
         return adapter.Renderer.in_own_process(config, Prompter(folder, options)), adapter.Wire().encode
 
 
@@ -106,7 +106,7 @@ def _send(connection: Connection, number: int, buffers: Sequence[Any]) -> None:
     handle = os.memfd_create("ssl4rl-pixels", os.MFD_CLOEXEC)
     try:
         _write(handle, parts)
-        reduction.send_handle(connection, handle, 0)  # type: ignore[arg-type]  # a process id, unused on Linux
+        reduction.send_handle(connection, handle, 0)  # the process id is unused on Linux
     finally:
         os.close(handle)
 

@@ -160,7 +160,7 @@ class ProcessFeed:
             self._replace(process)
             return []
         if number == FAILED:
-            raise EngineError(f"the process that prepares prompts cannot start: {buffers[0]}")
+            raise EngineError(f"the process that prepares prompts cannot start: {buffers[0].decode()}")
         unit = process.units.pop(number)
         if unit.dropped:
             return []
@@ -194,11 +194,11 @@ def _receive(connection: Connection) -> tuple[int, list[Any]]:
     import msgspec
 
     number, sizes, first = msgspec.msgpack.decode(connection.recv_bytes())
+    first = bytearray(first)  # torch warns about memory that is not writable
     if not sizes or isinstance(sizes[0], bytes):
-        return number, [first, *map(bytearray, sizes)]  # writable, as below
-    handle = reduction.recv_handle(connection)  # type: ignore[arg-type]
+        return number, [first, *map(bytearray, sizes)]
+    handle = reduction.recv_handle(connection)
     try:
-        # Writable only because torch warns about memory that is not.
         memory = memoryview(mmap.mmap(handle, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
     finally:
         os.close(handle)
