@@ -150,6 +150,7 @@ def start(asked: argparse.Namespace) -> tuple[Ours, Plain]:
         os.environ.setdefault(key, value)
     extra = [f"max_num_batched_tokens={asked.max_num_batched_tokens}", *asked.set]
     shared: dict[str, Any] = {
+        "dtype": "bfloat16",
         "max_model_len": asked.max_model_len,
         "gpu_memory_utilization": asked.gpu_memory_utilization,
     }
