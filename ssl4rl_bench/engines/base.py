@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -22,6 +22,8 @@ _Count = Annotated[int, Must("at least 1", lambda n: n >= 1)]
 _Whole = Annotated[int, Must("at least 0", lambda n: n >= 0)]
 _Timeout = Annotated[float, Must("above 0 seconds", lambda s: 0 < s < math.inf)]
 _Delay = Annotated[float, Must("at least 0 seconds", lambda s: 0 <= s < math.inf)]
+_FIXED = ("model", "tokenizer", "trust_remote_code", "disable_log_stats", "use_tqdm_on_load")
+"""Arguments of vLLM's engine that cannot be set."""
 _Part = Annotated[float, Must("in (0, 1]", lambda share: 0 < share <= 1)]
 _Share = Annotated[float, Must("in [0, 1]", lambda share: 0 <= share <= 1)]
 
@@ -83,6 +85,14 @@ class EngineOptions:
         check(self)
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise UsageError(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
+        for pair in self.vllm:
+            key, equals, text = pair.partition("=")
+            if not equals:
+                raise UsageError(f"vllm={pair} names no argument: write vllm.KEY=VALUE")
+            if key in {option.name for option in fields(self)}:
+                raise UsageError(f"vllm.{key} is an engine option: write --set {key}={text}")
+            if key in _FIXED:
+                raise UsageError(f"vllm.{key} cannot be set: leave it out")
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[str], base: EngineOptions | None = None) -> EngineOptions:
@@ -104,9 +114,9 @@ class EngineOptions:
             if not text and key not in ("base_urls", "vllm"):
                 raise UsageError(f"engine option {key} needs a value")
             if key == "vllm":
+                for_vllm = {}
                 if text:
                     raise UsageError(f"vllm={text} names no argument: write vllm.KEY=VALUE")
-                for_vllm = {}
             elif key.startswith("vllm."):
                 for_vllm[key.removeprefix("vllm.")] = text
             else:

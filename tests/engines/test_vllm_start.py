@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.vllm import arguments
@@ -108,3 +109,44 @@ def test_options_reach_vllm(model: Model) -> None:
     assert made["limit_mm_per_prompt"]["video"] == 0
     assert made["trust_remote_code"] is False
     assert made_arguments(model, options, video=True, on_cpu=False)["limit_mm_per_prompt"]["video"] > 0
+
+
+def test_arguments_of_the_user_win_and_are_json_or_text(model: Model) -> None:
+    options = EngineOptions(
+        vllm=("max_num_seqs=7", "load_format=dummy", "enforce_eager=False", 'x={"a": [1]}')
+    )
+    made = made_arguments(model, options, video=False, on_cpu=True)
+    assert (made["max_num_seqs"], made["load_format"], made["enforce_eager"]) == (7, "dummy", False)
+    assert made["x"] == {"a": [1]}
+    assert arguments.reply_arguments(options.vllm) == {"x": {"a": [1]}}
+
+
+@pytest.mark.parametrize(("n_expected", "eager"), [(None, None), (1, True), (2_000, True), (2_001, False)])
+def test_short_runs_on_a_gpu_are_not_compiled(
+    model: Model, n_expected: int | None, eager: bool | None
+) -> None:
+    prompter: Any = SimpleNamespace(context=32_768, limits={})
+
+    def made(options: EngineOptions) -> Any:
+        return arguments.arguments(
+            model, options, prompter, video=False, on_cpu=False, n_expected=n_expected
+        ).get("enforce_eager")
+
+    assert made(EngineOptions()) is eager
+    assert made(EngineOptions(vllm=("enforce_eager=false",))) is False
+
+
+def test_a_cpu_has_128_requests_in_flight_and_a_gpu_what_vllm_chooses(model: Model) -> None:
+    for options, on_cpu, expected in (
+        (EngineOptions(), True, 128),
+        (EngineOptions(), False, None),
+        (EngineOptions(batch_size=5), True, 5),
+        (EngineOptions(batch_size=5), False, 5),
+    ):
+        made = made_arguments(model, options, video=False, on_cpu=on_cpu)
+        assert made.get("max_num_seqs") == expected
+
+
+def test_an_unknown_argument_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"no engine argument 'max_num_seq'.*max_num_seqs"):
+        arguments.check_names({"max_num_seq": 1}, ["max_num_seqs", "block_size"])

@@ -27,10 +27,6 @@ _CPU_RUNNING = 128
 SHORT = 2_000
 """Up to this many requests, a GPU answers them sooner without compiling the model first."""
 _GIB = 1 << 30
-_OPTIONS = ("dtype", "max_model_len", "tensor_parallel_size", "gpu_memory_utilization", "seed")
-"""Engine arguments that are options of this project."""
-_FIXED = ("model", "tokenizer", "trust_remote_code", "disable_log_stats", "use_tqdm_on_load")
-"""Engine arguments that cannot be set."""
 _HOW_FAST = frozenset(
     {
         "async_scheduling",
@@ -88,9 +84,6 @@ def arguments(
     Args:
         video: whether prompts may have videos.
         n_expected: the number of requests that will be made, None if unknown.
-
-    Raises:
-        UsageError: as `given`.
     """
     made: dict[str, Any] = {
         "model": str(model.path),
@@ -122,18 +115,10 @@ def arguments(
 
 
 def given(pairs: Iterable[str]) -> dict[str, Any]:
-    """Returns the arguments of `--set vllm.KEY=VALUE`, given as "KEY=VALUE". Values are JSON, or else text.
-
-    Raises:
-        UsageError: for an argument that has an option of its own, names the model, or lets its code run.
-    """
+    """Returns the arguments of `--set vllm.KEY=VALUE`, given as "KEY=VALUE". Values are JSON, or else text."""
     made = {}
     for pair in pairs:
         key, _, text = pair.partition("=")
-        if key in _OPTIONS:
-            raise UsageError(f"vllm.{key} is an engine option: write --set {key}={text}")
-        if key in _FIXED:
-            raise UsageError(f"vllm.{key} cannot be set: leave it out")
         try:
             made[key] = json.loads(text)
         except ValueError:
