@@ -6,17 +6,22 @@ content hash, its place in the prompt and its preprocessed pixels (an *item*).
 
 from __future__ import annotations
 
+import queue
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.core.errors import EngineError, ModelError
 from ssl4rl_bench.core.types import Message, Sampling
+from ssl4rl_bench.engines.base import reason
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.vllm.feed import Prepared
 
 EngineInput = dict[str, Any]
+_CHECK_S = 1.0
+"""While nothing arrives from the engine's process, it is checked this often, in seconds."""
 _CACHE_GB = 0.25
 """The size of a renderer process's cache of preprocessed images, in GB. It needs to hold one question."""
 
@@ -153,7 +158,12 @@ class Engine:
         Args:
             key: the name of the request, which its outputs have.
             delta: whether to output pieces of the reply as they are generated, instead of the whole reply.
+
+        Raises:
+            EngineError: if the engine's process died.
+            ValueError: if vLLM refuses the prompt.
         """
+        self._check_alive()
         params = self._params(sampling, seed, delta)
         cache = self._engine.renderer.mm_processor_cache
         if prompt["type"] != "multimodal" or cache is None:
@@ -168,8 +178,25 @@ class Engine:
             raise
 
     def step(self) -> list[Any]:
-        """Waits for the model's next step and returns the outputs that it completes."""
+        """Waits for the model's next step and returns the outputs that it completes.
+
+        Raises:
+            EngineError: if the engine's process died. vLLM itself would wait for ever.
+        """
+        outputs = getattr(self._engine.engine_core, "outputs_queue", None)
+        if isinstance(outputs, queue.Queue):
+            with outputs.not_empty:
+                while not outputs.queue:
+                    self._check_alive()
+                    outputs.not_empty.wait(_CHECK_S)
         return list(self._engine.step())
+
+    def _check_alive(self) -> None:
+        resources = getattr(self._engine.engine_core, "resources", None)
+        if getattr(resources, "engine_dead", False):
+            raise EngineError(
+                "vLLM's process died; if memory ran out, allow fewer requests at a time: --set batch_size=N"
+            )
 
     def abort(self, keys: Sequence[str]) -> None:
         """Ends requests without a reply."""
@@ -263,9 +290,6 @@ class Wire:
         prompts: list[Any] = []
         for made in prepared:
             if isinstance(made, Exception):
-                from ssl4rl_bench.core.errors import ModelError
-                from ssl4rl_bench.engines.base import reason
-
                 prompts.append([reason(made), isinstance(made, ModelError)])
                 continue
             parts = []
@@ -282,8 +306,6 @@ class Wire:
 
     def decode(self, buffers: Sequence[Any]) -> list[Prepared]:
         """Reverses `encode`. The items refer to the memory of `buffers`, which they keep alive."""
-        from ssl4rl_bench.core.errors import ModelError
-
         prompts, items = self._decoder.decode(buffers)
         out: list[Prepared] = []
         for first, second in prompts:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ssl4rl_bench.core.errors import ModelError
+from ssl4rl_bench.core.errors import EngineError, ModelError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, VideoPart, parts_of
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
 from ssl4rl_bench.engines.inputs import Prompter
@@ -100,7 +100,7 @@ class Server:
                     request, prompt = ready.popleft()
                     try:
                         key = self._add(prompt, sampling, request.seed)
-                    except ModelError:
+                    except (ModelError, EngineError):
                         raise
                     except Exception as error:  # a prompt that vLLM rejects fails only its own request
                         yield request, error_completion(reason(error))
