@@ -30,6 +30,7 @@ lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p ssl4rl_bench
+	$(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
 
 # A stamp per extra: made again only when pyproject.toml changes.

@@ -47,8 +47,8 @@ def main() -> None:
     (results,) = (work / "out").rglob("*_results.json")
     print(f"lmms: {results.name} after {time.monotonic() - started:.0f} s", flush=True)
 
-    at = command.index("--model_args") + 1
-    broken = [*command[:at], "engine=mock,mock_faults=1.0", *command[at + 1 :]]
+    index = command.index("--model_args") + 1
+    broken = [*command[:index], "engine=mock,mock_faults=1.0", *command[index + 1 :]]
     broken[broken.index("--tasks") + 1] = "ssl4rl_scenes"
     done = subprocess.run(broken, cwd=work, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 4 or "the evaluation failed" not in done.stderr:

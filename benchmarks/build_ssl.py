@@ -89,18 +89,18 @@ LOSSY = False
 """Whether the released rows keep a picture as it was decoded; `datasets` then stores it as JPEG of quality 75."""
 
 
-def _picture(dataset: Any, at: int) -> Any:
+def _picture(dataset: Any, index: int) -> Any:
     """Decodes a picture, which happens at each access to a row."""
-    picture = dataset[at]["image"]
+    picture = dataset[index]["image"]
     return picture if LOSSY else picture.convert("RGB")
 
 
 def released_rotation(dataset: Any) -> Iterator[dict[str, Any]]:
-    for at in range(len(dataset)):
-        image = _picture(dataset, at)
+    for index in range(len(dataset)):
+        image = _picture(dataset, index)
         angle = random.choice([0, 90, 180, 270])
         turned = image.rotate(angle, expand=True)
-        width, height = _inside(*image.size, math.radians(angle))
+        width, height = _inside(image.width, image.height, math.radians(angle))
         left, top = (turned.width - width) / 2, (turned.height - height) / 2
         turned = turned.crop((int(left), int(top), int(left + width), int(top + height)))
         yield {"images": [image, turned], "answer": str(angle)}
@@ -118,8 +118,8 @@ def _inside(width: int, height: int, angle: float) -> tuple[float, float]:
 
 
 def released_jigsaw(dataset: Any, k: int = 2) -> Iterator[dict[str, Any]]:
-    for at in range(len(dataset)):
-        image = _picture(dataset, at)
+    for index in range(len(dataset)):
+        image = _picture(dataset, index)
         width, height = image.width // k, image.height // k
         pieces = [
             image.crop((column * width, row * height, (column + 1) * width, (row + 1) * height))
@@ -138,8 +138,8 @@ def released_position(dataset: Any) -> Iterator[dict[str, Any]]:
     import numpy as np
     from PIL import Image
 
-    for at in range(len(dataset)):
-        image = _picture(dataset, at)
+    for index in range(len(dataset)):
+        image = _picture(dataset, index)
         pixels = np.array(image)
         part = random.randrange(4)
         middle_x, middle_y = image.width // 2, image.height // 2
@@ -155,8 +155,8 @@ def released_position(dataset: Any) -> Iterator[dict[str, Any]]:
 
 
 def released_contrastive(dataset: Any, strong: bool) -> Iterator[dict[str, Any]]:
-    for at in range(len(dataset)):
-        image = _picture(dataset, at)
+    for index in range(len(dataset)):
+        image = _picture(dataset, index)
         yield {"images": [_pipeline(strong)(image), _pipeline(strong)(image)], "answer": "positive"}
         if AS_RUN:
             gc.collect()
@@ -260,12 +260,12 @@ def time_released(task: str, dataset: Any, out: Path) -> Timed:
 
 def time_ours(task: str, images: Path, out: Path, workers: int) -> tuple[Timed, int]:
     """Times our construction, and returns the number of images used."""
-    from ssl4rl_bench.datasets import build
+    from ssl4rl_bench.datasets import build_dataset
     from ssl4rl_bench.task.registry import load_ssl
 
     taskfile, ssl = load_ssl(task)
     start, cpu = time.perf_counter(), processor_seconds()
-    manifest = build(ssl, taskfile.name, str(images), out, workers=workers)
+    manifest = build_dataset(ssl, taskfile.name, str(images), out, workers=workers)
     timed = Timed(time.perf_counter() - start, processor_seconds() - cpu, manifest.n_samples)
     return timed, manifest.counts["images"]["kept"]
 
@@ -338,10 +338,10 @@ def _tree(pid: int) -> int:
     total = 0
     waiting = [pid]
     while waiting:
-        at = waiting.pop()
+        pid = waiting.pop()
         try:
-            total += int(Path(f"/proc/{at}/statm").read_text().split()[1]) * resource.getpagesize()
-            for thread in Path(f"/proc/{at}/task").iterdir():
+            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+            for thread in Path(f"/proc/{pid}/task").iterdir():
                 waiting += map(int, (thread / "children").read_text().split())
         except (OSError, ValueError):
             continue

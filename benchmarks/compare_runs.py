@@ -104,15 +104,15 @@ def record_many(root: Path, model: RunDir, task: Task, count: int) -> list[Path]
         ]
         spec = dataclasses.replace(model.spec, model=f"many-{seed}", fingerprint=f"{seed + 500:064d}")
         with RunDir.create(root / f"many-{seed:03d}", spec) as run:
-            kept = outcomes.outcomes_of(task, changed, "default", 1)
-            outcomes.write(run, [kept])
-            own = {**result["tasks"][task.name], "aggregates": aggregate(kept)}
+            stored = outcomes.outcomes_of(task, changed, "default", 1)
+            outcomes.write_outcomes(run, [stored])
+            task_result = {**result["tasks"][task.name], "aggregates": aggregate(stored)}
             run.write_result(
                 {
                     **result,
                     "model": spec.to_json()["model"],
                     "spec_sha256": spec.sha256,
-                    "tasks": {task.name: own},
+                    "tasks": {task.name: task_result},
                 }
             )
             places.append(run.path)
@@ -128,7 +128,9 @@ def measure(name: str, *args: str | Path) -> tuple[float, float]:
         "try:\n    app(sys.argv[1:])\n"
         "finally:\n    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"{name}: exit {done.returncode}: {done.stderr[-2000:]}")
     seconds = time.perf_counter() - start

@@ -14,10 +14,9 @@ import math
 import time
 from dataclasses import dataclass, replace
 
-from ssl4rl_bench.core.types import Completion, Request, Sample, Sampling
+from ssl4rl_bench.core.types import Completion, Request, Sample, Sampling, Task
 from ssl4rl_bench.engines import EngineOptions, create
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.task.mmbench.task import MMBenchTask
 from ssl4rl_bench.task.registry import load_task
 
 
@@ -45,7 +44,7 @@ def run(name: str, model: str, options: EngineOptions, samples: list[Sample], sa
     return Outcome(engine.version, started - begin, done - started, completions)
 
 
-def report(name: str, outcome: Outcome, task: MMBenchTask, samples: list[Sample]) -> dict[str, float | str]:
+def report(name: str, outcome: Outcome, task: Task, samples: list[Sample]) -> dict[str, float | str]:
     completions = outcome.completions.values()
     tokens = sum(c.n_completion_tokens for c in completions)
     scores = [task.score(sample, outcome.completions[sample.id]).value for sample in samples]
@@ -72,8 +71,10 @@ def main() -> None:
     parser.add_argument("--engines", nargs=2, default=["vllm", "hf"])
     arguments = parser.parse_args()
 
-    whole = load_task(arguments.task)
-    n_groups = min(whole.n_groups, math.ceil(arguments.samples * whole.n_groups / len(whole.samples)))
+    complete = load_task(arguments.task)
+    n_groups = min(
+        complete.n_groups, math.ceil(arguments.samples * complete.n_groups / len(complete.samples))
+    )
     task = load_task(arguments.task, limit=n_groups)
     samples = list(task.samples)
     options = EngineOptions.from_pairs(arguments.set)

@@ -23,10 +23,10 @@ from stats_calibration import TASK, Benchmark, rate
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.gating.judge import Gate, apply
-from ssl4rl_bench.gating.policy import Policy, parse
+from ssl4rl_bench.gating.policy import Policy, parse_policy
 from ssl4rl_bench.gating.series import share
 
-POLICY = parse(
+POLICY = parse_policy(
     {
         "alpha": 0.05,
         "rule": [
@@ -35,13 +35,13 @@ POLICY = parse(
         ],
     }
 )
-OVERALL = parse({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 3}]})
+OVERALL = parse_policy({"rule": [{"task": TASK, "kind": "no_worse_than", "margin": 3}]})
 SKILL = 1.2
 
 
 def any_point(gate: Gate) -> bool:
     """Whether an ability falls by a point or more (the first naive gate)."""
-    return any(each.difference.value <= -0.01 for each in gate.tested if each.difference.level == "l2")
+    return any(tested.difference.value <= -0.01 for tested in gate.tested if tested.difference.level == "l2")
 
 
 def row_z(one: Evaluated, two: Evaluated, level: float = 0.05) -> bool:
@@ -59,8 +59,8 @@ def row_z(one: Evaluated, two: Evaluated, level: float = 0.05) -> bool:
 def dropped(bench: Benchmark, right: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Returns the rows after making one copy wrong in a random share of the questions."""
     starts = np.concatenate([[0], np.cumsum(bench.sizes)[:-1]])
-    whole = np.flatnonzero(np.minimum.reduceat(right, starts))
-    hit = whole[rng.random(len(whole)) < share * len(bench.sizes) / max(1, len(whole))]
+    right_groups = np.flatnonzero(np.minimum.reduceat(right, starts))
+    hit = right_groups[rng.random(len(right_groups)) < share * len(bench.sizes) / max(1, len(right_groups))]
     out = right.copy()
     out[starts[hit] + rng.integers(0, bench.sizes[hit])] = False
     return out
@@ -90,7 +90,7 @@ def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]
     changed = 0.0
     for _ in range(n):
         gate, one, two = judged(POLICY, bench, redrawn, 0.0, rng)
-        counts[gate.found] += 1
+        counts[gate.raw_verdict] += 1
         counts["point"] += any_point(gate)
         counts["z"] += row_z(one, two)
         overall = gate.tested[0].difference
@@ -117,7 +117,7 @@ def real_drops(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str
             mde = 0.0
             for _ in range(n):
                 gate = judged(OVERALL, bench, redrawn, drop, rng)[0]
-                counts[gate.found] += 1
+                counts[gate.raw_verdict] += 1
                 mde += gate.tested[0].mde / n
             shown = " | ".join(rate(counts[name], n) for name in ("fail", "inconclusive", "pass"))
             yield f"| {len(bench.sizes):,} | {100 * drop:g} | {100 * mde:.1f} | {shown} |"
@@ -134,13 +134,15 @@ def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
         for number, fresh in enumerate(drawn, 1):
             # Checkpoints of the same training resemble each other: half of the redrawn answers stay from one
             # to the next.
-            kept = np.repeat(rng.random(len(bench.sizes)) < 0.5, bench.sizes)
-            other = np.where(kept, other, fresh)
+            unchanged = np.repeat(rng.random(len(bench.sizes)) < 0.5, bench.sizes)
+            other = np.where(unchanged, other, fresh)
             anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
             new = bench.run("new", np.where(anew, other, first))
             gate = apply(POLICY, old, new, alpha=share(POLICY.alpha, number))
-            alarms["family"] |= gate.found == "fail"
-            worst = min(each.p_fail for each in gate.tested if each.rule.kind == "not_significantly_worse")
+            alarms["family"] |= gate.raw_verdict == "fail"
+            worst = min(
+                tested.p_fail for tested in gate.tested if tested.rule.kind == "not_significantly_worse"
+            )
             alarms["none"] |= worst < POLICY.alpha
         for name, rang in alarms.items():
             counts[name] += rang

@@ -62,12 +62,12 @@ def append_all(path: Path, records: list[SampleRecord], every: int, interval_s: 
 def measure(directory: Path, records: list[SampleRecord]) -> list[Cost]:
     """Measures appending with the default fsyncs, one at the end, and one per record; then reading."""
     keys = {(record.id, record.repeat): record.key for record in records}
-    grouped, bare, each = (directory / name for name in ("grouped", "bare", "each"))
+    grouped, bare, single = (directory / name for name in ("grouped", "bare", "each"))
     few = records[:200]
     costs = [
         cost(lambda: append_all(grouped, records, 256, 0.5), len(records)),
         cost(lambda: append_all(bare, records, 1 << 60, 1e9), len(records)),
-        cost(lambda: append_all(each, few, 1, 1e9), len(few)),
+        cost(lambda: append_all(single, few, 1, 1e9), len(few)),
         cost(lambda: answers(grouped, keys), len(records)),
     ]
     assert len(answers(grouped, keys).records) == len(records)

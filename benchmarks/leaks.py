@@ -32,7 +32,7 @@ def photographs() -> dict[str, Image.Image]:
     import skimage.data
     from sklearn.datasets import load_sample_images
 
-    found: dict[str, Image.Image] = {}
+    images: dict[str, Image.Image] = {}
     for name in NAMES:
         try:
             pixels = np.asarray(getattr(skimage.data, name)())
@@ -40,24 +40,25 @@ def photographs() -> dict[str, Image.Image]:
             continue
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * 255
-        found[name] = Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
+        images[name] = Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
     for number, pixels in enumerate(load_sample_images().images):
-        found[f"sample {number}"] = Image.fromarray(pixels)
-    return found
+        images[f"sample {number}"] = Image.fromarray(pixels)
+    return images
 
 
 def sections(n: int) -> tuple[list[EncodedImage], dict[str, str]]:
     """Returns JPEG sections of 300 to 520 pixels, and the names of their photographs by hash."""
-    whole = photographs()
+    photos = photographs()
     rng = np.random.default_rng(0)
     out, origins = [], {}
-    names = list(whole)
+    names = list(photos)
     for number in range(n):
         name = names[number % len(names)]
-        image = whole[name]
+        image = photos[name]
         ratio, side = rng.uniform(0.65, 1.5), rng.uniform(0.45, 0.95) * min(image.size)
         width, height = int(min(image.width, side * ratio**0.5)), int(min(image.height, side / ratio**0.5))
-        x, y = rng.integers(0, image.width - width + 1), rng.integers(0, image.height - height + 1)
+        x = int(rng.integers(0, image.width - width + 1))
+        y = int(rng.integers(0, image.height - height + 1))
         section = image.crop((x, y, x + width, y + height))
         if rng.random() < 0.5:
             section = section.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -83,14 +84,14 @@ def main() -> None:
     print("| task | chance | constant | sizes | borders | traces (control) | all statistics |")
     print("|---|---|---|---|---|---|---|")
     for name in tasks:
-        found = baselines(load_ssl(name)[1], pictures, N_SAMPLES, origins)
+        results = baselines(load_ssl(name)[1], pictures, N_SAMPLES, origins)
         cells = []
-        for one in found:
+        for one in results:
             text = f"{100 * one.accuracy:.1f} [{100 * one.ci95[0]:.1f}, {100 * one.ci95[1]:.1f}]"
             if one.name == TRACES and one.control is not None:
                 text += f" ({100 * one.control:.1f})"
             cells.append(f"**{text}**" if one.differs and one.name in FREE_OF_CONTENT else text)
-        print(f"| `{name}` | {100 * found[0].chance:.1f} | {' | '.join(cells)} |", flush=True)
+        print(f"| `{name}` | {100 * results[0].chance:.1f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

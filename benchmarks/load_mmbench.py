@@ -90,13 +90,13 @@ def write(folder: Path, n_rows: int, n_groups: int) -> tuple[Path, Path]:
     batch: list[dict[str, Any]] = []
     with tsv.open("w", encoding="utf-8", newline="") as file:
         lines: Any = None
-        for at, row in enumerate(make_rows(n_rows, n_groups), start=1):
+        for number, row in enumerate(make_rows(n_rows, n_groups), start=1):
             lines = lines or csv.DictWriter(file, row, delimiter="\t")
-            if at == 1:
+            if number == 1:
                 lines.writeheader()
             lines.writerow({**row, "image": base64.b64encode(row["image"]).decode()})
             batch.append({**row, "image": {"bytes": row["image"], "path": None}})
-            if len(batch) == 500 or at == n_rows:
+            if len(batch) == 500 or number == n_rows:
                 table = pa.Table.from_pylist(batch)
                 writer = writer or pq.ParquetWriter(parquet, table.schema)
                 writer.write_table(table)
@@ -149,7 +149,7 @@ def main() -> None:
                 plain = min(measure(PLAIN, path) for _ in range(args.runs))
                 show("pandas+Pillow", plain, "")
                 ratios = (
-                    f"{theirs / own:.1f} times" for own, theirs in zip(ours[:3], plain[:3], strict=True)
+                    f"{theirs / ours_s:.1f} times" for ours_s, theirs in zip(ours[:3], plain[:3], strict=True)
                 )
                 print(f"  {'ratio':14}", *(f"{ratio:>18}" for ratio in ratios))
 

@@ -25,15 +25,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.comparison.seeds import compare_method, methods_of
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.reports.board import board
-from ssl4rl_bench.reports.board import export as board_export
-from ssl4rl_bench.reports.board import probes as probe_board
+from ssl4rl_bench.reports.board.export import to_markdown
+from ssl4rl_bench.reports.board.probes import probe_rows
 from ssl4rl_bench.reports.text.numbers import interval, p_value, points
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.curves import draw_many
@@ -53,8 +53,17 @@ SHARE = 0.4
 with rotation's first seed on 120 of the evaluation's questions; the other tasks and seeds were not used."""
 PATH = (0.2, 0.4, 0.6, 0.8)
 RECIPE_STEPS = 150
-KEPT = ("README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors")
-KEPT += ("processor_config.json", "ssl4rl.json", "tokenizer.json", "tokenizer_config.json")
+KEPT = (
+    "README.md",
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "processor_config.json",
+    "ssl4rl.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class Trained:
     def place(self) -> Path:
         """The folder of the checkpoint."""
         if self.share is None:
-            return checkpoint.whole(self.out)[-1]
+            return checkpoint.complete_checkpoints(self.out)[-1]
         return self.work / "interpolated" / f"{self.trained}-{self.share}"
 
     @property
@@ -105,7 +114,11 @@ def command(*args: str | Path, log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as words:
         done = subprocess.run(
-            [sys.executable, "-m", "ssl4rl_bench", *map(str, args)], stdout=words, stderr=words, env=env
+            [sys.executable, "-m", "ssl4rl_bench", *map(str, args)],
+            stdout=words,
+            stderr=words,
+            env=env,
+            check=False,
         )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, args))}: exit {done.returncode}, see {log}")
@@ -118,7 +131,7 @@ def train(one: Trained) -> float:
     resume = ["--resume"] if checkpoint.last_resumable(one.out) else []
     recipe = ROOT / "train" / "recipes" / f"tiny_{one.task}.toml"
     steps = ["--set", f"grpo.steps={one.steps}"] if one.steps else []
-    settings = ["--set", f"seed={one.seed}", *steps, "--out", one.out, *resume]
+    settings = ["--set", f"seed={one.seed}", *steps, "--out", str(one.out), *resume]
     command("train", recipe, *settings, log=one.work / "logs" / f"train-{one.trained}.txt")
     return seconds_of(one)
 
@@ -140,8 +153,10 @@ def evaluate(one: Trained) -> None:
 def asking(run: Evaluated) -> float:
     """Returns the duration of a run in seconds, from its exec.json."""
     sittings = json.loads((run.path / "exec.json").read_text())["sittings"]
-    whole = [each for each in sittings if each["finished"]]  # a killed sitting has no end
-    times = [[datetime.fromisoformat(each[key]) for key in ("started", "finished")] for each in whole]
+    finished = [sitting for sitting in sittings if sitting["finished"]]  # a killed sitting has no end
+    times = [
+        [datetime.fromisoformat(sitting[key]) for key in ("started", "finished")] for sitting in finished
+    ]
     return sum((ended - started).total_seconds() for started, ended in times)
 
 
@@ -153,8 +168,8 @@ def ask(model: str | Path, run: Path, log: Path) -> None:
 
 def evaluated(done: Sequence[Trained]) -> list[Evaluated]:
     """Loads the runs of checkpoints, labelled with the checkpoints' names."""
-    found = load_evaluated([one.run for one in done])
-    return [replace(run, label=one.name) for run, one in zip(found, done, strict=True)]
+    runs = load_evaluated([one.run for one in done])
+    return [replace(run, label=one.name) for run, one in zip(runs, done, strict=True)]
 
 
 def document(done: Sequence[Trained], work: Path) -> str:
@@ -164,17 +179,17 @@ def document(done: Sequence[Trained], work: Path) -> str:
 
 
 def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
-    whole, shipped = evaluated(done), evaluated([one.part(SHARE) for one in done])
+    trained_runs, shipped = evaluated(done), evaluated([one.part(SHARE) for one in done])
     first = [run for run, one in zip(shipped, done, strict=True) if one.seed == done[0].seed]
     yield "### The table"
     yield ""
     yield f"Seed {done[0].seed} of each, {100 * SHARE:g}% of the way from tiny-base to where training ended."
     yield ""
-    yield board_export.to_markdown([board.build(base, first, SCENES)], intervals=True)
+    yield to_markdown([board.build_board(base, first, SCENES)], intervals=True)
     yield "### Their probes"
     yield ""
-    yield board_export.to_markdown([], probe_board.probe_rows(base, first, list(PROBES.values())))
-    for title, runs in (("What ships", shipped), ("As training left them", whole)):
+    yield to_markdown([], probe_rows(base, first, list(PROBES.values())))
+    for title, runs in (("What ships", shipped), ("As training left them", trained_runs)):
         yield f"### {title}, against tiny-base"
         yield ""
         yield "Points with 95% intervals. By reading: from replies that could be read in one of the two only."
@@ -182,11 +197,11 @@ def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
         yield "| checkpoint | own probe | p | scenes | p | of it by reading | by answers | training, minutes |"
         yield "| --- |" + " ---: |" * 7
         for one, run in zip(done, runs, strict=True):
-            (scenes,) = compare(base, [run], SCENES)
-            cell, own = scenes.overall, probe_difference(base, run, one.task)
+            (scenes,) = compare_task(base, [run], SCENES)
+            cell, probe = scenes.overall, probe_difference(base, run, one.task)
             row = [
                 run.label,
-                *((_cell(own), p_value(own.p)) if own else ("–", "–")),
+                *((_cell(probe), p_value(probe.p)) if probe else ("–", "–")),
                 _cell(cell),
                 p_value(cell.p),
                 points(cell.from_reading.value),
@@ -203,7 +218,7 @@ def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
         yield "| task | seeds | own probe | scenes | own probe as trained | scenes as trained |"
         yield "| --- | ---: |" + " ---: |" * 4
         for task in dict.fromkeys(one.task for one in done):
-            found = [
+            methods = [
                 methods_of(
                     [
                         replace(run, label=one.trained)
@@ -212,18 +227,18 @@ def _document(base: Evaluated, done: Sequence[Trained]) -> Iterator[str]:
                     ],
                     "seed",
                 )[0]
-                for runs in (shipped, whole)
+                for runs in (shipped, trained_runs)
             ]
-            if len(found[0].runs) < 2:
+            if len(methods[0].runs) < 2:
                 continue
             cells = [
                 compare_method(base, method, name, by="overall", aggregation=how)[0].mean
-                for method in found
+                for method in methods
                 for name, how in ((PROBES[task], "row_micro"), (SCENES, "circular_micro"))
             ]
-            yield f"| {task} | {len(found[0].runs)} | {' | '.join(map(_cell, cells))} |"
+            yield f"| {task} | {len(methods[0].runs)} | {' | '.join(map(_cell, cells))} |"
         yield ""
-    trained, asked = sum(map(seconds_of, done)) / 60, sum(map(asking, [*whole, *shipped])) / 60
+    trained, asked = sum(map(seconds_of, done)) / 60, sum(map(asking, [*trained_runs, *shipped])) / 60
     yield (
         f"Training took {trained:.0f} minutes of a core, and these evaluations {asked:.0f}: on "
         f"{os.cpu_count()} cores some {(trained + asked) / 60 / (os.cpu_count() or 1):.1f} hours together."
@@ -249,7 +264,7 @@ def draw_path(one: Trained, out: Path) -> None:
     ):
         cells = [run.result["tasks"][task]["aggregates"][how]["overall"] for run in runs]
         value = [100 * cell["value"] for cell in cells]
-        low, high = ([100 * cell["ci95"][at] for cell in cells] for at in (0, 1))
+        low, high = ([100 * cell["ci95"][end] for cell in cells] for end in (0, 1))
         axes.fill_between(shares, low, high, color=colour, alpha=0.15, linewidth=0)
         label = "abilities (scenes, Average)" if task == SCENES else f"own probe ({one.task})"
         axes.plot(shares, value, color=colour, marker="o", label=label)
@@ -265,7 +280,7 @@ def probe_difference(base: Evaluated, run: Evaluated, task: str) -> Difference |
     """Returns the difference on the probe of the trained task; None for the mix."""
     if task not in PROBES:
         return None
-    return compare(base, [run], PROBES[task], by="overall", aggregation="row_micro")[0].overall
+    return compare_task(base, [run], PROBES[task], by="overall", aggregation="row_micro")[0].overall
 
 
 def ship(one: Trained) -> None:
@@ -298,16 +313,16 @@ def main() -> None:
         if task != "mix" or seed == args.seeds[0]
     ]
 
-    def whole(one: Trained) -> None:
+    def train_and_evaluate(one: Trained) -> None:
         seconds = train(one)
         shares = PATH if one is todo[0] else ()
-        for each in (one, *(one.part(share) for share in sorted({*shares, SHARE}))):
-            evaluate(each)
+        for checkpoint_run in (one, *(one.part(share) for share in sorted({*shares, SHARE}))):
+            evaluate(checkpoint_run)
         print(f"{one.trained}: {seconds / 60:.1f} min of training", flush=True)
 
     with ThreadPoolExecutor(args.jobs) as pool:
         base = pool.submit(ask, BASE, work / "runs" / BASE, work / "logs" / f"run-{BASE}.txt")
-        list(pool.map(whole, todo))
+        list(pool.map(train_and_evaluate, todo))
         base.result()
     text = document(todo, work)
     (work / "tables.md").write_text(text)

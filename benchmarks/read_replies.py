@@ -111,8 +111,8 @@ def main() -> None:
         extract.read("", CHOICES[0], "stop", extractor)
         usual = measure(random_replies(args.random, args.seed), extractor)
         hostile = measure(adversarial_replies(args.adversarial, args.seed), extractor)
-        for name, times in (("random", usual), ("adversarial", hostile), ("all", usual + hostile)):
-            times = sorted(times) or [0.0]
+        for name, measured in (("random", usual), ("adversarial", hostile), ("all", usual + hostile)):
+            times = sorted(measured) or [0.0]
             p99 = times[min(len(times) - 1, int(0.99 * len(times)))]
             figures = f"{times[len(times) // 2]:9.1f} {p99:9.1f} {times[-1]:9.1f}"
             print(f"{extractor:20} {name:12} {len(times):8} {figures}", flush=True)

@@ -72,7 +72,7 @@ def main(root: Path) -> None:
     print(f"{len(rooms)} rooms, {max(floors.values())} floors, {len(pairs)} arrows")
     print("```mermaid\ngraph TD")
     for level in sorted(set(floors.values()), reverse=True):
-        names = [room for room, at in floors.items() if at == level]
+        names = [room for room, floor in floors.items() if floor == level]
         print(f"  subgraph floor {level}\n    " + "\n    ".join(f"{room}" for room in names) + "\n  end")
     # The diagram omits an arrow if a longer path connects the same rooms, to remain readable.
     for a, b in sorted(pairs):

@@ -29,8 +29,7 @@ from ssl4rl_bench.run.journal import Journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score.scoring import score_run
-from ssl4rl_bench.task.mmbench import task as mmbench
-from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.mmbench.task import MMBenchTask, load_mmbench
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, L2_OF
 from ssl4rl_bench.task.taskfile import load_taskfile
 
@@ -110,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--extractor", default="default")
     args = parser.parse_args()
-    task = mmbench.load(load_taskfile(TASK), make_rows(), source="made up", where="made up")
+    task = load_mmbench(load_taskfile(TASK), make_rows(), source="made up", where="made up")
     assert (len(task.samples), task.n_groups) == (4329, 1164)
     rounds = []
     with tempfile.TemporaryDirectory() as directory:

@@ -31,7 +31,7 @@ import numpy as np
 import stats_regimes
 from stats_regimes import Row
 
-from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.compare import best_of, compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Comparison
 from ssl4rl_bench.core.types import Categories, Sampling
@@ -123,18 +123,20 @@ def null_pairs(pairs: int, rng: np.random.Generator) -> Iterator[str]:
         one, two = (
             bench.run(name, right) for name, right in zip("ab", bench.draw(rng, [1.2, 1.2]), strict=True)
         )
-        (found,) = compare(one, [two], TASK)
-        cells = found.cells[1:]
+        (comparison,) = compare_task(one, [two], TASK)
+        cells = comparison.cells[1:]
         gained, lost = np.array([cell.gained for cell in cells]), np.array([cell.lost for cell in cells])
-        (flips,) = compare(one, [two], TASK, correction="max-t", replicates=2000)
+        (flips,) = compare_task(one, [two], TASK, correction="max-t", replicates=2000)
         alarms["Holm, mid-p (the default)"] += any(cell.p_corrected < ALPHA for cell in cells)
         alarms["max-T by sign flips"] += any(cell.p_corrected < ALPHA for cell in flips.cells[1:])
         alarms["Holm, exact p"] += bool((holm(mcnemar(gained, lost, mid=False)) < ALPHA).any())
         alarms["no correction"] += any(cell.p < ALPHA for cell in cells)
-        overall["mid-p"] += found.overall.p < ALPHA
-        overall["exact p"] += bool(mcnemar(found.overall.gained, found.overall.lost, mid=False) < ALPHA)
-        changed += (found.overall.gained + found.overall.lost) / found.overall.n / pairs
-        for cell in found.cells:
+        overall["mid-p"] += comparison.overall.p < ALPHA
+        overall["exact p"] += bool(
+            mcnemar(comparison.overall.gained, comparison.overall.lost, mid=False) < ALPHA
+        )
+        changed += (comparison.overall.gained + comparison.overall.lost) / comparison.overall.n / pairs
+        for cell in comparison.cells:
             assert cell.ci95 is not None
             covered[f"{cell.name} (n {cell.n})"] = covered.get(f"{cell.name} (n {cell.n})", 0) + (
                 cell.ci95[0] <= 0.0 <= cell.ci95[1]
@@ -159,10 +161,10 @@ def null_rows(pairs: int, rng: np.random.Generator) -> Iterator[str]:
         one, two = (
             bench.run(name, right) for name, right in zip("ab", bench.draw(rng, [1.2, 1.2]), strict=True)
         )
-        (found,) = compare(one, [two], TASK, aggregation="row_micro", replicates=2000)
-        alarms += any(cell.p_corrected < ALPHA for cell in found.cells[1:])
-        overall += found.overall.p < ALPHA
-        for cell in found.cells:
+        (comparison,) = compare_task(one, [two], TASK, aggregation="row_micro", replicates=2000)
+        alarms += any(cell.p_corrected < ALPHA for cell in comparison.cells[1:])
+        overall += comparison.overall.p < ALPHA
+        for cell in comparison.cells:
             assert cell.ci95 is not None
             covered += cell.ci95[0] <= 0.0 <= cell.ci95[1]
             n_intervals += 1
@@ -181,18 +183,18 @@ def best_of_four(pairs: int, rng: np.random.Generator) -> Iterator[str]:
         runs = [
             bench.run(name, right) for name, right in zip("abcde", bench.draw(rng, [1.2] * 5), strict=True)
         ]
-        found = compare(runs[0], runs[1:], TASK)
-        corrected += any(best.p < ALPHA for best in best_of(found, 2000) if best.level == "overall")
-        naive += max(_one_sided(each) for each in found) > 1 - ALPHA
+        comparisons = compare_task(runs[0], runs[1:], TASK)
+        corrected += any(best.p < ALPHA for best in best_of(comparisons, 2000) if best.level == "overall")
+        naive += max(_one_sided(comparison) for comparison in comparisons) > 1 - ALPHA
     yield f"\n### Maximal improvement of four equal checkpoints, {pairs} draws\n"
     yield "| The best is called better on the Average | % |\n| --- | ---: |"
     yield f"| max-T over candidates | {rate(corrected, pairs)} |"
     yield f"| one-sided p of the best alone | {rate(naive, pairs)} |"
 
 
-def _one_sided(found: Comparison) -> float:
+def _one_sided(comparison: Comparison) -> float:
     """Returns the confidence that the candidate is better, not corrected for its selection."""
-    cell = found.overall
+    cell = comparison.overall
     return 1 - cell.p / 2 if cell.value > 0 else cell.p / 2
 
 
@@ -209,9 +211,9 @@ def power_at_mde(pairs: int, rng: np.random.Generator) -> Iterator[str]:
             gained, lost = changes[:, 0], changes[:, 1]
             others = rng.multinomial(200, [psi / 2, psi / 2, 1 - psi], (pairs, 5))
             p = np.column_stack([mcnemar(gained, lost), mcnemar(others[:, :, 0], others[:, :, 1])])
-            found = sum(holm(row)[0] < ALPHA for row in p)
+            n_found = sum(holm(row)[0] < ALPHA for row in p)
             printed = np.mean([detectable_change(n, share / n, ALPHA / 6) for share in (gained + lost)[:500]])
-            yield f"| {n} | {100 * psi:.0f} | {100 * delta:.2f} | {rate(int(found), pairs)} | {100 * printed:.2f} |"
+            yield f"| {n} | {100 * psi:.0f} | {100 * delta:.2f} | {rate(int(n_found), pairs)} | {100 * printed:.2f} |"
 
 
 def table(rows: Sequence[Row], full: bool) -> Iterator[str]:

@@ -55,15 +55,15 @@ class Design:
         return f"{kinds[self.kind]}{leaves[self.leaves]}, n {self.n:,}"
 
     def leaf(self) -> NDArray[np.intp]:
-        at = np.arange(self.n)
+        index = np.arange(self.n)
         if self.leaves == "one":
-            return at * 0
+            return index * 0
         if self.leaves == "ones":
-            return at
+            return index
         if self.leaves == "twos":
-            return at // 2
+            return index // 2
         if self.leaves == "few":
-            return np.minimum(at, 3)
+            return np.asarray(np.minimum(index, 3))
         sizes: list[int] = []
         for size in itertools.cycle((1, 2, 3, 5, 8, 13, 30, 100)):
             sizes.append(min(size, self.n - sum(sizes)))

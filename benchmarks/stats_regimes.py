@@ -19,11 +19,11 @@ from stats_designs import Change, Design, Simulated
 
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.result import Difference
-from ssl4rl_bench.gating import judge as gate
-from ssl4rl_bench.gating.policy import Kind, Rule
+from ssl4rl_bench.gating.judge import judge_rule
+from ssl4rl_bench.gating.policy import Rule, RuleKind
 from ssl4rl_bench.gating.rule_tests import rule_mde, rule_p
 from ssl4rl_bench.gating.series import share
-from ssl4rl_bench.score import aggregate as metrics
+from ssl4rl_bench.score import aggregate
 from ssl4rl_bench.stats import wilson
 from ssl4rl_bench.stats.power import detectable_change
 from ssl4rl_bench.stats.seeds import crossed
@@ -103,7 +103,7 @@ def _accuracy_interval(design: Design, p: float, draws: int) -> Row:
     for _ in range(draws):
         chance = rng.beta(p / 1.5, (1.0 - p) / 1.5, design.n)
         sums = units * rng.binomial(steps.astype(int), chance) / steps
-        ends = metrics.estimate(
+        ends = aggregate.estimate(
             sums,
             units,
             units * passes,
@@ -135,7 +135,7 @@ def gate_rules(draws: int) -> Iterator[_Task]:
             yield _Task(_floor_at, design, floor, draws)
 
 
-def _rule_at(design: Design, psi: float, kind: Kind, margin: float, true: float, draws: int) -> list[Row]:
+def _rule_at(design: Design, psi: float, kind: RuleKind, margin: float, true: float, draws: int) -> list[Row]:
     rule = Rule(task="simulated", kind=kind, margin=margin)
     change = _with_difference(design, psi, true / 100.0)
     if change is None:
@@ -146,7 +146,7 @@ def _rule_at(design: Design, psi: float, kind: Kind, margin: float, true: float,
     fails = passes = 0
     for _ in range(draws):
         cell = simulated.cell()
-        tested = gate.judge_rule(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
+        tested = judge_rule(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
         fails += tested.verdict == "fail"
         passes += tested.verdict == "pass"
     rows = []
@@ -186,7 +186,7 @@ def _floor_at(design: Design, floor: float, draws: int) -> list[Row]:
         chance = rng.beta(p / 1.5, (1.0 - p) / 1.5, design.n)
         after = units * rng.binomial(steps.astype(int), chance) / steps
         (cell,) = differences(after * 0.0, after, units, cells, design.aggregation, replicates=2)
-        tested = gate.judge_rule(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
+        tested = judge_rule(rule, cell, rule_p(rule, cell, 1.0 - ALPHA), ALPHA, 1)
         fails += tested.verdict == "fail"
         passes += tested.verdict == "pass"
     return [
@@ -210,7 +210,7 @@ def gate_power(draws: int) -> Iterator[_Task]:
         yield _Task(_floor_power, Design(n, "whole"), floor, draws)
 
 
-def _power_at(design: Design, psi: float, look: int, kind: Kind, margin: float, draws: int) -> list[Row]:
+def _power_at(design: Design, psi: float, look: int, kind: RuleKind, margin: float, draws: int) -> list[Row]:
     rule = Rule(task="simulated", kind=kind, margin=margin)
     alpha = share(ALPHA, look) / 7.0
     start = margin / 100.0 if kind == "better_than" else 0.0
@@ -231,8 +231,7 @@ def _power_at(design: Design, psi: float, look: int, kind: Kind, margin: float, 
     for _ in range(draws):
         cell = simulated.cell()
         fails += (
-            gate.judge_rule(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict
-            == "fail"
+            judge_rule(rule, cell, 7.0 * rule_p(rule, cell, 1.0 - alpha), 7.0 * alpha, 7).verdict == "fail"
         )
     return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, None)]
 
@@ -251,7 +250,7 @@ def _floor_power(design: Design, floor: float, draws: int) -> list[Row]:
     fails = 0
     for _ in range(draws):
         drawn = cell(floor / 100.0 - mde)
-        fails += gate.judge_rule(rule, drawn, rule_p(rule, drawn, 1.0 - ALPHA), ALPHA, 1).verdict == "fail"
+        fails += judge_rule(rule, drawn, rule_p(rule, drawn, 1.0 - ALPHA), ALPHA, 1).verdict == "fail"
     name = f"at_least {floor:g}%, MDE {100 * mde:.2f}: {design.name}"
     return [Row("Power at the gate's printed MDE", name, fails, draws, 0.75, None)]
 
@@ -298,7 +297,7 @@ def _looks(n: int, number: int, draws: int) -> list[Row]:
         for look in range(1, number + 1):
             alpha = share(ALPHA, look)
             cell = simulated.cell()
-            if gate.judge_rule(rule, cell, rule_p(rule, cell, 1.0 - alpha), alpha, 1).verdict == "fail":
+            if judge_rule(rule, cell, rule_p(rule, cell, 1.0 - alpha), alpha, 1).verdict == "fail":
                 hits += 1
                 break
     return [Row("At least one false fail in a series with --family", name, hits, draws, None, ALPHA)]

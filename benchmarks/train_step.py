@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.train import recipe as recipes
-from ssl4rl_bench.train.grpo import train
-from ssl4rl_bench.train.planning.shapes import PUBLISHED, Shape, of_folder
+from ssl4rl_bench.train.grpo import train_grpo
+from ssl4rl_bench.train.planning.shapes import PUBLISHED, ModelShape, of_folder
 from ssl4rl_bench.train.planning.sizes import shares_prompts, sizes
+from ssl4rl_bench.train.recipe import find_recipe, read_recipe
 
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
 """Peak FLOP/s of the SXM variants in dense bfloat16, from NVIDIA's data sheets."""
@@ -35,7 +35,7 @@ PHASES = ("data", "rollout", "reward", "logprobs", "update")
 SHAPES = {"3b": "Qwen/Qwen2.5-VL-3B-Instruct", "7b": "Qwen/Qwen2.5-VL-7B-Instruct"}
 
 
-def random_checkpoint(shape: Shape, folder: Path) -> Path:
+def random_checkpoint(shape: ModelShape, folder: Path) -> Path:
     """Writes a checkpoint of this shape with random weights in bfloat16 and the tokenizer of tiny-base."""
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
@@ -68,7 +68,7 @@ def random_checkpoint(shape: Shape, folder: Path) -> Path:
 
 
 def flops(
-    shape: Shape, prompts: int, patches: float, prompt: float, reply: float, group: int, shared: bool
+    shape: ModelShape, prompts: int, patches: float, prompt: float, reply: float, group: int, shared: bool
 ) -> float:
     """Returns the FLOPs of the forward and backward passes over an update's replies.
 
@@ -126,9 +126,9 @@ def main() -> None:
                 "model.attention": "sdpa",
                 "model.gradient_checkpointing": True,
             }
-        recipe = recipes.read(recipes.find(args.recipe), settings | changes(args.changes))
+        recipe = read_recipe(find_recipe(args.recipe), settings | changes(args.changes))
         out = Path(scratch) / "run"
-        train(recipe, out)
+        train_grpo(recipe, out)
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][2:]
         data = json.loads((out / "data.json").read_text())
         shape = of_folder(resolve_model(recipe.model.base).path)

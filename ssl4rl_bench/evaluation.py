@@ -39,7 +39,7 @@ REPLY_OPTIONS = ("attn", "max_model_len", "served_model")
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """The parsed arguments of a `run` command."""
 
     models: tuple[str, ...]
@@ -72,7 +72,7 @@ class Plan:
         engine: str = "auto",
         options: EngineOptions | None = None,
         **settings: Any,
-    ) -> Plan:
+    ) -> EvaluationPlan:
         """Creates a plan from names as users give them.
 
         Args:
@@ -172,7 +172,7 @@ def evaluate(
         ['scenes', 'ssl_rotation_90']
     """
     several = not isinstance(models, str | Path)
-    plan = Plan.of(
+    plan = EvaluationPlan.of(
         [str(models)] if isinstance(models, str | Path) else map(str, models),
         [tasks] if isinstance(tasks, str) else tasks,
         data_values(data),
@@ -206,7 +206,7 @@ def _pairs(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def evaluate_plan(
-    plan: Plan, observer: Observer = SILENT, stop: threading.Event | None = None
+    plan: EvaluationPlan, observer: Observer = SILENT, stop: threading.Event | None = None
 ) -> list[Evaluation]:
     """Starts or resumes a run for each model of the plan.
 
@@ -221,7 +221,8 @@ def evaluate_plan(
     name, subjects = subjects_of(plan)
     tasks = load_tasks(plan, observer)
     done = []
-    for subject in subjects:
+    for given in subjects:
+        subject = given
         engine = engine_for(name, subject, plan)
         try:
             if isinstance(engine, Serves):
@@ -240,7 +241,7 @@ class Evaluator:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: EvaluationPlan,
         tasks: Sequence[Task],
         observer: Observer = SILENT,
         stop: threading.Event | None = None,
@@ -283,7 +284,7 @@ class Evaluator:
             engine.close()
 
 
-def subjects_of(plan: Plan) -> tuple[str, list[Subject]]:
+def subjects_of(plan: EvaluationPlan) -> tuple[str, list[Subject]]:
     """Returns the engine's name and the subjects that it evaluates.
 
     Raises:
@@ -305,14 +306,18 @@ def subjects_of(plan: Plan) -> tuple[str, list[Subject]]:
         labels = plan.models or (plan.options.served_model or "served model",)
         return name, [Subject(label, None, f"served as {label}") for label in labels]
     if len(plan.models) > 1:
-        raise UsageError(f"engine {name} asks no model: give one --model at most, as its name")
+        raise UsageError(
+            f"engine {name} runs no model: give at most one --model, the name of the model that is shown"
+        )
     if name == "replay":
         if plan.options.replies is None:
             raise UsageError(
                 "engine replay needs --replies with a file, a run directory, or a folder of files"
             )
         if not plan.options.replies.exists():
-            raise UsageError(f"there are no replies {plan.options.replies}: name a file or a run directory")
+            raise UsageError(
+                f"the replies {plan.options.replies} do not exist: name a file or a run directory"
+            )
         identity = recorded.identity(plan.options.replies, plan.models[0] if plan.models else None)
         label = plan.options.replies.stem
     else:
@@ -320,7 +325,7 @@ def subjects_of(plan: Plan) -> tuple[str, list[Subject]]:
     return name, [Subject(plan.models[0] if plan.models else label, None, identity)]
 
 
-def engine_for(name: str, subject: Subject, plan: Plan) -> Engine:
+def engine_for(name: str, subject: Subject, plan: EvaluationPlan) -> Engine:
     """Creates the engine of this name for a subject of the plan.
 
     Raises:
@@ -330,13 +335,13 @@ def engine_for(name: str, subject: Subject, plan: Plan) -> Engine:
     return create(name, subject.model, _options_for(plan, subject), replies)
 
 
-def _options_for(plan: Plan, subject: Subject) -> EngineOptions:
+def _options_for(plan: EvaluationPlan, subject: Subject) -> EngineOptions:
     if plan.models and subject.model is None and resolve_name(plan.engine) == "openai":
         return dataclasses.replace(plan.options, served_model=plan.options.served_model or subject.label)
     return plan.options
 
 
-def load_tasks(plan: Plan, observer: Observer = SILENT) -> list[Task]:
+def load_tasks(plan: EvaluationPlan, observer: Observer = SILENT) -> list[Task]:
     """Loads the plan's tasks, applies its sampling, and passes their warnings to the observer.
 
     Raises:
@@ -354,19 +359,19 @@ def load_tasks(plan: Plan, observer: Observer = SILENT) -> list[Task]:
         task = task.drawing(sampling)
         if plan.repeats > 1 and task.sampling.temperature == 0:
             raise UsageError(
-                f"--repeats {plan.repeats} of greedy replies are all alike: add --temperature above 0"
+                f"--repeats {plan.repeats} asks for greedy replies, which are all equal: add --temperature above 0"
             )
         if plan.seed and task.sampling.temperature == 0:
-            raise UsageError(
-                f"--seed {plan.seed} changes nothing in greedy replies: add --temperature above 0"
-            )
+            raise UsageError(f"--seed {plan.seed} has no effect on greedy replies: add --temperature above 0")
         for warning in task.warnings:
             observer.warn(f"{task.name}: {warning}")
         tasks.append(task)
     return tasks
 
 
-def spec_of(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequence[Task]) -> RunSpec:
+def spec_of(
+    plan: EvaluationPlan, subject: Subject, engine: str, version: str, tasks: Sequence[Task]
+) -> RunSpec:
     """Builds the spec of a run of the plan.
 
     Args:
@@ -396,7 +401,9 @@ def spec_of(plan: Plan, subject: Subject, engine: str, version: str, tasks: Sequ
     )
 
 
-def _place(plan: Plan, subject: Subject, engine: Engine, tasks: Sequence[Task], several: bool) -> Path:
+def _place(
+    plan: EvaluationPlan, subject: Subject, engine: Engine, tasks: Sequence[Task], several: bool
+) -> Path:
     """Returns the run directory of a model."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", subject.label).strip("-.")[-60:] or "run"
     if plan.out is not None:
@@ -406,7 +413,7 @@ def _place(plan: Plan, subject: Subject, engine: Engine, tasks: Sequence[Task], 
 
 
 def evaluate_one(
-    plan: Plan,
+    plan: EvaluationPlan,
     subject: Subject,
     engine: Engine,
     tasks: Sequence[Task],

@@ -510,7 +510,10 @@ BROKEN: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
         index_of_half_the_shards,
         ("two forms", "model-00002", "ssl4rl_bench.repair"),
     ),
-    "half an index and half the files": (half_index_and_half_the_files, ("lacks 58 of the 116", "in part")),
+    "half an index and half the files": (
+        half_index_and_half_the_files,
+        ("lacks 58 of the 116", "incompletely"),
+    ),
     "an index of more than the files": (
         index_of_more,
         ("names 1 tensor more", "layers.5", "ssl4rl_bench.repair"),

@@ -1,1 +1,27 @@
 """This file makes pytest add its folder to the import path, for helpers such as `mmbench_data`."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import pytest
+from examples import examples
+from hypothesis import settings
+
+settings.register_profile(
+    "ours", max_examples=examples(100), parent=settings.get_profile(settings._current_profile)
+)
+settings.load_profile("ours")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out tests/e2e where no engine is asked for: its modules import torch and vLLM."""
+    engines_are_out = "not engine" in config.getoption("markexpr")
+    return True if engines_are_out and collection_path.name == "e2e" else None
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the garbage collector from walking over all collected tests again and again."""
+    gc.collect()
+    gc.freeze()

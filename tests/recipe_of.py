@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ssl4rl_bench
-from ssl4rl_bench.train.planning.shapes import Shape, VisionShape
+from ssl4rl_bench.train.planning.shapes import ModelShape, VisionShape
 from ssl4rl_bench.train.recipe import (
     DataPart,
     GrpoPart,
@@ -23,7 +23,7 @@ PARTS = ("model", "data", "grpo", "optimizer", "reward", "rollout", "save", "log
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TINY = Path(ssl4rl_bench.__file__).parent / "checkpoints" / "tiny-base"
-SMALL = Shape(
+SMALL = ModelShape(
     hidden_size=256,
     num_hidden_layers=3,
     num_attention_heads=8,

@@ -54,15 +54,18 @@ def folder_name(updates: int, updates_a_step: int) -> str:
     return f"step-{step:06d}" + (f".{more}" if more else "")
 
 
-def whole(out: Path) -> list[Path]:
+def complete_checkpoints(out: Path) -> list[Path]:
     """Returns the run's checkpoints, oldest first. All are complete, since a folder is renamed when it is."""
-    found = [(match, path) for path in out.glob("step-*") if (match := _NAME.fullmatch(path.name))]
-    return [p for _, p in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2] or 0)))]
+    matches = [(match, path) for path in out.glob("step-*") if (match := _NAME.fullmatch(path.name))]
+    return [p for _, p in sorted(matches, key=lambda item: (int(item[0][1]), int(item[0][2] or 0)))]
 
 
 def last_resumable(out: Path) -> Path | None:
     """Returns the newest checkpoint that can be resumed, or None."""
-    return next((p for p in reversed(whole(out)) if (p / TRAINER / "trainer_state.json").is_file()), None)
+    return next(
+        (p for p in reversed(complete_checkpoints(out)) if (p / TRAINER / "trainer_state.json").is_file()),
+        None,
+    )
 
 
 def clean(out: Path) -> None:
@@ -173,13 +176,13 @@ class Saver:
         elif number == errno.EFBIG or "file too large" in text:
             reason = "the file would be larger than this system allows (see `ulimit -f`)"
         elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            reason = "the folder may not be written to"
+            reason = "the folder is not writable"
         else:
             return error
         last = last_resumable(self.out)
-        kept = f"{last.name} is whole" if last else "there is no earlier one"
+        remaining = f"{last.name} is complete" if last else "there is no earlier one"
         return StoreError(
-            f"cannot save {place}: {reason}; {kept}; free some space and run the same command with --resume"
+            f"cannot save {place}: {reason}; {remaining}; free some space and run the same command with --resume"
         )
 
     def _arrange(self, folder: Path, processor: Any, origin: dict[str, Any]) -> None:
@@ -239,7 +242,7 @@ class Saver:
         merged.to(getattr(torch, self.dtype)).save_pretrained(folder)
 
     def _prune(self) -> None:
-        for path in whole(self.out)[: -self.keep]:
+        for path in complete_checkpoints(self.out)[: -self.keep]:
             shutil.rmtree(path / TRAINER, ignore_errors=True)
 
 

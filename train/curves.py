@@ -136,20 +136,20 @@ def read(path: Path) -> list[dict[str, Any]]:
         except (ValueError, TypeError, KeyError):
             if number == len(rows) and not row.endswith("\n"):
                 break
-            raise DataError(f"{path}, line {number} is no JSON object with a step.") from None
+            raise DataError(f"{path}, line {number} is not a JSON object with a step.") from None
     if not by_step:
-        raise DataError(f"{path} has no metrics yet: the first step writes some.")
+        raise DataError(f"{path} has no metrics yet: they appear after the first step.")
     return [by_step[step] for step in sorted(by_step)]
 
 
 def series(lines: Sequence[Mapping[str, Any]], key: str) -> Series:
     """Returns the steps at which a metric is a finite number, and its values at these steps."""
-    found = [
+    points = [
         (float(line["step"]), float(line[key]))
         for line in lines
         if isinstance(line.get(key), int | float) and math.isfinite(line[key])
     ]
-    return [step for step, _ in found], [value for _, value in found]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def window(n: int) -> int:
@@ -160,14 +160,14 @@ def window(n: int) -> int:
 def smooth(values: Sequence[float], width: int) -> list[float]:
     """Returns centred means over `width` values (an odd number); the window is cut off at both ends."""
     reach = width // 2
-    return [fmean(values[max(0, at - reach) : at + reach + 1]) for at in range(len(values))]
+    return [fmean(values[max(0, index - reach) : index + reach + 1]) for index in range(len(values))]
 
 
 def _colours(tasks: Mapping[str, set[str]]) -> dict[str, str]:
     """Returns a colour for each run: if possible, one that no earlier run with a common task has."""
     out: dict[str, str] = {}
-    for name, own in tasks.items():
-        taken = {out[other] for other in out if own & tasks[other]}
+    for name, task_set in tasks.items():
+        taken = {out[other] for other in out if task_set & tasks[other]}
         free = [colour for colour in SERIES if colour not in taken]
         out[name] = free[0] if free else SERIES[len(out) % len(SERIES)]
     return out
@@ -196,7 +196,8 @@ def _rows(sheet: Sheet, y: float, panels: Sequence[_Drawn], columns: int, height
     wide = (WIDTH - _LEFT - 8.0 + _GAP) / columns - _GAP
     for start in range(0, len(panels), columns):
         row = [
-            (_LEFT + at * (wide + _GAP), drawn) for at, drawn in enumerate(panels[start : start + columns])
+            (_LEFT + index * (wide + _GAP), drawn)
+            for index, drawn in enumerate(panels[start : start + columns])
         ]
         tops = []
         for left, drawn in row:

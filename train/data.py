@@ -35,7 +35,7 @@ CACHE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TrainingTask:
     """An SSL task in a training set."""
 
     name: str
@@ -52,7 +52,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrainingRow:
     """The image, task and role of one row."""
 
     epoch: int
@@ -64,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RowSettings:
     """How rows are made from images and tasks."""
 
     seed: int
@@ -72,7 +72,7 @@ class Settings:
     """Whether each epoch repeats the samples of the first."""
     shuffled: bool = False
     """Whether targets are those of other samples: a control that no model can learn."""
-    tokens: Callable[[Asked, Sequence[Image.Image]], tuple[int, int]] = lambda a, images: (0, 0)
+    tokens: Callable[[TrainingTask, Sequence[Image.Image]], tuple[int, int]] = lambda a, images: (0, 0)
     """Returns the number of tokens in a prompt with these images, and how many of them are the images'."""
     max_tokens: int | None = None
     """The maximum length of a prompt. Images with longer prompts are left out and counted."""
@@ -90,8 +90,8 @@ class TrainingSet:
     def __init__(
         self,
         selection: Selection,
-        asked: Sequence[Asked],
-        settings: Settings,
+        tasks: Sequence[TrainingTask],
+        settings: RowSettings,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Makes the first sample of each image and task to find out which images can be used.
@@ -99,7 +99,7 @@ class TrainingSet:
         Args:
             on_progress: called with the number of images checked and the number of all images.
         """
-        self.asked, self.settings = tuple(asked), settings
+        self.tasks, self.settings = tuple(tasks), settings
         self.unusable: Counter[str] = Counter()
         """Number of images that a task cannot use, by reason."""
         self.n_over_long = 0
@@ -109,11 +109,13 @@ class TrainingSet:
         self.tokens_seen: list[tuple[int, int]] = []
         """For each prompt used in the first epoch: its tokens, and the tokens of its images."""
         self._selection = selection
-        self._at = [at for at, p in enumerate(selection.kept) if p.sha256 not in settings.leave_out]
-        self.pictures: tuple[Picture, ...] = tuple(selection.kept[at] for at in self._at)
-        self.n_left_out = len(selection.kept) - len(self.pictures)
-        n_bytes = sum(3 * picture.width * picture.height for picture in selection.kept)
-        n_opened = CACHE_BYTES * len(selection.kept) // n_bytes
+        self._indices = [
+            index for index, p in enumerate(selection.pictures) if p.sha256 not in settings.leave_out
+        ]
+        self.pictures: tuple[Picture, ...] = tuple(selection.pictures[index] for index in self._indices)
+        self.n_left_out = len(selection.pictures) - len(self.pictures)
+        n_bytes = sum(3 * picture.width * picture.height for picture in selection.pictures)
+        n_opened = CACHE_BYTES * len(selection.pictures) // n_bytes
         self._open = lru_cache(maxsize=max(2, n_opened))(lambda picture: Opened.of(picture.read()))
         self.usable: list[frozenset[int]] = []
         """For each image, the indices of the tasks that can use it."""
@@ -133,8 +135,9 @@ class TrainingSet:
         if not any(self.usable):
             reasons = "; ".join(f"{n}: {why}" for why, n in self.unusable.items())
             raise DataError(
-                f"{self._selection.source}: no image can be trained on ({self.n_over_long} with prompts that are too "
-                f"long{'; ' + reasons if reasons else ''}): choose other images, or raise grpo.max_prompt_tokens"
+                f"{self._selection.source}: no image can be used for training ({self.n_over_long} with prompts that "
+                f"are too long{'; ' + reasons if reasons else ''}): choose other images, "
+                "or raise grpo.max_prompt_tokens"
             )
 
     @property
@@ -147,11 +150,11 @@ class TrainingSet:
         """The number of rows in the first epoch. With several tasks, other epochs differ slightly."""
         return len(self._epoch(0))
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[TrainingRow]:
         """Yields the rows, epoch after epoch, without end."""
         return chain.from_iterable(map(self._epoch, count()))
 
-    def first(self, n: int) -> list[Row]:
+    def first(self, n: int) -> list[TrainingRow]:
         """Returns the first `n` rows."""
         return list(islice(self.rows(), n))
 
@@ -162,18 +165,18 @@ class TrainingSet:
             "seed": self.settings.seed,
             "frozen": self.settings.frozen,
             "shuffled": self.settings.shuffled,
-            "tasks": {a.name: {"identity": a.task.identity, "weight": a.weight} for a in self.asked},
-            "prompts_sha256": sha256_json([a.prompt for a in self.asked]),
+            "tasks": {a.name: {"identity": a.task.identity, "weight": a.weight} for a in self.tasks},
+            "prompts_sha256": sha256_json([a.prompt for a in self.tasks]),
             "images": [p.sha256 for p, tasks in zip(self.pictures, self.usable, strict=True) if tasks],
         }
 
-    def make(self, row: Row) -> Corrupted:
+    def make(self, row: TrainingRow) -> Corrupted:
         """Makes the images and the target of a row.
 
         Raises:
             DataError: an image's file has changed.
         """
-        a = self.asked[row.task]
+        a = self.tasks[row.task]
         epoch = 0 if self.settings.frozen else row.epoch
         for index in (*(epoch + n * STRIDE for n in range(ATTEMPTS)), 0):
             try:
@@ -186,10 +189,10 @@ class TrainingSet:
             return Corrupted(shown.images, self._foreign_target(row, a))
         return shown
 
-    def _foreign_target(self, row: Row, a: Asked) -> str:
+    def _foreign_target(self, row: TrainingRow, a: TrainingTask) -> str:
         """Returns the target of a randomly drawn row of the same task."""
         dice = Random(seed_of("shuffled", self.settings.seed, row.epoch, row.image, row.role))
-        candidates = [at for at, tasks in enumerate(self.usable) if row.task in tasks]
+        candidates = [index for index, tasks in enumerate(self.usable) if row.task in tasks]
         for _ in range(100):
             try:
                 return self._corrupted(
@@ -199,14 +202,14 @@ class TrainingSet:
                 continue
         return self._corrupted(row.image, a, 0, row.role).target
 
-    def _corrupted(self, image: int, a: Asked, index: int, role: str) -> Corrupted:
-        others = (self._open(other) for other in self._selection.partners(self._at[image]))
+    def _corrupted(self, image: int, a: TrainingTask, index: int, role: str) -> Corrupted:
+        others = (self._open(other) for other in self._selection.partners(self._indices[image]))
         return corrupt(a.task, self._open(self.pictures[image]), index, role, others)[0]
 
     def _screen(self, image: int) -> _Screened:
         """Makes the prompts of an image in the first epoch."""
         screened = _Screened()
-        for n, a in enumerate(self.asked):
+        for n, a in enumerate(self.tasks):
             try:
                 shown = [self._corrupted(image, a, 0, role) for role in a.roles]
             except Unusable as error:
@@ -222,16 +225,16 @@ class TrainingSet:
                 screened.over_long = True
         return screened
 
-    def _rows_of_epoch(self, epoch: int) -> list[Row]:
+    def _rows_of_epoch(self, epoch: int) -> list[TrainingRow]:
         seed = self.settings.seed
-        order = [at for at, tasks in enumerate(self.usable) if tasks]
+        order = [index for index, tasks in enumerate(self.usable) if tasks]
         Random(seed_of("order", seed, epoch)).shuffle(order)
         rows = []
         for image in order:
             tasks = sorted(self.usable[image])
             dice = Random(seed_of("task", seed, epoch, self.pictures[image].sha256))
-            task = dice.choices(tasks, [self.asked[n].weight for n in tasks])[0]
-            rows += [Row(epoch, image, task, role) for role in self.asked[task].roles]
+            task = dice.choices(tasks, [self.tasks[n].weight for n in tasks])[0]
+            rows += [TrainingRow(epoch, image, task, role) for role in self.tasks[task].roles]
         return rows
 
 
@@ -247,7 +250,7 @@ class _Screened:
     tokens: list[tuple[int, int]] = field(default_factory=list)
 
 
-def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
+def training_tasks(tasks: Mapping[str, float], style: str) -> list[TrainingTask]:
     """Returns the tasks of a recipe with their prompts.
 
     Raises:
@@ -256,7 +259,7 @@ def asked(tasks: Mapping[str, float], style: str) -> list[Asked]:
     from ssl4rl_bench.task.registry import load_ssl
 
     loaded = [(weight, *load_ssl(name)) for name, weight in tasks.items()]
-    return [Asked(file.name, task, weight, prompt_text(task, style)) for weight, file, task in loaded]
+    return [TrainingTask(file.name, task, weight, prompt_text(task, style)) for weight, file, task in loaded]
 
 
 class Rows:
@@ -265,8 +268,9 @@ class Rows:
     A row is made once, although a group requests it many times.
     """
 
-    def __init__(self, training_set: TrainingSet, rows: Sequence[Row], keep: int) -> None:
-        """
+    def __init__(self, training_set: TrainingSet, rows: Sequence[TrainingRow], keep: int) -> None:
+        """Makes no row yet.
+
         Args:
             keep: number of finished rows to cache: as many as a process needs for a step.
         """
@@ -283,7 +287,7 @@ class Rows:
         distinct = list(dict.fromkeys(numbers))
         made = dict(zip(distinct, self._pool.map(self._make, distinct), strict=True))
         self.seconds += time.perf_counter() - start
-        of = [self.training_set.asked[self.rows[i].task] for i in numbers]
+        of = [self.training_set.tasks[self.rows[i].task] for i in numbers]
         return {
             "prompt": [[{"role": "user", "content": a.prompt}] for a in of],
             "images": [list(made[i].images) for i in numbers],

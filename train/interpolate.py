@@ -21,7 +21,7 @@ from ssl4rl_bench.reports.model_card.write import write_card
 from ssl4rl_bench.train.checkpoint import sync
 
 
-def interpolate(trained: Model, share: float, out: Path, base: str | None = None) -> Path:
+def interpolate_checkpoints(trained: Model, share: float, out: Path, base: str | None = None) -> Path:
     """Writes a checkpoint whose weights lie between those of the base and of the trained checkpoint.
 
     One file of weights is in memory at a time. The folder `out` appears only when it is complete.
@@ -40,7 +40,7 @@ def interpolate(trained: Model, share: float, out: Path, base: str | None = None
     if not 0.0 <= share <= 1.0:
         raise UsageError(f"--share {share:g} is outside 0 (the base) to 1 (the trained checkpoint)")
     if out.exists():
-        raise UsageError(f"{out} is there already: name another folder with --out")
+        raise UsageError(f"{out} already exists: name another folder with --out")
     origin = read_origin(trained.path)
     start = base_of(trained, base)
     known = {"name": Path(start.name).name, "fingerprint": start.fingerprint, "revision": start.revision}
@@ -72,7 +72,9 @@ def base_of(trained: Model, asked: str | None) -> Model:
     about = origin.get("base") or {}
     name = asked or about.get("name")
     if not name:
-        raise ModelError(f"{trained.name} does not say what it was trained from: name it with --base")
+        raise ModelError(
+            f"{trained.name} does not record the checkpoint that it was trained from: name it with --base"
+        )
     if not asked and about.get("revision"):
         name = f"{str(name).partition('@')[0]}@{about['revision']}"
     base = resolve_model(str(name))
@@ -80,11 +82,11 @@ def base_of(trained: Model, asked: str | None) -> Model:
     if known and known != base.fingerprint:
         scheme = origin.get("fingerprint_scheme", 1)
         older = (
-            f" (the fingerprint in its {FILE} is of scheme {scheme}, not comparable with this version's {SCHEME}: "
-            "if it is the base all the same, delete it there)"
+            f" (the fingerprint in its {FILE} uses scheme {scheme}, not comparable with this version's {SCHEME}: "
+            "if it is the base nevertheless, delete the fingerprint there)"
         )
         raise ModelError(
-            f"{base.name} is not what {trained.name} was trained from: name that with --base"
+            f"{base.name} is not the checkpoint that {trained.name} was trained from: name that one with --base"
             + (older if scheme != SCHEME else "")
         )
     return base

@@ -37,7 +37,8 @@ class Metrics:
     def __init__(
         self, out: Path, parts: Sizes, n_steps: int, *, from_step: int, main: bool, report: Reporter
     ) -> None:
-        """
+        """Opens the files of the run.
+
         Args:
             main: whether this process writes files.
             from_step: the step of the checkpoint that is resumed; lines of later steps are removed.
@@ -46,9 +47,9 @@ class Metrics:
         self.last: dict[str, float] = {}
         self._trainer: Any = None
         self._n_replies = 0
-        before = _kept(out / METRICS, from_step) if main else []
+        before = _lines_up_to(out / METRICS, from_step) if main else []
         if main:
-            _kept(out / REPLIES, from_step)
+            _lines_up_to(out / REPLIES, from_step)
         self._seconds = before[-1].get("seconds", 0.0) if before else 0.0
         self._last_step = from_step
         self._started = self._last_time = time.monotonic()
@@ -116,7 +117,7 @@ def renamed(logs: Mapping[str, Any], spent: Mapping[str, float]) -> dict[str, fl
     return {name: float(value) for name, value in out.items()}
 
 
-def _kept(path: Path, up_to: float) -> list[dict[str, Any]]:
+def _lines_up_to(path: Path, up_to: float) -> list[dict[str, Any]]:
     """Removes the lines after a step, and a truncated last line, from a file; returns the remaining lines."""
     if not path.is_file():
         return []

@@ -19,7 +19,7 @@ from ssl4rl_bench.task.registry import DRAWN, task_images
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.recipe import DataPart
 
-Names = Mapping[str, tuple[str, ...]]
+NamesByImage = Mapping[str, tuple[str, ...]]
 """Names of evaluation images by the SHA-256 of a training image, both sorted."""
 
 
@@ -31,9 +31,9 @@ class Overlap:
     """The evaluation set's name in the recipe."""
     images: int
     """Number of distinct images in the set, compared by their bytes."""
-    exact: Names
+    exact: NamesByImage
     """Training images that are in the set byte for byte."""
-    near: Names
+    near: NamesByImage
     """Other training images that look like an image of the set (`perceptual.near`)."""
     unreadable: tuple[str, ...] = field(default=())
     """Images of the set that cannot be decoded, of which only the bytes were compared."""
@@ -53,7 +53,7 @@ class Overlap:
         }
 
 
-def audit(
+def find_overlaps(
     selection: Selection,
     sets: Sequence[str],
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -80,18 +80,18 @@ def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
     Raises:
         UsageError: there is overlap, and the recipe neither drops these images nor trains on them on purpose.
     """
-    found = [overlap for overlap in overlaps if overlap.exact or overlap.near]
-    if data.transductive or not found:
+    overlapping = [overlap for overlap in overlaps if overlap.exact or overlap.near]
+    if data.transductive or not overlapping:
         return frozenset()
     if data.overlap == "drop":
-        return frozenset(sha256 for overlap in found for sha256 in (*overlap.exact, *overlap.near))
+        return frozenset(sha256 for overlap in overlapping for sha256 in (*overlap.exact, *overlap.near))
     counts = ", ".join(
         f"{overlap.set} ({len(overlap.exact)} equal, {len(overlap.near)} that look alike)"
-        for overlap in found
+        for overlap in overlapping
     )
     raise UsageError(
         f'training images are also evaluation images of {counts}: set overlap = "drop" in [data] to leave them '
-        "out, or transductive = true to train on them on purpose and say so on the model card"
+        "out, or transductive = true to train on them on purpose, which the model card then states"
     )
 
 
@@ -100,8 +100,8 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
     looks: dict[str, Perceptual] = {}
     unreadable: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
-        found, total = _images(spec, Path(spool))
-        for done, (name, data) in enumerate(found, start=1):
+        named, total = _images(spec, Path(spool))
+        for done, (name, data) in enumerate(named, start=1):
             sha256 = sha256_hex(data)
             if sha256 not in names:
                 try:
@@ -114,8 +114,8 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
         raise DataError(
             f"{spec} has no image that can be read, so training images cannot be compared with it."
         )
-    exact = {p.sha256: tuple(sorted(names[p.sha256])) for p in selection.kept if p.sha256 in names}
-    others = [picture for picture in selection.kept if picture.sha256 not in exact]
+    exact = {p.sha256: tuple(sorted(names[p.sha256])) for p in selection.pictures if p.sha256 in names}
+    others = [picture for picture in selection.pictures if picture.sha256 not in exact]
     shown = list(looks)
     near: dict[str, list[str]] = {}
     for i, j in near_pairs([picture.perceptual for picture in others], list(looks.values())):
@@ -124,7 +124,7 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
         set=spec,
         images=len(names),
         exact=exact,
-        near={sha256: tuple(sorted(found)) for sha256, found in near.items()},
+        near={sha256: tuple(sorted(alike)) for sha256, alike in near.items()},
         unreadable=tuple(sorted(unreadable)),
     )
 
@@ -138,13 +138,13 @@ def _images(spec: str, spool: Path) -> tuple[Iterable[tuple[str, bytes]], int]:
         if task.kind == "ssl":
             split, spec = task.split, data or task.images or DRAWN
         elif data:
-            found = list(task_images(name, data=data))
-            return found, len(found)
+            named = list(task_images(name, data=data))
+            return named, len(named)
     source = open_source(spec, spool=spool, task_images=task_images, split=split)
     if source.bad:
         bad = source.bad[0]
         raise DataError(
-            f"{spec}: {len(source.bad)} images cannot be taken out of their rows ({bad.name}: {bad.reason}), so "
+            f"{spec}: {len(source.bad)} images cannot be extracted from their rows ({bad.name}: {bad.reason}), so "
             "training images cannot be compared with them: correct the data."
         )
     return _read(spec, source), len(source.images)

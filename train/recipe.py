@@ -245,7 +245,7 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.toml") if path.stem not in _SUPERVISED)
 
 
-def find(name: str | Path) -> Path:
+def find_recipe(name: str | Path) -> Path:
     """Returns the file of a recipe, given as a path or as the name of a bundled recipe.
 
     Raises:
@@ -263,7 +263,7 @@ def find(name: str | Path) -> Path:
     )
 
 
-def read(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Reads and checks a recipe.
 
     Args:
@@ -333,7 +333,7 @@ def _check(recipe: Recipe, file: str) -> None:
         (0 < recipe.rollout.gpu_memory < 1, "rollout.gpu_memory must lie between 0 and 1"),
         (data.split is None or 0 < data.split < 1, "data.split must lie between 0 and 1"),
         (recipe.lora is None or recipe.lora.rank >= 1, "lora.rank must be 1 or more"),
-        (not (recipe.lora and opt.name == "muon"), 'optimizer.name = "muon" needs whole weights, not [lora]'),
+        (not (recipe.lora and opt.name == "muon"), 'optimizer.name = "muon" needs full weights, not [lora]'),
     ]
     for holds, complaint in rules:
         if not holds:

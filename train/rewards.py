@@ -64,7 +64,7 @@ class SSLReward:
         for name in self.weights:
             if name not in self.tasks:
                 raise UsageError(
-                    f"a weight is given for {name!r}, which is no task here{did_you_mean(name, self.tasks)}"
+                    f"a weight is given for {name!r}, which is not one of the tasks{did_you_mean(name, self.tasks)}"
                 )
         check_extractor(self.extractor)
 
@@ -102,9 +102,7 @@ class SSLReward:
         """
         n = len(completions)
         if "task" not in columns and len(self.tasks) > 1:
-            raise UsageError(
-                "the data have no column 'task', which tells which of several SSL tasks a row is of"
-            )
+            raise UsageError("the data have no column 'task', which names the SSL task of each row")
         if "target" not in columns:
             raise UsageError(
                 "the data have no column 'target' with the right answers: use a set made by `build`"
@@ -227,7 +225,7 @@ def compute_score(
     data_source: str,
     solution_str: str,
     ground_truth: str,
-    extra_info: Mapping[str, Any] | None = None,
+    extra_info: Mapping[str, Any] | None = None,  # noqa: ARG001
     *,
     scheme: str = "exact",
     format_weight: float = 0.0,
@@ -247,8 +245,8 @@ def compute_score(
     """
     text = solution_str
     # White space is kept, because `released` searches for "assistant" followed by a line feed.
-    while (whole := text.rstrip()).endswith(_END_MARKS):
-        text = whole[: whole.rfind("<|")]
+    while (stripped := text.rstrip()).endswith(_END_MARKS):
+        text = stripped[: stripped.rfind("<|")]
     value = _loaded(data_source, scheme, format_weight, extractor).one(data_source, text, ground_truth)
     return 0.0 if value is None else value
 
@@ -275,8 +273,8 @@ def _text(completion: Any) -> str:
     """Returns the text of a reply; of a chat, the text of the assistant's last message."""
     if isinstance(completion, str):
         return completion
-    said = [message for message in completion if message.get("role", "assistant") == "assistant"]
-    content = said[-1].get("content") if said else None
+    messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    content = messages[-1].get("content") if messages else None
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part.get("text") or "" for part in content)

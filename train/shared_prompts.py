@@ -100,7 +100,7 @@ def attention_mask(allowed: Any, attention: str) -> dict[str, Any]:
     return {"full_attention": mask.masked_fill(~allowed, torch.finfo(mask.dtype).min)}
 
 
-class Drawn:
+class GumbelNoise:
     """A logits processor that adds noise so that the argmax is a random draw, with a separate seed per reply.
 
     The argmax of log p_i - log E_i, where the E_i are exponential, is i with probability p_i (the Gumbel-max
@@ -130,7 +130,7 @@ def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, proces
         inputs: input_ids and attention_mask of shape (prompts, P), padded on the left, and the image inputs.
         config: a GenerationConfig; its max_new_tokens, eos_token_id, pad_token_id and suppress_tokens are
             used.
-        processors: a LogitsProcessorList, applied before the most likely token is chosen. `Drawn` among them
+        processors: a LogitsProcessorList, applied before the most likely token is chosen. `GumbelNoise` among them
             makes the choice random.
 
     Returns:
@@ -156,14 +156,14 @@ def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, proces
     ).past_key_values
     n, device = ids.shape[0], ids.device
     ends = torch.tensor(config.eos_token_id, device=device).view(-1)
-    own = torch.eye(group, dtype=torch.bool, device=device).expand(n, 1, group, group)
+    diagonal = torch.eye(group, dtype=torch.bool, device=device).expand(n, 1, group, group)
     allowed = mask[:, None, None, :-1].bool().expand(n, 1, group, -1)
     replies = torch.empty(n * group, 0, dtype=ids.dtype, device=device)
     done = torch.zeros(n * group, dtype=torch.bool, device=device)
     token = ids[:, -1:].expand(n, group)
     for step in range(config.max_new_tokens):
         # A step adds the group's new tokens to the keys; a reply attends only to its own token among them.
-        allowed = torch.cat([allowed, own], dim=3)
+        allowed = torch.cat([allowed, diagonal], dim=3)
         hidden = model.model(
             input_ids=token,
             attention_mask=attention_mask(allowed, model.config._attn_implementation),

@@ -8,7 +8,7 @@ from functools import cache
 
 from ssl4rl_bench.core.errors import DataError, did_you_mean
 from ssl4rl_bench.core.names import PREFIX, short_name
-from ssl4rl_bench.task.taskfile import task_names as all_names
+from ssl4rl_bench.task import taskfile
 
 ALIKE = 0.8
 """Similarity (`difflib`'s ratio) from which on an unknown name counts as misspelt."""
@@ -46,7 +46,7 @@ def task_names(
 
 @cache
 def _registered() -> frozenset[str]:
-    return frozenset(map(short_name, all_names()))
+    return frozenset(map(short_name, taskfile.task_names()))
 
 
 def _misspelt(value: object, ours: Iterable[str]) -> bool:
@@ -63,6 +63,6 @@ def _error(unknown: Sequence[object], tasks: Collection[str]) -> DataError:
     shown = ", ".join(repr(value) for value in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
     hint = did_you_mean(str(unknown[0]), [*tasks, *(PREFIX + name for name in sorted(_registered()))])
     return DataError(
-        f"the column 'task' has {shown}, which is no task of this reward ({', '.join(tasks)}){hint}; correct "
+        f"the column 'task' has {shown}, which is not a task of this reward ({', '.join(tasks)}){hint}; correct "
         "the column, or name the tasks of other reward functions in other_tasks"
     )

@@ -166,7 +166,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         return not (self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _greedy(self) -> GenerationConfig:
-        """Returns a greedy configuration, because `Drawn` adds the randomness to the scores."""
+        """Returns a greedy configuration, because `GumbelNoise` adds the randomness to the scores."""
         keep = ("max_new_tokens", "pad_token_id", "bos_token_id", "eos_token_id", "suppress_tokens")
         return GenerationConfig(
             do_sample=False,
@@ -185,7 +185,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             out.append(TopKLogitsWarper(self.top_k))
         if self.top_p < 1:
             out.append(TopPLogitsWarper(self.top_p))
-        out.append(shared_prompts.Drawn(seeds, device))
+        out.append(shared_prompts.GumbelNoise(seeds, device))
         return out
 
     def _get_per_token_logps_and_entropies(

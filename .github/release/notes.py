@@ -1,4 +1,6 @@
-"""Writes a release's notes, and prints `version=X.Y.Z` for the workflow: python .github/release/notes.py FILE
+"""Writes a release's notes, and prints `version=X.Y.Z` for the workflow.
+
+Usage: python .github/release/notes.py FILE
 
 The version is the package's. CHANGELOG.md must have a section of that version with a date, "## 0.1.0 (2026-12-01)":
 its text becomes the notes.
@@ -20,14 +22,14 @@ def notes(changelog: str, version: str) -> str:
         SystemExit: there is none, it is empty, or it has no date.
     """
     heading = re.compile(rf"^## {re.escape(version)} \((.+?)\)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    found = heading.search(changelog)
-    if found is None:
+    section = heading.search(changelog)
+    if section is None:
         raise SystemExit(f"CHANGELOG.md has no section '## {version} (YYYY-MM-DD)': write it")
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", found[1]):
-        raise SystemExit(f"CHANGELOG.md says '{found[1]}' for {version}: put the date of the release there")
-    if not found[2].strip():
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", section[1]):
+        raise SystemExit(f"CHANGELOG.md says '{section[1]}' for {version}: put the date of the release there")
+    if not section[2].strip():
         raise SystemExit(f"CHANGELOG.md says nothing about {version}: write what changed")
-    return found[2].strip() + "\n"
+    return section[2].strip() + "\n"
 
 
 def package_version(pyproject: str, init: str) -> str:

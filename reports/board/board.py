@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.compare import best_of, compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.comparison.published import AVERAGE, Published
-from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
+from ssl4rl_bench.comparison.published import AVERAGE, PublishedTable
+from ssl4rl_bench.comparison.result import ALPHA, BestDifference, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import ci95, dig
@@ -30,7 +30,7 @@ from ssl4rl_bench.stats.paired import mcnemar
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 _Floats = NDArray[np.float64]
-Kind = Literal["baseline", "checkpoint", "published"]
+RowKind = Literal["baseline", "checkpoint", "published"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,16 @@ class BoardCell:
 
     @property
     def mark(self) -> str:
-        """ "better" or "worse" if it differs from the baseline beyond chance after correction; else ""."""
+        """The mark "better" or "worse" if it differs from the baseline beyond chance after correction; else ""."""
         return self.difference.mark if self.difference else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BoardRow:
     """A row of a board: one run, or one published model."""
 
     label: str
-    kind: Kind
+    kind: RowKind
     path: Path | None
     """The run directory; None for published numbers."""
     cells: tuple[BoardCell, ...]
@@ -97,9 +97,9 @@ class Board:
     aggregation: str
     correction: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
     """The baseline first; published rows last."""
-    improvement: tuple[Best | None, ...]
+    improvement: tuple[BestDifference | None, ...]
     """The greatest difference from the baseline in each column, tested as a maximum."""
     notes: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
@@ -113,7 +113,7 @@ class Board:
         """Returns one record per cell, with values as fractions; CSV and JSON are made from this frame."""
         return pd.DataFrame([record for row in self.rows for record in self._records(row)])
 
-    def _records(self, row: Row) -> list[dict[str, Any]]:
+    def _records(self, row: BoardRow) -> list[dict[str, Any]]:
         out = []
         for column, cell in zip(self.columns, row.cells, strict=True):
             low, high = cell.ci95 or (None, None)
@@ -154,7 +154,7 @@ def difference_record(difference: Difference | None) -> dict[str, Any]:
     }
 
 
-def build(
+def build_board(
     baseline: Evaluated,
     candidates: Sequence[Evaluated],
     task: str,
@@ -162,7 +162,7 @@ def build(
     aggregation: str = "circular_micro",
     correction: str | None = None,
     by: str = "l2",
-    published: Sequence[Published] = (),
+    published: Sequence[PublishedTable] = (),
     allow: Collection[str] = (),
 ) -> Board:
     """Builds the board of a benchmark.
@@ -177,33 +177,37 @@ def build(
     check_aggregation(aggregation)
     published = [table for table in published if task in table.benchmark]
     how: dict[str, Any] = {"aggregation": aggregation, "correction": correction, "allow": allow}
-    card = compare(baseline, candidates, task, **how)
+    card = compare_task(baseline, candidates, task, **how)
     # The table's columns are one family of tests, whatever level `by` asks for: hence a second comparison.
-    comparisons = card if by == "l2" else compare(baseline, candidates, task, by=by, **how)
+    comparisons = card if by == "l2" else compare_task(baseline, candidates, task, by=by, **how)
     runs = [baseline, *candidates]
     ranks = _ranks(runs, card, task, aggregation)
     rows = []
-    for at, run in enumerate(runs):
-        found = dig(run.result, "tasks", task, "aggregates", aggregation)
+    for index, run in enumerate(runs):
+        cells_of_task = dig(run.result, "tasks", task, "aggregates", aggregation)
         cells = []
-        for number_, column in enumerate(COLUMNS):
+        for column_number, column in enumerate(COLUMNS):
             cell = (
-                dig(found, column.name) if column.level == OVERALL else dig(found, column.level, column.name)
+                dig(cells_of_task, column.name)
+                if column.level == OVERALL
+                else dig(cells_of_task, column.level, column.name)
             )
-            difference = card[at - 1].find(column.level, column.name) if at else None
-            out = card[at - 1].left_out_of(difference) if difference else None
-            cells.append(_measured(cell, difference, ranks[number_][at], out.n if out else 0))
+            difference = card[index - 1].find(column.level, column.name) if index else None
+            out = card[index - 1].left_out_of(difference) if difference else None
+            cells.append(_measured(cell, difference, ranks[column_number][index], out.n if out else 0))
         rows.append(
-            Row(
+            BoardRow(
                 run.label,
-                "checkpoint" if at else "baseline",
+                "checkpoint" if index else "baseline",
                 run.path,
                 tuple(cells),
                 run.spec.mark or run.spec.engine,
-                card[at - 1].notes if at else (),
+                card[index - 1].notes if index else (),
             )
         )
-    best = {(each.level, each.name): each for each in best_of(card)}
+    best = {
+        (best_difference.level, best_difference.name): best_difference for best_difference in best_of(card)
+    }
     return Board(
         task=task,
         aggregation=aggregation,
@@ -212,10 +216,10 @@ def build(
         rows=(*rows, *(row for table in published for row in _published(table))),
         improvement=tuple(best.get((column.level, column.name)) for column in COLUMNS),
         notes=(
-            *dict.fromkeys(note for each in comparisons for note in each.notes),
+            *dict.fromkeys(note for comparison in comparisons for note in comparison.notes),
             *(
-                f"Published: {clean(each.title, 200)}; {clean(each.source, 200)}. Not measured here."
-                for each in published
+                f"Published: {clean(table.title, 200)}; {clean(table.source, 200)}. They were not measured here."
+                for table in published
             ),
         ),
         comparisons=tuple(comparisons),
@@ -237,10 +241,10 @@ def _measured(
     )
 
 
-def _published(table: Published) -> list[Row]:
+def _published(table: PublishedTable) -> list[BoardRow]:
     names = [AVERAGE if column.level == OVERALL else column.name for column in COLUMNS]
     return [
-        Row(
+        BoardRow(
             f"{clean(row.name)} (published)",
             "published",
             None,
@@ -261,18 +265,18 @@ def _ranks(
     units = unit_counts(one, aggregation)
     scores = np.full((len(runs), len(one.groups)), np.nan)
     scores[0] = group_sums(one, aggregation)
-    for at, comparison in enumerate(comparisons, start=1):
+    for row, comparison in enumerate(comparisons, start=1):
         pairing = comparison.pairing
-        scores[at, pairing.left] = group_sums(pairing.candidate, aggregation)[pairing.right]
+        scores[row, pairing.left] = group_sums(pairing.candidate, aggregation)[pairing.right]
     cells = cells_of(one.places, units, aggregation)
     out: list[list[int | None]] = []
     for column in COLUMNS:
         if (column.level, column.name) not in cells.names:
             out.append([None] * len(runs))
             continue
-        at = cells.names.index((column.level, column.name))
-        own = cells.members[:, at]
-        out.append(_ranked(scores[:, own], cells.weights[own, at], units[own]))
+        index = cells.names.index((column.level, column.name))
+        selected = cells.members[:, index]
+        out.append(_ranked(scores[:, selected], cells.weights[selected, index], units[selected]))
     return out
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell, difference_record
-from ssl4rl_bench.reports.board.probes import AGGREGATION, HEADERS, ProbeRow, probe_notes
+from ssl4rl_bench.reports.board.probes import AGGREGATION, PROBE_HEADERS, ProbeRow, probe_notes
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
@@ -158,8 +158,8 @@ def _latex_table(
 def _latex(board: Board, intervals: bool) -> str:
     headers = ["Model", *(_tex(clean(column.header)) for column in board.columns), "n", r"Unread \%"]
     lines: list[Sequence[str]] = []
-    for at, row in enumerate(board.rows):
-        if row.kind == "published" and board.rows[at - 1].kind != "published":
+    for index, row in enumerate(board.rows):
+        if row.kind == "published" and board.rows[index - 1].kind != "published":
             lines.append(())
         last = row.cells[-1]
         cells = [_tex_cell(cell, intervals) for cell in row.cells]
@@ -176,24 +176,26 @@ def _latex(board: Board, intervals: bool) -> str:
 
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
-    headers = ["Probe", "Model", *HEADERS, "Difference", "p corrected"]
+    headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected"]
     rows = ([escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
     return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
 
 
 def _probes_latex(probes: Sequence[ProbeRow]) -> str:
-    headers = [*map(_tex, ("Probe", "Model", *HEADERS, "Difference")), "$p$"]
+    headers = [*map(_tex, ("Probe", "Model", *PROBE_HEADERS, "Difference")), "$p$"]
     lines = [[*map(_tex, (short(row.task), clean(row.label), *_probe_cells(row)))] for row in probes]
     sides = "ll" + "r" * (len(headers) - 2)
     return _latex_table("SSL probes. Percent.", sides, headers, lines, probe_notes(probes))
 
 
 def _probe_cells(row: ProbeRow) -> list[str]:
-    found = row.difference
+    difference = row.difference
     return [
         *row.cells(),
-        f"{points(found.value)}{MARKS[found.mark]} {interval(found.ci95, signed=True)}" if found else "",
-        p_value(found.p_corrected) if found else "",
+        f"{points(difference.value)}{MARKS[difference.mark]} {interval(difference.ci95, signed=True)}"
+        if difference
+        else "",
+        p_value(difference.p_corrected) if difference else "",
     ]
 
 
@@ -209,10 +211,10 @@ def _title(board: Board) -> str:
 
 
 def _caption(board: Board) -> str:
-    found = next((row.cells[-1].difference for row in board.rows if row.cells[-1].difference), None)
+    average = next((row.cells[-1].difference for row in board.rows if row.cells[-1].difference), None)
     mde = (
-        f" Differences of the Average below {percent(found.mde)} points would rarely be found."
-        if found
+        f" Differences of the Average below {percent(average.mde)} points would rarely be found."
+        if average
         else ""
     )
     return (
@@ -233,15 +235,15 @@ def _object(board: Board) -> dict[str, Any]:
         "maximal_improvement": [asdict(best) if best else None for best in board.improvement],
         "comparisons": [
             {
-                "candidate": each.candidate,
-                "notes": list(each.notes),
+                "candidate": comparison.candidate,
+                "notes": list(comparison.notes),
                 "cells": [
                     asdict(cell)
-                    | {"mark": cell.mark, "left_out": (out := each.left_out_of(cell)) and asdict(out)}
-                    for cell in each.cells
+                    | {"mark": cell.mark, "left_out": (out := comparison.left_out_of(cell)) and asdict(out)}
+                    for cell in comparison.cells
                 ],
             }
-            for each in board.comparisons
+            for comparison in board.comparisons
         ],
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.names import short_name
@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
 AGGREGATION = "row_micro"
 PARTS = ("exact", "per_position", "valid")
-HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
+PROBE_HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "Exact", "Per place", "Valid", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ProbeRow:
     """Caveats for a reader of the difference, one sentence per note."""
 
     def cells(self) -> list[str]:
-        """Returns the cells' texts, in the order of `HEADERS`."""
+        """Returns the cells' texts, in the order of `PROBE_HEADERS`."""
         return [
             percent(self.accuracy),
             interval(self.ci95),
@@ -94,13 +94,15 @@ def probe_rows(
     out = []
     for task in tasks:
         how: dict[str, Any] = {"aggregation": AGGREGATION, "correction": correction, "allow": allow}
-        found = compare(baseline, candidates, task, by="overall", **how)
+        comparisons = compare_task(baseline, candidates, task, by="overall", **how)
         out.append(probe_row(baseline, task))
-        out += [probe_row(run, task, each) for run, each in zip(candidates, found, strict=True)]
+        out += [
+            probe_row(run, task, comparison) for run, comparison in zip(candidates, comparisons, strict=True)
+        ]
     return out
 
 
-def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> ProbeRow:
+def probe_row(run: Evaluated, task: str, comparison: Comparison | None = None) -> ProbeRow:
     """Returns a run's row; without a comparison the run is the baseline."""
     probe = dig(run.result, "tasks", task, "probe")
     accuracy = dig(probe, "accuracy")
@@ -111,7 +113,7 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
         kind=_of(run, task, "kind"),
         difficulty=_of(run, task, "difficulty"),
         label=run.label,
-        is_baseline=found is None,
+        is_baseline=comparison is None,
         n=None if n is None else int(n),
         accuracy=number(accuracy.get("value")),
         ci95=ci95(accuracy),
@@ -119,9 +121,9 @@ def probe_row(run: Evaluated, task: str, found: Comparison | None = None) -> Pro
         chance_corrected=number(dig(probe, "chance_corrected").get("value")),
         parts={name: value for name, value in parts.items() if value is not None},
         unread=number(dig(run.result, "tasks", task, "aggregates", AGGREGATION, "overall").get("unread")),
-        difference=None if found is None else found.overall,
+        difference=None if comparison is None else comparison.overall,
         engine=run.spec.mark or run.spec.engine,
-        notes=found.notes if found else (),
+        notes=comparison.notes if comparison else (),
     )
 
 

@@ -10,8 +10,7 @@ from rich.text import Text
 from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
-from ssl4rl_bench.reports.board.probes import HEADERS as PROBE_HEADERS
-from ssl4rl_bench.reports.board.probes import ProbeRow
+from ssl4rl_bench.reports.board.probes import PROBE_HEADERS, ProbeRow
 from ssl4rl_bench.reports.text.cells import plain_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
@@ -53,9 +52,9 @@ def winners(board: Board) -> str:
     """Names the checkpoint with the maximal improvement in each column; empty for a single checkpoint."""
     if len({row.label for row in board.rows if row.kind == "checkpoint"}) < 2:
         return ""
-    found = zip(board.columns, board.improvement, strict=True)
+    pairs = zip(board.columns, board.improvement, strict=True)
     return "maximal improvement of: " + ", ".join(
-        f"{column.header} {clean(best.candidate)}" for column, best in found if best
+        f"{column.header} {clean(best.candidate)}" for column, best in pairs if best
     )
 
 
@@ -91,15 +90,15 @@ def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     headers = ("Probe", "Model", *PROBE_HEADERS, "Diff", "95% interval", "p corr.", "MDE")
     table = plain_table("SSL probes", [header.replace(" ", "\n") for header in headers], "llr")
     for row in rows:
-        found = row.difference
+        difference = row.difference
         table.add_row(
             Text(short(row.task)),
             Text(clean(row.label)),
             *row.cells(),
-            points(found.value) + MARKS[found.mark] if found else "",
-            interval(found.ci95, signed=True) if found else "",
-            p_value(found.p_corrected) if found else "",
-            percent(found.mde) if found else "",
+            points(difference.value) + MARKS[difference.mark] if difference else "",
+            interval(difference.ci95, signed=True) if difference else "",
+            p_value(difference.p_corrected) if difference else "",
+            percent(difference.mde) if difference else "",
         )
     return table
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_audit.averages import averages
 from ssl4rl_bench.reports.card_audit.changes import changes, improvements
-from ssl4rl_bench.reports.card_audit.claims import Role, best_of, is_count, role
-from ssl4rl_bench.reports.card_audit.findings import Finding, TableAudit, blocks, level_rows
+from ssl4rl_bench.reports.card_audit.claims import LabelRole, best_of, is_count, role
+from ssl4rl_bench.reports.card_audit.findings import CardFinding, TableAudit, blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable, find_tables, unread
 
-__all__ = ["Finding", "TableAudit", "audit", "unread"]
+__all__ = ["CardFinding", "TableAudit", "audit_card", "unread"]
 
 _SIZE = re.compile(r"\b(\d+(?:\.\d+)?)\s*[BM]\b", re.IGNORECASE)
 _REFERENCE = re.compile(
@@ -28,7 +28,7 @@ _REFERENCE = re.compile(
 """Labels of reference rows, which the others are not meant to beat."""
 
 
-def audit(text: str) -> list[TableAudit]:
+def audit_card(text: str) -> list[TableAudit]:
     """Recomputes the derived cells of every table of results in a card, in the card's order.
 
     Raises:
@@ -36,7 +36,7 @@ def audit(text: str) -> list[TableAudit]:
     """
     tables = find_tables(text)
     if not tables:
-        others = "; ".join(f"not read: {told(kind, n)}" for kind, n in unread(text).items())
+        others = "; ".join(f"not read: {unread_note(kind, n)}" for kind, n in unread(text).items())
         raise DataError(
             "the card has no table of results: a header and two rows or more of numbers, in Markdown or as text"
             + (f" ({others})" if others else "")
@@ -44,7 +44,7 @@ def audit(text: str) -> list[TableAudit]:
     return [_audit(table) for table in tables]
 
 
-def told(kind: str, n: int) -> str:
+def unread_note(kind: str, n: int) -> str:
     """Says how many tables of a kind were not read, and how to have them checked."""
     where = "in a code block" if kind == "code block" else f"in {kind}"
     return f"{n} {'table' if n == 1 else 'tables'} {where}: write them in Markdown to have them checked"
@@ -66,14 +66,14 @@ def _bold(made: TableAudit, table: CardTable) -> None:
     "Best" may refer to the whole table, a block or section, the models of one size, or all but reference rows
     such as "Human" or "GPT-4o". Scores within the spread of the best may be bold too.
     """
-    scores = [at for at, header in enumerate(table.headers) if not _unclear(header)]
+    scores = [column for column, header in enumerate(table.headers) if not _unclear(header)]
     marks = [
-        [cell.bold for at in scores if (cell := table.cells[row][at]).value is not None]
+        [cell.bold for column in scores if (cell := table.cells[row][column]).value is not None]
         for row in level_rows(table)
     ]
     marked = [row for row in marks if any(row)]
     if marked and all(len(row) > 1 and all(row) for row in marked):
-        made.notes += ("Bold: whole rows, which is not read as a claim.",)
+        made.notes += ("Bold: complete rows, which are not taken as a claim.",)
         return
     seen, turned = table, table.transposed()
     n, wrong = _not_best(table)
@@ -82,35 +82,36 @@ def _bold(made: TableAudit, table: CardTable) -> None:
         return
     # Marks can be read by row only if every row has some marks but not all, and no column is a cost.
     by_row = all(any(row) and not all(row) for row in marks) and all(
-        role(header) in (Role.LEVEL, Role.BASE) and best_of(header) == (max,) for header in table.headers
+        role(header) in (LabelRole.LEVEL, LabelRole.BASE) and best_of(header) == (max,)
+        for header in table.headers
     )
     if wrong and not wrong_across and by_row:
         seen, n, wrong = turned, n_across, wrong_across
     made.n_checked += n
     made.notes += (f"Bold: the best of each {'row' if seen.turned else 'column'}.",)
-    for row, at, leader in wrong:
-        printed, value = seen.cells[row][at].text, seen.cells[leader][at].text
-        why = f"{printed} is in bold, but {seen.labels[leader]} has the best, {value}."
-        made.find(seen, row, at, value, why)
+    for row, column, leader in wrong:
+        printed, value = seen.cells[row][column].text, seen.cells[leader][column].text
+        why = f"{printed} is in bold, but {seen.labels[leader]} has the best value, {value}."
+        made.find(seen, row, column, value, why)
 
 
 def _unclear(header: str) -> bool:
     """Whether a column holds costs or counts, for which either end, or neither, may be the best."""
-    return role(header) is Role.OTHER and (is_count(header) or len(best_of(header)) > 1)
+    return role(header) is LabelRole.OTHER and (is_count(header) or len(best_of(header)) > 1)
 
 
 def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
     """Returns the number of columns with a mark, and (row, column, row of the best) of each wrong mark."""
     parts = [block.levels for block in blocks(table)]
     n, wrong = 0, []
-    for at, header in enumerate(table.headers):
-        marked = [(row, levels) for levels in parts for row in levels if table.cells[row][at].bold]
-        if not marked or role(header) is Role.IMPROVEMENT or _unclear(header):
+    for column, header in enumerate(table.headers):
+        marked = [(row, levels) for levels in parts for row in levels if table.cells[row][column].bold]
+        if not marked or role(header) is LabelRole.IMPROVEMENT or _unclear(header):
             continue
         n += 1
-        best = {row for peers in _peers(table, parts) for row in _leaders(table, peers, at)}
+        best = {row for peers in _peers(table, parts) for row in _leaders(table, peers, column)}
         wrong += [
-            (row, at, min(_leaders(table, levels, at, spread=False)))
+            (row, column, min(_leaders(table, levels, column, spread=False)))
             for row, levels in marked
             if row not in best
         ]
@@ -130,12 +131,12 @@ def _peers(table: CardTable, parts: Sequence[list[int]]) -> Iterator[list[int]]:
         yield [row for row in peers if not _REFERENCE.search(table.labels[row])]
 
 
-def _leaders(table: CardTable, rows: Sequence[int], at: int, *, spread: bool = True) -> set[int]:
+def _leaders(table: CardTable, rows: Sequence[int], column: int, *, spread: bool = True) -> set[int]:
     """Returns the rows with a column's best value; with `spread`, also those within its or their spread."""
-    cells = {row: table.cells[row][at] for row in rows}
+    cells = {row: table.cells[row][column] for row in rows}
     values = {row: cell.value for row, cell in cells.items() if cell.value is not None}
     leaders: set[int] = set()
-    for best in best_of(table.headers[at]) if values else ():
+    for best in best_of(table.headers[column]) if values else ():
         most = best(values.values())
         reach = max(cells[row].spread or 0 for row, value in values.items() if value == most)
         leaders |= {

@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from math import prod
 
 from ssl4rl_bench.reports.card_audit.cells import digits
-from ssl4rl_bench.reports.card_audit.claims import Role, Unit, ability, role
+from ssl4rl_bench.reports.card_audit.claims import LabelRole, Unit, ability, role
 from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, best_fit, level_rows, shown
 from ssl4rl_bench.reports.card_audit.tables import MAX_COLUMNS, CardTable
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
@@ -35,13 +35,13 @@ def averages(made: TableAudit, table: CardTable) -> None:
     if len(table.headers) > MAX_COLUMNS:
         return
     kinds = [_kind(header) for header in table.headers]
-    for at, header in enumerate(table.headers):
-        if kinds[at] is not Role.AVERAGE:
+    for column, header in enumerate(table.headers):
+        if kinds[column] is not LabelRole.AVERAGE:
             continue
-        named = _named(table, at)
+        named = _named(table, column)
         fits = [
-            Fit(table, what, _means(table, at, columns, weights))
-            for columns in ([named] if named else _columns(kinds, at))
+            Fit(table, what, _means(table, column, columns, weights))
+            for columns in ([named] if named else _columns(kinds, column))
             for what, weights in _weightings(table, columns, bool(named))
         ]
         fit, why = best_fit(fits), _undetermined(table, header, named)
@@ -50,22 +50,22 @@ def averages(made: TableAudit, table: CardTable) -> None:
             continue
         made.n_checked += len(fit.cells)
         _none_fits(made, table, fits)
-        made.notes += tuple(_shares(table, at))
+        made.notes += tuple(_shares(table, column))
 
 
-def _kind(header: str) -> Role:
+def _kind(header: str) -> LabelRole:
     """Returns the role of a column; a level whose header contains a word for "average" is an average."""
     kind = role(header)
-    return Role.AVERAGE if kind is Role.LEVEL and _AVERAGE_WORD.search(header) else kind
+    return LabelRole.AVERAGE if kind is LabelRole.LEVEL and _AVERAGE_WORD.search(header) else kind
 
 
-def _named(table: CardTable, at: int) -> list[int]:
+def _named(table: CardTable, column: int) -> list[int]:
     """Returns the columns that the header of an average names as its parts; empty if fewer than two."""
-    text = f" {_words(table.headers[at])} "
+    text = f" {_words(table.headers[column])} "
     named = [
-        column
-        for column, header in enumerate(table.headers)
-        if column != at and (words := _words(header)) and f" {words} " in text
+        other
+        for other, header in enumerate(table.headers)
+        if other != column and (words := _words(header)) and f" {words} " in text
     ]
     return named if len(named) > 1 else []
 
@@ -73,7 +73,7 @@ def _named(table: CardTable, at: int) -> list[int]:
 def _undetermined(table: CardTable, header: str, named: Sequence[int]) -> str:
     """Returns a clause on why the table does not determine what a column averages; empty if it does."""
     if not named and _words(_PLAIN_AVERAGE.sub(" ", header)):
-        return "its header names what the columns do not determine"
+        return "the columns do not determine what its header names"
     if not named and re.search(r"\boverall\b", header, re.IGNORECASE):
         return "an overall score need not be a mean of the columns"
     return f"a column cannot be read ({table.dropped[0]})" if table.dropped else ""
@@ -83,22 +83,24 @@ def _words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
-def _means(table: CardTable, at: int, columns: Sequence[int], weights: Sequence[int]) -> Iterator[Derived]:
+def _means(
+    table: CardTable, column: int, sources: Sequence[int], weights: Sequence[int]
+) -> Iterator[Derived]:
     """Recomputes the cells of a column of averages."""
     for row in level_rows(table):
-        printed = table.cells[row][at].value
-        parts = [value for column in columns if (value := table.cells[row][column].value) is not None]
-        if printed is None or len(parts) < len(columns):
+        printed = table.cells[row][column].value
+        parts = [value for column in sources if (value := table.cells[row][column].value) is not None]
+        if printed is None or len(parts) < len(sources):
             continue
         weighted = (n * value for n, value in zip(weights, parts, strict=True))
         expected = sum(weighted, Decimal()) / sum(weights)
         right = Unit.POINTS.agrees(printed, expected, Decimal(), digits(printed), digits(*parts))
-        yield Derived(row, at, expected, right)
+        yield Derived(row, column, expected, right)
 
 
 def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
-    row, at, *_ = min(cell for fit in fits for cell in fit.wrong)
-    cell = table.cells[row][at]
+    row, column, *_ = min(cell for fit in fits for cell in fit.wrong)
+    cell = table.cells[row][column]
     tried = [
         f"{fit.what} ({shown(wrong.expected, cell.value)})"
         for fit in fits
@@ -106,21 +108,21 @@ def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
         if wrong.row == row
     ]
     neither = f"not {tried[0]}" if len(tried) == 1 else f"neither {', nor '.join(tried)}"
-    why = f"{table.labels[row]}'s {cell.text} is {neither}; say what it averages."
-    made.find(table, row, at, None, why, whole=True)
+    why = f"{table.labels[row]}'s {cell.text} is {neither}; state what it averages."
+    made.find(table, row, column, None, why, whole_column=True)
 
 
-def _columns(kinds: Sequence[Role], at: int) -> list[tuple[int, ...]]:
+def _columns(kinds: Sequence[LabelRole], column: int) -> list[tuple[int, ...]]:
     """Returns the sets of columns that may be averaged: all others, those to the left, those to the right.
 
     Columns whose headers do not name scores are left out of the first sets and included in the later ones.
     """
-    ends = [-1, *(column for column, kind in enumerate(kinds) if kind is Role.AVERAGE), len(kinds)]
-    here = ends.index(at)
-    spans = [range(len(kinds)), range(ends[here - 1] + 1, at), range(at + 1, ends[here + 1])]
+    ends = [-1, *(column for column, kind in enumerate(kinds) if kind is LabelRole.AVERAGE), len(kinds)]
+    here = ends.index(column)
+    spans = [range(len(kinds)), range(ends[here - 1] + 1, column), range(column + 1, ends[here + 1])]
     columns = dict.fromkeys(
         tuple(column for column in span if kinds[column] in wanted)
-        for wanted in ((Role.LEVEL, Role.BASE), (Role.LEVEL, Role.BASE, Role.OTHER))
+        for wanted in ((LabelRole.LEVEL, LabelRole.BASE), (LabelRole.LEVEL, LabelRole.BASE, LabelRole.OTHER))
         for span in spans
     )
     return [chosen for chosen in columns if len(chosen) > 1]
@@ -150,16 +152,16 @@ def _weightings(table: CardTable, columns: Sequence[int], named: bool) -> Iterat
     for row, label in enumerate(table.labels):
         values = [table.cells[row][column].value for column in columns]
         counts = [int(n) for n in values if n is not None and n > 0 and n == int(n)]
-        if role(label) is Role.OTHER and len(counts) == len(columns):
+        if role(label) is LabelRole.OTHER and len(counts) == len(columns):
             yield f"the mean weighted by {label}", counts
     counts = [int(match[1]) for header in headers if (match := _COUNT.search(header))]
     if len(counts) == len(columns):
         yield "the mean weighted by the counts in the headers", counts
 
 
-def _shares(table: CardTable, at: int) -> Iterator[str]:
+def _shares(table: CardTable, column: int) -> Iterator[str]:
     """Yields notes on sizes of MMBench's editions of which every printed average can be a share."""
-    values = [value for row in level_rows(table) if (value := table.cells[row][at].value) is not None]
+    values = [value for row in level_rows(table) if (value := table.cells[row][column].value) is not None]
     for edition in EDITIONS.values():
         for n, unit in ((edition.n_groups, "questions"), (edition.n_rows, "rows")):
             if not n or prod(min(1.0, n / 10 ** (2 + digits(value))) for value in values) >= COINCIDENCE:
@@ -168,7 +170,7 @@ def _shares(table: CardTable, at: int) -> Iterator[str]:
                 counts = [_count(value, n, mode) for value in values]
                 if None not in counts:
                     yield (
-                        f"{table.headers[at]}: every value can be a share of the {n} {unit} of {edition.title}, "
+                        f"{table.headers[column]}: every value can be a share of the {n} {unit} of {edition.title}, "
                         f"{how} ({', '.join(map(str, counts))} right)."
                     )
 

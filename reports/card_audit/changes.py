@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ssl4rl_bench.reports.card_audit.cells import digits
-from ssl4rl_bench.reports.card_audit.claims import Level, Role, Unit, best_of, maximal, readings, role
+from ssl4rl_bench.reports.card_audit.claims import (
+    ComparedLevel,
+    LabelRole,
+    Unit,
+    best_of,
+    maximal,
+    readings,
+    role,
+)
 from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, best_fit, blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable
 
@@ -35,18 +43,18 @@ def improvements(made: TableAudit, table: CardTable) -> None:
                 for base in bases
                 for unit, what, level in readings(label, _fractions(table, levels))
             ]
-            made.settle(label, best_fit(fits), "no way to derive it from the other rows fits")
+            made.settle(label, best_fit(fits), "no derivation from the other rows agrees with it")
 
 
 def _improvement(
-    table: CardTable, levels: Sequence[int], change: int, base: int, unit: Unit, level: Level
+    table: CardTable, levels: Sequence[int], change: int, base: int, unit: Unit, level: ComparedLevel
 ) -> Iterator[Derived]:
     """Recomputes the cells of a row of improvements from the levels and the base of its block."""
-    for at, header in enumerate(table.headers):
-        printed, start = table.cells[change][at].value, table.cells[base][at].value
-        others = [table.cells[row][at].value for row in levels if row != base]
+    for column, header in enumerate(table.headers):
+        printed, start = table.cells[change][column].value, table.cells[base][column].value
+        others = [table.cells[row][column].value for row in levels if row != base]
         rest = [value for value in others if value is not None]
-        if printed is None or start is None or not rest or role(header) is Role.IMPROVEMENT:
+        if printed is None or start is None or not rest or role(header) is LabelRole.IMPROVEMENT:
             continue
         ends = best_of(header)
         derived = [unit.change(level(rest, best), start) for best in ends]
@@ -63,7 +71,7 @@ def _improvement(
             )
             for value in expected
         )
-        yield Derived(change, at, expected[0], right)
+        yield Derived(change, column, expected[0], right)
 
 
 def _fractions(table: CardTable, rows: Sequence[int]) -> bool:
@@ -82,7 +90,9 @@ def changes(made: TableAudit, table: CardTable) -> None:
         if unit is not Unit.FRACTIONS or _fractions(seen, level_rows(seen))
     ]
     fits.sort(key=lambda fit: (len(fit.wrong), not fit.named, fit.table.turned))
-    made.settle("Changes beside scores", best_fit(fits), "nothing fits as what they are against", beside=True)
+    made.settle(
+        "Changes next to scores", best_fit(fits), "no row or column agrees as their reference", beside=True
+    )
 
 
 def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool]]:
@@ -113,7 +123,7 @@ def _references(table: CardTable) -> Iterator[tuple[str, Mapping[int, int], bool
 def _beside(table: CardTable, against: Mapping[int, int], unit: Unit) -> Iterator[Derived]:
     """Recomputes the changes next to scores, of each row against the row that it is mapped to."""
     for row, other in against.items():
-        for at, (cell, base) in enumerate(zip(table.cells[row], table.cells[other], strict=True)):
+        for column, (cell, base) in enumerate(zip(table.cells[row], table.cells[other], strict=True)):
             if other == row or cell.value is None or base.value is None or not cell.changed:
                 continue
             change = unit.change(cell.value, base.value)
@@ -124,4 +134,4 @@ def _beside(table: CardTable, against: Mapping[int, int], unit: Unit) -> Iterato
             else:
                 places = digits(cell.value, base.value)
                 right = unit.agrees(cell.delta, change, base.value, digits(cell.delta), places)
-            yield Derived(row, at, change, right)
+            yield Derived(row, column, change, right)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 
-class Role(StrEnum):
+class LabelRole(StrEnum):
     """The role of a row or a column, by its label."""
 
     LEVEL = "level"
@@ -74,22 +74,22 @@ _ABILITIES = (
 """Spellings of the abilities of `CARD_COLUMNS`, letters only."""
 
 
-def role(label: str) -> Role:
+def role(label: str) -> LabelRole:
     """Returns the role of a row or a column from its label alone."""
     if _CHANGE.fullmatch(label):
-        return Role.IMPROVEMENT
+        return LabelRole.IMPROVEMENT
     if _AVERAGE.fullmatch(label):
-        return Role.AVERAGE
+        return LabelRole.AVERAGE
     if _OTHER.fullmatch(label):
-        return Role.OTHER
-    return Role.BASE if _BASE.search(label) else Role.LEVEL
+        return LabelRole.OTHER
+    return LabelRole.BASE if _BASE.search(label) else LabelRole.LEVEL
 
 
-Best = Callable[[Iterable[Decimal]], Decimal]
+Extremum = Callable[[Iterable[Decimal]], Decimal]
 """`max` or `min`."""
 
 
-def best_of(header: str) -> tuple[Best, ...]:
+def best_of(header: str) -> tuple[Extremum, ...]:
     """Returns which end of a column may be its best: `max`, `min`, or both if its header can mean either.
 
     An arrow or "lower is better" decides. Without one, losses are better if lower, and so are costs with a
@@ -102,7 +102,7 @@ def best_of(header: str) -> tuple[Best, ...]:
         return (min,)
     if _RATE.search(header):
         return (max,)
-    if role(header) is not Role.OTHER or is_count(header):
+    if role(header) is not LabelRole.OTHER or is_count(header):
         return (max, min) if _UNCLEAR.search(header) else (max,)
     return (min,) if re.search(r"[/(\[]|\bper\b", header) and not _SIZE.search(header) else (max, min)
 
@@ -146,11 +146,11 @@ class Unit(StrEnum):
         return abs(printed - change) <= Decimal(1).scaleb(-decimals) + slack
 
 
-Level = Callable[[Sequence[Decimal], Best], Decimal]
+ComparedLevel = Callable[[Sequence[Decimal], Extremum], Decimal]
 """Computes what a row of changes compares with the base, from the other levels and the better end."""
-_BEST: tuple[str, Level] = ("the best of the others", lambda levels, best: best(levels))
-_LAST: tuple[str, Level] = ("the one before", lambda levels, best: levels[-1])
-_MEAN: tuple[str, Level] = (
+_BEST: tuple[str, ComparedLevel] = ("the best of the others", lambda levels, best: best(levels))
+_LAST: tuple[str, ComparedLevel] = ("the one before", lambda levels, best: levels[-1])
+_MEAN: tuple[str, ComparedLevel] = (
     "the mean of the others",
     lambda levels, best: sum(levels, Decimal()) / len(levels),
 )
@@ -161,7 +161,7 @@ def maximal(label: str) -> bool:
     return bool(re.search(r"\b(?:max|best)", label, re.IGNORECASE))
 
 
-def readings(label: str, fractions: bool) -> Iterator[tuple[Unit, str, Level]]:
+def readings(label: str, fractions: bool) -> Iterator[tuple[Unit, str, ComparedLevel]]:
     """Yields ways to read a row of changes, the likeliest first: unit, description, and what is compared.
 
     Args:

@@ -9,12 +9,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from ssl4rl_bench.reports.card_audit.cells import digits
-from ssl4rl_bench.reports.card_audit.claims import Role, role
+from ssl4rl_bench.reports.card_audit.claims import LabelRole, role
 from ssl4rl_bench.reports.card_audit.tables import CardTable
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CardFinding:
     """A derived number or mark that the table contradicts. Its texts are from the card and untrusted."""
 
     row: str
@@ -30,7 +30,7 @@ class Derived(NamedTuple):
     """A recomputed cell."""
 
     row: int
-    at: int
+    column: int
     """The index of its column."""
     expected: Decimal
     right: bool
@@ -65,7 +65,7 @@ class TableAudit:
     """The audit of one table."""
 
     table: CardTable
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[CardFinding, ...] = ()
     n_checked: int = 0
     """The number of derived cells and marks that were recomputed."""
     notes: tuple[str, ...] = ()
@@ -86,29 +86,36 @@ class TableAudit:
             return
         self.n_checked += len(fit.cells)
         self.notes += (f"{heading}: {fit.what}; {fit.right} of {len(fit.cells)} agree.",)
-        for row, at, expected, _ in fit.wrong:
-            cell = fit.table.cells[row][at]
+        for row, column, expected, _ in fit.wrong:
+            cell = fit.table.cells[row][column]
             if beside:
                 number = shown(expected, cell.value if cell.delta is None else cell.delta, "+")
                 claim = f"{cell.text} should have {number}, the change {fit.what}."
             else:
                 number = shown(expected, cell.value)
                 claim = f"{cell.text} should be {number}, {fit.what}."
-            self.find(fit.table, row, at, number, claim)
+            self.find(fit.table, row, column, number, claim)
 
     def find(
-        self, seen: CardTable, row: int, at: int, expected: str | None, why: str, *, whole: bool = False
+        self,
+        seen: CardTable,
+        row: int,
+        column: int,
+        expected: str | None,
+        why: str,
+        *,
+        whole_column: bool = False,
     ) -> None:
         """Adds a finding about a cell, or about its whole column; `why` follows "ROW, COLUMN: ".
 
         Args:
             seen: the card's table, or its transpose.
         """
-        names = ("" if whole else seen.labels[row], seen.headers[at])
+        names = ("" if whole_column else seen.labels[row], seen.headers[column])
         label, header = reversed(names) if seen.turned else names
         where = ", ".join(name for name in (label, header) if name)
-        printed = seen.cells[row][at].text
-        self.findings += (Finding(label, header, printed, expected, f"{where}: {why}"),)
+        printed = seen.cells[row][column].text
+        self.findings += (CardFinding(label, header, printed, expected, f"{where}: {why}"),)
 
 
 def shown(value: Decimal, like: Decimal | None, sign: str = "") -> str:
@@ -137,13 +144,13 @@ def blocks(table: CardTable) -> list[Block]:
     """Returns the blocks of a table that have levels."""
     out: list[Block] = []
     kinds = [_role(table, row) for row in range(len(table.labels))]
-    for changes, run in groupby(range(len(kinds)), key=lambda row: kinds[row] is Role.IMPROVEMENT):
+    for changes, run in groupby(range(len(kinds)), key=lambda row: kinds[row] is LabelRole.IMPROVEMENT):
         if changes:
             if out:
                 out[-1].changes.extend(run)
             continue
-        levels = [row for row in run if kinds[row] in (Role.LEVEL, Role.BASE)]
-        bases = [row for row in levels if kinds[row] is Role.BASE]
+        levels = [row for row in run if kinds[row] in (LabelRole.LEVEL, LabelRole.BASE)]
+        bases = [row for row in levels if kinds[row] is LabelRole.BASE]
         named = 0 < len(bases) < len(levels)
         out.append(Block(levels, [], bases if named else levels[:1], named))
     return [block for block in out if block.levels]
@@ -154,8 +161,8 @@ def level_rows(table: CardTable) -> list[int]:
     return [row for block in blocks(table) for row in block.levels]
 
 
-def _role(table: CardTable, row: int) -> Role:
+def _role(table: CardTable, row: int) -> LabelRole:
     """Returns a row's role by its label; but if all numbers are signed, they are changes and not levels."""
     kind = role(table.labels[row])
     signed = [cell.signed for cell in table.cells[row] if cell.value is not None]
-    return Role.OTHER if kind is not Role.IMPROVEMENT and signed and all(signed) else kind
+    return LabelRole.OTHER if kind is not LabelRole.IMPROVEMENT and signed and all(signed) else kind

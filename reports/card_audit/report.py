@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.card_audit.audit import TableAudit, told
+from ssl4rl_bench.reports.card_audit.audit import TableAudit, unread_note
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.numbers import NO_DATA
 
@@ -36,7 +36,7 @@ def audit_lines(audits: Sequence[TableAudit], unread: Mapping[str, int]) -> Iter
     n = sum(len(audit.findings) for audit in audits)
     checked = sum(audit.n_checked for audit in audits)
     for kind, number in unread.items():
-        yield f"not checked: {told(kind, number)}"
+        yield f"not checked: {unread_note(kind, number)}"
     left = sum(unread.values())
     more = f"; tables not checked: {left}" if left else ""
     yield f"findings: {n}; derived cells recomputed: {checked}; tables: {len(audits)}{more}"

@@ -92,9 +92,9 @@ def _marked_up(text: str) -> dict[str, int]:
     return {
         kind: sum(
             sum(bool(_RESULT.search(_ATTRIBUTES.sub("<", row))) for row in between.split(table[0])) > 1
-            for table in whole.finditer(text)
+            for table in pattern.finditer(text)
         )
-        for kind, (whole, between) in _MARKED_UP.items()
+        for kind, (pattern, between) in _MARKED_UP.items()
     }
 
 
@@ -110,10 +110,12 @@ def find_tables(text: str) -> list[CardTable]:
 def _lines(text: str) -> tuple[list[str], list[str]]:
     """Splits lines into those outside and inside of code blocks; each list has empty lines for the others."""
     if len(text) > MAX_CHARS:
-        raise DataError(f"the card has more than {MAX_CHARS:,} characters; give the part with its tables")
+        raise DataError(
+            f"the card has more than {MAX_CHARS:,} characters; give only the part with its tables"
+        )
     prose, code, inside = [], [], False
-    for line in text.splitlines():
-        line = _QUOTE.sub("", line)
+    for quoted in text.splitlines():
+        line = _QUOTE.sub("", quoted)
         fence = bool(_FENCE.match(line))
         prose.append("" if inside or fence else line)
         code.append(line if inside and not fence else "")
@@ -134,7 +136,7 @@ def _pipe_tables(lines: list[str]) -> Iterator[_Written]:
     """Yields pipe tables, and empties their lines so that they are not read as plain text."""
     for piped, group in groupby(enumerate(lines), key=lambda line: "|" in line[1]):
         run = list(group)
-        rule = next((at for at, line in run[1:] if piped and _RULE.fullmatch(line)), None)
+        rule = next((index for index, line in run[1:] if piped and _RULE.fullmatch(line)), None)
         if rule is None:
             continue
         header = _split(lines[rule - 1])
@@ -198,42 +200,42 @@ def _table(title: str, line: int, header: Sequence[str], rows: Sequence[Sequence
     above the first numbers continue the header; between the numbers they begin a section.
     """
     read = [[read_cell(text) for text in row] for row in rows]
-    numeric = [at for at in range(len(header)) if _mostly_numbers([row[at] for row in read])]
+    numeric = [column for column in range(len(header)) if _mostly_numbers([row[column] for row in read])]
     if not numeric or numeric[0] == 0:
         numeric = numeric[1:]  # a first column of numbers (steps, years) names the rows
     if not numeric:
         return None
-    kept: list[tuple[Sequence[str], list[Cell]]] = []
+    body: list[tuple[Sequence[str], list[Cell]]] = []
     sections: list[int] = []
     captions = [caption(text) for text in header]
     for texts, row in zip(rows, read, strict=True):
-        if any(row[at].value is not None for at in numeric):
-            kept.append((texts, row))
-        elif kept and any(caption(text) for text in texts):
-            sections.append(len(kept))
-        elif not kept and sum(bool(caption(texts[at])) for at in numeric) > len(numeric) / 2:
+        if any(row[column].value is not None for column in numeric):
+            body.append((texts, row))
+        elif body and any(caption(text) for text in texts):
+            sections.append(len(body))
+        elif not body and sum(bool(caption(texts[column])) for column in numeric) > len(numeric) / 2:
             captions = _two_lines(captions, [caption(text) for text in texts], numeric)
-    if len(kept) < 2:
+    if len(body) < 2:
         return None
-    others = [at for at in range(numeric[0], len(header)) if at not in numeric]
+    others = [column for column in range(numeric[0], len(header)) if column not in numeric]
     return CardTable(
         title=title,
         line=line,
-        headers=tuple(captions[at] for at in numeric),
-        labels=tuple(caption(" ".join(texts[: numeric[0]])) for texts, _ in kept),
-        cells=tuple(tuple(row[at] for at in numeric) for _, row in kept),
-        sections=tuple(dict.fromkeys(start for start in sections if start < len(kept))),
-        dropped=tuple(captions[at] for at in others if any(not row[at].empty for _, row in kept)),
+        headers=tuple(captions[column] for column in numeric),
+        labels=tuple(caption(" ".join(texts[: numeric[0]])) for texts, _ in body),
+        cells=tuple(tuple(row[column] for column in numeric) for _, row in body),
+        sections=tuple(dict.fromkeys(start for start in sections if start < len(body))),
+        dropped=tuple(captions[column] for column in others if any(not row[column].empty for _, row in body)),
     )
 
 
 def _two_lines(above: Sequence[str], below: Sequence[str], numeric: Sequence[int]) -> list[str]:
     """Joins headers of two lines: the second line's, with the arrow of their group in the first line."""
     out, group = list(above), ""
-    for at in numeric:
-        group = above[at] or group
-        arrow = next((mark for mark in "↑↓" if mark in group and not re.search("[↑↓]", below[at])), "")
-        out[at] = f"{below[at]} {arrow}".strip() if below[at] else above[at]
+    for column in numeric:
+        group = above[column] or group
+        arrow = next((mark for mark in "↑↓" if mark in group and not re.search("[↑↓]", below[column])), "")
+        out[column] = f"{below[column]} {arrow}".strip() if below[column] else above[column]
     return out
 
 
@@ -242,9 +244,9 @@ def _mostly_numbers(cells: Sequence[Cell]) -> bool:
     return n >= 2 and n > sum(cell.value is None and not cell.empty for cell in cells)
 
 
-def _above(lines: Sequence[str], at: int) -> int | None:
+def _above(lines: Sequence[str], index: int) -> int | None:
     """Returns the nearest line with words in the `_ABOVE` lines above a line, or None."""
-    near = range(at - 1, max(-1, at - 1 - _ABOVE), -1)
+    near = range(index - 1, max(-1, index - 1 - _ABOVE), -1)
     return next((above for above in near if re.search(r"\w", lines[above])), None)
 
 

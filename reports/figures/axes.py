@@ -48,44 +48,49 @@ class Axes:
     ) -> None:
         self.sheet, self.box, self.across, self.values, self.sideways = sheet, box, across, values, sideways
 
-    def place(self, at: float, value: float) -> tuple[float, float]:
+    def place(self, position: float, value: float) -> tuple[float, float]:
         """Returns the x and y of a point on the sheet."""
         left, top, width, height = self.box
-        beside = (at - self.across[0]) / (self.across[1] - self.across[0])
+        beside = (position - self.across[0]) / (self.across[1] - self.across[0])
         along = (value - self.values[0]) / (self.values[1] - self.values[0])
         if self.sideways:
             return left + width * along, top + height * beside
         return left + width * beside, top + height * (1.0 - along)
 
-    def line(self, ats: Iterable[float], values: Iterable[float], colour: str, **how: Any) -> None:
+    def line(self, positions: Iterable[float], values: Iterable[float], colour: str, **how: Any) -> None:
         """Draws a line; `how` is passed to `Sheet.line`."""
-        self.sheet.line([self.place(*point) for point in zip(ats, values, strict=True)], colour, **how)
+        self.sheet.line([self.place(*point) for point in zip(positions, values, strict=True)], colour, **how)
 
     def level(self, value: float, colour: str, **how: Any) -> None:
         """Draws a line at a value over the whole width of the axes."""
         self.line(self.across, (value, value), colour, **how)
 
-    def band(self, at: Range, values: Range, fill: str | None, **how: Any) -> None:
+    def band(self, positions: Range, values: Range, fill: str | None, **how: Any) -> None:
         """Draws a rectangle; `how` is passed to `Sheet.area`."""
-        corners = ((at[0], values[0]), (at[1], values[0]), (at[1], values[1]), (at[0], values[1]))
+        corners = (
+            (positions[0], values[0]),
+            (positions[1], values[0]),
+            (positions[1], values[1]),
+            (positions[0], values[1]),
+        )
         self.sheet.area([self.place(*corner) for corner in corners], fill, **how)
 
     def marks(
-        self, ats: Iterable[float], values: Iterable[float], marker: str, colour: str, **how: float
+        self, positions: Iterable[float], values: Iterable[float], marker: str, colour: str, **how: float
     ) -> None:
         """Draws markers; `how` is passed to `Sheet.marks`."""
         self.sheet.marks(
-            [self.place(*point) for point in zip(ats, values, strict=True)], marker, colour, **how
+            [self.place(*point) for point in zip(positions, values, strict=True)], marker, colour, **how
         )
 
     def whisker(
-        self, at: float, cell: Valued, colour: str, marker: str | None = "o", size: float = 4.5
+        self, position: float, cell: Valued, colour: str, marker: str | None = "o", size: float = 4.5
     ) -> None:
         """Draws a value's interval and, if there is a marker, the value."""
         if cell.ci95 is not None:
-            self.line((at, at), cell.ci95, colour, width=1.1)
+            self.line((position, position), cell.ci95, colour, width=1.1)
         if marker is not None:
-            self.marks([at], [cell.value], marker, colour, size=size)
+            self.marks([position], [cell.value], marker, colour, size=size)
 
     def ticks(self, ticks: Sequence[tuple[float, str]]) -> None:
         """Draws light lines at values, and their labels next to the axes."""
@@ -131,9 +136,9 @@ def over_steps(
     first, last = min(steps, default=0.0), max(steps, default=1.0)
     air = 0.04 * (last - first) or 1.0
     axes = Axes(sheet, box, (first - air, last + air), values)
-    for at, label in ticks(*axes.across, 6, whole=True):
-        axes.line((at, at), values, RULE, width=0.6)
-        x, y = axes.place(at, values[0])
+    for step, label in ticks(*axes.across, 6, integers=True):
+        axes.line((step, step), values, RULE, width=0.6)
+        x, y = axes.place(step, values[0])
         sheet.text(x, y + 9, label, MUTED)
     axes.ticks(labels)
     return axes
@@ -145,7 +150,7 @@ def reach(cells: Iterable[Valued | None]) -> list[float]:
 
 
 def ticks(
-    low: float, high: float, most: int, unit: float = 1.0, mark: str = "", whole: bool = False
+    low: float, high: float, most: int, unit: float = 1.0, mark: str = "", integers: bool = False
 ) -> list[tuple[float, str]]:
     """Returns round values between two numbers, and their labels.
 
@@ -153,13 +158,13 @@ def ticks(
         most: the maximum number of intervals.
         unit: the unit of the labels.
         mark: a suffix of each label, such as "%".
-        whole: whether only integers are allowed.
+        integers: whether only integers are allowed.
     """
     low, high = low / unit, high / unit
-    least = max((high - low) / most, 1.0 if whole else 0.0)
+    least = max((high - low) / most, 1.0 if integers else 0.0)
     power = 10.0 ** math.floor(math.log10(least))
     step = next(power * factor for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if power * factor >= 0.999 * least)
-    step = math.ceil(step) if whole else step
+    step = math.ceil(step) if integers else step
     decimals = max(0, 1 - math.floor(math.log10(step)))
     numbers = range(math.ceil(low / step), math.floor(high / step) + 1)
     values = [round(number * step, decimals) for number in numbers]

@@ -44,7 +44,7 @@ class HeatMap:
         Returns:
             The lower end of the map.
         """
-        middles = [left + (at + 0.5) * wide for at in range(len(self.headers))]
+        middles = [left + (column + 0.5) * wide for column in range(len(self.headers))]
         for middle, header in zip(middles, self.headers, strict=True):
             sheet.text(middle, y + 9, header, MUTED)
         y += 18
@@ -54,13 +54,13 @@ class HeatMap:
             text = fit(name, left - 14, size, bold)
             sheet.text(left - 8, centre - 5 * bool(below), text, side="right", size=size, bold=bold)
             sheet.text(left - 8, centre + 6, fit(below, left - 14), MUTED, side="right")
-            for at, (middle, cell) in enumerate(zip(middles, line, strict=True)):
+            for column, (middle, cell) in enumerate(zip(middles, line, strict=True)):
                 if cell is None:
                     sheet.text(middle, centre, NO_DATA, MUTED)
                     continue
                 x = middle - wide / 2
                 _tint(sheet, x + 1, y + 1, wide - 2, tall - 2, cell.value / self.top)
-                if (row, at) in self.framed:
+                if (row, column) in self.framed:
                     sheet.box(x + 1.5, y + 1.5, wide - 3, tall - 3, edge=INK)
                 text, ends = self.texts(cell)
                 size = 9.0 if ends else 8.0
@@ -68,16 +68,16 @@ class HeatMap:
                 sheet.text(middle, centre + 6, ends)
             y += tall
         sheet.text(left - 8, y + 9, "MDE", MUTED, side="right")
-        for at, middle in enumerate(middles):
-            least = median_mde(line[at] for line in self.cells)
+        for column, middle in enumerate(middles):
+            least = median_mde(line[column] for line in self.cells)
             text = NO_DATA if least is None else f"±{100.0 * least:.{1 if self.intervals else 2}f}"
             sheet.text(middle, y + 9, text, MUTED)
         return y + 18
 
     def scale(self, sheet: Sheet, x: float, y: float, width: float, steps: int = 21) -> None:
         """Draws the colour scale, from the strongest loss to the strongest gain, with its differences."""
-        for at in range(steps):
-            _tint(sheet, x + width * at / steps, y, width / steps, 8.0, 2.0 * at / (steps - 1) - 1.0)
+        for index in range(steps):
+            _tint(sheet, x + width * index / steps, y, width / steps, 8.0, 2.0 * index / (steps - 1) - 1.0)
         sheet.text(x, y + 16, self._signed(-self.top), MUTED, side="left")
         sheet.text(x + width / 2, y + 16, "0", MUTED)
         sheet.text(x + width, y + 16, self._signed(self.top), MUTED, side="right")

@@ -26,14 +26,14 @@ WIDTH = 540.0
 """The default width of a sheet, in points: 7.5 inches, the text width of a page."""
 _LONGEST = 300
 """The maximum length of a text, in characters."""
-Side = Literal["left", "center", "right"]
+Alignment = Literal["left", "center", "right"]
 _Points = Sequence[tuple[float, float]]
 
 
 def _ring(corners: int, radius: float = 1.0, turn: float = 0.0, inner: float = 1.0) -> list[complex]:
     """Returns a polygon turned by `turn` full turns; every second corner is at `inner` times the radius."""
-    places = [cmath.rect(radius, 2.0 * math.pi * (at / corners + turn - 0.25)) for at in range(corners)]
-    return [place * (inner if at % 2 else 1.0) for at, place in enumerate(places)]
+    places = [cmath.rect(radius, 2.0 * math.pi * (index / corners + turn - 0.25)) for index in range(corners)]
+    return [place * (inner if index % 2 else 1.0) for index, place in enumerate(places)]
 
 
 _PLUS = [1j**side * corner for side in range(4) for corner in (-0.4 - 1.1j, 0.4 - 1.1j, 0.4 - 0.4j)]
@@ -55,7 +55,7 @@ MODELS = "osDPXhp*"
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextItem:
     """A line of text."""
 
     x: float
@@ -63,7 +63,7 @@ class Text:
     """The y of its middle."""
     text: str
     colour: str
-    side: Side
+    side: Alignment
     """The side of the text that is at `x`."""
     size: float
     bold: bool
@@ -83,9 +83,9 @@ class Text:
 
     def artist(self, transform: Any) -> Any:
         """Returns the text as a matplotlib artist."""
-        from matplotlib.text import Text as Artist
+        from matplotlib.text import Text
 
-        return Artist(
+        return Text(
             self.x,
             self.baseline,
             self.text,
@@ -99,7 +99,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class PathItem:
     """A line or a closed area, or several with the same look."""
 
     parts: Sequence[_Points]
@@ -125,11 +125,11 @@ class Path:
     def artist(self, transform: Any) -> Any:
         """Returns the path as a matplotlib artist."""
         from matplotlib.patches import PathPatch
-        from matplotlib.path import Path as Outline
+        from matplotlib.path import Path
 
         corners = [[*part, part[0]] if self.closed else part for part in self.parts]
         return PathPatch(
-            Outline.make_compound_path(*(Outline(part, closed=self.closed) for part in corners)),
+            Path.make_compound_path(*(Path(part, closed=self.closed) for part in corners)),
             facecolor=HEX[self.fill] if self.fill else "none",
             edgecolor=HEX[self.edge] if self.edge else "none",
             linewidth=self.width if self.edge else 0.0,
@@ -149,7 +149,7 @@ class Sheet:
 
     def __init__(self, width: float = WIDTH, height: float = 0.0) -> None:
         self.width, self.height = width, height
-        self.shapes: list[Text | Path] = []
+        self.shapes: list[TextItem | PathItem] = []
 
     def text(
         self,
@@ -158,13 +158,13 @@ class Sheet:
         text: str,
         colour: str = INK,
         *,
-        side: Side = "center",
+        side: Alignment = "center",
         size: float = TEXT,
         bold: bool = False,
     ) -> None:
         """Writes a line of text whose middle is at `y`; an empty text writes nothing."""
         if text:
-            self.shapes.append(Text(x, y, clean(text, _LONGEST), colour, side, size, bold))
+            self.shapes.append(TextItem(x, y, clean(text, _LONGEST), colour, side, size, bold))
 
     def line(
         self,
@@ -176,7 +176,7 @@ class Sheet:
         dashes: tuple[float, float] | None = None,
     ) -> None:
         """Adds a line through points, in the sheet's units."""
-        self.shapes.append(Path([points], False, None, colour, width, opacity, dashes))
+        self.shapes.append(PathItem([points], False, None, colour, width, opacity, dashes))
 
     def area(
         self,
@@ -187,7 +187,7 @@ class Sheet:
         width: float = 0.8,
     ) -> None:
         """Adds a filled polygon."""
-        self.shapes.append(Path([points], True, fill, edge, width, opacity, None))
+        self.shapes.append(PathItem([points], True, fill, edge, width, opacity, None))
 
     def box(
         self,
@@ -209,7 +209,7 @@ class Sheet:
         """Draws one of `MARKERS`, `size` points wide, at each place."""
         corners = [size / 2.0 * corner for corner in MARKERS[marker]]
         parts = [[(x + corner.real, y + corner.imag) for corner in corners] for x, y in places]
-        self.shapes.append(Path(parts, True, colour, None, 0.0, opacity, None))
+        self.shapes.append(PathItem(parts, True, colour, None, 0.0, opacity, None))
 
     def legend(
         self, y: float, entries: Sequence[tuple[str, str, str]], left: float = 8.0, right: float | None = None
@@ -224,8 +224,8 @@ class Sheet:
             The lower end of the legend.
         """
         x, right = left, self.width if right is None else right
-        for name, colour, marker in entries:
-            name = fit(name, min(170.0, right - left - 12.0))
+        for label, colour, marker in entries:
+            name = fit(label, min(170.0, right - left - 12.0))
             wide = 12.0 + width_of(name) + 14.0
             if x > left and x + wide > right:
                 x, y = left, y + 13.0
@@ -291,12 +291,12 @@ def width_of(text: str, size: float = TEXT, bold: bool = False) -> float:
 
 def fit(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
     """Makes a name safe to print and cuts it to `width` points; its end is kept, as it tells seeds apart."""
-    whole = clean(text, 200)
-    if width_of(whole, size, bold) <= width:
-        return whole
-    for kept in range(len(whole) - 1, 1, -1):
-        tail = kept // 2
-        short = f"{whole[: kept - tail]}…{whole[len(whole) - tail :]}"
+    name = clean(text, 200)
+    if width_of(name, size, bold) <= width:
+        return name
+    for length in range(len(name) - 1, 1, -1):
+        tail = length // 2
+        short = f"{name[: length - tail]}…{name[len(name) - tail :]}"
         if width_of(short, size, bold) <= width:
             return short
     return "…"

@@ -27,16 +27,21 @@ def to_json(gate: Gate) -> str:
         "schema": SCHEMA,
         "version": __version__,
         "verdict": gate.verdict,
-        "found": gate.found,
+        "found": gate.raw_verdict,
         "baseline": gate.baseline,
         "candidate": gate.candidate,
         "alpha": gate.alpha,
         "policy": asdict(gate.policy),
-        "rules": [asdict(each) for each in gate.tested],
-        "guards": [asdict(each) for each in gate.guarded],
+        "rules": [asdict(tested) for tested in gate.tested],
+        "guards": [_guard_json(guarded) for guarded in gate.guarded],
         "notes": list(gate.notes),
     }
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _guard_json(guarded: Guarded) -> dict[str, str]:
+    """Returns a guard with the keys of the file, where `measured` is called "found"."""
+    return {"found" if key == "measured" else key: value for key, value in asdict(guarded).items()}
 
 
 def to_junit(gate: Gate) -> str:
@@ -46,35 +51,37 @@ def to_junit(gate: Gate) -> str:
     """
     root = ElementTree.Element("testsuites", name="ssl4rl-bench gate")
     cases: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    for each in gate.tested:
-        cases[each.rule.full_task].append((f"{each.rule} [{each.name}]", each.verdict, reason(each)))
+    for tested in gate.tested:
+        cases[tested.rule.full_task].append(
+            (f"{tested.rule} [{tested.name}]", tested.verdict, reason(tested))
+        )
     for guard in gate.guarded:
         cases["guards"].append((f"{guard.name} of {guard.task}", guard.verdict, _guard_text(guard)))
     tolerated = gate.policy.on_inconclusive == "pass"
     notes = [f"{gate.candidate} against {gate.baseline}", *(f"note: {note}" for note in gate.notes)]
-    for suite, found in cases.items():
-        verdicts = [verdict for _, verdict, _ in found]
+    for suite, suite_cases in cases.items():
+        verdicts = [verdict for _, verdict, _ in suite_cases]
         unsure = verdicts.count("inconclusive")
         node = ElementTree.SubElement(
             root,
             "testsuite",
             name=_xml(suite),
-            tests=str(len(found)),
+            tests=str(len(suite_cases)),
             failures=str(verdicts.count("fail")),
             errors="0" if tolerated else str(unsure),
             skipped=str(unsure) if tolerated else "0",
             time="0",
         )
-        for name, verdict, text in found:
+        for name, verdict, text in suite_cases:
             case = ElementTree.SubElement(node, "testcase", classname=_xml(suite), name=_xml(name), time="0")
             if verdict == "fail":
                 ElementTree.SubElement(case, "failure", message=_xml(text), type="fail").text = _xml(text)
             elif verdict == "inconclusive":
                 kind = "skipped" if tolerated else "error"
                 ElementTree.SubElement(case, kind, message=_xml(text), type="inconclusive")
-            said = [*([text] if verdict == "pass" else []), *notes]
+            lines = [*([text] if verdict == "pass" else []), *notes]
             ElementTree.SubElement(case, "system-out").text = _xml(
-                "\n".join(clean(line, 600) for line in said)
+                "\n".join(clean(line, 600) for line in lines)
             )
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
@@ -83,21 +90,21 @@ def to_junit(gate: Gate) -> str:
 def to_summary(gate: Gate) -> str:
     """Writes a step summary or a comment in Markdown."""
     rules = []
-    for each in worst_first(gate):
-        *numbers, p = cells_of(each)
-        rule, name = escape(clean(str(each.rule), 120)), escape(clean(each.name))
-        rules.append([_strong(each.verdict), rule, name, *numbers, escape(p)])
+    for tested in worst_first(gate):
+        *numbers, p = cells_of(tested)
+        rule, name = escape(clean(str(tested.rule), 120)), escape(clean(tested.name))
+        rules.append([_strong(tested.verdict), rule, name, *numbers, escape(p)])
     headers = ("", "Rule", "Category", *CELLS)
     lines = [MARKER, f"## {escape(headline(gate))}", "", markdown_table(headers, rules, "---r")]
     if gate.guarded:
         guards = (
             [
-                _strong(each.verdict),
-                each.name,
-                *(escape(clean(text)) for text in (each.task, each.found)),
-                each.limit,
+                _strong(guarded.verdict),
+                guarded.name,
+                *(escape(clean(text)) for text in (guarded.task, guarded.measured)),
+                guarded.limit,
             ]
-            for each in gate.guarded
+            for guarded in gate.guarded
         )
         lines.append(markdown_table(("", "Guard", "Task", "Found", "Limit"), guards, "-"))
     lines.append(LEGEND)
@@ -112,7 +119,7 @@ def to_summary(gate: Gate) -> str:
 
 def workflow_commands(gate: Gate) -> Iterator[str]:
     """Yields GitHub Actions commands: errors for failures, warnings if inconclusive, notices for notes."""
-    judged = [(each.verdict, str(each.rule), reason(each)) for each in worst_first(gate)]
+    judged = [(tested.verdict, str(tested.rule), reason(tested)) for tested in worst_first(gate)]
     judged += [(guard.verdict, guard.name, _guard_text(guard)) for guard in gate.guarded]
     for verdict, title, text in judged:
         if verdict != "pass":
@@ -122,7 +129,7 @@ def workflow_commands(gate: Gate) -> Iterator[str]:
 
 
 def _guard_text(guard: Guarded) -> str:
-    return f"{guard.task}: {guard.found}, limit {guard.limit}"
+    return f"{guard.task}: {guard.measured}, limit {guard.limit}"
 
 
 def _strong(verdict: str) -> str:

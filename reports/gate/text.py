@@ -21,29 +21,32 @@ ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
 
 def headline(gate: Gate) -> str:
     """Returns the verdict in one sentence."""
-    verdicts: list[str] = [*(each.verdict for each in gate.tested), *(each.verdict for each in gate.guarded)]
+    verdicts: list[str] = [
+        *(result.verdict for result in gate.tested),
+        *(result.verdict for result in gate.guarded),
+    ]
     counts = {name: verdicts.count(name) for name in ORDER}
     parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
-    said = gate.verdict.upper()
-    if gate.verdict != gate.found:
-        said += f" (inconclusive, which the policy takes for {gate.verdict})"
-    return f"{said}: {clean(gate.candidate)} against {clean(gate.baseline)}: {parts}; alpha {gate.alpha:g}"
+    verdict = gate.verdict.upper()
+    if gate.verdict != gate.raw_verdict:
+        verdict += f" (inconclusive, which the policy maps to {gate.verdict})"
+    return f"{verdict}: {clean(gate.candidate)} against {clean(gate.baseline)}: {parts}; alpha {gate.alpha:g}"
 
 
 def worst_first(gate: Gate) -> list[Tested]:
     """Sorts tests by verdict, failures first; tests with the same verdict stay in the policy's order."""
-    return sorted(gate.tested, key=lambda each: ORDER[each.verdict])
+    return sorted(gate.tested, key=lambda tested: ORDER[tested.verdict])
 
 
 def reason(tested: Tested) -> str:
     """Describes the result of a test in one sentence; it never claims that there is no difference."""
     cell, rule = tested.difference, tested.rule
     if rule.kind == "at_least":
-        found = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
+        measured = f"{percent(cell.candidate)}%, lower bound {percent(tested.lower)}%"
     else:
-        found = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
-    task = f"{short_name(rule.task)}{rule.said_aggregation}"
-    text = f"{task}, {category(tested.name)}: {found}, n {cell.n}"
+        measured = f"{points(cell.value)} points, lower bound {points(tested.lower)}"
+    task = f"{short_name(rule.task)}{rule.aggregation_note}"
+    text = f"{task}, {category(tested.name)}: {measured}, n {cell.n}"
     if tested.why:
         text += f"; {tested.why}"
     elif tested.verdict == "inconclusive":
@@ -56,7 +59,7 @@ def reason(tested: Tested) -> str:
 LEGEND = (
     "Lower: all lower bounds hold together. p fail: of the evidence against the candidate, corrected. MDE: the true "
     "loss that the rule fails with 80% power (below the margin for better_than, below the floor for at_least). "
-    "Decides at: questions that would settle it."
+    "Decides at: number of questions that would decide it."
 )
 
 
@@ -76,14 +79,14 @@ def gate_table(gate: Gate) -> Table:
     """Makes a table with one row per test."""
     of_rule = ("Verdict", "Rule", "Category", "n", "Base", "New", "Diff", "95% interval", "Lower", "Margin")
     table = plain_table("Rules", (*of_rule, "MDE", "p fail", "Decides at"), "lllr")
-    for each in worst_first(gate):
-        cell, rule = each.difference, each.rule
+    for tested in worst_first(gate):
+        cell, rule = tested.difference, tested.rule
         limit = f"{rule.value:g}" if rule.value is not None else f"{rule.margin:g}" if rule.margin else "–"
-        n, difference, ends, lower, mde, p = cells_of(each)
+        n, difference, ends, lower, mde, p = cells_of(tested)
         table.add_row(
-            Text(each.verdict, style=STYLES[each.verdict]),
-            Text(f"{short(rule.task)}{rule.said_aggregation} {rule.kind}"),
-            Text(category(each.name)),
+            Text(tested.verdict, style=STYLES[tested.verdict]),
+            Text(f"{short(rule.task)}{rule.aggregation_note} {rule.kind}"),
+            Text(category(tested.name)),
             n,
             percent(cell.baseline),
             percent(cell.candidate),
@@ -93,7 +96,7 @@ def gate_table(gate: Gate) -> Table:
             limit,
             mde,
             p,
-            "" if each.needed is None else str(each.needed),
+            "" if tested.needed is None else str(tested.needed),
         )
     return table
 
@@ -101,13 +104,13 @@ def gate_table(gate: Gate) -> Table:
 def guard_table(gate: Gate) -> Table:
     """Makes a table with one row per guard and task."""
     table = plain_table("Guards", ("Verdict", "Guard", "Task", "Found", "Limit"), "l")
-    for each in sorted(gate.guarded, key=lambda guarded: ORDER[guarded.verdict]):
+    for guarded in sorted(gate.guarded, key=lambda guarded: ORDER[guarded.verdict]):
         table.add_row(
-            Text(each.verdict, style=STYLES[each.verdict]),
-            each.name,
-            Text(clean(each.task)),
-            Text(clean(each.found)),
-            each.limit,
+            Text(guarded.verdict, style=STYLES[guarded.verdict]),
+            guarded.name,
+            Text(clean(guarded.task)),
+            Text(clean(guarded.measured)),
+            guarded.limit,
         )
     return table
 
@@ -115,20 +118,20 @@ def guard_table(gate: Gate) -> Table:
 def lost_lines(gate: Gate, limit: int = 3) -> Iterator[str]:
     """Yields the questions with the largest losses, for each test that did not pass; each question once."""
     seen: set[tuple[str, str]] = set()
-    for each in worst_first(gate):
-        if each.verdict == "pass":
+    for tested in worst_first(gate):
+        if tested.verdict == "pass":
             continue
         comparison = next(
-            found
-            for found in gate.comparisons
-            if found.task == each.rule.full_task
-            and found.aggregation == each.rule.how
-            and found.find(each.difference.level, each.difference.name) is not None
+            match
+            for match in gate.comparisons
+            if match.task == tested.rule.full_task
+            and match.aggregation == tested.rule.how
+            and match.find(tested.difference.level, tested.difference.name) is not None
         )
-        found = flips(comparison, each.difference.name, limit=limit + len(seen))
-        new = [flip for flip in found if (comparison.task, flip.group) not in seen][:limit]
+        losses = flips(comparison, tested.difference.name, limit=limit + len(seen))
+        new = [flip for flip in losses if (comparison.task, flip.group) not in seen][:limit]
         seen |= {(comparison.task, flip.group) for flip in new}
         for flip in new:
-            where = f"{short(each.rule.task)} {category(each.name)}: question {clean(flip.group)}"
+            where = f"{short(tested.rule.task)} {category(tested.name)}: question {clean(flip.group)}"
             became = f"{clean(flip.before, 30)} became {clean(flip.after, 30)}"
             yield f"{where} ({clean(flip.leaf)}), sample {clean(flip.sample)}: {became}"

@@ -26,38 +26,43 @@ def gate_views(gate: Gate) -> list[View]:
         headers=("Rule", "Verdict", *CELLS, "Decides at"),
         rows=tuple(
             (
-                f"{clean(str(each.rule), 120)} [{category(each.name)}]",
-                each.verdict,
-                *cells_of(each),
-                "" if each.needed is None else str(each.needed),
+                f"{clean(str(rule_result.rule), 120)} [{category(rule_result.name)}]",
+                rule_result.verdict,
+                *cells_of(rule_result),
+                "" if rule_result.needed is None else str(rule_result.needed),
             )
-            for each in tested
+            for rule_result in tested
         ),
         sheet=_draw(tested),
     )
-    said = [*(f"{reason(each)}." for each in tested if each.why), *gate.notes]
+    lines = [*(f"{reason(rule_result)}." for rule_result in tested if rule_result.why), *gate.notes]
     more = (
         View(
             "notes",
             "Notes",
             "Questions that were left out, settings in which the runs differ, and margins that are too small.",
             ("Note",),
-            tuple((clean(line, 600),) for line in said),
+            tuple((clean(line, 600),) for line in lines),
         ),
         View(
             "guards",
             "Guards",
-            "Limits on what is not accuracy: reading, length, answers, training images.",
+            "Limits on properties other than accuracy: reading, length, answers, training images.",
             ("Guard", "Verdict", "Found", "Limit"),
             tuple(
-                (f"{each.name}, {clean(each.task)}", each.verdict, clean(each.found), each.limit)
-                for each in gate.guarded
+                (
+                    f"{guarded.name}, {clean(guarded.task)}",
+                    guarded.verdict,
+                    clean(guarded.measured),
+                    guarded.limit,
+                )
+                for guarded in gate.guarded
             ),
         ),
         View(
             "lost",
             "Questions that were lost",
-            "Those of rules that did not pass, the most telling first.",
+            "Questions of rules that did not pass, the most informative first.",
             ("Question",),
             tuple((line,) for line in lost_lines(gate, 10)),
         ),
@@ -67,24 +72,28 @@ def gate_views(gate: Gate) -> list[View]:
 
 def _draw(tested: list[Tested]) -> Sheet:
     """Draws differences with 95% intervals, simultaneous lower bounds (thin lines), and the rules' limits."""
-    shown = [each for each in tested if each.rule.kind != "at_least"]
+    shown = [rule_result for rule_result in tested if rule_result.rule.kind != "at_least"]
     n = max(1, len(shown))
     height = _ROW * n
     sheet = Sheet(height=height + 46)
-    bounds = [each.lower for each in shown] + [limit for each in shown if (limit := _limit(each)) is not None]
+    bounds = [rule_result.lower for rule_result in shown] + [
+        limit for rule_result in shown if (limit := _limit(rule_result)) is not None
+    ]
     box = (_LEFT, 14, sheet.width - _LEFT - _RIGHT, height)
-    axes = slots(sheet, box, n, [*reach(each.difference for each in shown), *bounds], sideways=True)
-    for at, each in enumerate(shown):
-        colour, cell = _COLOURS[each.verdict], each.difference
-        axes.line((at + 0.5, at + 0.5), (each.lower, cell.value), colour, width=0.5)
-        axes.whisker(at + 0.5, cell, colour)
-        if (limit := _limit(each)) is not None:
-            axes.line((at + 0.15, at + 0.85), (limit, limit), INK, width=1.4)
-        y = 14 + _ROW * (at + 0.5)
-        name = f"{short_name(each.rule.task)}, {category(each.name)}: {each.rule.kind}"
+    axes = slots(
+        sheet, box, n, [*reach(rule_result.difference for rule_result in shown), *bounds], sideways=True
+    )
+    for index, rule_result in enumerate(shown):
+        colour, cell = _COLOURS[rule_result.verdict], rule_result.difference
+        axes.line((index + 0.5, index + 0.5), (rule_result.lower, cell.value), colour, width=0.5)
+        axes.whisker(index + 0.5, cell, colour)
+        if (limit := _limit(rule_result)) is not None:
+            axes.line((index + 0.15, index + 0.85), (limit, limit), INK, width=1.4)
+        y = 14 + _ROW * (index + 0.5)
+        name = f"{short_name(rule_result.rule.task)}, {category(rule_result.name)}: {rule_result.rule.kind}"
         sheet.text(_LEFT - 8, y, fit(name, _LEFT - 12), side="right")
         x = sheet.width - _RIGHT + 8
-        sheet.text(x, y, each.verdict, colour, side="left", bold=each.verdict != "pass")
+        sheet.text(x, y, rule_result.verdict, colour, side="left", bold=rule_result.verdict != "pass")
     note = (
         "Points against the baseline. Thin: down to the simultaneous lower bound. Upright: the rule's limit."
     )
@@ -92,6 +101,6 @@ def _draw(tested: list[Tested]) -> Sheet:
     return sheet
 
 
-def _limit(each: Tested) -> float | None:
-    margin = each.rule.margin / 100.0
-    return {"no_worse_than": -margin, "better_than": margin}.get(each.rule.kind)
+def _limit(tested: Tested) -> float | None:
+    margin = tested.rule.margin / 100.0
+    return {"no_worse_than": -margin, "better_than": margin}.get(tested.rule.kind)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Board, Row
+from ssl4rl_bench.reports.board.board import Board, BoardRow
 from ssl4rl_bench.reports.figures.axes import Axes
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, SIGN
-from ssl4rl_bench.reports.figures.sheet import Sheet, Side
+from ssl4rl_bench.reports.figures.sheet import Alignment, Sheet
 from ssl4rl_bench.reports.text.numbers import MARKS, percent
 
 
@@ -45,7 +45,7 @@ def heat_map(board: Board) -> Markup:
             sheet.line([(middle - half, y + 4), (middle + half, y + 4)], width=0.8)
             for end in (middle - half, middle + half):
                 sheet.line([(end, y - 1), (end, y + 9)], width=0.8)
-        note = f"±{percent(mde)}: the least difference on Average that is found with 80% power (MDE)"
+        note = f"±{percent(mde)}: the least difference on Average that is detected with 80% power (MDE)"
         sheet.text(middle, y + 29, note, MUTED)
     sheet.height = y + 37
     size = f"{len(rows)} runs by {len(headers)} columns"
@@ -62,17 +62,17 @@ def bars(board: Board, column: int) -> Markup:
     sheet = Sheet(left + width + 46, bottom + 20)
     axes = Axes(sheet, (left, 0.0, width, bottom), (0.0, len(rows)), (0.0, 1.0), sideways=True)
     axes.ticks([(0.0, "0"), (0.5, "50"), (1.0, "100")])
-    for at, row in enumerate(rows):
-        cell, y = row.cells[column], (at + 0.5) * height
-        sides, reach = (at + 0.24, at + 0.76), (0.0, cell.value or 0.0)
+    for index, row in enumerate(rows):
+        cell, y = row.cells[column], (index + 0.5) * height
+        sides, reach = (index + 0.24, index + 0.76), (0.0, cell.value or 0.0)
         if row.kind == "published":
             axes.band(sides, reach, PAPER, edge=MUTED)
         else:
             axes.band(sides, reach, SIGN[cell.mark], opacity=0.55)
         if cell.ci95:
-            axes.line((at + 0.5, at + 0.5), cell.ci95, INK)
+            axes.line((index + 0.5, index + 0.5), cell.ci95, INK)
             for end in cell.ci95:
-                axes.line((at + 0.35, at + 0.65), (end, end), INK)
+                axes.line((index + 0.35, index + 0.65), (end, end), INK)
         colour = MUTED if row.kind == "published" else INK
         sheet.text(left - 6, y, clean(row.label, 20), colour, side="right")
         text = f"{percent(cell.value)} {MARKS[cell.mark]}".rstrip()
@@ -83,9 +83,9 @@ def bars(board: Board, column: int) -> Markup:
     return sheet.svg(f"{board.columns[column].header}: accuracy of {len(rows)} runs with 95% intervals")
 
 
-def radar(board: Board, row: Row) -> Markup:
+def radar(board: Board, row: BoardRow) -> Markup:
     """Draws abilities of a run (filled) and of the baseline (dashed) as a radar chart; empty below three."""
-    base = next(each for each in board.rows if each.kind == "baseline")
+    base = next(row for row in board.rows if row.kind == "baseline")
     wheel = [
         (column.header, cell.value, other.value)
         for column, cell, other in zip(board.columns, row.cells, base.cells, strict=True)
@@ -95,7 +95,7 @@ def radar(board: Board, row: Row) -> Markup:
         return Markup("")
     x0, y0, radius = 132.0, 96.0, 74.0
     sheet = Sheet(2 * x0, 2 * y0)
-    angles = [2 * math.pi * at / len(wheel) - math.pi / 2 for at in range(len(wheel))]
+    angles = [2 * math.pi * index / len(wheel) - math.pi / 2 for index in range(len(wheel))]
     spokes = [(math.cos(angle), math.sin(angle)) for angle in angles]
 
     def ring(values: Sequence[float]) -> list[tuple[float, float]]:
@@ -108,11 +108,11 @@ def radar(board: Board, row: Row) -> Markup:
         sheet.area(ring([level] * len(wheel)), edge=RULE, width=0.6)
     for (x, y), (header, _, _) in zip(spokes, wheel, strict=True):
         sheet.line([(x0, y0), (x0 + radius * x, y0 + radius * y)], RULE, 0.6)
-        side: Side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
+        side: Alignment = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
         sheet.text(x0 + (radius + 7) * x, y0 + (radius + 10) * y, header, MUTED, side=side, size=7.5)
     others = ring([other for _, _, other in wheel])
     sheet.line([*others, others[0]], INK, 0.9, dashes=(3, 2))
-    own = ring([value for _, value, _ in wheel])
-    sheet.area(own, BETTER, 0.15)
-    sheet.area(own, edge=BETTER, width=1.3)
-    return sheet.svg(f"{clean(row.label)} on {len(wheel)} abilities beside {clean(base.label)}")
+    polygon = ring([value for _, value, _ in wheel])
+    sheet.area(polygon, BETTER, 0.15)
+    sheet.area(polygon, edge=BETTER, width=1.3)
+    return sheet.svg(f"{clean(row.label)} on {len(wheel)} abilities next to {clean(base.label)}")

@@ -17,7 +17,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.html import figures
-from ssl4rl_bench.reports.html.report import Report
+from ssl4rl_bench.reports.html.report import ReportContent
 from ssl4rl_bench.reports.html.table import columns
 from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
 from ssl4rl_bench.reports.text.cells import short
@@ -35,7 +35,7 @@ MOST_RADARS = 12
 _HOME = files("ssl4rl_bench.reports")
 
 
-def write(report: Report, path: Path) -> None:
+def write(report: ReportContent, path: Path) -> None:
     """Renders the report and replaces `path` atomically.
 
     Raises:
@@ -44,16 +44,20 @@ def write(report: Report, path: Path) -> None:
     write_text(path, render(report))
 
 
-def render(report: Report) -> str:
+def render(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
     style, script = _static("page.css"), _static("tables.js") + _static("samples.js")
     policy = (
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    groups = [[_shown(board, first=at == 0) for at, board in enumerate(own)] for own in report.boards]
+    groups = [
+        [_shown(board, first=index == 0) for index, board in enumerate(boards)] for boards in report.boards
+    ]
     # Probes are described only once, under the first benchmark.
-    verdicts = [verdict(own[0], () if at else report.probes) for at, own in enumerate(report.boards)]
+    verdicts = [
+        verdict(boards[0], () if index else report.probes) for index, boards in enumerate(report.boards)
+    ]
     text: str = (
         _environment()
         .get_template("page.html.j2")
@@ -64,7 +68,9 @@ def render(report: Report) -> str:
             style=Markup(style),
             script=Markup(script),
             groups=groups,
-            aggregations=list(dict.fromkeys(board.aggregation for own in report.boards for board in own)),
+            aggregations=list(
+                dict.fromkeys(board.aggregation for boards in report.boards for board in boards)
+            ),
             verdicts=verdicts or [probe_verdict(report.probes)],
             probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),

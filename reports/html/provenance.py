@@ -50,17 +50,17 @@ def run_facts(run: Evaluated) -> RunFacts:
         ("Repeats", str(spec.repeats)),
     ]
     for name, task in spec.tasks.items():
-        found = dig(run.result, "tasks", name)
+        task_result = dig(run.result, "tasks", name)
         s = task.sampling
         facts.append(
             (
                 short_name(name),
-                f"version {task.version}, data {task.data_sha256[:12]} ({found.get('source', '')}), "
-                f"{task.n_samples} samples in {found.get('n_groups', '?')} groups, prompt {task.prompt}, "
+                f"version {task.version}, data {task.data_sha256[:12]} ({task_result.get('source', '')}), "
+                f"{task.n_samples} samples in {task_result.get('n_groups', '?')} groups, prompt {task.prompt}, "
                 f"temperature {s.temperature:g}, "
-                f"at most {s.max_tokens} tokens, extractor {found.get('extractor', '')}"
+                f"at most {s.max_tokens} tokens, extractor {task_result.get('extractor', '')}"
                 f"{'' if task.image == 'real' else f', image {task.image}'}; "
-                f"{reading_line(found)}",
+                f"{reading_line(task_result)}",
             )
         )
     for number, sitting in enumerate(sittings, start=1):

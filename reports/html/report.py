@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.comparison.published import Published, of_tasks
+from ssl4rl_bench.comparison.published import PublishedTable, check_benchmarks
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Task
-from ssl4rl_bench.reports.board.board import Board, build
+from ssl4rl_bench.reports.board.board import Board, build_board
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_rows, probe_tasks
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect
@@ -21,7 +21,7 @@ TITLE = "Which checkpoint is better, and by how much"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportContent:
     """The page's content."""
 
     title: str
@@ -46,12 +46,12 @@ def assemble(
     *,
     tasks: Sequence[str] = (),
     aggregations: Sequence[str] = AGGREGATIONS,
-    published: Sequence[Published] = (),
+    published: Sequence[PublishedTable] = (),
     lead: Sequence[View] = (),
     views: Sequence[View] = (),
     allow: Collection[str] = (),
     title: str = TITLE,
-) -> Report:
+) -> ReportContent:
     """Assembles the report of runs.
 
     Args:
@@ -76,12 +76,14 @@ def assemble(
             run.task(name)
     probes = [name for name in probe_tasks(runs) if name in wanted]
     benchmarks = [name for name in wanted if name not in probes]
-    of_tasks(published, benchmarks)
-    return Report(
+    check_benchmarks(published, benchmarks)
+    return ReportContent(
         title=title,
         boards=tuple(
             tuple(
-                build(baseline, candidates, name, aggregation=aggregation, published=published, allow=allow)
+                build_board(
+                    baseline, candidates, name, aggregation=aggregation, published=published, allow=allow
+                )
                 for aggregation in aggregations
             )
             for name in benchmarks

@@ -36,7 +36,7 @@ READ_AS: Mapping[str, str] = {
     "l": "from a clear statement, without the tag",
     "j": "by a judge model",
     "n": "no answer found",
-    "c": "reasoning and no reply after it: not scored",
+    "c": "reasoning without a reply: not scored",
     "x": "cut off before an answer",
     "r": "refused to answer",
     "e": "the request failed",
@@ -79,7 +79,10 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
     thumbnails = Thumbnails(
         [image for name in names for sample in loaded[0][name].samples for image in sample.images]
     )
-    replies = [[_records(run, own, name) for run, own in zip(runs, loaded, strict=True)] for name in names]
+    replies = [
+        [_records(run, run_tasks, name) for run, run_tasks in zip(runs, loaded, strict=True)]
+        for name in names
+    ]
     most = max(SHORTEST, TEXT_BUDGET // max(1, n_replies))
     while True:
         packed = [
@@ -102,7 +105,7 @@ def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tas
             "tasks": [
                 {
                     "name": short(name),
-                    "runs": [each is not None for each in replies[t]],
+                    "runs": [run_replies is not None for run_replies in replies[t]],
                 }
                 for t, name in enumerate(names)
             ],
@@ -118,31 +121,31 @@ def _records(run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Records 
     """Returns a run's records of a task; None if it did not answer the task, or the task was not loaded."""
     if name not in loaded or name not in run.outcomes:
         return None
-    found = answers(RunDir(run.path, run.spec).journal_path(name), run.spec.keys(loaded[name]))
-    return {id: record for (id, repeat), record in found.records.items() if repeat == 0}
+    journal_answers = answers(RunDir(run.path, run.spec).journal_path(name), run.spec.keys(loaded[name]))
+    return {id: record for (id, repeat), record in journal_answers.records.items() if repeat == 0}
 
 
-def _replies(records: _Records, own: Outcomes, asked: Outcomes, most: int) -> dict[str, Any]:
+def _replies(records: _Records, outcomes: Outcomes, asked: Outcomes, most: int) -> dict[str, Any]:
     """Returns a run's replies to one task, in the order of the first run's samples (`asked`).
 
     A sample is left empty if this run asked something else under its id.
     """
-    rows = {id: row for row, id in enumerate(own.ids)}
-    mine, theirs = _contents(own), _contents(asked)
+    rows = {id: row for row, id in enumerate(outcomes.ids)}
+    mine, theirs = _contents(outcomes), _contents(asked)
     shown: list[tuple[str | None, str, str | None, float | None]] = []
     reasoning: dict[int, str] = {}
-    for at, id in enumerate(asked.ids):
+    for index, id in enumerate(asked.ids):
         row = rows.get(id)
         if row is None or id not in records or mine[id] != theirs[id]:
             shown.append((None, "-", None, None))
             continue
         record = records[id]
-        number, value = int(own.status[row, 0]), float(own.values[row, 0])
+        number, value = int(outcomes.status[row, 0]), float(outcomes.values[row, 0])
         text = visible(shortened(record.text if record.error is None else record.error, most))
         if record.reasoning:
-            reasoning[at] = visible(shortened(record.reasoning, most))
+            reasoning[index] = visible(shortened(record.reasoning, most))
         status = "-" if number == ABSENT else LETTERS[tuple(Status)[number]]
-        answer = own.answers[row][0]
+        answer = outcomes.answers[row][0]
         read = None if answer is None else visible(answer[:200])
         shown.append((text, status, read, None if value != value else value))
     return {
@@ -156,7 +159,7 @@ def _replies(records: _Records, own: Outcomes, asked: Outcomes, most: int) -> di
 
 def _contents(outcomes: Outcomes) -> dict[str, str]:
     """Returns the digest of the group's content, by sample id."""
-    owner = [at for at, size in enumerate(outcomes.sizes) for _ in range(int(size))]
+    owner = [group for group, size in enumerate(outcomes.sizes) for _ in range(int(size))]
     return {id: outcomes.content[group] for id, group in zip(outcomes.ids, owner, strict=True)}
 
 
@@ -165,8 +168,8 @@ def _questions(task: Task, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[s
     ordered = [samples[id] for id in outcomes.ids]
     asked = [task.question(sample) for sample in ordered]
     places = list(dict.fromkeys(sample.categories for sample in ordered))
-    numbers = {place: at for at, place in enumerate(places)}
-    own = {sha: at for at, sha in enumerate(thumbnails.names(task.samples))}
+    numbers = {place: index for index, place in enumerate(places)}
+    index_of_image = {sha: index for index, sha in enumerate(thumbnails.names(task.samples))}
     return {
         "id": [visible(sample.id) for sample in ordered],
         "group": [visible(sample.group) for sample in ordered],
@@ -177,7 +180,7 @@ def _questions(task: Task, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[s
         "hint": [visible(hint) for _, hint in asked],
         "options": [[[visible(k), visible(v)] for k, v in sample.choices.items()] for sample in ordered],
         "target": [visible(sample.target) for sample in ordered],
-        "images": [[own[image.sha256] for image in sample.images] for sample in ordered],
+        "images": [[index_of_image[image.sha256] for image in sample.images] for sample in ordered],
     }
 
 
@@ -191,15 +194,17 @@ def _notes(
     missing = [short_name(name) for name in tasks if name not in names]
     if missing:
         yield f"The data of {clean(', '.join(missing), 200)} could not be loaded again: no samples are shown."
-    for name, own in zip(names, replies, strict=True):
-        absent = [run.label for run, each in zip(runs, own, strict=True) if each is None]
+    for name, task_replies in zip(names, replies, strict=True):
+        absent = [run.label for run, records in zip(runs, task_replies, strict=True) if records is None]
         if absent:
             yield f"{clean(', '.join(absent), 200)}: no replies to {short(name)} here."
-    known = [record for own in replies for records in own for record in (records or {}).values()]
+    known = [
+        record for task_replies in replies for records in task_replies for record in (records or {}).values()
+    ]
     if any(max(len(record.text), len(record.reasoning)) > most for record in known):
-        yield f"Replies longer than {most:,} characters are shown without their middle."
+        yield f"The middle of replies longer than {most:,} characters is left out."
     if any(run.spec.repeats > 1 for run in runs):
-        yield "Of several repeats the first is shown."
+        yield "Only the first of several repeats is shown."
 
 
 def _pack(value: Any) -> str:

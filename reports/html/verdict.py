@@ -26,7 +26,7 @@ CORRECTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CandidateVerdict:
     """A comparison of a candidate with the baseline, in words."""
 
     label: str
@@ -40,35 +40,39 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BoardVerdict:
     """The verdict on one board."""
 
     opening: str
-    findings: tuple[Finding, ...]
+    candidates: tuple[CandidateVerdict, ...]
     closing: tuple[str, ...]
     """Sentences on all candidates together."""
 
 
-def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> Verdict:
+def verdict(board: Board, probes: Sequence[ProbeRow] = ()) -> BoardVerdict:
     """Puts the results of a board into words.
 
     Args:
         probes: rows of `board.probes`, described under their candidates.
     """
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
-    findings = []
+    verdicts = []
     for row in candidates:
         pairs = list(zip(board.columns, (cell.difference for cell in row.cells), strict=True))
-        overall = next((each for column, each in pairs if column.level == "overall" and each), None)
+        overall = next(
+            (difference for column, difference in pairs if column.level == "overall" and difference), None
+        )
         if overall is None:
             continue
-        abilities = [(column, each) for column, each in pairs if column.level != "overall" and each]
+        abilities = [
+            (column, difference) for column, difference in pairs if column.level != "overall" and difference
+        ]
         details = (*_abilities(abilities), *_source(overall), *_probes(row.label, probes))
-        findings.append(Finding(clean(row.label), overall.mark, _main(overall, board), details))
-    return Verdict(_opening(board, len(candidates)), tuple(findings), _closing(board))
+        verdicts.append(CandidateVerdict(clean(row.label), overall.mark, _main(overall, board), details))
+    return BoardVerdict(_opening(board, len(candidates)), tuple(verdicts), _closing(board))
 
 
-def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
+def probe_verdict(probes: Sequence[ProbeRow]) -> BoardVerdict:
     """Puts the results of probes into words, for runs without a benchmark."""
     base = [row for row in probes if row.is_baseline]
     labels = dict.fromkeys(row.label for row in probes if not row.is_baseline)
@@ -77,8 +81,10 @@ def probe_verdict(probes: Sequence[ProbeRow]) -> Verdict:
         if base
         else "Nothing was measured."
     )
-    findings = tuple(Finding(clean(label), "", "", tuple(_probes(label, probes))) for label in labels)
-    return Verdict(opening, findings, ())
+    verdicts = tuple(
+        CandidateVerdict(clean(label), "", "", tuple(_probes(label, probes))) for label in labels
+    )
+    return BoardVerdict(opening, verdicts, ())
 
 
 def _opening(board: Board, n_candidates: int) -> str:
@@ -96,16 +102,15 @@ def _opening(board: Board, n_candidates: int) -> str:
     return f"{scored}. {_count(n_candidates, 'run')} {verb} compared with it on the same questions."
 
 
-def _main(each: Difference, board: Board) -> str:
+def _main(difference: Difference, board: Board) -> str:
     words = {"better": "is better than", "worse": "is worse than", "": "cannot be told apart from"}
     what = f"{clean(board.baseline)} on {board.columns[-1].header}"
-    text = f"{words[each.mark]} {what}: {_numbers(each)}, n = {each.n}."
-    if not each.mark:
-        text += (
-            f" The least difference that would be found here with 80% power is {percent(each.mde)} points."
-        )
-        if each.needed and each.needed > each.n:
-            text += f" To find one of the size seen takes {each.needed:,} questions."
+    text = f"{words[difference.mark]} {what}: {_numbers(difference)}, n = {difference.n}."
+    if not difference.mark:
+        least = f"{percent(difference.mde)} points"
+        text += f" The least difference that would be detected here with 80% power is {least}."
+        if difference.needed and difference.needed > difference.n:
+            text += f" Detecting the observed difference needs {difference.needed:,} questions."
     return text
 
 
@@ -115,42 +120,42 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
     out = []
     for mark in ("better", "worse"):
         named = [
-            f"{column.header} ({_numbers(each)}, n = {each.n})"
-            for column, each in abilities
-            if each.mark == mark
+            f"{column.header} ({_numbers(difference)}, n = {difference.n})"
+            for column, difference in abilities
+            if difference.mark == mark
         ]
         if named:
             out.append(f"{mark.capitalize()} on {listed(named)}.")
-    rest = [each for _, each in abilities if not each.mark]
+    rest = [difference for _, difference in abilities if not difference.mark]
     if rest:
-        least, most = min(each.mde for each in rest), max(each.mde for each in rest)
+        least, most = min(difference.mde for difference in rest), max(difference.mde for difference in rest)
         span = percent(least) if percent(least) == percent(most) else f"{percent(least)} to {percent(most)}"
         who = f"On the other {_count(len(rest), 'ability')}" if out else f"On {_count(len(rest), 'ability')}"
         out.append(
-            f"{who} nothing is shown either way; the least difference that would be found there with 80% power is "
-            f"{span} points."
+            f"{who} the direction of the difference is undecided; the least difference that would be detected "
+            f"there with 80% power is {span} points."
         )
     return out
 
 
-def _source(each: Difference) -> list[str]:
-    if not each.mark or not each.from_reading.value:
+def _source(difference: Difference) -> list[str]:
+    if not difference.mark or not difference.from_reading.value:
         return []
     return [
-        f"Of the difference, {points(each.from_reading.value)} points come from replies that could be read in one of "
-        f"the two runs only, and {points(each.from_answers.value)} from answers that changed."
+        f"Of the difference, {points(difference.from_reading.value)} points come from replies that could be read in "
+        f"one of the two runs only, and {points(difference.from_answers.value)} from answers that changed."
     ]
 
 
 def _probes(label: str, probes: Sequence[ProbeRow]) -> list[str]:
     named = []
     for row in probes:
-        each = row.difference
-        if row.label != label or each is None:
+        difference = row.difference
+        if row.label != label or difference is None:
             continue
-        said = each.mark or f"not told apart; found from {percent(each.mde)}"
+        result = difference.mark or f"not told apart; detectable from {percent(difference.mde)}"
         name = short(row.task).removeprefix("ssl_")
-        named.append(f"{name} {points(each.value)} {interval(each.ci95, True)} ({said})")
+        named.append(f"{name} {points(difference.value)} {interval(difference.ci95, True)} ({result})")
     return [f"SSL probes, in points: {listed(named)}."] if named else []
 
 
@@ -164,30 +169,33 @@ def _closing(board: Board) -> tuple[str, ...]:
     out = []
     if differences:
         families = [
-            (name, [each for each in differences if (each.level == "overall") == whole])
-            for name, whole in (("on Average", True), ("on single abilities", False))
+            (
+                name,
+                [difference for difference in differences if (difference.level == "overall") == is_average],
+            )
+            for name, is_average in (("on Average", True), ("on single abilities", False))
         ]
-        found = listed(
+        counts = listed(
             [
-                f"{sum(bool(each.mark) for each in family)} of {_count(len(family), 'comparison')} {name}"
+                f"{sum(bool(difference.mark) for difference in family)} of {_count(len(family), 'comparison')} {name}"
                 for name, family in families
                 if family
             ]
         )
-        out.append(
-            f"Beyond chance after {CORRECTIONS.get(board.correction, board.correction)} at {100 * ALPHA:g}%: {found}."
-        )
+        correction = CORRECTIONS.get(board.correction, board.correction)
+        out.append(f"Beyond chance after {correction} at {100 * ALPHA:g}%: {counts}.")
     best = board.improvement[-1] if board.improvement else None
     if best is not None and best.n_candidates > 1:
         out.append(
             f"The greatest difference on Average of {best.n_candidates} runs is {clean(best.candidate)}'s "
-            f"({points(best.value)} points); for the best of so many, {p_is(best.p)} (max-T)."
+            f"({points(best.value)} points); for the best of that many runs, {p_is(best.p)} (max-T)."
         )
     return tuple(out)
 
 
-def _numbers(each: Difference) -> str:
-    return f"{points(each.value)} points {interval(each.ci95, True)}, corrected {p_is(each.p_corrected)}"
+def _numbers(difference: Difference) -> str:
+    size = f"{points(difference.value)} points {interval(difference.ci95, True)}"
+    return f"{size}, corrected {p_is(difference.p_corrected)}"
 
 
 def _count(n: int, what: str) -> str:

@@ -23,7 +23,7 @@ UNSEEN = ("openai", "replay")
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class CardRun:
     """A finished run of the checkpoint."""
 
     spec: RunSpec
@@ -47,7 +47,7 @@ class Card:
     """The content of config.json."""
     origin: Mapping[str, Any]
     """The content of ssl4rl.json; empty for a checkpoint that was not trained with this program."""
-    runs: tuple[Evaluation, ...]
+    runs: tuple[CardRun, ...]
 
     @property
     def is_grpo(self) -> bool:
@@ -66,26 +66,26 @@ class Card:
         base = dig(self.origin, "base")
         return str(base["name"]).partition("@")[0] if base.get("revision") else None
 
-    def seen(self, task: str, found: Mapping[str, Any]) -> int:
+    def seen(self, task: str, task_result: Mapping[str, Any]) -> int:
         """Counts training images that are in a task's data set, by the audit at the start of training.
 
         Args:
-            found: the task's part of result.json.
+            task_result: the task's part of result.json.
         """
         data = dig(self.origin, "data")
-        names = {short_name(task), str(found.get("source"))}
+        names = {short_name(task), str(task_result.get("source"))}
         return sum(
             int(item.get("exact", 0)) + int(item.get("near", 0))
             for item in self.overlap()
             if data.get("transductive") and short_name(str(item.get("set", "")).partition("=")[0]) in names
         )
 
-    def results(self) -> Iterator[tuple[Evaluation, str, Mapping[str, Any]]]:
+    def results(self) -> Iterator[tuple[CardRun, str, Mapping[str, Any]]]:
         """Yields the run, name and result of each task, for all runs that are not partial."""
         for run in self.runs:
             if not run.result.get("partial"):
-                for name, found in run.tasks():
-                    yield run, name, found
+                for name, task_result in run.tasks():
+                    yield run, name, task_result
 
     def overlap(self) -> list[Mapping[str, Any]]:
         """Returns the counts of the audit of training images, one mapping per evaluation set."""
@@ -100,16 +100,16 @@ def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
         StoreError: a run is not complete, or its parts contradict each other.
         UsageError: a run is of another checkpoint, of the mock engine, or without the real images.
     """
-    own = fingerprint(checkpoint)
+    digest = fingerprint(checkpoint)
     origin = read_origin(checkpoint)
     step = origin.get("step")
     name = str(origin.get("name") or checkpoint.resolve().name)
     return Card(
         name=f"{name}-step-{step}" if step is not None else name,
-        fingerprint=own,
+        fingerprint=digest,
         config=read_config(checkpoint),
         origin=origin,
-        runs=tuple(_evaluation(run, checkpoint, own) for run in runs),
+        runs=tuple(_evaluation(run, checkpoint, digest) for run in runs),
     )
 
 
@@ -126,13 +126,13 @@ def without_path(name: str) -> str:
     return f"{head}{equals}{path}"
 
 
-def hub_data(task: str, found: Mapping[str, Any]) -> tuple[str, str | None, str, str | None] | None:
+def hub_data(task: str, task_result: Mapping[str, Any]) -> tuple[str, str | None, str, str | None] | None:
     """Returns id, configuration, split and revision of a task's data set on the hub; None if not known.
 
     A local file counts as the task's data set if it has the question counts of the task's edition of MMBench.
 
     Args:
-        found: the task's part of result.json.
+        task_result: the task's part of result.json.
     """
     from ssl4rl_bench.task.mmbench.taxonomy import edition_warning
 
@@ -140,34 +140,38 @@ def hub_data(task: str, found: Mapping[str, Any]) -> tuple[str, str | None, str,
         file = load_taskfile(task)
     except UsageError:
         return None
-    source = str(found.get("source", ""))
+    source = str(task_result.get("source", ""))
     if file.kind == "ssl" or file.builtin is not None:
         return None
     if on_hub(source):
         repo, _, revision = source.partition("@")
         return repo, file.dataset_name, file.split, revision or None
-    leaves = dig(found, "aggregates", "circular_micro", "l3")
+    leaves = dig(task_result, "aggregates", "circular_micro", "l3")
     counts = {leaf: int(dig(leaves, leaf).get("n") or 0) for leaf in leaves}
-    if file.edition is None or edition_warning(file.edition, counts, int(found.get("n_samples") or 0)):
+    if file.edition is None or edition_warning(file.edition, counts, int(task_result.get("n_samples") or 0)):
         return None
     return (file.dataset_path, file.dataset_name, file.split, None) if on_hub(file.dataset_path) else None
 
 
-def _evaluation(run: RunDir, checkpoint: Path, own: str) -> Evaluation:
+def _evaluation(run: RunDir, checkpoint: Path, digest: str) -> CardRun:
     if run.spec.mocked:
-        raise UsageError(f"run {run.path} asked the mock engine, whose replies say nothing of a checkpoint")
+        raise UsageError(f"run {run.path} used the mock engine, whose replies say nothing about a checkpoint")
     for name, task in run.spec.tasks.items():
         if task.image != "real":
             raise UsageError(
-                f"run {run.path} asked {name} with --image {task.image}, which is no result of the checkpoint's: "
+                f"run {run.path} asked {name} with --image {task.image}, which is not a result of the checkpoint: "
                 "name a run with the real images"
             )
     result = finished(run)
     asked = run.spec.fingerprint
-    if run.spec.engine not in UNSEEN and asked != own and asked != fingerprint(checkpoint, full_digest=True):
+    if (
+        run.spec.engine not in UNSEEN
+        and asked != digest
+        and asked != fingerprint(checkpoint, full_digest=True)
+    ):
         raise UsageError(
             f"run {run.path} evaluated other weights ({asked[:12]}) than {checkpoint} holds "
-            f"({own[:12]}): evaluate this checkpoint, or name the one that the run evaluated with --model"
+            f"({digest[:12]}): evaluate this checkpoint, or name the one that the run evaluated with --model"
         )
     sittings = run.sittings()
-    return Evaluation(run.spec, result, sittings[-1].get("finished") if sittings else None)
+    return CardRun(run.spec, result, sittings[-1].get("finished") if sittings else None)

@@ -16,7 +16,7 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
-from ssl4rl_bench.reports.model_card.card import Card, Evaluation, hub_data
+from ssl4rl_bench.reports.model_card.card import Card, CardRun, hub_data
 from ssl4rl_bench.reports.text.cells import dig, short
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
@@ -55,11 +55,11 @@ def model_results(card: Card) -> list[dict[str, Any]]:
     kinds = {True: "Self-supervised probe", False: "Multiple-choice visual question answering"}
     return [
         {
-            "task": {"type": "image-text-to-text", "name": kinds[bool(dig(found, "probe"))]},
-            "dataset": _dataset(name, found),
-            "metrics": _metrics(card, run, name, found),
+            "task": {"type": "image-text-to-text", "name": kinds[bool(dig(task_result, "probe"))]},
+            "dataset": _dataset(name, task_result),
+            "metrics": _metrics(card, run, name, task_result),
         }
-        for run, name, found in card.results()
+        for run, name, task_result in card.results()
     ]
 
 
@@ -69,9 +69,9 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
     The value is the accuracy over questions (`circular_micro`) in percent.
     """
     out = {}
-    for run, name, found in card.results():
-        data = hub_data(name, found)
-        overall = dig(found, "aggregates", "circular_micro", "overall")
+    for run, name, task_result in card.results():
+        data = hub_data(name, task_result)
+        overall = dig(task_result, "aggregates", "circular_micro", "overall")
         value = number(overall.get("value"))
         if data is None or value is None:
             continue
@@ -81,10 +81,10 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
         notes = (
             f"CircularEval accuracy in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
             f"95% interval {interval}; unread {percent(number(overall.get('unread')) or 0.0)}%; "
-            f"prompt {found.get('prompt')}; extractor {found.get('extractor')}; engine {run.spec.engine} "
+            f"prompt {task_result.get('prompt')}; extractor {task_result.get('extractor')}; engine {run.spec.engine} "
             f"{run.spec.engine_version}; ssl4rl-bench {__version__}"
         )
-        if n_seen := card.seen(name, found):
+        if n_seen := card.seen(name, task_result):
             notes += f"; trained on {n_seen} images of this set"
         entry = {"dataset": dataset, "value": round(100 * value, 2)}
         entry |= {"date": run.date} if run.date else {}
@@ -110,7 +110,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         value, reason = error, f" ({error})"
     if value is not None and not isinstance(value, dict):
         raise DataError(
-            f"{path}: what stands between the lines --- is no YAML mapping{reason}: correct or delete it."
+            f"{path}: the text between the lines --- is not a YAML mapping{reason}: correct or delete it."
         )
     return value or {}
 
@@ -136,18 +136,22 @@ def _license(card: Card) -> dict[str, Any]:
     if not base or not readme.is_file():
         return {}
     start, _, rest = readme.read_text("utf-8-sig", "replace").partition("---\n")
-    found = parse(rest.partition("\n---\n")[0], readme) if not start else {}
-    return {key: found[key] for key in _LICENSE if key in found}
+    header = parse(rest.partition("\n---\n")[0], readme) if not start else {}
+    return {key: header[key] for key in _LICENSE if key in header}
 
 
 def _of_others(index: object) -> list[dict[str, Any]]:
     """Returns the results of an existing `model-index` that were not written here."""
-    kept = []
+    models = []
     for model in index if isinstance(index, list) else []:
         results = model.get("results") if isinstance(model, Mapping) else None
-        if others := [each for each in results if not _is_own(each)] if isinstance(results, list) else []:
-            kept.append({**model, "results": others})
-    return kept
+        if (
+            others := [result for result in results if not _is_own(result)]
+            if isinstance(results, list)
+            else []
+        ):
+            models.append({**model, "results": others})
+    return models
 
 
 def _is_own(result: object) -> bool:
@@ -155,8 +159,8 @@ def _is_own(result: object) -> bool:
     return any(OWN in dig(metric, "args") for metric in metrics) if isinstance(metrics, list) else False
 
 
-def _dataset(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    data = hub_data(name, found)
+def _dataset(name: str, task_result: Mapping[str, Any]) -> dict[str, Any]:
+    data = hub_data(name, task_result)
     if data is None:
         return {"type": clean(name), "name": _title(name)}
     repo, config, split, revision = data
@@ -164,14 +168,14 @@ def _dataset(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": repo, "name": _title(name)} | {key: value for key, value in more.items() if value}
 
 
-def _metrics(card: Card, run: Evaluation, name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _metrics(card: Card, run: CardRun, name: str, task_result: Mapping[str, Any]) -> list[dict[str, Any]]:
     cells: list[tuple[str, Mapping[str, Any], dict[str, Any]]] = []
-    if probe := dig(found, "probe"):
+    if probe := dig(task_result, "probe"):
         more = {"chance": round(100 * float(probe["chance"]), 2)}
-        unread = dig(found, "aggregates", "row_micro", "overall").get("unread")
+        unread = dig(task_result, "aggregates", "row_micro", "overall").get("unread")
         cells.append(("Accuracy", {**dig(probe, "accuracy"), "unread": unread}, more))
     else:
-        micro, rows = (dig(found, "aggregates", how) for how in ("circular_micro", "row_micro"))
+        micro, rows = (dig(task_result, "aggregates", how) for how in ("circular_micro", "row_micro"))
         cells.append(("CircularEval accuracy", dig(micro, "overall"), {"aggregation": "circular_micro"}))
         cells.append(("Accuracy over rows", dig(rows, "overall"), {"aggregation": "row_micro"}))
         cells += [
@@ -183,8 +187,11 @@ def _metrics(card: Card, run: Evaluation, name: str, found: Mapping[str, Any]) -
         if (value := number(cell.get("value"))) is None:
             continue
         args = {**more, "n": cell.get("n"), "ci95": [round(100 * end, 2) for end in cell.get("ci95") or ()]}
-        args |= {"unread": round(100 * (number(cell.get("unread")) or 0.0), 2), "prompt": found.get("prompt")}
-        args |= {"trained_on_images_of_it": n_seen} if (n_seen := card.seen(name, found)) else {}
+        args |= {
+            "unread": round(100 * (number(cell.get("unread")) or 0.0), 2),
+            "prompt": task_result.get("prompt"),
+        }
+        args |= {"trained_on_images_of_it": n_seen} if (n_seen := card.seen(name, task_result)) else {}
         args[OWN] = str(run.result.get("spec_sha256") or run.spec.sha256)
         out.append({"type": "accuracy", "value": round(100 * value, 2), "name": title, "args": args})
     return out

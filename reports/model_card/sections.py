@@ -11,7 +11,7 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, Evaluation, without_path
+from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, CardRun, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
@@ -19,8 +19,8 @@ from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 SCENES_NOTE = (
-    "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers compare with those of other models on "
-    "`scenes`, and with nothing else: they are no MMBench results."
+    "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers are comparable only with those of other "
+    "models on `scenes`: they are not MMBench results."
 )
 
 
@@ -34,7 +34,7 @@ def summary(card: Card) -> str:
             f"self-supervised tasks, whose answers are known without labels: {tasks}."
         )
         if between := dig(origin, "interpolated"):
-            text += f" Its weights lie {_way(between)}."
+            text += f" Its weights are {_way(between)}."
     elif origin:
         start = f" from {_base(card)}" if card.base else ""
         text = f"A checkpoint trained{start} with labelled examples (supervised)."
@@ -43,17 +43,17 @@ def summary(card: Card) -> str:
     lines = [f"{text} Trained with ssl4rl-bench." if origin else text]
     data, reward = dig(origin, "data"), dig(origin, "recipe", "reward")
     if data.get("transductive"):
-        found = [_overlap_text(item) for item in card.overlap() if item.get("exact") or item.get("near")]
+        overlaps = [_overlap_text(item) for item in card.overlap() if item.get("exact") or item.get("near")]
         lines.append(
             "> **Transductive:** it was trained on images of evaluation sets on purpose "
-            f"({'; '.join(found)}). Its results there say nothing of images that it has not seen."
-            if found
+            f"({'; '.join(overlaps)}). Its results on them say nothing about images that it has not seen."
+            if overlaps
             else "> **Transductive:** it was allowed to train on images of evaluation sets. "
             + ("None were found in those compared below." if card.overlap() else "No set was compared.")
         )
     if reward.get("shuffled"):
         lines.append(
-            "> **A control:** its rewards were paid for other samples' answers. It is not meant for use."
+            "> **A control:** its rewards were given for the answers of other samples. It is not meant for use."
         )
     if reward.get("scheme") == "released":
         lines.append(
@@ -154,28 +154,28 @@ SECTIONS = {
 """The sections by name, in their order on the card."""
 
 
-def _run(card: Card, run: Evaluation) -> Iterator[str]:
+def _run(card: Card, run: CardRun) -> Iterator[str]:
     named: dict[str, Any] = {**run.result, "model": {"name": card.name}}
     tasks = dict(run.tasks())
-    probes = [name for name, found in tasks.items() if dig(found, "probe")]
+    probes = [name for name, task_result in tasks.items() if dig(task_result, "probe")]
     engine = f"engine {run.spec.engine} {escape(clean(run.spec.engine_version))}"
     when = f", {clean(run.date)[:10]}" if run.date else ""
     if run.spec.engine in UNSEEN:
-        yield f"Replies came from engine {run.spec.engine}: that they are this checkpoint's was not checked."
+        yield f"Replies came from engine {run.spec.engine}: it was not checked that they are from this checkpoint."
     for reason in run.result.get("partial_reasons") or ():
         yield f"**Partial:** {escape(clean(reason, 200))}."
-    for name, found in tasks.items():
+    for name, task_result in tasks.items():
         if name not in probes:
-            yield f"### {escape(short(name))}\n\n{_asked(run, name, found)}; {engine}{when}."
-            yield _abilities(found)
-            yield from _read(card, name, found)
+            yield f"### {escape(short(name))}\n\n{_asked(run, name, task_result)}; {engine}{when}."
+            yield _abilities(task_result)
+            yield from _read(card, name, task_result)
     if any(short_name(name) == "scenes" for name in tasks):
         yield SCENES_NOTE
     if probes:
         yield f"### Self-supervised probes\n\n{_asked(run, probes[0], tasks[probes[0]])}; {engine}{when}."
         yield probes_to_markdown([named], probes)
         yield (
-            "A blind guess gets the chance column; 0 above chance is a blind guess, 100 all right. n counts samples."
+            "A blind guess gets the chance column; 0 above chance is a blind guess, 100 is perfect. n counts samples."
         )
         for name in probes:
             yield from _read(card, name, tasks[name], label=True)
@@ -184,8 +184,8 @@ def _run(card: Card, run: Evaluation) -> Iterator[str]:
     yield f"Run specification: `{run.spec.sha256}`; weights: {_code(run.spec.fingerprint)}."
 
 
-def _abilities(found: Mapping[str, Any]) -> str:
-    micro, rows = (dig(found, "aggregates", how) for how in ("circular_micro", "row_micro"))
+def _abilities(task_result: Mapping[str, Any]) -> str:
+    micro, rows = (dig(task_result, "aggregates", how) for how in ("circular_micro", "row_micro"))
     body = []
     for header, *keys in (*((header, "l2", ability) for header, ability in CARD_COLUMNS), ("All", "overall")):
         question, row = dig(micro, *keys), dig(rows, *keys)
@@ -197,29 +197,29 @@ def _abilities(found: Mapping[str, Any]) -> str:
     )
 
 
-def _read(card: Card, name: str, found: Mapping[str, Any], label: bool = False) -> Iterator[str]:
+def _read(card: Card, name: str, task_result: Mapping[str, Any], label: bool = False) -> Iterator[str]:
     """Yields how replies were read, and whether images of the task were trained on.
 
     With `label`, lines start with the task's name, and the first is omitted if all replies were read by tags.
     """
-    status = dict(dig(found, "status"))
+    status = dict(dig(task_result, "status"))
     start = f"{escape(short(name))}: " if label else ""
     if not label or set(status) - {"tag"}:
-        yield f"{start}{reading_line(found)}."
-    if n_seen := card.seen(name, found):
+        yield f"{start}{reading_line(task_result)}."
+    if n_seen := card.seen(name, task_result):
         yield f"**{start}{n_seen} of the training images are in this set.**"
 
 
-def _asked(run: Evaluation, name: str, found: Mapping[str, Any]) -> str:
+def _asked(run: CardRun, name: str, task_result: Mapping[str, Any]) -> str:
     sampling = run.spec.tasks[name].sampling
     how = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
     repeats = f", {run.spec.repeats} replies each" if run.spec.repeats > 1 else ""
     pixels = (run.spec.min_pixels, run.spec.max_pixels)
     limits = f", pixels {pixels[0] or ''}–{pixels[1] or ''}" if any(pixels) else ""
-    source = escape(clean(without_path(str(found.get("source", "")))))
+    source = escape(clean(without_path(str(task_result.get("source", "")))))
     return (
-        f"Data: {source}; prompt style {escape(clean(found.get('prompt')))}, extractor "
-        f"{escape(clean(found.get('extractor')))}, {how}{repeats}, up to {sampling.max_tokens} tokens{limits}"
+        f"Data: {source}; prompt style {escape(clean(task_result.get('prompt')))}, extractor "
+        f"{escape(clean(task_result.get('extractor')))}, {how}{repeats}, up to {sampling.max_tokens} tokens{limits}"
     )
 
 
@@ -228,14 +228,14 @@ def _data(card: Card, data: Mapping[str, Any]) -> str:
     how = (
         "with the same corruptions in every epoch"
         if recipe.get("frozen")
-        else "corrupted anew in every epoch"
+        else "corrupted differently in every epoch"
     )
     left = [
         f"{_int(data[key])} were left out because {why}"
         for key, why in (
             ("over_long", "their prompts are too long"),
             ("left_out", "they are in evaluation sets"),
-            ("unusable", "no task can be made of them"),
+            ("unusable", "no task can use them"),
         )
         if data.get(key)
     ]
@@ -262,11 +262,11 @@ def _settings(card: Card) -> Iterator[tuple[str, str]]:
 
     weights = f"LoRA ({show('lora', 'rank alpha dropout')})" if dig(recipe, "lora") else "all"
     frozen = ", vision tower frozen" if dig(recipe, "model").get("freeze_vision") else ""
-    each = f"each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies"
+    replies = f"each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies"
     updates = f"in {grpo.get('updates')} parts, gone through {grpo.get('iterations')} times"
     yield "Tasks", ", ".join(f"{short_name(k)}, weight {v:g}" for k, v in tasks.items())
     yield "Reward", show("reward", "scheme format_weight extractor")
-    yield "Steps", f"{_int(origin.get('step'))}, {each}"
+    yield "Steps", f"{_int(origin.get('step'))}, {replies}"
     yield "Optimizer updates", f"{_int(origin.get('updates'))}; a step's replies {updates}"
     yield "Epochs", f"{float(origin.get('epochs') or 0):.2f} ({_int(origin.get('samples'))} prompts)"
     optimizer = "name learning_rate schedule warmup weight_decay clip_norm beta1 beta2"
@@ -341,5 +341,5 @@ def _code(text: object) -> str:
 
 
 def _int(value: object) -> str:
-    found = number(value)
-    return NO_DATA if found is None else f"{found:,.0f}"
+    parsed = number(value)
+    return NO_DATA if parsed is None else f"{parsed:,.0f}"

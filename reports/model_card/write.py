@@ -63,7 +63,7 @@ def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None =
 
 
 def render(card: Card, old: str | None, place: Path) -> str:
-    """Returns the card's text; `old` is the existing text, with "\\n" as line ends.
+    r"""Returns the card's text; `old` is the existing text, with "\n" as line ends.
 
     Raises:
         DataError: as for `write_card`.
@@ -76,18 +76,18 @@ def render(card: Card, old: str | None, place: Path) -> str:
     front = _FRONT.match(old)
     body = old[front.end() :] if front else old
     for name, write in SECTIONS.items():
-        found = list(_mark(name).finditer(body))
-        if not found:
+        marks = list(_mark(name).finditer(body))
+        if not marks:
             if name == "evaluation" and card.runs:
                 body = f"{body.rstrip()}\n\n{_section(name, write(card))}\n"
             continue
-        if [mark[1] for mark in found] != ["", "/"]:
+        if [mark[1] for mark in marks] != ["", "/"]:
             raise DataError(
                 f"{place}: the marks of section {name} are not one <!-- ssl4rl:{name} --> and, after it, one "
                 f"<!-- /ssl4rl:{name} -->: correct or delete them."
             )
         if name != "evaluation" or card.runs:
-            body = body[: found[0].start()] + _section(name, write(card)) + body[found[1].end() :]
+            body = body[: marks[0].start()] + _section(name, write(card)) + body[marks[1].end() :]
     data = metadata(card, parse(front[1], place) if front else {})
     return f"---\n{dump(data)}---\n{'' if front else chr(10)}{body}"
 
@@ -109,4 +109,4 @@ def _read(path: Path) -> str | None:
         with reporting(path, "read"):
             return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no UTF-8 text: correct or delete it.") from None
+        raise DataError(f"{path} is not UTF-8 text: correct or delete it.") from None

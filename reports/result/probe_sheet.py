@@ -29,7 +29,7 @@ _GAP, _MARGIN, _LINE, _WIDTH = 6, 18, 15, 1340
 _INK, _FAINT, _RIGHT, _FRAME = (30, 30, 36), (110, 112, 120), (20, 120, 60), (205, 205, 210)
 
 
-def sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
+def probe_sheet(tasks: Sequence[ProbeTask], n: int = 4) -> Image.Image:
     """Draws up to `n` samples of each task on white, one block of lines per task."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -96,14 +96,14 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
     width = max(sum(wide) + (columns - 1) * _GAP, round(font.getlength(text)))
     page = Image.new("RGB", (width, rows * tall + (rows - 1) * _GAP + _LINE + 5), (255, 255, 255))
     draw = ImageDraw.Draw(page)
-    for at, image in enumerate(small):
-        x = sum(wide[: at % columns]) + at % columns * _GAP
-        y = at // columns * (tall + _GAP)
+    for index, image in enumerate(small):
+        x = sum(wide[: index % columns]) + index % columns * _GAP
+        y = index // columns * (tall + _GAP)
         page.paste(image, (x, y))
         draw.rectangle((x, y, x + image.width - 1, y + image.height - 1), outline=_FRAME)
         if not task.ssl.few_targets and columns < 5:  # answers name pieces by number, so draw it
             draw.rectangle((x + 1, y + 1, x + 13, y + 12), fill=(255, 255, 255))
-            draw.text((x + 3, y + 1), str(at + 1), fill=_FAINT, font=faint)
+            draw.text((x + 3, y + 1), str(index + 1), fill=_FAINT, font=faint)
     draw.text((0, page.height - _LINE - 2), text, fill=_RIGHT, font=font)
     return page
 
@@ -118,7 +118,7 @@ def main(folder: Path) -> None:
     for kind in KINDS:
         of_kind = (name for name in names if (load_taskfile(name).ssl or {}).get("kind") == kind)
         tasks = [load_probe(name, limit=24) for name in of_kind]
-        sheet(tasks, n=SHOWN[kind]).save(folder / f"ssl_{kind}.png", optimize=True)
+        probe_sheet(tasks, n=SHOWN[kind]).save(folder / f"ssl_{kind}.png", optimize=True)
 
 
 if __name__ == "__main__":

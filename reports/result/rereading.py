@@ -55,8 +55,8 @@ def reread(run: RunDir, task: Task) -> list[Reread]:
     reference: list[tuple[str | None, float | None]] = []
     for name in names:
         scored = scored_samples(run, task, name)
-        found = [(s.score.answer, s.score.value) for s in scored if s.score.status not in UNSCORED]
-        reference = reference or found
+        readings = [(s.score.answer, s.score.value) for s in scored if s.score.status not in UNSCORED]
+        reference = reference or readings
         outcomes = outcomes_of(task, scored, name, run.spec.repeats)
         out.append(
             Reread(
@@ -64,8 +64,8 @@ def reread(run: RunDir, task: Task) -> list[Reread]:
                 status=outcomes.status_counts,
                 accuracy=overall(outcomes, "row_micro")["value"],
                 circular=None if is_probe else overall(outcomes, "circular_micro")["value"],
-                agreement=kappa([answer for answer, _ in reference], [answer for answer, _ in found]),
-                n_changed=sum(a != b for (_, a), (_, b) in zip(reference, found, strict=True)),
+                agreement=kappa([answer for answer, _ in reference], [answer for answer, _ in readings]),
+                n_changed=sum(a != b for (_, a), (_, b) in zip(reference, readings, strict=True)),
             )
         )
     return out

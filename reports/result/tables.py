@@ -89,11 +89,11 @@ def status_line(status: Mapping[str, int], n_no_content_cut: int = 0) -> str:
     return "replies: " + (", ".join(shown) or "0")
 
 
-def reading_line(found: Result) -> str:
+def reading_line(task_result: Result) -> str:
     """Returns a task's `status_line` with the number of questions excluded for unscored replies."""
-    status = dig(found, "status")
-    line = status_line(status, found.get("n_no_content_cut") or 0)
-    n_left_out = found.get("n_groups_excluded")
+    status = dig(task_result, "status")
+    line = status_line(status, task_result.get("n_no_content_cut") or 0)
+    n_left_out = task_result.get("n_groups_excluded")
     if not n_left_out:
         return line
     kinds = "failed, missing or no_content" if status.get(Status.NO_CONTENT) else "failed or missing"

@@ -49,7 +49,7 @@ def blinding(result: Result, task: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class CellEstimate:
     """A value with its 95% interval, as fractions."""
 
     value: float
@@ -62,10 +62,10 @@ def ci95(cell: Mapping[str, Any]) -> tuple[float, float] | None:
     return (ends[0], ends[1]) if len(ends) == 2 else None
 
 
-def estimate(cell: Mapping[str, Any]) -> Estimate | None:
+def estimate(cell: Mapping[str, Any]) -> CellEstimate | None:
     """Returns a cell's value and interval, or None if it has no value."""
     value = number(cell.get("value"))
-    return None if value is None else Estimate(value, ci95(cell))
+    return None if value is None else CellEstimate(value, ci95(cell))
 
 
 def value_and_interval(cell: Mapping[str, Any]) -> tuple[str, str]:

@@ -10,12 +10,12 @@ from ssl4rl_bench.reports.views.additivity import additivity
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.bias import bias
 from ssl4rl_bench.reports.views.goldilocks import goldilocks
-from ssl4rl_bench.reports.views.runs import Runs, by_sight, gather
+from ssl4rl_bench.reports.views.runs import ViewRuns, by_sight, gather
 from ssl4rl_bench.reports.views.transfer import transfer
 
-__all__ = ["VIEWS", "Runs", "View", "allowed", "by_sight", "gather"]
+__all__ = ["VIEWS", "View", "ViewRuns", "allowed", "by_sight", "gather"]
 
-VIEWS: dict[str, Callable[[Runs], View]] = {
+VIEWS: dict[str, Callable[[ViewRuns], View]] = {
     "transfer": transfer,
     "goldilocks": goldilocks,
     "additivity": additivity,
@@ -24,7 +24,7 @@ VIEWS: dict[str, Callable[[Runs], View]] = {
 """The views by name, in the order of the page. Each raises UsageError if the runs do not allow it."""
 
 
-def allowed(runs: Runs) -> list[View]:
+def allowed(runs: ViewRuns) -> list[View]:
     """Returns the views that the runs allow."""
     out = []
     for make in VIEWS.values():

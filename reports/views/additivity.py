@@ -18,8 +18,8 @@ from ssl4rl_bench.reports.figures.palette import INK, MUTED, SERIES, SIGN
 from ssl4rl_bench.reports.figures.sheet import Sheet, minus
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.contrasts import Contrast, Scores, correct, scores
-from ssl4rl_bench.reports.views.runs import Runs
+from ssl4rl_bench.reports.views.contrasts import Contrast, ScoreTable, correct, scores
+from ssl4rl_bench.reports.views.runs import ViewRuns
 from ssl4rl_bench.reports.views.training import MIX, methods, same_task, words
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -52,7 +52,7 @@ class Sums:
         return self.total is not None and not 0.0 <= self.base + self.total.value <= 1.0
 
 
-def additivity(runs: Runs) -> View:
+def additivity(runs: ViewRuns) -> View:
     """Makes the view of the first mix among the candidates.
 
     The seeds of a training are first averaged question by question. All intervals are over questions: they
@@ -66,14 +66,14 @@ def additivity(runs: Runs) -> View:
     name = clean(runs.baseline.label)
     mix, singles, missing = _chosen(runs, methods(candidates))
     every = [runs.baseline, *mix.runs, *(run for single in singles for run in single.runs)]
-    found = scores(every, runs.benchmark, runs.aggregation, runs.allow)
+    table = scores(every, runs.benchmark, runs.aggregation, runs.allow)
     ends = np.cumsum([1, *(len(method.runs) for method in (mix, *singles))])[:-1]
-    base, *means = (part.mean(axis=1) for part in np.split(found.table, ends, axis=1))
-    columns = sums(found, base, means[0], means[1:], whole=not missing)
+    base, *means = (part.mean(axis=1) for part in np.split(table.table, ends, axis=1))
+    columns = sums(table, base, means[0], means[1:], has_sum=not missing)
     names = [words(runs.trained[single.runs[0].label]) for single in singles]
     missing_text = (
-        f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint trained on it alone "
-        "among the runs, so there is no sum."
+        f" {listed(missing)} of the mix {'has' if len(missing) == 1 else 'have'} no checkpoint among the runs that "
+        "was trained on it alone, so there is no sum."
         if missing
         else ""
     )
@@ -87,7 +87,7 @@ def additivity(runs: Runs) -> View:
         sentence=_sentence(columns, clean(mix.name), name, names)
         + missing_text
         + averaged
-        + noted(found.notes),
+        + noted(table.notes),
         headers=(
             "Ability",
             "n",
@@ -102,43 +102,43 @@ def additivity(runs: Runs) -> View:
             "95% interval",
             "p corr.",
         ),
-        rows=tuple(_row(each, names) for each in columns),
+        rows=tuple(_row(result, names) for result in columns),
         sheet=_draw(columns, names, clean(mix.name)),
     )
 
 
 def sums(
-    found: Scores, base: _Floats, mix: _Floats, singles: Sequence[_Floats], whole: bool = True
+    table: ScoreTable, base: _Floats, mix: _Floats, singles: Sequence[_Floats], has_sum: bool = True
 ) -> list[Sums]:
     """Computes the contrasts of each column, with Holm's correction over the abilities per kind of contrast.
 
     Args:
         base, mix, singles: scores of shape (groups,).
-        whole: whether every task of the mix is in `singles`, so that there is a sum.
+        has_sum: whether every task of the mix is in `singles`, so that there is a sum.
     """
     gains = [single - base for single in singles]
     rest = (mix - base) - np.sum(gains, axis=0)
-    versus = correct([(column, _versus_best(found, mix, singles, column)) for column in found.columns])
-    from_sum = correct([(column, found.contrast(rest, column)) for column in found.columns])
+    versus = correct([(column, _versus_best(table, mix, singles, column)) for column in table.columns])
+    from_sum = correct([(column, table.contrast(rest, column)) for column in table.columns])
     out = []
-    for at, column in enumerate(found.columns):
-        own = tuple(found.contrast(gain, column) for gain in gains)
+    for index, column in enumerate(table.columns):
+        contrasts = tuple(table.contrast(gain, column) for gain in gains)
         out.append(
             Sums(
                 column=column,
-                base=found.mean(base, column),
-                singles=own,
-                mix=found.contrast(mix - base, column),
-                best=max(range(len(own)), key=lambda number: (own[number].value, -number)),
-                mix_minus_best=versus[at],
-                total=found.contrast(np.sum(gains, axis=0), column) if whole else None,
-                mix_minus_sum=from_sum[at] if whole else None,
+                base=table.mean(base, column),
+                singles=contrasts,
+                mix=table.contrast(mix - base, column),
+                best=max(range(len(contrasts)), key=lambda number: (contrasts[number].value, -number)),
+                mix_minus_best=versus[index],
+                total=table.contrast(np.sum(gains, axis=0), column) if has_sum else None,
+                mix_minus_sum=from_sum[index] if has_sum else None,
             )
         )
     return out
 
 
-def _versus_best(found: Scores, mix: _Floats, singles: Sequence[_Floats], column: Column) -> Contrast:
+def _versus_best(table: ScoreTable, mix: _Floats, singles: Sequence[_Floats], column: Column) -> Contrast:
     """Computes theta = min theta_i: mix minus the best of k singles, which is chosen by the same data.
 
     The lower end is the minimum of the differences' lower ends. It needs no correction, as one of them is
@@ -147,43 +147,45 @@ def _versus_best(found: Scores, mix: _Floats, singles: Sequence[_Floats], column
     the corresponding two-sided test.
     """
     k = len(singles)
-    plain = [found.contrast(mix - single, column) for single in singles]
-    wide = [found.contrast(mix - single, column, 1.0 - ALPHA / k) for single in singles]
-    least = min(plain, key=lambda each: each.value)
-    above = max(each.p / 2 if each.value > 0 else 1 - each.p / 2 for each in plain)
-    below = min(1.0, k * min(each.p / 2 if each.value < 0 else 1 - each.p / 2 for each in plain))
-    lows = [each.ci95[0] for each in plain if each.ci95]
-    highs = [each.ci95[1] for each in wide if each.ci95]
+    plain = [table.contrast(mix - single, column) for single in singles]
+    wide = [table.contrast(mix - single, column, 1.0 - ALPHA / k) for single in singles]
+    least = min(plain, key=lambda contrast: contrast.value)
+    above = max(contrast.p / 2 if contrast.value > 0 else 1 - contrast.p / 2 for contrast in plain)
+    below = min(
+        1.0, k * min(contrast.p / 2 if contrast.value < 0 else 1 - contrast.p / 2 for contrast in plain)
+    )
+    lows = [contrast.ci95[0] for contrast in plain if contrast.ci95]
+    highs = [contrast.ci95[1] for contrast in wide if contrast.ci95]
     p = min(1.0, 2.0 * min(above, below))
     ends = (min(lows), min(highs)) if len(lows) == len(highs) == k else None
     return Contrast(least.value, ends, p, least.n, least.mde, p)
 
 
-def _chosen(runs: Runs, found: Sequence[Method]) -> tuple[Method, list[Method], list[str]]:
+def _chosen(runs: ViewRuns, methods: Sequence[Method]) -> tuple[Method, list[Method], list[str]]:
     """Returns the mix, the methods trained on one of its tasks, and the tasks without such a method."""
     asked: Mapping[str, tuple[str, ...]] = {
-        method.name: runs.trained.get(method.runs[0].label) or () for method in found
+        method.name: runs.trained.get(method.runs[0].label) or () for method in methods
     }
-    mixes = [m for m in found if len(asked[m.name]) > 1 or asked[m.name] == (MIX,)]
+    mixes = [m for m in methods if len(asked[m.name]) > 1 or asked[m.name] == (MIX,)]
     if not mixes:
         raise UsageError(
             "--view additivity needs a checkpoint that was trained on several tasks: name its run, and if its name "
-            "does not tell, --trained LABEL=TASK+TASK"
+            "does not show them, give --trained LABEL=TASK+TASK"
         )
     mix, tasks = mixes[0], asked[mixes[0].name]
-    alone = [m for m in found if len(asked[m.name]) == 1 and asked[m.name] != (MIX,)]
+    alone = [m for m in methods if len(asked[m.name]) == 1 and asked[m.name] != (MIX,)]
     if tasks == (MIX,):  # the tasks are not known: take those of all singles
         tasks = tuple(dict.fromkeys(asked[m.name][0] for m in alone))
     singles, missing = [], []
     for task in tasks:
-        own = [m for m in alone if same_task(asked[m.name][0], task)]
-        if len(own) > 1:
+        same = [m for m in alone if same_task(asked[m.name][0], task)]
+        if len(same) > 1:
             raise UsageError(
-                f"{' and '.join(clean(m.name) for m in own)} were both trained on {words([task])} alone: "
+                f"{' and '.join(clean(m.name) for m in same)} were both trained on {words([task])} alone: "
                 "name only one of them for --view additivity"
             )
-        singles += own
-        missing += [] if own else [words([task])]
+        singles += same
+        missing += [] if same else [words([task])]
     if len(singles) < 2:
         lacking = (
             f"{listed(missing)} {'has' if len(missing) == 1 else 'have'} none"
@@ -192,54 +194,54 @@ def _chosen(runs: Runs, found: Sequence[Method]) -> tuple[Method, list[Method], 
         )
         raise UsageError(
             f"--view additivity needs two checkpoints or more, each trained on one task of {clean(mix.name)}, and "
-            f"{lacking}: name their runs, or say --trained LABEL=TASK"
+            f"{lacking}: name their runs, or give --trained LABEL=TASK"
         )
     return mix, singles, missing
 
 
 def _sentence(columns: Sequence[Sums], mix: str, baseline: str, names: Sequence[str]) -> str:
-    all_ = next((each for each in columns if each.column.level == OVERALL), columns[-1])
+    all_ = next((result for result in columns if result.column.level == OVERALL), columns[-1])
     text = (
         f"On {all_.column.header} {mix} gains {points(all_.mix.value)} points over {baseline}, its best single task "
         f"({names[all_.best]}) {points(all_.singles[all_.best].value)}"
     )
     if all_.total is not None:
         text += f", and the gains of its {len(names)} tasks add up to {points(all_.total.value)}"
-    text += f". {_said(all_.mix_minus_best, 'its best single task', mix)}"
+    text += f". {_contrast_text(all_.mix_minus_best, 'its best single task', mix)}"
     if all_.mix_minus_sum is not None:
-        text += f" {_said(all_.mix_minus_sum, 'the sum', mix)}"
+        text += f" {_contrast_text(all_.mix_minus_sum, 'the sum', mix)}"
         if all_.mix_minus_sum.mark:
             text += " The gains do not add up."
         if all_.total is not None and all_.out_of_reach:
             text += (
                 f" But no model could reach the sum, as it lies at {percent(all_.base + all_.total.value)}%: "
-                "so far the difference is the scale's."
+                "that part of the difference is due to the scale."
             )
     return text
 
 
-def _said(each: Contrast, what: str, mix: str) -> str:
-    word = {"better": "above", "worse": "below", "": "not told apart from"}[each.mark]
-    text = (
-        f"{mix} is {word} {what} ({points(each.value)} {interval(each.ci95, True)}, {p_is(each.p_corrected)})"
-    )
+def _contrast_text(contrast: Contrast, what: str, mix: str) -> str:
+    word = {"better": "above", "worse": "below", "": "not told apart from"}[contrast.mark]
+    size = f"{points(contrast.value)} {interval(contrast.ci95, True)}"
+    text = f"{mix} is {word} {what} ({size}, {p_is(contrast.p_corrected)})"
     return (
         f"{text}."
-        if each.mark
-        else f"{text}; a difference below {percent(each.mde)} points would rarely be found."
+        if contrast.mark
+        else f"{text}; a difference below {percent(contrast.mde)} points would rarely be found."
     )
 
 
-def _row(each: Sums, names: Sequence[str]) -> tuple[str, ...]:
+def _row(result: Sums, names: Sequence[str]) -> tuple[str, ...]:
     return (
-        each.column.header,
-        str(each.mix.n),
-        *(points(single.value) for single in each.singles),
-        points(each.mix.value),
-        names[each.best],
-        *difference_cells(each.mix_minus_best),
-        points(each.total.value if each.total else None) + (" (out of reach)" if each.out_of_reach else ""),
-        *difference_cells(each.mix_minus_sum),
+        result.column.header,
+        str(result.mix.n),
+        *(points(single.value) for single in result.singles),
+        points(result.mix.value),
+        names[result.best],
+        *difference_cells(result.mix_minus_best),
+        points(result.total.value if result.total else None)
+        + (" (out of reach)" if result.out_of_reach else ""),
+        *difference_cells(result.mix_minus_sum),
     )
 
 
@@ -249,30 +251,34 @@ def _draw(columns: Sequence[Sums], names: Sequence[str], mix: str) -> Sheet:
     Args:
         names: the names of the single tasks.
     """
-    whole = columns[0].total is not None
+    has_sum = columns[0].total is not None
     sheet = Sheet()
-    looks = [*((SERIES[at % len(SERIES)], "bar") for at in range(len(names))), (INK, "bar"), (INK, "empty")]
-    labels = [*names, mix, *(["sum of the single tasks"] if whole else [])]
+    looks = [
+        *((SERIES[index % len(SERIES)], "bar") for index in range(len(names))),
+        (INK, "bar"),
+        (INK, "empty"),
+    ]
+    labels = [*names, mix, *(["sum of the single tasks"] if has_sum else [])]
     entries = [(label, *look) for label, look in zip(labels, looks, strict=False)]
     y = sheet.legend(10, entries, _LEFT) + 4
     wide = sheet.width - _LEFT - 6
-    ends = reach(cell for each in columns for cell in (*each.singles, each.mix, each.total))
+    ends = reach(cell for result in columns for cell in (*result.singles, result.mix, result.total))
     axes = slots(sheet, (_LEFT, y, wide, _TALL), len(columns), ends)
     sheet.text(_LEFT - 6, y - 5, "points", MUTED, side="right")
-    for at, each in enumerate(columns):
-        _bars(axes, at, each, looks)
+    for index, result in enumerate(columns):
+        _bars(axes, index, result, looks)
     y += _TALL + 10
-    for at, each in enumerate(columns):
-        sheet.text(_LEFT + (at + 0.5) * wide / len(columns), y, each.column.header, bold=True)
+    for index, result in enumerate(columns):
+        sheet.text(_LEFT + (index + 0.5) * wide / len(columns), y, result.column.header, bold=True)
     parts: list[tuple[str, list[Contrast | None]]] = [
-        ("mix − best", [each.mix_minus_best for each in columns])
+        ("mix − best", [result.mix_minus_best for result in columns])
     ]
-    parts += [("mix − sum", [each.mix_minus_sum for each in columns])] if whole else []
+    parts += [("mix − sum", [result.mix_minus_sum for result in columns])] if has_sum else []
     for label, cells in parts:
         y += 13
         sheet.text(4, y, label, MUTED, side="left")
-        for at, cell in enumerate(cells):
-            x = _LEFT + (at + 0.5) * wide / len(columns)
+        for index, cell in enumerate(cells):
+            x = _LEFT + (index + 0.5) * wide / len(columns)
             if cell is None:
                 sheet.text(x, y, NO_DATA, MUTED)
                 continue
@@ -284,11 +290,11 @@ def _draw(columns: Sequence[Sums], names: Sequence[str], mix: str) -> Sheet:
     return sheet
 
 
-def _bars(axes: Axes, at: int, each: Sums, looks: Sequence[tuple[str, str]]) -> None:
-    cells = [*each.singles, each.mix, *([each.total] if each.total else [])]
+def _bars(axes: Axes, index: int, result: Sums, looks: Sequence[tuple[str, str]]) -> None:
+    cells = [*result.singles, result.mix, *([result.total] if result.total else [])]
     wide = 0.84 / len(cells)
     for number, (cell, (colour, look)) in enumerate(zip(cells, looks, strict=False)):
-        x = at + 0.08 + (number + 0.5) * wide
+        x = index + 0.08 + (number + 0.5) * wide
         sides = x - 0.43 * wide, x + 0.43 * wide
         if look == "bar":
             axes.band(sides, (0.0, cell.value), colour, opacity=0.75)

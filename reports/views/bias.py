@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores
-from ssl4rl_bench.reports.views.runs import Runs, image_of
+from ssl4rl_bench.reports.views.runs import ViewRuns, image_of
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.run.spec import REPLAY
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -57,7 +57,7 @@ class Blinding:
     """The label and the columns of each model, the baseline first."""
 
 
-def bias(runs: Runs) -> View:
+def bias(runs: ViewRuns) -> View:
     """Makes the view of all blindings that the baseline has a run of.
 
     Differences in differences are computed for one candidate at a time, over the questions that all four runs
@@ -67,21 +67,23 @@ def bias(runs: Runs) -> View:
         UsageError: the baseline has no run without its images, or the runs must not be compared.
     """
     task, name = runs.need_benchmark("bias"), clean(runs.baseline.label)
-    own = {image_of(run): run for run in runs.blind if _same(run, runs.baseline, task)}
-    if not own:
+    blind_runs = {image_of(run): run for run in runs.blind if _same(run, runs.baseline, task)}
+    if not blind_runs:
         made_by = f"--model {clean(runs.baseline.spec.model)} --tasks {short(task)} --image blank"
         if runs.baseline.spec.engine == REPLAY:
             made_by += " --engine replay --replies FILE"
         raise UsageError(
             f"--view bias needs a run of {name} on {short(task)} without its images: "
-            f"`ssl4rl-bench run {made_by}` makes one"
+            f"`ssl4rl-bench run {made_by}` creates one"
         )
     notes: list[str] = []
-    found = tuple(_blinding(runs, task, image, own[image], notes) for image in SHOWN if image in own)
+    blindings = tuple(
+        _blinding(runs, task, image, blind_runs[image], notes) for image in SHOWN if image in blind_runs
+    )
     return View(
         name="bias",
         title="Sight or language: what the images are worth, in points",
-        sentence=" ".join(_sentence(each, name) for each in found) + noted(notes),
+        sentence=" ".join(_sentence(blinding, name) for blinding in blindings) + noted(notes),
         headers=(
             "Checkpoint",
             "Instead",
@@ -97,11 +99,11 @@ def bias(runs: Runs) -> View:
         ),
         rows=tuple(
             _row(blinding.image, label, cell)
-            for blinding in found
+            for blinding in blindings
             for label, cells in blinding.models
             for cell in cells
         ),
-        sheet=_draw(found, name),
+        sheet=_draw(blindings, name),
     )
 
 
@@ -109,9 +111,9 @@ def _same(blind: Evaluated, seeing: Evaluated, task: str) -> bool:
     return blind.spec.fingerprint == seeing.spec.fingerprint and task in blind.outcomes
 
 
-def _blinding(runs: Runs, task: str, image: str, own: Evaluated, notes: list[str]) -> Blinding:
+def _blinding(runs: ViewRuns, task: str, image: str, blind_run: Evaluated, notes: list[str]) -> Blinding:
     allow = runs.allow | {"image"}
-    base = scores([runs.baseline, own], task, runs.aggregation, allow)
+    base = scores([runs.baseline, blind_run], task, runs.aggregation, allow)
     notes += base.notes
     seeing, blind = base.table.T
     first = []
@@ -125,14 +127,14 @@ def _blinding(runs: Runs, task: str, image: str, own: Evaluated, notes: list[str
         if not without:
             notes.append(f"{clean(run.label)} has no run with --image {image} and is left out there.")
             continue
-        found = scores([runs.baseline, own, run, without[0]], task, runs.aggregation, allow)
-        notes += found.notes
-        saw, was_blind, sees, is_blind = found.table.T
-        for column in found.columns:
-            values = found.mean(sees, column), found.mean(is_blind, column)
-            gain = found.contrast(sees - is_blind, column)
-            changes = found.mean(sees - saw, column), found.mean(is_blind - was_blind, column)
-            more = found.contrast((sees - is_blind) - (saw - was_blind), column)
+        table = scores([runs.baseline, blind_run, run, without[0]], task, runs.aggregation, allow)
+        notes += table.notes
+        saw, was_blind, sees, is_blind = table.table.T
+        for column in table.columns:
+            values = table.mean(sees, column), table.mean(is_blind, column)
+            gain = table.contrast(sees - is_blind, column)
+            changes = table.mean(sees - saw, column), table.mean(is_blind - was_blind, column)
+            more = table.contrast((sees - is_blind) - (saw - was_blind), column)
             drafts.append((clean(run.label), Sight(column, *values, gain, None, *changes), more))
     corrected = correct([(cell.column, more) for _, cell, more in drafts])
     by_label: dict[str, list[Sight]] = {}
@@ -142,27 +144,27 @@ def _blinding(runs: Runs, task: str, image: str, own: Evaluated, notes: list[str
     return Blinding(image, tuple(models))
 
 
-def _sentence(found: Blinding, baseline: str) -> str:
+def _sentence(blinding: Blinding, baseline: str) -> str:
     (_, cell), *others = [
         (label, next((cell for cell in cells if cell.column.level == OVERALL), cells[-1]))
-        for label, cells in found.models
+        for label, cells in blinding.models
     ]
     low, high = cell.gain.ci95 or (0.0, 0.0)
     text = (
-        f"With {SHOWN[found.image]} {baseline} scores {percent(cell.blind)}% instead of {percent(cell.seeing)}%: "
+        f"With {SHOWN[blinding.image]} {baseline} scores {percent(cell.blind)}% instead of {percent(cell.seeing)}%: "
         f"sight is worth {points(cell.gain.value)} points {interval(cell.gain.ci95, True)}"
     )
-    text += "." if low > 0.0 or high < 0.0 else ", which could be nothing."
-    for label, each in others:
-        if each.more is None or not each.more.mark:
+    text += "." if low > 0.0 or high < 0.0 else ", which may be chance."
+    for label, other in others:
+        if other.more is None or not other.more.mark:
             continue
-        word = "more" if each.more.value > 0 else "less"
+        word = "more" if other.more.value > 0 else "less"
         text += (
-            f" {label} gains {word} from sight, {points(each.more.value)} points {interval(each.more.ci95, True)} "
-            f"({p_is(each.more.p_corrected)}): {points(each.seeing_change)} with its images and "
-            f"{points(each.blind_change)} without."
+            f" {label} gains {word} from sight, {points(other.more.value)} points {interval(other.more.ci95, True)} "
+            f"({p_is(other.more.p_corrected)}): {points(other.seeing_change)} with its images and "
+            f"{points(other.blind_change)} without."
         )
-    rest = [(label, each.more) for label, each in others if each.more and not each.more.mark]
+    rest = [(label, other.more) for label, other in others if other.more and not other.more.mark]
     if rest:
         least = max(more.mde for _, more in rest)
         numbers = [f"{label} ({points(more.value)} {interval(more.ci95, True)})" for label, more in rest]
@@ -188,16 +190,16 @@ def _row(image: str, label: str, cell: Sight) -> tuple[str, ...]:
     )
 
 
-def _draw(found: Sequence[Blinding], baseline: str) -> Sheet:
-    labels = list(dict.fromkeys(label for blinding in found for label, _ in blinding.models))
-    colours = [INK, *(SERIES[at % len(SERIES)] for at in range(len(labels) - 1))]
+def _draw(blindings: Sequence[Blinding], baseline: str) -> Sheet:
+    labels = list(dict.fromkeys(label for blinding in blindings for label, _ in blinding.models))
+    colours = [INK, *(SERIES[index % len(SERIES)] for index in range(len(labels) - 1))]
     looks = {
-        label: (colour, MODELS[at % len(MODELS)])
-        for at, (label, colour) in enumerate(zip(labels, colours, strict=True))
+        label: (colour, MODELS[index % len(MODELS)])
+        for index, (label, colour) in enumerate(zip(labels, colours, strict=True))
     }
     sheet = Sheet()
     y = sheet.legend(10, [(label, *look) for label, look in looks.items()], _LEFT) + 4
-    for blinding in found:
+    for blinding in blindings:
         models = blinding.models
         gains: list[list[Contrast | None]] = [[cell.gain for cell in cells] for _, cells in models]
         more = [[cell.more for cell in cells] for _, cells in models]
@@ -226,21 +228,21 @@ def _panels(
     slot = 9.0 * len(looks) + 9.0
     height = len(headers) * slot
     wide = (sheet.width - _LEFT - 16 + _GAP) / len(panels) - _GAP
-    for at, header in enumerate(headers):
-        sheet.text(_LEFT - 8, y + 18 + (at + 0.5) * slot, header, side="right")
+    for index, header in enumerate(headers):
+        sheet.text(_LEFT - 8, y + 18 + (index + 0.5) * slot, header, side="right")
     for number, (title, note, cells) in enumerate(panels):
         left = _LEFT + number * (wide + _GAP)
         sheet.text(left, y + 8, fit(title, wide, bold=True), side="left", bold=True)
         ends = reach(cell for line in cells for cell in line)
         axes = slots(sheet, (left, y + 18, wide, height), len(headers), ends, sideways=True)
-        for at in range(1, len(headers)):
-            axes.line((at, at), axes.values, RULE, width=0.6)
-        for at, (line, (colour, marker)) in enumerate(zip(cells, looks, strict=True)):
+        for index in range(1, len(headers)):
+            axes.line((index, index), axes.values, RULE, width=0.6)
+        for index, (line, (colour, marker)) in enumerate(zip(cells, looks, strict=True)):
             for column, cell in enumerate(line):
                 if cell is None:
                     continue
                 # Candidates whose labels are equal once shortened are one model with more cells than headers.
-                place = column % len(headers) + (at + 1) / (len(looks) + 1)
+                place = column % len(headers) + (index + 1) / (len(looks) + 1)
                 axes.whisker(place, cell, colour, marker)
                 if cell.mark and number:
                     y_mark = axes.place(place, 0.0)[1]

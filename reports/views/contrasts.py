@@ -44,14 +44,14 @@ class Contrast:
 
     @property
     def mark(self) -> str:
-        """ "better" (above 0), "worse" (below 0), or "" if it could be chance."""
+        """The mark "better" (above 0), "worse" (below 0), or "" if it could be chance."""
         if self.p_corrected >= ALPHA or self.value == 0.0:
             return ""
         return "better" if self.value > 0.0 else "worse"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+class ScoreTable:
     """Group scores of several runs on the same questions."""
 
     table: _Floats
@@ -70,9 +70,9 @@ class Scores:
 
     def mean(self, values: ArrayLike, column: Column) -> float:
         """Returns the mean over a column of one value per group, weighted as the aggregation does."""
-        at = self.cells.names.index((column.level, column.name))
-        own = self.cells.members[:, at]
-        return float(self.cells.weights[own, at] @ np.asarray(values, np.float64)[own])
+        index = self.cells.names.index((column.level, column.name))
+        selected = self.cells.members[:, index]
+        return float(self.cells.weights[selected, index] @ np.asarray(values, np.float64)[selected])
 
     def contrast(self, values: ArrayLike, column: Column, level: float = 0.95) -> Contrast:
         """Computes the mean, interval and p-value of a sum of scores whose weights add up to 0.
@@ -85,11 +85,15 @@ class Scores:
             values: one value per group, shape (groups,).
             level: the level of the interval, which is called `ci95` at any level.
         """
-        at = self.cells.names.index((column.level, column.name))
-        own = self.cells.members[:, at]
-        d, weights, units = np.asarray(values, np.float64)[own], self.cells.weights[own, at], self.units[own]
+        index = self.cells.names.index((column.level, column.name))
+        selected = self.cells.members[:, index]
+        d, weights, units = (
+            np.asarray(values, np.float64)[selected],
+            self.cells.weights[selected, index],
+            self.units[selected],
+        )
         n, value = len(d), float(weights @ d)
-        leaf = self.cells.leaf[own] if self.macro else None
+        leaf = self.cells.leaf[selected] if self.macro else None
         z = 0.5 + level / 2.0
         if bool(np.isin(d, (-1.0, 0.0, 1.0)).all() and (units == 1.0).all()):
             counts, span = counted(int((d > 0).sum()), int((d < 0).sum()), n), 1.0
@@ -105,7 +109,7 @@ class Scores:
         return Contrast(value, (low, high) if n > 1 else None, p, n, _mde(counts, span, 1), p, counts, span)
 
 
-def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collection[str] = ()) -> Scores:
+def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collection[str] = ()) -> ScoreTable:
     """Returns the runs' scores on the questions that all of them answered, in the first run's order.
 
     Raises:
@@ -115,33 +119,35 @@ def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collec
     table = np.full((len(one.groups), len(runs)), np.nan)
     table[:, 0] = group_sums(one, aggregation)
     notes: list[str] = []
-    for at, run in enumerate(runs[1:], start=1):
+    for column, run in enumerate(runs[1:], start=1):
         pairing = pair(runs[0], run, task, allow)
-        table[pairing.left, at] = group_sums(pairing.candidate, aggregation)[pairing.right]
+        table[pairing.left, column] = group_sums(pairing.candidate, aggregation)[pairing.right]
         notes += notes_of(pairing, aggregation, runs[0].label, run.label)
-    kept = ~np.isnan(table).any(axis=1)
-    if not kept.any():
+    complete = ~np.isnan(table).any(axis=1)
+    if not complete.any():
         raise UsageError(
             f"{', '.join(run.label for run in runs)} share no answered question of {task}: "
             "evaluate them on the same data"
         )
-    units = unit_counts(one, aggregation)[kept]
-    places = [place for place, keep in zip(one.places, kept, strict=True) if keep]
+    units = unit_counts(one, aggregation)[complete]
+    places = [place for place, keep in zip(one.places, complete, strict=True) if keep]
     macro = aggregation == "row_l3_macro"
-    return Scores(
-        table[kept], units, cells_of(places, units, aggregation), macro, tuple(dict.fromkeys(notes))
+    return ScoreTable(
+        table[complete], units, cells_of(places, units, aggregation), macro, tuple(dict.fromkeys(notes))
     )
 
 
-def correct(found: Sequence[tuple[Column, Contrast]]) -> list[Contrast]:
+def correct(contrasts: Sequence[tuple[Column, Contrast]]) -> list[Contrast]:
     """Applies Holm's correction: abilities are one family, Averages another. The order is kept."""
-    out = [each for _, each in found]
-    for whole in (False, True):
-        own = [at for at, (column, _) in enumerate(found) if (column.level == OVERALL) is whole]
-        corrected = holm([out[at].p for at in own])
-        for at, p in zip(own, corrected, strict=True):
-            mde = _mde(out[at].counts, out[at].span, len(own))
-            out[at] = replace(out[at], p_corrected=float(p), mde=mde)
+    out = [contrast for _, contrast in contrasts]
+    for is_overall in (False, True):
+        family = [
+            index for index, (column, _) in enumerate(contrasts) if (column.level == OVERALL) is is_overall
+        ]
+        corrected = holm([out[index].p for index in family])
+        for index, p in zip(family, corrected, strict=True):
+            mde = _mde(out[index].counts, out[index].span, len(family))
+            out[index] = replace(out[index], p_corrected=float(p), mde=mde)
     return out
 
 

@@ -12,7 +12,7 @@ from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
-from ssl4rl_bench.reports.text.cells import Estimate, Result, dig, estimate, short
+from ssl4rl_bench.reports.text.cells import CellEstimate, Result, dig, estimate, short
 from ssl4rl_bench.reports.text.numbers import interval, percent
 from ssl4rl_bench.reports.views.base import View
 
@@ -23,7 +23,7 @@ _PANEL, _GAP, _LEFT, _TOP = (138.0, 88.0), (38.0, 42.0), 34.0, 42.0
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CurvePoint:
     """A checkpoint on the curves."""
 
     step: float
@@ -46,12 +46,12 @@ class _Panel:
         task = short(self.task)
         return f"{task}: {category(self.name)}" if self.name else task
 
-    def of(self, result: Result | None) -> Estimate | None:
+    def of(self, result: Result | None) -> CellEstimate | None:
         """Returns the panel's value in a run, or None if the run lacks it."""
         return estimate(dig(result, "tasks", self.task, "aggregates", *self.cell))
 
 
-def curves(points: Sequence[Point], baseline: Result | None = None) -> View:
+def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View:
     """Makes a panel per benchmark, per ability and per probe; the table has the same numbers.
 
     Args:
@@ -74,20 +74,20 @@ def curves(points: Sequence[Point], baseline: Result | None = None) -> View:
 
 
 def _panels(results: Iterable[Result]) -> list[_Panel]:
-    found: dict[_Panel, None] = {}
+    panels: dict[_Panel, None] = {}
     for result in results:
         for task, scores in dig(result, "tasks").items():
             probe = dig(scores, "probe")
             if probe:
-                found[_Panel(task, "", ("row_micro", "overall"), number(probe.get("chance")))] = None
+                panels[_Panel(task, "", ("row_micro", "overall"), number(probe.get("chance")))] = None
                 continue
-            found[_Panel(task, "", ("circular_micro", "overall"), None)] = None
+            panels[_Panel(task, "", ("circular_micro", "overall"), None)] = None
             for ability in dig(scores, "aggregates", "circular_micro", "l2"):
-                found[_Panel(task, ability, ("circular_micro", "l2", ability), None)] = None
-    return list(found)
+                panels[_Panel(task, ability, ("circular_micro", "l2", ability), None)] = None
+    return list(panels)
 
 
-def _draw(points: Sequence[Point], panels: Sequence[_Panel], baseline: Result | None) -> Sheet:
+def _draw(points: Sequence[CurvePoint], panels: Sequence[_Panel], baseline: Result | None) -> Sheet:
     rows = max(1, math.ceil(len(panels) / COLUMNS))
     sheet = Sheet(height=_TOP + rows * (_PANEL[1] + _GAP[1]))
     shown = list(dict.fromkeys(point.verdict for point in points))
@@ -95,8 +95,8 @@ def _draw(points: Sequence[Point], panels: Sequence[_Panel], baseline: Result | 
     if baseline is not None:
         entries.append(("the baseline and its 95% interval", MUTED, "bar"))
     sheet.legend(10.0, entries)
-    for at, panel in enumerate(panels):
-        row, column = divmod(at, COLUMNS)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, COLUMNS)
         left, top = _LEFT + column * (_PANEL[0] + _GAP[0]), _TOP + row * (_PANEL[1] + _GAP[1])
         sheet.text(left, top - 8, fit(panel.title, _PANEL[0], bold=True), side="left", bold=True)
         _fill(sheet, (left, top, *_PANEL), panel, points, baseline)
@@ -107,7 +107,7 @@ def _fill(
     sheet: Sheet,
     box: tuple[float, float, float, float],
     panel: _Panel,
-    points: Sequence[Point],
+    points: Sequence[CurvePoint],
     baseline: Result | None,
 ) -> None:
     measured = [(point, cell) for point in points if (cell := panel.of(point.result)) is not None]
@@ -133,18 +133,18 @@ def _fill(
         axes.marks([point.step], [cell.value], *MARKS.get(point.verdict, ("o", INK)), size=4.0)
 
 
-def _sentence(points: Sequence[Point]) -> str:
+def _sentence(points: Sequence[CurvePoint]) -> str:
     counts = {
         name: sum(point.verdict == name for point in points) for name in ("pass", "fail", "inconclusive")
     }
     judged = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none judged yet"
     return (
         f"{len(points)} checkpoints: {judged}. Percent over training steps; bars are 95% intervals of each accuracy "
-        "alone, dotted lines a blind guess; the verdict rests on paired differences, which are sharper."
+        "alone, dotted lines a blind guess; the verdict is based on paired differences, which are more precise."
     )
 
 
-def _cell(cell: Estimate | None) -> str:
+def _cell(cell: CellEstimate | None) -> str:
     if cell is None:
         return percent(None)
     return percent(cell.value) + (f" {interval(cell.ci95)}" if cell.ci95 else "")

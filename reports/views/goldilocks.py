@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.errors import UsageError
@@ -15,10 +15,10 @@ from ssl4rl_bench.reports.board.probes import ProbeRow, probe_row
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, SIGN
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of
-from ssl4rl_bench.reports.text.cells import Estimate, dig, estimate
+from ssl4rl_bench.reports.text.cells import CellEstimate, dig, estimate
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.runs import Runs
+from ssl4rl_bench.reports.views.runs import ViewRuns
 from ssl4rl_bench.reports.views.training import full, kind_of
 from ssl4rl_bench.reports.views.wording import difference_cells, noted
 from ssl4rl_bench.score.aggregate import OVERALL
@@ -32,13 +32,13 @@ class Step:
 
     probe: ProbeRow
     """The baseline's row of the probe."""
-    above: Estimate | None
+    above: CellEstimate | None
     """The baseline's (accuracy - chance) / (1 - chance)."""
     trained: tuple[tuple[str, Difference], ...] = ()
     """Checkpoints trained at this difficulty: name, and difference from the baseline on Average."""
 
 
-def goldilocks(runs: Runs) -> View:
+def goldilocks(runs: ViewRuns) -> View:
     """Makes the view of kinds asked at several difficulties, and of checkpoints trained at one of these.
 
     Seeds of a training are not averaged. Without a benchmark or candidates, only the baseline's part is made.
@@ -55,12 +55,12 @@ def goldilocks(runs: Runs) -> View:
             "--tasks ssl_difficulty` asks all of them"
         )
     notes = [f"{label} is not in the figure: {reason}." for label, reason in astray]
-    told = any(step.trained for step in steps)
-    if not told:
+    has_training = any(step.trained for step in steps)
+    if not has_training:
         notes.insert(
             0,
-            "No checkpoint here was trained at one of these difficulties, so nothing is said of what training there "
-            "brings; `ssl4rl-bench train RECIPE` trains one (its [tasks] name the difficulty), --trained LABEL=TASK "
+            "No checkpoint here was trained at one of these difficulties, so the effect of training on them is "
+            "unknown; `ssl4rl-bench train RECIPE` trains one (its [tasks] name the difficulty), --trained LABEL=TASK "
             "names a checkpoint's.",
         )
     return View(
@@ -75,14 +75,14 @@ def goldilocks(runs: Runs) -> View:
             "n",
             "Above chance",
             "95% interval",
-            *(("Trained at it", "Average", "95% interval", "p corr.") if told else ()),
+            *(("Trained at it", "Average", "95% interval", "p corr.") if has_training else ()),
         ),
-        rows=tuple(row for step in steps for row in _rows(step, told)),
-        sheet=_draw(steps, name, told),
+        rows=tuple(row for step in steps for row in _rows(step, has_training)),
+        sheet=_draw(steps, name, has_training),
     )
 
 
-def _placed(runs: Runs) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str]]]:
+def _placed(runs: ViewRuns) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str]]]:
     """Returns the candidates by the single task that they were trained on, and why others are not in it."""
     placed: dict[str, list[Evaluated]] = {}
     astray = []
@@ -90,32 +90,35 @@ def _placed(runs: Runs) -> tuple[dict[str, list[Evaluated]], list[tuple[str, str
         tasks = runs.trained.get(run.label)
         label = clean(run.label)
         if tasks is None:
-            astray.append((label, "what it was trained on is not known (--trained LABEL=TASK says it)"))
+            astray.append((label, "its training tasks are unknown (give --trained LABEL=TASK)"))
         elif len(tasks) == 1 and tasks[0] in KINDS:
-            said = f"--trained {label}=ssl_{tasks[0]}_..."
+            option = f"--trained {label}=ssl_{tasks[0]}_..."
             astray.append(
-                (label, f"at which difficulty of {tasks[0]} it was trained is not known ({said} says it)")
+                (
+                    label,
+                    f"at which difficulty of {tasks[0]} it was trained is unknown (give {option} says it)",
+                )
             )
         elif len(tasks) == 1 and kind_of(tasks[0]) in KINDS:
             placed.setdefault(full(tasks[0]), []).append(run)
     return placed, astray
 
 
-def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
+def _steps(runs: ViewRuns, placed: dict[str, list[Evaluated]]) -> list[Step]:
     """Returns the steps by kind, from easy to hard, of kinds with at least two difficulties."""
-    found: dict[str, dict[str, Step]] = {}
+    by_kind: dict[str, dict[str, Step]] = {}
     for run in (runs.baseline, *runs.more):
         for task, outcomes in run.outcomes.items():
             if not outcomes.probe or task.endswith("_released"):
                 continue
             row = probe_row(run, task)
             above = estimate(dig(run.result, "tasks", task, "probe", "chance_corrected"))
-            found.setdefault(row.kind, {}).setdefault(row.difficulty, Step(row, above))
+            by_kind.setdefault(row.kind, {}).setdefault(row.difficulty, Step(row, above))
     steps = [
         step
-        for kind in (*KINDS, *(found.keys() - set(KINDS)))
-        if len(found.get(kind, {})) > 1
-        for step in sorted(found[kind].values(), key=_hardness)
+        for kind in (*KINDS, *(by_kind.keys() - set(KINDS)))
+        if len(by_kind.get(kind, {})) > 1
+        for step in sorted(by_kind[kind].values(), key=_hardness)
     ]
     trained = [(step.probe.task, run) for step in steps for run in placed.get(step.probe.task, [])]
     if not trained:
@@ -127,11 +130,11 @@ def _steps(runs: Runs, placed: dict[str, list[Evaluated]]) -> list[Step]:
     return [replace(step, trained=tuple(by_task.get(step.probe.task, ()))) for step in steps]
 
 
-def _on_average(runs: Runs, baseline: Evaluated, candidates: Sequence[Evaluated]) -> list[Difference]:
-    found = compare(
+def _on_average(runs: ViewRuns, baseline: Evaluated, candidates: Sequence[Evaluated]) -> list[Difference]:
+    comparisons = compare_task(
         baseline, candidates, runs.benchmark, by=OVERALL, aggregation=runs.aggregation, allow=runs.allow
     )
-    return [each.overall for each in found]
+    return [comparison.overall for comparison in comparisons]
 
 
 def _hardness(step: Step) -> tuple[float, bool, bool, str]:
@@ -140,56 +143,56 @@ def _hardness(step: Step) -> tuple[float, bool, bool, str]:
     return -(step.probe.chance or 0.0), "," in difficulty, "strong" in difficulty, difficulty
 
 
-def _sentences(runs: Runs, steps: Sequence[Step], name: str) -> list[str]:
+def _sentences(runs: ViewRuns, steps: Sequence[Step], name: str) -> list[str]:
     out = []
     for kind in dict.fromkeys(step.probe.kind for step in steps):
-        own = [step for step in steps if step.probe.kind == kind]
-        above = [step for step in own if step.above and step.above.ci95 and step.above.ci95[0] > 0.0]
+        kind_steps = [step for step in steps if step.probe.kind == kind]
+        above = [step for step in kind_steps if step.above and step.above.ci95 and step.above.ci95[0] > 0.0]
         # An interval that includes 0 does not prove chance, so the rest is "not shown" to be above.
         easy = [step.probe.difficulty for step in above]
-        rest = [step.probe.difficulty for step in own if step not in above]
+        rest = [step.probe.difficulty for step in kind_steps if step not in above]
         if not rest:
-            said = f"above chance at each of {listed(easy)}"
+            result = f"above chance at each of {listed(easy)}"
         elif easy:
-            said = f"above chance at {listed(easy)}, not shown to be at {listed(rest)}"
+            result = f"above chance at {listed(easy)}, not shown to be at {listed(rest)}"
         else:
-            said = f"not shown to be above chance at any of {listed(rest)}"
-        text = f"On {kind} {name} is {said}"
-        trained = [(step, each) for step in own for each in step.trained]
+            result = f"not shown to be above chance at any of {listed(rest)}"
+        text = f"On {kind} {name} is {result}"
+        trained = [(step, difference) for step in kind_steps for difference in step.trained]
         if trained:
-            told = [
-                f"{label} (trained at {step.probe.difficulty}) {difference_cells(each)[0]} points on Average"
-                for step, (label, each) in trained
+            effects = [
+                f"{label} (trained at {step.probe.difficulty}) {difference_cells(difference)[0]} points on Average"
+                for step, (label, difference) in trained
             ]
-            text += f"; against {name}, {listed(told)}"
-        out.append(f"{text}.{_told_apart(runs, own)}")
+            text += f"; against {name}, {listed(effects)}"
+        out.append(f"{text}.{_told_apart(runs, kind_steps)}")
     return out
 
 
-def _told_apart(runs: Runs, steps: Sequence[Step]) -> str:
+def _told_apart(runs: ViewRuns, steps: Sequence[Step]) -> str:
     """Compares each two checkpoints trained at different difficulties of a kind, with Holm over the pairs."""
     labels = {clean(run.label): run for run in runs.candidates}
     trained = [(step, label) for step in steps for label, _ in step.trained]
     pairs = [(one, two) for one, two in combinations(trained, 2) if one[0] is not two[0]]
     if not pairs:
         return ""
-    found = [_on_average(runs, labels[one[1]], [labels[two[1]]])[0] for one, two in pairs]
-    p = holm([each.p for each in found])
+    differences = [_on_average(runs, labels[one[1]], [labels[two[1]]])[0] for one, two in pairs]
+    p = holm([difference.p for difference in differences])
     shown = [
-        f"{two[1]} {points(each.value)} points from {one[1]} ({p_is(float(corrected))})"
-        for (one, two), each, corrected in zip(pairs, found, p, strict=True)
+        f"{two[1]} {points(difference.value)} points from {one[1]} ({p_is(float(corrected))})"
+        for (one, two), difference, corrected in zip(pairs, differences, p, strict=True)
         if corrected < ALPHA
     ]
     if shown:
         return f" Between difficulties, {listed(shown)}."
-    least = max(each.mde for each in found)
+    least = max(difference.mde for difference in differences)
     return (
         f" The difficulties are not told apart downstream; differences below {percent(least)} points would rarely be "
         "found."
     )
 
 
-def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
+def _pairing_notes(runs: ViewRuns, steps: Sequence[Step]) -> list[str]:
     reasons = [
         str(reason)
         for run in (runs.baseline, *runs.more)
@@ -197,8 +200,7 @@ def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
         if any(str(reason).startswith(f"{step.probe.task}:") for step in steps)
     ]
     part = [
-        f"{clean(runs.baseline.label)} was asked a part only ({clean(reason, 120)})."
-        for reason in reasons[:1]
+        f"{clean(runs.baseline.label)} answered only a part ({clean(reason, 120)})." for reason in reasons[:1]
     ]
     trained = {label for step in steps for label, _ in step.trained}
     return part + [
@@ -209,7 +211,7 @@ def _pairing_notes(runs: Runs, steps: Sequence[Step]) -> list[str]:
     ]
 
 
-def _rows(step: Step, told: bool) -> list[tuple[str, ...]]:
+def _rows(step: Step, has_training: bool) -> list[tuple[str, ...]]:
     above = step.above
     base = (
         step.probe.kind,
@@ -220,7 +222,7 @@ def _rows(step: Step, told: bool) -> list[tuple[str, ...]]:
         percent(_flat(above.value) if above else None),
         interval((_flat(above.ci95[0]), _flat(above.ci95[1])) if above and above.ci95 else None),
     )
-    if not told:
+    if not has_training:
         return [base]
     trained = [(label, *difference_cells(cell)) for label, cell in step.trained]
     first, *more = trained or [(NO_DATA, "", "", "")]
@@ -232,17 +234,17 @@ def _flat(value: float) -> float:
     return round(value, 4) + 0.0
 
 
-def _draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
+def _draw(steps: Sequence[Step], name: str, has_training: bool) -> Sheet:
     left, tall, gap = 34.0, 150.0, 26.0
     sheet = Sheet()
     wide = sheet.width - left - 6
     n_kinds = len({step.probe.kind for step in steps})
     n = len(steps) + 0.6 * (n_kinds - 1)
-    places, at = [], 0.5
+    places, position = [], 0.5
     for number, step in enumerate(steps):
-        at += 0.6 if number and steps[number - 1].probe.kind != step.probe.kind else 0.0
-        places.append(at)
-        at += 1.0
+        position += 0.6 if number and steps[number - 1].probe.kind != step.probe.kind else 0.0
+        places.append(position)
+        position += 1.0
     # Six points of margin: bold text may be drawn a little wider than `width_of` computes.
     title = fit(f"{name}: accuracy above chance, percent of what is possible", wide - 6.0, bold=True)
     sheet.text(left, 12, title, bold=True, side="left")
@@ -251,7 +253,7 @@ def _draw(steps: Sequence[Step], name: str, told: bool) -> Sheet:
         if step.above is not None:
             axes.whisker(place, step.above, INK)
     y = 24 + tall
-    if told:
+    if has_training:
         title = (
             "Checkpoints trained at it: difference on Average, points (▲ better, ▼ worse after correction)"
         )

@@ -15,7 +15,7 @@ from ssl4rl_bench.score.aggregate import check_aggregation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Runs:
+class ViewRuns:
     """The runs that views are made from, and how they are compared."""
 
     baseline: Evaluated
@@ -45,7 +45,7 @@ class Runs:
             name = clean(self.baseline.label)
             raise UsageError(
                 f"--view {view} needs a benchmark, and {name} has none: "
-                f"`ssl4rl-bench run --model {name} --tasks scenes` asks one"
+                f"`ssl4rl-bench run --model {name} --tasks scenes` creates one"
             )
         return self.benchmark
 
@@ -54,8 +54,8 @@ class Runs:
         task = self.need_benchmark(view)
         if not self.candidates:
             raise UsageError(
-                f"--view {view} needs a second checkpoint beside {clean(self.baseline.label)}: "
-                f"`ssl4rl-bench run --model CHECKPOINT --tasks {short(task)}` makes its run"
+                f"--view {view} needs a second checkpoint in addition to {clean(self.baseline.label)}: "
+                f"`ssl4rl-bench run --model CHECKPOINT --tasks {short(task)}` creates its run"
             )
         return self.candidates
 
@@ -65,16 +65,16 @@ def by_sight(runs: Sequence[Evaluated]) -> tuple[list[Evaluated], list[Evaluated
 
     Each part gets new labels, which must differ only within the part.
     """
-    found: dict[str, list[Evaluated]] = {}
+    by_image: dict[str, list[Evaluated]] = {}
     for run in runs:
-        found.setdefault(image_of(run), []).append(run)
-    if set(found) == {"real"}:
+        by_image.setdefault(image_of(run), []).append(run)
+    if set(by_image) == {"real"}:
         return list(runs), []
-    real = _labelled(found.pop("real", []))
+    real = _labelled(by_image.pop("real", []))
     return real, [
         replace(run, label=f"{run.label}, image {image}")
-        for image, own in found.items()
-        for run in _labelled(own)
+        for image, image_runs in by_image.items()
+        for run in _labelled(image_runs)
     ]
 
 
@@ -87,7 +87,7 @@ def gather(
     aggregation: str = "circular_micro",
     trained: Sequence[str] = (),
     allow: Collection[str] = (),
-) -> Runs:
+) -> ViewRuns:
     """Sorts runs by their part in a view.
 
     Args:
@@ -104,20 +104,20 @@ def gather(
         raise UsageError(
             f"{short(task)} is an SSL task: a view's benchmark is one with abilities, such as scenes"
         )
-    benchmark = task or next((name for name, found in baseline.outcomes.items() if not found.probe), "")
+    benchmark = task or next((name for name, outcomes in baseline.outcomes.items() if not outcomes.probe), "")
     same = baseline.spec.fingerprint
     more = tuple(run for run in others if benchmark not in run.outcomes and run.spec.fingerprint == same)
     if more:  # these are not in tables with the rest, so labels need not tell them apart
         baseline, *others = _labelled([baseline, *(run for run in others if run not in more)])
     candidates = tuple(run for run in others if benchmark in run.outcomes)
-    said = parse(trained, [baseline, *others])
-    return Runs(
+    declared = parse(trained, [baseline, *others])
+    return ViewRuns(
         baseline=baseline,
         candidates=candidates,
         benchmark=benchmark,
         more=more,
         blind=tuple(blind),
-        trained={run.label: said.get(run.label) or trained_on(run) for run in candidates},
+        trained={run.label: declared.get(run.label) or trained_on(run) for run in candidates},
         aggregation=aggregation,
         allow=check_allowed(allow),
         others=tuple(run for run in others if run not in candidates),
@@ -126,7 +126,7 @@ def gather(
 
 def image_of(run: Evaluated) -> str:
     """Returns "real", or what a run showed instead of its images."""
-    return next((found.image for found in run.outcomes.values()), "real")
+    return next((outcomes.image for outcomes in run.outcomes.values()), "real")
 
 
 def _labelled(runs: Sequence[Evaluated]) -> list[Evaluated]:

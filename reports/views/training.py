@@ -89,7 +89,7 @@ def methods(runs: Sequence[Evaluated]) -> list[Method]:
     together: dict[str, list[Evaluated]] = {}
     for run in runs:
         together.setdefault(_SEED.sub("", run.label.partition(" (")[0]), []).append(run)
-    return [Method(name, tuple(own)) for name, own in together.items()]
+    return [Method(name, tuple(members)) for name, members in together.items()]
 
 
 def _from_origin(run: Evaluated) -> tuple[str, ...] | None:
@@ -98,8 +98,8 @@ def _from_origin(run: Evaluated) -> tuple[str, ...] | None:
     if not (folder / FILE).is_file():
         if name not in bundled_names():
             return None
-        with as_file(files("ssl4rl_bench") / "checkpoints" / name) as found:
-            folder = found
+        with as_file(files("ssl4rl_bench") / "checkpoints" / name) as path:
+            folder = path
     try:
         if run.spec.fingerprint not in (fingerprint(folder, full_digest=full_) for full_ in (False, True)):
             return None
@@ -116,8 +116,8 @@ def _from_label(label: str) -> tuple[str, ...] | None:
     name = label.partition(" (")[0].lower()
     if re.search(rf"(?<![a-z]){MIX}(?![a-z])", name):
         return (MIX,)
-    found = tuple(kind for kind in KINDS if kind in name)
-    return found if len(found) == 1 else None
+    kinds = tuple(kind for kind in KINDS if kind in name)
+    return kinds if len(kinds) == 1 else None
 
 
 def _known(name: str, value: str) -> str:
@@ -126,5 +126,5 @@ def _known(name: str, value: str) -> str:
         *(short_name(task) for task in task_names() if task.startswith(f"{PREFIX}ssl_")),
     ]
     if short_name(name) not in known and not is_task_file(name):
-        raise UsageError(f"--trained {value}: {name} is no SSL task{did_you_mean(name, known)}")
+        raise UsageError(f"--trained {value}: {name} is not an SSL task{did_you_mean(name, known)}")
     return short_name(name)

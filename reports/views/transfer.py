@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import COLUMNS
@@ -16,7 +16,7 @@ from ssl4rl_bench.reports.figures.sheet import Sheet, width_of
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, listed, percent, points
 from ssl4rl_bench.reports.views.base import View
-from ssl4rl_bench.reports.views.runs import Runs
+from ssl4rl_bench.reports.views.runs import ViewRuns
 from ssl4rl_bench.reports.views.training import same_task, words
 from ssl4rl_bench.reports.views.wording import noted
 
@@ -31,7 +31,7 @@ class _Panel:
     """Shape (checkpoints, columns)."""
 
 
-def transfer(runs: Runs) -> View:
+def transfer(runs: ViewRuns) -> View:
     """Makes the view of checkpoints against the baseline.
 
     Holm's correction is as in `compare`: the abilities of all checkpoints are one family, their Averages
@@ -41,16 +41,21 @@ def transfer(runs: Runs) -> View:
         UsageError: no benchmark, no second run, or runs that must not be compared.
     """
     candidates = runs.need_candidates("transfer")
-    found = compare(runs.baseline, candidates, runs.benchmark, aggregation=runs.aggregation, allow=runs.allow)
-    columns = [c for c in COLUMNS if any(each.find(c.level, c.name) for each in found)]
+    comparisons = compare_task(
+        runs.baseline, candidates, runs.benchmark, aggregation=runs.aggregation, allow=runs.allow
+    )
+    columns = [c for c in COLUMNS if any(comparison.find(c.level, c.name) for comparison in comparisons)]
     abilities = _Panel(
         f"{short(runs.benchmark)}, {runs.aggregation}",
         tuple(column.header for column in columns),
         ("",) * len(columns),
-        tuple(tuple(each.find(column.level, column.name) for column in columns) for each in found),
+        tuple(
+            tuple(comparison.find(column.level, column.name) for column in columns)
+            for comparison in comparisons
+        ),
     )
     panels = [abilities]
-    notes = [note for each in found for note in each.notes]
+    notes = [note for comparison in comparisons for note in comparison.notes]
     probes = probe_tasks([runs.baseline, *candidates])
     if probes:
         rows = probe_rows(runs.baseline, candidates, probes, allow=runs.allow)
@@ -61,7 +66,7 @@ def transfer(runs: Runs) -> View:
                 "SSL probes, accuracy",
                 tuple(words([task]) for task in probes),
                 tuple(probes),
-                tuple(tuple(row.difference for row in rows[at::n]) for at in range(1, n)),
+                tuple(tuple(row.difference for row in rows[index::n]) for index in range(1, n)),
             )
         )
     names = [clean(run.label) for run in candidates]
@@ -75,8 +80,8 @@ def transfer(runs: Runs) -> View:
         headers=("Checkpoint", "Trained on", *(header for panel in panels for header in panel.headers)),
         rows=(
             *(
-                (name, words(tasks), *(_text(cell) for panel in panels for cell in panel.cells[at]))
-                for at, (name, tasks) in enumerate(zip(names, trained, strict=True))
+                (name, words(tasks), *(_text(cell) for panel in panels for cell in panel.cells[index]))
+                for index, (name, tasks) in enumerate(zip(names, trained, strict=True))
             ),
             (
                 "MDE",
@@ -100,18 +105,23 @@ def _text(cell: Difference | None) -> str:
 
 def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
     """Sums up the abilities; the Average is left out, as it summarizes them."""
-    single = [at for at, header in enumerate(panel.headers) if header != "Average"]
+    single = [column for column, header in enumerate(panel.headers) if header != "Average"]
     marked = [
-        (names[row], panel.headers[at], cell)
+        (names[row], panel.headers[column], cell)
         for row, line in enumerate(panel.cells)
-        for at in single
-        if (cell := line[at]) is not None and cell.mark
+        for column in single
+        if (cell := line[column]) is not None and cell.mark
     ]
     up = {name for name, _, cell in marked if cell.mark == "better"}
     down = {name for name, _, cell in marked if cell.mark == "worse"}
     n = len(names)
     if not marked:
-        mdes = [cell.mde for line in panel.cells for cell in (line[at] for at in single) if cell is not None]
+        mdes = [
+            cell.mde
+            for line in panel.cells
+            for cell in (line[column] for column in single)
+            if cell is not None
+        ]
         if not mdes:
             return "The questions belong to none of MMBench's abilities, so only the Average is compared."
         which = "The checkpoint is not" if n == 1 else f"None of {n} checkpoints is"
@@ -123,9 +133,9 @@ def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
         f"Of {n} checkpoint{'s' if n > 1 else ''}, {_are(up)} shown to be better than {baseline} on some ability, "
         f"and {_are(down)} worse on some"
     )
-    lost = sorted((each for each in marked if each[2].mark == "worse"), key=lambda each: each[2].value)
+    lost = sorted((item for item in marked if item[2].mark == "worse"), key=lambda item: item[2].value)
     if not lost:
-        return f"{text}; no negative transfer is shown, which is not to say that there is none."
+        return f"{text}; no negative transfer is shown, which does not mean that there is none."
     shown = [
         f"{name} on {listed([f'{header} ({points(cell.value)})' for who, header, cell in lost if who == name])}"
         for name in list(dict.fromkeys(name for name, _, _ in lost))[:4]
@@ -135,8 +145,9 @@ def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
     name, header, cell = lost[0]
     if abs(cell.from_reading.value) >= 0.0005:
         text += (
-            f". Of the greatest, {name}'s on {header}, {points(cell.from_reading.value)} points come from replies "
-            f"that could be read in one of the two runs only, {points(cell.from_answers.value)} from changed answers"
+            f". Of the greatest one, {name}'s on {header}, {points(cell.from_reading.value)} points come from "
+            f"replies that could be read in one of the two runs only, "
+            f"{points(cell.from_answers.value)} from changed answers"
         )
     return f"{text}."
 
@@ -147,18 +158,18 @@ def _are(names: Collection[str]) -> str:
 
 def _on_average(names: Sequence[str], panel: _Panel) -> str:
     """Names the checkpoints that are better or worse on Average; empty if there are none."""
-    at = panel.headers.index("Average") if "Average" in panel.headers else None
-    if at is None:
+    index = panel.headers.index("Average") if "Average" in panel.headers else None
+    if index is None:
         return ""
     out = []
     for mark in ("better", "worse"):
-        own = [
+        changed = [
             f"{name} ({points(cell.value)})"
             for name, line in zip(names, panel.cells, strict=True)
-            if (cell := line[at]) is not None and cell.mark == mark
+            if (cell := line[index]) is not None and cell.mark == mark
         ]
-        if own:
-            out.append(f"{listed(own)} {'is' if len(own) == 1 else 'are'} {mark}")
+        if changed:
+            out.append(f"{listed(changed)} {'is' if len(changed) == 1 else 'are'} {mark}")
     return f" On Average {' and '.join(out)}." if out else ""
 
 
@@ -173,9 +184,9 @@ def _draw(panels: Sequence[_Panel], names: Sequence[str], trained: Sequence[tupl
             top,
             intervals=True,
             framed={
-                (row, at)
+                (row, column)
                 for row, tasks in enumerate(trained)
-                for at, probe in enumerate(panel.tasks)
+                for column, probe in enumerate(panel.tasks)
                 if any(same_task(probe, task) for task in tasks or ())
             },
         )
@@ -183,22 +194,24 @@ def _draw(panels: Sequence[_Panel], names: Sequence[str], trained: Sequence[tupl
     ]
     widths = [width_of(name, 8.5, True) for name in names] + [width_of(below) for _, below in labels]
     left = 16 + min(126.0, max(60.0, *widths))
-    texts = [(each.texts(cell)[1], 7) for each in maps for line in each.cells for cell in line if cell]
+    texts = [
+        (heat_map.texts(cell)[1], 7) for heat_map in maps for line in heat_map.cells for cell in line if cell
+    ]
     texts += [(header, 6) for panel in panels for header in panel.headers]
     wide = max(width_of(text) + air for text, air in texts)
     most = max(len(panel.headers) for panel in panels)
     sheet = Sheet(max(left + most * wide + 4, left + 322))
     y = 4.0
-    for panel, each in zip(panels, maps, strict=True):
+    for panel, heat_map in zip(panels, maps, strict=True):
         sheet.text(left, y + 7, panel.title, bold=True, side="left")
-        y = each.draw(sheet, left, y + 14, wide, 30.0) + 14
+        y = heat_map.draw(sheet, left, y + 14, wide, 30.0) + 14
     maps[0].scale(sheet, left, y - 6, 150.0)
     lines = [
         f"{MARKS['better']} better, {MARKS['worse']} worse after correction; [95% interval]",
         "MDE: found with 80% power (median of rows)",
         *(["framed: the probe that it was trained on"] if len(panels) > 1 else []),
     ]
-    for at, line in enumerate(lines):
-        sheet.text(left + 162, y - 2 + 12 * at, line, MUTED, side="left")
+    for index, line in enumerate(lines):
+        sheet.text(left + 162, y - 2 + 12 * index, line, MUTED, side="left")
     sheet.height = y + 32
     return sheet

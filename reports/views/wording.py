@@ -26,8 +26,12 @@ def difference_cells(cell: Difference | Contrast | None) -> tuple[str, str, str]
 
 def noted(notes: Sequence[str]) -> str:
     """Formats the notes that follow a view's sentence, at most `MOST` of them."""
-    own = list(dict.fromkeys(note for note in notes if not _BLINDED.fullmatch(note)))
-    if not own:
+    distinct = list(dict.fromkeys(note for note in notes if not _BLINDED.fullmatch(note)))
+    if not distinct:
         return ""
-    more = f" {len(own) - MOST} more notes are left out; `compare` prints them." if len(own) > MOST else ""
-    return f" {' '.join(own[:MOST])}{more}"
+    more = (
+        f" {len(distinct) - MOST} more notes are left out; `compare` prints them."
+        if len(distinct) > MOST
+        else ""
+    )
+    return f" {' '.join(distinct[:MOST])}{more}"

@@ -15,13 +15,13 @@ COMMANDS: dict[str, str] = {
     "list": "List tasks, engines, runs or training recipes.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
     "gate": "Judge a checkpoint by a policy: pass, fail or inconclusive.",
-    "watch": "Evaluate and judge the checkpoints of a training run as they come.",
+    "watch": "Evaluate and judge the checkpoints of a training run as they appear.",
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",
     "build": "Write a data set of an SSL task's samples, with a manifest.",
     "train": "Train a checkpoint with GRPO, rewarded by SSL tasks.",
-    "interpolate": "Write a checkpoint between a base and what was trained from it.",
+    "interpolate": "Write a checkpoint interpolated between a base and its trained version.",
     "audit": "Recompute what a model card's tables derive, or re-read a run with each extractor.",
     "ask": "Ask a checkpoint about images, a video, or text.",
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
@@ -72,7 +72,6 @@ app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, ric
 
 @app.callback(invoke_without_command=True)
 def _root(
-    ctx: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     """Evaluate vision-language checkpoints by ability: with n, intervals, unread replies and provenance.

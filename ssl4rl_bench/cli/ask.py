@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import BaseUrl, Names, Settings
+from ssl4rl_bench.cli.options import BaseUrl, EngineSettings, OptionValues
 
 if TYPE_CHECKING:
     from ssl4rl_bench.core.types import Completion
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 
 
 def ask(
-    question: Annotated[str | None, Argument(help="What to ask.", show_default=False)] = None,
+    question: Annotated[str | None, Argument(help="The question.", show_default=False)] = None,
     model: Annotated[
         str | None,
         Option("--model", "-m", help="Folder, bundled checkpoint, hub id, or the name at a server."),
     ] = None,
     image: Annotated[
-        Names, Option("--image", "-i", help="File, https URL or base64. Repeat for several.", metavar="IMAGE")
+        OptionValues,
+        Option("--image", "-i", help="File, https URL or base64. Repeat for several.", metavar="IMAGE"),
     ] = None,
     video: Annotated[Path | None, Option(help="Local video file.", show_default=False)] = None,
-    video_frames: Annotated[int, Option(help="Frames to take from a video at most.")] = 16,
+    video_frames: Annotated[int, Option(help="Maximum number of frames to take from a video.")] = 16,
     video_fps: Annotated[float, Option(help="Frames to take per second of video.")] = 2.0,
     system: Annotated[str | None, Option(help="System message.", show_default=False)] = None,
     batch: Annotated[Path | None, Option(help="JSONL file of chats to answer.", show_default=False)] = None,
     image_root: Annotated[
-        Path | None, Option(help="Directory that paths in --batch must lie in.", show_default=False)
+        Path | None, Option(help="Directory that must contain the paths in --batch.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None, Option(help="File for the answers to --batch; it must not exist yet.")
@@ -45,9 +46,9 @@ def ask(
     max_pixels: Annotated[int | None, Option(help="Shrink images to this many pixels.")] = None,
     engine: Annotated[str, Option(help="auto, vllm, hf, openai, replay or mock.")] = "auto",
     base_url: BaseUrl = None,
-    max_tokens: Annotated[int, Option(help="Tokens in a reply at most.", min=1)] = 512,
+    max_tokens: Annotated[int, Option(help="Maximum number of tokens in a reply.", min=1)] = 512,
     temperature: Annotated[float, Option(help="0 is greedy.", min=0.0)] = 0.0,
-    settings: Settings = None,
+    settings: EngineSettings = None,
     as_json: Annotated[bool, Option("--json", help="Print the reply as one line of JSON.")] = False,
 ) -> None:
     """Ask a checkpoint about images, a video, or nothing but text.
@@ -59,11 +60,11 @@ def ask(
     if (question is None) == (batch is None):
         raise UsageError("give either a question or --batch FILE")
     if batch and (image or video or system):
-        raise UsageError("--image, --video and --system go with a question; a batch file holds its own")
+        raise UsageError("--image, --video and --system apply to a question; a batch file contains its own")
     if not batch and (out or image_root):
-        raise UsageError("--out and --image-root go with --batch")
+        raise UsageError("--out and --image-root apply only to --batch")
     if base_url and engine not in ("auto", "openai"):
-        raise UsageError(f"--base-url goes with --engine openai, not {engine}")
+        raise UsageError(f"--base-url applies to --engine openai, not {engine}")
     if engine in ("auto", "vllm", "hf") and not model and not base_url:
         raise UsageError("--model is missing: name a folder, a bundled checkpoint (tiny-base) or a hub id")
     from ssl4rl_bench.core.neutral import neutral
@@ -79,7 +80,7 @@ def ask(
     if batch:
         chats = partial(read_batch, batch, image_root, video_frames=video_frames, video_fps=video_fps)
         if not sum(1 for _ in chats()):
-            raise UsageError(f"{batch} holds no chats")
+            raise UsageError(f"{batch} contains no chats")
         with _writer(out) as write, Chat(model, engine=engine, options=options, sampling=sampling) as chat:
             _answer_all(chat, chats(), write)
         return

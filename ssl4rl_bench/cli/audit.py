@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import Names
+from ssl4rl_bench.cli.options import OptionValues
 
-Format = Literal["table", "json"]
+AuditFormat = Literal["table", "json"]
 
 
 def audit(
@@ -21,10 +21,13 @@ def audit(
         Path,
         Argument(help="A model card, Markdown or plain text; or a run directory or its name below runs/."),
     ],
-    form: Annotated[Format, Option("--format", help="table or json.")] = "table",
-    task: Annotated[Names, Option("--task", "-t", help="reading: only these tasks (default: all).")] = None,
+    form: Annotated[AuditFormat, Option("--format", help="table or json.")] = "table",
+    task: Annotated[
+        OptionValues, Option("--task", "-t", help="reading: only these tasks (default: all).")
+    ] = None,
     data: Annotated[
-        Names, Option(help="reading: where the data lies now, if it moved; TASK=PATH for several tasks.")
+        OptionValues,
+        Option(help="reading: the location of the data, if it has moved; TASK=PATH for several tasks."),
     ] = None,
 ) -> None:
     """Recompute what a model card's tables derive, or re-read a run with each extractor.
@@ -32,9 +35,9 @@ def audit(
     card: improvement rows, averages under each known aggregation, arrows and signs, bold marks; exits with 1 if the
     card has a finding, 3 if it has none but tables that were not read (HTML, LaTeX, code blocks), 0 otherwise.
 
-    reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa). Beside default
-    and strict these are VLMEvalKit's rules by their date: vlmevalkit-2025-09 is what `vlmevalkit` means elsewhere,
-    vlmevalkit-2026-06 is the newest.
+    reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa). Besides
+    default and strict, these are VLMEvalKit's rules by date: vlmevalkit-2025-09, which is `vlmevalkit` elsewhere, and
+    vlmevalkit-2026-06, the newest.
 
     Examples: ssl4rl-bench audit card README.md; ssl4rl-bench audit reading runs/mine
     """
@@ -48,11 +51,10 @@ def audit(
     _card(target, form)
 
 
-def _card(path: Path, form: Format) -> None:
+def _card(path: Path, form: AuditFormat) -> None:
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, DataError, UsageError
-    from ssl4rl_bench.reports.card_audit.audit import audit as audit_card
-    from ssl4rl_bench.reports.card_audit.audit import unread
+    from ssl4rl_bench.reports.card_audit.audit import audit_card, unread
     from ssl4rl_bench.reports.card_audit.report import audit_json, audit_lines
 
     try:
@@ -70,13 +72,13 @@ def _card(path: Path, form: Format) -> None:
         screen = console()
         for line in audit_lines(audits, others):
             screen.print(line)
-    if any(found.findings for found in audits):
+    if any(card.findings for card in audits):
         raise typer.Exit(EXIT_FAILED)
     if others:
         raise typer.Exit(EXIT_INCONCLUSIVE)
 
 
-def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> None:
+def _reading(path: Path, form: AuditFormat, wanted: list[str], data: list[str]) -> None:
     from ssl4rl_bench.cli.common import console, split_names
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.comparison.pairing import marked
@@ -100,12 +102,12 @@ def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> No
     ]
     read = {task.name: reread(run, task) for task in tasks}
     if form == "json":
-        found = {name: reread_json(rows) for name, rows in read.items()}
+        tables = {name: reread_json(rows) for name, rows in read.items()}
         value = {
             "schema": 1,
             "run": str(run.path),
             "engine": run.spec.mark or run.spec.engine,
-            "tasks": found,
+            "tasks": tables,
         }
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
         return
@@ -115,6 +117,6 @@ def _reading(path: Path, form: Format, wanted: list[str], data: list[str]) -> No
         screen.print(reread_table(f"{marked(run.spec.model, run.spec)} · {name}", rows))
     screen.print(
         "Other score: replies that are right by this extractor and wrong by the default, or the other way round. "
-        "Kappa's interval takes replies as independent, which the copies of a question are not.",
+        "Kappa's interval treats replies as independent, which the copies of a question are not.",
         markup=False,
     )

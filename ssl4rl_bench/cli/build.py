@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def build(
     task: Annotated[str, Argument(help="SSL task name or file (`list tasks`).")],
-    out: Annotated[Path, Option("--out", "-o", help="Folder to make.")],
+    out: Annotated[Path, Option("--out", "-o", help="Folder to create.")],
     images: Annotated[
         str, Option(help="Folder, TSV, parquet file or folder, hub id, scenes, or another task's name.")
     ] = "scenes",
@@ -23,17 +23,17 @@ def build(
         Literal["parquet", "jsonl", "verl", "trl", "tsv"],
         Option(help="parquet; jsonl with image files; verl or trl parquet; tsv for VLMEvalKit."),
     ] = "parquet",
-    split: Annotated[float | None, Option(help="Share of the images in train; the others are test.")] = None,
+    split: Annotated[float | None, Option(help="Share of the images in train; the rest are test.")] = None,
     limit: Annotated[int | None, Option(help="Use at most this many images.")] = None,
-    per_image: Annotated[int, Option(help="Samples of each image.")] = 1,
+    per_image: Annotated[int, Option(help="Samples per image.")] = 1,
     prompt: Prompt = None,
-    workers: Annotated[int | None, Option(help="Processes (default: one a core).")] = None,
+    workers: Annotated[int | None, Option(help="Processes (default: one per core).")] = None,
     images_split: Annotated[str, Option(help="Split of a hub data set or parquet folder.")] = "train",
     force: Annotated[bool, Option("--force", help="Replace an earlier data set in --out.")] = False,
 ) -> None:
     """Write a data set of an SSL task's samples, with a manifest.
 
-    The files do not depend on the number of workers or the order of the images. Ctrl-C leaves nothing.
+    The files do not depend on the number of workers or the order of the images. Ctrl-C leaves no files behind.
 
     Example: ssl4rl-bench build ssl_rotation_90 --images photos --split 0.9 --format verl --out data/rotation
     """
@@ -42,7 +42,7 @@ def build(
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import STAGES, Bars
     from ssl4rl_bench.core.errors import Interrupted
-    from ssl4rl_bench.datasets import build as write
+    from ssl4rl_bench.datasets import build_dataset
     from ssl4rl_bench.task.registry import load_ssl, task_images
 
     taskfile, ssl = load_ssl(task)
@@ -50,11 +50,11 @@ def build(
         columns = MofNCompleteColumn(), TimeRemainingColumn()
         with Bars(console(stderr=True), *columns, shares=STAGES) as bars:
 
-            def told(stage: str, n_done: int, n_total: int) -> None:
+            def report(stage: str, n_done: int, n_total: int) -> None:
                 label = f"{stage} images"
                 bars.show(label, n_done, n_total, f"{label}: {n_done}/{n_total}")
 
-            manifest = write(
+            manifest = build_dataset(
                 ssl,
                 taskfile.name,
                 images,
@@ -69,7 +69,7 @@ def build(
                 force=force,
                 images_split=images_split,
                 task_images=task_images,
-                on_progress=told,
+                on_progress=report,
             )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: nothing was written to {out}") from None

@@ -8,14 +8,22 @@ from typing import Annotated, Literal
 
 from typer import Option
 
-from ssl4rl_bench.cli.options import Aggregation, Allow, Baseline, MovedData, Published, RunPaths, SharedTasks
+from ssl4rl_bench.cli.options import (
+    Aggregation,
+    Allow,
+    BaselineOption,
+    MovedData,
+    PublishedOption,
+    RunPaths,
+    SharedTasks,
+)
 
-Format = Literal["table", "markdown", "latex", "csv", "json"]
+CompareFormat = Literal["table", "markdown", "latex", "csv", "json"]
 
 
 def compare(
     runs: RunPaths,
-    baseline: Baseline = None,
+    baseline: BaselineOption = None,
     task: SharedTasks = None,
     by: Annotated[str, Option(help="Categories to compare: overall, l1, l2 or l3.")] = "l2",
     aggregation: Aggregation = "circular_micro",
@@ -25,18 +33,18 @@ def compare(
     group_by: Annotated[
         str | None,
         Option(
-            help="Several runs of one thing as one: model (same weights), seed (names that differ in -seedN), "
-            "or a regular expression whose first group names the method."
+            help="Group runs into methods by model (same weights), by seed (names that differ in -seedN), "
+            "or by a regular expression whose first group is the method's name."
         ),
     ] = None,
     allow: Allow = None,
-    published: Published = None,
+    published: PublishedOption = None,
     data: MovedData = None,
-    intervals: Annotated[bool, Option("--intervals", help="Intervals in the table's cells.")] = False,
-    form: Annotated[Format, Option("--format", help="table, markdown, latex, csv or json.")] = "table",
+    intervals: Annotated[bool, Option("--intervals", help="Show intervals in the table's cells.")] = False,
+    form: Annotated[CompareFormat, Option("--format", help="table, markdown, latex, csv or json.")] = "table",
     out: Annotated[Path | None, Option("--out", "-o", help="Write to this file.")] = None,
 ) -> None:
-    """Compare runs with a baseline: differences with intervals, corrected p, what could be found, and flips.
+    """Compare runs with a baseline: differences with intervals, corrected p, detectable effects, and flips.
 
     Only questions that both runs answered count. Each difference is split into what comes from replies that could
     be read in one run only, and what comes from answers.
@@ -44,25 +52,25 @@ def compare(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods
     from ssl4rl_bench.cli.progress import Terminal
-    from ssl4rl_bench.comparison import published as printed
     from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
+    from ssl4rl_bench.comparison.published import check_benchmarks, load_published
     from ssl4rl_bench.comparison.seeds import methods_of
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.reports.board import board
-    from ssl4rl_bench.reports.board import export as board_export
-    from ssl4rl_bench.reports.board import probes as probe_board
+    from ssl4rl_bench.reports.board.export import to_csv, to_json, to_latex, to_markdown
+    from ssl4rl_bench.reports.board.probes import probe_rows
 
-    tables = [printed.load(name) for name in split_names(published or [])]
-    found = load_evaluated(runs, data or [], Terminal())
-    if len(found) < 2:
-        raise UsageError("one run has nothing to be compared with: name a second one")
-    base, others = choose_baseline(found, baseline)
-    benchmarks, probes = shared_tasks(found, split_names(task or []))
-    printed.of_tasks(tables, benchmarks)
+    tables = [load_published(name) for name in split_names(published or [])]
+    evaluated = load_evaluated(runs, data or [], Terminal())
+    if len(evaluated) < 2:
+        raise UsageError("one run cannot be compared: name a second one")
+    base, others = choose_baseline(evaluated, baseline)
+    benchmarks, probes = shared_tasks(evaluated, split_names(task or []))
+    check_benchmarks(tables, benchmarks)
     allowed = split_names(allow or [])
     boards = [
-        board.build(
+        board.build_board(
             base,
             others,
             name,
@@ -74,7 +82,7 @@ def compare(
         )
         for name in benchmarks
     ]
-    rows = probe_board.probe_rows(base, others, probes, correction=correction, allow=allowed)
+    rows = probe_rows(base, others, probes, correction=correction, allow=allowed)
     if form == "table":
         with output(out) as screen:
             if group_by is None:
@@ -91,12 +99,12 @@ def compare(
                 )
         return
     if group_by is not None:
-        raise UsageError(f"--group-by is printed as a table only: leave out --format {form}")
+        raise UsageError(f"--group-by supports only the table format: leave out --format {form}")
     text = {
-        "markdown": lambda: board_export.to_markdown(boards, rows, intervals),
-        "latex": lambda: board_export.to_latex(boards, rows, intervals),
-        "csv": lambda: board_export.to_csv(boards, rows),
-        "json": lambda: board_export.to_json(boards, rows),
+        "markdown": lambda: to_markdown(boards, rows, intervals),
+        "latex": lambda: to_latex(boards, rows, intervals),
+        "csv": lambda: to_csv(boards, rows),
+        "json": lambda: to_json(boards, rows),
     }[form]()
     if out is None:
         sys.stdout.write(text)

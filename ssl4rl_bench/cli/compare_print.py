@@ -37,7 +37,7 @@ WIDTH = 150
 
 DISAGREE = (
     "A 95% interval here excludes 0 although its uncorrected p is 0.05 or more: few questions changed, and the two "
-    "are computed differently. Go by the p."
+    "are computed differently. Rely on the p-value."
 )
 
 
@@ -51,9 +51,9 @@ def output(path: Path | None) -> Iterator[Console]:
     if path is None:
         yield console()
         return
-    kept = Screen(width=WIDTH, color_system=None)
-    with kept.capture() as capture:
-        yield kept
+    screen = Screen(width=WIDTH, color_system=None)
+    with screen.capture() as capture:
+        yield screen
     write_text(path, "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
@@ -108,17 +108,22 @@ def print_methods(
     """Prints mean differences of methods over their seeds, with intervals of the mean and one more seed."""
     for task in tasks:
         probe = baseline.task(task).probe is not None
-        own = "row_micro" if probe else aggregation
+        task_aggregation = "row_micro" if probe else aggregation
         seeds = ("95% of the mean", "95% of one more seed", "SD of seeds", "each run")
         table = plain_table(
-            f"{clean(task)} · {own} · against {clean(baseline.label)}",
+            f"{clean(task)} · {task_aggregation} · against {clean(baseline.label)}",
             ("Method", "Category", "runs", "n", "Mean diff", *seeds),
             "llr",
         )
         notes: list[str] = []
         for method in methods:
             for cell in compare_method(
-                baseline, method, task, by="overall" if probe else by, aggregation=own, allow=allow
+                baseline,
+                method,
+                task,
+                by="overall" if probe else by,
+                aggregation=task_aggregation,
+                allow=allow,
             ):
                 notes += cell.notes
                 table.add_row(
@@ -136,8 +141,8 @@ def print_methods(
         screen.print(table)
         _print_notes(screen, list(dict.fromkeys(notes)))
     screen.print(
-        "95% of the mean: where the mean over all seeds and questions lies. 95% of one more seed: where another "
-        "training seed of the method would come out on these questions. A single run has neither, and two seeds tell "
-        "little of how seeds differ: both intervals are then wide.",
+        "95% of the mean: the interval of the mean over all seeds and questions. 95% of one more seed: the interval "
+        "for another training seed of the method on these questions. A single run has neither, and two seeds show "
+        "little about how seeds differ: both intervals are then wide.",
         style="dim",
     )

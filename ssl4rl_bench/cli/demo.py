@@ -18,10 +18,12 @@ def demo(
     """Evaluate the bundled checkpoint on the built-in benchmark with a real engine, and print the table."""
     from ssl4rl_bench.cli.evaluate import run_and_print
     from ssl4rl_bench.core.output import say
-    from ssl4rl_bench.evaluation import Plan
+    from ssl4rl_bench.evaluation import EvaluationPlan
 
-    run_and_print(Plan.of(["tiny-base"], ["scenes"], engine=engine, out=out, command=tuple(sys.argv)))
+    run_and_print(
+        EvaluationPlan.of(["tiny-base"], ["scenes"], engine=engine, out=out, command=tuple(sys.argv))
+    )
     say(
-        "scenes is drawn by this package; its numbers do not compare with MMBench's. "
+        "scenes is drawn by this package; its numbers are not comparable with MMBench's. "
         "Next: ssl4rl-bench run --model FOLDER_OR_HUB_ID --tasks mmbench_dev_en --data FILE"
     )

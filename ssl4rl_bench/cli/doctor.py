@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.run.doctor import EngineState, Finding
+    from ssl4rl_bench.run.doctor import Check, EngineState
 
 _MARKS = {
     "ok": ("ok", "green"),
@@ -23,7 +23,7 @@ _MARKS = {
 
 
 def doctor(
-    runs: Annotated[Path, Option(help="Where runs would go; its disk is looked at.")] = Path("runs"),
+    runs: Annotated[Path, Option(help="The folder for runs, whose disk is checked.")] = Path("runs"),
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show what is installed, what is missing with the command that adds it, and which engines can run.
@@ -31,43 +31,48 @@ def doctor(
     Exits with 1 if no engine that asks a model can run.
     """
     from ssl4rl_bench.core.errors import EngineError
-    from ssl4rl_bench.run.doctor import check, engine_states
+    from ssl4rl_bench.run.doctor import engine_states, run_checks
     from ssl4rl_bench.run.machine import take_inventory
 
     inventory = take_inventory(runs)
-    findings, states = check(inventory), engine_states(inventory)
+    checks, states = run_checks(inventory), engine_states(inventory)
     works = any(state.works for state in states)
     if as_json:
         document = {
             "ok": works,
             "engines": [dataclasses.asdict(state) for state in states],
-            "findings": [dataclasses.asdict(finding) for finding in findings],
+            "findings": [_check_json(check) for check in checks],
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         from rich.table import Table
         from rich.text import Text
 
-        from ssl4rl_bench.cli.common import console as make_console
+        from ssl4rl_bench.cli.common import console
 
-        console = make_console()
-        table = Table("", "what", "found", "for, or what is wrong", box=None, pad_edge=False)
-        for finding in findings:
-            table.add_row(Text(*_MARKS[finding.level]), finding.name, finding.found, finding.note)
-        console.print(table)
-        console.print()
+        screen = console()
+        table = Table("", "item", "found", "purpose or problem", box=None, pad_edge=False)
+        for check in checks:
+            table.add_row(Text(*_MARKS[check.level]), check.name, check.value, check.note)
+        screen.print(table)
+        screen.print()
         engines = Table("engine", "runs", "", box=None, pad_edge=False)
         for state in states:
             engines.add_row(state.name, Text("yes", "green") if state.works else "no", state.note)
-        console.print(engines)
-        console.print()
-        for line in _fixes([*findings, *states]):
-            console.print(line, soft_wrap=True)
+        screen.print(engines)
+        screen.print()
+        for line in _fixes([*checks, *states]):
+            screen.print(line, soft_wrap=True)
     if not works:
-        raise EngineError(f"no engine can run; the shortest way to one: {states[1].fix}")
+        raise EngineError(f"no engine can run; to install one: {states[1].fix}")
 
 
-def _fixes(rows: Iterable[Finding | EngineState]) -> list[str]:
+def _check_json(check: Check) -> dict[str, str]:
+    """Returns a check with the keys of the JSON output, where `value` is called "found"."""
+    return {"found" if key == "value" else key: value for key, value in dataclasses.asdict(check).items()}
+
+
+def _fixes(rows: Iterable[Check | EngineState]) -> list[str]:
     """Lists each fixing command once, with the items that it fixes."""
     names: dict[str, list[str]] = {}
     for row in rows:

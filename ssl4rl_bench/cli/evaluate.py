@@ -8,10 +8,17 @@ from ssl4rl_bench.cli.tables import print_tables
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.types import ImagePart, TextPart
-from ssl4rl_bench.evaluation import Plan, engine_for, evaluate_plan, load_tasks, spec_of, subjects_of
+from ssl4rl_bench.evaluation import (
+    EvaluationPlan,
+    engine_for,
+    evaluate_plan,
+    load_tasks,
+    spec_of,
+    subjects_of,
+)
 
 
-def run_and_print(plan: Plan) -> None:
+def run_and_print(plan: EvaluationPlan) -> None:
     """Runs the plan and prints its tables.
 
     Raises:
@@ -25,7 +32,7 @@ def run_and_print(plan: Plan) -> None:
         screen.print(one_line(one.path / "result.json"))
 
 
-def dry_run(plan: Plan) -> None:
+def print_plan(plan: EvaluationPlan) -> None:
     """Prints the resolved spec, counts and one rendered prompt per task. Uses no model and no server."""
     name, subjects = subjects_of(plan)
     tasks = load_tasks(plan, Terminal())

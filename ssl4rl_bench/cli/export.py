@@ -30,7 +30,7 @@ def export(
     ] = None,
     data: Annotated[str | None, Option(help="tsv: TSV, parquet file or folder, or hub id.")] = None,
     model: Annotated[
-        str | None, Option(help="model-card: where the checkpoint lies, if not where the run found it.")
+        str | None, Option(help="model-card: the folder of the checkpoint, if it has moved since the run.")
     ] = None,
 ) -> None:
     """Write a task's data in another project's format, or a checkpoint's model card.
@@ -74,10 +74,10 @@ def _card(paths: list[Path], out: Path | None, model: str | None) -> None:
 
     runs = [open_run(path) for path in paths]
     name = model or runs[0].spec.model
-    own = Path(name).expanduser().is_dir()
-    if out is None and not own:
+    is_folder = Path(name).expanduser().is_dir()
+    if out is None and not is_folder:
         raise UsageError(
-            f"{name} is no folder here: name the folder for its card with --out, or the checkpoint with --model"
+            f"{name} is not a folder here: name the folder for its card with --out, or the checkpoint with --model"
         )
     try:
         checkpoint = resolve_model(name).path

@@ -26,7 +26,7 @@ def gate(
         Path | None, Option("--candidate", "-c", help="The new checkpoint's run directory.")
     ] = None,
     policy: Annotated[
-        Path | None, Option("--policy", "-p", help="What it must show: a TOML file (docs/gate.md).")
+        Path | None, Option("--policy", "-p", help="The requirements: a TOML file (docs/gate.md).")
     ] = None,
     save_baseline: Annotated[
         Path | None,
@@ -38,20 +38,20 @@ def gate(
             help="A series of checkpoints that share alpha, such as a training run's name; one per policy."
         ),
     ] = None,
-    family_dir: Annotated[Path, Option(help="Where series are kept.")] = Path(".ssl4rl-gate"),
+    family_dir: Annotated[Path, Option(help="Folder of the series.")] = Path(".ssl4rl-gate"),
     junit: Annotated[Path | None, Option(help="Write JUnit XML.")] = None,
     summary: Annotated[
-        Path | None, Option(help="Write a Markdown summary; under GitHub Actions one is added anyway.")
+        Path | None, Option(help="Write a Markdown summary; under GitHub Actions one is always added.")
     ] = None,
     json_file: Annotated[Path | None, Option("--json", help="Write everything as JSON.")] = None,
     html: Annotated[
-        Path | None, Option(help="Write the leaderboard page of both, with the judgement.")
+        Path | None, Option(help="Write the leaderboard page of both runs, with the judgement.")
     ] = None,
     data: MovedData = None,
 ) -> None:
     """Judge a checkpoint against an accepted one by a policy: pass, fail, or inconclusive.
 
-    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 misuse; 4 the program failed: no verdict.
+    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 bad input; 4 internal failure, no verdict.
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.gate_print import print_gate
@@ -59,10 +59,10 @@ def gate(
     from ssl4rl_bench.comparison.load import load_evaluated, origin_of
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
-    from ssl4rl_bench.gating import baseline as baseline_file
-    from ssl4rl_bench.gating import policy as policies
+    from ssl4rl_bench.gating.baseline import save_baseline_file
     from ssl4rl_bench.gating.of_runs import judge, load_baseline
-    from ssl4rl_bench.reports.gate import files as gate_files
+    from ssl4rl_bench.gating.policy import read_policy
+    from ssl4rl_bench.reports.gate.files import to_json, to_junit, to_summary, workflow_commands
     from ssl4rl_bench.task.registry import per_task
     from ssl4rl_bench.watch.history import best_run
 
@@ -70,22 +70,22 @@ def gate(
         raise UsageError("--candidate is missing: name the run directory of the new checkpoint")
     (new,) = load_evaluated([candidate], data or [], Terminal())
     if save_baseline is not None:
-        baseline_file.save(new, save_baseline)
+        save_baseline_file(new, save_baseline)
         say(f"wrote {save_baseline}: {new.label}, {', '.join(new.outcomes)}")
         return
     if baseline is None or policy is None:
         missing = "--baseline" if baseline is None else "--policy"
         raise UsageError(f"{missing} is missing: the gate needs --baseline, --candidate and --policy")
-    rules = policies.read(policy)
+    rules = read_policy(policy)
     old = load_baseline(best_run(baseline) or baseline, data or [], Terminal())
     judged, turn = judge(rules, old, new, origin_of(new), family, family_dir)
     print_gate(console(), judged)
     if turn is not None:
         say(f"number {turn.number} of series {family}: alpha {turn.alpha:.4g} of {rules.alpha:g}")
     for path, text in (
-        (junit, gate_files.to_junit),
-        (summary, gate_files.to_summary),
-        (json_file, gate_files.to_json),
+        (junit, to_junit),
+        (summary, to_summary),
+        (json_file, to_json),
     ):
         if path is not None:
             write_text(path, text(judged))
@@ -100,9 +100,9 @@ def gate(
         views = gate_views(judged)
         write(assemble(old, [new], tasks, lead=views, allow=rules.allow, title=headline(judged)), html)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in gate_files.workflow_commands(judged):
+        for line in workflow_commands(judged):
             say_command(line)
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(place).open("a", encoding="utf-8") as file:
-                file.write(gate_files.to_summary(judged))
+                file.write(to_summary(judged))
     sys.exit({"pass": EXIT_OK, "fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}[judged.verdict])

@@ -22,9 +22,9 @@ from ssl4rl_bench.reports.gate.text import (
 def print_gate(screen: Console, gate: Gate) -> None:
     """Prints the verdict, each rule, the guards, and the questions that were lost."""
     screen.print(Text(headline(gate), style=STYLES[gate.verdict]), soft_wrap=True)
-    for each in worst_first(gate):
-        if each.verdict != "pass":
-            screen.print(Text(f"  {each.verdict}: {reason(each)}"), soft_wrap=True)
+    for tested in worst_first(gate):
+        if tested.verdict != "pass":
+            screen.print(Text(f"  {tested.verdict}: {reason(tested)}"), soft_wrap=True)
     screen.print()
     screen.print(gate_table(gate))
     screen.print(LEGEND, style="dim", soft_wrap=True)

@@ -13,30 +13,30 @@ from ssl4rl_bench.core.output import say
 def interpolate(
     checkpoint: Annotated[str, Argument(help="The trained checkpoint: folder, bundled name or hub id.")],
     share: Annotated[
-        float, Option("--share", "-s", help="How far to go: 0 is the base, 1 the trained checkpoint.")
+        float,
+        Option("--share", "-s", help="Position between the two: 0 is the base, 1 the trained checkpoint."),
     ],
     out: Annotated[Path, Option("--out", "-o", help="Folder of the new checkpoint.")],
     base: Annotated[
-        str | None, Option(help="What it was trained from (default: as its ssl4rl.json says).")
+        str | None, Option(help="The checkpoint that it was trained from (default: as its ssl4rl.json says).")
     ] = None,
 ) -> None:
-    """Write the checkpoint that lies between a base and what was trained from it, weight by weight.
+    """Write a checkpoint interpolated between a base and its trained version, weight by weight.
 
-    Training that forgets can often be had for less: part of the way keeps most of what was learned, and brings back
-    much of what was lost. Evaluate several shares on questions that are not those you report.
+    Interpolation often keeps most of what training improved, and restores much of what the model had forgotten.
+    Evaluate several shares on other questions than those that you report.
 
     Example: ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
     """
     from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-    from ssl4rl_bench.train.interpolate import base_of
-    from ssl4rl_bench.train.interpolate import interpolate as write
+    from ssl4rl_bench.train.interpolate import base_of, interpolate_checkpoints
 
-    found = resolve_model(checkpoint)
-    base_of(found, base)
+    model = resolve_model(checkpoint)
+    base_of(model, base)
     try:
         import safetensors.torch  # noqa: F401
     except ImportError:
         raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
-    done = write(found, share, out, base)
-    say(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
+    result = interpolate_checkpoints(model, share, out, base)
+    say(f"{result}: evaluate it with `ssl4rl-bench run --model {result}`")

@@ -11,8 +11,8 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.output import say
 
 _COLUMNS = {
-    "tasks": ("task", "what it is", "data", "prompt"),
-    "engines": ("engine", "what it is"),
+    "tasks": ("task", "description", "data", "prompt"),
+    "engines": ("engine", "description"),
     "runs": ("run", "model", "tasks", "engine", "replies", "state"),
     "recipes": ("recipe", "base", "tasks", "steps", "processes"),
 }
@@ -22,7 +22,7 @@ def list_(
     what: Annotated[
         Literal["tasks", "engines", "runs", "recipes"], Argument(help="tasks, engines, runs or recipes.")
     ],
-    root: Annotated[Path, Option(help="Where the runs are.")] = Path("runs"),
+    root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
     """List tasks, engines, runs or training recipes."""
     from rich.table import Table
@@ -48,10 +48,10 @@ def list_(
         for name, line in ENGINES.items():
             table.add_row(name, line)
     elif what == "recipes":
-        from ssl4rl_bench.train.recipe import find, read, recipe_names
+        from ssl4rl_bench.train.recipe import find_recipe, read_recipe, recipe_names
 
         for name in recipe_names():
-            recipe = read(find(name))
+            recipe = read_recipe(find_recipe(name))
             tasks = ", ".join(task.removeprefix("ssl_") for task in recipe.tasks)
             steps = str(recipe.grpo.steps or f"{recipe.grpo.epochs:g} epochs")
             table.add_row(name, clean(recipe.model.base), clean(tasks), steps, str(recipe.hardware.processes))
@@ -71,6 +71,6 @@ def list_(
                 "complete" if run.complete else "incomplete",
             )
         if not table.row_count:
-            say(f"no runs in {root}; `ssl4rl-bench run` makes one")
+            say(f"no runs in {root}; `ssl4rl-bench run` creates one")
             return
     console().print(table)

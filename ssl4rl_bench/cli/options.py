@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-Names = list[str] | None
+OptionValues = list[str] | None
 """The values of a repeatable option."""
 READERS = (
     "default, strict, vlmevalkit (VLMEvalKit's rules of September 2025, vlmevalkit-2025-09) or vlmevalkit-2026-06 "
@@ -19,35 +19,39 @@ READERS = (
 RunPaths = Annotated[
     list[Path], Argument(help="Run directories, or their names below runs/.", metavar="RUN...")
 ]
-Baseline = Annotated[
+BaselineOption = Annotated[
     str | None, Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
 ]
 SharedTasks = Annotated[
-    Names, Option("--task", "-t", help="Only these tasks (default: all that all runs have).")
+    OptionValues, Option("--task", "-t", help="Only these tasks (default: all tasks that every run has).")
 ]
 Aggregation = Annotated[
     str, Option("--aggregation", "-a", help="circular_micro, row_micro, vanilla0_micro or row_l3_macro.")
 ]
-Published = Annotated[
-    Names,
-    Option(help="Show printed numbers of the same benchmark too: a table's name or file. Never tested."),
+PublishedOption = Annotated[
+    OptionValues,
+    Option(
+        help="Also show published numbers of the same benchmark: a table's name or file. They are not tested."
+    ),
 ]
 Allow = Annotated[
-    Names, Option(help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md).")
+    OptionValues, Option(help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md).")
 ]
 MovedData = Annotated[
-    Names, Option(help="Where the data lies now, if it moved; TASK=PATH for several tasks.")
+    OptionValues, Option(help="The location of the data, if it has moved; TASK=PATH for several tasks.")
 ]
 
 # Evaluations
-Tasks = Annotated[Names, Option("--tasks", "-t", help="Tasks, by comma or repeated (`list tasks`).")]
-Settings = Annotated[
-    Names, Option("--set", metavar="KEY=VALUE", help="Engine option, as in `run`. Repeatable.")
+Tasks = Annotated[
+    OptionValues, Option("--tasks", "-t", help="Tasks, separated by commas or repeated (`list tasks`).")
 ]
-BaseUrl = Annotated[Names, Option(metavar="URL", help="Server for --engine openai. Repeatable.")]
+EngineSettings = Annotated[
+    OptionValues, Option("--set", metavar="KEY=VALUE", help="Engine option, as in `run`. Repeatable.")
+]
+BaseUrl = Annotated[OptionValues, Option(metavar="URL", help="Server for --engine openai. Repeatable.")]
 Prompt = Annotated[str | None, Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")]
 Temperature = Annotated[float | None, Option(min=0.0, help="0 is greedy (default: the task's).")]
-MaxTokens = Annotated[int | None, Option(min=1, help="Tokens in a reply (default: the task's).")]
+MaxTokens = Annotated[int | None, Option(min=1, help="Maximum tokens in a reply (default: the task's).")]
 Extractor = Annotated[str, Option(help=f"How answers are read: {READERS}")]
 SkipBad = Annotated[bool, Option("--skip-bad", help="Leave out questions with bad rows.")]
 MaxErrorRate = Annotated[float, Option(min=0.0, max=1.0, help="Share of requests that may fail.")]

@@ -110,12 +110,12 @@ class LoadProgress:
         self._bars = Bars(screen, rp.TaskProgressColumn(), rp.TimeElapsedColumn(), transient=True)
 
     def __enter__(self) -> Callable[[float], None]:
-        return self._tell
+        return self._set_share
 
     def __exit__(self, *_: object) -> None:
         self._bars.__exit__()
 
-    def _tell(self, share: float) -> None:
+    def _set_share(self, share: float) -> None:
         self._started = self._started or time.monotonic()
         if share < self._share:  # a second pass, over the images of the questions that --limit selects
             self._n_pass += 1

@@ -7,36 +7,45 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from ssl4rl_bench.cli.options import Allow, Baseline, MovedData, Names, Published, RunPaths, SharedTasks
+from ssl4rl_bench.cli.options import (
+    Allow,
+    BaselineOption,
+    MovedData,
+    OptionValues,
+    PublishedOption,
+    RunPaths,
+    SharedTasks,
+)
 from ssl4rl_bench.core.output import say
 
 if TYPE_CHECKING:
-    from ssl4rl_bench.reports.views import Runs
+    from ssl4rl_bench.reports.views import ViewRuns
 
 PAGE = Path("leaderboard.html")
 
 
 def report(
     runs: RunPaths,
-    baseline: Baseline = None,
+    baseline: BaselineOption = None,
     out: Annotated[
         Path | None, Option("--out", "-o", help=f"The HTML file to write (default: {PAGE}).")
     ] = None,
     task: SharedTasks = None,
     aggregation: Annotated[
-        Names,
-        Option("--aggregation", "-a", help="Only these; the first is shown at first (default: all four)."),
+        OptionValues,
+        Option("--aggregation", "-a", help="Only these; the page opens with the first (default: all four)."),
     ] = None,
-    published: Published = None,
+    published: PublishedOption = None,
     view: Annotated[
-        Names,
+        OptionValues,
         Option(
             help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed."
         ),
     ] = None,
     figures: Annotated[Path | None, Option(help="Write each view's figure here, as SVG and PNG.")] = None,
     trained: Annotated[
-        Names, Option(help="LABEL=TASK[+TASK]: what a checkpoint was trained on, if nothing says it.")
+        OptionValues,
+        Option(help="LABEL=TASK[+TASK]: the training tasks of a checkpoint that does not record them."),
     ] = None,
     allow: Allow = None,
     data: MovedData = None,
@@ -48,15 +57,15 @@ def report(
     """Write the leaderboard of runs: one HTML file that opens without a network.
 
     Verdict in words, table with intervals and ranks, differences, abilities, every sample with the replies, and the
-    command that makes each run again.
+    command that repeats each run.
 
     Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
     """
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.cli.report_views import choose_runs, make_views, print_views, write_views
-    from ssl4rl_bench.comparison import published as printed
     from ssl4rl_bench.comparison.load import load_evaluated, loaded_tasks
+    from ssl4rl_bench.comparison.published import load_published
     from ssl4rl_bench.comparison.settings import check_allowed
     from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.reports.html import assemble, write
@@ -71,13 +80,13 @@ def report(
         _check_writable(place)
     allowed = check_allowed(split_names(allow or []))
     wanted = [check_aggregation(name) for name in split_names(aggregation or [])] or list(AGGREGATIONS)
-    tables = [printed.load(name) for name in split_names(published or [])]
+    tables = [load_published(name) for name in split_names(published or [])]
     moved = per_task(
         data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
     )
-    found = load_evaluated(runs, data or [], Terminal())
+    evaluated = load_evaluated(runs, data or [], Terminal())
     names = [full_name(name) for name in split_names(task or [])]
-    chosen = choose_runs(found, baseline, names, wanted[0], trained or [], allowed)
+    chosen = choose_runs(evaluated, baseline, names, wanted[0], trained or [], allowed)
     views = make_views(split_names(view or []), chosen)
     if only_views:
         print_views(views)
@@ -122,12 +131,12 @@ def _check_writable(path: Path) -> None:
         raise StoreError(f"cannot write {path}: permission denied; choose a directory that you may write to")
 
 
-def _left_out(chosen: Runs) -> list[str]:
+def _left_out(chosen: ViewRuns) -> list[str]:
     """Lists the runs that appear only in views, and the tasks left out because some runs lack them."""
     runs = [chosen.baseline, *chosen.on_page]
     tasks = dict.fromkeys(name for run in runs for name in run.outcomes)
     lacking = {name: [run.label for run in runs if name not in run.outcomes] for name in tasks}
     return [
-        *(f"{run.label} ({run.path}) stands in views only" for run in (*chosen.more, *chosen.blind)),
+        *(f"{run.label} ({run.path}) appears in views only" for run in (*chosen.more, *chosen.blind)),
         *(f"{name} is left out: {', '.join(who)} did not answer it" for name, who in lacking.items() if who),
     ]

@@ -15,18 +15,18 @@ from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.output import say
 from ssl4rl_bench.reports.text.cells import plain_table
-from ssl4rl_bench.reports.views import VIEWS, Runs, View, allowed, by_sight, gather
+from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, allowed, by_sight, gather
 
 
 def choose_runs(
-    found: Sequence[Evaluated],
+    evaluated: Sequence[Evaluated],
     baseline: str | None,
     tasks: Sequence[str],
     aggregation: str,
     trained: Sequence[str],
     allow: Collection[str],
-) -> Runs:
-    """Sorts runs by their role in the report. Runs that were shown no real images are `Runs.blind`.
+) -> ViewRuns:
+    """Sorts runs by their role in the report. ViewRuns that were shown no real images are `ViewRuns.blind`.
 
     Args:
         tasks: task names with the prefix. The first benchmark among them is the task of the views.
@@ -34,9 +34,9 @@ def choose_runs(
     Raises:
         UsageError: a name is unknown.
     """
-    real, blind = by_sight(found)
+    real, blind = by_sight(evaluated)
     if not real:  # blind runs can be compared with each other
-        real, blind = list(found), []
+        real, blind = list(evaluated), []
     base, others = choose_baseline(real, baseline)
     benchmarks = [name for name in tasks if not base.task(name).probe]
     return gather(
@@ -50,7 +50,7 @@ def choose_runs(
     )
 
 
-def make_views(names: Sequence[str], runs: Runs) -> list[View]:
+def make_views(names: Sequence[str], runs: ViewRuns) -> list[View]:
     """Creates the named views, or without names all views that the runs allow.
 
     Raises:

@@ -13,7 +13,7 @@ from ssl4rl_bench.cli.options import (
     Extractor,
     MaxErrorRate,
     MaxTokens,
-    Names,
+    OptionValues,
     Prompt,
     SkipBad,
     Tasks,
@@ -23,16 +23,16 @@ from ssl4rl_bench.cli.options import (
 
 def run(
     model: Annotated[
-        Names,
+        OptionValues,
         Option(
             "--model",
             "-m",
-            help="Folder, bundled checkpoint, hub id, name at a server, or of whom --replies are. Repeatable.",
+            help="Folder, bundled checkpoint, hub id, name at a server, or the model of the --replies. Repeatable.",
         ),
     ] = None,
     tasks: Tasks = None,
     data: Annotated[
-        Names,
+        OptionValues,
         Option(
             "--data",
             "--images",
@@ -42,7 +42,7 @@ def run(
     ] = None,
     engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock.")] = "auto",
     settings: Annotated[
-        Names,
+        OptionValues,
         Option(
             "--set",
             metavar="KEY=VALUE",
@@ -56,15 +56,17 @@ def run(
         str,
         Option(
             metavar="HOW",
-            help="real, or to see what is answered without looking: blank (grey), shuffled (another question's) "
+            help="real, or to measure answers without the image: blank (grey), shuffled (another question's) "
             "or none.",
         ),
     ] = "real",
     limit: Annotated[
         int | None, Option(min=1, help="Only this many questions, each with all its copies, or images.")
     ] = None,
-    repeats: Annotated[int, Option(min=1, help="Ask each sample this often; needs --temperature.")] = 1,
-    seed: Annotated[int, Option(min=0, help="Of the drawn replies; needs --temperature.")] = 0,
+    repeats: Annotated[
+        int, Option(min=1, help="Number of times to ask each sample; needs --temperature.")
+    ] = 1,
+    seed: Annotated[int, Option(min=0, help="Seed of the sampled replies; needs --temperature.")] = 0,
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
     extractor: Extractor = "default",
@@ -74,25 +76,24 @@ def run(
     skip_bad: SkipBad = False,
     max_error_rate: MaxErrorRate = 0.01,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Print the resolved run and one prompt a task.")
+        bool, Option("--dry-run", help="Print the resolved run and one prompt per task.")
     ] = False,
     replies: Annotated[
         Path | None, Option(help="For --engine replay: JSONL file, run directory, or folder of TASK.jsonl.")
     ] = None,
     mock: Annotated[str, Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
 ) -> None:
-    """Evaluate checkpoints on tasks. The same command again resumes; nothing is asked twice.
+    """Evaluate checkpoints on tasks. The same command again resumes; no request is sent twice.
 
     Example: ssl4rl-bench run --model tiny-base --tasks scenes
     """
     from ssl4rl_bench.cli.common import split_names
-    from ssl4rl_bench.cli.evaluate import dry_run as show_plan
-    from ssl4rl_bench.cli.evaluate import run_and_print
+    from ssl4rl_bench.cli.evaluate import print_plan, run_and_print
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.evaluation import Plan
+    from ssl4rl_bench.evaluation import EvaluationPlan
 
     options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock)
-    plan = Plan.of(
+    plan = EvaluationPlan.of(
         model or [],
         split_names(tasks or []),
         data or [],
@@ -112,6 +113,6 @@ def run(
         command=tuple(sys.argv),
     )
     if dry_run:
-        show_plan(plan)
+        print_plan(plan)
     else:
         run_and_print(plan)

@@ -15,13 +15,12 @@ def score(
     run: Annotated[Path, Argument(help="Run directory, or its name below runs/.")],
     extractor: Extractor = "default",
     data: MovedData = None,
-    dry: Annotated[bool, Option("--dry-run", help="Print the tables and leave result.json alone.")] = False,
+    dry: Annotated[bool, Option("--dry-run", help="Print the tables without writing result.json.")] = False,
 ) -> None:
     """Read a run's replies again and derive result.json anew, without a model.
 
     A run that is not complete is scored too, printed as partial, and gets no result.json.
     """
-
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.cli.tables import print_tables
     from ssl4rl_bench.run.rundir import RunDir, open_run
@@ -29,17 +28,17 @@ def score(
     from ssl4rl_bench.score.scoring import score_and_write, score_run
     from ssl4rl_bench.task.registry import per_task
 
-    found = open_run(run)
-    names = list(found.spec.tasks)
-    tasks = reload_tasks(found, per_task(data or [], names), observer=Terminal())
-    result = score_run(found, tasks, extractor)
+    opened = open_run(run)
+    names = list(opened.spec.tasks)
+    tasks = reload_tasks(opened, per_task(data or [], names), observer=Terminal())
+    result = score_run(opened, tasks, extractor)
     missing = sum(task["n_missing"] for task in result["tasks"].values())
     if missing:
-        say(f"{found.path}: {missing} replies are missing; result.json is not written", stderr=True)
+        say(f"{opened.path}: {missing} replies are missing; result.json is not written", stderr=True)
     elif not dry:
-        with RunDir.create(found.path, found.spec) as writable:
+        with RunDir.create(opened.path, opened.spec) as writable:
             score_and_write(writable, tasks, extractor)
     for name, task in result["tasks"].items():
         if task["n_corrupt"]:
             say(f"{name}: {task['n_corrupt']} damaged journal lines were not scored", stderr=True)
-    print_tables([found.shown(result)], names)
+    print_tables([opened.shown(result)], names)

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from ssl4rl_bench.core.neutral import neutral
-from ssl4rl_bench.core.output import Guard, without_commands
+from ssl4rl_bench.core.output import GuardedStream, without_commands
 
 
 class Screen(Console):
@@ -39,4 +39,4 @@ class Screen(Console):
 
 def _unguarded(stream: IO[str]) -> IO[str]:
     """Returns the unguarded stream for a terminal, as rich may write escape sequences only there."""
-    return stream.unguarded if isinstance(stream, Guard) and stream.isatty() else stream
+    return stream.unguarded if isinstance(stream, GuardedStream) and stream.isatty() else stream

@@ -8,20 +8,20 @@ from typing import Annotated, Literal
 
 from typer import Option
 
-from ssl4rl_bench.cli.options import Aggregation, Names, RunPaths
+from ssl4rl_bench.cli.options import Aggregation, OptionValues, RunPaths
 from ssl4rl_bench.core.output import say
 
-Format = Literal["table", "markdown", "json"]
+ShowFormat = Literal["table", "markdown", "json"]
 
 
 def show(
     runs: RunPaths,
-    task: Annotated[Names, Option("--task", "-t", help="Only these tasks (default: all).")] = None,
+    task: Annotated[OptionValues, Option("--task", "-t", help="Only these tasks (default: all).")] = None,
     aggregation: Aggregation = "circular_micro",
     leaves: Annotated[
         bool, Option("--leaves", help="Every category of every level, with its interval.")
     ] = False,
-    form: Annotated[Format, Option("--format", help="table, markdown or json.")] = "table",
+    form: Annotated[ShowFormat, Option("--format", help="table, markdown or json.")] = "table",
 ) -> None:
     """Print the card's table of runs: accuracy by ability with n, interval and unread share."""
     from ssl4rl_bench.cli.common import split_names

@@ -54,7 +54,7 @@ def _reading(results: Sequence[Mapping[str, Any]], task: str) -> list[str]:
     """Describes how the replies of each result were read, one line per result."""
     return [
         (f"{model_name(result)}: " if len(results) > 1 else "")
-        + f"{reading_line(found)} (prompt {found['prompt']}, extractor {found['extractor']})"
+        + f"{reading_line(task_result)} (prompt {task_result['prompt']}, extractor {task_result['extractor']})"
         for result in results
-        if (found := result["tasks"].get(task)) is not None
+        if (task_result := result["tasks"].get(task)) is not None
     ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import Names
+from ssl4rl_bench.cli.options import OptionValues
 
 
 def train(
@@ -15,15 +15,15 @@ def train(
     out: Annotated[
         Path | None, Option("--out", "-o", help="Folder of the run (default: checkpoints/NAME).")
     ] = None,
-    resume: Annotated[bool, Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     max_steps: Annotated[
-        int | None, Option(help="Stop after this many steps of the run; --resume goes on.", min=1)
+        int | None, Option(help="Stop after this many steps of the run; --resume continues.", min=1)
     ] = None,
     set_: Annotated[
-        Names, Option("--set", help="Another value for a key: grpo.steps=100. Can be given again.")
+        OptionValues, Option("--set", help="Set a key of the recipe: grpo.steps=100. Repeatable.")
     ] = None,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Print settings, sizes and estimated memory; train nothing.")
+        bool, Option("--dry-run", help="Print settings, sizes and estimated memory without training.")
     ] = False,
 ) -> None:
     """Train a checkpoint with GRPO, rewarded by SSL tasks.
@@ -34,10 +34,10 @@ def train(
     Example: ssl4rl-bench train tiny_rotation --max-steps 5
     """
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.train import recipe as recipes
+    from ssl4rl_bench.train.recipe import find_recipe, read_recipe
 
-    path = recipes.find(recipe)
-    resolved = recipes.read(path, changes(set_ or []))
+    path = find_recipe(recipe)
+    resolved = read_recipe(path, changes(set_ or []))
     if dry_run:
         from ssl4rl_bench.cli.train_plan import show
         from ssl4rl_bench.train.planning.plan import plan
@@ -49,7 +49,7 @@ def train(
 
 def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
     """Trains by a resolved recipe. Shows a bar on a terminal and lines elsewhere."""
-    from ssl4rl_bench.cli.train_progress import Screen
+    from ssl4rl_bench.cli.train_progress import TrainingProgress
     from ssl4rl_bench.core.errors import Interrupted, MissingDependency
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
@@ -58,14 +58,13 @@ def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
         import trl  # noqa: F401
     except ImportError:
         raise MissingDependency("training needs TRL: pip install 'ssl4rl-bench[train]'") from None
-    from ssl4rl_bench.train.grpo import is_main
-    from ssl4rl_bench.train.grpo import train as start
+    from ssl4rl_bench.train.grpo import is_main, train_grpo
 
     try:
-        with Screen(recipe.name) as screen:
-            done = start(recipe, out, resume=resume, max_steps=max_steps, report=screen)
+        with TrainingProgress(recipe.name) as screen:
+            done = train_grpo(recipe, out, resume=resume, max_steps=max_steps, report=screen)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; --resume goes on from the last checkpoint in {out}") from None
+        raise Interrupted(f"interrupted; --resume continues from the last checkpoint in {out}") from None
     if is_main():
         screen.note(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
 

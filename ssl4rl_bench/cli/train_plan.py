@@ -12,13 +12,13 @@ from rich.text import Text
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.train.planning.memory import GIB
-from ssl4rl_bench.train.planning.plan import Plan
+from ssl4rl_bench.train.planning.plan import TrainingPlan
 
 FULL = 0.9
 """Share of a GPU's memory above which an estimate counts as tight, as allocators waste some memory."""
 
 
-def show(screen: Console, plan: Plan) -> None:
+def show(screen: Console, plan: TrainingPlan) -> None:
     """Prints the settings, the composition of a step, the memory by parts, and the assumptions."""
     for table in (_settings(plan), _step(plan), *([_memory(plan)] if plan.memory else [])):
         screen.print()
@@ -31,9 +31,9 @@ def show(screen: Console, plan: Plan) -> None:
     if plan.prompts.over_long:
         g = plan.recipe.grpo
         screen.print(
-            f"note: {plan.prompts.over_long} of {plan.prompts.measured} prompts that were made have more than "
+            f"note: {plan.prompts.over_long} of {plan.prompts.measured} sampled prompts have more than "
             f"{g.max_prompt_tokens} tokens, the longest {plan.prompts.longest}; data.over_long = "
-            f'"{plan.recipe.data.over_long}" decides about their images',
+            f'"{plan.recipe.data.over_long}" applies to their images',
             style="yellow",
             markup=False,
         )
@@ -41,13 +41,13 @@ def show(screen: Console, plan: Plan) -> None:
         screen.print(f"assumed: {sentence}", style="yellow")
 
 
-def _settings(plan: Plan) -> Table:
+def _settings(plan: TrainingPlan) -> Table:
     table = _table(f"{clean(plan.recipe.name)}: settings", ("Table", "Values"), "l")
     values = plan.recipe.values()
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     for name, part in {"": plain, **{k: v for k, v in values.items() if isinstance(v, Mapping)}}.items():
-        said = ", ".join(f"{key} {_value(value)}" for key, value in part.items() if value is not None)
-        table.add_row(f"{name}" if name else "–", Text(clean(said, 2000)))
+        settings = ", ".join(f"{key} {_value(value)}" for key, value in part.items() if value is not None)
+        table.add_row(f"{name}" if name else "–", Text(clean(settings, 2000)))
     return table
 
 
@@ -59,34 +59,34 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _step(plan: Plan) -> Table:
+def _step(plan: TrainingPlan) -> Table:
     step, prompts = plan.sizes, plan.prompts
-    table = _table("The run", ("What", "How much", ""), "lrl")
-    measured = f"mean of {prompts.measured} made"
+    table = _table("The run", ("Quantity", "Value", ""), "lrl")
+    measured = f"mean of {prompts.measured} samples"
     rows: list[tuple[str, float | int | None, str]] = [
         ("parameters", plan.shape.total if plan.shape else None, ""),
         ("trained", plan.trainable, ""),
-        ("images", plan.images, "before duplicates and unusable ones are left out"),
+        ("images", plan.images, "before duplicates and unusable images are removed"),
         ("processes", step.processes, ""),
-        ("prompts a step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
-        ("pictures a step", round(plan.pictures), f"{prompts.pictures:g} a prompt"),
+        ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
+        ("pictures per step", round(plan.pictures), f"{prompts.pictures:g} per prompt"),
         (
-            "tokens of a prompt",
+            "tokens per prompt",
             round(plan.prompt_tokens),
             f"{measured}, longest {prompts.longest:,}" if prompts.longest else "at most",
         ),
-        ("tokens read a step", round(plan.tokens_read), "a prompt for each reply"),
-        ("tokens written a step", plan.tokens_written, "at most"),
-        ("updates a step", step.updates_a_step, f"each of {step.replies // step.updates:,} replies"),
+        ("tokens read per step", round(plan.tokens_read), "one prompt per reply"),
+        ("tokens written per step", plan.tokens_written, "at most"),
+        ("updates per step", step.updates_a_step, f"each of {step.replies // step.updates:,} replies"),
         (
-            "micro-batches an update",
+            "micro-batches per update",
             step.accumulate,
             f"of {step.micro_batch} replies on each process"
             + (", groups share their prompt" if plan.shares_prompts else ""),
         ),
         ("steps", plan.steps, "" if plan.epochs is None else f"about {plan.epochs:,.1f} epochs"),
         ("updates", plan.updates, ""),
-        ("prompts in all", None if plan.steps is None else plan.steps * step.prompts, ""),
+        ("prompts in total", None if plan.steps is None else plan.steps * step.prompts, ""),
     ]
     for what, number, note in rows:
         table.add_row(
@@ -95,7 +95,7 @@ def _step(plan: Plan) -> Table:
     return table
 
 
-def _memory(plan: Plan) -> Table:
+def _memory(plan: TrainingPlan) -> Table:
     assert plan.memory is not None
     title = "Estimated memory of each GPU"
     if plan.recipe.hardware.threads:
@@ -106,18 +106,18 @@ def _memory(plan: Plan) -> Table:
     return table
 
 
-def _verdict(plan: Plan) -> Text:
+def _verdict(plan: TrainingPlan) -> Text:
     assert plan.memory is not None
-    found, whole = plan.memory, plan.recipe.hardware.gpu_gib
-    always = found.during("always")
-    peak = found.peak / GIB
+    memory, gpu_gib = plan.memory, plan.recipe.hardware.gpu_gib
+    always = memory.during("always")
+    peak = memory.peak / GIB
     sums = (
-        f"rollout {(always + found.during('rollout')) / GIB:.1f} GiB, "
-        f"update {(always + found.during('update')) / GIB:.1f} GiB of {whole:g} GiB"
+        f"rollout {(always + memory.during('rollout')) / GIB:.1f} GiB, "
+        f"update {(always + memory.during('update')) / GIB:.1f} GiB of {gpu_gib:g} GiB"
     )
-    if peak > whole:
+    if peak > gpu_gib:
         return Text.assemble(("does not fit", "red"), f": {sums}")
-    if peak > FULL * whole:
+    if peak > FULL * gpu_gib:
         return Text.assemble(("tight", "yellow"), f": {sums} (over {FULL:.0%})")
     return Text.assemble(("fits", "green"), f": {sums}")
 

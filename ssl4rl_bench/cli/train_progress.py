@@ -28,7 +28,7 @@ _SHOWN = (
 """Metric, label and format of the values in a line."""
 
 
-class Screen(Bars, Reporter):
+class TrainingProgress(Bars, Reporter):
     """Shows a training run on standard error."""
 
     def __init__(self, name: str) -> None:
@@ -50,20 +50,22 @@ class Screen(Bars, Reporter):
     def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
         """Prints a line of metrics and updates the bar."""
         step = metrics["step"]
-        said = "  ".join(
+        values = "  ".join(
             f"{label} {form.format(metrics[key])}" for key, label, form in _SHOWN if key in metrics
         )
         tasks = [key for key in metrics if key.startswith("reward/")]
         if len(tasks) > 1:
-            said += "  " + "  ".join(f"{key.removeprefix('reward/ssl_')} {metrics[key]:.3f}" for key in tasks)
+            values += "  " + "  ".join(
+                f"{key.removeprefix('reward/ssl_')} {metrics[key]:.3f}" for key in tasks
+            )
         now = time.monotonic()
         self._started = self._started or (now, step)
         since = step - self._started[1]
         left = (n_steps - step) * (now - self._started[0]) / since if since else 0.0
         ending = f"{_span(left)} left" if left else ""
         if self.bars is not None:
-            self.screen.print(f"step {step:g}  {said}")
-        line = f"step {step:g}/{n_steps}  {said}  {ending}".rstrip()
+            self.screen.print(f"step {step:g}  {values}")
+        line = f"step {step:g}/{n_steps}  {values}  {ending}".rstrip()
         self.show(self._name, step, n_steps, line, always=True, left=ending)
 
     def replies(self, replies: Sequence[Mapping[str, object]]) -> None:

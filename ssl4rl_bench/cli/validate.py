@@ -13,7 +13,7 @@ from ssl4rl_bench.cli.options import SkipBad
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssl4rl_bench.task.leaks import Baseline
+    from ssl4rl_bench.task.leaks import LeakBaseline
 
 SHOWN = 20
 """Maximum number of printed failures."""
@@ -50,14 +50,14 @@ def validate(
     from ssl4rl_bench.reports.result.tables import clean
     from ssl4rl_bench.task.registry import load_probe, load_task
     from ssl4rl_bench.task.taskfile import load_taskfile
-    from ssl4rl_bench.task.validate import validate as check
+    from ssl4rl_bench.task.validate import validate_task
 
     ssl = load_taskfile(task).kind == "ssl"
     if sheet is not None and not ssl:
-        raise UsageError(f"--sheet draws SSL tasks, and {full_name(task)} is none")
+        raise UsageError(f"--sheet draws SSL tasks, and {full_name(task)} is not one")
     with LoadProgress(console(stderr=True), task) as on_share:
         loaded = load_task(task, data=data, skip_bad=skip_bad, on_share=on_share)
-    report = check(loaded)
+    report = validate_task(loaded)
     screen = console()
     unit = "images" if ssl else "questions"
     screen.print(
@@ -70,15 +70,15 @@ def validate(
     for failure in report.failures[:SHOWN]:
         screen.print(clean(failure, 300), style="red")
     if not report.ok:
-        raise DataError(f"{report.task} is not sound: {len(report.failures)} failures, the first are above")
-    screen.print("sound: every gold answer scores 1.0")
+        raise DataError(f"{report.task} is not valid: {len(report.failures)} failures, the first are above")
+    screen.print("valid: every gold answer scores 1.0")
     if ssl:
         if sheet is not None:
             from ssl4rl_bench.core.atomic import reporting
-            from ssl4rl_bench.reports.result.probe_sheet import sheet as draw
+            from ssl4rl_bench.reports.result.probe_sheet import probe_sheet
 
             with reporting(sheet):
-                draw([load_probe(task, data=data)], n=12).save(sheet, "PNG")
+                probe_sheet([load_probe(task, data=data)], n=12).save(sheet, "PNG")
             screen.print(f"{sheet}: samples with their answers")
         if samples:
             _baselines(screen, task, data, samples)
@@ -92,50 +92,52 @@ def _baselines(screen: Console, task: str, data: str | None, n: int) -> None:
     taskfile, ssl = load_ssl(task)
     try:
         with select_images(data or taskfile.images or DRAWN, split=taskfile.split) as pictures:
-            found = baselines(ssl, [picture.read() for picture in pictures.kept], n)
+            results = baselines(ssl, [picture.read() for picture in pictures.pictures], n)
     except MissingDependency as error:
         screen.print(f"no blind baselines: {error}", style="yellow")
         return
-    screen.print(_table(found))
-    for line, style in _verdicts(found):
+    screen.print(_table(results))
+    for line, style in _verdicts(results):
         screen.print(line, markup=False, style=style)
 
 
-def _verdicts(found: list[Baseline]) -> Iterator[tuple[str, str | None]]:
+def _verdicts(baselines: list[LeakBaseline]) -> Iterator[tuple[str, str | None]]:
     """Yields sentences that interpret the baselines, each with its style."""
     from ssl4rl_bench.task.leaks import FREE_OF_CONTENT
 
-    leaking = [one.name for one in found if one.leak == "yes"]
-    unclear = [one for one in found if one.leak == "unclear"]
+    leaking = [one.name for one in baselines if one.leak == "yes"]
+    unclear = [one for one in baselines if one.leak == "unclear"]
     if leaking:
-        yield f"leaks: {', '.join(leaking)} tell the answer without a look at content", "red"
+        yield f"leaks: {', '.join(leaking)} reveal the answer without the content", "red"
     for one in unclear:
         assert one.control is not None
-        told = f"right {100 * one.accuracy:.2f}% of guesses, and so is their control {100 * one.control:.2f}%"
         yield (
-            f"undecided: {one.name} are {told}, which looks where files leave none: these measures see "
-            "content, or a leak that covers the whole picture; look at --sheet, and validate on other images",
+            f"undecided: {one.name} are right in {100 * one.accuracy:.2f}% of guesses and their control, which "
+            f"uses parts without traces, in {100 * one.control:.2f}%: these measures detect content, or a leak that "
+            "covers the whole picture; inspect --sheet, and validate on other images",
             "yellow",
         )
     if not leaking and not unclear:
-        yield "no leak found: sizes, borders and traces tell the answer no better than chance", None
-    for one in found:
+        yield "no leak found: sizes, borders and traces predict the answer no better than chance", None
+    for one in baselines:
         if one.name not in FREE_OF_CONTENT and one.differs:
             yield (
-                f"{one.name} of the pictures tell the answer in {100 * one.accuracy:.2f}% of guesses: a model can "
-                "learn these instead of what the task is for",
+                f"{one.name} of the pictures predict the answer in {100 * one.accuracy:.2f}% of guesses: a model can "
+                "learn these instead of the task",
                 None,
             )
 
 
-def _table(found: list[Baseline]) -> object:
+def _table(baselines: list[LeakBaseline]) -> object:
     from ssl4rl_bench.reports.text.cells import plain_table
     from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
-    guess = f"chance {100 * found[0].chance:.2f}%, {found[0].n} guesses on {found[0].n_images} images"
+    guess = (
+        f"chance {100 * baselines[0].chance:.2f}%, {baselines[0].n} guesses on {baselines[0].n_images} images"
+    )
     headers = ("From", "Right %", "95% interval", "Control %", "Leak")
     table = plain_table(f"blind baselines ({guess})", headers)
-    for one in found:
+    for one in baselines:
         interval = "–".join(map(percent, one.ci95))
         table.add_row(one.name, percent(one.accuracy), interval, percent(one.control), one.leak or NO_DATA)
     return table

@@ -9,12 +9,12 @@ from typing import Annotated
 from typer import Argument, Option
 
 from ssl4rl_bench.cli.options import (
+    EngineSettings,
     Extractor,
     MaxErrorRate,
     MaxTokens,
-    Names,
+    OptionValues,
     Prompt,
-    Settings,
     Tasks,
     Temperature,
 )
@@ -25,7 +25,8 @@ def watch(
         Path, Argument(help="The folder that a trainer writes checkpoints into.", metavar="DIR")
     ],
     policy: Annotated[
-        Path, Option("--policy", "-p", help="What each must show: a TOML file (docs/gate.md).")
+        Path,
+        Option("--policy", "-p", help="The requirements for each checkpoint: a TOML file (docs/gate.md)."),
     ],
     tasks: Tasks,
     baseline: Annotated[
@@ -36,19 +37,19 @@ def watch(
     ] = None,
     out: Annotated[
         Path | None,
-        Option("--out", "-o", help="Where runs, history and leaderboard go (default: runs/watch-DIR)."),
+        Option("--out", "-o", help="Folder of runs, history and leaderboard (default: runs/watch-DIR)."),
     ] = None,
     once: Annotated[
-        bool, Option("--once", help="Judge what is there, and exit with the worst new verdict.")
+        bool, Option("--once", help="Judge the existing checkpoints, and exit with the worst new verdict.")
     ] = False,
-    interval: Annotated[float, Option(min=0.01, help="Seconds between looks.")] = 30.0,
+    interval: Annotated[float, Option(min=0.01, help="Seconds between scans.")] = 30.0,
     keep_best: Annotated[
         bool, Option("--keep-best", help="Keep OUT/best, a link to the best accepted checkpoint.")
     ] = False,
     engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, replay or mock.")] = "auto",
-    settings: Settings = None,
+    settings: EngineSettings = None,
     data: Annotated[
-        Names, Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks.")
+        OptionValues, Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks.")
     ] = None,
     prompt: Prompt = None,
     limit: Annotated[
@@ -59,21 +60,21 @@ def watch(
     extractor: Extractor = "default",
     max_error_rate: MaxErrorRate = 0.01,
 ) -> None:
-    """Evaluate and judge each new checkpoint of a training run; started again, it goes on where it was.
+    """Evaluate and judge each new checkpoint of a training run; started again, it continues.
 
-    Exit codes with --once: 0 pass, 1 a new one fails, 3 inconclusive, 4 a new one was not evaluated. 130 stopped,
-    2 misuse.
+    Exit codes with --once: 0 pass, 1 a new checkpoint fails, 3 inconclusive, 4 one was not evaluated. 130 stopped,
+    2 bad input.
 
     Example: ssl4rl-bench watch out/ --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
     """
     from ssl4rl_bench.cli import watching
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.engines.base import EngineOptions
-    from ssl4rl_bench.evaluation import Plan
-    from ssl4rl_bench.gating import policy as policies
-    from ssl4rl_bench.watch.loop import Asked
+    from ssl4rl_bench.evaluation import EvaluationPlan
+    from ssl4rl_bench.gating.policy import read_policy
+    from ssl4rl_bench.watch.loop import WatchSettings
 
-    plan = Plan.of(
+    plan = EvaluationPlan.of(
         [],
         split_names(tasks or []),
         data or [],
@@ -87,9 +88,9 @@ def watch(
         max_error_rate=max_error_rate,
         command=tuple(sys.argv),
     )
-    asked = Asked(
+    asked = WatchSettings(
         checkpoints=checkpoints,
-        policy=policies.read(policy),
+        policy=read_policy(policy),
         baseline=baseline,
         out=out,
         once=once,

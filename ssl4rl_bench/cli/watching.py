@@ -10,14 +10,14 @@ from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import Terminal
 from ssl4rl_bench.core.errors import EXIT_CRASH, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.evaluation import Plan
+from ssl4rl_bench.evaluation import EvaluationPlan
 from ssl4rl_bench.reports.gate.text import STYLES, headline
 from ssl4rl_bench.watch import loop
 from ssl4rl_bench.watch.history import exit_verdict
 from ssl4rl_bench.watch.judging import Judged
 
 
-def watch(plan: Plan, asked: loop.Asked, data: Sequence[str]) -> int:
+def watch(plan: EvaluationPlan, asked: loop.WatchSettings, data: Sequence[str]) -> int:
     """Runs `loop.watch` and returns the exit code."""
 
     def say(line: str) -> None:

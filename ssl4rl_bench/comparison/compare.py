@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.differences import differences
-from ssl4rl_bench.comparison.leftout import left_out, told
+from ssl4rl_bench.comparison.leftout import left_out, left_out_notes
 from ssl4rl_bench.comparison.pairing import Evaluated, Pairing, pair
-from ssl4rl_bench.comparison.result import ALPHA, Best, Comparison, Difference
+from ssl4rl_bench.comparison.result import ALPHA, BestDifference, Comparison, Difference
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.score.aggregate import (
     LEVELS,
@@ -37,7 +37,7 @@ CORRECTIONS = ("holm", "max-t", "bh", "none")
 """Corrections of a family's p-values: Holm, step-down max-T by sign flips, Benjamini-Hochberg, none."""
 
 
-def compare(
+def compare_task(
     baseline: Evaluated,
     candidates: Sequence[Evaluated],
     task: str,
@@ -83,7 +83,7 @@ def compare(
                 weighted,
                 cells,
                 missing,
-                (*pairing.notes, *told(missing, baseline.label, candidate.label)),
+                (*pairing.notes, *left_out_notes(missing, baseline.label, candidate.label)),
             )
         )
     for level in dict.fromkeys(levels):
@@ -91,7 +91,7 @@ def compare(
     return comparisons
 
 
-def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> list[Best]:
+def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> list[BestDifference]:
     """Finds the greatest improvement of each cell over all candidates, and tests it as a maximum.
 
     The signs of all candidates on a question are flipped together, which preserves their correlation.
@@ -101,17 +101,17 @@ def best_of(comparisons: Sequence[Comparison], replicates: int = REPLICATES) -> 
     weighted, names = _shared(comparisons)
     out = []
     for level in dict.fromkeys(level for level, _ in names):
-        own = [at for at, (of, _) in enumerate(names) if of == level]
+        indices = [index for index, (name_level, _) in enumerate(names) if name_level == level]
         p = max_t(
-            weighted[:, :, own].reshape(weighted.shape[0], -1), one_sided=True, replicates=replicates
-        ).reshape(len(comparisons), len(own))
-        for column, at in enumerate(own):
-            cells = [comparison.find(*names[at]) for comparison in comparisons]
+            weighted[:, :, indices].reshape(weighted.shape[0], -1), one_sided=True, replicates=replicates
+        ).reshape(len(comparisons), len(indices))
+        for column, index in enumerate(indices):
+            cells = [comparison.find(*names[index]) for comparison in comparisons]
             values = [cell.value for cell in cells if cell is not None]
             winner = int(np.argmax(values))
             out.append(
-                Best(
-                    *names[at],
+                BestDifference(
+                    *names[index],
                     comparisons[winner].candidate,
                     values[winner],
                     float(p[winner, column]),
@@ -128,11 +128,11 @@ def _uncorrected(
     one, two, left, right = pairing.baseline, pairing.candidate, pairing.left, pairing.right
     units = unit_counts(one, aggregation)[left]
     before, after = group_sums(one, aggregation)[left], group_sums(two, aggregation)[right]
-    cells = cells_of([one.places[at] for at in left], units, aggregation).of(levels)
+    cells = cells_of([one.places[index] for index in left], units, aggregation).of(levels)
     parts = _split(pairing, aggregation)
-    found = differences(before, after, units, cells, aggregation, replicates, parts)
+    cell_differences = differences(before, after, units, cells, aggregation, replicates, parts)
     groups = after - before
-    return groups, cells.weights * groups[:, None], tuple(found)
+    return groups, cells.weights * groups[:, None], tuple(cell_differences)
 
 
 def _corrected(
@@ -140,26 +140,28 @@ def _corrected(
 ) -> list[Comparison]:
     """Sets the values that depend on the family, which consists of the cells of a level of all candidates."""
     cells = [list(comparison.cells) for comparison in comparisons]
-    places = [(k, at) for k, own in enumerate(cells) for at, cell in enumerate(own) if cell.level == level]
-    p = np.array([cells[k][at].p for k, at in places])
+    places = [
+        (k, index) for k, row in enumerate(cells) for index, cell in enumerate(row) if cell.level == level
+    ]
+    p = np.array([cells[k][index].p for k, index in places])
     if correction == "max-t":
         joined = _joined(comparisons)
-        p = max_t(np.column_stack([joined[k][:, at] for k, at in places]), replicates=replicates)
+        p = max_t(np.column_stack([joined[k][:, index] for k, index in places]), replicates=replicates)
     elif correction != "none":
         p = holm(p) if correction == "holm" else benjamini_hochberg(p)
     squares = [(comparison.weighted**2).sum(axis=0) for comparison in comparisons]
-    for (k, at), corrected in zip(places, p, strict=True):
-        cell = cells[k][at]
+    for (k, index), corrected in zip(places, p, strict=True):
+        cell = cells[k][index]
         alpha = ALPHA if correction == "none" else ALPHA / len(places)
-        counts, square = cell.counts, float(cell.n * squares[k][at])
-        cells[k][at] = replace(
+        counts, square = cell.counts, float(cell.n * squares[k][index])
+        cells[k][index] = replace(
             cell,
             p_corrected=float(corrected),
             family=len(places),
             mde=detectable_change(max(1, round(counts.n)), counts.changed, alpha) if counts else 1.0,
             needed=groups_needed(cell.value, square, alpha) if cell.value else None,
         )
-    return [replace(one, cells=tuple(own)) for one, own in zip(comparisons, cells, strict=True)]
+    return [replace(one, cells=tuple(row)) for one, row in zip(comparisons, cells, strict=True)]
 
 
 def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:
@@ -209,7 +211,7 @@ def _joined(comparisons: Sequence[Comparison]) -> list[_Floats]:
 def _shared(comparisons: Sequence[Comparison]) -> tuple[_Floats, list[tuple[str, str]]]:
     """Returns the groups' parts of the differences, (groups, candidates, cells), and the shared cells."""
     known = [[(cell.level, cell.name) for cell in comparison.cells] for comparison in comparisons]
-    names = [name for name in known[0] if all(name in own for own in known)]
-    columns = [[own.index(name) for name in names] for own in known]
-    tables = [table[:, own] for table, own in zip(_joined(comparisons), columns, strict=True)]
+    names = [name for name in known[0] if all(name in cell_names for cell_names in known)]
+    columns = [[cell_names.index(name) for name in names] for cell_names in known]
+    tables = [table[:, indices] for table, indices in zip(_joined(comparisons), columns, strict=True)]
     return np.stack(tables, axis=1), names

@@ -49,49 +49,51 @@ def differences(
     gained, lost = (cells.members & (d > 0)[:, None]).sum(0), (cells.members & (d < 0)[:, None]).sum(0)
     n = cells.members.sum(0)
     p = mcnemar(gained, lost) if binary else sign_flip(cells.weights * d[:, None], replicates=replicates)
-    members = [Members.of(cells, at, units, aggregation) for at in range(len(cells.names))]
+    members = [Members.of(cells, index, units, aggregation) for index in range(len(cells.names))]
     counts = [
-        effective.counted(int(gained[at]), int(lost[at]), int(n[at])) if binary else cell.difference(d)
-        for at, cell in enumerate(members)
+        effective.counted(int(gained[index]), int(lost[index]), int(n[index]))
+        if binary
+        else cell.difference(d)
+        for index, cell in enumerate(members)
     ]
     read, answered = ([cell.difference(part) for cell in members] for part in (reading, answers))
     ends = _intervals([*counts, *read, *answered])
-    intervals, of_reading, of_answers = (ends[at * len(members) :][: len(members)] for at in range(3))
-    found = []
-    for at, (level, name) in enumerate(cells.names):
-        own, weights = members[at].own, members[at].weights
-        found.append(
+    intervals, of_reading, of_answers = (ends[index * len(members) :][: len(members)] for index in range(3))
+    out = []
+    for index, (level, name) in enumerate(cells.names):
+        selected, weights = members[index].selected, members[index].weights
+        out.append(
             Difference(
                 level=level,
                 name=name,
-                n=int(n[at]),
-                baseline=float(weights @ before[own]),
-                candidate=float(weights @ after[own]),
-                value=float(weights @ d[own]),
-                se=members[at].se(d),
-                ci95=intervals[at],
-                p=float(p[at]),
-                p_corrected=float(p[at]),
+                n=int(n[index]),
+                baseline=float(weights @ before[selected]),
+                candidate=float(weights @ after[selected]),
+                value=float(weights @ d[selected]),
+                se=members[index].se(d),
+                ci95=intervals[index],
+                p=float(p[index]),
+                p_corrected=float(p[index]),
                 family=1,
                 mde=1.0,
                 needed=None,
                 binary=binary,
-                gained=int(gained[at]),
-                lost=int(lost[at]),
-                counts=counts[at],
-                right=_right(members[at], after, binary),
-                from_reading=Share(float(weights @ reading[own]), of_reading[at]),
-                from_answers=Share(float(weights @ answers[own]), of_answers[at]),
+                gained=int(gained[index]),
+                lost=int(lost[index]),
+                counts=counts[index],
+                right=_right(members[index], after, binary),
+                from_reading=Share(float(weights @ reading[selected]), of_reading[index]),
+                from_answers=Share(float(weights @ answers[selected]), of_answers[index]),
             )
         )
-    return found
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Members:
     """The groups of one cell."""
 
-    own: NDArray[np.bool_]
+    selected: NDArray[np.bool_]
     """A mask of the groups that are in the cell, shape (groups,)."""
     weights: _Floats
     units: _Floats
@@ -99,28 +101,28 @@ class Members:
     """The leaf of each group if the cell's value is a mean over leaves, else None."""
 
     @classmethod
-    def of(cls, cells: Cells, at: int, units: _Floats, aggregation: str) -> Members:
-        """Selects the groups of cell number `at`."""
-        own = cells.members[:, at]
-        leaf = cells.leaf[own] if aggregation == "row_l3_macro" else None
-        return cls(own, cells.weights[own, at], units[own], leaf)
+    def of(cls, cells: Cells, index: int, units: _Floats, aggregation: str) -> Members:
+        """Selects the groups of cell number `index`."""
+        selected = cells.members[:, index]
+        leaf = cells.leaf[selected] if aggregation == "row_l3_macro" else None
+        return cls(selected, cells.weights[selected, index], units[selected], leaf)
 
     def difference(self, d: _Floats) -> Effective | None:
         """Returns a mean difference as effective counts; None for a single group."""
         if len(self.weights) < 2:
             return None
-        return effective.difference(self.weights, d[self.own], self.units, self.leaf)
+        return effective.difference(self.weights, d[self.selected], self.units, self.leaf)
 
     def se(self, d: _Floats) -> float | None:
         """Computes the standard error of the difference; None for a single group."""
         if len(self.weights) < 2:
             return None
-        return math.sqrt(effective.mean_variance(self.weights, d[self.own], self.units, self.leaf).value)
+        return math.sqrt(effective.mean_variance(self.weights, d[self.selected], self.units, self.leaf).value)
 
 
 def _right(cell: Members, after: _Floats, binary: bool) -> Effective | None:
     """Returns the candidate's accuracy as effective counts."""
-    scores = after[cell.own]
+    scores = after[cell.selected]
     if binary:
         return effective.counted(int(scores.sum()), 0, len(scores))
     return effective.accuracy(cell.weights, scores, cell.units, cell.leaf) if len(scores) > 1 else None
@@ -128,10 +130,14 @@ def _right(cell: Members, after: _Floats, binary: bool) -> Effective | None:
 
 def _intervals(counts: Sequence[Effective | None]) -> list[tuple[float, float] | None]:
     """Computes Tango's 95% intervals of effective counts; None without counts, as for a single group."""
-    known = {at: each.counts(_LEVEL) for at, each in enumerate(counts) if each is not None and each.n > 1.0}
+    known = {
+        index: count.counts(_LEVEL)
+        for index, count in enumerate(counts)
+        if count is not None and count.n > 1.0
+    }
     out: list[tuple[float, float] | None] = [None] * len(counts)
     if known:
         low, high = tango(*np.array(list(known.values())).T)
-        for number, at in enumerate(known):
-            out[at] = float(low[number]), float(high[number])
+        for number, index in enumerate(known):
+            out[index] = float(low[number]), float(high[number])
     return out

@@ -40,8 +40,8 @@ def flips(
     one, two = pairing.baseline, pairing.candidate
     sign = -1.0 if lost else 1.0
     out = []
-    for at in np.flatnonzero(sign * comparison.groups > 0.0):
-        left, right = int(pairing.left[at]), int(pairing.right[at])
+    for index in np.flatnonzero(sign * comparison.groups > 0.0):
+        left, right = int(pairing.left[index]), int(pairing.right[index])
         place = one.places[left]
         if name not in (None, "overall", place.l1, place.l2, place.l3):
             continue
@@ -54,7 +54,7 @@ def flips(
                 group=one.groups[left],
                 sample=one.ids[rows[row]],
                 leaf=place.l3,
-                change=float(comparison.groups[at]),
+                change=float(comparison.groups[index]),
                 rows=float(moved.sum()),
                 before=_answer(one, int(rows[row])),
                 after=_answer(two, int(others[row])),

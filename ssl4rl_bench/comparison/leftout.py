@@ -15,7 +15,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.pairing import Pairing
-from ssl4rl_bench.comparison.result import LeftOut, Side
+from ssl4rl_bench.comparison.result import LeftOut, LeftOutScores
 from ssl4rl_bench.score.aggregate import OVERALL, cells_of, group_sums, unit_counts
 from ssl4rl_bench.stats.resampling import REPLICATES
 
@@ -37,7 +37,7 @@ def left_out(
     out = np.arange(len(left)) >= len(pairing.left)
     units = unit_counts(one, aggregation)[left]
     before, after = group_sums(one, aggregation)[left], group_sums(two, aggregation)[right]
-    cells = cells_of([one.places[at] for at in left], units, aggregation).of(levels)
+    cells = cells_of([one.places[index] for index in left], units, aggregation).of(levels)
     worst = differences(
         np.where(np.isnan(before), units, before),
         np.where(np.isnan(after), 0.0, after),
@@ -46,38 +46,38 @@ def left_out(
         aggregation,
         replicates,
     )
-    found = {}
-    for at, name in enumerate(cells.names):
-        own = cells.members[:, at]
-        if (own & out).any():
-            found[name] = LeftOut(
-                n=int((own & out).sum()),
-                n_asked=int(own.sum()),
-                baseline=_side(before[own], units[own], out[own]),
-                candidate=_side(after[own], units[own], out[own]),
-                worst=worst[at],
+    by_cell = {}
+    for index, name in enumerate(cells.names):
+        members = cells.members[:, index]
+        if (members & out).any():
+            by_cell[name] = LeftOut(
+                n=int((members & out).sum()),
+                n_asked=int(members.sum()),
+                baseline=_side(before[members], units[members], out[members]),
+                candidate=_side(after[members], units[members], out[members]),
+                worst=worst[index],
             )
-    return found
+    return by_cell
 
 
-def told(found: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str) -> list[str]:
+def left_out_notes(by_cell: Mapping[tuple[str, str], LeftOut], baseline: str, candidate: str) -> list[str]:
     """Returns notes on what is left out overall, for readers of the comparison, one sentence per note."""
-    overall = found.get((OVERALL, OVERALL))
+    overall = by_cell.get((OVERALL, OVERALL))
     if overall is None:
         return []
     notes = [describe(overall, baseline, candidate)]
     worst = overall.worst
     lacks = ((candidate, overall.candidate, "wrong"), (baseline, overall.baseline, "right"))
-    cases = " and ".join(f"what {name} lacks were {so}" for name, side, so in lacks if side.missing)
+    cases = " and ".join(f"as {how} for {name}" for name, side, how in lacks if side.missing)
     would = f"{candidate} would have {100 * worst.candidate:.2f}% and {baseline} {100 * worst.baseline:.2f}%"
-    notes.append(f"If {cases}, {would}: {100 * worst.value:+.2f} points.")
+    notes.append(f"If missing values counted {cases}, {would}: {100 * worst.value:+.2f} points.")
     return notes
 
 
 def notes_of(pairing: Pairing, aggregation: str, baseline: str, candidate: str) -> list[str]:
     """Returns the notes of a pairing, followed by those on what is left out of it."""
-    found = left_out(pairing, aggregation, (OVERALL,), replicates=2)  # no p-value of the worst case is used
-    return [*pairing.notes, *told(found, baseline, candidate)]
+    by_cell = left_out(pairing, aggregation, (OVERALL,), replicates=2)  # no p-value of the worst case is used
+    return [*pairing.notes, *left_out_notes(by_cell, baseline, candidate)]
 
 
 def describe(out: LeftOut, baseline: str, candidate: str) -> str:
@@ -90,33 +90,37 @@ def describe(out: LeftOut, baseline: str, candidate: str) -> str:
             continue
         p = "<0.0001" if side.p < 0.0001 else f"{side.p:.4f}"
         text += (
-            f"; {name} got {100 * side.left_out:.2f}% of the {side.n} that it answered of these right, and "
+            f"; {name} answered {side.n} of these, {100 * side.left_out:.2f}% of them right, against "
             f"{100 * side.counted:.2f}% of those that count (p of no difference {p})"
         )
     return f"{text}."
 
 
-def _side(sums: _Floats, units: _Floats, out: _Flags) -> Side:
+def _side(sums: _Floats, units: _Floats, out: _Flags) -> LeftOutScores:
     """Computes a run's scores on the questions that are left out and on those that count."""
     score = sums / units
     answered = out & ~np.isnan(sums)
-    lost, kept = score[answered], score[~out]
-    counted = float(sums[~out].sum() / units[~out].sum()) if len(kept) else 0.0
+    omitted, remaining = score[answered], score[~out]
+    counted = float(sums[~out].sum() / units[~out].sum()) if len(remaining) else 0.0
     missing = int((out & np.isnan(sums)).sum())
-    if not len(lost):
-        return Side(missing, 0, None, counted, None)
-    return Side(
-        missing, len(lost), float(sums[answered].sum() / units[answered].sum()), counted, _alike(lost, kept)
+    if not len(omitted):
+        return LeftOutScores(missing, 0, None, counted, None)
+    return LeftOutScores(
+        missing,
+        len(omitted),
+        float(sums[answered].sum() / units[answered].sum()),
+        counted,
+        _alike(omitted, remaining),
     )
 
 
-def _alike(lost: _Floats, kept: _Floats) -> float | None:
-    """Computes the two-sided p-value that both sets have one distribution; None if `kept` is empty."""
-    if not len(kept):
+def _alike(omitted: _Floats, counted: _Floats) -> float | None:
+    """Computes the two-sided p-value that both sets have one distribution; None if `counted` is empty."""
+    if not len(counted):
         return None
-    if bool(np.isin(lost, (0.0, 1.0)).all() and np.isin(kept, (0.0, 1.0)).all()):
-        right = [int(scores.sum()) for scores in (lost, kept)]
-        return float(fisher_exact([right, [len(lost) - right[0], len(kept) - right[1]]])[1])
-    if np.ptp(np.concatenate([lost, kept])) == 0.0:
+    if bool(np.isin(omitted, (0.0, 1.0)).all() and np.isin(counted, (0.0, 1.0)).all()):
+        right = [int(scores.sum()) for scores in (omitted, counted)]
+        return float(fisher_exact([right, [len(omitted) - right[0], len(counted) - right[1]]])[1])
+    if np.ptp(np.concatenate([omitted, counted])) == 0.0:
         return 1.0
-    return float(mannwhitneyu(lost, kept, alternative="two-sided").pvalue)
+    return float(mannwhitneyu(omitted, counted, alternative="two-sided").pvalue)

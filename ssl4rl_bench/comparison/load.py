@@ -59,14 +59,14 @@ def choose_baseline(runs: Sequence[Evaluated], name: str | None) -> tuple[Evalua
     if name is None:
         return runs[0], list(runs[1:])
     place = Path(name).resolve()
-    found = [run for run in runs if name in (run.label, unmarked(run)) or run.path.resolve() == place] or [
+    matches = [run for run in runs if name in (run.label, unmarked(run)) or run.path.resolve() == place] or [
         run for run in runs if name in (run.spec.model, run.path.name)
     ]
-    if len(found) != 1:
-        problem = "names several of the runs" if found else "is not among the runs"
+    if len(matches) != 1:
+        problem = "names several of the runs" if matches else "is not among the runs"
         known = [unmarked(run) for run in runs]
         raise UsageError(f"--baseline {name} {problem} ({', '.join(known)}){did_you_mean(name, known)}")
-    return found[0], [run for run in runs if run is not found[0]]
+    return matches[0], [run for run in runs if run is not matches[0]]
 
 
 def shared_tasks(runs: Sequence[Evaluated], wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
@@ -118,7 +118,7 @@ def loaded_tasks(
     notes: list[str] = []
     for run in runs:
         rundir = RunDir.open(run.path)
-        own: dict[str, Task] = {}
+        run_tasks: dict[str, Task] = {}
         for name in shared:
             asked = run.spec.tasks[name]
             key = json.dumps(
@@ -127,18 +127,18 @@ def loaded_tasks(
             if key not in known:
                 known[key] = None
                 try:
-                    task: Task = reload_tasks(rundir, data, [name], observer)[0]
-                    if TaskSpec.of(task, asked.sampling) == asked:
-                        known[key] = task
+                    reloaded = reload_tasks(rundir, data, [name], observer)[0]
+                    if TaskSpec.of(reloaded, asked.sampling) == asked:
+                        known[key] = reloaded
                     else:
                         notes.append(
-                            f"{name} has other data now than {run.label} asked; its samples are not shown"
+                            f"{name} has other data than when {run.label} was run; its samples are not shown"
                         )
                 except BenchError as error:
                     notes.append(f"the samples of {name} are not shown: {error}")
-            if (found := known[key]) is not None:
-                own[name] = found
-        out.append(own)
+            if (task := known[key]) is not None:
+                run_tasks[name] = task
+        out.append(run_tasks)
     return out, list(dict.fromkeys(notes))
 
 
@@ -150,19 +150,22 @@ def _outcomes(
     observer: Observer,
 ) -> dict[str, outcomes.Outcomes]:
     """Returns the stored outcomes, or reads them from the journal; `loaded` caches tasks that runs share."""
-    kept = outcomes.read(run)
-    if kept and all(
-        (kept[name].extractor, kept[name].reader) == (found["extractor"], found.get("reader", 1))
-        for name, found in result["tasks"].items()
+    stored = outcomes.read_outcomes(run)
+    if stored and all(
+        (stored[name].extractor, stored[name].reader)
+        == (task_result["extractor"], task_result.get("reader", 1))
+        for name, task_result in result["tasks"].items()
     ):
-        return kept
-    extractors = {found["extractor"] for found in result["tasks"].values()}
+        return stored
+    extractors = {task_result["extractor"] for task_result in result["tasks"].values()}
     if len(extractors) != 1:
         raise StoreError(
             f"run {run.path} was read by several extractors: score it again with `ssl4rl-bench score`"
         )
     (extractor,) = extractors
-    if any(found.get("reader", 1) != reader_version(extractor) for found in result["tasks"].values()):
+    if any(
+        task_result.get("reader", 1) != reader_version(extractor) for task_result in result["tasks"].values()
+    ):
         raise StoreError(
             f"run {run.path} was read by another version of the extractor {extractor}: read it again with "
             f"`ssl4rl-bench score {run.path}`"
@@ -171,8 +174,8 @@ def _outcomes(
     asked = json.dumps([how, {name: [task.prompt, task.image] for name, task in run.spec.tasks.items()}])
     if asked not in loaded:
         loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)), observer=observer)
-    found = outcomes_of_run(run, loaded[asked], extractor)
-    check(run.path, run.spec, result, found)
+    derived = outcomes_of_run(run, loaded[asked], extractor)
+    check(run.path, run.spec, result, derived)
     with suppress(StoreError):  # a cache for the next time: another user's run may not be writable
-        outcomes.write(run, list(found.values()))
-    return found
+        outcomes.write_outcomes(run, list(derived.values()))
+    return derived

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl4rl_bench.comparison.compare import compare as compare_task
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
 from ssl4rl_bench.comparison.result import Comparison
 from ssl4rl_bench.core.errors import UsageError
@@ -129,13 +129,13 @@ def compare(
     """
     evaluated = load_evaluated([path_of(run) for run in runs], data_values(data))
     if len(evaluated) < 2:
-        raise UsageError("one run has nothing to be compared with: name a second one")
+        raise UsageError("one run cannot be compared: name a second one")
     base, candidates = choose_baseline(evaluated, baseline)
     benchmarks, probes = shared_tasks(evaluated, tasks)
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for task in [*benchmarks, *probes]:
         level, how = ("overall", "row_micro") if task in probes else (by, aggregation)
-        found += compare_task(
+        comparisons += compare_task(
             base, candidates, task, by=level, aggregation=how, correction=correction, allow=allow
         )
-    return Comparisons(base.label, tuple(found))
+    return Comparisons(base.label, tuple(comparisons))

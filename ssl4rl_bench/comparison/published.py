@@ -46,7 +46,7 @@ class PublishedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedTable:
     """A published table."""
 
     title: str
@@ -81,7 +81,7 @@ def names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".json"))
 
 
-def load(name: str | Path) -> Published:
+def load_published(name: str | Path) -> PublishedTable:
     """Loads a table by its name or from a file.
 
     Args:
@@ -106,7 +106,7 @@ def load(name: str | Path) -> Published:
     return parse(data, clean(text, 200))
 
 
-def parse(data: bytes, where: str) -> Published:
+def parse(data: bytes, where: str) -> PublishedTable:
     """Parses the content of a file.
 
     Args:
@@ -124,8 +124,8 @@ def parse(data: bytes, where: str) -> Published:
     check_schema(value, where, SCHEMA, absent=SCHEMA, error=DataError)
     if "benchmark" not in value:
         raise DataError(
-            f"{where} has no benchmark, so its numbers could stand beside those of another one; say which tasks they "
-            'are of, as in "benchmark": ["mmbench_dev_en"]'
+            f"{where} has no benchmark, so its numbers could be shown next to those of another one; say which "
+            'tasks they are of, as in "benchmark": ["mmbench_dev_en"]'
         )
     _check_keys(where, value, _KEYS, {_IMPROVEMENT, "schema"})
     scale = _UNITS.get(value["unit"]) if isinstance(value["unit"], str) else None
@@ -135,21 +135,21 @@ def parse(data: bytes, where: str) -> Published:
     if not isinstance(value["rows"], list) or not value["rows"]:
         raise DataError(f"{where}: rows must be a list with at least one row")
     rows: list[PublishedRow] = []
-    for at, row in enumerate(value["rows"], start=1):
-        place = f"{where}: row {at}"
+    for row_number, row in enumerate(value["rows"], start=1):
+        place = f"{where}: row {row_number}"
         if not isinstance(row, dict):
             raise DataError(f"{place} is not an object with name, model and values")
         _check_keys(place, row, {"name", "model", "values"}, set())
         name = _text(place, row, "name")
         if name in {other.name for other in rows}:
-            raise DataError(f"{place} has the name {clean(name)} again; give each row its own")
+            raise DataError(f"{place} has the name {clean(name)} again; give each row a different name")
         values = _values(place, row["values"], columns, scale, 0.0)
         rows.append(PublishedRow(name, _text(place, row, "model"), values))
     printed = value.get(_IMPROVEMENT)
     improvement = (
         {} if printed is None else _values(f"{where}: {_IMPROVEMENT}", printed, columns, scale, -1.0)
     )
-    return Published(
+    return PublishedTable(
         _text(where, value, "title"),
         _text(where, value, "source"),
         _benchmark(where, value["benchmark"]),
@@ -159,7 +159,7 @@ def parse(data: bytes, where: str) -> Published:
     )
 
 
-def of_tasks(tables: Sequence[Published], tasks: Sequence[str]) -> None:
+def check_benchmarks(tables: Sequence[PublishedTable], tasks: Sequence[str]) -> None:
     """Checks that each table belongs to one of the tasks that it is shown next to.
 
     Args:
@@ -171,9 +171,9 @@ def of_tasks(tables: Sequence[Published], tasks: Sequence[str]) -> None:
     for table in tables:
         if not set(table.benchmark) & set(tasks):
             raise UsageError(
-                f"--published: {clean(table.title)} is of {_listed(table.benchmark)}, and what is shown is "
-                f"{_listed(tasks) or 'no benchmark'}: published numbers stand beside their own benchmark only; leave "
-                "the table out, or show runs of that benchmark"
+                f"--published: {clean(table.title)} belongs to {_listed(table.benchmark)}, and the runs to "
+                f"{_listed(tasks) or 'no benchmark'}: published numbers are shown only next to the same benchmark; "
+                "leave the table out, or show runs of that benchmark"
             )
 
 
@@ -188,7 +188,9 @@ def _benchmark(where: str, value: object) -> tuple[str, ...]:
     full = tuple(full_name(name) for name in names)
     for name in full:
         if not re.fullmatch(r"\w{1,100}", name):
-            raise DataError(f"{where}: benchmark {clean(name)} is no task's name, such as mmbench_dev_en")
+            raise DataError(
+                f"{where}: benchmark {clean(name)} is not the name of a task, such as mmbench_dev_en"
+            )
     return full
 
 
@@ -204,7 +206,7 @@ def _check_keys(where: str, value: Mapping[str, Any], needed: set[str], optional
 def _text(where: str, value: Mapping[str, Any], key: str) -> str:
     text = value[key]
     if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{where}: {key} must be a text that is not empty")
+        raise DataError(f"{where}: {key} must be a non-empty string")
     return text
 
 
@@ -217,7 +219,7 @@ def _columns(where: str, value: object) -> tuple[str, ...]:
                 f"{where}: no column {clean(name)} (known: {', '.join(COLUMNS)}){did_you_mean(str(name), COLUMNS)}"
             )
     if len(set(value)) < len(value):
-        raise DataError(f"{where}: a column stands twice in columns")
+        raise DataError(f"{where}: a column appears twice in columns")
     return tuple(value)
 
 
@@ -229,10 +231,10 @@ def _values(where: str, value: object, columns: Sequence[str], scale: float, low
     for column, item in zip(columns, value, strict=True):
         if item is None:
             continue
-        found = number(item)
-        if found is None or not low <= found / scale <= 1.0:
+        printed = number(item)
+        if printed is None or not low <= printed / scale <= 1.0:
             raise DataError(
-                f"{where}: {clean(item)} under {column} is no number from {low * scale:g} to {scale:g}"
+                f"{where}: {clean(item)} under {column} is not a number from {low * scale:g} to {scale:g}"
             )
-        out[column] = found / scale
+        out[column] = printed / scale
     return out

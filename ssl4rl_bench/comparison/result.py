@@ -66,14 +66,14 @@ class Difference:
 
     @property
     def mark(self) -> str:
-        """ "better", "worse", or "" if the difference could be due to chance."""
+        """The mark "better", "worse", or "" if the difference could be due to chance."""
         if self.p_corrected >= ALPHA or self.value == 0.0:
             return ""
         return "better" if self.value > 0.0 else "worse"
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class LeftOutScores:
     """The results of one run on the questions that are left out of a cell. Values are fractions."""
 
     missing: int
@@ -95,8 +95,8 @@ class LeftOut:
     n: int
     n_asked: int
     """The number of questions asked: those that count, and these."""
-    baseline: Side
-    candidate: Side
+    baseline: LeftOutScores
+    candidate: LeftOutScores
     worst: Difference
     """The difference over all questions asked, with missing values wrong for the candidate and right for the
     baseline."""
@@ -148,7 +148,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class BestDifference:
     """The greatest difference of any candidate in one cell."""
 
     level: str

@@ -64,10 +64,10 @@ def methods_of(runs: Sequence[Evaluated], how: str) -> list[Method]:
     try:
         pattern = re.compile(SEED if how == "seed" else how)
     except re.error as error:
-        raise UsageError(f"--group-by {how} is no regular expression ({error})") from None
+        raise UsageError(f"--group-by {how} is not a regular expression ({error})") from None
     if how != "model" and pattern.groups < 1:
         raise UsageError(
-            f"--group-by {how} needs a group in brackets that names the method, or model, or seed"
+            f"--group-by {how} needs a group in parentheses that matches the method's name; or give model or seed"
         )
     for run in runs:
         if how == "model":
@@ -78,7 +78,7 @@ def methods_of(runs: Sequence[Evaluated], how: str) -> list[Method]:
                 raise UsageError(f"--group-by {how} does not match the name {run.label}")
             key = match[1]
         together.setdefault(key, []).append(run)
-    return [Method(own[0].label if how == "model" else key, tuple(own)) for key, own in together.items()]
+    return [Method(runs[0].label if how == "model" else key, tuple(runs)) for key, runs in together.items()]
 
 
 def compare_method(
@@ -105,29 +105,29 @@ def compare_method(
     before = group_sums(one, aggregation)
     table = np.full((len(one.groups), len(method.runs)), np.nan)
     notes: list[str] = []
-    for at, run in enumerate(method.runs):
+    for column, run in enumerate(method.runs):
         pairing = pair(baseline, run, task, allow)
         notes += notes_of(pairing, aggregation, baseline.label, run.label)
         after = group_sums(pairing.candidate, aggregation)[pairing.right]
-        table[pairing.left, at] = after - before[pairing.left]
-    kept = ~np.isnan(table).any(axis=1)
-    if not kept.any():
+        table[pairing.left, column] = after - before[pairing.left]
+    complete = ~np.isnan(table).any(axis=1)
+    if not complete.any():
         raise UsageError(f"the runs of {method.name} share no answered question of {task}")
-    units = unit_counts(one, aggregation)[kept]
+    units = unit_counts(one, aggregation)[complete]
     cells = cells_of(
-        [place for place, keep in zip(one.places, kept, strict=True) if keep], units, aggregation
+        [place for place, keep in zip(one.places, complete, strict=True) if keep], units, aggregation
     )
     out = []
     for level in dict.fromkeys((OVERALL, by)):
-        for at in cells.numbers(level):
-            groups = Members.of(cells, at, units, aggregation)
+        for index in cells.numbers(level):
+            groups = Members.of(cells, index, units, aggregation)
             # Scaled so that the plain mean over groups is the cell's difference.
-            scaled = table[kept][groups.own] * groups.weights[:, None] * groups.own.sum()
-            of_questions = groups.difference(table[kept].mean(axis=1)) if len(method.runs) > 1 else None
+            scaled = table[complete][groups.selected] * groups.weights[:, None] * groups.selected.sum()
+            of_questions = groups.difference(table[complete].mean(axis=1)) if len(method.runs) > 1 else None
             out.append(
                 MethodCell(
                     level,
-                    cells.names[at][1],
+                    cells.names[index][1],
                     tuple(scaled.mean(axis=0).tolist()),
                     _widened(crossed(scaled), of_questions),
                     tuple(dict.fromkeys(notes)),

@@ -62,7 +62,7 @@ _MEANINGS = {
     "version": "another version of the task",
     "data": "other questions under the same version",
     "prompt": "another prompt style",
-    "extractor": "replies read by another extractor or version of it (`ssl4rl-bench score RUN` reads them anew)",
+    "extractor": "replies read by another extractor or version of it (`ssl4rl-bench score RUN` reads them again)",
     "image": "images blanked, shuffled or left out in one run only",
     "chat_template": "another chat template",
     "dtype": "another number format",
@@ -98,7 +98,7 @@ class Setting:
     """None if it was not recorded, or does not apply to the run."""
     text: str
     """The value as messages print it."""
-    own: bool = False
+    is_default: bool = False
     """Whether the value is the checkpoint's default, which the run need not have recorded."""
 
 
@@ -114,7 +114,7 @@ def check_allowed(names: Collection[str]) -> frozenset[str]:
             raise UsageError(
                 f"--allow {name} is unknown (known: {', '.join(NAMES)}){did_you_mean(name, known)}"
             )
-    return frozenset(each for name in names for each in ALIASES.get(name, (name,)))
+    return frozenset(setting for name in names for setting in ALIASES.get(name, (name,)))
 
 
 def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> dict[str, Setting]:
@@ -127,22 +127,22 @@ def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> di
     """
     task = spec.tasks[outcomes.task]
     served = spec.served or result.get("model", {}).get("served", {})
-    found = {name: getattr(task.sampling, name) for name in _compared(Sampling)}
-    found |= {name: getattr(spec, name) for name in _compared(RunSpec)}
-    found |= {name: getattr(outcomes, name, getattr(task, name, None)) for name in _compared(TaskSpec)}
-    found |= dict.fromkeys(_compared(EngineOptions)) | {
+    values = {name: getattr(task.sampling, name) for name in _compared(Sampling)}
+    values |= {name: getattr(spec, name) for name in _compared(RunSpec)}
+    values |= {name: getattr(outcomes, name, getattr(task, name, None)) for name in _compared(TaskSpec)}
+    values |= dict.fromkeys(_compared(EngineOptions)) | {
         name: value for name, value in spec.engine_options.items() if name not in _UNHASHED
     }
     reader = f" version {outcomes.reader}" if outcomes.reader != 1 else ""
     dtype = str(spec.engine_options.get("dtype") or _version_and_dtype(spec)[1])
-    found |= {"extractor": outcomes.extractor + reader, "dtype": dtype}
-    out = {name: Setting(value, "none" if value is None else _text(value)) for name, value in found.items()}
+    values |= {"extractor": outcomes.extractor + reader, "dtype": dtype}
+    out = {name: Setting(value, "none" if value is None else _text(value)) for name, value in values.items()}
     for name in ("min_pixels", "max_pixels"):
-        asked, own = getattr(spec, name), served.get(name)
-        text = str(asked) if asked else f"{_OWN} {own}" if own else f"{_OWN}, not recorded"
-        out[name] = Setting(asked or own, text, own=not asked)
+        asked, default = getattr(spec, name), served.get(name)
+        text = str(asked) if asked else f"{_OWN} {default}" if default else f"{_OWN}, not recorded"
+        out[name] = Setting(asked or default, text, is_default=not asked)
     template = served.get("chat_template")
-    return out | {"chat_template": Setting(template, str(template), own=True)}
+    return out | {"chat_template": Setting(template, str(template), is_default=True)}
 
 
 def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[tuple[str, str]]:
@@ -154,18 +154,18 @@ def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[
     out = []
     for name in dict.fromkeys((*one, *two)):
         mine, theirs = one.get(name, Setting(None, "none")), two.get(name, Setting(None, "none"))
-        unknown = mine.own and theirs.own and None in (mine.value, theirs.value)
+        unknown = mine.is_default and theirs.is_default and None in (mine.value, theirs.value)
         if mine.value != theirs.value and not unknown:
             out.append((name, f"{_MEANINGS.get(name, f'another {name}')} ({mine.text} and {theirs.text})"))
     return out
 
 
-def unrecorded(spec: RunSpec, found: Mapping[str, Setting]) -> list[str]:
+def unrecorded(spec: RunSpec, recorded: Mapping[str, Setting]) -> list[str]:
     """Returns what a run did not record about its prompts; empty for a run that asked no model."""
     if spec.engine in (MOCK, REPLAY):
         return []
     words = {"chat_template": "chat template", "min_pixels": "pixel limits", "max_pixels": "pixel limits"}
-    return list(dict.fromkeys(text for name, text in words.items() if found[name].value is None))
+    return list(dict.fromkeys(text for name, text in words.items() if recorded[name].value is None))
 
 
 def software(spec: RunSpec) -> str:

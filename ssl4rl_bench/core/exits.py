@@ -55,7 +55,7 @@ def run_command(command: Callable[[], object]) -> NoReturn:
             code = result if type(result) is int else EXIT_OK
             sys.stdout.flush()
         except BaseException as error:
-            code = _told(error.__cause__ if isinstance(error, Passed) and error.__cause__ else error)
+            code = _report(error.__cause__ if isinstance(error, Passed) and error.__cause__ else error)
             if signals.received and code not in (EXIT_OK, EXIT_INTERRUPTED):
                 code = EXIT_INTERRUPTED  # a library converted the KeyboardInterrupt into another error
         signals.decided(code)
@@ -63,7 +63,7 @@ def run_command(command: Callable[[], object]) -> NoReturn:
     sys.exit(code)
 
 
-def _told(error: BaseException) -> int:
+def _report(error: BaseException) -> int:
     """Prints the message of an error, if it has one, and returns the exit code."""
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or EXIT_OK
@@ -79,18 +79,18 @@ def outcome(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BenchError):
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):
-        return EXIT_INTERRUPTED, "interrupted; what was answered is kept"
+        return EXIT_INTERRUPTED, "interrupted; the replies so far are kept"
     what = redact("".join(str(error).split("\n", 1)[0])[:_LONGEST])
     if isinstance(error, OSError) and (error.errno in _FULL or (error.errno and error.filename)):
         place = f" {redact(str(error.filename))}" if error.filename else " the output"
         return EXIT_USAGE, f"cannot use{place}: {(error.strerror or what).lower()}"
     if isinstance(error, MemoryError):
-        return EXIT_CRASH, "out of memory: give the machine more, or ask for less at a time"
+        return EXIT_CRASH, "out of memory: use a machine with more memory, or smaller batches"
     kind = type(error).__name__
-    return EXIT_CRASH, f"internal error: {kind}{f': {what}' if what else ''}; {_kept(error)}"
+    return EXIT_CRASH, f"internal error: {kind}{f': {what}' if what else ''}; {_traceback_note(error)}"
 
 
-def _kept(error: BaseException) -> str:
+def _traceback_note(error: BaseException) -> str:
     """Saves the traceback of an unexpected error and returns a clause that says where it is."""
     if os.environ.get(DEBUG):
         return "its traceback is above"

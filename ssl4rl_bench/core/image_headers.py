@@ -48,38 +48,38 @@ def stored_size(data: bytes) -> tuple[int, int]:
 def _png(data: bytes) -> tuple[int, int]:
     if data[12:16] != b"IHDR":
         raise ImageError("its header is damaged" if len(data) > 16 else "it is cut off")
-    at = _PNG_HEADER_END
-    while (kind := data[at + 4 : at + 8]) != b"IEND":
+    offset = _PNG_HEADER_END
+    while (kind := data[offset + 4 : offset + 8]) != b"IEND":
         if kind == b"IHDR":  # Pillow uses the last header, other readers the first
             raise ImageError("it has two headers")
-        (length,) = struct.unpack_from(">I", data, at)
-        at += 12 + length
-    if len(data) < at + 12:
+        (length,) = struct.unpack_from(">I", data, offset)
+        offset += 12 + length
+    if len(data) < offset + 12:
         raise ImageError("it is cut off")
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
-    at, width, height = 2, 0, 0
+    offset, width, height = 2, 0, 0
     while True:
-        if data[at] != 0xFF:
+        if data[offset] != 0xFF:
             raise ImageError("its header is damaged")
-        marker = data[at + 1]
+        marker = data[offset + 1]
         if marker == 0xFF:  # a fill byte
-            at += 1
+            offset += 1
             continue
         if marker in _JPEG_BARE:
-            at += 2
+            offset += 2
             continue
-        (length,) = struct.unpack_from(">H", data, at + 2)
+        (length,) = struct.unpack_from(">H", data, offset + 2)
         if marker in _JPEG_SIZES:
             if width or height:
                 raise ImageError("it has two headers")
-            height, width = struct.unpack_from(">HH", data, at + 5)
-        at += 2 + length
+            height, width = struct.unpack_from(">HH", data, offset + 5)
+        offset += 2 + length
         if marker == 0xDA:  # the pixel data start here; an end marker before this belongs to a thumbnail
-            if data.rfind(b"\xff\xd9", at) < 0:
+            if data.rfind(b"\xff\xd9", offset) < 0:
                 raise ImageError("it is cut off")
             return width, height
 
@@ -91,24 +91,26 @@ def _webp(data: bytes) -> tuple[int, int]:
     if data[12:16] != b"VP8X":
         return _webp_frame(data, 12)
     canvas = 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    at = 30
-    while at < 8 + length and data[at : at + 4] != b"ANMF":  # frames of an animation may be smaller than it
-        if data[at : at + 4] in (b"VP8 ", b"VP8L"):
-            if _webp_frame(data, at) != canvas:
-                raise ImageError("it holds two sizes")
+    offset = 30
+    while (
+        offset < 8 + length and data[offset : offset + 4] != b"ANMF"
+    ):  # frames of an animation may be smaller than it
+        if data[offset : offset + 4] in (b"VP8 ", b"VP8L"):
+            if _webp_frame(data, offset) != canvas:
+                raise ImageError("it declares two sizes")
             break
-        (size,) = struct.unpack_from("<I", data, at + 4)
-        at += 8 + size + size % 2
+        (size,) = struct.unpack_from("<I", data, offset + 4)
+        offset += 8 + size + size % 2
     return canvas
 
 
-def _webp_frame(data: bytes, at: int) -> tuple[int, int]:
+def _webp_frame(data: bytes, offset: int) -> tuple[int, int]:
     """Reads the width and height from the chunk of a still image."""
-    if data[at : at + 4] == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, at + 9)
+    if data[offset : offset + 4] == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, offset + 9)
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if data[at : at + 4] == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, at + 14)
+    if data[offset : offset + 4] == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, offset + 14)
         return width & 0x3FFF, height & 0x3FFF
     raise ImageError("its header is damaged")
 

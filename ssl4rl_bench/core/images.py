@@ -79,7 +79,7 @@ def from_base64(text: str) -> EncodedImage:
     except ValueError:
         lines = [line.strip(" \t") for line in _LINE_BREAK.split(text.strip())]
         if len(lines[0]) > MIME_LINE and any(line.startswith(_BASE64_STARTS) for line in lines[1:]):
-            raise ImageError("it holds several images, one in a line") from None
+            raise ImageError("it contains several images, one per line") from None
         joined = "".join(lines)
         try:
             data = binascii.a2b_base64(joined, strict_mode=True)
@@ -159,7 +159,7 @@ def decode(image: EncodedImage) -> Image.Image:
         return _to_rgb(opened)
 
 
-def decode_and_tell(image: EncodedImage) -> tuple[Image.Image, bool]:
+def decode_and_report(image: EncodedImage) -> tuple[Image.Image, bool]:
     """Decodes as `decode`, and also returns whether the data is plain: 8-bit RGB, one frame, upright, opaque.
 
     Every reader gets the same pixels from plain data.
@@ -259,7 +259,7 @@ def _opened(image: EncodedImage) -> Iterator[Image.Image]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    told = stored_size(image.data)
+    stored = stored_size(image.data)
     try:
         with warnings.catch_warnings():  # Pillow's limit for decompression bombs is higher than MAX_PIXELS
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -268,8 +268,8 @@ def _opened(image: EncodedImage) -> Iterator[Image.Image]:
         reason = "its header is damaged" if isinstance(error, UnidentifiedImageError) else str(error)
         raise ImageError(f"it cannot be decoded ({reason})") from None
     check_size(*opened.size)
-    if opened.size != told:
-        raise ImageError(f"it holds two sizes: {told[0]}x{told[1]} and {opened.width}x{opened.height}")
+    if opened.size != stored:
+        raise ImageError(f"it holds two sizes: {stored[0]}x{stored[1]} and {opened.width}x{opened.height}")
     try:
         yield opened
     except _DAMAGE as error:
@@ -278,11 +278,11 @@ def _opened(image: EncodedImage) -> Iterator[Image.Image]:
 
 def _load(image: Image.Image) -> None:
     """Decodes the first frame. Its size must be the one that was checked, as a decoder may find another."""
-    told = image.size
+    stored = image.size
     image.seek(0)
     image.load()
-    if image.size != told:
-        raise ImageError(f"it holds two sizes: {told[0]}x{told[1]} and {image.width}x{image.height}")
+    if image.size != stored:
+        raise ImageError(f"it holds two sizes: {stored[0]}x{stored[1]} and {image.width}x{image.height}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -53,7 +53,7 @@ def clean(text: object, limit: int = 80) -> str:
 def escaped(char: str) -> str:
     r"""Returns the JSON escape of a character: `\u202e`; two escapes beyond the first plane."""
     units = char.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+    return "".join(f"\\u{units[index]:02x}{units[index + 1]:02x}" for index in range(0, len(units), 2))
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
 """Protects the terminal and CI systems from text of outside origin, whichever code prints it.
 
-`guarded` wraps standard output and standard error in a `Guard`, so that no call of `print` can bypass it.
+`guarded` wraps standard output and standard error in a `GuardedStream`, so that no call of `print` can bypass it.
 `cli.screen` does the same for rich, which writes its own escape sequences.
 """
 
@@ -43,11 +43,11 @@ def say(line: object, *, stderr: bool = False) -> None:
 def say_command(line: str) -> None:
     """Prints a command for a CI system on standard output. The caller must have escaped the texts in it."""
     sys.stdout.flush()
-    stream = sys.stdout.unguarded if isinstance(sys.stdout, Guard) else sys.stdout
+    stream = sys.stdout.unguarded if isinstance(sys.stdout, GuardedStream) else sys.stdout
     stream.write(line + "\n")
 
 
-class Guard:
+class GuardedStream:
     """A text stream that writes no control characters and no CI commands.
 
     All other attributes are those of the wrapped stream.
@@ -109,7 +109,7 @@ class Guard:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Wraps standard output and standard error in a `Guard` while a command runs.
+    """Wraps standard output and standard error in a `GuardedStream` while a command runs.
 
     Characters that the encoding of a stream lacks are escaped instead of raising an error.
     """
@@ -118,7 +118,10 @@ def guarded() -> Iterator[None]:
     for stream in before:
         with contextlib.suppress(AttributeError, ValueError):
             cast(Any, stream).reconfigure(errors="ssl4rl_bench.escape")
-    sys.stdout, sys.stderr = cast(TextIO, Guard(before[0])), cast(TextIO, Guard(before[1], redacted=True))
+    sys.stdout, sys.stderr = (
+        cast(TextIO, GuardedStream(before[0])),
+        cast(TextIO, GuardedStream(before[1], redacted=True)),
+    )
     try:
         yield
     finally:

@@ -119,7 +119,7 @@ def gunzip(data: bytes) -> bytes:
         try:
             out += unpacker.decompress(data, MAX_UNPACKED - len(out) + 1)
         except zlib.error as error:
-            raise ValueError(f"it is no gzip file ({error})") from None
+            raise ValueError(f"it is not a gzip file ({error})") from None
         if len(out) > MAX_UNPACKED:
             raise ValueError(f"it is larger than {MAX_UNPACKED >> 20} MiB when it is decompressed")
         if not unpacker.eof:
@@ -143,7 +143,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(
-            f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in an object"
+            f"the key {next(key for key in keys if keys.count(key) > 1)!r} appears twice in an object"
         )
     return value
 
@@ -162,7 +162,7 @@ def _number(text: str) -> float:
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _short_text(data: bytes) -> str:
@@ -205,7 +205,7 @@ def _yaml_loader(scalars: tuple[str, Any] | None) -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             value = super().construct_mapping(node, deep=deep)
             if len(value) < len(node.value):
-                raise ConstructorError(None, None, "a key stands twice in this mapping", node.start_mark)
+                raise ConstructorError(None, None, "a key appears twice in this mapping", node.start_mark)
             return value
 
     def number(loader: Any, node: Any) -> Any:

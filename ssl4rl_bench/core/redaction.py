@@ -142,5 +142,5 @@ def _hide(match: re.Match[str]) -> str:
     if match["secret"].startswith(REDACTED):
         return match.group()
     start, end = (place - match.start() for place in match.span("secret"))
-    whole = match.group()
-    return whole[:start] + REDACTED + whole[end:]
+    text = match.group()
+    return text[:start] + REDACTED + text[end:]

@@ -108,14 +108,14 @@ class Sample:
     @property
     def images(self) -> tuple[EncodedImage, ...]:
         """All images of the prompt, in order. A video contributes each of its frames."""
-        found: list[EncodedImage] = []
+        images: list[EncodedImage] = []
         for message in self.messages:
             for part in message.content:
                 if isinstance(part, ImagePart):
-                    found.append(part.image)
+                    images.append(part.image)
                 elif isinstance(part, VideoPart):
-                    found += part.frames
-        return tuple(found)
+                    images += part.frames
+        return tuple(images)
 
     def text(self, image: str = "", video: str = "") -> str:
         """Returns the text parts of the prompt, one per line.

@@ -38,7 +38,7 @@ def check_schema(
         what = "no schema" if "schema" not in value else f"schema {number!r}"
         raise error(
             f"{where} is damaged: it has {what}, and this version of ssl4rl-bench reads 1 to {newest}; restore it or "
-            "make it again"
+            "create it again"
         )
     if number > newest:
         raise error(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ssl4rl_bench.datasets.building import build
+from ssl4rl_bench.datasets.building import build_dataset
 from ssl4rl_bench.datasets.formats import FORMATS
 from ssl4rl_bench.datasets.manifest import Manifest
 
-__all__ = ["FORMATS", "Manifest", "build"]
+__all__ = ["FORMATS", "Manifest", "build_dataset"]

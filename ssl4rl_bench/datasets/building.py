@@ -13,10 +13,10 @@ from ssl4rl_bench.datasets import place
 from ssl4rl_bench.datasets.files import DataFile
 from ssl4rl_bench.datasets.formats import FORMATS, extra_files
 from ssl4rl_bench.datasets.manifest import Manifest, Tally, write_manifest
-from ssl4rl_bench.datasets.pool import Pool
-from ssl4rl_bench.datasets.work import Recipe, do, jobs
+from ssl4rl_bench.datasets.pool import WorkerPool
+from ssl4rl_bench.datasets.work import SampleSettings, do, jobs
 from ssl4rl_bench.task.pictures import Dropped, Selection, open_source, select
-from ssl4rl_bench.task.pictures.selection import WHOLE
+from ssl4rl_bench.task.pictures.selection import UNSPLIT
 from ssl4rl_bench.task.pictures.sources import TaskImages
 from ssl4rl_bench.task.ssl.base import SSLTask
 
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 """A callback with a stage ("reading", "looking", "making"), the number of images done, and their total."""
 
 
-def build(
+def build_dataset(
     task: SSLTask,
     name: str,
     images: str,
@@ -76,14 +76,14 @@ def build(
         )
     if per_image < 1:
         raise UsageError(f"--per-image {per_image} makes no samples: give 1 or more.")
-    recipe = Recipe(task, name, style, per_image)
+    recipe = SampleSettings(task, name, style, per_image)
     _ = recipe.prompt  # fail early for an unknown style
     place.check(out, force)
     with (
-        place.whole(out) as folder,
+        place.replaced_folder(out) as folder,
         reporting(out),
         TemporaryDirectory(prefix="spool-", dir=folder) as spool,
-        Pool(workers) as pool,
+        WorkerPool(workers) as pool,
     ):
         source = open_source(images, spool=Path(spool), task_images=task_images, split=images_split)
         selection = select(source, ratio=split, limit=limit, mapper=pool.map, on_progress=on_progress)
@@ -97,20 +97,20 @@ def build(
 
 
 def _splits(
-    recipe: Recipe,
+    recipe: SampleSettings,
     selection: Selection,
     folder: Path,
     format: str,
     tally: Tally,
-    pool: Pool,
+    pool: WorkerPool,
     on_progress: Progress | None,
 ) -> Iterator[DataFile]:
     n_done = 0
-    present = {picture.split for picture in selection.kept}
-    for split in (WHOLE,) if present == {WHOLE} else ("train", "test"):
+    present = {picture.split for picture in selection.pictures}
+    for split in (UNSPLIT,) if present == {UNSPLIT} else ("train", "test"):
         if split not in present:
             raise DataError(
-                f"None of the {len(selection.kept)} images of {selection.source} falls into {split}: "
+                f"None of the {len(selection.pictures)} images of {selection.source} falls into {split}: "
                 "give more images, or another --split."
             )
         writer = FORMATS[format](folder, split)
@@ -124,7 +124,7 @@ def _splits(
                         tally.add(item)
                 n_done += n_images
                 if on_progress is not None:
-                    on_progress("making", n_done, len(selection.kept))
+                    on_progress("making", n_done, len(selection.pictures))
         except BaseException:
             with suppress(Exception):
                 writer.close()

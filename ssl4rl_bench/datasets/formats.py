@@ -107,7 +107,7 @@ class TsvWriter(Writer):
 
     def add(self, record: Record) -> None:
         encoded = [base64.b64encode(image.data).decode("ascii") for image in record.made.images]
-        names = [f"{record.made.id}_{at}.png" for at in range(1, len(encoded) + 1)]
+        names = [f"{record.made.id}_{number}.png" for number in range(1, len(encoded) + 1)]
         shown = [record.made.id, _list(encoded), _list(names)]
         self._row([*shown, record.recipe.prompt, record.made.target, record.recipe.name, record.split])
         self.n_samples += 1

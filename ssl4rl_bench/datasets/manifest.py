@@ -12,7 +12,7 @@ from typing import Any
 
 from ssl4rl_bench.core.atomic import to_text
 from ssl4rl_bench.datasets.files import DataFile
-from ssl4rl_bench.datasets.work import Recipe, Record
+from ssl4rl_bench.datasets.work import Record, SampleSettings
 from ssl4rl_bench.task.pictures import Dropped, Selection
 
 FILE, CARD = "manifest.json", "README.md"
@@ -58,7 +58,7 @@ class Tally:
 
 def write_manifest(
     folder: Path,
-    recipe: Recipe,
+    recipe: SampleSettings,
     selection: Selection,
     tally: Tally,
     files: Iterable[DataFile],
@@ -66,7 +66,7 @@ def write_manifest(
 ) -> Manifest:
     """Writes the manifest, the data card, and the lists of kept and of dropped images (with reasons)."""
     drops = sorted((*selection.dropped, *tally.dropped), key=lambda drop: (drop.name, drop.kind, drop.reason))
-    kept = (
+    entries = (
         {
             "sha256": picture.sha256,
             "name": picture.located.name,
@@ -75,10 +75,10 @@ def write_manifest(
             "height": picture.height,
             "perceptual": picture.perceptual.hex(),
         }
-        for picture in selection.kept
+        for picture in selection.pictures
     )
     rows = ({"name": drop.name, "kind": drop.kind, "reason": drop.reason} for drop in drops)
-    lists = [_jsonl(folder / IMAGES, kept), _jsonl(folder / DROPPED, rows)]
+    lists = [_jsonl(folder / IMAGES, entries), _jsonl(folder / DROPPED, rows)]
     late = Counter(drop.kind for drop in tally.dropped)
     images = selection.counts()
     images["unreadable"] += late["unreadable"]

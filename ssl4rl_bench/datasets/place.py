@@ -25,21 +25,23 @@ def check(out: Path, force: bool) -> None:
         if not out.exists() or (out.is_dir() and not contents(out)):
             if out.is_dir() and out.is_mount():
                 raise StoreError(
-                    f"{out} is a file system of its own, which cannot be replaced: choose a folder in it"
+                    f"{out} is a separate file system, which cannot be replaced: choose a folder in it"
                 )
             return
     if not out.is_dir():
         raise StoreError(f"{out} is a file: choose a folder for --out")
     if not _ours(out):
         raise StoreError(
-            f"{out} holds something that is no data set of `build`: choose an empty folder for --out"
+            f"{out} contains something other than a data set of `build`: choose an empty folder for --out"
         )
     if not force:
-        raise StoreError(f"{out} holds a data set already: choose another --out, or replace it with --force")
+        raise StoreError(
+            f"{out} already contains a data set: choose another --out, or replace it with --force"
+        )
 
 
 @contextmanager
-def whole(out: Path) -> Iterator[Path]:
+def replaced_folder(out: Path) -> Iterator[Path]:
     """Yields a new folder next to `out` that replaces `out` at the end; after an error it is removed.
 
     Raises:

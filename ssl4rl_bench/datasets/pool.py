@@ -25,7 +25,7 @@ class WorkerDied(BenchError):
     """A worker process was killed, most likely for lack of memory."""
 
 
-class Pool:
+class WorkerPool:
     """Maps functions over items in worker processes, or in this process if there is only one worker.
 
     Functions and items must be importable and picklable. Workers are started on demand, ignore Ctrl-C (this
@@ -33,7 +33,8 @@ class Pool:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        """
+        """Starts no worker yet.
+
         Args:
             workers: The number of processes; None for one per core that this process may use.
 
@@ -41,11 +42,11 @@ class Pool:
             UsageError: for fewer than 1.
         """
         if workers is not None and workers < 1:
-            raise UsageError(f"--workers {workers} does no work: give 1 or more.")
+            raise UsageError(f"--workers {workers} is less than 1: give 1 or more.")
         self.workers = workers or len(os.sched_getaffinity(0))
         self._executor: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> WorkerPool:
         if self.workers > 1:
             self._executor = ProcessPoolExecutor(
                 self.workers, mp_context=get_context("spawn"), initializer=_start_worker
@@ -77,7 +78,7 @@ class Pool:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
             raise WorkerDied(
-                f"a worker was killed, most likely for want of memory: use fewer than {self.workers} --workers"
+                f"a worker was killed, most likely for lack of memory: use fewer than {self.workers} --workers"
             ) from None
 
 

@@ -19,7 +19,7 @@ CHUNK_SAMPLES, CHUNK_PIXELS = 16, 8_000_000
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SampleSettings:
     """The settings for making samples from images."""
 
     task: SSLTask
@@ -37,10 +37,10 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BuildJob:
     """Images for a worker, each with the other images that may be shown with it."""
 
-    recipe: Recipe
+    recipe: SampleSettings
     pictures: tuple[Picture, ...]
     partners: tuple[tuple[Picture, ...], ...]
     indices: range
@@ -51,7 +51,7 @@ class Job:
 class Record:
     """One sample, in the form that is passed to all formats."""
 
-    recipe: Recipe
+    recipe: SampleSettings
     made: Made
     split: str
 
@@ -61,14 +61,14 @@ class Record:
         return seed_of("sample", self.made.id) >> 10
 
 
-def jobs(recipe: Recipe, selection: Selection, split: str) -> Iterator[Job]:
+def jobs(recipe: SampleSettings, selection: Selection, split: str) -> Iterator[BuildJob]:
     """Yields jobs that cover all samples of a split's images, in order."""
     chunk: list[int] = []
     n_pixels = 0
-    for at, picture in enumerate(selection.kept):
+    for index, picture in enumerate(selection.pictures):
         if picture.split != split:
             continue
-        chunk.append(at)
+        chunk.append(index)
         n_pixels += picture.width * picture.height * recipe.per_image
         if len(chunk) * recipe.per_image >= CHUNK_SAMPLES or n_pixels > CHUNK_PIXELS:
             yield from _jobs(recipe, selection, chunk)
@@ -76,17 +76,17 @@ def jobs(recipe: Recipe, selection: Selection, split: str) -> Iterator[Job]:
     yield from _jobs(recipe, selection, chunk)
 
 
-def _jobs(recipe: Recipe, selection: Selection, chunk: Sequence[int]) -> Iterator[Job]:
+def _jobs(recipe: SampleSettings, selection: Selection, chunk: Sequence[int]) -> Iterator[BuildJob]:
     """Yields one job for a chunk of images, or several if a single image has many samples."""
-    pictures = tuple(selection.kept[at] for at in chunk)
-    others = (selection.partners(at) if recipe.task.pairs else () for at in chunk)
+    pictures = tuple(selection.pictures[index] for index in chunk)
+    others = (selection.partners(index) if recipe.task.pairs else () for index in chunk)
     partners = tuple(tuple(islice(pictures, N_PARTNERS)) for pictures in others)
     step = CHUNK_SAMPLES if len(chunk) == 1 else recipe.per_image
     for start in range(0, recipe.per_image if chunk else 0, step):
-        yield Job(recipe, pictures, partners, range(start, min(start + step, recipe.per_image)))
+        yield BuildJob(recipe, pictures, partners, range(start, min(start + step, recipe.per_image)))
 
 
-def do(job: Job) -> tuple[int, list[Record | Dropped]]:
+def do(job: BuildJob) -> tuple[int, list[Record | Dropped]]:
     """Makes the samples of a job.
 
     Returns:

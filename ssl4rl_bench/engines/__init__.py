@@ -20,7 +20,7 @@ ENGINES: dict[str, str] = {
     "hf": "transformers in this process: the reference implementation",
     "openai": "any number of OpenAI-compatible servers, such as `vllm serve`",
     "replay": "replies from a file",
-    "mock": "no model: made-up replies, for trying things out",
+    "mock": "no model: generated replies, for trying things out",
 }
 """Maps an engine's name to its one-line description."""
 

@@ -20,8 +20,8 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the setting was applied. It is not applied without glibc, or if MALLOC_* variables are set.
     """
-    own = [name for name in os.environ if name.startswith("MALLOC_") and name.endswith("_")]
-    if own or platform.libc_ver()[0] != "glibc":
+    user_settings = [name for name in os.environ if name.startswith("MALLOC_") and name.endswith("_")]
+    if user_settings or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
     largest = 2**31 - 1  # an int; pieces above 2 GiB are still mapped

@@ -20,7 +20,7 @@ from ssl4rl_bench.core.types import Categories, Completion, Message, Request, Sa
 from ssl4rl_bench.engines import create, resolve_name
 from ssl4rl_bench.engines.base import EngineOptions, no_reply
 from ssl4rl_bench.engines.chat_input import (
-    ImageSource,
+    ImageInput,
     build_messages,
     load_image,
     load_video,
@@ -66,7 +66,7 @@ class Chat:
     def ask(
         self,
         question: str,
-        images: Iterable[ImageSource] = (),
+        images: Iterable[ImageInput] = (),
         *,
         video: str | os.PathLike[str] | VideoPart | None = None,
         system: str | None = None,
@@ -97,8 +97,8 @@ class Chat:
         """
 
         def requests() -> Iterator[Request]:
-            for i, chat in enumerate(chats):
-                chat = tuple(chat)
+            for i, given in enumerate(chats):
+                chat = tuple(given)
                 typed = all(isinstance(m, Message) for m in chat)
                 messages = chat if typed else parse_messages(chat, load_image, load_video)
                 sample = Sample(str(i), str(i), messages, "", {}, Categories("", "", ""))

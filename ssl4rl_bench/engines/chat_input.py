@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 from urllib.parse import unquote, urlsplit
 
-from ssl4rl_bench.core import images as image_io
 from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.images import MAX_BYTES, ImageError, from_base64, from_bytes, from_pil
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.types import EncodedImage, ImagePart, Message, Part, Role, TextPart, VideoPart
 
 if TYPE_CHECKING:
     from PIL import Image
 
-ImageSource: TypeAlias = Union[str, "os.PathLike[str]", bytes, EncodedImage, "Image.Image"]
+ImageInput: TypeAlias = Union[str, "os.PathLike[str]", bytes, EncodedImage, "Image.Image"]
 """A path, a `file://` or `https://` URL, base64 with or without a `data:` prefix, bytes, or a picture."""
 
 _BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR")
@@ -26,7 +26,7 @@ _BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR")
 
 def build_messages(
     question: str,
-    images: Iterable[ImageSource] = (),
+    images: Iterable[ImageInput] = (),
     *,
     video: str | os.PathLike[str] | VideoPart | None = None,
     system: str | None = None,
@@ -44,7 +44,7 @@ def build_messages(
     return (*head, Message("user", tuple(parts)))
 
 
-def load_image(source: ImageSource) -> EncodedImage:
+def load_image(source: ImageInput) -> EncodedImage:
     """Loads an image. Never pass a string from a data set, since it may name any file or URL.
 
     Raises:
@@ -53,16 +53,16 @@ def load_image(source: ImageSource) -> EncodedImage:
     if isinstance(source, EncodedImage):
         return source
     if isinstance(source, bytes):
-        return image_io.from_bytes(source)
+        return from_bytes(source)
     if not isinstance(source, str | os.PathLike):
-        return image_io.from_pil(source)
+        return from_pil(source)
     text = os.fspath(source)
     if _is_base64(text) and not _exists(text):
         return _from_base64(text)
     if text.startswith(("http://", "https://")):
         from ssl4rl_bench.engines.fetch import fetch, shown
 
-        return _named(shown(text), image_io.from_bytes, fetch(text))
+        return _named(shown(text), from_bytes, fetch(text))
     return _read_image(_local_path(text))
 
 
@@ -105,16 +105,16 @@ def read_batch(
 
     def inside(text: str) -> Path:
         if "://" in text and not text.startswith("file://"):
-            raise DataError(f"{_short(text)} is a URL, which a batch file cannot have opened; give base64")
+            raise DataError(f"{_short(text)} is a URL, and a batch file cannot refer to URLs; give base64")
         if image_root is None:
             raise DataError(f"{_short(text)} is not base64; paths are read only with --image-root DIR")
         try:
-            found = (image_root / _local_path(text)).resolve()
+            path = (image_root / _local_path(text)).resolve()
         except (OSError, RuntimeError, ValueError):  # a null byte, or a loop of symbolic links
             raise DataError(f"{_short(text)} is not a path") from None
-        if not found.is_relative_to(image_root.resolve()):
+        if not path.is_relative_to(image_root.resolve()):
             raise DataError(f"{_short(text)} is outside of --image-root {image_root}")
-        return found
+        return path
 
     def image(text: str) -> EncodedImage:
         return _from_base64(text) if _is_base64(text) else _read_image(inside(text))
@@ -178,7 +178,7 @@ def _part(item: Any, load: Callable[[str], EncodedImage], load_video: Callable[[
         raise DataError('a content part must be like {"type": "text", "text": "..."}, or image or video')
     if extra := sorted(set(item) - {"type", kind}):
         raise DataError(
-            f"a content part takes no {extra[0]!r}; limits on pixels and frames are the whole run's"
+            f"a content part takes no {extra[0]!r}; limits on pixels and frames apply to the whole run"
         )
     if kind == "text":
         return TextPart(value)
@@ -203,7 +203,7 @@ def _is_base64(text: str) -> bool:
 
 
 def _from_base64(text: str) -> EncodedImage:
-    return _named("the base64 image", image_io.from_base64, text)
+    return _named("the base64 image", from_base64, text)
 
 
 def _local_path(text: str) -> Path:
@@ -225,10 +225,10 @@ def _read_image(path: Path) -> EncodedImage:
         raise UsageError(f"no image file {_short(str(path))}")
     try:
         with path.open("rb") as file:
-            data = file.read(image_io.MAX_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {_short(str(path))}: {error.strerror}") from None
-    return _named(_short(str(path)), image_io.from_bytes, data)
+    return _named(_short(str(path)), from_bytes, data)
 
 
 def _exists(text: str) -> bool:
@@ -241,8 +241,8 @@ def _exists(text: str) -> bool:
 def _named(name: str, read: Callable[[Any], EncodedImage], value: Any) -> EncodedImage:
     try:
         return read(value)
-    except image_io.ImageError as error:
-        raise image_io.ImageError(f"{name} cannot be used: {error}") from None
+    except ImageError as error:
+        raise ImageError(f"{name} cannot be used: {error}") from None
 
 
 def _short(text: str) -> str:

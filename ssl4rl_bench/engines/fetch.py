@@ -73,7 +73,7 @@ def _parse(url: str) -> SplitResult:
     if not parts.hostname:
         raise UsageError(f"{shown(url)} has no host")
     if parts.username is not None or parts.password is not None:
-        raise UsageError(f"{shown(url)} was given with credentials; download it and give the file")
+        raise UsageError(f"{shown(url)} contains credentials; download it and give the file")
     return parts
 
 
@@ -138,10 +138,10 @@ def _read(response: http.client.HTTPResponse, url: str, deadline: float) -> byte
         if len(data) > MAX_BYTES:
             raise DataError(f"{shown(url)} is larger than {MAX_BYTES >> 20} MiB")
         if time.monotonic() > deadline:
-            raise DataError(f"{shown(url)} took longer than {DEADLINE_S:g} s to come")
+            raise DataError(f"{shown(url)} took longer than {DEADLINE_S:g} s")
     length = response.headers.get("Content-Length")
     if length and length.isdigit() and len(data) < int(length):
-        raise DataError(f"{shown(url)} broke off after {len(data)} of {length} bytes")
+        raise DataError(f"{shown(url)} ended after {len(data)} of {length} bytes")
     return bytes(data)
 
 

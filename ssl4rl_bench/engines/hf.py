@@ -98,14 +98,16 @@ class HfEngine:
         try:
             return network.answer(prompts, sampling)
         except torch.AcceleratorError as error:
-            raise EngineError(f"the GPU failed and must be started anew: {reason(error)}") from error
+            raise EngineError(
+                f"the GPU failed, and the process must be restarted: {reason(error)}"
+            ) from error
         except Exception as error:  # one bad prompt must not fail its whole batch: find it by halving
             if len(prompts) == 1:
                 return [error_completion(reason(error), time.perf_counter() - started)]
             half = len(prompts) // 2
             if isinstance(error, torch.OutOfMemoryError):
                 self._batch_size = min(self._batch_size, half)
-                log.info("a batch of %d does not fit into memory; going on with %d", len(prompts), half)
+                log.info("a batch of %d does not fit into memory; continuing with %d", len(prompts), half)
         network.free_cache()
         return [
             *self._answer(network, prompts[:half], sampling),

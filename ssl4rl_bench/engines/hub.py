@@ -39,9 +39,7 @@ def snapshot(repo: str, revision: str | None = None) -> tuple[Path, str]:
     repository = Repository("model", repo, revision)
     listing = repository.listing()
     if not any(name.endswith(".safetensors") for name in listing.sizes):
-        raise ModelError(
-            f"hub model {repository} has no safetensors weights, and no other kind is ever loaded"
-        )
+        raise ModelError(f"hub model {repository} has no safetensors weights, the only kind that is loaded")
     folder = repository.download(listing, PATTERNS)
     return folder, folder.name
 
@@ -129,8 +127,8 @@ class Repository:
                 folder = huggingface_hub.snapshot_download(self.repo, revision=self.revision, **options)
         except _NoAnswer as problem:
             raise self._error(
-                f"{self._noun} {self} could not be downloaded whole, since {problem}; the same command goes on "
-                "where it stopped"
+                f"{self._noun} {self} could not be downloaded completely, since {problem}; the same command resumes "
+                "the download"
             ) from None
         return Path(folder)
 
@@ -167,12 +165,12 @@ class Repository:
         except errors.RepositoryNotFoundError:
             what = "model" if self.kind == "model" else "data set"
             raise self._error(
-                f"no {what} {self.repo!r}: no such folder, and the hub has none either (or it is private: set "
+                f"no {what} {self.repo!r}: no such folder, and no such repository on the hub (or it is private: set "
                 "HF_TOKEN)"
             ) from None
         except errors.HFValidationError:
             raise self._error(
-                f"{str(self)!r} is no hub id; it has the form org/name or org/name@revision"
+                f"{str(self)!r} is not a hub id, which has the form org/name or org/name@revision"
             ) from None
         except failures as problem:
             # The client wraps the hub's error if it then did not find the file in the cache.
@@ -185,7 +183,7 @@ class Repository:
                 if status not in (401, 403):
                     raise _NoAnswer(f"the hub answers HTTP {status}") from None
                 raise self._error(
-                    f"the hub refuses {self._noun} {self} to this HF_TOKEN (HTTP {status}): set one that may read it"
+                    f"the hub refuses {self._noun} {self} to this HF_TOKEN (HTTP {status}): set one with read access"
                 ) from None
             if isinstance(problem, OSError) and problem.errno and not isinstance(problem, ConnectionError):
                 raise self._error(
@@ -193,7 +191,7 @@ class Repository:
                     "elsewhere"
                 ) from None
             silent = isinstance(problem, (ConnectionError, *_of_http("ConnectError", "TimeoutException")))
-            what = "the hub does not answer" if silent else "its answer broke off"
+            what = "the hub does not answer" if silent else "its response ended early"
             raise _NoAnswer(f"{what} ({_reason(problem)})") from None
 
     def _cached(self, why: str) -> Listing:
@@ -210,8 +208,8 @@ class Repository:
             what = "model" if self.kind == "model" else "data set"
             held = f" (it holds {self.repo}@{snapshots[0]})" if snapshots else ""
             raise self._error(
-                f"no {what} {str(self)!r}: there is no such folder, {why}, and the local cache does not hold "
-                f"it{held}"
+                f"no {what} {str(self)!r}: there is no such folder, {why}, and it is not in the local "
+                f"cache{held}"
             )
         try:
             tree = huggingface_hub.get_cached_repo_tree(self.repo, repo_type=self.kind, revision=commit)
@@ -242,7 +240,7 @@ class Repository:
         for name in filter_repo_objects(listing.sizes, allow_patterns=list(patterns)):
             size = listing.sizes[name]
             if size is not None and (folder / name).stat().st_size != size:
-                raise self._incomplete(f"{name} has another size there")
+                raise self._incomplete(f"{name} has another size on the hub")
 
 
 class _NoAnswer(Exception):

@@ -133,10 +133,10 @@ def decoder(max_pixels: int = 64_000_000) -> Callable[[EncodedImage], Image.Imag
     Args:
         max_pixels: the size of the cache in pixels of 3 bytes each. A larger image evicts all others.
     """
-    kept: LRUCache[str, Image.Image] = LRUCache(
+    cache: LRUCache[str, Image.Image] = LRUCache(
         max_pixels, getsizeof=lambda image: min(image.width * image.height, max_pixels)
     )
-    return cached(kept, key=lambda image: image.sha256)(images.decode)
+    return cached(cache, key=lambda image: image.sha256)(images.decode)
 
 
 def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:

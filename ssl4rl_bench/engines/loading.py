@@ -18,7 +18,7 @@ from typing import Any
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.engines.checkpoints.tensors import shown
 
-_TOLD_ABOVE = "the above report"
+_REPORT_REFERENCE = "the above report"
 """Marks errors of transformers whose message only refers to a logged report."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -49,8 +49,8 @@ def load_network(folder: Path, cls: Any = None, **how: Any) -> Any:
     problems = problems_of(info)
     if problems:
         raise ModelError(
-            f"{folder} is not whole: {problems}, so transformers would go on with random numbers; save it again with "
-            "save_pretrained, or copy or download it again"
+            f"{folder} is incomplete: {problems}, so transformers would use random numbers instead; save it again "
+            "with save_pretrained, or copy or download it again"
         )
     return network
 
@@ -75,18 +75,18 @@ def problems_of(info: dict[str, Any]) -> str:
 def _report_in_message() -> Iterator[None]:
     """Replaces an error that only refers to transformers' load report by that report. Nothing is printed."""
     logger = logging.getLogger("transformers.modeling_utils")
-    before, kept = (logger.level, logger.propagate), BufferingHandler(sys.maxsize)
-    logger.addHandler(kept)
+    before, handler = (logger.level, logger.propagate), BufferingHandler(sys.maxsize)
+    logger.addHandler(handler)
     logger.setLevel(logging.WARNING)
     logger.propagate = False
     try:
         yield
     except RuntimeError as error:
-        if _TOLD_ABOVE not in str(error) or not kept.buffer:
+        if _REPORT_REFERENCE not in str(error) or not handler.buffer:
             raise
-        report = _COLOUR.sub("", " ".join(record.getMessage() for record in kept.buffer))
+        report = _COLOUR.sub("", " ".join(record.getMessage() for record in handler.buffer))
         raise RuntimeError(" ".join(report.split())[:1000]) from error
     finally:
-        logger.removeHandler(kept)
+        logger.removeHandler(handler)
         logger.setLevel(before[0])
         logger.propagate = before[1]

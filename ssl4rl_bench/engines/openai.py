@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ssl4rl_bench.core.errors import EngineError, MissingDependency, UsageError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
-from ssl4rl_bench.engines import openai_wire as wire
+from ssl4rl_bench.engines import openai_wire
 from ssl4rl_bench.engines.base import EngineOptions, error_completion
 from ssl4rl_bench.engines.inputs import pixel_limits
 from ssl4rl_bench.engines.openai_http import Http
@@ -56,7 +56,7 @@ class OpenAIEngine:
             raise MissingDependency("engine openai needs httpx: pip install 'ssl4rl-bench[openai]'") from None
         if not options.base_urls:
             raise UsageError("engine openai needs a server: --base-url http://127.0.0.1:8000/v1")
-        self._pixels = pixel_limits(wire.QWEN_PIXELS, options)
+        self._pixels = pixel_limits(openai_wire.QWEN_PIXELS, options)
         self._tokens_field = options.tokens_field
         self._retry = retry or Retry(timeout=options.timeout)
         self._servers = Servers(
@@ -148,7 +148,7 @@ class OpenAIEngine:
         self._ready()
         server = next(s for s in self._servers.all if s.identity)
         assert server.identity
-        body = wire.body(server.identity, messages, sampling, 0, self._pixels, self._tokens_field)
+        body = openai_wire.body(server.identity, messages, sampling, 0, self._pixels, self._tokens_field)
         lines: SimpleQueue[str | None] = SimpleQueue()
 
         async def pump() -> None:
@@ -172,7 +172,7 @@ class OpenAIEngine:
             future.result()
 
         try:
-            yield from wire.read_events(arriving())
+            yield from openai_wire.read_events(arriving())
         except Failure as failure:
             raise EngineError(self._servers.message(server, failure)) from None
         finally:
@@ -231,7 +231,9 @@ class OpenAIEngine:
         if failure.unreached:
             self._unreached += 1
             if self._unreached > self._limit:
-                raise EngineError(f"no server answers any more; start one and run the same again: {message}")
+                raise EngineError(
+                    f"no server responds any more; start one and run the same command again: {message}"
+                )
         return error_completion(message, time.monotonic() - began)
 
     async def _sleep(self, seconds: float) -> None:
@@ -250,7 +252,9 @@ class OpenAIEngine:
             self._servers.check_agreement()
         assert server.identity
         messages = request.sample.messages
-        body = wire.body(server.identity, messages, sampling, request.seed, self._pixels, self._tokens_field)
+        body = openai_wire.body(
+            server.identity, messages, sampling, request.seed, self._pixels, self._tokens_field
+        )
         began = time.monotonic()
         reply = await self._http.fetch(
             "POST",
@@ -261,8 +265,8 @@ class OpenAIEngine:
         )
         self._servers.replied(server)
         if reply.status != 200:
-            raise wire.refusal(reply.status, reply.headers, reply.body, self._retry.retry_after_cap)
-        return wire.read_completion(reply.body, time.monotonic() - began)
+            raise openai_wire.refusal(reply.status, reply.headers, reply.body, self._retry.retry_after_cap)
+        return openai_wire.read_completion(reply.body, time.monotonic() - began)
 
     def _ready(self) -> Identity:
         """Asks every server once what it serves. Servers that do not answer are asked again when needed."""

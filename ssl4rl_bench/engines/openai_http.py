@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ssl4rl_bench.engines import openai_wire as wire
+from ssl4rl_bench.engines import openai_wire
 from ssl4rl_bench.engines.openai_wire import Failure
 
 MAX_REPLY_BYTES = 4 * 2**20
@@ -21,7 +21,7 @@ MAX_STREAM_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """A complete response."""
 
     status: int
@@ -59,7 +59,7 @@ class Http:
         timeout: float,
         authorization: str | None = None,
         json: Mapping[str, Any] | None = None,
-    ) -> Reply:
+    ) -> Response:
         """Sends a request and reads the whole response.
 
         Args:
@@ -73,7 +73,7 @@ class Http:
             body = bytearray()
             async for chunk in _decoded(response, MAX_REPLY_BYTES):
                 body += chunk
-            return Reply(response.status_code, response.headers, bytes(body))
+            return Response(response.status_code, response.headers, bytes(body))
 
     async def lines(
         self, url: str, *, timeout: float, authorization: str | None, json: Mapping[str, Any]
@@ -86,11 +86,11 @@ class Http:
         async with self._response("POST", url, timeout, authorization, json) as response:
             if response.status_code != 200:
                 body = b"".join([chunk async for chunk in _decoded(response, MAX_REPLY_BYTES)])
-                raise wire.refusal(response.status_code, response.headers, body, 0.0)
+                raise openai_wire.refusal(response.status_code, response.headers, body, 0.0)
             rest = b""
             async for chunk in _decoded(response, MAX_STREAM_BYTES):
-                *whole, rest = (rest + chunk).split(b"\n")
-                for line in whole:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
                     yield _text(line)
                 if len(rest) > MAX_REPLY_BYTES:
                     raise Failure(f"a line of more than {MAX_REPLY_BYTES} bytes")
@@ -118,22 +118,23 @@ class Http:
             what = "the reply was not complete" if began else "no reply"
             raise Failure(f"{what} within {timeout:g} s", passing=True, silent=True) from None
         except self._error as error:
-            raise wire.broken(error) from None
+            raise openai_wire.broken(error) from None
 
 
 async def _decoded(response: Any, limit: int) -> AsyncIterator[bytes]:
     """Yields a response's body decompressed; never decompresses much more than `limit` bytes."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise Failure(f"the response is encoded as {encoding[:40]!r}, which was not asked for")
+        raise Failure(f"the response is encoded as {encoding[:40]!r}, which was not requested")
     decoder = None if encoding in ("identity", "") else zlib.decompressobj(32 + zlib.MAX_WBITS)
     size = 0
-    async for chunk in response.aiter_raw():
+    async for raw in response.aiter_raw():
+        chunk = raw
         if decoder is not None:
             try:
-                chunk = decoder.decompress(chunk, limit - size + 1)
+                chunk = decoder.decompress(raw, limit - size + 1)
             except zlib.error:
-                raise Failure("the response is no gzip, though it says so", passing=True) from None
+                raise Failure("the response is not gzip, although its header says so", passing=True) from None
         size += len(chunk)
         if size > limit:
             raise Failure(f"a response of more than {limit} bytes")

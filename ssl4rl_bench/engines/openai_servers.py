@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, InitVar, dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from ssl4rl_bench.core.errors import EngineError, UsageError, did_you_mean
-from ssl4rl_bench.engines import openai_wire as wire
+from ssl4rl_bench.engines import openai_wire
 from ssl4rl_bench.engines.openai_http import Http
 from ssl4rl_bench.engines.openai_wire import Failure, Identity
 
@@ -171,7 +171,7 @@ class Servers:
             "GET", f"{server.url}/models", timeout=timeout, authorization=server.authorization
         )
         if reply.status != 200 and not (reply.status == 404 and self.wanted):
-            raise wire.refusal(reply.status, reply.headers, reply.body, self.retry.retry_after_cap)
+            raise openai_wire.refusal(reply.status, reply.headers, reply.body, self.retry.retry_after_cap)
         cards = _model_cards(reply.body)
         model = self._choose(cards, server.url)
         vllm = cards.get(model) == "vllm"
@@ -183,7 +183,7 @@ class Servers:
             )
             version = _vllm_version(about.body)
         if self.limits_pixels and not vllm:
-            _log.warning("%s is not vLLM, it may ignore the pixel limits", server.url)
+            _log.warning("%s is not vLLM and may ignore the pixel limits", server.url)
         server.identity = Identity(model, version, vllm)
         server.last_reply = time.monotonic()
 
@@ -238,7 +238,7 @@ class Servers:
         if all(s.given_up for s in self.all):
             raise EngineError(
                 f"{self.message(server, failure)}, {server.n_silent} requests in a row: it hangs, or is too slow for "
-                "--set timeout=SECONDS; see that it answers, then run the same command again"
+                "--set timeout=SECONDS; check that it responds, then run the same command again"
             )
 
     def replied(self, server: Server) -> None:
@@ -280,7 +280,7 @@ def _model_cards(raw: bytes) -> dict[str, str]:
     try:
         cards = json.loads(raw)["data"]
         return {str(card["id"]): str(card.get("owned_by")) for card in cards}
-    except wire.MALFORMED:
+    except openai_wire.MALFORMED:
         return {}
 
 
@@ -288,5 +288,5 @@ def _vllm_version(raw: bytes) -> str:
     """Parses vLLM's answer at /version into a string such as "vllm 0.31.0"."""
     try:
         return f"vllm {json.loads(raw)['version']}"
-    except wire.MALFORMED:
+    except openai_wire.MALFORMED:
         return "vllm (unknown version)"

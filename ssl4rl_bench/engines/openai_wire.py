@@ -174,9 +174,8 @@ def _content(content: object) -> tuple[str, str]:
     if not isinstance(content, list):
         raise TypeError
     texts: dict[str, list[str]] = {"text": [], "thinking": []}
-    for part in content:
-        if isinstance(part, str):
-            part = {"type": "text", "text": part}
+    for item in content:
+        part = {"type": "text", "text": item} if isinstance(item, str) else item
         kind = {"output_text": "text", "refusal": "text", "reasoning": "thinking"}.get(
             part["type"], part["type"]
         )
@@ -211,11 +210,11 @@ def read_events(lines: Iterable[str]) -> Iterator[str]:
     lines = iter(lines)
     first = next(filter(str.strip, lines), "")
     if first and not _EVENT.match(first):
-        whole = read_completion("\n".join((first, *lines)).encode(), 0.0)
-        if whole.text:
-            yield whole.text
-        if whole.has_no_content:
-            raise Failure(no_reply(whole.reasoning, whole.finish_reason == "length"))
+        completion = read_completion("\n".join((first, *lines)).encode(), 0.0)
+        if completion.text:
+            yield completion.text
+        if completion.has_no_content:
+            raise Failure(no_reply(completion.reasoning, completion.finish_reason == "length"))
         return
     reasoning: list[str] = []
     replied = cut = finished = False
@@ -253,7 +252,7 @@ def _finish_reason(reason: object) -> FinishReason:
     if reason == "content_filter":
         raise Failure("the server's content filter withheld the reply")
     if reason in ("abort", "error"):
-        raise Failure("the server broke the reply off", passing=True)
+        raise Failure("the server ended the reply early", passing=True)
     return "stop"
 
 

@@ -72,14 +72,14 @@ def _chain(positions: Any, mask: Any, kinds: Any, videos: Any, rate: float) -> i
     """
     import torch
 
-    kept = mask.nonzero().flatten()
+    tokens = mask.nonzero().flatten()
     start = 0
-    for kind, run in groupby(kept.tolist(), key=lambda at: int(kinds[at])):
-        at = torch.tensor(list(run), device=positions.device)
-        positions[:, at] += start - positions[:, at].min()
+    for kind, run in groupby(tokens.tolist(), key=lambda token: int(kinds[token])):
+        indices = torch.tensor(list(run), device=positions.device)
+        positions[:, indices] += start - positions[:, indices].min()
         if kind == _VIDEO:
             n_steps, seconds = next(videos)
             times = (torch.arange(n_steps, device=positions.device) * (seconds * rate)).long()
-            positions[0, at] = start + times.repeat_interleave(len(at) // n_steps)
-        start = int(positions[:, at].max()) + 1
+            positions[0, indices] = start + times.repeat_interleave(len(indices) // n_steps)
+        start = int(positions[:, indices].max()) + 1
     return start

@@ -56,12 +56,12 @@ class ReplayEngine:
         for request in requests:
             id, repeat = request.sample.id, request.repeat
             missing = f"no recorded reply for sample {id}, repeat {repeat}"
-            found = self._replies.find(request.task, id, repeat)
-            yield request, found or Completion("", "error", error=missing)
+            completion = self._replies.find(request.task, id, repeat)
+            yield request, completion or Completion("", "error", error=missing)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """Raises EngineError, since recorded replies belong to samples and not to prompts."""
-        raise EngineError("the replay engine cannot answer a question of its own; use another engine")
+        raise EngineError("the replay engine cannot answer other questions; use another engine")
 
     def close(self) -> None:
         """Does nothing: there is nothing to free."""

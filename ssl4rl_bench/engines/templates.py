@@ -33,10 +33,10 @@ CHARACTERS = 1_000_000
 _START_S = 60.0
 _FIX = "copy chat_template.jinja from the base that it was trained from"
 _WORDS = {
-    "time": f"takes more than {SECONDS:g} s for one prompt, as if it looped for ever",
+    "time": f"takes more than {SECONDS:g} s for one prompt, as if it looped forever",
     "memory": f"takes more than {MEMORY_BYTES >> 20} MiB of memory for one prompt",
-    "recursion": "calls itself without an end",
-    "length": f"makes a prompt of more than {CHARACTERS:,} characters out of a short question",
+    "recursion": "calls itself endlessly",
+    "length": f"makes a prompt of more than {CHARACTERS:,} characters from a short question",
     "crash": "crashes the program that renders it",
 }
 _USUAL: tuple[list[dict[str, Any]], ...] = (
@@ -48,7 +48,7 @@ _USUAL: tuple[list[dict[str, Any]], ...] = (
 )
 
 
-class Guard:
+class TemplateGuard:
     """Renders prompts with a template under limits. Safe for use by several threads.
 
     Args:
@@ -78,9 +78,9 @@ class Guard:
         with self._lock:
             if self._child is None or self._owner != os.getpid():
                 self._start()
-            told = self._ask({"variables": variables})
-        if told.get("error") in _WORDS:
-            self._refuse(_WORDS[told["error"]])
+            result = self._ask({"variables": variables})
+        if result.get("error") in _WORDS:
+            self._refuse(_WORDS[result["error"]])
 
     def close(self) -> None:
         """Ends the child process."""
@@ -107,13 +107,13 @@ class Guard:
             start_new_session=True,  # so that Ctrl-C does not reach the child
         )
         atexit.register(self.close)
-        if told := self._ask(setup, _START_S).get("error"):
-            raise EngineError(f"the process that tries chat templates does not start ({told})")
-        told = self._ask({"template": self._template})
-        if told.get("error") == "raised":
-            self._refuse(f"is no Jinja template ({' '.join(told['message'].split())})")
-        if told.get("error"):
-            self._refuse(_WORDS[told["error"]])
+        if error := self._ask(setup, _START_S).get("error"):
+            raise EngineError(f"the process that tests chat templates does not start ({error})")
+        result = self._ask({"template": self._template})
+        if result.get("error") == "raised":
+            self._refuse(f"is not a Jinja template ({' '.join(result['message'].split())})")
+        if result.get("error"):
+            self._refuse(_WORDS[result["error"]])
 
     def _ask(self, question: Mapping[str, Any], seconds: float | None = None) -> dict[str, Any]:
         """Returns the child's answer; without one, ends the child and returns the reason as the error."""
@@ -143,17 +143,17 @@ class Guard:
         raise ModelError(f"the chat template of {self._name} {why}; {_FIX}")
 
 
-_kept: dict[tuple[str, str], Guard] = {}
+_cached: dict[tuple[str, str], TemplateGuard] = {}
 
 
-def guard(template: str, name: str) -> Guard:
+def guard(template: str, name: str) -> TemplateGuard:
     """Returns the guard for a checkpoint's template. Only the most recent guard and its child are cached."""
-    if (template, name) not in _kept:
-        for old in _kept.values():
+    if (template, name) not in _cached:
+        for old in _cached.values():
             old.close()
-        _kept.clear()
-        _kept[template, name] = Guard(template, name)
-    return _kept[template, name]
+        _cached.clear()
+        _cached[template, name] = TemplateGuard(template, name)
+    return _cached[template, name]
 
 
 def _path_of_jinja() -> list[str]:

@@ -40,12 +40,12 @@ def plan(times: list[float], duration: float, max_frames: int, fps: float) -> li
     wanted = min(round(duration * fps), max_frames, len(times))
     n = max(2, wanted - wanted % 2)
     first, last = times[0], times[-1]
-    chosen, at = [], 0
+    chosen, index = [], 0
     for i in range(n):
         target = first + (last - first) * i / (n - 1)
-        while at + 1 < len(times) and abs(times[at + 1] - target) <= abs(times[at] - target):
-            at += 1
-        chosen.append(at)
+        while index + 1 < len(times) and abs(times[index + 1] - target) <= abs(times[index] - target):
+            index += 1
+        chosen.append(index)
     return chosen
 
 

@@ -17,8 +17,7 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import gunzip, parse_json
 from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA
-from ssl4rl_bench.run.spec import SCHEMA as SPEC_SCHEMA
-from ssl4rl_bench.run.spec import RunSpec
+from ssl4rl_bench.run.spec import SPEC_SCHEMA, RunSpec
 from ssl4rl_bench.score import outcomes
 from ssl4rl_bench.score.consistency import check
 
@@ -26,7 +25,7 @@ SCHEMA = 1
 KIND = "ssl4rl-bench baseline"
 
 
-def save(run: Evaluated, path: Path) -> None:
+def save_baseline_file(run: Evaluated, path: Path) -> None:
     """Writes a baseline file, which is compressed if its name ends in ".gz".
 
     Raises:
@@ -36,7 +35,7 @@ def save(run: Evaluated, path: Path) -> None:
         "label": run.label,
         "spec": run.spec.to_json(),
         "result": run.result,
-        "outcomes": {name: outcomes.to_json(each) for name, each in run.outcomes.items()},
+        "outcomes": {name: outcomes.to_json(task_outcomes) for name, task_outcomes in run.outcomes.items()},
     }
     plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read back: tuples become lists
     value = {"kind": KIND, "schema": SCHEMA, "sha256": sha256_json(plain), **content}
@@ -44,7 +43,7 @@ def save(run: Evaluated, path: Path) -> None:
     write_bytes(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def load(path: Path) -> Evaluated:
+def load_baseline_file(path: Path) -> Evaluated:
     """Loads a baseline file in the form in which comparisons take runs.
 
     Raises:
@@ -59,7 +58,7 @@ def load(path: Path) -> Evaluated:
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}): restore it, or save the baseline again") from None
     if not isinstance(value, dict) or value.get("kind") != KIND:
-        raise StoreError(f"{path} is no baseline: write one with `ssl4rl-bench gate --save-baseline`")
+        raise StoreError(f"{path} is not a baseline: write one with `ssl4rl-bench gate --save-baseline`")
     check_schema(value, path, SCHEMA)
     content: dict[str, Any] = {key: value.get(key) for key in ("label", "spec", "result", "outcomes")}
     if value.get("sha256") != sha256_json(content):
@@ -68,8 +67,11 @@ def load(path: Path) -> Evaluated:
         check_schema(content["spec"], f"{path} (spec)", SPEC_SCHEMA)
         check_schema(content["result"], f"{path} (result)", RESULT_SCHEMA, absent=RESULT_SCHEMA)
         spec = RunSpec.from_json(content["spec"])
-        found = {name: outcomes.from_json(name, kept) for name, kept in content["outcomes"].items()}
-        check(path, spec, content["result"], found)
-        return Evaluated(marked(content["label"], spec), path, spec, content["result"], found)
+        stored = {
+            name: outcomes.from_json(name, content_of_task)
+            for name, content_of_task in content["outcomes"].items()
+        }
+        check(path, spec, content["result"], stored)
+        return Evaluated(marked(content["label"], spec), path, spec, content["result"], stored)
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None

@@ -28,15 +28,15 @@ def check(
             without it.
     """
     tasks = dict.fromkeys(rule.full_task for rule in policy.rule)
-    return [found for task in tasks for found in _task(policy.guards, baseline, candidate, task, origin)]
+    return [guarded for task in tasks for guarded in _task(policy.guards, baseline, candidate, task, origin)]
 
 
 def _task(
     guards: Guards, baseline: Evaluated, candidate: Evaluated, task: str, origin: Mapping[str, Any] | None
 ) -> Iterator[Guarded]:
     name = short_name(task)
-    own = candidate.task(task)
-    counts = own.status_counts
+    candidate_outcomes = candidate.task(task)
+    counts = candidate_outcomes.status_counts
     for label, limit, statuses in (
         ("unread replies", guards.unread, _UNREAD),
         ("truncated replies", guards.truncated, (Status.TRUNCATED,)),
@@ -53,11 +53,13 @@ def _task(
         least, most = guards.reply_length
         lengths = [_length(run, task) for run in (candidate, baseline)]
         ratio = lengths[0] / lengths[1] if lengths[1] else float("nan")
-        kept = least <= ratio <= most
-        found = f"{ratio:.2f} times the baseline's ({lengths[0]:.1f} tokens)"
-        yield Guarded("reply length", name, found, f"{least:g} to {most:g} times", "pass" if kept else "fail")
+        inside = least <= ratio <= most
+        measured = f"{ratio:.2f} times the baseline's ({lengths[0]:.1f} tokens)"
+        yield Guarded(
+            "reply length", name, measured, f"{least:g} to {most:g} times", "pass" if inside else "fail"
+        )
     if guards.letters is not None:
-        shift = _shift(baseline.task(task), own)
+        shift = _shift(baseline.task(task), candidate_outcomes)
         if shift is not None:
             answer, points = shift
             yield Guarded(
@@ -74,16 +76,16 @@ def _task(
 
 def _length(run: Evaluated, task: str) -> float:
     """Computes the mean number of tokens per reply."""
-    found = run.result["tasks"][task]
-    replies: int = sum(n for status, n in found["status"].items() if status != Status.ERROR)
-    tokens: float = found["tokens"]["completion"]
+    task_result = run.result["tasks"][task]
+    replies: int = sum(n for status, n in task_result["status"].items() if status != Status.ERROR)
+    tokens: float = task_result["tokens"]["completion"]
     return tokens / max(1, replies)
 
 
-def _shift(baseline: Outcomes, own: Outcomes) -> tuple[str, float] | None:
+def _shift(baseline: Outcomes, candidate: Outcomes) -> tuple[str, float] | None:
     """Returns the answer whose share changed most, and the change in points; None for too many answers."""
     shares = []
-    for outcomes in (baseline, own):
+    for outcomes in (baseline, candidate):
         given = Counter(answer for row in outcomes.answers for answer in row if answer is not None)
         total = max(1, given.total())
         shares.append({answer: n / total for answer, n in given.items()})
@@ -98,14 +100,14 @@ def _shift(baseline: Outcomes, own: Outcomes) -> tuple[str, float] | None:
 def _overlap(limit: int, name: str, sets: set[str], origin: Mapping[str, Any] | None) -> Guarded:
     label, most = "training images in the set", f"at most {limit}"
     if origin is None:
-        return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json here", most, "inconclusive")
+        return Guarded(label, name, "unknown: the checkpoint has no ssl4rl.json", most, "inconclusive")
     data = origin.get("data")
     audited = data.get("overlap") or [] if isinstance(data, Mapping) else []
-    found = [item for item in audited if short_name(str(item.get("set", "")).partition("=")[0]) in sets]
-    if not found:
+    overlaps = [item for item in audited if short_name(str(item.get("set", "")).partition("=")[0]) in sets]
+    if not overlaps:
         return Guarded(label, name, "not compared when it was trained", most, "inconclusive")
     assert isinstance(data, Mapping)
-    n = sum(int(item.get("exact", 0)) + int(item.get("near", 0)) for item in found)
+    n = sum(int(item.get("exact", 0)) + int(item.get("near", 0)) for item in overlaps)
     if n and not data.get("transductive"):
         return Guarded(label, name, f"0 ({n} were found and left out)", most, "pass")
     return Guarded(label, name, str(n), most, "fail" if n > limit else "pass")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
@@ -73,11 +73,11 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A guard, the value that it found, and its verdict."""
+    """A guard, the measured value, and its verdict."""
 
     name: str
     task: str
-    found: str
+    measured: str
     limit: str
     verdict: Verdict
 
@@ -97,15 +97,15 @@ class Gate:
     comparisons: tuple[Comparison, ...]
 
     @property
-    def found(self) -> Verdict:
+    def raw_verdict(self) -> Verdict:
         """The verdict before `on_inconclusive` is applied."""
-        verdicts = {*(each.verdict for each in self.tested), *(each.verdict for each in self.guarded)}
+        verdicts = {*(part.verdict for part in self.tested), *(part.verdict for part in self.guarded)}
         return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
 
     @property
     def verdict(self) -> Verdict:
         """The verdict after `on_inconclusive` is applied."""
-        return self.policy.on_inconclusive if self.found == "inconclusive" else self.found
+        return self.policy.on_inconclusive if self.raw_verdict == "inconclusive" else self.raw_verdict
 
     def table(self) -> pd.DataFrame:
         """Returns the tests as a data frame, one row per rule and category.
@@ -158,7 +158,7 @@ def apply(
         by = "overall" if rule.level == "probe" else rule.level
         key = (rule.full_task, rule.how, by)
         if key not in compared:
-            (compared[key],) = compare(
+            (compared[key],) = compare_task(
                 baseline,
                 [candidate],
                 rule.full_task,
@@ -175,17 +175,17 @@ def apply(
     worst = _corrected(
         policy, [(rule, out.worst if out else cell) for rule, cell, out in drafts], tests, alpha
     )
-    notes = [note for each in compared.values() for note in each.notes]
+    notes = [note for comparison in compared.values() for note in comparison.notes]
     tested = [
         _with_left_out(
-            judge_rule(rule, cell, p_found, alpha, tests),
+            judge_rule(rule, cell, p_rule, alpha, tests),
             out,
             judge_rule(rule, out.worst, p_worst, alpha, tests) if out else None,
             policy.left_out / 100.0,
         )
-        for (rule, cell, out), p_found, p_worst in zip(drafts, p, worst, strict=True)
+        for (rule, cell, out), p_rule, p_worst in zip(drafts, p, worst, strict=True)
     ]
-    notes += [warning for each in tested if (warning := _too_small(each))]
+    notes += [warning for rule_result in tested if (warning := _too_small(rule_result))]
     return Gate(
         baseline.label,
         candidate.label,
@@ -198,14 +198,14 @@ def apply(
     )
 
 
-def _chosen(rule: Rule, found: Comparison, by: str) -> tuple[list[Difference], list[Guarded]]:
+def _chosen(rule: Rule, comparison: Comparison, by: str) -> tuple[list[Difference], list[Guarded]]:
     """Returns the cells that a rule tests, and a guard for each category in which no question counts.
 
     Raises:
         UsageError: the rule's category is not in the task.
     """
-    cells = [cell for cell in found.cells if cell.level == by]
-    empty = {name: n for level, name, n in found.emptied if level == by}
+    cells = [cell for cell in comparison.cells if cell.level == by]
+    empty = {name: n for level, name, n in comparison.emptied if level == by}
     if rule.category is not None:
         names = [*(cell.name for cell in cells), *empty]
         if rule.category not in names:
@@ -226,7 +226,7 @@ def _corrected(
     """Computes each draft's p-value of the evidence that fails it, corrected over the policy."""
     raw = np.array([rule_p(rule, cell, 1.0 - alpha / tests) for rule, cell in drafts])
     p = holm(raw) if policy.correction == "holm" else np.minimum(raw * tests, 1.0)
-    return [float(each) for each in p]
+    return [float(value) for value in p]
 
 
 def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, share: float) -> Tested:
@@ -249,7 +249,7 @@ def _with_left_out(tested: Tested, out: LeftOut | None, worst: Tested | None, sh
     elif worst.verdict != "pass":
         cell = worst.difference
         value = f"{100 * cell.candidate:.2f}%" if floor else f"{100 * cell.value:+.2f} points"
-        why = f"counted against the candidate, the {n} questions left out would make it {value}, which is no pass"
+        why = f"counted against the candidate, the {n} questions left out would make it {value}, which does not pass"
     else:
         return tested
     return replace(tested, verdict="inconclusive", why=why)

@@ -10,10 +10,10 @@ from typing import Any
 from ssl4rl_bench.comparison.load import load_evaluated, origin_of
 from ssl4rl_bench.comparison.of_runs import AnyRun, path_of
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import guards, series
+from ssl4rl_bench.gating.baseline import load_baseline_file
 from ssl4rl_bench.gating.judge import Gate, apply
-from ssl4rl_bench.gating.policy import Policy, parse, read
+from ssl4rl_bench.gating.policy import Policy, parse_policy, read_policy
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.score.runs import Data, data_values
 
@@ -55,7 +55,7 @@ def gate(
     if isinstance(policy, Policy):
         rules = policy
     else:
-        rules = parse(policy) if isinstance(policy, Mapping) else read(Path(policy))
+        rules = parse_policy(policy) if isinstance(policy, Mapping) else read_policy(Path(policy))
     old = load_baseline(path_of(baseline), data_values(data))
     (new,) = load_evaluated([path_of(candidate)], data_values(data))
     return judge(rules, old, new, origin_of(new), family, Path(family_dir))[0]
@@ -98,8 +98,8 @@ def load_baseline(path: Path, data: Sequence[str], observer: Observer = SILENT) 
     """Loads a baseline file or a complete run.
 
     Raises:
-        StoreError, DataError, UsageError: as `baseline.load` and `comparison.load.load_evaluated`.
+        StoreError, DataError, UsageError: as `baseline.load_baseline_file` and `comparison.load.load_evaluated`.
     """
     if path.is_file():
-        return baseline_file.load(path)
+        return load_baseline_file(path)
     return load_evaluated([path], data, observer)[0]

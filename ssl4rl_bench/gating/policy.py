@@ -15,7 +15,7 @@ from ssl4rl_bench.core.parsing import parse_toml
 from ssl4rl_bench.score.aggregate import check_aggregation
 
 Verdict = Literal["pass", "fail", "inconclusive"]
-Kind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
+RuleKind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Rule:
 
     task: str
     """The name of the task, with or without the prefix."""
-    kind: Kind
+    kind: RuleKind
     level: Literal["overall", "l1", "l2", "l3", "probe"] = "overall"
     """The level of the categories, all of which are tested. `probe`: the accuracy of an SSL task."""
     category: str | None = None
@@ -54,10 +54,10 @@ class Rule:
             "better_than": f"more than {self.margin:g} points better" if self.margin else "better",
         }
         where = self.category or self.level
-        return f"{short_name(self.task)} {where}{self.said_aggregation}: {words[self.kind]}"
+        return f"{short_name(self.task)} {where}{self.aggregation_note}: {words[self.kind]}"
 
     @property
-    def said_aggregation(self) -> str:
+    def aggregation_note(self) -> str:
         """The aggregation in brackets if the policy names one, because rules may differ in nothing else."""
         return f" ({self.aggregation})" if self.aggregation else ""
 
@@ -99,7 +99,7 @@ class Policy:
     guards: Guards = field(default_factory=Guards)
 
 
-def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
+def parse_policy(values: Mapping[str, Any], file: str = "policy") -> Policy:
     """Builds a policy from the tables of a TOML file.
 
     Raises:
@@ -116,11 +116,11 @@ def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
         check_allowed(policy.allow)
     except UsageError as error:
         raise UsageError(f"{file}: {str(error).replace('--allow', 'allow', 1)}") from None
-    for at, rule in enumerate(policy.rule, start=1):
-        where = f"{file}: rule {at} ({rule.kind})"
+    for number, rule in enumerate(policy.rule, start=1):
+        where = f"{file}: rule {number} ({rule.kind})"
         check_aggregation(rule.how)
         if rule.kind == "no_worse_than" and rule.margin <= 0.0:
-            raise UsageError(f"{where} needs margin above 0, in points: what loss is acceptable")
+            raise UsageError(f"{where} needs margin above 0, in points: the acceptable loss")
         if rule.kind in ("at_least", "not_significantly_worse") and rule.margin:
             raise UsageError(f"{where} has no margin; it is for no_worse_than and better_than")
         if rule.margin < 0.0:
@@ -137,7 +137,7 @@ def parse(values: Mapping[str, Any], file: str = "policy") -> Policy:
     return policy
 
 
-def read(path: Path) -> Policy:
+def read_policy(path: Path) -> Policy:
     """Reads a policy file.
 
     Raises:
@@ -150,4 +150,4 @@ def read(path: Path) -> Policy:
         raise UsageError(f"cannot read the policy {path}: {reason}") from None
     except ValueError as error:
         raise UsageError(f"{path} is not a policy: {error}") from None
-    return parse(values, path.name)
+    return parse_policy(values, path.name)

@@ -82,11 +82,11 @@ def rule_mde(rule: Rule, cell: Difference, alpha: float) -> float:
     if cell.counts is None:
         return 1.0
     n = cell.counts.counts(1.0 - alpha)[2]
-    whole, changed = max(1, round(n)), cell.counts.changed
+    n_groups, changed = max(1, round(n)), cell.counts.changed
     if rule.kind == "better_than" and rule.margin:
-        return detectable_shortfall(whole, changed, limit_of(rule), alpha)
+        return detectable_shortfall(n_groups, changed, limit_of(rule), alpha)
     least = -limit_of(rule) if rule.kind == "no_worse_than" else 0.0
-    return detectable_drop(whole, changed, alpha, least)
+    return detectable_drop(n_groups, changed, alpha, least)
 
 
 def rule_needed(rule: Rule, cell: Difference, level: float) -> int | None:

@@ -80,7 +80,9 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, policy: Policy)
         StoreError: the file is damaged or cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
-        raise UsageError(f"--family {name} is no name: use letters, digits, dots, dashes and underscores")
+        raise UsageError(
+            f"--family {name} is not a valid name: use letters, digits, dots, dashes and underscores"
+        )
     terms = {
         "family": name,
         "baseline": baseline,
@@ -91,9 +93,9 @@ def turn(folder: Path, name: str, baseline: str, candidate: str, policy: Policy)
     with _locked(folder):
         known: list[str] = []
         if path.exists():
-            kept = _read(path)
-            _check_terms(path, kept, terms)
-            known = kept["candidates"]
+            stored = _read(path)
+            _check_terms(path, stored, terms)
+            known = stored["candidates"]
         else:
             _check_others(folder, terms)
         number = known.index(candidate) + 1 if candidate in known else len(known) + 1
@@ -115,21 +117,21 @@ def order(folder: Path, name: str) -> list[str]:
     return [value["baseline"], *value["candidates"]]
 
 
-def _check_terms(path: Path, kept: Mapping[str, Any], terms: Mapping[str, Any]) -> None:
+def _check_terms(path: Path, stored: Mapping[str, Any], terms: Mapping[str, Any]) -> None:
     """Checks that a series continues as it began.
 
     A file of version 1 takes the name and the policy of its next turn.
     """
     name = terms["family"]
-    if kept.get("family", name) != name:
+    if stored.get("family", name) != name:
         raise UsageError(
-            f"{path} is the file of series {kept['family']}: rename it to {kept['family']}.json and use "
-            f"--family {kept['family']}"
+            f"{path} is the file of series {stored['family']}: rename it to {stored['family']}.json and use "
+            f"--family {stored['family']}"
         )
     for key in ("baseline", "alpha", "policy"):
-        if kept.get(key, terms[key]) != terms[key]:
+        if stored.get(key, terms[key]) != terms[key]:
             raise UsageError(
-                f"series {name} in {path.parent} has another {key}: judge as it began, or choose another --family"
+                f"series {name} in {path.parent} has another {key}: use the same one, or choose another --family"
             )
 
 
@@ -137,14 +139,14 @@ def _check_others(folder: Path, terms: Mapping[str, Any]) -> None:
     """Checks that a new series has not already begun under another name, or in a file that was renamed."""
     for path in sorted(folder.glob("*.json")):
         try:
-            kept = _read(path)
+            stored = _read(path)
         except BenchError:
             continue  # not the file of a series
-        if (kept.get("baseline"), kept.get("policy")) != (terms["baseline"], terms["policy"]):
+        if (stored.get("baseline"), stored.get("policy")) != (terms["baseline"], terms["policy"]):
             continue
-        if path.stem != kept["family"]:
+        if path.stem != stored["family"]:
             raise UsageError(
-                f"{path} is the file of series {kept['family']}: rename it to {kept['family']}.json"
+                f"{path} is the file of series {stored['family']}: rename it to {stored['family']}.json"
             )
         raise UsageError(
             f"series {path.stem} in {folder} has the same baseline and policy: use --family {path.stem}, so that "
@@ -183,9 +185,9 @@ def _read(path: Path) -> dict[str, Any]:
         value = parse_object(path.read_bytes(), path, SCHEMA, fix=fix)
     texts = ["baseline"] if value["schema"] == 1 else ["baseline", "family", "policy"]
     known = value.get("candidates")
-    whole = isinstance(known, list) and all(isinstance(item, str) for item in known)
+    is_valid = isinstance(known, list) and all(isinstance(item, str) for item in known)
     if (
-        not whole
+        not is_valid
         or len(set(known or [])) < len(known or [])
         or any(not isinstance(value.get(key), str) for key in texts)
         or type(value.get("alpha")) is not float

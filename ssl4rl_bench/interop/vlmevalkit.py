@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.task.mmbench.rows import Row
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow
 
 CIRCULAR = ("mmbench", "ccbench")
 """VLMEvalKit scores rows as circular groups if the file's name contains one of these, ignoring case."""
@@ -23,7 +23,7 @@ _ITS_OWN = re.compile(
 """Names of VLMEvalKit's own data sets. It downloads a file of such a name again if the digest differs."""
 
 
-def is_circular(rows: Iterable[Row]) -> bool:
+def is_circular(rows: Iterable[MMBenchRow]) -> bool:
     """Whether any question has copies in addition to its main row."""
     return any(row.roll for row in rows)
 
@@ -43,18 +43,18 @@ def name_problem(path: Path, *, circular: bool) -> str | None:
     if name == path.name:
         return f"VLMEvalKit reads NAME.tsv files only: rename {path.name} to {file_name(name, circular=circular)}"
     if _ITS_OWN.fullmatch(name):
-        return f"{name} is a data set of VLMEvalKit's own, which it would download anew: choose another name"
+        return f"{name} is the name of a data set of VLMEvalKit, which would download it again: choose another name"
     if "openended" in name.lower():
-        return f"VLMEvalKit takes {name} for open questions: choose a name without openended"
+        return f"VLMEvalKit treats {name} as open questions: choose a name without openended"
     if circular and not any(mark in name.lower() for mark in CIRCULAR):
         return (
-            "VLMEvalKit scores circular copies as questions of their own unless the file's name contains mmbench: "
+            "VLMEvalKit scores circular copies as separate questions unless the file's name contains mmbench: "
             f"rename it to {file_name(name, circular=True)}"
         )
     return None
 
 
-def export_tsv(task_rows: Iterable[Row], path: Path) -> int:
+def export_tsv(task_rows: Iterable[MMBenchRow], path: Path) -> int:
     """Writes rows (`MMBenchTask.rows`) so that VLMEvalKit and this project's reader read them back unchanged.
 
     Each image is written once, as base64; later rows with the same image refer to the index of that row.

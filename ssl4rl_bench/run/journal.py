@@ -90,9 +90,9 @@ def read(path: Path) -> Iterator[SampleRecord | BadLine]:
         StoreError: the file cannot be read.
     """
     for number, line in _lines(path):
-        whole = line.endswith(b"\n")
-        record = decode(line[:-1]) if whole else None
-        yield BadLine(number, torn=not whole) if record is None else record
+        is_complete = line.endswith(b"\n")
+        record = decode(line[:-1]) if is_complete else None
+        yield BadLine(number, torn=not is_complete) if record is None else record
 
 
 def damaged(path: Path) -> list[int]:
@@ -131,20 +131,20 @@ def answers(path: Path, keys: Mapping[Place, str]) -> Answers:
     Raises:
         StoreError: the file cannot be read.
     """
-    found = Answers()
+    result = Answers()
     for line in read(path):
         if isinstance(line, BadLine):
             if line.torn:
-                found.torn = True
+                result.torn = True
             else:
-                found.corrupt.append(line.number)
+                result.corrupt.append(line.number)
             continue
         place = (line.id, line.repeat)
         if keys.get(place) != line.key:
-            found.n_stale += 1
-        elif place not in found.records or found.records[place].error is not None:
-            found.records[place] = line
-    return found
+            result.n_stale += 1
+        elif place not in result.records or result.records[place].error is not None:
+            result.records[place] = line
+    return result
 
 
 def lock(fd: int, what: str) -> None:
@@ -248,8 +248,8 @@ def _end_of_last_line(fd: int, size: int, block: int = 1 << 16) -> int:
     end = size
     while end > 0:
         start = max(0, end - block)
-        found = os.pread(fd, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        index = os.pread(fd, end - start, start).rfind(b"\n")
+        if index >= 0:
+            return start + index + 1
         end = start
     return 0

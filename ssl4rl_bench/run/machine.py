@@ -79,8 +79,8 @@ def gpus_of_driver(root: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[Gpu, 
 
 
 def _free_bytes(runs: Path) -> int:
-    there = next(path for path in (runs.absolute(), *runs.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+    existing = next(path for path in (runs.absolute(), *runs.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def _has_hf_token() -> bool:

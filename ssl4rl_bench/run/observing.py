@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, nullcontext
 from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.run.runner import Event
 
-Tell = Callable[[float], None]
+ShareCallback = Callable[[float], None]
 """A callback that receives the completed share, from 0 to 1."""
 
 
 class Observer:
     """Receives progress, for display on a terminal or in a notebook. This base class shows nothing."""
 
-    def loading(self, task: str) -> AbstractContextManager[Tell | None]:
+    def loading(self, task: str) -> AbstractContextManager[ShareCallback | None]:
         """Returns a context for loading a task. Its value is called with the share of the data read."""
         return nullcontext()
 

@@ -29,7 +29,7 @@ _CRC = b',"crc":"'
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RecordedReply:
     """A recorded reply, with its file and line number."""
 
     completion: Completion
@@ -41,13 +41,13 @@ class Reply:
 class Recorded:
     """All recorded replies by task, id and repeat."""
 
-    replies: dict[Key, Reply] = field(default_factory=dict)
+    replies: dict[Key, RecordedReply] = field(default_factory=dict)
     digest: str = ""
     """The digest of the content of the replies (see the function `digest`)."""
     images: dict[str, str] = field(default_factory=dict)
     """Maps a task to what the recording run showed: "real" or a blinding (`blinding.BLINDINGS`), if known."""
 
-    def add(self, key: Key, reply: Reply) -> None:
+    def add(self, key: Key, reply: RecordedReply) -> None:
         """Adds a reply. A text replaces a failure with the same key, and a failure an earlier failure.
 
         Raises:
@@ -61,8 +61,8 @@ class Recorded:
 
     def find(self, task: str, id: str, repeat: int) -> Completion | None:
         """Returns the reply to a request; None if none is recorded."""
-        found = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
-        return None if found is None else found.completion
+        reply = self.replies.get((task, id, repeat)) or self.replies.get((None, id, repeat))
+        return None if reply is None else reply.completion
 
     def check(self, ids: Mapping[str, frozenset[str]], shown: Mapping[str, str]) -> None:
         """Checks that the replies belong to the tasks of a run and were recorded with the same images.
@@ -86,8 +86,8 @@ class Recorded:
 
     def _check_tasks(self, ids: Mapping[str, frozenset[str]]) -> None:
         owners: dict[str, list[str]] = {}
-        for task, own in ids.items():
-            for id in own:
+        for task, sample_ids in ids.items():
+            for id in sample_ids:
                 owners.setdefault(id, []).append(task)
         known = False
         for key, reply in self.replies.items():
@@ -105,15 +105,15 @@ class Recorded:
                 )
             other = self.replies.get((tasks[0], sample, repeat)) if tasks else None
             if other and reply.completion.error is None and other.completion.error is None:
-                first, second = sorted((reply, other), key=lambda each: each.line)
+                first, second = sorted((reply, other), key=lambda recorded: recorded.line)
                 _same(first, second, key)
         if self.replies and not known:
             recorded = sorted({key[0] for key in self.replies if key[0] is not None})
             held = f"are of {', '.join(recorded)}" if recorded else "have none of the ids"
             place = next(iter(self.replies.values())).path
             raise UsageError(
-                f"the replies in {place} {held}, and the run asks {', '.join(ids)}: ask these tasks, or name other "
-                "replies"
+                f"the replies in {place} {held}, and the run's tasks are {', '.join(ids)}: select the tasks of the "
+                "replies, or name other replies"
             )
 
 
@@ -124,16 +124,16 @@ def read(place: Path) -> Recorded:
         DataError: a file or line cannot be read, or a request has two texts; names the file and line.
         UsageError: the folder has no replies.
     """
-    found = Recorded(digest=digest(place))
+    recorded = Recorded(digest=digest(place))
     for task, path in sources(place):
         run = None if task is None else _run_of(path)
         in_run = run is not None
         if task is not None and run is not None and task in run.tasks:
-            found.images[task] = run.tasks[task].image
+            recorded.images[task] = run.tasks[task].image
         for number, line in enumerate(_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
             if line.strip() and (parsed := _parse(line, path, number, task, in_run)) is not None:
-                found.add(*parsed)
-    return found
+                recorded.add(*parsed)
+    return recorded
 
 
 def identity(place: Path, model: str | None) -> str:
@@ -173,7 +173,7 @@ def sources(place: Path) -> list[tuple[str | None, Path]]:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UsageError(
-            f"{place} holds no replies: name a file, a run directory, or a folder of TASK.jsonl files"
+            f"{place} contains no replies: name a file, a run directory, or a folder of TASK.jsonl files"
         )
     return [(full_name(path.stem), path) for path in files]
 
@@ -205,7 +205,7 @@ def _bytes(path: Path) -> bytes:
         raise DataError(f"cannot read the replies {path}: {reason}") from error
 
 
-def _same(before: Reply, reply: Reply, key: Key) -> None:
+def _same(before: RecordedReply, reply: RecordedReply, key: Key) -> None:
     one, two = before.completion, reply.completion
     if (one.text, one.finish_reason) == (two.text, two.finish_reason):
         return
@@ -216,7 +216,9 @@ def _same(before: Reply, reply: Reply, key: Key) -> None:
     )
 
 
-def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool) -> tuple[Key, Reply] | None:
+def _parse(
+    line: bytes, path: Path, number: int, task: str | None, in_run: bool
+) -> tuple[Key, RecordedReply] | None:
     """Parses the key and reply of a line; None for a damaged line of a journal, which its run ignores too."""
 
     def bad(what: str) -> DataError:
@@ -225,7 +227,7 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
     if in_run or _CRC in line[-len(_CRC) - 12 :]:
         record = journal.decode(line)
         if record is not None:
-            return (task, record.id, record.repeat), Reply(record.completion, path, number)
+            return (task, record.id, record.repeat), RecordedReply(record.completion, path, number)
         if in_run:
             return None  # torn or damaged: the run has repeated the request or lacks a reply
     try:
@@ -237,24 +239,24 @@ def _parse(line: bytes, path: Path, number: int, task: str | None, in_run: bool)
     if "crc" in value and "task" not in value and _CRC in line[-len(_CRC) - 12 :]:
         raise bad("its checksum differs, so it was damaged or edited")
     key, completion = _values(value, task, bad)
-    return key, Reply(completion, path, number)
+    return key, RecordedReply(completion, path, number)
 
 
 def _values(
     value: Mapping[str, Any], task: str | None, bad: Callable[[str], DataError]
 ) -> tuple[Key, Completion]:
     def take(key: str, default: Any, *kinds: type) -> Any:
-        found = value.get(key, default)
-        if type(found) not in kinds:
+        entry = value.get(key, default)
+        if type(entry) not in kinds:
             wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
             raise bad(f'no "{key}"' if key not in value else f'"{key}" must be {wanted}')
-        return found
+        return entry
 
     named = take("task", None, str, type(None))
     if named is not None:
         full = full_name(named)
         if task not in (None, full):
-            raise bad(f"it is of task {named}, and the file's name says {task}")
+            raise bad(f"it belongs to task {named}, and the file's name says {task}")
         task = full
     key = (task, str(take("id", None, str, int)), take("repeat", 0, int))
     error = take("error", None, str, type(None))

@@ -17,7 +17,7 @@ from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.core.versioned import parse_object
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import BadLine, lock, read
-from ssl4rl_bench.run.spec import SCHEMA, RunSpec
+from ssl4rl_bench.run.spec import SPEC_SCHEMA, RunSpec
 
 RESULT_SCHEMA = 1
 """The schema version of result.json."""
@@ -50,25 +50,25 @@ class RunDir:
         with reporting(path):
             path.mkdir(parents=True, exist_ok=True)
             if contents(path) and not place.exists():  # in this order: another process may be writing it
-                raise StoreError(f"{path} is not empty and holds no run; choose a new directory")
+                raise StoreError(f"{path} is not empty and contains no run; choose a new directory")
         if not place.exists():
             create_json(place, spec.to_json())
         with reporting(place):
             fd = os.open(place, os.O_RDWR | os.O_CLOEXEC)
         try:
             lock(fd, f"run {path}")
-            kept = _read_spec(path)
-            if kept.scheme > spec.scheme:
-                raise SpecMismatch(f"{path} cannot be resumed: {kept.not_comparable()}")
-            if keys := spec.diff(kept):
-                moved = "".join(f"; {clause}" for clause in spec.moved(kept))
+            stored = _read_spec(path)
+            if stored.scheme > spec.scheme:
+                raise SpecMismatch(f"{path} cannot be resumed: {stored.not_comparable()}")
+            if keys := spec.diff(stored):
+                moved = "".join(f"; {clause}" for clause in spec.moved(stored))
                 raise SpecMismatch(
-                    f"{path} holds another experiment (other {', '.join(keys)}{moved}); "
+                    f"{path} contains another experiment (different {', '.join(keys)}{moved}); "
                     f"choose another directory or delete this one{', or name that commit' if moved else ''}"
                 )
             with reporting(path):
                 (path / "journal").mkdir(exist_ok=True)
-                renewed = kept.scheme < spec.scheme
+                renewed = stored.scheme < spec.scheme
                 if renewed:  # the same digest under the present scheme: write the present scheme's number
                     write_json(place, spec.to_json())
                     new = os.open(place, os.O_RDWR | os.O_CLOEXEC)
@@ -80,7 +80,7 @@ class RunDir:
         except BaseException:
             os.close(fd)
             raise
-        return cls(path, spec if renewed else spec.recorded_by(kept), fd)
+        return cls(path, spec if renewed else spec.recorded_by(stored), fd)
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
@@ -174,10 +174,10 @@ class RunDir:
         path = self.path / "exec.json"
         if not path.exists():
             return []
-        found = _read_json(path, EXEC_SCHEMA).get("sittings")
-        if not isinstance(found, list) or not all(isinstance(sitting, dict) for sitting in found):
+        sittings = _read_json(path, EXEC_SCHEMA).get("sittings")
+        if not isinstance(sittings, list) or not all(isinstance(sitting, dict) for sitting in sittings):
             raise StoreError(f"{path} is damaged: it has no list of sittings; restore it or delete it")
-        return found
+        return sittings
 
     def loading(self) -> dict[str, dict[str, Any]]:
         """Returns how the last sitting loaded each task (`ExecInfo.loading`). Empty without a sitting.
@@ -186,17 +186,17 @@ class RunDir:
             StoreError: exec.json is damaged or of a newer version.
         """
         sittings = self.sittings()
-        found = sittings[-1].get("loading", {}) if sittings else {}
+        loading = sittings[-1].get("loading", {}) if sittings else {}
         types = {"task": str, "data": str | None, "limit": int | None, "skip_bad": bool}
-        if not isinstance(found, dict) or not all(
+        if not isinstance(loading, dict) or not all(
             isinstance(how, dict)
             and all(isinstance(how[key], kind) for key, kind in types.items() if key in how)
-            for how in found.values()
+            for how in loading.values()
         ):
             raise StoreError(
                 f"{self.path / 'exec.json'} is damaged: it does not say how tasks are loaded; restore it or delete it"
             )
-        return found
+        return loading
 
     def log(self, text: str) -> None:
         """Appends a line with the time to log.txt. Secrets are removed and control characters escaped.
@@ -303,7 +303,7 @@ def _check_result(value: Mapping[str, Any], spec: RunSpec, path: Path) -> None:
     if differ:
         raise StoreError(
             f"{path} contradicts itself: result.json and spec.json differ ({', '.join(differ)}), so one of them was "
-            "edited or is of another run; restore it, or start a new run"
+            "edited or belongs to another run; restore it, or start a new run"
         )
 
 
@@ -312,7 +312,7 @@ def _read_spec(path: Path) -> RunSpec:
     if not place.is_file():
         raise StoreError(f"{path} is not a run: it has no spec.json")
     try:
-        return RunSpec.from_json(_read_json(place, SCHEMA))
+        return RunSpec.from_json(_read_json(place, SPEC_SCHEMA))
     except (KeyError, TypeError, AttributeError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise StoreError(

@@ -32,7 +32,7 @@ DEAD_AFTER = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunCounts:
     """Progress of a run. Counts are requests (samples x repeats).
 
     A sitting is one execution of the command; a resumed run has several.
@@ -66,7 +66,7 @@ class Event:
     """All requests of this task."""
     sample: Sample | None
     record: SampleRecord | None
-    so_far: Outcome
+    so_far: RunCounts
     """Progress of the complete run."""
 
 
@@ -83,7 +83,7 @@ class _Plan:
 
 @dataclass(slots=True)
 class _Tally:
-    so_far: Outcome
+    so_far: RunCounts
     started: float = field(default_factory=time.monotonic)
     failures: Counter[str] = field(default_factory=Counter)
     streak: int = 0
@@ -128,7 +128,7 @@ def execute(
     max_error_rate: float = 0.01,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
-) -> Outcome:
+) -> RunCounts:
     """Sends all requests without a reply in the run directory to the engine, and journals each reply.
 
     Requests that have a reply under the same response key are not sent again; failed requests are. Requests
@@ -162,7 +162,7 @@ def execute(
         n_resumed = n_total - sum(len(plan.pending) for plan in plans)
         n_stale = sum(plan.before.n_stale for plan in plans)
         n_corrupt = sum(len(plan.before.corrupt) for plan in plans)
-        tally = _Tally(Outcome(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0))
+        tally = _Tally(RunCounts(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0))
         rundir.log(f"start: {n_resumed} of {n_total} requests have a reply")
         if isinstance(engine, Expects):
             engine.expect(n_total - n_resumed)
@@ -195,7 +195,7 @@ def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
     if journal.torn_bytes:
         rundir.log(f"{path.name}: cut off an incomplete last line of {journal.torn_bytes} bytes")
     for number in before.corrupt:
-        rundir.log(f"{path.name}: line {number} is damaged; what it answered is asked again")
+        rundir.log(f"{path.name}: line {number} is damaged; its request is sent again")
     if before.n_stale:
         rundir.log(f"{path.name}: ignored {before.n_stale} records of another prompt, model or sampling")
     for image in {image.sha256: image for sample in task.samples for image in sample.images}.values():
@@ -221,11 +221,11 @@ def _answer(
     name, n_total = plan.task.name, len(plan.keys)
     waiting = {(request.sample.id, request.repeat) for request in plan.pending}
 
-    def tell(sample: Sample | None, record: SampleRecord | None) -> None:
+    def emit(sample: Sample | None, record: SampleRecord | None) -> None:
         if on_event is not None:
             on_event(Event(name, n_total - len(waiting), n_total, sample, record, tally.so_far))
 
-    tell(None, None)
+    emit(None, None)
     if not waiting:
         return 0
     if stop.is_set():
@@ -240,11 +240,11 @@ def _answer(
             record = _record(request, plan.keys[place], completion)
             plan.journal.append(record)
             tally.add(record)
-            tell(request.sample, record)
+            emit(request.sample, record)
             if tally.streak >= DEAD_AFTER:
                 raise TooManyErrors(
                     f"the last {DEAD_AFTER} requests all failed ({tally.commonest()}); "
-                    "see that the engine is up, then run the same command again"
+                    "check that the engine is running, then run the same command again"
                 )
     finally:
         if isinstance(results, Generator):

@@ -15,7 +15,7 @@ from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.scheme import SCHEME, WITHOUT_WEIGHTS
 from ssl4rl_bench.core.types import HubSource, Request, Sample, Sampling, Task
 
-SCHEMA = 1
+SPEC_SCHEMA = 1
 """The schema version of spec.json."""
 MOCK, REPLAY = "mock", "replay"
 """Engines that do not run a model."""
@@ -133,7 +133,7 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """Returns the content of spec.json, without secrets."""
         spec = {
-            "schema": SCHEMA,
+            "schema": SPEC_SCHEMA,
             "model": self._model(),
             "tasks": {name: task.to_json() for name, task in self.tasks.items()},
             "repeats": self.repeats,
@@ -191,12 +191,12 @@ class RunSpec:
             return None
         if self.scheme > SCHEME:
             return (
-                f"its weights fingerprint is of scheme {self.scheme}, newer than this version's {SCHEME}: "
+                f"its weights fingerprint uses scheme {self.scheme}, newer than this version's {SCHEME}: "
                 "update ssl4rl-bench"
             )
         tasks = ",".join(short_name(name) for name in self.tasks)
         return (
-            f"its weights fingerprint is of scheme {self.scheme}, and this version makes {SCHEME}; renew it: "
+            f"its weights fingerprint uses scheme {self.scheme}, and this version uses {SCHEME}; renew it: "
             f"ssl4rl-bench run --model {shlex.quote(self.model)} --tasks {tasks} --engine {self.engine} "
             f"--out {shlex.quote(out)}"
         )
@@ -247,10 +247,10 @@ class RunSpec:
 
     def requests(self, samples: Iterable[Sample], task: str = "") -> Iterator[Request]:
         """Yields all requests of a task; the repeats of a sample are consecutive."""
-        own = (self.seed,) if self.seed else ()
+        base_seed = (self.seed,) if self.seed else ()
         for sample in samples:
             for repeat in range(self.repeats):
-                yield Request(sample, repeat, seed_of(sample.id, repeat, *own), task)
+                yield Request(sample, repeat, seed_of(sample.id, repeat, *base_seed), task)
 
 
 def _scheme(value: Mapping[str, Any]) -> int:

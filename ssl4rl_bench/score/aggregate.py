@@ -85,8 +85,12 @@ def pass_scores(values: _Floats, scores: Scores, aggregation: str) -> _Floats:
         return np.asarray(np.minimum.reduceat(values, scores.starts, axis=0))
     if aggregation == "vanilla0_micro":
         main = (scores.rolls == 0)[:, None]
-        whole = np.add.reduceat(values, scores.starts, axis=0) * 0.0  # 0, or NaN where a copy is missing
-        return np.asarray(np.add.reduceat(np.where(main, values, 0.0), scores.starts, axis=0) + whole)
+        missing_copies = (
+            np.add.reduceat(values, scores.starts, axis=0) * 0.0
+        )  # 0, or NaN where a copy is missing
+        return np.asarray(
+            np.add.reduceat(np.where(main, values, 0.0), scores.starts, axis=0) + missing_copies
+        )
     return np.asarray(np.add.reduceat(values, scores.starts, axis=0))
 
 
@@ -128,13 +132,13 @@ class Cells:
 
     def of(self, levels: Sequence[str]) -> Cells:
         """Returns the cells of the given levels, in the order of the levels."""
-        kept = [at for level in dict.fromkeys(levels) for at in self.numbers(level)]
-        names = tuple(self.names[at] for at in kept)
-        return Cells(names, self.members[:, kept], self.weights[:, kept], self.leaf)
+        indices = [index for level in dict.fromkeys(levels) for index in self.numbers(level)]
+        names = tuple(self.names[index] for index in indices)
+        return Cells(names, self.members[:, indices], self.weights[:, indices], self.leaf)
 
     def numbers(self, level: str) -> list[int]:
         """Returns the indices of the cells of a level."""
-        return [at for at, (own, _) in enumerate(self.names) if own == level]
+        return [index for index, (cell_level, _) in enumerate(self.names) if cell_level == level]
 
 
 def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> Cells:
@@ -147,8 +151,8 @@ def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> 
     groups = _members(places)
     names = list(groups)
     members = np.column_stack(list(groups.values())) & (units > 0)[:, None]
-    kept: NDArray[np.bool_] = np.asarray(members.any(axis=0))
-    members = members[:, kept]
+    nonempty: NDArray[np.bool_] = np.asarray(members.any(axis=0))
+    members = members[:, nonempty]
     leaves = sorted({place.l3 for place in places})
     leaf = np.array([leaves.index(place.l3) for place in places], np.intp)
     if aggregation == "row_l3_macro":
@@ -157,7 +161,9 @@ def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> 
         weights = members / (size[leaf][:, None] * n_leaves)
     else:
         weights = members / (members * units[:, None]).sum(axis=0)
-    return Cells(tuple(name for name, keep in zip(names, kept, strict=True) if keep), members, weights, leaf)
+    return Cells(
+        tuple(name for name, keep in zip(names, nonempty, strict=True) if keep), members, weights, leaf
+    )
 
 
 def _members(places: Sequence[Categories]) -> dict[tuple[str, str], _Bools]:
@@ -167,8 +173,8 @@ def _members(places: Sequence[Categories]) -> dict[tuple[str, str], _Bools]:
     """
     out = {(OVERALL, OVERALL): np.ones(len(places), bool)}
     for level in LEVELS[1:]:
-        own = np.array([getattr(place, level) for place in places], object)
-        out |= {(level, name): np.asarray(own == name) for name in sorted(set(own))}
+        names = np.array([getattr(place, level) for place in places], object)
+        out |= {(level, name): np.asarray(names == name) for name in sorted(set(names))}
     return out
 
 
@@ -187,14 +193,17 @@ def estimate(
     """
     if not len(sums):
         return stats.Estimate(None, n, None, None)
-    at = np.unique(np.zeros(len(sums)) if leaf is None else leaf, return_inverse=True)[1]
-    n_leaves = int(at.max()) + 1
-    means = [float(sums[at == number].sum()) / float(sizes[at == number].sum()) for number in range(n_leaves)]
+    leaf_index = np.unique(np.zeros(len(sums)) if leaf is None else leaf, return_inverse=True)[1]
+    n_leaves = int(leaf_index.max()) + 1
+    means = [
+        float(sums[leaf_index == number].sum()) / float(sizes[leaf_index == number].sum())
+        for number in range(n_leaves)
+    ]
     value = math.fsum(means) / n_leaves
     if len(sums) == 1:
         return stats.Estimate(value, n, None, stats.wilson(min(1.0, value), 1) if binary else None)
-    weights = 1.0 / (np.bincount(at, sizes)[at] * n_leaves)
-    strata = at if n_leaves > 1 else None
+    weights = 1.0 / (np.bincount(leaf_index, sizes)[leaf_index] * n_leaves)
+    strata = leaf_index if n_leaves > 1 else None
     se = math.sqrt(mean_variance(weights, sums, sizes, strata).value)
     if binary and strata is None and bool((trials == 1.0).all()):
         return stats.Estimate(value, n, se, stats.wilson(min(1.0, value), len(sums)))
@@ -207,7 +216,7 @@ def aggregate(scores: Scores) -> dict[str, Any]:
     They have the form {aggregation: {"overall": cell, "l1": {name: cell}, "l2", "l3"}}. The module's
     docstring describes a cell. Names are sorted; a name is included if one of its groups counts.
     """
-    members = _members([scores.places[at] for at in np.flatnonzero(scores.counted)])
+    members = _members([scores.places[index] for index in np.flatnonzero(scores.counted)])
     out: dict[str, Any] = {}
     for name in AGGREGATIONS:
         view = _View.of(scores, name)
@@ -251,25 +260,25 @@ class _View:
 
     @classmethod
     def of(cls, scores: Scores, aggregation: str) -> _View:
-        kept = scores.counted
-        counts = scores.passes[kept]
+        counted = scores.counted
+        counts = scores.passes[counted]
         n_passes = counts.sum(axis=1).astype(np.float64)
-        sizes = unit_counts(scores, aggregation)[kept]
+        sizes = unit_counts(scores, aggregation)[counted]
         asked = (scores.rolls == 0 if aggregation == "vanilla0_micro" else np.ones(scores.rolls.size, bool))[
             :, None
         ]
-        unread = np.add.reduceat((scores.unread & asked).astype(np.float64), scores.starts)[kept]
-        rows = np.add.reduceat(asked[:, 0].astype(np.float64), scores.starts)[kept]
+        unread = np.add.reduceat((scores.unread & asked).astype(np.float64), scores.starts)[counted]
+        rows = np.add.reduceat(asked[:, 0].astype(np.float64), scores.starts)[counted]
         owner, repeat = np.nonzero(counts & (sizes > 0)[:, None])
-        passes = pass_scores(scores.values, scores, aggregation)[kept]
+        passes = pass_scores(scores.values, scores, aggregation)[counted]
         known = scores.values[~np.isnan(scores.values)]
         leaf = None
         if aggregation == "row_l3_macro":
-            leaves = np.array([place.l3 for place in scores.places], object)[kept]
+            leaves = np.array([place.l3 for place in scores.places], object)[counted]
             leaf = np.unique(leaves, return_inverse=True)[1].astype(np.intp)
         return cls(
             unit=UNITS[aggregation],
-            sums=group_sums(scores, aggregation)[kept],
+            sums=group_sums(scores, aggregation)[counted],
             sizes=sizes,
             trials=sizes * n_passes,
             replies=rows * n_passes,
@@ -289,7 +298,7 @@ class _View:
 def _cell(view: _View, inside: _Bools) -> dict[str, Any]:
     members = np.flatnonzero(inside & (view.sizes > 0))
     sizes = view.sizes[members]
-    found = estimate(
+    interval_estimate = estimate(
         view.sums[members],
         sizes,
         view.trials[members],
@@ -299,15 +308,17 @@ def _cell(view: _View, inside: _Bools) -> dict[str, Any]:
     )
     n_replies, n_unread = int(view.replies[members].sum()), int(view.unread[members].sum())
     cell: dict[str, Any] = {
-        "value": found.value,
-        "n": found.n,
+        "value": interval_estimate.value,
+        "n": interval_estimate.n,
         "n_groups": len(members),
-        "se": found.se,
-        "ci95": None if found.ci95 is None else list(found.ci95),
+        "se": interval_estimate.se,
+        "ci95": None if interval_estimate.ci95 is None else list(interval_estimate.ci95),
         "unread": n_unread / n_replies if n_replies else None,
         "n_unread": n_unread,
     }
     if view.repeated:
-        own = np.isin(view.pass_owner, members)
-        cell["variance"] = asdict(stats.variance_components(view.pass_value[own], view.pass_owner[own]))
+        selected = np.isin(view.pass_owner, members)
+        cell["variance"] = asdict(
+            stats.variance_components(view.pass_value[selected], view.pass_owner[selected])
+        )
     return cell

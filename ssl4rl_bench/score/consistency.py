@@ -15,9 +15,8 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.run import journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.score import outcomes as kept
 from ssl4rl_bench.score.aggregate import aggregate
-from ssl4rl_bench.score.outcomes import Outcomes
+from ssl4rl_bench.score.outcomes import Outcomes, read_outcomes
 
 _NEAR = 1e-9
 
@@ -31,13 +30,13 @@ def finished(run: RunDir) -> dict[str, Any]:
     result = run.result
     if result is None:
         raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-    check(run.path, run.spec, result, kept.read(run) or {})
-    for name, found in result["tasks"].items():
+    check(run.path, run.spec, result, read_outcomes(run) or {})
+    for name, task_result in result["tasks"].items():
         damaged = journal.damaged(run.journal_path(name))
-        if len(damaged) != found.get("n_corrupt", len(damaged)):
+        if len(damaged) != task_result.get("n_corrupt", len(damaged)):
             raise StoreError(
                 f"{run.journal_path(name)} contradicts result.json: {len(damaged)} lines are damaged or were edited "
-                f"(first: line {(damaged or [0])[0]}), and {found['n_corrupt']} were when the run was scored; "
+                f"(first: line {(damaged or [0])[0]}), and {task_result['n_corrupt']} were when the run was scored; "
                 "restore it, or repeat the run's command, which asks them again"
             )
     return run.shown(result)
@@ -56,10 +55,12 @@ def check(where: Path, spec: RunSpec, result: Mapping[str, Any], outcomes: Mappi
     try:
         problem = next(_contradictions(spec, result, outcomes), None)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        problem = f"result.json is not of the form that this program writes ({type(error).__name__}: {error})"
+        problem = (
+            f"result.json does not have the form that this program writes ({type(error).__name__}: {error})"
+        )
     if problem:
         raise StoreError(
-            f"{where} contradicts itself: {problem}; it was edited or damaged: restore it, or derive result.json and "
+            f"{where} contradicts itself: {problem}; it was edited or damaged: restore it, or create result.json and "
             "outcomes.json again with `ssl4rl-bench score`"
         )
 
@@ -68,28 +69,31 @@ def _contradictions(
     spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]
 ) -> Iterator[str]:
     if result.get("spec_sha256", spec.sha256) != spec.sha256:
-        yield "the spec is not the one that the result is of"
+        yield "the result belongs to another spec"
     reasons = result.get("partial_reasons", [])
     if result.get("partial", bool(reasons)) is not bool(reasons):
         yield f"partial is {result['partial']}, with {len(reasons)} reasons"
-    for name, found in result.get("tasks", {}).items():
+    for name, task_result in result.get("tasks", {}).items():
         asked = spec.tasks[name]
         for key in ("version", "prompt", "data_sha256"):
-            if key in found and found[key] != getattr(asked, key):
-                yield f"{name} has {key} {found[key]} in its result and {getattr(asked, key)} in its spec"
-        if found.get("image", "real") != asked.image:
-            yield f"{name} has image {found.get('image', 'real')} in its result and {asked.image} in its spec"
-        yield from (f"{name}: {problem}" for problem in _of_task(found, found["n_samples"] * spec.repeats))
+            if key in task_result and task_result[key] != getattr(asked, key):
+                yield f"{name} has {key} {task_result[key]} in its result and {getattr(asked, key)} in its spec"
+        if task_result.get("image", "real") != asked.image:
+            yield f"{name} has image {task_result.get('image', 'real')} in its result and {asked.image} in its spec"
+        yield from (
+            f"{name}: {problem}" for problem in _of_task(task_result, task_result["n_samples"] * spec.repeats)
+        )
         if name in outcomes:
-            yield from (f"{name}: {problem}" for problem in _recomputed(found, outcomes[name], spec))
+            yield from (f"{name}: {problem}" for problem in _recomputed(task_result, outcomes[name], spec))
 
 
-def _of_task(found: Mapping[str, Any], n_requests: int) -> Iterator[str]:
+def _of_task(task_result: Mapping[str, Any], n_requests: int) -> Iterator[str]:
     """Yields contradictions within result.json."""
-    replies = sum(found["status"].values())
-    if replies + found.get("n_missing", n_requests - replies) != n_requests:
-        yield f"the status counts add up to {replies} of {n_requests} replies, with {found['n_missing']} missing"
-    for aggregation, levels in found["aggregates"].items():
+    replies = sum(task_result["status"].values())
+    if replies + task_result.get("n_missing", n_requests - replies) != n_requests:
+        missing = task_result["n_missing"]
+        yield f"the status counts add up to {replies} of {n_requests} replies, with {missing} missing"
+    for aggregation, levels in task_result["aggregates"].items():
         cells = {("overall", ""): levels["overall"]} | {
             (level, name): cell
             for level in ("l1", "l2", "l3")
@@ -99,32 +103,36 @@ def _of_task(found: Mapping[str, Any], n_requests: int) -> Iterator[str]:
             where = f"{aggregation} {name or level}"
             value, ends = cell["value"], cell.get("ci95")
             if value is not None and not -_NEAR <= value <= 1.0 + _NEAR:
-                yield f"{where} is {value}, which is no fraction"
+                yield f"{where} is {value}, which is not a fraction"
             elif value is not None and ends and not ends[0] - _NEAR <= value <= ends[1] + _NEAR:
                 yield f"{where} is {value}, outside of its interval {ends[0]} to {ends[1]}"
-    probe = found.get("probe")
-    if probe and "row_micro" in found["aggregates"]:
-        printed, value = probe["accuracy"]["value"], found["aggregates"]["row_micro"]["overall"]["value"]
+    probe = task_result.get("probe")
+    if probe and "row_micro" in task_result["aggregates"]:
+        printed, value = (
+            probe["accuracy"]["value"],
+            task_result["aggregates"]["row_micro"]["overall"]["value"],
+        )
         if not _close(printed, value):
             yield f"the probe's accuracy is {printed}, and row_micro {value}"
 
 
-def _recomputed(found: Mapping[str, Any], own: Outcomes, spec: RunSpec) -> Iterator[str]:
+def _recomputed(task_result: Mapping[str, Any], derived: Outcomes, spec: RunSpec) -> Iterator[str]:
     """Yields contradictions between a task's result and its outcomes."""
     for key in ("version", "prompt", "data_sha256", "extractor"):
-        if key in found and found[key] != getattr(own, key):
-            yield f"{key} is {found[key]} in result.json and {getattr(own, key)} in outcomes.json"
-    if found.get("reader", 1) != own.reader:
-        yield f"the extractor's version is {found.get('reader', 1)} in result.json and {own.reader} in outcomes.json"
-    if own.values.shape != (found["n_samples"], spec.repeats):
-        yield f"outcomes.json has {own.values.shape[0]} samples in {own.values.shape[1]} repeats"
-    counts = own.status_counts
-    if counts != dict(found["status"]):
-        yield f"status counts are {dict(found['status'])} in result.json and {counts} in outcomes.json"
-    for aggregation, levels in aggregate(own).items():
+        if key in task_result and task_result[key] != getattr(derived, key):
+            yield f"{key} is {task_result[key]} in result.json and {getattr(derived, key)} in outcomes.json"
+    if task_result.get("reader", 1) != derived.reader:
+        reader = task_result.get("reader", 1)
+        yield f"the extractor's version is {reader} in result.json and {derived.reader} in outcomes.json"
+    if derived.values.shape != (task_result["n_samples"], spec.repeats):
+        yield f"outcomes.json has {derived.values.shape[0]} samples in {derived.values.shape[1]} repeats"
+    counts = derived.status_counts
+    if counts != dict(task_result["status"]):
+        yield f"status counts are {dict(task_result['status'])} in result.json and {counts} in outcomes.json"
+    for aggregation, levels in aggregate(derived).items():
         for level in ("overall", "l1", "l2", "l3"):
             cells = {"": levels[level]} if level == "overall" else levels[level]
-            known = found["aggregates"][aggregation][level]
+            known = task_result["aggregates"][aggregation][level]
             known = {"": known} if level == "overall" else known
             if set(cells) != set(known):
                 yield f"{aggregation} has other {level} categories in result.json and in outcomes.json"

@@ -66,12 +66,12 @@ class Outcomes(Scores):
 def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repeats: int) -> Outcomes:
     """Arranges the scored replies of a task (`scoring.scored_samples`)."""
     samples = sorted(task.samples, key=lambda sample: (sample.group, sample.roll, sample.id))
-    at = {sample.id: row for row, sample in enumerate(samples)}
+    row_of = {sample.id: row for row, sample in enumerate(samples)}
     values = np.full((len(samples), repeats), np.nan)
     status = np.full((len(samples), repeats), ABSENT, np.int8)
     answers: list[list[str | None]] = [[None] * repeats for _ in samples]
     for item in scored:
-        row = at[item.id]
+        row = row_of[item.id]
         values[row, item.repeat] = np.nan if item.score.value is None else item.score.value
         status[row, item.repeat] = STATUSES.index(item.score.status)
         answers[row][item.repeat] = item.score.answer
@@ -105,18 +105,21 @@ def outcomes_of(task: Task, scored: Iterable[ScoredSample], extractor: str, repe
     )
 
 
-def write(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
+def write_outcomes(rundir: RunDir, outcomes: Sequence[Outcomes]) -> None:
     """Writes the outcomes of a run. Must be called before `RunDir.write_result`.
 
     Raises:
         StoreError: full disk, no permission.
     """
-    tasks = {each.task: to_json(each) | {"journal": _length(rundir, each.task)} for each in outcomes}
+    tasks = {
+        task_outcomes.task: to_json(task_outcomes) | {"journal": _length(rundir, task_outcomes.task)}
+        for task_outcomes in outcomes
+    }
     value = {"schema": SCHEMA, "spec_sha256": rundir.spec.sha256, "tasks": tasks}
     write_text(rundir.path / FILE, json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")
 
 
-def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
+def read_outcomes(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | None:
     """Reads the outcomes by task; None if the file is missing, damaged, out of date, or of an older version.
 
     Args:
@@ -126,22 +129,22 @@ def read(rundir: RunDir, extractor: str | None = None) -> dict[str, Outcomes] | 
         StoreError: the file has a newer version, so it must not be replaced.
     """
     try:
-        found = parse_json((rundir.path / FILE).read_bytes())
-        if type(found["schema"]) is int and found["schema"] > SCHEMA:
-            check_schema(found, rundir.path / FILE, SCHEMA)
-        if found["schema"] != SCHEMA or found["spec_sha256"] != rundir.spec.sha256:
+        content = parse_json((rundir.path / FILE).read_bytes())
+        if type(content["schema"]) is int and content["schema"] > SCHEMA:
+            check_schema(content, rundir.path / FILE, SCHEMA)
+        if content["schema"] != SCHEMA or content["spec_sha256"] != rundir.spec.sha256:
             return None
-        tasks = found["tasks"]
+        tasks = content["tasks"]
         if set(tasks) != set(rundir.spec.tasks):
             return None
-        for name, kept in tasks.items():
+        for name, value in tasks.items():
             wanted = extractor is None or (extractor, reader_version(extractor)) == (
-                kept["extractor"],
-                kept.get("reader", 1),
+                value["extractor"],
+                value.get("reader", 1),
             )
-            if kept["journal"] != _length(rundir, name) or not wanted:
+            if value["journal"] != _length(rundir, name) or not wanted:
                 return None
-        return {name: from_json(name, kept) for name, kept in tasks.items()}
+        return {name: from_json(name, value) for name, value in tasks.items()}
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         return None
 
@@ -151,62 +154,62 @@ def _length(rundir: RunDir, task: str) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def to_json(each: Outcomes) -> dict[str, Any]:
+def to_json(outcomes: Outcomes) -> dict[str, Any]:
     """Converts the outcomes of a task to JSON values."""
-    places = list(dict.fromkeys(each.places))
+    places = list(dict.fromkeys(outcomes.places))
     return {
-        "version": each.version,
-        "prompt": each.prompt,
-        "data_sha256": each.data_sha256,
-        "extractor": each.extractor,
-        **({"reader": each.reader} if each.reader != 1 else {}),
-        "image": each.image,
-        "probe": each.probe,
-        "groups": each.groups,
-        "content": each.content,
+        "version": outcomes.version,
+        "prompt": outcomes.prompt,
+        "data_sha256": outcomes.data_sha256,
+        "extractor": outcomes.extractor,
+        **({"reader": outcomes.reader} if outcomes.reader != 1 else {}),
+        "image": outcomes.image,
+        "probe": outcomes.probe,
+        "groups": outcomes.groups,
+        "content": outcomes.content,
         "categories": [[place.l1, place.l2, place.l3] for place in places],
-        "places": [places.index(place) for place in each.places],
-        "starts": each.starts.tolist(),
-        "ids": each.ids,
-        "rolls": each.rolls.tolist(),
+        "places": [places.index(place) for place in outcomes.places],
+        "starts": outcomes.starts.tolist(),
+        "ids": outcomes.ids,
+        "rolls": outcomes.rolls.tolist(),
         "values": [
             [None if value != value else int(value) if value in (0, 1) else value for value in column]
-            for column in each.values.T.tolist()
+            for column in outcomes.values.T.tolist()
         ],
         "status": [
-            "".join(LETTERS[STATUSES[s]] if s >= 0 else "-" for s in column) for column in each.status.T
+            "".join(LETTERS[STATUSES[s]] if s >= 0 else "-" for s in column) for column in outcomes.status.T
         ],
-        "answers": list(zip(*each.answers, strict=True)),
+        "answers": list(zip(*outcomes.answers, strict=True)),
     }
 
 
-def from_json(name: str, kept: Mapping[str, Any]) -> Outcomes:
+def from_json(name: str, value: Mapping[str, Any]) -> Outcomes:
     """Creates the outcomes of a task from the output of `to_json`.
 
     Raises:
         ValueError, LookupError, TypeError, ArithmeticError: for any other value.
     """
-    places = [Categories(*place) for place in kept["categories"]]
+    places = [Categories(*place) for place in value["categories"]]
     numbers = {letter: STATUSES.index(status) for status, letter in LETTERS.items()} | {"-": ABSENT}
-    columns = [[np.nan if value is None else value for value in column] for column in kept["values"]]
+    columns = [[np.nan if value is None else value for value in column] for column in value["values"]]
     made = Outcomes(
         task=name,
-        version=kept["version"],
-        prompt=kept["prompt"],
-        data_sha256=kept["data_sha256"],
-        extractor=kept["extractor"],
-        reader=kept.get("reader", 1),
-        image=kept["image"],
-        probe=kept["probe"],
-        groups=tuple(kept["groups"]),
-        content=tuple(kept["content"]),
-        places=tuple(places[at] for at in kept["places"]),
-        starts=np.array(kept["starts"], np.intp),
-        ids=tuple(kept["ids"]),
-        rolls=np.array(kept["rolls"], np.intp),
+        version=value["version"],
+        prompt=value["prompt"],
+        data_sha256=value["data_sha256"],
+        extractor=value["extractor"],
+        reader=value.get("reader", 1),
+        image=value["image"],
+        probe=value["probe"],
+        groups=tuple(value["groups"]),
+        content=tuple(value["content"]),
+        places=tuple(places[index] for index in value["places"]),
+        starts=np.array(value["starts"], np.intp),
+        ids=tuple(value["ids"]),
+        rolls=np.array(value["rolls"], np.intp),
         values=np.array(columns, np.float64).T,
-        status=np.array([[numbers[letter] for letter in column] for column in kept["status"]], np.int8).T,
-        answers=tuple(zip(*kept["answers"], strict=True)),
+        status=np.array([[numbers[letter] for letter in column] for column in value["status"]], np.int8).T,
+        answers=tuple(zip(*value["answers"], strict=True)),
     )
     if not _is_sound(made):
         raise ValueError("its parts do not fit together")

@@ -27,16 +27,15 @@ def summary(
         outcomes: the outcomes of all replies.
         scored: the same replies, with the parts of their scores.
     """
-
-    at = {id: row for row, id in enumerate(outcomes.ids)}
+    row_of = {id: row for row, id in enumerate(outcomes.ids)}
 
     def cell(part: str | None = None) -> dict[str, Any]:
         values = outcomes.values.copy()
         for item in scored:
             if part is not None and item.score.value is not None:
-                values[at[item.id], item.repeat] = item.score.parts[part]
-        found = overall(replace(outcomes, values=values), "row_micro")
-        return {key: found[key] for key in ("value", "n", "ci95")}
+                values[row_of[item.id], item.repeat] = item.score.parts[part]
+        overall_cell = overall(replace(outcomes, values=values), "row_micro")
+        return {key: overall_cell[key] for key in ("value", "n", "ci95")}
 
     def corrected(value: float | None) -> float | None:
         return None if value is None else (value - probe.chance) / (1 - probe.chance)

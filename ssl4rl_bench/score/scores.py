@@ -68,8 +68,8 @@ class Scores:
         """
         no_value = np.isnan(self.values)
         failed = np.logical_or.reduceat((no_value & (self.status != ABSENT)).any(axis=1), self.starts)
-        whole = ~np.logical_or.reduceat(no_value, self.starts, axis=0)
-        return np.asarray(whole & ~failed[:, None])
+        has_values = ~np.logical_or.reduceat(no_value, self.starts, axis=0)
+        return np.asarray(has_values & ~failed[:, None])
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -79,7 +79,7 @@ class Scores:
     @property
     def excluded(self) -> list[str]:
         """The groups without a repeat that counts, in order."""
-        return [self.groups[at] for at in np.flatnonzero(~self.counted)]
+        return [self.groups[index] for index in np.flatnonzero(~self.counted)]
 
     @property
     def status_counts(self) -> dict[str, int]:
@@ -104,17 +104,17 @@ def arrange(scored: Iterable[ScoredSample], copies: Mapping[str, int] | None = N
     starts: dict[str, int] = {}
     places: list[Categories] = []
     rolls: list[int] = []
-    for at, item in enumerate(replies):
+    for index, item in enumerate(replies):
         if item.group not in starts:
             starts[item.group] = len(rolls)
             places.append(item.categories)
         if (item.group, item.id) not in rows:
             rows[item.group, item.id] = len(rolls)
             rolls.append(item.roll)
-        if at + 1 == len(replies) or replies[at + 1].group != item.group:
-            own = len(rolls) - starts[item.group]
+        if index + 1 == len(replies) or replies[index + 1].group != item.group:
+            n_rows = len(rolls) - starts[item.group]
             known = 0 if copies is None else copies.get(item.group, 0)
-            rolls += [1] * (max(item.roll + 1, known) - own)  # rows without any reply
+            rolls += [1] * (max(item.roll + 1, known) - n_rows)  # rows without any reply
     n_repeats = max((item.repeat for item in replies), default=0) + 1
     values = np.full((len(rolls), n_repeats), np.nan)
     status = np.full((len(rolls), n_repeats), ABSENT, np.int8)

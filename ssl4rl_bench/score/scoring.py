@@ -47,9 +47,9 @@ def score_and_write(rundir: RunDir, tasks: Sequence[Task], extractor: str = "def
         SpecMismatch, UsageError: as `score_run`.
         StoreError: the journal cannot be read, or the run cannot be written.
     """
-    found = _read(rundir, tasks, check_extractor(extractor))
-    result = _result(rundir, tasks, found)
-    outcomes.write(rundir, [found[task.name].outcomes for task in tasks])
+    read = _read(rundir, tasks, check_extractor(extractor))
+    result = _result(rundir, tasks, read)
+    outcomes.write_outcomes(rundir, [read[task.name].outcomes for task in tasks])
     rundir.write_result(result)
     return result
 
@@ -62,13 +62,13 @@ def outcomes_of_run(
     Raises:
         SpecMismatch, UsageError, StoreError: as `score_run`.
     """
-    found = _read(rundir, tasks, check_extractor(extractor))
-    return {name: each.outcomes for name, each in found.items()}
+    by_task = _read(rundir, tasks, check_extractor(extractor))
+    return {name: read.outcomes for name, read in by_task.items()}
 
 
-def _result(rundir: RunDir, tasks: Sequence[Task], found: Mapping[str, _Found]) -> dict[str, Any]:
+def _result(rundir: RunDir, tasks: Sequence[Task], by_task: Mapping[str, _TaskReading]) -> dict[str, Any]:
     spec = rundir.spec
-    scores = {task.name: _score_task(rundir, task, found[task.name]) for task in tasks}
+    scores = {task.name: _score_task(rundir, task, by_task[task.name]) for task in tasks}
     reasons = [f"{task.name}: {reason}" for task in tasks for reason in task.partial_reasons]
     reasons += [
         f"{name}: {score['n_missing']} replies are missing"
@@ -109,7 +109,7 @@ def _answers(rundir: RunDir, task: Task) -> Answers:
     fields = ("version", "data_sha256", "prompt", "n_samples", "image")
     if changed := [name for name in fields if getattr(now, name) != getattr(asked, name)]:
         raise SpecMismatch(
-            f"task {task.name} is not as run {rundir.path} asked it: {', '.join(changed)} changed; "
+            f"task {task.name} differs from what run {rundir.path} asked: {', '.join(changed)} changed; "
             "load it from the data and with the prompt, limit and --image of the run"
         )
     return answers(rundir.journal_path(task.name), spec.keys(task))
@@ -127,23 +127,23 @@ def replies(
 
 
 def _scored(
-    task: Task, found: Answers, spec: RunSpec, extractor: str
+    task: Task, journal_answers: Answers, spec: RunSpec, extractor: str
 ) -> Iterator[tuple[Sample, SampleRecord, Score]]:
     for sample in task.samples:
         for repeat in range(spec.repeats):
-            if (record := found.records.get((sample.id, repeat))) is not None:
+            if (record := journal_answers.records.get((sample.id, repeat))) is not None:
                 yield sample, record, task.score(sample, record.completion, extractor)
 
 
-def _score(task: Task, found: Answers, spec: RunSpec, extractor: str) -> list[ScoredSample]:
+def _score(task: Task, journal_answers: Answers, spec: RunSpec, extractor: str) -> list[ScoredSample]:
     return [
         ScoredSample(sample.id, sample.group, sample.roll, record.repeat, sample.categories, score)
-        for sample, record, score in _scored(task, found, spec, extractor)
+        for sample, record, score in _scored(task, journal_answers, spec, extractor)
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _TaskReading:
     """The replies of a task with their scores and outcomes."""
 
     answers: Answers
@@ -151,21 +151,23 @@ class _Found:
     outcomes: outcomes.Outcomes
 
 
-def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _Found]:
+def _read(rundir: RunDir, tasks: Sequence[Task], extractor: str) -> dict[str, _TaskReading]:
     out = {}
     for task in tasks:
-        found = _answers(rundir, task)
-        scored = _score(task, found, rundir.spec, extractor)
-        own = outcomes.outcomes_of(task, scored, extractor, rundir.spec.repeats)
-        out[task.name] = _Found(found, scored, own)
+        journal_answers = _answers(rundir, task)
+        scored = _score(task, journal_answers, rundir.spec, extractor)
+        task_outcomes = outcomes.outcomes_of(task, scored, extractor, rundir.spec.repeats)
+        out[task.name] = _TaskReading(journal_answers, scored, task_outcomes)
     return out
 
 
-def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
-    found, own = read.answers, read.outcomes
-    records = found.records.values()
-    summary = {} if task.probe is None else {"probe": probes.summary(task, task.probe, own, read.scored)}
-    status = own.status_counts
+def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any]:
+    journal_answers, task_outcomes = read.answers, read.outcomes
+    records = journal_answers.records.values()
+    summary = (
+        {} if task.probe is None else {"probe": probes.summary(task, task.probe, task_outcomes, read.scored)}
+    )
+    status = task_outcomes.status_counts
     n_cut = sum(record.finish_reason == "length" and record.completion.has_no_content for record in records)
     return {
         "version": task.version,
@@ -174,19 +176,19 @@ def _score_task(rundir: RunDir, task: Task, read: _Found) -> dict[str, Any]:
         "data_sha256": task.data_sha256,
         **({"hub": asdict(hub)} if (hub := rundir.spec.tasks[task.name].hub) is not None else {}),
         **({"image": task.image} if task.image != "real" else {}),
-        "extractor": own.extractor,
-        **({"reader": own.reader} if own.reader != 1 else {}),
+        "extractor": task_outcomes.extractor,
+        **({"reader": task_outcomes.reader} if task_outcomes.reader != 1 else {}),
         "n_samples": len(task.samples),
-        "n_groups": len(own.groups),
-        "n_missing": int((own.status == ABSENT).sum()),
-        "n_corrupt": len(found.corrupt),
-        "n_groups_excluded": len(own.excluded),
+        "n_groups": len(task_outcomes.groups),
+        "n_missing": int((task_outcomes.status == ABSENT).sum()),
+        "n_corrupt": len(journal_answers.corrupt),
+        "n_groups_excluded": len(task_outcomes.excluded),
         "tokens": {
             "prompt": sum(record.n_prompt_tokens for record in records),
             "completion": sum(record.n_completion_tokens for record in records),
         },
         "status": status,
         **({"n_no_content_cut": n_cut} if Status.NO_CONTENT in status else {}),
-        "aggregates": aggregate(own),
+        "aggregates": aggregate(task_outcomes),
         **summary,
     }

@@ -137,18 +137,18 @@ def mean_variance(
     w, y, m = (np.asarray(array, np.float64) for array in (weights, sums, units))
     n = len(y)
     if n < 2:
-        raise ValueError("the variance of a mean takes two groups or more")
+        raise ValueError("the variance of a mean needs two groups or more")
     if leaf is None:
         residual = w * (y - m * (y.sum() / m.sum()))
         return Variance(n / (n - 1) * float(residual @ residual), n - 1.0, 0.0)
-    at = np.unique(np.asarray(leaf), return_inverse=True)[1]
-    size = np.bincount(at)
-    inside = y - m * (np.bincount(at, y) / np.bincount(at, m))[at]
-    own = np.bincount(at, (w * inside) ** 2) * size / np.maximum(size - 1.0, 1.0)
-    parts = [(float(own[number]), size[number] - 1.0) for number in np.flatnonzero(size >= SMALL)]
-    small = size[at] < SMALL
+    leaf_index = np.unique(np.asarray(leaf), return_inverse=True)[1]
+    size = np.bincount(leaf_index)
+    inside = y - m * (np.bincount(leaf_index, y) / np.bincount(leaf_index, m))[leaf_index]
+    leaf_variance = np.bincount(leaf_index, (w * inside) ** 2) * size / np.maximum(size - 1.0, 1.0)
+    parts = [(float(leaf_variance[number]), size[number] - 1.0) for number in np.flatnonzero(size >= SMALL)]
+    small = size[leaf_index] < SMALL
     df = float((size[size < SMALL] - 1.0).sum())
-    within = small & (size[at] > 1) if df >= SMALL else np.zeros(n, bool)
+    within = small & (size[leaf_index] > 1) if df >= SMALL else np.zeros(n, bool)
     alone = small & ~within
     if within.any():
         square = float(inside[within] @ inside[within]) / df * within.sum() / float(m[within] @ m[within])

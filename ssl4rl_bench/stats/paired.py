@@ -55,19 +55,30 @@ def tango(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, z: float = Z95) -> t
     Returns:
         The lower and upper ends, of the same shape.
     """
-    b, c, size = (
-        np.asarray(array, np.float64) for array in np.broadcast_arrays(*map(np.asarray, (gained, lost, n)))
-    )
-    value = (b - c) / size
-    # Both ends at once: sign 1 is the lower end, which lies between -1 and the value.
-    sign = np.stack([np.ones_like(value), -np.ones_like(value)])
-    inside, outside = np.stack([value, value]), -sign
-    for _ in range(54):  # bisection down to 2 / 2**54, the precision of floats
-        middle = (inside + outside) / 2.0
-        far = sign * _score(b, c, size, middle) > z
-        outside, inside = np.where(far, middle, outside), np.where(far, inside, middle)
-    low, high = (inside + outside) / 2.0
+    b, c, size = np.broadcast_arrays(*(np.asarray(array, np.float64) for array in (gained, lost, n)))
+    ends = [_tango_ends(*counts, z) for counts in zip(b.flat, c.flat, size.flat, strict=True)]
+    low, high = np.array(ends).T.reshape(2, *b.shape)
     return low, high
+
+
+def _tango_ends(b: float, c: float, n: float, z: float) -> tuple[float, float]:
+    """Returns both ends for one triple of counts, in Python's floats, which are faster than arrays of length 1."""
+    b, c, n = float(b), float(c), float(n)
+    ends = []
+    for sign in (1.0, -1.0):  # 1 is the lower end, which lies between -1 and the value
+        inside, outside = (b - c) / n, -sign
+        for _ in range(54):  # bisection down to 2 / 2**54, the precision of floats
+            d = (inside + outside) / 2.0
+            linear = (2.0 * n - b + c) * d - b - c
+            root = math.sqrt(max(linear * linear + 8.0 * n * c * d * (1.0 - d), 0.0))
+            share = max((root - linear) / (4.0 * n), -d, 0.0)
+            spread = math.sqrt(max(n * (2.0 * share + d * (1.0 - d)), 1e-300))
+            if sign * (b - c - n * d) > z * spread:
+                outside = d
+            else:
+                inside = d
+        ends.append((inside + outside) / 2.0)
+    return ends[0], ends[1]
 
 
 def assumed_variance(up: float, down: float, difference: float) -> float:
@@ -149,6 +160,10 @@ def _likely_counts(n: int, share: float) -> _Floats:
 def _likely_lost(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> _Floats:
     """Computes q of Tango's score: the maximum-likelihood share of lost groups given the difference."""
     b, c, size, d = (np.asarray(array, np.float64) for array in (gained, lost, n, difference))
+    return _lost_share(b, c, size, d)
+
+
+def _lost_share(b: _Floats, c: _Floats, size: _Floats, d: _Floats) -> _Floats:
     linear = (2.0 * size - b + c) * d - b - c
     root = np.sqrt(np.maximum(linear * linear + 8.0 * size * c * d * (1.0 - d), 0.0))
     return np.asarray(np.maximum((root - linear) / (4.0 * size), np.maximum(-d, 0.0)))
@@ -157,7 +172,7 @@ def _likely_lost(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: A
 def _score(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> _Floats:
     """Computes Tango's score: observed minus assumed difference, over the standard deviation assumed then."""
     b, c, size, d = (np.asarray(array, np.float64) for array in (gained, lost, n, difference))
-    spread = np.sqrt(np.maximum(size * (2.0 * _likely_lost(b, c, size, d) + d * (1.0 - d)), 1e-300))
+    spread = np.sqrt(np.maximum(size * (2.0 * _lost_share(b, c, size, d) + d * (1.0 - d)), 1e-300))
     return np.asarray((b - c - size * d) / spread)
 
 

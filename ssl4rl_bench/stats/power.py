@@ -8,6 +8,7 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize, special
 
 from ssl4rl_bench.stats.paired import assumed_variance, mcnemar
@@ -46,23 +47,15 @@ def drop_power(n: int, share: float, drop: float, alpha: float, least: float = 0
     """
     if share <= 0.0:
         return 0.0
-    spread = 8.0 * math.sqrt(n * share * (1.0 - share)) + 8.0
-    changes = np.arange(max(0, math.floor(n * share - spread)), min(n, math.ceil(n * share + spread)) + 1)
-    log_chance = (
-        special.gammaln(n + 1)
-        - special.gammaln(changes + 1)
-        - special.gammaln(n - changes + 1)
-        + special.xlogy(changes, share)
-        + special.xlog1py(n - changes, -share)
-    )
-    limit = np.array([_limit(int(m), 2.0 * alpha) for m in changes], np.float64)
+    changes, chance = _changes(n, share)
+    limit = _limits(changes, 2.0 * alpha)
     if least > 0.0:
         limit = np.minimum(limit, np.floor((changes - least * n) / 2.0 + 1e-9))
     lost = min(1.0, (share + drop) / (2.0 * share))
-    at = limit >= 0.0
+    reachable = limit >= 0.0
     reach = np.zeros(len(changes))
-    reach[at] = special.betainc(changes[at] - limit[at], limit[at] + 1.0, lost)
-    return float(np.exp(log_chance) @ reach)
+    reach[reachable] = special.betainc(changes[reachable] - limit[reachable], limit[reachable] + 1.0, lost)
+    return float(chance @ reach)
 
 
 def detectable_change(n: int, share: float, alpha: float = 0.05, power: float = POWER) -> float:
@@ -179,17 +172,36 @@ def groups_needed(difference: float, variance: float, alpha: float = 0.05, power
     return max(1, math.ceil(((za * math.sqrt(v) + zb * math.sqrt(v - d * d)) / d) ** 2 - 1e-9))
 
 
-@lru_cache(maxsize=1 << 16)
-def _limit(changes: int, alpha: float) -> int:
-    """Returns the largest k <= changes / 2 with mcnemar(changes - k, k) <= `alpha`; -1 if there is none."""
-    low, high = -1, changes // 2
-    while low < high:
+@lru_cache(maxsize=64)
+def _changes(n: int, share: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Returns the likely numbers of groups that change, in order, and the probability of each."""
+    spread = 8.0 * math.sqrt(n * share * (1.0 - share)) + 8.0
+    changes = np.arange(max(0, math.floor(n * share - spread)), min(n, math.ceil(n * share + spread)) + 1)
+    log_chance = (
+        special.gammaln(n + 1)
+        - special.gammaln(changes + 1)
+        - special.gammaln(n - changes + 1)
+        + special.xlogy(changes, share)
+        + special.xlog1py(n - changes, -share)
+    )
+    return changes, np.exp(log_chance)
+
+
+def _limits(changes: NDArray[np.intp], alpha: float) -> NDArray[np.float64]:
+    """Returns the largest k <= m / 2 with mcnemar(m - k, k) <= `alpha` for each m; -1 where there is none."""
+    return _all_limits(1 << int(changes[-1]).bit_length(), alpha)[changes]
+
+
+@lru_cache(maxsize=256)
+def _all_limits(end: int, alpha: float) -> NDArray[np.float64]:
+    """Computes `_limits` for 0, ..., end - 1 by bisection."""
+    changes = np.arange(end)
+    low, high = np.full(end, -1), changes // 2
+    while (low < high).any():
         middle = (low + high + 1) // 2
-        if float(mcnemar(changes - middle, middle)) <= alpha:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+        small = mcnemar(changes - middle, middle) <= alpha
+        low, high = np.where(small, middle, low), np.where(small, high, middle - 1)
+    return low.astype(np.float64)
 
 
 def _check(n: int, alpha: float, power: float) -> None:

@@ -27,7 +27,7 @@ GOLD_REPLIES = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoadOptions:
     """The user's options for loading a task; `registry.load_task` documents each field."""
 
     data: str | None = None
@@ -38,7 +38,7 @@ class Asked:
     on_share: Callable[[float], None] | None = None
 
 
-Load: TypeAlias = Callable[[TaskFile, Asked], Task]
+Load: TypeAlias = Callable[[TaskFile, LoadOptions], Task]
 """Loads a task of one kind: its samples are ready to be sent, and their images stay encoded.
 
 It raises UsageError for an error that the user can correct in the command or the task file, and DataError for

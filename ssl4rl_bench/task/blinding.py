@@ -34,7 +34,7 @@ def check_blinding(how: str) -> str:
     """
     if how not in BLINDINGS:
         raise UsageError(
-            f"no --image {how} (known: {', '.join(BLINDINGS)}; --images is where SSL tasks get theirs)"
+            f"no --image {how} (known: {', '.join(BLINDINGS)}; --images is the image source of SSL tasks)"
             f"{did_you_mean(how, BLINDINGS)}"
         )
     return how
@@ -56,7 +56,7 @@ def apply(task: Task, how: str) -> Task:
     if task.image == how:
         return task
     if task.image != "real":
-        raise UsageError(f"{task.name} is loaded with --image {task.image}; load it anew for {how}")
+        raise UsageError(f"{task.name} is loaded with --image {task.image}; load it again for {how}")
     if how == "none":
         samples = [_showing(sample, None) for sample in task.samples]
     elif how == "blank":
@@ -117,22 +117,24 @@ def _swaps(name: str, samples: Sequence[Sample]) -> dict[str, Pictures]:
     for sample in samples:
         lists.setdefault(sample.group, {})[sample.images] = None
     owned = {
-        group: sorted(found, key=lambda shown: (len(shown), [image.sha256 for image in shown]))
-        for group, found in lists.items()
+        group: sorted(
+            shown, key=lambda sample_images: (len(sample_images), [image.sha256 for image in sample_images])
+        )
+        for group, shown in lists.items()
     }
     alike: dict[tuple[int, ...], list[str]] = {}
-    for group, found in owned.items():
-        alike.setdefault(tuple(map(len, found)), []).append(group)
+    for group, shown in owned.items():
+        alike.setdefault(tuple(map(len, shown)), []).append(group)
     giver: dict[str, str] = {}
     for shape, groups in alike.items():
         giver |= _derangement(name, {group: owned[group] for group in groups}) if any(shape) else {}
     out = {}
     for sample in samples:
-        own = owned[sample.group]
+        own_images = owned[sample.group]
         other = owned[giver.get(sample.group, sample.group)]
-        same_length = len({len(shown) for shown in own}) == 1
-        first = seed_of("shuffled", sample.group) % len(own) if same_length else 0
-        out[sample.id] = other[(own.index(sample.images) + first) % len(own)]
+        same_length = len({len(shown) for shown in own_images}) == 1
+        first = seed_of("shuffled", sample.group) % len(own_images) if same_length else 0
+        out[sample.id] = other[(own_images.index(sample.images) + first) % len(own_images)]
     return out
 
 
@@ -155,7 +157,7 @@ def _derangement(name: str, owned: Mapping[str, Sequence[Pictures]]) -> dict[str
             f"{name} cannot be asked with --image shuffled: {shift} of its {len(ordered)} questions with as many "
             "images share an image, so that not each can get another's; ask more questions, or use --image blank."
         )
-    return {group: ordered[(at + shift) % len(ordered)] for at, group in enumerate(ordered)}
+    return {group: ordered[(index + shift) % len(ordered)] for index, group in enumerate(ordered)}
 
 
 def _families(owned: Mapping[str, Sequence[Pictures]]) -> list[list[str]]:

@@ -80,7 +80,7 @@ class TaskHandle:
             return task.score(completion, target, extractor)
         if self.file.kind != "mmbench":
             raise UsageError(
-                f"{self.name} is of the kind {self.file.kind}: load it, and score replies to its samples"
+                f"{self.name} is a task of the kind {self.file.kind}: load it, and score replies to its samples"
             )
         if choices is None or target not in choices:
             raise UsageError(

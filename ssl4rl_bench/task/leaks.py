@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ssl4rl_bench.core import images as pictures
 from ssl4rl_bench.core.errors import DataError, MissingDependency
+from ssl4rl_bench.core.images import decode
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.stats import effective
 from ssl4rl_bench.stats.paired import tango
@@ -53,7 +53,7 @@ _CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
+class LeakBaseline:
     """The accuracy of guesses from one kind of feature."""
 
     name: str
@@ -76,7 +76,7 @@ class Baseline:
 
     @property
     def leak(self) -> str:
-        """ "yes", "no" or "unclear"; empty for a baseline of the content, which cannot leak."""
+        """One of "yes", "no" and "unclear"; empty for a baseline of the content, which cannot leak."""
         if self.name not in FREE_OF_CONTENT:
             return ""
         return "yes" if self.differs else "unclear" if self.unclear else "no"
@@ -99,7 +99,7 @@ def baselines(
     images: Sequence[EncodedImage],
     n: int = N_SAMPLES,
     origins: Mapping[str, object] | None = None,
-) -> list[Baseline]:
+) -> list[LeakBaseline]:
     """Guesses the answers of at least `n` samples of these images, with each of the five baselines.
 
     Args:
@@ -123,7 +123,7 @@ def baselines(
         return _baselines(task, list(_cases(task, images, n, origins or {})))
 
 
-def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
+def _baselines(task: SSLTask, cases: list[_Case]) -> list[LeakBaseline]:
     groups = np.array([case.group for case in cases], dtype=np.int64)
     n_images = len({case.origin for case in cases})
     if len(set(groups.tolist())) < 2:
@@ -132,7 +132,7 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
     answers = np.array([case.answer for case in cases])
     # For Jigsaw a guess is the place of one piece, so chance is one over the number of distinct answers.
     chance = task.chance if task.few_targets else 1 / len(set(answers.tolist()))
-    found = []
+    baselines = []
     for name in (*FREE_OF_CONTENT, STATISTICS):
         if name == CONSTANT:
             right = _cross_validated(np.zeros((len(cases), 1)), answers, groups, _constant)
@@ -148,8 +148,10 @@ def _baselines(task: SSLTask, cases: list[_Case]) -> list[Baseline]:
             above = differs or control_ci95[0] > chance
             differs = differs and _gain(right - without, groups) > 0
             unclear = above and not differs
-        found.append(Baseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear))
-    return found
+        baselines.append(
+            LeakBaseline(name, accuracy, ci95, chance, len(cases), n_images, differs, control, unclear)
+        )
+    return baselines
 
 
 def _gain(differences: Floats, groups: NDArray[np.int64]) -> float:
@@ -216,8 +218,7 @@ def _classifier() -> Any:
 def _cases(
     task: SSLTask, images: Sequence[EncodedImage], n: int, origins: Mapping[str, object]
 ) -> Iterator[_Case]:
-    """Yields the guesses of at least `n` samples, in rounds over the images; unusable ones are tried only
-    once.
+    """Yields the guesses of at least `n` samples, in rounds over the images. Unusable ones are tried once.
 
     If a task shows two images, pictures are paired, and the two of a pair are each other's partners. If
     partners were in different groups, a picture in the test data would also be in the training data as a
@@ -229,30 +230,32 @@ def _cases(
     groups = [min(origin // 2, max(0, len(numbers) // 2 - 1)) if task.pairs else origin for origin in of]
     places = list(range(len(order)))
     n_made = 0
-    for index in range(MAX_ROUNDS):
+    for draw in range(MAX_ROUNDS):
         if n_made >= n:
             return
         usable = []
-        for at in places:
-            encoded = order[at]
+        for index in places:
+            encoded = order[index]
             partners = [
-                o for o in range(len(order)) if task.pairs and groups[o] == groups[at] and of[o] != of[at]
+                o
+                for o in range(len(order))
+                if task.pairs and groups[o] == groups[index] and of[o] != of[index]
             ]
             if task.pairs and not partners:
                 continue
-            image = pictures.decode(encoded)
+            image = decode(encoded)
             try:
-                made = [task.corrupt(image, seed_for(task, encoded.sha256, index))]
+                made = [task.corrupt(image, seed_for(task, encoded.sha256, draw))]
                 if task.pairs:
-                    other = pictures.decode(order[partners[index % len(partners)]])
-                    made.append(task.corrupt(image, seed_for(task, encoded.sha256, index, OTHER), other))
+                    other = decode(order[partners[draw % len(partners)]])
+                    made.append(task.corrupt(image, seed_for(task, encoded.sha256, draw, OTHER), other))
             except Unusable:
                 continue
-            usable.append(at)
+            usable.append(index)
             n_made += len(made)
             for corrupted in made:
                 for answer, shown in task.guesses(corrupted):
-                    yield _Case(of[at], groups[at], answer, _features(shown))
+                    yield _Case(of[index], groups[index], answer, _features(shown))
         places = usable
 
 
@@ -321,8 +324,8 @@ def _traces(image: Image.Image) -> Floats:
     window = image.crop((0, 0, min(WINDOW, image.width), min(WINDOW, image.height)))
     grey = np.asarray(window.convert("L")).astype(np.int16)
     values: list[Floats] = []
-    for lines in (grey, grey.T):
-        lines = np.ascontiguousarray(lines)
+    for pixels in (grey, grey.T):
+        lines = np.ascontiguousarray(pixels)
         steps = np.abs(np.diff(lines, axis=1)).mean(axis=0)
         phases = np.array([steps[phase::8].mean() for phase in range(8)])
         values.append(np.log((phases + 0.1) / (steps.mean() + 0.1)))
@@ -335,8 +338,8 @@ def _traces(image: Image.Image) -> Floats:
 
 @cache
 def _waves(length: int) -> NDArray[np.complex128]:
-    at = np.outer(np.array(FREQUENCIES), np.arange(length))
-    waves: NDArray[np.complex128] = np.exp(-2j * np.pi * at)
+    phases = np.outer(np.array(FREQUENCIES), np.arange(length))
+    waves: NDArray[np.complex128] = np.exp(-2j * np.pi * phases)
     return waves
 
 

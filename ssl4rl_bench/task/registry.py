@@ -17,12 +17,11 @@ from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import HubName, full_name
 from ssl4rl_bench.core.types import HubSource, Task
 from ssl4rl_bench.task import blinding
-from ssl4rl_bench.task.base import Asked, Load
-from ssl4rl_bench.task.mmbench import task as mmbench
+from ssl4rl_bench.task.base import Load, LoadOptions
 from ssl4rl_bench.task.mmbench.files import OnShare, read_path
 from ssl4rl_bench.task.mmbench.hub import open_table
-from ssl4rl_bench.task.mmbench.rows import Located, Reader
-from ssl4rl_bench.task.mmbench.task import MMBenchTask
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, Reader
+from ssl4rl_bench.task.mmbench.task import MMBenchTask, load_mmbench
 from ssl4rl_bench.task.pictures import Selection, open_source, select
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
@@ -68,7 +67,7 @@ def load_task(
     task = load_taskfile(name)
     blinding.check_blinding(image)
     load = _loader(task)
-    asked = Asked(data, prompt, skip_bad, limit, commit, on_share)
+    asked = LoadOptions(data, prompt, skip_bad, limit, commit, on_share)
     return blinding.apply(load(task, asked), image)
 
 
@@ -101,34 +100,34 @@ def _loader(task: TaskFile) -> Load:
     except Exception as error:  # another package's code may raise anything on import
         raise UsageError(
             f"{point} cannot be imported ({type(error).__name__}: {error}): "
-            "install or correct the package that has it"
+            "install or correct the package that defines it"
         ) from error
     if not callable(load):
-        raise UsageError(f"{point} is no function: correct the package that has it")
+        raise UsageError(f"{point} is not a function: correct the package that defines it")
     return cast(Load, load)
 
 
-def _load_probe(task: TaskFile, asked: Asked) -> ProbeTask:
+def _load_probe(task: TaskFile, asked: LoadOptions) -> ProbeTask:
     images = asked.data or task.images or DRAWN
     with select_images(images, split=task.split, commit=asked.commit) as pictures:
         return probe.load(task, pictures, prompt=asked.prompt, limit=asked.limit)
 
 
-def _load_benchmark(task: TaskFile, asked: Asked) -> MMBenchTask:
+def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
-    tell = asked.on_share or (lambda share: None)
-    found = _source(task, asked.data, asked.commit, lambda share: tell(share / 2))
-    loaded = mmbench.load(
+    report = asked.on_share or (lambda share: None)
+    source = _source(task, asked.data, asked.commit, lambda share: report(share / 2))
+    loaded = load_mmbench(
         task,
-        found.rows,
-        source=found.name,
-        where=found.where,
+        source.rows,
+        source=source.name,
+        where=source.where,
         prompt=asked.prompt,
         skip_bad=asked.skip_bad,
         limit=asked.limit,
-        on_share=lambda share: tell((1 + share) / 2),
+        on_share=lambda share: report((1 + share) / 2),
     )
-    return replace(loaded, hub=found.hub)
+    return replace(loaded, hub=source.hub)
 
 
 _OWN: Mapping[str, Load] = {"mmbench": _load_benchmark, "ssl": _load_probe}
@@ -162,7 +161,7 @@ def load_benchmark(name: str, **how: Any) -> MMBenchTask:
     """Loads a task of MMBench's schema, with its rows.
 
     Args:
-        how: the fields of `Asked`.
+        how: the fields of `LoadOptions`.
 
     Raises:
         UsageError: as `load_task`, and for a task of another kind.
@@ -170,19 +169,19 @@ def load_benchmark(name: str, **how: Any) -> MMBenchTask:
     task = load_taskfile(name)
     if task.kind != "mmbench":
         raise UsageError(f"{name} is a task of the kind {task.kind}, which has no rows of MMBench's schema.")
-    return _load_benchmark(task, Asked(**how))
+    return _load_benchmark(task, LoadOptions(**how))
 
 
 def load_probe(name: str, **how: Any) -> ProbeTask:
     """Loads an SSL task with its samples.
 
     Args:
-        how: the fields of `Asked`.
+        how: the fields of `LoadOptions`.
 
     Raises:
         UsageError: as `load_task`, and for a task that is not an SSL task.
     """
-    return _load_probe(load_ssl(name)[0], Asked(**how))
+    return _load_probe(load_ssl(name)[0], LoadOptions(**how))
 
 
 def load_ssl(name: str) -> tuple[TaskFile, SSLTask]:
@@ -255,7 +254,7 @@ class _Source(NamedTuple):
     """The name that is recorded with the results."""
     where: str
     """The source as the user gave it, for messages."""
-    rows: Iterable[Located] | Reader
+    rows: Iterable[LocatedRow] | Reader
     hub: HubSource | None = None
 
 
@@ -273,7 +272,9 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
             )
     elif task.builtin is not None:
         if task.builtin != "scenes":
-            raise UsageError(f"Task {task.name} names {task.builtin} as built in; there is only scenes.")
+            raise UsageError(
+                f"Task {task.name} names the built-in data {task.builtin}; only scenes is built in."
+            )
         from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
 
         rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))

@@ -66,7 +66,7 @@ class TaskFile:
     params: Mapping[str, Any] = field(default_factory=dict)
     """Additional parameters of the kind; "mmbench" and "ssl" use none."""
     ssl: Mapping[str, Any] | None = None
-    """For an SSL task: its `kind` and the parameters of that kind (`ssl.make`)."""
+    """For an SSL task: its `kind` and the parameters of that kind (`ssl.make_task`)."""
     images: str | None = None
     """For an SSL task: the default source of its images ("scenes")."""
     n_images: int | None = None
@@ -150,7 +150,7 @@ class _Reader:
         generation = "generation_kwargs"
         if self._get(f"{generation}.until", list) or self._get("reasoning_tags", str) != "none":
             raise self._error(
-                "replies are scored whole: set generation_kwargs.until to [], reasoning_tags to none"
+                "replies are scored unmodified: set generation_kwargs.until to [], reasoning_tags to none"
             )
         split = self._get("test_split", str)
         data_files = self._get("dataset_kwargs.data_files", dict, {})
@@ -185,9 +185,9 @@ class _Reader:
         implied = "mmbench" if self._get("metadata.ssl", dict, None) is None else "ssl"
         kind: str = self._get("metadata.kind", str, implied)
         if kind != "ssl" and implied == "ssl":
-            raise self._error(f"metadata.ssl is of tasks of the kind ssl, and metadata.kind is {kind}")
+            raise self._error(f"metadata.ssl is only for tasks of the kind ssl, and metadata.kind is {kind}")
         if not kind.isidentifier():
-            raise self._error(f"metadata.kind {kind!r} is no name of a kind, such as mmbench")
+            raise self._error(f"metadata.kind {kind!r} is not the name of a kind, such as mmbench")
         return kind
 
     def _with_include(self, path: Path) -> dict[str, Any]:
@@ -196,7 +196,7 @@ class _Reader:
         if included is None:
             return config
         if not isinstance(included, str) or Path(included).name != included:
-            raise self._error("include must be the name of a file beside it")
+            raise self._error("include must be the name of a file in the same folder")
         return self._parse(path.parent / included) | config
 
     def _parse(self, path: Path) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class _Reader:
         except ValueError as error:
             raise UsageError(f"The task file {path} is not YAML: {error}.") from None
         if not isinstance(config, dict):
-            raise UsageError(f"The task file {path} is no mapping of keys to values.")
+            raise UsageError(f"The task file {path} is not a mapping of keys to values.")
         return config
 
     def _check_keys(self, path: str, value: Any) -> None:

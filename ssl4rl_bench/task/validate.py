@@ -11,7 +11,7 @@ from ssl4rl_bench.core.types import Completion, EncodedImage, Sample, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ValidationReport:
     """The result of `validate`."""
 
     task: str
@@ -32,14 +32,14 @@ class Report:
         return not self.failures
 
 
-def validate(task: Task) -> Report:
+def validate_task(task: Task) -> ValidationReport:
     """Checks every sample, group and image of a loaded task without a model. Takes about 4 ms per image."""
     pictures: dict[str, tuple[str, EncodedImage]] = {}
     for sample in task.samples:
         for image in sample.images:
             pictures.setdefault(image.sha256, (sample.id, image))
     leaves = {sample.group: sample.categories.l3 for sample in reversed(task.samples)}
-    return Report(
+    return ValidationReport(
         task=task.name,
         n_samples=len(task.samples),
         n_groups=len(leaves),
@@ -55,7 +55,7 @@ def _failures(task: Task, pictures: dict[str, tuple[str, EncodedImage]]) -> Iter
         yield f"Task {task.name} has no samples."
     for id, n in Counter(sample.id for sample in task.samples).items():
         if n > 1:
-            yield f"Sample id {id} is there {n} times."
+            yield f"Sample id {id} appears {n} times."
     for sample in task.samples:
         yield from _sample_failures(task, sample)
     yield from task.defects()

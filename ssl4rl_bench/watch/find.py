@@ -88,12 +88,12 @@ class Finder:
         except OSError as error:
             reason = (error.strerror or "unreadable").lower()
             raise DataError(f"{self.folder} cannot be watched: {reason}; name the trainer's folder") from None
-        found = sorted((place, path.name, path) for path in inside if (place := place_of(path.name)))
+        checkpoints = sorted((place, path.name, path) for path in inside if (place := place_of(path.name)))
         before, self._before = self._before, {}
         ready: list[Checkpoint] = []
         changing: list[str] = []
         broken: dict[str, str] = {}
-        for (step, part), name, path in found:
+        for (step, part), name, path in checkpoints:
             try:
                 signature, being_written, newest = _sign(path)
                 if not signature:
@@ -129,14 +129,14 @@ class Finder:
 def _sign(path: Path) -> tuple[_Signature, bool, float]:
     """Returns the signature of a folder, whether a file in it has a temporary name, and its newest ctime."""
     counted, being_written, newest = [], False, path.stat().st_ctime
-    for each in sorted(path.iterdir()):
-        if each.is_dir():
+    for entry in sorted(path.iterdir()):
+        if entry.is_dir():
             continue
-        if _TEMPORARY.fullmatch(each.name):
+        if _TEMPORARY.fullmatch(entry.name):
             # Dot files such as .gitattributes are permanent and do not indicate writing.
-            being_written |= not each.name.startswith(".") or ".safetensors" in each.name
-        elif _COUNTED.fullmatch(each.name):
-            about = each.stat()
-            counted.append((each.name, about.st_size, about.st_mtime_ns, about.st_ino))
+            being_written |= not entry.name.startswith(".") or ".safetensors" in entry.name
+        elif _COUNTED.fullmatch(entry.name):
+            about = entry.stat()
+            counted.append((entry.name, about.st_size, about.st_mtime_ns, about.st_ino))
             newest = max(newest, about.st_ctime)
     return tuple(counted), being_written, newest

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.names import short_name
@@ -17,7 +17,9 @@ NAMED = 3
 """The maximum number of probes, and of abilities, that the hint names."""
 
 
-def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = ()) -> tuple[Change, ...]:
+def find_changes(
+    baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = ()
+) -> tuple[Change, ...]:
     """Compares each probe's accuracy and each ability of every common benchmark with the baseline.
 
     Abilities are the categories of level "l2"; a question counts as right if all its copies are right.
@@ -25,12 +27,12 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
     Raises:
         UsageError: if the runs are not comparable.
     """
-    found: list[tuple[str, bool, Difference]] = []
+    differences: list[tuple[str, bool, Difference]] = []
     for task, outcomes in candidate.outcomes.items():
         if task not in baseline.outcomes:
             continue
         probe = outcomes.probe is not None
-        (made,) = compare(
+        (made,) = compare_task(
             baseline,
             [candidate],
             task,
@@ -39,8 +41,8 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
             correction="none",
             allow=allow,
         )
-        found += [(task, probe, cell) for cell in made.cells if probe or cell.level == "l2"]
-    corrected = holm(np.array([cell.p for _, _, cell in found]))
+        differences += [(task, probe, cell) for cell in made.cells if probe or cell.level == "l2"]
+    corrected = holm(np.array([cell.p for _, _, cell in differences]))
     return tuple(
         Change(
             task=task,
@@ -53,29 +55,31 @@ def changes(baseline: Evaluated, candidate: Evaluated, allow: Collection[str] = 
             ci95=cell.ci95,
             p_corrected=float(p),
         )
-        for (task, probe, cell), p in zip(found, corrected, strict=True)
+        for (task, probe, cell), p in zip(differences, corrected, strict=True)
     )
 
 
-def hint(found: Sequence[Change]) -> str | None:
+def hint(changes: Sequence[Change]) -> str | None:
     """Returns a sentence with evidence if a probe rose and an ability fell, both significantly; else None."""
-    sure = sorted((each for each in found if each.p_corrected < ALPHA), key=lambda each: each.p_corrected)
-    up = [each for each in sure if each.probe and each.value > 0.0]
-    down = [each for each in sure if not each.probe and each.value < 0.0]
+    sure = sorted(
+        (change for change in changes if change.p_corrected < ALPHA), key=lambda change: change.p_corrected
+    )
+    up = [change for change in sure if change.probe and change.value > 0.0]
+    down = [change for change in sure if not change.probe and change.value < 0.0]
     if not up or not down:
         return None
     return (
-        f"negative transfer, think of stopping: {_listed(up)} rose while {_listed(down)} fell "
+        f"negative transfer, consider stopping: {_listed(up)} rose while {_listed(down)} fell "
         "(against the baseline; p corrected for every ability and probe)"
     )
 
 
-def _listed(found: Sequence[Change]) -> str:
+def _listed(changes: Sequence[Change]) -> str:
     texts = [
-        f"{short_name(each.task)}{'' if each.probe else ' ' + each.name} {100 * each.value:+.2f} points "
-        + (f"[{100 * each.ci95[0]:+.2f}, {100 * each.ci95[1]:+.2f}], " if each.ci95 else "")
-        + f"n {each.n}, p {'<0.001' if each.p_corrected < 0.001 else f'{each.p_corrected:.3f}'}"
-        for each in found[:NAMED]
+        f"{short_name(change.task)}{'' if change.probe else ' ' + change.name} {100 * change.value:+.2f} points "
+        + (f"[{100 * change.ci95[0]:+.2f}, {100 * change.ci95[1]:+.2f}], " if change.ci95 else "")
+        + f"n {change.n}, p {'<0.001' if change.p_corrected < 0.001 else f'{change.p_corrected:.3f}'}"
+        for change in changes[:NAMED]
     ]
-    more = len(found) - len(texts)
+    more = len(changes) - len(texts)
     return "; ".join(texts) + (f"; and {more} more" if more else "")

@@ -102,7 +102,7 @@ class History:
         Raises:
             StoreError: if the disk is full or permission is denied.
         """
-        write_text(self.path, "".join(encode(each) for each in (*self.entries, entry)))
+        write_text(self.path, "".join(encode(known) for known in (*self.entries, entry)))
         self.entries.append(entry)
 
     def knows(self, name: str, fingerprint: str) -> bool:
@@ -145,7 +145,7 @@ def best_run(folder: Path) -> Path | None:
         return None
     entries = _read(place)
     if None in entries:
-        raise StoreError(f"{place} is damaged: start its `watch` again, which makes it anew from the runs")
+        raise StoreError(f"{place} is damaged: start its `watch` again, which rebuilds it from the runs")
     best = next((entry for entry in reversed(entries) if entry and entry.best), None)
     if best is None:
         raise StoreError(f"{folder} has accepted no checkpoint yet: name a run as --baseline")
@@ -191,4 +191,4 @@ def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
 def exit_verdict(entries: Sequence[Entry]) -> str:
     """Returns the worst verdict: fail, then inconclusive, then pass."""
     verdicts = {entry.verdict for entry in entries}
-    return next((each for each in ("fail", "inconclusive") if each in verdicts), "pass")
+    return next((verdict for verdict in ("fail", "inconclusive") if verdict in verdicts), "pass")

@@ -16,7 +16,7 @@ from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.gating.policy import Policy
 from ssl4rl_bench.reports.gate.text import reason, worst_first
 from ssl4rl_bench.watch.find import place_of
-from ssl4rl_bench.watch.hint import changes, hint
+from ssl4rl_bench.watch.hint import find_changes, hint
 from ssl4rl_bench.watch.history import BASELINE, Entry
 
 BEST = "the best accepted so far"
@@ -78,12 +78,12 @@ def judge(
     """
     step, part = place_of(name) or (0, 0)
 
-    def entry(**found: Any) -> Entry:
-        return Entry(name, step, part, candidate.spec.fingerprint, run, terms.digest, **found)
+    def entry(**values: Any) -> Entry:
+        return Entry(name, step, part, candidate.spec.fingerprint, run, terms.digest, **values)
 
     if baseline is None:
-        found = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
-        return Judged(entry(**found), None)
+        values = {"verdict": BASELINE, "verdict_best": None, "number": 0, "alpha": 0.0, "best": True}
+        return Judged(entry(**values), None)
     policy = terms.policy
     judged, turn = of_runs.judge(policy, baseline, candidate, origin, terms.family, terms.folder)
     assert turn is not None
@@ -92,8 +92,8 @@ def judge(
         family = f"{terms.family}-best"
         against_best, _ = of_runs.judge(policy, best, candidate, origin, family, terms.folder, BEST)
     rival = against_best or judged
-    better = fmean(each.difference.value for each in rival.tested) > 0.0
-    found_changes = changes(baseline, candidate, policy.allow)
+    better = fmean(tested.difference.value for tested in rival.tested) > 0.0
+    ability_changes = find_changes(baseline, candidate, policy.allow)
     return Judged(
         entry(
             verdict=judged.verdict,
@@ -102,8 +102,8 @@ def judge(
             alpha=turn.alpha,
             best=judged.verdict == "pass" and rival.verdict == "pass" and (better or against_best is None),
             reasons=_reasons(judged),
-            hint=hint(found_changes),
-            changes=found_changes,
+            hint=hint(ability_changes),
+            changes=ability_changes,
         ),
         judged,
     )
@@ -115,10 +115,14 @@ def family_of(folder: Path) -> str:
 
 
 def _reasons(gate: Gate) -> tuple[str, ...]:
-    tested = [f"{each.verdict}: {reason(each)}" for each in worst_first(gate) if each.verdict != "pass"]
+    tested = [
+        f"{rule_result.verdict}: {reason(rule_result)}"
+        for rule_result in worst_first(gate)
+        if rule_result.verdict != "pass"
+    ]
     guards = [
-        f"{each.verdict}: {each.name} of {each.task}: {each.found}, limit {each.limit}"
-        for each in gate.guarded
-        if each.verdict != "pass"
+        f"{guarded.verdict}: {guarded.name} of {guarded.task}: {guarded.measured}, limit {guarded.limit}"
+        for guarded in gate.guarded
+        if guarded.verdict != "pass"
     ]
     return tuple(tested + guards)

@@ -21,7 +21,7 @@ from ssl4rl_bench.core.errors import (
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.engines import resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.evaluation import Evaluator, Plan, load_tasks
+from ssl4rl_bench.evaluation import EvaluationPlan, Evaluator, load_tasks
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.of_runs import load_baseline
 from ssl4rl_bench.gating.policy import Policy
@@ -40,8 +40,8 @@ QUIET_S = 5.0
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The settings of a watch; `evaluation.Plan` has those of each evaluation."""
+class WatchSettings:
+    """The settings of a watch; `evaluation.EvaluationPlan` has those of each evaluation."""
 
     checkpoints: Path
     policy: Policy
@@ -58,8 +58,8 @@ class Asked:
 
 
 def watch(
-    plan: Plan,
-    asked: Asked,
+    plan: EvaluationPlan,
+    asked: WatchSettings,
     data: Sequence[str],
     judged: Callable[[Judged], None],
     say: Callable[[str], None],
@@ -78,7 +78,7 @@ def watch(
     check_extractor(plan.extractor)
     # Check first what would otherwise fail only after the first checkpoint was evaluated.
     if resolve_name(plan.engine) == "openai":
-        raise UsageError("watch cannot give a server other weights: use --engine vllm or hf")
+        raise UsageError("watch cannot load other weights into a server: use --engine vllm or hf")
     if any(how["limit"] for how in plan.loading.values()) and "partial" not in asked.policy.allow:
         raise UsageError('--limit makes partial runs: allow them in the policy (allow = ["partial"])')
     family = family_of(asked.checkpoints)
@@ -103,7 +103,7 @@ def watch(
                 watched.recover()
                 watched.refresh()
             if not asked.once:
-                say(f"watching {asked.checkpoints} into {out}, every {asked.interval:g} s; Ctrl-C ends it")
+                say(f"watching {asked.checkpoints} into {out}, every {asked.interval:g} s; Ctrl-C stops it")
             with stop.deferring():
                 watched.follow(once=asked.once, interval=asked.interval, stop=stop)
         finally:
@@ -129,7 +129,7 @@ class Watch:
     new: list[Entry] = field(default_factory=list)
     """The lines that this process wrote."""
     _runs: dict[str, Evaluated] = field(default_factory=dict)
-    _said: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
         """Updates the link to the best checkpoint, the curves and the page."""
@@ -151,9 +151,9 @@ class Watch:
                 "delete its history.jsonl and series/ to judge its runs again (none is evaluated again)"
             )
         if self.history.damaged:
-            self.say(f"{self.history.path} was damaged; it is made again from the runs")
+            self.say(f"{self.history.path} was damaged; it is rebuilt from the runs")
         turns = series.order(self.terms.folder, self.terms.family)
-        found = []
+        unjudged = []
         for path in sorted((self.history.folder / "runs").glob("*")):
             if not (path / "result.json").exists():
                 continue
@@ -162,8 +162,8 @@ class Watch:
             if not self.history.knows(name, run.spec.fingerprint):
                 sha = run.spec.sha256
                 turn = turns.index(sha) if sha in turns else len(turns)
-                found.append((turn, place_of(name) or (0, 0), name, path))
-        for *_, name, path in sorted(found):
+                unjudged.append((turn, place_of(name) or (0, 0), name, path))
+        for *_, name, path in sorted(unjudged):
             self._judge(name, path)
 
     def follow(self, *, once: bool, interval: float, stop: threading.Event) -> None:
@@ -182,15 +182,15 @@ class Watch:
         patience = PATIENCE
         while not stop.is_set():
             look = self.finder.look()
-            checkpoint = next((each for each in look.ready if self._is_new(each)), None)
+            checkpoint = next((candidate for candidate in look.ready if self._is_new(candidate)), None)
             if checkpoint is not None:
                 self._take(checkpoint)
                 continue
             lines = [f"{name} is left out: {reason}" for name, reason in look.broken.items()]
             for line in lines:
-                if line not in self._said:
+                if line not in self._reported:
                     self.say(line)
-            self._said.update(lines)
+            self._reported.update(lines)
             if once:
                 if not look.changing:
                     return
@@ -201,7 +201,7 @@ class Watch:
                 stop.wait(self.finder.quiet_s)
             else:
                 stop.wait(min(interval, self.finder.quiet_s) if look.changing else interval)
-        raise Interrupted("the watch was stopped; the same command goes on where it was")
+        raise Interrupted("the watch was stopped; the same command continues it")
 
     def _is_new(self, checkpoint: Checkpoint) -> bool:
         name, weights = checkpoint.name, checkpoint.fingerprint
@@ -212,9 +212,7 @@ class Watch:
         try:
             model = resolve_model(str(checkpoint.path), chat=self.evaluator.needs_chat)
             if model.fingerprint != checkpoint.fingerprint:
-                raise ModelError(
-                    f"{checkpoint.path} changed while it was about to be evaluated; it is looked at again"
-                )
+                raise ModelError(f"{checkpoint.path} changed just before its evaluation; it is checked again")
             self.evaluator(model, path)
         except (ModelError, EngineError, TooManyErrors, DataError) as error:
             # One bad checkpoint must not end the watch.
@@ -252,7 +250,5 @@ class Watch:
             try:
                 (self._runs[entry.run],) = load_evaluated([self.history.folder / entry.run], self.data)
             except StoreError as error:
-                raise StoreError(
-                    f"{error}; {entry.name} is what later checkpoints are compared with"
-                ) from None
+                raise StoreError(f"{error}; {entry.name} is the baseline of later checkpoints") from None
         return self._runs[entry.run]

@@ -42,21 +42,21 @@ def refresh(
         say: a callback that prints a line.
     """
     from ssl4rl_bench.reports.html import assemble, write
-    from ssl4rl_bench.reports.views.curves import Point, curves
+    from ssl4rl_bench.reports.views.curves import CurvePoint, curves
 
     try:
         entries = sorted(history.entries, key=lambda entry: (entry.step, entry.part))
         entries = [entry for entry in entries if (history.folder / entry.run).is_dir()]
         runs = load_evaluated([history.folder / entry.run for entry in entries], data)
         points = [
-            Point(_place(entry, entries), entry.name, entry.verdict, run.result)
+            CurvePoint(_place(entry, entries), entry.name, entry.verdict, run.result)
             for entry, run in zip(entries, runs, strict=True)
         ]
         view = curves(points, None if baseline is None else baseline.result)
         if entries[-1].hint:
             view = replace(view, sentence=f"{view.sentence} {entries[-1].name}: {entries[-1].hint}.")
         view.write(history.folder)
-        first = next((at for at, entry in enumerate(entries) if entry.verdict == BASELINE), None)
+        first = next((index for index, entry in enumerate(entries) if entry.verdict == BASELINE), None)
         base = baseline or runs[first or 0]
         page = assemble(
             base,
@@ -68,12 +68,12 @@ def refresh(
         )
         write(page, history.folder / PAGE)
     except BenchError as error:
-        say(f"the leaderboard was not made anew: {error}")
+        say(f"the leaderboard was not updated: {error}")
 
 
 def _place(entry: Entry, entries: list[Entry]) -> float:
     """Returns an entry's position on the step axis; the parts of a step lie between it and the next step."""
-    parts = 1 + max(each.part for each in entries)
+    parts = 1 + max(entry.part for entry in entries)
     return entry.step + entry.part / parts
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from commands import bench
 
-from ssl4rl_bench.gating.policy import read
+from ssl4rl_bench.gating.policy import read_policy
 from ssl4rl_bench.reports.gate.files import MARKER
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +167,7 @@ def test_workflows_ask_for_little() -> None:
                 elif step.get("uses") == "./":
                     assert set(step["with"]) <= set(ACTION["inputs"])
                     assert (ROOT / step["with"]["baseline"]).is_file()
-                    read(ROOT / step["with"]["policy"])
+                    read_policy(ROOT / step["with"]["policy"])
 
 
 def evaluate(runner: Runner, baseline: Path, margin: int, answers: str) -> None:

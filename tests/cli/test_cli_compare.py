@@ -65,7 +65,7 @@ def test_formats_and_files(runs: dict[str, Path], tmp_path: Path) -> None:
         text = out.read_text().replace("\\", "")
         assert "gold (mock)" in text and "(published)" in text and "is partial (limited to 24" in text
     said = invoke("compare", *both, "--published", "ssl4rl_mmbench", code=2)
-    assert "is of mmbench_dev_en, and what is shown is scenes" in said
+    assert "belongs to mmbench_dev_en, and the runs to scenes" in said
     assert "cannot" in invoke("compare", *both, "--out", tmp_path / "none" / "x.txt", code=2)
 
 
@@ -82,7 +82,7 @@ def test_leaves_use_benjamini_hochberg_and_methods_their_seeds(runs: dict[str, P
 @pytest.mark.parametrize(
     ("names", "more", "message"),
     [
-        (("base",), (), "nothing to be compared with"),
+        (("base",), (), "one run cannot be compared"),
         (("base", "probe"), (), "the runs share no task"),
         (("base", "gold"), ("--baseline", "glod"), "did you mean gold"),
         (("base", "gold"), ("--aggregation", "micro"), "no aggregation micro"),

@@ -38,7 +38,7 @@ def test_several_runs_make_one_card_elsewhere(tmp_path: Path, model: Path) -> No
 def test_a_moved_checkpoint_is_named_with_model(tmp_path: Path, model: Path) -> None:
     moved = model.rename(tmp_path / "elsewhere")
     run = tmp_path / "runs" / "first"
-    refused(bench("export", run, "--to", "model-card"), 2, "no folder here", "--out", "--model")
+    refused(bench("export", run, "--to", "model-card"), 2, "not a folder here", "--out", "--model")
     refused(bench("export", run, "--to", "model-card", "--out", tmp_path / "x"), 2, "--model")
     done = bench("export", run, "--to", "model-card", "--model", moved)
     assert done.returncode == 0, done.stderr

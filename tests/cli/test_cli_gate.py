@@ -11,7 +11,7 @@ from ssl4rl_bench.cli import app
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.judge import apply
-from ssl4rl_bench.gating.policy import read
+from ssl4rl_bench.gating.policy import read_policy
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.watch.history import Entry, History
 
@@ -93,7 +93,7 @@ def test_every_verdict_has_its_exit_code(place: Path) -> None:
         (("-c", "sane", "-b", "gold", "-p", "gate.toml"), "there is no run"),
         (("-c", "same", "-b", "gold", "-p", "none.toml"), "cannot read the policy none.toml: no such file"),
         (("-c", "same", "-b", "gate.toml", "-p", "gate.toml"), "is damaged"),
-        (("-c", "same", "-b", "gold", "-p", "gate.toml", "--family", "a/b"), "is no name"),
+        (("-c", "same", "-b", "gold", "-p", "gate.toml", "--family", "a/b"), "is not a valid name"),
         (("-c", "same", "-b", "gold", "-p", "gate.toml", "--junit", "none/x.xml"), "cannot"),
     ],
 )
@@ -218,7 +218,7 @@ def test_hostile_names_stay_text(place: Path) -> None:
 
     runs = load_evaluated([place / "gold", place / "bad"])
     name = "x\n::error::owned\x1b[31m|<script>`%0A"
-    gate = apply(read(place / "gate.toml"), runs[0], replace(runs[1], label=name))
+    gate = apply(read_policy(place / "gate.toml"), runs[0], replace(runs[1], label=name))
     SCHEMA.validate(gate_files.to_junit(gate))
     summary = gate_files.to_summary(gate)
     assert "<script>" not in summary and "\x1b" not in summary

@@ -49,7 +49,7 @@ def test_page_of_a_benchmark_and_a_probe(runs: dict[str, Path], tmp_path: Path) 
     printed = tmp_path / "card.json"
     printed.write_text(json.dumps(card | {"benchmark": ["scenes"]}))
     both = ("report", runs["base"], runs["gold"], "--allow", "partial", "-o", out)
-    assert "beside their own benchmark only" in invoke(*both, "--published", "ssl4rl_mmbench", code=2)
+    assert "only next to the same benchmark" in invoke(*both, "--published", "ssl4rl_mmbench", code=2)
     said = invoke(*both, "--published", printed)
     assert said.startswith(f"wrote {out}") and "2 runs, baseline base (mock)" in said
     page = out.read_text()

@@ -9,7 +9,7 @@ import pytest
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import Bars, RunProgress
-from ssl4rl_bench.cli.train_progress import Screen
+from ssl4rl_bench.cli.train_progress import TrainingProgress
 from ssl4rl_bench.core.types import Status
 
 
@@ -24,7 +24,7 @@ def test_a_line_for_every_share_and_none_for_the_beginning(capsys: pytest.Captur
 
 
 def test_training_says_each_stage_and_every_step(capsys: pytest.CaptureFixture[str]) -> None:
-    with Screen("mine") as screen:
+    with TrainingProgress("mine") as screen:
         for done in range(9):
             screen.stage("rotation", done, 8)
         screen.line({"step": 5, "reward": 0.5}, 10)

@@ -4,12 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
 from simulated import ABILITIES, TASK, run
 
-from ssl4rl_bench.comparison.compare import best_of, compare
+from ssl4rl_bench.comparison.compare import best_of, compare_task
 from ssl4rl_bench.comparison.pairing import labels, pair
 from ssl4rl_bench.comparison.seeds import compare_method, methods_of
 from ssl4rl_bench.core.errors import UsageError
@@ -18,7 +19,7 @@ from ssl4rl_bench.score.aggregate import AGGREGATIONS
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar, tango
 
-any_speed = settings(deadline=None, max_examples=40)
+any_speed = settings(deadline=None, max_examples=examples(40))
 
 
 def table(seed: int, rows: int, share: float = 0.6) -> np.ndarray:
@@ -27,7 +28,7 @@ def table(seed: int, rows: int, share: float = 0.6) -> np.ndarray:
 
 def test_differences_of_single_rows_are_mcnemar_s_and_tango_s() -> None:
     one, two = table(1, 200), table(2, 200, 0.75)
-    (found,) = compare(run("a", one), [run("b", two)], TASK)
+    (found,) = compare_task(run("a", one), [run("b", two)], TASK)
     cell = found.overall
     gained, lost = int(((two == 1) & (one == 0)).sum()), int(((two == 0) & (one == 1)).sum())
     assert (cell.n, cell.gained, cell.lost) == (200, gained, lost)
@@ -42,22 +43,22 @@ def test_differences_of_single_rows_are_mcnemar_s_and_tango_s() -> None:
 def test_the_family_is_all_candidates_cells_of_the_level() -> None:
     base = run("a", table(1, 400))
     others = [run("b", table(2, 400, 0.68)), run("c", table(3, 400, 0.7))]
-    found = compare(base, others, TASK)
+    found = compare_task(base, others, TASK)
     cells = [cell for each in found for cell in each.cells if cell.level == "l2"]
     assert [cell.family for cell in cells] == [4] * 4
     assert [cell.p_corrected for cell in cells] == pytest.approx(holm([cell.p for cell in cells]))
     assert [each.overall.family for each in found] == [2, 2]
-    (alone,) = compare(base, others[:1], TASK)
+    (alone,) = compare_task(base, others[:1], TASK)
     assert alone.overall.family == 1
     assert alone.overall.mde < found[0].overall.mde  # a family's test has less of alpha
-    (free,) = compare(base, others[:1], TASK, correction="none")
+    (free,) = compare_task(base, others[:1], TASK, correction="none")
     assert all(cell.p == cell.p_corrected for cell in free.cells)
 
 
 @pytest.mark.parametrize("correction", ["holm", "max-t", "bh"])
 def test_a_corrected_p_is_never_below_its_own(correction: str) -> None:
     base = run("a", table(1, 300))
-    for found in compare(
+    for found in compare_task(
         base, [run("b", table(2, 300)), run("c", table(3, 300))], TASK, correction=correction
     ):
         for cell in found.cells:
@@ -67,7 +68,7 @@ def test_a_corrected_p_is_never_below_its_own(correction: str) -> None:
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_a_run_against_itself_differs_nowhere_and_says_what_could_be_found(aggregation: str) -> None:
     one = run("a", table(4, 240), copies=3)
-    (found,) = compare(one, [run("b", table(4, 240), copies=3)], TASK, aggregation=aggregation)
+    (found,) = compare_task(one, [run("b", table(4, 240), copies=3)], TASK, aggregation=aggregation)
     for cell in found.cells:
         assert (cell.value, cell.p, cell.mark, cell.gained, cell.lost) == (0.0, 1.0, "", 0, 0)
         assert cell.ci95 is not None and cell.ci95[0] < 0.0 < cell.ci95[1]
@@ -79,8 +80,8 @@ def test_a_run_against_itself_differs_nowhere_and_says_what_could_be_found(aggre
 def test_exchanging_the_runs_turns_every_difference_around(seed: int, aggregation: str, copies: int) -> None:
     rows = 24 * copies
     a, b = run("a", table(seed, rows), copies=copies), run("b", table(seed + 1, rows), copies=copies)
-    (there,) = compare(a, [b], TASK, aggregation=aggregation, replicates=200)
-    (back,) = compare(b, [a], TASK, aggregation=aggregation, replicates=200)
+    (there,) = compare_task(a, [b], TASK, aggregation=aggregation, replicates=200)
+    (back,) = compare_task(b, [a], TASK, aggregation=aggregation, replicates=200)
     for one, two in zip(there.cells, back.cells, strict=True):
         assert one.value == pytest.approx(-two.value, abs=1e-12)
         assert one.se == pytest.approx(two.se, abs=1e-12)
@@ -97,7 +98,7 @@ def test_reading_and_answers_add_up(data: st.DataObject, aggregation: str, copie
     for name in "ab":
         read = rng.random((24, repeats)) < 0.7
         runs.append(run(name, (rng.random((24, repeats)) < 0.6) & read, copies=copies, read=read))
-    (found,) = compare(runs[0], [runs[1]], TASK, aggregation=aggregation, replicates=100)
+    (found,) = compare_task(runs[0], [runs[1]], TASK, aggregation=aggregation, replicates=100)
     for cell in found.cells:
         assert cell.from_reading.value + cell.from_answers.value == pytest.approx(cell.value, abs=1e-12)
 
@@ -105,15 +106,15 @@ def test_reading_and_answers_add_up(data: st.DataObject, aggregation: str, copie
 def test_a_drop_in_format_is_all_reading_and_a_drop_in_ability_all_answers() -> None:
     right = np.ones(100)
     half = np.repeat([1.0, 0.0], 50)
-    (silent,) = compare(run("a", right), [run("b", half, read=half == 1.0)], TASK)
+    (silent,) = compare_task(run("a", right), [run("b", half, read=half == 1.0)], TASK)
     assert (silent.overall.from_reading.value, silent.overall.from_answers.value) == (-0.5, 0.0)
-    (wrong,) = compare(run("a", right), [run("b", half)], TASK)
+    (wrong,) = compare_task(run("a", right), [run("b", half)], TASK)
     assert (wrong.overall.from_reading.value, wrong.overall.from_answers.value) == (0.0, -0.5)
 
 
 def test_row_differences_have_bootstrap_intervals_near_the_cluster_robust_ones() -> None:
     one, two = table(5, 1200), table(6, 1200, 0.66)
-    (found,) = compare(run("a", one, copies=3), [run("b", two, copies=3)], TASK, aggregation="row_micro")
+    (found,) = compare_task(run("a", one, copies=3), [run("b", two, copies=3)], TASK, aggregation="row_micro")
     cell = found.overall
     assert cell.se is not None and cell.ci95 is not None
     assert (cell.ci95[1] - cell.ci95[0]) / (2 * 1.96 * cell.se) == pytest.approx(1.0, abs=0.05)
@@ -126,7 +127,7 @@ def test_groups_are_matched_by_content_not_by_place() -> None:
     shuffled = run("b", one[order], content=[str(at) for at in order])
     found = pair(run("a", one), shuffled, TASK)
     assert len(found.left) == 50
-    (same,) = compare(run("a", one), [shuffled], TASK)
+    (same,) = compare_task(run("a", one), [shuffled], TASK)
     assert (same.overall.gained, same.overall.lost) == (0, 0)
 
 
@@ -142,7 +143,7 @@ def test_questions_with_the_same_content_are_matched_once_each() -> None:
 def test_only_what_both_answered_counts_and_the_coverage_is_told() -> None:
     one, two = np.ones(20), np.ones(20)
     two[3] = np.nan
-    (found,) = compare(run("a", one), [run("b", two)], TASK)
+    (found,) = compare_task(run("a", one), [run("b", two)], TASK)
     assert found.overall.n == 19
     assert "19 questions were answered by both a (20 of 20) and b (19 of 20)" in found.pairing.notes[0]
 
@@ -163,31 +164,33 @@ def test_runs_that_must_not_be_compared_are_refused_by_name(name: str, other: ob
     base = run("a", table(1, 20))
     said = {"sampling": "temperature"}.get(name, name)  # "sampling" is an older name of several settings
     with pytest.raises(UsageError, match=f"b and a cannot be compared on simulated: .*--allow {said}$"):
-        compare(base, [other], TASK)  # type: ignore[list-item]
-    (found,) = compare(base, [other], TASK, allow=[name])  # type: ignore[list-item]
+        compare_task(base, [other], TASK)  # type: ignore[list-item]
+    (found,) = compare_task(base, [other], TASK, allow=[name])  # type: ignore[list-item]
     assert any("differ" in note for note in found.notes)
 
 
 def test_what_is_unknown_is_named() -> None:
     one, two = run("a", table(1, 20)), run("b", table(2, 20))
     with pytest.raises(UsageError, match="did you mean partial"):
-        compare(one, [two], TASK, allow=["partal"])
+        compare_task(one, [two], TASK, allow=["partal"])
     with pytest.raises(UsageError, match="did you mean row_micro"):
-        compare(one, [two], TASK, aggregation="rows_micro")
+        compare_task(one, [two], TASK, aggregation="rows_micro")
     with pytest.raises(UsageError, match="--by l4 is unknown"):
-        compare(one, [two], TASK, by="l4")
+        compare_task(one, [two], TASK, by="l4")
     with pytest.raises(UsageError, match="did you mean holm"):
-        compare(one, [two], TASK, correction="holmes")
+        compare_task(one, [two], TASK, correction="holmes")
     with pytest.raises(UsageError, match=f"has no task {TASK}s .*did you mean {TASK}"):
-        compare(one, [two], f"{TASK}s")
+        compare_task(one, [two], f"{TASK}s")
     with pytest.raises(UsageError, match="share no answered question"):
-        compare(one, [run("b", table(2, 20), content=[f"x{at}" for at in range(20)])], TASK, allow=["data"])
+        compare_task(
+            one, [run("b", table(2, 20), content=[f"x{at}" for at in range(20)])], TASK, allow=["data"]
+        )
 
 
 def test_the_best_is_the_greatest_and_pays_for_having_been_chosen() -> None:
     base = run("base", table(9, 300))
     others = [run(f"c{at}", table(10 + at, 300, 0.63)) for at in range(6)]
-    found = compare(base, others, TASK)
+    found = compare_task(base, others, TASK)
     best = {each.name: each for each in best_of(found, 4000)}
     assert set(best) == {"overall", *ABILITIES}
     top = max(found, key=lambda each: each.overall.value)
@@ -203,16 +206,16 @@ def test_seeds_of_a_method_count_as_one() -> None:
     methods = methods_of(runs, "seed")
     assert [(method.name, len(method.runs)) for method in methods] == [("rot", 3), ("jig", 1)]
     cells = compare_method(base, methods[0], TASK)
-    singles = [compare(base, [each], TASK)[0] for each in runs[:3]]
+    singles = [compare_task(base, [each], TASK)[0] for each in runs[:3]]
     assert cells[0].by_run == pytest.approx([each.overall.value for each in singles])
     assert cells[0].mean.value == pytest.approx(np.mean(cells[0].by_run))
     assert cells[0].mean.ci95 is not None
     assert compare_method(base, methods[1], TASK)[0].mean.ci95 is None
     assert [method.name for method in methods_of(runs, r"([a-z]+)")] == ["rot", "jig"]
     assert len(methods_of(runs, "model")) == 1
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         methods_of(runs, "(")
-    with pytest.raises(UsageError, match="needs a group in brackets"):
+    with pytest.raises(UsageError, match="needs a group in parentheses"):
         methods_of(runs, "rot")
     with pytest.raises(UsageError, match="does not match the name rot-seed1"):
         methods_of(runs, "(jig)")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
@@ -16,12 +17,12 @@ from simulated import TASK, run
 from typer.testing import CliRunner
 
 from ssl4rl_bench.cli import app
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import LeftOut
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gating.judge import Gate, apply
-from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.gate.text import reason
 
 N = 1164
@@ -45,7 +46,7 @@ def failing(label: str, values: np.ndarray, failed: np.ndarray, how: Status = St
 
 
 def judge(old: Evaluated, new: Evaluated, *rules: dict[str, Any], **more: Any) -> Gate:
-    return apply(parse({"rule": list(rules), **more}), old, new)
+    return apply(parse_policy({"rule": list(rules), **more}), old, new)
 
 
 def skilled(share: float, n: int = N, seed: int = 0) -> np.ndarray:
@@ -66,7 +67,10 @@ def test_failing_on_what_the_baseline_got_wrong_is_no_pass(kind: str, share: flo
     out = tested.left_out
     assert out is not None and (out.n, out.n_asked, out.candidate.missing) == (failed.sum(), N, failed.sum())
     assert out.baseline.left_out == 0.0 and out.baseline.p is not None and out.baseline.p < 0.001
-    assert any("old got 0.00% of the" in note and "p of no difference <0.0001" in note for note in gate.notes)
+    assert any(
+        "old answered" in note and "0.00% of them right" in note and "p of no difference <0.0001" in note
+        for note in gate.notes
+    )
     assert judge(old, run("new", better), rule(kind)).verdict == "pass" or kind == "no_worse_than"
     # A user may set the share, but what is left out then still counts against the candidate.
     lenient = judge(old, new, rule(kind), left_out=100)
@@ -84,7 +88,7 @@ def test_a_floor_holds_only_if_it_holds_with_what_is_left_out_wrong() -> None:
     (tested,) = gate.tested
     assert tested.difference.candidate == pytest.approx(285 / 532)
     assert tested.left_out and tested.left_out.worst.candidate == pytest.approx(0.285)
-    assert gate.verdict == "inconclusive" and "28.50%, which is no pass" in tested.why
+    assert gate.verdict == "inconclusive" and "28.50%, which does not pass" in tested.why
 
 
 def test_a_few_failures_do_not_spoil_a_clear_pass_and_a_fail_stays_one() -> None:
@@ -115,12 +119,12 @@ def test_a_category_without_any_answer_is_inconclusive() -> None:
     odd = np.arange(200) % 2 == 1
     gate = judge(run("old", base), failing("new", base, odd), rule("no_worse_than", level="l2", margin=40))
     assert gate.verdict == "inconclusive"
-    assert [guard.found for guard in gate.guarded] == ["coarse_perception: 0 of 100"]
+    assert [guard.measured for guard in gate.guarded] == ["coarse_perception: 0 of 100"]
     one = rule("no_worse_than", level="l2", margin=40, category="coarse_perception")
     assert judge(run("old", base), failing("new", base, odd), one, rule("at_least")).verdict == "inconclusive"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_no_pass_turns_into_less_when_what_failed_was_wrong_all_along(data: st.DataObject) -> None:
     """Whatever the replies that failed would have been worth, a pass is no pass of theirs only."""
@@ -140,7 +144,7 @@ def test_no_pass_turns_into_less_when_what_failed_was_wrong_all_along(data: st.D
         assert gate.verdict == counted.verdict
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_how_the_left_out_differ_is_fisher_s_exact_test(data: st.DataObject) -> None:
     n = data.draw(st.integers(4, 120))
@@ -148,7 +152,7 @@ def test_how_the_left_out_differ_is_fisher_s_exact_test(data: st.DataObject) -> 
     base, failed = rng.random(n) < 0.5, rng.random(n) < 0.3
     if failed.all() or not failed.any():
         return
-    (found,) = compare(run("old", base), [failing("new", base, failed)], TASK, by="overall")
+    (found,) = compare_task(run("old", base), [failing("new", base, failed)], TASK, by="overall")
     (out,) = found.left_out.values()
     assert isinstance(out, LeftOut)
     table = [[int((base & at).sum()), int((~base & at).sum())] for at in (failed, ~failed)]
@@ -166,7 +170,7 @@ def test_other_aggregations_say_it_too(aggregation: str) -> None:
     lost[:40] = np.nan
     status = np.where(np.isnan(lost), list(Status).index(Status.ERROR), 0).astype(np.int8)[:, None]
     old, new = run("old", values, copies=4), run("new", lost, copies=4, status=status)
-    (found,) = compare(old, [new], TASK, aggregation=aggregation, replicates=200)
+    (found,) = compare_task(old, [new], TASK, aggregation=aggregation, replicates=200)
     overall = found.left_out_of(found.overall)
     assert overall is not None and (overall.n, overall.n_asked) == (10, 100)
     assert overall.worst.value < found.overall.value

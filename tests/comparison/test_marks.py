@@ -51,7 +51,7 @@ def test_every_output_marks_it(made: dict[str, Path], tmp_path: Path, mark: str)
     shown = f"({mark})"
     for form in ("table", "markdown", "json"):
         text = invoke("show", one, "--format", form).replace("\\", "")
-        assert (shown if form != "json" else '"engine"') in text and mark.split()[0] in text
+        assert (shown if form != "json" else '"engine"') in text and mark.split(maxsplit=1)[0] in text
     assert shown in invoke("show", one, "--leaves")
     assert shown in invoke("score", one, "--dry-run")
     assert shown in invoke("audit", "reading", one)
@@ -87,7 +87,7 @@ def test_a_mock_run_is_refused_beside_others_on_every_path(made: dict[str, Path]
             ("gate", "-b", both[0], "-c", both[1], "-p", policy),
             ("gate", "-b", both[1], "-c", both[0], "-p", policy),
         ):
-            assert "a mock run is compared with mock runs only" in invoke(*args, code=2)
+            assert "a mock run is compared only with mock runs" in invoke(*args, code=2)
     invoke("compare", made["mock1"], made["replay of mock1"], "--allow", "partial")
     card = (
         "export",
@@ -99,7 +99,7 @@ def test_a_mock_run_is_refused_beside_others_on_every_path(made: dict[str, Path]
         "--out",
         tmp_path,
     )
-    assert "whose replies say nothing of a checkpoint" in invoke(*card, code=2)
+    assert "whose replies say nothing about a checkpoint" in invoke(*card, code=2)
     kept = ("export", made["replay1"], "--to", "model-card", "--model", "tiny-base", "--out", tmp_path)
     invoke(*kept)
     text = (tmp_path / "README.md").read_text().replace("\\", "")

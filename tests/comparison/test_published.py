@@ -31,7 +31,7 @@ def changed(**changes: Any) -> bytes:
 
 def test_the_card_s_numbers_come_with_the_package() -> None:
     assert published.names() == ["ssl4rl_mmbench"]
-    table = published.load("ssl4rl_mmbench")
+    table = published.load_published("ssl4rl_mmbench")
     assert table.columns == (*(ability for _, ability in CARD_COLUMNS), "average")
     assert [row.name for row in table.rows] == ["base", "rotation", "jigsaw", "contrastive", "position"]
     assert table.row("rotation").values["attribute_reasoning"] == pytest.approx(0.8389)
@@ -45,21 +45,21 @@ def test_the_card_s_numbers_come_with_the_package() -> None:
 def test_a_file_of_the_same_form_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_bytes(changed())
-    assert published.load(path) == published.load(str(path))
-    table = published.load(path)
+    assert published.load_published(path) == published.load_published(str(path))
+    table = published.load_published(path)
     assert dict(table.row("base").values) == {"logic_reasoning": pytest.approx(0.6177)}
     assert dict(table.improvement) == {}
     path.write_bytes(changed(unit="fraction", rows=[{"name": "base", "model": "a/b", "values": [0.5, 1]}]))
-    assert dict(published.load(path).row("base").values) == {"logic_reasoning": 0.5, "average": 1.0}
+    assert dict(published.load_published(path).row("base").values) == {"logic_reasoning": 0.5, "average": 1.0}
 
 
 def test_unknown_names_are_told() -> None:
     with pytest.raises(UsageError, match="did you mean ssl4rl_mmbench"):
-        published.load("ssl4rl_mbench")
+        published.load_published("ssl4rl_mbench")
     with pytest.raises(UsageError, match=r"nowhere\.json: no such file"):
-        published.load("nowhere.json")
+        published.load_published("nowhere.json")
     with pytest.raises(UsageError, match="did you mean rotation"):
-        published.load("ssl4rl_mmbench").row("rotatoin")
+        published.load_published("ssl4rl_mmbench").row("rotatoin")
 
 
 ROW = CARD["rows"][0]
@@ -74,34 +74,34 @@ ROW = CARD["rows"][0]
         (changed(title="gone"), "has no title"),
         (
             changed(benchmark="gone"),
-            "has no benchmark, so its numbers could stand beside those of another one; say",
+            "has no benchmark, so its numbers could be shown next to those of another one; say",
         ),
         (changed(benchmark=[]), "benchmark must be a list of task names"),
         (changed(benchmark=[7]), "benchmark must be a list of task names"),
-        (changed(benchmark=["a b"]), "is no task's name"),
+        (changed(benchmark=["a b"]), "is not the name of a task"),
         (
             changed(schema=3),
             "was written by a newer ssl4rl-bench (schema 3; this one reads up to 2): upgrade",
         ),
         (changed(schema="2"), "is damaged: it has schema '2'"),
-        (changed(title=" "), "title must be a text"),
+        (changed(title=" "), "title must be a non-empty string"),
         (changed(note="x"), "unknown key note"),
         (changed(rowz=[]), "did you mean rows"),
         (changed(unit="points"), '"percent" or "fraction"'),
         (changed(unit=["percent"]), '"percent" or "fraction"'),
         (changed(columns=["logical_reasoning", "average"]), "did you mean logic_reasoning"),
-        (changed(columns=["average", "average"]), "stands twice"),
+        (changed(columns=["average", "average"]), "appears twice"),
         (changed(columns=[["average"]]), "no column"),
         (changed(columns={}), "list of names"),
         (changed(rows=[]), "at least one row"),
         (changed(rows=[7]), "row 1 is not an object"),
         (changed(rows=[ROW, ROW]), "row 2 has the name base again"),
         (changed(rows=[ROW | {"values": [1.0]}]), "needs 2 values"),
-        (changed(rows=[ROW | {"values": [1.0, 101]}]), "no number from 0 to 100"),
-        (changed(rows=[ROW | {"values": [1.0, -1]}]), "no number from 0 to 100"),
-        (changed(rows=[ROW | {"values": [1.0, "7"]}]), "no number"),
-        (changed(rows=[ROW | {"values": [1.0, True]}]), "no number"),
-        (changed(rows=[ROW | {"values": [1.0, float("nan")]}]), "NaN is no JSON"),
+        (changed(rows=[ROW | {"values": [1.0, 101]}]), "not a number from 0 to 100"),
+        (changed(rows=[ROW | {"values": [1.0, -1]}]), "not a number from 0 to 100"),
+        (changed(rows=[ROW | {"values": [1.0, "7"]}]), "not a number"),
+        (changed(rows=[ROW | {"values": [1.0, True]}]), "not a number"),
+        (changed(rows=[ROW | {"values": [1.0, float("nan")]}]), "NaN is not JSON"),
         (changed(rows=[ROW | {"values": [1.0, 10**400]}]), "401 digits"),
         (changed(rows=[ROW | {"extra": 1}]), "row 1 has an unknown key extra"),
         (changed(printed_maximal_improvement=[1.0]), "printed_maximal_improvement needs 2 values"),
@@ -111,7 +111,7 @@ def test_another_form_is_one_sentence(data: bytes, words: str, tmp_path: Path) -
     path = tmp_path / "mine.json"
     path.write_bytes(data)
     with pytest.raises(DataError) as caught:
-        published.load(path)
+        published.load_published(path)
     assert words in str(caught.value) and "mine.json" in str(caught.value) and "\n" not in str(caught.value)
 
 

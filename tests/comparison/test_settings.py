@@ -20,7 +20,7 @@ from simulated import SERVED, TASK, run
 
 from ssl4rl_bench.cli.compare_print import print_boards, print_methods
 from ssl4rl_bench.cli.gate_print import print_gate
-from ssl4rl_bench.comparison.compare import compare
+from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.seeds import methods_of
 from ssl4rl_bench.comparison.settings import _NOT_COMPARED, NAMES, check_allowed
@@ -29,9 +29,9 @@ from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.judge import apply
-from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.board import export as board_export
-from ssl4rl_bench.reports.board.board import build
+from ssl4rl_bench.reports.board.board import build_board
 from ssl4rl_bench.reports.board.probes import probe_rows
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.reports.gate.view import gate_views
@@ -107,7 +107,7 @@ def shown(say: Any) -> str:
 
 def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[str, str]]:
     """Every output of a comparison and of a gate."""
-    board = build(old, [new], TASK, allow=allow)
+    board = build_board(old, [new], TASK, allow=allow)
     yield "terminal", shown(lambda screen: print_boards(screen, [board], [], False))
     yield "markdown", board_export.to_markdown([board]).replace("\\", "")
     yield "latex", board_export.to_latex([board]).replace("\\", "")
@@ -120,7 +120,7 @@ def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[
         shown(lambda screen: print_methods(screen, old, methods, [TASK], "l2", "circular_micro", allow)),
     )
     yield "html", render(assemble(old, [new], allow=allow))
-    gate = apply(parse({"rule": [RULE], "allow": allow}), old, new)
+    gate = apply(parse_policy({"rule": [RULE], "allow": allow}), old, new)
     yield "gate", shown(lambda screen: print_gate(screen, gate))
     yield "junit", gate_files.to_junit(gate)
     yield "summary", gate_files.to_summary(gate).replace("\\", "")
@@ -142,15 +142,15 @@ def test_a_difference_is_refused_by_name_and_told_where_it_is_allowed(name: str,
     message = rf"new and old cannot be compared on simulated: .*allow = \[\"{name}\"\].*--allow {name}$"
     for first, second in ((old, new), (new, old)):
         with pytest.raises(UsageError, match=message.replace("new and old", ".* and .*")):
-            compare(first, [second], TASK)
+            compare_task(first, [second], TASK)
     with pytest.raises(UsageError, match=message):
-        apply(parse({"rule": [RULE]}), old, new)
+        apply(parse_policy({"rule": [RULE]}), old, new)
     others = [each for each in NAMES if each != name]
     with pytest.raises(UsageError, match=message):
-        compare(old, [new], TASK, allow=others)
+        compare_task(old, [new], TASK, allow=others)
     for output, text in outputs(old, new, [name]):
         assert told(text), output
-    assert compare(old, [run("new", values(1))], TASK)[0].notes == ()
+    assert compare_task(old, [run("new", values(1))], TASK)[0].notes == ()
 
 
 def test_probes_tell_it_too() -> None:
@@ -171,10 +171,10 @@ def test_several_differences_are_named_together() -> None:
     with pytest.raises(
         UsageError, match=r"\(16 and 2048\).*\(4000 and .* 12544\).*--allow max_tokens,max_pixels$"
     ):
-        compare(old, [new], TASK)
+        compare_task(old, [new], TASK)
     with pytest.raises(UsageError, match=r"--allow max_pixels$"):
-        compare(old, [new], TASK, allow=["max_tokens"])
-    (found,) = compare(old, [new], TASK, allow=["max_tokens", "max_pixels"])
+        compare_task(old, [new], TASK, allow=["max_tokens"])
+    (found,) = compare_task(old, [new], TASK, allow=["max_tokens", "max_pixels"])
     assert sum("differ, as allowed" in note for note in found.notes) == 1
 
 
@@ -182,20 +182,20 @@ def test_limits_that_come_to_the_same_are_the_same() -> None:
     """Asked for in one run, and the checkpoint's own in the other."""
     old, new = run("old", values(0)), run("new", values(1))
     same = with_spec(new, max_pixels=SERVED["max_pixels"])
-    assert compare(old, [same], TASK)[0].notes == ()
+    assert compare_task(old, [same], TASK)[0].notes == ()
     unknown = with_spec(old, served={})
     with pytest.raises(
         UsageError, match=r"\(12544 and the checkpoint's own, not recorded\).*--allow max_pixels$"
     ):
-        compare(unknown, [same], TASK)
+        compare_task(unknown, [same], TASK)
 
 
 def test_what_a_run_did_not_record_is_told_and_not_refused() -> None:
     old, new = with_spec(run("old", values(0)), served={}), run("new", values(1))
-    (found,) = compare(old, [new], TASK)
+    (found,) = compare_task(old, [new], TASK)
     assert found.notes == ("old did not record its chat template and its pixel limits, which may differ.",)
     kept = dataclasses.replace(old, result={"model": {"served": SERVED}, **old.result})
-    assert compare(kept, [new], TASK)[0].notes == ()
+    assert compare_task(kept, [new], TASK)[0].notes == ()
 
 
 def test_another_engine_or_version_or_seed_is_told() -> None:
@@ -203,9 +203,9 @@ def test_another_engine_or_version_or_seed_is_told() -> None:
     moved = with_spec(new, engine="vllm", engine_version="0.31.0", seed=3)
     for output, text in outputs(old, moved, []):
         assert "new ran on vllm 0.31.0, old on hf 5.17.0" in text, output
-        assert "new was drawn with seed 3, old with 0" in text, output
+        assert "new was sampled with seed 3, old with 0" in text, output
     newer = with_spec(new, engine_version="5.18.0")
-    assert compare(old, [newer], TASK)[0].notes == ("new ran on hf 5.18.0, old on hf 5.17.0.",)
+    assert compare_task(old, [newer], TASK)[0].notes == ("new ran on hf 5.18.0, old on hf 5.17.0.",)
 
 
 def test_a_mock_run_is_compared_with_mock_runs_only() -> None:
@@ -215,18 +215,18 @@ def test_a_mock_run_is_compared_with_mock_runs_only() -> None:
     replayed = with_spec(run("again", values(1)), **replay, engine_options={"recorded_by": "mock"})
     for one, two in ((old, new), (new, old), (old, replayed)):
         with pytest.raises(
-            UsageError, match="made up by the mock engine; a mock run is compared with mock runs only"
+            UsageError, match="generated by the mock engine; a mock run is compared only with mock runs"
         ):
-            compare(one, [two], TASK, allow=NAMES)
-    compare(with_spec(old, **mock), [new, replayed], TASK)
-    (found,) = compare(old, [with_spec(new, **replay)], TASK)
+            compare_task(one, [two], TASK, allow=NAMES)
+    compare_task(with_spec(old, **mock), [new, replayed], TASK)
+    (found,) = compare_task(old, [with_spec(new, **replay)], TASK)
     assert any("new replays recorded replies" in note for note in found.notes)
 
 
 def test_labels_carry_the_mark(tmp_path: Path) -> None:
     made = with_spec(run("gold", values(0)), engine="mock", engine_version="1 gold", served={})
-    baseline_file.save(made, tmp_path / "base.json")
-    assert baseline_file.load(tmp_path / "base.json").label == "gold (mock)"
+    baseline_file.save_baseline_file(made, tmp_path / "base.json")
+    assert baseline_file.load_baseline_file(tmp_path / "base.json").label == "gold (mock)"
 
 
 def test_fields_that_are_left_out_are_fields_and_aliases_still_work() -> None:
@@ -236,4 +236,4 @@ def test_fields_that_are_left_out_are_fields_and_aliases_still_work() -> None:
     with pytest.raises(UsageError, match="did you mean max_pixels"):
         check_allowed(["max_pixel"])
     with pytest.raises(UsageError, match=r"allow max_pixel is unknown.*did you mean max_pixels"):
-        parse({"rule": [RULE], "allow": ["max_pixel"]})
+        parse_policy({"rule": [RULE], "allow": ["max_pixel"]})

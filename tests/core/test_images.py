@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import picture
@@ -104,7 +105,7 @@ def test_a_header_that_fits_does_not_hide_a_broken_picture() -> None:
 
 
 @given(st.sampled_from(FORMATS), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_damage_is_an_image_error_and_nothing_else(format: str, data: st.DataObject) -> None:
     damaged = bytearray(picture(4, format))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -118,7 +119,7 @@ def test_damage_is_an_image_error_and_nothing_else(format: str, data: st.DataObj
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_base64_gives_the_same_bytes_back(tail: bytes) -> None:
     image = images.from_bytes(picture(5) + tail)
     text = base64.b64encode(image.data).decode()
@@ -201,7 +202,7 @@ def test_what_is_not_wholly_base64_is_refused_with_the_reason(text: str, words: 
 
 
 @given(st.integers(0, len(PNG_BASE64) - 1), st.characters(exclude_categories=["Cs"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_no_character_of_base64_is_dropped(at: int, other: str) -> None:
     """A changed text gives other bytes or an error; only line breaks with blanks around them may be added."""
     text = PNG_BASE64[:at] + other + PNG_BASE64[at:]
@@ -346,7 +347,7 @@ CONTRADICTIONS = {
 def test_an_image_with_two_sizes_is_refused_wherever_it_is_opened(name: str) -> None:
     data = CONTRADICTIONS[name]
     image = EncodedImage(data, "")
-    for read in (images.decode, images.decode_and_tell, images.size, lambda one: images.thumbnail(one, 9)):
+    for read in (images.decode, images.decode_and_report, images.size, lambda one: images.thumbnail(one, 9)):
         with pytest.raises(images.ImageError):
             read(image)
     with pytest.raises(images.ImageError):
@@ -357,7 +358,7 @@ def test_what_pillow_opens_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> No
     """Whatever the header's reader here misses: the limit holds for what is decoded."""
     large = EncodedImage(encode(Image.new("L", (7000, 6000))), "")
     monkeypatch.setattr(images, "stored_size", lambda data: (8, 6))
-    for read in (images.decode, images.decode_and_tell, images.size, lambda one: images.thumbnail(one, 9)):
+    for read in (images.decode, images.decode_and_report, images.size, lambda one: images.thumbnail(one, 9)):
         with pytest.raises(images.ImageError, match="40 million pixels"):
             read(large)
     with pytest.raises(images.ImageError, match="two sizes"):

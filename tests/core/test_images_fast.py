@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encoded, picture
@@ -25,7 +26,7 @@ def saved(image: Image.Image, format: str = "PNG", **options: Any) -> images.Enc
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32), st.sampled_from([1, 4, 256]), st.booleans()
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_lossless_gives_every_pixel_back(width: int, height: int, seed: int, levels: int, grey: bool) -> None:
     random = np.random.default_rng(seed)
     pixels = random.integers(0, levels, (height, width, 1 if grey else 3), dtype=np.uint8)
@@ -86,7 +87,7 @@ def test_reduced_is_upright_and_notices_damage() -> None:
     ],
 )
 def test_plain_data_is_what_any_reader_reads_alike(image: images.EncodedImage, plain: bool) -> None:
-    pixels, told = images.decode_and_tell(image)
+    pixels, told = images.decode_and_report(image)
     assert told is plain
     assert pixels.mode == "RGB"
     assert pixels.tobytes() == images.decode(image).tobytes()
@@ -97,5 +98,5 @@ def test_plain_data_is_what_any_reader_reads_alike(image: images.EncodedImage, p
 def test_turned_data_is_not_plain() -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
-    _, told = images.decode_and_tell(saved(picture(1), "JPEG", exif=exif))
+    _, told = images.decode_and_report(saved(picture(1), "JPEG", exif=exif))
     assert not told

@@ -15,13 +15,14 @@ from typing import TextIO, cast
 
 import pytest
 from commands import bench
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import question, write_tsv
 
 from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.core.neutral import neutral, one_line
-from ssl4rl_bench.core.output import Guard, guarded, say
+from ssl4rl_bench.core.output import GuardedStream, guarded, say
 
 ROOT = Path(__file__).parents[2]
 EVIL = "".join(
@@ -71,7 +72,7 @@ def test_json_stays_the_same_json(text: str) -> None:
 
 def through(parts: list[str]) -> str:
     stream = io.StringIO()
-    guard = Guard(cast(TextIO, stream))
+    guard = GuardedStream(cast(TextIO, stream))
     for part in parts:
         guard.write(part)
     return stream.getvalue()
@@ -84,7 +85,7 @@ def through(parts: list[str]) -> str:
         )
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_command_comes_together_from_several_writes(parts: list[str]) -> None:
     check(through(parts))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import bench
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import questions, write_tsv
@@ -79,7 +80,7 @@ SECRET = st.text(
 
 @pytest.mark.parametrize("form", FORMS)
 @given(secret=SECRET)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_a_secret_goes_in_every_form(form: str, secret: str) -> None:
     encoded = base64.b64encode(f"user:{secret}".encode()).decode()
     shown = redact(form.format(s=secret, b=encoded))

@@ -15,18 +15,18 @@ from pictures import encoded, picture, write_folder
 
 from ssl4rl_bench.core.errors import DataError, StoreError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.datasets import FORMATS, Manifest, build
+from ssl4rl_bench.datasets import FORMATS, Manifest, build_dataset
 from ssl4rl_bench.datasets import building as building_module
 from ssl4rl_bench.task import ssl
 
 N = 16
-ROTATION = ssl.make("rotation", {})
-CONTRASTIVE = ssl.make("contrastive", {})
+ROTATION = ssl.make_task("rotation", {})
+CONTRASTIVE = ssl.make_task("contrastive", {})
 
 
 def make(images: Path, out: Path, task: Any = ROTATION, **options: Any) -> Manifest:
     options = {"workers": 1, **options}
-    return build(task, "ssl4rl_test", str(images), out, **options)
+    return build_dataset(task, "ssl4rl_test", str(images), out, **options)
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -185,7 +185,7 @@ def test_images_of_which_the_task_can_make_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "flat"
     folder.mkdir()
     picture(1, (90, 90)).resize((1, 1)).resize((90, 90)).save(folder / "flat.png")
-    with pytest.raises(DataError, match="looks the same when it is turned"):
+    with pytest.raises(DataError, match="looks the same when it is rotated"):
         make(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -210,7 +210,7 @@ def test_a_destination_with_something_in_it_is_left_alone(folder: Path, tmp_path
     other.mkdir()
     (other / "letter.txt").write_text("dear")
     for force in (False, True):
-        with pytest.raises(StoreError, match="no data set"):
+        with pytest.raises(StoreError, match=r"other than a data set|already contains a data set"):
             make(folder, other, force=force)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out"]
 
@@ -243,8 +243,8 @@ def test_no_permission_is_one_sentence(folder: Path, tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from ssl4rl_bench.task import ssl\nfrom ssl4rl_bench.datasets import build\n"
-        "build(ssl.make('rotation', {}), 'ssl4rl_test', sys.argv[1], Path(sys.argv[2]), workers=1)\n"
+        "from ssl4rl_bench.task import ssl\nfrom ssl4rl_bench.datasets import build_dataset\n"
+        "build_dataset(ssl.make_task('rotation', {}), 'ssl4rl_test', sys.argv[1], Path(sys.argv[2]), workers=1)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
     peaks = []

@@ -17,12 +17,12 @@ from PIL import Image
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.datasets import build
+from ssl4rl_bench.datasets import build_dataset
 from ssl4rl_bench.task import ssl
 
 N = 10
 NAME = "ssl4rl_ssl_jigsaw_2x2"
-TASK = ssl.make("jigsaw", {"k": 2})
+TASK = ssl.make_task("jigsaw", {"k": 2})
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("built")
     folder = write_folder(place / "photos", N, size=(160, 120))
     for format in ("parquet", "jsonl", "verl", "trl", "tsv"):
-        build(TASK, NAME, str(folder), place / format, format=format, workers=1, split=0.6)
+        build_dataset(TASK, NAME, str(folder), place / format, format=format, workers=1, split=0.6)
     return place
 
 

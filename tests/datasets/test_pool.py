@@ -15,7 +15,7 @@ import pytest
 from pictures import write_folder
 
 from ssl4rl_bench.core.errors import DataError, UsageError
-from ssl4rl_bench.datasets.pool import AHEAD, Pool, WorkerDied
+from ssl4rl_bench.datasets.pool import AHEAD, WorkerDied, WorkerPool
 
 
 def double(number: int) -> int:
@@ -35,7 +35,7 @@ def killed(number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_order(workers: int) -> None:
-    with Pool(workers) as pool:
+    with WorkerPool(workers) as pool:
         assert list(pool.map(double, range(40))) == list(range(0, 80, 2))
 
 
@@ -47,25 +47,25 @@ def test_items_are_pulled_a_few_ahead() -> None:
             pulled.append(number)
             yield number
 
-    with Pool(2) as pool:
+    with WorkerPool(2) as pool:
         for n_done, _ in enumerate(pool.map(double, items()), start=1):
             assert len(pulled) <= n_done + 2 * AHEAD
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_the_work_is_raised_here(workers: int) -> None:
-    with Pool(workers) as pool, pytest.raises(DataError, match="three is bad"):
+    with WorkerPool(workers) as pool, pytest.raises(DataError, match="three is bad"):
         list(pool.map(trouble, range(10)))
 
 
 def test_a_killed_worker_is_one_sentence() -> None:
-    with Pool(2) as pool, pytest.raises(WorkerDied, match="memory"):
+    with WorkerPool(2) as pool, pytest.raises(WorkerDied, match="memory"):
         list(pool.map(killed, range(4)))
 
 
 def test_fewer_than_one_worker_is_refused() -> None:
     with pytest.raises(UsageError):
-        Pool(0)
+        WorkerPool(0)
 
 
 def start(folder: Path, out: Path) -> subprocess.Popen[str]:

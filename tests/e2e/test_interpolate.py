@@ -53,9 +53,9 @@ def test_each_weight_lies_on_the_line(base: Model, trained: Model, tmp_path: Pat
     import torch
     from safetensors.torch import load_file
 
-    from ssl4rl_bench.train.interpolate import interpolate
+    from ssl4rl_bench.train.interpolate import interpolate_checkpoints
 
-    out = interpolate(trained, share, tmp_path / "between")
+    out = interpolate_checkpoints(trained, share, tmp_path / "between")
     old, new, made = (load_file(path / "model.safetensors") for path in (base.path, trained.path, out))
     assert made.keys() == old.keys()
     for name, each in made.items():
@@ -81,24 +81,24 @@ def test_the_command_writes_a_checkpoint_that_says_what_it_is(trained: Model, tm
 
 
 def test_another_base_is_refused(base: Model, tiny: Model, trained: Model, tmp_path: Path) -> None:
-    from ssl4rl_bench.train.interpolate import interpolate
+    from ssl4rl_bench.train.interpolate import interpolate_checkpoints
 
-    with pytest.raises(ModelError, match=r"not what .* was trained from"):
-        interpolate(trained, 0.5, tmp_path / "out", base=str(tiny.path))
+    with pytest.raises(ModelError, match=r"not the checkpoint that .* was trained from"):
+        interpolate_checkpoints(trained, 0.5, tmp_path / "out", base=str(tiny.path))
     nameless = tmp_path / "nameless"
     shutil.copytree(base.path, nameless)
     (nameless / "ssl4rl.json").unlink()
     with pytest.raises(ModelError, match="--base"):
-        interpolate(resolve_model(str(nameless)), 0.5, tmp_path / "out")
+        interpolate_checkpoints(resolve_model(str(nameless)), 0.5, tmp_path / "out")
     with pytest.raises(ModelError, match=r"shape|no weights"):
-        interpolate(resolve_model(str(nameless)), 0.5, tmp_path / "out", base=str(tiny.path))
+        interpolate_checkpoints(resolve_model(str(nameless)), 0.5, tmp_path / "out", base=str(tiny.path))
     assert [path.name for path in tmp_path.iterdir()] == ["nameless"]
 
 
 def test_a_share_off_the_line_and_a_folder_in_the_way_are_refused(trained: Model, tmp_path: Path) -> None:
-    from ssl4rl_bench.train.interpolate import interpolate
+    from ssl4rl_bench.train.interpolate import interpolate_checkpoints
 
     with pytest.raises(UsageError, match=r"0 \(the base\) to 1"):
-        interpolate(trained, 1.5, tmp_path / "out")
+        interpolate_checkpoints(trained, 1.5, tmp_path / "out")
     with pytest.raises(UsageError, match="--out"):
-        interpolate(trained, 0.5, tmp_path)
+        interpolate_checkpoints(trained, 0.5, tmp_path)

@@ -10,12 +10,12 @@ from recipe_of import SMALL, recipe_of
 
 from ssl4rl_bench.train.planning import memory
 from ssl4rl_bench.train.planning.prompt_sizes import smart_resize
-from ssl4rl_bench.train.planning.shapes import Shape
+from ssl4rl_bench.train.planning.shapes import ModelShape
 
 pytestmark = pytest.mark.engine
 
 
-def model_of(shape: Shape, dtype: str, attention: str) -> Any:
+def model_of(shape: ModelShape, dtype: str, attention: str) -> Any:
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 

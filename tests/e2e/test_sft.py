@@ -101,13 +101,13 @@ def test_a_form_is_asked_as_a_probe_is(tmp_path: Path) -> None:
 
     from ssl4rl_bench.core.images import decode, lossless
     from ssl4rl_bench.core.types import TextPart
-    from ssl4rl_bench.task.ssl import make
+    from ssl4rl_bench.task.ssl import make_task
     from ssl4rl_bench.train.tiny.pixels import pixels_of
     from ssl4rl_bench.train.tiny.scenes_sft import Example, Schedule, make_pool
     from ssl4rl_bench.train.tiny.sft import Collator, Course
 
     processor = AutoProcessor.from_pretrained(resolve_model("tiny-base").path)
-    task = make("position", {"grid": 3})
+    task = make_task("position", {"grid": 3})
     pool = make_pool(2)
     made = first_usable(task, (q.drawn.image for q in pool.questions))
     encoded = [lossless(image) for image in made.images]

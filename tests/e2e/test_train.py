@@ -27,7 +27,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(*args: Any, **kwargs: Any) -> Path:
-    from ssl4rl_bench.train.grpo import train as start
+    from ssl4rl_bench.train.grpo import train_grpo as start
 
     return start(*args, **kwargs)
 
@@ -227,10 +227,10 @@ def test_adapters_are_merged_into_what_ships(images: Path, tmp_path: Path) -> No
 
 def test_too_long_prompts_are_counted(images: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"of 12 images give prompts of more than 100 tokens, the longest \d+"
+        DataError, match=r"of 12 images have prompts of more than 100 tokens, the longest \d+"
     ):
         train(recipe(tmp_path, images, grpo__max_prompt_tokens=100), tmp_path / "refused")
-    with pytest.raises(DataError, match="no image can be trained on"):
+    with pytest.raises(DataError, match="no image can be used for training"):
         train(
             recipe(tmp_path, images, grpo__max_prompt_tokens=100, data__over_long="drop"),
             tmp_path / "dropped",
@@ -271,5 +271,5 @@ def test_a_folder_with_another_run_is_left_alone(images: Path, tmp_path: Path) -
         train(recipe(tmp_path, images, grpo__group=2, grpo__micro_batch=8), tmp_path / "run", resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
-    with pytest.raises(StoreError, match="holds no run"):
+    with pytest.raises(StoreError, match="contains no run"):
         train(small, tmp_path / "other")

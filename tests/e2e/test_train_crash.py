@@ -91,8 +91,8 @@ def test_a_killed_save_leaves_no_half_checkpoint_and_the_run_goes_on(
     died = call([sys.executable, str(script), moment, "2", "train", str(small), "--out", str(out)])
     assert died.returncode == -signal.SIGKILL, died.stderr
     kept = ["step-000001"] if moment != "after the rename" else ["step-000001", "step-000002"]
-    assert [path.name for path in checkpoint.whole(out)] == kept
-    for path in checkpoint.whole(out):
+    assert [path.name for path in checkpoint.complete_checkpoints(out)] == kept
+    for path in checkpoint.complete_checkpoints(out):
         resolve_model(str(path))
         json.loads((path / "ssl4rl.json").read_text())
     done = call(command(small, out, "--resume"))
@@ -112,9 +112,9 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_survives(small: Path, t
     errors = [line for line in full.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert "cannot save" in errors[0]
-    assert "step-000001 is whole" in errors[0]
+    assert "step-000001 is complete" in errors[0]
     assert "Traceback" not in full.stderr
-    assert [path.name for path in checkpoint.whole(out)] == ["step-000001"]
+    assert [path.name for path in checkpoint.complete_checkpoints(out)] == ["step-000001"]
     assert not (out / ".saving").exists()
     resolve_model(str(out / "step-000001"))
 
@@ -183,7 +183,7 @@ if __name__ == "__main__":
     from ssl4rl_bench.cli import main
     if moment == "while importing":
         from ssl4rl_bench.train import recipe
-        recipe.read = signalled(recipe.read)
+        recipe.read_recipe = signalled(recipe.read_recipe)
     else:
         from ssl4rl_bench.train.grpo import run
         name = {"before the first step": "prepared", "after the last save": "_draw"}[moment]
@@ -205,4 +205,6 @@ def test_sigterm_before_the_first_step_and_after_the_last_save(
     )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in checkpoint.whole(out)] == (["step-000001"] if code == 0 else [])
+    assert [path.name for path in checkpoint.complete_checkpoints(out)] == (
+        ["step-000001"] if code == 0 else []
+    )

@@ -27,9 +27,9 @@ def benchmark() -> ModuleType:
 def test_a_step_is_timed_by_phase_on_random_weights(
     benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ssl4rl_bench.train.planning.shapes import Shape, VisionShape
+    from ssl4rl_bench.train.planning.shapes import ModelShape, VisionShape
 
-    small = Shape(64, 2, 2, 1, 96, 3000, True, VisionShape(8, 32, 2, 64, 64))
+    small = ModelShape(64, 2, 2, 1, 96, 3000, True, VisionShape(8, 32, 2, 64, 64))
     monkeypatch.setattr(benchmark, "PUBLISHED", {benchmark.SHAPES["3b"]: small})
     settings = ("data.images=scenes:train:1", "grpo.prompts=2", "grpo.group=4", "grpo.micro_batch=8")
     args = ["train_step.py", "--shape", "3b", "--steps", "3"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.task import scenes
-from ssl4rl_bench.train.recipe import Recipe, read
+from ssl4rl_bench.train.recipe import Recipe, read_recipe
 
 
 def pictures(folder: Path, n: int = 12) -> Path:
@@ -59,7 +59,7 @@ def recipe_file(folder: Path, images: Path, **changes: Any) -> Path:
 
 def recipe(folder: Path, images: Path, **changes: Any) -> Recipe:
     """Writes a recipe with `recipe_file` and reads it."""
-    return read(recipe_file(folder, images, **changes))
+    return read_recipe(recipe_file(folder, images, **changes))
 
 
 def masters(checkpoint: Path) -> dict[str, Any]:

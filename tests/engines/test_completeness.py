@@ -26,6 +26,7 @@ from checkpoint_folders import (
     to_shards,
 )
 from commands import bench
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,7 +173,7 @@ CONFIG = json.loads((make.__globals__["TINY"] / "config.json").read_text())
 
 
 @given(st.sets(st.sampled_from(NAMES), min_size=1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_whatever_is_missing_is_counted_and_named(missing: set[str]) -> None:
     left = {name: tensor for name, tensor in HEADERS.items() if name not in missing}
     with pytest.raises(ModelError, match=f"lacks {len(missing)} of the 116 tensors") as caught:
@@ -182,7 +183,7 @@ def test_whatever_is_missing_is_counted_and_named(missing: set[str]) -> None:
 
 
 @given(st.sampled_from(NAMES), st.lists(st.integers(0, 1000), max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_other_shape_is_refused(name: str, shape: list[int]) -> None:
     tensor = HEADERS[name]
     if tuple(shape) == tensor.shape:
@@ -199,7 +200,7 @@ def test_any_other_shape_is_refused(name: str, shape: list[int]) -> None:
         max_size=3,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_prefix_is_refused_and_named(parts: list[str]) -> None:
     prefix = ".".join(parts) + "."
     if prefix in ("model.", "visual."):  # a legacy name's own
@@ -209,7 +210,7 @@ def test_any_prefix_is_refused_and_named(parts: list[str]) -> None:
 
 
 @given(st.text(min_size=1, max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_an_extra_tensor_of_any_name_is_refused_on_one_printable_line(name: str) -> None:
     if WANTED.knows(name):
         return
@@ -219,7 +220,7 @@ def test_an_extra_tensor_of_any_name_is_refused_on_one_printable_line(name: str)
 
 
 @given(draw=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_any_cut_of_an_index_is_refused(draw: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         cut_an_index(Path(scratch) / "model", draw)

@@ -158,7 +158,7 @@ def test_redirects_come_to_an_end(server: tuple[str, list[str]], monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("path", "about"), [("/large", "larger than 20 MiB"), ("/short", "broke off"), ("/none", "HTTP 404")]
+    ("path", "about"), [("/large", "larger than 20 MiB"), ("/short", "ended after"), ("/none", "HTTP 404")]
 )
 def test_what_cannot_be_had_whole_is_told(server: tuple[str, list[str]], path: str, about: str) -> None:
     with pytest.raises(DataError, match=about):

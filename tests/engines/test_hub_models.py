@@ -58,7 +58,7 @@ def test_the_cache_answers_for_what_it_holds_only(
     commit = hub.add("model", REPO, files)
     offline = hub.environment(tmp_path, HF_HUB_OFFLINE="1")
     ((_, empty),) = models(offline, REPO)
-    assert "the local cache does not hold it" in empty and "HF_HUB_OFFLINE is set" in empty
+    assert "it is not in the local cache" in empty and "HF_HUB_OFFLINE is set" in empty
     models(hub.environment(tmp_path), f"{REPO}@{commit}")
     outside = tmp_path / "outside"
     outside.write_text(commit)
@@ -71,7 +71,7 @@ def test_the_cache_answers_for_what_it_holds_only(
     )
     assert by_commit[0][0] == by_short[0][0] == commit
     assert f"it holds {REPO}@{commit}" in by_branch[1]  # what main was is not known
-    assert all("does not hold it" in error for _, error in traversals)
+    assert all("it is not in the local cache" in error for _, error in traversals)
 
 
 def test_a_moved_branch_is_another_commit(hub: LoopbackHub, files: dict[str, bytes], tmp_path: Path) -> None:
@@ -88,14 +88,14 @@ def test_a_moved_branch_is_another_commit(hub: LoopbackHub, files: dict[str, byt
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("GET /cdn/", cut=0.5), "broke off"),
+        (Fault("GET /cdn/", cut=0.5), "ended early"),
         (Fault("GET /cdn/", status=500), "HTTP 500"),
-        (Fault("HEAD .*safetensors", resize=7), "broke off"),
+        (Fault("HEAD .*safetensors", resize=7), "ended early"),
         (Fault("HEAD .*safetensors", status=429, headers={"Retry-After": "1"}), "429"),
         (Fault("HEAD .*safetensors", status=503), "503"),
         (Fault("HEAD .*safetensors", status=404, headers={"X-Error-Code": "EntryNotFound"}), "404"),
-        (Fault("HEAD .*resolve", without=("X-Repo-Commit",)), "broke off"),
-        (Fault("HEAD .*resolve", without=("ETag", "X-Linked-Etag")), "broke off"),
+        (Fault("HEAD .*resolve", without=("X-Repo-Commit",)), "ended early"),
+        (Fault("HEAD .*resolve", without=("ETag", "X-Linked-Etag")), "ended early"),
         (Fault("/tree/", status=500), "HTTP 500"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.pattern,
@@ -106,10 +106,10 @@ def test_a_download_that_is_not_whole_is_refused_and_never_used(
     commit = hub.add("model", REPO, files)
     hub.faults.append(fault)
     ((_, cut),) = models(hub.environment(tmp_path), REPO)
-    assert cut.startswith("ModelError: hub model org/tiny could not be downloaded whole")
+    assert cut.startswith("ModelError: hub model org/tiny could not be downloaded completely")
     assert words in cut and "\n" not in cut
     for _, offline in models(hub.environment(tmp_path, HF_HUB_OFFLINE="1"), REPO, f"{REPO}@{commit}"):
-        assert "only partly in the local cache" in offline or "does not hold it" in offline
+        assert "only partly in the local cache" in offline or "it is not in the local cache" in offline
     hub.faults.clear()
     ((found, _),) = models(hub.environment(tmp_path), REPO)  # the same command goes on
     assert found[0] == commit
@@ -167,8 +167,8 @@ def test_closed_repositories(hub: LoopbackHub, files: dict[str, bytes], tmp_path
         error for _, error in models(hub.environment(tmp_path), *asked)
     )
     assert "is gated: accept its terms at https://huggingface.co/org/gated and set HF_TOKEN" in gated
-    assert "the hub has none either (or it is private: set HF_TOKEN)" in private
-    assert "the hub has none either" in none
+    assert "no such repository on the hub (or it is private: set HF_TOKEN)" in private
+    assert "no such repository on the hub" in none
     assert "no safetensors" in pickled
     assert "has no revision 'v9'" in revision
     assert "name a commit by all of its 40 digits" in short
@@ -184,7 +184,7 @@ def test_a_file_that_was_cut_in_the_cache_is_told(
     (tokenizer,) = tmp_path.glob("hub/models--org--tiny/snapshots/*/tokenizer.json")
     tokenizer.resolve().write_bytes(files["tokenizer.json"][:-100])
     ((_, error),) = models(hub.environment(tmp_path, HF_HUB_OFFLINE="1"), REPO)
-    assert "tokenizer.json has another size there" in error
+    assert "tokenizer.json has another size on the hub" in error
 
 
 def test_the_cache_of_another_program_serves_too(

@@ -307,7 +307,7 @@ def test_a_run_stops_when_no_server_answers_any_more(stub: Stub, make: Make) -> 
     ask(engine)
     stub.stop()
     answered = 0
-    with pytest.raises(EngineError, match="no server answers any more"):
+    with pytest.raises(EngineError, match="no server responds any more"):
         for _, completion in engine.run((request(i) for i in itertools.count()), GREEDY):
             assert completion.finish_reason == "error"
             answered += 1

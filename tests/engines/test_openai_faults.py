@@ -21,7 +21,7 @@ from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
 from ssl4rl_bench.engines.openai_servers import Server, Servers
 from ssl4rl_bench.run.journal import read
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.runner import Outcome, execute
+from ssl4rl_bench.run.runner import RunCounts, execute
 
 TASK = SyntheticTask(n_groups=6, n_rolls=2)
 N = 12
@@ -62,7 +62,9 @@ def engine_of(
     return OpenAIEngine(None, EngineOptions(base_urls=(server.url,), concurrency=4, **options), retry)
 
 
-def run(path: Path, server: FaultyServer, fault: str = "", hurried: Retry = HURRIED) -> Outcome | BenchError:
+def run(
+    path: Path, server: FaultyServer, fault: str = "", hurried: Retry = HURRIED
+) -> RunCounts | BenchError:
     """A run, or the rest of one; returns what ended it early, if something did."""
     engine = engine_of(server, fault, hurried)
     try:
@@ -97,16 +99,16 @@ def test_every_sample_is_accounted_for_and_the_run_can_be_finished(
         assert len(first) == len(answered) + len(failed), "a sample has one record"
         assert all(reason and "\n" not in reason for reason in failed.values())
         if fault in REPLIES:
-            assert isinstance(ended, Outcome) and len(answered) == N
+            assert isinstance(ended, RunCounts) and len(answered) == N
         elif fault in FATAL:
             assert isinstance(ended, EngineError) and ended.exit_code == 4
         else:
             assert len(answered) + len(failed) == N or isinstance(ended, EngineError | TooManyErrors)
-            assert isinstance(ended, Outcome) == (len(answered) == N)
+            assert isinstance(ended, RunCounts) == (len(answered) == N)
             assert len(answered) >= server.answered - 4, "what was answered is in the journal"
         server.heal()
         rest = run(tmp_path, server)
-        assert isinstance(rest, Outcome) and (rest.n_resumed, rest.n_done) == (len(answered), N)
+        assert isinstance(rest, RunCounts) and (rest.n_resumed, rest.n_done) == (len(answered), N)
     counts = Counter(record.id for record in records(tmp_path) if record.error is None)
     assert len(counts) == N and set(counts.values()) == {1}
 
@@ -128,7 +130,7 @@ FINAL = {"403", "413", "error object", "error text", "content filter"} | {
 def test_what_may_pass_costs_no_sample(tmp_path: Path, fault: str) -> None:
     """Each request meets the fault once: it is sent again, and the run is complete."""
     with FaultyServer(fault, once=True) as server:
-        assert isinstance(run(tmp_path, server, fault, SLOW), Outcome)
+        assert isinstance(run(tmp_path, server, fault, SLOW), RunCounts)
         assert server.hits == N and len(records(tmp_path)) == N
 
 
@@ -143,7 +145,7 @@ def test_an_error_with_status_200_is_told_at_once(tmp_path: Path, fault: str) ->
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name.startswith("usage")])
 def test_usage_that_counts_nothing_is_unknown(tmp_path: Path, fault: str) -> None:
     with FaultyServer(fault) as server:
-        assert isinstance(run(tmp_path, server), Outcome)
+        assert isinstance(run(tmp_path, server), RunCounts)
     assert {(r.n_prompt_tokens, r.n_completion_tokens) for r in records(tmp_path)} == {(0, 0)}
 
 

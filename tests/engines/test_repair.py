@@ -55,7 +55,7 @@ def test_what_renaming_cannot_repair_leaves_no_folder(
 
 def test_a_folder_in_the_way_and_an_unknown_tensor_are_refused(tmp_path: Path) -> None:
     folder = make(tmp_path / "model")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         repair.repair(folder, folder)
     with pytest.raises(UsageError, match="holds no nothing"):
         repair.repair(folder, tmp_path / "new", ["nothing"])

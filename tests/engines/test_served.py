@@ -12,7 +12,7 @@ import pytest
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.served import chat_template, served, template_digest
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.evaluation import Plan, Subject, spec_of
+from ssl4rl_bench.evaluation import EvaluationPlan, Subject, spec_of
 from ssl4rl_bench.run.spec import RunSpec
 
 TEXT = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
@@ -92,6 +92,6 @@ def test_the_bundled_checkpoints_serve_alike_and_a_run_records_it() -> None:
     assert len(found) > 1 and all(each == found[0] for each in found)
     assert found[0]["max_pixels"] == 12544 and len(found[0]["chat_template"]) == 16
     model = resolve_model("tiny-base")
-    plan = Plan(("tiny-base",), {}, "hf", EngineOptions())
+    plan = EvaluationPlan(("tiny-base",), {}, "hf", EngineOptions())
     spec = spec_of(plan, Subject("tiny-base", model, model.fingerprint), "hf", "5.17.0", [])
     assert spec.served == found[0] and RunSpec.from_json(spec.to_json()) == spec

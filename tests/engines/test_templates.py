@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from checkpoint_folders import TINY
 from commands import bench
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,7 +152,7 @@ def test_long_prompts_are_no_multiplication() -> None:
     templates.guard(USUAL, "tiny-base").check({"messages": messages, "add_generation_prompt": True})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.text(max_size=40), st.lists(st.sampled_from(["image", "video"]), max_size=3))
 def test_any_text_passes_a_usual_template(text: str, media: list[str]) -> None:
     content: list[dict[str, Any]] = [{"type": kind} for kind in media] + [{"type": "text", "text": text}]
@@ -217,7 +218,7 @@ def test_the_engine_refuses_what_shows_with_a_prompt(tmp_path: Path, command: li
 
 
 def test_the_child_sees_nothing_of_the_environment_and_ends_with_its_guard() -> None:
-    guard = templates.Guard("{{ 1 }}", "x")
+    guard = templates.TemplateGuard("{{ 1 }}", "x")
     guard.check_usual()
     child = guard._child
     assert child is not None

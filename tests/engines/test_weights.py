@@ -141,7 +141,7 @@ def test_a_truncated_file_is_told(folder: Path, cut: int) -> None:
     [
         (b"", "truncated"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (b"\xff" * 100, "truncated or no safetensors"),
+        (b"\xff" * 100, "truncated or not a safetensors"),
         (struct.pack("<Q", 4) + b"{x}{", "damaged header"),
         (struct.pack("<Q", 7) + b'{"a":1}', "damaged header"),
         (struct.pack("<Q", 4) + b"[1] ", "damaged header"),
@@ -167,7 +167,7 @@ def test_weights_of_another_kind_say_how_to_convert(folder: Path, name: str, wor
     (folder / name).write_bytes(b"x")
     assert words in error_of(folder)
     (folder / "config.json").unlink()
-    if name != "pytorch_model.bin" and name != "notes.txt":
+    if name not in ("pytorch_model.bin", "notes.txt"):
         assert words in error_of(folder)
 
 

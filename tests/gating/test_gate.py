@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import TASK, run
@@ -17,9 +18,9 @@ from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.guards import check
 from ssl4rl_bench.gating.judge import Gate, apply
-from ssl4rl_bench.gating.policy import parse, read
+from ssl4rl_bench.gating.policy import parse_policy, read_policy
 
-any_speed = settings(deadline=None, max_examples=40)
+any_speed = settings(deadline=None, max_examples=examples(40))
 
 
 def rule(**more: Any) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def rule(**more: Any) -> dict[str, Any]:
 
 
 def judge(base: np.ndarray, new: np.ndarray, *rules: dict[str, Any], **more: Any) -> Gate:
-    return apply(parse({"rule": list(rules), **more}), run("old", base), run("new", new))
+    return apply(parse_policy({"rule": list(rules), **more}), run("old", base), run("new", new))
 
 
 def changed(n: int, gained: int, lost: int, share: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +53,7 @@ def changed(n: int, gained: int, lost: int, share: float = 0.6) -> tuple[np.ndar
 def test_a_candidate_may_be_no_worse_than_the_margin(n: int, gained: int, lost: int, verdict: str) -> None:
     gate = judge(*changed(n, gained, lost), rule())
     (tested,) = gate.tested
-    assert gate.verdict == gate.found == tested.verdict == verdict
+    assert gate.verdict == gate.raw_verdict == tested.verdict == verdict
     assert (tested.lower > -0.05) == (verdict == "pass")
     assert (tested.needed is not None) == (verdict == "inconclusive")
     if tested.needed:
@@ -82,7 +83,7 @@ def test_what_is_inconclusive_may_be_mapped() -> None:
     data = changed(60, 3, 5)
     assert judge(*data, rule(), on_inconclusive="pass").verdict == "pass"
     assert judge(*data, rule(), on_inconclusive="fail").verdict == "fail"
-    assert judge(*data, rule(), on_inconclusive="fail").found == "inconclusive"
+    assert judge(*data, rule(), on_inconclusive="fail").raw_verdict == "inconclusive"
 
 
 def test_every_category_of_a_level_is_tested_and_pays_for_the_others() -> None:
@@ -143,15 +144,15 @@ def test_a_gate_never_passes_and_fails_the_same(n: int, data: st.DataObject) -> 
 )
 def test_a_policy_is_read_strictly(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        parse(values)
+        parse_policy(values)
 
 
 def test_a_file_that_is_no_policy(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the policy .*no such file"):
-        read(tmp_path / "none.toml")
+        read_policy(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("alpha = [")
     with pytest.raises(UsageError, match="is not a policy"):
-        read(tmp_path / "bad.toml")
+        read_policy(tmp_path / "bad.toml")
 
 
 def result_of(n: int, tokens: int = 1000) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def test_guards_look_at_what_is_no_accuracy() -> None:
     candidate = replace(run("new", new, status=status, answers=(("B",),) * 100), result=result_of(100, 3500))
     limits = {"unread": 5.0, "truncated": 20.0, "errors": 0.0, "letters": 10.0, "image_overlap": 0}
     limits |= {"reply_length": [0.5, 3.0]}
-    policy = parse({"rule": [rule()], "guards": limits})
+    policy = parse_policy({"rule": [rule()], "guards": limits})
     found = {each.name: each for each in check(policy, old, candidate, None)}
     assert {name: each.verdict for name, each in found.items()} == {
         "unread replies": "fail",
@@ -179,7 +180,9 @@ def test_guards_look_at_what_is_no_accuracy() -> None:
         "answer shares": "fail",
         "training images in the set": "inconclusive",
     }
-    assert found["unread replies"].found == "10.00%" and found["reply length"].found.startswith("3.50 times")
+    assert found["unread replies"].measured == "10.00%" and found["reply length"].measured.startswith(
+        "3.50 times"
+    )
     for overlap, transductive, verdict in ((0, False, "pass"), (7, False, "pass"), (7, True, "fail")):
         origin = {"data": {"overlap": [{"set": "simulated", "exact": overlap}], "transductive": transductive}}
         guard = check(policy, old, candidate, origin)[-1]
@@ -191,43 +194,43 @@ def test_guards_look_at_what_is_no_accuracy() -> None:
 def test_a_baseline_file_is_the_run(tmp_path: Path, name: str) -> None:
     base, new = changed(200, 5, 40)
     original = run("old", base, copies=2)
-    baseline_file.save(original, tmp_path / name)
-    kept = baseline_file.load(tmp_path / name)
+    baseline_file.save_baseline_file(original, tmp_path / name)
+    kept = baseline_file.load_baseline_file(tmp_path / name)
     candidate = run("new", new, copies=2)
-    one, two = (apply(parse({"rule": [rule()]}), each, candidate) for each in (original, kept))
+    one, two = (apply(parse_policy({"rule": [rule()]}), each, candidate) for each in (original, kept))
     assert one.tested == two.tested
     assert kept.spec.sha256 == original.spec.sha256
-    baseline_file.save(kept, tmp_path / "again.json")
-    baseline_file.save(original, tmp_path / "first.json")
+    baseline_file.save_baseline_file(kept, tmp_path / "again.json")
+    baseline_file.save_baseline_file(original, tmp_path / "first.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "first.json").read_bytes()
 
 
 def test_a_damaged_baseline_file_is_refused(tmp_path: Path) -> None:
     base, _ = changed(50, 0, 0)
     place = tmp_path / "base.json"
-    baseline_file.save(run("old", base), place)
+    baseline_file.save_baseline_file(run("old", base), place)
     good = json.loads(place.read_bytes())
-    assert baseline_file.load(place).label == "old"
+    assert baseline_file.load_baseline_file(place).label == "old"
     for value, message in (
         (good | {"label": "other"}, "checksum differs"),
         (good | {"schema": 0}, "has schema 0, and this version"),
-        (good | {"kind": "else"}, "is no baseline"),
-        ([], "is no baseline"),
+        (good | {"kind": "else"}, "is not a baseline"),
+        ([], "is not a baseline"),
     ):
         place.write_text(json.dumps(value))
         with pytest.raises(StoreError, match=message):
-            baseline_file.load(place)
+            baseline_file.load_baseline_file(place)
     place.write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
-        baseline_file.load(place)
+        baseline_file.load_baseline_file(place)
     packed = tmp_path / "base.json.gz"
     whole = gzip.compress(json.dumps(good).encode())
     for bad in (whole[:-20], b"nothing", whole[:40] + b"\0" + whole[41:]):
         packed.write_bytes(bad)
         with pytest.raises(StoreError, match="is damaged"):
-            baseline_file.load(packed)
+            baseline_file.load_baseline_file(packed)
     with pytest.raises(StoreError, match="cannot be read"):
-        baseline_file.load(tmp_path / "none.json")
+        baseline_file.load_baseline_file(tmp_path / "none.json")
 
 
 def test_lost_questions_come_with_both_answers() -> None:
@@ -241,7 +244,7 @@ def test_lost_questions_come_with_both_answers() -> None:
 
 
 def test_the_documented_policy_is_one() -> None:
-    policy = read(Path(__file__).parents[2] / "docs" / "gate.toml")
+    policy = read_policy(Path(__file__).parents[2] / "docs" / "gate.toml")
     assert {rule.kind for rule in policy.rule} == {
         "no_worse_than", "not_significantly_worse", "better_than", "at_least",
     }  # fmt: skip

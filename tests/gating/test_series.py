@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.policy import Policy, parse
+from ssl4rl_bench.gating.policy import Policy, parse_policy
 
 RULES: list[dict[str, Any]] = [
     {"task": "scenes", "kind": "no_worse_than", "margin": 3},
     {"task": "scenes", "kind": "not_significantly_worse", "level": "l2"},
 ]
 TERMS: dict[str, Any] = {"rule": RULES, "guards": {"unread": 5, "reply_length": [0.5, 2]}}
-POLICY = parse(TERMS)
+POLICY = parse_policy(TERMS)
 
 
 def spend(
@@ -64,9 +64,9 @@ JUDGE = """
 import os, sys, time
 from pathlib import Path
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.gating.policy import parse_policy
 folder, candidate, ending = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-policy = parse({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
+policy = parse_policy({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
 with series.turn(folder, "run-1", "base", candidate, policy) as turn:
     time.sleep(0.05)
     if ending == "crash":
@@ -91,7 +91,7 @@ def test_processes_at_once_get_different_turns_and_a_crash_blocks_none(tmp_path:
 
 
 def other(**changes: Any) -> Policy:
-    return parse(TERMS | changes)
+    return parse_policy(TERMS | changes)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_file_of_version_1_goes_on_and_then_has_a_policy(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["../x", "", ".hidden", "a/b", "x" * 200])
 def test_what_is_no_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="is no name"):
+    with pytest.raises(UsageError, match="is not a valid name"):
         spend(tmp_path, "step-1", name=name)
 
 

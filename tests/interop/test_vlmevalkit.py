@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
@@ -16,19 +17,19 @@ from mmbench_data import located, picture, question, questions
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.interop.vlmevalkit import export_tsv, file_name, is_circular, name_problem
 from ssl4rl_bench.task.mmbench.files import read_path
-from ssl4rl_bench.task.mmbench.rows import MAX_REFERENCE_CHARS, Row, parse_rows
+from ssl4rl_bench.task.mmbench.rows import MAX_REFERENCE_CHARS, MMBenchRow, parse_rows
 from ssl4rl_bench.task.registry import load_task
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 
 
-def rows_of(raw: list[dict[str, Any]]) -> list[Row]:
+def rows_of(raw: list[dict[str, Any]]) -> list[MMBenchRow]:
     parsed = parse_rows("memory", located(raw))
     assert not parsed.problems
     return parsed.rows
 
 
-def read_back(rows: list[Row], folder: Path) -> list[Row]:
+def read_back(rows: list[MMBenchRow], folder: Path) -> list[MMBenchRow]:
     path = folder / "out.tsv"
     assert export_tsv(rows, path) == len(rows)
     assert is_circular(rows) == any(row.index >= 1_000_000 for row in rows)
@@ -46,7 +47,7 @@ def read_back(rows: list[Row], folder: Path) -> list[Row]:
         max_size=4,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_rows_come_back_exactly(drawn: list[tuple[list[str], str, int]]) -> None:
     raw = [
         {"E": ""} | row

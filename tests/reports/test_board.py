@@ -16,7 +16,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.reports.board import export as board_export
-from ssl4rl_bench.reports.board.board import Board, build
+from ssl4rl_bench.reports.board.board import Board, build_board
 from ssl4rl_bench.reports.board.text import board_table, difference_table, sentence
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.run.rundir import RunDir
@@ -51,8 +51,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluated]:
 
 @pytest.fixture(scope="module")
 def board(runs: list[Evaluated]) -> Board:
-    card = replace(published.load("ssl4rl_mmbench"), benchmark=(TASK.name,))
-    return build(runs[0], runs[1:], TASK.name, published=[card, replace(card, benchmark=("ssl4rl_other",))])
+    card = replace(published.load_published("ssl4rl_mmbench"), benchmark=(TASK.name,))
+    return build_board(
+        runs[0], runs[1:], TASK.name, published=[card, replace(card, benchmark=("ssl4rl_other",))]
+    )
 
 
 def text(table: object) -> str:
@@ -86,7 +88,7 @@ def test_published_numbers_stand_apart_and_are_never_tested(board: Board) -> Non
         cell.difference is None and cell.rank is None and cell.n is None for row in rows for cell in row.cells
     )
     assert rows[0].cells[-1].value == pytest.approx(0.7299)
-    assert any("Not measured here" in note for note in board.notes)
+    assert any("not measured here" in note for note in board.notes)
 
 
 def test_markdown_marks_the_best_and_escapes_names(board: Board) -> None:
@@ -138,7 +140,7 @@ def test_the_terminal_shows_both_and_neutralises_names(board: Board) -> None:
 
 
 def test_what_could_not_be_told_apart_is_never_called_the_same(runs: list[Evaluated]) -> None:
-    (found,) = build(runs[0], [runs[0]], TASK.name).comparisons
+    (found,) = build_board(runs[0], [runs[0]], TASK.name).comparisons
     words = sentence(found.overall, "a", "b", "x")
     assert "not told apart" in words and re.search(
         r"a difference below \d+\.\d\d points would rarely be found", words

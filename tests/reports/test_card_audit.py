@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.reports.card_audit.audit import Finding, TableAudit, audit
+from ssl4rl_bench.reports.card_audit.audit import CardFinding, TableAudit, audit_card
 from ssl4rl_bench.reports.card_audit.cells import digits, read_cell
-from ssl4rl_bench.reports.card_audit.claims import Role, ability, role
+from ssl4rl_bench.reports.card_audit.claims import LabelRole, ability, role
 from ssl4rl_bench.reports.card_audit.tables import MAX_CHARS, find_tables
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
 
@@ -61,11 +61,11 @@ def tabbed() -> str:
 
 
 def only(text: str) -> TableAudit:
-    (found,) = audit(text)
+    (found,) = audit_card(text)
     return found
 
 
-def by_place(found: Sequence[Finding]) -> dict[tuple[str, str], Finding]:
+def by_place(found: Sequence[CardFinding]) -> dict[tuple[str, str], CardFinding]:
     return {(finding.row, finding.column): finding for finding in found}
 
 
@@ -212,9 +212,9 @@ def test_what_is_no_table_of_results_is_not_one() -> None:
     prose = "In 2023 we trained 3 4\nand in 2024 we trained 5 6\n"
     for text in ("", code, words, prose, "Model A B\nBase 1.0 2.0\n"):
         with pytest.raises(DataError, match="no table of results"):
-            audit(text)
+            audit_card(text)
     with pytest.raises(DataError, match="characters"):
-        audit("x" * (MAX_CHARS + 1))
+        audit_card("x" * (MAX_CHARS + 1))
 
 
 @pytest.mark.parametrize(
@@ -248,17 +248,18 @@ def test_cells(text: str, value: str | None, delta: str | None, direction: int, 
 @pytest.mark.parametrize(
     ("label", "kind"),
     [
-        ("Maximal Improvement", Role.IMPROVEMENT), ("Max. Improv.", Role.IMPROVEMENT),
-        ("Improvement", Role.IMPROVEMENT),
-        ("Δ", Role.IMPROVEMENT), ("Gain", Role.IMPROVEMENT), ("Δ over base", Role.IMPROVEMENT),
-        ("Avg. gain (%)", Role.IMPROVEMENT), ("Average", Role.AVERAGE), ("Avg.", Role.AVERAGE),
-        ("Overall ↑", Role.AVERAGE),
-        ("Base Qwen2.5-VL-3B", Role.BASE), ("Baseline", Role.BASE), ("Self-Improvement-7B", Role.LEVEL),
-        ("Rotation", Role.LEVEL), ("Average of 3 seeds, Rotation", Role.LEVEL), ("Steps", Role.OTHER),
-        ("Database QA", Role.LEVEL),
+        ("Maximal Improvement", LabelRole.IMPROVEMENT), ("Max. Improv.", LabelRole.IMPROVEMENT),
+        ("Improvement", LabelRole.IMPROVEMENT),
+        ("Δ", LabelRole.IMPROVEMENT), ("Gain", LabelRole.IMPROVEMENT), ("Δ over base", LabelRole.IMPROVEMENT),
+        ("Avg. gain (%)", LabelRole.IMPROVEMENT), ("Average", LabelRole.AVERAGE), ("Avg.", LabelRole.AVERAGE),
+        ("Overall ↑", LabelRole.AVERAGE),
+        ("Base Qwen2.5-VL-3B", LabelRole.BASE), ("Baseline", LabelRole.BASE),
+        ("Self-Improvement-7B", LabelRole.LEVEL),
+        ("Rotation", LabelRole.LEVEL), ("Average of 3 seeds, Rotation", LabelRole.LEVEL), ("Steps", LabelRole.OTHER),
+        ("Database QA", LabelRole.LEVEL),
     ],
 )  # fmt: skip
-def test_labels(label: str, kind: Role) -> None:
+def test_labels(label: str, kind: LabelRole) -> None:
     assert role(label) is kind
 
 
@@ -357,7 +358,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         assert len(table.labels) == len(table.cells) >= 2
         assert all(len(row) == len(table.headers) for row in table.cells)
     try:
-        audit(text)
+        audit_card(text)
     except DataError:
         assert find_tables(text) == []
 
@@ -366,5 +367,5 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 def test_a_number_of_many_digits_ends_no_audit(digits: int) -> None:
     rows = (f"| Base | {'1' * digits}.5 | 50.0 |", "| Ours | 3.5 | 51.0 |", "| Max. gain | +2.0 | +1.0 |")
     text = "\n".join(("| Model | A | B |", "|---|---|---|", *rows))
-    (table,) = audit(text)
+    (table,) = audit_card(text)
     assert any(finding.column == "A" for finding in table.findings)

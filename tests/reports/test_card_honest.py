@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_cli import bench
 
-from ssl4rl_bench.reports.card_audit.audit import audit, unread
+from ssl4rl_bench.reports.card_audit.audit import audit_card, unread
 
 
 def table(*lines: str) -> str:
@@ -273,7 +273,7 @@ HONEST: dict[str, tuple[str, tuple[str, str] | None]] = {
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_card_is_not_accused(name: str) -> None:
     text = HONEST[name][0].replace(";", ",")
-    (made,) = audit(text)
+    (made,) = audit_card(text)
     assert [finding.sentence for finding in made.findings] == []
 
 
@@ -281,7 +281,7 @@ def test_an_honest_card_is_not_accused(name: str) -> None:
 def test_the_same_card_with_one_thing_wrong_is_accused(name: str) -> None:
     text, change = HONEST[name]
     assert change is not None and change[0] in text
-    (made,) = audit(text.replace(*change).replace(";", ","))
+    (made,) = audit_card(text.replace(*change).replace(";", ","))
     assert made.findings
 
 
@@ -321,7 +321,7 @@ LOGOS = f"<table>{LOGO}{LOGO}</table>\n"
 def test_no_table_is_passed_over_in_silence(more: str, kinds: dict[str, int], tmp_path: Path) -> None:
     text = MARKDOWN + "\n" + more
     assert unread(text) == kinds
-    assert len(audit(text)) == 1
+    assert len(audit_card(text)) == 1
 
 
 @pytest.mark.parametrize(("wrong", "code"), [(False, 3), (True, 1)])

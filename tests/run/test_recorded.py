@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -78,7 +79,7 @@ def test_one_journal_of_a_run_is_replayed(recorded: Path, tmp_path: Path, task: 
     assert numbers(tmp_path / "out")[f"ssl4rl_{task}"] == numbers(recorded)[f"ssl4rl_{task}"]
     other = next(name for name in TASKS if name != task)
     said = invoke(*asked(tmp_path / "no", other), "--engine", "replay", "--replies", journal, code=2)
-    assert f"are of ssl4rl_{task}, and the run asks ssl4rl_{other}" in said
+    assert f"are of ssl4rl_{task}, and the run's tasks are ssl4rl_{other}" in said
 
 
 def test_a_file_without_tasks_is_refused_where_tasks_share_ids(recorded: Path, tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ keys = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(found=st.lists(st.tuples(keys, texts, st.booleans()), min_size=1, max_size=8))
 def test_a_second_text_for_one_key_is_named(tmp_path_factory: pytest.TempPathFactory, found: Any) -> None:
     place = tmp_path_factory.getbasetemp() / "replies.jsonl"
@@ -152,12 +153,12 @@ def test_a_line_with_a_task_and_one_without_must_agree(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_replies_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no replies"):
+    with pytest.raises(UsageError, match="contains no replies"):
         read(tmp_path)
     said = invoke(
         *asked(tmp_path / "out", "scenes"), "--engine", "replay", "--replies", tmp_path / "no", code=2
     )
-    assert "there are no replies" in said
+    assert "do not exist" in said
 
 
 def loose(run: Path, place: Path) -> Path:

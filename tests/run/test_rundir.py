@@ -69,7 +69,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(StoreError, match="not empty and holds no run"):
+    with pytest.raises(StoreError, match="not empty and contains no run"):
         RunDir.create(tmp_path, SPEC)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -16,7 +16,7 @@ from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.run import runner
 from ssl4rl_bench.run.journal import Journal, read
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.run.runner import Event, Outcome, execute
+from ssl4rl_bench.run.runner import Event, RunCounts, execute
 
 TASK = SyntheticTask(n_groups=5, n_rolls=4)
 N = 20
@@ -55,7 +55,7 @@ class Recording(MockEngine):
 
 def run(
     path: Path, engine: MockEngine, *, task: SyntheticTask = TASK, repeats: int = 1, **more: Any
-) -> Outcome:
+) -> RunCounts:
     spec = spec_of(task, engine, repeats)
     with RunDir.create(path, spec) as rundir:
         return execute([task], engine, rundir, spec, **more)

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model, unused_defaults
-from ssl4rl_bench.evaluation import Plan, Subject, spec_of
+from ssl4rl_bench.evaluation import EvaluationPlan, Subject, spec_of
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
@@ -95,16 +95,16 @@ def test_engines_without_weights_have_no_scheme(engine: str) -> None:
 
 
 def test_an_older_baseline_file_is_read_and_says_what_renews_it(tmp_path: Path) -> None:
-    baseline_file.save(of_engine("a", "hf", 1), tmp_path / "base.json")
-    kept = baseline_file.load(tmp_path / "base.json")
+    baseline_file.save_baseline_file(of_engine("a", "hf", 1), tmp_path / "base.json")
+    kept = baseline_file.load_baseline_file(tmp_path / "base.json")
     assert kept.spec.scheme == 1
     with pytest.raises(UsageError) as caught:
         pair(kept, of_engine("b", "hf"), TASK)
     assert f"then ssl4rl-bench gate --candidate NEW --save-baseline {tmp_path / 'base.json'}" in str(
         caught.value
     )
-    baseline_file.save(of_engine("a", "hf"), tmp_path / "new.json")
-    assert baseline_file.load(tmp_path / "new.json").spec.scheme == SCHEME
+    baseline_file.save_baseline_file(of_engine("a", "hf"), tmp_path / "new.json")
+    assert baseline_file.load_baseline_file(tmp_path / "new.json").spec.scheme == SCHEME
 
 
 def test_show_marks_an_older_run(tmp_path: Path) -> None:
@@ -122,11 +122,11 @@ def test_show_marks_an_older_run(tmp_path: Path) -> None:
     (place / "result.json").write_text(json.dumps(result))
     shown = bench("show", place)
     assert shown.returncode == 0 and "note: run" in shown.stderr
-    assert "not comparable: its weights fingerprint is of scheme 1" in shown.stderr
+    assert "not comparable: its weights fingerprint uses scheme 1" in shown.stderr
 
 
 def test_the_committed_files_are_of_this_scheme() -> None:
-    kept = baseline_file.load(Path(__file__).parents[1] / "data" / "gate" / "tiny-base.json.gz")
+    kept = baseline_file.load_baseline_file(Path(__file__).parents[1] / "data" / "gate" / "tiny-base.json.gz")
     assert (
         kept.spec.not_comparable() is None and kept.spec.fingerprint == resolve_model("tiny-base").fingerprint
     )
@@ -140,7 +140,7 @@ def test_sampling_defaults_that_no_engine_applies_are_said_and_not_hashed(tmp_pa
     more = {"eos_token_id": [2, 0], "pad_token_id": 0, "penalty_alpha": None, "use_cache": True}
     change(folder, {**DEFAULTS, **more}, "generation_config.json")
     assert unused_defaults(folder) == DEFAULTS
-    plan = Plan(models=(), loading={}, engine="hf", options=EngineOptions())
+    plan = EvaluationPlan(models=(), loading={}, engine="hf", options=EngineOptions())
     model = resolve_model(str(folder))
     spec = spec_of(plan, Subject.of(model), "hf", "1", [])
     assert spec.to_json()["model"]["unused_defaults"] == DEFAULTS

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticTask
@@ -154,7 +155,7 @@ def test_values_of_secret_variables_go(monkeypatch: pytest.MonkeyPatch) -> None:
     assert redact(text) == "x [redacted], [redacted], name, a long enough value"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(), st.lists))
 def test_what_is_no_text_is_left_alone(value: object) -> None:
     assert repr(redact(value)) == repr(value)

@@ -21,7 +21,7 @@ from ssl4rl_bench.datasets.place import check as check_place
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 from ssl4rl_bench.watch.history import Entry, History, best_run, decode, encode
@@ -111,13 +111,13 @@ def newer(tmp_path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     body = line[: line.rindex(', "crc"')] + "}"
     import zlib
 
-    policy = parse({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
+    policy = parse_policy({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
     (tmp_path / "history.jsonl").write_text(f'{body[:-1]}, "crc": "{zlib.crc32(body.encode()):08x}"}}\n')
-    yield "base.json", lambda: baseline_file.load(base)
-    yield "base.json.gz", lambda: baseline_file.load(tmp_path / "base.json.gz")
+    yield "base.json", lambda: baseline_file.load_baseline_file(base)
+    yield "base.json.gz", lambda: baseline_file.load_baseline_file(tmp_path / "base.json.gz")
     yield "family.json", lambda: series.turn(tmp_path, "family", "b", "c", policy).__enter__()
     yield "family.json", lambda: series.order(tmp_path, "family")
-    yield "card.json", lambda: published.load(card)
+    yield "card.json", lambda: published.load_published(card)
     yield "ssl4rl.json", lambda: read_origin(tmp_path)
     yield "manifest.json", lambda: check_place(tmp_path / "data", force=True)
     yield "history.jsonl", lambda: best_run(tmp_path)
@@ -239,15 +239,15 @@ def test_a_baseline_whose_parts_disagree_is_refused_even_with_a_new_checksum(
         edit(changed["result"])
         place.write_text(json.dumps(changed))
         with pytest.raises(BenchError, match="checksum differs"):
-            baseline_file.load(place)
+            baseline_file.load_baseline_file(place)
         content = {key: changed[key] for key in ("label", "spec", "result", "outcomes")}
         place.write_text(json.dumps(changed | {"sha256": sha256_json(content)}))
         if name == "the weights":
             continue  # only the checksum tells these
         with pytest.raises(BenchError, match=r"contradicts itself|is damaged"):
-            baseline_file.load(place)
+            baseline_file.load_baseline_file(place)
     place.write_bytes((made / "base.json").read_bytes())
-    assert baseline_file.load(place).label == "mock:random (mock)"
+    assert baseline_file.load_baseline_file(place).label == "mock:random (mock)"
 
 
 def test_old_runs_stay_readable(made: Path, run: Path) -> None:

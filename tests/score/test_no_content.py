@@ -25,7 +25,7 @@ from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Sample, SampleRecord, Score, Status
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events
 from ssl4rl_bench.gating.guards import check
-from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.interop.lmms.reply import NO_CONTENT, completion
 from ssl4rl_bench.reports.html.samples import collect
 from ssl4rl_bench.run.journal import decode, encode
@@ -33,7 +33,7 @@ from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.score.aggregate import group_sums
 from ssl4rl_bench.score.outcomes import LETTERS, from_json, to_json
 from ssl4rl_bench.task.mmbench.task import score_choice
-from ssl4rl_bench.task.ssl import make
+from ssl4rl_bench.task.ssl import make_task
 
 THOUGHT = "There are two circles, <b>so</b> \x1b[31m the answer is A."
 TASK = "ssl4rl_scenes"
@@ -61,7 +61,7 @@ def test_reasoning_alone_is_no_reply(field: str, content: str | None, finish_rea
     expected = Score(value=None, answer=None, status=Status.NO_CONTENT)
     assert score_choice({"A": "one", "B": "two"}, "A", got) == expected
     for kind, target in (("rotation", "90"), ("jigsaw", "1,2,3,4"), ("contrastive", "positive")):
-        assert make(kind).score(got, target) == expected
+        assert make_task(kind).score(got, target) == expected
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_the_guard_on_unread_replies_counts_them(tmp_path: Path) -> None:
     one, two = load_evaluated([made(tmp_path, "one", 0.9), made(tmp_path, "two", 0.9)])
     rule = {"task": TASK_MADE.name, "kind": "at_least", "value": 1.0}
     for limit, verdict in ((9.0, "fail"), (11.0, "pass")):
-        policy = parse({"rule": [rule], "guards": {"unread": limit}})
+        policy = parse_policy({"rule": [rule], "guards": {"unread": limit}})
         (guard,) = check(policy, one, two)
-        assert (guard.verdict, guard.found) == (verdict, "10.00%")
+        assert (guard.verdict, guard.measured) == (verdict, "10.00%")
 
 
 def test_the_sample_browser_shows_the_reasoning(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticTask, options, spec_of
@@ -35,7 +36,7 @@ def finished(path: Path, repeats: int = 2, task: SyntheticTask = TASK) -> RunDir
 
 def test_what_is_kept_is_what_the_journal_says(tmp_path: Path) -> None:
     with finished(tmp_path / "run") as rundir:
-        kept = outcomes.read(rundir)
+        kept = outcomes.read_outcomes(rundir)
         assert kept is not None
         found = outcomes_of_run(rundir, [TASK])
         for name in outcomes.Outcomes.__slots__:
@@ -50,7 +51,7 @@ def test_what_is_kept_is_what_the_journal_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("aggregation", metrics.AGGREGATIONS)
 def test_group_scores_make_the_numbers_of_result_json(tmp_path: Path, aggregation: str) -> None:
     with finished(tmp_path / "run") as rundir:
-        kept = outcomes.read(rundir)
+        kept = outcomes.read_outcomes(rundir)
         assert kept is not None and rundir.result is not None
         own = kept[TASK.name]
         cells = cells_of(own.places, unit_counts(own, aggregation), aggregation)
@@ -61,7 +62,7 @@ def test_group_scores_make_the_numbers_of_result_json(tmp_path: Path, aggregatio
             assert value == pytest.approx(cell["value"], abs=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_groups_that_metrics_leaves_out_do_not_count_here_either(data: st.DataObject) -> None:
     """Replies that failed or are missing, in any pattern."""
@@ -98,7 +99,7 @@ def test_kept_outcomes_are_not_trusted_when_something_changed(tmp_path: Path) ->
     with finished(tmp_path / "run", repeats=1) as rundir:
         place = rundir.path / outcomes.FILE
         good = place.read_bytes()
-        assert outcomes.read(rundir, "strict") is None  # another extractor
+        assert outcomes.read_outcomes(rundir, "strict") is None  # another extractor
         for bad in (
             good[: len(good) // 2],
             b"[]",
@@ -107,21 +108,21 @@ def test_kept_outcomes_are_not_trusted_when_something_changed(tmp_path: Path) ->
             json.dumps(json.loads(good) | {"tasks": {}}).encode(),
         ):
             place.write_bytes(bad)
-            assert outcomes.read(rundir) is None
+            assert outcomes.read_outcomes(rundir) is None
         newer = json.dumps(json.loads(good) | {"schema": 99}).encode()
         place.write_bytes(newer)
         with pytest.raises(
             StoreError, match=r"outcomes\.json was written by a newer ssl4rl-bench \(schema 99; "
         ):
-            outcomes.read(rundir)
+            outcomes.read_outcomes(rundir)
         assert place.read_bytes() == newer
         place.write_bytes(good)
-        assert outcomes.read(rundir) is not None
+        assert outcomes.read_outcomes(rundir) is not None
         with rundir.journal_path(TASK.name).open("ab") as journal:
             journal.write(b"one more line\n")
-        assert outcomes.read(rundir) is None
+        assert outcomes.read_outcomes(rundir) is None
         place.unlink()
-        assert outcomes.read(rundir) is None
+        assert outcomes.read_outcomes(rundir) is None
 
 
 def test_content_is_that_of_the_question_whatever_its_number(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions, write_tsv
@@ -36,7 +37,9 @@ OTHERS = [how for how in BLINDINGS if how != "real"]
 
 
 def loaded(rows: list[dict[str, Any]]) -> MMBenchTask:
-    return mmbench.load(load_taskfile("mmbench_dev_en"), located(rows), source="made up", where="made up")
+    return mmbench.load_mmbench(
+        load_taskfile("mmbench_dev_en"), located(rows), source="made up", where="made up"
+    )
 
 
 TASK = loaded(questions(12))
@@ -62,7 +65,7 @@ def test_real_changes_nothing_and_a_blind_task_is_not_blinded_anew() -> None:
     assert apply(TASK, "real") is TASK
     blind = apply(TASK, "blank")
     assert apply(blind, "blank") is blind
-    with pytest.raises(UsageError, match="load it anew"):
+    with pytest.raises(UsageError, match="load it again"):
         apply(blind, "none")
     with pytest.raises(UsageError, match="did you mean shuffled"):
         apply(TASK, "shufled")
@@ -83,7 +86,7 @@ def test_a_blank_image_is_grey_and_of_the_same_size(format: str) -> None:
         assert images.decode(new).getcolors() == [(48, (128, 128, 128))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=30))
 def test_shuffled_is_a_derangement_by_content_or_impossible(which: list[int]) -> None:
     task = loaded(

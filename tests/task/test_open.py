@@ -206,7 +206,7 @@ def test_a_kind_that_is_not_installed_is_named(package: Path) -> None:
     with pytest.raises(UsageError, match="did you mean mmbench"):
         load_task(str(package / "capitals.yaml"))
     (package / "capitals.yaml").write_text(text.replace("kind: exact_match", "kind: os.path"))
-    with pytest.raises(UsageError, match="no name of a kind"):
+    with pytest.raises(UsageError, match="not the name of a kind"):
         load_task(str(package / "capitals.yaml"))
 
 
@@ -224,7 +224,7 @@ def test_a_module_that_loads_nothing_is_no_kind(package: Path, kind: str) -> Non
         ("import not_there\n", "cannot be imported"),
         ("def load(:\n", "cannot be imported"),
         ("", "cannot be imported"),
-        ("load = 5\n", "is no function"),
+        ("load = 5\n", "is not a function"),
     ],
 )
 def test_a_kind_that_is_broken_is_one_sentence(package: Path, module: str, reason: str) -> None:

@@ -88,7 +88,7 @@ def test_a_task_file_with_its_data_beside_it(tmp_path: Path) -> None:
         2,
     )
     (tmp_path / "mine.yaml").write_text(text.replace("title: Mine", "title: Mine, builtin: scene"), "utf-8")
-    with pytest.raises(UsageError, match="names scene as built in"):
+    with pytest.raises(UsageError, match="names the built-in data scene; only scenes"):
         load_task(str(tmp_path / "mine.yaml"))
 
 

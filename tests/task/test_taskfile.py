@@ -115,7 +115,7 @@ def test_what_a_file_includes_comes_under_its_own_keys(tmp_path: Path) -> None:
         (
             "test_split: dev",
             "test_split: dev\ninclude: ../up.yaml",
-            "include must be the name of a file beside it",
+            "include must be the name of a file in the same folder",
         ),
         ("test_split: dev", "test_split: dev\ninclude: none.yaml", "none.yaml cannot be read"),
     ],
@@ -130,7 +130,7 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, words: str) -> N
 
 @pytest.mark.parametrize("text", ["", "- a\n- b", "just text"])
 def test_a_file_that_is_no_mapping(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="no mapping"):
+    with pytest.raises(UsageError, match="not a mapping"):
         load(tmp_path, text)
 
 

@@ -22,13 +22,13 @@ from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.taskfile import load_taskfile
-from ssl4rl_bench.task.validate import validate
+from ssl4rl_bench.task.validate import validate_task
 
 
 @pytest.fixture
 def task() -> MMBenchTask:
     rows = located(questions(3))
-    return mmbench.load(load_taskfile("scenes"), rows, source="a.tsv", where="a.tsv")
+    return mmbench.load_mmbench(load_taskfile("scenes"), rows, source="a.tsv", where="a.tsv")
 
 
 def changed(task: MMBenchTask, at: int, **fields: object) -> MMBenchTask:
@@ -46,7 +46,7 @@ def with_image(sample: Sample, data: bytes) -> Sample:
 
 def test_the_built_in_task_is_sound() -> None:
     task = load_task("scenes", limit=60)
-    report = validate(task)
+    report = validate_task(task)
     assert report.ok
     assert (report.n_samples, report.n_groups) == (len(task.samples), 60)
     assert report.n_images > 40
@@ -58,7 +58,7 @@ def test_the_built_in_task_is_sound() -> None:
 )
 def test_gold_answers_are_read_right_whatever_the_options_say(options: tuple[str, ...]) -> None:
     rows = [row for row in questions(2, options=options) if row]
-    report = validate(mmbench.load(load_taskfile("scenes"), located(rows), source="", where=""))
+    report = validate_task(mmbench.load_mmbench(load_taskfile("scenes"), located(rows), source="", where=""))
     assert report.failures == ()
 
 
@@ -70,26 +70,26 @@ def test_a_scorer_that_gets_gold_answers_wrong(task: MMBenchTask, monkeypatch: p
         return Score(0.0, None, Status.NONE)
 
     monkeypatch.setattr(MMBenchTask, "score", always_wrong)
-    assert "Sample 0: gold reply" in validate(task).failures[0]
-    assert len(validate(task).failures) == 3 * len(task.samples)
+    assert "Sample 0: gold reply" in validate_task(task).failures[0]
+    assert len(validate_task(task).failures) == 3 * len(task.samples)
     monkeypatch.setattr(MMBenchTask, "score", always_right)
-    assert "Sample 0: the wrong reply" in validate(task).failures[0]
+    assert "Sample 0: the wrong reply" in validate_task(task).failures[0]
 
 
 def test_each_defect_is_found(task: MMBenchTask) -> None:
     def failures(broken: MMBenchTask) -> str:
-        report = validate(broken)
+        report = validate_task(broken)
         assert not report.ok
         return "\n".join(report.failures)
 
     sample = task.samples[1]
     assert "Task ssl4rl_scenes has no samples." in failures(replace(task, samples=()))
-    assert "Sample id 0 is there 2 times." in failures(changed(task, 1, id="0"))
+    assert "Sample id 0 appears 2 times." in failures(changed(task, 1, id="0"))
     assert "the target 'Z' is none of its choices" in failures(changed(task, 1, target="Z"))
     assert "Group 0: circular copy 1 has another right answer" in failures(changed(task, 1, target="A"))
     assert "Group 0: circular copy 3 is missing." in failures(replace(task, samples=task.samples[:3]))
     assert "Group 0: circular copy 1 is missing." in failures(changed(task, 1, roll=9))
-    assert "in different categories" in failures(changed(task, 1, categories=Categories("a", "b", "c")))
+    assert "have different categories" in failures(changed(task, 1, categories=Categories("a", "b", "c")))
     assert "option A is not in the prompt" in failures(
         changed(task, 1, choices={**sample.choices, "A": "mauve"})
     )
@@ -103,5 +103,5 @@ def test_each_defect_is_found(task: MMBenchTask) -> None:
 
 def test_warnings_of_the_task_are_passed_on() -> None:
     rows = located(questions(2))
-    task = mmbench.load(load_taskfile("mmbench_dev_en"), rows, source="", where="")
-    assert validate(task).warnings == task.warnings != ()
+    task = mmbench.load_mmbench(load_taskfile("mmbench_dev_en"), rows, source="", where="")
+    assert validate_task(task).warnings == task.warnings != ()

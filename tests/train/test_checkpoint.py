@@ -10,7 +10,7 @@ import pytest
 
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.train import checkpoint
-from ssl4rl_bench.train.journal import _kept
+from ssl4rl_bench.train.journal import _lines_up_to
 
 
 def saved(out: Path, name: str, resumable: bool = True) -> Path:
@@ -43,7 +43,7 @@ def test_names_say_how_far_a_run_was_and_sort(tmp_path: Path) -> None:
         saved(tmp_path, name)
     (tmp_path / "step-x").mkdir()
     (tmp_path / ".saving").mkdir()
-    assert [path.name for path in checkpoint.whole(tmp_path)] == names
+    assert [path.name for path in checkpoint.complete_checkpoints(tmp_path)] == names
     checkpoint.clean(tmp_path)
     assert not (tmp_path / ".saving").exists()
 
@@ -72,9 +72,9 @@ def test_old_checkpoints_lose_only_what_resuming_needs(tmp_path: Path) -> None:
     for number in range(1, 4):
         saved(tmp_path, f"step-00000{number}")
     saver(tmp_path, keep=2)._prune()
-    left = [(path / "trainer").is_dir() for path in checkpoint.whole(tmp_path)]
+    left = [(path / "trainer").is_dir() for path in checkpoint.complete_checkpoints(tmp_path)]
     assert left == [False, True, True]
-    assert all((path / "model.safetensors").is_file() for path in checkpoint.whole(tmp_path))
+    assert all((path / "model.safetensors").is_file() for path in checkpoint.complete_checkpoints(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_old_checkpoints_lose_only_what_resuming_needs(tmp_path: Path) -> None:
         (OSError(errno.EDQUOT, "Quota exceeded"), "the disk is full"),
         (RuntimeError("Error while serializing: I/O error: No space left on device"), "the disk is full"),
         (OSError(errno.EFBIG, "File too large"), "ulimit -f"),
-        (OSError(errno.EACCES, "Permission denied"), "may not be written"),
+        (OSError(errno.EACCES, "Permission denied"), "is not writable"),
     ],
 )
 def test_a_save_that_the_system_refuses_is_one_sentence(tmp_path: Path, error: Exception, said: str) -> None:
@@ -92,7 +92,7 @@ def test_a_save_that_the_system_refuses_is_one_sentence(tmp_path: Path, error: E
     told = saver(tmp_path)._explained(error, tmp_path / "step-000002", full=False)
     assert isinstance(told, StoreError)
     assert said in str(told)
-    assert "step-000001 is whole" in str(told)
+    assert "step-000001 is complete" in str(told)
     other = ValueError("something else")
     assert saver(tmp_path)._explained(other, tmp_path / "step-000002", full=False) is other
 
@@ -100,6 +100,6 @@ def test_a_save_that_the_system_refuses_is_one_sentence(tmp_path: Path, error: E
 def test_metrics_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
-    assert [line["step"] for line in _kept(path, 2)] == [1, 2]
+    assert [line["step"] for line in _lines_up_to(path, 2)] == [1, 2]
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
-    assert _kept(tmp_path / "none.jsonl", 5) == []
+    assert _lines_up_to(tmp_path / "none.jsonl", 5) == []

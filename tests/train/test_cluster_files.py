@@ -56,14 +56,14 @@ def test_accelerate_configurations() -> None:
             assert config["deepspeed_config"]["zero_stage"] == 3
             assert config["deepspeed_config"]["zero3_save_16bit_model"] is True
     for name in recipes.recipe_names():
-        hardware = recipes.read(recipes.find(name)).hardware
+        hardware = recipes.read_recipe(recipes.find_recipe(name)).hardware
         if hardware.sharding != "none":
             assert f"gpu{hardware.processes}_{hardware.sharding}" in found
 
 
 def test_recipes_name_launch_files_that_exist() -> None:
     for name in recipes.recipe_names():
-        text = recipes.find(name).read_text()
+        text = recipes.find_recipe(name).read_text()
         for file in re.findall(r"--config_file train/recipes/(\S+)", text):
             assert (FOLDER / file).is_file()
         for named in re.findall(r"-m ssl4rl_bench train (\S+)", text):
@@ -151,8 +151,8 @@ def test_verl_gets_the_published_settings(tmp_path: Path, split: bool) -> None:
     assert said["data.train_files"] == str(data / ("train.parquet" if split else "data.parquet"))
     assert said["custom_reward_function.path"] == str(data / "reward.py")
     assert said["+custom_reward_function.reward_kwargs.scheme"] == "per_position"
-    g = recipes.read(recipes.find("ssl4rl_3b_rotation")).grpo
-    opt = recipes.read(recipes.find("ssl4rl_3b_rotation")).optimizer
+    g = recipes.read_recipe(recipes.find_recipe("ssl4rl_3b_rotation")).grpo
+    opt = recipes.read_recipe(recipes.find_recipe("ssl4rl_3b_rotation")).optimizer
     actor, rollout = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
     numbers = {
         "data.train_batch_size": g.prompts,

@@ -43,7 +43,7 @@ def test_repeated_steps_count_once_and_a_line_that_is_being_written_not_yet(tmp_
     ("text", "says"),
     [
         ("", "no metrics yet"),
-        ('{"step": 1}\n{"st\n{"step": 3}\n', "line 2 is no JSON"),
+        ('{"step": 1}\n{"st\n{"step": 3}\n', "line 2 is not JSON"),
         ('{"loss": 1}\n', "line 1"),
         ("[1]\n", "line 1"),
     ],

@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from examples import examples
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.task.pictures import Selection, make, open_source, select
 from ssl4rl_bench.task.pictures.making import Opened
-from ssl4rl_bench.train.data import Rows, Settings, TrainingSet, asked
+from ssl4rl_bench.train.data import Rows, RowSettings, TrainingSet, training_tasks
 
 ROTATION, CONTRASTIVE = "ssl4rl_ssl_rotation_90", "ssl4rl_ssl_contrastive_weak"
 
@@ -28,8 +29,8 @@ def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
 def training_set(
     selection: Selection, tasks: dict[str, float] | None = None, **kwargs: object
 ) -> TrainingSet:
-    settings = Settings(seed=7, **kwargs)  # type: ignore[arg-type]
-    return TrainingSet(selection, asked(tasks or {ROTATION: 1}, "ssl4rl"), settings)
+    settings = RowSettings(seed=7, **kwargs)  # type: ignore[arg-type]
+    return TrainingSet(selection, training_tasks(tasks or {ROTATION: 1}, "ssl4rl"), settings)
 
 
 def test_rows_are_the_same_again_and_a_longer_run_begins_as_a_shorter_one(selection: Selection) -> None:
@@ -56,7 +57,7 @@ def test_an_epoch_asks_each_image_once_in_an_order_of_its_own(selection: Selecti
 
 def test_the_first_epoch_shows_what_build_writes_and_later_ones_something_else(selection: Selection) -> None:
     made = training_set(selection)
-    a = made.asked[0]
+    a = made.tasks[0]
     by_epoch = []
     for epoch in range(4):
         rows = [row for row in made.first(4 * made.rows_an_epoch) if row.epoch == epoch]
@@ -72,7 +73,7 @@ def test_the_first_epoch_shows_what_build_writes_and_later_ones_something_else(s
 
 def test_a_mix_keeps_the_weights_and_gives_pairs_both_their_roles(selection: Selection) -> None:
     made = training_set(selection, {ROTATION: 3, CONTRASTIVE: 1})
-    rows = made.first(40 * made.rows_an_epoch)
+    rows = made.first(examples(40) * made.rows_an_epoch)
     asked_images = Counter((row.epoch, row.image, row.task) for row in rows)
     share = sum(task == 0 for _, _, task in asked_images) / len(asked_images)
     both = sum(len(tasks) == 2 for tasks in made.usable) / len(made.usable)
@@ -85,16 +86,16 @@ def test_a_mix_keeps_the_weights_and_gives_pairs_both_their_roles(selection: Sel
 
 
 def test_long_prompts_and_evaluation_images_are_left_out_and_counted(selection: Selection) -> None:
-    widths = {p.sha256: p.width for p in selection.kept}
+    widths = {p.sha256: p.width for p in selection.pictures}
     narrow = min(widths.values())
     made = training_set(
         selection,
         tokens=lambda a, images: (100 + images[0].width, images[0].width),
         max_tokens=100 + narrow,
-        leave_out=frozenset([selection.kept[0].sha256]),
+        leave_out=frozenset([selection.pictures[0].sha256]),
     )
     assert made.n_left_out == 1
-    assert made.n_over_long + made.n_images + sum(made.unusable.values()) == len(selection.kept) - 1
+    assert made.n_over_long + made.n_images + sum(made.unusable.values()) == len(selection.pictures) - 1
     assert all(n <= 100 + narrow for n, _ in made.tokens_seen)
     none = training_set(selection, tokens=lambda a, images: (9, 3), max_tokens=8)
     assert none.n_images == 0
@@ -123,7 +124,7 @@ def test_columns_repeat_a_row_for_its_group_and_make_it_once(selection: Selectio
     assert columns["row"] == [3, 3, 3, 4, 4, 4]
     assert columns["target"][0] == columns["target"][2] == made.make(made.first(10)[3]).target
     assert columns["images"][0][0] is columns["images"][1][0]
-    assert columns["prompt"][0] == [{"role": "user", "content": made.asked[0].prompt}]
+    assert columns["prompt"][0] == [{"role": "user", "content": made.tasks[0].prompt}]
     assert set(columns["task"]) == {ROTATION}
     again = rows({"row": [4]})
     assert again["images"][0][0] is columns["images"][3][0]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipe_of import SMALL, recipe_of
 
 from ssl4rl_bench.train.planning import memory
 from ssl4rl_bench.train.planning.memory import GIB, Memory, estimate
-from ssl4rl_bench.train.planning.shapes import PUBLISHED, Shape
+from ssl4rl_bench.train.planning.shapes import PUBLISHED, ModelShape
 
 B3, B7 = PUBLISHED.values()
 STATES = (
@@ -50,9 +51,9 @@ def gib(found: Memory, name: str) -> float:
 
 
 @given(CHANGES, SHAPES, st.sampled_from(["none", "fsdp2", "zero3"]), st.sampled_from([1, 2, 8]))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 def test_a_larger_micro_batch_never_takes_less(
-    changes: dict[str, Any], shape: Shape, sharding: str, processes: int
+    changes: dict[str, Any], shape: ModelShape, sharding: str, processes: int
 ) -> None:
     # 1 and 2 hold no whole group of 4, and 4 and 8 do: whether groups share a prompt is the same in each pair.
     for small, large in ((1, 2), (4, 8)):
@@ -65,9 +66,9 @@ def test_a_larger_micro_batch_never_takes_less(
 
 
 @given(CHANGES, SHAPES, st.sampled_from(["fsdp2", "zero3"]))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 def test_sharding_and_more_processes_never_raise_a_models_states(
-    changes: dict[str, Any], shape: Shape, sharding: str
+    changes: dict[str, Any], shape: ModelShape, sharding: str
 ) -> None:
     def states(kind: str, processes: int) -> float:
         found = parts(estimate(recipe_of(**changes, sharding=kind), shape, processes))
@@ -81,15 +82,15 @@ def test_sharding_and_more_processes_never_raise_a_models_states(
 
 
 @given(CHANGES, SHAPES, st.sampled_from(["fsdp2", "zero3"]))
-@settings(deadline=None, max_examples=40)
-def test_more_processes_never_take_more(changes: dict[str, Any], shape: Shape, sharding: str) -> None:
+@settings(deadline=None, max_examples=examples(40))
+def test_more_processes_never_take_more(changes: dict[str, Any], shape: ModelShape, sharding: str) -> None:
     peaks = [estimate(recipe_of(**changes, sharding=sharding), shape, n).peak for n in (1, 2, 4, 8)]
     assert peaks == sorted(peaks, reverse=True)
 
 
 @given(CHANGES, SHAPES)
-@settings(deadline=None, max_examples=80)
-def test_parts_add_up(changes: dict[str, Any], shape: Shape) -> None:
+@settings(deadline=None, max_examples=examples(80))
+def test_parts_add_up(changes: dict[str, Any], shape: ModelShape) -> None:
     found = estimate(recipe_of(**changes), shape, 1)
     assert all(part.bytes > 0 and part.how for part in found.parts)
     assert len(parts(found)) == len(found.parts)
@@ -99,8 +100,10 @@ def test_parts_add_up(changes: dict[str, Any], shape: Shape) -> None:
 
 
 @given(CHANGES, SHAPES)
-@settings(deadline=None, max_examples=40)
-def test_checkpointing_and_flash_attention_never_take_more(changes: dict[str, Any], shape: Shape) -> None:
+@settings(deadline=None, max_examples=examples(40))
+def test_checkpointing_and_flash_attention_never_take_more(
+    changes: dict[str, Any], shape: ModelShape
+) -> None:
     changes = {k: v for k, v in changes.items() if k not in ("gradient_checkpointing", "attention")}
 
     def activations(**more: Any) -> int:
@@ -169,6 +172,6 @@ def test_measured_images_take_less_than_prompts_full_of_them() -> None:
 
 
 @pytest.mark.parametrize("shape", [B3, B7])
-def test_chunked_log_probabilities_are_far_below_all_logits(shape: Shape) -> None:
+def test_chunked_log_probabilities_are_far_below_all_logits(shape: ModelShape) -> None:
     found = estimate(recipe_of(micro_batch=8, max_reply_tokens=8192), shape, 1)
     assert parts(found)["log-probabilities"] < 4 * 8 * 8192 * shape.vocab_size / 5

@@ -19,11 +19,11 @@ from rich.console import Console
 from ssl4rl_bench.cli.train_plan import show
 from ssl4rl_bench.core.errors import DataError, ModelError, UsageError
 from ssl4rl_bench.train.planning import prompt_sizes
-from ssl4rl_bench.train.planning.plan import Plan, plan
+from ssl4rl_bench.train.planning.plan import TrainingPlan, plan
 from ssl4rl_bench.train.planning.prompt_sizes import smart_resize, tokens_of
 
 
-def shown(found: Plan, width: int = 110) -> str:
+def shown(found: TrainingPlan, width: int = 110) -> str:
     out = io.StringIO()
     show(Console(file=out, width=width, highlight=False), found)
     return out.getvalue()
@@ -49,11 +49,11 @@ def test_a_prompt_is_as_long_as_transformers_makes_it() -> None:
     """Against the rendered chat, tokenized, with each picture's mark replaced by its tokens."""
     from tokenizers import Tokenizer
 
-    from ssl4rl_bench.train.data import asked
+    from ssl4rl_bench.train.data import training_tasks
 
     count = prompt_sizes.text_counter(TINY)
     assert count is not None
-    (a,) = asked({"ssl_rotation_90": 1}, "ssl4rl")
+    (a,) = training_tasks({"ssl_rotation_90": 1}, "ssl4rl")
     chat = (
         "<|im_start|>user\n"
         + 2 * "<|vision_start|><|image_pad|><|vision_end|>"
@@ -125,7 +125,7 @@ def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:
 def test_processes_instead_of_the_recipes() -> None:
     found = plan(recipe_of(sharding="fsdp2", processes=4))
     assert found.sizes.processes == found.recipe.hardware.processes == 4
-    with pytest.raises(UsageError, match="do not fall evenly"):
+    with pytest.raises(UsageError, match="cannot be divided evenly"):
         plan(recipe_of(processes=7))
 
 
@@ -181,7 +181,8 @@ def test_hostile_names_are_printed_clean() -> None:
 def test_a_dry_run_needs_no_torch() -> None:
     code = (
         "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.planning.plan import plan\n"
-        "plan(recipe.read(recipe.find('ssl4rl_3b_mix'))), plan(recipe.read(recipe.find('lora_1gpu_3b')))\n"
+        "plan(recipe.read_recipe(recipe.find_recipe('ssl4rl_3b_mix')))\n"
+        "plan(recipe.read_recipe(recipe.find_recipe('lora_1gpu_3b')))\n"
         "import sys, json; print(json.dumps([m for m in ('torch', 'transformers', 'trl', 'datasets') "
         "if m in sys.modules]))"
     )

@@ -20,7 +20,9 @@ PUBLISHED = ("rotation", "jigsaw", "contrastive", "position")
 
 
 def read(name: str, **changes: Any) -> Recipe:
-    return recipes.read(recipes.find(name), {key.replace("__", "."): value for key, value in changes.items()})
+    return recipes.read_recipe(
+        recipes.find_recipe(name), {key.replace("__", "."): value for key, value in changes.items()}
+    )
 
 
 def test_the_recipes_that_were_promised_are_there() -> None:
@@ -74,7 +76,7 @@ def test_the_released_rewards_named_in_comments_exist() -> None:
     from ssl4rl_bench.task.registry import load_ssl
 
     for task in PUBLISHED:
-        text = recipes.find(f"ssl4rl_3b_{task}").read_text()
+        text = recipes.find_recipe(f"ssl4rl_3b_{task}").read_text()
         named = re.search(r'scheme = "released", and under \[tasks\] (\w+) = 1', text)
         assert named is not None
         assert "released" in load_ssl(named[1])[1].identity
@@ -82,10 +84,10 @@ def test_the_released_rewards_named_in_comments_exist() -> None:
 
 
 def test_the_mix_asks_about_all_tasks_equally_often() -> None:
-    from ssl4rl_bench.train.data import asked
+    from ssl4rl_bench.train.data import training_tasks
 
     made = read("ssl4rl_3b_mix")
-    shares = [a.weight * len(a.roles) for a in asked(made.tasks, made.data.prompt)]
+    shares = [a.weight * len(a.roles) for a in training_tasks(made.tasks, made.data.prompt)]
     assert len(shares) == 4 and len(set(shares)) == 1
     one = read("ssl4rl_3b_rotation")
     assert (made.grpo, made.optimizer, made.rollout) == (one.grpo, one.optimizer, one.rollout)
@@ -93,7 +95,7 @@ def test_the_mix_asks_about_all_tasks_equally_often() -> None:
 
 def test_figures_in_comments_are_the_estimates() -> None:
     for name in recipes.recipe_names():
-        text = recipes.find(name).read_text()
+        text = recipes.find_recipe(name).read_text()
         for said in re.findall(r"estimated peak of a GPU: (\d+) GiB|# +Peak (\d+) GiB", text):
             found = plan(read(name)).memory
             assert found is not None
@@ -101,7 +103,7 @@ def test_figures_in_comments_are_the_estimates() -> None:
     found = plan(read("lora_1gpu_3b")).memory
     assert found is not None
     of = {part.name: part.bytes / GIB for part in found.parts}
-    text = recipes.find("lora_1gpu_3b").read_text()
+    text = recipes.find_recipe("lora_1gpu_3b").read_text()
     adapters = of["weights, adapters"] + of["gradients"] + of["optimizer"]
     for words, n in (
         ("base in bfloat16 {} GiB", of["weights, frozen"]),
@@ -141,7 +143,7 @@ def test_an_unknown_key_names_the_nearest(table: str, cls: type, tmp_path: Path)
         wrong = f"{field.name}x"
         where = f"{table}.{wrong}" if table else wrong
         with pytest.raises(UsageError) as caught:
-            recipes.read(recipes.find("lora_1gpu_3b"), {where: 1})
+            recipes.read_recipe(recipes.find_recipe("lora_1gpu_3b"), {where: 1})
         assert f"unknown key {where}" in str(caught.value)
         assert f"did you mean {field.name}?" in str(caught.value)
 
@@ -153,7 +155,7 @@ def test_an_unknown_task_names_the_nearest() -> None:
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean ssl4rl_3b_jigsaw"):
-        recipes.find("ssl4rl_3b_jigsav")
+        recipes.find_recipe("ssl4rl_3b_jigsav")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
     [
         ({"grpo__micro_batch": 7}, "5, 8, 10, 4|4, 5, 8, 10"),
         ({"grpo__updates": 3}, "choose prompts as a multiple of 24"),
-        ({"hardware__processes": 7}, "do not fall evenly"),
+        ({"hardware__processes": 7}, "cannot be divided evenly"),
     ],
 )
 def test_sizes_that_are_not_even(changes: dict[str, Any], complaint: str) -> None:

@@ -62,7 +62,7 @@ def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         shapes.of_folder(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    with pytest.raises(ModelError, match="is of a llama"):
+    with pytest.raises(ModelError, match="belongs to a llama"):
         shapes.of_folder(tmp_path)
     config = json.loads((TINY / "config.json").read_text())
     del config["vision_config"]["depth"]

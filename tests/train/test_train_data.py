@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from examples import examples
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_hex
@@ -18,14 +19,14 @@ from ssl4rl_bench.task.registry import load_ssl
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.tiny import ssl_sft
-from ssl4rl_bench.train.tiny.scenes_sft import DESCRIBE, Pool, Schedule, make_pool, reply, styled
+from ssl4rl_bench.train.tiny.scenes_sft import DESCRIBE, ExamplePool, Schedule, make_pool, reply, styled
 from ssl4rl_bench.train.tiny.sft import Course
 
 RECIPES = Path(scenes.__file__).parents[3] / "train" / "recipes"
 
 
 @pytest.fixture(scope="module")
-def pool() -> Pool:
+def pool() -> ExamplePool:
     return make_pool(8)
 
 
@@ -40,20 +41,20 @@ SCHEDULE = Schedule(
 )
 
 
-def test_the_pool_has_no_picture_of_the_benchmark(pool: Pool) -> None:
+def test_the_pool_has_no_picture_of_the_benchmark(pool: ExamplePool) -> None:
     dev = {sha256_hex(q.drawn.image.tobytes()) for q in scenes.questions("dev")}
     assert len(pool.questions) == 8 * len(scenes.LEAVES)
     assert not dev & {sha256_hex(q.drawn.image.tobytes()) for q in pool.questions}
     assert {"red", "happy"} <= set(pool.words) and not any(" " in word for word in pool.words)
 
 
-def test_an_example_depends_on_its_number_alone(pool: Pool) -> None:
+def test_an_example_depends_on_its_number_alone(pool: ExamplePool) -> None:
     forward = [SCHEDULE.example(i, pool) for i in range(200)]
     assert [SCHEDULE.example(i, pool) for i in reversed(range(200))] == forward[::-1]
     assert len({e.prompt for e in forward}) > 50
 
 
-def test_first_drills_then_descriptions_then_questions(pool: Pool) -> None:
+def test_first_drills_then_descriptions_then_questions(pool: ExamplePool) -> None:
     def kinds(steps: range) -> Counter[str]:
         numbers = range(steps.start * 4, steps.stop * 4)
         examples = [SCHEDULE.example(i, pool) for i in numbers]
@@ -69,7 +70,7 @@ def test_first_drills_then_descriptions_then_questions(pool: Pool) -> None:
     assert 0.15 < later["describe"] / (later["describe"] + later["question"]) < 0.35
 
 
-def test_every_reply_to_learn_reads_as_the_right_letter(pool: Pool) -> None:
+def test_every_reply_to_learn_reads_as_the_right_letter(pool: ExamplePool) -> None:
     for q in pool.questions:
         for roll in range(q.n_rolls):
             choices = q.choices(roll)
@@ -83,12 +84,12 @@ NAMES = list(FORMS_RECIPE["ssl"]["tasks"])
 
 
 @pytest.fixture(scope="module")
-def made(pool: Pool) -> tuple[ssl_sft.Forms, list[Any]]:
+def made(pool: ExamplePool) -> tuple[ssl_sft.Forms, list[Any]]:
     ssl = FORMS_RECIPE["ssl"]
     return ssl_sft.make_forms(ssl["tasks"], ssl["styles"], pool, per_task=2, batch_size=4, seed=4)
 
 
-def test_forms_are_made_of_every_ssl_task(made: tuple[ssl_sft.Forms, list[Any]], pool: Pool) -> None:
+def test_forms_are_made_of_every_ssl_task(made: tuple[ssl_sft.Forms, list[Any]], pool: ExamplePool) -> None:
     forms, pictures = made
     assert sorted(f"ssl4rl_{name}" for name in NAMES) == sorted(
         name for name in task_names() if load_taskfile(name).ssl
@@ -121,7 +122,7 @@ def test_replies_to_learn_are_valid_answers_by_lot(name: str) -> None:
     _, task = load_ssl(name)
     rng = Random(1)
     drawn = Counter(ssl_sft.any_answer(task, rng) for _ in range(2000))
-    for answer in drawn:
+    for answer in list(drawn)[: examples(2000)]:
         for style in ("ssl4rl", "cot", "direct"):
             score = task.score(Completion(styled(answer, answer, style), "stop"), answer)
             assert score.value == 1.0, (answer, style)
@@ -133,7 +134,7 @@ def test_replies_to_learn_are_valid_answers_by_lot(name: str) -> None:
         assert len(drawn) > 1900
 
 
-def test_a_task_that_can_use_no_picture_is_named(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_can_use_no_picture_is_named(pool: ExamplePool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Never:
         pairs, identity = False, "never/1"
 
@@ -145,7 +146,7 @@ def test_a_task_that_can_use_no_picture_is_named(pool: Pool, monkeypatch: pytest
         ssl_sft.make_forms({"ssl_never": 1.0}, ["ssl4rl"], pool, per_task=1, batch_size=1, seed=1)
 
 
-def test_every_third_batch_is_of_forms(made: tuple[ssl_sft.Forms, list[Any]], pool: Pool) -> None:
+def test_every_third_batch_is_of_forms(made: tuple[ssl_sft.Forms, list[Any]], pool: ExamplePool) -> None:
     course = Course(SCHEDULE, pool, made[0], every=3)
     batches = [[course.example(b * 4 + at) for at in range(4)] for b in range(9)]
     assert [batches[b] for b in (2, 5, 8)] == [

@@ -7,11 +7,11 @@ from pathlib import Path
 from tensor_files import tensors
 
 from ssl4rl_bench.engines.base import EngineOptions
-from ssl4rl_bench.evaluation import Plan
-from ssl4rl_bench.gating.policy import Policy, parse
-from ssl4rl_bench.watch.loop import Asked
+from ssl4rl_bench.evaluation import EvaluationPlan
+from ssl4rl_bench.gating.policy import Policy, parse_policy
+from ssl4rl_bench.watch.loop import WatchSettings
 
-POLICY = parse(
+POLICY = parse_policy(
     {"allow": ["partial"], "rule": [{"task": "scenes", "kind": "no_worse_than", "margin": 90}]}, "gate.toml"
 )
 
@@ -33,12 +33,12 @@ def files(fill: int) -> dict[str, bytes]:
     }
 
 
-def plan(limit: int = 6, **changes: object) -> Plan:
+def plan(limit: int = 6, **changes: object) -> EvaluationPlan:
     options = EngineOptions(mock="random")
     settings = {"models": (), "loading": {"ssl4rl_scenes": {"data": None, "limit": limit}}, "engine": "mock"}
-    return Plan(**({**settings, "options": options} | changes))  # type: ignore[arg-type]
+    return EvaluationPlan(**({**settings, "options": options} | changes))  # type: ignore[arg-type]
 
 
-def asked(folder: Path, out: Path, policy: Policy = POLICY, **changes: object) -> Asked:
+def asked(folder: Path, out: Path, policy: Policy = POLICY, **changes: object) -> WatchSettings:
     settings = {"baseline": None, "once": True, "interval": 0.01, "keep_best": True}
-    return Asked(checkpoints=folder, out=out, policy=policy, **(settings | changes))  # type: ignore[arg-type]
+    return WatchSettings(checkpoints=folder, out=out, policy=policy, **(settings | changes))  # type: ignore[arg-type]

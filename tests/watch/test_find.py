@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from examples import examples
 from fake_checkpoints import files, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,7 +133,7 @@ def sharded() -> dict[str, bytes]:
     return made | more
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     parts=st.sampled_from([files(1), sharded()]).flatmap(
         lambda made: st.tuples(

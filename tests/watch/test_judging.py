@@ -12,13 +12,15 @@ import simulated
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.policy import parse
-from ssl4rl_bench.watch.hint import changes, hint
+from ssl4rl_bench.gating.policy import parse_policy
+from ssl4rl_bench.watch.hint import find_changes, hint
 from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
 
 N = 1000
 PROBE = "ssl4rl_ssl_rotation_90"
-POLICY = parse({"alpha": 0.05, "rule": [{"task": simulated.TASK, "kind": "no_worse_than", "margin": 8}]})
+POLICY = parse_policy(
+    {"alpha": 0.05, "rule": [{"task": simulated.TASK, "kind": "no_worse_than", "margin": 8}]}
+)
 
 
 def scores(share: float, seed: int = 0) -> np.ndarray:
@@ -111,7 +113,7 @@ def test_the_hint_needs_a_probe_that_rises_and_an_ability_that_falls(
             "coarse_perception -",
             "p <0.001",
             "n 1000",
-            "think of stopping",
+            "consider stopping",
         ):
             assert words in entry.hint
         up = next(each for each in entry.changes if each.probe)
@@ -131,7 +133,7 @@ def test_chance_is_no_hint() -> None:
             two = simulated.run(label, values["two"], task=PROBE, probe={"kind": "rotation", "chance": 0.25})
             spec = replace(one.spec, tasks={**one.spec.tasks, **two.spec.tasks})
             runs.append(replace(one, spec=spec, outcomes={**one.outcomes, **two.outcomes}))
-        hints += hint(changes(*runs)) is not None
+        hints += hint(find_changes(*runs)) is not None
     assert hints == 0
 
 

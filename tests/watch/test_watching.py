@@ -23,12 +23,14 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.gating import baseline as baseline_file
-from ssl4rl_bench.gating.policy import parse
+from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.watch.history import History
 from ssl4rl_bench.watch.loop import Watch
 
-TIGHT = parse({"allow": ["partial"], "rule": [{"task": "scenes", "kind": "no_worse_than", "margin": 1}]})
-BETTER = parse(
+TIGHT = parse_policy(
+    {"allow": ["partial"], "rule": [{"task": "scenes", "kind": "no_worse_than", "margin": 1}]}
+)
+BETTER = parse_policy(
     {
         "allow": ["partial"],
         "on_inconclusive": "fail",
@@ -81,7 +83,7 @@ def test_the_exit_code_is_the_worst_new_verdict(
 def test_a_baseline_file_does_for_a_run(train: Path, tmp_path: Path) -> None:
     watching.watch(plan(), asked(train, tmp_path / "first"), [])
     (old,) = load_evaluated([tmp_path / "first" / "runs" / "step-000050"])
-    baseline_file.save(old, tmp_path / "base.json.gz")
+    baseline_file.save_baseline_file(old, tmp_path / "base.json.gz")
     out = tmp_path / "out"
     assert watching.watch(plan(), asked(train, out, baseline=tmp_path / "base.json.gz"), []) == 0
     with History(out) as history:
@@ -222,7 +224,7 @@ def test_checkpoints_that_appear_are_taken_and_a_stop_is_clean(tmp_path: Path) -
     seen += process.communicate()[0].splitlines(keepends=True)
     text = "".join(seen)
     assert process.returncode == 130, text
-    assert "Traceback" not in text and "the same command goes on where it was" in text
+    assert "Traceback" not in text and "the same command continues it" in text
     with History(out) as history:
         assert [(entry.name, entry.verdict) for entry in history.entries] == [
             ("step-000050", "baseline"), ("step-000100", "pass"),
@@ -260,10 +262,10 @@ def test_a_stop_during_an_evaluation_is_resumable(
 
 def test_what_cannot_be_is_said_before_anything_is_evaluated(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    strict = parse({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
+    strict = parse_policy({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
     with pytest.raises(UsageError, match="allow them in the policy"):
         watching.watch(plan(), asked(train, out, policy=strict), [])
-    other = parse(
+    other = parse_policy(
         {"allow": ["partial"], "rule": [{"task": "mmbench_dev_en", "kind": "not_significantly_worse"}]}
     )
     with pytest.raises(UsageError, match="a rule for mmbench_dev_en"):

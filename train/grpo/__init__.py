@@ -5,6 +5,6 @@ make the trainer, and `provenance` makes the description that is saved with each
 """
 
 from ssl4rl_bench.train.grpo.process import is_main
-from ssl4rl_bench.train.grpo.run import train
+from ssl4rl_bench.train.grpo.run import train_grpo
 
-__all__ = ["is_main", "train"]
+__all__ = ["is_main", "train_grpo"]

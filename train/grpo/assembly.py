@@ -10,7 +10,7 @@ from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.grpo.dataset import Dataset
-from ssl4rl_bench.train.grpo.job import Job
+from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.grpo.process import installed
 from ssl4rl_bench.train.grpo.provenance import Origin, shipped_dtype
 from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
@@ -21,7 +21,9 @@ from ssl4rl_bench.train.rewards import SSLReward
 from ssl4rl_bench.train.stopping import Stopping
 
 
-def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stopping: Stopping) -> Any:
+def make_trainer(
+    job: TrainingJob, data: Dataset, processor: Any, metrics: Metrics, stopping: Stopping
+) -> Any:
     """Makes the trainer of a run, which saves checkpoints, logs to `metrics`, and obeys `stopping`."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
@@ -37,7 +39,7 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
     rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
     model = _network(job)
     reward = SSLReward(
-        {a.name: a.task for a in data.training_set.asked},
+        {a.name: a.task for a in data.training_set.tasks},
         scheme=recipe.reward.scheme,
         format_weight=recipe.reward.format_weight,
         extractor=recipe.reward.extractor,
@@ -64,7 +66,7 @@ def make_trainer(job: Job, data: Dataset, processor: Any, metrics: Metrics, stop
     return trainer
 
 
-def _network(job: Job) -> Any:
+def _network(job: TrainingJob) -> Any:
     """Loads the base's network in the recipe's dtype, without gradients for a frozen vision tower."""
     import torch
 
@@ -86,7 +88,7 @@ def _optimizer(recipe: Recipe, model: Any) -> Any:
     return MuonAdamW(model.named_parameters(), recipe.optimizer.learning_rate, recipe.optimizer.weight_decay)
 
 
-def _saver(job: Job, model: Any, origin: Origin) -> checkpoint.Saver:
+def _saver(job: TrainingJob, model: Any, origin: Origin) -> checkpoint.Saver:
     """Makes the saver, which writes checkpoints with their model cards."""
     recipe = job.recipe
 

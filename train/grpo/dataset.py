@@ -11,10 +11,10 @@ from typing import Any
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.engines.checkpoints.weights import Model
-from ssl4rl_bench.engines.inputs import load_processor as processor_of
+from ssl4rl_bench.engines.inputs import load_processor
 from ssl4rl_bench.task.pictures import Selection
 from ssl4rl_bench.train import overlap
-from ssl4rl_bench.train.data import Asked, Settings, TrainingSet, asked
+from ssl4rl_bench.train.data import RowSettings, TrainingSet, TrainingTask, training_tasks
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.reporting import Reporter
 
@@ -27,9 +27,9 @@ class Dataset:
     facts: dict[str, Any]
 
 
-def load_processor(recipe: Recipe, base: Model) -> Any:
+def load_training_processor(recipe: Recipe, base: Model) -> Any:
     """Loads the base's processor and sets the recipe's pixel limits."""
-    processor = processor_of(base.path)
+    processor = load_processor(base.path)
     size = processor.image_processor.size
     low, high = recipe.model.min_pixels, recipe.model.max_pixels
     processor.image_processor.size = {
@@ -48,17 +48,17 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
         DataError: prompts are too long, or no image is left.
     """
     selection = _of_split(selection, recipe.data.split)
-    overlaps = overlap.audit(selection, recipe.data.audit, on_progress=report.stage)
-    for found in overlaps:
-        if shared := len(found.exact) + len(found.near):
-            report.note(f"{shared} training images are in {found.set} or look like one that is")
+    overlaps = overlap.find_overlaps(selection, recipe.data.audit, on_progress=report.stage)
+    for result in overlaps:
+        if shared := len(result.exact) + len(result.near):
+            report.note(f"{shared} training images are in {result.set} or look like one that is")
         else:
-            report.note(f"no training image is in {found.set} ({found.images} images compared)")
+            report.note(f"no training image is in {result.set} ({result.images} images compared)")
     leave_out = overlap.enforce(overlaps, recipe.data)
     made = TrainingSet(
         selection,
-        asked(recipe.tasks, recipe.data.prompt),
-        Settings(
+        training_tasks(recipe.tasks, recipe.data.prompt),
+        RowSettings(
             seed=recipe.seed,
             frozen=recipe.data.frozen,
             shuffled=recipe.reward.shuffled,
@@ -71,7 +71,7 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     limit = recipe.grpo.max_prompt_tokens
     if made.n_over_long and recipe.data.over_long == "refuse":
         raise DataError(
-            f"{made.n_over_long} of {len(made.pictures)} images give prompts of more than {limit} tokens, the "
+            f"{made.n_over_long} of {len(made.pictures)} images have prompts of more than {limit} tokens, the "
             f"longest {made.longest}: raise grpo.max_prompt_tokens, lower model.max_pixels, or write "
             'data.over_long = "drop"'
         )
@@ -108,8 +108,8 @@ def _facts(
         },
         "unusable_by_reason": made.unusable,
         "counts": selection.counts(),
-        "overlap": [found.as_json() for found in overlaps],
-        "overlap_details": [found.details() for found in overlaps],
+        "overlap": [overlap.as_json() for overlap in overlaps],
+        "overlap_details": [overlap.details() for overlap in overlaps],
         "transductive": recipe.data.transductive,
         "manifest": manifest,
     }
@@ -119,10 +119,10 @@ def _of_split(selection: Selection, split: float | None) -> Selection:
     """Returns the part of a selection that is used for training."""
     if split is None:
         return selection
-    kept = tuple(picture for picture in selection.kept if picture.split == "train")
-    if not kept:
+    pictures = tuple(picture for picture in selection.pictures if picture.split == "train")
+    if not pictures:
         raise DataError(f"{selection.source}: data.split = {split:g} leaves no training images: raise it")
-    return dataclasses.replace(selection, kept=kept)
+    return dataclasses.replace(selection, pictures=pictures)
 
 
 class _Tokens:
@@ -134,7 +134,7 @@ class _Tokens:
         self.text: dict[tuple[str, int], int] = {}
         self.processor = processor
 
-    def __call__(self, a: Asked, images: Any) -> tuple[int, int]:
+    def __call__(self, a: TrainingTask, images: Any) -> tuple[int, int]:
         """Returns the number of tokens in the task's prompt with these images, and in the images alone."""
         key = (a.name, len(images))
         if key not in self.text:

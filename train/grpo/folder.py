@@ -35,10 +35,10 @@ def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path 
         last = checkpoint.last_resumable(out)
         if last and not resume:
             raise StoreError(
-                f"{out} already holds a run, up to {last.name}: --resume goes on, --out starts another"
+                f"{out} already holds a run, up to {last.name}: --resume continues it, --out starts another"
             )
     elif out.is_dir() and atomic.contents(out):
-        raise StoreError(f"{out} is not empty and holds no run of this command: choose another --out")
+        raise StoreError(f"{out} is not empty and contains no run of this command: choose another --out")
     else:
         last = None
     if main:
@@ -63,7 +63,7 @@ def _require_same(known: Path, recipe: Recipe, out: Path) -> None:
     ]
     if differ:
         raise StoreError(
-            f"{out} holds a run of another recipe ({', '.join(differ)} "
+            f"{out} contains a run of another recipe ({', '.join(differ)} "
             f"{'differs' if len(differ) == 1 else 'differ'}): choose another --out"
         )
 

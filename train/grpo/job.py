@@ -12,7 +12,7 @@ from ssl4rl_bench.train.reporting import Reporter
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A run that is about to start."""
 
     recipe: Recipe

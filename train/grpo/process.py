@@ -25,7 +25,7 @@ def start(recipe: Recipe) -> Any:
     _quiet(vllm=vllm)
     if vllm and not gpu:
         raise UsageError(
-            f"rollout.engine = {recipe.rollout.engine} needs a GPU, since vLLM for CPUs cannot take new weights: "
+            f"rollout.engine = {recipe.rollout.engine} needs a GPU, since vLLM for CPUs cannot load new weights: "
             "--set rollout.engine=transformers"
         )
     state = PartialState(cpu=not gpu)

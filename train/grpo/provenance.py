@@ -12,7 +12,7 @@ from ssl4rl_bench.engines.checkpoints.files import read_config
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.run.machine import versions
 from ssl4rl_bench.train.grpo.dataset import Dataset
-from ssl4rl_bench.train.grpo.job import Job
+from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.journal import Metrics
 
 _FACTS = (
@@ -33,7 +33,7 @@ _PACKAGES = ("ssl4rl_bench", "torch", "transformers", "trl", "accelerate", "peft
 class Origin:
     """Makes the contents of ssl4rl.json. Time is measured from the creation of this object."""
 
-    job: Job
+    job: TrainingJob
     data: Dataset
     metrics: Metrics
     started: float = field(default_factory=time.time)

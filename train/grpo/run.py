@@ -12,12 +12,12 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.task.registry import select_images
 from ssl4rl_bench.train import checkpoint
-from ssl4rl_bench.train.data import asked
+from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.grpo import process
 from ssl4rl_bench.train.grpo.assembly import make_trainer
-from ssl4rl_bench.train.grpo.dataset import Dataset, load_processor, prepared
+from ssl4rl_bench.train.grpo.dataset import Dataset, load_training_processor, prepared
 from ssl4rl_bench.train.grpo.folder import DATA, open_folder, steps_done
-from ssl4rl_bench.train.grpo.job import Job
+from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.journal import METRICS, Metrics
 from ssl4rl_bench.train.planning.sizes import sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
@@ -25,7 +25,7 @@ from ssl4rl_bench.train.reporting import Reporter
 from ssl4rl_bench.train.stopping import Stopping
 
 
-def train(
+def train_grpo(
     recipe: Recipe,
     out: Path,
     *,
@@ -61,7 +61,7 @@ def train(
     wanted = recipe.data
     images = select_images(wanted.images, split=wanted.images_split, ratio=wanted.split, limit=wanted.limit)
     with stopping.handling(), images as selection:
-        processor = load_processor(recipe, base)
+        processor = load_training_processor(recipe, base)
         data = prepared(recipe, selection, processor, report)
         steps = steps_of(recipe, parts, data.training_set.rows_an_epoch)
         stop_at = min(steps, max_steps or steps)
@@ -70,16 +70,16 @@ def train(
             return last
         if state.is_main_process:
             atomic.write_json(out / DATA, data.facts)
-        _fit(Job(recipe, out, base, parts, steps, stop_at, report), data, processor, stopping, last)
-        done = checkpoint.whole(out)[-1]
+        _fit(TrainingJob(recipe, out, base, parts, steps, stop_at, report), data, processor, stopping, last)
+        done = checkpoint.complete_checkpoints(out)[-1]
         if state.is_main_process and (out / METRICS).is_file():
             _draw(out, recipe)  # the run is already complete if a signal arrives now
     if stopping.ends and steps_done(done) < stop_at:
-        raise Interrupted(f"interrupted; {done} is saved, and --resume goes on from there")
+        raise Interrupted(f"interrupted; {done} is saved, and --resume continues from it")
     return done
 
 
-def _fit(job: Job, data: Dataset, processor: Any, stopping: Stopping, last: Path | None) -> None:
+def _fit(job: TrainingJob, data: Dataset, processor: Any, stopping: Stopping, last: Path | None) -> None:
     """Trains from the checkpoint `last`, or from the base."""
     from accelerate import PartialState
 
@@ -94,7 +94,7 @@ def _fit(job: Job, data: Dataset, processor: Any, stopping: Stopping, last: Path
     )
     trainer = make_trainer(job, data, processor, metrics, stopping)
     if last:
-        job.report.note(f"going on from {last.name}")
+        job.report.note(f"continuing from {last.name}")
     with checkpoint.as_trainer_wrote(last, state) if last else nullcontext() as flat:
         trainer.train(resume_from_checkpoint=str(flat) if last else None)
 
@@ -104,5 +104,5 @@ def _draw(out: Path, recipe: Recipe) -> None:
     from ssl4rl_bench.train.curves import draw
 
     exact = recipe.reward.scheme == "exact" and not recipe.reward.format_weight
-    chance = {short_name(a.name): a.task.chance for a in asked(recipe.tasks, recipe.data.prompt)}
+    chance = {short_name(a.name): a.task.chance for a in training_tasks(recipe.tasks, recipe.data.prompt)}
     draw(out / METRICS, out / "curves.png", recipe.name, chance if exact else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssl4rl_bench.train.grpo.job import Job
+from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.grpo.process import has_gpu, installed
 from ssl4rl_bench.train.recipe import Recipe
 
@@ -12,7 +12,7 @@ _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": 
 """transformers' names of the recipe's schedules."""
 
 
-def grpo_config(job: Job) -> Any:
+def grpo_config(job: TrainingJob) -> Any:
     """Returns TRL's settings. A recipe counts steps, TRL counts optimizer updates."""
     from trl import GRPOConfig
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ssl4rl_bench.train.planning.shapes import Linear, Shape
+from ssl4rl_bench.train.planning.shapes import Linear, ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes
 from ssl4rl_bench.train.recipe import Recipe
 
@@ -32,7 +32,7 @@ When = Literal["always", "rollout", "update"]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MemoryPart:
     """One part of a GPU's memory."""
 
     name: str
@@ -47,7 +47,7 @@ class Part:
 class Memory:
     """The memory of a GPU by parts."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[MemoryPart, ...]
 
     def during(self, when: When) -> int:
         """Returns the bytes of the parts of a phase; "rollout" and "update" exclude the parts of "always"."""
@@ -77,7 +77,7 @@ class _Bytes:
     """Whether autocast copies the weight and the input of each matrix product."""
 
 
-def estimate(recipe: Recipe, shape: Shape, processes: int, image_tokens: float | None = None) -> Memory:
+def estimate(recipe: Recipe, shape: ModelShape, processes: int, image_tokens: float | None = None) -> Memory:
     """Estimates the memory of each of `processes` GPUs.
 
     Args:
@@ -96,12 +96,12 @@ def estimate(recipe: Recipe, shape: Shape, processes: int, image_tokens: float |
         _log_probs(recipe, shape, width),
         _buffer(recipe, shape, step, image_tokens),
         *_rollouts(recipe, shape, step, width),
-        Part("CUDA context", CONTEXT, "always", "context, libraries, NCCL: a round allowance"),
+        MemoryPart("CUDA context", CONTEXT, "always", "context, libraries, NCCL: a rough allowance"),
     ]
     return Memory(tuple(part for part in parts if part.bytes))
 
 
-def trained_linears(recipe: Recipe, shape: Shape) -> list[Linear]:
+def trained_linears(recipe: Recipe, shape: ModelShape) -> list[Linear]:
     """Returns the linear layers' matrices that the optimizer updates or that have adapters.
 
     LoRA targets such as gate_proj also match matrices of the vision tower, unless `model.freeze_vision` is
@@ -115,7 +115,7 @@ def trained_linears(recipe: Recipe, shape: Shape) -> list[Linear]:
     ]
 
 
-def trainable(recipe: Recipe, shape: Shape) -> int:
+def trainable(recipe: Recipe, shape: ModelShape) -> int:
     """Returns the number of parameters that the optimizer updates.
 
     An adapter has rank * (inputs + outputs) parameters per matrix (Hu et al. 2021, arXiv 2106.09685).
@@ -138,21 +138,21 @@ def _widths(recipe: Recipe) -> _Bytes:
     sharding = recipe.hardware.sharding
     if sharding == "zero3" and mixed:
         return _Bytes(frozen=2, trained=2, optimizer=12, product=2, stream=2, casts=False)
-    kept = 4 if recipe.model.dtype == "float32" else 2
-    trained = 4 if recipe.lora or (sharding == "fsdp2" and mixed) else kept
-    product = 2 if mixed else kept
+    stored = 4 if recipe.model.dtype == "float32" else 2
+    trained = 4 if recipe.lora or (sharding == "fsdp2" and mixed) else stored
+    product = 2 if mixed else stored
     return _Bytes(
-        frozen=kept,
+        frozen=stored,
         trained=trained,
         optimizer=2 * trained,
         product=product,
         # FSDP2 gathers weights in bfloat16, so that the hidden states are also bfloat16.
-        stream=2 if sharding == "fsdp2" and mixed else kept,
-        casts=kept > product and sharding == "none",
+        stream=2 if sharding == "fsdp2" and mixed else stored,
+        casts=stored > product and sharding == "none",
     )
 
 
-def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list[Part]:
+def _states(recipe: Recipe, shape: ModelShape, processes: int, width: _Bytes) -> list[MemoryPart]:
     """Returns weights, gradients, optimizer state and the reference model.
 
     The first three follow (2 + 2 + 12) Psi / N and its variants (ZeRO, section 3.1).
@@ -169,24 +169,24 @@ def _states(recipe: Recipe, shape: Shape, processes: int, width: _Bytes) -> list
         state -= width.trained * matrices
         state_how = f"AdamW: {state_how}, Muon half of it on {_millions(matrices)}"
 
-    def of(name: str, numbers: int, width: int, why: str = "") -> Part:
-        return Part(name, numbers * width // shards, "always", f"{why}{_times(width, numbers, among)}")
+    def of(name: str, numbers: int, width: int, why: str = "") -> MemoryPart:
+        return MemoryPart(name, numbers * width // shards, "always", f"{why}{_times(width, numbers, among)}")
 
     parts = [
         of("weights, frozen", frozen, width.frozen),
         of("weights, adapters" if recipe.lora else "weights, trained", n, width.trained),
         of("gradients", n, width.trained),
-        Part("optimizer", state // shards, "always", state_how),
+        MemoryPart("optimizer", state // shards, "always", state_how),
     ]
     if processes > 1 and shards == 1:
         parts.append(of("gradient buckets", n, width.trained, "DDP's own copy of the gradients, "))
     if recipe.grpo.kl > 0 and recipe.lora is None:
-        why = "the base once more, for the KL term: "
+        why = "a second copy of the base, for the KL term: "
         parts.append(of("reference model", shape.total, width.frozen, why))
     return parts
 
 
-def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
+def _gathered(recipe: Recipe, shape: ModelShape, width: _Bytes) -> list[MemoryPart]:
     """Returns the temporary copies of weights during a pass through the model.
 
     Autocast keeps a bfloat16 copy of each trained float32 weight that a matrix product uses until the pass
@@ -197,21 +197,21 @@ def _gathered(recipe: Recipe, shape: Shape, width: _Bytes) -> list[Part]:
     if sharding == "zero3":
         live = min(LIVE, shape.total)
         how = f"up to {_millions(live)} gathered at {width.product} bytes"
-        return [Part("gathered weights", live * width.product, "always", how)]
+        return [MemoryPart("gathered weights", live * width.product, "always", how)]
     if sharding == "fsdp2":
         parts = shape.parts()
         unit = max(parts["layers"] // shape.num_hidden_layers, parts["vision blocks"] // shape.vision.depth)
         n = 2 * unit + (0 if recipe.lora else unit) + shape.embedding
         how = f"two layers, one's gradients, and the head at {width.product} bytes: {_millions(n)}"
-        return [Part("gathered weights", n * width.product, "always", how)]
+        return [MemoryPart("gathered weights", n * width.product, "always", how)]
     if not width.casts or recipe.lora:
         return []
     n = sum(linear.weights for linear in trained_linears(recipe, shape))
     how = f"bfloat16 copies of {_millions(n)} that autocast keeps during a pass"
-    return [Part("autocast copies", 2 * n, "always", how)]
+    return [MemoryPart("autocast copies", 2 * n, "always", how)]
 
 
-def layer_activations(recipe: Recipe, shape: Shape, width: _Bytes, length: int) -> int:
+def layer_activations(recipe: Recipe, shape: ModelShape, width: _Bytes, length: int) -> int:
     """Returns the bytes per token that one decoder layer saves for its backward pass.
 
     Korthikanti et al. (section 4.1) count 34 h + 5 a s bytes for a layer of GPT. Here a layer saves: for
@@ -235,7 +235,7 @@ def layer_activations(recipe: Recipe, shape: Shape, width: _Bytes, length: int) 
     return saved + 2 * (4 + width.stream) * h + (5 if width.casts else 2) * m * h + m * i
 
 
-def block_activations(recipe: Recipe, shape: Shape, width: _Bytes) -> int:
+def block_activations(recipe: Recipe, shape: ModelShape, width: _Bytes) -> int:
     """Returns the bytes per patch that one block of the vision tower saves, as in `layer_activations`.
 
     Under autocast, the hidden states have the precision of matrix products, because the convolution returns
@@ -249,7 +249,7 @@ def block_activations(recipe: Recipe, shape: Shape, width: _Bytes) -> int:
     return saved + 2 * (4 + m) * h + (3 if width.casts else 2) * m * h + m * i
 
 
-def _adapters(recipe: Recipe, shape: Shape, m: int, vision: bool) -> int:
+def _adapters(recipe: Recipe, shape: ModelShape, m: int, vision: bool) -> int:
     """Returns the bytes per token or patch that the LoRA adapters of one layer save."""
     assert recipe.lora is not None
     part, rank = "visual.blocks." if vision else "layers.", recipe.lora.rank
@@ -257,7 +257,7 @@ def _adapters(recipe: Recipe, shape: Shape, m: int, vision: bool) -> int:
     return sum(m * (linear.inputs + rank) for linear in inside)
 
 
-def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Part:
+def _activations(recipe: Recipe, shape: ModelShape, step: Sizes, width: _Bytes) -> MemoryPart:
     """Returns the activations that a micro-batch saves for its backward pass (Korthikanti et al. 2022).
 
     With checkpointing, each layer saves only its input (section 5: 2 s b h bytes per layer in 16 bits), and
@@ -278,12 +278,14 @@ def _activations(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> Pa
         inputs = shape.num_hidden_layers * width.stream * shape.hidden_size * tokens
         inputs += depth * width.product * shape.vision.hidden_size * patches
         how = f"{what}: each layer's input ({_gib(inputs)}) and all of one layer ({_gib(max(layer, block))})"
-        return Part("activations", inputs + max(layer, block), "update", how)
-    kept = shape.num_hidden_layers * layer + max(depth, 1) * block
-    return Part("activations", kept, "update", f"{what}: all that the backward pass needs, of every layer")
+        return MemoryPart("activations", inputs + max(layer, block), "update", how)
+    n_bytes = shape.num_hidden_layers * layer + max(depth, 1) * block
+    return MemoryPart(
+        "activations", n_bytes, "update", f"{what}: everything that the backward pass needs, for every layer"
+    )
 
 
-def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
+def _log_probs(recipe: Recipe, shape: ModelShape, width: _Bytes) -> MemoryPart:
     """Returns the memory of TRL's chunked log-probabilities of the reply tokens, forward and backward.
 
     Logits are not stored: the head is applied in tiles. The backward pass has float32 gradients of the
@@ -295,27 +297,31 @@ def _log_probs(recipe: Recipe, shape: Shape, width: _Bytes) -> Part:
     tile = min(n, TILE_TOKENS) * min(shape.vocab_size, TILE_WORDS) * width.product
     hidden = n * shape.hidden_size * (4 + 2 * width.stream) + 28 * n
     gradient = 0 if recipe.lora else 4 * head
-    kept = {"none": 0, "fsdp2": width.frozen if recipe.lora else width.trained, "zero3": width.product}
-    whole = kept[recipe.hardware.sharding] * head
+    weight_bytes = {
+        "none": 0,
+        "fsdp2": width.frozen if recipe.lora else width.trained,
+        "zero3": width.product,
+    }
+    gathered = weight_bytes[recipe.hardware.sharding] * head
     logits = 4 * n * shape.vocab_size
     how = (
         f"{n:,} reply tokens: a tile {_gib(tile)}, hidden states {_gib(hidden)}, the head's gradient "
-        f"{_gib(gradient)} and the gathered head {_gib(whole)} (all logits at once: {_gib(logits)})"
+        f"{_gib(gradient)} and the gathered head {_gib(gathered)} (all logits at once: {_gib(logits)})"
     )
-    return Part("log-probabilities", tile + hidden + gradient + whole, "update", how)
+    return MemoryPart("log-probabilities", tile + hidden + gradient + gathered, "update", how)
 
 
-def _buffer(recipe: Recipe, shape: Shape, step: Sizes, image_tokens: float | None) -> Part:
+def _buffer(recipe: Recipe, shape: ModelShape, step: Sizes, image_tokens: float | None) -> MemoryPart:
     """Returns TRL's buffer of a step on the GPU: each reply with a copy of its images' pixels in float32."""
     g, v = recipe.grpo, shape.vision
     mine = step.replies // step.processes
     patches = int((g.max_prompt_tokens if image_tokens is None else image_tokens) * v.spatial_merge_size**2)
-    each = 4 * v.pixel_values * patches + TOKEN_FIELDS * (g.max_prompt_tokens + g.max_reply_tokens)
-    how = f"{mine:,} replies with {patches:,} patches each ({_gib(each)})"
-    return Part("a step's images", mine * each, "always", how)
+    per_reply = 4 * v.pixel_values * patches + TOKEN_FIELDS * (g.max_prompt_tokens + g.max_reply_tokens)
+    how = f"{mine:,} replies with {patches:,} patches each ({_gib(per_reply)})"
+    return MemoryPart("a step's images", mine * per_reply, "always", how)
 
 
-def _rollouts(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> list[Part]:
+def _rollouts(recipe: Recipe, shape: ModelShape, step: Sizes, width: _Bytes) -> list[MemoryPart]:
     """Returns vLLM's memory, or that of transformers' generation of all of a process's replies at once.
 
     Keys and values take 2 * layers * width * tokens numbers; keys have the precision of the hidden states
@@ -327,9 +333,9 @@ def _rollouts(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> list[
         return []
     if rollout.engine == "vllm_colocate":
         share = int(rollout.gpu_memory * recipe.hardware.gpu_gib * GIB)
-        how = f"{rollout.gpu_memory:.0%} of {recipe.hardware.gpu_gib:g} GiB, vLLM's own weights included"
+        how = f"{rollout.gpu_memory:.0%} of {recipe.hardware.gpu_gib:g} GiB, including vLLM's weights"
         when: When = "rollout" if rollout.sleep else "always"
-        return [Part("vLLM", share, when, how + (", asleep during updates" if rollout.sleep else ""))]
+        return [MemoryPart("vLLM", share, when, how + (", asleep during updates" if rollout.sleep else ""))]
     mine = step.replies // step.processes
     tokens = mine * (g.max_prompt_tokens + g.max_reply_tokens)
     cache = tokens * shape.num_hidden_layers * shape.kv * (width.stream + width.product)
@@ -338,14 +344,14 @@ def _rollouts(recipe: Recipe, shape: Shape, step: Sizes, width: _Bytes) -> list[
     text = prompts * (3 * m * shape.intermediate_size + 2 * width.stream * shape.hidden_size)
     seen = prompts * v.spatial_merge_size**2 * (3 * m * v.intermediate_size + 2 * m * v.hidden_size)
     parts = [
-        Part("key-value cache", cache, "rollout", f"{mine:,} replies at once, {tokens:,} tokens"),
-        Part(
+        MemoryPart("key-value cache", cache, "rollout", f"{mine:,} replies at once, {tokens:,} tokens"),
+        MemoryPart(
             "reading prompts", max(text, seen), "rollout", f"one layer's MLP over {prompts:,} tokens at once"
         ),
     ]
     if recipe.hardware.sharding == "zero3":
         how = f"gathered to generate: {_times(width.product, shape.total, '')}"
-        parts.append(Part("whole model", width.product * shape.total, "rollout", how))
+        parts.append(MemoryPart("whole model", width.product * shape.total, "rollout", how))
     return parts
 
 

@@ -1,6 +1,6 @@
 """Plans a recipe's run: the sizes of a step, the length of the run, and its estimated memory.
 
-Nothing is downloaded and no model is loaded. `Plan.assumed` lists the values that this machine could not
+Nothing is downloaded and no model is loaded. `TrainingPlan.assumed` lists the values that this machine could not
 provide.
 """
 
@@ -11,23 +11,23 @@ from pathlib import Path
 
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
-from ssl4rl_bench.train.data import asked
+from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.planning import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.planning.memory import Memory
 from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
-from ssl4rl_bench.train.planning.shapes import Shape
+from ssl4rl_bench.train.planning.shapes import ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """The planned numbers of a run."""
 
     recipe: Recipe
     """The recipe, including defaults."""
     sizes: Sizes
-    shape: Shape | None
+    shape: ModelShape | None
     """The shape of the base; None if it is unknown."""
     trainable: int | None
     """Parameters that the optimizer updates."""
@@ -79,7 +79,7 @@ class Plan:
         return self.sizes.prompts * self.prompts.pictures
 
 
-def plan(recipe: Recipe) -> Plan:
+def plan(recipe: Recipe) -> TrainingPlan:
     """Plans a run.
 
     Raises:
@@ -105,10 +105,10 @@ def plan(recipe: Recipe) -> Plan:
     known = recipe.grpo.epochs is None or rows is not None
     steps = steps_of(recipe, step, rows or 0.0) if known else None
     if steps is None:
-        assumed.append("the number of steps is not known, since epochs decide it")
+        assumed.append("the number of steps is unknown, since it depends on the epochs")
     if prompts.image_tokens is None and shape is not None:
-        assumed.append("memory for a step's images is that of prompts which are all images")
-    return Plan(
+        assumed.append("memory for a step's images assumes prompts that consist of images only")
+    return TrainingPlan(
         recipe=recipe,
         sizes=step,
         shape=shape,
@@ -125,7 +125,7 @@ def plan(recipe: Recipe) -> Plan:
     )
 
 
-def _base(name: str, assumed: list[str]) -> tuple[Path | None, Shape | None]:
+def _base(name: str, assumed: list[str]) -> tuple[Path | None, ModelShape | None]:
     """Returns the base's folder and shape, each None if it is not available on this machine."""
     path = Path(name).expanduser()
     if path.is_dir() or name in bundled_names():
@@ -141,11 +141,7 @@ def _base(name: str, assumed: list[str]) -> tuple[Path | None, Shape | None]:
     known = shapes.PUBLISHED.get(on_hub[0])
     assumed.append(
         f"{name} is not on this machine: "
-        + (
-            "its published shape was taken"
-            if known
-            else "its size is not known, and memory was not estimated"
-        )
+        + ("its published shape was used" if known else "its size is unknown, and memory was not estimated")
     )
     return None, known
 
@@ -156,12 +152,12 @@ def _cached(repo: str, revision: str | None) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return None
-    found = try_to_load_from_cache(repo, "config.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
+    path = try_to_load_from_cache(repo, "config.json", revision=revision)
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def _rows_an_image(recipe: Recipe) -> float:
     """Returns the average number of prompts per image and epoch."""
-    tasks = asked(recipe.tasks, recipe.data.prompt)
+    tasks = training_tasks(recipe.tasks, recipe.data.prompt)
     total = sum(a.weight for a in tasks)
     return sum(a.weight / total * len(a.roles) for a in tasks)

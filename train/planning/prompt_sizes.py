@@ -23,7 +23,7 @@ from ssl4rl_bench.task.pictures.sources import DRAWN, drawings
 from ssl4rl_bench.task.registry import task_images
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
-from ssl4rl_bench.train.data import Asked, asked
+from ssl4rl_bench.train.data import TrainingTask, training_tasks
 from ssl4rl_bench.train.recipe import Recipe
 
 SAMPLE = 64
@@ -68,7 +68,9 @@ def smart_resize(width: int, height: int, low: int, high: int) -> tuple[int, int
     """
     side = TOKEN_SIDE
     if max(width, height) > 200 * min(width, height):
-        raise UsageError(f"an image of {width} x {height} pixels is too long for Qwen2.5-VL: leave it out")
+        raise UsageError(
+            f"an image of {width} x {height} pixels is too elongated for Qwen2.5-VL: leave it out"
+        )
     w, h = round(width / side) * side, round(height / side) * side
     if w * h > high:
         by = math.sqrt(width * height / high)
@@ -129,7 +131,7 @@ def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]
     Args:
         folder: folder of the base. Without it or its tokenizer, only the tokens of the images are counted.
     """
-    tasks = asked(recipe.tasks, recipe.data.prompt)
+    tasks = training_tasks(recipe.tasks, recipe.data.prompt)
     count = text_counter(folder) if folder else None
     sizes = _of_images(tasks, encoded, pixel_limits(recipe, folder), count)
     made = [sized for of_task in sizes.values() for sized in of_task]
@@ -171,7 +173,10 @@ class _Sizes(NamedTuple):
 
 
 def _of_images(
-    tasks: Sequence[Asked], encoded: Sequence[EncodedImage], pixels: tuple[int, int], count: CountText | None
+    tasks: Sequence[TrainingTask],
+    encoded: Sequence[EncodedImage],
+    pixels: tuple[int, int],
+    count: CountText | None,
 ) -> dict[str, list[_Sizes]]:
     """Returns the sizes of the images' prompts by task, for as many images as the time limit permits."""
     sizes = {a.name: list[_Sizes]() for a in tasks}

@@ -63,7 +63,7 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """The values that determine a Qwen2.5-VL's parameter counts; fields are keys of `text_config`."""
 
     hidden_size: int
@@ -144,8 +144,8 @@ class Shape:
 
 _TOWER = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
 
-PUBLISHED: Mapping[str, Shape] = {
-    "Qwen/Qwen2.5-VL-3B-Instruct": Shape(
+PUBLISHED: Mapping[str, ModelShape] = {
+    "Qwen/Qwen2.5-VL-3B-Instruct": ModelShape(
         hidden_size=2048,
         num_hidden_layers=36,
         num_attention_heads=16,
@@ -155,7 +155,7 @@ PUBLISHED: Mapping[str, Shape] = {
         tie_word_embeddings=True,
         vision=VisionShape(**_TOWER, out_hidden_size=2048),
     ),
-    "Qwen/Qwen2.5-VL-7B-Instruct": Shape(
+    "Qwen/Qwen2.5-VL-7B-Instruct": ModelShape(
         hidden_size=3584,
         num_hidden_layers=28,
         num_attention_heads=28,
@@ -169,7 +169,7 @@ PUBLISHED: Mapping[str, Shape] = {
 """Shapes by hub id, from their published config.json: 3,754,622,976 and 8,292,166,656 parameters."""
 
 
-def of_folder(folder: Path) -> Shape:
+def of_folder(folder: Path) -> ModelShape:
     """Reads the shape of a checkpoint on this machine.
 
     Raises:
@@ -182,7 +182,9 @@ def of_folder(folder: Path) -> Shape:
         raise ModelError(f"{path} cannot be read ({error}): name the folder of a checkpoint") from None
     kind = config.get("model_type")
     if kind != "qwen2_5_vl":
-        raise ModelError(f"{path} is of a {kind}: only Qwen2.5-VL models can be counted")
+        raise ModelError(
+            f"{path} belongs to a {kind}: only the parameters of Qwen2.5-VL models can be counted"
+        )
     # The language model's values are under `text_config` or at the top level; the latter decides on a tied
     # head.
     text = {**config, **(config.get("text_config") or {})}
@@ -190,7 +192,7 @@ def of_folder(folder: Path) -> Shape:
     seen = config.get("vision_config") or {}
     try:
         vision = _filled(VisionShape, {"in_channels": seen.get("in_chans", 3), **seen})
-        return _filled(Shape, text, vision=vision, tie_word_embeddings=bool(tied))
+        return _filled(ModelShape, text, vision=vision, tie_word_embeddings=bool(tied))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} does not say {error}, so its parameters cannot be counted") from None
 

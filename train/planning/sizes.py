@@ -45,12 +45,13 @@ def sizes(recipe: Recipe, processes: int) -> Sizes:
     g = recipe.grpo
     if g.prompts % processes:
         raise UsageError(
-            f"grpo.prompts = {g.prompts} do not fall evenly on {processes} processes: choose a multiple of that"
+            f"grpo.prompts = {g.prompts} cannot be divided evenly among {processes} processes: "
+            "choose a multiple of that"
         )
     replies = g.prompts * g.group
     if replies % (g.updates * processes):
         raise UsageError(
-            f"grpo: {g.prompts} prompts x {g.group} replies do not fall evenly on {g.updates} updates x "
+            f"grpo: {g.prompts} prompts x {g.group} replies cannot be divided evenly among {g.updates} updates x "
             f"{processes} processes: choose prompts as a multiple of {g.updates * processes}"
         )
     share = replies // (g.updates * processes)
@@ -85,9 +86,9 @@ def steps_of(recipe: Recipe, step: Sizes, rows: float) -> int:
     g = recipe.grpo
     by_epochs = None if g.epochs is None else int(g.epochs * rows) // step.prompts
     if by_epochs == 0:
-        said = rows if isinstance(rows, int) else f"about {rows:,.0f}"
+        n_prompts = rows if isinstance(rows, int) else f"about {rows:,.0f}"
         raise DataError(
-            f"{g.epochs:g} epochs of {said} prompts are less than one step of {step.prompts}: "
+            f"{g.epochs:g} epochs of {n_prompts} prompts are less than one step of {step.prompts}: "
             "lower grpo.prompts, or give more images"
         )
     return min(n for n in (g.steps, by_epochs) if n is not None)

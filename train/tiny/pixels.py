@@ -12,7 +12,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Pixels:
-    """The patches of a picture, stored once. (The model takes each still picture at two points in time.)"""
+    """The patches of a picture, stored once: the model takes each still picture at two points in time."""
 
     values: Any
     """bfloat16 array of shape (patches, 3 * 14 * 14)."""

@@ -26,7 +26,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Pool:
+class ExamplePool:
     """The questions and words from which examples are made."""
 
     questions: tuple[Question, ...]
@@ -57,7 +57,7 @@ class Schedule:
     styles: tuple[str, ...]
     """Prompt styles, drawn uniformly."""
 
-    def example(self, i: int, pool: Pool) -> Example:
+    def example(self, i: int, pool: ExamplePool) -> Example:
         """Returns example `i` about pictures of `pool`; it depends only on the seed and `i`."""
         rng = Random(seed_of("scenes sft", self.seed, i))
         step = i // self.batch_size
@@ -91,7 +91,7 @@ def styled(thought: str, answer: str, style: str) -> str:
     return f"{thought}. The answer is {answer}." if style == "cot" else answer
 
 
-def drill(rng: Random, pool: Pool, words: bool) -> Example:
+def drill(rng: Random, pool: ExamplePool, words: bool) -> Example:
     """Returns an example without pictures: options in the prompt's layout, and their letters in random order.
 
     Args:
@@ -108,9 +108,11 @@ def drill(rng: Random, pool: Pool, words: bool) -> Example:
     return Example((), f"Options:\n{options}Which is which?", " " + ". ".join(pairs), letters_only=True)
 
 
-def make_pool(per_leaf: int) -> Pool:
+def make_pool(per_leaf: int) -> ExamplePool:
     """Returns the train stream without the pictures that are also in the dev stream."""
     taken = {sha256_hex(q.drawn.image.tobytes()) for q in questions("dev")}
-    kept = tuple(q for q in questions("train", per_leaf) if sha256_hex(q.drawn.image.tobytes()) not in taken)
-    words = sorted({text for q in kept for text in q.options if text.isalpha()})
-    return Pool(kept, tuple(words))
+    distinct = tuple(
+        q for q in questions("train", per_leaf) if sha256_hex(q.drawn.image.tobytes()) not in taken
+    )
+    words = sorted({text for q in distinct for text in q.options if text.isalpha()})
+    return ExamplePool(distinct, tuple(words))

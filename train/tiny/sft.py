@@ -27,7 +27,7 @@ from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train.checkpoint import save_processor
 from ssl4rl_bench.train.tiny.from_config import build_model, build_processor, build_tokenizer
 from ssl4rl_bench.train.tiny.pixels import Pixels, both_times, pixels_of
-from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, Schedule, make_pool
+from ssl4rl_bench.train.tiny.scenes_sft import Example, ExamplePool, Schedule, make_pool
 from ssl4rl_bench.train.tiny.ssl_sft import Forms, make_forms
 
 IGNORED = -100
@@ -39,7 +39,7 @@ class Course:
     """The order of the examples: batches about scenes, and every n-th batch about forms if there are any."""
 
     schedule: Schedule
-    pool: Pool
+    pool: ExamplePool
     forms: Forms | None = None
     every: int = 0
 
@@ -47,11 +47,11 @@ class Course:
         """Returns example `i`: of the SSL forms in every `every`-th batch, else of the schedule."""
         if self.forms is None:
             return self.schedule.example(i, self.pool)
-        batch, at = divmod(i, self.schedule.batch_size)
+        batch, index = divmod(i, self.schedule.batch_size)
         n_forms = batch // self.every
         if batch % self.every == self.every - 1:
-            return self.forms.example(n_forms * self.schedule.batch_size + at)
-        return self.schedule.example((batch - n_forms) * self.schedule.batch_size + at, self.pool)
+            return self.forms.example(n_forms * self.schedule.batch_size + index)
+        return self.schedule.example((batch - n_forms) * self.schedule.batch_size + index, self.pool)
 
 
 class Collator:
@@ -104,7 +104,7 @@ class Collator:
         return list(self.tokenizer(first)["input_ids"])
 
 
-def tokenizer_corpus(pool: Pool, schedule: Schedule) -> list[str]:
+def tokenizer_corpus(pool: ExamplePool, schedule: Schedule) -> list[str]:
     """Returns the texts from which the tokenizer learns its merges."""
     start = (schedule.drill_steps + schedule.describe_steps) * schedule.batch_size
     examples = [schedule.example(start + i, pool) for i in range(8000)]
@@ -120,9 +120,9 @@ def start_of(recipe: Mapping[str, Any], course: Course) -> tuple[Any, Any, Model
         return model, build_processor(tokenizer, **recipe["processor"]), None
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    found = resolve_model(recipe["init"], chat=True)
-    model = load_network(found.path, Qwen2_5_VLForConditionalGeneration).float()
-    return model, load_processor(found.path), found
+    base = resolve_model(recipe["init"], chat=True)
+    model = load_network(base.path, Qwen2_5_VLForConditionalGeneration).float()
+    return model, load_processor(base.path), base
 
 
 def train(recipe: Mapping[str, Any], out: Path) -> Path:

@@ -17,7 +17,7 @@ from ssl4rl_bench.task.pictures.making import prompt_text
 from ssl4rl_bench.task.registry import load_ssl
 from ssl4rl_bench.task.ssl import SSLTask, Unusable
 from ssl4rl_bench.task.ssl.jigsaw import Jigsaw
-from ssl4rl_bench.train.tiny.scenes_sft import Example, Pool, styled
+from ssl4rl_bench.train.tiny.scenes_sft import Example, ExamplePool, styled
 
 TRIES = 100
 """Pictures to try until a task can use one."""
@@ -70,7 +70,7 @@ def any_answer(task: SSLTask, rng: Random) -> str:
 def make_forms(
     tasks: Mapping[str, float],
     styles: Sequence[str],
-    pool: Pool,
+    pool: ExamplePool,
     *,
     per_task: int,
     batch_size: int,
@@ -102,7 +102,7 @@ def make_forms(
     return Forms(seed, batch_size, tuple(forms), tuple(styles)), pictures
 
 
-def _made(task: SSLTask, pool: Pool, seed: int) -> tuple[Any, ...]:
+def _made(task: SSLTask, pool: ExamplePool, seed: int) -> tuple[Any, ...]:
     rng = Random(seed)
     for _ in range(TRIES):
         image, other = (rng.choice(pool.questions).drawn.image.convert("RGB") for _ in range(2))

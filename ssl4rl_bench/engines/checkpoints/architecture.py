@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.engines.checkpoints.tensors import Shape
+from ssl4rl_bench.engines.checkpoints.tensors import TensorShape
 
 HEAD = "lm_head.weight"
 EMBEDDING = "model.language_model.embed_tokens.weight"
@@ -40,7 +40,7 @@ _QWEN3_TEXT = {
 }
 
 Config = Mapping[str, Any]
-Shapes = Iterator[tuple[str, Shape]]
+Shapes = Iterator[tuple[str, TensorShape]]
 Norm = Callable[[str, int], Shapes]
 """A function that yields a norm's tensors, given its name and size."""
 Layers = Mapping[str, tuple[int, int]]
@@ -51,7 +51,7 @@ Layers = Mapping[str, tuple[int, int]]
 class Expected:
     """The tensors that a config.json requires."""
 
-    shapes: Mapping[str, Shape]
+    shapes: Mapping[str, TensorShape]
     """Maps each tensor's name to its shape; includes the head even if it is tied."""
     tied: bool
     """Whether the head shares the embedding's weights, so that it need not be saved."""
@@ -206,7 +206,7 @@ def _merger_mlp(vision: Config, hidden: int, out: int) -> Shapes:
     yield from _linear(VISION + "merger.mlp.2", merged, out)
 
 
-def _patches(vision: Config, hidden: int, side: int) -> Shape:
+def _patches(vision: Config, hidden: int, side: int) -> TensorShape:
     side = _number(vision, "patch_size", side)
     frames = _number(vision, "temporal_patch_size", 2)
     return (hidden, _number(vision, "in_channels", 3), frames, side, side)

@@ -86,31 +86,31 @@ def is_extra_head(name: str) -> bool:
 def _problem(
     folder: Path, wanted: Expected, tensors: Mapping[str, Tensor], named: Mapping[str, str]
 ) -> str | None:
-    found = _differences(wanted, tensors)
-    empty = [name for name, (tensor, shape) in found.reshaped.items() if not tensor.size and shape]
+    differences = _differences(wanted, tensors)
+    empty = [name for name, (tensor, shape) in differences.reshaped.items() if not tensor.size and shape]
     if empty:
         return (
             f"holds {_n(empty, 'empty tensor')} ({shown(empty)}): DeepSpeed ZeRO-3 saved its partitions without "
             "gathering them; save again with stage3_gather_16bit_weights_on_model_save, or convert the trainer's "
             "state: python zero_to_fp32.py STATE NEW --safe_serialization"
         )
-    if found.missing:
-        return _why_missing(folder, wanted, found, {wanted.canonical(name) for name in named})
-    if found.twice:
+    if differences.missing:
+        return _why_missing(folder, wanted, differences, {wanted.canonical(name) for name in named})
+    if differences.twice:
         return (
-            f"holds {_n(found.twice)} under two names each ({shown(found.twice)}), and engines disagree on "
-            "which counts; save it again from the model"
+            f"holds {_n(differences.twice)} under two names each ({shown(differences.twice)}), and engines disagree "
+            "on which counts; save the model again"
         )
-    if found.reshaped:
-        name, (tensor, shape) = next(iter(found.reshaped.items()))
+    if differences.reshaped:
+        name, (tensor, shape) = next(iter(differences.reshaped.items()))
         return (
-            f"holds {_n(found.reshaped)} of another shape than its config.json asks for (first "
+            f"holds {_n(differences.reshaped)} of another shape than its config.json asks for (first "
             f"{shown([name])}: {list(tensor.shape)}, not {list(shape)}): they belong to different models; copy the "
             "config.json that was saved with these weights"
         )
-    if found.extra:
-        what = f"holds {_n(found.extra)} that its config.json does not ask for ({shown(found.extra)})"
-        if all(map(is_extra_head, found.extra)):
+    if differences.extra:
+        what = f"holds {_n(differences.extra)} that its config.json does not ask for ({shown(differences.extra)})"
+        if all(map(is_extra_head, differences.extra)):
             return f"{what}: a trainer's value or reward head; leave it out: {REPAIR} {folder} NEW"
         return (
             f"{what}, which transformers ignores and vLLM refuses; copy the config.json that was saved with them, or "
@@ -119,8 +119,8 @@ def _problem(
     absent = [name for name in named if name not in tensors and not is_buffer(name)]
     if absent and not (wanted.tied and absent == [HEAD]):
         return (
-            f"has an index that names {_n(absent)} more than its files hold ({shown(absent)}): it is "
-            f"of another save; write it anew: {REPAIR} {folder} NEW"
+            f"has an index that names {_n(absent)} more than its files contain ({shown(absent)}): it "
+            f"belongs to another save; write it again: {REPAIR} {folder} NEW"
         )
     return _wrong_format(folder, wanted, tensors)
 
@@ -142,27 +142,29 @@ def _differences(wanted: Expected, tensors: Mapping[str, Tensor]) -> _Difference
     )
 
 
-def _why_missing(folder: Path, wanted: Expected, found: _Differences, named: Collection[str]) -> str:
+def _why_missing(folder: Path, wanted: Expected, differences: _Differences, named: Collection[str]) -> str:
     n_wanted = len(wanted.shapes) - wanted.tied
     text = (
-        f"lacks {len(found.missing)} of the {n_wanted} tensors that its config.json asks for "
-        f"({shown(found.missing)})"
+        f"lacks {len(differences.missing)} of the {n_wanted} tensors that its config.json asks for "
+        f"({shown(differences.missing)})"
     )
-    if any(map(_LORA.search, found.extra)):
+    if any(map(_LORA.search, differences.extra)):
         return (
             f"{text}: an adapter (PEFT) is not merged into them; save it again where it was trained, after "
             "model = model.merge_and_unload()"
         )
-    if (wrapper := _wrapper(wanted, found.extra)) is not None:
+    if (wrapper := _wrapper(wanted, differences.extra)) is not None:
         return f"{text}: {wrapper}; rename them: {REPAIR} {folder} NEW"
-    if found.extra:
+    if differences.extra:
         return (
-            f"{text} and holds {len(found.extra)} others ({shown(found.extra)}): its config.json belongs to another "
-            "model, or its names to another library; save it with save_pretrained of transformers"
+            f"{text} and holds {len(differences.extra)} others ({shown(differences.extra)}): its config.json belongs "
+            "to another model, or its names to another library; save it with save_pretrained of transformers"
         )
-    if any(name in named for name in found.missing):
-        return f"{text}: its index names them, but its files are of another save; copy or download it again"
-    return f"{text}: {_half_saved(wanted, found.missing)}"
+    if any(name in named for name in differences.missing):
+        return (
+            f"{text}: its index names them, but its files belong to another save; copy or download it again"
+        )
+    return f"{text}: {_half_saved(wanted, differences.missing)}"
 
 
 def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
@@ -172,7 +174,7 @@ def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
         part = next(part for part in WRAPPERS if f".{part}" in f".{stripped[0]}")
         return f"{len(stripped)} names have the part {part!r} of a wrapper ({WRAPPERS[part]})"
     if extra and all(wanted.knows(f"model.{name}") for name in extra):
-        return "the names lack 'model.', as those of an inner module do"
+        return "the names lack 'model.', as if an inner module had been saved"
     prefixes = Counter(name.removesuffix(wanted.tail(name)) for name in extra)
     prefixes.pop("", None)
     if prefixes:
@@ -187,17 +189,17 @@ def _half_saved(wanted: Expected, missing: Sequence[str]) -> str:
     vision = [name for name in wanted.shapes if name.startswith(VISION)]
     if set(vision) <= set(missing):
         return (
-            "the vision tower is not there, as when only the language model was saved or merged; save the whole "
-            "model, or put the base's vision tensors beside these"
+            "the vision tower is missing, as when only the language model was saved or merged; save the whole "
+            "model, or add the base's vision tensors"
         )
     if list(missing) == [HEAD]:
         return (
-            "the head is not there, and the config does not tie it to the embedding; if the model was trained tied, "
-            f"set tie_word_embeddings to true in config.json, and else {again}"
+            "the head is missing, and the config does not tie it to the embedding; if the model was trained tied, "
+            f"set tie_word_embeddings to true in config.json, otherwise {again}"
         )
     if list(missing) == [EMBEDDING]:
-        return f"the embedding is not there; {again}"
-    return f"the checkpoint was saved or copied in part; {again}"
+        return f"the embedding is missing; {again}"
+    return f"the checkpoint was saved or copied incompletely; {again}"
 
 
 def _n(tensors: Collection[str], what: str = "tensor") -> str:
@@ -216,7 +218,7 @@ def _wrong_format(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor])
     if wanted.tied and HEAD in by_name and not same_values(by_name[HEAD], by_name[EMBEDDING]):
         return (
             f"ties its head to the embedding in config.json (tie_word_embeddings), but holds a {HEAD} that differs "
-            "from it; set tie_word_embeddings to false if that head was trained, and else leave it out: "
+            "from it; set tie_word_embeddings to false if that head was trained, otherwise leave it out: "
             f"{REPAIR} {folder} NEW --drop {HEAD}"
         )
     return None

@@ -64,7 +64,7 @@ def weight_files(folder: Path) -> list[Path]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ModelError(
             f"{folder} lacks {missing[0]}{more}, which its index names; copy or download it again"
-            + (f", or delete the index if {SINGLE} is what was saved last" if single else "")
+            + (f", or delete the index if {SINGLE} was saved last" if single else "")
         )
     present = sorted(path.name for path in folder.glob("*.safetensors") if path.is_file())
     adapters = [*folder.glob("adapter_config.json"), *folder.glob("adapter_model.*")]
@@ -73,7 +73,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise ModelError(
             f"{folder} holds full weights and an adapter ({adapters[0].name}), and engines disagree on which counts; "
             f"if it is merged into the weights, move it aside: mkdir {folder}/adapter && mv {folder}/adapter_* "
-            f"{folder}/adapter, and else merge it first (peft: merge_and_unload, then save_pretrained)"
+            f"{folder}/adapter, otherwise merge it first (peft: merge_and_unload, then save_pretrained)"
         )
     used = indexed or single
     if not used:
@@ -101,7 +101,7 @@ def read_weights(folder: Path) -> list[TensorFile]:
             if name in places:
                 raise ModelError(
                     f"{folder} holds {shown([name])} twice, in {places[name].name} and {file.path.name}; "
-                    "delete the file that is left from an earlier save, or save the checkpoint again"
+                    "delete the file of the earlier save, or save the checkpoint again"
                 )
             places[name] = file.path
     if (folder / INDEX).is_file():
@@ -109,7 +109,7 @@ def read_weights(folder: Path) -> list[TensorFile]:
         if unnamed := [name for name in places if name not in named]:
             raise ModelError(
                 f"{folder / INDEX} names {len(places) - len(unnamed)} of the {len(places)} tensors in its files, not "
-                f"{shown(unnamed)}: it is stale or cut; write it anew: {REPAIR} {folder} NEW"
+                f"{shown(unnamed)}: it is stale or cut off; write it again: {REPAIR} {folder} NEW"
             )
     return files
 
@@ -131,19 +131,19 @@ def weight_map(folder: Path) -> Mapping[str, str]:
 
 
 def _two_forms(folder: Path, used: Sequence[str], left: Sequence[str], indexed: bool) -> str:
-    text = f"{folder} holds its weights in two forms: "
+    text = f"{folder} contains its weights in two forms: "
     if indexed and SINGLE in left:
         return text + (
-            f"{SINGLE} beside the {len(used)} shards that {INDEX} names; transformers reads the one and vLLM the "
-            f"other, so delete what is stale: rm {folder / SINGLE}, or the shards with their index"
+            f"{SINGLE} and the {len(used)} shards that {INDEX} names; transformers reads the former and "
+            f"vLLM the latter, so delete the stale ones: rm {folder / SINGLE}, or the shards with their index"
         )
     if indexed:
         return text + (
-            f"{shown(left)} beside what {INDEX} names; if they are left from an earlier save, "
-            f"delete them, and if the index is stale, write it anew: {REPAIR} {folder} NEW"
+            f"{shown(left)} in addition to what {INDEX} names; if they are from an earlier save, "
+            f"delete them, and if the index is stale, write it again: {REPAIR} {folder} NEW"
         )
     return text + (
-        f"{shown(left)} beside {SINGLE}; transformers reads {SINGLE} alone and vLLM all, so delete what is stale"
+        f"{shown(left)} and {SINGLE}; transformers reads only {SINGLE} and vLLM all, so delete the stale ones"
     )
 
 
@@ -161,7 +161,7 @@ def _why_no_config(folder: Path) -> str:
         return known
     inside = sorted(path.parent for path in folder.glob("*/config.json"))
     if inside:
-        return f"{folder} holds checkpoints but is none; name one of its {len(inside)}, such as {inside[-1]}"
+        return f"{folder} contains checkpoints but is not one; name one of its {len(inside)}, such as {inside[-1]}"
     if any(folder.glob("*.safetensors")):
         return f"{folder} has weights but no config.json; copy it from the base that they were trained from"
     return foreign.explain_state(folder) or f"{folder} has no config.json; name the folder of a checkpoint"

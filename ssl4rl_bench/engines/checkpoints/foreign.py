@@ -76,10 +76,10 @@ def _verl(folder: Path) -> Iterator[str]:
         names = [path.name for path in place.iterdir()]
         backend = "fsdp" if any(map(_VERL.fullmatch, names)) else "megatron"
         if backend == "fsdp" or "dist_ckpt" in names:
-            whole = place / "huggingface"
+            merged = place / "huggingface"
             yield (
                 f"{folder} holds {backend.replace('fsdp', 'FSDP')} shards of verl; "
-                + (f"name {whole}, or " if any(whole.glob("*.safetensors")) else "")
+                + (f"name {merged}, or " if any(merged.glob("*.safetensors")) else "")
                 + "merge them: "
                 f"python -m verl.model_merger merge --backend {backend} --local_dir {place} --target_dir NEW"
             )

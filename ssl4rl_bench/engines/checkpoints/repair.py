@@ -44,16 +44,16 @@ def repair(folder: Path, out: Path, drop: Collection[str] = (), *, only_known: b
         StoreError: if the disk is full or permission is denied.
     """
     if out.exists():
-        raise UsageError(f"{out} is there already: name another folder")
+        raise UsageError(f"{out} already exists: name another folder")
     wanted = expected(read_config(folder))
     if only_known and wanted is None:
         raise UsageError(
-            f"{folder}: which tensors its config.json asks for is not known here; name them with --drop"
+            f"{folder}: the tensors that its config.json asks for are unknown; name the ones to leave out with --drop"
         )
     files = [read_header(path) for path in _sources(folder)]
     held = {name for file in files for name in file.tensors}
     if unknown := [name for name in drop if name not in held]:
-        raise UsageError(f"{folder} holds no {shown(unknown)}")
+        raise UsageError(f"{folder} has no {shown(unknown)}")
     left_out = {name for name in held if name in drop or _is_extra(name, wanted, only_known)}
     scratch = out.with_name(f".{out.name}.saving")
     with atomic.reporting(out):
@@ -84,9 +84,9 @@ def _sources(folder: Path) -> list[Path]:
         and (folder / SINGLE).is_file()
         and SINGLE not in weight_map(folder).values()
     ):
-        raise ModelError(f"{folder} holds {SINGLE} beside shards: delete what is stale first")
+        raise ModelError(f"{folder} contains both {SINGLE} and shards: delete the stale ones first")
     if not paths:
-        raise ModelError(f"{folder} holds no safetensors files")
+        raise ModelError(f"{folder} contains no safetensors files")
     return paths
 
 
@@ -95,14 +95,14 @@ def _write(
 ) -> None:
     names: dict[str, str] = {}
     for number, file in enumerate(files, 1):
-        kept = {
+        tensors = {
             _renamed(name, wanted): tensor for name, tensor in file.tensors.items() if name not in left_out
         }
         place = SINGLE if len(files) == 1 else f"model-{number:05d}-of-{len(files):05d}.safetensors"
-        if twice := [name for name in kept if name in names]:
-            raise ModelError(f"{file.path} holds {shown(twice)} again: delete the file that is stale first")
-        names |= dict.fromkeys(kept, place)
-        _write_file(out / place, kept)
+        if twice := [name for name in tensors if name in names]:
+            raise ModelError(f"{file.path} holds {shown(twice)} again: delete the stale file first")
+        names |= dict.fromkeys(tensors, place)
+        _write_file(out / place, tensors)
     if len(files) > 1:
         atomic.write_json(out / INDEX, {"metadata": {}, "weight_map": names})
 
@@ -148,11 +148,11 @@ def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m ssl4rl_bench.repair", description=__doc__)
-    parser.add_argument("folder", type=Path, help="the checkpoint as it is")
-    parser.add_argument("out", type=Path, help="where the repaired one goes; must not exist")
+    parser.add_argument("folder", type=Path, help="the checkpoint to repair")
+    parser.add_argument("out", type=Path, help="the folder of the repaired checkpoint; must not exist")
     parser.add_argument("--drop", action="append", default=[], metavar="NAME", help="a tensor to leave out")
     parser.add_argument(
-        "--only-known", action="store_true", help="leave out all that config.json does not ask for"
+        "--only-known", action="store_true", help="leave out all tensors that config.json does not ask for"
     )
     asked = parser.parse_args(arguments)
     try:

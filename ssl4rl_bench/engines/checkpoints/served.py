@@ -68,8 +68,8 @@ def _pixels(folder: Path) -> dict[str, int]:
         low = values.get("min_pixels", size.get("shortest_edge"))
         high = values.get("max_pixels", size.get("longest_edge"))
         limits = {"min_pixels": low, "max_pixels": high}
-        if found := {key: value for key, value in limits.items() if type(value) is int}:
-            return found
+        if known := {key: value for key, value in limits.items() if type(value) is int}:
+            return known
     return {}
 
 

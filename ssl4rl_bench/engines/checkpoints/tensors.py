@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.parsing import parse_json
 
-Shape = tuple[int, ...]
+TensorShape = tuple[int, ...]
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Number formats of weights that are not quantized."""
 _MAX_HEADER = 100_000_000
@@ -28,7 +28,7 @@ _BITS = {
     **dict.fromkeys(("BOOL", "U8", "I8"), 8),
 }
 """Bits per number by dtype. The size of tensors of other dtypes (8-bit floats and smaller) is not checked."""
-_WHOLE = 1 << 28
+_COMPARED_COMPLETELY = 1 << 28
 """The size in bytes up to which two tensors are compared completely."""
 _BLOCK = 1 << 16
 """The number of bytes to compare at a time."""
@@ -44,7 +44,7 @@ class Tensor:
     """The file that holds it."""
     dtype: str
     """The dtype as the format spells it, such as "BF16"."""
-    shape: Shape
+    shape: TensorShape
     begin: int
     """The offset of the first byte from the start of the file."""
     end: int
@@ -80,7 +80,7 @@ def read_header(path: Path) -> TensorFile:
             raise ModelError(f"{path} is a git-lfs pointer, not weights; run `git lfs pull`")
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         if length > min(size - 8, _MAX_HEADER):
-            raise ModelError(f"{path} is truncated or no safetensors file; copy or download it again")
+            raise ModelError(f"{path} is truncated or not a safetensors file; copy or download it again")
         text = file.read(length)
     start = 8 + length
     try:
@@ -114,7 +114,7 @@ def same_values(one: Tensor, two: Tensor) -> bool:
     """
     if (one.dtype, one.shape, one.size) != (two.dtype, two.shape, two.size):
         return False
-    step = _BLOCK if one.size <= _WHOLE else (one.size - _BLOCK) // (_BLOCKS - 1)
+    step = _BLOCK if one.size <= _COMPARED_COMPLETELY else (one.size - _BLOCK) // (_BLOCKS - 1)
     with one.path.open("rb") as left, two.path.open("rb") as right:
         return all(
             _read(left, one, offset) == _read(right, two, offset) for offset in range(0, one.size, step)

@@ -85,8 +85,8 @@ def resolve_model(name: str, *, chat: bool = False) -> Model:
     else:
         names = bundled_names()
         raise ModelError(
-            f"no model {name!r}: no such folder, bundled are {', '.join(names) or 'none'}, and a hub id "
-            f"has the form org/name and needs the network{did_you_mean(name, names)}"
+            f"no model {name!r}: no such folder, the bundled checkpoints are {', '.join(names) or 'none'}, and a hub "
+            f"id has the form org/name and needs the network{did_you_mean(name, names)}"
         )
     model = Model(name, path, fingerprint(path), revision)
     if chat:

@@ -76,7 +76,7 @@ def _output(arguments: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
     given = _value(arguments, "--output_path")
     if given is not None:
         if given.endswith(".json"):
-            raise UsageError(f"--output_path {given} must be a folder, in which results are looked for")
+            raise UsageError(f"--output_path {given} must be a folder, where the results are expected")
         yield Path(given), []
         return
     with tempfile.TemporaryDirectory(prefix="ssl4rl-lmms-") as folder:

@@ -36,7 +36,7 @@ def value(aggregation: str, items: Iterable[Mapping[str, Any]]) -> float:
         )
         for one in items
     ]
-    found = overall(arrange(scored, {one["group"]: int(one["copies"]) for one in items}), aggregation)[
+    result = overall(arrange(scored, {one["group"]: int(one["copies"]) for one in items}), aggregation)[
         "value"
     ]
-    return float("nan") if found is None else float(found)
+    return float("nan") if result is None else float(result)

@@ -14,10 +14,10 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task import prompts
-from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.circular import check_rows
 from ssl4rl_bench.task.mmbench.hub import encoded
-from ssl4rl_bench.task.mmbench.rows import Located
+from ssl4rl_bench.task.mmbench.rows import LocatedRow
+from ssl4rl_bench.task.mmbench.task import adjacent, digest, score_choice
 from ssl4rl_bench.task.mmbench.taxonomy import categories
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def process_docs(dataset: Any) -> Any:
     return _docs("the data set", encoded(dataset))
 
 
-def scenes_docs(dataset: Any) -> Any:
+def scenes_docs(dataset: Any) -> Any:  # noqa: ARG001
     """Returns the rows of the built-in scenes. The data set that lmms-eval has loaded is a placeholder."""
     from ssl4rl_bench.task import scenes  # imported here, since only drawing needs Pillow
 
@@ -61,9 +61,9 @@ def doc_to_target(doc: Doc) -> str:
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Scores one reply. Returns the input of both aggregations as JSON values."""
-    score = mmbench.score_choice(_choices(doc), doc["answer"], completion(results[0]))
-    found = items.item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
-    return {"circular_micro": found, "row_micro": found}
+    score = score_choice(_choices(doc), doc["answer"], completion(results[0]))
+    item = items.item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
+    return {"circular_micro": item, "row_micro": item}
 
 
 def circular_micro(scored: Iterable[Mapping[str, Any]]) -> float:
@@ -79,10 +79,10 @@ def row_micro(scored: Iterable[Mapping[str, Any]]) -> float:
 def _docs(source: str, rows: Iterable[Mapping[str, Any]]) -> Any:
     import datasets
 
-    located: Iterator[Located] = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
-    checked = mmbench.adjacent(check_rows(source, located).rows)
+    located: Iterator[LocatedRow] = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
+    checked = adjacent(check_rows(source, located).rows)
     copies = Counter(row.group for row in checked)
-    data_sha256 = mmbench.digest(checked)
+    data_sha256 = digest(checked)
     docs = [
         {
             "data_sha256": data_sha256,

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.names import PREFIX, short_name
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines import EngineOptions, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
-from ssl4rl_bench.evaluation import Plan, Subject, engine_for, spec_of
+from ssl4rl_bench.evaluation import EvaluationPlan, Subject, engine_for, spec_of
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
 from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
 from ssl4rl_bench.run import recorded
@@ -76,10 +76,12 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             options["batch_size"] = batch_size
         if device is not None:
             if name != "hf":
-                raise UsageError(f"engine {name} places itself: leave --device out, set CUDA_VISIBLE_DEVICES")
+                raise UsageError(
+                    f"engine {name} chooses its device itself: leave --device out, set CUDA_VISIBLE_DEVICES"
+                )
             options["device_map"] = device
         chosen = EngineOptions.from_pairs(f"{key}={value}" for key, value in options.items())
-        self._plan = Plan((), {}, name, chosen)
+        self._plan = EvaluationPlan((), {}, name, chosen)
         self._subject = _subject(name, pretrained or model, chosen)
         self._runs = Path(runs).expanduser()
         self._engine = engine_for(name, self._subject, self._plan)
@@ -93,14 +95,14 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
             BenchError: see `runner.execute`.
         """
         places: dict[tuple[str, str], list[int]] = {}
-        for at, request in enumerate(requests):
+        for index, request in enumerate(requests):
             *_, task, split = request.args
-            places.setdefault((task, split), []).append(at)
+            places.setdefault((task, split), []).append(index)
         replies: dict[int, Any] = {}
         for (task, split), where in places.items():
-            asked = [requests[at] for at in where]
+            asked = [requests[index] for index in where]
             replies |= zip(where, self._answer(task, asked, self.task_dict[task][split]), strict=True)
-        return [replies[at] for at in range(len(requests))]
+        return [replies[index] for index in range(len(requests))]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Raises UsageError, since the engines only generate."""
@@ -108,7 +110,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         """Raises UsageError, since requests have a single turn."""
-        raise UsageError("ssl4rl_vllm answers tasks of one turn")
+        raise UsageError("ssl4rl_vllm supports only single-turn tasks")
 
     def clean(self) -> None:
         """Frees the engine. It starts again with the next request."""
@@ -152,7 +154,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 if failed := [record.error for record in records.values() if record.error is not None]:
                     raise EngineError(
                         f"{len(failed)} of {len(records)} requests of {task.name} failed (first: {failed[0]}); "
-                        "run the same command again to ask them anew"
+                        "run the same command again to retry them"
                     )
                 ended = "complete"
             except BenchError as error:
@@ -165,8 +167,8 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
     def _spec(self, task: AskedTask, repeats: int) -> RunSpec:
         plan = dataclasses.replace(self._plan, repeats=repeats)
         spec = spec_of(plan, self._subject, self._engine.name, self._engine.version, [task])
-        whole = dataclasses.replace(spec.tasks[task.name], n_samples=task.n_docs)
-        return dataclasses.replace(spec, tasks={task.name: whole})
+        task_spec = dataclasses.replace(spec.tasks[task.name], n_samples=task.n_docs)
+        return dataclasses.replace(spec, tasks={task.name: task_spec})
 
     def _place(self, task: str, spec: RunSpec) -> Path:
         words = (self._subject.label, short_name(task))

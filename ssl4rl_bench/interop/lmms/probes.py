@@ -22,7 +22,7 @@ from ssl4rl_bench.core.types import TextPart, parts_of
 from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task.registry import load_ssl, load_task
-from ssl4rl_bench.task.ssl import SSLTask, make
+from ssl4rl_bench.task.ssl import SSLTask, make_task
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -94,8 +94,8 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
     """Scores one reply. Returns the input of both aggregations as JSON values, with the sub-metrics."""
     ssl = _ssl(doc["ssl"])
     score = ssl.score(completion(results[0]), doc["target"])
-    found = items.item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
-    return {"accuracy": found, "chance_corrected": found}
+    item = items.item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
+    return {"accuracy": item, "chance_corrected": item}
 
 
 def accuracy(scored: Iterable[Mapping[str, Any]]) -> float:
@@ -128,4 +128,4 @@ def _task_file(lines: Iterable[str], folder: Path) -> Path:
 @cache
 def _ssl(declared: str) -> SSLTask:
     params = json.loads(declared)
-    return make(params.pop("kind"), params)
+    return make_task(params.pop("kind"), params)

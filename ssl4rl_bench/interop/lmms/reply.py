@@ -19,5 +19,5 @@ def completion(text: str) -> Completion:
     if text in (NO_CONTENT, NO_CONTENT + CUT_OFF):
         cut = text.endswith(CUT_OFF)
         return Completion(text="", finish_reason="length" if cut else "stop", reasoning=NO_CONTENT)
-    whole = text.removesuffix(CUT_OFF)
-    return Completion(text=whole, finish_reason="stop" if whole == text else "length")
+    complete = text.removesuffix(CUT_OFF)
+    return Completion(text=complete, finish_reason="stop" if complete == text else "length")

@@ -75,41 +75,41 @@ def gather(name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]
         DataError: for an image that cannot be used.
     """
     _, to_messages, settings, number, _, _ = requests[0].args
-    own = getattr(to_messages, "__self__", None) if name.startswith(PREFIX) else None
-    kept: dict[str, EncodedImage] = {}
+    our_task = getattr(to_messages, "__self__", None) if name.startswith(PREFIX) else None
+    cache: dict[str, EncodedImage] = {}
     samples: dict[int, Sample] = {}
     for request in requests:
-        _, to_messages, wanted, at, _, _ = request.args
+        _, to_messages, wanted, index, _, _ = request.args
         if wanted != settings:
             raise UsageError(f"{name} asks its questions with different generation settings")
-        if at in samples:
+        if index in samples:
             continue
-        doc = docs[at]
-        if own is not None:
-            samples[at] = _own_sample(own, doc, kept)
+        doc = docs[index]
+        if our_task is not None:
+            samples[index] = _own_sample(our_task, doc, cache)
         else:
-            messages = tuple(_message(name, message, kept) for message in to_messages(doc))
-            samples[at] = Sample(str(at), str(at), messages, "", {}, _NOWHERE)
+            messages = tuple(_message(name, message, cache) for message in to_messages(doc))
+            samples[index] = Sample(str(index), str(index), messages, "", {}, _NOWHERE)
     return AskedTask(
         name=name,
         version=str(requests[0].metadata.get("version", "")),
-        prompt="" if own is None else own.lmms_eval_specific_kwargs["prompt"],
+        prompt="" if our_task is None else our_task.lmms_eval_specific_kwargs["prompt"],
         samples=tuple(samples.values()),
         sampling=sampling(settings, name),
         until=_until(settings),
         n_docs=len(docs),
-        data_sha256="" if own is None else str(docs[number].get("data_sha256", "")),
+        data_sha256="" if our_task is None else str(docs[number].get("data_sha256", "")),
     )
 
 
-def _own_sample(task: Any, doc: Mapping[str, Any], kept: dict[str, EncodedImage]) -> Sample:
+def _own_sample(task: Any, doc: Mapping[str, Any], cache: dict[str, EncodedImage]) -> Sample:
     """Converts a document of one of this project's tasks back to the sample from which it was made.
 
     The images keep their original bytes and are not re-encoded, so the response key equals that of
     `ssl4rl-bench run`.
     """
     pictures = doc["images"] if "images" in doc else [doc["image"]]
-    parts = [ImagePart(_keep(images.from_bytes(picture["bytes"]), kept)) for picture in pictures]
+    parts = [ImagePart(_keep(images.from_bytes(picture["bytes"]), cache)) for picture in pictures]
     id = str(doc["id"] if "id" in doc else doc["index"])
     return Sample(
         id=id,
@@ -121,27 +121,27 @@ def _own_sample(task: Any, doc: Mapping[str, Any], kept: dict[str, EncodedImage]
     )
 
 
-def _message(name: str, message: Mapping[str, Any], kept: dict[str, EncodedImage]) -> Message:
+def _message(name: str, message: Mapping[str, Any], cache: dict[str, EncodedImage]) -> Message:
     if message["role"] not in _ROLES:
         raise UsageError(f"{name} has a message of role {message['role']}, which ssl4rl_vllm does not take")
     content = message["content"]
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
-    return Message(_ROLES[message["role"]], tuple(_part(name, part, kept) for part in content))
+    return Message(_ROLES[message["role"]], tuple(_part(name, part, cache) for part in content))
 
 
-def _part(name: str, part: Mapping[str, Any], kept: dict[str, EncodedImage]) -> Part:
+def _part(name: str, part: Mapping[str, Any], cache: dict[str, EncodedImage]) -> Part:
     if part["type"] == "text":
         return TextPart(part["text"])
     picture = part.get("url")
     if part["type"] != "image" or picture is None or not hasattr(picture, "convert"):
         kind = part["type"] if part["type"] != "image" else "image that is only named"
         raise UsageError(f"{name} asks about a {kind}: ssl4rl_vllm takes text and decoded images only")
-    return ImagePart(_keep(images.from_pil(picture), kept))
+    return ImagePart(_keep(images.from_pil(picture), cache))
 
 
-def _keep(image: EncodedImage, kept: dict[str, EncodedImage]) -> EncodedImage:
-    return kept.setdefault(image.sha256, image)
+def _keep(image: EncodedImage, cache: dict[str, EncodedImage]) -> EncodedImage:
+    return cache.setdefault(image.sha256, image)
 
 
 def sampling(settings: Mapping[str, Any], name: str) -> Sampling:
@@ -172,7 +172,7 @@ def sampling(settings: Mapping[str, Any], name: str) -> Sampling:
 
 def cut(text: str, until: Sequence[str]) -> str:
     """Returns the text up to the first occurrence of any stop string."""
-    return text[: min((at for stop in until if (at := text.find(stop)) >= 0), default=len(text))]
+    return text[: min((index for stop in until if (index := text.find(stop)) >= 0), default=len(text))]
 
 
 def _until(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Reads the answer from a reply. It never guesses: a reply without a clear answer is `none`, which is wrong.
+r"""Reads the answer from a reply. It never guesses: a reply without a clear answer is `none`, which is wrong.
 
 The `default` extractor applies the rules in this order, and `Reading.rule` names the rule that decided:
 
@@ -10,7 +10,7 @@ The `default` extractor applies the rules in this order, and `Reading.rule` name
 | `only-letter` | lenient | nothing but a letter: "B.", "Answer: B", "The answer is B." |
 | `only-text` | lenient | nothing but the text of an option |
 | `last-line` | lenient | the last line: a letter, the text of an option, or both |
-| `boxed` | lenient | in a "\\boxed{B}" |
+| `boxed` | lenient | in a "\boxed{B}" |
 | `statement` | lenient | in an explicit statement: "the answer is B", "B is correct", "Sorry, I meant B." |
 | `opening` | lenient | the start of the first line: "B) ...", "B because ..." |
 | `yes-no` | lenient | "Yes, ..." or "No, ..." where these are options |
@@ -69,16 +69,16 @@ class Reading:
     """The rule that decided; the docstring of this module lists the names."""
 
 
-_Found = tuple[str | None, Status, str]
+_RuleResult = tuple[str | None, Status, str]
 
 
-def _rules(text: str, choices: Mapping[str, str], cut: bool, *, strict: bool) -> _Found:
+def _rules(text: str, choices: Mapping[str, str], cut: bool, *, strict: bool) -> _RuleResult:
     from ssl4rl_bench.task.extract import rules  # here because its patterns take 30 ms to compile
 
     return (rules.read_strict if strict else rules.read_default)(text, choices, cut)
 
 
-_READERS: dict[str, Callable[[str, Mapping[str, str], bool], _Found]] = {
+_READERS: dict[str, Callable[[str, Mapping[str, str], bool], _RuleResult]] = {
     "default": partial(_rules, strict=False),
     "strict": partial(_rules, strict=True),
     "vlmevalkit-2025-07": partial(vlmevalkit.read, near_end=False),
@@ -105,7 +105,7 @@ def check_extractor(name: str) -> str:
     if name not in EXTRACTORS:
         hint = did_you_mean(name, EXTRACTORS)
         aliases = "".join(f"; {alias} means {full}" for alias, full in _ALIASES.items())
-        raise UsageError(f"No extractor is called {name!r}{hint}; there are {', '.join(_READERS)}{aliases}.")
+        raise UsageError(f"There is no extractor {name!r}{hint}; there are {', '.join(_READERS)}{aliases}.")
     return _ALIASES.get(name, name)
 
 

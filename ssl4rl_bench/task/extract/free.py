@@ -1,4 +1,4 @@
-"""Reads an answer that is not an option letter: an angle, a permutation, a label. It never guesses.
+r"""Reads an answer that is not an option letter: an angle, a permutation, a label. It never guesses.
 
 The `parse` function of the caller decides what counts as an answer. This module decides where an answer may
 be, as `rules` does for letters. The rules, in order:
@@ -9,7 +9,7 @@ be, as `rules` does for letters. The rules, in order:
 | `tag-phrase` | tag | in that tag, with more: "90 because ...", "The answer is 90." |
 | `only-answer` | lenient | the whole visible text: "90", "Answer: 90" |
 | `last-line` | lenient | the whole last line |
-| `boxed` | lenient | in the last "\\boxed{90}" |
+| `boxed` | lenient | in the last "\boxed{90}" |
 | `statement` | lenient | in the last explicit statement: "the answer is 90 degrees." |
 | `opening` | lenient | the first line, or its start: "90.", "90 because ..." |
 | `open-tag` | lenient | after an `<answer>` that is never closed |
@@ -53,7 +53,7 @@ CUT = "\N{REPLACEMENT CHARACTER}"
 Parse = Callable[[str], str | None]
 """Returns the canonical answer if the whole text, of at most `LONGEST` characters, is one, else None."""
 
-_Found = tuple[str, str]
+_FreeResult = tuple[str, str]
 """An answer, or `CONFLICT`, and its rule."""
 _VERB = (
     r"(?:is|was|would be|should be|must be|will be|has to be)(?![a-z])[ \t]{0,3}[:：]?|[:：=—–]"
@@ -139,31 +139,31 @@ def read_free(
     if not strict:
         text = clean(text)
     parts = tags.split(text + CUT if cut else text)
-    found: _Found | None
+    result: _FreeResult | None
     if strict:
         answer = parts.tag.strip() if parts.tag is not None and parts.ordered and not parts.rivals else ""
-        found = (answer, "tag-answer") if answer and _whole(answer, parse, lead=False) == answer else None
+        result = (answer, "tag-answer") if answer and _whole(answer, parse, lead=False) == answer else None
     else:
-        found = _default(parts, parse, cut)
-    if found is None:
+        result = _default(parts, parse, cut)
+    if result is None:
         from ssl4rl_bench.task.extract import rules  # here because its patterns take 30 ms to compile
 
         _, status, rule = rules.read_strict(parts.visible, {}, False)
         return Reading(None, Status.TRUNCATED if cut else status, rule)
-    answer, rule = found
+    answer, rule = result
     if answer == CONFLICT:
         return Reading(None, Status.TRUNCATED if cut else Status.NONE, "conflict")
     return Reading(answer, Status.TAG if rule.startswith("tag-") else Status.LENIENT, rule)
 
 
-def _default(parts: tags.Parts, parse: Parse, cut: bool) -> _Found | None:
+def _default(parts: tags.ReplyParts, parse: Parse, cut: bool) -> _FreeResult | None:
     if parts.tag is not None and not tags.shows_form(parts):
         if parts.rivals:
             return CONFLICT, "tag-phrase"
         if (answer := _content(parts.tag, parse)) is not None:
             return answer, "tag-answer" if _whole(parts.tag, parse) else "tag-phrase"
-    if found := _lenient(parts.visible.strip("` \n"), parse, cut):
-        return found
+    if result := _lenient(parts.visible.strip("` \n"), parse, cut):
+        return result
     if parts.open_tag is not None and (answer := _whole(parts.open_tag.partition("<")[0], parse)):
         return answer, "open-tag"
     if not parts.thought or cut:
@@ -175,7 +175,7 @@ def _default(parts: tags.Parts, parse: Parse, cut: bool) -> _Found | None:
     return (held.verdict, "thought-statement") if held else None
 
 
-def _lenient(text: str, parse: Parse, cut: bool) -> _Found | None:
+def _lenient(text: str, parse: Parse, cut: bool) -> _FreeResult | None:
     if not text:
         return None
     if answer := _whole(text, parse):
@@ -209,7 +209,7 @@ def _opening(sentences: Sentences, lines: list[str], parse: Parse) -> Statement 
     return Statement(0, end, answer, strength_of(sentences, 0, end, Strength.FIRM), "opening")
 
 
-def _last_sentence(sentences: Sentences, parse: Parse) -> _Found | None:
+def _last_sentence(sentences: Sentences, parse: Parse) -> _FreeResult | None:
     """Reads the only sentence, or a last one that concludes: "So it was turned by 90 degrees."."""
     spans = [(a, b) for a, b in sentences.spans() if sentences.text[a:b].strip()]
     if not spans or len(spans) > 12:
@@ -309,8 +309,8 @@ def _listed(lines: Iterable[str], answer: str, parse: Parse) -> bool:
     Args:
         lines: the lines, with the nearest one first.
     """
-    for line in islice(filter(str.strip, lines), 3):
-        line = line.strip() if re.match(r"\s*-\d", line) else line.strip("-*•·#> \t")
+    for marked in islice(filter(str.strip, lines), 3):
+        line = marked.strip() if re.match(r"\s*-\d", marked) else marked.strip("-*•·#> \t")
         other = _whole(line, parse)
         if other is None and (match := _WEIGHED.match(line)):
             other = _whole(match[1], parse, lead=False)

@@ -1,4 +1,4 @@
-"""Patterns of words that an answer may follow directly: "Sorry, I meant B.", "not A but B", "So B."
+"""Patterns of words that an answer may follow directly, such as "Sorry, I meant", "not A but" and "So".
 
 They are regular expressions as strings, for `statements` (letters) and `free` (open answers). A match ends
 where the answer begins.

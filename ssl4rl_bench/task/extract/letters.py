@@ -105,7 +105,7 @@ def only_letter(text: str) -> str | None:
     return match[1]
 
 
-def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = False) -> str | None:
+def choice_at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = False) -> str | None:
     """Returns the choice whose letter is at `position`, if the text after it shows that a choice is meant.
 
     "A." and "(A) because" mean a choice; "A man" does not, unless "man" is the text of option A. `firm`
@@ -117,22 +117,22 @@ def at(text: str, position: int, choices: Mapping[str, str], *, firm: bool = Fal
         return None
     lower = match[1].islower()
     end = _skip(_CLOSERS, text, match.end())
-    own = {letter: choices[letter]}
+    option = {letter: choices[letter]}
     rest = _rest(text, end)
-    exact = begins_with(rest, own, text_end) is not None
-    told_end = own_end(text, match.start(), _skip(_SEPARATOR, text, end), choices[letter])
-    if told_end is not None and another_text(text[told_end : told_end + 200], letter, choices):
+    exact = begins_with(rest, option, text_end) is not None
+    named_end = own_end(text, match.start(), _skip(_SEPARATOR, text, end), choices[letter])
+    if named_end is not None and another_text(text[named_end : named_end + 200], letter, choices):
         return CONFLICT
     if not exact and _other(text, end, letter, choices):
         return CONFLICT
     stop = _LOWER_STOP if lower else _FIRM_STOP if firm else _STOP
     closed = not firm and _BRACKET.search(text, match.end(), end) and not _VERDICT.match(text, end)
     if closed or stop.match(text, end):
-        told = named_by(rest, choices) or (choice(rest, choices) if LETTER.fullmatch(rest) else None)
-        if (told and told != letter and not exact) or _echoed(text, end, letter, choices):
+        named = named_by(rest, choices) or (choice(rest, choices) if LETTER.fullmatch(rest) else None)
+        if (named and named != letter and not exact) or _echoed(text, end, letter, choices):
             return CONFLICT
         return letter
-    if not lower and begins_with(rest, own, _any_end):
+    if not lower and begins_with(rest, option, _any_end):
         return CONFLICT if _echoed(text, end, letter, choices) else letter
     return None
 
@@ -142,8 +142,8 @@ def answer_end(text: str, start: int, option: str) -> int:
     match = LETTER.match(text, start)
     end = match.end() if match else start
     after = _skip(_SEPARATOR, text, _skip(_CLOSERS, text, end)) if match else start
-    told = own_end(text, start, after, option)
-    return end if told is None else told
+    option_end = own_end(text, start, after, option)
+    return end if option_end is None else option_end
 
 
 def content(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
@@ -166,7 +166,7 @@ def content(text: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
     if letter:
         return CONFLICT, "tag-phrase"
     start = _skip(_LEAD, text)
-    verdict = at(text, start, choices)
+    verdict = choice_at(text, start, choices)
     if verdict is None or verdict == CONFLICT:
         return verdict or _text_first(text, choices) or _text_first(text[start:], choices), "tag-phrase"
     return (CONFLICT if crowded(lines, verdict, choices) else verdict), "tag-phrase"
@@ -209,10 +209,10 @@ def crowded(text: str, letter: str, choices: Mapping[str, str]) -> bool:
     start = _skip(_BULLET, text, _skip(_LEAD, text))
     match = LETTER.match(text, start)
     end = match.end() if match else start
-    told_end = own_end(text, start, _skip(_SEPARATOR, text, end), choices[letter])
-    if _REJECTED.match(text, told_end) if told_end is not None else NO.match(text, end):
+    named_end = own_end(text, start, _skip(_SEPARATOR, text, end), choices[letter])
+    if _REJECTED.match(text, named_end) if named_end is not None else NO.match(text, end):
         return True
-    rest = text[end if told_end is None else told_end :]
+    rest = text[end if named_end is None else named_end :]
     if another_text(rest, letter, choices):
         return True
     if any(named_by(part, choices) not in (None, letter) for part in islice(rest.split("\n"), 12)):
@@ -248,12 +248,12 @@ def line(text: str, choices: Mapping[str, str]) -> str | None:
         return None
     rest = _rest(text, match.end())
     spaced = text[match.end()].isspace()  # the "A" in "A man" may be an article
-    told = named_by(text if spaced else rest, choices)
-    if told and told != held:
+    named = named_by(text if spaced else rest, choices)
+    if named and named != held:
         return None if spaced else CONFLICT
     if begins_with(rest, {held: choices[held]}, lambda folded, end: end == len(folded)):
         return held
-    return CONFLICT if len(rest) < 40 and at(text, start, choices) == CONFLICT else None
+    return CONFLICT if len(rest) < 40 and choice_at(text, start, choices) == CONFLICT else None
 
 
 def opening(text: str, choices: Mapping[str, str]) -> str | None:
@@ -279,7 +279,11 @@ def opening(text: str, choices: Mapping[str, str]) -> str | None:
             text[end:],
         )
     ):
-        return letter if at(text, start, choices) != CONFLICT and (exact or not NO.match(text, end)) else None
+        return (
+            letter
+            if choice_at(text, start, choices) != CONFLICT and (exact or not NO.match(text, end))
+            else None
+        )
     return None
 
 
@@ -305,9 +309,9 @@ def _rest(text: str, position: int) -> str:
 
 def _echoed(text: str, end: int, letter: str, choices: Mapping[str, str]) -> bool:
     """Checks whether an option's text, or a line's end, is followed by the next option in the same form."""
-    letter_at = end - 1
-    told_end = own_end(text, letter_at, _skip(_SEPARATOR, text, end), choices[letter])
-    start = end if told_end is None else told_end
+    letter_index = end - 1
+    named_end = own_end(text, letter_index, _skip(_SEPARATOR, text, end), choices[letter])
+    start = end if named_end is None else named_end
     match = _NEXT_ITEM.match(text, start)
     if match is None or "\n\n" in match[0] or (other := choice(match[1], choices)) is None:
         return False

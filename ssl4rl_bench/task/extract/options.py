@@ -90,9 +90,9 @@ def own_end(text: str, letter: int, after: int, option: str) -> int | None:
         letter: the position of the letter.
         after: the position of the text that the letter sets off.
     """
-    own = option.rstrip(" .。")
-    bare = _PLAIN_ARTICLE.sub("", own)
-    for start, form in ((letter, own), (after, own), (after, bare)):
+    plain = option.rstrip(" .。")
+    bare = _PLAIN_ARTICLE.sub("", plain)
+    for start, form in ((letter, plain), (after, plain), (after, bare)):
         if form and text[start : start + len(form)].lower() == form.lower():
             return start + len(form)
     return None
@@ -122,13 +122,13 @@ def named_spans(text: str, choices: Mapping[str, str]) -> list[tuple[int, int]]:
     if len(low) != len(text):
         return spans
     for option in choices.values():
-        own = option.strip(" .").lower()
-        if len(own) < 3 or not _NAMES.search(option):
+        name = option.strip(" .").lower()
+        if len(name) < 3 or not _NAMES.search(option):
             continue
-        start = low.find(own)
+        start = low.find(name)
         while start >= 0 and len(spans) < 64:
-            spans.append((start, start + len(own)))
-            start = low.find(own, start + len(own))
+            spans.append((start, start + len(name)))
+            start = low.find(name, start + len(name))
     return spans
 
 
@@ -140,10 +140,10 @@ def begins_with(text: str, choices: Mapping[str, str], ends: Callable[[str, int]
     """
     length = room(choices)
     line = fold(text[:length].partition("\n")[0]) + ("…" if len(text) > length else "")
-    own = {letter: _folded(option) for letter, option in choices.items()}
+    texts = {letter: _folded(option) for letter, option in choices.items()}
     return longest(
         (len(option), letter)
-        for letter, option in own.items()
+        for letter, option in texts.items()
         if option and line.startswith(option) and ends(line, len(option))
     )
 
@@ -166,12 +166,12 @@ def mentions(sentence: str, choices: Mapping[str, str]) -> bool:
 
 def place(sentence: str, option: str) -> int:
     """Returns the position of a folded option in a folded sentence, as whole words; -1 if it is absent."""
-    at = sentence.find(option)
-    while at >= 0:
-        end = at + len(option)
-        if not is_word(sentence[at - 1 : at]) and not is_word(sentence[end : end + 1]):
-            return at
-        at = sentence.find(option, at + 1)
+    start = sentence.find(option)
+    while start >= 0:
+        end = start + len(option)
+        if not is_word(sentence[start - 1 : start]) and not is_word(sentence[end : end + 1]):
+            return start
+        start = sentence.find(option, start + 1)
     return -1
 
 

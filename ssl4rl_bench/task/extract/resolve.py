@@ -108,20 +108,20 @@ def resolve(sentences: Sentences, statements: Sequence[Statement]) -> Statement 
     """
     text = sentences.text
     stated = sorted((s for s in statements if s.strength > Strength.VOID), key=lambda s: s.end)
-    kept: dict[Strength, Statement] = {}
+    strongest: dict[Strength, Statement] = {}
     taken_back = _retractions(sentences, [s.end for s in stated]) if stated else []
     for item in stated:
         while taken_back and taken_back[0] < item.end:
             taken_back.pop(0)
-            kept.clear()
+            strongest.clear()
         link = _LINK if item.strength is Strength.FIRM else _CONTRAST
-        kept[item.strength] = _later(text, kept.get(item.strength), item, link)
-        firm = kept.get(Strength.FIRM)
+        strongest[item.strength] = _later(text, strongest.get(item.strength), item, link)
+        firm = strongest.get(Strength.FIRM)
         if item.strength is Strength.PLAIN and firm is not None:
-            kept[Strength.FIRM] = _later(text, firm, item, _CONTRAST)
+            strongest[Strength.FIRM] = _later(text, firm, item, _CONTRAST)
     if taken_back:
         return None
-    return kept[max(kept)] if kept else None
+    return strongest[max(strongest)] if strongest else None
 
 
 def corrects(text: str, earlier: int, later: int) -> bool:
@@ -166,14 +166,14 @@ def _retractions(sentences: Sentences, ends: Sequence[int]) -> list[int]:
     places = []
     for pattern in (_TAKEN_BACK, _REFUSED):
         for match in pattern.finditer(text, ends[0]):
-            at = match.start()
-            if pattern is _REFUSED and not _follows(sentences, ends, at):
+            start = match.start()
+            if pattern is _REFUSED and not _follows(sentences, ends, start):
                 continue
-            before = sentences.before(at)
+            before = sentences.before(start)
             if not conditional(before, last_clause(before), "", False) and not negated(
                 before, last_clause(before)
             ):
-                places.append(at)
+                places.append(start)
     return sorted(places)
 
 
@@ -192,9 +192,9 @@ _HESITATION = re.compile(
 
 def _follows(sentences: Sentences, ends: Sequence[int], position: int) -> bool:
     """Checks whether the sentence before a position states an answer, and does not only ask about another."""
-    at = bisect_right(ends, position) - 1
-    if at < 0:
+    index = bisect_right(ends, position) - 1
+    if index < 0:
         return False
-    between = sentences.after(ends[at])
-    gap = sentences.text[ends[at] + len(between) : position]
+    between = sentences.after(ends[index])
+    gap = sentences.text[ends[index] + len(between) : position]
     return "\n\n" not in gap and _HESITATION.fullmatch(gap) is not None

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 
 from ssl4rl_bench.core.types import Status
-from ssl4rl_bench.task.extract import letters, options, statements, tags, told, walks
+from ssl4rl_bench.task.extract import letters, option_texts, options, statements, tags, walks
 from ssl4rl_bench.task.extract.clean import clean
 from ssl4rl_bench.task.extract.moods import Strength
 from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement
 from ssl4rl_bench.task.extract.sentences import Sentences
 
-Verdict = tuple[str | None, Status, str]
+RuleResult = tuple[str | None, Status, str]
 """The answer, its status, and the rule that decided."""
 
 _REFUSAL = re.compile(
@@ -27,7 +27,7 @@ _REFUSAL_WITHIN = 400
 """The number of characters at the start of a reply that are searched for a refusal."""
 
 
-def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
+def read_default(text: str, choices: Mapping[str, str], cut: bool) -> RuleResult:
     """Reads the tag, else applies the lenient rules, else reads the thinking if nothing follows it.
 
     `cut` says that the reply reached the token limit.
@@ -54,7 +54,7 @@ def read_default(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
     return _verdict(answer, Status.LENIENT, rule) if answer is not None else _nothing(parts.visible)
 
 
-def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
+def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> RuleResult:  # noqa: ARG001
     """Reads only a well-formed tag that contains a letter of the choices, with no thinking after it."""
     parts = tags.split(tags.clip(text))
     if (
@@ -67,11 +67,11 @@ def read_strict(text: str, choices: Mapping[str, str], cut: bool) -> Verdict:
     return _nothing(parts.visible)
 
 
-def _verdict(answer: str, status: Status, rule: str) -> Verdict:
+def _verdict(answer: str, status: Status, rule: str) -> RuleResult:
     return (None, Status.NONE, "conflict") if answer == CONFLICT else (answer, status, rule)
 
 
-def _nothing(visible: str) -> Verdict:
+def _nothing(visible: str) -> RuleResult:
     if _REFUSAL.search(visible[:_REFUSAL_WITHIN].lower()):
         return None, Status.REFUSAL, "refusal"
     return None, Status.NONE, "no-answer"
@@ -100,7 +100,7 @@ def _lenient(text: str, choices: Mapping[str, str], cut: bool) -> tuple[str | No
         return held.verdict, held.rule
     if cut or stated:
         return None, "no-answer"
-    return told.by_text(sentences, choices)
+    return option_texts.by_text(sentences, choices)
 
 
 def _last_line(text: str, choices: Mapping[str, str]) -> str | None:
@@ -113,7 +113,7 @@ def _last_line(text: str, choices: Mapping[str, str]) -> str | None:
         return None if walks.continues(lines, walks.Item(answer, bare), choices) else answer
     before = next((line for line in reversed(lines) if line.strip()), "")
     if answer is None and lines and not options.named_by(_unmarked(before), choices):
-        named = told.whole(final, choices)
+        named = option_texts.exact_option(final, choices)
         listed = walks.item(before, choices) or (
             len(before) < 40 and options.mentions(options.fold(before), options.others(choices, named))
         )
@@ -127,13 +127,13 @@ def _unmarked(line: str) -> str:
 
 def _opening(first: str, more: str, choices: Mapping[str, str]) -> Statement | None:
     """Reads the answer of the first line, unless it begins a walk through the options or a list of them."""
-    whole = letters.line(first, choices)
-    if whole == CONFLICT:
+    letter = letters.line(first, choices)
+    if letter == CONFLICT:
         return Statement(0, len(first), CONFLICT, Strength.WEAK, "opening")
-    answer = whole or letters.opening(first, choices)
+    answer = letter or letters.opening(first, choices)
     if answer is None:
         return None
-    if whole:
+    if letter:
         item = walks.Item(answer, letters.only_letter(first) is not None)
         lines = more.split("\n")[:24]
         if walks.begins(lines, item, choices) or letters.crowded(first, answer, choices):

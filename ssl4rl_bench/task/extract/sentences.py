@@ -28,28 +28,28 @@ class Sentences:
 
     def before(self, position: int) -> str:
         """Returns the part of the sentence before a position."""
-        at = bisect_right(self._ends, position)
-        start = self._ends[at - 1] if at else 0
+        index = bisect_right(self._ends, position)
+        start = self._ends[index - 1] if index else 0
         return self.text[max(start, position - REACH) : position]
 
     def after(self, position: int) -> str:
         """Returns the rest of the sentence, including its final mark; empty if it ends at the position."""
-        at = bisect_right(self._ends, position - 1)
-        end = self._ends[at] if at < len(self._ends) else len(self.text)
+        index = bisect_right(self._ends, position - 1)
+        end = self._ends[index] if index < len(self._ends) else len(self.text)
         return self.text[position : min(end, position + REACH)]
 
     def previous(self, position: int) -> str:
         """Returns the sentence before the one that contains a position; empty if there is none."""
-        at = bisect_right(self._ends, position)
-        if at == 0:
+        index = bisect_right(self._ends, position)
+        if index == 0:
             return ""
-        start = self._ends[at - 2] if at > 1 else 0
-        return self.text[max(start, self._ends[at - 1] - REACH) : self._ends[at - 1]]
+        start = self._ends[index - 2] if index > 1 else 0
+        return self.text[max(start, self._ends[index - 1] - REACH) : self._ends[index - 1]]
 
     def finished(self, position: int) -> bool:
         """Checks whether the sentence around a position is terminated before the end of the text."""
-        at = bisect_right(self._ends, position - 1)
-        return at < len(self._ends)
+        index = bisect_right(self._ends, position - 1)
+        return index < len(self._ends)
 
     def spans(self) -> list[tuple[int, int]]:
         """Returns the start and end of every sentence that is not empty."""

@@ -1,4 +1,4 @@
-"""Finds the answer that a text states: "the answer is B", "B is correct", "\\boxed{B}", "选B".
+r"""Finds the answer that a text states: "the answer is B", "B is correct", "\boxed{B}", "选B".
 
 `cues` and `leads` define the phrases. `moods` decides how much a statement counts in its sentence, and
 `resolve` decides which statement holds.
@@ -25,7 +25,7 @@ from ssl4rl_bench.task.extract.cues import (
     Cue,
     Predicate,
 )
-from ssl4rl_bench.task.extract.letters import another_text, answer_end, at, content, text_end
+from ssl4rl_bench.task.extract.letters import another_text, answer_end, choice_at, content, text_end
 from ssl4rl_bench.task.extract.moods import FALSELY, Strength, strength_of
 from ssl4rl_bench.task.extract.options import begins_with, choice, is_word
 from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement, doubted, final, resolve, weighed
@@ -200,7 +200,7 @@ def _after(cue: Cue, sentences: Sentences, low: str, choices: Mapping[str, str])
         if cue.word == "选" and (_not_chosen(text, position) or _is_item(text, position, end)):
             continue
         firm = cue.firm_end or (cue.word == "answer" and not verb)
-        verdict = at(text, end, choices, firm=firm)
+        verdict = choice_at(text, end, choices, firm=firm)
         if verdict is None and cue.text and (verb or cue.subject):
             back = end - 1 if text[end - 1 : end] == "$" else end
             verdict = begins_with(text[back:], choices, text_end) or begins_with(
@@ -257,7 +257,7 @@ def _bare(
     for match in deque(pattern.finditer(text), TRIES):
         place = _OPENING.match(text, match.end())
         start = place.end() if place else match.end()
-        if verdict := at(text, start, choices, firm=True):
+        if verdict := choice_at(text, start, choices, firm=True):
             yield Statement(match.end(), start + 1, verdict, strength)
 
 

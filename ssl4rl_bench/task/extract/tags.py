@@ -21,7 +21,7 @@ _JOINED = re.compile(r"[\s,;/|]*(?:or|and|或者?|和)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ReplyParts:
     """The parts of a reply."""
 
     tag: str | None
@@ -48,7 +48,7 @@ def clip(text: str, limit: int = LIMIT, gap: str = GAP) -> str:
     return text[:head] + gap + text[head - limit :]
 
 
-def split(text: str) -> Parts:
+def split(text: str) -> ReplyParts:
     """Splits a reply of at most `LIMIT` characters into its parts.
 
     Tags do not nest: an opening tag inside a tag of the same kind restarts it.
@@ -60,7 +60,7 @@ def split(text: str) -> Parts:
     if crowd > CROWD:
         text = clip(text, LIMIT // 4)
     elif not crowd:
-        return Parts(None, True, None, text, "")
+        return ReplyParts(None, True, None, text, "")
     tag: str | None = None
     ordered = True
     open_tag: str | None = None
@@ -105,7 +105,7 @@ def split(text: str) -> Parts:
     if opened is not None and text[opened:].strip():
         open_tag = text[opened:]
     before = text[max(0, tag_start - 100) : tag_start]
-    return Parts(tag, ordered, open_tag, "\n".join(visible), thought, rivals, before)
+    return ReplyParts(tag, ordered, open_tag, "\n".join(visible), thought, rivals, before)
 
 
 def closing_tag(thought: str) -> str | None:
@@ -130,6 +130,6 @@ _EXAMPLE = re.compile(
 """The text before a tag that only shows the form of an answer."""
 
 
-def shows_form(parts: Parts) -> bool:
+def shows_form(parts: ReplyParts) -> bool:
     """Checks whether the tag of a reply only shows the required form of an answer."""
     return _EXAMPLE.search(parts.before_tag) is not None

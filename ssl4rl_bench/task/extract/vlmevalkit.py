@@ -30,7 +30,12 @@ _ANSWER_IS = re.compile(r"answer\s+is\s+\**([A-D])", re.IGNORECASE)
 
 
 def read(
-    text: str, choices: Mapping[str, str], cut: bool, *, near_end: bool = True, search: bool = False
+    text: str,
+    choices: Mapping[str, str],
+    cut: bool,  # noqa: ARG001
+    *,
+    near_end: bool = True,
+    search: bool = False,
 ) -> tuple[str | None, Status, str]:
     """Returns the letter, its status and the rule. The original's Z, a refusal, is not a letter here.
 
@@ -53,10 +58,10 @@ def _option(text: str, choices: Mapping[str, str], near_end: bool, search: bool)
         return None, "refusal"
     head, tail = _words(text, _LAST_WORDS if near_end else 0)
     words = {letter: b" %b " % letter.encode() for letter in choices}
-    found = [letter for letter, word in words.items() if word in tail or word in head]
-    if len(found) == 1 and not (near_end and words[found[0]] in head):
-        return found[0], "letter"
-    if not found and (b" Z " in tail or b" Z " in head):
+    matches = [letter for letter, word in words.items() if word in tail or word in head]
+    if len(matches) == 1 and not (near_end and words[matches[0]] in head):
+        return matches[0], "letter"
+    if not matches and (b" Z " in tail or b" Z " in head):
         return None, "refusal"
     if search and (match := _ANSWER_IS.search(text)) and match[1].upper() in choices:
         return match[1].upper(), "search"

@@ -53,8 +53,8 @@ def item(line: str, choices: Mapping[str, str]) -> Item | None:
         return Item(letter, False)
     if _AFTER_WORD.match(rest):
         return None
-    own, said = fold(choices[letter]), fold(rest)
-    if own.startswith(said) or said.startswith(own):
+    option, stated = fold(choices[letter]), fold(rest)
+    if option.startswith(stated) or stated.startswith(option):
         return Item(letter, False)
     return None if letter in "AI" else Item(letter, False)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.task.mmbench.rows import Located, Problem, Reader, Row, parse_rows, read_images
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Problem, Reader, parse_rows, read_images
 
 
 class Copy(NamedTuple):
@@ -34,7 +34,7 @@ def defect(copies: Sequence[Copy]) -> str | None:
     rolls = [copy.roll for copy in copies]
     twice = [roll for roll, following in pairwise(rolls) if roll == following]
     if twice:
-        return f"circular copy {twice[0]} is there twice"
+        return f"circular copy {twice[0]} appears twice"
     missing = [roll for roll in range(len(rolls)) if roll not in rolls]
     if missing:
         return f"circular copy {missing[0]} is missing"
@@ -63,7 +63,7 @@ def defect(copies: Sequence[Copy]) -> str | None:
 class Checked:
     """The complete groups of a source."""
 
-    rows: list[Row]
+    rows: list[MMBenchRow]
     problems: list[Problem]
     """The reasons why other groups were left out."""
     n_groups_skipped: int
@@ -74,7 +74,7 @@ class Checked:
 
 
 def check_rows(
-    source: str, located: Iterable[Located], *, skip_bad: bool = False, images: bool = True
+    source: str, located: Iterable[LocatedRow], *, skip_bad: bool = False, images: bool = True
 ) -> Checked:
     """Reads all rows and checks their groups; `source` is the name of the data in messages.
 
@@ -102,11 +102,11 @@ def check_rows(
 def with_images(
     source: str,
     read: Reader,
-    rows: Sequence[Row],
-    choose: Callable[[Sequence[Row]], Sequence[Row]],
+    rows: Sequence[MMBenchRow],
+    choose: Callable[[Sequence[MMBenchRow]], Sequence[MMBenchRow]],
     *,
     skip_bad: bool = False,
-) -> tuple[list[Row], list[Problem]]:
+) -> tuple[list[MMBenchRow], list[Problem]]:
     """Chooses rows with `choose` from checked rows without images, and reads their images.
 
     A question whose image cannot be used is left out, and `choose` is called again. Images of other rows
@@ -126,19 +126,19 @@ def with_images(
         _add_images(known, read, {row.index for row in chosen})
         _add_images(known, read, {image for image in known.values() if isinstance(image, int)})
         more: list[Problem] = []
-        whole: list[Row] = []
+        completed: list[MMBenchRow] = []
         for row in chosen:
             image = known[row.index]
             holder = known.get(image) if isinstance(image, int) else image
             if isinstance(holder, EncodedImage):
-                whole.append(replace(row, image=holder))
+                completed.append(replace(row, image=holder))
             else:
-                reason = f"the image refers to row {image}, which holds none that can be used"
+                reason = f"the image refers to row {image}, which has no usable image"
                 more.append(Problem(row.where, row.index, image if isinstance(image, str) else reason))
         broken = {problem.group for problem in more}
-        more += _group_problems([row for row in whole if row.group not in broken], circular=False)
+        more += _group_problems([row for row in completed if row.group not in broken], circular=False)
         if not more:
-            return whole, problems
+            return completed, problems
         if not skip_bad:
             raise _refused(source, more, len({problem.group for problem in more}))
         problems += more
@@ -147,7 +147,7 @@ def with_images(
 def _add_images(known: dict[int, EncodedImage | int | str], read: Reader, indices: set[int]) -> None:
     """Reads the images of those rows of `indices` that are not in `known` yet."""
     if missing := indices - known.keys():
-        known |= dict.fromkeys(missing, "the row is not there any more")
+        known |= dict.fromkeys(missing, "the row no longer exists")
         known |= read_images(read(), missing)
 
 
@@ -157,8 +157,8 @@ def _refused(source: str, problems: Sequence[Problem], n_bad: int) -> DataError:
     return DataError(f"{source}, {problems[0]}: {fix}.{more}")
 
 
-def _group_problems(rows: Sequence[Row], circular: bool) -> list[Problem]:
-    groups: dict[int, list[Row]] = defaultdict(list)
+def _group_problems(rows: Sequence[MMBenchRow], circular: bool) -> list[Problem]:
+    groups: dict[int, list[MMBenchRow]] = defaultdict(list)
     for row in rows:
         groups[row.group].append(row)
     problems: list[Problem] = []
@@ -177,4 +177,4 @@ def _group_problems(rows: Sequence[Row], circular: bool) -> list[Problem]:
 
 def rotated(options: Sequence[str], roll: int, n_rolling: int) -> list[str]:
     """Returns the options of circular copy `roll`: the first `n_rolling` rotate right, the others stay."""
-    return [options[(at - roll) % n_rolling] for at in range(n_rolling)] + list(options[n_rolling:])
+    return [options[(index - roll) % n_rolling] for index in range(n_rolling)] + list(options[n_rolling:])

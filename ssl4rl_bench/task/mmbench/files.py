@@ -18,14 +18,14 @@ from typing import Any, TypeAlias
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.images import MAX_BASE64_CHARS
 from ssl4rl_bench.task.mmbench import parquet_pages
-from ssl4rl_bench.task.mmbench.rows import Located, column_names
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, column_names
 
 OnShare: TypeAlias = Callable[[float], None]
 """Callback that receives the share of a source that has been read, from 0 to 1."""
 
 MAX_RECORD_CHARS = 128 << 20
 """The maximum length of a TSV row with all its lines."""
-_TOLD_EVERY = 1000
+_REPORT_EVERY = 1000
 """The number of rows of a TSV file between two calls of `OnShare`."""
 
 
@@ -36,7 +36,7 @@ def read_path(
     split: str | None = None,
     images: bool = True,
     on_share: OnShare | None = None,
-) -> Iterator[Located]:
+) -> Iterator[LocatedRow]:
     """Returns the rows of a TSV file, a parquet file, or a folder with parquet files.
 
     Args:
@@ -56,7 +56,7 @@ def read_path(
 
 def read_files(
     files: Sequence[tuple[str, Path]], *, images: bool = True, on_share: OnShare | None = None
-) -> Iterator[Located]:
+) -> Iterator[LocatedRow]:
     """Yields the rows of several TSV or parquet files; the place of a row includes the name of its file.
 
     Raises:
@@ -66,16 +66,16 @@ def read_files(
     total, before = max(1, sum(sizes)), 0
     for (name, file), size in zip(files, sizes, strict=True):
 
-        def tell(share: float, before: int = before, size: int = size) -> None:
+        def report(share: float, before: int = before, size: int = size) -> None:
             if on_share is not None:
                 on_share((before + share * size) / total)
 
-        for where, row in _read_file(file, images, tell):
+        for where, row in _read_file(file, images, report):
             yield f"{name}, {where}", row
         before += size
 
 
-def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[Located]:
+def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[LocatedRow]:
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -89,7 +89,7 @@ def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[L
         yield from read_tsv(path, on_share=on_share)
 
 
-def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located]:
+def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
     """Yields the rows of a tab-separated UTF-8 file with a header and pandas' quoting.
 
     Raises:
@@ -111,7 +111,7 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
                 # The limit of the csv module is global to the process, and other code may have raised it.
                 if max(map(len, fields), default=0) > MAX_BASE64_CHARS:
                     raise csv.Error(f"a field is larger than {MAX_BASE64_CHARS} characters")
-                if on_share is not None and number % _TOLD_EVERY == 0:
+                if on_share is not None and number % _REPORT_EVERY == 0:
                     on_share(binary.tell() / size)
                 if len(fields) == len(header):
                     yield f"line {line}", dict(zip(header, fields, strict=True))
@@ -129,11 +129,11 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
         ) from None
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {line} is no row of a TSV ({error}): check the quotes from there on."
+            f"{path}, line {line} is not a row of a TSV ({error}): check the quotes from there on."
         ) from None
 
 
-def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[Located]:
+def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
     """Yields the rows of a parquet file, with only the columns of MMBench's schema.
 
     Equal texts in a batch are the same object, and the size of batches is limited in bytes.
@@ -173,7 +173,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
                         on_share(number / n_rows)
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise DataError(
-            f"{path} is not a whole parquet file ({first_line(error)}): copy or download it again."
+            f"{path} is not a complete parquet file ({first_line(error)}): copy or download it again."
         ) from None
 
 
@@ -186,7 +186,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         again = [other for other in names if other != name and column_names([other]).keys() == {first}]
         if again:
             raise DataError(
-                f"{path} has the columns {name!r} and {again[0]!r}, which are one name here: rename one of them."
+                f"{path} has the columns {name!r} and {again[0]!r}, which mean the same: rename one of them."
             )
 
 
@@ -223,10 +223,10 @@ def _values(column: Any) -> list[Any]:
     if pa.types.is_struct(column.type):
         names = [field.name for field in column.type]
         fields = [_values(column.field(name)) for name in names]
-        whole = column.is_valid().to_pylist()
+        validity = column.is_valid().to_pylist()
         return [
             dict(zip(names, parts, strict=True)) if valid else None
-            for valid, parts in zip(whole, zip(*fields, strict=True), strict=True)
+            for valid, parts in zip(validity, zip(*fields, strict=True), strict=True)
         ]
     values_read: list[Any] = column.to_pylist()
     return values_read

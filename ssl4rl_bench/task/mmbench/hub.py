@@ -20,9 +20,9 @@ from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.engines.hub import Repository
 from ssl4rl_bench.task.mmbench.files import OnShare, first_line, read_files
-from ssl4rl_bench.task.mmbench.rows import Located
+from ssl4rl_bench.task.mmbench.rows import LocatedRow
 
-Parts: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
+SplitFiles: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 """Maps each configuration to its splits, and each split to the paths of its files."""
 
 _OURS = (".parquet", ".tsv")
@@ -48,7 +48,7 @@ class HubTable:
     files: tuple[tuple[str, Path], ...]
     """The path of each file in the repository, and its local path."""
 
-    def rows(self, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[Located]:
+    def rows(self, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
         """Returns the rows, each with its file and number as its place; images stay encoded.
 
         Raises:
@@ -106,7 +106,7 @@ def encoded(table: Any) -> Any:
     return table
 
 
-def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[Located]:
+def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[LocatedRow]:
     try:
         import datasets
     except ImportError:
@@ -134,13 +134,13 @@ def _read_card(repository: Repository, path: Path) -> Mapping[str, Any]:
         card = parse_yaml(match[1].encode()) if match else {}
     except ValueError as reason:
         raise DataError(
-            f"hub data set {repository} has a README.md whose head cannot be used: {reason}; download its data and "
+            f"hub data set {repository} has a README.md with an invalid header: {reason}; download its data and "
             "point --data at that"
         ) from None
     return card if isinstance(card, dict) else {}
 
 
-def _parts(names: Sequence[str], card: Mapping[str, Any]) -> Parts:
+def _parts(names: Sequence[str], card: Mapping[str, Any]) -> SplitFiles:
     """Returns the configurations of a data set that have at least one readable file."""
     data = [name for name in sorted(names) if PurePosixPath(name).suffix.lower() in (*_OURS, *_THEIRS)]
     entries = card.get("configs")
@@ -180,8 +180,8 @@ def _matches(pattern: str, name: str, root: str) -> bool:
     pattern = f"{root}/{pattern.removeprefix('./')}" if root else pattern.removeprefix("./")
     translated = re.sub(
         r"\*\*/|\*\*|\*|\?|\[[^\]/]+\]|.",
-        lambda found: {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(
-            found[0], found[0] if len(found[0]) > 1 else re.escape(found[0])
+        lambda match: {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(
+            match[0], match[0] if len(match[0]) > 1 else re.escape(match[0])
         ),
         pattern,
         flags=re.DOTALL,
@@ -209,7 +209,7 @@ def _inferred(names: Sequence[str], root: str) -> dict[str, list[str]]:
     return splits or {"train": list(names)}
 
 
-def _choose(name: HubName, parts: Parts, config: str | None, split: str) -> tuple[str, str]:
+def _choose(name: HubName, parts: SplitFiles, config: str | None, split: str) -> tuple[str, str]:
     """Returns the configuration and split that the arguments select.
 
     Raises:
@@ -235,7 +235,7 @@ def _choose(name: HubName, parts: Parts, config: str | None, split: str) -> tupl
     )
 
 
-def _config(parts: Parts, wanted: str | None) -> str | None:
+def _config(parts: SplitFiles, wanted: str | None) -> str | None:
     """Returns the wanted configuration, or the default or only one; None if the choice is not clear."""
     if wanted is not None:
         return wanted if wanted in parts else _DEFAULT if list(parts) == [_DEFAULT] else None

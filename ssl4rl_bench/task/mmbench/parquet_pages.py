@@ -102,7 +102,7 @@ def judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str],
     n_rows, size = file.metadata.num_rows, path.stat().st_size
     if n_rows > max(MAX_SMALL_ROWS, size):
         raise DataError(
-            f"{path} says that it has {n_rows:,} rows in {size:,} bytes, which no real data has: give another file."
+            f"{path} claims {n_rows:,} rows in {size:,} bytes, which is not plausible: give another file."
         )
     coded: set[str] = set()
     batch_rows: list[int] = []
@@ -144,11 +144,11 @@ def row_groups(file: BinaryIO) -> list[list[Chunk]]:
         ValueError: for a damaged footer.
     """
     file.seek(-8, 2)
-    at = file.tell()
+    end = file.tell()
     length = int.from_bytes(file.read(4), "little")
-    if length > at:
+    if length > end:
         raise ValueError("the footer is longer than the file")
-    file.seek(at - length)
+    file.seek(end - length)
     try:
         groups = _Compact(file.read(length)).struct(_FOOTER).get(4, [])
         return [[_chunk(column[3]) for column in group[1]] for group in groups]
@@ -162,9 +162,9 @@ def pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
     Raises:
         ValueError: for headers that are damaged, or do not fill the chunk.
     """
-    at = chunk.start
-    while at < chunk.end:
-        fields, length = _header(file, at, chunk.end)
+    offset = chunk.start
+    while offset < chunk.end:
+        fields, length = _header(file, offset, chunk.end)
         sizes = fields.get(2), fields.get(3)
         body: dict[int, Any] = next(
             (fields[key] for key in (5, 7, 8) if isinstance(fields.get(key), dict)), {}
@@ -174,8 +174,8 @@ def pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
         if min(uncompressed, compressed) < 0 or not isinstance(n_values, int) or n_values < 0:
             raise ValueError("a page has a damaged header")
         yield Page(7 in fields, encoding == _DELTA_BYTE_ARRAY, n_values, compressed, uncompressed)
-        at += length + compressed
-    if at != chunk.end:
+        offset += length + compressed
+    if offset != chunk.end:
         raise ValueError("a page reaches beyond its column")
 
 
@@ -189,13 +189,13 @@ def _chunk(column: Mapping[int, Any]) -> Chunk:
     return Chunk(path, int(column[1]), start, start + int(column[7]))
 
 
-def _header(file: BinaryIO, at: int, end: int) -> tuple[dict[int, Any], int]:
+def _header(file: BinaryIO, offset: int, end: int) -> tuple[dict[int, Any], int]:
     """Returns the fields and the length of a page header."""
     for most in (_HEADER, _MAX_HEADER):
-        file.seek(at)
-        reader = _Compact(file.read(min(most, end - at)))
+        file.seek(offset)
+        reader = _Compact(file.read(min(most, end - offset)))
         try:
-            return reader.struct(_PAGE), reader.at
+            return reader.struct(_PAGE), reader.offset
         except _CutOff:
             continue
     raise ValueError("a page's header is cut off")
@@ -210,7 +210,7 @@ class _Compact:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.at = 0
+        self.offset = 0
 
     def struct(self, wanted: _Wanted, depth: int = 0) -> dict[int, Any]:
         """Reads a struct, and returns the wanted fields by their ids."""
@@ -243,13 +243,13 @@ class _Compact:
             head = self._byte()
             length = head >> 4 if head >> 4 != 15 else self._varint()
             return [self._value(head & 15, wanted, depth + 1) for _ in range(length)]
-        raise ValueError("a header holds a value of unknown kind")
+        raise ValueError("a header contains a value of an unknown type")
 
     def _byte(self) -> int:
-        if self.at >= len(self._data):
+        if self.offset >= len(self._data):
             raise _CutOff
-        self.at += 1
-        return self._data[self.at - 1]
+        self.offset += 1
+        return self._data[self.offset - 1]
 
     def _varint(self) -> int:
         value = shift = 0
@@ -260,14 +260,14 @@ class _Compact:
                 return value
             shift += 7
             if shift > 63:
-                raise ValueError("a header holds a number without an end")
+                raise ValueError("a header contains an unterminated number")
 
     def _int(self) -> int:
         value = self._varint()
         return (value >> 1) ^ -(value & 1)
 
     def _bytes(self, n_bytes: int) -> bytes:
-        self.at += n_bytes
-        if self.at > len(self._data):
+        self.offset += n_bytes
+        if self.offset > len(self._data):
             raise _CutOff
-        return self._data[self.at - n_bytes : self.at]
+        return self._data[self.offset - n_bytes : self.offset]

@@ -20,9 +20,9 @@ GROUP_STRIDE = 1_000_000
 MAX_REFERENCE_CHARS = 64
 """An `image` text of at most this length is the index of another row, which has the image."""
 
-Located: TypeAlias = tuple[str, Mapping[str, Any] | str]
+LocatedRow: TypeAlias = tuple[str, Mapping[str, Any] | str]
 """The place of a row ("line 7"), and its values by column name, or why it cannot be split into columns."""
-Reader: TypeAlias = Callable[..., Iterator[Located]]
+Reader: TypeAlias = Callable[..., Iterator[LocatedRow]]
 """Reads a source from its start; with `images=False` it may return None instead of images."""
 MAX_TEXT_CHARS = 1_000_000
 """The maximum length of a question, an option or any other text of a row."""
@@ -39,7 +39,7 @@ NO_IMAGE = EncodedImage(b"", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MMBenchRow:
     """A row: a question with its options in one circular order."""
 
     index: int
@@ -95,21 +95,21 @@ def column_names(names: Iterable[str]) -> dict[str, str]:
     Case is ignored, and `_` and a space are equivalent to `-`. The keys are "A", "B", ... for options, and
     lower-case names such as `l2-category` for the others.
     """
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for name in names:
         known = name.strip().lower().replace("_", "-").replace(" ", "-")
         if known in _TEXTS or known == "image":
-            found.setdefault(known, name)
+            columns.setdefault(known, name)
         elif re.fullmatch("[a-z]", known):
-            found.setdefault(known.upper(), name)
-    return found
+            columns.setdefault(known.upper(), name)
+    return columns
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """The parsed rows of a source."""
 
-    rows: list[Row]
+    rows: list[MMBenchRow]
     """The usable rows, in the data's order. Equal images are the same object."""
     problems: list[Problem]
     """The problems of the other rows."""
@@ -117,7 +117,7 @@ class Parsed:
     """Whether the text "nan" counts as a missing option, because some row has it as two options."""
 
 
-def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) -> Parsed:
+def parse_rows(source: str, located: Iterable[LocatedRow], *, images: bool = True) -> Parsed:
     """Parses all rows; `source` is the name of the data in messages.
 
     Without `images`, no image is read, and every row has `NO_IMAGE`.
@@ -125,7 +125,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
     Raises:
         DataError: if the source as a whole cannot be used: it is empty, or lacks a column or all answers.
     """
-    drafts: list[tuple[Row, EncodedImage | int]] = []
+    drafts: list[tuple[MMBenchRow, EncodedImage | int]] = []
     problems: list[Problem] = []
     columns: dict[str, str] = {}
     shared: dict[str, EncodedImage] = {}
@@ -144,7 +144,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
         raise _no_answers(source)
     image_of = {row.index: image for row, image in reversed(drafts)}
     nan_is_missing = any(list(row.choices.values()).count(_NAN) > 1 for row, _ in drafts)
-    rows: list[Row] = []
+    rows: list[MMBenchRow] = []
     drafts.reverse()
     while drafts:  # removing each draft as its row is added halves the memory of many rows
         row, image = drafts.pop()
@@ -155,7 +155,7 @@ def parse_rows(source: str, located: Iterable[Located], *, images: bool = True) 
     return Parsed(rows, problems, nan_is_missing)
 
 
-def read_images(located: Iterable[Located], wanted: Container[int]) -> dict[int, EncodedImage | int | str]:
+def read_images(located: Iterable[LocatedRow], wanted: Container[int]) -> dict[int, EncodedImage | int | str]:
     """Maps each wanted row index to its image, the index of the row that has it, or a reason for a failure.
 
     The images of other rows are not decoded. If several rows have the same index, the first one is used.
@@ -190,9 +190,9 @@ def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
     columns = column_names(raw)
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        there = ", ".join(_short(name) for name in list(raw)[:12])
+        existing = ", ".join(_short(name) for name in list(raw)[:12])
         raise DataError(
-            f"{source} has no column {' or '.join(missing)} (it has {there}): "
+            f"{source} has no column {' or '.join(missing)} (it has {existing}): "
             "give a file with MMBench's columns index, question, A, B, answer and image."
         )
     if "answer" not in columns:
@@ -202,7 +202,7 @@ def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
 
 def _no_answers(source: str) -> DataError:
     return DataError(
-        f"{source} has no answers (MMBench keeps those of its test files to itself): "
+        f"{source} has no answers (MMBench does not publish those of its test files): "
         "run ssl4rl_mmbench_dev_en, or point --data at a copy with an `answer` column."
     )
 
@@ -213,7 +213,7 @@ def _draft(
     columns: Mapping[str, str],
     shared: dict[str, EncodedImage] | None,
     known: dict[str, str],
-) -> tuple[Row, EncodedImage | int]:
+) -> tuple[MMBenchRow, EncodedImage | int]:
     """Returns a row with all option columns and no image, and its image or the index of the row that has it.
 
     Equal images (in `shared`) and equal texts (in `known`) become one object. Without `shared`, no image is
@@ -239,7 +239,7 @@ def _draft(
         if not isinstance(image, int):
             image = shared.setdefault(image.sha256, image)
     texts = {name: known.setdefault(text, text) for name, text in texts.items()}
-    row = Row(
+    row = MMBenchRow(
         index=index,
         question=texts["question"],
         hint="" if texts["hint"].strip() in ("", _NAN) else texts["hint"],
@@ -255,8 +255,11 @@ def _draft(
 
 
 def _row(
-    draft: Row, image: EncodedImage | int, image_of: Mapping[int, EncodedImage | int], nan_is_missing: bool
-) -> Row:
+    draft: MMBenchRow,
+    image: EncodedImage | int,
+    image_of: Mapping[int, EncodedImage | int],
+    nan_is_missing: bool,
+) -> MMBenchRow:
     """Returns the final row: without missing options, and with its image."""
     choices = _choices(draft.choices, nan_is_missing)
     answer = draft.answer.strip()
@@ -264,7 +267,7 @@ def _row(
         raise _BadRow(f"the answer {_short(answer)} is none of the options {', '.join(choices)}")
     holder = image_of.get(image) if isinstance(image, int) else image
     if not isinstance(holder, EncodedImage):
-        raise _BadRow(f"the image refers to row {image}, which holds none that can be used")
+        raise _BadRow(f"the image refers to row {image}, which has no usable image")
     return replace(draft, choices=choices, answer=answer, image=holder)
 
 
@@ -276,7 +279,7 @@ def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]
         del choices[letter]
     gaps = [letter for letter, text in choices.items() if not text.strip()]
     if gaps:
-        raise _BadRow(f"option {gaps[0]} is empty though a later one is not")
+        raise _BadRow(f"option {gaps[0]} is empty although a later one is not")
     if len(choices) < 2:
         raise _BadRow("it has fewer than two options")
     return choices
@@ -307,7 +310,7 @@ def image_cell(value: Any) -> bytes | str | int:
         (value,) = value
     if isinstance(value, Mapping):
         if value.get("bytes") is None and value.get("path"):
-            raise images.ImageError("it is only a file name, and a file that data names is never opened")
+            raise images.ImageError("it is only a file name, and files that the data name are never opened")
         value = value.get("bytes")
     if isinstance(value, bytes):
         return value
@@ -331,7 +334,7 @@ def _listed(text: str) -> list[Any]:
             continue
         if isinstance(items, list):
             return items
-    raise images.ImageError("it begins as a list of images, and is none")
+    raise images.ImageError("it begins like a list of images but is not one")
 
 
 def _index(text: str) -> int | None:

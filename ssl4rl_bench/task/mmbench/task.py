@@ -24,11 +24,11 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
-from ssl4rl_bench.task.mmbench.rows import Located, Reader, Row
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Reader
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
 from ssl4rl_bench.task.taskfile import TaskFile
 
-_TOLD_EVERY = 1000
+_REPORT_EVERY = 1000
 """The number of samples between two calls of `on_share`."""
 
 
@@ -40,11 +40,11 @@ class MMBenchTask(LoadedTask):
     content of all rows that are asked. It is the same for a TSV and a parquet file with the same rows.
     """
 
-    rows: tuple[Row, ...] = field(repr=False)
+    rows: tuple[MMBenchRow, ...] = field(repr=False)
     """The rows that the samples were made from, in the same order."""
 
     @cached_property
-    def _rows(self) -> Mapping[str, Row]:
+    def _rows(self) -> Mapping[str, MMBenchRow]:
         return {str(row.index): row for row in self.rows}
 
     def content(self, sample: Sample) -> list[Any]:
@@ -83,7 +83,7 @@ class MMBenchTask(LoadedTask):
             if reason := defect([Copy(sample.roll, sample.choices, sample.target) for sample in group]):
                 yield f"Group {name}: {reason}."
             if len({sample.categories for sample in group}) > 1:
-                yield f"Group {name}: its copies are in different categories."
+                yield f"Group {name}: its copies have different categories."
 
     def score(self, sample: Sample, completion: Completion, extractor: str = "default") -> Score:
         """Scores 1 for the right letter, 0 for any other reply, None for an error or reasoning alone."""
@@ -103,9 +103,9 @@ def score_choice(
     return Score(value=value, answer=reading.answer, status=reading.status)
 
 
-def load(
+def load_mmbench(
     task: TaskFile,
-    located: Iterable[Located] | Reader,
+    located: Iterable[LocatedRow] | Reader,
     *,
     source: str,
     where: str,
@@ -149,14 +149,14 @@ def load(
         rows, more = checked.rows, []
     problems = [*checked.problems, *more]
     n_left_out = len({problem.group for problem in more})
-    n_whole = len({row.group for row in checked.rows}) - n_left_out
+    n_available = len({row.group for row in checked.rows}) - n_left_out
     n_skipped = checked.n_groups_skipped + n_left_out
     reasons = []
     if problems:
         reasons.append(f"questions left out for bad rows: {n_skipped}; {problems[0]}")
-    if limit is not None and limit < n_whole:
+    if limit is not None and limit < n_available:
         rows = _limited(rows, limit)
-        reasons.append(f"limited to {limit} of {n_whole} questions")
+        reasons.append(f"limited to {limit} of {n_available} questions")
     rows = adjacent(rows)
     return MMBenchTask(
         name=task.name,
@@ -182,12 +182,12 @@ def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
         warnings.append("There are no circular copies: CircularEval is the same as plain accuracy here.")
     if checked.nan_is_missing:
         warnings.append(
-            'The option text "nan" is taken for a missing option, as a row has it more than once.'
+            'The option text "nan" is read as a missing option, since a row has it more than once.'
         )
     return tuple(warnings)
 
 
-def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
+def _limited(rows: Sequence[MMBenchRow], limit: int) -> list[MMBenchRow]:
     """Returns the rows of `limit` groups, taken from the abilities in turn, and in each from its leaves.
 
     The order does not depend on the limit, so a smaller limit keeps a subset of the groups that a larger
@@ -198,8 +198,8 @@ def _limited(rows: Sequence[Row], limit: int) -> list[Row]:
         place = categories(row.category, row.l2)
         abilities[place.l2][place][row.group] = None
     in_turn = _round_robin(_round_robin(leaves.values()) for leaves in abilities.values())
-    kept = set(islice(in_turn, limit))
-    return [row for row in rows if row.group in kept]
+    groups = set(islice(in_turn, limit))
+    return [row for row in rows if row.group in groups]
 
 
 def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:
@@ -208,23 +208,25 @@ def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:
     return (item for item in in_turn if item is not None)
 
 
-def adjacent(rows: Sequence[Row]) -> list[Row]:
+def adjacent(rows: Sequence[MMBenchRow]) -> list[MMBenchRow]:
     """Sorts rows so that copies of a question, and questions about an image, are adjacent.
 
     Engines can then reuse what they have prepared for an image.
     """
     first: dict[str | int, int] = {}
-    for at, row in enumerate(rows):
-        first.setdefault(row.image.sha256, at)
-        first.setdefault(row.group, at)
+    for index, row in enumerate(rows):
+        first.setdefault(row.image.sha256, index)
+        first.setdefault(row.group, index)
     return sorted(rows, key=lambda row: (first[row.image.sha256], first[row.group], row.roll))
 
 
-def _samples(rows: Sequence[Row], style: str, on_share: Callable[[float], None] | None) -> Iterator[Sample]:
+def _samples(
+    rows: Sequence[MMBenchRow], style: str, on_share: Callable[[float], None] | None
+) -> Iterator[Sample]:
     render = prompts.renderer(style)
     parts: dict[str, ImagePart] = {}
     for number, row in enumerate(rows):
-        if on_share is not None and number % _TOLD_EVERY == 0:
+        if on_share is not None and number % _REPORT_EVERY == 0:
             on_share(number / len(rows))
         image = parts.setdefault(row.image.sha256, ImagePart(row.image))
         text = TextPart(render(row.question, row.hint, row.choices))
@@ -239,7 +241,7 @@ def _samples(rows: Sequence[Row], style: str, on_share: Callable[[float], None] 
         )
 
 
-def digest(rows: Iterable[Row]) -> str:
+def digest(rows: Iterable[MMBenchRow]) -> str:
     """Computes `MMBenchTask.data_sha256`, which does not depend on the order of the rows."""
     return sha256_json_list(
         {

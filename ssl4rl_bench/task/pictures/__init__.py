@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
+from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.making import Made, make, seed_for
 from ssl4rl_bench.task.pictures.selection import Picture, Selection, select, split_of
 from ssl4rl_bench.task.pictures.sources import open_source
 
 __all__ = [
     "Dropped",
+    "ImageLocation",
     "ImageSource",
-    "Located",
     "Made",
     "Picture",
     "Selection",

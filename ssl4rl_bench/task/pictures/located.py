@@ -9,7 +9,7 @@ from ssl4rl_bench.core.types import HubSource
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class ImageLocation:
     """The place of one image's bytes in a file."""
 
     name: str
@@ -47,7 +47,7 @@ class ImageSource:
 
     name: str
     """The recorded name: the name of a file or folder without its path, a hub id, a task's name, "scenes"."""
-    images: tuple[Located, ...]
+    images: tuple[ImageLocation, ...]
     bad: tuple[Dropped, ...] = ()
     """Rows from which no image can be extracted."""
     hub: HubSource | None = None

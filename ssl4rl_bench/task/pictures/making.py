@@ -27,7 +27,7 @@ class Opened:
     encoded: EncodedImage
     pixels: Image.Image = field(repr=False)
     plain: bool
-    """Whether every reader decodes the encoded bytes to these pixels (`images.decode_and_tell`)."""
+    """Whether every reader decodes the encoded bytes to these pixels (`images.decode_and_report`)."""
 
     @classmethod
     def of(cls, encoded: EncodedImage) -> Opened:
@@ -36,7 +36,7 @@ class Opened:
         Raises:
             ImageError: as `images.decode`.
         """
-        return cls(encoded, *images.decode_and_tell(encoded))
+        return cls(encoded, *images.decode_and_report(encoded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def corrupt(
     seed = seed_for(task, image.encoded.sha256, index, role)
     if role == ALONE:
         return task.corrupt(image.pixels, seed), (image,)
-    why = "there is no other image to show beside it"
+    why = "there is no other image to show with it"
     for other in islice(partners, N_PARTNERS):
         try:
             return task.corrupt(image.pixels, seed, other.pixels), (image, other)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIDE = 32
-_KEPT = 8
+_FREQUENCIES = 8
 """The number of lowest frequencies that are kept in each direction: 8 x 8 = 64 bits."""
 _CELLS = 4
 _SCALE = 1 << 10
@@ -114,8 +114,8 @@ def _near(a_signs: Any, a_thumbs: Any, b_signs: Any, b_thumbs: Any) -> Iterator[
     """Yields the index pairs of all near hashes, in order, from their `_arrays`."""
     # A product of sign vectors is 64 minus twice the number of different bits, which is exact in float32.
     alike = np.flatnonzero(a_signs @ b_signs.T >= 64 - 2 * T_BITS)
-    for at in range(0, len(alike), 1 << 16):
-        i, j = np.divmod(alike[at : at + (1 << 16)], len(b_signs))
+    for start in range(0, len(alike), 1 << 16):
+        i, j = np.divmod(alike[start : start + (1 << 16)], len(b_signs))
         close = np.abs(a_thumbs[i] - b_thumbs[j]).max(axis=1) <= T_COLOUR
         yield from zip(i[close].tolist(), j[close].tolist(), strict=True)
 
@@ -131,5 +131,5 @@ def _arrays(hashes: Sequence[Perceptual]) -> tuple[Any, Any]:
 @cache
 def _cosines() -> Any:
     """Returns the first 8 rows of the 32-point DCT-II times 1024, rounded: integers of shape (8, 32)."""
-    angles = np.outer(np.arange(_KEPT), 2 * np.arange(_SIDE) + 1) * (math.pi / (2 * _SIDE))
+    angles = np.outer(np.arange(_FREQUENCIES), 2 * np.arange(_SIDE) + 1) * (math.pi / (2 * _SIDE))
     return np.round(_SCALE * np.cos(angles)).astype(np.int64)

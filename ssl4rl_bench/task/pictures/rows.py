@@ -11,10 +11,10 @@ from typing import Any
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.task.mmbench.rows import Located, column_names, image_cell
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, column_names, image_cell
 
 
-def row_images(source: str, rows: Iterable[Located]) -> Iterator[tuple[str, bytes | str]]:
+def row_images(source: str, rows: Iterable[LocatedRow]) -> Iterator[tuple[str, bytes | str]]:
     """Yields the name and the image of each row that has one.
 
     If an image cannot be extracted, it yields a reason (text) instead of bytes. A row is named by its
@@ -31,9 +31,9 @@ def row_images(source: str, rows: Iterable[Located]) -> Iterator[tuple[str, byte
             continue
         columns = columns or column_names(row)
         if "image" not in columns:
-            there = ", ".join(repr(str(name)[:40]) for name in list(row)[:12])
+            existing = ", ".join(repr(str(name)[:40]) for name in list(row)[:12])
             raise DataError(
-                f"{source} has no column image (it has {there}): rename the column of the images."
+                f"{source} has no column image (it has {existing}): rename the column of the images."
             )
         value = row.get(columns["image"])
         try:

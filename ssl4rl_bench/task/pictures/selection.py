@@ -12,14 +12,14 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import seed_of, sha256_hex
 from ssl4rl_bench.core.types import EncodedImage, HubSource
-from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
+from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.perceptual import Perceptual, near, near_duplicates, perceptual_hash
 from ssl4rl_bench.task.ssl.base import MIN_SIDE
 
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """`map`, or a function that does the work in other processes and keeps the order."""
 
-WHOLE = "data"
+UNSPLIT = "data"
 """The name of the only split if no ratio is given."""
 REDUCED = 64
 """Pixels: perceptual hashes use images decoded to at least this size on each side (`images.reduced`)."""
@@ -31,7 +31,7 @@ CHUNK = 32
 class Picture:
     """A selected image."""
 
-    located: Located
+    located: ImageLocation
     """One of the places that hold it: the one whose name sorts first."""
     sha256: str
     width: int
@@ -49,9 +49,9 @@ class Picture:
         try:
             data = self.located.read()
         except OSError as error:
-            raise DataError(f"{self.located.name} cannot be read any more ({error.strerror}).") from None
+            raise DataError(f"{self.located.name} can no longer be read ({error.strerror}).") from None
         if sha256_hex(data) != self.sha256:
-            raise DataError(f"{self.located.name} has changed while it was used: run the same command again.")
+            raise DataError(f"{self.located.name} changed while it was used: run the same command again.")
         return EncodedImage(data, self.sha256)
 
 
@@ -60,7 +60,7 @@ class Selection:
     """The images of a source that are kept, and those that are dropped."""
 
     source: str
-    kept: tuple[Picture, ...]
+    pictures: tuple[Picture, ...]
     """Sorted by SHA-256, so that the order does not depend on where the images are stored."""
     dropped: tuple[Dropped, ...]
     """Sorted by name."""
@@ -76,25 +76,25 @@ class Selection:
         kinds = Counter(drop.kind for drop in self.dropped)
         names = ("unreadable", "too_small", "exact_duplicate", "near_duplicate")
         counts = {"seen": self.n_seen, **{name: kinds[name] for name in names}}
-        return counts | {"over_limit": self.n_left, "kept": len(self.kept)}
+        return counts | {"over_limit": self.n_left, "kept": len(self.pictures)}
 
-    def partners(self, at: int) -> Iterator[Picture]:
-        """Yields the images that can be shown together with `kept[at]`, the preferred one first.
+    def partners(self, index: int) -> Iterator[Picture]:
+        """Yields the images that can be shown together with `pictures[at]`, the preferred one first.
 
         All images of a split form a ring, ordered by hash; the partner is the next image that is not near. It
         therefore depends only on these two images and on those between them that cannot be shown.
         """
-        own = self.kept[at]
-        for step in range(1, len(self.kept)):
-            other = self.kept[(at + step) % len(self.kept)]
-            if other.split == own.split and not near(own.perceptual, other.perceptual):
+        picture = self.pictures[index]
+        for step in range(1, len(self.pictures)):
+            other = self.pictures[(index + step) % len(self.pictures)]
+            if other.split == picture.split and not near(picture.perceptual, other.perceptual):
                 yield other
 
 
 def split_of(sha256: str, ratio: float | None) -> str:
     """Returns the split of an image, by its content alone: "train" for a share of `ratio`, else "test"."""
     if ratio is None:
-        return WHOLE
+        return UNSPLIT
     return "train" if seed_of("split", sha256) < ratio * 2**63 else "test"
 
 
@@ -147,20 +147,20 @@ def select(
         for drop in dropped
     ]
     unique = [first[digest] for digest in sorted(first)]
-    kept, more, n_looked = _distinct(unique, limit, mapper, report)
+    distinct, more, n_looked = _distinct(unique, limit, mapper, report)
     dropped += more
     selection = Selection(
         source=source.name,
-        kept=tuple(
+        pictures=tuple(
             Picture(item.located, item.sha256, item.width, item.height, looks, split_of(item.sha256, ratio))
-            for item, looks in kept
+            for item, looks in distinct
         ),
         dropped=tuple(sorted(dropped, key=lambda drop: (drop.name, drop.kind, drop.reason))),
         n_seen=len(places) + len(source.bad),
         n_left=len(unique) - n_looked,
         hub=source.hub,
     )
-    if not selection.kept:
+    if not selection.pictures:
         raise _nothing_left(selection)
     return selection
 
@@ -169,7 +169,7 @@ def select(
 class _Known:
     """An image that is not damaged, as far as it was read."""
 
-    located: Located
+    located: ImageLocation
     sha256: str
     width: int
     height: int
@@ -177,11 +177,11 @@ class _Known:
     """None if only its header was read."""
 
 
-def _identify(chunk: Sequence[Located], look: bool) -> list[_Known | Dropped]:
+def _identify(chunk: Sequence[ImageLocation], look: bool) -> list[_Known | Dropped]:
     return [_known(located, look) for located in chunk]
 
 
-def _known(located: Located, look: bool) -> _Known | Dropped:
+def _known(located: ImageLocation, look: bool) -> _Known | Dropped:
     try:
         image = images.from_bytes(located.read())
         width, height = images.size(image)
@@ -221,17 +221,17 @@ def _distinct(
         like = near_duplicates([looks for _, looks in seen])
         if n_looked == len(unique) or (limit is not None and like.count(None) >= limit):
             break
-    kept: list[tuple[_Known, Perceptual]] = []
-    for at, ((known, looks), other) in enumerate(zip(seen, like, strict=True)):
-        if limit is not None and len(kept) == limit:
-            n_looked -= len(seen) - at
+    distinct: list[tuple[_Known, Perceptual]] = []
+    for index, ((known, looks), other) in enumerate(zip(seen, like, strict=True)):
+        if limit is not None and len(distinct) == limit:
+            n_looked -= len(seen) - index
             break
         if other is None:
-            kept.append((known, looks))
+            distinct.append((known, looks))
         else:
             reason = f"it looks like {seen[other][0].located.name}"
             dropped.append(Dropped(known.located.name, "near_duplicate", reason))
-    return kept, dropped, n_looked
+    return distinct, dropped, n_looked
 
 
 def _looked(
@@ -244,10 +244,10 @@ def _looked(
 
 
 def _identified(
-    places: Sequence[Located], mapper: Mapper, report: Callable[[int], None], *, look: bool
+    places: Sequence[ImageLocation], mapper: Mapper, report: Callable[[int], None], *, look: bool
 ) -> Iterator[_Known | Dropped]:
     """Yields each image with a check of its header, or (`look`) with a perceptual hash."""
-    chunks = (places[at : at + CHUNK] for at in range(0, len(places), CHUNK))
+    chunks = (places[start : start + CHUNK] for start in range(0, len(places), CHUNK))
     n_done = 0
     for results in mapper(partial(_identify, look=look), chunks):
         n_done += len(results)

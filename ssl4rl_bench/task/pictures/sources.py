@@ -12,7 +12,7 @@ from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName
 from ssl4rl_bench.task.mmbench.hub import open_table
-from ssl4rl_bench.task.pictures.located import Dropped, ImageSource, Located
+from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.rows import row_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -74,22 +74,22 @@ def open_source(
     return source
 
 
-def _folder(path: Path) -> tuple[Located, ...]:
+def _folder(path: Path) -> tuple[ImageLocation, ...]:
     """Returns the image files below a folder, sorted by name."""
-    found = []
+    located_images = []
     for file in path.rglob("*"):
         if file.suffix.lower() in SUFFIXES and file.is_file():
             name = file.relative_to(path).as_posix()
             # One byte above the limit is enough for the image to be refused as too large.
-            found.append(Located(name, str(file), 0, min(file.stat().st_size, MAX_BYTES + 1)))
-    return tuple(sorted(found, key=lambda located: located.name))
+            located_images.append(ImageLocation(name, str(file), 0, min(file.stat().st_size, MAX_BYTES + 1)))
+    return tuple(sorted(located_images, key=lambda located: located.name))
 
 
 def _table(path: Path, split: str, spool: Path) -> ImageSource:
     if path.is_dir() and not any(path.rglob("*.parquet")):
         raise DataError(f"{path} has no images: give {_WAYS}.")
     if path.suffix.lower() in SUFFIXES:
-        raise UsageError(f"{path} is one image: give the folder that it lies in.")
+        raise UsageError(f"{path} is a single image: give the folder that contains it.")
     from ssl4rl_bench.task.mmbench.files import read_path
 
     return _spooled(path.resolve().name, row_images(str(path), read_path(path, split=split)), spool)
@@ -106,7 +106,7 @@ def drawings(stream: str, per_leaf: int | None) -> Iterator[tuple[str, bytes]]:
 def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) -> ImageSource:
     """Writes images one after another into one file; equal images are written once."""
     path = spool / "images.spool"
-    located: list[Located] = []
+    located: list[ImageLocation] = []
     bad: list[Dropped] = []
     seen: dict[str, int] = {}
     with path.open("xb") as file:
@@ -118,5 +118,5 @@ def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) 
             if digest not in seen:
                 seen[digest] = file.tell()
                 file.write(data)
-            located.append(Located(label, str(path), seen[digest], len(data)))
+            located.append(ImageLocation(label, str(path), seen[digest], len(data)))
     return ImageSource(name, tuple(located), tuple(bad))

@@ -19,7 +19,7 @@ from ssl4rl_bench.task.mmbench.circular import rotated
 from ssl4rl_bench.task.mmbench.rows import GROUP_STRIDE
 from ssl4rl_bench.task.mmbench.taxonomy import L2_OF
 from ssl4rl_bench.task.scenes import perception, reasoning
-from ssl4rl_bench.task.scenes.question import Drawn
+from ssl4rl_bench.task.scenes.question import DrawnQuestion
 
 VERSION = "1"
 """Raised whenever a picture, a question or their order changes."""
@@ -36,10 +36,10 @@ class Leaf:
     """The L2 ability, as MMBench spells it."""
     n_dev: int
     """The number of questions of this leaf in the dev stream."""
-    draw: Callable[[Random], Drawn]
+    draw: Callable[[Random], DrawnQuestion]
 
 
-_ABILITIES: tuple[tuple[Callable[[Random], Drawn], ...], ...] = (
+_ABILITIES: tuple[tuple[Callable[[Random], DrawnQuestion], ...], ...] = (
     (perception.image_style, perception.image_quality, perception.image_emotion),
     (perception.attribute_recognition, perception.object_localization, perception.ocr),
     (perception.spatial_relationship, perception.attribute_comparison, perception.action_recognition),
@@ -52,9 +52,9 @@ N_DEV = 100
 """The number of questions per ability in the dev stream, spread over its leaves."""
 
 LEAVES = tuple(
-    Leaf(draw.__name__, L2_OF[draw.__name__], N_DEV // len(draws) + (at < N_DEV % len(draws)), draw)
+    Leaf(draw.__name__, L2_OF[draw.__name__], N_DEV // len(draws) + (index < N_DEV % len(draws)), draw)
     for draws in _ABILITIES
-    for at, draw in enumerate(draws)
+    for index, draw in enumerate(draws)
 )
 
 
@@ -65,7 +65,7 @@ class Question:
     leaf: Leaf
     number: int
     """The index of the question in its leaf and stream, from 0."""
-    drawn: Drawn
+    drawn: DrawnQuestion
     options: tuple[str, ...]
 
     def choices(self, roll: int = 0) -> dict[str, str]:
@@ -99,7 +99,7 @@ def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Ques
             yield question(stream, leaf, number)
 
 
-def png(drawn: Drawn) -> bytes:
+def png(drawn: DrawnQuestion) -> bytes:
     """Encodes a drawn picture."""
     buffer = io.BytesIO()
     drawn.image.save(buffer, "PNG", compress_level=6)

@@ -24,7 +24,7 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
-from ssl4rl_bench.task.scenes.question import Drawn, others, pick, with_none
+from ssl4rl_bench.task.scenes.question import DrawnQuestion, others, pick, with_none
 
 Spot = tuple[str, str, str]
 """The shape, colour and quadrant of an object."""
@@ -38,7 +38,7 @@ def _spots(rng: Random, n: int, *, shapes: Sequence[str] | None = None) -> list[
     return list(zip(shapes, colours, places, strict=True))
 
 
-def _tell(spots: Sequence[Spot]) -> str:
+def _described(spots: Sequence[Spot]) -> str:
     return ", ".join(f"{colour} {shape} {place}" for shape, colour, place in spots)
 
 
@@ -60,7 +60,7 @@ def _drawing(rng: Random, spots: Sequence[Spot]) -> Image.Image:
 STYLES = ("pencil drawing", "flat colours", "pixel art", "blueprint", "chalkboard")
 
 
-def image_style(rng: Random) -> Drawn:
+def image_style(rng: Random) -> DrawnQuestion:
     style = rng.choice(STYLES)
     spots = _spots(rng, rng.randint(2, 4))
     if style in ("flat colours", "pixel art"):
@@ -86,11 +86,11 @@ def image_style(rng: Random) -> Drawn:
             else:
                 pen.polygon(outline, None, stroke, 0.07)
             if style == "pencil drawing":
-                for at in range(-2, 3):
-                    pen.path([(at * 0.18 - 0.25, 0.3), (at * 0.18 + 0.1, -0.3)], stroke, 0.04)
+                for number in range(-2, 3):
+                    pen.path([(number * 0.18 - 0.25, 0.3), (number * 0.18 + 0.1, -0.3)], stroke, 0.04)
         image = canvas.finish()
     wrong = tuple(pick(rng, others(STYLES, style), 3))
-    return Drawn(
+    return DrawnQuestion(
         image,
         "Which style is this picture made in?",
         style,
@@ -104,7 +104,7 @@ FAULTS = ("blurred", "grainy", "too dark", "overexposed")
 NO_FAULT = "nothing"
 
 
-def image_quality(rng: Random) -> Drawn:
+def image_quality(rng: Random) -> DrawnQuestion:
     fault = rng.choice((*FAULTS, NO_FAULT))
     spots = _spots(rng, rng.randint(2, 4))
     image = _drawing(rng, spots)
@@ -120,21 +120,23 @@ def image_quality(rng: Random) -> Drawn:
         image = image.point([min(255, round(195 + v * 0.25)) for v in range(256)] * 3)
     wrong = tuple(pick(rng, others(FAULTS, fault), 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
-    return Drawn(
+    return DrawnQuestion(
         image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
     )
 
 
-def image_emotion(rng: Random) -> Drawn:
+def image_emotion(rng: Random) -> DrawnQuestion:
     mood = rng.choice(MOODS)
     canvas = paper(rng)
     skin = shade(rng, rng.choice([(250, 214, 90), (244, 200, 160), (205, 150, 105), (150, 200, 230)]))
     face(canvas.pen(0.5 + jitter(rng, 0.06), 0.5 + jitter(rng, 0.06), rng.uniform(0.32, 0.4)), skin, mood)
     options = with_none(rng, mood, MOODS)
-    return Drawn(canvas.finish(), "How does this face look?", *options, f"{mood} face", f"the face is {mood}")
+    return DrawnQuestion(
+        canvas.finish(), "How does this face look?", *options, f"{mood} face", f"the face is {mood}"
+    )
 
 
-def attribute_recognition(rng: Random) -> Drawn:
+def attribute_recognition(rng: Random) -> DrawnQuestion:
     spots = _spots(rng, rng.randint(2, 3))
     shape, colour, _ = rng.choice(spots)
     if rng.random() < 0.6:
@@ -144,31 +146,31 @@ def attribute_recognition(rng: Random) -> Drawn:
         question, right, names = f"What shape is the {colour} object?", shape, list(SHAPES)
         clue = f"the {colour} object is a {shape}"
     options = with_none(rng, right, names)
-    return Drawn(_drawing(rng, spots), question, *options, _tell(spots), clue)
+    return DrawnQuestion(_drawing(rng, spots), question, *options, _described(spots), clue)
 
 
-def object_localization(rng: Random) -> Drawn:
+def object_localization(rng: Random) -> DrawnQuestion:
     if rng.random() < 0.5:
         spots = _spots(rng, rng.randint(2, 3))
         shape, _, place = rng.choice(spots)
-        return Drawn(
+        return DrawnQuestion(
             _drawing(rng, spots),
             f"Where in the picture is the {shape}?",
             place,
             others(QUADRANTS, place),
-            caption=_tell(spots),
+            caption=_described(spots),
             clue=f"the {shape} is {place}",
         )
     n = rng.randint(1, 4)
     shape = rng.choice(list(SHAPES))
     spots = _spots(rng, n, shapes=[shape] * n)
     plural = "crosses" if shape == "cross" else f"{shape}s"
-    return Drawn(
+    return DrawnQuestion(
         _drawing(rng, spots),
         f"How many {plural} are in the picture?",
         str(n),
         others("1234", str(n)),
-        caption=f"{_tell(spots)}, {n} {plural}",
+        caption=f"{_described(spots)}, {n} {plural}",
         clue=f"{n} {plural}",
     )
 
@@ -184,7 +186,7 @@ _LINES = {
 }  # fmt: skip
 
 
-def ocr(rng: Random) -> Drawn:
+def ocr(rng: Random) -> DrawnQuestion:
     """Draws a two-digit number on a seven-segment display."""
     number = f"{rng.randint(1, 9)}{rng.randint(0, 9)}"
     canvas = paper(rng)
@@ -197,7 +199,7 @@ def ocr(rng: Random) -> Drawn:
             pen.path(_LINES[name], glow, 0.3)
     digits = pick(rng, others("0123456789", number[1]), 3)
     wrong = tuple((number[0] if rng.random() < 0.7 else str(rng.randint(1, 9))) + digit for digit in digits)
-    return Drawn(
+    return DrawnQuestion(
         canvas.finish(),
         "Which number does the display show?",
         number,
@@ -210,7 +212,7 @@ def ocr(rng: Random) -> Drawn:
 DIRECTIONS = ("left", "right", "above", "below")
 
 
-def spatial_relationship(rng: Random) -> Drawn:
+def spatial_relationship(rng: Random) -> DrawnQuestion:
     shapes, colours = pick(rng, list(SHAPES), 2), pick(rng, list(COLOURS), 2)
     across = rng.random() < 0.5
     line = 0.5 + jitter(rng, 0.15)
@@ -224,7 +226,7 @@ def spatial_relationship(rng: Random) -> Drawn:
     one, other = shapes[first], shapes[1 - first]
     where = DIRECTIONS[first if across else 2 + first]
     shown = "left of" if across else "above"
-    return Drawn(
+    return DrawnQuestion(
         canvas.finish(),
         f"Where is the {one}, seen from the {other}?",
         where,
@@ -237,7 +239,7 @@ def spatial_relationship(rng: Random) -> Drawn:
 SAME_SIZE = "none of them"
 
 
-def attribute_comparison(rng: Random) -> Drawn:
+def attribute_comparison(rng: Random) -> DrawnQuestion:
     canvas = paper(rng)
     if rng.random() < 0.5:
         same = rng.random() < 0.5
@@ -265,10 +267,10 @@ def attribute_comparison(rng: Random) -> Drawn:
         f"{'large' if r > 0.15 else 'small' if r < 0.1 else 'middle'} " if len(xs) == 3 else "" for r in sizes
     ]
     seen = [f"{w}{c} {s}" for w, c, s in zip(words, colours, shapes, strict=True)]
-    return Drawn(canvas.finish(), question, answer, wrong, pinned, ", ".join(seen), clue)
+    return DrawnQuestion(canvas.finish(), question, answer, wrong, pinned, ", ".join(seen), clue)
 
 
-def action_recognition(rng: Random) -> Drawn:
+def action_recognition(rng: Random) -> DrawnQuestion:
     action = rng.choice(ACTIONS)
     canvas = paper(rng)
     shirt = shade(rng, rng.choice(list(COLOURS.values())))
@@ -276,4 +278,4 @@ def action_recognition(rng: Random) -> Drawn:
     person(pen, shirt, action)
     options = with_none(rng, action, ACTIONS)
     clue = f"the person is {action}"
-    return Drawn(canvas.finish(), "What is this person doing?", *options, f"a person {action}", clue)
+    return DrawnQuestion(canvas.finish(), "What is this person doing?", *options, f"a person {action}", clue)

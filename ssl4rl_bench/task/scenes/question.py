@@ -12,7 +12,7 @@ NONE_OF_THESE = "None of these"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnQuestion:
     """A picture with one question about it and its exact answer."""
 
     image: Image.Image

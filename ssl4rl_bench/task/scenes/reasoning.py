@@ -20,7 +20,7 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import THINGS, ball, bee, duck, fish, flower, worm
-from ssl4rl_bench.task.scenes.question import Drawn, others, pick, with_none
+from ssl4rl_bench.task.scenes.question import DrawnQuestion, others, pick, with_none
 
 USES = {
     "key": "opening locks",
@@ -52,26 +52,26 @@ def _thing(rng: Random, name: str) -> Canvas:
     return canvas
 
 
-def _known(rng: Random, facts: Mapping[str, str], question: str, verb: str) -> Drawn:
+def _known(rng: Random, facts: Mapping[str, str], question: str, verb: str) -> DrawnQuestion:
     """Draws a thing and asks about a known fact about it."""
     name = rng.choice(list(facts))
     options = with_none(rng, facts[name], facts.values())
     clue = f"a {name} {verb}{facts[name]}"
-    return Drawn(_thing(rng, name).finish(), question, *options, f"a {name}", clue)
+    return DrawnQuestion(_thing(rng, name).finish(), question, *options, f"a {name}", clue)
 
 
-def function_reasoning(rng: Random) -> Drawn:
+def function_reasoning(rng: Random) -> DrawnQuestion:
     return _known(rng, USES, "What is the thing in the picture used for?", "is for ")
 
 
-def physical_property_reasoning(rng: Random) -> Drawn:
+def physical_property_reasoning(rng: Random) -> DrawnQuestion:
     return _known(rng, PROPERTIES, "What does a thing like the one in the picture do?", "")
 
 
 HOLDS = ("on top", "inside", "hanging above", "beside")
 
 
-def physical_relation(rng: Random) -> Drawn:
+def physical_relation(rng: Random) -> DrawnQuestion:
     how = rng.choice(HOLDS)
     canvas = paper(rng)
     colour = rng.choice(list(COLOURS))
@@ -96,7 +96,7 @@ def physical_relation(rng: Random) -> Drawn:
     else:
         box.path([(-0.6, -0.6), (0.6, 0.6)], INK, 0.06)
         box.path([(0.6, -0.6), (-0.6, 0.6)], INK, 0.06)
-    return Drawn(
+    return DrawnQuestion(
         canvas.finish(),
         "Where is the ball in relation to the box?",
         how,
@@ -114,7 +114,7 @@ BONDS = {
 }
 
 
-def nature_relation(rng: Random) -> Drawn:
+def nature_relation(rng: Random) -> DrawnQuestion:
     bond = rng.choice(list(BONDS))
     canvas = paper(rng)
     first, second = (shade(rng, COLOURS[c]) for c in pick(rng, list(COLOURS), 2))
@@ -135,10 +135,10 @@ def nature_relation(rng: Random) -> Drawn:
         worm(canvas.pen(0.5 + dx, 0.74 + dy, 0.18), first)
     question = "What is the relation between the living things in the picture?"
     wrong = others(BONDS, bond)
-    return Drawn(canvas.finish(), question, bond, wrong, caption=BONDS[bond], clue=BONDS[bond])
+    return DrawnQuestion(canvas.finish(), question, bond, wrong, caption=BONDS[bond], clue=BONDS[bond])
 
 
-def structuralized_imagetext_understanding(rng: Random) -> Drawn:
+def structuralized_imagetext_understanding(rng: Random) -> DrawnQuestion:
     """Draws a bar chart with three or four colours."""
     n = rng.randint(3, 4)
     colours = pick(rng, list(COLOURS), n)
@@ -158,7 +158,7 @@ def structuralized_imagetext_understanding(rng: Random) -> Drawn:
     right = ranked[0] if tallest else ranked[-1]
     spare = pick(rng, [c for c in COLOURS if c not in colours], 4 - n)
     word = "tallest" if tallest else "shortest"
-    return Drawn(
+    return DrawnQuestion(
         canvas.finish(),
         f"Which bar of the chart is the {word}?",
         right,
@@ -171,7 +171,7 @@ def structuralized_imagetext_understanding(rng: Random) -> Drawn:
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 
-def future_prediction(rng: Random) -> Drawn:
+def future_prediction(rng: Random) -> DrawnQuestion:
     if rng.random() < 0.5:
         return _next_shape(rng)
     way = rng.choice(list(WAYS))
@@ -191,7 +191,7 @@ def future_prediction(rng: Random) -> Drawn:
     tip.polygon([(dx * 0.42, dy * 0.42), (dx * 0.32 + dy * 0.07, dy * 0.32 + dx * 0.07),
                  (dx * 0.32 - dy * 0.07, dy * 0.32 - dx * 0.07)], INK)  # fmt: skip
     question = "Which way will the ball go next?"
-    return Drawn(
+    return DrawnQuestion(
         canvas.finish(),
         question,
         way,
@@ -201,7 +201,7 @@ def future_prediction(rng: Random) -> Drawn:
     )
 
 
-def _next_shape(rng: Random) -> Drawn:
+def _next_shape(rng: Random) -> DrawnQuestion:
     """Draws a row of alternating shapes that ends with an empty frame."""
     shapes = pick(rng, list(SHAPES), 2)
     colour = rng.choice(list(COLOURS))
@@ -215,7 +215,7 @@ def _next_shape(rng: Random) -> Drawn:
     frame.path([*arc(0, -0.35, 0.5, 180, 400), (0, 0.25), (0, 0.45)], GREY, 0.25)
     frame.polygon(disc(0, 0.95, 0.16), GREY)
     wrong = pick(rng, [s for s in SHAPES if s not in shapes], 2)
-    return Drawn(
+    return DrawnQuestion(
         canvas.finish(),
         "Which shape comes next in the row?",
         shapes[1],

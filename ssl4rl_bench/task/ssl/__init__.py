@@ -10,13 +10,13 @@ from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.task.ssl.base import MIN_SIDE, Corrupted, SSLTask, Unusable
 
-__all__ = ["KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make"]
+__all__ = ["KINDS", "MIN_SIDE", "Corrupted", "SSLTask", "Unusable", "make_task"]
 
 KINDS = ("rotation", "jigsaw", "contrastive", "position")
 """The kinds of SSL tasks. The class of a kind is in the module of its name: `Rotation` in ssl/rotation.py."""
 
 
-def make(kind: str, params: Mapping[str, Any] | None = None) -> SSLTask:
+def make_task(kind: str, params: Mapping[str, Any] | None = None) -> SSLTask:
     """Creates the SSL task of a kind with these parameters (the fields of its class).
 
     Raises:

@@ -100,8 +100,8 @@ def angle(content: str) -> str | None:
     if bool(match["minus"]) != bool(match["acw"] or match["bcw"]):
         degrees = -degrees
     degrees = (degrees % 360 + 360) % 360
-    whole = int(degrees)
-    return str(whole) if degrees == whole else f"{degrees:f}".rstrip("0")
+    rounded = int(degrees)
+    return str(rounded) if degrees == rounded else f"{degrees:f}".rstrip("0")
 
 
 _LIST_LEAD = re.compile(
@@ -172,8 +172,8 @@ def label(content: str, labels: Mapping[str, Sequence[str]] | Sequence[str]) -> 
     aliases = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, ())
     known = _index(tuple((name, tuple(forms)) for name, forms in aliases.items()))
     words = _words(text)
-    for kept in (words, [word for word in words if word not in _FILLER]):
-        if hits := known.get(frozenset(kept)) or known.get("".join(kept)):
+    for considered in (words, [word for word in words if word not in _FILLER]):
+        if hits := known.get(frozenset(considered)) or known.get("".join(considered)):
             return hits[0] if len(hits) == 1 else None
     return None
 
@@ -213,8 +213,8 @@ def pair(content: str) -> str | None:
     question. The result for "the images are different" is None, because two views of one picture are
     different too.
     """
-    if said := label(content, ("positive", "negative")):
-        return said
+    if answer := label(content, ("positive", "negative")):
+        return answer
     text = _plain(content)
     match = _PAIR.fullmatch(text) if text else None
     if match is None:

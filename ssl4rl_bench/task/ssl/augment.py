@@ -105,10 +105,10 @@ def apply(
         stream: the source of all random numbers; the crop is drawn first (unless `box` is given).
         box: the crop to use, from `random_crop`.
     """
-    return apply_and_tell(image, augmentation, stream, box)[0]
+    return apply_and_report(image, augmentation, stream, box)[0]
 
 
-def apply_and_tell(
+def apply_and_report(
     image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
 ) -> tuple[Image.Image, bool]:
     """Returns the view that `apply` makes, and whether it is flipped."""
@@ -207,9 +207,11 @@ def _blurred(image: Image.Image, sigma: float) -> Image.Image:
     bands = rows.shape[1] // width
     wide = np.hstack([*[rows[:, :bands]] * reach, rows, *[rows[:, -bands:]] * reach])
     end = width * bands
-    rows = _weighted([wide[:, at * bands : at * bands + end] for at in range(2 * reach + 1)], weights)
+    rows = _weighted(
+        [wide[:, offset * bands : offset * bands + end] for offset in range(2 * reach + 1)], weights
+    )
     tall = np.vstack([*[rows[:1]] * reach, rows, *[rows[-1:]] * reach])
-    rows = _weighted([tall[at : at + height] for at in range(2 * reach + 1)], weights)
+    rows = _weighted([tall[offset : offset + height] for offset in range(2 * reach + 1)], weights)
     return Image.fromarray(rows.astype(np.uint8).reshape(pixels.shape))
 
 
@@ -228,9 +230,9 @@ def _weighted(shifted: list[NDArray[np.uint16]], weights: list[int]) -> NDArray[
 
 def _gaussian(sigma: float) -> list[int]:
     """Returns the weights of the middle and of one side's pixels; the middle and both sides sum to 256."""
-    heights = [math.exp(-(at**2) / (2 * sigma**2)) for at in range(math.ceil(3 * sigma) + 1)]
-    whole = heights[0] + 2 * sum(heights[1:])
-    sides = [round(_STEPS * height / whole) for height in heights[1:]]
+    heights = [math.exp(-(offset**2) / (2 * sigma**2)) for offset in range(math.ceil(3 * sigma) + 1)]
+    total = heights[0] + 2 * sum(heights[1:])
+    sides = [round(_STEPS * height / total) for height in heights[1:]]
     while sides and not sides[-1]:
         sides.pop()
     return [_STEPS - 2 * sum(sides), *sides]

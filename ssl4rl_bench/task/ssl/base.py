@@ -62,7 +62,7 @@ class SSLTask(Protocol):
 
     @property
     def convention(self) -> Convention:
-        """ "ours" or "released"."""
+        """Either "ours" or "released"."""
         ...
 
     @property
@@ -75,10 +75,10 @@ class SSLTask(Protocol):
         """The kind, version and all parameters that change a sample, as text. It is part of every seed."""
         version = RELEASED_VERSION if self.convention == "released" else self.version
         given = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
-        told = (
+        parameters = (
             f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in given
         )
-        return f"{self.kind}/{version} {' '.join(told)}"
+        return f"{self.kind}/{version} {' '.join(parameters)}"
 
     @property
     def difficulty(self) -> str:

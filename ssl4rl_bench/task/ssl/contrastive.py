@@ -86,7 +86,7 @@ class Contrastive(SSLTask):
                 continue
             if other is None or contrast_between(first, last, mirrored=True) >= 1:
                 return Corrupted((first, last), target)
-        raise Unusable("a view has nothing in it to tell where it comes from")
+        raise Unusable("a view has no content that shows where it comes from")
 
     def parse(self, text: str) -> str | None:
         return answers.pair(text)
@@ -113,12 +113,12 @@ def overlapping(
     size = augment.crop_size(width, height, augmentation, stream)[:2]
     needed = min_overlap * min((one[2] - one[0]) * (one[3] - one[1]), size[0] * size[1])
     for _ in range(PLACE_TRIES):
-        two = _at(stream.between(0, width - size[0]), stream.between(0, height - size[1]), size)
+        two = _box_at(stream.between(0, width - size[0]), stream.between(0, height - size[1]), size)
         if overlap(one, two) >= needed:
             return one, two
     left = min(max((one[0] + one[2] - size[0]) // 2, 0), width - size[0])
     top = min(max((one[1] + one[3] - size[1]) // 2, 0), height - size[1])
-    return one, _at(left, top, size)
+    return one, _box_at(left, top, size)
 
 
 def overlap(one: Box, two: Box) -> int:
@@ -139,7 +139,7 @@ def _view(
     shared = _shared(box, beside)
     if not overlap(box, beside) or detail(image, shared) < 1:
         return None
-    view, mirrored = augment.apply_and_tell(image, augmentation, stream, box)
+    view, mirrored = augment.apply_and_report(image, augmentation, stream, box)
     across, down = view.width / (box[2] - box[0]), view.height / (box[3] - box[1])
     left, right = (min((side - box[0]) * across, view.width) for side in (shared[0], shared[2]))
     if mirrored:
@@ -148,5 +148,5 @@ def _view(
     return view if min(detail(view), detail(view, (left, top, right, bottom))) >= 1 else None
 
 
-def _at(left: int, top: int, size: tuple[int, int]) -> Box:
+def _box_at(left: int, top: int, size: tuple[int, int]) -> Box:
     return left, top, left + size[0], top + size[1]

@@ -107,23 +107,23 @@ class Jigsaw(SSLTask):
         `other_exact` is 1 if the answer is right when it is read as the place of each piece. A reply that
         is not a permutation of 1 to k*k gets 0 in all parts.
         """
-        said, right = _numbers(answer), _numbers(target)
-        if sorted(said) != list(range(len(right))):
+        given, right = _numbers(answer), _numbers(target)
+        if sorted(given) != list(range(len(right))):
             return {}
         return {
-            "exact": float(said == right),
-            "per_position": sum(a == b for a, b in zip(said, right, strict=True)) / len(right),
+            "exact": float(given == right),
+            "per_position": sum(a == b for a, b in zip(given, right, strict=True)) / len(right),
             "valid": 1.0,
-            "other_exact": float(inverse(said) == right),
+            "other_exact": float(inverse(given) == right),
         }
 
     def released_value(self, answer: str, target: str) -> float:
         """Returns the share of right places, even if the list is not a permutation."""
         rights = target.split(",")
         value = 0.0
-        for right, said in zip(rights, answer.split(","), strict=False):
+        for right, given in zip(rights, answer.split(","), strict=False):
             try:
-                value += (int(right) == int(said)) * 1.0 / len(rights)
+                value += (int(right) == int(given)) * 1.0 / len(rights)
             except ValueError:
                 continue
         return value

@@ -90,12 +90,12 @@ class Position(SSLTask):
             if len(boxes) == len(parts):
                 break
         else:
-            raise Unusable("a crop of one of its parts looks like another part, or like nothing")
+            raise Unusable("a crop of one of its parts looks like another part, or is empty")
         crop = image.crop(boxes[part])
         for _ in range(TRIES):
             if detail(changed := self._changed(crop, stream)) >= 1:
                 return changed
-        raise Unusable("a change leaves nothing of its crop")
+        raise Unusable("an augmentation erases its crop")
 
     def _released(self, image: Image.Image, part: int, stream: Stream) -> Image.Image:
         left, top, right, bottom = _parts(image.size, self.grid, _released_span)[part]
@@ -118,11 +118,11 @@ class Position(SSLTask):
 
     def grade(self, answer: str, target: str) -> Mapping[str, float]:
         """Returns `exact`, `row` and `column`."""
-        said, right = self.labels.index(answer), self.labels.index(target)
+        given, right = self.labels.index(answer), self.labels.index(target)
         return {
-            "exact": float(said == right),
-            "row": float(said // self.grid == right // self.grid),
-            "column": float(said % self.grid == right % self.grid),
+            "exact": float(given == right),
+            "row": float(given // self.grid == right // self.grid),
+            "column": float(given % self.grid == right % self.grid),
         }
 
     def gold(self, target: str) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ class Position(SSLTask):
 
 def _parts(size: tuple[int, int], grid: int, span: Callable[[int, int, int], tuple[int, int]]) -> list[Box]:
     """Returns, row by row, the box of each part in which its crops lie."""
-    columns, rows = ([span(length, at, grid) for at in range(grid)] for length in size)
+    columns, rows = ([span(length, index, grid) for index in range(grid)] for length in size)
     return [(left, top, left + width, top + height) for top, height in rows for left, width in columns]
 
 
@@ -148,8 +148,8 @@ def _place(
     return None
 
 
-def _span(length: int, at: int, grid: int) -> tuple[int, int]:
-    """Returns the start and length of the range of crops of part `at` of a side; all have the same length.
+def _span(length: int, index: int, grid: int) -> tuple[int, int]:
+    """Returns the start and length of the range of crops of part `index` of a side; all have the same length.
 
     The range starts on the JPEG grid, so that the phase of the blocks in a crop does not reveal the part.
     It leaves out the picture's edges, which have traces of how the picture was made.
@@ -159,14 +159,14 @@ def _span(length: int, at: int, grid: int) -> tuple[int, int]:
     size = min(end - begin for begin, end in zip(begins, ends, strict=True))
     if size < 3 * GRID:
         size = length // grid
-        return at * size, size
-    return begins[at], size - size % GRID
+        return index * size, size
+    return begins[index], size - size % GRID
 
 
-def _released_span(length: int, at: int, grid: int) -> tuple[int, int]:
+def _released_span(length: int, index: int, grid: int) -> tuple[int, int]:
     """Returns the released ranges: the last part includes the remainder, so that its crops can be larger."""
     size = length // grid
-    return at * size, length - at * size if at == grid - 1 else size
+    return index * size, length - index * size if index == grid - 1 else size
 
 
 def _side(part: int, stream: Stream) -> int:

@@ -22,8 +22,7 @@ from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.pictures import Made, Selection, make
 from ssl4rl_bench.task.pictures.making import ALONE, Opened
 from ssl4rl_bench.task.prompts import check_style
-from ssl4rl_bench.task.ssl import MIN_SIDE, SSLTask, Unusable
-from ssl4rl_bench.task.ssl import make as make_task
+from ssl4rl_bench.task.ssl import MIN_SIDE, SSLTask, Unusable, make_task
 from ssl4rl_bench.task.taskfile import TaskFile
 
 V = TypeVar("V")
@@ -126,16 +125,16 @@ def load(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} leaves nothing to ask: give 1 or more images.")
     ssl = ssl_task(task)
-    n_full = min(task.n_images or len(pictures.kept), len(pictures.kept))
+    n_full = min(task.n_images or len(pictures.pictures), len(pictures.pictures))
     wanted = min(limit or n_full, n_full)
     dropped: Counter[str] = Counter()
     samples: list[Sample] = []
     n_images = 0
-    for at, picture in enumerate(pictures.kept):
+    for number, picture in enumerate(pictures.pictures):
         if n_images == wanted:
             break
         try:
-            partners = (Opened.of(other.read()) for other in pictures.partners(at)) if ssl.pairs else ()
+            partners = (Opened.of(other.read()) for other in pictures.partners(number)) if ssl.pairs else ()
             made = make(ssl, Opened.of(picture.read()), index, partners)
         except (Unusable, images.ImageError) as error:
             dropped[str(error)] += 1
@@ -145,7 +144,7 @@ def load(
     shown = "; ".join(f"{reason} ({n})" for reason, n in dropped.most_common(SHOWN))
     if not samples:
         raise DataError(
-            f"{task.name} can make no sample of the {len(pictures.kept)} images of {pictures.source}: {shown}; "
+            f"{task.name} can make no sample of the {len(pictures.pictures)} images of {pictures.source}: {shown}; "
             "give larger or other images with --images."
         )
     warnings = []

@@ -98,8 +98,10 @@ class Rivals:
         """Returns the smallest mean difference, in levels, of a box to boxes of its size near a place."""
         width, height = box[2] - box[0], box[3] - box[1]
         lefts, tops = (
-            np.arange(max(0, at - reach), min(side - length, at + reach) + 1, math.ceil(reach / STEPS))
-            for at, length, side, reach in zip(
+            np.arange(
+                max(0, offset - reach), min(side - length, offset + reach) + 1, math.ceil(reach / STEPS)
+            )
+            for offset, length, side, reach in zip(
                 near, (width, height), self._pixels.shape[:0:-1], self._reach, strict=True
             )
         )

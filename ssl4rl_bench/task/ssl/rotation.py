@@ -80,7 +80,7 @@ class Rotation(SSLTask):
             pictures = _disc_turn(image, angle)
             same = _same_under_steps(image, self.step)
         if same:
-            raise Unusable("it looks the same when it is turned")
+            raise Unusable("it looks the same when it is rotated")
         return Corrupted(pictures, str(angle))
 
     def values(self) -> Mapping[str, object]:
@@ -152,9 +152,9 @@ def _turned(image: Image.Image, angle: float, side: int) -> Image.Image:
     middle = HALF * side / 2
     x = image.width / 2 - cos * middle + sin * middle
     y = image.height / 2 - sin * middle - cos * middle
-    whole = (HALF * side, HALF * side)
+    size = (HALF * side, HALF * side)
     turned = image.transform(
-        whole, Image.Transform.AFFINE, (cos, -sin, x, sin, cos, y), Image.Resampling.BICUBIC
+        size, Image.Transform.AFFINE, (cos, -sin, x, sin, cos, y), Image.Resampling.BICUBIC
     )
     return turned.reduce(HALF)
 

@@ -85,7 +85,7 @@ def test_a_request_that_failed_is_no_answer() -> None:
 
 def test_the_aggregates_are_those_of_a_run() -> None:
     rows = questions(6)
-    task = mmbench.load(load_taskfile("scenes"), located(rows), source="", where="")
+    task = mmbench.load_mmbench(load_taskfile("scenes"), located(rows), source="", where="")
     replies = {
         sample.id: f"<answer>{sample.target if int(sample.id) % 7 else 'D'}</answer>"
         for sample in task.samples

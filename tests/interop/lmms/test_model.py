@@ -250,7 +250,7 @@ def recorded(number: int, target: str) -> tuple[str, FinishReason]:
         ("engine=replay", {}, "replies=FILE"),
         ("engine=mok", {}, "did you mean mock"),
         ("engine=mock,max_pixel=100", {}, "did you mean max_pixels"),
-        ("engine=mock", {"device": "cpu"}, "places itself"),
+        ("engine=mock", {"device": "cpu"}, "chooses its device itself"),
         ("engine=mock", {"gen_kwargs": "num_beams=4"}, "sets num_beams to 4"),
     ],
 )

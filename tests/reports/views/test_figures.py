@@ -12,8 +12,8 @@ from view_runs import HOSTILE, asked, drawn, with_probes
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.figures.palette import HEX
-from ssl4rl_bench.reports.figures.sheet import TEXT, Text, fit, width_of
-from ssl4rl_bench.reports.views import VIEWS, Runs, View, gather
+from ssl4rl_bench.reports.figures.sheet import TEXT, TextItem, fit, width_of
+from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, gather
 
 PROBES = {
     f"ssl4rl_ssl_position_{at}": ("position", f"{'very ' * at}hard quadrants, weak", 0.25 - at / 100, 0.4)
@@ -21,7 +21,7 @@ PROBES = {
 } | {f"ssl4rl_ssl_rotation_{at}": ("rotation", f"step {at}", at / 360, 0.4) for at in (90, 45, 30, 15)}
 
 
-def chosen(n_more: int) -> Runs:
+def chosen(n_more: int) -> ViewRuns:
     rng = np.random.default_rng(1)
     base = with_probes(asked(HOSTILE + "base", drawn(rng, 0.6)), PROBES)
     kinds = ("rotation", "jigsaw", "contrastive", "position")
@@ -49,7 +49,7 @@ def test_all_text_stands_inside_at_eight_points_or_more(views: list[View]) -> No
     for view in views:
         sheet = view.sheet
         assert sheet is not None
-        texts = [shape for shape in sheet.shapes if isinstance(shape, Text)]
+        texts = [shape for shape in sheet.shapes if isinstance(shape, TextItem)]
         assert texts
         for text in texts:
             width = width_of(text.text, text.size, text.bold)

@@ -67,8 +67,8 @@ def test_a_user_says_it() -> None:
         ("a=", "is not LABEL=TASK"),
         ("=rotation", "is not LABEL=TASK"),
         ("aa=rotation", "aa is not among the runs (a, b); did you mean a?"),
-        ("a=rotaton", "rotaton is no SSL task; did you mean rotation?"),
-        ("a=scenes", "scenes is no SSL task"),
+        ("a=rotaton", "rotaton is not an SSL task; did you mean rotation?"),
+        ("a=scenes", "scenes is not an SSL task"),
     ],
 )
 def test_what_a_user_says_wrong_is_one_sentence(value: str, said: str) -> None:

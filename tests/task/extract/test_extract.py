@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -176,7 +177,7 @@ def check(text: str, choices: Mapping[str, str], finish: Any, name: str) -> extr
     return reading
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(REPLIES, CHOICES, FINISH)
 def test_any_text_is_read(text: str, choices: dict[str, str], finish: str) -> None:
     readings = {name: check(text, choices, finish, name) for name in NAMES}
@@ -184,7 +185,7 @@ def test_any_text_is_read(text: str, choices: dict[str, str], finish: str) -> No
         assert readings["default"] == readings["strict"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(REPLIES, CHOICES)
 def test_a_closing_tag_after_thinking_always_counts(thought: str, choices: dict[str, str]) -> None:
     letter = max(choices)
@@ -215,7 +216,7 @@ def bag_of_words(text: str, choices: Mapping[str, str], date: str) -> str | None
     return held[0] if len(held) == 1 else None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(REPLIES, CHOICES)
 def test_vlmevalkit_agrees_with_its_description(text: str, choices: dict[str, str]) -> None:
     for date in ("2025-07", "2025-09", "2026-06"):
@@ -298,7 +299,7 @@ def test_fold(text: str, other: str, same: bool) -> None:
 def test_unknown_extractor() -> None:
     with pytest.raises(UsageError, match=r"did you mean vlmevalkit-2025-09\?"):
         extract.check_extractor("vlmevalkit-2025-9")
-    with pytest.raises(UsageError, match="No extractor is called 'nonsense'"):
+    with pytest.raises(UsageError, match="There is no extractor 'nonsense'"):
         extract.read("B", EN, "stop", "nonsense")
     assert extract.check_extractor("vlmevalkit") == "vlmevalkit-2025-09"
     assert extract.check_extractor("default") == "default"

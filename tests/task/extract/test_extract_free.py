@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -194,7 +195,7 @@ def test_extractor_names() -> None:
         assert read_free("The answer is 90.", angle, "stop", name).answer == (
             None if name == "strict" else "90"
         )
-    with pytest.raises(UsageError, match="No extractor is called 'nonsense'"):
+    with pytest.raises(UsageError, match="There is no extractor 'nonsense'"):
         read_free("90", angle, "stop", "nonsense")
 
 
@@ -232,7 +233,7 @@ REPLIES = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(REPLIES, st.sampled_from(sorted(KINDS)), st.sampled_from(["stop", "length"]))
 def test_any_text_is_read(text: str, kind: str, finish: str) -> None:
     parse, _ = KINDS[kind]
@@ -249,7 +250,7 @@ def test_any_text_is_read(text: str, kind: str, finish: str) -> None:
         assert default == strict
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(REPLIES, st.sampled_from(sorted(KINDS)))
 def test_a_closing_tag_after_thinking_always_counts(thought: str, kind: str) -> None:
     parse, (a, _) = KINDS[kind]

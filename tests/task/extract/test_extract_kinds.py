@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from ssl4rl_bench.core.types import Completion
 from ssl4rl_bench.task.extract import read
@@ -364,10 +365,18 @@ NONE_ZH: list[str] = [
 ]
 
 
-def filled(template: str, options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The template with every choice of letters, and the right letter."""
+SOME = 5
+"""Of the 24 choices of three letters each fifth is tried, among which each letter is right once; `slow` tries all."""
+
+
+def choices(options: Mapping[str, str], every: int) -> Iterator[tuple[str, ...]]:
+    return itertools.islice(itertools.permutations(list(options)[:4], 3), 0, None, every)
+
+
+def filled(template: str, options: Mapping[str, str], every: int) -> Iterator[tuple[str, str]]:
+    """The template with choices of letters, and the right letter."""
     texts = {letter.lower(): text.rstrip(".") for letter, text in list(options.items())[:4]}
-    for right, wrong, other in itertools.permutations(list(options)[:4], 3):
+    for right, wrong, other in choices(options, every):
         reply = template.format(
             R=right, W=wrong, V=other, r=options[right], w=options[wrong], v=options[other], **texts
         )
@@ -376,7 +385,7 @@ def filled(template: str, options: Mapping[str, str]) -> Iterator[tuple[str, str
             return
 
 
-def cases(kinds: Mapping[str, list[str]]) -> list[object]:
+def cases(kinds: Mapping[str, list[str]]) -> list[ParameterSet]:
     return [
         pytest.param(template, id=f"{kind}: {template[:60]}")
         for kind, templates in kinds.items()
@@ -385,37 +394,37 @@ def cases(kinds: Mapping[str, list[str]]) -> list[object]:
 
 
 @pytest.mark.parametrize("template", cases(READ))
-def test_an_answer_is_read_in_spite_of(template: str) -> None:
+def test_an_answer_is_read_in_spite_of(template: str, every: int = SOME) -> None:
     for options in OPTIONS.values():
-        for reply, right in filled(template, options):
+        for reply, right in filled(template, options, every):
             assert read(reply, options).answer == right, (reply, options)
 
 
 @pytest.mark.parametrize("template", cases(NONE))
-def test_nothing_is_read_from(template: str) -> None:
+def test_nothing_is_read_from(template: str, every: int = SOME) -> None:
     for options in OPTIONS.values():
-        for reply, _ in filled(template, options):
+        for reply, _ in filled(template, options, every):
             assert read(reply, options).answer is None, (reply, options)
 
 
 @pytest.mark.parametrize("template", CUT)
-def test_a_cut_reply_is_not_read_by_its_opening(template: str) -> None:
+def test_a_cut_reply_is_not_read_by_its_opening(template: str, every: int = SOME) -> None:
     for options in OPTIONS.values():
-        for reply, _ in filled(template, options):
+        for reply, _ in filled(template, options, every):
             assert read(reply, options, "length").answer is None, (reply, options)
 
 
 @pytest.mark.parametrize("template", READ_ZH)
-def test_chinese_is_read(template: str) -> None:
+def test_chinese_is_read(template: str, every: int = SOME) -> None:
     for options in CHINESE.values():
-        for reply, right in filled(template, options):
+        for reply, right in filled(template, options, every):
             assert read(reply, options).answer == right, (reply, options)
 
 
 @pytest.mark.parametrize("template", NONE_ZH)
-def test_nothing_is_read_in_chinese(template: str) -> None:
+def test_nothing_is_read_in_chinese(template: str, every: int = SOME) -> None:
     for options in CHINESE.values():
-        for reply, _ in filled(template, options):
+        for reply, _ in filled(template, options, every):
             assert read(reply, options).answer is None, (reply, options)
 
 
@@ -506,7 +515,7 @@ def test_nothing_is_read_from_an_open_reply(template: str, name: str) -> None:
     assert score.value == 0.0
 
 
-def by_text(kinds: Mapping[str, list[str]]) -> list[object]:
+def by_text(kinds: Mapping[str, list[str]]) -> list[ParameterSet]:
     """The templates that hold under an option's own text instead of its letter."""
     texts = ("{r}", "{w}", "{v}", "{a}", "{b}", "{c}", "{d}")
     own = {
@@ -516,24 +525,48 @@ def by_text(kinds: Mapping[str, list[str]]) -> list[object]:
     return cases(own)
 
 
-def told(template: str, options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def told(template: str, options: Mapping[str, str], every: int) -> Iterator[tuple[str, str]]:
     """The template with options' own texts where it has letters, and the right letter."""
     own = {letter: text.rstrip(".") for letter, text in options.items()}
-    for right, wrong, other in itertools.permutations(list(options)[:4], 3):
+    for right, wrong, other in choices(options, every):
         yield template.format(R=own[right], W=own[wrong], V=own[other]), right
 
 
 @pytest.mark.parametrize("template", [*by_text(READ), *by_text({"Chinese": READ_ZH})])
-def test_no_wrong_option_is_read_where_texts_stand_for_letters(template: str) -> None:
+def test_no_wrong_option_is_read_where_texts_stand_for_letters(template: str, every: int = SOME) -> None:
     chinese = any("\u4e00" <= char <= "\u9fff" for char in template)
     for options in (CHINESE if chinese else OPTIONS).values():
-        for reply, right in told(template, options):
+        for reply, right in told(template, options, every):
             assert read(reply, options).answer in (right, None), (reply, options)
 
 
 @pytest.mark.parametrize("template", [*by_text(NONE), *by_text({"Chinese": NONE_ZH})])
-def test_nothing_is_read_where_texts_stand_for_letters(template: str) -> None:
+def test_nothing_is_read_where_texts_stand_for_letters(template: str, every: int = SOME) -> None:
     chinese = any("\u4e00" <= char <= "\u9fff" for char in template)
     for options in (CHINESE if chinese else OPTIONS).values():
-        for reply, _ in told(template, options):
+        for reply, _ in told(template, options, every):
             assert read(reply, options).answer is None, (reply, options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("check", "templates"),
+    [
+        (test_an_answer_is_read_in_spite_of, cases(READ)),
+        (test_nothing_is_read_from, cases(NONE)),
+        (test_a_cut_reply_is_not_read_by_its_opening, cases({"cut": CUT})),
+        (test_chinese_is_read, cases({"Chinese": READ_ZH})),
+        (test_nothing_is_read_in_chinese, cases({"Chinese": NONE_ZH})),
+        (
+            test_no_wrong_option_is_read_where_texts_stand_for_letters,
+            [*by_text(READ), *by_text({"Chinese": READ_ZH})],
+        ),
+        (
+            test_nothing_is_read_where_texts_stand_for_letters,
+            [*by_text(NONE), *by_text({"Chinese": NONE_ZH})],
+        ),
+    ],
+)
+def test_the_same_for_all_letters(check: Callable[[str, int], None], templates: list[ParameterSet]) -> None:
+    for template in templates:
+        check(str(template.values[0]), 1)

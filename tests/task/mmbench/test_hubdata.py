@@ -119,7 +119,7 @@ def test_a_cut_shard_is_never_read(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.add("dataset", REPO, files)
     hub.faults.append(Fault("HEAD .*en/dev-00001", without=("ETag", "X-Linked-Etag")))
     ((_, cut),) = tasks(hub.environment(tmp_path / "home"), REPO)
-    assert "could not be downloaded whole, since its answer broke off" in cut
+    assert "could not be downloaded completely, since its response ended early" in cut
     ((_, offline),) = tasks(hub.environment(tmp_path / "home", HF_HUB_OFFLINE="1"), REPO)
     assert "only partly in the local cache" in offline
     hub.faults.clear()
@@ -311,5 +311,5 @@ def test_a_hostile_card_is_one_sentence(hub: LoopbackHub, tmp_path: Path) -> Non
     asked = [f"someone/{name}" for name in HOSTILE_HEADS]
     for name, (found, error) in zip(asked, tasks(hub.environment(tmp_path / "home"), *asked), strict=True):
         assert found is None and error is not None, name
-        assert error.startswith(f"DataError: hub data set {name} has a README.md whose head cannot be used")
+        assert error.startswith(f"DataError: hub data set {name} has a README.md with an invalid header")
         assert "\n" not in error

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import located, picture, question, questions
@@ -29,7 +30,7 @@ DEV = load_taskfile("mmbench_dev_en")
 
 
 def load(rows: list[dict[str, Any]], task: Any = SCENES, **options: Any) -> MMBenchTask:
-    return mmbench.load(task, located(rows), source="a.tsv", where="data/a.tsv", **options)
+    return mmbench.load_mmbench(task, located(rows), source="a.tsv", where="data/a.tsv", **options)
 
 
 def reply(text: str) -> Completion:
@@ -167,7 +168,7 @@ def test_a_limit_keeps_whole_groups_of_all_leaves() -> None:
 LEAVES = [*L2_OF, "a foreign leaf", ""]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.lists(st.sampled_from(LEAVES), min_size=1, max_size=30), st.data())
 def test_a_limit_takes_abilities_then_leaves_in_turn(leaves: list[str], data: st.DataObject) -> None:
     columns: dict[str, Any] = {"l2-category": "", "image": picture(1)}

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.task.mmbench.files import read_path
-from ssl4rl_bench.task.mmbench.rows import Row, parse_rows
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow, parse_rows
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 OPTION = TEXT.filter(lambda text: bool(text.strip()))
@@ -26,14 +27,14 @@ WHOLE = st.builds(
 )
 
 
-def rows_of(path: Path) -> list[Row]:
+def rows_of(path: Path) -> list[MMBenchRow]:
     parsed = parse_rows(str(path), read_path(path))
     assert not parsed.problems
     return parsed.rows
 
 
 @given(st.lists(WHOLE, min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_rows_come_back_from_any_layout(drawn: list[tuple[list[str], dict[str, Any]]]) -> None:
     rows = [
         row for group, (options, columns) in enumerate(drawn) for row in question(group, options, **columns)
@@ -107,7 +108,7 @@ def test_a_raised_limit_of_the_csv_module_changes_nothing(tmp_path: Path) -> Non
     path.write_bytes(row_bytes(b'"' + b"x" * 30_000_000))
     before = csv.field_size_limit(1 << 40)
     try:
-        with pytest.raises(DataError, match="line 2 is no row of a TSV"):
+        with pytest.raises(DataError, match="line 2 is not a row of a TSV"):
             list(read_path(path))
     finally:
         csv.field_size_limit(before)
@@ -123,8 +124,8 @@ def test_a_raised_limit_of_the_csv_module_changes_nothing(tmp_path: Path) -> Non
         (row_bytes(b"caf\xe9\n"), "is not UTF-8 text, in line 2"),
         ("\t".join(COLUMNS).encode("utf-16"), "is not UTF-8 text, in line 1"),
         (b"PK\x03\x04" + bytes(60), "Excel or zip"),
-        (b"PAR1" + bytes(60), "not a whole parquet file"),
-        (row_bytes(b'"' + b"x" * 30_000_000), "line 2 is no row of a TSV"),
+        (b"PAR1" + bytes(60), "not a complete parquet file"),
+        (row_bytes(b'"' + b"x" * 30_000_000), "line 2 is not a row of a TSV"),
     ],
 )
 def test_a_file_that_is_something_else(tmp_path: Path, content: bytes, words: str) -> None:
@@ -140,7 +141,7 @@ def test_a_file_that_is_something_else(tmp_path: Path, content: bytes, words: st
 def test_parquet_cut_off(tmp_path: Path, share: float) -> None:
     path = write_parquet(tmp_path / "a.parquet", questions(3))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(DataError, match="not a whole parquet file"):
+    with pytest.raises(DataError, match="not a complete parquet file"):
         list(read_path(path))
 
 
@@ -149,7 +150,7 @@ def test_parquet_with_a_damaged_page(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4:400] = bytes(396)
     path.write_bytes(data)
-    with pytest.raises(DataError, match="not a whole parquet file"):
+    with pytest.raises(DataError, match="not a complete parquet file"):
         list(read_path(path))
 
 
@@ -165,7 +166,7 @@ def test_parquet_without_one_of_the_columns(tmp_path: Path) -> None:
 
 
 @given(st.booleans(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_damage_is_one_sentence_and_never_a_crash(parquet: bool, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a"

@@ -85,7 +85,7 @@ def test_other_options_another_answer_and_twice() -> None:
     assert defect(copies([*rows[:3], rows[3] | {"answer": "A"}])) == (
         "circular copy 3 has another right answer than the main row"
     )
-    assert defect(copies([*rows, rows[2]])) == "circular copy 2 is there twice"
+    assert defect(copies([*rows, rows[2]])) == "circular copy 2 appears twice"
 
 
 def test_a_main_row_alone_is_whole_only_among_its_like() -> None:

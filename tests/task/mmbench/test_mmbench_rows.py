@@ -10,14 +10,14 @@ import pytest
 from mmbench_data import located, picture, question, questions
 
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.task.mmbench.rows import Parsed, Row, column_names, parse_rows
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow, Parsed, column_names, parse_rows
 
 
 def parsed(*rows: dict[str, Any]) -> Parsed:
     return parse_rows("data.tsv", located(rows))
 
 
-def only(row: dict[str, Any]) -> Row:
+def only(row: dict[str, Any]) -> MMBenchRow:
     result = parsed(row)
     assert not result.problems
     return result.rows[0]
@@ -146,7 +146,7 @@ def test_a_list_of_images_is_refused_and_not_asked_with_its_first(image: Any) ->
 
 @pytest.mark.parametrize("image", ["[" + TEXTS[0], "[" * 100_000, f"[{TEXTS[0]}]", "[" + TEXTS[0] + "]" * 3])
 def test_what_begins_as_a_list_and_is_none(image: str) -> None:
-    assert "begins as a list" in reason(main_row(image=image))
+    assert "begins like a list" in reason(main_row(image=image))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_short_image_text_is_the_index_of_the_row_that_holds_it(reference: Any
 
 @pytest.mark.parametrize("reference", ["9", "4"])
 def test_a_reference_to_a_row_without_an_image(reference: str) -> None:
-    assert "holds none that can be used" in reason(main_row(group=4, image=reference), main_row(group=5))
+    assert "which has no usable image" in reason(main_row(group=4, image=reference), main_row(group=5))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_reference_to_a_row_without_an_image(reference: str) -> None:
         ("images/0001.jpg", "neither base64 nor the index of a row"),
         ("/etc/passwd", "neither base64 nor the index of a row"),
         ("https://example.org/" + "a" * 80 + ".png", "the image cannot be used"),
-        ({"bytes": None, "path": "/etc/passwd"}, "a file that data names is never opened"),
+        ({"bytes": None, "path": "/etc/passwd"}, "files that the data name are never opened"),
         ({"bytes": None, "path": None}, "it is missing"),
         ("", "it is missing"),
         (None, "it is missing"),

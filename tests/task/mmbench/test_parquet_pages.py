@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def test_prefix_coding_is_told() -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 100))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_bytes_are_pages_or_an_error(data: bytes, more: int) -> None:
     try:
         found = list(pages(io.BytesIO(data), Chunk("a", 6, 0, len(data) + more)))
@@ -80,7 +81,7 @@ def test_hostile_headers_end_at_once(data: bytes) -> None:
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_footer_is_row_groups_or_an_error(data: bytes) -> None:
     file = io.BytesIO(b"PAR1" + data + len(data).to_bytes(4, "little") + b"PAR1")
     with contextlib.suppress(ValueError):

@@ -21,7 +21,7 @@ def source_of(folder: Path) -> ImageSource:
 
 
 def kept(selection: Selection) -> list[str]:
-    return [picture.sha256 for picture in selection.kept]
+    return [picture.sha256 for picture in selection.pictures]
 
 
 def test_order_is_by_content_and_not_by_name_or_place(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_first_name_stands_for_equal_images(tmp_path: Path) -> None:
     source = source_of(tmp_path)
     for images in (source.images, source.images[::-1]):
         selection = select(replace(source, images=images))
-        assert [picture.located.name for picture in selection.kept] == ["a.png"]
+        assert [picture.located.name for picture in selection.pictures] == ["a.png"]
         assert [(drop.name, drop.reason) for drop in selection.dropped] == [
             ("b.png", "it is the same as a.png"),
             ("c.png", "it is the same as a.png"),
@@ -89,33 +89,33 @@ def test_a_limit_looks_further_where_images_look_alike(tmp_path: Path) -> None:
         picture(50, (side, side)).save(tmp_path / f"alike{side}.png")
     source = source_of(tmp_path)
     limited, whole = select(source, limit=11), select(source)
-    assert len(whole.kept) == 11
+    assert len(whole.pictures) == 11
     assert kept(limited) == kept(whole)
 
 
 def test_a_split_depends_on_the_image_alone(tmp_path: Path) -> None:
     source = source_of(write_folder(tmp_path, 40))
     few = replace(source, images=source.images[:10])
-    of = {picture.sha256: picture.split for picture in select(source, ratio=0.7).kept}
-    assert all(of[picture.sha256] == picture.split for picture in select(few, ratio=0.7).kept)
+    of = {picture.sha256: picture.split for picture in select(source, ratio=0.7).pictures}
+    assert all(of[picture.sha256] == picture.split for picture in select(few, ratio=0.7).pictures)
     assert all(split_of(sha256, 0.7) == split for sha256, split in of.items())
     shares = [split_of(f"{at:064x}", 0.7) for at in range(2000)]
     assert shares.count("train") == pytest.approx(1400, abs=90)
-    assert {picture.split for picture in select(few).kept} == {"data"}
+    assert {picture.split for picture in select(few).pictures} == {"data"}
 
 
 def test_partners_are_other_images_of_the_same_split(tmp_path: Path) -> None:
     selection = select(source_of(write_folder(tmp_path, 30)), ratio=0.6)
-    for at, own in enumerate(selection.kept):
+    for at, own in enumerate(selection.pictures):
         others = list(selection.partners(at))
         assert own not in others
         assert {other.split for other in others} == {own.split}
-        assert len(others) == sum(other.split == own.split for other in selection.kept) - 1
+        assert len(others) == sum(other.split == own.split for other in selection.pictures) - 1
 
 
 def test_a_changed_image_changes_only_the_pairs_that_show_it(tmp_path: Path) -> None:
     def partners(selection: Selection) -> dict[str, str]:
-        found = {own.sha256: next(selection.partners(at), None) for at, own in enumerate(selection.kept)}
+        found = {own.sha256: next(selection.partners(at), None) for at, own in enumerate(selection.pictures)}
         return {own: other.sha256 for own, other in found.items() if other}
 
     old = select(source_of(write_folder(tmp_path, 20)))
@@ -148,7 +148,7 @@ def test_a_file_that_changes_later_is_noticed(tmp_path: Path) -> None:
     selection = select(source_of(write_folder(tmp_path, 1)))
     (tmp_path / "part0" / "000.png").write_bytes(encoded(1))
     with pytest.raises(DataError, match=r"000\.png has changed"):
-        selection.kept[0].read()
+        selection.pictures[0].read()
 
 
 def test_a_partner_never_looks_the_same(tmp_path: Path) -> None:
@@ -161,11 +161,11 @@ def test_a_partner_never_looks_the_same(tmp_path: Path) -> None:
     rmtree(tmp_path / "twins")
     selections.append(select(source_of(tmp_path)))
     kept = sorted(
-        (picture for found in selections for picture in found.kept), key=lambda picture: picture.sha256
+        (picture for found in selections for picture in found.pictures), key=lambda picture: picture.sha256
     )
-    selection = replace(selections[-1], kept=tuple(kept))
-    assert len(selection.kept) == 8
-    for at, own in enumerate(selection.kept):
+    selection = replace(selections[-1], pictures=tuple(kept))
+    assert len(selection.pictures) == 8
+    for at, own in enumerate(selection.pictures):
         others = list(selection.partners(at))
         assert others and not any(near(own.perceptual, other.perceptual) for other in others)
     assert sum(len(list(selection.partners(at))) == 3 for at in range(8)) == 5

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.task.ssl import make
+from ssl4rl_bench.task.ssl import make_task
 from ssl4rl_bench.task.ssl.answers import angle, label, pair, permutation
 
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
@@ -329,7 +330,7 @@ FORM = {
 
 
 @pytest.mark.parametrize("name", PARSERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=TEXTS)
 def test_any_text_gives_a_canonical_answer_or_none(name: str, text: str) -> None:
     answer = PARSERS[name](text)
@@ -435,13 +436,13 @@ NOT_NO_ROTATION = [
 def test_no_rotation_is_an_answer_of_0(text: str) -> None:
     assert angle(text) == "0"
     for said in (text, f"<answer>{text}</answer>", f"They look alike.\n{text}", f"The answer is: {text}"):
-        assert make("rotation").score(Completion(said, "stop"), "0").value == 1.0, said
+        assert make_task("rotation").score(Completion(said, "stop"), "0").value == 1.0, said
 
 
 @pytest.mark.parametrize("text", NOT_NO_ROTATION)
 def test_what_is_no_statement_of_no_rotation(text: str) -> None:
     assert angle(text) is None
-    score = make("rotation").score(Completion(f"<answer>{text}</answer>", "stop"), "0")
+    score = make_task("rotation").score(Completion(f"<answer>{text}</answer>", "stop"), "0")
     assert score.answer != "0", score
 
 
@@ -457,7 +458,7 @@ def test_what_is_no_statement_of_no_rotation(text: str) -> None:
     ],
 )
 def test_no_rotation_in_passing_is_no_answer(text: str, expected: str | None) -> None:
-    assert make("rotation").score(Completion(text, "stop"), "0").answer == expected
+    assert make_task("rotation").score(Completion(text, "stop"), "0").answer == expected
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
@@ -95,7 +96,7 @@ def test_for_position_place_size_and_sides_stay(picture: Image.Image) -> None:
     assert picture.tobytes() == before
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**63 - 1))
 def test_the_smallest_images_can_be_changed(width: int, height: int, seed: int) -> None:
     image = Image.frombytes("RGB", (width, height), Random(seed).randbytes(3 * width * height))

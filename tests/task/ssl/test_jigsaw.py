@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -15,12 +16,12 @@ from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Completion, TextPart
-from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make_task
 from ssl4rl_bench.task.ssl.jigsaw import Jigsaw, inverse
 
 
 @given(st.integers(2, 6), st.integers(180, 260), st.integers(180, 260), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_answer_puts_the_picture_together(k: int, width: int, height: int, seed: int) -> None:
     image = noise(width, height, seed)
     made = Jigsaw(k).corrupt(image, seed)
@@ -58,7 +59,7 @@ def test_the_example_is_not_its_own_inverse() -> None:
 
 
 @given(st.integers(2, 6), st.integers(0, 10**9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_the_other_convention_is_scored_beside(k: int, seed: int) -> None:
     right = random.Random(seed).sample(range(k * k), k * k)
     target = ",".join(str(n + 1) for n in right)
@@ -105,7 +106,7 @@ def test_all_orders_are_alike() -> None:
 @pytest.mark.parametrize("k", [7, 1, 0, 2.0, True])
 def test_a_size_that_there_is_not(k: object) -> None:
     with pytest.raises(UsageError, match=r"2, 3, 4, 5 and 6|must be a whole number"):
-        make("jigsaw", {"k": k})
+        make_task("jigsaw", {"k": k})
 
 
 def test_a_gap_cuts_the_edges_away() -> None:

@@ -12,17 +12,17 @@ from PIL import Image
 from ssl_pictures import noise, said
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make
+from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make_task
 from ssl4rl_bench.task.ssl.position import LABELS, Position, _span
 
 
 @pytest.mark.parametrize("grid", [2, 3])
 def test_the_crop_lies_in_its_part(grid: int) -> None:
     rng = np.random.default_rng(0)
-    width, height = 251, 333
+    width, height = 211, 253
     image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
     pixels = np.asarray(image)
-    for seed in range(60):
+    for seed in range(30):
         made = Position(grid).corrupt(image, seed)
         assert made.images[0] is image
         crop = np.asarray(made.images[1])
@@ -51,24 +51,24 @@ def test_parts_are_of_one_length_on_the_jpeg_grid(length: int, grid: int) -> Non
 
 def test_sizes_do_not_tell_the_part() -> None:
     """Of an odd side, released gives the last part the pixel that is left over."""
-    image = noise(121, 121)
+    image = noise(77, 77)  # its crops are 28 to 30 pixels wide, so that each width comes often
     largest: dict[str, Counter[int]] = {"ours": Counter(), "released": Counter()}
     for convention, found in largest.items():
-        for seed in range(600):
+        for seed in range(60):
             made = Position(convention=convention).corrupt(image, seed)
             side = "left" if "left" in made.target else "right"
             found[side] = max(found[side], made.images[1].width)
     assert largest["ours"]["left"] == largest["ours"]["right"]
-    assert largest["released"]["left"] <= largest["released"]["right"]
+    assert largest["released"]["left"] < largest["released"]["right"]
 
 
 def test_parts_are_even() -> None:
-    image = noise(200, 200)
+    image = noise(112, 112)
     for grid in (2, 3):
         n = grid**2
-        counts = Counter(Position(grid).corrupt(image, seed).target for seed in range(60 * n))
+        counts = Counter(Position(grid).corrupt(image, seed).target for seed in range(30 * n))
         assert set(counts) == set(LABELS[grid])
-        assert sum((count - 60) ** 2 / 60 for count in counts.values()) < 26.2  # p = 0.001 with 8 degrees
+        assert sum((count - 30) ** 2 / 30 for count in counts.values()) < 26.2  # p = 0.001 with 8 degrees
 
 
 def test_an_empty_part_drops_the_image_whatever_is_asked() -> None:
@@ -117,10 +117,13 @@ TWICE = {
 
 @pytest.mark.parametrize("params", [{}, {"augment": "weak"}, {"augment": "strong"}])
 @pytest.mark.parametrize("what", TWICE)
-def test_a_crop_that_fits_in_two_parts_is_never_asked_about(what: str, params: dict[str, str]) -> None:
-    for seed in range(3):
+@pytest.mark.parametrize("seeds", [[0], pytest.param([1, 2], marks=pytest.mark.slow)], ids=["", "more"])
+def test_a_crop_that_fits_in_two_parts_is_never_asked_about(
+    what: str, params: dict[str, str], seeds: list[int]
+) -> None:
+    for seed in seeds:
         with pytest.raises(Unusable, match="looks like another part"):
-            make("position", params).corrupt(TWICE[what], seed)
+            make_task("position", params).corrupt(TWICE[what], seed)
 
 
 def test_a_crop_of_one_lightness_and_another_fits_in_two_parts_when_brightness_changes() -> None:
@@ -189,7 +192,7 @@ def test_parts_of_the_score() -> None:
 @pytest.mark.parametrize("params", [{"grid": 4}, {"augment": "week"}, {"convention": "theirs"}, {"size": 3}])
 def test_parameters_that_there_are_not(params: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        make("position", params)
+        make_task("position", params)
 
 
 def test_an_image_that_is_too_small() -> None:

@@ -25,7 +25,7 @@ from ssl4rl_bench.task.ssl import probe
 from ssl4rl_bench.task.ssl.jigsaw import inverse
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.task.taskfile import expand, group_names, load_taskfile, task_names
-from ssl4rl_bench.task.validate import validate
+from ssl4rl_bench.task.validate import validate_task
 
 PROBES = [name for name in task_names() if "_ssl_" in name]
 
@@ -63,7 +63,7 @@ def answered(task: ProbeTask, texts: list[str]) -> list[ScoredSample]:
 @pytest.mark.parametrize("name", PROBES)
 def test_every_task_file_is_sound(name: str, folder: Path) -> None:
     task = loaded(name, folder)
-    report = validate(task)
+    report = validate_task(task)
     assert report.ok, report.failures[:3]
     assert report.n_groups == 12
     assert len(task.samples) == (24 if task.ssl.pairs else 12)
@@ -228,9 +228,9 @@ def test_the_images_of_another_task(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     buffer = io.BytesIO()
     large.save(buffer, "PNG")
     rows = located([row | {"image": buffer.getvalue()} for row in questions(6)])
-    benchmark = mmbench.load(load_taskfile("scenes"), rows, source="a.tsv", where="a.tsv")
+    benchmark = mmbench.load_mmbench(load_taskfile("scenes"), rows, source="a.tsv", where="a.tsv")
     monkeypatch.setattr(registry, "load_benchmark", lambda name, data=None: benchmark)
     shown = list(registry.task_images("mmbench_dev_en"))
     assert len(shown) == 1
     with registry.select_images("mmbench_dev_en") as pictures:
-        assert pictures.source == "mmbench_dev_en" and len(pictures.kept) == 1
+        assert pictures.source == "mmbench_dev_en" and len(pictures.pictures) == 1

@@ -65,7 +65,7 @@ _YES_LEAD = re.compile(
 _SAME = {"是的": "是", "不是": "否", "不对": "错"}
 
 
-def whole(text: str, choices: Mapping[str, str]) -> str | None:
+def exact_option(text: str, choices: Mapping[str, str]) -> str | None:
     """Returns the option whose text a line is, with or without "Answer:" before it."""
     if len(text) > LONGEST:
         return None
@@ -87,34 +87,34 @@ def by_text(sentences: Sentences, choices: Mapping[str, str]) -> tuple[str | Non
         return answer, "told"
     if takes_back(text) or any(True for _ in others_named(text, None, choices)):
         return None, "no-answer"
-    said = [fold(text[a:b].rstrip(" .!。！\n")) for a, b in spans]
+    texts = [fold(text[a:b].rstrip(" .!。！\n")) for a, b in spans]
     if len(spans) > 1 and (answer := named_by(text[slice(*spans[0])], choices)):
-        return (None, "no-answer") if _named_too(said[1:], answer, choices) else (answer, "only-text")
-    final = said[-1]
+        return (None, "no-answer") if _named_too(texts[1:], answer, choices) else (answer, "only-text")
+    final = texts[-1]
     answer = _chinese(text[slice(*spans[-1])], choices) or _complement(_plain(final, choices), choices)
     if answer is None and len(spans) == 1:
         answer = _counted(final, choices) or _labelled(final, choices)
     if answer is None or not _stands(sentences, spans[-1], choices[answer]):
         return None, "no-answer"
-    if not _CONCLUDES.match(final) and _named_too(said[:-1], answer, choices):
+    if not _CONCLUDES.match(final) and _named_too(texts[:-1], answer, choices):
         return None, "no-answer"
     return answer, "told"
 
 
-def _named_too(said: Sequence[str], answer: str, choices: Mapping[str, str]) -> bool:
+def _named_too(sentences: Sequence[str], answer: str, choices: Mapping[str, str]) -> bool:
     """Checks whether folded sentences name another option, and not only to deny it."""
     rest = others(choices, answer)
     return any(
         mentions(sentence, rest) and (not _UNSURE.search(sentence) or _ends(sentence, rest))
-        for sentence in said
+        for sentence in sentences
     )
 
 
 def _stands(sentences: Sentences, span: tuple[int, int], option: str) -> bool:
     """Checks whether a sentence asserts an option: it is not denied, supposed, asked or reported."""
-    own = option.rstrip(" .。").lower()
-    place = sentences.text.lower().rfind(own, *span)
-    start, end = (place, place + len(own)) if place >= 0 else span
+    text = option.rstrip(" .。").lower()
+    place = sentences.text.lower().rfind(text, *span)
+    start, end = (place, place + len(text)) if place >= 0 else span
     return strength_of(sentences, start, end, Strength.PLAIN) is not Strength.VOID
 
 
@@ -141,10 +141,10 @@ def _plain(sentence: str, choices: Mapping[str, str]) -> str:
     if any("," in option or ";" in option for option in choices.values()):
         return "" if _UNSURE.search(sentence) and not _unsure_options(choices) else sentence
     sentence = re.sub(r"([,;，；]\s?)(?:but|so)\s", r"\1", sentence)
-    kept = [
+    sure = [
         part for part in _PARTS.split(sentence) if part and (not _UNSURE.search(part) or _ends(part, choices))
     ]
-    naming = [part for part in kept if mentions(part, choices)]
+    naming = [part for part in sure if mentions(part, choices)]
     return naming[0] if len(naming) == 1 else ""
 
 
@@ -155,8 +155,8 @@ def _unsure_options(choices: Mapping[str, str]) -> bool:
 def _ends(part: str, choices: Mapping[str, str]) -> bool:
     """Checks whether the word that denies belongs to the option that ends the part ("none of the above")."""
     for option in choices.values():
-        own = fold(option)
-        if _UNSURE.search(own) and part.endswith(own) and not _UNSURE.search(part[: -len(own)]):
+        text = fold(option)
+        if _UNSURE.search(text) and part.endswith(text) and not _UNSURE.search(part[: -len(text)]):
             return True
     return False
 
@@ -192,15 +192,15 @@ def _yes_or_no(sentences: Sentences, choices: Mapping[str, str]) -> str | None:
 
 def _complement(sentence: str, choices: Mapping[str, str]) -> str | None:
     """Returns the option that ends a folded sentence after a verb such as "is", if it mentions no other."""
-    own = {letter: fold(option) for letter, option in choices.items()}
+    texts = {letter: fold(option) for letter, option in choices.items()}
     letter = longest(
         (len(option), letter)
-        for letter, option in own.items()
+        for letter, option in texts.items()
         if option and sentence.endswith(option) and not is_word(sentence[-len(option) - 1 : -len(option)])
     )
     if letter is None:
         return None
-    before = sentence[: -len(own[letter])]
+    before = sentence[: -len(texts[letter])]
     if not before:
         return letter
     if len(before) > 160 or _UNSURE.search(before):
@@ -227,18 +227,18 @@ def _chinese(sentence: str, choices: Mapping[str, str]) -> str | None:
     if not _CJK.search(sentence):
         return None
     clauses = [part.strip() for part in _ZH_CLAUSE.split(sentence) if part.strip()]
-    kept = [part for part in clauses if not _UNSURE.search(part) or _ends(fold(part), choices)]
-    if not kept:
+    sure = [part for part in clauses if not _UNSURE.search(part) or _ends(fold(part), choices)]
+    if not sure:
         return None
-    clause = fold(kept[-1].removesuffix("的").removesuffix("的景色"))
-    own = {letter: fold(option) for letter, option in choices.items()}
+    clause = fold(sure[-1].removesuffix("的").removesuffix("的景色"))
+    texts = {letter: fold(option) for letter, option in choices.items()}
     letter = longest(
-        (len(option), letter) for letter, option in own.items() if option and clause.endswith(option)
+        (len(option), letter) for letter, option in texts.items() if option and clause.endswith(option)
     )
-    if letter is None or len(own[letter]) < 2:
+    if letter is None or len(texts[letter]) < 2:
         return None
-    before = clause[: -len(own[letter])]
-    if any(option and option in before for option in others(own, letter).values()):
+    before = clause[: -len(texts[letter])]
+    if any(option and option in before for option in others(texts, letter).values()):
         return None
     return letter if not before or (_ZH_SAYS.search(before) and len(before) <= 16) else None
 
@@ -251,8 +251,8 @@ def _paired(text: str, choices: Mapping[str, str]) -> str | None:
     match = _LETTER_LAST.search(text, max(0, len(text) - LONGEST))
     if match is None or not match[2].isupper() or (letter := choice(match[2], choices)) is None:
         return None
-    before, own = fold(match[1]), fold(choices[letter])
-    if not own or not before.endswith(own) or is_word(before[-len(own) - 1 : -len(own)]):
+    before, option = fold(match[1]), fold(choices[letter])
+    if not option or not before.endswith(option) or is_word(before[-len(option) - 1 : -len(option)]):
         return None
     return (
         None if any(True for _ in others_named(text, letter, choices)) or _UNSURE.search(before) else letter
@@ -276,11 +276,11 @@ def _counted(sentence: str, choices: Mapping[str, str]) -> str | None:
 def _labelled(sentence: str, choices: Mapping[str, str]) -> str | None:
     """Returns the option "Sample A" for "Sample A has the higher temperature."."""
     for letter, option in choices.items():
-        own = fold(option)
-        if not _LABEL.fullmatch(own) or not sentence.startswith(own) or not _HAS.match(sentence, len(own)):
+        text = fold(option)
+        if not _LABEL.fullmatch(text) or not sentence.startswith(text) or not _HAS.match(sentence, len(text)):
             continue
-        if FALSELY.match(sentence[len(own) :]):
+        if FALSELY.match(sentence[len(text) :]):
             return None
-        named = mentions(sentence[len(own) :], others(choices, letter))
+        named = mentions(sentence[len(text) :], others(choices, letter))
         return None if named or _UNSURE.search(sentence) else letter
     return None
