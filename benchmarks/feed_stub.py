@@ -1,7 +1,7 @@
 """A vLLM executor that sleeps where a model would compute, so that everything else of vLLM runs without a GPU.
 
 `feed.py --stub` uses it. Each step takes STUB_STEP_MS, plus STUB_TOKEN_US per prompt token; every reply is the
-same token, repeated. Works with vLLM 0.26 and 0.31.
+same token, repeated. Works with vLLM 0.26 to 0.31.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vllm.v1.outputs import ModelRunnerOutput
 TOKEN = 300
 
 
-class StubExecutor(Executor):
+class StubExecutor(Executor):  # type: ignore[misc]  # untyped
     """Implements vLLM's `Executor` without a model."""
 
     def _init_executor(self) -> None:
@@ -49,7 +49,7 @@ class StubExecutor(Executor):
         pass
 
     @property
-    def supported_tasks(self) -> tuple[str, ...]:  # type: ignore[override]
+    def supported_tasks(self) -> tuple[str, ...]:
         return ("generate",)
 
     def execute_model(self, scheduler_output: Any, non_block: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""All uses of vLLM's internals, which may change with any version. Checked with vLLM 0.26 and 0.31.
+"""All uses of vLLM's internals, which may change with any version. Checked with vLLM 0.26, 0.27 and 0.31.
 
 A prompt that is ready for the model is an *engine input*: a dict with token ids and, per image or video, its
 content hash, its place in the prompt and its preprocessed pixels (an *item*).
@@ -253,7 +253,7 @@ def _without_known_items(prompt: EngineInput, cache: Any) -> tuple[EngineInput, 
 
 
 def _forget(cache: Any, name: str) -> None:
-    if hasattr(cache, "invalidate"):  # vLLM 0.31
+    if hasattr(cache, "invalidate"):  # vLLM 0.31 has it
         cache.invalidate(name)
     else:
         cache._cache.pop(name, None)
