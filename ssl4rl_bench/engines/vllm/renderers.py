@@ -21,8 +21,8 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.vllm.feed import Prepared
 from ssl4rl_bench.engines.vllm.renderer import ALIGNMENT, FAILED, serve
 
-_UNITS_AHEAD = 2
-"""The number of units that each process has, so that it never waits for the next one."""
+_AHEAD = 16
+"""The number of requests that each process has, so that it never waits for the next one."""
 _TRIES = 2
 """A unit whose process dies is sent again this many times in all."""
 _LAST_CORES = 3
@@ -86,7 +86,7 @@ class ProcessFeed:
         EngineError: from `collect`, if a process cannot start, or processes keep dying.
     """
 
-    unit_size = 8
+    unit_size = 32
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class ProcessFeed:
         self._failed: list[tuple[Request, Prepared]] = []
         self._n_deaths = 0
         self.processes: list[_Process] = []
-        self.ahead = n_processes * _UNITS_AHEAD * self.unit_size
+        self.ahead = n_processes * _AHEAD
         for _ in range(n_processes):
             self._add_process()
 
