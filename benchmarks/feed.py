@@ -1,9 +1,9 @@
 """How fast is engine vllm supplied with prompts, compared with plain `LLM.generate`?
 
-Both engines run in turn in one process, with equal limits, on the same questions: a JPEG of 500x400 with four
+The designs run in turn in one process, with equal limits, on the same questions: a JPEG of 500x400 with four
 orders of its options, other images in every round. Prints one JSON line per round and design, then the median
-ratio (engine vllm / plain) with its range, the main process's CPU time per document, and whether both saw the
-same prompts (tokens, places of images, pixels) and gave the same replies.
+of each ratio (how many times as fast as the other design ours is) with its range, the main process's CPU time per
+document, and whether both saw the same prompts (tokens, places of images, pixels) and gave the same replies.
 
     python benchmarks/feed.py MODEL                       # on a GPU
     python benchmarks/feed.py tiny-base --stub            # without: a stub sleeps in place of the model
@@ -28,6 +28,9 @@ from feed_designs import N_COPIES, Ours, Plain, Result, questions
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
+
+Engines = dict[str, Any]
+"""`Ours` and perhaps `Plain`, by name."""
 
 
 def same_prompts(ours: list[Any], plain: list[Any]) -> dict[str, bool]:
@@ -58,33 +61,37 @@ def spread(values: Sequence[float]) -> list[float]:
     return [round(statistics.median(values), 3), round(min(values), 3), round(max(values), 3)]
 
 
-def warm_and_check(ours: Ours, plain: Plain, out: Path | None) -> None:
-    """Runs some questions on both, and compares the prompts that they make of others."""
-    for name, design in (("ours", ours), ("plain", plain)):
+def warm_and_check(engines: Engines, out: Path | None) -> None:
+    """Runs some questions, and compares the prompts that both engines make of others."""
+    for name, engine in engines.items():
         begin = time.perf_counter()
         for seed in (10_000, 10_001):
-            design.run(questions(64, seed), Sampling(max_tokens=16))
-        show(out, design=name, warm_s=round(time.perf_counter() - begin, 1), **design.limits())
-    checked = questions(8, 20_000)
-    show(out, same_prompts=same_prompts(ours.prompts(checked), plain.prompts(checked)))
+            engine.run(questions(64, seed), Sampling(max_tokens=16))
+        show(out, engine=name, warm_s=round(time.perf_counter() - begin, 1), **engine.limits())
+    if len(engines) == 2:
+        checked = questions(8, 20_000)
+        ours, plain = (engine.prompts(checked) for engine in engines.values())
+        show(out, same_prompts=same_prompts(ours, plain))
 
 
-def compare(ours: Ours, plain: Plain, asked: argparse.Namespace, max_tokens: int, seed: int) -> None:
-    """Runs both designs in turn, and in the other order every second round."""
+def compare(engines: Engines, asked: argparse.Namespace, max_tokens: int, seed: int) -> None:
+    """Runs the designs in turn, and in the other order every second round."""
     sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
     n = N_COPIES * asked.questions
     rounds: list[dict[str, Result]] = []
     for number in range(asked.rounds):
-        samples = questions(asked.questions, seed + number)
-        designs: list[tuple[str, Ours | Plain]] = [("ours", ours), ("plain", plain)]
         results = {}
-        for name, design in designs if number % 2 == 0 else reversed(designs):
-            results[name] = design.run(samples, sampling)
+        for turn in range(len(asked.designs)):
+            name = asked.designs[turn if number % 2 == 0 else -1 - turn]
+            engine = engines["plain" if name == "plain" else "ours"]
+            # Designs that share an engine get other images, since it keeps the earlier ones.
+            place = 0 if name in ("ours", "plain") else 1 + asked.designs.index(name)
+            samples = questions(asked.questions, seed + 100 * place + number)
+            run = getattr(engine, {"burst": "run_burst", "prepared": "run_prepared"}.get(name, "run"))
+            results[name] = run(samples, sampling)
             show(asked.out, round=number, max_tokens=max_tokens, design=name, **figures(results[name], n))
         rounds.append(results)
         show(asked.out, **summary(rounds, n), max_tokens=max_tokens)
-    ready = ours.run_prepared(questions(asked.questions, seed + asked.rounds), sampling)
-    show(asked.out, max_tokens=max_tokens, design="prepared", **figures(ready, n))
 
 
 def figures(result: Result, n: int) -> dict[str, Any]:
@@ -100,16 +107,16 @@ def figures(result: Result, n: int) -> dict[str, Any]:
 
 def summary(rounds: Sequence[dict[str, Result]], n: int) -> dict[str, Any]:
     """Returns median, minimum and maximum over the rounds so far."""
-    made: dict[str, Any] = {
-        "rounds": len(rounds),
-        "documents": n,
-        "ratio": spread([r["plain"].seconds / r["ours"].seconds for r in rounds]),
-    }
-    for name in ("ours", "plain"):
+    made: dict[str, Any] = {"rounds": len(rounds), "documents": n}
+    for name in rounds[0]:
         made[f"{name}_docs_s"] = spread([n / r[name].seconds for r in rounds])
         made[f"{name}_cpu_ms"] = spread([1e3 * r[name].cpu_seconds / n for r in rounds])
-    made["same_prompt_tokens"] = all(r["ours"].n_prompt_tokens == r["plain"].n_prompt_tokens for r in rounds)
-    made["same_text"] = spread([_agreement(r["ours"].texts, r["plain"].texts) for r in rounds])
+        if name != "ours":
+            made[f"ratio_to_{name}"] = spread([r[name].seconds / r["ours"].seconds for r in rounds])
+    if "plain" in rounds[0]:
+        pairs = [(r["ours"], r["plain"]) for r in rounds]
+        made["same_prompt_tokens"] = all(a.n_prompt_tokens == b.n_prompt_tokens for a, b in pairs)
+        made["same_text"] = spread([_agreement(a.texts, b.texts) for a, b in pairs])
     return made
 
 
@@ -122,6 +129,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("model", help="folder, bundled checkpoint or hub id")
     parser.add_argument("--questions", type=int, default=400, help="questions per round, four documents each")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--designs",
+        nargs="+",
+        default=["ours", "plain", "prepared"],
+        choices=("ours", "plain", "burst", "prepared"),
+        help="ours (always), plain, burst (ours, all requests start at once),\n"
+        "prepared (ours, prompts made before the clock starts)",
+    )
     parser.add_argument(
         "--max-tokens", type=int, nargs="+", default=[64], help="of a reply; each is measured"
     )
@@ -142,8 +157,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def start(asked: argparse.Namespace) -> tuple[Ours, Plain]:
-    """Starts both engines with equal arguments."""
+def start(asked: argparse.Namespace) -> Engines:
+    """Starts the engines with equal arguments."""
     from ssl4rl_bench.engines.vllm.arguments import ENVIRONMENT, given
 
     for key, value in ENVIRONMENT.items():
@@ -170,7 +185,11 @@ def start(asked: argparse.Namespace) -> tuple[Ours, Plain]:
     ours = Ours(model, options)
     begin = time.perf_counter()
     ours.run(questions(1, 30_000), Sampling(max_tokens=1))
-    show(asked.out, design="ours", start_s=round(time.perf_counter() - begin, 1))
+    if asked.stub and (server := ours.engine._server) is not None:
+        server._paced = True  # as on a GPU
+    show(asked.out, engine="ours", start_s=round(time.perf_counter() - begin, 1))
+    if "plain" not in asked.designs:
+        return {"ours": ours}
     begin = time.perf_counter()
     plain = Plain(
         model,
@@ -182,20 +201,21 @@ def start(asked: argparse.Namespace) -> tuple[Ours, Plain]:
             **given(extra),
         },
     )
-    show(asked.out, design="plain", start_s=round(time.perf_counter() - begin, 1))
-    return ours, plain
+    show(asked.out, engine="plain", start_s=round(time.perf_counter() - begin, 1))
+    return {"ours": ours, "plain": plain}
 
 
 def main() -> None:
     asked = parse()
-    ours, plain = start(asked)
+    asked.designs = list(dict.fromkeys(["ours", *asked.designs]))
+    engines = start(asked)
     try:
-        warm_and_check(ours, plain, asked.out)
+        warm_and_check(engines, asked.out)
         for index, max_tokens in enumerate(asked.max_tokens):
-            compare(ours, plain, asked, max_tokens, 1_000 * index)
+            compare(engines, asked, max_tokens, 1_000 * (index + 1))
     finally:
-        ours.close()
-        plain.close()
+        for engine in engines.values():
+            engine.close()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class Feed(Protocol):
     """Prepares prompts while the model runs."""
 
     ahead: int
-    """The number of requests that may be in preparation, in addition to those in the engine."""
+    """The number of requests that may be in preparation or ready, in addition to those in the engine."""
     unit_size: int
     """The number of requests with the same images that are prepared together."""
 

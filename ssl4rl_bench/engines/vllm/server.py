@@ -23,6 +23,7 @@ from ssl4rl_bench.engines.vllm.arguments import (
     quiet,
 )
 from ssl4rl_bench.engines.vllm.feed import Feed, Prepared, ThreadFeed
+from ssl4rl_bench.engines.vllm.pace import Pace
 from ssl4rl_bench.engines.vllm.renderers import ProcessFeed, default_processes
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Server:
                         feed.close()
                     raise
         self._render = self._engine.renderer(prompter)
-        n_running = self._engine.limits["max_num_seqs"]
+        n_running = self._n_running = self._engine.limits["max_num_seqs"]
+        self._paced = not on_cpu
         self._limit = n_running if on_cpu else n_running + n_running // _WAITING
         self._feed: Feed = feed or ThreadFeed(self._render, ahead=max(2, n_running // _WAITING))
         self._n_processes = n_processes
@@ -88,6 +90,7 @@ class Server:
         ready: deque[tuple[Request, Prepared]] = deque()
         running = self.running = {}
         self.draining = False
+        pace = Pace(self._n_running, sampling.max_tokens) if self._paced else None
         try:
             while True:
                 if self.draining:
@@ -96,7 +99,9 @@ class Server:
                     ready.clear()
                 held = self._pull(held, queue, len(ready))
                 ready += feed.collect(wait=not running and not ready)
-                while ready and len(running) < self._limit:
+                n_new = self._limit if pace is None else pace.per_step
+                while ready and n_new and len(running) < self._limit:
+                    n_new -= 1
                     request, prompt = ready.popleft()
                     try:
                         key = self._add(prompt, sampling, request.seed)
@@ -113,7 +118,10 @@ class Server:
                     for output in self._step():
                         if output.finished:
                             request, since = running.pop(output.request_id)
-                            yield request, self._completion(output, time.perf_counter() - since)
+                            completion = self._completion(output, time.perf_counter() - since)
+                            if pace is not None:
+                                pace.ended(completion.n_completion_tokens)
+                            yield request, completion
                 elif not (ready or feed.pending or (held and self._takes(held))):
                     return held
         except (GeneratorExit, KeyboardInterrupt):
@@ -154,9 +162,8 @@ class Server:
         torch.set_num_threads = self._set_num_threads
 
     def _pull(self, held: Request | None, queue: Iterator[Request], n_ready: int) -> Request | None:
-        """Submits requests until enough are under way; returns the next one."""
-        n_most = self._limit + self._feed.ahead - len(self.running) - n_ready
-        while held and self._takes(held) and self._feed.pending < n_most:
+        """Submits requests until enough are in preparation or ready; returns the next one."""
+        while held and self._takes(held) and self._feed.pending + n_ready < self._feed.ahead:
             unit = [held]
             images = _images(held)
             held = next(queue, None)
