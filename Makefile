@@ -10,10 +10,10 @@ demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
 
 test: $(STAMP)-dev
-	$(BIN)/python -m pytest -n auto -m "not engine and not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not engine and not slow"
 
 slow: $(STAMP)-dev
-	$(BIN)/python -m pytest -n auto -m "slow and not engine"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not engine"
 
 e2e: $(STAMP)-e2e
 	$(BIN)/python -m pytest -m engine

@@ -1,17 +1,18 @@
-"""How fast data sets of SSL samples are built, beside the released construction, and how much memory that takes.
+"""Compares the speed and memory of building SSL data sets with those of the released construction.
 
-The released construction is what shared descriptions of SSL4RL's scripts say, written plainly: a loop over a
-`datasets.Dataset` whose images are decoded at each access, Pillow, an augmentation pipeline (torchvision) rebuilt for
-each view, rows gathered in a list, and `datasets` writing them to parquet. It runs in one process, as released. Ours
-is `build` with `--workers` processes, their start included. Both make the same number of samples of the same images:
-crops of the photographs that come with scikit-image and scikit-learn, as 500x400 JPEG files. Both store all pictures
-losslessly, in the released way because pictures are converted to RGB after they are read. With --lossy they are not,
-and `datasets` stores the unchanged ones as JPEG again, which takes less time and loses quality. With --as-run the
-released contrastive way also does what SSL4RL's script does beside the work itself: it reads the augmentation's
-settings from a YAML file for each view, and collects garbage after each pair. Prints samples per second of each, the
-ratio, and how many times the bytes ours takes, by task.
+The released construction follows published descriptions of SSL4RL's scripts: a loop over a `datasets.Dataset`
+that decodes images at each access, Pillow, an augmentation pipeline (torchvision) rebuilt for each view, rows
+collected in a list, and `datasets` writing them to parquet, all in one process. It is compared with `build`
+with `--workers` processes, including their start. Both make the same number of samples from the same images:
+crops of the photographs of scikit-image and scikit-learn, as 500x400 JPEG files. Both store all pictures
+losslessly; the released way does so because it converts pictures to RGB after reading. With --lossy it does not
+convert them, and `datasets` stores unchanged pictures as JPEG again, which takes less time and loses quality.
+With --as-run, the released contrastive way also performs the incidental work of SSL4RL's script: it reads the
+augmentation settings from a YAML file for each view and collects garbage after each pair. Prints the samples
+per second of each, their ratio, and the ratio of bytes, by task.
 
-With --memory N: builds a rotation set of N synthetic images, and prints the peak memory of all processes together.
+With --memory N: builds a rotation set of N synthetic images and prints the peak memory of all processes
+together.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Times `compare` and `report` on eight runs of MMBench dev's size, and a leaderboard of a hundred runs.
+"""Times `compare` and `report` on eight runs of the size of MMBench dev, and a leaderboard of a hundred runs.
 
-python benchmarks/compare_runs.py [--work DIR]
+    python benchmarks/compare_runs.py [--work DIR]
 
-Eight runs: 1,164 questions in 4,329 rows, an image of 300 x 225 for every question, replies of 300 characters,
-models of eight skills. Each command is a fresh process; `compare` is run a second time, when each run's outcomes are
-already kept. A hundred runs: outcomes and results without replies. Prints seconds by the clock, processor seconds and
-peak memory of each command, and the size of the page.
+Eight runs: 1,164 questions in 4,329 rows, one image of 300 x 225 pixels per question, replies of 300
+characters, models of eight skills. Each command is a new process; `compare` runs a second time, when the
+outcomes of each run are already stored. A hundred runs: outcomes and results without replies. Prints the wall
+time, the CPU time and the peak memory of each command, and the size of the page.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", type=Path, help="keep everything there (default: a temporary folder)")
+    parser.add_argument("--work", type=Path, help="folder for all files (default: a temporary folder)")
     parser.add_argument("--many", type=int, default=100)
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,7 +1,7 @@
-"""Do vLLM and transformers answer alike, and how fast is each? Both answer the same samples of a checkpoint.
+"""Compares the replies and the speed of vLLM and transformers on the same samples of a checkpoint.
 
-Prints, for each engine: seconds until the first reply (start-up), replies and tokens per second after that,
-and the share of right answers; then the share of samples with the same text, and with the same answer in it.
+Prints, for each engine, the seconds until the first reply (start-up), the replies and tokens per second after
+that, and the share of right answers; then the share of samples with the same text, and with the same answer.
 
     python benchmarks/engine_agreement.py tiny-base --samples 400
 """
@@ -64,9 +64,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", help="folder, bundled checkpoint or hub id")
     parser.add_argument("--task", default="scenes")
-    parser.add_argument("--samples", type=int, default=400, help="about so many, in whole questions")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="engine option, for both"
+        "--samples",
+        type=int,
+        default=400,
+        help="approximate number of samples, rounded to complete questions",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="option of both engines"
     )
     parser.add_argument("--engines", nargs=2, default=["vllm", "hf"])
     arguments = parser.parse_args()

@@ -1,13 +1,13 @@
-"""How often does a gate cry wolf, and what does it let through? Simulated checkpoints under the example policy.
+"""Measures false alarms and missed losses of a gate: simulated checkpoints under the example policy.
 
     python benchmarks/gate_calibration.py                    # 10,000 checkpoints without a change, 500 for each drop
     python benchmarks/gate_calibration.py --null 500 --drops 50
 
-Questions and models are those of stats_calibration.py. A checkpoint answers a share of the questions (--redrawn) as
-another model would and the others as the baseline does. The policy is docs/gate.toml's two benchmark rules: at most 3
-points worse overall, and no ability significantly worse. Beside it stand two gates that people write: "no ability
-falls by a point or more", and "no ability falls significantly by a z-test over rows". Prints Markdown tables with
-95% intervals.
+Questions and models are those of stats_calibration.py. A checkpoint answers a share of the questions
+(--redrawn) like another model and the others like the baseline. The policy consists of the two benchmark rules
+of docs/gate.toml: at most 3 points worse overall, and no ability significantly worse. It is compared with two
+gates that people write: "no ability falls by a point or more", and "no ability falls significantly by a z-test
+over rows". Prints Markdown tables with 95% intervals.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy.special import ndtr
 from stats_calibration import TASK, Benchmark, rate
 
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.judge import Gate, apply_policy
 from ssl4rl_bench.gating.policy import Policy, parse_policy
 from ssl4rl_bench.gating.series import share
 
@@ -80,7 +80,7 @@ def judged(
     if drop:
         new = dropped(bench, new, drop, rng)
     one, two = bench.run("old", old), bench.run("new", new)
-    return apply(policy, one, two), one, two
+    return apply_policy(policy, one, two), one, two
 
 
 def no_change(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
@@ -138,7 +138,7 @@ def series(n: int, redrawn: float, rng: np.random.Generator) -> Iterator[str]:
             other = np.where(unchanged, other, fresh)
             anew = np.repeat(rng.random(len(bench.sizes)) < redrawn, bench.sizes)
             new = bench.run("new", np.where(anew, other, first))
-            gate = apply(POLICY, old, new, alpha=share(POLICY.alpha, number))
+            gate = apply_policy(POLICY, old, new, alpha=share(POLICY.alpha, number))
             alarms["family"] |= gate.raw_verdict == "fail"
             worst = min(
                 tested.p_fail for tested in gate.tested if tested.rule.kind == "not_significantly_worse"

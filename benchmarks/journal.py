@@ -1,9 +1,9 @@
-"""Times the journal: what an appended record costs with and without fsync, what a record costs to read back.
+"""Times the journal: the cost of appending a record with and without fsync, and of reading a record.
 
-python benchmarks/journal.py [--records 10000] [--rounds 5] [--chars 800] [--directory DIR]
+    python benchmarks/journal.py [--records 10000] [--rounds 5] [--chars 800] [--directory DIR]
 
-Each figure is the least of the rounds: other work on the machine only adds. Those with fsync depend on the
-disk under DIR, so name one of the kind that runs are kept on.
+Each figure is the minimum over the rounds, since other work on the machine only adds time. Figures with fsync
+depend on the disk of DIR, so name one on the same kind of disk as the runs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chars", type=int, default=800, help="length of a reply")
-    parser.add_argument("--directory", type=Path, default=None, help="where to write; default: here")
+    parser.add_argument(
+        "--directory", type=Path, default=None, help="folder of the journals (default: the current one)"
+    )
     args = parser.parse_args()
     records = make_records(args.records, args.chars)
     rounds = []

@@ -1,10 +1,10 @@
-"""How fast a data set of MMBench test's size becomes ready to send, and how much memory that takes.
+"""Measures the time and memory to load a data set of the size of MMBench test until it is ready to send.
 
 Makes 6,666 rows over 1,784 photo-like 500x400 JPEG images (every row carries its image, as in the published
-files), writes them as VLMEvalKit's TSV and as lmms-lab's parquet, and loads each in a fresh process: with
-this project's `load_task`, with a limit too, and the plain way (pandas, and every row's image decoded with
-Pillow). Prints seconds, processor seconds (which other load on the machine changes less) and peak resident memory
-of each, and how many times more the plain way needs.
+files), writes them as VLMEvalKit's TSV and as lmms-lab's parquet, and loads each in a new process: with this
+project's `load_task`, with a limit, and in the plain way (pandas, and every row's image decoded with Pillow).
+Prints the wall time, the CPU time (which depends less on other load) and the peak resident memory of each, and
+the ratios of the plain way to this project.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def main() -> None:
         "--questions", type=int, default=1784, help="between a quarter and a third of the rows"
     )
     parser.add_argument("--limit", type=int, default=50, help="questions of the limited load")
-    parser.add_argument("--runs", type=int, default=3, help="the fastest counts")
+    parser.add_argument("--runs", type=int, default=3, help="number of runs, of which the fastest counts")
     parser.add_argument(
         "--no-baseline", action="store_true", help="leave out the plain way (needs about 5 GB)"
     )

@@ -1,13 +1,14 @@
-"""The model card's table in miniature, truly trained: four SSL tasks and a mix, from tiny-base, on drawn pictures.
+"""Reproduces the model card's table in miniature: trains four SSL tasks and a mix from tiny-base on drawn pictures.
 
     python benchmarks/miniature.py             # trains, evaluates, writes docs/miniature.md; `make miniature`
     python benchmarks/miniature.py --seeds 1 --tasks rotation --no-ship
 
-Training at a rate that learns something in so few steps forgets nearly all else, so what ships lies between tiny-base
-and where training ended (`ssl4rl-bench interpolate`); the tables show both.
+A learning rate that has an effect in so few steps makes the model forget nearly everything else. The shipped
+checkpoints are therefore interpolated between tiny-base and the end of training (`ssl4rl-bench interpolate`);
+the tables show both.
 
-Everything is kept in --work; run again, it goes on where it was. Each training and each evaluation takes one core,
-so that as many run side by side as there are cores.
+All files are stored in --work, and another call resumes. Each training and each evaluation uses one core, so as
+many run in parallel as there are cores.
 """
 
 from __future__ import annotations
@@ -300,9 +301,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "miniature")
     parser.add_argument("--tasks", nargs="+", choices=TRAINED, default=list(TRAINED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--steps", type=int, help="instead of the recipes', for a trial")
+    parser.add_argument("--steps", type=int, help="number of steps, instead of the recipes' (for a trial)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--no-ship", action="store_true", help="leave the bundled checkpoints and docs alone")
+    parser.add_argument(
+        "--no-ship", action="store_true", help="do not change the bundled checkpoints and docs"
+    )
     args = parser.parse_args()
     work = args.work.resolve()
     work.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
 """Times the answer reader over 100,000 random and 10,000 adversarial replies, for each extractor.
 
-python benchmarks/read_replies.py [--random 100000] [--adversarial 10000] [--seed 0] [--extractor default ...]
+    python benchmarks/read_replies.py [--random 100000] [--adversarial 10000] [--seed 0] [--extractor default ...]
 
-Random replies are what models write: reasoning made of the tests' prose, then an answer in one of the tests'
-natural phrasings, or none; half have thinking and a tag. Adversarial ones repeat what the reader's rules look
-for, or hostile Unicode, up to a million characters (one in 20 is that long). Prints microseconds per reply:
-median, 99th percentile and the largest, separately and together. CPU time is measured, so that other work on
-the machine counts little.
+Random replies resemble those of models: reasoning made of the tests' prose, then an answer in one of the tests'
+natural phrasings, or none; half have thinking and a tag. Adversarial replies repeat what the reader's rules
+search for, or hostile Unicode, up to a million characters (one in 20 is that long). Prints microseconds per
+reply: median, 99th percentile and maximum, separately and together. CPU time is measured, so that other work on
+the machine has little effect.
 """
 
 from __future__ import annotations

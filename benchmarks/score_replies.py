@@ -1,10 +1,10 @@
-"""Times the second pass: a run's recorded replies to a made-up MMBench dev set, scored and tabulated.
+"""Times the second pass: scoring and tabulating a run's recorded replies to a synthetic MMBench dev set.
 
-python benchmarks/score_replies.py [--rounds 5] [--extractor default]
+    python benchmarks/score_replies.py [--rounds 5] [--extractor default]
 
 The set has the size of MMBench dev v1.0: 1,164 questions in 4,329 rows (926 with four copies, 149 with three,
-89 with two). Prints the seconds of the first round and the least of all, without imports and without loading
-the set. On a busy machine the processor's seconds tell more than the clock's.
+89 with two). Prints the seconds of the first round and the minimum over all rounds, without imports and without
+loading the set. On a busy machine, CPU time is more informative than wall time.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
-"""Are the error rates what they claim to be? Simulated runs through the functions that `compare` and `gate` use.
+"""Measures whether error rates are as stated: simulated runs through the functions that `compare` and `gate` use.
 
     python benchmarks/stats_calibration.py                                   # everything: 3 hours on one core
     python benchmarks/stats_calibration.py --jobs 14 --draws 2000 --rows rows.jsonl
     python benchmarks/stats_calibration.py --from rows.jsonl --full          # the tables again, with every regime
-    python benchmarks/stats_calibration.py --parts seeds looks --draws 200   # a quick look at some parts
+    python benchmarks/stats_calibration.py --parts seeds looks --draws 200   # some parts, quickly
 
-The parts of stats_regimes.py go over many regimes: 20 to 5,000 questions, 1 to 30% of them changed, accuracies from 1
-to 99%, leaves of 1 to 100 questions, 2 to 6 rows, repeats, graded scores, 1 to 100 looks. Each prints observed
-against nominal rates; a regime is called outside when the 99.9% interval of its rate does not reach the bounds.
+The parts of stats_regimes.py cover many regimes: 20 to 5,000 questions, 1 to 30% of them changed, accuracies
+from 1 to 99%, leaves of 1 to 100 questions, 2 to 6 rows, repeats, graded scores, 1 to 100 looks. Each prints
+observed and nominal rates; a regime is called outside if the 99.9% interval of its rate does not reach the
+bounds.
 
-The part `mmbench` simulates pairs of runs on MMBench dev v1.0's questions: 1,164 in 20 leaves, with 2 to 4 circular
-copies. A reply is right with probability sigmoid(skill + easiness of the question + what this model makes of the
-question), and the last two are drawn once for all copies of a question. So copies agree, and so do models.
+The part `mmbench` simulates pairs of runs on the questions of MMBench dev v1.0: 1,164 in 20 leaves, with 2 to 4
+circular copies. A reply is right with probability sigmoid(skill + easiness of the question + interaction of
+model and question); the last two are drawn once for all copies of a question. Copies therefore agree, and so do
+models.
 """
 
 from __future__ import annotations
@@ -269,20 +271,20 @@ def main() -> None:
     )
     parts = [*stats_regimes.PARTS, "mmbench"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--draws", type=int, default=2_000, help="per regime")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--draws", type=int, default=2_000, help="number of draws per regime")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes")
     parser.add_argument(
         "--full", action="store_true", help="print every regime, not only those outside their bounds"
     )
     parser.add_argument("--rows", type=Path, help="append each regime to this file (JSON lines)")
     parser.add_argument(
-        "--from", dest="known", type=Path, help="print the tables of such a file and simulate nothing"
+        "--from", dest="known", type=Path, help="print the tables of such a file without simulating"
     )
     parser.add_argument("--pairs", type=int, default=10_000, help="mmbench: pairs of runs")
     parser.add_argument(
         "--row-pairs", type=int, default=1_000, help="mmbench: pairs for rows and for the best of four"
     )
-    parser.add_argument("--seed", type=int, default=0, help="mmbench: of the draws")
+    parser.add_argument("--seed", type=int, default=0, help="mmbench: seed of the draws")
     args = parser.parse_args()
     if args.known:
         rows = [Row(**json.loads(line)) for line in args.known.read_text(encoding="utf-8").splitlines()]

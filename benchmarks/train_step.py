@@ -1,14 +1,14 @@
-"""One GRPO step by phase: making the data, rollouts, rewards, log-probabilities, the update.
+"""Times one GRPO step by phase: making the data, rollouts, rewards, log-probabilities, the update.
 
     python benchmarks/train_step.py                       # the bundled tiny-base
     python benchmarks/train_step.py --shape 3b            # Qwen2.5-VL-3B's shape with random weights, on a GPU
     python benchmarks/train_step.py --set model.share_prompts=false --set grpo.group=16
 
-Prints seconds by phase (medians over the steps after the first two), the share that is our own work (data and
-rewards, which should stay below 5%), and the model FLOP utilisation of the update. FLOPs are counted for the
-tokens that the model sees, 6 a parameter and token (forward 2, backward 4) plus attention (Kaplan et al.
-2020, arXiv 2001.08361, section 2.1); recomputed activations do not count. On a GPU the peak is the
-manufacturer's for bfloat16; on a CPU it is what a large matrix product reaches here.
+Prints the seconds by phase (medians over the steps after the first two), the share of this project's work (data
+and rewards, which should stay below 5%), and the model FLOP utilisation of the update. FLOPs are counted for
+the tokens that the model sees: 6 per parameter and token (forward 2, backward 4) plus attention (Kaplan et al.
+2020, arXiv 2001.08361, section 2.1); recomputed activations do not count. On a GPU, the peak is the
+manufacturer's for bfloat16; on a CPU, it is the measured rate of a large matrix product.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
-    from ssl4rl_bench.cli.train import changes
+    from ssl4rl_bench.cli.train import parse_changes
 
     with tempfile.TemporaryDirectory() as scratch:
         settings: dict[str, Any] = {"log.every": 1, "log.to": [], "grpo.steps": args.steps}
@@ -126,7 +126,7 @@ def main() -> None:
                 "model.attention": "sdpa",
                 "model.gradient_checkpointing": True,
             }
-        recipe = read_recipe(find_recipe(args.recipe), settings | changes(args.changes))
+        recipe = read_recipe(find_recipe(args.recipe), settings | parse_changes(args.changes))
         out = Path(scratch) / "run"
         train_grpo(recipe, out)
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][2:]

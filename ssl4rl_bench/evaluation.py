@@ -329,9 +329,11 @@ def engine_for(name: str, subject: Subject, plan: EvaluationPlan) -> Engine:
     """Creates the engine of this name for a subject of the plan.
 
     Raises:
-        UsageError, MissingDependency, DataError: as `engines.create` and `recorded.read`.
+        UsageError, MissingDependency, DataError: as `engines.create` and `recorded.read_replies`.
     """
-    replies = recorded.read(plan.options.replies) if name == "replay" and plan.options.replies else None
+    replies = (
+        recorded.read_replies(plan.options.replies) if name == "replay" and plan.options.replies else None
+    )
     return create(name, subject.model, _options_for(plan, subject), replies)
 
 

@@ -446,7 +446,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
         (
             "lacks 1 of the 116",
             "model.language_model.layers.2.mlp.up_proj.weight",
-            "in part",
+            "incompletely",
             "save_pretrained",
         ),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+import forked
 import pytest
 from examples import examples
 from hypothesis import settings
@@ -13,6 +14,13 @@ settings.register_profile(
     "ours", max_examples=examples(100), parent=settings.get_profile(settings._current_profile)
 )
 settings.load_profile("ours")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts one server of `forked` for all workers, and makes `os.fsync` do nothing."""
+    forked.no_fsync()
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        forked.share()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

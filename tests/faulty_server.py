@@ -19,8 +19,10 @@ import functools
 import gzip
 import json
 import socket
+import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
@@ -143,8 +145,12 @@ def cut_chunk(c: Connection) -> None:
 
 @functools.cache
 def bomb() -> bytes:
-    """Returns 200 kB that decompress to 200 MB."""
-    return gzip.compress(b" " * 200_000_000, 9)
+    """Returns 200 kB that decompress to 200 MB: one compressed megabyte, 200 times in one stream."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    megabyte = deflate.compress(b" " * 1_000_000) + deflate.flush(zlib.Z_FULL_FLUSH)
+    size = 200_000_000
+    tail = deflate.flush() + struct.pack("<II", zlib.crc32(b" " * size), size)
+    return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + megabyte * 200 + tail
 
 
 def gzip_bomb(c: Connection) -> None:

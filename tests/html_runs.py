@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -145,6 +146,18 @@ class Parsed(HTMLParser):
             self.raw[-1] = (tag, attrs, before + data)
         else:
             self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        """The texts that a reader sees or hears, a line each: labels and tooltips, then the rest without numbers."""
+        labels = [
+            f"{tag} {key}: {value}"
+            for tag, attrs in self.tags
+            for key, value in attrs.items()
+            if key in ("aria-label", "placeholder", "title") and value and not value.startswith("rank ")
+        ]
+        lines = [" ".join(text.split()) for text in [*labels, "", *self.text]]
+        return "\n".join(dict.fromkeys(line for line in lines if re.search("[A-Za-z]{2}", line))) + "\n"
 
     @property
     def names(self) -> list[str]:

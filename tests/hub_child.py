@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import Any
+
+import forked
 
 _CODE = """
 import json, sys
@@ -32,13 +33,12 @@ for name, arguments, options in json.loads(sys.argv[1]):
 
 def call(environment: dict[str, str], *calls: tuple[str, list[Any], dict[str, Any]]) -> list[tuple[Any, str]]:
     """Returns the result of each call (model or task, arguments, options), or the message of its error."""
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-c", _CODE, json.dumps(calls)],
         env=environment,
         capture_output=True,
         text=True,
         timeout=300,
-        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]

@@ -16,6 +16,17 @@ from PIL import Image
 LETTERS = "ABCDEFGH"
 COLUMNS = ("index", "question", "hint", *"ABCD", "answer", "category", "image", "l2-category", "split")
 
+ABILITIES = (
+    ("image_style", "coarse_perception"),
+    ("image_scene", "coarse_perception"),
+    ("ocr", "finegrained_perception (instance-level)"),
+    ("spatial_relationship", "finegrained_perception (cross-instance)"),
+    ("function_reasoning", "attribute_reasoning"),
+    ("nature_relation", "relation_reasoning"),
+    ("future_prediction", "logic_reasoning"),
+)
+"""Categories with their abilities; all six abilities are among them."""
+
 
 @cache
 def picture(seed: int = 0, format: str = "PNG") -> bytes:
@@ -62,6 +73,14 @@ def questions(n: int, **columns: Any) -> list[dict[str, Any]]:
     """Returns questions 0 to n - 1, with the main rows first as in the published files."""
     rows = [row for group in range(n) for row in question(group, **columns)]
     return sorted(rows, key=lambda row: int(row["index"]))
+
+
+def questions_by_ability(n: int) -> list[dict[str, Any]]:
+    """Returns `questions(n)`, whose categories are those in `ABILITIES` in turn."""
+    return [
+        row | dict(zip(("category", "l2-category"), ABILITIES[int(row["index"]) % 10**6 % 7], strict=True))
+        for row in questions(n)
+    ]
 
 
 def located(rows: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

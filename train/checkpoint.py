@@ -68,7 +68,7 @@ def last_resumable(out: Path) -> Path | None:
     )
 
 
-def clean(out: Path) -> None:
+def remove_interrupted(out: Path) -> None:
     """Removes the temporary files of interrupted saves."""
     for name in (_SAVING, _RESUMING):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -80,7 +80,7 @@ def draw(metrics: Path, out: Path, title: str, chance: Mapping[str, float] | Non
         DataError: there are no metrics, or a line is invalid.
         StoreError: the disk is full, or permission is denied.
     """
-    lines = read(metrics)
+    lines = read_metrics(metrics)
     tasks = {key: key.removeprefix(REWARD) for key in _reward_keys(lines)}
     rewards = _known(lines, Panel(f"{title} · mean reward", tasks))
     levels = [(colour, chance[name]) for name, colour, _ in rewards.lines if chance and name in chance]
@@ -103,7 +103,7 @@ def draw_many(runs: Mapping[str, Path], out: Path) -> None:
     """
     if not runs:
         raise DataError("no runs to draw: name one or more.")
-    read_runs = {name: read(path) for name, path in runs.items()}
+    read_runs = {name: read_metrics(path) for name, path in runs.items()}
     tasks = list(dict.fromkeys(key for lines in read_runs.values() for key in _reward_keys(lines)))
     colours = _colours({name: set(_reward_keys(lines)) for name, lines in read_runs.items()})
     panels = []
@@ -116,7 +116,7 @@ def draw_many(runs: Mapping[str, Path], out: Path) -> None:
     _write(sheet, y, out, list(read_runs.values()))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Reads a metrics.jsonl in the order of steps; of a step repeated after a resume, the last line counts.
 
     A truncated last line (which the run is still writing) is ignored.

@@ -25,7 +25,7 @@ from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.types import Completion, FinishReason, Score
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.ssl import SSLTask
-from ssl4rl_bench.train.task_names import task_names
+from ssl4rl_bench.train.task_names import column_task_names
 
 SCHEMES = ("exact", "per_position", "scaled", "released")
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -108,7 +108,7 @@ class SSLReward:
                 "the data have no column 'target' with the right answers: use a set made by `build`"
             )
         if "task" in columns:
-            names = task_names(columns["task"], self.tasks, self.other_tasks)
+            names = column_task_names(columns["task"], self.tasks, self.other_tasks)
         else:
             names = [next(iter(self.tasks))] * n
         try:
@@ -142,7 +142,7 @@ class SSLReward:
         Raises:
             DataError: the name is not in `tasks`, or the target is not valid for the task.
         """
-        (known,) = task_names([name], self.tasks, self.other_tasks)
+        (known,) = column_task_names([name], self.tasks, self.other_tasks)
         if known is None:
             raise DataError(f"task {name!r} is not one of this reward's: {', '.join(self.tasks)}")
         return self._one(known, text, target, finish_reason)[0]

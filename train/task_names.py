@@ -16,7 +16,7 @@ SHOWN = 5
 """The maximum number of unknown names in a message."""
 
 
-def task_names(
+def column_task_names(
     column: Iterable[object], tasks: Collection[str], other_tasks: Iterable[str] = ()
 ) -> list[str | None]:
     """Returns for each row the name of the reward's task, or None for a row that another reward handles.

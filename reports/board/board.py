@@ -172,7 +172,7 @@ def build_board(
         published: published tables; those of another benchmark are ignored.
 
     Raises:
-        UsageError: as for `compare.compare`.
+        UsageError: as for `compare.compare_task`.
     """
     check_aggregation(aggregation)
     published = [table for table in published if task in table.benchmark]

@@ -89,7 +89,7 @@ def probe_rows(
     """Returns the rows of each probe in turn, the baseline's first.
 
     Raises:
-        UsageError: as for `compare.compare`.
+        UsageError: as for `compare.compare_task`.
     """
     out = []
     for task in tasks:

@@ -12,7 +12,15 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import PROBE_HEADERS, ProbeRow
 from ssl4rl_bench.reports.text.cells import plain_table, short
-from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
+from ssl4rl_bench.reports.text.numbers import (
+    MARKS,
+    NO_DATA,
+    interval,
+    p_value,
+    percent,
+    points,
+    points_and_interval,
+)
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 HEADERS = {ability: header for header, ability in CARD_COLUMNS}
@@ -107,8 +115,8 @@ def sentence(difference: Difference, candidate: str, baseline: str, what: str) -
     """Puts a difference into words. It never claims equality, but says what size would have been found."""
     word = {"better": "better than", "worse": "worse than", "": "not told apart from"}[difference.mark]
     text = (
-        f"{clean(candidate)} is {word} {clean(baseline)} on {what}: {points(difference.value)} points "
-        f"{interval(difference.ci95, signed=True)}, corrected p {p_value(difference.p_corrected)}, "
+        f"{clean(candidate)} is {word} {clean(baseline)} on {what}: "
+        f"{points_and_interval(difference.value, difference.ci95)}, corrected p {p_value(difference.p_corrected)}, "
         f"n {difference.n}, {difference.gained} up and {difference.lost} down"
     )
     if not difference.mark:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.card_audit.averages import averages
 from ssl4rl_bench.reports.card_audit.changes import changes, improvements
-from ssl4rl_bench.reports.card_audit.claims import LabelRole, best_of, is_count, role
+from ssl4rl_bench.reports.card_audit.claims import LabelRole, better_ends, is_count, role
 from ssl4rl_bench.reports.card_audit.findings import CardFinding, TableAudit, blocks, level_rows
 from ssl4rl_bench.reports.card_audit.tables import CardTable, find_tables, unread
 
@@ -82,7 +82,7 @@ def _bold(made: TableAudit, table: CardTable) -> None:
         return
     # Marks can be read by row only if every row has some marks but not all, and no column is a cost.
     by_row = all(any(row) and not all(row) for row in marks) and all(
-        role(header) in (LabelRole.LEVEL, LabelRole.BASE) and best_of(header) == (max,)
+        role(header) in (LabelRole.LEVEL, LabelRole.BASE) and better_ends(header) == (max,)
         for header in table.headers
     )
     if wrong and not wrong_across and by_row:
@@ -97,7 +97,7 @@ def _bold(made: TableAudit, table: CardTable) -> None:
 
 def _unclear(header: str) -> bool:
     """Whether a column holds costs or counts, for which either end, or neither, may be the best."""
-    return role(header) is LabelRole.OTHER and (is_count(header) or len(best_of(header)) > 1)
+    return role(header) is LabelRole.OTHER and (is_count(header) or len(better_ends(header)) > 1)
 
 
 def _not_best(table: CardTable) -> tuple[int, list[tuple[int, int, int]]]:
@@ -136,7 +136,7 @@ def _leaders(table: CardTable, rows: Sequence[int], column: int, *, spread: bool
     cells = {row: table.cells[row][column] for row in rows}
     values = {row: cell.value for row, cell in cells.items() if cell.value is not None}
     leaders: set[int] = set()
-    for best in best_of(table.headers[column]) if values else ():
+    for best in better_ends(table.headers[column]) if values else ():
         most = best(values.values())
         reach = max(cells[row].spread or 0 for row, value in values.items() if value == most)
         leaders |= {

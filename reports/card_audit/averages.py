@@ -10,7 +10,14 @@ from math import prod
 
 from ssl4rl_bench.reports.card_audit.cells import digits
 from ssl4rl_bench.reports.card_audit.claims import LabelRole, Unit, ability, role
-from ssl4rl_bench.reports.card_audit.findings import Derived, Fit, TableAudit, best_fit, level_rows, shown
+from ssl4rl_bench.reports.card_audit.findings import (
+    Derived,
+    Fit,
+    TableAudit,
+    best_fit,
+    formatted_like,
+    level_rows,
+)
 from ssl4rl_bench.reports.card_audit.tables import MAX_COLUMNS, CardTable
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, EDITIONS, L2_OF
 
@@ -102,7 +109,7 @@ def _none_fits(made: TableAudit, table: CardTable, fits: Sequence[Fit]) -> None:
     row, column, *_ = min(cell for fit in fits for cell in fit.wrong)
     cell = table.cells[row][column]
     tried = [
-        f"{fit.what} ({shown(wrong.expected, cell.value)})"
+        f"{fit.what} ({formatted_like(wrong.expected, cell.value)})"
         for fit in fits
         for wrong in fit.wrong
         if wrong.row == row

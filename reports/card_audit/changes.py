@@ -10,7 +10,7 @@ from ssl4rl_bench.reports.card_audit.claims import (
     ComparedLevel,
     LabelRole,
     Unit,
-    best_of,
+    better_ends,
     maximal,
     readings,
     role,
@@ -56,7 +56,7 @@ def _improvement(
         rest = [value for value in others if value is not None]
         if printed is None or start is None or not rest or role(header) is LabelRole.IMPROVEMENT:
             continue
-        ends = best_of(header)
+        ends = better_ends(header)
         derived = [unit.change(level(rest, best), start) for best in ends]
         expected = [value for value in derived if value is not None]
         if not expected:

@@ -89,7 +89,7 @@ Extremum = Callable[[Iterable[Decimal]], Decimal]
 """`max` or `min`."""
 
 
-def best_of(header: str) -> tuple[Extremum, ...]:
+def better_ends(header: str) -> tuple[Extremum, ...]:
     """Returns which end of a column may be its best: `max`, `min`, or both if its header can mean either.
 
     An arrow or "lower is better" decides. Without one, losses are better if lower, and so are costs with a

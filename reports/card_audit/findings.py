@@ -89,10 +89,10 @@ class TableAudit:
         for row, column, expected, _ in fit.wrong:
             cell = fit.table.cells[row][column]
             if beside:
-                number = shown(expected, cell.value if cell.delta is None else cell.delta, "+")
+                number = formatted_like(expected, cell.value if cell.delta is None else cell.delta, "+")
                 claim = f"{cell.text} should have {number}, the change {fit.what}."
             else:
-                number = shown(expected, cell.value)
+                number = formatted_like(expected, cell.value)
                 claim = f"{cell.text} should be {number}, {fit.what}."
             self.find(fit.table, row, column, number, claim)
 
@@ -118,7 +118,7 @@ class TableAudit:
         self.findings += (CardFinding(label, header, printed, expected, f"{where}: {why}"),)
 
 
-def shown(value: Decimal, like: Decimal | None, sign: str = "") -> str:
+def formatted_like(value: Decimal, like: Decimal | None, sign: str = "") -> str:
     """Formats a number with as many decimals as another.
 
     Args:

@@ -15,7 +15,7 @@ PERCENT = 0.01
 
 
 class Valued(Protocol):
-    """A value with its interval: a `Difference`, a `Contrast`, an `Estimate`."""
+    """A value with its interval: a `Difference`, a `Contrast`, a `CellEstimate`."""
 
     @property
     def value(self) -> float:

@@ -13,7 +13,15 @@ from xml.etree import ElementTree
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate, Guarded
-from ssl4rl_bench.reports.gate.text import CELLS, LEGEND, cells_of, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.gate.text import (
+    CELLS,
+    LEGEND,
+    describe_test,
+    headline,
+    lost_lines,
+    test_cells,
+    worst_first,
+)
 from ssl4rl_bench.reports.text.cells import escape, markdown_table
 
 SCHEMA = 1
@@ -53,7 +61,7 @@ def to_junit(gate: Gate) -> str:
     cases: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for tested in gate.tested:
         cases[tested.rule.full_task].append(
-            (f"{tested.rule} [{tested.name}]", tested.verdict, reason(tested))
+            (f"{tested.rule} [{tested.name}]", tested.verdict, describe_test(tested))
         )
     for guard in gate.guarded:
         cases["guards"].append((f"{guard.name} of {guard.task}", guard.verdict, _guard_text(guard)))
@@ -91,7 +99,7 @@ def to_summary(gate: Gate) -> str:
     """Writes a step summary or a comment in Markdown."""
     rules = []
     for tested in worst_first(gate):
-        *numbers, p = cells_of(tested)
+        *numbers, p = test_cells(tested)
         rule, name = escape(clean(str(tested.rule), 120)), escape(clean(tested.name))
         rules.append([_strong(tested.verdict), rule, name, *numbers, escape(p)])
     headers = ("", "Rule", "Category", *CELLS)
@@ -119,7 +127,7 @@ def to_summary(gate: Gate) -> str:
 
 def workflow_commands(gate: Gate) -> Iterator[str]:
     """Yields GitHub Actions commands: errors for failures, warnings if inconclusive, notices for notes."""
-    judged = [(tested.verdict, str(tested.rule), reason(tested)) for tested in worst_first(gate)]
+    judged = [(tested.verdict, str(tested.rule), describe_test(tested)) for tested in worst_first(gate)]
     judged += [(guard.verdict, guard.name, _guard_text(guard)) for guard in gate.guarded]
     for verdict, title, text in judged:
         if verdict != "pass":

@@ -38,7 +38,7 @@ def worst_first(gate: Gate) -> list[Tested]:
     return sorted(gate.tested, key=lambda tested: ORDER[tested.verdict])
 
 
-def reason(tested: Tested) -> str:
+def describe_test(tested: Tested) -> str:
     """Describes the result of a test in one sentence; it never claims that there is no difference."""
     cell, rule = tested.difference, tested.rule
     if rule.kind == "at_least":
@@ -64,10 +64,10 @@ LEGEND = (
 
 
 CELLS = ("n", "Difference", "95% interval", "Lower bound", "MDE", "p fail")
-"""Headers of `cells_of`."""
+"""Headers of `test_cells`."""
 
 
-def cells_of(tested: Tested) -> tuple[str, ...]:
+def test_cells(tested: Tested) -> tuple[str, ...]:
     """Returns n, difference, interval, lower bound, MDE and p of failing, as in all tables of rules."""
     cell = tested.difference
     lower = percent(tested.lower) if tested.rule.kind == "at_least" else points(tested.lower)
@@ -82,7 +82,7 @@ def gate_table(gate: Gate) -> Table:
     for tested in worst_first(gate):
         cell, rule = tested.difference, tested.rule
         limit = f"{rule.value:g}" if rule.value is not None else f"{rule.margin:g}" if rule.margin else "–"
-        n, difference, ends, lower, mde, p = cells_of(tested)
+        n, difference, ends, lower, mde, p = test_cells(tested)
         table.add_row(
             Text(tested.verdict, style=STYLES[tested.verdict]),
             Text(f"{short(rule.task)}{rule.aggregation_note} {rule.kind}"),

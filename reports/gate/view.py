@@ -9,7 +9,15 @@ from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
-from ssl4rl_bench.reports.gate.text import CELLS, LEGEND, cells_of, headline, lost_lines, reason, worst_first
+from ssl4rl_bench.reports.gate.text import (
+    CELLS,
+    LEGEND,
+    describe_test,
+    headline,
+    lost_lines,
+    test_cells,
+    worst_first,
+)
 from ssl4rl_bench.reports.views.base import View
 
 _COLOURS = {"pass": BETTER, "fail": WORSE, "inconclusive": MUTED}
@@ -28,14 +36,14 @@ def gate_views(gate: Gate) -> list[View]:
             (
                 f"{clean(str(rule_result.rule), 120)} [{category(rule_result.name)}]",
                 rule_result.verdict,
-                *cells_of(rule_result),
+                *test_cells(rule_result),
                 "" if rule_result.needed is None else str(rule_result.needed),
             )
             for rule_result in tested
         ),
         sheet=_draw(tested),
     )
-    lines = [*(f"{reason(rule_result)}." for rule_result in tested if rule_result.why), *gate.notes]
+    lines = [*(f"{describe_test(rule_result)}." for rule_result in tested if rule_result.why), *gate.notes]
     more = (
         View(
             "notes",

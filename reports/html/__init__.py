@@ -5,7 +5,7 @@ page has no style attributes, no event handlers and no addresses of other files;
 one script are listed by hash in a Content-Security-Policy that allows nothing else.
 """
 
-from ssl4rl_bench.reports.html.page import render, write
+from ssl4rl_bench.reports.html.page import render_page, write
 from ssl4rl_bench.reports.html.report import ReportContent, assemble
 
-__all__ = ["ReportContent", "assemble", "render", "write"]
+__all__ = ["ReportContent", "assemble", "render_page", "write"]

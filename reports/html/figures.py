@@ -48,7 +48,7 @@ def heat_map(board: Board) -> Markup:
         note = f"±{percent(mde)}: the least difference on Average that is detected with 80% power (MDE)"
         sheet.text(middle, y + 29, note, MUTED)
     sheet.height = y + 37
-    size = f"{len(rows)} runs by {len(headers)} columns"
+    size = f"{_runs(len(rows))} by {len(headers)} columns"
     return sheet.svg(f"Differences to {clean(board.baseline)} in points, {size}; a table has the numbers")
 
 
@@ -80,7 +80,7 @@ def bars(board: Board, column: int) -> Markup:
     base = next((row.cells[column].value for row in rows if row.kind == "baseline"), None)
     if base is not None:
         axes.level(base, INK, width=0.8, dashes=(2, 2))
-    return sheet.svg(f"{board.columns[column].header}: accuracy of {len(rows)} runs with 95% intervals")
+    return sheet.svg(f"{board.columns[column].header}: accuracy of {_runs(len(rows))} with 95% intervals")
 
 
 def radar(board: Board, row: BoardRow) -> Markup:
@@ -116,3 +116,7 @@ def radar(board: Board, row: BoardRow) -> Markup:
     sheet.area(polygon, BETTER, 0.15)
     sheet.area(polygon, edge=BETTER, width=1.3)
     return sheet.svg(f"{clean(row.label)} on {len(wheel)} abilities next to {clean(base.label)}")
+
+
+def _runs(n: int) -> str:
+    return f"{n} run" if n == 1 else f"{n} runs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,10 @@ def write(report: ReportContent, path: Path) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    write_text(path, render(report))
+    write_text(path, render_page(report))
 
 
-def render(report: ReportContent) -> str:
+def render_page(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
     style, script = _static("page.css"), _static("tables.js") + _static("samples.js")
     policy = (
@@ -103,7 +104,9 @@ def _shown(board: Board, first: bool) -> dict[str, Any]:
     }
 
 
+@cache
 def _environment() -> Environment:
+    """Returns the environment of the templates, which are compiled once per process (half of a page's time)."""
     made = Environment(
         loader=FunctionLoader(lambda name: _HOME.joinpath("templates", name).read_text("utf-8")),
         autoescape=True,

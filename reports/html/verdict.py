@@ -13,7 +13,15 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import short
-from ssl4rl_bench.reports.text.numbers import interval, listed, p_is, percent, points
+from ssl4rl_bench.reports.text.numbers import (
+    interval,
+    listed,
+    p_is,
+    percent,
+    points,
+    points_and_interval,
+    span,
+)
 from ssl4rl_bench.score.aggregate import UNITS
 
 CORRECTIONS = {
@@ -128,12 +136,11 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
             out.append(f"{mark.capitalize()} on {listed(named)}.")
     rest = [difference for _, difference in abilities if not difference.mark]
     if rest:
-        least, most = min(difference.mde for difference in rest), max(difference.mde for difference in rest)
-        span = percent(least) if percent(least) == percent(most) else f"{percent(least)} to {percent(most)}"
-        who = f"On the other {_count(len(rest), 'ability')}" if out else f"On {_count(len(rest), 'ability')}"
+        count = _count(len(rest), "ability")
+        who = f"On the other {count.removeprefix('1 ')}" if out else f"On {count}"
         out.append(
             f"{who} the direction of the difference is undecided; the least difference that would be detected "
-            f"there with 80% power is {span} points."
+            f"there with 80% power is {span([difference.mde for difference in rest])} points."
         )
     return out
 
@@ -194,7 +201,7 @@ def _closing(board: Board) -> tuple[str, ...]:
 
 
 def _numbers(difference: Difference) -> str:
-    size = f"{points(difference.value)} points {interval(difference.ci95, True)}"
+    size = points_and_interval(difference.value, difference.ci95)
     return f"{size}, corrected {p_is(difference.p_corrected)}"
 
 

@@ -92,7 +92,7 @@ class Card:
         return list(dig(self.origin, "data").get("overlap") or [])
 
 
-def load(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
+def load_card(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:
     """Reads the folder of a checkpoint and its runs.
 
     Raises:

@@ -97,7 +97,7 @@ def dump(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
 
 
-def parse(text: str, path: Path) -> dict[str, Any]:
+def parse_metadata(text: str, path: Path) -> dict[str, Any]:
     """Parses the metadata of a card.
 
     Raises:
@@ -136,7 +136,7 @@ def _license(card: Card) -> dict[str, Any]:
     if not base or not readme.is_file():
         return {}
     start, _, rest = readme.read_text("utf-8-sig", "replace").partition("---\n")
-    header = parse(rest.partition("\n---\n")[0], readme) if not start else {}
+    header = parse_metadata(rest.partition("\n---\n")[0], readme) if not start else {}
     return {key: header[key] for key in _LICENSE if key in header}
 
 

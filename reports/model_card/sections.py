@@ -214,8 +214,8 @@ def _asked(run: CardRun, name: str, task_result: Mapping[str, Any]) -> str:
     sampling = run.spec.tasks[name].sampling
     how = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
     repeats = f", {run.spec.repeats} replies each" if run.spec.repeats > 1 else ""
-    pixels = (run.spec.min_pixels, run.spec.max_pixels)
-    limits = f", pixels {pixels[0] or ''}–{pixels[1] or ''}" if any(pixels) else ""
+    limits = f", at least {run.spec.min_pixels} pixels" if run.spec.min_pixels else ""
+    limits += f", at most {run.spec.max_pixels} pixels" if run.spec.max_pixels else ""
     source = escape(clean(without_path(str(task_result.get("source", "")))))
     return (
         f"Data: {source}; prompt style {escape(clean(task_result.get('prompt')))}, extractor "
@@ -231,11 +231,13 @@ def _data(card: Card, data: Mapping[str, Any]) -> str:
         else "corrupted differently in every epoch"
     )
     left = [
-        f"{_int(data[key])} were left out because {why}"
-        for key, why in (
-            ("over_long", "their prompts are too long"),
-            ("left_out", "they are in evaluation sets"),
-            ("unusable", "no task can use them"),
+        f"1 was left out because {of_one}"
+        if data[key] == 1
+        else f"{_int(data[key])} were left out because {of_more}"
+        for key, of_one, of_more in (
+            ("over_long", "its prompt is too long", "their prompts are too long"),
+            ("left_out", "it is in an evaluation set", "they are in evaluation sets"),
+            ("unusable", "no task can use it", "no task can use them"),
         )
         if data.get(key)
     ]
@@ -263,7 +265,8 @@ def _settings(card: Card) -> Iterator[tuple[str, str]]:
     weights = f"LoRA ({show('lora', 'rank alpha dropout')})" if dig(recipe, "lora") else "all"
     frozen = ", vision tower frozen" if dig(recipe, "model").get("freeze_vision") else ""
     replies = f"each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies"
-    updates = f"in {grpo.get('updates')} parts, gone through {grpo.get('iterations')} times"
+    times = "once" if grpo.get("iterations") == 1 else f"{grpo.get('iterations')} times"
+    updates = f"in {grpo.get('updates')} parts, gone through {times}"
     yield "Tasks", ", ".join(f"{short_name(k)}, weight {v:g}" for k, v in tasks.items())
     yield "Reward", show("reward", "scheme format_weight extractor")
     yield "Steps", f"{_int(origin.get('step'))}, {replies}"

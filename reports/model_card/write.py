@@ -13,8 +13,8 @@ from pathlib import Path
 from ssl4rl_bench.core.atomic import reporting, write_bytes
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.model_card.card import Card, load
-from ssl4rl_bench.reports.model_card.metadata import dump, eval_results, metadata, parse
+from ssl4rl_bench.reports.model_card.card import Card, load_card
+from ssl4rl_bench.reports.model_card.metadata import dump, eval_results, metadata, parse_metadata
 from ssl4rl_bench.reports.model_card.sections import SECTIONS
 from ssl4rl_bench.reports.text.cells import escape
 from ssl4rl_bench.run.rundir import RunDir
@@ -38,10 +38,10 @@ def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None =
         out: the folder for the card, which is made if necessary; by default the checkpoint's folder.
 
     Raises:
-        ModelError, StoreError, UsageError: as for `card.load`; StoreError also if the disk is full.
+        ModelError, StoreError, UsageError: as for `card.load_card`; StoreError also if the disk is full.
         DataError: the existing card is not a text file, or its metadata or marks are damaged.
     """
-    card = load(checkpoint, runs)
+    card = load_card(checkpoint, runs)
     folder = out or checkpoint
     with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None =
     written = []
     if old is None or runs or _mark("").search(old):
         newline = "\r\n" if old and "\r\n" in old else "\n"
-        text = render(card, None if old is None else old.replace("\r\n", "\n"), place)
+        text = render_card(card, None if old is None else old.replace("\r\n", "\n"), place)
         write_bytes(place, text.replace("\n", newline).encode())
         written.append(place)
     for name, entries in eval_results(card).items():
@@ -62,7 +62,7 @@ def write_card(checkpoint: Path, runs: Sequence[RunDir] = (), out: Path | None =
     return written
 
 
-def render(card: Card, old: str | None, place: Path) -> str:
+def render_card(card: Card, old: str | None, place: Path) -> str:
     r"""Returns the card's text; `old` is the existing text, with "\n" as line ends.
 
     Raises:
@@ -88,7 +88,7 @@ def render(card: Card, old: str | None, place: Path) -> str:
             )
         if name != "evaluation" or card.runs:
             body = body[: marks[0].start()] + _section(name, write(card)) + body[marks[1].end() :]
-    data = metadata(card, parse(front[1], place) if front else {})
+    data = metadata(card, parse_metadata(front[1], place) if front else {})
     return f"---\n{dump(data)}---\n{'' if front else chr(10)}{body}"
 
 

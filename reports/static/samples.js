@@ -4,7 +4,7 @@
   if (!source) return;
   const index = JSON.parse(source.textContent);
   const get = (name) => document.getElementById(name);
-  const [card, count, at, link, said] = ["s-card", "s-count", "s-at", "s-link", "s-said"].map(get);
+  const [card, count, numberInput, link, notice] = ["s-card", "s-count", "s-at", "s-link", "s-said"].map(get);
   const [task, runA, runB, show, place, text] =
     ["s-task", "s-a", "s-b", "s-show", "s-place", "s-text"].map(get);
 
@@ -72,7 +72,7 @@
     data = { questions, a, b, images };
     const levels = [["", "All"]];
     for (const level of [1, 2]) {
-      for (const name of [...new Set(questions.places.map((each) => each[level]))].sort()) {
+      for (const name of [...new Set(questions.places.map((categories) => categories[level]))].sort()) {
         levels.push([`${level}:${name}`, (level === 2 ? "– " : "") + name.replaceAll("_", " ")]);
       }
     }
@@ -91,7 +91,7 @@
       if (!test(a, b, n)) continue;
       if (level && questions.places[questions.place[n]][level] !== name) continue;
       if (words.length) {
-        const options = questions.options[n].map((each) => each.join(" ")).join(" ");
+        const options = questions.options[n].map((option) => option.join(" ")).join(" ");
         const all = `${questions.id[n]} ${questions.question[n]} ${options} ${allText(a, n)} ${allText(b, n)}`.toLowerCase();
         if (!words.every((word) => all.includes(word))) continue;
       }
@@ -124,12 +124,12 @@
     if (words === null) return box;
     const apart = run.reasoning[row];
     if (apart !== undefined) thinking(`Reasoning, ${apart.trim().length} characters`, apart.trim());
-    const found = /^([^]*?)<think>([^]*?)(?:<\/think>([^]*)|$)/i.exec(words);
-    if (found) {
-      if (found[1].trim()) box.append(make("pre", "", found[1].trim()));
-      const closed = found[3] !== undefined;
-      thinking(`Thinking, ${found[2].trim().length} characters${closed ? "" : ", never closed"}`, found[2].trim());
-      if (closed && found[3].trim()) box.append(make("pre", "", found[3].trim()));
+    const match = /^([^]*?)<think>([^]*?)(?:<\/think>([^]*)|$)/i.exec(words);
+    if (match) {
+      if (match[1].trim()) box.append(make("pre", "", match[1].trim()));
+      const closed = match[3] !== undefined;
+      thinking(`Thinking, ${match[2].trim().length} characters${closed ? "" : ", never closed"}`, match[2].trim());
+      if (closed && match[3].trim()) box.append(make("pre", "", match[3].trim()));
     } else box.append(make("pre", "", words.trim() || "(empty)"));
     return box;
   };
@@ -137,15 +137,15 @@
   const draw = () => {
     const { questions: q, a, b, images } = data;
     count.textContent = String(list.length);
-    at.max = String(Math.max(1, list.length));
-    at.value = String(list.length ? current + 1 : 0);
+    numberInput.max = String(Math.max(1, list.length));
+    numberInput.value = String(list.length ? current + 1 : 0);
     card.replaceChildren();
     if (row === null) {
-      said.textContent = "No sample is like this.";
+      notice.textContent = "No sample is like this.";
       link.hidden = true;
       return;
     }
-    said.textContent = list[current] === row ? "" : "This sample is not in the filtered list.";
+    notice.textContent = list[current] === row ? "" : "This sample is not in the filtered list.";
     link.hidden = false;
     link.href = fragment();
     const asked = make("div", "asked");
@@ -209,7 +209,7 @@
   const follow = async () => {
     const wanted = new URLSearchParams(location.hash.slice(1));
     if (!wanted.has("sample")) return false;
-    const t = index.tasks.findIndex((each) => each.name === wanted.get("task"));
+    const t = index.tasks.findIndex((entry) => entry.name === wanted.get("task"));
     if (t < 0) return false;
     task.value = String(t);
     runs();
@@ -222,39 +222,39 @@
     await load();
     place.value = "";
     filter();
-    const found = data.questions.id.indexOf(wanted.get("sample"));
-    go(Math.max(0, found));
-    if (found < 0) said.textContent = "The sample of the link is not in this file.";
+    const sampleIndex = data.questions.id.indexOf(wanted.get("sample"));
+    go(Math.max(0, sampleIndex));
+    if (sampleIndex < 0) notice.textContent = "The sample of the link is not in this file.";
     get("samples").scrollIntoView();
     return true;
   };
   const runs = () => {
-    const own = index.tasks[Number(task.value)].runs;
-    const options = index.runs.flatMap((name, number) => (own[number] ? [[String(number), name]] : []));
+    const available = index.tasks[Number(task.value)].runs;
+    const options = index.runs.flatMap((name, number) => (available[number] ? [[String(number), name]] : []));
     fill(runA, options);
     fill(runB, options);
   };
   const again = async () => { await load(); filter(); go(0); };
   const failing = (work) => (...given) => work(...given).catch(() => {
-    said.textContent = "This browser cannot inflate the samples; a newer one can (DecompressionStream).";
+    notice.textContent = "This browser cannot inflate the samples; a newer one can (DecompressionStream).";
   });
 
   if (!index.tasks.length) { get("browser").hidden = true; return; }
-  fill(task, index.tasks.map((each, number) => [String(number), each.name]));
+  fill(task, index.tasks.map((entry, number) => [String(number), entry.name]));
   fill(show, CHOICES.map(([name, label]) => [name, label]));
   runs();
   runA.selectedIndex = 0;
   runB.selectedIndex = runB.options.length > 1 ? 1 : 0;
   task.addEventListener("change", failing(async () => { runs(); await again(); }));
   for (const select of [runA, runB]) select.addEventListener("change", failing(async () => {
-    const kept = row;
+    const previous = row;
     await load();
     filter();
-    if (kept !== null && list.includes(kept)) go(list.indexOf(kept)); else go(0);
+    if (previous !== null && list.includes(previous)) go(list.indexOf(previous)); else go(0);
   }));
   for (const select of [show, place]) select.addEventListener("change", () => { filter(); go(0); });
   text.addEventListener("input", () => { filter(); go(0); });
-  at.addEventListener("change", () => go(Number(at.value) - 1));
+  numberInput.addEventListener("change", () => go(Number(numberInput.value) - 1));
   get("s-next").addEventListener("click", () => go(current + 1));
   get("s-previous").addEventListener("click", () => go(current - 1));
   addEventListener("hashchange", failing(follow));

@@ -2,7 +2,7 @@
 (() => {
   const root = document.documentElement;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const said = document.getElementById("said");
+  const notice = document.getElementById("said");
   root.classList.add("scripted");
 
   // Aggregation switch: what stands in <details> without a script is shown one at a time.
@@ -40,12 +40,12 @@
         const other = first === "ascending" ? "descending" : "ascending";
         const order = before === first ? other : first;
         const sign = order === "ascending" ? 1 : -1;
-        for (const each of heads) if (each.querySelector(".sorter")) each.setAttribute("aria-sort", "none");
+        for (const heading of heads) if (heading.querySelector(".sorter")) heading.setAttribute("aria-sort", "none");
         head.setAttribute("aria-sort", order);
         const rows = [...body.rows].map((row) => [valueOf(row, column), row]);
         rows.sort(([a], [b]) => empty(a) - empty(b) || (empty(a) ? 0 : sign * compare(a, b)));
         body.append(...rows.map(([, row]) => row));
-        if (said) said.textContent = `Sorted by ${button.textContent}, ${order}.`;
+        if (notice) notice.textContent = `Sorted by ${button.textContent}, ${order}.`;
       });
     });
   }
@@ -61,7 +61,7 @@
       row.hidden = !words.every((word) => name.includes(word));
       if (!row.hidden) names.add(name);
     }
-    if (said) said.textContent = words.length ? `${names.size} runs found.` : "All runs shown.";
+    if (notice) notice.textContent = words.length ? `${names.size} runs found.` : "All runs shown.";
   });
 
   for (const button of all(".copy")) {

@@ -15,6 +15,7 @@ from rich.text import Text
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
+from ssl4rl_bench.reports.text.fitting import FittingTable
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.run.spec import engine_mark
 
@@ -62,7 +63,7 @@ def ci95(cell: Mapping[str, Any]) -> tuple[float, float] | None:
     return (ends[0], ends[1]) if len(ends) == 2 else None
 
 
-def estimate(cell: Mapping[str, Any]) -> CellEstimate | None:
+def cell_estimate(cell: Mapping[str, Any]) -> CellEstimate | None:
     """Returns a cell's value and interval, or None if it has no value."""
     value = number(cell.get("value"))
     return None if value is None else CellEstimate(value, ci95(cell))
@@ -79,19 +80,23 @@ def count(cell: Mapping[str, Any]) -> str:
     return NO_DATA if not value else f"{value:.0f}"
 
 
-def plain_table(title: str, headers: Sequence[str] = (), sides: str = "lr") -> Table:
-    """Makes a table for a terminal, with a rule under its header and no frame.
+def plain_table(
+    title: str, headers: Sequence[str] = (), sides: str = "lr", n_keys: int | None = None
+) -> Table:
+    """Makes a table for a terminal, with a rule under its header and no frame; narrow terminals show it in parts.
 
     Args:
         sides: the alignment of each column, l or r; the last one applies to all further columns.
+        n_keys: the number of columns that name the rows; by default all before the first right-aligned one.
     """
-    table = Table(
+    table = FittingTable(
         title=Text(title),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
         padding=0,
+        n_keys=n_keys,
     )
     for header, side in _with_sides(headers, sides):
         table.add_column(header, justify="right" if side == "r" else "left", overflow="fold")

@@ -30,6 +30,17 @@ def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:
     return f"[{show(ends[0])}, {show(ends[1])}]"
 
 
+def points_and_interval(value: float, ends: tuple[float, float] | None) -> str:
+    """Formats a difference for a sentence: "+2.00 points [-2.00, +6.00]", or without an interval if it has none."""
+    return f"{points(value)} points" + (f" {interval(ends, signed=True)}" if ends else "")
+
+
+def span(values: Sequence[float]) -> str:
+    """Formats the range of fractions in percent for a sentence: "5.67 to 20.00"; "5.67" if all are alike."""
+    least, most = percent(min(values)), percent(max(values))
+    return least if least == most else f"{least} to {most}"
+
+
 def p_value(p: float) -> str:
     """Formats a p-value with three decimals: "0.012", "<0.001"."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -12,7 +12,7 @@ from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.figures.axes import PERCENT, over_steps, reach, ticks
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, WORSE
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit
-from ssl4rl_bench.reports.text.cells import CellEstimate, Result, dig, estimate, short
+from ssl4rl_bench.reports.text.cells import CellEstimate, Result, cell_estimate, dig, short
 from ssl4rl_bench.reports.text.numbers import interval, percent
 from ssl4rl_bench.reports.views.base import View
 
@@ -48,7 +48,7 @@ class _Panel:
 
     def of(self, result: Result | None) -> CellEstimate | None:
         """Returns the panel's value in a run, or None if the run lacks it."""
-        return estimate(dig(result, "tasks", self.task, "aggregates", *self.cell))
+        return cell_estimate(dig(result, "tasks", self.task, "aggregates", *self.cell))
 
 
 def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View:
@@ -138,9 +138,11 @@ def _sentence(points: Sequence[CurvePoint]) -> str:
         name: sum(point.verdict == name for point in points) for name in ("pass", "fail", "inconclusive")
     }
     judged = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none judged yet"
+    plural = "" if len(points) == 1 else "s"
     return (
-        f"{len(points)} checkpoints: {judged}. Percent over training steps; bars are 95% intervals of each accuracy "
-        "alone, dotted lines a blind guess; the verdict is based on paired differences, which are more precise."
+        f"{len(points)} checkpoint{plural}: {judged}. Percent over training steps; bars are 95% intervals of each "
+        "accuracy alone, dotted lines a blind guess; the verdict is based on paired differences, which are more "
+        "precise."
     )
 
 

@@ -15,7 +15,7 @@ from ssl4rl_bench.reports.board.probes import ProbeRow, probe_row
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, SIGN
 from ssl4rl_bench.reports.figures.sheet import Sheet, fit, width_of
-from ssl4rl_bench.reports.text.cells import CellEstimate, dig, estimate
+from ssl4rl_bench.reports.text.cells import CellEstimate, cell_estimate, dig
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, p_is, percent, points
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.runs import ViewRuns
@@ -112,7 +112,7 @@ def _steps(runs: ViewRuns, placed: dict[str, list[Evaluated]]) -> list[Step]:
             if not outcomes.probe or task.endswith("_released"):
                 continue
             row = probe_row(run, task)
-            above = estimate(dig(run.result, "tasks", task, "probe", "chance_corrected"))
+            above = cell_estimate(dig(run.result, "tasks", task, "probe", "chance_corrected"))
             by_kind.setdefault(row.kind, {}).setdefault(row.difficulty, Step(row, above))
     steps = [
         step

@@ -10,7 +10,7 @@ from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import short
-from ssl4rl_bench.reports.views.training import parse, trained_on
+from ssl4rl_bench.reports.views.training import parse_trained, trained_on
 from ssl4rl_bench.score.aggregate import check_aggregation
 
 
@@ -78,7 +78,7 @@ def by_sight(runs: Sequence[Evaluated]) -> tuple[list[Evaluated], list[Evaluated
     ]
 
 
-def gather(
+def gather_runs(
     baseline: Evaluated,
     others: Sequence[Evaluated],
     blind: Sequence[Evaluated] = (),
@@ -110,7 +110,7 @@ def gather(
     if more:  # these are not in tables with the rest, so labels need not tell them apart
         baseline, *others = _labelled([baseline, *(run for run in others if run not in more)])
     candidates = tuple(run for run in others if benchmark in run.outcomes)
-    declared = parse(trained, [baseline, *others])
+    declared = parse_trained(trained, [baseline, *others])
     return ViewRuns(
         baseline=baseline,
         candidates=candidates,

@@ -29,7 +29,7 @@ def trained_on(run: Evaluated) -> tuple[str, ...] | None:
     return _from_origin(run) or _from_label(run.label)
 
 
-def parse(values: Sequence[str], runs: Sequence[Evaluated]) -> dict[str, tuple[str, ...]]:
+def parse_trained(values: Sequence[str], runs: Sequence[Evaluated]) -> dict[str, tuple[str, ...]]:
     """Parses `--trained LABEL=TASK[+TASK]` into tasks by label.
 
     Raises:

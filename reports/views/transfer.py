@@ -14,7 +14,7 @@ from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import MUTED
 from ssl4rl_bench.reports.figures.sheet import Sheet, width_of
 from ssl4rl_bench.reports.text.cells import short
-from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, listed, percent, points
+from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, listed, percent, points, span
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.runs import ViewRuns
 from ssl4rl_bench.reports.views.training import same_task, words
@@ -125,9 +125,10 @@ def _sentence(baseline: str, names: Sequence[str], panel: _Panel) -> str:
         if not mdes:
             return "The questions belong to none of MMBench's abilities, so only the Average is compared."
         which = "The checkpoint is not" if n == 1 else f"None of {n} checkpoints is"
+        depends = ", depending on the ability," if " to " in span(mdes) else ""
         return (
-            f"{which} shown to be better or worse than {baseline} on any ability; differences below "
-            f"{percent(min(mdes))} to {percent(max(mdes))} points, depending on the ability, would rarely be found."
+            f"{which} shown to be better or worse than {baseline} on any ability; differences below {span(mdes)} "
+            f"points{depends} would rarely be found."
         )
     text = (
         f"Of {n} checkpoint{'s' if n > 1 else ''}, {_are(up)} shown to be better than {baseline} on some ability, "

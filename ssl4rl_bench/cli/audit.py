@@ -71,7 +71,10 @@ def _card(path: Path, form: AuditFormat) -> None:
     else:
         screen = console()
         for line in audit_lines(audits, others):
-            screen.print(line)
+            if isinstance(line, str):
+                screen.sentence(line)
+            else:
+                screen.print(line)
     if any(card.findings for card in audits):
         raise typer.Exit(EXIT_FAILED)
     if others:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from ssl4rl_bench.cli.screen import Screen
 
 PLAIN_WIDTH = 110
 """The width in columns if the output is not a terminal."""
 
 
-def console(stderr: bool = False) -> Console:
+def console(stderr: bool = False) -> Screen:
     """Creates a console as wide as the terminal, or PLAIN_WIDTH without one. It does not interpret markup."""
     from ssl4rl_bench.cli.screen import Screen
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
@@ -42,7 +41,7 @@ DISAGREE = (
 
 
 @contextmanager
-def output(path: Path | None) -> Iterator[Console]:
+def output(path: Path | None) -> Iterator[Screen]:
     """Yields a console for the terminal, or for a file that is written atomically at the end.
 
     Raises:
@@ -58,7 +57,7 @@ def output(path: Path | None) -> Iterator[Console]:
 
 
 def print_boards(
-    screen: Console, boards: Sequence[Board], probes: Sequence[ProbeRow], intervals: bool
+    screen: Screen, boards: Sequence[Board], probes: Sequence[ProbeRow], intervals: bool
 ) -> None:
     """Prints for each board the card's table, the tables of differences, and one sentence per candidate."""
     for board in boards:
@@ -71,14 +70,11 @@ def print_boards(
             screen.print()
             screen.print(difference_table(comparison))
         if any(_disagree(cell) for comparison in board.comparisons for cell in comparison.cells):
-            screen.print(DISAGREE, style="dim", soft_wrap=True)
+            screen.sentence(DISAGREE, "dim")
         screen.print()
         for comparison in board.comparisons:
             what = f"{short_name(board.task)} ({board.aggregation})"
-            screen.print(
-                Text(sentence(comparison.overall, comparison.candidate, comparison.baseline, what)),
-                soft_wrap=True,
-            )
+            screen.sentence(sentence(comparison.overall, comparison.candidate, comparison.baseline, what))
         _print_notes(screen, board.notes)
     if probes:
         screen.print()
@@ -91,13 +87,13 @@ def _disagree(cell: Difference) -> bool:
     return cell.ci95 is not None and not cell.ci95[0] <= 0.0 <= cell.ci95[1] and cell.p >= ALPHA
 
 
-def _print_notes(screen: Console, notes: Sequence[str]) -> None:
+def _print_notes(screen: Screen, notes: Sequence[str]) -> None:
     for note in notes:
-        screen.print(Text(f"note: {clean(note, NOTE)}", style="yellow"), soft_wrap=True)
+        screen.sentence(f"note: {clean(note, NOTE)}", "yellow")
 
 
 def print_methods(
-    screen: Console,
+    screen: Screen,
     baseline: Evaluated,
     methods: Sequence[Method],
     tasks: Sequence[str],

@@ -45,23 +45,24 @@ def doctor(
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        from rich.table import Table
         from rich.text import Text
 
         from ssl4rl_bench.cli.common import console
+        from ssl4rl_bench.reports.text.fitting import FittingTable
 
         screen = console()
-        table = Table("", "item", "found", "purpose or problem", box=None, pad_edge=False)
+        headers = ("", "item", "found", "purpose or problem")
+        table = FittingTable(*headers, n_keys=2, box=None, pad_edge=False)
         for check in checks:
             table.add_row(Text(*_MARKS[check.level]), check.name, check.value, check.note)
         screen.print(table)
         screen.print()
-        engines = Table("engine", "runs", "", box=None, pad_edge=False)
+        engines = FittingTable("engine", "runs", "", n_keys=1, box=None, pad_edge=False)
         for state in states:
             engines.add_row(state.name, Text("yes", "green") if state.works else "no", state.note)
         screen.print(engines)
         screen.print()
-        for line in _fixes([*checks, *states]):
+        for line in _fixes([*checks, *states], screen.width):
             screen.print(line, soft_wrap=True)
     if not works:
         raise EngineError(f"no engine can run; to install one: {states[1].fix}")
@@ -72,11 +73,14 @@ def _check_json(check: Check) -> dict[str, str]:
     return {"found" if key == "value" else key: value for key, value in dataclasses.asdict(check).items()}
 
 
-def _fixes(rows: Iterable[Check | EngineState]) -> list[str]:
-    """Lists each fixing command once, with the items that it fixes."""
+def _fixes(rows: Iterable[Check | EngineState], most: int) -> list[str]:
+    """Lists each fixing command once, with the items that it fixes, aligned if lines of `most` columns allow it."""
     names: dict[str, list[str]] = {}
     for row in rows:
         if row.fix and row.name not in names.setdefault(row.fix, []):
             names[row.fix].append(row.name)
     width = max((len(fix) for fix in names), default=0)
-    return [f"{fix:<{width}}  # {', '.join(what)}" for fix, what in names.items()]
+    lines = [f"{fix:<{width}}  # {', '.join(what)}" for fix, what in names.items()]
+    if max(map(len, lines), default=0) <= most:
+        return lines
+    return [f"{fix}  # {', '.join(what)}" for fix, what in names.items()]

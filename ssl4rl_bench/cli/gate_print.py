@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.text import Text
-
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.reports.gate.text import (
     LEGEND,
     STYLES,
+    describe_test,
     gate_table,
     guard_table,
     headline,
     lost_lines,
-    reason,
     worst_first,
 )
 
 
-def print_gate(screen: Console, gate: Gate) -> None:
+def print_gate(screen: Screen, gate: Gate) -> None:
     """Prints the verdict, each rule, the guards, and the questions that were lost."""
-    screen.print(Text(headline(gate), style=STYLES[gate.verdict]), soft_wrap=True)
+    screen.sentence(headline(gate), STYLES[gate.verdict])
     for tested in worst_first(gate):
         if tested.verdict != "pass":
-            screen.print(Text(f"  {tested.verdict}: {reason(tested)}"), soft_wrap=True)
+            screen.sentence(f"  {tested.verdict}: {describe_test(tested)}")
     screen.print()
     screen.print(gate_table(gate))
-    screen.print(LEGEND, style="dim", soft_wrap=True)
+    screen.sentence(LEGEND, "dim")
     if gate.guarded:
         screen.print()
         screen.print(guard_table(gate))
@@ -35,6 +33,6 @@ def print_gate(screen: Console, gate: Gate) -> None:
     if lost:
         screen.print("\nQuestions that were lost:")
         for line in lost:
-            screen.print(Text(f"  {line}"), soft_wrap=True)
+            screen.sentence(f"  {line}")
     for note in gate.notes:
-        screen.print(Text(f"note: {clean(note, 600)}", style="yellow"), soft_wrap=True)
+        screen.sentence(f"note: {clean(note, 600)}", "yellow")

@@ -25,12 +25,11 @@ def list_(
     root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
     """List tasks, engines, runs or training recipes."""
-    from rich.table import Table
-
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
+    from ssl4rl_bench.reports.text.fitting import FittingTable
 
-    table = Table(*_COLUMNS[what], box=None, pad_edge=False)
+    table = FittingTable(*_COLUMNS[what], n_keys=1, box=None, pad_edge=False)
     if what == "tasks":
         from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 

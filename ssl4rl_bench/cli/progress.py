@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from rich import progress as rp
+from rich.table import Column
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.neutral import one_line
@@ -51,7 +52,9 @@ class Bars:
 
     def __enter__(self) -> Self:
         if self.screen.is_terminal and self.bars is None:
-            columns = (rp.TextColumn("{task.description}", markup=False), rp.BarColumn(), *self._columns)
+            width = min(40, (self.screen.width - 60) // 2)  # the numbers come first on a narrow terminal
+            bar = [rp.BarColumn(width)] if width > 0 else []
+            columns = (rp.TextColumn("{task.description}", markup=False), *bar, *self._columns)
             self.bars = rp.Progress(*columns, console=self.screen, transient=self._transient)
             self.bars.start()
         return self
@@ -134,7 +137,8 @@ class RunProgress(Bars):
     """
 
     def __init__(self, screen: Console, tasks: Sequence[Task], extractor: str) -> None:
-        note = rp.TextColumn("{task.fields[note]}", markup=False)
+        # The only column that is wrapped; rich would cut all of them alike.
+        note = rp.TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=False))
         super().__init__(screen, rp.MofNCompleteColumn(), note, rp.TimeRemainingColumn())
         self._extractor = extractor
         self._tasks = {task.name: task for task in tasks}

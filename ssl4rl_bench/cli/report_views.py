@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from rich.constrain import Constrain
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import PLAIN_WIDTH, console
@@ -15,7 +17,9 @@ from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.output import say
 from ssl4rl_bench.reports.text.cells import plain_table
-from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, allowed, by_sight, gather
+from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, allowed, by_sight, gather_runs
+
+_NUMBER = re.compile(r"[+±-]?\d+(\.\d+)?(?![\w-])")
 
 
 def choose_runs(
@@ -39,7 +43,7 @@ def choose_runs(
         real, blind = list(evaluated), []
     base, others = choose_baseline(real, baseline)
     benchmarks = [name for name in tasks if not base.task(name).probe]
-    return gather(
+    return gather_runs(
         base,
         others,
         blind,
@@ -66,7 +70,7 @@ def print_views(views: Sequence[View]) -> None:
     """Prints the table and the sentence of each view."""
     screen = console()
     for view in views:
-        table = plain_table(clean(view.title, 200), list(map(clean, view.headers)))
+        table = plain_table(clean(view.title, 200), list(map(clean, view.headers)), n_keys=_n_keys(view))
         table.padding = (0, 1)
         for row in view.rows:
             table.add_row(*(Text("\n".join(clean(line) for line in text.split("\n"))) for text in row))
@@ -76,7 +80,14 @@ def print_views(views: Sequence[View]) -> None:
         screen.print()
         screen.print(table)
         screen.print()
-        screen.print(clean(view.sentence, 4000), width=min(screen.width, PLAIN_WIDTH))
+        screen.print(Constrain(Text(clean(view.sentence, 4000)), PLAIN_WIDTH))
+
+
+def _n_keys(view: View) -> int:
+    """Returns the number of columns before the first one with numbers; at least 1."""
+    columns = list(zip(*view.rows, strict=True))
+    numbers = (index for index, cells in enumerate(columns) if any(map(_NUMBER.match, cells)))
+    return max(1, next(numbers, 1))
 
 
 def write_views(views: Sequence[View], folder: Path) -> None:

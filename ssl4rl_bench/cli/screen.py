@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.segment import Segment
+from rich.text import Text
 
 from ssl4rl_bench.core.neutral import neutral
 from ssl4rl_bench.core.output import GuardedStream, without_commands
@@ -24,6 +26,17 @@ class Screen(Console):
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, **options: Any) -> None:
         place = file or _unguarded(sys.stderr if stderr else sys.stdout)
         super().__init__(file=place, **({"highlight": False, "emoji": False, "markup": False} | options))
+
+    def sentence(self, text: str, style: str = "") -> None:
+        """Prints a text: broken between words on a terminal, and one line elsewhere, so that logs can be searched.
+
+        Further lines are indented as the first.
+        """
+        if not self.is_terminal:
+            self.print(Text(text, style), soft_wrap=True)
+            return
+        words = text.lstrip(" ")
+        self.print(Padding(Text(words, style), (0, 0, 0, len(text) - len(words)), expand=False))
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yields the segments to print, with texts escaped. All output of rich passes through this method."""

@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train a checkpoint with GRPO, rewarded by SSL tasks.
 
-    A step is one batch of replies and the updates on it. Ctrl-C and SIGTERM save and exit 130; --resume goes on.
+    A step is one batch of replies and the updates on it. Ctrl-C and SIGTERM save and exit 130; --resume continues.
     On several GPUs: accelerate launch --config_file FILE -m ssl4rl_bench train RECIPE
 
     Example: ssl4rl-bench train tiny_rotation --max-steps 5
@@ -37,17 +37,17 @@ def train(
     from ssl4rl_bench.train.recipe import find_recipe, read_recipe
 
     path = find_recipe(recipe)
-    resolved = read_recipe(path, changes(set_ or []))
+    resolved = read_recipe(path, parse_changes(set_ or []))
     if dry_run:
-        from ssl4rl_bench.cli.train_plan import show
-        from ssl4rl_bench.train.planning.plan import plan
+        from ssl4rl_bench.cli.train_plan import print_training_plan
+        from ssl4rl_bench.train.planning.plan import plan_training
 
-        show(console(), plan(resolved))
+        print_training_plan(console(), plan_training(resolved))
         return
-    run(resolved, out or Path("checkpoints") / resolved.name, resume, max_steps)
+    run_training(resolved, out or Path("checkpoints") / resolved.name, resume, max_steps)
 
 
-def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
+def run_training(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
     """Trains by a resolved recipe. Shows a bar on a terminal and lines elsewhere."""
     from ssl4rl_bench.cli.train_progress import TrainingProgress
     from ssl4rl_bench.core.errors import Interrupted, MissingDependency
@@ -69,7 +69,7 @@ def run(recipe: Any, out: Path, resume: bool, max_steps: int | None) -> None:
         screen.note(f"{done}: evaluate it with `ssl4rl-bench run --model {done}`")
 
 
-def changes(values: list[str]) -> dict[str, Any]:
+def parse_changes(values: list[str]) -> dict[str, Any]:
     """Parses `--set` values such as "grpo.steps=100". A value that is not TOML is taken as a string."""
     import tomllib
 

@@ -18,7 +18,7 @@ FULL = 0.9
 """Share of a GPU's memory above which an estimate counts as tight, as allocators waste some memory."""
 
 
-def show(screen: Console, plan: TrainingPlan) -> None:
+def print_training_plan(screen: Console, plan: TrainingPlan) -> None:
     """Prints the settings, the composition of a step, the memory by parts, and the assumptions."""
     for table in (_settings(plan), _step(plan), *([_memory(plan)] if plan.memory else [])):
         screen.print()

@@ -97,4 +97,4 @@ def watch(
         interval=interval,
         keep_best=keep_best,
     )
-    sys.exit(watching.watch(plan, asked, data or []))
+    sys.exit(watching.watch_and_print(plan, asked, data or []))

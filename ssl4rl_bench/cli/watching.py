@@ -17,11 +17,11 @@ from ssl4rl_bench.watch.history import exit_verdict
 from ssl4rl_bench.watch.judging import Judged
 
 
-def watch(plan: EvaluationPlan, asked: loop.WatchSettings, data: Sequence[str]) -> int:
+def watch_and_print(plan: EvaluationPlan, asked: loop.WatchSettings, data: Sequence[str]) -> int:
     """Runs `loop.watch` and returns the exit code."""
 
     def say(line: str) -> None:
-        console().print(Text(clean(line, 1000)), soft_wrap=True)
+        console().sentence(clean(line, 1000))
 
     watched = loop.watch(plan, asked, data, _print, say, Terminal())
     worst = exit_verdict(watched.new)
@@ -36,19 +36,15 @@ def _print(judged: Judged) -> None:
         screen.print(Text(f"{entry.name}: the baseline of the others"))
         return
     # The checkpoints of a series share one alpha, so the number of the share is part of the verdict.
-    screen.print(
-        Text(
-            f"{headline(judged.gate)}, share {entry.number} of the series", style=STYLES[judged.gate.verdict]
-        ),
-        soft_wrap=True,
-    )
+    verdict = f"{headline(judged.gate)}, share {entry.number} of the series"
+    screen.sentence(verdict, STYLES[judged.gate.verdict])
     for reason in entry.reasons:
-        screen.print(Text(f"  {reason}"), soft_wrap=True)
+        screen.sentence(f"  {reason}")
     for note in judged.gate.notes:
-        screen.print(Text(f"  note: {clean(note, 600)}", style="yellow"), soft_wrap=True)
+        screen.sentence(f"  note: {clean(note, 600)}", "yellow")
     if entry.verdict_best is not None:
         screen.print(Text(f"  against the best so far: {entry.verdict_best}"))
     if entry.best:
         screen.print(Text(f"  {clean(entry.name)} is the best accepted so far"))
     if entry.hint is not None:
-        screen.print(Text(f"  {clean(entry.hint, 1000)}", style="bold yellow"), soft_wrap=True)
+        screen.sentence(f"  {clean(entry.hint, 1000)}", "bold yellow")

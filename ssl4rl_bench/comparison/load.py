@@ -16,7 +16,7 @@ from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RunDir, open_run
 from ssl4rl_bench.run.spec import TaskSpec
 from ssl4rl_bench.score import outcomes
-from ssl4rl_bench.score.consistency import check, finished
+from ssl4rl_bench.score.consistency import check_consistent, finished
 from ssl4rl_bench.score.reload import reload_tasks
 from ssl4rl_bench.score.scoring import outcomes_of_run
 from ssl4rl_bench.task.extract import reader_version
@@ -175,7 +175,7 @@ def _outcomes(
     if asked not in loaded:
         loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)), observer=observer)
     derived = outcomes_of_run(run, loaded[asked], extractor)
-    check(run.path, run.spec, result, derived)
+    check_consistent(run.path, run.spec, result, derived)
     with suppress(StoreError):  # a cache for the next time: another user's run may not be writable
         outcomes.write_outcomes(run, list(derived.values()))
     return derived

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl4rl_bench.comparison.settings import check_allowed, differences, settings, software, unrecorded
+from ssl4rl_bench.comparison.settings import (
+    check_allowed,
+    setting_differences,
+    settings,
+    software,
+    unrecorded,
+)
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.run.spec import REPLAY, RunSpec
@@ -135,7 +141,9 @@ def _mismatches(baseline: Evaluated, candidate: Evaluated, task: str) -> Iterato
     }
     for label, reason in partial.items():
         yield "partial", f"{label} is partial ({reason})"
-    yield from differences(*(settings(run.spec, run.result, run.task(task)) for run in (candidate, baseline)))
+    yield from setting_differences(
+        *(settings(run.spec, run.result, run.task(task)) for run in (candidate, baseline))
+    )
     if one.version == two.version and one.data_sha256 != two.data_sha256 and not partial:
         counts, n_same = (len(two.content), len(one.content)), len(set(one.content) & set(two.content))
         if n_same < max(counts):

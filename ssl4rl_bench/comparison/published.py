@@ -97,23 +97,25 @@ def load_published(name: str | Path) -> PublishedTable:
             raise UsageError(
                 f"no published table {clean(text)} (there are {', '.join(names())}){did_you_mean(text, names())}"
             )
-        return parse(files("ssl4rl_bench.reports").joinpath("published", f"{text}.json").read_bytes(), text)
+        return parse_published(
+            files("ssl4rl_bench.reports").joinpath("published", f"{text}.json").read_bytes(), text
+        )
     try:
         data = Path(text).read_bytes()
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise UsageError(f"cannot read the published table {clean(text, 200)}: {reason}") from None
-    return parse(data, clean(text, 200))
+    return parse_published(data, clean(text, 200))
 
 
-def parse(data: bytes, where: str) -> PublishedTable:
+def parse_published(data: bytes, where: str) -> PublishedTable:
     """Parses the content of a file.
 
     Args:
         where: the name of the file in messages.
 
     Raises:
-        DataError: as `load`.
+        DataError: as `load_published`.
     """
     try:
         value = parse_json(data)

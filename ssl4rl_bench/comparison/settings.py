@@ -145,7 +145,7 @@ def settings(spec: RunSpec, result: Mapping[str, Any], outcomes: Outcomes) -> di
     return out | {"chat_template": Setting(template, str(template), is_default=True)}
 
 
-def differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[tuple[str, str]]:
+def setting_differences(one: Mapping[str, Setting], two: Mapping[str, Setting]) -> list[tuple[str, str]]:
     """Returns the name and the description of each setting that differs, with the first run's value first.
 
     A setting is not different if both runs use the checkpoint's default and one did not record it: see

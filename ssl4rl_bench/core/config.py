@@ -73,7 +73,7 @@ def changed(base: T, texts: Mapping[str, str], source: str) -> T:
     return dataclasses.replace(base, **{key: getattr(made, key) for key in texts})  # type: ignore[type-var]
 
 
-def check(options: object) -> None:
+def check_constraints(options: object) -> None:
     """Raises UsageError if the value of a field violates its constraint (`Must`)."""
     for name, hint in typing.get_type_hints(type(options), include_extras=True).items():
         value = getattr(options, name)

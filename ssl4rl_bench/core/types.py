@@ -354,7 +354,7 @@ class Task(Protocol):
         ...
 
     def showing(self, samples: Sequence[Sample], image: str) -> Self:
-        """Returns a copy of the task with other images in its samples (`blinding.apply`)."""
+        """Returns a copy of the task with other images in its samples (`blinding.blind_task`)."""
         ...
 
     def drawing(self, sampling: Sampling) -> Self:

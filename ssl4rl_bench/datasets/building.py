@@ -78,7 +78,7 @@ def build_dataset(
         raise UsageError(f"--per-image {per_image} makes no samples: give 1 or more.")
     recipe = SampleSettings(task, name, style, per_image)
     _ = recipe.prompt  # fail early for an unknown style
-    place.check(out, force)
+    place.check_destination(out, force)
     with (
         place.replaced_folder(out) as folder,
         reporting(out),

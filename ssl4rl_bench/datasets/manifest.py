@@ -109,7 +109,7 @@ def write_manifest(
             file.name: {"images": file.n_samples, "bytes": file.n_bytes, "sha256": file.sha256}
             for file in lists
         },
-        "versions": versions(),
+        "versions": package_versions(),
     }
     (folder / FILE).write_text(to_text(data), "utf-8")
     (folder / CARD).write_text(_card(data), "utf-8")
@@ -135,7 +135,7 @@ def _card(data: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Returns the versions of all software that the files' bytes depend on."""
     import numpy
     import PIL

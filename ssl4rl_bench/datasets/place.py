@@ -15,7 +15,7 @@ from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.datasets.manifest import FILE, KIND, SCHEMA
 
 
-def check(out: Path, force: bool) -> None:
+def check_destination(out: Path, force: bool) -> None:
     """Checks that the destination is empty or missing, or is an earlier build and `force` is set.
 
     Raises:

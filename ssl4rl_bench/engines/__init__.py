@@ -59,7 +59,7 @@ def create(name: str, model: Model | None, options: EngineOptions, replies: Repl
     """Creates the engine of this name. This is cheap: the weights are loaded at the first request.
 
     Args:
-        replies: the content of `options.replies` (see `run.recorded.read`); required for "replay".
+        replies: the content of `options.replies` (see `run.recorded.read_replies`); required for "replay".
 
     Raises:
         UsageError: for an unknown name, an engine that lacks its model, or "replay" without replies.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from ssl4rl_bench.core.config import Must, changed, check
+from ssl4rl_bench.core.config import Must, changed, check_constraints
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import Completion
 
@@ -82,7 +82,7 @@ class EngineOptions:
     """The seed of the engine as a whole; each request carries the seed of its reply."""
 
     def __post_init__(self) -> None:
-        check(self)
+        check_constraints(self)
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise UsageError(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
         for pair in self.vllm:

@@ -60,9 +60,9 @@ def load_image(source: ImageInput) -> EncodedImage:
     if _is_base64(text) and not _exists(text):
         return _from_base64(text)
     if text.startswith(("http://", "https://")):
-        from ssl4rl_bench.engines.fetch import fetch, shown
+        from ssl4rl_bench.engines.fetch import fetch, shown_url
 
-        return _named(shown(text), from_bytes, fetch(text))
+        return _named(shown_url(text), from_bytes, fetch(text))
     return _read_image(_local_path(text))
 
 

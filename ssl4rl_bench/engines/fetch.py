@@ -35,7 +35,7 @@ def fetch(url: str) -> bytes:
     deadline = time.monotonic() + DEADLINE_S
     parts = _parse(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-        raise UsageError(f"{shown(url)} is not https; download it and give the file")
+        raise UsageError(f"{shown_url(url)} is not https; download it and give the file")
     for hop in range(MAX_REDIRECTS + 1):
         try:
             with _opener(public_only=hop > 0).open(url, timeout=TIMEOUT_S) as response:
@@ -43,17 +43,19 @@ def fetch(url: str) -> bytes:
                     return _read(response, url, deadline)
                 target = response.headers.get("Location") or ""
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise DataError(f"cannot fetch {shown(url)}: {_reason(error)}") from None
+            raise DataError(f"cannot fetch {shown_url(url)}: {_reason(error)}") from None
         target = urljoin(url, target)
         if _parse(target).scheme != "https":
-            raise DataError(f"{shown(url)} redirects to {shown(target)}, which is not https")
+            raise DataError(f"{shown_url(url)} redirects to {shown_url(target)}, which is not https")
         if not _may_be_public(_parse(target).hostname or ""):
-            raise DataError(f"{shown(url)} redirects to {shown(target)}, which is not a public address")
+            raise DataError(
+                f"{shown_url(url)} redirects to {shown_url(target)}, which is not a public address"
+            )
         url = target
-    raise DataError(f"cannot fetch {shown(url)}: more than {MAX_REDIRECTS} redirects")
+    raise DataError(f"cannot fetch {shown_url(url)}: more than {MAX_REDIRECTS} redirects")
 
 
-def shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """Returns the URL without credentials, query and fragment, which is safe to show in a message."""
     try:
         parts = urlsplit(url)
@@ -69,11 +71,11 @@ def _parse(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise UsageError(f"{shown(url)} is not a URL") from None
+        raise UsageError(f"{shown_url(url)} is not a URL") from None
     if not parts.hostname:
-        raise UsageError(f"{shown(url)} has no host")
+        raise UsageError(f"{shown_url(url)} has no host")
     if parts.username is not None or parts.password is not None:
-        raise UsageError(f"{shown(url)} contains credentials; download it and give the file")
+        raise UsageError(f"{shown_url(url)} contains credentials; download it and give the file")
     return parts
 
 
@@ -131,17 +133,17 @@ class _PublicConnection(http.client.HTTPSConnection):
 
 def _read(response: http.client.HTTPResponse, url: str, deadline: float) -> bytes:
     if response.status != 200:
-        raise DataError(f"cannot fetch {shown(url)}: HTTP {response.status}")
+        raise DataError(f"cannot fetch {shown_url(url)}: HTTP {response.status}")
     data = bytearray()
     while chunk := response.read1(1 << 16):
         data += chunk
         if len(data) > MAX_BYTES:
-            raise DataError(f"{shown(url)} is larger than {MAX_BYTES >> 20} MiB")
+            raise DataError(f"{shown_url(url)} is larger than {MAX_BYTES >> 20} MiB")
         if time.monotonic() > deadline:
-            raise DataError(f"{shown(url)} took longer than {DEADLINE_S:g} s")
+            raise DataError(f"{shown_url(url)} took longer than {DEADLINE_S:g} s")
     length = response.headers.get("Content-Length")
     if length and length.isdigit() and len(data) < int(length):
-        raise DataError(f"{shown(url)} ended after {len(data)} of {length} bytes")
+        raise DataError(f"{shown_url(url)} ended after {len(data)} of {length} bytes")
     return bytes(data)
 
 

@@ -173,7 +173,7 @@ class _Network:
         ).eval()
         if options.device_map is None and not on_cpu:
             self.model.to("cuda")
-        positions.repair(self.model)
+        positions.repair_positions(self.model)
         self.eos = _token_ids(self.model.generation_config.eos_token_id)
         self.eos |= _token_ids(self.tokenizer.eos_token_id)
         pad = self.tokenizer.pad_token_id

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.engines.checkpoints.tensors import shown
+from ssl4rl_bench.engines.checkpoints.tensors import list_names
 
 _REPORT_REFERENCE = "the above report"
 """Marks errors of transformers whose message only refers to a logged report."""
@@ -59,11 +59,11 @@ def problems_of(info: dict[str, Any]) -> str:
     """Summarizes the problems in transformers' loading information; empty if there are none."""
     parts = []
     if missing := sorted(map(str, info.get("missing_keys") or ())):
-        parts.append(f"{len(missing)} tensors are missing ({shown(missing)})")
+        parts.append(f"{len(missing)} tensors are missing ({list_names(missing)})")
     if other := sorted(info.get("mismatched_keys") or ()):
         name, is_shape, wanted = other[0]
         parts.append(
-            f"{len(other)} tensors have another shape than config.json asks for (first {shown([str(name)])}: "
+            f"{len(other)} tensors have another shape than config.json asks for (first {list_names([str(name)])}: "
             f"{list(is_shape)}, not {list(wanted)})"
         )
     if errors := list(info.get("error_msgs") or ()):

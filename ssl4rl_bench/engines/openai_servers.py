@@ -195,7 +195,7 @@ class Servers:
         """
         if self.wanted and cards and self.wanted not in cards:
             nearest = did_you_mean(self.wanted, cards)
-            raise EngineError(f"{url} does not serve {self.wanted!r}{nearest} it serves: {', '.join(cards)}")
+            raise EngineError(f"{url} does not serve {self.wanted!r} (it serves {', '.join(cards)}){nearest}")
         if self.wanted:
             return self.wanted
         if not cards:

@@ -268,7 +268,8 @@ def broken(error: Exception) -> Failure:
     code = root.errno if isinstance(root, OSError) else None
     # asyncio rewords system errors, so use strerror; failed name look-ups have negative codes and clear texts
     text = os.strerror(code) if code and code > 0 else getattr(root, "strerror", None)
-    reason = text or str(error) or type(error).__name__
+    unnamed = "timed out" if isinstance(error, httpx.TimeoutException) else type(error).__name__
+    reason = text or str(error) or unnamed
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return Failure(f"cannot connect ({reason.lower()})", passing=True, unreached=True)
     return Failure(f"the connection broke ({reason})", passing=True)

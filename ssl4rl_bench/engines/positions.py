@@ -16,7 +16,7 @@ _VIDEO = 2
 """The value for videos in `mm_token_type_ids`; text is 0 and images are 1."""
 
 
-def repair(network: Any) -> None:
+def repair_positions(network: Any) -> None:
     """Corrects `get_rope_index` of a loaded Qwen2.5-VL. Other models and correct positions do not change."""
     if network.config.model_type != "qwen2_5_vl":
         return

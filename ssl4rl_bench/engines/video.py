@@ -27,7 +27,7 @@ FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif"
 """The allowed container formats. Playlists are excluded: they name other files, which FFmpeg would open."""
 
 
-def plan(times: list[float], duration: float, max_frames: int, fps: float) -> list[int]:
+def plan_frames(times: list[float], duration: float, max_frames: int, fps: float) -> list[int]:
     """Returns the indices of the frames to take, `fps` per second, evenly spread from the first to the last.
 
     The number is even, because Qwen2.5-VL merges frames in pairs. It is at least 2 (a video of one frame
@@ -73,7 +73,7 @@ def sample_frames(path: Path, max_frames: int = 16, fps: float = 2.0) -> VideoPa
             seconds = [float(stamp * base) for stamp in times]
             span = seconds[-1] - seconds[0]
             duration = span * len(times) / (len(times) - 1) if span else 0.0
-            chosen = [times[i] for i in plan(seconds, duration, max_frames, fps)]
+            chosen = [times[i] for i in plan_frames(seconds, duration, max_frames, fps)]
             frames = dict(_decode(container, sorted(set(chosen)), keys, path))
         if len(frames) < len(set(chosen)):  # seeking in MPEG-TS can overshoot: decode again without seeking
             with _opened(av, path) as container:

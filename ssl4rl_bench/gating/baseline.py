@@ -19,7 +19,7 @@ from ssl4rl_bench.core.versioned import check_schema
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA
 from ssl4rl_bench.run.spec import SPEC_SCHEMA, RunSpec
 from ssl4rl_bench.score import outcomes
-from ssl4rl_bench.score.consistency import check
+from ssl4rl_bench.score.consistency import check_consistent
 
 SCHEMA = 1
 KIND = "ssl4rl-bench baseline"
@@ -71,7 +71,7 @@ def load_baseline_file(path: Path) -> Evaluated:
             name: outcomes.from_json(name, content_of_task)
             for name, content_of_task in content["outcomes"].items()
         }
-        check(path, spec, content["result"], stored)
+        check_consistent(path, spec, content["result"], stored)
         return Evaluated(marked(content["label"], spec), path, spec, content["result"], stored)
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         raise StoreError(f"{path} is damaged: restore it, or save the baseline again") from None

@@ -18,7 +18,7 @@ _FEW = 12
 """Answer sets with more answers than this (the orders of a jigsaw) have no shares worth comparing."""
 
 
-def check(
+def check_guards(
     policy: Policy, baseline: Evaluated, candidate: Evaluated, origin: Mapping[str, Any] | None = None
 ) -> list[Guarded]:
     """Checks every guard that the policy sets, on every task that its rules name.

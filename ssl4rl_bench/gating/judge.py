@@ -133,7 +133,7 @@ class Gate:
         )
 
 
-def apply(
+def apply_policy(
     policy: Policy,
     baseline: Evaluated,
     candidate: Evaluated,
@@ -145,7 +145,7 @@ def apply(
 
     Args:
         alpha: replaces the alpha of the policy.
-        guarded: the results of `guards.check`.
+        guarded: the results of `guards.check_guards`.
 
     Raises:
         UsageError: runs that must not be compared, a task that one lacks, or an unknown category.

@@ -12,7 +12,7 @@ from ssl4rl_bench.comparison.of_runs import AnyRun, path_of
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.gating import guards, series
 from ssl4rl_bench.gating.baseline import load_baseline_file
-from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.judge import Gate, apply_policy
 from ssl4rl_bench.gating.policy import Policy, parse_policy, read_policy
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.score.runs import Data, data_values
@@ -82,15 +82,17 @@ def judge(
         The judgement, and the candidate's turn in the series.
 
     Raises:
-        UsageError: as `judge.apply` and `series.turn`.
+        UsageError: as `judge.apply_policy` and `series.turn`.
         StoreError: the series cannot be stored.
     """
     turn: AbstractContextManager[series.Turn | None] = nullcontext()
     if family is not None:
         turn = series.turn(family_dir, family, against or baseline.spec.sha256, candidate.spec.sha256, policy)
     with turn as share:
-        guarded = guards.check(policy, baseline, candidate, origin)
-        judged = apply(policy, baseline, candidate, alpha=share.alpha if share else None, guarded=guarded)
+        guarded = guards.check_guards(policy, baseline, candidate, origin)
+        judged = apply_policy(
+            policy, baseline, candidate, alpha=share.alpha if share else None, guarded=guarded
+        )
     return judged, share
 
 

@@ -141,7 +141,7 @@ def read_policy(path: Path) -> Policy:
     """Reads a policy file.
 
     Raises:
-        UsageError: as `parse`; or the file cannot be read or is not TOML.
+        UsageError: as `parse_policy`; or the file cannot be read or is not TOML.
     """
     try:
         values = parse_toml(path.read_bytes())

@@ -11,7 +11,7 @@ from typing import Any
 
 from ssl4rl_bench.core.redaction import redact, redact_argv
 from ssl4rl_bench.run import doctor
-from ssl4rl_bench.run.machine import gpus_of_driver, versions
+from ssl4rl_bench.run.machine import gpus_of_driver, installed_versions
 
 PACKAGES = ("ssl4rl-bench", *sorted(need.name for need in doctor.PACKAGES if need.extra != "video"))
 """Distributions whose versions an ExecInfo records if they are installed. The extra `video` is left out, as
@@ -59,7 +59,7 @@ class ExecInfo:
                 "cpus": os.cpu_count(),
                 "gpus": [gpu.name for gpu in gpus_of_driver()],
             },
-            packages=versions(PACKAGES),
+            packages=installed_versions(PACKAGES),
             engine_options=engine_options,
             loading=loading or {},
         )

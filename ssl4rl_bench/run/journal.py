@@ -53,7 +53,7 @@ def _crc_field(body: bytes) -> bytes:
     return b',"crc":"%08x"}' % zlib.crc32(body)
 
 
-def encode(record: SampleRecord) -> bytes:
+def encode_record(record: SampleRecord) -> bytes:
     """Returns the line of a record, including the line feed.
 
     Raises:
@@ -66,7 +66,7 @@ def encode(record: SampleRecord) -> bytes:
     return body[:-1] + _crc_field(body) + b"\n"
 
 
-def decode(line: bytes) -> SampleRecord | None:
+def decode_record(line: bytes) -> SampleRecord | None:
     """Returns the record of a line without its line feed; None if any bit of it is wrong."""
     body = line[:-_CRC_SIZE] + b"}"
     if line[-_CRC_SIZE:] != _crc_field(body):
@@ -83,7 +83,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         yield from enumerate(file, start=1)
 
 
-def read(path: Path) -> Iterator[SampleRecord | BadLine]:
+def read_journal(path: Path) -> Iterator[SampleRecord | BadLine]:
     """Yields the records of a journal in order. A missing file counts as empty. Safe during writing.
 
     Raises:
@@ -91,14 +91,14 @@ def read(path: Path) -> Iterator[SampleRecord | BadLine]:
     """
     for number, line in _lines(path):
         is_complete = line.endswith(b"\n")
-        record = decode(line[:-1]) if is_complete else None
+        record = decode_record(line[:-1]) if is_complete else None
         yield BadLine(number, torn=not is_complete) if record is None else record
 
 
 def damaged(path: Path) -> list[int]:
     """Returns the numbers, from 1, of lines with a wrong checksum. A torn last line is not one of them.
 
-    This is faster than `read`.
+    This is faster than `read_journal`.
 
     Raises:
         StoreError: the file cannot be read.
@@ -132,7 +132,7 @@ def answers(path: Path, keys: Mapping[Place, str]) -> Answers:
         StoreError: the file cannot be read.
     """
     result = Answers()
-    for line in read(path):
+    for line in read_journal(path):
         if isinstance(line, BadLine):
             if line.torn:
                 result.torn = True
@@ -198,7 +198,7 @@ class Journal:
         Raises:
             StoreError: full disk. Earlier records are intact, and nothing of this record is left in the file.
         """
-        line = encode(record)
+        line = encode_record(record)
         try:
             write_all(self._fd, line)
         except OSError as error:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def take_inventory(runs: Path) -> Inventory:
     return Inventory(
         python=sys.version_info[:3],
         system=f"{platform.system()} {platform.machine()}",
-        packages=versions(need.name for need in PACKAGES),
+        packages=installed_versions(need.name for need in PACKAGES),
         gpus=parse_nvidia_smi(_nvidia_smi()) or gpus_of_driver(),
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu_flags=parse_cpu_flags(_read(Path("/proc/cpuinfo"))),
@@ -49,15 +50,19 @@ def parse_cpu_flags(cpuinfo: str) -> frozenset[str] | None:
     return None
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     """Returns the versions of the installed distributions among `packages`, without importing them."""
-    installed = {}
-    for name in packages:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
+    installed = {name: _version(name) for name in packages}
+    return {name: version for name, version in installed.items() if version is not None}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """Returns the version of a distribution, or None. Each takes a millisecond to look up, so it is cached."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _nvidia_smi() -> str:

@@ -43,7 +43,7 @@ class Recorded:
 
     replies: dict[Key, RecordedReply] = field(default_factory=dict)
     digest: str = ""
-    """The digest of the content of the replies (see the function `digest`)."""
+    """The digest of the content of the replies (see the function `replies_digest`)."""
     images: dict[str, str] = field(default_factory=dict)
     """Maps a task to what the recording run showed: "real" or a blinding (`blinding.BLINDINGS`), if known."""
 
@@ -117,14 +117,14 @@ class Recorded:
             )
 
 
-def read(place: Path) -> Recorded:
+def read_replies(place: Path) -> Recorded:
     """Reads all replies of a file, a run directory or a folder.
 
     Raises:
         DataError: a file or line cannot be read, or a request has two texts; names the file and line.
         UsageError: the folder has no replies.
     """
-    recorded = Recorded(digest=digest(place))
+    recorded = Recorded(digest=replies_digest(place))
     for task, path in sources(place):
         run = None if task is None else _run_of(path)
         in_run = run is not None
@@ -144,16 +144,16 @@ def identity(place: Path, model: str | None) -> str:
     model.
 
     Raises:
-        DataError, UsageError: as `read`.
+        DataError, UsageError: as `read_replies`.
     """
-    return f"replies {digest(place)}" if model is None else f"replies of {model}"
+    return f"replies {replies_digest(place)}" if model is None else f"replies of {model}"
 
 
-def digest(place: Path) -> str:
+def replies_digest(place: Path) -> str:
     """Computes the digest of the replies' content: the sha256 of the file, or of all files with their tasks.
 
     Raises:
-        DataError, UsageError: as `read`.
+        DataError, UsageError: as `read_replies`.
     """
     if not place.is_dir():
         return sha256_hex(_bytes(place))
@@ -225,7 +225,7 @@ def _parse(
         return DataError(f"{path}, line {number}: {what}; correct or remove the line")
 
     if in_run or _CRC in line[-len(_CRC) - 12 :]:
-        record = journal.decode(line)
+        record = journal.decode_record(line)
         if record is not None:
             return (task, record.id, record.repeat), RecordedReply(record.completion, path, number)
         if in_run:

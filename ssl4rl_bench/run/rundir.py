@@ -16,7 +16,7 @@ from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.core.versioned import parse_object
 from ssl4rl_bench.run.exec_info import ExecInfo
-from ssl4rl_bench.run.journal import BadLine, lock, read
+from ssl4rl_bench.run.journal import BadLine, lock, read_journal
 from ssl4rl_bench.run.spec import SPEC_SCHEMA, RunSpec
 
 RESULT_SCHEMA = 1
@@ -63,7 +63,7 @@ class RunDir:
             if keys := spec.diff(stored):
                 moved = "".join(f"; {clause}" for clause in spec.moved(stored))
                 raise SpecMismatch(
-                    f"{path} contains another experiment (different {', '.join(keys)}{moved}); "
+                    f"{path} contains another experiment (other {', '.join(keys)}{moved}); "
                     f"choose another directory or delete this one{', or name that commit' if moved else ''}"
                 )
             with reporting(path):
@@ -279,7 +279,7 @@ def _summary(run: RunDir) -> RunSummary:
     answered = {
         (task, line.id, line.repeat)
         for task in run.spec.tasks
-        for line in read(run.journal_path(task))
+        for line in read_journal(run.journal_path(task))
         if not isinstance(line, BadLine) and line.error is None
     }
     return RunSummary(run.path, run.spec, False, len(answered), total)

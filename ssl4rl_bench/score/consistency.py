@@ -30,7 +30,7 @@ def finished(run: RunDir) -> dict[str, Any]:
     result = run.result
     if result is None:
         raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-    check(run.path, run.spec, result, read_outcomes(run) or {})
+    check_consistent(run.path, run.spec, result, read_outcomes(run) or {})
     for name, task_result in result["tasks"].items():
         damaged = journal.damaged(run.journal_path(name))
         if len(damaged) != task_result.get("n_corrupt", len(damaged)):
@@ -42,7 +42,9 @@ def finished(run: RunDir) -> dict[str, Any]:
     return run.shown(result)
 
 
-def check(where: Path, spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]) -> None:
+def check_consistent(
+    where: Path, spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]
+) -> None:
     """Compares the parts of a run with each other.
 
     Args:

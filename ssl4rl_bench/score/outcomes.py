@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -220,7 +220,8 @@ def _is_sound(made: Outcomes) -> bool:
     """Checks that texts are strings and that the lengths of all lists match the groups, rows and repeats."""
     n_rows, n_groups = len(made.ids), len(made.groups)
     names = (made.version, made.prompt, made.data_sha256, made.extractor, made.image)
-    texts = (*names, *made.groups, *made.content, *made.ids, *chain(*map(astuple, made.places)))
+    places = ((place.l1, place.l2, place.l3) for place in made.places)
+    texts = (*names, *made.groups, *made.content, *made.ids, *chain.from_iterable(places))
     probe = made.probe
     return (
         all(isinstance(text, str) for text in texts)

@@ -12,7 +12,7 @@ from ssl4rl_bench.score.outcomes import Outcomes
 from ssl4rl_bench.task.ssl.probe import in_order
 
 
-def summary(
+def probe_summary(
     task: Task, probe: ProbeInfo, outcomes: Outcomes, scored: Sequence[ScoredSample]
 ) -> dict[str, Any]:
     """Computes the summary of a probe in result.json, as JSON values.

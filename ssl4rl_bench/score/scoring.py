@@ -30,7 +30,7 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     of the journal; `n_groups_excluded` from the aggregates because of an error, reasoning without a reply, or
     a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, the number of replies
     with status "no_content" that hit the token limit, only if there are such replies; `aggregates` (see
-    `aggregate`); `probe`, only for a probe (see `probes.summary`).
+    `aggregate`); `probe`, only for a probe (see `probes.probe_summary`).
 
     Raises:
         SpecMismatch: a task differs from the one that the run asked.
@@ -165,7 +165,9 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
     journal_answers, task_outcomes = read.answers, read.outcomes
     records = journal_answers.records.values()
     summary = (
-        {} if task.probe is None else {"probe": probes.summary(task, task.probe, task_outcomes, read.scored)}
+        {}
+        if task.probe is None
+        else {"probe": probes.probe_summary(task, task.probe, task_outcomes, read.scored)}
     )
     status = task_outcomes.status_counts
     n_cut = sum(record.finish_reason == "length" and record.completion.has_no_content for record in records)

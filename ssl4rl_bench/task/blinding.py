@@ -17,7 +17,7 @@ from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import EncodedImage, ImagePart, Part, Sample, Task, TextPart, VideoPart
 
 BLINDINGS = ("real", "blank", "shuffled", "none")
-"""The values that `apply` accepts; `real` changes nothing."""
+"""The values that `blind_task` accepts; `real` changes nothing."""
 
 GREY = 128
 """The value of each channel of a blank image, from 0 to 255."""
@@ -40,7 +40,7 @@ def check_blinding(how: str) -> str:
     return how
 
 
-def apply(task: Task, how: str) -> Task:
+def blind_task(task: Task, how: str) -> Task:
     """Returns the task with its images replaced; its `image` is then `how`.
 
     The result depends only on the task's samples, not on their order, and is the same on every machine.

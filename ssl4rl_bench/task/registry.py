@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -18,9 +18,10 @@ from ssl4rl_bench.core.names import HubName, full_name
 from ssl4rl_bench.core.types import HubSource, Task
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.base import Load, LoadOptions
+from ssl4rl_bench.task.mmbench.circular import Checked, check_rows
 from ssl4rl_bench.task.mmbench.files import OnShare, read_path
 from ssl4rl_bench.task.mmbench.hub import open_table
-from ssl4rl_bench.task.mmbench.rows import LocatedRow, Reader
+from ssl4rl_bench.task.mmbench.rows import Reader
 from ssl4rl_bench.task.mmbench.task import MMBenchTask, load_mmbench
 from ssl4rl_bench.task.pictures import Selection, open_source, select
 from ssl4rl_bench.task.ssl import SSLTask, probe
@@ -68,7 +69,7 @@ def load_task(
     blinding.check_blinding(image)
     load = _loader(task)
     asked = LoadOptions(data, prompt, skip_bad, limit, commit, on_share)
-    return blinding.apply(load(task, asked), image)
+    return blinding.blind_task(load(task, asked), image)
 
 
 def _loader(task: TaskFile) -> Load:
@@ -254,8 +255,18 @@ class _Source(NamedTuple):
     """The name that is recorded with the results."""
     where: str
     """The source as the user gave it, for messages."""
-    rows: Iterable[LocatedRow] | Reader
+    rows: Reader | Checked
     hub: HubSource | None = None
+
+
+@cache
+def _drawn_rows(name: str, split: str) -> Checked:
+    """Returns the rows of the built-in benchmark, drawn and checked once per process (3 s)."""
+    from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
+
+    return check_rows(
+        name, ((f"row {number}", row) for number, row in enumerate(scenes.rows(split), start=1))
+    )
 
 
 def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnShare | None) -> _Source:
@@ -275,10 +286,7 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
             raise UsageError(
                 f"Task {task.name} names the built-in data {task.builtin}; only scenes is built in."
             )
-        from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
-
-        rows = ((f"row {number}", row) for number, row in enumerate(scenes.rows(task.split), start=1))
-        return _Source("built in", task.name, rows)
+        return _Source("built in", task.name, _drawn_rows(task.name, task.split))
     elif task.data_file is None:
         name = HubName(task.dataset_path, task.revision)
     elif not task.data_file.exists():

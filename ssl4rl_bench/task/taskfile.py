@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -135,6 +136,12 @@ def load_taskfile(name: str) -> TaskFile:
     return _Reader(Path(str(_shipped()[full]))).taskfile()
 
 
+@lru_cache(maxsize=64)
+def _parsed(data: bytes) -> object:
+    """Parses a task file; repeated parsing would take most of the time of loading a task."""
+    return parse_yaml(data, ("!function", FunctionName))
+
+
 class _Reader:
     """Reads one file together with the file that it includes; errors name the file."""
 
@@ -201,7 +208,7 @@ class _Reader:
 
     def _parse(self, path: Path) -> dict[str, Any]:
         try:
-            config = parse_yaml(path.read_bytes(), ("!function", FunctionName))
+            config = deepcopy(_parsed(path.read_bytes()))
         except OSError as error:
             raise UsageError(f"The task file {path} cannot be read: {error}.") from None
         except ValueError as error:

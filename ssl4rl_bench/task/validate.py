@@ -12,7 +12,7 @@ from ssl4rl_bench.core.types import Completion, EncodedImage, Sample, Task
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """The result of `validate`."""
+    """The result of `validate_task`."""
 
     task: str
     n_samples: int

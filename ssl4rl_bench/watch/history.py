@@ -102,7 +102,7 @@ class History:
         Raises:
             StoreError: if the disk is full or permission is denied.
         """
-        write_text(self.path, "".join(encode(known) for known in (*self.entries, entry)))
+        write_text(self.path, "".join(encode_entry(known) for known in (*self.entries, entry)))
         self.entries.append(entry)
 
     def knows(self, name: str, fingerprint: str) -> bool:
@@ -157,16 +157,16 @@ def _read(path: Path) -> list[Entry | None]:
     if not path.exists():
         return []
     with reporting(path, "read"):
-        return [decode(line, path) for line in path.read_bytes().splitlines()]
+        return [decode_entry(line, path) for line in path.read_bytes().splitlines()]
 
 
-def encode(entry: Entry) -> str:
+def encode_entry(entry: Entry) -> str:
     """Encodes an entry as a line: `schema`, its fields, and at the end a CRC-32 of the line without it."""
     body = json.dumps({"schema": SCHEMA, **asdict(entry)}, allow_nan=False)
     return f'{body[:-1]}, "crc": "{zlib.crc32(body.encode("ascii")):08x}"}}\n'
 
 
-def decode(line: bytes, where: Path | str = "the history") -> Entry | None:
+def decode_entry(line: bytes, where: Path | str = "the history") -> Entry | None:
     """Decodes a line; returns None if it is damaged.
 
     Args:

@@ -14,7 +14,7 @@ from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.gating import of_runs
 from ssl4rl_bench.gating.judge import Gate
 from ssl4rl_bench.gating.policy import Policy
-from ssl4rl_bench.reports.gate.text import reason, worst_first
+from ssl4rl_bench.reports.gate.text import describe_test, worst_first
 from ssl4rl_bench.watch.find import place_of
 from ssl4rl_bench.watch.hint import find_changes, hint
 from ssl4rl_bench.watch.history import BASELINE, Entry
@@ -52,7 +52,7 @@ class Judged:
     """The gate's result against the baseline; None for the baseline itself."""
 
 
-def judge(
+def judge_checkpoint(
     terms: Terms,
     baseline: Evaluated | None,
     best: Evaluated | None,
@@ -116,7 +116,7 @@ def family_of(folder: Path) -> str:
 
 def _reasons(gate: Gate) -> tuple[str, ...]:
     tested = [
-        f"{rule_result.verdict}: {reason(rule_result)}"
+        f"{rule_result.verdict}: {describe_test(rule_result)}"
         for rule_result in worst_first(gate)
         if rule_result.verdict != "pass"
     ]

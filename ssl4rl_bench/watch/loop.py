@@ -31,7 +31,7 @@ from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.watch import pages
 from ssl4rl_bench.watch.find import Checkpoint, Finder, place_of
 from ssl4rl_bench.watch.history import BASELINE, Entry, History
-from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
+from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge_checkpoint
 
 PATIENCE = 12
 """The number of scans that `once` waits for a folder that keeps changing."""
@@ -223,7 +223,7 @@ class Watch:
 
     def _judge(self, name: str, path: Path) -> None:
         (candidate,) = load_evaluated([path], self.data)
-        judged = judge(
+        judged = judge_checkpoint(
             self.terms,
             self._baseline(),
             self._best(),

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 from commands import bench
@@ -41,7 +42,7 @@ class Runner:
             path.mkdir(parents=True)
         (self.place / "key").write_text("key\n")
         (self.work / "x").mkdir()
-        self.write("ssl4rl-bench", f'exec {sys.executable} -m ssl4rl_bench "$@"', self.place / "venv" / "bin")
+        self.write("ssl4rl-bench", forked.in_shell("-m", "ssl4rl_bench"), self.place / "venv" / "bin")
         self.event: dict[str, Any] = {}
 
     @property

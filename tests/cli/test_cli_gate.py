@@ -1,22 +1,19 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-import xmlschema
-from typer.testing import CliRunner
+from commands import bench, invoke
 
-from ssl4rl_bench.cli import app
-from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.gating import series
-from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.judge import apply_policy
 from ssl4rl_bench.gating.policy import read_policy
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.watch.history import Entry, History
 
-RUN = CliRunner()
-SCHEMA = xmlschema.XMLSchema(str(Path(__file__).parents[1] / "data" / "junit.xsd"))
 POLICY = """
 allow = ["partial"]
 [[rule]]
@@ -32,15 +29,11 @@ unread = 5
 """
 
 
-def invoke(*args: object, code: int = 0, env: dict[str, str] | None = None) -> str:
-    done = RUN.invoke(
-        app, [str(arg) for arg in args], env={"GITHUB_ACTIONS": "", "COLUMNS": "150"} | (env or {})
-    )
-    if isinstance(done.exception, BenchError):
-        assert done.exception.exit_code == code, done.exception
-        return str(done.exception)
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
+@cache
+def schema() -> Any:
+    import xmlschema
+
+    return xmlschema.XMLSchema(str(Path(__file__).parents[1] / "data" / "junit.xsd"))
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +110,8 @@ def test_files_for_machines(place: Path, tmp_path: Path) -> None:
     flags = [item for name, path in names.items() for item in (f"--{name}", path)]
     for candidate, code, failures in (("same", 0, 0), ("bad", 1, None)):
         invoke(*asked(place, candidate), *flags, code=code)
-        SCHEMA.validate(str(names["junit"]))
-        suites = SCHEMA.to_dict(str(names["junit"]))["testsuite"]
+        schema().validate(str(names["junit"]))
+        suites = schema().to_dict(str(names["junit"]))["testsuite"]
         assert [suite["@name"] for suite in suites] == ["ssl4rl_scenes", "guards"]
         assert suites[0]["@tests"] == len(suites[0]["testcase"]) == 7
         counted = sum("failure" in case for case in suites[0]["testcase"])
@@ -175,7 +168,7 @@ def test_the_charge_is_on_the_disk_before_the_verdict_is_shown(
 
     monkeypatch.setattr("ssl4rl_bench.cli.gate_print.print_gate", killed)
     flags = ("--family", "run-1", "--family-dir", tmp_path)
-    RUN.invoke(app, [str(arg) for arg in (*asked(place, "bad"), *flags)])
+    bench(*asked(place, "bad"), *flags)
     assert len(series.order(tmp_path, "run-1")) == 2
     monkeypatch.undo()
     assert "number 2 of series" in invoke(*asked(place, "same"), *flags)
@@ -218,8 +211,8 @@ def test_hostile_names_stay_text(place: Path) -> None:
 
     runs = load_evaluated([place / "gold", place / "bad"])
     name = "x\n::error::owned\x1b[31m|<script>`%0A"
-    gate = apply(read_policy(place / "gate.toml"), runs[0], replace(runs[1], label=name))
-    SCHEMA.validate(gate_files.to_junit(gate))
+    gate = apply_policy(read_policy(place / "gate.toml"), runs[0], replace(runs[1], label=name))
+    schema().validate(gate_files.to_junit(gate))
     summary = gate_files.to_summary(gate)
     assert "<script>" not in summary and "\x1b" not in summary
     for line in gate_files.workflow_commands(gate):

@@ -1,7 +1,8 @@
-"""What commands say where there is no terminal: a line for every share of what is done."""
+"""What commands say of their progress: bars on a terminal, elsewhere a line for every share of what is done."""
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import Bars, RunProgress
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.cli.train_progress import TrainingProgress
 from ssl4rl_bench.core.types import Status
 
@@ -50,3 +52,37 @@ def test_a_run_says_its_beginning_and_every_5_percent(capsys: pytest.CaptureFixt
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "mine: 0/40  starting the engine" and len(said) == 21
     assert said[-1] == "mine: 40/40  rows right 100.0%  40 tokens/s"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+BARS = {
+    60: """
+ssl4rl_ssl_rotation_90 4096/4329 rows right 97.1%    -:--:--
+                                 1234 tokens/s  3
+                                 errors
+""",
+    80: """
+ssl4rl_ssl_rotation_90 ━━━━━━━━━  4096/4329 rows right 97.1%  1234       -:--:--
+                                            tokens/s  3 errors
+""",
+    120: """
+ssl4rl_ssl_rotation_90 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━   4096/4329 rows right 97.1%  1234 tokens/s  3 errors -:--:--
+""",
+}
+
+
+@pytest.mark.parametrize("width", BARS)
+def test_a_bar_of_a_run_leaves_room_for_its_counts(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")  # which is shown the last state only
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    screen = Screen(file=Terminal(), width=width, height=50)
+    task: Any = SimpleNamespace(name="ssl4rl_ssl_rotation_90", score=lambda *_: None)
+    with RunProgress(screen, [task], "default") as progress:
+        note = "rows right 97.1%  1234 tokens/s  3 errors"
+        progress.show(task.name, 4096, 4329, "", note=note)
+    lines = screen.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]  # Terminal
+    assert "\n".join(["", *(line.rstrip() for line in lines), ""]) == BARS[width]

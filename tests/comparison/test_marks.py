@@ -5,21 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from ssl4rl_bench.cli import app
-from ssl4rl_bench.core.errors import BenchError
-
-RUN = CliRunner()
-
-
-def invoke(*args: object, code: int = 0) -> str:
-    done = RUN.invoke(app, [str(arg) for arg in args], env={"COLUMNS": "160", "GITHUB_ACTIONS": ""})
-    if isinstance(done.exception, BenchError):
-        assert done.exception.exit_code == code, done.exception
-        return str(done.exception)
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
+from commands import invoke
 
 
 @pytest.fixture(scope="module")

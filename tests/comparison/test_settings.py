@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from simulated import SERVED, TASK, run
 
 from ssl4rl_bench.cli.compare_print import print_boards, print_methods
 from ssl4rl_bench.cli.gate_print import print_gate
+from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.seeds import methods_of
@@ -28,7 +28,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.gating import baseline as baseline_file
-from ssl4rl_bench.gating.judge import apply
+from ssl4rl_bench.gating.judge import apply_policy
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.board import export as board_export
 from ssl4rl_bench.reports.board.board import build_board
@@ -36,7 +36,7 @@ from ssl4rl_bench.reports.board.probes import probe_rows
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.reports.gate.view import gate_views
 from ssl4rl_bench.reports.html import assemble
-from ssl4rl_bench.reports.html.page import render
+from ssl4rl_bench.reports.html.page import render_page
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 RULE = {"task": TASK, "kind": "no_worse_than", "margin": 20}
@@ -99,7 +99,7 @@ IDS = [f"{name}-{at}" for at, (name, _) in enumerate(CASES)]
 
 
 def shown(say: Any) -> str:
-    screen = Console(width=10_000, file=io.StringIO(), color_system=None)
+    screen = Screen(width=10_000, file=io.StringIO(), color_system=None)
     say(screen)
     text: str = screen.file.getvalue()  # type: ignore[attr-defined]
     return text
@@ -119,8 +119,8 @@ def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[
         "methods",
         shown(lambda screen: print_methods(screen, old, methods, [TASK], "l2", "circular_micro", allow)),
     )
-    yield "html", render(assemble(old, [new], allow=allow))
-    gate = apply(parse_policy({"rule": [RULE], "allow": allow}), old, new)
+    yield "html", render_page(assemble(old, [new], allow=allow))
+    gate = apply_policy(parse_policy({"rule": [RULE], "allow": allow}), old, new)
     yield "gate", shown(lambda screen: print_gate(screen, gate))
     yield "junit", gate_files.to_junit(gate)
     yield "summary", gate_files.to_summary(gate).replace("\\", "")
@@ -128,7 +128,7 @@ def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[
     yield "annotations", "\n".join(gate_files.workflow_commands(gate))
     yield (
         "gate html",
-        render(assemble(old, [new], lead=gate_views(gate), allow=allow)).split('id="verdict"')[0],
+        render_page(assemble(old, [new], lead=gate_views(gate), allow=allow)).split('id="verdict"')[0],
     )
 
 
@@ -137,20 +137,39 @@ def told(text: str) -> bool:
 
 
 @pytest.mark.parametrize(("name", "new"), CASES, ids=IDS)
-def test_a_difference_is_refused_by_name_and_told_where_it_is_allowed(name: str, new: Evaluated) -> None:
+def test_a_difference_is_refused_by_name_and_noted_where_it_is_allowed(name: str, new: Evaluated) -> None:
     old = run("old", values(0))
     message = rf"new and old cannot be compared on simulated: .*allow = \[\"{name}\"\].*--allow {name}$"
     for first, second in ((old, new), (new, old)):
         with pytest.raises(UsageError, match=message.replace("new and old", ".* and .*")):
             compare_task(first, [second], TASK)
     with pytest.raises(UsageError, match=message):
-        apply(parse_policy({"rule": [RULE]}), old, new)
+        apply_policy(parse_policy({"rule": [RULE]}), old, new)
     others = [each for each in NAMES if each != name]
     with pytest.raises(UsageError, match=message):
         compare_task(old, [new], TASK, allow=others)
-    for output, text in outputs(old, new, [name]):
-        assert told(text), output
+    for notes in (
+        compare_task(old, [new], TASK, allow=[name])[0].notes,
+        apply_policy(parse_policy({"rule": [RULE], "allow": [name]}), old, new).notes,
+    ):
+        assert any(told(note) for note in notes)
     assert compare_task(old, [run("new", values(1))], TASK)[0].notes == ()
+
+
+IN_EACH_OUTPUT = {"max_tokens", "dtype", "version", "data"}
+"""Settings of the sampling, the engine, the task and the data; outputs print the notes of all settings alike."""
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        pytest.param(name, new, id=id, marks=[] if name in IN_EACH_OUTPUT else [pytest.mark.slow])
+        for (name, new), id in zip(CASES, IDS, strict=True)
+    ],
+)
+def test_every_output_has_the_note_of_an_allowed_difference(name: str, new: Evaluated) -> None:
+    for output, text in outputs(run("old", values(0)), new, [name]):
+        assert told(text), output
 
 
 def test_probes_tell_it_too() -> None:
@@ -162,7 +181,7 @@ def test_probes_tell_it_too() -> None:
     assert told(board_export.to_latex([], rows).replace("\\", ""))
     assert told(board_export.to_csv([], rows))
     assert told(board_export.to_json([], rows))
-    assert told(render(assemble(old, [new], allow=["max_tokens"])))
+    assert told(render_page(assemble(old, [new], allow=["max_tokens"])))
 
 
 def test_several_differences_are_named_together() -> None:

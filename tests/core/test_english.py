@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -186,6 +186,24 @@ def test_the_search_sees_names_of_every_kind(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("\n".join(lines))
     names = {name.rpartition(" ")[2] for name in dialect_names(tmp_path / "a.py")}
     assert names == {"lot", "each", "found", "told", "own", "at", "kept", "whole", "there"}
+
+
+def public_classes(paths: Iterable[Path]) -> dict[str, list[str]]:
+    """Where each public class is defined, by its name."""
+    out: dict[str, list[str]] = {}
+    for path in paths:
+        for node in parsed(path).body:
+            if isinstance(node, ast.ClassDef) and node.name[0] != "_":
+                out.setdefault(node.name, []).append(str(path))
+    return out
+
+
+def test_no_two_public_classes_have_the_same_name(tmp_path: Path) -> None:
+    paths = [path for path in SOURCES if "benchmarks" not in path.parts]
+    assert not {name: places for name, places in public_classes(paths).items() if len(places) > 1}
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("class Row: ...\nclass _Row: ...")
+    assert [*map(len, public_classes(tmp_path.glob("*.py")).values())] == [2]
 
 
 DRAWN = ("icons.py", "perception.py", "reasoning.py")

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 
 CRASH = """
@@ -17,15 +18,15 @@ import sys, errno, signal, time, zlib
 error, module, function = sys.argv[1:4]
 def raising(*args, **kwargs):
     raise eval(error)
-import importlib
-setattr(importlib.import_module(module), function, raising)
+import forked
+forked.stand_in(module, function, raising)
 sys.argv[1:4] = []
 from ssl4rl_bench.cli import main
 main()
 """
 RUN = ("ssl4rl_bench.task.taskfile", "expand", "run", "--tasks", "scenes", "--engine", "mock")
 GATE = ("ssl4rl_bench.comparison.load", "load_evaluated", "gate", "--candidate", "x", "--baseline", "y")
-TRAIN = ("ssl4rl_bench.train.recipe", "find", "train", "tiny_rotation")
+TRAIN = ("ssl4rl_bench.train.recipe", "find_recipe", "train", "tiny_rotation")
 CRASHES = [
     "TypeError('one\\ntwo')",
     "KeyError('x')",
@@ -44,7 +45,7 @@ CRASHES = [
 
 def crashed(tmp_path: Path, error: str, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "TMPDIR": str(tmp_path), **env}
-    return subprocess.run(
+    return forked.run(
         [sys.executable, "-c", CRASH, error, *command],
         capture_output=True,
         text=True,
@@ -98,16 +99,16 @@ def test_what_the_system_refuses_is_told_in_its_words(
 
 def test_other_entry_points_end_in_the_same_way(tmp_path: Path) -> None:
     code = (
-        "import runpy, sys, ssl4rl_bench.engines.checkpoints.weights as w\n"
+        "import forked, runpy, sys\n"
         "def boom(*a, **k): raise TypeError('odd')\n"
-        "w.fingerprint = boom; w.side_files = boom\n"
-        "import ssl4rl_bench.engines.checkpoints.files as c\n"
-        "c.read_config = boom\n"
+        "for module, name in (('weights', 'fingerprint'), ('weights', 'side_files'), ('files', 'read_config')):\n"
+        "    forked.stand_in(f'ssl4rl_bench.engines.checkpoints.{module}', name, boom)\n"
         "sys.argv = ['repair', sys.argv[1], sys.argv[2]]\n"
+        "sys.modules.pop('ssl4rl_bench.repair', None)\n"
         "runpy.run_module('ssl4rl_bench.repair', run_name='__main__')\n"
     )
     (tmp_path / "model").mkdir()
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-c", code, tmp_path / "model", tmp_path / "new"],
         capture_output=True,
         text=True,
@@ -124,7 +125,7 @@ def test_a_reader_that_goes_away_changes_nothing(tmp_path: Path, merged: bool) -
     reader, writer = os.pipe()
     os.close(reader)
     run = [sys.executable, "-m", "ssl4rl_bench", "run", "--tasks", "scenes", "--engine", "mock"]
-    done = subprocess.run(
+    done = forked.run(
         [*run, "--limit", "4", "--out", tmp_path / "run"],
         stdout=writer,
         stderr=writer if merged else subprocess.PIPE,
@@ -140,7 +141,7 @@ def test_a_full_output_is_one_line() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        done = forked.run(
             [sys.executable, "-m", "ssl4rl_bench", "list", "tasks"], stdout=full, stderr=subprocess.PIPE
         )
     assert done.returncode == 2 and done.stderr == b"error: cannot use the output: no space left on device\n"
@@ -157,13 +158,12 @@ WAITING = CRASH.replace("raise eval(error)", "print('here', flush=True); eval(er
 def test_a_signal_ends_any_command_at_once(
     tmp_path: Path, number: signal.Signals, command: tuple[str, ...]
 ) -> None:
-    child = subprocess.Popen(
+    child = forked.Popen(
         [sys.executable, "-c", WAITING, "time.sleep(300)", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert child.stdout is not None and child.stdout.readline() == "here\n"
     asked = time.monotonic()
@@ -175,7 +175,7 @@ def test_a_signal_ends_any_command_at_once(
 
 def test_a_signal_that_a_library_made_another_error_of_is_still_an_interruption(tmp_path: Path) -> None:
     waits = "exec('try: time.sleep(300)\\nexcept BaseException: raise RuntimeError(\"no\") from None')"
-    child = subprocess.Popen(
+    child = forked.Popen(
         [sys.executable, "-c", WAITING, waits, *RUN], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )
     assert child.stdout is not None and child.stdout.readline() == "here\n"
@@ -191,7 +191,7 @@ def test_a_signal_after_the_work_is_done_keeps_the_exit_code(tmp_path: Path) -> 
         "def late(): print('here', flush=True); time.sleep(300)\n"
         "run_command(lambda: atexit.register(late) and 0)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    child = forked.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None and child.stdout.readline() == "here\n"
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=100)

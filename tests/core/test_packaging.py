@@ -13,8 +13,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINKED = ("reports", "tasks", "train")
+HEAVY = ("torch", "transformers", "vllm", "trl", "lmms_eval", "huggingface_hub", "datasets")
+"""Libraries of extras, which take long to import where they are installed."""
 PROBE = """
-import importlib, json, pkgutil, sys
+import importlib.util, json, pkgutil, sys
+class Absent:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in sys.argv[1:]:
+            raise ImportError(name, name=name)
+sys.meta_path.insert(0, Absent())
 import ssl4rl_bench
 names = [m.name for m in pkgutil.walk_packages(ssl4rl_bench.__path__, "ssl4rl_bench.") if "__main__" not in m.name]
 missing = []
@@ -26,6 +33,7 @@ for name in names:
             raise
         missing.append(name)
 files = {n: m.__file__ for n, m in sys.modules.items() if n.startswith("ssl4rl_bench") and m.__file__}
+files |= {name: importlib.util.find_spec(name).origin for name in missing}
 top = [name for name in ("reports", "tasks", "train") if importlib.util.find_spec(name) is not None]
 print(json.dumps([files, top, missing]))
 """
@@ -35,7 +43,7 @@ def modules(cwd: Path, path: Path | None = None) -> tuple[dict[str, str], list[s
     """Name to file of all our modules, and which of the linked folders can be imported by themselves."""
     env = {"PATH": "/usr/bin:/bin"} | ({} if path is None else {"PYTHONPATH": str(path)})
     done = subprocess.run(
-        [sys.executable, "-P", "-c", PROBE], cwd=cwd, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", PROBE, *HEAVY], cwd=cwd, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     files, top, missing = json.loads(done.stdout)

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forked
 import pytest
 from faulty_server import FAULTS, Connection, FaultyServer, well
 from synthetic import SyntheticTask, options, spec_of
@@ -29,27 +30,31 @@ from ssl4rl_bench.run.runner import execute
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 AT_ONCE_S = 20.0
 """Far below the minutes for which the thing that is interrupted would last, and the 25 s of a drain."""
+RUN = ["run", "--tasks", "scenes", "--limit", "12"]
 SLEEPS = """
-import importlib, sys, time
+import sys, time
+import forked
 module, function = sys.argv[1:3]
 def sleeping(*args, **kwargs):
     print("here", file=sys.stderr, flush=True)
     time.sleep(300)
-setattr(importlib.import_module(module), function, sleeping)
+forked.stand_in(module, function, sleeping)
 sys.argv[1:3] = []
 from ssl4rl_bench.cli import main
 main()
 """
 
 
-def start(*args: str | Path, sleeps_in: tuple[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    *args: str | Path, sleeps_in: tuple[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.Popen[str]:
     program = ["-c", SLEEPS, *sleeps_in] if sleeps_in else ["-m", "ssl4rl_bench"]
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, *program, *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        cwd=cwd,
     )
 
 
@@ -60,11 +65,27 @@ def wait_until(ready: Any, child: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def ends(child: subprocess.Popen[str], number: signal.Signals) -> str:
+def until(child: subprocess.Popen[str], words: str) -> str:
+    """Reads the child's stderr up to a line with these words; returns what was read."""
+    said = ""
+    assert child.stderr is not None
+    while words not in said:
+        line = child.stderr.readline()
+        assert line, "it ended before it came there"
+        said += line
+    return said
+
+
+def ends(
+    child: subprocess.Popen[str], number: signal.Signals, when_it_waits: Callable[[], None] | None = None
+) -> str:
     """Sends the signal; the command must be over soon, with exit code 130 and one sentence. Returns its stderr."""
     sent = time.monotonic()
     child.send_signal(number)
-    _, errors = child.communicate(timeout=100)
+    told = until(child, "stopping: waiting") if when_it_waits else ""
+    if when_it_waits:
+        when_it_waits()
+    errors = told + child.communicate(timeout=100)[1]
     assert child.returncode == 130, errors
     assert time.monotonic() - sent < AT_ONCE_S
     assert "Traceback" not in errors and errors.count("error: ") == 1, errors
@@ -74,10 +95,10 @@ def ends(child: subprocess.Popen[str], number: signal.Signals) -> str:
 @pytest.mark.parametrize(
     ("place", "command"),
     [
-        (("ssl4rl_bench.task.registry", "load_task"), ["run", "--tasks", "scenes", "--engine", "mock"]),
-        (("ssl4rl_bench.run.rundir.RunDir", "save_image"), ["run", "--tasks", "scenes", "--engine", "mock"]),
-        (("ssl4rl_bench.engines.mock.MockEngine", "run"), ["run", "--tasks", "scenes", "--engine", "mock"]),
-        (("ssl4rl_bench.score.scoring", "score_and_write"), ["run", "--tasks", "scenes", "--engine", "mock"]),
+        (("ssl4rl_bench.task.registry", "load_task"), [*RUN, "--engine", "mock"]),
+        (("ssl4rl_bench.run.rundir.RunDir", "save_image"), [*RUN, "--engine", "mock"]),
+        (("ssl4rl_bench.engines.mock.MockEngine", "run"), [*RUN, "--engine", "mock"]),
+        (("ssl4rl_bench.score.scoring", "score_and_write"), [*RUN, "--engine", "mock"]),
         (("ssl4rl_bench.engines.mock.MockEngine", "stream"), ["ask", "--engine", "mock", "Why?"]),
         (("ssl4rl_bench.task.registry", "load_task"), ["validate", "scenes"]),
         (("ssl4rl_bench.run.rundir.RunDir", "open"), ["score", "."]),
@@ -91,23 +112,8 @@ def test_a_signal_ends_what_waits_for_no_reply(
     if module.rpartition(".")[2][0].isupper():  # a method
         module, _, owner = module.rpartition(".")
         function = f"{owner}.{function}"
-    program = SLEEPS.replace(
-        "setattr(importlib.import_module(module), function, sleeping)",
-        "place = importlib.import_module(module)\n"
-        "*owner, name = function.split('.')\n"
-        "setattr(getattr(place, owner[0]) if owner else place, name, sleeping)",
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", program, module, function, *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert child.stderr is not None
-    while (line := child.stderr.readline()) != "here\n":
-        assert line, "it ended before it came there"
+    child = start(*command, sleeps_in=(module, function), cwd=tmp_path)
+    until(child, "here")
     ends(child, signal.SIGTERM)
 
 
@@ -142,8 +148,9 @@ def test_a_signal_ends_a_run_whose_requests_all_wait_to_be_sent_again(
     tmp_path: Path, fault: str, number: signal.Signals
 ) -> None:
     with FaultyServer(fault) as server:
-        child = start("run", "--tasks", "scenes", "--base-url", server.url, "--out", tmp_path / "run")
-        wait_until(lambda: server.hits >= 32, child)
+        child = start(*RUN, "--base-url", server.url, "--out", tmp_path / "run")
+        # The first answer with Retry-After holds back the requests that have not been sent yet.
+        wait_until(lambda: server.hits >= (1 if fault.startswith("429") else 32), child)
         time.sleep(0.3)
         errors = ends(child, number)
     assert "run the same command again" in errors
@@ -161,11 +168,9 @@ def test_what_is_in_flight_is_waited_for_and_kept(tmp_path: Path, number: signal
     try:
         with FaultyServer("slow") as server:
             out = tmp_path / "run"
-            args = ["run", "--tasks", "scenes", "--limit", "12", "--base-url", server.url, "--out", out]
-            child = start(*args, "--set", "concurrency=5")
+            child = start(*RUN, "--base-url", server.url, "--out", out, "--set", "concurrency=5")
             wait_until(lambda: server.hits == 5, child)
-            threading.Timer(1.0, release.set).start()
-            errors = ends(child, number)
+            errors = ends(child, number, when_it_waits=release.set)
             assert server.asked == 5, "nothing more was sent"
     finally:
         del FAULTS["slow"]
@@ -177,12 +182,10 @@ def test_what_is_in_flight_is_waited_for_and_kept(tmp_path: Path, number: signal
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_second_signal_does_not_wait(tmp_path: Path, number: signal.Signals) -> None:
     with FaultyServer("hang") as server:
-        child = start("run", "--tasks", "scenes", "--base-url", server.url, "--out", tmp_path / "run")
+        child = start(*RUN, "--base-url", server.url, "--out", tmp_path / "run")
         wait_until(lambda: server.hits >= 32, child)
         child.send_signal(number)
-        assert child.stderr is not None
-        while "stopping: waiting for 32 replies" not in (line := child.stderr.readline()):
-            assert line
+        until(child, "stopping: waiting for 32 replies")
         ends(child, number)
 
 
@@ -298,9 +301,7 @@ def test_a_signal_ends_the_loading_of_a_model(
     out = tmp_path / "run"
     args = ["run", "--model", "tiny-base", "--engine", "hf", "--tasks", "scenes", "--out", out]
     child = start(*args, sleeps_in=place)
-    assert child.stderr is not None
-    while (line := child.stderr.readline()) != "here\n":
-        assert line, "it ended before it came there"
+    until(child, "here")
     assert "run the same command again" in ends(child, number)
 
 

@@ -19,7 +19,7 @@ from ssl4rl_bench.datasets import FORMATS, Manifest, build_dataset
 from ssl4rl_bench.datasets import building as building_module
 from ssl4rl_bench.task import ssl
 
-N = 16
+N = 8
 ROTATION = ssl.make_task("rotation", {})
 CONTRASTIVE = ssl.make_task("contrastive", {})
 

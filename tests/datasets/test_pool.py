@@ -11,26 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 from pictures import write_folder
+from pool_work import double, killed, trouble
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.datasets.pool import AHEAD, WorkerDied, WorkerPool
-
-
-def double(number: int) -> int:
-    return 2 * number
-
-
-def trouble(number: int) -> int:
-    if number == 3:
-        raise DataError("three is bad")
-    return number
-
-
-def killed(number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -72,12 +59,7 @@ def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     """A build that is at work, in a process group of its own."""
     command = [sys.executable, "-m", "ssl4rl_bench", "build", "ssl_rotation_90", "--images", str(folder)]
     command += ["--out", str(out), "--workers", "2", "--per-image", "4000"]
-    # A shell starts background jobs with Ctrl-C ignored, which a child would inherit from this test.
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    finally:
-        signal.signal(signal.SIGINT, old)
+    process = forked.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list(out.parent.parent.rglob("*.parquet")):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""

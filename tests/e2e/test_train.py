@@ -265,7 +265,7 @@ def test_evaluation_images_are_refused_left_out_or_trained_on_on_purpose(
 def test_a_folder_with_another_run_is_left_alone(images: Path, tmp_path: Path) -> None:
     small = recipe(tmp_path, images)
     train(small, tmp_path / "run", max_steps=1)
-    with pytest.raises(StoreError, match="--resume goes on"):
+    with pytest.raises(StoreError, match="--resume continues"):
         train(small, tmp_path / "run", max_steps=1)
     with pytest.raises(StoreError, match=r"another recipe \(grpo.group"):
         train(recipe(tmp_path, images, grpo__group=2, grpo__micro_batch=8), tmp_path / "run", resume=True)

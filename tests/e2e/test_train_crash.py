@@ -153,7 +153,7 @@ def test_errors_of_a_user_are_one_line(small: Path, undisturbed: Path, tmp_path:
         (["train", str(small), "--set", "grpo.groups=2"], "did you mean group"),
         (["train", str(small), "--set", "grpo.prompts=0", "--out", str(tmp_path / "x")], "1 or more"),
         (["train", str(small), "--set", "model.base=./nowhere", "--out", str(tmp_path / "y")], "nowhere"),
-        (["train", str(small), "--out", str(undisturbed)], "--resume goes on"),
+        (["train", str(small), "--out", str(undisturbed)], "--resume continues"),
         (
             ["train", str(small), "--set", "rollout.engine=vllm_colocate", "--out", str(tmp_path / "z")],
             "--set rollout.engine=transformers",

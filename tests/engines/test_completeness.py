@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.engines.checkpoints.architecture import HEAD, expected
-from ssl4rl_bench.engines.checkpoints.completeness import check
+from ssl4rl_bench.engines.checkpoints.completeness import check_complete
 from ssl4rl_bench.engines.checkpoints.tensors import Tensor
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint, resolve_model
 
@@ -117,6 +117,8 @@ def test_run_refuses_in_one_line_before_torch_is_imported(kind: str, tmp_path: P
             "--policy",
             "POLICY",
             "--once",
+            "--interval",
+            "0.1",
             "--engine",
             "hf",
             "--out",
@@ -177,7 +179,7 @@ CONFIG = json.loads((make.__globals__["TINY"] / "config.json").read_text())
 def test_whatever_is_missing_is_counted_and_named(missing: set[str]) -> None:
     left = {name: tensor for name, tensor in HEADERS.items() if name not in missing}
     with pytest.raises(ModelError, match=f"lacks {len(missing)} of the 116 tensors") as caught:
-        check(Path("m"), CONFIG, left)
+        check_complete(Path("m"), CONFIG, left)
     first = next(name for name in WANTED.shapes if name in missing)
     assert first in str(caught.value)
 
@@ -190,7 +192,7 @@ def test_any_other_shape_is_refused(name: str, shape: list[int]) -> None:
         return
     other = Tensor(tensor.path, tensor.dtype, tuple(shape), 0, 0 if 0 in shape else 2)
     with pytest.raises(ModelError, match="another shape" if other.size else "empty"):
-        check(Path("m"), CONFIG, {**HEADERS, name: other})
+        check_complete(Path("m"), CONFIG, {**HEADERS, name: other})
 
 
 @given(
@@ -206,7 +208,7 @@ def test_any_prefix_is_refused_and_named(parts: list[str]) -> None:
     if prefix in ("model.", "visual."):  # a legacy name's own
         return
     with pytest.raises(ModelError, match="lacks 116 of the 116"):
-        check(Path("m"), CONFIG, {prefix + name: tensor for name, tensor in HEADERS.items()})
+        check_complete(Path("m"), CONFIG, {prefix + name: tensor for name, tensor in HEADERS.items()})
 
 
 @given(st.text(min_size=1, max_size=40))
@@ -215,7 +217,7 @@ def test_an_extra_tensor_of_any_name_is_refused_on_one_printable_line(name: str)
     if WANTED.knows(name):
         return
     with pytest.raises(ModelError, match="does not ask for") as caught:
-        check(Path("m"), CONFIG, {**HEADERS, name: HEADERS[NAMES[0]]})
+        check_complete(Path("m"), CONFIG, {**HEADERS, name: HEADERS[NAMES[0]]})
     assert str(caught.value).isprintable()
 
 

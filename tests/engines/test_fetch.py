@@ -14,7 +14,7 @@ import pytest
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
 from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.engines import fetch as module
-from ssl4rl_bench.engines.fetch import fetch, shown
+from ssl4rl_bench.engines.fetch import fetch, shown_url
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -180,6 +180,6 @@ def test_a_host_that_is_not_there_is_told_without_a_query() -> None:
 
 
 def test_urls_are_shown_without_what_may_be_secret() -> None:
-    assert shown("https://user:pass@h:8443/a.png?token=1#x") == "https://h:8443/a.png"
-    assert shown("https://[::1]:9/a") == "https://[::1]:9/a"
-    assert shown("https://[bad") == "the URL"
+    assert shown_url("https://user:pass@h:8443/a.png?token=1#x") == "https://h:8443/a.png"
+    assert shown_url("https://[::1]:9/a") == "https://[::1]:9/a"
+    assert shown_url("https://[bad") == "the URL"

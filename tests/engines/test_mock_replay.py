@@ -24,7 +24,7 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.engines.replay import ReplayEngine
 from ssl4rl_bench.run.journal import Journal
-from ssl4rl_bench.run.recorded import read
+from ssl4rl_bench.run.recorded import read_replies
 
 GREEDY = Sampling()
 
@@ -57,7 +57,7 @@ def answer(text: str) -> str:
 def test_both_are_engines(tmp_path: Path) -> None:
     (tmp_path / "r").write_text("")
     assert isinstance(create("mock", None, EngineOptions()), Engine)
-    assert isinstance(create("replay", None, EngineOptions(), read(tmp_path / "r")), Engine)
+    assert isinstance(create("replay", None, EngineOptions(), read_replies(tmp_path / "r")), Engine)
 
 
 def test_gold_is_right_and_constant_is_constant() -> None:
@@ -132,7 +132,7 @@ def test_the_mock_streams_its_reply() -> None:
 
 def replay(path: Path, *lines: object) -> ReplayEngine:
     path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
-    return ReplayEngine(read(path))
+    return ReplayEngine(read_replies(path))
 
 
 def test_replies_are_found_by_id_and_repeat(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_journal_can_be_replayed(tmp_path: Path) -> None:
         journal.append(failed)
         journal.append(replace(failed, id="2"))
         journal.append(replace(failed, text="reply", finish_reason="stop", error=None, n_prompt_tokens=5))
-    engine = ReplayEngine(read(tmp_path / "j"))
+    engine = ReplayEngine(read_replies(tmp_path / "j"))
     (_, first), (_, second) = engine.run([request(1), request(2)], GREEDY)
     assert (first.text, first.n_prompt_tokens, first.error) == ("reply", 5, None)
     assert (second.text, second.error) == ("", "down")
@@ -197,7 +197,7 @@ def test_a_file_of_replies_is_needed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="replies=FILE"):
         create("replay", None, EngineOptions())
     with pytest.raises(DataError, match="no such file or directory"):
-        ReplayEngine(read(tmp_path / "none"))
+        ReplayEngine(read_replies(tmp_path / "none"))
 
 
 def test_another_file_is_another_version(tmp_path: Path) -> None:

@@ -19,16 +19,16 @@ from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.openai import OpenAIEngine, Retry
 from ssl4rl_bench.engines.openai_servers import Server, Servers
-from ssl4rl_bench.run.journal import read
+from ssl4rl_bench.run.journal import read_journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import RunCounts, execute
 
 TASK = SyntheticTask(n_groups=6, n_rolls=2)
 N = 12
 PATIENT = Retry(
-    attempts=3, base=0.01, cap=0.05, retry_after_cap=0.2, connect_timeout=60, timeout=60, silence=0.3
+    attempts=3, base=0.01, cap=0.05, retry_after_cap=0.05, connect_timeout=60, timeout=60, silence=0.3
 )
-HURRIED = replace(PATIENT, connect_timeout=1, timeout=1)
+HURRIED = replace(PATIENT, connect_timeout=0.4, timeout=0.4)
 """For servers that say nothing, or do not come to an end."""
 SLOW = replace(PATIENT, connect_timeout=5, timeout=5)
 """The same where the second answer must come in time, also on a machine with other work."""
@@ -78,7 +78,7 @@ def run(
 
 
 def records(path: Path) -> list[SampleRecord]:
-    lines = list(read(path / "journal" / f"{TASK.name}.jsonl"))
+    lines = list(read_journal(path / "journal" / f"{TASK.name}.jsonl"))
     assert all(isinstance(line, SampleRecord) for line in lines)
     return [line for line in lines if isinstance(line, SampleRecord)]
 
@@ -207,7 +207,7 @@ def test_a_server_that_does_not_stream_is_understood() -> None:
 def test_a_server_that_hangs_is_given_up_and_another_takes_over(tmp_path: Path) -> None:
     with FaultyServer("hang") as hanging, FaultyServer() as well:
         options = EngineOptions(base_urls=(hanging.url, well.url), concurrency=3)
-        engine = OpenAIEngine(None, options, replace(PATIENT, timeout=3))
+        engine = OpenAIEngine(None, options, replace(PATIENT, timeout=1))
         spec = spec_of(TASK, engine)
         with RunDir.create(tmp_path, spec) as rundir:
             assert execute([TASK], engine, rundir, spec).n_errors == 0

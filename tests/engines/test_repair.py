@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from checkpoint_folders import BROKEN, INDEX, load, make
+from tensor_files import tensors
 
 from ssl4rl_bench.core.errors import ModelError, UsageError
 from ssl4rl_bench.engines.checkpoints import repair
+from ssl4rl_bench.engines.checkpoints.files import weight_map
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 REPAIRED = [kind for kind, (_, words) in BROKEN.items() if "ssl4rl_bench.repair" in " ".join(words)]
@@ -56,9 +59,50 @@ def test_what_renaming_cannot_repair_leaves_no_folder(
 def test_a_folder_in_the_way_and_an_unknown_tensor_are_refused(tmp_path: Path) -> None:
     folder = make(tmp_path / "model")
     with pytest.raises(UsageError, match="already exists"):
-        repair.repair(folder, folder)
-    with pytest.raises(UsageError, match="holds no nothing"):
-        repair.repair(folder, tmp_path / "new", ["nothing"])
+        repair.repair_checkpoint(folder, folder)
+    with pytest.raises(UsageError, match="has no nothing"):
+        repair.repair_checkpoint(folder, tmp_path / "new", ["nothing"])
+
+
+def shards(folder: Path, *names: tuple[str, ...], index: bool = True) -> Path:
+    """Writes a checkpoint of another family, which has one file for each tuple of names of tensors."""
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    files = {f"model-{number}-of-9.safetensors": own for number, own in enumerate(names)}
+    for file, own in files.items():
+        (folder / file).write_bytes(tensors(names=own, size=10))
+    if index:
+        places = {name: file for file, own in files.items() for name in own}
+        (folder / INDEX).write_text(json.dumps({"weight_map": places}))
+    return folder
+
+
+def refused(folder: Path, **how: bool) -> str:
+    with pytest.raises((ModelError, UsageError)) as caught:
+        repair.repair_checkpoint(folder, folder.with_name("new"), **how)
+    assert not folder.with_name("new").exists()
+    return str(caught.value).replace(str(folder), "FOLDER")
+
+
+def test_what_is_not_known_of_a_family_is_asked_for(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "model", ("a", "b"), ("c",))
+    words = "FOLDER: the tensors that its config.json asks for are unknown; name the ones to leave out with --drop"
+    assert refused(folder, only_known=True) == words
+    new = repair.repair_checkpoint(folder, tmp_path / "new", drop=["b"])
+    assert weight_map(new) == {
+        "a": "model-00001-of-00002.safetensors",
+        "c": "model-00002-of-00002.safetensors",
+    }
+
+
+def test_files_of_two_saves_are_refused(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "one", ("a",), ("a",))
+    assert refused(folder) == "FOLDER/model-1-of-9.safetensors holds a again: delete the stale file first"
+    both = shards(tmp_path / "two", ("a",), ("b",))
+    (both / "model.safetensors").write_bytes(tensors(names=("a",), size=10))
+    words = "FOLDER contains both model.safetensors and shards: delete the stale ones first"
+    assert refused(both) == words
+    assert refused(shards(tmp_path / "three", index=False)) == "FOLDER contains no safetensors files"
 
 
 def test_it_needs_no_torch(tmp_path: Path) -> None:

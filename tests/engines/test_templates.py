@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.engines import templates
+from ssl4rl_bench.engines import template_child, templates
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
 USUAL = (TINY / "chat_template.jinja").read_text()
@@ -78,9 +78,13 @@ _FOLDED = {name for name, source in HOSTILE.items() if "messages" not in source}
 """What jinja2 may compute while it compiles, whether it is reached or not."""
 
 
+LASTING = {*LOOPS, "lipsum"}
+"""What ends by its time limit alone."""
+
+
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates, "SECONDS", 1.5)
+def soon(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(templates, "SECONDS", 0.3 if name in LASTING else 1.5)
 
 
 def checkpoint(place: Path, template: str) -> Path:
@@ -245,3 +249,28 @@ def test_a_forked_process_starts_a_child_of_its_own() -> None:
     guard.check_usual()
     assert os.waitpid(pid, 0)[1] == 0
     guard.check_usual()
+
+
+@pytest.mark.parametrize(
+    ("template", "result"),
+    [
+        ("{{ name }}", {"chars": 2}),
+        ("{% for i in range(9) %}{{ name }}{% endfor %}", {"error": "length"}),
+        ("{% generation %}{{ name }}{% endgeneration %}", {"chars": 2}),
+        ("{{ {'a': 'é'} | tojson }}", {"chars": 10}),
+        ("{% for i in range(9) %}{% break %}{% endfor %}", {"chars": 0}),
+        ("{{ strftime_now('%Y') }}", {"chars": 4}),
+    ],
+)
+def test_a_template_is_rendered_as_transformers_does_and_measured(template: str, result: Any) -> None:
+    made = template_child.make_environment().from_string(template)
+    assert template_child.rendered(made, {"name": "ab"}, most=12) == result
+
+
+def test_a_template_may_refuse_and_may_not_reach_out() -> None:
+    environment = template_child.make_environment()
+    with pytest.raises(ValueError, match="no roles"):
+        environment.from_string("{{ raise_exception('no roles') }}").render()
+    for attack in ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ items.append(1) }}"):
+        with pytest.raises(Exception, match=r"unsafe|not safely callable"):
+            environment.from_string(attack).render(items=[])

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import builtins
 import struct
+import sys
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmbench_data import picture
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, MissingDependency, UsageError
 from ssl4rl_bench.core.types import VideoPart
-from ssl4rl_bench.engines.video import MAX_FRAME_PIXELS, plan, sample_frames
+from ssl4rl_bench.engines import video
+from ssl4rl_bench.engines.video import MAX_FRAME_PIXELS, plan_frames, sample_frames
 
 av: Any = pytest.importorskip("av")
 
@@ -169,7 +175,53 @@ def test_without_pyav_the_command_that_adds_it_is_told(
     st.floats(0.01, 60),
 )
 def test_a_plan_is_even_ordered_and_within_its_limits(times: list[float], limit: int, fps: float) -> None:
-    chosen = plan(times, times[-1] - times[0], limit, fps)
+    chosen = plan_frames(times, times[-1] - times[0], limit, fps)
     assert len(chosen) % 2 == 0 and 2 <= len(chosen) <= limit
     assert chosen == sorted(chosen)
     assert chosen[0] == 0 and chosen[-1] == len(times) - 1
+
+
+def packets(*stamps: int | None) -> Any:
+    found = [SimpleNamespace(pts=stamp, is_keyframe=stamp == 0) for stamp in stamps]
+    stream = SimpleNamespace(time_base=Fraction(1, 2))
+    return SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda _: found)
+
+
+def test_time_stamps_come_in_order_and_are_there_and_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = video._time_stamps(packets(4, None, 0, 2), Path("a.mp4"))
+    assert times == ([0, 2, 4], [0], Fraction(1, 2))
+    with pytest.raises(DataError, match=r"a\.mp4 has no frames with a time; convert it to MP4"):
+        video._time_stamps(packets(None), Path("a.mp4"))
+    monkeypatch.setattr(video, "MAX_PACKETS", 2)
+    with pytest.raises(DataError, match=r"a\.mp4 has more than 2 frames; cut it"):
+        video._time_stamps(packets(0, 1, 2), Path("a.mp4"))
+
+
+def test_frames_that_do_not_decode_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mp4"
+    path.touch()
+    decoded: list[list[int]] = []
+
+    def decode(container: Any, wanted: list[int], keys: list[int], path: Path) -> Any:
+        decoded.append(keys)
+        return [(wanted[0], images.from_bytes(picture()))]
+
+    @contextmanager
+    def opened(*_: Any) -> Any:
+        yield packets(0, 1, 2, 3)
+
+    monkeypatch.setitem(sys.modules, "av", SimpleNamespace(FFmpegError=OSError))
+    monkeypatch.setattr(video, "_opened", opened)
+    monkeypatch.setattr(video, "_decode", decode)
+    with pytest.raises(DataError) as caught:
+        video.sample_frames(path, max_frames=4)
+    assert str(caught.value) == f"{path} is damaged: 3 of 4 frames do not decode"
+    assert decoded == [[0], []], "the second time without seeking"
+
+
+def test_frames_of_too_many_pixels_are_refused() -> None:
+    large = SimpleNamespace(width=10_000, height=10_000, pts=0)
+    stream = SimpleNamespace(video=[None])
+    container = SimpleNamespace(streams=stream, decode=lambda _: iter([large]))
+    with pytest.raises(DataError, match=r"a\.mp4 has frames of more than 40 million pixels"):
+        list(video._decode(container, [0], [], Path("a.mp4")))

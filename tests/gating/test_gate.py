@@ -16,8 +16,8 @@ from ssl4rl_bench.comparison.flips import flips
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.gating import baseline as baseline_file
-from ssl4rl_bench.gating.guards import check
-from ssl4rl_bench.gating.judge import Gate, apply
+from ssl4rl_bench.gating.guards import check_guards
+from ssl4rl_bench.gating.judge import Gate, apply_policy
 from ssl4rl_bench.gating.policy import parse_policy, read_policy
 
 any_speed = settings(deadline=None, max_examples=examples(40))
@@ -28,7 +28,7 @@ def rule(**more: Any) -> dict[str, Any]:
 
 
 def judge(base: np.ndarray, new: np.ndarray, *rules: dict[str, Any], **more: Any) -> Gate:
-    return apply(parse_policy({"rule": list(rules), **more}), run("old", base), run("new", new))
+    return apply_policy(parse_policy({"rule": list(rules), **more}), run("old", base), run("new", new))
 
 
 def changed(n: int, gained: int, lost: int, share: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +171,7 @@ def test_guards_look_at_what_is_no_accuracy() -> None:
     limits = {"unread": 5.0, "truncated": 20.0, "errors": 0.0, "letters": 10.0, "image_overlap": 0}
     limits |= {"reply_length": [0.5, 3.0]}
     policy = parse_policy({"rule": [rule()], "guards": limits})
-    found = {each.name: each for each in check(policy, old, candidate, None)}
+    found = {each.name: each for each in check_guards(policy, old, candidate, None)}
     assert {name: each.verdict for name, each in found.items()} == {
         "unread replies": "fail",
         "truncated replies": "pass",
@@ -185,9 +185,9 @@ def test_guards_look_at_what_is_no_accuracy() -> None:
     )
     for overlap, transductive, verdict in ((0, False, "pass"), (7, False, "pass"), (7, True, "fail")):
         origin = {"data": {"overlap": [{"set": "simulated", "exact": overlap}], "transductive": transductive}}
-        guard = check(policy, old, candidate, origin)[-1]
+        guard = check_guards(policy, old, candidate, origin)[-1]
         assert guard.verdict == verdict, (overlap, transductive)
-    assert apply(policy, old, candidate, guarded=tuple(found.values())).verdict == "fail"
+    assert apply_policy(policy, old, candidate, guarded=tuple(found.values())).verdict == "fail"
 
 
 @pytest.mark.parametrize("name", ["base.json", "base.json.gz"])
@@ -197,7 +197,7 @@ def test_a_baseline_file_is_the_run(tmp_path: Path, name: str) -> None:
     baseline_file.save_baseline_file(original, tmp_path / name)
     kept = baseline_file.load_baseline_file(tmp_path / name)
     candidate = run("new", new, copies=2)
-    one, two = (apply(parse_policy({"rule": [rule()]}), each, candidate) for each in (original, kept))
+    one, two = (apply_policy(parse_policy({"rule": [rule()]}), each, candidate) for each in (original, kept))
     assert one.tested == two.tested
     assert kept.spec.sha256 == original.spec.sha256
     baseline_file.save_baseline_file(kept, tmp_path / "again.json")

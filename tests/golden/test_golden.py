@@ -52,7 +52,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from commands import bench
-from mmbench_data import picture, questions, write_tsv
+from mmbench_data import picture, questions, questions_by_ability, write_tsv
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "golden"
@@ -133,16 +133,6 @@ PUBLISHED = """{
 {"name": "new", "model": "y", "values": [51, 62, 73]}
 ]}
 """
-ABILITIES = (
-    ("image_style", "coarse_perception"),
-    ("image_scene", "coarse_perception"),
-    ("ocr", "finegrained_perception (instance-level)"),
-    ("spatial_relationship", "finegrained_perception (cross-instance)"),
-    ("function_reasoning", "attribute_reasoning"),
-    ("nature_relation", "relation_reasoning"),
-    ("future_prediction", "logic_reasoning"),
-)
-
 VERSION = importlib.metadata.version("ssl4rl-bench")
 NORMAL: tuple[tuple[str, str], ...] = (
     # The bytes of a journal: its lines say how long each reply took.
@@ -390,11 +380,7 @@ def made_replies(run: str, shift: int) -> Iterator[dict[str, Any]]:
 def replies(shop: Workshop) -> None:
     """MMBench's schema: how replies are read, what repeats add, and the policy of the documentation."""
     shutil.copytree(GOLDEN / "pictures", "pictures")
-    rows = [
-        row | dict(zip(("category", "l2-category"), ABILITIES[int(row["index"]) % 10**6 % 7], strict=True))
-        for row in questions(N_QUESTIONS)
-    ]
-    write_tsv(Path("mmbench.tsv"), rows)
+    write_tsv(Path("mmbench.tsv"), questions_by_ability(N_QUESTIONS))
     shop.print("validate", "mmbench_dev_en", "--data", "mmbench.tsv")
     asked = ("--tasks", "mmbench_dev_en", "--data", "mmbench_dev_en=mmbench.tsv")
     rotation = ("--tasks", "ssl_rotation_90", "--data", "ssl_rotation_90=pictures")

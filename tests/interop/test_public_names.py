@@ -6,10 +6,10 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 DATA = Path(__file__).parents[1] / "data"
@@ -68,5 +68,5 @@ def test_lmms_eval_finds_the_model_by_its_old_and_new_entry() -> None:
 
 @pytest.mark.parametrize("module", ["ssl4rl_bench", "ssl4rl_bench.repair", "ssl4rl_bench.train.sft"])
 def test_modules_that_are_run_by_name(module: str) -> None:
-    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True)
+    done = forked.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True)
     assert (done.returncode, "usage" in done.stdout.lower()) == (0, True), done.stderr

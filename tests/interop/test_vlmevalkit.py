@@ -110,9 +110,9 @@ def test_the_name_that_a_task_gets_is_scored_as_here(task: str, circular: bool) 
         ("my_MMBench_v2.tsv", True, None),
         ("mmbench.txt", True, "NAME.tsv"),
         ("scenes", True, "scenes_mmbench.tsv"),
-        ("MMBench_DEV_EN.tsv", True, "of VLMEvalKit's own"),
-        ("MMBench_dev_en.tsv", True, "of VLMEvalKit's own"),
-        ("MMBench.tsv", False, "of VLMEvalKit's own"),
+        ("MMBench_DEV_EN.tsv", True, "the name of a data set of VLMEvalKit"),
+        ("MMBench_dev_en.tsv", True, "the name of a data set of VLMEvalKit"),
+        ("MMBench.tsv", False, "the name of a data set of VLMEvalKit"),
         ("mmbench_openended.tsv", True, "openended"),
     ],
 )

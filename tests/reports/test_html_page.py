@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import recorded
 from examples import examples
 from html_runs import MadeTask, Parsed, guess, make_run, three_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xss import PAYLOADS
 
+from ssl4rl_bench import __version__
 from ssl4rl_bench.comparison import published
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.reports.figures.palette import BETTER, HEX
 from ssl4rl_bench.reports.figures.sheet import Sheet
-from ssl4rl_bench.reports.html import ReportContent, assemble, render, write
+from ssl4rl_bench.reports.html import ReportContent, assemble, render_page, write
 from ssl4rl_bench.reports.html.provenance import RunFacts
 from ssl4rl_bench.reports.html.samples import PACKED_BUDGET
 from ssl4rl_bench.reports.html.verdict import verdict
@@ -47,7 +49,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ReportContent:
 
 @pytest.fixture(scope="module")
 def page(report: ReportContent) -> str:
-    return render(report)
+    return render_page(report)
 
 
 def unpacked(report: ReportContent, name: str) -> Any:
@@ -62,8 +64,19 @@ def test_parts_stand_in_the_order_of_a_reader(page: str) -> None:
     assert ids == ["verdict", "leaderboard", "differences", "categories", "samples", "method"]
 
 
+def masked(page: str) -> str:
+    """The words of a page without what depends on the machine, and without hashes."""
+    text = re.sub(r"(?m)^/\S+/(\w+)$", r"RUNS/\1", Parsed(page).words)
+    text = re.sub(r"\b[0-9a-f]{12,64}\b", "HASH", text)
+    return text.replace(__version__, "VERSION")
+
+
+def test_the_words_of_a_page_are_as_recorded(page: str) -> None:
+    recorded.check("words/page", masked(page))
+
+
 def test_same_runs_give_the_same_page(report: ReportContent, page: str) -> None:
-    assert render(report) == page
+    assert render_page(report) == page
 
 
 def test_policy_names_the_script_and_the_style_that_are_there(page: str) -> None:
@@ -168,14 +181,15 @@ def test_a_difference_that_is_not_shown_says_what_would_have_been_found(tmp_path
 def test_one_run_alone_has_a_page(tmp_path: Path) -> None:
     task = MadeTask(n_groups=6, n_rolls=1)
     runs = load_evaluated([make_run(tmp_path / "one", task, "one", guess("one", 0.5))])
-    page = render(assemble(runs[0], [], [{task.name: task}]))
+    page = render_page(assemble(runs[0], [], [{task.name: task}]))
     assert "There is no second run to compare it with." in page
+    recorded.check("words/page_of_one_run", masked(page))
     assert 'id="differences"' not in page
 
 
 def test_partial_runs_are_told(report: ReportContent) -> None:
     facts = replace(report.runs[1], partial=("scenes: limited to 5 of 600 questions",))
-    page = render(replace(report, runs=(report.runs[0], facts, *report.runs[2:])))
+    page = render_page(replace(report, runs=(report.runs[0], facts, *report.runs[2:])))
     assert "limited to 5 of 600 questions" in page.split('id="leaderboard"')[0]
 
 
@@ -189,7 +203,7 @@ def test_views_stand_before_the_samples(report: ReportContent) -> None:
     sheet.text(50, 25, "a < b")
     sheet.marks([(10, 10)], "s", BETTER)
     view = View("transfer", "Transfer", "It is -1.00 points.", ("a", "b"), (("x", "-1.00"),), sheet)
-    page = render(replace(report, views=(view,)))
+    page = render_page(replace(report, views=(view,)))
     parsed = Parsed(page)
     check_inert(parsed)
     ids = [attrs.get("id") for tag, attrs in parsed.tags if tag == "section"]
@@ -282,8 +296,8 @@ def hostile(report: ReportContent, texts: list[str]) -> ReportContent:
 
 def test_150_payloads_in_every_string_change_no_tag(report: ReportContent) -> None:
     assert len(PAYLOADS) == len(set(PAYLOADS)) == 150
-    plain = Parsed(render(hostile(report, [f"plain {at}" for at in range(150)])))
-    found = Parsed(render(hostile(report, list(PAYLOADS))))
+    plain = Parsed(render_page(hostile(report, [f"plain {at}" for at in range(150)])))
+    found = Parsed(render_page(hostile(report, list(PAYLOADS))))
     check_inert(found)
     assert found.names == plain.names
     assert [set(attrs) for _, attrs in found.tags] == [set(attrs) for _, attrs in plain.tags]
@@ -291,13 +305,13 @@ def test_150_payloads_in_every_string_change_no_tag(report: ReportContent) -> No
 
 @pytest.fixture(scope="module")
 def plain_names(report: ReportContent) -> list[str]:
-    return Parsed(render(hostile(report, ["plain"]))).names
+    return Parsed(render_page(hostile(report, ["plain"]))).names
 
 
 @settings(max_examples=examples(15), deadline=None)
 @given(text=st.text(max_size=60).map(lambda text: f"{text}x"))
 def test_any_text_changes_no_tag(report: ReportContent, plain_names: list[str], text: str) -> None:
-    found = Parsed(render(hostile(report, [text])))
+    found = Parsed(render_page(hostile(report, [text])))
     assert found.names == plain_names
     check_inert(found)
 
@@ -317,7 +331,7 @@ def test_payloads_in_samples_come_back_as_they_were(tmp_path: Path) -> None:
     ]
     runs = load_evaluated(paths)
     report = assemble(runs[0], runs[1:], [{task.name: task}] * 2, title=PAYLOADS[0])
-    parsed = Parsed(render(report))
+    parsed = Parsed(render_page(report))
     check_inert(parsed)
     questions, replies = unpacked(report, "task-0"), unpacked(report, "run-0-1")
     for at, group in enumerate(questions["group"]):

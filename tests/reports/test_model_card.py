@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ssl4rl_bench.core.errors import DataError, ModelError, StoreError, UsageError
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
-from ssl4rl_bench.reports.model_card.card import load, without_path
+from ssl4rl_bench.reports.model_card.card import load_card, without_path
 from ssl4rl_bench.reports.model_card.write import README, RESULTS, write_card
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
@@ -425,4 +425,4 @@ def test_hostile_names_break_neither_metadata_nor_marks(tmp_path: Path, name: st
     assert first.count("<!-- /ssl4rl:summary -->") == 1
     write_card(folder)
     assert (folder / README).read_text(encoding="utf-8") == first
-    assert load(folder).name.startswith(name)
+    assert load_card(folder).name.startswith(name)

@@ -11,19 +11,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import forked
 import pytest
 import synthetic
 
 from ssl4rl_bench.core.types import SampleRecord
-from ssl4rl_bench.run.journal import BadLine, read
+from ssl4rl_bench.run.journal import BadLine, read_journal
 from ssl4rl_bench.run.rundir import RunDir
 
-N_GROUPS, N_SAMPLES = 750, 3000
+N_GROUPS, N_SAMPLES = 150, 600
 JOURNAL = f"journal/{synthetic.SyntheticTask.name}.jsonl"
 
 
 def start(path: Path, *more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    return forked.Popen(
         [sys.executable, synthetic.__file__, str(path), str(N_GROUPS), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -38,7 +39,7 @@ def places(output: bytes) -> list[tuple[str, int]]:
 
 
 def kept(path: Path) -> list[SampleRecord]:
-    return [line for line in read(path / JOURNAL) if not isinstance(line, BadLine)]
+    return [line for line in read_journal(path / JOURNAL) if not isinstance(line, BadLine)]
 
 
 @pytest.fixture(scope="module")

@@ -253,7 +253,7 @@ def test_secrets_are_not_in_the_report(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
-    monkeypatch.setattr(looking, "versions", lambda packages: {"httpx": "0.28.1"})
+    monkeypatch.setattr(looking, "installed_versions", lambda packages: {"httpx": "0.28.1"})
     invoke("--json")
     out = capsys.readouterr().out
     assert "very" not in out

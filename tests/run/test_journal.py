@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.types import SampleRecord
 from ssl4rl_bench.run import journal
-from ssl4rl_bench.run.journal import BadLine, Journal, answers, decode, encode, read
+from ssl4rl_bench.run.journal import BadLine, Journal, answers, decode_record, encode_record, read_journal
 
 any_text = st.text(st.characters(exclude_categories=[]))
 """Surrogates too."""
@@ -75,9 +75,9 @@ def paired(text: str | None) -> str | None:
 @settings(deadline=None)
 @given(records)
 def test_a_record_reads_back(item: SampleRecord) -> None:
-    line = encode(item)
+    line = encode_record(item)
     assert line.endswith(b"\n") and line.count(b"\n") == 1 and line.isascii()
-    back = decode(line[:-1])
+    back = decode_record(line[:-1])
     assert back is not None
     for name in SampleRecord.__slots__:
         value = getattr(item, name)
@@ -89,15 +89,15 @@ def test_a_record_reads_back(item: SampleRecord) -> None:
 )
 def test_a_text_that_confuses_readers_of_lines(tmp_path: Path, text: str) -> None:
     path = written(tmp_path / "j", record(1, text), record(2))
-    assert list(read(path)) == [record(1, text), record(2)]
+    assert list(read_journal(path)) == [record(1, text), record(2)]
 
 
 def test_every_flipped_bit_of_a_record_is_reported_with_its_line_and_never_used(tmp_path: Path) -> None:
-    lines = [encode(record(number)) for number in range(3)]
+    lines = [encode_record(record(number)) for number in range(3)]
     path = tmp_path / "j"
     path.write_bytes(b"".join(lines))
     for bit in flipped_bits(path, len(lines[0]), len(lines[1])):
-        found = list(read(path))
+        found = list(read_journal(path))
         assert found[0] == record(0)
         assert found[1] == BadLine(2, torn=False), f"bit {bit} is not noticed"
         assert record(1) not in found
@@ -106,11 +106,11 @@ def test_every_flipped_bit_of_a_record_is_reported_with_its_line_and_never_used(
 
 
 def test_every_flipped_bit_of_the_last_record_costs_only_that_record(tmp_path: Path) -> None:
-    lines = [encode(record(number)) for number in range(2)]
+    lines = [encode_record(record(number)) for number in range(2)]
     path = tmp_path / "j"
     path.write_bytes(b"".join(lines))
     for _ in flipped_bits(path, len(lines[0]), len(lines[1])):
-        found = list(read(path))
+        found = list(read_journal(path))
         assert found[0] == record(0)
         assert all(isinstance(line, BadLine) and line.number >= 2 for line in found[1:]) and found[1:]
 
@@ -128,7 +128,7 @@ def test_a_cut_at_every_byte_of_the_last_three_records_is_recovered(
         kept = sum(end <= cut for end in ends)
         path.write_bytes(data[:cut])
         torn = cut not in ends
-        assert list(read(path)) == [*whole[:kept], *([BadLine(kept + 1, torn=True)] if torn else [])]
+        assert list(read_journal(path)) == [*whole[:kept], *([BadLine(kept + 1, torn=True)] if torn else [])]
         with Journal(path) as writer:
             assert writer.torn_bytes == cut - ends[kept - 1]
             for item in whole[kept:]:
@@ -145,18 +145,18 @@ def test_a_torn_tail_of_any_length(tmp_path: Path, tail: bytes, before: int) -> 
     with Journal(path) as writer:
         assert writer.torn_bytes == len(tail)
         writer.append(record(9))
-    assert list(read(path)) == [*map(record, range(before)), record(9)]
+    assert list(read_journal(path)) == [*map(record, range(before)), record(9)]
 
 
 def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert list(read(tmp_path / "none")) == []
+    assert list(read_journal(tmp_path / "none")) == []
     assert answers(tmp_path / "none", {}).records == {}
 
 
 def test_a_whole_line_that_is_no_record_is_corrupt(tmp_path: Path) -> None:
     body = b'{"id":"1"}'
     (tmp_path / "j").write_bytes(body[:-1] + journal._crc_field(body) + b"\n")
-    assert list(read(tmp_path / "j")) == [BadLine(1, torn=False)]
+    assert list(read_journal(tmp_path / "j")) == [BadLine(1, torn=False)]
 
 
 def test_answers_take_the_first_reply_else_the_last_error(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_second_writer_is_refused_and_told_the_run(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=f"run {tmp_path} is being written by another process"):
             Journal(path)
         writer.append(record(1))
-    assert list(read(written(path, record(2)))) == [record(1), record(2)]
+    assert list(read_journal(written(path, record(2)))) == [record(1), record(2)]
 
 
 class Syncs:
@@ -222,7 +222,7 @@ def test_appends_are_synced_after_a_while(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_record_is_in_the_file_before_it_is_synced(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", every=10**9, interval_s=1e9) as writer:
         writer.append(record(1))
-        assert list(read(tmp_path / "j")) == [record(1)]
+        assert list(read_journal(tmp_path / "j")) == [record(1)]
 
 
 @pytest.mark.parametrize("room", [0, 1, 100])
@@ -247,9 +247,9 @@ def test_a_full_disk_keeps_what_was_there_and_leaves_no_torn_line(
             with pytest.raises(StoreError, match="disk is full") as caught:
                 writer.append(record(2))
             assert "\n" not in str(caught.value) and str(path) in str(caught.value)
-        assert list(read(path)) == [record(1)]
+        assert list(read_journal(path)) == [record(1)]
         writer.append(record(3))
-    assert list(read(path)) == [record(1), record(3)]
+    assert list(read_journal(path)) == [record(1), record(3)]
 
 
 def test_a_disk_that_refuses_to_sync_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_a_directory_in_the_way_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot write"):
         Journal(tmp_path)
     with pytest.raises(StoreError, match="cannot read"):
-        list(read(tmp_path))
+        list(read_journal(tmp_path))
 
 
 @settings(max_examples=examples(30), deadline=None)
@@ -282,10 +282,10 @@ def test_any_journal_cut_anywhere_keeps_its_whole_lines(
     directory = tmp_path_factory.mktemp("journal")
     try:
         path = written(directory / "j", *items)
-        whole = list(read(path))
+        whole = list(read_journal(path))
         data = path.read_bytes()[:-cut]
         path.write_bytes(data)
         Journal(path).close()
-        assert list(read(path)) == whole[: data.count(b"\n")]
+        assert list(read_journal(path)) == whole[: data.count(b"\n")]
     finally:
         shutil.rmtree(directory)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from ssl4rl_bench.cli import app
 from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
-from ssl4rl_bench.run.recorded import read
+from ssl4rl_bench.run.recorded import read_replies
 
 TASKS = ("scenes", "ssl_rotation_90", "ssl_jigsaw_2x2", "ssl_contrastive_strong", "ssl_position")
 RUN = CliRunner()
@@ -32,7 +32,7 @@ def invoke(*args: object, code: int = 0) -> str:
 
 
 def asked(out: Path, tasks: str = ",".join(TASKS)) -> tuple[object, ...]:
-    return ("run", "--tasks", tasks, "--limit", 30, "--out", out)
+    return ("run", "--tasks", tasks, "--limit", 12, "--out", out)
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +103,11 @@ def test_a_torn_or_damaged_journal_is_read_as_its_run_reads_it(recorded: Path, t
     journal = tmp_path / "run" / "journal" / "ssl4rl_scenes.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0].replace(b"<answer>", b"<answers"), *lines[1:], lines[2][:40]]))
-    assert len(read(journal).replies) == len(lines) - 1
+    assert len(read_replies(journal).replies) == len(lines) - 1
     loose = tmp_path / "loose.jsonl"
     loose.write_bytes(lines[0].replace(b"<answer>", b"<answers"))
     with pytest.raises(DataError, match=r"loose\.jsonl, line 1: its checksum differs"):
-        read(loose)
+        read_replies(loose)
 
 
 texts = st.sampled_from(["a", "b"])
@@ -134,27 +134,27 @@ def test_a_second_text_for_one_key_is_named(tmp_path_factory: pytest.TempPathFac
         first.setdefault(key, (number, text))
     place.write_text("\n".join(lines))
     if clash is None:
-        kept = read(place)
+        kept = read_replies(place)
         assert all(kept.replies[key].completion.text == text for key, (_, text) in first.items())
     else:
         with pytest.raises(
             DataError, match=rf"replies\.jsonl, line {clash[1]}: .*another reply at line {clash[0]};"
         ):
-            read(place)
+            read_replies(place)
 
 
 def test_a_line_with_a_task_and_one_without_must_agree(tmp_path: Path) -> None:
     place = tmp_path / "replies.jsonl"
     place.write_text('{"id": 1, "text": "a", "task": "x"}\n{"id": 1, "text": "b"}')
     with pytest.raises(DataError, match="line 2: sample 1, repeat 0 has another reply at line 1"):
-        read(place).check({"ssl4rl_x": frozenset({"1"})}, {})
+        read_replies(place).check({"ssl4rl_x": frozenset({"1"})}, {})
     with pytest.raises(UsageError, match=r"have none of the ids|are of ssl4rl_x"):
-        read(place).check({"ssl4rl_z": frozenset({"7"})}, {})
+        read_replies(place).check({"ssl4rl_z": frozenset({"7"})}, {})
 
 
 def test_a_folder_without_replies_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="contains no replies"):
-        read(tmp_path)
+        read_replies(tmp_path)
     said = invoke(
         *asked(tmp_path / "out", "scenes"), "--engine", "replay", "--replies", tmp_path / "no", code=2
     )

@@ -14,7 +14,7 @@ from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.core.types import Completion, Request, SampleRecord, Sampling
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.run import runner
-from ssl4rl_bench.run.journal import Journal, read
+from ssl4rl_bench.run.journal import Journal, read_journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import Event, RunCounts, execute
 
@@ -62,7 +62,7 @@ def run(
 
 
 def journal(path: Path, task: SyntheticTask = TASK) -> list[SampleRecord]:
-    lines = list(read(path / "journal" / f"{task.name}.jsonl"))
+    lines = list(read_journal(path / "journal" / f"{task.name}.jsonl"))
     assert all(isinstance(line, SampleRecord) for line in lines)
     return [line for line in lines if isinstance(line, SampleRecord)]
 

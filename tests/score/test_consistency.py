@@ -10,35 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from commands import invoke
 
-from ssl4rl_bench.cli import app
 from ssl4rl_bench.comparison import published
 from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.versioned import check_schema, parse_object
-from ssl4rl_bench.datasets.place import check as check_place
+from ssl4rl_bench.datasets.place import check_destination as check_place
 from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.watch.history import Entry, History, best_run, decode, encode
+from ssl4rl_bench.watch.history import Entry, History, best_run, decode_entry, encode_entry
 
-RUN = CliRunner()
 TASK, PROBE = "ssl4rl_scenes", "ssl4rl_ssl_rotation_90"
 ENTRY = Entry("a", 1, 0, "f" * 64, "a", "t", "pass", None, 1, 0.05, True)
-
-
-def invoke(*args: object, code: int = 0) -> str:
-    done = RUN.invoke(app, [str(arg) for arg in args], env={"COLUMNS": "150"})
-    if isinstance(done.exception, BenchError):
-        assert done.exception.exit_code == code, done.exception
-        assert "\n" not in str(done.exception)
-        return str(done.exception)
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +95,7 @@ def newer(tmp_path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     put("ssl4rl.json", {"schema": 7})
     (tmp_path / "data").mkdir()
     put("data/manifest.json", {"schema": 7, "kind": "ssl4rl-bench data set"})
-    line = encode(ENTRY).replace('"schema": 1', '"schema": 7')
+    line = encode_entry(ENTRY).replace('"schema": 1', '"schema": 7')
     body = line[: line.rindex(', "crc"')] + "}"
     import zlib
 
@@ -143,7 +131,7 @@ def test_what_is_no_schema_number_is_damage(number: Any) -> None:
         parse_object(b"{}", "x.json", 3)
     with pytest.raises(BenchError, match=r"x\.json is damaged: it is not a JSON object"):
         parse_object(b"[1]", "x.json", 3)
-    assert decode(encode(ENTRY).encode().rstrip(b"\n")) == ENTRY
+    assert decode_entry(encode_entry(ENTRY).encode().rstrip(b"\n")) == ENTRY
 
 
 def cell(value: dict[str, Any], *keys: str) -> dict[str, Any]:

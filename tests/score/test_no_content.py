@@ -24,11 +24,11 @@ from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Sample, SampleRecord, Score, Status
 from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_events
-from ssl4rl_bench.gating.guards import check
+from ssl4rl_bench.gating.guards import check_guards
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.interop.lmms.reply import NO_CONTENT, completion
 from ssl4rl_bench.reports.html.samples import collect
-from ssl4rl_bench.run.journal import decode, encode
+from ssl4rl_bench.run.journal import decode_record, encode_record
 from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.score.aggregate import group_sums
 from ssl4rl_bench.score.outcomes import LETTERS, from_json, to_json
@@ -118,11 +118,11 @@ def test_ask_says_that_there_is_no_reply(stub: Stub) -> None:
 
 def test_a_journal_keeps_reasoning_and_reads_as_before_without() -> None:
     record = SampleRecord("1", 0, "g", "k", "A", "stop", 1, 2, 0.5, None)
-    plain = encode(record)
+    plain = encode_record(record)
     assert b"reasoning" not in plain
-    assert decode(plain[:-1]) == record
+    assert decode_record(plain[:-1]) == record
     thinking = SampleRecord("1", 0, "g", "k", "", "length", 1, 2, 0.5, None, THOUGHT)
-    assert decode(encode(thinking)[:-1]) == thinking
+    assert decode_record(encode_record(thinking)[:-1]) == thinking
     assert thinking.completion.has_no_content
 
 
@@ -178,7 +178,7 @@ def test_the_guard_on_unread_replies_counts_them(tmp_path: Path) -> None:
     rule = {"task": TASK_MADE.name, "kind": "at_least", "value": 1.0}
     for limit, verdict in ((9.0, "fail"), (11.0, "pass")):
         policy = parse_policy({"rule": [rule], "guards": {"unread": limit}})
-        (guard,) = check(policy, one, two)
+        (guard,) = check_guards(policy, one, two)
         assert (guard.verdict, guard.measured) == (verdict, "10.00%")
 
 

@@ -12,7 +12,7 @@ from synthetic import SyntheticTask, options, spec_of
 from ssl4rl_bench.core.errors import SpecMismatch, UsageError
 from ssl4rl_bench.core.types import SampleRecord, Status
 from ssl4rl_bench.engines.mock import MockEngine
-from ssl4rl_bench.run.journal import Journal, read
+from ssl4rl_bench.run.journal import Journal, read_journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.run.spec import RunSpec
@@ -50,7 +50,7 @@ def test_the_result_has_the_public_form(tmp_path: Path) -> None:
     assert result["spec_sha256"] == rundir.spec.sha256
     assert (result["partial"], result["partial_reasons"]) == (False, [])
     scored = result["tasks"][TASK.name]
-    records = [line for line in read(journal(rundir)) if isinstance(line, SampleRecord)]
+    records = [line for line in read_journal(journal(rundir)) if isinstance(line, SampleRecord)]
     assert {key: value for key, value in scored.items() if key != "aggregates"} == {
         "version": "1",
         "prompt": "plain",
@@ -133,7 +133,7 @@ def test_a_run_without_replies_has_no_values(tmp_path: Path) -> None:
 
 def test_damaged_and_stale_lines_are_never_scored(tmp_path: Path) -> None:
     rundir = run(tmp_path)
-    records = [line for line in read(journal(rundir)) if isinstance(line, SampleRecord)]
+    records = [line for line in read_journal(journal(rundir)) if isinstance(line, SampleRecord)]
     wrong = "<answer>Z</answer>"
     with Journal(journal(rundir)) as writer:
         for record in records[:9]:

@@ -22,12 +22,12 @@ from test_tables import result, show
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, SpecMismatch, UsageError
 from ssl4rl_bench.core.types import TextPart
-from ssl4rl_bench.reports.model_card.card import load
+from ssl4rl_bench.reports.model_card.card import load_card
 from ssl4rl_bench.reports.result.tables import card_table
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score.scoring import score_run
-from ssl4rl_bench.task.blinding import BLINDINGS, apply
+from ssl4rl_bench.task.blinding import BLINDINGS, blind_task
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.mmbench.task import MMBenchTask
 from ssl4rl_bench.task.registry import load_task
@@ -51,7 +51,7 @@ def shown(task: Any) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("how", OTHERS)
 def test_everything_but_the_images_stays(how: str) -> None:
-    blind = apply(TASK, how)
+    blind = blind_task(TASK, how)
     assert blind.image == how
     assert replace(blind, samples=TASK.samples, image="real") == TASK
     for before, after in zip(TASK.samples, blind.samples, strict=True):
@@ -62,24 +62,24 @@ def test_everything_but_the_images_stays(how: str) -> None:
 
 
 def test_real_changes_nothing_and_a_blind_task_is_not_blinded_anew() -> None:
-    assert apply(TASK, "real") is TASK
-    blind = apply(TASK, "blank")
-    assert apply(blind, "blank") is blind
+    assert blind_task(TASK, "real") is TASK
+    blind = blind_task(TASK, "blank")
+    assert blind_task(blind, "blank") is blind
     with pytest.raises(UsageError, match="load it again"):
-        apply(blind, "none")
+        blind_task(blind, "none")
     with pytest.raises(UsageError, match="did you mean shuffled"):
-        apply(TASK, "shufled")
+        blind_task(TASK, "shufled")
 
 
 def test_none_leaves_the_text_alone() -> None:
-    for sample in apply(TASK, "none").samples:
+    for sample in blind_task(TASK, "none").samples:
         assert [type(part) for message in sample.messages for part in message.content] == [TextPart]
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_a_blank_image_is_grey_and_of_the_same_size(format: str) -> None:
     task = loaded(question(0, image=picture(0, format)))
-    for before, after in zip(task.samples, apply(task, "blank").samples, strict=True):
+    for before, after in zip(task.samples, blind_task(task, "blank").samples, strict=True):
         ((old,), (new,)) = before.images, after.images
         assert images.size(old) == images.size(new) == (8, 6)
         assert images.mime(new) == "image/png"
@@ -94,9 +94,9 @@ def test_shuffled_is_a_derangement_by_content_or_impossible(which: list[int]) ->
     )
     if 2 * max(Counter(which).values()) > len(which):
         with pytest.raises(DataError, match="use --image blank"):
-            apply(task, "shuffled")
+            blind_task(task, "shuffled")
         return
-    before, blind = shown(task), apply(task, "shuffled")
+    before, blind = shown(task), blind_task(task, "shuffled")
     after = shown(blind)
     assert all(before[id] != after[id] for id in before)
     assert Counter(map(tuple, before.values())) == Counter(map(tuple, after.values()))
@@ -105,7 +105,7 @@ def test_shuffled_is_a_derangement_by_content_or_impossible(which: list[int]) ->
         by_group.setdefault(sample.group, set()).update(after[sample.id])
     assert all(len(found) == 1 for found in by_group.values())
     backwards = replace(task, samples=task.samples[::-1], rows=task.rows[::-1])
-    assert shown(apply(backwards, "shuffled")) == after
+    assert shown(blind_task(backwards, "shuffled")) == after
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_probes_get_as_many_images_of_another_picture(name: str, folder: Path) -
     kept = [targets[came_from[tuple(found)]] == targets[id] for id, found in shown(blind).items()]
     assert 0 < kept.count(True) < len(kept)
     assert blind.data_sha256 == task.data_sha256
-    blank = apply(task, "blank")
+    blank = blind_task(task, "blank")
     for sample, other in zip(task.samples, blank.samples, strict=True):
         assert [images.size(i) for i in sample.images] == [images.size(i) for i in other.images]
 
@@ -216,4 +216,4 @@ def test_a_model_card_takes_no_blind_run(tmp_path: Path) -> None:
         task["image"] = "blank"
     (run.path / "spec.json").write_text(json.dumps(spec))
     with pytest.raises(UsageError, match="--image blank"):
-        load(folder, [RunDir.open(run.path)])
+        load_card(folder, [RunDir.open(run.path)])

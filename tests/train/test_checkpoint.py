@@ -44,7 +44,7 @@ def test_names_say_how_far_a_run_was_and_sort(tmp_path: Path) -> None:
     (tmp_path / "step-x").mkdir()
     (tmp_path / ".saving").mkdir()
     assert [path.name for path in checkpoint.complete_checkpoints(tmp_path)] == names
-    checkpoint.clean(tmp_path)
+    checkpoint.remove_interrupted(tmp_path)
     assert not (tmp_path / ".saving").exists()
 
 

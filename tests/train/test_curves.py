@@ -15,7 +15,7 @@ from PIL import Image
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.reports.figures.palette import SERIES
 from ssl4rl_bench.train import curves
-from ssl4rl_bench.train.curves import draw, draw_many, read, series, smooth, window
+from ssl4rl_bench.train.curves import draw, draw_many, read_metrics, series, smooth, window
 
 
 def line(step: int, **more: Any) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def test_repeated_steps_count_once_and_a_line_that_is_being_written_not_yet(tmp_
     path = write(
         tmp_path / "m.jsonl", [line(1), line(2, loss=5), line(3), line(2, loss=7)], '{"step": 4, "lo'
     )
-    assert [(got["step"], got["loss"]) for got in read(path)] == [(1, -0.01), (2, 7), (3, -0.01)]
+    assert [(got["step"], got["loss"]) for got in read_metrics(path)] == [(1, -0.01), (2, 7), (3, -0.01)]
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "no metrics yet"),
-        ('{"step": 1}\n{"st\n{"step": 3}\n', "line 2 is not JSON"),
+        ('{"step": 1}\n{"st\n{"step": 3}\n', "line 2 is not a JSON object"),
         ('{"loss": 1}\n', "line 1"),
         ("[1]\n", "line 1"),
     ],
@@ -52,12 +52,12 @@ def test_damaged_metrics_are_named(tmp_path: Path, text: str, says: str) -> None
     path = tmp_path / "m.jsonl"
     path.write_text(text)
     with pytest.raises(DataError, match=says):
-        read(path)
+        read_metrics(path)
 
 
 def test_metrics_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
-        read(tmp_path / "m.jsonl")
+        read_metrics(tmp_path / "m.jsonl")
 
 
 def test_series_leave_out_what_is_no_finite_number() -> None:

@@ -138,5 +138,5 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
     made._open.cache_clear()
     for path in tmp_path.glob("*.png"):
         path.write_bytes(b"other")
-    with pytest.raises(DataError, match=r"\.png has changed"):
+    with pytest.raises(DataError, match=r"\.png changed while"):
         made.make(made.first(1)[0])

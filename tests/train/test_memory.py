@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recipe_of import SMALL, recipe_of
 
 from ssl4rl_bench.train.planning import memory
-from ssl4rl_bench.train.planning.memory import GIB, Memory, estimate
+from ssl4rl_bench.train.planning.memory import GIB, Memory, estimate_memory
 from ssl4rl_bench.train.planning.shapes import PUBLISHED, ModelShape
 
 B3, B7 = PUBLISHED.values()
@@ -58,7 +58,7 @@ def test_a_larger_micro_batch_never_takes_less(
     # 1 and 2 hold no whole group of 4, and 4 and 8 do: whether groups share a prompt is the same in each pair.
     for small, large in ((1, 2), (4, 8)):
         sizes = [
-            estimate(recipe_of(**changes, micro_batch=n, sharding=sharding), shape, processes)
+            estimate_memory(recipe_of(**changes, micro_batch=n, sharding=sharding), shape, processes)
             for n in (small, large)
         ]
         assert sizes[0].peak <= sizes[1].peak
@@ -71,7 +71,7 @@ def test_sharding_and_more_processes_never_raise_a_models_states(
     changes: dict[str, Any], shape: ModelShape, sharding: str
 ) -> None:
     def states(kind: str, processes: int) -> float:
-        found = parts(estimate(recipe_of(**changes, sharding=kind), shape, processes))
+        found = parts(estimate_memory(recipe_of(**changes, sharding=kind), shape, processes))
         return sum(found.get(name, 0) for name in STATES)
 
     # On one process a precision may be raised; from two on, parts of it are less than the whole.
@@ -84,14 +84,14 @@ def test_sharding_and_more_processes_never_raise_a_models_states(
 @given(CHANGES, SHAPES, st.sampled_from(["fsdp2", "zero3"]))
 @settings(deadline=None, max_examples=examples(40))
 def test_more_processes_never_take_more(changes: dict[str, Any], shape: ModelShape, sharding: str) -> None:
-    peaks = [estimate(recipe_of(**changes, sharding=sharding), shape, n).peak for n in (1, 2, 4, 8)]
+    peaks = [estimate_memory(recipe_of(**changes, sharding=sharding), shape, n).peak for n in (1, 2, 4, 8)]
     assert peaks == sorted(peaks, reverse=True)
 
 
 @given(CHANGES, SHAPES)
 @settings(deadline=None, max_examples=examples(80))
 def test_parts_add_up(changes: dict[str, Any], shape: ModelShape) -> None:
-    found = estimate(recipe_of(**changes), shape, 1)
+    found = estimate_memory(recipe_of(**changes), shape, 1)
     assert all(part.bytes > 0 and part.how for part in found.parts)
     assert len(parts(found)) == len(found.parts)
     phases = {when: found.during(when) for when in ("always", "rollout", "update")}  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def test_checkpointing_and_flash_attention_never_take_more(
 
     def activations(**more: Any) -> int:
         # One reply in a micro-batch: no group that could share its prompt.
-        return parts(estimate(recipe_of(**changes, **more, micro_batch=1), shape, 1))["activations"]
+        return parts(estimate_memory(recipe_of(**changes, **more, micro_batch=1), shape, 1))["activations"]
 
     kept, again = activations(gradient_checkpointing=False), activations(gradient_checkpointing=True)
     assert again <= kept
@@ -116,21 +116,21 @@ def test_checkpointing_and_flash_attention_never_take_more(
 
 
 def test_states_of_the_3b_model_by_hand() -> None:
-    found = estimate(recipe_of(kl=0.01), B3, 1)
+    found = estimate_memory(recipe_of(kl=0.01), B3, 1)
     psi = 3_754_622_976
     assert parts(found)["weights, trained"] == 4 * psi
     assert parts(found)["gradients"] == 4 * psi
     assert parts(found)["optimizer"] == 8 * psi
     assert parts(found)["reference model"] == 4 * psi
-    zero3 = parts(estimate(recipe_of(kl=0.01, sharding="zero3"), B3, 8))
+    zero3 = parts(estimate_memory(recipe_of(kl=0.01, sharding="zero3"), B3, 8))
     # ZeRO: (2 + 2 + 12) Psi / N, and 2 Psi / N for a frozen model.
     assert zero3["weights, trained"] + zero3["gradients"] + zero3["optimizer"] == 16 * psi // 8
     assert zero3["reference model"] == 2 * psi // 8
 
 
 def test_no_reference_where_nothing_asks_for_one() -> None:
-    assert "reference model" not in parts(estimate(recipe_of(kl=0.0), B3, 1))
-    assert "reference model" not in parts(estimate(recipe_of(kl=0.01, lora=8), B3, 1))
+    assert "reference model" not in parts(estimate_memory(recipe_of(kl=0.0), B3, 1))
+    assert "reference model" not in parts(estimate_memory(recipe_of(kl=0.01, lora=8), B3, 1))
 
 
 def test_what_is_trained() -> None:
@@ -147,25 +147,27 @@ def test_what_is_trained() -> None:
 
 
 def test_muon_keeps_one_moment_of_matrices() -> None:
-    adamw, muon = (parts(estimate(recipe_of(name=name), SMALL, 1))["optimizer"] for name in ("adamw", "muon"))
+    adamw, muon = (
+        parts(estimate_memory(recipe_of(name=name), SMALL, 1))["optimizer"] for name in ("adamw", "muon")
+    )
     matrices = sum(n.weights for n in SMALL.linears() if n.name != "visual.patch_embed.proj")
     assert adamw - muon == 4 * matrices
 
 
 def test_rollouts_of_each_engine() -> None:
-    by_transformers = parts(estimate(recipe_of(engine="transformers"), B3, 1))
+    by_transformers = parts(estimate_memory(recipe_of(engine="transformers"), B3, 1))
     # 64 x 4 replies of 1024 + 2048 tokens, 36 layers, 2 x 128 wide; keys in float32, values in bfloat16.
     assert by_transformers["key-value cache"] == 256 * 3072 * 36 * 256 * (4 + 2)
-    colocated = estimate(recipe_of(engine="vllm_colocate", gpu_memory=0.5), B3, 1)
+    colocated = estimate_memory(recipe_of(engine="vllm_colocate", gpu_memory=0.5), B3, 1)
     assert gib(colocated, "vLLM") == 40.0
-    asleep = estimate(recipe_of(engine="vllm_colocate", gpu_memory=0.5, sleep=True), B3, 1)
+    asleep = estimate_memory(recipe_of(engine="vllm_colocate", gpu_memory=0.5, sleep=True), B3, 1)
     assert asleep.during("rollout") == 40 * GIB and colocated.during("rollout") == 0
     assert asleep.peak <= colocated.peak
-    assert estimate(recipe_of(engine="vllm_server"), B3, 1).during("rollout") == 0
+    assert estimate_memory(recipe_of(engine="vllm_server"), B3, 1).during("rollout") == 0
 
 
 def test_measured_images_take_less_than_prompts_full_of_them() -> None:
-    full, measured = (estimate(recipe_of(), B3, 1, tokens) for tokens in (None, 500.0))
+    full, measured = (estimate_memory(recipe_of(), B3, 1, tokens) for tokens in (None, 500.0))
     assert gib(measured, "a step's images") < gib(full, "a step's images")
     # 256 replies, 500 tokens of 4 patches of 3 x 2 x 14 x 14 float32 numbers.
     assert parts(measured)["a step's images"] == 256 * (2000 * 1176 * 4 + 64 * 3072)
@@ -173,5 +175,5 @@ def test_measured_images_take_less_than_prompts_full_of_them() -> None:
 
 @pytest.mark.parametrize("shape", [B3, B7])
 def test_chunked_log_probabilities_are_far_below_all_logits(shape: ModelShape) -> None:
-    found = estimate(recipe_of(micro_batch=8, max_reply_tokens=8192), shape, 1)
+    found = estimate_memory(recipe_of(micro_batch=8, max_reply_tokens=8192), shape, 1)
     assert parts(found)["log-probabilities"] < 4 * 8 * 8192 * shape.vocab_size / 5

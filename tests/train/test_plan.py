@@ -16,21 +16,21 @@ from pictures import write_folder
 from recipe_of import TINY, recipe_of
 from rich.console import Console
 
-from ssl4rl_bench.cli.train_plan import show
+from ssl4rl_bench.cli.train_plan import print_training_plan
 from ssl4rl_bench.core.errors import DataError, ModelError, UsageError
 from ssl4rl_bench.train.planning import prompt_sizes
-from ssl4rl_bench.train.planning.plan import TrainingPlan, plan
+from ssl4rl_bench.train.planning.plan import TrainingPlan, plan_training
 from ssl4rl_bench.train.planning.prompt_sizes import smart_resize, tokens_of
 
 
 def shown(found: TrainingPlan, width: int = 110) -> str:
     out = io.StringIO()
-    show(Console(file=out, width=width, highlight=False), found)
+    print_training_plan(Console(file=out, width=width, highlight=False), found)
     return out.getvalue()
 
 
 def test_everything_at_hand_is_measured() -> None:
-    found = plan(recipe_of(base="tiny-base", images="scenes:train:20", max_prompt_tokens=256))
+    found = plan_training(recipe_of(base="tiny-base", images="scenes:train:20", max_prompt_tokens=256))
     assert found.assumed == ()
     assert found.images == 300 and found.prompts_an_epoch == 300
     assert found.shape is not None and found.shape.total == found.trainable == 3_506_304
@@ -65,25 +65,25 @@ def test_a_prompt_is_as_long_as_transformers_makes_it() -> None:
 
 def test_a_folder_of_images_is_counted(tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", 7)
-    found = plan(recipe_of(base="tiny-base", images=str(tmp_path / "photos"), max_prompt_tokens=256))
+    found = plan_training(recipe_of(base="tiny-base", images=str(tmp_path / "photos"), max_prompt_tokens=256))
     assert found.images == 7 and found.prompts.measured == 7 and found.assumed == ()
-    limited = plan(recipe_of(base="tiny-base", images=str(tmp_path / "photos"), limit=3))
+    limited = plan_training(recipe_of(base="tiny-base", images=str(tmp_path / "photos"), limit=3))
     assert limited.images == 3
 
 
 def test_epochs_are_counted_as_the_trainer_counts_them(tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", 10)
     how: dict[str, Any] = {"base": "tiny-base", "images": str(tmp_path / "photos"), "prompts": 8}
-    assert plan(recipe_of(**how, steps=None, epochs=4)).steps == 5
-    assert plan(recipe_of(**how, steps=3, epochs=4)).steps == 3
-    pairs = plan(recipe_of(**how, steps=None, epochs=4, tasks={"ssl_contrastive_weak": 1.0}))
+    assert plan_training(recipe_of(**how, steps=None, epochs=4)).steps == 5
+    assert plan_training(recipe_of(**how, steps=3, epochs=4)).steps == 3
+    pairs = plan_training(recipe_of(**how, steps=None, epochs=4, tasks={"ssl_contrastive_weak": 1.0}))
     assert (pairs.prompts_an_epoch, pairs.steps) == (20, 10)
     with pytest.raises(DataError, match="less than one step of 8"):
-        plan(recipe_of(**how, steps=None, epochs=0.5))
+        plan_training(recipe_of(**how, steps=None, epochs=0.5))
 
 
 def test_nothing_at_hand_is_assumed_and_said() -> None:
-    found = plan(recipe_of(images="somebody/photos", steps=None, epochs=2))
+    found = plan_training(recipe_of(images="somebody/photos", steps=None, epochs=2))
     assert found.images is found.steps is found.updates is found.epochs is None
     assert found.shape is not None and found.memory is not None
     assert found.prompt_tokens == 1024 and found.prompts.pictures == 2
@@ -93,24 +93,26 @@ def test_nothing_at_hand_is_assumed_and_said() -> None:
         "somebody/photos",
         "max_prompt_tokens = 1024",
         "number of steps",
-        "all images",
+        "images only",
     ):
         assert words in said
-    unknown = plan(recipe_of(base="somebody/other-vl"))
+    unknown = plan_training(recipe_of(base="somebody/other-vl"))
     assert unknown.shape is unknown.memory is unknown.trainable is None
     assert "memory was not estimated" in unknown.assumed[0]
     assert "not known" in shown(unknown) and "GiB" not in shown(unknown)
 
 
 def test_images_are_measured_without_the_base() -> None:
-    found = plan(recipe_of(images="scenes"))
+    found = plan_training(recipe_of(images="scenes"))
     assert found.images == 600 and found.prompts.measured == 60
     assert found.prompts.tokens is None and found.prompts.image_tokens
     assert any("has no tokenizer" in sentence for sentence in found.assumed)
 
 
 def test_long_prompts_are_noted() -> None:
-    found = plan(recipe_of(base="tiny-base", images="scenes", max_prompt_tokens=64, over_long="drop"))
+    found = plan_training(
+        recipe_of(base="tiny-base", images="scenes", max_prompt_tokens=64, over_long="drop")
+    )
     assert found.prompts.over_long == found.prompts.measured
     assert 'over_long = "drop"' in shown(found, width=400)
 
@@ -118,27 +120,29 @@ def test_long_prompts_are_noted() -> None:
 def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", 4, size=(640, 480))
     how: dict[str, Any] = {"base": "tiny-base", "images": str(tmp_path / "photos")}
-    tokens = [plan(recipe_of(**how, max_pixels=n)).prompts.image_tokens for n in (12544, 50176, 200704)]
+    tokens = [
+        plan_training(recipe_of(**how, max_pixels=n)).prompts.image_tokens for n in (12544, 50176, 200704)
+    ]
     assert tokens == sorted(tokens) and tokens[0] < tokens[-1]  # type: ignore[operator, type-var]
 
 
 def test_processes_instead_of_the_recipes() -> None:
-    found = plan(recipe_of(sharding="fsdp2", processes=4))
+    found = plan_training(recipe_of(sharding="fsdp2", processes=4))
     assert found.sizes.processes == found.recipe.hardware.processes == 4
     with pytest.raises(UsageError, match="cannot be divided evenly"):
-        plan(recipe_of(processes=7))
+        plan_training(recipe_of(processes=7))
 
 
 @pytest.mark.parametrize("base", ["nowhere", "../x/y", "a/b/c"])
 def test_a_base_that_is_none(base: str) -> None:
     with pytest.raises(ModelError, match="no model"):
-        plan(recipe_of(base=base))
+        plan_training(recipe_of(base=base))
 
 
 @pytest.mark.parametrize("images", ["nowhere", "gone.tsv", "scenes:train:0"])
 def test_images_that_are_none(images: str) -> None:
     with pytest.raises(UsageError, match=r"There (is no task|are no images)"):
-        plan(recipe_of(images=images))
+        plan_training(recipe_of(images=images))
 
 
 def test_images_on_the_hub_are_not_asked_for_at_any_revision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +151,7 @@ def test_images_on_the_hub_are_not_asked_for_at_any_revision(monkeypatch: pytest
 
     monkeypatch.setattr(prompt_sizes, "open_source", asked)
     for images in ("somebody/photos", "somebody/photos@main", "somebody/photos@refs/pr/1"):
-        found = plan(recipe_of(images=images))
+        found = plan_training(recipe_of(images=images))
         assert found.images is None and images in " ".join(found.assumed)
 
 
@@ -156,11 +160,11 @@ def test_images_on_the_hub_are_not_asked_for_at_any_revision(monkeypatch: pytest
 )
 def test_a_path_that_is_not_there_is_no_hub_id(images: str) -> None:
     with pytest.raises(UsageError, match="There are no images"):
-        plan(recipe_of(images=images))
+        plan_training(recipe_of(images=images))
 
 
 def test_what_is_shown() -> None:
-    text = shown(plan(recipe_of(micro_batch=8, kl=0.01)))
+    text = shown(plan_training(recipe_of(micro_batch=8, kl=0.01)))
     for words in (
         "3,754,622,976",
         "reference model",
@@ -170,19 +174,19 @@ def test_what_is_shown() -> None:
     ):
         assert words in text
     assert all(len(line.rstrip()) <= 110 for line in text.splitlines())
-    assert "fits" in shown(plan(recipe_of(sharding="fsdp2", max_reply_tokens=256, processes=8)))
+    assert "fits" in shown(plan_training(recipe_of(sharding="fsdp2", max_reply_tokens=256, processes=8)))
 
 
 def test_hostile_names_are_printed_clean() -> None:
-    found = plan(recipe_of(base="tiny-base", server="http://x/[bold]\x1b[31m"))
+    found = plan_training(recipe_of(base="tiny-base", server="http://x/[bold]\x1b[31m"))
     assert "\x1b[31m" not in shown(found) and "[bold]" in shown(found, width=400)
 
 
 def test_a_dry_run_needs_no_torch() -> None:
     code = (
-        "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.planning.plan import plan\n"
-        "plan(recipe.read_recipe(recipe.find_recipe('ssl4rl_3b_mix')))\n"
-        "plan(recipe.read_recipe(recipe.find_recipe('lora_1gpu_3b')))\n"
+        "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.planning.plan import plan_training\n"
+        "plan_training(recipe.read_recipe(recipe.find_recipe('ssl4rl_3b_mix')))\n"
+        "plan_training(recipe.read_recipe(recipe.find_recipe('lora_1gpu_3b')))\n"
         "import sys, json; print(json.dumps([m for m in ('torch', 'transformers', 'trl', 'datasets') "
         "if m in sys.modules]))"
     )

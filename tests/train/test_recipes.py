@@ -12,7 +12,7 @@ import pytest
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.train import recipe as recipes
 from ssl4rl_bench.train.planning.memory import GIB
-from ssl4rl_bench.train.planning.plan import plan
+from ssl4rl_bench.train.planning.plan import plan_training
 from ssl4rl_bench.train.planning.sizes import sizes
 from ssl4rl_bench.train.recipe import Recipe
 
@@ -36,7 +36,7 @@ def test_each_recipe_is_planned_and_fits(name: str) -> None:
     assert made.name == name.replace("_", "-")
     step = sizes(made, made.hardware.processes)
     assert step.processes * step.micro_batch * step.accumulate * step.updates == step.replies
-    found = plan(made)
+    found = plan_training(made)
     assert found.sizes == step
     assert found.updates == (found.steps or 0) * step.updates_a_step > 0
     assert found.memory is not None
@@ -97,10 +97,10 @@ def test_figures_in_comments_are_the_estimates() -> None:
     for name in recipes.recipe_names():
         text = recipes.find_recipe(name).read_text()
         for said in re.findall(r"estimated peak of a GPU: (\d+) GiB|# +Peak (\d+) GiB", text):
-            found = plan(read(name)).memory
+            found = plan_training(read(name)).memory
             assert found is not None
             assert f"{found.peak / GIB:.0f}" == "".join(said), name
-    found = plan(read("lora_1gpu_3b")).memory
+    found = plan_training(read("lora_1gpu_3b")).memory
     assert found is not None
     of = {part.name: part.bytes / GIB for part in found.parts}
     text = recipes.find_recipe("lora_1gpu_3b").read_text()

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import StoreError
-from ssl4rl_bench.watch.history import Change, Entry, History, best_run, decode, encode, exit_verdict
+from ssl4rl_bench.watch.history import (
+    Change,
+    Entry,
+    History,
+    best_run,
+    decode_entry,
+    encode_entry,
+    exit_verdict,
+)
 
 shares = st.floats(-1, 1, allow_nan=False)
 made_changes = st.builds(
@@ -53,19 +61,19 @@ def entry(name: str = "step-000050", **changes: object) -> Entry:
 
 @given(made_entries)
 def test_a_line_reads_back(made: Entry) -> None:
-    line = encode(made)
+    line = encode_entry(made)
     assert line.endswith("\n") and line.isascii() and line.count("\n") == 1
-    assert decode(line[:-1].encode()) == made
+    assert decode_entry(line[:-1].encode()) == made
 
 
 @given(made_entries, st.data())
 def test_a_flipped_bit_or_a_cut_shows(made: Entry, data: st.DataObject) -> None:
-    line = encode(made)[:-1].encode()
+    line = encode_entry(made)[:-1].encode()
     at, bit = data.draw(st.integers(0, len(line) - 1)), data.draw(st.integers(0, 7))
     flipped = bytearray(line)
     flipped[at] ^= 1 << bit
-    assert decode(bytes(flipped)) is None
-    assert decode(line[:at]) is None
+    assert decode_entry(bytes(flipped)) is None
+    assert decode_entry(line[:at]) is None
 
 
 def test_lines_are_kept_and_the_last_best_counts(tmp_path: Path) -> None:

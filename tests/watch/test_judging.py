@@ -14,7 +14,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.gating import series
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.watch.hint import find_changes, hint
-from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge
+from ssl4rl_bench.watch.judging import Judged, Terms, family_of, judge_checkpoint
 
 N = 1000
 PROBE = "ssl4rl_ssl_rotation_90"
@@ -43,13 +43,15 @@ def terms(folder: Path, baseline: Evaluated | None = None) -> Terms:
 
 
 def test_the_first_checkpoint_is_the_baseline_if_there_is_no_other(tmp_path: Path) -> None:
-    judged = judge(terms(tmp_path), None, None, made("a", 0.5, 0.5), "step-000050", "runs/step-000050")
+    judged = judge_checkpoint(
+        terms(tmp_path), None, None, made("a", 0.5, 0.5), "step-000050", "runs/step-000050"
+    )
     assert (judged.entry.verdict, judged.entry.best, judged.entry.number) == ("baseline", True, 0)
     assert judged.gate is None and not list(tmp_path.iterdir())
 
 
 def take(folder: Path, base: Evaluated, best: Evaluated | None, new: Evaluated, name: str) -> Judged:
-    return judge(terms(folder, base), base, best, new, name, f"runs/{name}")
+    return judge_checkpoint(terms(folder, base), base, best, new, name, f"runs/{name}")
 
 
 def test_the_best_must_pass_twice_and_be_better(tmp_path: Path) -> None:

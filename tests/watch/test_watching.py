@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import fake_checkpoints
+import forked
 import pytest
 from fake_checkpoints import POLICY, asked, make, plan
 from test_cli import bench, refused
@@ -24,6 +25,7 @@ from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.policy import parse_policy
+from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.watch.history import History
 from ssl4rl_bench.watch.loop import Watch
 
@@ -37,6 +39,13 @@ BETTER = parse_policy(
         "rule": [{"task": "scenes", "kind": "at_least", "value": 99}],
     }
 )
+
+
+@pytest.fixture(autouse=True)
+def no_curves_as_pixels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws curves.png, half of a page's time, in one test only."""
+    if request.function is not test_once_judges_what_is_there_and_again_asks_nothing:
+        monkeypatch.setattr(Sheet, "png", lambda sheet: b"curves")
 
 
 @pytest.fixture
@@ -53,15 +62,15 @@ def run_dirs(out: Path) -> dict[str, bytes]:
 
 def test_once_judges_what_is_there_and_again_asks_nothing(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert watching.watch(plan(), asked(train, out), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 0
     before, lines = run_dirs(out), (out / "history.jsonl").read_bytes()
     page = (out / "leaderboard.html").stat().st_mtime_ns
     assert len(before) == lines.count(b"\n") == 2
-    assert watching.watch(plan(), asked(train, out), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 0
     assert (run_dirs(out), (out / "history.jsonl").read_bytes()) == (before, lines)
     assert (out / "leaderboard.html").stat().st_mtime_ns == page
     make(train, 150)
-    assert watching.watch(plan(), asked(train, out), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 0
     assert (out / "history.jsonl").read_bytes().startswith(lines) and len(run_dirs(out)) == 3
     assert not (out / "best").readlink().is_absolute() and (out / "best").resolve().parent == train
     text = (out / "leaderboard.html").read_text()
@@ -76,16 +85,16 @@ def test_the_exit_code_is_the_worst_new_verdict(
     train: Path, tmp_path: Path, policy: object, code: int
 ) -> None:
     out = tmp_path / "out"
-    assert watching.watch(plan(), asked(train, out, policy=policy), []) == code
-    assert watching.watch(plan(), asked(train, out, policy=policy), []) == 0, "nothing is new"
+    assert watching.watch_and_print(plan(), asked(train, out, policy=policy), []) == code
+    assert watching.watch_and_print(plan(), asked(train, out, policy=policy), []) == 0, "nothing is new"
 
 
 def test_a_baseline_file_does_for_a_run(train: Path, tmp_path: Path) -> None:
-    watching.watch(plan(), asked(train, tmp_path / "first"), [])
+    watching.watch_and_print(plan(), asked(train, tmp_path / "first"), [])
     (old,) = load_evaluated([tmp_path / "first" / "runs" / "step-000050"])
     baseline_file.save_baseline_file(old, tmp_path / "base.json.gz")
     out = tmp_path / "out"
-    assert watching.watch(plan(), asked(train, out, baseline=tmp_path / "base.json.gz"), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out, baseline=tmp_path / "base.json.gz"), []) == 0
     with History(out) as history:
         assert [entry.verdict for entry in history.entries] == ["pass", "pass"]
         assert [entry.number for entry in history.entries] == [1, 2]
@@ -95,16 +104,16 @@ def test_a_baseline_file_does_for_a_run(train: Path, tmp_path: Path) -> None:
 def test_a_history_is_made_again_from_the_runs(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(train, 150)
-    watching.watch(plan(), asked(train, out), [])
+    watching.watch_and_print(plan(), asked(train, out), [])
     lines, journals = (out / "history.jsonl").read_bytes(), run_dirs(out)
     for damage in (lines[:-40], lines.replace(b"pass", b"fail", 1), b""):
         (out / "history.jsonl").write_bytes(damage)
-        assert watching.watch(plan(), asked(train, out), []) == 0
+        assert watching.watch_and_print(plan(), asked(train, out), []) == 0
         assert (out / "history.jsonl").read_bytes() == lines and run_dirs(out) == journals
     (out / "history.jsonl").unlink()
     for path in train.iterdir():
         path.rename(tmp_path / path.name)  # what trainers prune was judged all the same
-    assert watching.watch(plan(), asked(train, out), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 0
     assert [json.loads(line)["step"] for line in (out / "history.jsonl").read_text().splitlines()] == [
         50,
         100,
@@ -114,29 +123,29 @@ def test_a_history_is_made_again_from_the_runs(train: Path, tmp_path: Path) -> N
 
 def test_other_terms_are_refused_and_the_way_out_works(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    watching.watch(plan(), asked(train, out), [])
+    watching.watch_and_print(plan(), asked(train, out), [])
     journals = run_dirs(out)
     with pytest.raises(UsageError, match="another policy or baseline"):
-        watching.watch(plan(), asked(train, out, policy=TIGHT), [])
+        watching.watch_and_print(plan(), asked(train, out, policy=TIGHT), [])
     (out / "history.jsonl").unlink()
     for path in (out / "series").iterdir():
         path.unlink()
-    assert watching.watch(plan(), asked(train, out, policy=TIGHT), []) == 3
+    assert watching.watch_and_print(plan(), asked(train, out, policy=TIGHT), []) == 3
     assert run_dirs(out) == journals
 
 
 def test_other_weights_under_the_same_name_are_judged_too(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    watching.watch(plan(), asked(train, out), [])
+    watching.watch_and_print(plan(), asked(train, out), [])
     (train / "step-000100").rename(tmp_path / "gone")
     make(train, 100, fill=9)
-    watching.watch(plan(), asked(train, out), [])
+    watching.watch_and_print(plan(), asked(train, out), [])
     names = sorted(path.name for path in (out / "runs").iterdir())
     assert len(names) == 3 and names[2].startswith("step-000100-")
     with History(out) as history:
         assert [entry.step for entry in history.entries] == [50, 100, 100]
     (out / "history.jsonl").unlink()
-    assert watching.watch(plan(), asked(train, out), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 0
     with History(out) as history:
         assert [entry.name for entry in history.entries] == ["step-000050", "step-000100", "step-000100"]
 
@@ -153,12 +162,12 @@ def test_a_broken_checkpoint_ends_nothing(
 
     monkeypatch.setattr(evaluation, "create", create)
     out = tmp_path / "out"
-    assert watching.watch(plan(), asked(train, out), []) == 4
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 4
     assert "step-000050 was not evaluated: transformers cannot load it" in capsys.readouterr().out
     with History(out) as history:
         assert [entry.name for entry in history.entries] == ["step-000100"]
     monkeypatch.undo()
-    assert watching.watch(plan(), asked(train, out), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 0
     with History(out) as history:
         assert [entry.verdict for entry in history.entries] == ["baseline", "pass"]
 
@@ -183,7 +192,7 @@ def test_one_engine_is_kept_where_it_takes_other_weights(
 
     monkeypatch.setattr(evaluation, "create", lambda name, model, options: Swapping(model, options))
     make(train, 150)
-    watching.watch(plan(), asked(train, tmp_path / "out"), [])
+    watching.watch_and_print(plan(), asked(train, tmp_path / "out"), [])
     assert events == [
         "new step-000050", "swap step-000100", "refuse step-000150", "close", "new step-000150", "close",
     ]  # fmt: skip
@@ -198,7 +207,7 @@ def test_checkpoints_that_appear_are_taken_and_a_stop_is_clean(tmp_path: Path) -
         sys.executable, "-m", "ssl4rl_bench", "watch", folder, "--policy", policy, "--tasks", "scenes",
         "--limit", "6", "--engine", "mock", "--interval", "0.2", "--out", out,
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def write() -> None:
         make(folder, 50)
@@ -252,11 +261,11 @@ def test_a_stop_during_an_evaluation_is_resumable(
     monkeypatch.setattr(MockEngine, "_complete", complete)
     out = tmp_path / "out"
     with pytest.raises(Interrupted):
-        watching.watch(plan(), asked(train, out), [])
+        watching.watch_and_print(plan(), asked(train, out), [])
     (half,) = run_dirs(out).values()
     assert 0 < half.count(b"\n") < 23 and not (out / "history.jsonl").exists()
     monkeypatch.undo()
-    assert watching.watch(plan(), asked(train, out), []) == 0
+    assert watching.watch_and_print(plan(), asked(train, out), []) == 0
     assert run_dirs(out)["step-000050"].startswith(half) and len(run_dirs(out)) == 2
 
 
@@ -264,16 +273,16 @@ def test_what_cannot_be_is_said_before_anything_is_evaluated(train: Path, tmp_pa
     out = tmp_path / "out"
     strict = parse_policy({"rule": [{"task": "scenes", "kind": "not_significantly_worse"}]})
     with pytest.raises(UsageError, match="allow them in the policy"):
-        watching.watch(plan(), asked(train, out, policy=strict), [])
+        watching.watch_and_print(plan(), asked(train, out, policy=strict), [])
     other = parse_policy(
         {"allow": ["partial"], "rule": [{"task": "mmbench_dev_en", "kind": "not_significantly_worse"}]}
     )
     with pytest.raises(UsageError, match="a rule for mmbench_dev_en"):
-        watching.watch(plan(), asked(train, out, policy=other), [])
+        watching.watch_and_print(plan(), asked(train, out, policy=other), [])
     with pytest.raises(UsageError, match="other weights"):
-        watching.watch(plan(engine="openai"), asked(train, out), [])
+        watching.watch_and_print(plan(engine="openai"), asked(train, out), [])
     with History(out), pytest.raises(StoreError, match="another process"):
-        watching.watch(plan(), asked(train, out), [])
+        watching.watch_and_print(plan(), asked(train, out), [])
     assert not run_dirs(out)
 
 

@@ -44,7 +44,7 @@ def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path 
     if main:
         with atomic.reporting(out):
             out.mkdir(parents=True, exist_ok=True)
-        checkpoint.clean(out)
+        checkpoint.remove_interrupted(out)
         atomic.write_json(known, recipe.values())
     return last
 

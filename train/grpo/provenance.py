@@ -10,7 +10,7 @@ from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.scheme import SCHEME
 from ssl4rl_bench.engines.checkpoints.files import read_config
 from ssl4rl_bench.engines.checkpoints.weights import Model
-from ssl4rl_bench.run.machine import versions
+from ssl4rl_bench.run.machine import installed_versions
 from ssl4rl_bench.train.grpo.dataset import Dataset
 from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.journal import Metrics
@@ -58,7 +58,7 @@ class Origin:
             "data": {key: self.data.facts[key] for key in _FACTS},
             "processes": parts.processes,
             "seconds_of_last_start": round(time.time() - self.started),
-            "versions": versions(_PACKAGES),
+            "versions": installed_versions(_PACKAGES),
             "metrics": self.metrics.last,
         }
 

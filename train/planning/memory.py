@@ -77,7 +77,9 @@ class _Bytes:
     """Whether autocast copies the weight and the input of each matrix product."""
 
 
-def estimate(recipe: Recipe, shape: ModelShape, processes: int, image_tokens: float | None = None) -> Memory:
+def estimate_memory(
+    recipe: Recipe, shape: ModelShape, processes: int, image_tokens: float | None = None
+) -> Memory:
     """Estimates the memory of each of `processes` GPUs.
 
     Args:

@@ -79,7 +79,7 @@ class TrainingPlan:
         return self.sizes.prompts * self.prompts.pictures
 
 
-def plan(recipe: Recipe) -> TrainingPlan:
+def plan_training(recipe: Recipe) -> TrainingPlan:
     """Plans a run.
 
     Raises:
@@ -120,7 +120,7 @@ def plan(recipe: Recipe) -> TrainingPlan:
         shares_prompts=shares_prompts(recipe, step),
         memory=None
         if shape is None
-        else memory.estimate(recipe, shape, step.processes, prompts.image_tokens),
+        else memory.estimate_memory(recipe, shape, step.processes, prompts.image_tokens),
         assumed=tuple(assumed),
     )
 

@@ -87,7 +87,7 @@ def tokens_of(width: int, height: int, low: int, high: int) -> int:
     return w * h // TOKEN_SIDE**2
 
 
-def pixel_limits(recipe: Recipe, folder: Path | None) -> tuple[int, int]:
+def recipe_pixel_limits(recipe: Recipe, folder: Path | None) -> tuple[int, int]:
     """Returns the pixel limits of the recipe, or those of the base's processor, or `PIXELS`."""
     base = served(folder) if folder else {}
     low, high = base.get("min_pixels") or PIXELS[0], base.get("max_pixels") or PIXELS[1]
@@ -133,7 +133,7 @@ def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]
     """
     tasks = training_tasks(recipe.tasks, recipe.data.prompt)
     count = text_counter(folder) if folder else None
-    sizes = _of_images(tasks, encoded, pixel_limits(recipe, folder), count)
+    sizes = _of_images(tasks, encoded, recipe_pixel_limits(recipe, folder), count)
     made = [sized for of_task in sizes.values() for sized in of_task]
     if not made:
         sizes = _of_images(tasks, _drawn("dev", 1), PIXELS, None)

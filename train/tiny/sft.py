@@ -146,7 +146,7 @@ def train(recipe: Mapping[str, Any], out: Path) -> Path:
         f"{len(pictures):,} pictures in {time.time() - started:.0f} s",
         flush=True,
     )
-    trainer = make_trainer(recipe, out / "state", model, Collator(processor, pixels, course))
+    trainer = make_sft_trainer(recipe, out / "state", model, Collator(processor, pixels, course))
     resume = any((out / "state").glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=resume or None)
     save(trainer.model, processor, recipe, init, trainer.state.log_history, time.time() - started, out)
@@ -177,7 +177,7 @@ def make_course(recipe: Mapping[str, Any]) -> tuple[Course, list[Any]]:
     return Course(schedule, pool, forms, ssl["every"]), pictures + made
 
 
-def make_trainer(recipe: Mapping[str, Any], state: Path, model: Any, collator: Collator) -> Any:
+def make_sft_trainer(recipe: Mapping[str, Any], state: Path, model: Any, collator: Collator) -> Any:
     """Makes a transformers Trainer that uses the examples in order and saves its checkpoints in `state`."""
     from transformers import Trainer, TrainingArguments
 

@@ -19,7 +19,7 @@ from ssl4rl_bench.engines.checkpoints.architecture import (
     is_buffer,
 )
 from ssl4rl_bench.engines.checkpoints.files import INDEX, REPAIR, weight_map
-from ssl4rl_bench.engines.checkpoints.tensors import FLOATS, Tensor, same_values, shown
+from ssl4rl_bench.engines.checkpoints.tensors import FLOATS, Tensor, list_names, same_values
 
 WRAPPERS: Mapping[str, str] = {
     "module.": "DataParallel, DDP or DeepSpeed",
@@ -47,7 +47,7 @@ class _Differences:
     """Tensors of a wrong shape, by their names in the files, with the shape that the config requires."""
 
 
-def check(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def check_complete(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Checks that the tensors are those that the config requires, if that is known (`architecture.expected`).
 
     Raises:
@@ -90,7 +90,7 @@ def _problem(
     empty = [name for name, (tensor, shape) in differences.reshaped.items() if not tensor.size and shape]
     if empty:
         return (
-            f"holds {_n(empty, 'empty tensor')} ({shown(empty)}): DeepSpeed ZeRO-3 saved its partitions without "
+            f"holds {_n(empty, 'empty tensor')} ({list_names(empty)}): DeepSpeed ZeRO-3 saved its partitions without "
             "gathering them; save again with stage3_gather_16bit_weights_on_model_save, or convert the trainer's "
             "state: python zero_to_fp32.py STATE NEW --safe_serialization"
         )
@@ -98,18 +98,19 @@ def _problem(
         return _why_missing(folder, wanted, differences, {wanted.canonical(name) for name in named})
     if differences.twice:
         return (
-            f"holds {_n(differences.twice)} under two names each ({shown(differences.twice)}), and engines disagree "
-            "on which counts; save the model again"
+            f"holds {_n(differences.twice)} under two names each ({list_names(differences.twice)}), and engines "
+            "disagree on which counts; save the model again"
         )
     if differences.reshaped:
         name, (tensor, shape) = next(iter(differences.reshaped.items()))
         return (
             f"holds {_n(differences.reshaped)} of another shape than its config.json asks for (first "
-            f"{shown([name])}: {list(tensor.shape)}, not {list(shape)}): they belong to different models; copy the "
-            "config.json that was saved with these weights"
+            f"{list_names([name])}: {list(tensor.shape)}, not {list(shape)}): they belong to different models; copy "
+            "the config.json that was saved with these weights"
         )
     if differences.extra:
-        what = f"holds {_n(differences.extra)} that its config.json does not ask for ({shown(differences.extra)})"
+        names = list_names(differences.extra)
+        what = f"holds {_n(differences.extra)} that its config.json does not ask for ({names})"
         if all(map(is_extra_head, differences.extra)):
             return f"{what}: a trainer's value or reward head; leave it out: {REPAIR} {folder} NEW"
         return (
@@ -119,7 +120,7 @@ def _problem(
     absent = [name for name in named if name not in tensors and not is_buffer(name)]
     if absent and not (wanted.tied and absent == [HEAD]):
         return (
-            f"has an index that names {_n(absent)} more than its files contain ({shown(absent)}): it "
+            f"has an index that names {_n(absent)} more than its files contain ({list_names(absent)}): it "
             f"belongs to another save; write it again: {REPAIR} {folder} NEW"
         )
     return _wrong_format(folder, wanted, tensors)
@@ -146,7 +147,7 @@ def _why_missing(folder: Path, wanted: Expected, differences: _Differences, name
     n_wanted = len(wanted.shapes) - wanted.tied
     text = (
         f"lacks {len(differences.missing)} of the {n_wanted} tensors that its config.json asks for "
-        f"({shown(differences.missing)})"
+        f"({list_names(differences.missing)})"
     )
     if any(map(_LORA.search, differences.extra)):
         return (
@@ -157,8 +158,8 @@ def _why_missing(folder: Path, wanted: Expected, differences: _Differences, name
         return f"{text}: {wrapper}; rename them: {REPAIR} {folder} NEW"
     if differences.extra:
         return (
-            f"{text} and holds {len(differences.extra)} others ({shown(differences.extra)}): its config.json belongs "
-            "to another model, or its names to another library; save it with save_pretrained of transformers"
+            f"{text} and holds {len(differences.extra)} others ({list_names(differences.extra)}): its config.json "
+            "belongs to another model, or its names to another library; save it with save_pretrained of transformers"
         )
     if any(name in named for name in differences.missing):
         return (
@@ -180,7 +181,7 @@ def _wrapper(wanted: Expected, extra: Sequence[str]) -> str | None:
     if prefixes:
         prefix, n = prefixes.most_common(1)[0]
         if 2 * n > len(extra):
-            return f"{n} names have the prefix {shown([prefix])!r}"
+            return f"{n} names have the prefix {list_names([prefix])!r}"
     return None
 
 
@@ -211,7 +212,7 @@ def _wrong_format(folder: Path, wanted: Expected, tensors: Mapping[str, Tensor])
     if strange:
         kinds = sorted({tensors[name].dtype for name in strange})
         return (
-            f"holds {_n(strange)} as {shown(kinds)} ({shown(strange)}), but its config.json "
+            f"holds {_n(strange)} as {list_names(kinds)} ({list_names(strange)}), but its config.json "
             "names no quantization; copy the config.json that was saved with them"
         )
     by_name = {wanted.canonical(name): tensor for name, tensor in tensors.items()}

@@ -14,7 +14,7 @@ from typing import Any
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.engines.checkpoints import foreign
-from ssl4rl_bench.engines.checkpoints.tensors import TensorFile, read_header, shown
+from ssl4rl_bench.engines.checkpoints.tensors import TensorFile, list_names, read_header
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -100,7 +100,7 @@ def read_weights(folder: Path) -> list[TensorFile]:
         for name in file.tensors:
             if name in places:
                 raise ModelError(
-                    f"{folder} holds {shown([name])} twice, in {places[name].name} and {file.path.name}; "
+                    f"{folder} holds {list_names([name])} twice, in {places[name].name} and {file.path.name}; "
                     "delete the file of the earlier save, or save the checkpoint again"
                 )
             places[name] = file.path
@@ -109,7 +109,7 @@ def read_weights(folder: Path) -> list[TensorFile]:
         if unnamed := [name for name in places if name not in named]:
             raise ModelError(
                 f"{folder / INDEX} names {len(places) - len(unnamed)} of the {len(places)} tensors in its files, not "
-                f"{shown(unnamed)}: it is stale or cut off; write it again: {REPAIR} {folder} NEW"
+                f"{list_names(unnamed)}: it is stale or cut off; write it again: {REPAIR} {folder} NEW"
             )
     return files
 
@@ -139,19 +139,17 @@ def _two_forms(folder: Path, used: Sequence[str], left: Sequence[str], indexed: 
         )
     if indexed:
         return text + (
-            f"{shown(left)} in addition to what {INDEX} names; if they are from an earlier save, "
+            f"{list_names(left)} in addition to what {INDEX} names; if they are from an earlier save, "
             f"delete them, and if the index is stale, write it again: {REPAIR} {folder} NEW"
         )
     return text + (
-        f"{shown(left)} and {SINGLE}; transformers reads only {SINGLE} and vLLM all, so delete the stale ones"
+        f"{list_names(left)} and {SINGLE}; transformers reads only {SINGLE} and vLLM all, so delete the stale ones"
     )
 
 
 def _why_no_weights(folder: Path, weights: Sequence[str]) -> str:
     if weights:
-        return (
-            f"{folder} holds {shown(weights)} but no {INDEX} that names them; write it: {REPAIR} {folder} NEW"
-        )
+        return f"{folder} holds {list_names(weights)} but no {INDEX} that names them; write it: {REPAIR} {folder} NEW"
     known = foreign.explain(folder) or foreign.explain_state(folder)
     return known or f"{folder} has no weights ({SINGLE}, or {INDEX} with its shards)"
 

@@ -23,14 +23,16 @@ from ssl4rl_bench.core.exits import run_command
 from ssl4rl_bench.engines.checkpoints.architecture import Expected, expected
 from ssl4rl_bench.engines.checkpoints.completeness import is_extra_head, strip_wrappers
 from ssl4rl_bench.engines.checkpoints.files import INDEX, SINGLE, read_config, weight_map
-from ssl4rl_bench.engines.checkpoints.tensors import Tensor, TensorFile, read_header, shown
+from ssl4rl_bench.engines.checkpoints.tensors import Tensor, TensorFile, list_names, read_header
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint, side_files
 
 _BLOCK = 1 << 24
 """The number of bytes to copy at a time."""
 
 
-def repair(folder: Path, out: Path, drop: Collection[str] = (), *, only_known: bool = False) -> Path:
+def repair_checkpoint(
+    folder: Path, out: Path, drop: Collection[str] = (), *, only_known: bool = False
+) -> Path:
     """Writes the repaired checkpoint and returns `out`, which appears only when it is complete.
 
     Args:
@@ -53,7 +55,7 @@ def repair(folder: Path, out: Path, drop: Collection[str] = (), *, only_known: b
     files = [read_header(path) for path in _sources(folder)]
     held = {name for file in files for name in file.tensors}
     if unknown := [name for name in drop if name not in held]:
-        raise UsageError(f"{folder} has no {shown(unknown)}")
+        raise UsageError(f"{folder} has no {list_names(unknown)}")
     left_out = {name for name in held if name in drop or _is_extra(name, wanted, only_known)}
     scratch = out.with_name(f".{out.name}.saving")
     with atomic.reporting(out):
@@ -100,7 +102,7 @@ def _write(
         }
         place = SINGLE if len(files) == 1 else f"model-{number:05d}-of-{len(files):05d}.safetensors"
         if twice := [name for name in tensors if name in names]:
-            raise ModelError(f"{file.path} holds {shown(twice)} again: delete the stale file first")
+            raise ModelError(f"{file.path} holds {list_names(twice)} again: delete the stale file first")
         names |= dict.fromkeys(tensors, place)
         _write_file(out / place, tensors)
     if len(files) > 1:
@@ -156,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     asked = parser.parse_args(arguments)
     try:
-        print(repair(asked.folder, asked.out, asked.drop, only_known=asked.only_known))
+        print(repair_checkpoint(asked.folder, asked.out, asked.drop, only_known=asked.only_known))
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

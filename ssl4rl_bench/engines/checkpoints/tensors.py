@@ -99,7 +99,7 @@ def read_header(path: Path) -> TensorFile:
     return TensorFile(path, start, tensors)
 
 
-def shown(names: Iterable[str], most: int = 3) -> str:
+def list_names(names: Iterable[str], most: int = 3) -> str:
     """Lists the first names and the number of further ones, with "?" for unprintable characters."""
     names = list(names)
     first = ["".join(c if c.isprintable() else "?" for c in name)[:100] for name in names[:most]]

@@ -13,7 +13,7 @@ from ssl4rl_bench.core.errors import ModelError, did_you_mean
 from ssl4rl_bench.core.identity import sha256_hex, sha256_json
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines import templates
-from ssl4rl_bench.engines.checkpoints.completeness import check
+from ssl4rl_bench.engines.checkpoints.completeness import check_complete
 from ssl4rl_bench.engines.checkpoints.files import read_config, read_json, read_weights
 from ssl4rl_bench.engines.checkpoints.served import TEMPLATE_FILES, chat_template
 
@@ -65,7 +65,8 @@ def resolve_model(name: str, *, chat: bool = False) -> Model:
 
     Raises:
         ModelError: if there is no such checkpoint, it is incomplete, not in safetensors, stored in two forms
-            or does not match its config.json (see `checkpoints.files.read_weights` and `completeness.check`),
+            or does not match its config.json (see `checkpoints.files.read_weights` and
+            `completeness.check_complete`),
             or it has no chat template.
     """
     path = Path(name).expanduser()
@@ -107,7 +108,7 @@ def fingerprint(folder: Path, *, full_digest: bool = False) -> str:
     """
     config = read_config(folder)
     files = read_weights(folder)
-    check(folder, config, {name: tensor for file in files for name, tensor in file.tensors.items()})
+    check_complete(folder, config, {name: tensor for file in files for name, tensor in file.tensors.items()})
     listing: list[list[str | int]] = [[name, sha256_hex(data)] for name, data in side_files(folder).items()]
     for file in files:
         digest = hashlib.sha256()
@@ -145,7 +146,7 @@ def require_chat_template(folder: Path) -> None:
 
     Raises:
         ModelError: if there is none, with the name of the missing file, or if it exceeds the limits of
-            `templates.Guard`.
+            `templates.TemplateGuard`.
     """
     template = chat_template(folder) or ""
     other = folder / "additional_chat_templates" / "default.jinja"

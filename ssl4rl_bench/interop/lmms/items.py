@@ -13,7 +13,7 @@ PLACE = ("id", "group", "roll", "copies", "l1", "l2", "l3")
 """The keys that an item copies from its document."""
 
 
-def item(doc: Mapping[str, Any], score: Score) -> dict[str, Any]:
+def score_item(doc: Mapping[str, Any], score: Score) -> dict[str, Any]:
     """Returns everything that aggregation needs about a reply to a document."""
     return {key: doc[key] for key in PLACE} | {
         "value": score.value,

@@ -17,7 +17,7 @@ from ssl4rl_bench.task import prompts
 from ssl4rl_bench.task.mmbench.circular import check_rows
 from ssl4rl_bench.task.mmbench.hub import encoded
 from ssl4rl_bench.task.mmbench.rows import LocatedRow
-from ssl4rl_bench.task.mmbench.task import adjacent, digest, score_choice
+from ssl4rl_bench.task.mmbench.task import adjacent, rows_digest, score_choice
 from ssl4rl_bench.task.mmbench.taxonomy import categories
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def doc_to_target(doc: Doc) -> str:
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Scores one reply. Returns the input of both aggregations as JSON values."""
     score = score_choice(_choices(doc), doc["answer"], completion(results[0]))
-    item = items.item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
+    item = items.score_item({**doc, "id": str(doc["index"]), "group": str(doc["group"])}, score)
     return {"circular_micro": item, "row_micro": item}
 
 
@@ -82,7 +82,7 @@ def _docs(source: str, rows: Iterable[Mapping[str, Any]]) -> Any:
     located: Iterator[LocatedRow] = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
     checked = adjacent(check_rows(source, located).rows)
     copies = Counter(row.group for row in checked)
-    data_sha256 = digest(checked)
+    data_sha256 = rows_digest(checked)
     docs = [
         {
             "data_sha256": data_sha256,

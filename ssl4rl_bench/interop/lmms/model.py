@@ -21,7 +21,7 @@ from ssl4rl_bench.engines import EngineOptions, resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.evaluation import EvaluationPlan, Subject, engine_for, spec_of
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, NO_CONTENT
-from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather
+from ssl4rl_bench.interop.lmms.requests import AskedTask, cut, gather_tasks
 from ssl4rl_bench.run import recorded
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import Place, answers
@@ -119,7 +119,7 @@ class Ssl4rlVllm(lmms):  # type: ignore[misc]  # lmms-eval has no types
 
     def _answer(self, name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Returns the replies to the requests of one task, in order."""
-        task = gather(name, requests, docs)
+        task = gather_tasks(name, requests, docs)
         numbers = [request.args[3] for request in requests]
         records = self._run(task, self._spec(task, repeats=max(Counter(numbers).values())))
         ids = dict(zip(dict.fromkeys(numbers), (sample.id for sample in task.samples), strict=True))
@@ -188,7 +188,7 @@ def _subject(engine: str, pretrained: str | None, options: EngineOptions) -> Sub
     if engine == "replay":
         if options.replies is None or not options.replies.exists():
             raise UsageError("engine replay needs recorded replies: --model_args engine=replay,replies=FILE")
-        identity = f"replies {recorded.digest(options.replies)}"
+        identity = f"replies {recorded.replies_digest(options.replies)}"
         return Subject(pretrained or options.replies.stem, None, identity)
     if engine == "mock":
         return Subject(pretrained or f"mock:{options.mock}", None, f"mock:{options.mock}")

@@ -94,7 +94,7 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, dict[str, Any
     """Scores one reply. Returns the input of both aggregations as JSON values, with the sub-metrics."""
     ssl = _ssl(doc["ssl"])
     score = ssl.score(completion(results[0]), doc["target"])
-    item = items.item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
+    item = items.score_item(doc, score) | {"parts": dict(score.parts), "chance": ssl.chance}
     return {"accuracy": item, "chance_corrected": item}
 
 

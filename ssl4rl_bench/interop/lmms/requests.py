@@ -62,7 +62,7 @@ class AskedTask(LoadedTask):
         raise UsageError(f"{self.name} is scored by lmms-eval")
 
 
-def gather(name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]) -> AskedTask:
+def gather_tasks(name: str, requests: Sequence[Any], docs: Sequence[Mapping[str, Any]]) -> AskedTask:
     """Collects the distinct requests of one task, in order. Each distinct image is stored once.
 
     Args:

@@ -36,7 +36,7 @@ _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 """Struck-through text in Markdown."""
 
 
-def clean(text: str) -> str:
+def clean_reply(text: str) -> str:
     """Removes special tokens and invisible characters; every kind of blank becomes a space or a newline.
 
     A token that ends a turn ends the reply, unless there is no text before it. Struck-through text is

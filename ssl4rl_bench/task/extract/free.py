@@ -36,7 +36,7 @@ from itertools import islice
 
 from ssl4rl_bench.core.types import FinishReason, Status
 from ssl4rl_bench.task.extract import Reading, check_extractor, leads, tags
-from ssl4rl_bench.task.extract.clean import clean
+from ssl4rl_bench.task.extract.clean import clean_reply
 from ssl4rl_bench.task.extract.moods import NO, Strength, strength_of
 from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement, doubted, final, resolve, weighed
 from ssl4rl_bench.task.extract.sentences import Sentences, braced
@@ -137,7 +137,7 @@ def read_free(
     cut = finish_reason == "length"
     text = tags.clip(text)
     if not strict:
-        text = clean(text)
+        text = clean_reply(text)
     parts = tags.split(text + CUT if cut else text)
     result: _FreeResult | None
     if strict:

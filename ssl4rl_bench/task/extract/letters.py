@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from itertools import islice
 
 from ssl4rl_bench.task.extract.moods import NO
-from ssl4rl_bench.task.extract.options import begins_with, choice, fold, mentions, named_by, others, own_end
+from ssl4rl_bench.task.extract.options import (
+    begins_with,
+    choice,
+    fold,
+    mentions,
+    named_by,
+    other_choices,
+    own_end,
+)
 from ssl4rl_bench.task.extract.resolve import CONFLICT
 from ssl4rl_bench.task.extract.walks import others_named
 
@@ -192,7 +200,7 @@ def _text_first(text: str, choices: Mapping[str, str]) -> str | None:
         return CONFLICT
     if rest.startswith((",", ";")) and not _ASIDE.match(rest):
         return None  # the tag is a list of options, or a loop
-    return CONFLICT if mentions(rest, others(choices, answer)) and not DENIES.search(rest) else answer
+    return CONFLICT if mentions(rest, other_choices(choices, answer)) and not DENIES.search(rest) else answer
 
 
 _ASIDE = re.compile(r",\s(?:because|since|as|not|so|which|it|they|the|this|there)\b")

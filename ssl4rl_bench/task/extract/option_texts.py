@@ -6,7 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ssl4rl_bench.task.extract.moods import FALSELY, Strength, strength_of
-from ssl4rl_bench.task.extract.options import choice, fold, is_word, longest, mentions, named_by, others
+from ssl4rl_bench.task.extract.options import (
+    choice,
+    fold,
+    is_word,
+    longest,
+    mentions,
+    named_by,
+    other_choices,
+)
 from ssl4rl_bench.task.extract.resolve import CONFLICT, takes_back
 from ssl4rl_bench.task.extract.sentences import Sentences
 from ssl4rl_bench.task.extract.walks import others_named
@@ -103,7 +111,7 @@ def by_text(sentences: Sentences, choices: Mapping[str, str]) -> tuple[str | Non
 
 def _named_too(sentences: Sequence[str], answer: str, choices: Mapping[str, str]) -> bool:
     """Checks whether folded sentences name another option, and not only to deny it."""
-    rest = others(choices, answer)
+    rest = other_choices(choices, answer)
     return any(
         mentions(sentence, rest) and (not _UNSURE.search(sentence) or _ends(sentence, rest))
         for sentence in sentences
@@ -238,7 +246,7 @@ def _chinese(sentence: str, choices: Mapping[str, str]) -> str | None:
     if letter is None or len(texts[letter]) < 2:
         return None
     before = clause[: -len(texts[letter])]
-    if any(option and option in before for option in others(texts, letter).values()):
+    if any(option and option in before for option in other_choices(texts, letter).values()):
         return None
     return letter if not before or (_ZH_SAYS.search(before) and len(before) <= 16) else None
 
@@ -281,6 +289,6 @@ def _labelled(sentence: str, choices: Mapping[str, str]) -> str | None:
             continue
         if FALSELY.match(sentence[len(text) :]):
             return None
-        named = mentions(sentence[len(text) :], others(choices, letter))
+        named = mentions(sentence[len(text) :], other_choices(choices, letter))
         return None if named or _UNSURE.search(sentence) else letter
     return None

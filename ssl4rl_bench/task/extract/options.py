@@ -154,7 +154,7 @@ def longest(hits: Iterable[tuple[int, str]]) -> str | None:
     return letter if length > second else None
 
 
-def others(choices: Mapping[str, str], letter: str | None) -> dict[str, str]:
+def other_choices(choices: Mapping[str, str], letter: str | None) -> dict[str, str]:
     """Returns all choices except one."""
     return {other: option for other, option in choices.items() if other != letter}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ssl4rl_bench.core.types import Status
 from ssl4rl_bench.task.extract import letters, option_texts, options, statements, tags, walks
-from ssl4rl_bench.task.extract.clean import clean
+from ssl4rl_bench.task.extract.clean import clean_reply
 from ssl4rl_bench.task.extract.moods import Strength
 from ssl4rl_bench.task.extract.resolve import CONFLICT, Statement
 from ssl4rl_bench.task.extract.sentences import Sentences
@@ -32,7 +32,7 @@ def read_default(text: str, choices: Mapping[str, str], cut: bool) -> RuleResult
 
     `cut` says that the reply reached the token limit.
     """
-    text = clean(tags.clip(text))
+    text = clean_reply(tags.clip(text))
     if cut and len(text.strip()) > 3 and text.rstrip()[-1] not in ".!。！":
         # The last word may be incomplete ("A" of "Animal"). Shorter replies are what a limit of one token asks for.
         text += "\N{REPLACEMENT CHARACTER}"
@@ -114,8 +114,8 @@ def _last_line(text: str, choices: Mapping[str, str]) -> str | None:
     before = next((line for line in reversed(lines) if line.strip()), "")
     if answer is None and lines and not options.named_by(_unmarked(before), choices):
         named = option_texts.exact_option(final, choices)
-        listed = walks.item(before, choices) or (
-            len(before) < 40 and options.mentions(options.fold(before), options.others(choices, named))
+        listed = walks.read_item(before, choices) or (
+            len(before) < 40 and options.mentions(options.fold(before), options.other_choices(choices, named))
         )
         return None if named and listed else named
     return None

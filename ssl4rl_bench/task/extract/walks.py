@@ -35,7 +35,7 @@ class Item(NamedTuple):
     """Whether the line contains nothing else."""
 
 
-def item(line: str, choices: Mapping[str, str]) -> Item | None:
+def read_item(line: str, choices: Mapping[str, str]) -> Item | None:
     """Reads a line as an item of any kind of list of options: "B) ...", "- **B** below", "Option B: ..."."""
     match = _ITEM.match(line[:400])
     letter = choice(match[1], choices) if match else None
@@ -66,7 +66,7 @@ def continues(before: Sequence[str], line: Item, choices: Mapping[str, str]) -> 
         if not text.strip():
             gap = True
             continue
-        previous = item(text, choices)
+        previous = read_item(text, choices)
         if previous is None or previous.letter == line.letter:
             return False
         letters = list(choices)
@@ -88,7 +88,7 @@ def begins(lines: Sequence[str], first: Item, choices: Mapping[str, str]) -> boo
     for text in lines:
         if not text.strip():
             continue
-        following = item(text, choices)
+        following = read_item(text, choices)
         if following is None:
             gap = True
             continue

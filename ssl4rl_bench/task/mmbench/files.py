@@ -157,7 +157,7 @@ def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = 
             leaves = _leaves(path, file.schema_arrow, known)
             blank = {} if images else {known[name]: None for name in ("image",) if name in known}
             leaves = [leaf for leaf in leaves if leaf.partition(".")[0] not in blank]
-            coded, batch_rows = parquet_pages.judge(path, raw, file, set(leaves))
+            coded, batch_rows = parquet_pages.check_pages(path, raw, file, set(leaves))
         number = 0
         options = {"pre_buffer": False, "buffer_size": 1 << 20, "read_dictionary": coded}
         with pq.ParquetFile(path, **options) as file:

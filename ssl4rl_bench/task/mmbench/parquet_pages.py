@@ -89,7 +89,7 @@ def check_footer(path: Path) -> None:
         )
 
 
-def judge(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str], list[int]]:
+def check_pages(path: Path, raw: Any, file: Any, leaves: set[str]) -> tuple[list[str], list[int]]:
     """Checks the sizes of a file's pages.
 
     Returns:

@@ -24,7 +24,7 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
-from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Reader
+from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Problem, Reader
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
 from ssl4rl_bench.task.taskfile import TaskFile
 
@@ -105,7 +105,7 @@ def score_choice(
 
 def load_mmbench(
     task: TaskFile,
-    located: Iterable[LocatedRow] | Reader,
+    located: Iterable[LocatedRow] | Reader | Checked,
     *,
     source: str,
     where: str,
@@ -117,8 +117,8 @@ def load_mmbench(
     """Reads all rows, checks their circular groups, and renders the samples.
 
     Args:
-        located: The rows, or a function that reads them. With a limit, the function is called at least
-            twice, and only the images of the questions that are kept are decoded.
+        located: The rows, as they are read or checked, or a function that reads them. With a limit, the
+            function is called at least twice, and only the images of the questions that are kept are decoded.
         source: The name of the data's source that is recorded.
         where: The source as the user gave it, for messages.
         prompt: A prompt style instead of the task file's.
@@ -139,14 +139,17 @@ def load_mmbench(
         raise UsageError(
             f"{task.name} has an unknown edition {task.edition}{suggestion} ({', '.join(EDITIONS)})."
         )
-    if limit is not None and callable(located):
+    more: list[Problem] = []
+    if isinstance(located, Checked):
+        checked, rows = located, located.rows
+    elif limit is not None and callable(located):
         # The first pass reads the texts and chooses the questions; the second one reads only their images.
         checked = check_rows(where, located(images=False), skip_bad=skip_bad, images=False)
         choose = partial(_limited, limit=limit)
         rows, more = with_images(where, located, checked.rows, choose, skip_bad=skip_bad)
     else:
         checked = check_rows(where, located() if callable(located) else located, skip_bad=skip_bad)
-        rows, more = checked.rows, []
+        rows = checked.rows
     problems = [*checked.problems, *more]
     n_left_out = len({problem.group for problem in more})
     n_available = len({row.group for row in checked.rows}) - n_left_out
@@ -169,7 +172,7 @@ def load_mmbench(
         n_groups_skipped=n_skipped,
         warnings=_warnings(task.edition, checked),
         partial_reasons=tuple(reasons),
-        data_sha256=digest(rows),
+        data_sha256=rows_digest(rows),
     )
 
 
@@ -241,7 +244,7 @@ def _samples(
         )
 
 
-def digest(rows: Iterable[MMBenchRow]) -> str:
+def rows_digest(rows: Iterable[MMBenchRow]) -> str:
     """Computes `MMBenchTask.data_sha256`, which does not depend on the order of the rows."""
     return sha256_json_list(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName
 from ssl4rl_bench.task.mmbench.hub import open_table
+from ssl4rl_bench.task.mmbench.rows import GROUP_STRIDE
 from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.rows import row_images
 
@@ -99,8 +101,16 @@ def drawings(stream: str, per_leaf: int | None) -> Iterator[tuple[str, bytes]]:
     """Yields the name and the PNG of each drawing of a stream (`scenes.questions`)."""
     from ssl4rl_bench.task import scenes
 
-    for question in scenes.questions(stream, per_leaf):
-        yield f"{stream}/{question.leaf.name}/{question.number}", scenes.png(question.drawn)
+    if per_leaf is not None:
+        for question in scenes.questions(stream, per_leaf):
+            yield f"{stream}/{question.leaf.name}/{question.number}", scenes.png(question.drawn)
+        return
+    seen = Counter[str]()
+    for row in scenes.rows(stream):  # which are drawn once per process
+        if row["index"] < GROUP_STRIDE:
+            leaf = row["category"]
+            yield f"{stream}/{leaf}/{seen[leaf]}", row["image"]
+            seen[leaf] += 1
 
 
 def _spooled(name: str, images: Iterator[tuple[str, bytes | str]], spool: Path) -> ImageSource:

@@ -24,7 +24,7 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import ACTIONS, MOODS, face, person
-from ssl4rl_bench.task.scenes.question import DrawnQuestion, others, pick, with_none
+from ssl4rl_bench.task.scenes.question import DrawnQuestion, other_names, pick, with_none
 
 Spot = tuple[str, str, str]
 """The shape, colour and quadrant of an object."""
@@ -89,7 +89,7 @@ def image_style(rng: Random) -> DrawnQuestion:
                 for number in range(-2, 3):
                     pen.path([(number * 0.18 - 0.25, 0.3), (number * 0.18 + 0.1, -0.3)], stroke, 0.04)
         image = canvas.finish()
-    wrong = tuple(pick(rng, others(STYLES, style), 3))
+    wrong = tuple(pick(rng, other_names(STYLES, style), 3))
     return DrawnQuestion(
         image,
         "Which style is this picture made in?",
@@ -118,7 +118,7 @@ def image_quality(rng: Random) -> DrawnQuestion:
         image = image.point([round(v * 0.2) for v in range(256)] * 3)
     elif fault == "overexposed":
         image = image.point([min(255, round(195 + v * 0.25)) for v in range(256)] * 3)
-    wrong = tuple(pick(rng, others(FAULTS, fault), 2 if fault != NO_FAULT else 3))
+    wrong = tuple(pick(rng, other_names(FAULTS, fault), 2 if fault != NO_FAULT else 3))
     question = "What is wrong with the quality of this picture?"
     return DrawnQuestion(
         image, question, fault, wrong, pinned=NO_FAULT, caption=f"quality: {fault}", clue=f"quality: {fault}"
@@ -157,7 +157,7 @@ def object_localization(rng: Random) -> DrawnQuestion:
             _drawing(rng, spots),
             f"Where in the picture is the {shape}?",
             place,
-            others(QUADRANTS, place),
+            other_names(QUADRANTS, place),
             caption=_described(spots),
             clue=f"the {shape} is {place}",
         )
@@ -169,7 +169,7 @@ def object_localization(rng: Random) -> DrawnQuestion:
         _drawing(rng, spots),
         f"How many {plural} are in the picture?",
         str(n),
-        others("1234", str(n)),
+        other_names("1234", str(n)),
         caption=f"{_described(spots)}, {n} {plural}",
         clue=f"{n} {plural}",
     )
@@ -197,7 +197,7 @@ def ocr(rng: Random) -> DrawnQuestion:
         pen = canvas.pen(x - 0.18 + 0.36 * i, y, 0.2)
         for name in _SEGMENTS[digit]:
             pen.path(_LINES[name], glow, 0.3)
-    digits = pick(rng, others("0123456789", number[1]), 3)
+    digits = pick(rng, other_names("0123456789", number[1]), 3)
     wrong = tuple((number[0] if rng.random() < 0.7 else str(rng.randint(1, 9))) + digit for digit in digits)
     return DrawnQuestion(
         canvas.finish(),
@@ -230,7 +230,7 @@ def spatial_relationship(rng: Random) -> DrawnQuestion:
         canvas.finish(),
         f"Where is the {one}, seen from the {other}?",
         where,
-        others(DIRECTIONS, where),
+        other_names(DIRECTIONS, where),
         caption=f"{colours[0]} {shapes[0]} {shown} {colours[1]} {shapes[1]}",
         clue=f"the {one} is {where}",
     )
@@ -258,7 +258,7 @@ def attribute_comparison(rng: Random) -> DrawnQuestion:
         sizes, xs = [0.13 if big is None else 0.18 if i == big else 0.085 for i in range(3)], [0.2, 0.5, 0.8]
         question, pinned = "Which shape is the largest?", SAME_SIZE
         right = SAME_SIZE if big is None else shapes[big]
-        answer, wrong = right, others(shapes, right)
+        answer, wrong = right, other_names(shapes, right)
         clue = "equal" if big is None else f"the {right} is large"
     for i, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
         pen = canvas.pen(xs[i] + jitter(rng, 0.015), 0.5 + jitter(rng, 0.15), sizes[i], rng.uniform(-8, 8))

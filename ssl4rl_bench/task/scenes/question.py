@@ -34,7 +34,7 @@ def pick(rng: Random, names: Sequence[str], n: int) -> list[str]:
     return rng.sample(list(names), n)
 
 
-def others(names: Iterable[str], name: str) -> tuple[str, ...]:
+def other_names(names: Iterable[str], name: str) -> tuple[str, ...]:
     """Returns all names except `name`."""
     return tuple(other for other in names if other != name)
 
@@ -44,7 +44,7 @@ def with_none(rng: Random, answer: str, names: Iterable[str]) -> tuple[str, tupl
 
     In 40% of the cases the last option is "None of these", which is right in a quarter of these cases.
     """
-    wrong = others(names, answer)
+    wrong = other_names(names, answer)
     if rng.random() >= 0.4:
         return answer, tuple(pick(rng, wrong, 3)), None
     if rng.random() < 0.25:

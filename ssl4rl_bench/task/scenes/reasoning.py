@@ -20,7 +20,7 @@ from ssl4rl_bench.task.scenes.draw import (
     shade,
 )
 from ssl4rl_bench.task.scenes.icons import THINGS, ball, bee, duck, fish, flower, worm
-from ssl4rl_bench.task.scenes.question import DrawnQuestion, others, pick, with_none
+from ssl4rl_bench.task.scenes.question import DrawnQuestion, other_names, pick, with_none
 
 USES = {
     "key": "opening locks",
@@ -100,7 +100,7 @@ def physical_relation(rng: Random) -> DrawnQuestion:
         canvas.finish(),
         "Where is the ball in relation to the box?",
         how,
-        others(HOLDS, how),
+        other_names(HOLDS, how),
         caption=f"{colour} ball {how}",
         clue=f"the ball is {how}",
     )
@@ -134,7 +134,7 @@ def nature_relation(rng: Random) -> DrawnQuestion:
         duck(canvas.pen(0.78 + dx, 0.46 + dy, 0.2, mirror=True), second)
         worm(canvas.pen(0.5 + dx, 0.74 + dy, 0.18), first)
     question = "What is the relation between the living things in the picture?"
-    wrong = others(BONDS, bond)
+    wrong = other_names(BONDS, bond)
     return DrawnQuestion(canvas.finish(), question, bond, wrong, caption=BONDS[bond], clue=BONDS[bond])
 
 
@@ -162,7 +162,7 @@ def structuralized_imagetext_understanding(rng: Random) -> DrawnQuestion:
         canvas.finish(),
         f"Which bar of the chart is the {word}?",
         right,
-        others([*colours, *spare], right),
+        other_names([*colours, *spare], right),
         caption="bars from tall to short: " + ", ".join(ranked),
         clue=f"the {word} bar is {right}",
     )
@@ -195,7 +195,7 @@ def future_prediction(rng: Random) -> DrawnQuestion:
         canvas.finish(),
         question,
         way,
-        others(WAYS, way),
+        other_names(WAYS, way),
         caption=f"{colour} ball moves {way}",
         clue=f"the ball moves {way}",
     )

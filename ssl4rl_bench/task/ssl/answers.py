@@ -206,7 +206,7 @@ _PAIR = re.compile(
 )
 
 
-def pair(content: str) -> str | None:
+def pair_label(content: str) -> str | None:
     """Returns "positive" or "negative" (whether two views come from one picture), or None.
 
     In addition to the labels, it accepts "the same picture" and "from different pictures", as in the

@@ -96,7 +96,7 @@ def crop_size(width: int, height: int, augmentation: Augmentation, stream: Strea
     return min(width, round(height * high)), height, False
 
 
-def apply(
+def augment_view(
     image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
 ) -> Image.Image:
     """Returns a view of an RGB image, always as a new RGB image.
@@ -111,7 +111,7 @@ def apply(
 def apply_and_report(
     image: Image.Image, augmentation: Augmentation, stream: Stream, box: Box | None = None
 ) -> tuple[Image.Image, bool]:
-    """Returns the view that `apply` makes, and whether it is flipped."""
+    """Returns the view that `augment_view` makes, and whether it is flipped."""
     if augmentation.scale is not None:
         if box is None:
             box = random_crop(*image.size, augmentation, stream)

@@ -127,7 +127,7 @@ class SSLTask(Protocol):
         It is one user message with all images in order, then the text. Prompts about one image thus share a
         prefix.
         """
-        text = wording.render(self.kind, style, self.convention, **self.values())
+        text = wording.render_prompt(self.kind, style, self.convention, **self.values())
         return (Message("user", (*map(ImagePart, images), TextPart(text))),)
 
     def parse(self, text: str) -> str | None:

@@ -72,7 +72,7 @@ class Contrastive(SSLTask):
         target = LABELS[other is not None]
         strength = STRENGTHS[self.strength]
         if self.convention == "released":
-            views = tuple(augment.apply(source, strength, stream) for source in (image, second))
+            views = tuple(augment.augment_view(source, strength, stream) for source in (image, second))
             return Corrupted(views, target)
         if other is not None and contrast_between(image, other) < 1:
             raise Unusable("the other image looks the same")
@@ -89,7 +89,7 @@ class Contrastive(SSLTask):
         raise Unusable("a view has no content that shows where it comes from")
 
     def parse(self, text: str) -> str | None:
-        return answers.pair(text)
+        return answers.pair_label(text)
 
     def grade(self, answer: str, target: str) -> Mapping[str, float]:
         """Returns `exact`."""

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.ssl import answers
-from ssl4rl_bench.task.ssl.augment import STRONG, WEAK, Box, apply
+from ssl4rl_bench.task.ssl.augment import STRONG, WEAK, Box, augment_view
 from ssl4rl_bench.task.ssl.base import GRID, MIN_SIDE, Convention, Corrupted, SSLTask, Unusable
 from ssl4rl_bench.task.ssl.content import detail
 from ssl4rl_bench.task.ssl.rivals import Rivals
@@ -107,7 +107,7 @@ class Position(SSLTask):
         if self.augment == "none":
             return crop
         full = {"weak": WEAK, "strong": STRONG}[self.augment]
-        return apply(crop, full.without_crop_and_flip(), stream)
+        return augment_view(crop, full.without_crop_and_flip(), stream)
 
     def values(self) -> Mapping[str, object]:
         *labels, last = self.labels

@@ -10,7 +10,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.prompts import check_style
 
 
-def render(kind: str, style: str, convention: str, **values: object) -> str:
+def render_prompt(kind: str, style: str, convention: str, **values: object) -> str:
     """Returns the text part of a prompt.
 
     Args:

@@ -13,7 +13,7 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import ImagePart, Sampling, TextPart
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF, completion
-from ssl4rl_bench.interop.lmms.requests import cut, gather, sampling
+from ssl4rl_bench.interop.lmms.requests import cut, gather_tasks, sampling
 
 GREEDY = {"max_new_tokens": 16, "temperature": 0.0, "do_sample": False, "until": []}
 
@@ -87,7 +87,9 @@ def test_our_documents_keep_their_bytes_and_ids() -> None:
         {"index": 7, "group": 3, "data_sha256": "abc", "image": {"bytes": picture(1, "JPEG"), "path": None}},
         {"id": "x-1", "index": 8, "group": "x", "images": [{"bytes": picture(n)} for n in (1, 2)]},
     ]
-    asked = gather("ssl4rl_x", [request(task.doc_to_messages, at, version=1) for at in (0, 1, 1, 0)], docs)
+    asked = gather_tasks(
+        "ssl4rl_x", [request(task.doc_to_messages, at, version=1) for at in (0, 1, 1, 0)], docs
+    )
     assert [(sample.id, sample.group, sample.target) for sample in asked.samples] == [
         ("7", "3", "B"),
         ("x-1", "x", "B"),
@@ -109,7 +111,7 @@ def test_messages_of_other_tasks_are_taken_as_they_are() -> None:
         {"type": "image", "url": drawn},
         {"type": "image", "url": drawn.copy()},
     ]
-    asked = gather("mme", [request(foreign(content), at) for at in range(2)], [{"id": "same"}] * 2)
+    asked = gather_tasks("mme", [request(foreign(content), at) for at in range(2)], [{"id": "same"}] * 2)
     assert [sample.id for sample in asked.samples] == ["0", "1"]
     text, image, again = asked.samples[0].messages[0].content
     assert text == TextPart("Look:")
@@ -117,7 +119,7 @@ def test_messages_of_other_tasks_are_taken_as_they_are() -> None:
     assert isinstance(again, ImagePart)
     assert images.decode(image.image).tobytes() == drawn.tobytes()
     assert again.image is image.image
-    plain = gather("mme", [request(foreign("Be brief.", "system"))], [{}])
+    plain = gather_tasks("mme", [request(foreign("Be brief.", "system"))], [{}])
     assert plain.samples[0].messages[0].role == "system"
 
 
@@ -131,12 +133,12 @@ def test_messages_of_other_tasks_are_taken_as_they_are() -> None:
 )
 def test_other_media_and_paths_are_refused(content: Any, what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        gather("other", [request(foreign(content))], [{}])
+        gather_tasks("other", [request(foreign(content))], [{}])
 
 
 def test_a_request_of_another_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="role tool"):
-        gather("other", [request(foreign("x", "tool"))], [{}])
+        gather_tasks("other", [request(foreign("x", "tool"))], [{}])
     several = [request(foreign("x")), request(foreign("x"), 1, {"max_new_tokens": 99})]
     with pytest.raises(UsageError, match="different generation settings"):
-        gather("other", several, [{}, {}])
+        gather_tasks("other", several, [{}, {}])

@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.taskfile import load_taskfile
 
-datasets = pytest.importorskip("datasets")
+pytestmark = pytest.mark.skipif(find_spec("datasets") is None, reason="needs datasets")
 
 
 def docs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    import datasets
+
     return list(lmms.process_docs(datasets.Dataset.from_list(rows)))
 
 
@@ -44,6 +47,8 @@ def test_docs_are_the_samples_of_the_task() -> None:
 
 @pytest.mark.parametrize("kind", ["bytes", "struct", "picture", "reference"])
 def test_images_in_every_form_that_lmms_eval_loads(kind: str) -> None:
+    import datasets
+
     rows = questions(1)
     table = datasets.Dataset.from_list(
         [row | {"image": {"bytes": row["image"], "path": None}} for row in rows]

@@ -15,7 +15,7 @@ from mmbench_data import questions, write_tsv
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.types import FinishReason, Request, Sampling
 from ssl4rl_bench.engines import EngineOptions, create
-from ssl4rl_bench.run.recorded import read
+from ssl4rl_bench.run.recorded import read_replies
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
@@ -207,7 +207,7 @@ def test_recorded_replies_score_as_in_a_run(
                 line |= {"text": "", "reasoning": f"The answer is {sample.target}."}
             file.write(json.dumps(line) + "\n")
     done = evaluate(name, f"engine=replay,replies={replies}")
-    engine = create("replay", None, EngineOptions(), read(replies))
+    engine = create("replay", None, EngineOptions(), read_replies(replies))
     spec = RunSpec("x", "x", {name: TaskSpec.of(task)}, engine.name, engine.version)
     with RunDir.create(tmp_path / "run", spec) as run:
         execute([task], engine, run, spec)

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +19,11 @@ from ssl4rl_bench.core.types import Completion, ImagePart, ScoredSample, TextPar
 from ssl4rl_bench.interop.lmms import probes
 from ssl4rl_bench.interop.lmms.reply import CUT_OFF
 from ssl4rl_bench.score.outcomes import outcomes_of
-from ssl4rl_bench.score.probes import summary
+from ssl4rl_bench.score.probes import probe_summary
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.task.registry import load_task
 
-datasets = pytest.importorskip("datasets")
+pytestmark = pytest.mark.skipif(find_spec("datasets") is None, reason="needs datasets")
 
 TASKS = Path(__file__).parents[3] / "tasks"
 KINDS = {
@@ -143,7 +144,7 @@ def test_the_aggregates_are_those_of_a_run(both: Any) -> None:
         )
         for sample, text in zip(samples, replies, strict=True)
     ]
-    expected = summary(both.task, both.task.probe, outcomes_of(both.task, scored, "default", 1), scored)
+    expected = probe_summary(both.task, both.task.probe, outcomes_of(both.task, scored, "default", 1), scored)
     assert 0 < probes.accuracy(items) < 1
     assert probes.accuracy(items) == expected["accuracy"]["value"]
     assert probes.chance_corrected(items) == pytest.approx(expected["chance_corrected"]["value"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 STANDIN = """
@@ -40,7 +40,7 @@ def run(place: Path, written: Any, status: int = 0, arguments: tuple[str, ...] =
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(STANDIN)
-    return subprocess.run(
+    return forked.run(
         [sys.executable, "-m", "ssl4rl_bench.lmms", *arguments],
         cwd=place,
         env={
@@ -51,7 +51,6 @@ def run(place: Path, written: Any, status: int = 0, arguments: tuple[str, ...] =
         capture_output=True,
         text=True,
         timeout=120,
-        check=False,
     )
 
 

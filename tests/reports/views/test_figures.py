@@ -13,7 +13,7 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.figures.palette import HEX
 from ssl4rl_bench.reports.figures.sheet import TEXT, TextItem, fit, width_of
-from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, gather
+from ssl4rl_bench.reports.views import VIEWS, View, ViewRuns, gather_runs
 
 PROBES = {
     f"ssl4rl_ssl_position_{at}": ("position", f"{'very ' * at}hard quadrants, weak", 0.25 - at / 100, 0.4)
@@ -36,7 +36,7 @@ def chosen(n_more: int) -> ViewRuns:
         for image in ("blank", "shuffled", "none")
     ]
     said = ["rotation=ssl_rotation_90", "mix=rotation+jigsaw+contrastive+position"]
-    return gather(base, runs, hidden, trained=said)
+    return gather_runs(base, runs, hidden, trained=said)
 
 
 @pytest.fixture(scope="module", params=[0, 6], ids=["few", "many"])

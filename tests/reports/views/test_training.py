@@ -11,7 +11,7 @@ from view_runs import asked
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
-from ssl4rl_bench.reports.views.training import MIX, methods, parse, same_task, trained_on, words
+from ssl4rl_bench.reports.views.training import MIX, methods, parse_trained, same_task, trained_on, words
 
 
 def named(label: str) -> Evaluated:
@@ -54,7 +54,7 @@ def test_ssl4rl_json_counts_while_the_weights_are_the_run_s(tmp_path: Path) -> N
 
 def test_a_user_says_it() -> None:
     runs = [named("a"), named("b=c")]
-    assert parse(["a=rotation+ssl_jigsaw_3x3", "b=c=ssl4rl_ssl_position"], runs) == {
+    assert parse_trained(["a=rotation+ssl_jigsaw_3x3", "b=c=ssl4rl_ssl_position"], runs) == {
         "a": ("rotation", "ssl_jigsaw_3x3"),
         "b=c": ("ssl_position",),
     }
@@ -73,7 +73,7 @@ def test_a_user_says_it() -> None:
 )
 def test_what_a_user_says_wrong_is_one_sentence(value: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse([value], [named("a"), named("b")])
+        parse_trained([value], [named("a"), named("b")])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 

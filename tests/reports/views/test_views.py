@@ -15,7 +15,7 @@ from view_runs import TASK, asked, drawn, with_probes
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.reports.board.board import COLUMNS
-from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather
+from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather_runs
 from ssl4rl_bench.reports.views.additivity import sums
 from ssl4rl_bench.reports.views.contrasts import scores
 from ssl4rl_bench.stats.paired import mcnemar, t_interval, tango
@@ -49,7 +49,7 @@ def test_transfer_has_the_differences_of_compare_and_says_where_they_come_from()
     base = asked("base", np.ones(120))
     bad = asked("tiny-rotation", right(120, 30), read=right(120, 60) == 1)
     same = asked("tiny-jigsaw", np.ones(120))
-    view = VIEWS["transfer"](gather(base, [bad, same]))
+    view = VIEWS["transfer"](gather_runs(base, [bad, same]))
     first, second, mde = rows(view)
     assert first["Trained on"] == "rotation"
     assert first["Average"].startswith("-75.00▼\n[-8")
@@ -70,17 +70,17 @@ def test_transfer_has_the_differences_of_compare_and_says_where_they_come_from()
 
 def test_transfer_never_says_that_nothing_changed() -> None:
     rng = np.random.default_rng(0)
-    view = VIEWS["transfer"](gather(asked("base", drawn(rng, 0.5)), [asked("other", drawn(rng, 0.5))]))
+    view = VIEWS["transfer"](gather_runs(asked("base", drawn(rng, 0.5)), [asked("other", drawn(rng, 0.5))]))
     assert "is not shown to be better or worse than base" in view.sentence
     assert "would rarely be found" in view.sentence
     good = asked("good", np.ones(240))
-    view = VIEWS["transfer"](gather(asked("base", np.zeros(240)), [good]))
+    view = VIEWS["transfer"](gather_runs(asked("base", np.zeros(240)), [good]))
     assert "no negative transfer is shown, which does not mean that there is none" in view.sentence
 
 
 def test_goldilocks_orders_by_difficulty_and_needs_two() -> None:
     base = with_probes(asked("base", right(120, 60)), PROBES)
-    view = VIEWS["goldilocks"](gather(base, []))
+    view = VIEWS["goldilocks"](gather_runs(base, []))
     assert [(row["SSL task"], row["Difficulty"]) for row in rows(view)] == [
         ("rotation", "step 90"),
         ("rotation", "step 45"),
@@ -91,7 +91,7 @@ def test_goldilocks_orders_by_difficulty_and_needs_two() -> None:
     assert "No checkpoint here was trained at one of these difficulties" in view.sentence
     one = with_probes(asked("base", right(120, 60)), {"ssl4rl_ssl_position": PROBES["ssl4rl_ssl_position"]})
     with pytest.raises(UsageError, match="--tasks ssl_difficulty"):
-        VIEWS["goldilocks"](gather(one, []))
+        VIEWS["goldilocks"](gather_runs(one, []))
 
 
 def test_goldilocks_compares_difficulties_downstream() -> None:
@@ -99,7 +99,7 @@ def test_goldilocks_compares_difficulties_downstream() -> None:
     easy, hard = asked("easy", right(120, 100)), asked("hard", right(120, 20))
     lost = asked("tiny-rotation", right(120, 60))
     said = ["easy=ssl_rotation_90", "hard=ssl_rotation_30"]
-    view = VIEWS["goldilocks"](gather(base, [easy, hard, lost], trained=said))
+    view = VIEWS["goldilocks"](gather_runs(base, [easy, hard, lost], trained=said))
     found = rows(view)
     assert (found[0]["Trained at it"], found[0]["Average"]) == ("easy", "+33.33▲")
     assert found[1]["Trained at it"] == "–"
@@ -112,7 +112,7 @@ def test_probes_of_the_baseline_may_stand_in_a_run_of_their_own() -> None:
     base = asked("base", right(120, 60))
     probes = with_probes(asked("base", np.ones(6), task="other"), PROBES)
     del probes.outcomes["other"]  # type: ignore[attr-defined]  # a dict
-    runs = gather(base, [probes, asked("c", right(120, 50))])
+    runs = gather_runs(base, [probes, asked("c", right(120, 50))])
     assert [run.label for run in runs.candidates] == ["c"]
     assert runs.more == (probes,)
     assert "base is above chance" in VIEWS["goldilocks"](runs).sentence
@@ -128,7 +128,7 @@ def test_additivity_by_hand() -> None:
         asked("tiny-rotation", one),
         asked("tiny-jigsaw", two),
     ]
-    view = VIEWS["additivity"](gather(runs[0], runs[1:]))
+    view = VIEWS["additivity"](gather_runs(runs[0], runs[1:]))
     last = rows(view)[-1]
     assert last["Ability"] == "Average"
     assert (last["rotation"], last["jigsaw"], last["Mix"]) == ("+15.00", "+10.00", "+20.00")
@@ -152,7 +152,7 @@ def test_additivity_averages_seeds_and_names_what_is_missing() -> None:
         asked("tiny-rotation-seed2", right(n, 20)),
     ]
     runs += [asked("tiny-jigsaw", right(n, 10)), asked("m", right(n, 60))]
-    view = VIEWS["additivity"](gather(runs[0], runs[1:], trained=["m=rotation+jigsaw+position"]))
+    view = VIEWS["additivity"](gather_runs(runs[0], runs[1:], trained=["m=rotation+jigsaw+position"]))
     last = rows(view)[-1]
     assert last["rotation"] == "+25.00"
     assert (last["Sum"], last["Mix − sum"]) == ("–", "–")
@@ -165,7 +165,7 @@ def test_additivity_averages_seeds_and_names_what_is_missing() -> None:
 def test_a_sum_beyond_the_scale_is_said_to_be() -> None:
     runs = [asked("base", right(120, 30)), asked("tiny-mix", np.zeros(120))]
     runs += [asked(f"tiny-{kind}", np.zeros(120)) for kind in ("rotation", "jigsaw")]
-    view = VIEWS["additivity"](gather(runs[0], runs[1:]))
+    view = VIEWS["additivity"](gather_runs(runs[0], runs[1:]))
     assert rows(view)[-1]["Sum"] == "-50.00 (out of reach)"
     assert "no model could reach the sum, as it lies at -25.00%" in view.sentence
 
@@ -224,7 +224,7 @@ def test_bias_by_hand() -> None:
         "other, image blank",
         "base, image shuffled",
     ]
-    view = VIEWS["bias"](gather(real[0], real[1:], hidden))
+    view = VIEWS["bias"](gather_runs(real[0], real[1:], hidden))
     averages = [row for row in rows(view) if row["Ability"] == "Average"]
     assert [(row["Checkpoint"], row["Instead"]) for row in averages] == [
         ("base", "blank"),
@@ -246,7 +246,7 @@ def test_what_ignores_images_as_the_baseline_does_has_no_difference(seed: int, a
     base, other = asked("base", answers, copies=2), asked("other", language, copies=2)
     hidden = [asked("base", answers, "base", image="blank", copies=2)]
     hidden += [asked("other", language, "other", image="blank", copies=2)]
-    view = VIEWS["bias"](gather(base, [other], hidden, aggregation=aggregation))
+    view = VIEWS["bias"](gather_runs(base, [other], hidden, aggregation=aggregation))
     for row in rows(view):
         assert row["Gain from sight"] == "+0.00"
         assert row["More than baseline's"] in ("–", "+0.00")
@@ -318,7 +318,7 @@ def test_other_contrasts_agree_with_student_s_interval_where_much_changes() -> N
 )
 def test_runs_that_do_not_allow_a_view_are_one_sentence(view: str, labels: list[str], said: str) -> None:
     runs = [asked(label, right(24, 12)) for label in labels]
-    chosen = gather(runs[0], runs[1:])
+    chosen = gather_runs(runs[0], runs[1:])
     with pytest.raises(UsageError) as caught:
         VIEWS[view](chosen)
     assert said in str(caught.value)
@@ -329,7 +329,7 @@ def test_runs_that_do_not_allow_a_view_are_one_sentence(view: str, labels: list[
 def test_a_probe_is_no_benchmark() -> None:
     base = with_probes(asked("base", right(24, 12)), PROBES)
     with pytest.raises(UsageError, match="ssl_position is an SSL task"):
-        gather(base, [], task="ssl4rl_ssl_position")
+        gather_runs(base, [], task="ssl4rl_ssl_position")
     probes = asked("base", right(24, 12), probe={"kind": "rotation", "difficulty": "step 90", "chance": 0.25})
     with pytest.raises(UsageError, match="needs a benchmark, and base has none"):
-        VIEWS["transfer"](gather(probes, []))
+        VIEWS["transfer"](gather_runs(probes, []))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from loopback_hub import GATE_TOKEN, Fault, LoopbackHub, dead_endpoint
 from mmbench_data import question, questions, write_parquet, write_tsv
@@ -253,14 +254,13 @@ def test_images_of_an_ssl_task(hub: LoopbackHub, tmp_path: Path) -> None:
 
 
 def run(hub: LoopbackHub, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return forked.run(
         [sys.executable, "-m", "ssl4rl_bench", *arguments],
         env=hub.environment(tmp_path / "home"),
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=300,
-        check=False,
     )
 
 
@@ -305,9 +305,10 @@ HOSTILE_HEADS = {
 
 
 def test_a_hostile_card_is_one_sentence(hub: LoopbackHub, tmp_path: Path) -> None:
+    files = by_language(tmp_path)
     for name, head in HOSTILE_HEADS.items():
         readme = {"README.md": f"---\n{head}\n---\n".encode()}
-        hub.add("dataset", f"someone/{name}", by_language(tmp_path) | readme)
+        hub.add("dataset", f"someone/{name}", files | readme)
     asked = [f"someone/{name}" for name in HOSTILE_HEADS]
     for name, (found, error) in zip(asked, tasks(hub.environment(tmp_path / "home"), *asked), strict=True):
         assert found is None and error is not None, name

@@ -186,7 +186,7 @@ DOUBLES = [
     (["index", "question", "A", "B", "answer", "Answer", "image"], "the columns 'answer' and 'Answer'"),
     (
         ["index", "question", "A", "B", "answer", "image", "l2-category", "L2 category"],
-        "'L2 category', which are",
+        "'L2 category', which mean",
     ),
     (["index", "question", "A", "a", "B", "answer", "image"], "the columns 'A' and 'a'"),
 ]

@@ -147,7 +147,7 @@ def test_nothing_left_is_one_sentence_with_the_first_reason(tmp_path: Path) -> N
 def test_a_file_that_changes_later_is_noticed(tmp_path: Path) -> None:
     selection = select(source_of(write_folder(tmp_path, 1)))
     (tmp_path / "part0" / "000.png").write_bytes(encoded(1))
-    with pytest.raises(DataError, match=r"000\.png has changed"):
+    with pytest.raises(DataError, match=r"000\.png changed while"):
         selection.pictures[0].read()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.core.types import Completion
 from ssl4rl_bench.task.ssl import make_task
-from ssl4rl_bench.task.ssl.answers import angle, label, pair, permutation
+from ssl4rl_bench.task.ssl.answers import angle, label, pair_label, permutation
 
 QUADRANTS = ("top-left", "top-right", "bottom-left", "bottom-right")
 NINE = (
@@ -30,7 +30,7 @@ PARSERS: dict[str, Callable[[str], str | None]] = {
     "quadrant": lambda text: label(text, QUADRANTS),
     "cell": lambda text: label(text, NINE),
     "aliases": lambda text: label(text, PAIR),
-    "pair": pair,
+    "pair": pair_label,
 }
 
 
@@ -499,4 +499,4 @@ def test_cells_in_chinese(text: str, expected: str | None) -> None:
     ],
 )
 def test_pairs_as_the_question_puts_them(text: str, expected: str | None) -> None:
-    assert pair(text) == expected
+    assert pair_label(text) == expected

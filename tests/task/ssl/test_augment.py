@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from ssl4rl_bench.task.ssl import augment
-from ssl4rl_bench.task.ssl.augment import STRONG, WEAK, apply, random_crop
+from ssl4rl_bench.task.ssl.augment import STRONG, WEAK, augment_view, random_crop
 from ssl4rl_bench.task.ssl.rng import Stream
 
 
@@ -67,9 +67,11 @@ def test_a_crop_that_never_fits_lies_in_the_middle() -> None:
 
 def test_the_same_seed_gives_the_same_bytes_and_views_differ(picture: Image.Image) -> None:
     for kind in (WEAK, STRONG):
-        views = [apply(picture, kind, Stream(seed)) for seed in range(20)]
+        views = [augment_view(picture, kind, Stream(seed)) for seed in range(20)]
         assert all(view.size == (224, 224) and view.mode == "RGB" for view in views)
-        assert [apply(picture, kind, Stream(s)).tobytes() for s in range(20)] == [v.tobytes() for v in views]
+        assert [augment_view(picture, kind, Stream(s)).tobytes() for s in range(20)] == [
+            v.tobytes() for v in views
+        ]
         assert len({view.tobytes() for view in views}) == 20
 
 
@@ -78,7 +80,7 @@ def test_views_of_a_fixed_picture_never_change() -> None:
     fixed = Image.fromarray(np.stack([x * 2, y * 4, (x * y) % 256], axis=2).astype(np.uint8))
     digest = sha256()
     for seed in range(40):
-        digest.update(apply(fixed, (WEAK, STRONG)[seed % 2], Stream(seed)).tobytes())
+        digest.update(augment_view(fixed, (WEAK, STRONG)[seed % 2], Stream(seed)).tobytes())
     assert digest.hexdigest()[:16] == GOLDEN
 
 
@@ -91,7 +93,7 @@ def test_for_position_place_size_and_sides_stay(picture: Image.Image) -> None:
         kept = kind.without_crop_and_flip()
         assert (kept.scale, kept.flip_p) == (None, 0.0)
         for seed in range(10):
-            view = apply(picture, kept, Stream(seed))
+            view = augment_view(picture, kept, Stream(seed))
             assert view.size == picture.size and view is not picture
     assert picture.tobytes() == before
 
@@ -100,13 +102,13 @@ def test_for_position_place_size_and_sides_stay(picture: Image.Image) -> None:
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**63 - 1))
 def test_the_smallest_images_can_be_changed(width: int, height: int, seed: int) -> None:
     image = Image.frombytes("RGB", (width, height), Random(seed).randbytes(3 * width * height))
-    assert apply(image, STRONG.without_crop_and_flip(), Stream(seed)).size == (width, height)
-    assert apply(image, STRONG, Stream(seed)).size == (224, 224)
+    assert augment_view(image, STRONG.without_crop_and_flip(), Stream(seed)).size == (width, height)
+    assert augment_view(image, STRONG, Stream(seed)).size == (224, 224)
 
 
 def test_a_given_box_is_used(picture: Image.Image) -> None:
     plain = augment.replace(WEAK.without_crop_and_flip(), scale=(0.5, 1), jitter_p=0, grey_p=0, blur_p=0)
-    view = apply(picture, plain, Stream(1), (10, 20, 60, 80))
+    view = augment_view(picture, plain, Stream(1), (10, 20, 60, 80))
     wanted = picture.crop((10, 20, 60, 80)).resize((224, 224), Image.Resampling.BICUBIC)
     assert view.tobytes() == wanted.tobytes()
 
@@ -165,7 +167,7 @@ def test_white_stays_white_under_blur() -> None:
 def test_a_grey_view_is_grey_and_the_same_as_in_three_channels(picture: Image.Image) -> None:
     grey = augment.replace(STRONG, grey_p=1.0)
     for seed in range(10):
-        red, green, blue = apply(picture, grey, Stream(seed)).split()
+        red, green, blue = augment_view(picture, grey, Stream(seed)).split()
         assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
@@ -178,7 +180,8 @@ def test_probabilities_are_kept(picture: Image.Image) -> None:
         n = 400
         stream = Stream(7)
         changed = sum(
-            ImageChops.difference(apply(small, alone, stream), small).getbbox() is not None for _ in range(n)
+            ImageChops.difference(augment_view(small, alone, stream), small).getbbox() is not None
+            for _ in range(n)
         )
         assert abs(changed / n - 0.8) < 4 * math.sqrt(0.16 / n), name
 
@@ -210,7 +213,7 @@ def test_views_are_distributed_as_torchvisions(picture: Image.Image) -> None:
             ]
         )
         stream = Stream(5)
-        ours = np.array([_statistics(apply(big, kind, stream)) for _ in range(300)])
+        ours = np.array([_statistics(augment_view(big, kind, stream)) for _ in range(300)])
         theirs = np.array([_statistics(reference(big)) for _ in range(300)])
         error = np.sqrt((ours.var(axis=0) + theirs.var(axis=0)) / 300)
         assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) < 4 * error).all()

@@ -17,7 +17,7 @@ from ssl4rl_bench.core.types import Completion, ScoredSample
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table, probes_to_markdown
 from ssl4rl_bench.score.aggregate import aggregate
 from ssl4rl_bench.score.outcomes import outcomes_of
-from ssl4rl_bench.score.probes import summary
+from ssl4rl_bench.score.probes import probe_summary
 from ssl4rl_bench.task import registry
 from ssl4rl_bench.task.mmbench import task as mmbench
 from ssl4rl_bench.task.registry import load_benchmark, load_ssl, load_task, per_task
@@ -121,7 +121,7 @@ def test_another_index_is_another_corruption_of_the_same_images(folder: Path) ->
 def test_summary_is_chance_corrected(folder: Path) -> None:
     task = loaded("ssl_rotation_90", folder)
     scored = answered(task, ["<answer>90</answer>"])
-    said = summary(task, task.probe, outcomes_of(task, scored, "default", 1), scored)
+    said = probe_summary(task, task.probe, outcomes_of(task, scored, "default", 1), scored)
     right = sum(sample.target == "90" for sample in task.samples) / 12
     assert said["chance"] == 0.25 and said["kind"] == "rotation" and said["difficulty"] == "step 90"
     assert said["accuracy"]["value"] == pytest.approx(right)
@@ -138,7 +138,7 @@ def result_of(task: ProbeTask, texts: list[str], name: str = "m") -> dict[str, A
     own = outcomes_of(task, scored, "default", 1)
     found = {
         "aggregates": aggregate(own),
-        "probe": summary(task, task.probe, own, scored),
+        "probe": probe_summary(task, task.probe, own, scored),
         "status": own.status_counts,
         "n_groups_excluded": 0,
     }
