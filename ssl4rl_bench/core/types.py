@@ -421,6 +421,24 @@ class Drains(Protocol):
 
 
 @runtime_checkable
+class Expects(Protocol):
+    """An engine that starts differently for few requests than for many."""
+
+    def expect(self, n_requests: int) -> None:
+        """Tells the engine, before its first request, how many will follow."""
+        ...
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """An engine that reports how it ran."""
+
+    def measures(self) -> dict[str, Any]:
+        """Returns settings and counts as JSON values, which are recorded in exec.json; empty if it did not run."""
+        ...
+
+
+@runtime_checkable
 class Swaps(Protocol):
     """An engine that may be able to load other weights without a restart."""
 

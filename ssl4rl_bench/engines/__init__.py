@@ -25,7 +25,7 @@ ENGINES: dict[str, str] = {
 """Maps an engine's name to its one-line description."""
 
 _CLASSES = {
-    "vllm": ("vllm", "VllmEngine"),
+    "vllm": ("vllm.engine", "VllmEngine"),
     "hf": ("hf", "HfEngine"),
     "openai": ("openai", "OpenAIEngine"),
     "mock": ("mock", "MockEngine"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -19,8 +19,11 @@ DTYPES: tuple[str, ...] = get_args(Dtype)
 TokensField = Literal["max_tokens", "max_completion_tokens"]
 """Names that servers use for the limit on a reply's tokens."""
 _Count = Annotated[int, Must("at least 1", lambda n: n >= 1)]
+_Whole = Annotated[int, Must("at least 0", lambda n: n >= 0)]
 _Timeout = Annotated[float, Must("above 0 seconds", lambda s: 0 < s < math.inf)]
 _Delay = Annotated[float, Must("at least 0 seconds", lambda s: 0 <= s < math.inf)]
+_FIXED = ("model", "tokenizer", "trust_remote_code", "disable_log_stats", "use_tqdm_on_load")
+"""Arguments of vLLM's engine that cannot be set."""
 _Part = Annotated[float, Must("in (0, 1]", lambda share: 0 < share <= 1)]
 _Share = Annotated[float, Must("in [0, 1]", lambda share: 0 <= share <= 1)]
 
@@ -43,14 +46,20 @@ class EngineOptions:
     """The attention implementation of transformers: "sdpa", "eager" or "flash_attention_2". hf."""
     device_map: str | None = None
     """Where the weights are placed: None (one device), "auto" (spread over all GPUs), "cpu", "cuda:1". hf."""
-    batch_size: _Count = 64
-    """The number of prompts in a forward pass (hf), or the maximum number in flight (vllm)."""
+    batch_size: _Count | None = None
+    """The number of prompts in a forward pass (hf; None: 64), or the maximum number in flight (vllm; None: 128
+    on a CPU, vLLM's default on a GPU)."""
     tensor_parallel_size: _Count = 1
     """The number of GPUs that share one copy of the model. vllm."""
     max_model_len: _Count | None = None
     """The limit on prompt plus reply in tokens; None uses the checkpoint's, at most 32,768. hf, vllm."""
     gpu_memory_utilization: _Part | None = None
     """The share of a GPU's memory to use, in (0, 1]; None uses vLLM's default. vllm."""
+    renderers: _Whole | None = None
+    """The number of processes that prepare prompts; 0 prepares them in a thread. None: three fewer than there
+    are cores, at most 8; none if the model runs on CPUs. vllm."""
+    vllm: tuple[str, ...] = ()
+    """Other arguments of vLLM's engine, as "KEY=VALUE"; on the command line vllm.KEY=VALUE. vllm."""
     concurrency: _Count = 32
     """The maximum number of requests in flight per server. openai."""
     base_urls: tuple[str, ...] = ()
@@ -76,26 +85,46 @@ class EngineOptions:
         check_constraints(self)
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise UsageError(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
+        for pair in self.vllm:
+            key, equals, text = pair.partition("=")
+            if not equals:
+                raise UsageError(f"vllm={pair} names no argument: write vllm.KEY=VALUE")
+            if key in {option.name for option in fields(self)}:
+                raise UsageError(f"vllm.{key} is an engine option: write --set {key}={text}")
+            if key in _FIXED:
+                raise UsageError(f"vllm.{key} cannot be set: leave it out")
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[str], base: EngineOptions | None = None) -> EngineOptions:
         """Returns `base` (or the defaults) updated from strings such as "dtype=float32".
 
-        The value "none" sets an optional field to None.
+        The value "none" sets an optional field to None. "vllm.KEY=VALUE" adds to `vllm`.
 
         Raises:
             UsageError: for an unknown key, or a value of the wrong type or out of range.
         """
+        base = base or cls()
         texts: dict[str, str] = {}
+        for_vllm: dict[str, str] = dict(pair.split("=", 1) for pair in base.vllm)
         for pair in pairs:
             key, equals, text = (part.strip() for part in pair.partition("="))
             key = key.replace("-", "_")
             if not equals:
                 raise UsageError(f"{pair!r} is not of the form key=value")
-            if not text and key != "base_urls":
+            if not text and key not in ("base_urls", "vllm"):
                 raise UsageError(f"engine option {key} needs a value")
-            texts[key] = text
-        return changed(base or cls(), texts, "engine options")
+            if key == "vllm":
+                for_vllm = {}
+                if text:
+                    raise UsageError(f"vllm={text} names no argument: write vllm.KEY=VALUE")
+            elif key.startswith("vllm."):
+                for_vllm[key.removeprefix("vllm.")] = text
+            else:
+                texts[key] = text
+        return replace(
+            changed(base, texts, "engine options"),
+            vllm=tuple(f"{key}={text}" for key, text in for_vllm.items()),
+        )
 
 
 @contextmanager

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
+_BATCH_SIZE = 64
+"""The batch size if the user sets none."""
 _WINDOW = 2
 """The number of batches for which requests are sorted together, so that similar lengths share a batch."""
 
@@ -56,7 +58,7 @@ class HfEngine:
     def __init__(self, model: Model, options: EngineOptions) -> None:
         self._model = model
         self._options = options
-        self._batch_size = options.batch_size
+        self._batch_size = options.batch_size or _BATCH_SIZE
         self._network: _Network | None = None
         self._n_running = 0
         self._draining = False

@@ -36,6 +36,8 @@ class ExecInfo:
     loading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Maps each task name to `data`, `limit` and `skip_bad`, which are needed to load it for scoring."""
     finished: str | None = None
+    measures: Mapping[str, Any] = field(default_factory=dict)
+    """How the engine ran (`types.Measures`): settings that it chose, and counts. Empty for other engines."""
     outcome: str | None = None
     """How the sitting ended, in a few words; None while it runs, or if the process died."""
 
@@ -62,9 +64,9 @@ class ExecInfo:
             loading=loading or {},
         )
 
-    def ended(self, outcome: str) -> ExecInfo:
-        """Returns a copy with the time of the end and the outcome."""
-        return replace(self, finished=_now(), outcome=outcome)
+    def ended(self, outcome: str, measures: Mapping[str, Any] | None = None) -> ExecInfo:
+        """Returns a copy with the time of the end, the outcome and what the engine measured."""
+        return replace(self, finished=_now(), outcome=outcome, measures=measures or {})
 
     def to_json(self) -> dict[str, Any]:
         """Returns the entry for exec.json, without secrets. Values that JSON lacks (paths) become text."""

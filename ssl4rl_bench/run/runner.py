@@ -17,6 +17,7 @@ from ssl4rl_bench.core.types import (
     Completion,
     Drains,
     Engine,
+    Expects,
     Request,
     Sample,
     SampleRecord,
@@ -163,6 +164,8 @@ def execute(
         n_corrupt = sum(len(plan.before.corrupt) for plan in plans)
         tally = _Tally(RunCounts(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0))
         rundir.log(f"start: {n_resumed} of {n_total} requests have a reply")
+        if isinstance(engine, Expects):
+            engine.expect(n_total - n_resumed)
         n_unanswered = 0
         for plan in plans:
             left = _answer(plan, engine, spec, tally, on_event, stop)

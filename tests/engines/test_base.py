@@ -42,6 +42,18 @@ def test_pairs_are_parsed_by_type() -> None:
     )
 
 
+def test_arguments_of_vllm_are_collected() -> None:
+    pairs = [
+        "vllm.max-num-seqs=8",
+        'vllm.compilation_config={"mode": 3, "sizes": [1, 2]}',
+        "vllm.max_num_seqs=9",
+    ]
+    options = EngineOptions.from_pairs(pairs)
+    assert options.vllm == ("max_num_seqs=9", 'compilation_config={"mode": 3, "sizes": [1, 2]}')
+    assert EngineOptions.from_pairs(["vllm.block_size=32"], options).vllm == (*options.vllm, "block_size=32")
+    assert EngineOptions.from_pairs(["vllm="], options).vllm == ()
+
+
 def test_pairs_change_the_base_and_none_empties() -> None:
     base = EngineOptions(max_pixels=1000, min_pixels=10, batch_size=8)
     assert EngineOptions.from_pairs(["max_pixels=none"], base) == dataclasses.replace(base, max_pixels=None)
@@ -65,11 +77,15 @@ def test_every_field_can_be_set_by_its_own_text() -> None:
         ("dtype=float31", "did you mean float32?"),
         ("batch_size=many", "must be a whole number, not 'many'"),
         ("batch_size=1.5", "must be a whole number"),
-        ("batch_size=none", "must be a whole number"),
+        ("concurrency=none", "must be a whole number"),
         ("mock_latency=slow", "must be a number"),
         ("batch_size", "not of the form key=value"),
         ("batch_size=", "needs a value"),
         ("batch_size=0", "at least 1"),
+        ("renderers=-1", "at least 0"),
+        ("vllm=eager", "names no argument: write vllm.KEY=VALUE"),
+        ("vllm.dtype=half", "is an engine option: write --set dtype=half"),
+        ("vllm.trust_remote_code=true", "cannot be set"),
         ("max_pixels=-1", "at least 1"),
         ("gpu_memory_utilization=1.5", r"in \(0, 1\]"),
         ("mock_faults=2", r"in \[0, 1\]"),

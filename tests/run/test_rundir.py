@@ -129,8 +129,9 @@ def test_a_sitting_is_added_and_replaced_when_it_ends(tmp_path: Path) -> None:
     with RunDir.create(tmp_path, SPEC) as run:
         run.record(first)
         run.record(second)
-        run.record(second.ended("done"))
+        run.record(second.ended("done", {"n_cached_prompt_tokens": 7}))
     sittings = json.loads((tmp_path / "exec.json").read_text())["sittings"]
+    assert [item["measures"] for item in sittings] == [{}, {"n_cached_prompt_tokens": 7}]
     assert [(item["started"], item["outcome"]) for item in sittings] == [
         (first.started, None),
         (second.started, "done"),

@@ -99,6 +99,22 @@ def test_a_finished_run_sends_nothing_again(tmp_path: Path) -> None:
     assert len(journal(tmp_path)) == N
 
 
+def test_an_engine_learns_how_many_requests_will_follow(tmp_path: Path) -> None:
+    class Expecting(Recording):
+        expected: tuple[int, ...] = ()
+
+        def expect(self, n_requests: int) -> None:
+            self.expected += (n_requests,)
+
+    first = Expecting(die_at=5)
+    with pytest.raises(EngineError):
+        run(tmp_path, first)
+    second = Expecting()
+    run(tmp_path, second)
+    assert (first.expected, second.expected) == ((N,), (len(second.sent),))
+    assert 0 < len(second.sent) < N
+
+
 def test_images_are_kept_once_each(tmp_path: Path) -> None:
     run(tmp_path, Recording())
     kept = sorted(path.read_bytes() for path in tmp_path.glob("images/*/*"))
