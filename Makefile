@@ -4,6 +4,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
+# Tests start many processes, which would each compile the modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test slow e2e oldest lmms lint miniature clean
 
 demo: $(STAMP)-hf
@@ -16,7 +19,7 @@ slow: $(STAMP)-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not engine"
 
 e2e: $(STAMP)-e2e
-	$(BIN)/python -m pytest -m engine
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m engine
 
 # Engine vllm with the oldest vLLM that the extras accept; `e2e` installs the newest.
 oldest: .venv/bin/uv
