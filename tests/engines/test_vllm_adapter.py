@@ -101,8 +101,8 @@ def core() -> Core:
 
 
 @pytest.fixture
-def engine(core: Core) -> adapter.Engine:
-    made = object.__new__(adapter.Engine)
+def engine(core: Core) -> adapter.LocalEngine:
+    made = object.__new__(adapter.LocalEngine)
     made._engine = core
     made._last = None
     made._sampling_params = lambda **_: object()
@@ -110,20 +110,20 @@ def engine(core: Core) -> adapter.Engine:
     return made
 
 
-def test_an_item_is_sent_with_the_first_copy_only(engine: adapter.Engine, core: Core) -> None:
+def test_an_item_is_sent_with_the_first_copy_only(engine: adapter.LocalEngine, core: Core) -> None:
     for key in "123":
         engine.add(key, prompt("a"), GREEDY, 0)
     assert core.sent == [["item a"], [None], [None]]
 
 
-def test_an_item_that_the_engine_has_dropped_is_sent_again(engine: adapter.Engine, core: Core) -> None:
+def test_an_item_that_the_engine_has_dropped_is_sent_again(engine: adapter.LocalEngine, core: Core) -> None:
     for number, names in enumerate(("a", "b", "a", "c", "a", "b", "aB", "Ba", "cc")):
         engine.add(str(number), prompt(*names), GREEDY, 0)
     assert core.sent[:6] == [["item a"], ["item b"], [None], ["item c"], [None], ["item b"]]
     assert core.sent[-1] == ["item c", None]
 
 
-def test_a_refused_request_leaves_no_item_behind(engine: adapter.Engine, core: Core) -> None:
+def test_a_refused_request_leaves_no_item_behind(engine: adapter.LocalEngine, core: Core) -> None:
     core.refuse = True
     with pytest.raises(ValueError, match="too long"):
         engine.add("1", prompt("a", "b"), GREEDY, 0)
@@ -132,12 +132,12 @@ def test_a_refused_request_leaves_no_item_behind(engine: adapter.Engine, core: C
     assert core.sent == [["item a"]]
 
 
-def test_a_prompt_of_text_needs_no_cache(engine: adapter.Engine, core: Core) -> None:
+def test_a_prompt_of_text_needs_no_cache(engine: adapter.LocalEngine, core: Core) -> None:
     engine.add("1", {"type": "token", "prompt_token_ids": [1]}, GREEDY, 0)
     assert core.sent == [[]]
 
 
-def test_greedy_requests_share_their_parameters(engine: adapter.Engine) -> None:
+def test_greedy_requests_share_their_parameters(engine: adapter.LocalEngine) -> None:
     one, two = (engine._params(GREEDY, seed, False) for seed in (1, 2))
     drawn = [engine._params(Sampling(temperature=1.0), seed, False) for seed in (1, 2)]
     assert one is two and drawn[0] is not drawn[1]
@@ -145,7 +145,7 @@ def test_greedy_requests_share_their_parameters(engine: adapter.Engine) -> None:
 
 
 def test_a_dead_process_is_noticed_while_waiting_and_when_adding(
-    engine: adapter.Engine, core: Core, monkeypatch: pytest.MonkeyPatch
+    engine: adapter.LocalEngine, core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core.engine_core.outputs_queue.put("reply")
     core.engine_core.resources.engine_dead = True

@@ -102,7 +102,7 @@ class Renderer:
                 if ids
             }
         parsed = self._parse(self._model_config, prompt)
-        # Which items the engine has is known only when the request is added (`Engine.add`), so that here each
+        # Which items the engine has is known only when the request is added (`LocalEngine.add`), so that here each
         # item is complete: `skip_mm_cache` avoids the cache that mirrors the engine's.
         (made,) = self._renderer.render_cmpl([parsed], skip_mm_cache=True)
         n_tokens = len(made["prompt_token_ids"])
@@ -112,7 +112,7 @@ class Renderer:
         return input_
 
 
-class Engine:
+class LocalEngine:
     """A running vLLM engine. On a GPU, and on CPUs unless told otherwise, the model has a process of its own.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ssl4rl_bench.core.errors import MissingDependency
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines.base import EngineOptions, telling
-from ssl4rl_bench.engines.vllm.server import Server, has_video
+from ssl4rl_bench.engines.vllm.server import VllmServer, has_video
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
@@ -38,7 +38,7 @@ class VllmEngine:
     def __init__(self, model: Model, options: EngineOptions) -> None:
         self._model = model
         self._options = options
-        self._server: Server | None = None
+        self._server: VllmServer | None = None
         self._n_expected: int | None = None
 
     @property
@@ -82,7 +82,7 @@ class VllmEngine:
             server, self._server = self._server, None
             server.close()
 
-    def _start(self, video: bool) -> Server:
+    def _start(self, video: bool) -> VllmServer:
         """Returns a running server, restarted if it lacks video support that is now needed.
 
         vLLM reserves memory for videos at its start, so support is enabled only when the first one arrives.
@@ -92,7 +92,7 @@ class VllmEngine:
         if self._server is None:
             log.info("starting vLLM with %s: this takes a minute", self._model.name)
             with telling(f"vLLM cannot start {self._model.name}"):
-                self._server = Server(self._model, self._options, video, self._n_expected)
+                self._server = VllmServer(self._model, self._options, video, self._n_expected)
         return self._server
 
 

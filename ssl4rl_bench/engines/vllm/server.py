@@ -33,7 +33,7 @@ _WAITING = 8
 """On a GPU, one request in this many waits in the engine, so that it starts in the step after another ends."""
 
 
-class Server:
+class VllmServer:
     """A running vLLM instance.
 
     Args:
@@ -70,7 +70,7 @@ class Server:
                     if n_processes:  # before the engine, so that they start while it does
                         decode = adapter.Wire().decode
                         feed = ProcessFeed(n_processes, (config, model.path, options), decode)
-                    self._engine = adapter.Engine(config)
+                    self._engine = adapter.LocalEngine(config)
                 except BaseException:
                     if feed is not None:
                         feed.close()
