@@ -91,7 +91,7 @@ def compare(engines: Engines, asked: argparse.Namespace, max_tokens: int, seed: 
             # Designs that share an engine get other images, since it keeps the earlier ones.
             place = 0 if name in ("ours", "plain") else 1 + asked.designs.index(name)
             samples = questions(asked.questions, seed + 100 * place + number)
-            run = getattr(engine, {"burst": "run_burst", "prepared": "run_prepared"}.get(name, "run"))
+            run = getattr(engine, {"prepared": "run_prepared"}.get(name, "run"))
             results[name] = run(samples, sampling)
             show(asked.out, round=number, max_tokens=max_tokens, design=name, **figures(results[name], n))
         rounds.append(results)
@@ -137,9 +137,8 @@ def parse() -> argparse.Namespace:
         "--designs",
         nargs="+",
         default=["ours", "plain", "prepared"],
-        choices=("ours", "plain", "burst", "prepared"),
-        help="ours (always), plain, burst (ours, all requests start at once),\n"
-        "prepared (ours, prompts made before the clock starts)",
+        choices=("ours", "plain", "prepared"),
+        help="ours (always), plain, prepared (ours, prompts made before the clock starts)",
     )
     parser.add_argument(
         "--max-tokens", type=int, nargs="+", default=[64], help="of a reply; each is measured"
@@ -189,8 +188,6 @@ def start(asked: argparse.Namespace) -> Engines:
     ours = Ours(model, options)
     begin = time.perf_counter()
     ours.run(questions(1, 30_000), Sampling(max_tokens=1))
-    if asked.stub and (server := ours.engine._server) is not None:
-        server._paced = True  # as on a GPU
     show(asked.out, engine="ours", start_s=round(time.perf_counter() - begin, 1))
     if "plain" not in asked.designs:
         return {"ours": ours}

@@ -94,16 +94,6 @@ class Ours:
             made |= {request.sample.id: prompt for request, prompt in feed.collect(wait=True)}
         return [made[sample.id] for sample in samples]
 
-    def run_burst(self, samples: Sequence[Sample], sampling: Sampling) -> Result:
-        """Runs without spreading the starts of requests over the model's steps."""
-        server = self.engine._server
-        assert server is not None
-        paced, server._paced = server._paced, False
-        try:
-            return self.run(samples, sampling)
-        finally:
-            server._paced = paced
-
     def run_prepared(self, samples: Sequence[Sample], sampling: Sampling) -> Result:
         """Runs with prompts that are ready before the clock starts: what the hardware can do at best."""
         server = self.engine._server

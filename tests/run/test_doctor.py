@@ -153,11 +153,11 @@ def test_only_the_vllm_for_this_machine_is_called_missing() -> None:
 
 
 def test_a_version_that_is_not_tested_is_a_note_and_a_hole_in_the_core_a_problem() -> None:
-    findings = check_packages({**CORE, "transformers": "5.18.0", "trl": "1.15.0", "vllm": "0.30.0"})
+    findings = check_packages({**CORE, "transformers": "5.18.0", "trl": "1.15.0", "vllm": "0.26.0"})
     for name, wanted in (
         ("transformers", "5.10 or later, below 5.18"),
         ("trl", "1.16 or later, below 1.17"),
-        ("vllm", "(0.31.0)"),
+        ("vllm", "0.27 or later, below 0.32"),
     ):
         finding = find(findings, name)
         assert finding.level == "note" and wanted in finding.note and finding.fix

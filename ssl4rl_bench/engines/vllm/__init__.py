@@ -4,7 +4,6 @@
 |---|---|
 | `engine` | `VllmEngine`, which the registry of engines creates |
 | `server` | a running vLLM: keeps it supplied with prompts and yields its replies |
-| `pace` | how many requests start in each step of a model on a GPU |
 | `feed` | prepares prompts in a thread of this process |
 | `renderers` | prepares prompts in processes (`renderer` is the program that they run) |
 | `arguments` | vLLM's arguments and environment |

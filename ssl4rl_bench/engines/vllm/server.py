@@ -23,7 +23,6 @@ from ssl4rl_bench.engines.vllm.arguments import (
     quiet,
 )
 from ssl4rl_bench.engines.vllm.feed import Feed, Prepared, ThreadFeed
-from ssl4rl_bench.engines.vllm.pace import Pace
 from ssl4rl_bench.engines.vllm.renderers import ProcessFeed, default_processes
 
 if TYPE_CHECKING:
@@ -76,8 +75,7 @@ class VllmServer:
                         feed.close()
                     raise
         self._render = self._engine.renderer(prompter)
-        n_running = self._n_running = self._engine.limits["max_num_seqs"]
-        self._paced = not on_cpu
+        n_running = self._engine.limits["max_num_seqs"]
         self._limit = n_running if on_cpu else n_running + n_running // _WAITING
         self._feed: Feed = feed or ThreadFeed(self._render, ahead=max(2, n_running // _WAITING))
         self._n_processes = n_processes
@@ -90,7 +88,6 @@ class VllmServer:
         ready: deque[tuple[Request, Prepared]] = deque()
         running = self.running = {}
         self.draining = False
-        pace = Pace(self._n_running, sampling.max_tokens) if self._paced else None
         try:
             while True:
                 if self.draining:
@@ -99,9 +96,7 @@ class VllmServer:
                     ready.clear()
                 held = self._pull(held, queue, len(ready))
                 ready += feed.collect(wait=not running and not ready)
-                n_new = self._limit if pace is None else pace.per_step
-                while ready and n_new and len(running) < self._limit:
-                    n_new -= 1
+                while ready and len(running) < self._limit:
                     request, prompt = ready.popleft()
                     try:
                         key = self._add(prompt, sampling, request.seed)
@@ -118,10 +113,7 @@ class VllmServer:
                     for output in self._step():
                         if output.finished:
                             request, since = running.pop(output.request_id)
-                            completion = self._completion(output, time.perf_counter() - since)
-                            if pace is not None:
-                                pace.ended(completion.n_completion_tokens)
-                            yield request, completion
+                            yield request, self._completion(output, time.perf_counter() - since)
                 elif not (ready or feed.pending or (held and self._takes(held))):
                     return held
         except (GeneratorExit, KeyboardInterrupt):
