@@ -3,7 +3,7 @@
 They hold the program still while its modules move: this file calls `ssl4rl-bench` alone and imports none of them.
 Pinned in `tests/data/golden/`:
 
-- `checkpoints.json.gz`: tiny-base and tiny-rotation answer `scenes` as recorded. Both runs' files, comparisons,
+- `checkpoints.json.gz` (slow): tiny-base and tiny-rotation answer `scenes` as recorded. Both runs' files, comparisons,
   gates, tables, views, a page and a model card.
 - `all_checkpoints.json.gz` (slow): the other three bundled checkpoints, all five beside each other, and their probes.
 - `replies.json.gz`: MMBench's schema. Made-up replies of every kind, read by every extractor; repeats; blank images.
@@ -527,7 +527,7 @@ GROUPS: dict[str, Callable[[Workshop], None]] = {
     work.__name__: work for work in (checkpoints, all_checkpoints, replies, data_sets, tasks)
 }
 """Name of a pinned file to what makes its documents."""
-SLOW = ("all_checkpoints", "tasks")
+SLOW = ("checkpoints", "all_checkpoints", "tasks")
 
 
 def made(group: str, folder: Path) -> Documents:

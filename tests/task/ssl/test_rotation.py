@@ -189,7 +189,10 @@ def wheel(n: int, size: int, shape: str) -> Image.Image:
 
 @pytest.mark.parametrize("step", [30, 45, 60, 72, 120, 10])
 @pytest.mark.parametrize("n", [3, 5, 6, 8, 12])
-@pytest.mark.parametrize(("size", "shape"), [(160, "pie"), (300, "pie"), (600, "pie"), (300, "spokes")])
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [(160, "pie"), (300, "spokes"), *(pytest.param(n, "pie", marks=pytest.mark.slow) for n in (300, 600))],
+)
 def test_a_picture_that_repeats_asks_nothing_where_a_turn_repeats_it(
     step: int, n: int, size: int, shape: str
 ) -> None:
