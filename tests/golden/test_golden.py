@@ -3,8 +3,8 @@
 They hold the program still while its modules move: this file calls `ssl4rl-bench` alone and imports none of them.
 Pinned in `tests/data/golden/`:
 
-- `checkpoints.json.gz` (slow): tiny-base and tiny-rotation answer `scenes` as recorded. Both runs' files, comparisons,
-  gates, tables, views, a page and a model card.
+- `checkpoints.json.gz` (slow): tiny-base and tiny-rotation answer `scenes` as recorded. Both runs' files,
+  comparisons, gates, tables, views, a page and a model card.
 - `all_checkpoints.json.gz` (slow): the other three bundled checkpoints, all five beside each other, and their probes.
 - `replies.json.gz`: MMBench's schema. Made-up replies of every kind, read by every extractor; repeats; blank images.
 - `data_sets.json.gz`: `build` of every SSL task as JSONL, and of one task of each family in every format.
