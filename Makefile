@@ -19,7 +19,7 @@ slow: $(STAMP)-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not engine"
 
 e2e: $(STAMP)-e2e
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m engine
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m engine
 
 # Engine vllm with the oldest vLLM that the extras accept; `e2e` installs the newest.
 oldest: .venv/bin/uv

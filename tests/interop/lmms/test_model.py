@@ -270,9 +270,9 @@ def test_several_processes_are_refused(evaluate: Evaluate, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [(None, 64), (1, 64), ("auto", 64), ("1", 1), (8, 8), ("8", 8)]
+    ("given", "expected"), [(None, None), (1, None), ("auto", None), ("1", 1), (8, 8), ("8", 8)]
 )
-def test_lmms_eval_s_default_batch_size_is_no_wish(given: Any, expected: int) -> None:
+def test_lmms_eval_s_default_batch_size_is_no_wish(given: Any, expected: int | None) -> None:
     from ssl4rl_bench.interop.lmms.model import Ssl4rlVllm
 
     assert Ssl4rlVllm(engine="mock", batch_size=given)._plan.options.batch_size == expected
