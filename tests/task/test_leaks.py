@@ -55,9 +55,9 @@ def photos() -> list[EncodedImage]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fraction of the work; what is looked for here is large."""
-    monkeypatch.setattr(leaks, "FOLDS", 2)
-    monkeypatch.setattr(leaks, "TREES", 12)
+    """A third of the work; what is looked for here is large."""
+    monkeypatch.setattr(leaks, "FOLDS", 3)
+    monkeypatch.setattr(leaks, "TREES", 25)
 
 
 def _found(task: Any, pictures: list[EncodedImage], n: int) -> dict[str, LeakBaseline]:

@@ -22,7 +22,7 @@ def test_the_crop_lies_in_its_part(grid: int) -> None:
     width, height = 211, 253
     image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
     pixels = np.asarray(image)
-    for seed in range(30):
+    for seed in range(60):
         made = Position(grid).corrupt(image, seed)
         assert made.images[0] is image
         crop = np.asarray(made.images[1])
@@ -66,9 +66,9 @@ def test_parts_are_even() -> None:
     image = noise(112, 112)
     for grid in (2, 3):
         n = grid**2
-        counts = Counter(Position(grid).corrupt(image, seed).target for seed in range(30 * n))
+        counts = Counter(Position(grid).corrupt(image, seed).target for seed in range(60 * n))
         assert set(counts) == set(LABELS[grid])
-        assert sum((count - 30) ** 2 / 30 for count in counts.values()) < 26.2  # p = 0.001 with 8 degrees
+        assert sum((count - 60) ** 2 / 60 for count in counts.values()) < 26.2  # p = 0.001 with 8 degrees
 
 
 def test_an_empty_part_drops_the_image_whatever_is_asked() -> None:
