@@ -42,7 +42,7 @@ def fill(cls: type[T], values: Mapping[str, Any], file: str, where: str = "") ->
         UsageError: an unknown key (names the nearest one), a missing key, or a value of another type.
     """
     hints = typing.get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # any dataclass
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in known:
@@ -70,7 +70,7 @@ def changed(base: T, texts: Mapping[str, str], source: str) -> T:
     """
     hints = typing.get_type_hints(type(base))
     made = fill(type(base), {key: _of_text(hints.get(key), text) for key, text in texts.items()}, source)
-    return dataclasses.replace(base, **{key: getattr(made, key) for key in texts})  # type: ignore[type-var]
+    return dataclasses.replace(base, **{key: getattr(made, key) for key in texts})  # type: ignore[type-var]  # a dataclass
 
 
 def check_constraints(options: object) -> None:

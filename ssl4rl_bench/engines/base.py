@@ -137,7 +137,7 @@ def telling(what: str) -> Iterator[None]:
         yield
     except BenchError:
         raise
-    except Exception as error:
+    except Exception as error:  # a library may raise any exception
         raise EngineError(f"{what}: {reason(error)}") from error
 
 

@@ -37,7 +37,7 @@ def serve(connection: Connection) -> None:
         render, encode = _start(connection)
     except EOFError:
         return
-    except Exception as error:
+    except Exception as error:  # told to the main process, which ends the run
         connection.send_bytes(msgspec.msgpack.encode([FAILED, [], reason(error).encode()]))
         return
     work(connection, render, encode)
@@ -86,7 +86,7 @@ def _receive(connection: Connection, units: SimpleQueue[Any]) -> None:
 def _rendered(render: Any, messages: Sequence[Message]) -> Any:
     try:
         return render(messages)
-    except Exception as error:
+    except Exception as error:  # fails only its own request
         return error
 
 

@@ -74,7 +74,7 @@ class SSLTask(Protocol):
     def identity(self) -> str:
         """The kind, version and all parameters that change a sample, as text. It is part of every seed."""
         version = RELEASED_VERSION if self.convention == "released" else self.version
-        given = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
+        given = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]  # its subclasses are
         parameters = (
             f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in given
         )
