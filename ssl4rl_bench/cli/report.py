@@ -110,8 +110,8 @@ def report(
         title=title or TITLE,
     )
     write(page, place)
-    runs = f"{1 + len(others)} run{'s' if others else ''}"
-    say(f"wrote {place} ({place.stat().st_size / 1e6:.1f} MB): {runs}, baseline {base.label}")
+    size = f"{1 + len(others)} run{'s' if others else ''}"
+    say(f"wrote {place} ({place.stat().st_size / 1e6:.1f} MB): {size}, baseline {base.label}")
 
 
 def _check_writable(path: Path) -> None:
