@@ -61,7 +61,7 @@
       row.hidden = !words.every((word) => name.includes(word));
       if (!row.hidden) names.add(name);
     }
-    if (notice) notice.textContent = words.length ? `${names.size} runs found.` : "All runs shown.";
+    if (notice) notice.textContent = words.length ? `${names.size} ${names.size === 1 ? "run" : "runs"} found.` : "All runs shown.";
   });
 
   for (const button of all(".copy")) {

@@ -189,7 +189,7 @@ def test_search_hides_other_runs(visit: Open, place: Path) -> None:
     here.page.fill("#search", "WOR")
     shown = here.page.locator(".alt:not([hidden]) table.board tbody.measured tr:visible")
     assert [row.get_attribute("data-label") for row in shown.all()] == ["worse (mock)"]
-    assert here.page.locator("#said").text_content() == "1 runs found."
+    assert here.page.locator("#said").text_content() == "1 run found."
     here.page.fill("#search", "")
     assert shown.count() == 3
     here.check_quiet()
