@@ -98,9 +98,10 @@ def _extractor(results: Mapping[Path, Mapping[str, Any]]) -> str:
     Raises:
         UsageError: several extractors did.
     """
-    used = {
-        str(task["extractor"]): path for path, result in results.items() for task in result["tasks"].values()
-    }
+    used: dict[str, Path] = {}
+    for path, result in results.items():
+        for task in result["tasks"].values():
+            used.setdefault(str(task["extractor"]), path)
     if len(used) > 1:
         (one, path), (other, second) = list(used.items())[:2]
         raise UsageError(

@@ -155,7 +155,7 @@ class Movable(SyntheticTask):
 @given(st.integers(1, 9), COUNTS)
 def test_the_parts_of_a_task_are_all_of_it_in_its_order(n_groups: int, count: int) -> None:
     task = Movable(n_groups)
-    parts: list[Any] = [part_of(task, Shard(index, count)) for index in range(1, count + 1)]  # type: ignore[arg-type]
+    parts: list[Any] = [part_of(task, Shard(index, count)) for index in range(1, count + 1)]
     order = [sample.id for sample in task.samples]
     assert sorted((sample.id for part in parts for sample in part.samples), key=order.index) == order
     for part in parts:
@@ -176,7 +176,7 @@ WHOLE = RunSpec(
     engine_version="1 gold",
 )
 PART = Movable(2)
-SPEC = WHOLE.for_shard(Shard(2, 4), [PART])  # type: ignore[list-item]  # not a task in all respects
+SPEC = WHOLE.for_shard(Shard(2, 4), [PART])
 
 
 def test_the_spec_of_a_shard_has_its_samples_and_knows_those_of_the_whole_run() -> None:
@@ -189,16 +189,16 @@ def test_the_spec_of_a_shard_has_its_samples_and_knows_those_of_the_whole_run() 
 def test_a_shard_is_another_experiment_than_the_whole_run_and_each_other_shard() -> None:
     specs = [
         WHOLE,
-        *(WHOLE.for_shard(Shard(*numbers), [PART]) for numbers in [(1, 4), (2, 4), (1, 5)]),  # type: ignore[list-item]
+        *(WHOLE.for_shard(Shard(*numbers), [PART]) for numbers in [(1, 4), (2, 4), (1, 5)]),
     ]
     assert len({spec.sha256 for spec in specs}) == len(specs)
     assert specs[1].diff(specs[2]) == ["shard.part"]
 
 
 def test_a_commit_of_the_hub_is_no_part_of_a_shard_s_identity() -> None:
-    moved = replace(HUB, commit="b" * 40)
+    moved: HubSource = replace(HUB, commit="b" * 40)
     tasks = {name: replace(task, hub=task.hub and moved) for name, task in WHOLE.tasks.items()}
-    later = replace(WHOLE, tasks=tasks).for_shard(Shard(2, 4), [PART])  # type: ignore[list-item]
+    later = replace(WHOLE, tasks=tasks).for_shard(Shard(2, 4), [PART])
     assert later.sha256 == SPEC.sha256 and later != SPEC
     assert later.recorded_by(SPEC) == SPEC
 
@@ -223,7 +223,7 @@ def test_a_directory_holds_one_shard(tmp_path: Path) -> None:
     RunDir.create(tmp_path, SPEC).close()
     assert RunDir.open(tmp_path).spec == SPEC
     with pytest.raises(SpecMismatch, match=r"other shard\.part"):
-        RunDir.create(tmp_path, WHOLE.for_shard(Shard(3, 4), [PART]))  # type: ignore[list-item]
+        RunDir.create(tmp_path, WHOLE.for_shard(Shard(3, 4), [PART]))
     with pytest.raises(SpecMismatch, match=r"other shard\.part"):
         RunDir.create(tmp_path, WHOLE)
 
