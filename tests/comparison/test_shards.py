@@ -149,7 +149,8 @@ def test_a_model_card_uses_no_number_of_a_shard() -> None:
     assert "no .eval_results: it takes a complete run" in invoke(
         "export", "replayed", "--to", "model-card", "-o", "card"
     )
-    assert "**Partial:** ssl4rl\\_scenes: shard 1/2 of a run" in Path("card/README.md").read_text()
+    card = Path("card/README.md").read_text()
+    assert "**Partial:** ssl4rl\\_scenes" in card and "shard 1/2 of a run" in card
 
 
 def test_a_dry_run_shows_the_shard_s_samples() -> None:
