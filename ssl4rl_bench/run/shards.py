@@ -69,8 +69,8 @@ class _Group:
 def part_of(task: Task, shard: Shard) -> Task:
     """Returns the task with only the samples of a shard, in their order. There may be none."""
     index_of = split(task.samples, shard.count, task.name)
-    kept = [sample for sample in task.samples if index_of[sample.group] == shard.index]
-    return task.showing(kept, task.image)
+    samples = [sample for sample in task.samples if index_of[sample.group] == shard.index]
+    return task.showing(samples, task.image)
 
 
 def split(samples: Iterable[Sample], count: int, task: str) -> dict[str, int]:

@@ -37,6 +37,12 @@ def merge(shards: Sequence[Run | str | Path], *, out: str | Path | None = None, 
         SpecMismatch: the shards belong to different runs, or their data has changed.
         StoreError: a shard is not complete, or a file cannot be read or written.
         DataError: the tasks cannot be loaded again.
+
+    Example:
+        >>> asked = {"tasks": "scenes", "limit": 12, "engine": "mock"}
+        >>> shards = [evaluate("gold", **asked, shard=f"{index}/3") for index in (1, 2, 3)]
+        >>> merge(shards, out="runs/gold")
+        <Run runs/gold: gold (mock) on scenes>
     """
     paths = [shard.path if isinstance(shard, Run) else Path(shard) for shard in shards]
     place = None if out is None else Path(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import shlex
 import shutil
@@ -409,6 +410,14 @@ def test_only_one_record_is_in_memory(copied: Path, monkeypatch: pytest.MonkeyPa
         merge.merge_journals(
             [run], task, keys | dict.fromkeys((("x", n) for n in range(3)), "k"), Path("new")
         )
+
+
+def test_the_example_of_the_docstring_holds() -> None:
+    (test,) = doctest.DocTestFinder(recurse=False).find(
+        sb.merge, "merge", globs={"evaluate": sb.evaluate, "merge": sb.merge}
+    )
+    result = doctest.DocTestRunner().run(test)
+    assert result.attempted == 3 and not result.failed
 
 
 def test_no_shards_are_no_run() -> None:
