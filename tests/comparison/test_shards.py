@@ -130,7 +130,7 @@ def test_a_shard_without_a_question_is_complete_and_compared_with_nothing() -> N
     assert sb.open_run(empty()).table().empty
 
 
-def test_a_model_card_uses_no_number_of_a_shard() -> None:
+def test_a_model_card_marks_a_shard_and_publishes_none_of_its_numbers() -> None:
     lines = (line for line in Path("runs/luck/journal/ssl4rl_scenes.jsonl").read_text().splitlines())
     replies = ({key: json.loads(line)[key] for key in ("id", "text")} for line in lines)
     Path("replies.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in replies))

@@ -6,11 +6,15 @@ import doctest
 import json
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from commands import bench, invoke
 from mmbench_data import picture, questions_by_ability, write_tsv
@@ -371,6 +375,40 @@ def test_a_merge_that_is_killed_leaves_nothing_half_written(
     assert len(left) == (end is Killed) and all(name.startswith(".merged.") for name in left)
     sb.merge(["s1", "s2", "s3"], out="merged")
     assert sorted(path.name for path in copied.iterdir()) == ["merged", "runs"], "and sweeps what was left"
+    assert Path("merged/result.json").read_bytes() == Path("runs/all/result.json").read_bytes()
+
+
+SLEEPS = """
+import sys, time
+import forked
+def sleeping(*args, **kwargs):
+    print("here", flush=True)
+    time.sleep(300)
+forked.stand_in("ssl4rl_bench.score.scoring", sys.argv.pop(1), sleeping)
+from ssl4rl_bench.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
+def test_the_process_of_a_merge_may_be_killed_at_its_end(
+    copied: Path, number: signal.Signals, code: int
+) -> None:
+    child = forked.Popen(
+        [sys.executable, "-c", SLEEPS, "_result", "merge", "s1", "s2", "s3", "--out", "merged"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=copied,
+    )
+    assert child.stdout is not None and child.stdout.readline() == "here\n"
+    assert not Path("merged").exists() and len(list(Path().glob(".merged.*"))) == 1
+    invoke("merge", "s1", "s2", "s3", "--out", "meanwhile")
+    assert len(list(Path().glob(".merged.*"))) == 1, "what a living process writes is left alone"
+    child.send_signal(number)
+    child.communicate(timeout=60)
+    assert child.returncode == code and not Path("merged").exists()
+    invoke("merge", "s1", "s2", "s3", "--out", "merged")
+    assert sorted(path.name for path in copied.iterdir()) == ["meanwhile", "merged", "runs"]
     assert Path("merged/result.json").read_bytes() == Path("runs/all/result.json").read_bytes()
 
 
