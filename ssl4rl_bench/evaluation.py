@@ -408,7 +408,7 @@ def spec_of(
     )
 
 
-def asked(plan: EvaluationPlan, spec: RunSpec, tasks: Sequence[Task]) -> tuple[RunSpec, Sequence[Task]]:
+def narrowed(plan: EvaluationPlan, spec: RunSpec, tasks: Sequence[Task]) -> tuple[RunSpec, Sequence[Task]]:
     """Returns the spec and the tasks of the plan's shard, or those of the whole run if it has none.
 
     Args:
@@ -446,7 +446,7 @@ def evaluate_one(
         BenchError: as `runner.execute` and `RunDir.create`. All replies received so far are kept.
     """
     check_tasks(engine, tasks)
-    spec, parts = asked(plan, spec_of(plan, subject, engine.name, engine.version, tasks), tasks)
+    spec, parts = narrowed(plan, spec_of(plan, subject, engine.name, engine.version, tasks), tasks)
     before = RunDir.open(path).spec if (path / "spec.json").is_file() else spec
     with RunDir.create(path, spec) as run:
         for clause in spec.moved(before):

@@ -12,10 +12,10 @@ from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.types import ImagePart, Task, TextPart
 from ssl4rl_bench.evaluation import (
     EvaluationPlan,
-    asked,
     engine_for,
     evaluate_plan,
     load_tasks,
+    narrowed,
     spec_of,
     subjects_of,
 )
@@ -47,7 +47,7 @@ def print_plan(plan: EvaluationPlan) -> None:
     screen = console()
     for subject in subjects:
         version = "asked when it runs" if name == "openai" else engine_for(name, subject, plan).version
-        spec, parts = asked(plan, spec_of(plan, subject, name, version, tasks), tasks)
+        spec, parts = narrowed(plan, spec_of(plan, subject, name, version, tasks), tasks)
         screen.print_json(data=spec.to_json(), ensure_ascii=not screen.encoding.startswith("utf"))
     for task in parts:
         screen.rule(one_line(task.name))

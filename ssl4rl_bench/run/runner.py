@@ -153,9 +153,8 @@ def execute(
         StoreError: full disk, no permission, or another process writes this run.
     """
     stop = stop or threading.Event()
-    if (
-        spec.shard is None
-    ):  # the samples of a shard alone may have no recorded reply: its caller checks the whole run
+    # The samples of a shard alone may have no recorded reply, so `evaluation` checks the tasks of the whole run.
+    if spec.shard is None:
         check_tasks(engine, tasks)
     with ExitStack() as stack:
         plans = [_plan(task, rundir, spec, stack) for task in tasks]
