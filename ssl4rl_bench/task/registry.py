@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
@@ -25,6 +25,7 @@ from ssl4rl_bench.task.mmbench.rows import Reader
 from ssl4rl_bench.task.mmbench.task import MMBenchTask, limited_groups, load_mmbench
 from ssl4rl_bench.task.mmbench.taxonomy import categories
 from ssl4rl_bench.task.pictures import Selection, open_source, select
+from ssl4rl_bench.task.pictures.recalled import recall, remember
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.task.taskfile import TaskFile, expand, load_taskfile
@@ -111,8 +112,15 @@ def _loader(task: TaskFile) -> Load:
 
 def _load_probe(task: TaskFile, asked: LoadOptions) -> ProbeTask:
     images = asked.data or task.images or DRAWN
+    load = partial(probe.load, task, prompt=asked.prompt, limit=asked.limit)
+    few = images == DRAWN and asked.limit is not None
+    if few and (known := recall()) is not None:
+        with suppress(DataError):  # the images are drawn in another way now, so they are selected again
+            return load(known)
     with select_images(images, split=task.split, commit=asked.commit) as pictures:
-        return probe.load(task, pictures, prompt=asked.prompt, limit=asked.limit)
+        if few:
+            remember(pictures)
+        return load(pictures)
 
 
 def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
