@@ -119,8 +119,11 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 
 
 def _of_the_environment() -> list[str]:
-    """Returns the secret values of environment variables, verbatim and as URLs and JSON, longest first."""
-    values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name)}
+    """Returns the secret values of environment variables, verbatim and as URLs and JSON, longest first.
+
+    `PWD` is the shell's working directory and no password: paths below it are kept.
+    """
+    values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name) and name != "PWD"}
     forms = {
         form
         for text in values
