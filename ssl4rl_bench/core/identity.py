@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ssl4rl_bench.core.types import ImagePart, Message, Sampling, TextPart
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def sha256_hex(data: bytes) -> str:
@@ -22,7 +24,7 @@ def canonical_json(value: Any) -> str:
         TypeError: for a value that JSON cannot represent.
         ValueError: for NaN or infinity.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def sha256_json(value: Any) -> str:
@@ -62,22 +64,27 @@ def message_digest(messages: Sequence[Message]) -> list[Any]:
     return out
 
 
-def response_key(
-    messages: Sequence[Message],
+def response_keys(
     sampling: Sampling,
-    seed: int,
     pixels: tuple[int | None, int | None],
     weights: str,
     engine: str,
     engine_version: str,
-) -> str:
-    """Hashes everything that determines a reply. The seed is included only if the temperature is above 0."""
-    spec: Mapping[str, Any] = {
-        "messages": message_digest(messages),
-        "sampling": [sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens],
-        "seed": seed if sampling.temperature > 0 else None,
-        "pixels": list(pixels),
-        "weights": weights,
-        "engine": [engine, engine_version],
-    }
-    return sha256_json(spec)
+) -> Callable[[Sequence[Message], Callable[[], int]], str]:
+    """Returns a function that hashes everything that determines a reply: messages, a seed, and these settings.
+
+    The function takes the messages and a function that returns the seed, which is called and included only if
+    the temperature is above 0. It computes `sha256_json` of an object, most of whose text is the same for all
+    requests of a task.
+    """
+    before = f'{{"engine":{canonical_json([engine, engine_version])},"messages":'
+    settings = [sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens]
+    after = f',"pixels":{canonical_json(list(pixels))},"sampling":{canonical_json(settings)},"seed":'
+    end = f',"weights":{canonical_json(weights)}}}'
+
+    def key(messages: Sequence[Message], seed: Callable[[], int]) -> str:
+        number = str(seed()) if sampling.temperature > 0 else "null"
+        text = f"{before}{canonical_json(message_digest(messages))}{after}{number}{end}"
+        return sha256_hex(text.encode("utf-8", "surrogatepass"))
+
+    return key

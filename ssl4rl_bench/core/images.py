@@ -88,6 +88,11 @@ def from_base64(text: str) -> EncodedImage:
     return from_bytes(data)
 
 
+def is_base64_of(text: str, image: EncodedImage) -> bool:
+    """Whether a text is the base64 of an image in one line, as most writers encode it."""
+    return binascii.b2a_base64(image.data, newline=False) == text.encode("utf-8", "surrogatepass")
+
+
 def _not_base64(text: str) -> str:
     """Returns the reason why a text is not base64, as a clause."""
     if _URL_SAFE.fullmatch(text):

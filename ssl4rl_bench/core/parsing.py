@@ -25,6 +25,9 @@ MAX_UNPACKED = 256 << 20
 _LONG_KEY = re.compile(rf"(?<![\w.-])(?:(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
 _MAX_DIGITS = 30
 """Maximum digits of an integer: more than any count or size has, and few enough to convert to a float."""
+_LONG_INTEGER = re.compile(rf"[0-9]{{{_MAX_DIGITS}}}")
+_LONG_INTEGER_OR_WIDE = re.compile(rb"[0-9]{%d}|\0" % _MAX_DIGITS)
+"""Finds out whether a text may have an integer that is too long; UTF-16 and UTF-32 have zero bytes."""
 
 
 def decode_text(data: bytes) -> str:
@@ -48,11 +51,12 @@ def parse_json(data: bytes | str) -> Any:
         ValueError: it is not JSON, contains NaN, Infinity, a number that is too large or an object with a
             duplicate key, or is nested too deeply.
     """
+    long = _LONG_INTEGER.search(data) if isinstance(data, str) else _LONG_INTEGER_OR_WIDE.search(data)
     try:
         value = json.loads(
             data,
             object_pairs_hook=_object,
-            parse_int=_integer,
+            parse_int=_integer if long else None,  # a call for each integer takes most of the time
             parse_float=_number,
             parse_constant=_no_constant,
         )

@@ -198,7 +198,7 @@ class SampleRecord:
     repeat: int
     group: str
     key: str
-    """Hash of everything that determines the reply (`identity.response_key`)."""
+    """Hash of everything that determines the reply (`identity.response_keys`)."""
     text: str
     finish_reason: FinishReason
     n_prompt_tokens: int
