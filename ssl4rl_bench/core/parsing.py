@@ -25,9 +25,7 @@ MAX_UNPACKED = 256 << 20
 _LONG_KEY = re.compile(rf"(?<![\w.-])(?:(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
 _MAX_DIGITS = 30
 """Maximum digits of an integer: more than any count or size has, and few enough to convert to a float."""
-_LONG_INTEGER = re.compile(rf"[0-9]{{{_MAX_DIGITS}}}")
-_LONG_INTEGER_OR_WIDE = re.compile(rb"[0-9]{%d}|\0" % _MAX_DIGITS)
-"""Finds out whether a text may have an integer that is too long; UTF-16 and UTF-32 have zero bytes."""
+_DIGITS_TO_ZERO = bytes(ord("0") if ord("0") <= byte <= ord("9") else ord(" ") for byte in range(256))
 
 
 def decode_text(data: bytes) -> str:
@@ -51,18 +49,18 @@ def parse_json(data: bytes | str) -> Any:
         ValueError: it is not JSON, contains NaN, Infinity, a number that is too large or an object with a
             duplicate key, or is nested too deeply.
     """
-    long = _LONG_INTEGER.search(data) if isinstance(data, str) else _LONG_INTEGER_OR_WIDE.search(data)
+    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
     try:
         value = json.loads(
             data,
             object_pairs_hook=_object,
-            parse_int=_integer if long else None,  # a call for each integer takes most of the time
+            # A call for each integer takes most of the time.
+            parse_int=_integer if _may_have_long_integers(raw) else None,
             parse_float=_number,
             parse_constant=_no_constant,
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     return value
@@ -150,6 +148,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             f"the key {next(key for key in keys if keys.count(key) > 1)!r} appears twice in an object"
         )
     return value
+
+
+def _may_have_long_integers(data: bytes) -> bool:
+    """Whether a JSON text has many digits in a row, or an encoding with zero bytes between the digits."""
+    return b"0" * _MAX_DIGITS in data.translate(_DIGITS_TO_ZERO) or b"\0" in data
 
 
 def _integer(text: str) -> int:

@@ -22,6 +22,7 @@ class Images:
     def __init__(self) -> None:
         self._by_hash: dict[str, EncodedImage] = {}
         self._by_text: dict[tuple[int, str], EncodedImage] = {}
+        self._last: tuple[str, EncodedImage] | None = None
 
     def read(self, value: Any) -> EncodedImage | int:
         """Returns the image in a cell, or the index of the row that has it.
@@ -36,11 +37,14 @@ class Images:
             return self._one(images.from_bytes(content))
         # The copies of a question often repeat its image. Encoding the known one takes less than half of the time
         # of decoding and hashing it again.
+        if self._last is not None and self._last[0] == content:
+            return self._last[1]
         middle = len(content) // 2
         place = len(content), content[middle : middle + 64]
         known = self._by_text.get(place)
         if known is None or not images.is_base64_of(content, known):
             known = self._by_text[place] = self._one(images.from_base64(content))
+        self._last = content, known
         return known
 
     def _one(self, image: EncodedImage) -> EncodedImage:
