@@ -438,6 +438,32 @@ class Measures(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What limited an engine, in seconds since its model was loaded; times without any request do not count."""
+
+    prompts_s: float
+    """The model could have taken more requests, but their prompts, mostly images, were not ready."""
+    model_s: float
+    """The model had as many requests as it takes at a time."""
+    rest_s: float
+    """The model had fewer requests than it takes, because only the last ones were left."""
+
+    @property
+    def total_s(self) -> float:
+        """The sum of all times."""
+        return self.prompts_s + self.model_s + self.rest_s
+
+
+@runtime_checkable
+class ReportsWaits(Protocol):
+    """An engine that reports what it waits for."""
+
+    def waits(self) -> Waits:
+        """Returns the times since the engine was created; all are 0 before its first request."""
+        ...
+
+
 @runtime_checkable
 class Swaps(Protocol):
     """An engine that may be able to load other weights without a restart."""
