@@ -157,7 +157,9 @@ class RunProgress(Bars):
         super().__init__(screen, rp.MofNCompleteColumn(), note, _Remaining())
         self._extractor = extractor
         self._tasks = {task.name: task for task in tasks}
-        self._right: dict[str, list[float]] = {name: [] for name in self._tasks}
+        self._n_scored: Counter[str] = Counter()
+        self._right = dict.fromkeys(self._tasks, 0.0)
+        """The sum of the scores of each task."""
         self._n_no_content: Counter[str] = Counter()
         self._limit = Limit()
 
@@ -165,7 +167,8 @@ class RunProgress(Bars):
         if event.sample is not None and event.record is not None:
             score = self._tasks[event.task].score(event.sample, event.record.completion, self._extractor)
             if score.value is not None:
-                self._right[event.task].append(score.value)
+                self._n_scored[event.task] += 1
+                self._right[event.task] += score.value
             self._n_no_content[event.task] += score.status is Status.NO_CONTENT
         note, left = self._note(event), self._left(event)
         line = f"{event.task}: {event.n_done}/{event.n_total}  {note}"
@@ -178,12 +181,13 @@ class RunProgress(Bars):
 
     def _note(self, event: Event) -> str:
         limit = self._limit.of(event.waits)
-        right, n_no_content = self._right[event.task], self._n_no_content[event.task]
-        if not right and not n_no_content:
+        n_scored, n_no_content = self._n_scored[event.task], self._n_no_content[event.task]
+        if not n_scored and not n_no_content:
             return "starting the engine" if event.n_done < event.n_total else "answered before"
-        parts = [f"rows right {100 * sum(right) / len(right):.1f}%"] if right else []
+        parts = [f"rows right {100 * self._right[event.task] / n_scored:.1f}%"] if n_scored else []
         if (seconds := event.so_far.seconds) >= self.SHORTEST_S:
-            parts.append(f"{_answered(event) / seconds:.3g} replies/s")
+            rate = _answered(event) / seconds
+            parts.append(f"{rate:.{0 if rate >= 100 else 1}f} replies/s")
             parts.append(f"{event.so_far.n_completion_tokens / seconds:.0f} tokens/s")
         if limit:
             parts.append(f"waiting for {limit}")

@@ -25,7 +25,8 @@ from ssl4rl_bench.core.types import (
     Task,
     Waits,
 )
-from ssl4rl_bench.run.journal import Answers, Journal, Place, answers
+from ssl4rl_bench.run.answered import Answered, find_answered
+from ssl4rl_bench.run.journal import Journal, Place
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 
@@ -83,7 +84,7 @@ class _Plan:
     journal: Journal
     keys: dict[Place, str]
     pending: list[Request]
-    before: Answers
+    before: Answered
 
 
 @dataclass(slots=True)
@@ -202,7 +203,7 @@ def execute(
 def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
     path = rundir.journal_path(task.name)
     journal = stack.enter_context(Journal(path))
-    before = answers(path, keys := spec.keys(task))
+    before = find_answered(path, keys := spec.keys(task))
     if journal.torn_bytes:
         rundir.log(f"{path.name}: cut off an incomplete last line of {journal.torn_bytes} bytes")
     for number in before.corrupt:
@@ -211,12 +212,8 @@ def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
         rundir.log(f"{path.name}: ignored {before.n_stale} records of another prompt, model or sampling")
     for image in {image.sha256: image for sample in task.samples for image in sample.images}.values():
         rundir.save_image(image)
-    answered = {place for place, record in before.records.items() if record.error is None}
-    pending = [
-        request
-        for request in spec.requests(_by_image(task.samples), task.name)
-        if (request.sample.id, request.repeat) not in answered
-    ]
+    left = [] if len(before.places) == len(keys) else _by_image(task.samples)
+    pending = list(spec.requests(left, task.name, before.places))
     return _Plan(task, journal, keys, pending, before)
 
 

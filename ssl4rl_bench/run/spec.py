@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -240,11 +240,18 @@ class RunSpec:
             for repeat in range(self.repeats)
         }
 
-    def requests(self, samples: Iterable[Sample], task: str = "") -> Iterator[Request]:
-        """Yields all requests of a task; the repeats of a sample are consecutive."""
+    def requests(
+        self, samples: Iterable[Sample], task: str = "", without: Container[tuple[str, int]] = ()
+    ) -> Iterator[Request]:
+        """Yields the requests of a task; the repeats of a sample are consecutive.
+
+        Args:
+            without: the (sample id, repeat) of requests to leave out.
+        """
         for sample in samples:
             for repeat in range(self.repeats):
-                yield Request(sample, repeat, self._seed(sample, repeat), task)
+                if (sample.id, repeat) not in without:
+                    yield Request(sample, repeat, self._seed(sample, repeat), task)
 
     def _seed(self, sample: Sample, repeat: int) -> int:
         return seed_of(sample.id, repeat, *((self.seed,) if self.seed else ()))

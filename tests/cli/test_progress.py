@@ -57,7 +57,7 @@ def test_a_run_says_its_beginning_and_every_5_percent(capsys: pytest.CaptureFixt
             )  # type: ignore[arg-type]
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "mine: 0/40  starting the engine" and len(said) == 21
-    assert said[-1] == "mine: 40/40  rows right 100.0%  20 replies/s  40 tokens/s"
+    assert said[-1] == "mine: 40/40  rows right 100.0%  20.0 replies/s  40 tokens/s"
 
 
 class Terminal(io.StringIO):
@@ -163,9 +163,9 @@ def test_rates_and_the_remaining_time_start_with_the_first_reply(
     assert capsys.readouterr().err.splitlines() == [
         "mine: 0/100  starting the engine",
         "mine: 5/100  rows right 100.0%",
-        "mine: 10/100  rows right 100.0%  5 replies/s  150 tokens/s  about 18 s left",
-        "mine: 20/100  rows right 100.0%  5 replies/s  150 tokens/s  about 16 s left",
-        "mine: 100/100  rows right 100.0%  5 replies/s  150 tokens/s",
+        "mine: 10/100  rows right 100.0%  5.0 replies/s  150 tokens/s  about 18 s left",
+        "mine: 20/100  rows right 100.0%  5.0 replies/s  150 tokens/s  about 16 s left",
+        "mine: 100/100  rows right 100.0%  5.0 replies/s  150 tokens/s",
     ]
 
 
@@ -175,7 +175,7 @@ def test_replies_of_an_earlier_sitting_count_in_no_rate(
     progress(event(60, 5.0, n_resumed=50, n_errors=10, n_completion_tokens=100))
     assert (
         capsys.readouterr().err.strip()
-        == "mine: 60/100  rows right 100.0%  4 replies/s  20 tokens/s  10 errors  about 10 s left"
+        == "mine: 60/100  rows right 100.0%  4.0 replies/s  20 tokens/s  10 errors  about 10 s left"
     )
 
 
@@ -205,5 +205,5 @@ def test_a_run_says_what_it_waits_for(progress: RunProgress, capsys: pytest.Capt
     first, second = capsys.readouterr().err.splitlines()
     assert "waiting" not in first
     assert second.startswith(
-        "mine: 20/100  rows right 100.0%  2.22 replies/s  67 tokens/s  waiting for the model"
+        "mine: 20/100  rows right 100.0%  2.2 replies/s  67 tokens/s  waiting for the model"
     )

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticTask
 
-from ssl4rl_bench.core.identity import canonical_json, message_digest, seed_of, sha256_json
+from ssl4rl_bench.core.identity import canonical_json, messages_json, seed_of, sha256_json
 from ssl4rl_bench.core.redaction import redact, redact_argv
 from ssl4rl_bench.core.types import EncodedImage, HubSource, ImagePart, Message, Sampling, TextPart, VideoPart
 from ssl4rl_bench.run.exec_info import ExecInfo
@@ -256,7 +256,17 @@ def test_a_key_is_the_hash_of_everything_that_determines_a_reply(
     sent = [request.seed for request in spec.requests(task.samples)]
     for repeat in range(repeats):
         told = {
-            "messages": message_digest(messages),
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"image": "cd" * 32},
+                        {"video": ["cd" * 32], "fps": 2.0},
+                        {"text": text},
+                    ],
+                }
+                for text in texts
+            ],
             "sampling": [sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens],
             "seed": sent[repeat] if temperature > 0 else None,
             "pixels": [SPEC.min_pixels, pixels],
@@ -264,6 +274,7 @@ def test_a_key_is_the_hash_of_everything_that_determines_a_reply(
             "engine": [name, SPEC.engine_version],
         }
         assert spec.keys(task)[sample.id, repeat] == sha256_json(told)
+        assert messages_json(messages) == canonical_json(told["messages"])
 
 
 def test_no_seed_is_derived_for_the_key_of_a_greedy_request(monkeypatch: pytest.MonkeyPatch) -> None:
