@@ -118,8 +118,8 @@ def run_once(n: int, place: Path) -> dict[str, float]:
             done = event.n_done
             if event.record is not None and done % max(1, n // 10) == 0:
                 n_open = len(list(Path("/proc/self/fd").iterdir()))
-                each = 1e6 * (cpu() - last[0]) / (n // 10)
-                print(f"| {done:,} | {resident():,.0f} | {n_open} | {each:.1f} |", flush=True)
+                cost = 1e6 * (cpu() - last[0]) / (n // 10)
+                print(f"| {done:,} | {resident():,.0f} | {n_open} | {cost:.1f} |", flush=True)
                 last[0] = cpu()
 
         execute([task], engine, run, spec, on_event=on_event)

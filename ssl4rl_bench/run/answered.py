@@ -42,14 +42,14 @@ def find_answered(path: Path, keys: Mapping[Place, str]) -> Answered:
     """
     result = Answered()
     for number, line in numbered_lines(path):
-        found = _place_key_error(number, line)
-        if isinstance(found, BadLine):
-            if found.torn:
+        entry = _place_key_error(number, line)
+        if isinstance(entry, BadLine):
+            if entry.torn:
                 result.torn = True
             else:
                 result.corrupt.append(number)
             continue
-        place, key, failed = found
+        place, key, failed = entry
         if keys.get(place) != key:
             result.n_stale += 1
         elif not failed:
