@@ -24,6 +24,7 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.engines.hf import HfEngine
 from ssl4rl_bench.engines.stopwatch import Stopwatch
 from ssl4rl_bench.engines.vllm.engine import VllmEngine
+from ssl4rl_bench.engines.vllm.feed import Admission
 from ssl4rl_bench.engines.vllm.server import VllmServer
 
 
@@ -130,11 +131,11 @@ class HandEngine:
         self.added.clear()
 
 
-def server(clock: Clock, limit: int, seconds: float) -> VllmServer:
+def server(clock: Clock, limit: int, seconds: float, group: int = 1) -> VllmServer:
     made = VllmServer.__new__(VllmServer)
     made.video = False
     made.stopwatch = Stopwatch()
-    made._limit = limit
+    made._admission = Admission(limit, group)
     made._feed = HandFeed(clock, seconds)  # type: ignore[assignment]
     made._engine = HandEngine(clock)  # type: ignore[assignment]
     made._ids = count()
@@ -152,6 +153,13 @@ def test_vllm_waits_for_the_model_while_it_is_full_and_then_for_the_last_replies
     assert len(answers(made, 6)) == 6
     # Two requests are in flight for the first five steps, then the last one alone.
     assert made.stopwatch.waits() == Waits(prompts_s=0.0, model_s=5.0, rest_s=1.0)
+
+
+def test_places_that_are_kept_free_for_a_group_are_no_wait_for_images(clock: Clock) -> None:
+    made = server(clock, limit=4, seconds=0, group=2)
+    assert len(answers(made, 12)) == 12
+    # Four or three requests are in flight until the last two are alone.
+    assert made.stopwatch.waits() == Waits(prompts_s=0.0, model_s=10.0, rest_s=2.0)
 
 
 def test_vllm_waits_for_images_while_it_could_take_more(clock: Clock) -> None:

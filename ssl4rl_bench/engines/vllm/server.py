@@ -130,7 +130,7 @@ class VllmServer:
 
     def _limited_by(self, held: Request | None) -> Reason:
         """Returns why no more requests are in flight, after all prompts that are ready were added."""
-        if len(self.running) >= self._limit:
+        if self._admission.is_full(len(self.running)):
             return "model"
         return "prompts" if self._feed.pending or (held and self._takes(held)) else "rest"
 
