@@ -75,21 +75,19 @@ def response_keys(
     weights: str,
     engine: str,
     engine_version: str,
-) -> Callable[[Sequence[Message], Callable[[], int]], str]:
+) -> Callable[[Sequence[Message], int | None], str]:
     """Returns a function that hashes everything that determines a reply: messages, a seed, and these settings.
 
-    The function takes the messages and a function that returns the seed, which is called and included only if
-    the temperature is above 0. It computes `sha256_json` of an object, most of whose text is the same for all
-    requests of a task.
+    The seed must be None if the temperature is 0. The function computes `sha256_json` of an object, most of
+    whose text is the same for all requests of a task.
     """
     before = f'{{"engine":{canonical_json([engine, engine_version])},"messages":'
     settings = [sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens]
     after = f',"pixels":{canonical_json(list(pixels))},"sampling":{canonical_json(settings)},"seed":'
     end = f',"weights":{canonical_json(weights)}}}'
 
-    def key(messages: Sequence[Message], seed: Callable[[], int]) -> str:
-        number = str(seed()) if sampling.temperature > 0 else "null"
-        text = f"{before}{messages_json(messages)}{after}{number}{end}"
+    def key(messages: Sequence[Message], seed: int | None) -> str:
+        text = f"{before}{messages_json(messages)}{after}{'null' if seed is None else seed}{end}"
         return sha256_hex(text.encode("utf-8", "surrogatepass"))
 
     return key

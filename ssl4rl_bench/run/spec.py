@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from ssl4rl_bench.core.config import fill
@@ -234,11 +233,18 @@ class RunSpec:
         sampling = self.tasks[task.name].sampling
         pixels = (self.min_pixels, self.max_pixels)
         key = response_keys(sampling, pixels, self.fingerprint, self.engine, self.engine_version)
-        return {
-            (sample.id, repeat): key(sample.messages, partial(self._seed, sample, repeat))
-            for sample in task.samples
-            for repeat in range(self.repeats)
-        }
+        repeats = range(self.repeats)
+        if sampling.temperature > 0:
+            return {
+                (sample.id, repeat): key(sample.messages, self._seed(sample, repeat))
+                for sample in task.samples
+                for repeat in repeats
+            }
+        keys: dict[tuple[str, int], str] = {}
+        for sample in task.samples:
+            greedy = key(sample.messages, None)  # the replies to all repeats are the same
+            keys.update(((sample.id, repeat), greedy) for repeat in repeats)
+        return keys
 
     def requests(
         self, samples: Iterable[Sample], task: str = "", without: Container[tuple[str, int]] = ()
