@@ -264,27 +264,17 @@ class RunSpec:
         sampling = self.tasks[task.name].sampling
         pixels = (self.min_pixels, self.max_pixels)
         key = response_keys(sampling, pixels, self.fingerprint, self.engine, self.engine_version)
-        repeats = range(self.repeats)
-        if sampling.temperature > 0:
-            return {
-                (sample.id, repeat): key(sample.messages, self._seed(sample, repeat))
-                for sample in task.samples
-                for repeat in repeats
-            }
         keys: dict[tuple[str, int], str] = {}
         for sample in task.samples:
-            greedy = key(sample.messages, None)  # the replies to all repeats are the same
-            keys.update(((sample.id, repeat), greedy) for repeat in repeats)
+            greedy = None if sampling.temperature > 0 else key(sample.messages, None)
+            for repeat in range(self.repeats):
+                keys[sample.id, repeat] = greedy or key(sample.messages, self._seed(sample, repeat))
         return keys
 
     def requests(
         self, samples: Iterable[Sample], task: str = "", without: Container[tuple[str, int]] = ()
     ) -> Iterator[Request]:
-        """Yields the requests of a task; the repeats of a sample are consecutive.
-
-        Args:
-            without: the (sample id, repeat) of requests to leave out.
-        """
+        """Yields the requests of a task, except `without`; the repeats of a sample are consecutive."""
         for sample in samples:
             for repeat in range(self.repeats):
                 if (sample.id, repeat) not in without:
