@@ -24,7 +24,7 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.engines.hf import HfEngine
 from ssl4rl_bench.engines.stopwatch import Stopwatch
 from ssl4rl_bench.engines.vllm.engine import VllmEngine
-from ssl4rl_bench.engines.vllm.feed import Admission
+from ssl4rl_bench.engines.vllm.feed import Admission, Supply
 from ssl4rl_bench.engines.vllm.server import VllmServer
 
 
@@ -136,6 +136,7 @@ def server(clock: Clock, limit: int, seconds: float, group: int = 1) -> VllmServ
     made.video = False
     made.stopwatch = Stopwatch()
     made._admission = Admission(limit, group)
+    made._supply = Supply(HandFeed.ahead)
     made._feed = HandFeed(clock, seconds)  # type: ignore[assignment]
     made._engine = HandEngine(clock)  # type: ignore[assignment]
     made._ids = count()
