@@ -1,0 +1,50 @@
+"""Attention over the keys and values of earlier tokens, without a copy of these for each head.
+
+In models with grouped queries, several heads share one head of keys and values. transformers repeats the keys and
+values for each of them if there is a mask. With one query per row, the heads of a group can instead be the queries
+of one head. Registered with transformers as `NAME`; masks are those of "sdpa".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAME = "ssl4rl_grouped"
+
+
+def register() -> str:
+    """Registers the attention with transformers and returns its name."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    return NAME
+
+
+def attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **more: Any) -> tuple[Any, None]:
+    """Computes scaled dot-product attention; see transformers' attention interface.
+
+    Args:
+        query: array of shape (rows, heads, queries, head size).
+        key, value: arrays of shape (rows, heads of keys, keys, head size).
+        attention_mask: added to the scores, or boolean; its shape can be broadcast to (rows, 1, queries, keys).
+
+    Returns:
+        An array of shape (rows, queries, heads, head size), and None.
+    """
+    import torch
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    rows, heads, queries, size = query.shape
+    if queries != 1 or heads == key.shape[1]:
+        result: tuple[Any, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **more)
+        return result
+    out = torch.nn.functional.scaled_dot_product_attention(
+        query.view(rows, key.shape[1], heads // key.shape[1], size),
+        key,
+        value,
+        attn_mask=attention_mask,
+        scale=more.get("scaling"),
+    )
+    return out.reshape(rows, 1, heads, size), None
