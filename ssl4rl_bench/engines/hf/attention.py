@@ -37,14 +37,18 @@ def attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     rows, heads, queries, size = query.shape
-    if queries != 1 or heads == key.shape[1]:
+    groups = heads // key.shape[1]
+    if groups == 1 or attention_mask is None:
         result: tuple[Any, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **more)
         return result
+    mask = attention_mask
+    if mask.shape[2] > 1:
+        mask = mask[:, :, None].expand(-1, -1, groups, -1, -1).flatten(2, 3)
     out = torch.nn.functional.scaled_dot_product_attention(
-        query.view(rows, key.shape[1], heads // key.shape[1], size),
+        query.reshape(rows, key.shape[1], groups * queries, size),
         key,
         value,
-        attn_mask=attention_mask,
+        attn_mask=mask,
         scale=more.get("scaling"),
     )
-    return out.reshape(rows, 1, heads, size), None
+    return out.reshape(rows, heads, queries, size).transpose(1, 2).contiguous(), None

@@ -57,12 +57,14 @@ def merged(parts: Sequence[tuple[KeyValues, Sequence[int], int]], room: int) -> 
         buffers = []
         for index in (0, 1):
             like = parts[0][0].layers[layer][index]
-            buffer = like.new_zeros(n_rows, like.shape[1], made.width + room, like.shape[3])
+            buffer = like.new_empty(n_rows, like.shape[1], made.width + room, like.shape[3])
             start = 0
             for cache, rows, width in parts:
                 source = cache.layers[layer][index][:, :, cache.width - width : cache.width]
+                target = buffer[start : start + len(rows)]
+                target[:, :, : made.width - width] = 0  # a weight of 0 times a number that is not finite is not 0
                 chosen = torch.tensor(rows, device=source.device)
-                buffer[start : start + len(rows), :, made.width - width : made.width] = source[chosen]
+                target[:, :, made.width - width : made.width] = source[chosen]
                 start += len(rows)
             buffers.append(buffer)
         made.layers.append(buffers)
@@ -73,6 +75,6 @@ def merged(parts: Sequence[tuple[KeyValues, Sequence[int], int]], room: int) -> 
 
 
 def _widened(buffer: Any, columns: int, width: int) -> Any:
-    wider = buffer.new_zeros(*buffer.shape[:2], columns, buffer.shape[3])
+    wider = buffer.new_empty(*buffer.shape[:2], columns, buffer.shape[3])
     wider[:, :, :width] = buffer[:, :, :width]
     return wider

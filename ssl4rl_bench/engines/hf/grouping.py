@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Key = tuple[int, ...]
+_LEAST_LENGTH = 0.8
+"""The least length in a forward pass, as a share of the greatest."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def divide(family: Family[Item], count: int) -> tuple[Family[Item], Family[Item]
 
 
 def chunks(families: Sequence[Family[Item]], max_tokens: int) -> list[list[Family[Item]]]:
-    """Divides families into forward passes of similar lengths.
+    """Divides families into forward passes of similar lengths, so that little is padded.
 
     Args:
         families: sorted here by the length that is not shared.
@@ -145,11 +147,16 @@ def chunks(families: Sequence[Family[Item]], max_tokens: int) -> list[list[Famil
     made: list[list[Family[Item]]] = []
     ordered = sorted(families, key=lambda family: (family.length - family.prefix, family.prefix), reverse=True)
     for family in ordered:
-        if made and _padded([*made[-1], family]) <= max_tokens:
+        if made and _is_like(made[-1][0], family) and _padded([*made[-1], family]) <= max_tokens:
             made[-1].append(family)
         else:
             made.append([family])
     return made
+
+
+def _is_like(first: Family[Item], family: Family[Item]) -> bool:
+    """Whether the tokens that are not shared are about as many as those of the first family of a pass."""
+    return family.length - family.prefix >= _LEAST_LENGTH * (first.length - first.prefix)
 
 
 def _padded(families: Sequence[Family[Item]]) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ssl4rl_bench.engines.hf.network import Item
     from ssl4rl_bench.engines.hf.sharing import SharingNetwork
 
-_MOST_ENDED = 0.25
+_MOST_ENDED = 0.5
 """The share of rows that may have ended before they are removed: removing rows copies the others."""
 _ROOM = 64
 """The number of free columns of a new buffer."""
@@ -51,104 +51,100 @@ class Part:
     """The scores of the next tokens, of shape (rows, vocabulary)."""
 
 
-class Rows:
-    """A batch of replies. A step chooses a token for each and computes the scores of the next ones."""
+Selection = tuple[Part, list[tuple[Row, int]]]
+"""Rows, each with its index in the part."""
 
-    def __init__(
-        self, network: SharingNetwork, parts: Sequence[tuple[Part, list[tuple[Row, int]]]], sampling: Sampling
-    ) -> None:
+
+class Rows:
+    """A batch of replies. A step chooses a token for each and computes the scores of the next ones.
+
+    Args:
+        parts: the rows of the batch; each part is joined with the others before the first step.
+    """
+
+    def __init__(self, network: SharingNetwork, parts: Sequence[Selection], sampling: Sampling) -> None:
         self._network = network
-        self._sampling = sampling
         self._warpers = draws.warpers(sampling)
-        self._rows: list[Row] = []
-        self._assemble(parts)
+        self._parts = list(parts)
 
     @property
     def items(self) -> list[Item]:
         """The requests whose replies have not ended."""
-        return [row.item for row in self._rows if not row.ended]
+        return [row.item for _, rows in self._parts for row, _ in rows if not row.ended]
 
     def join(self, other: Rows) -> None:
         """Adds the rows of another batch, which must not be used afterwards."""
-        import torch
-
-        with torch.inference_mode():
-            self._assemble([self._alive(), other._alive()])
+        self._parts += other._parts
 
     def step(self) -> list[tuple[Item, Completion]]:
         """Adds a token to each reply; removes and returns those that ended."""
         import torch
 
         with torch.inference_mode():
-            return self._step()
-
-    def _step(self) -> list[tuple[Item, Completion]]:
-        ended = []
-        for row, token in zip(self._rows, self._choose(), strict=True):
-            if row.ended:
-                continue
-            row.tokens.append(token)
-            if token in self._network.eos or len(row.tokens) == row.limit:
-                row.ended = True
-                latency = time.perf_counter() - row.began
-                prompt = row.item[1]
-                ended.append((row.item, self._network.completion(row.tokens, prompt.n_tokens, latency)))
-        n_alive = sum(not row.ended for row in self._rows)
-        if not n_alive:
-            self._rows = []
+            part, rows = self._joined()
+            ended = []
+            for row, token in zip(rows, self._choose(part, rows), strict=True):
+                if not row.ended:
+                    row.tokens.append(token)
+                    if token in self._network.eos or len(row.tokens) == row.limit:
+                        row.ended = True
+                        latency = time.perf_counter() - row.began
+                        n_tokens = row.item[1].n_tokens
+                        ended.append((row.item, self._network.completion(row.tokens, n_tokens, latency)))
+            if self.items:
+                self._forward(part, rows)
             return ended
-        if len(self._rows) - n_alive > _MOST_ENDED * len(self._rows):
-            self._assemble([self._alive()])
-        self._forward()
-        return ended
 
-    def _choose(self) -> list[int]:
-        scores = self._part.scores.float()
+    def _joined(self) -> tuple[Part, list[Row]]:
+        """Makes one part of all, and removes rows that ended if they are many."""
+        parts = [(part, [(row, i) for row, i in rows if not row.ended]) for part, rows in self._parts]
+        n_rows = sum(len(rows) for _, rows in self._parts)
+        n_alive = sum(len(rows) for _, rows in parts)
+        first, rows = self._parts[0]
+        in_order = [i for _, i in rows] == list(range(len(first.scores)))
+        if len(parts) > 1 or n_rows - n_alive > _MOST_ENDED * n_rows or not in_order:
+            self._parts = [_join([selection for selection in parts if selection[1]])]
+            first, rows = self._parts[0]
+        return first, [row for row, _ in rows]
+
+    def _choose(self, part: Part, rows: Sequence[Row]) -> list[int]:
+        scores = part.scores.float()
         for warper in self._warpers:
             scores = warper(None, scores)
         if self._warpers:
-            scores = draws.add_noise(scores, [None if row.ended else row.generator for row in self._rows])
+            scores = draws.add_noise(scores, [None if row.ended else row.generator for row in rows])
         chosen: list[int] = scores.argmax(-1).tolist()
         return chosen
 
-    def _forward(self) -> None:
+    def _forward(self, part: Part, rows: Sequence[Row]) -> None:
         import torch
 
-        part = self._part
-        tokens = torch.tensor([[row.tokens[-1]] for row in self._rows], device=part.positions.device)
+        tokens = torch.tensor([[row.tokens[-1]] for row in rows], device=part.positions.device)
         width = part.kv.width + 1
         if part.bias.shape[3] < width:
             part.bias = torch.nn.functional.pad(part.bias, (0, _ROOM))
         part.scores = self._network.decode(tokens, part.positions, part.bias[..., :width], part.kv)
         part.positions = part.positions + 1
 
-    def _alive(self) -> tuple[Part, list[tuple[Row, int]]]:
-        return self._part, [(row, index) for index, row in enumerate(self._rows) if not row.ended]
 
-    def _assemble(self, parts: Sequence[tuple[Part, list[tuple[Row, int]]]]) -> None:
-        """Makes one batch of rows of several parts; each row comes with its index in its part."""
-        import torch
+def _join(parts: Sequence[Selection]) -> Selection:
+    """Copies rows of several parts into one. The parts must not be used afterwards."""
+    import torch
 
-        selections = [
-            (part, [index for _, index in rows], min(part.kv.width, max(row.start + len(row.tokens) for row, _ in rows)))
-            for part, rows in parts
-            if rows
-        ]
-        self._rows = [row for _, rows in parts for row, _ in rows]
-        first = selections[0][0]
-        if len(selections) == 1 and selections[0][1] == list(range(len(first.positions))):
-            self._part = first
-            return
-        width = max(columns for _, _, columns in selections)
-        bias = first.bias.new_full((len(self._rows), 1, 1, width), torch.finfo(first.bias.dtype).min)
-        start = 0
-        for part, rows, columns in selections:
-            end = part.kv.width
-            bias[start : start + len(rows), ..., width - columns :] = part.bias[rows][..., end - columns : end]
-            start += len(rows)
-        self._part = Part(
-            cache.merged([(part.kv, rows, columns) for part, rows, columns in selections], _ROOM),
-            torch.nn.functional.pad(bias, (0, _ROOM)),
-            torch.cat([part.positions[rows] for part, rows, _ in selections]),
-            torch.cat([part.scores[rows] for part, rows, _ in selections]),
-        )
+    selected = []
+    for part, rows in parts:
+        columns = max(row.start + len(row.tokens) for row, _ in rows)
+        selected.append((part, [index for _, index in rows], columns))
+    width = max(columns for _, _, columns in selected)
+    bias = selected[0][0].bias
+    biases = []
+    for part, indices, columns in selected:
+        of_part = part.bias[indices][..., part.kv.width - columns : part.kv.width]
+        biases.append(torch.nn.functional.pad(of_part, (width - columns, 0), value=torch.finfo(bias.dtype).min))
+    joined = Part(
+        cache.merged([(part.kv, indices, columns) for part, indices, columns in selected], _ROOM),
+        torch.nn.functional.pad(torch.cat(biases), (0, _ROOM)),
+        torch.cat([part.positions[indices] for part, indices, _ in selected]),
+        torch.cat([part.scores[indices] for part, indices, _ in selected]),
+    )
+    return joined, [(row, index) for index, row in enumerate(row for _, rows in parts for row, _ in rows)]
