@@ -22,7 +22,9 @@ def register() -> str:
     return NAME
 
 
-def attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **more: Any) -> tuple[Any, None]:
+def attend(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **more: Any
+) -> tuple[Any, None]:
     """Computes scaled dot-product attention; see transformers' attention interface.
 
     Args:

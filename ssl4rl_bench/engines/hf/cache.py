@@ -62,7 +62,9 @@ def merged(parts: Sequence[tuple[KeyValues, Sequence[int], int]], room: int) -> 
             for cache, rows, width in parts:
                 source = cache.layers[layer][index][:, :, cache.width - width : cache.width]
                 target = buffer[start : start + len(rows)]
-                target[:, :, : made.width - width] = 0  # a weight of 0 times a number that is not finite is not 0
+                target[:, :, : made.width - width] = (
+                    0  # a weight of 0 times a number that is not finite is not 0
+                )
                 chosen = torch.tensor(rows, device=source.device)
                 target[:, :, made.width - width : made.width] = source[chosen]
                 start += len(rows)

@@ -57,35 +57,33 @@ class HfEngine:
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
         """Implements `types.Engine.run`. Requests are pulled for two batches at a time."""
-        queue = iter(requests)
+        source = iter(requests)
         self._draining = False
         self._n_unread = 0
-        scheduler: Scheduler | None = None
+        scheduler = self._scheduler = None
+        has_more = True
         while True:
-            n_waiting = scheduler.n_queued + scheduler.n_begun if scheduler else 0
-            if not self._draining and not (scheduler and scheduler.n_queued):
-                window = list(islice(queue, _WINDOW * self._batch_size - n_waiting))
+            begun = scheduler.n_begun if scheduler else 0
+            queued = scheduler.n_queued if scheduler else 0
+            if has_more and not queued and not self._draining:
+                window = list(islice(source, max(1, _WINDOW * self._batch_size - begun)))
+                has_more = bool(window)
                 if window:
                     network = self._load()
                     if scheduler is None:
                         scheduler = self._scheduler = Scheduler(network, self._batch_size, sampling)
-                    items: list[Item] = []
-                    for request in window:
-                        try:
-                            items.append((request, network.prepare(request.sample.messages)))
-                        except ModelError:
-                            raise
-                        except Exception as error:  # a prompt that cannot be built fails only its own request
-                            yield request, error_completion(reason(error))
+                    items, failed = _prepare(network, window)
                     scheduler.add(items)
-            if scheduler is None or not (scheduler.n_begun or (scheduler.n_queued and not self._draining)):
+                    yield from failed
+            elif scheduler and (begun or (queued and not self._draining)):
+                done = scheduler.advance(start_more=not self._draining)
+                self._batch_size = scheduler.batch_size
+                self._n_unread = len(done)
+                for pair in done:
+                    self._n_unread -= 1
+                    yield pair
+            else:
                 return
-            done = scheduler.advance(start_more=not self._draining)
-            self._batch_size = scheduler.batch_size
-            self._n_unread = len(done)
-            for pair in done:
-                self._n_unread -= 1
-                yield pair
 
     def drain(self) -> int:
         """Starts no further request; returns how many replies of the current batch are not yielded yet."""
@@ -126,3 +124,19 @@ class HfEngine:
             with telling(f"transformers cannot load {self._model.name}"):
                 self._network = load(self._model, self._options)
         return self._network
+
+
+def _prepare(
+    network: Network, requests: Sequence[Request]
+) -> tuple[list[Item], list[tuple[Request, Completion]]]:
+    """Prepares the prompts; a prompt that cannot be built fails only its own request."""
+    items: list[Item] = []
+    failed = []
+    for request in requests:
+        try:
+            items.append((request, network.prepare(request.sample.messages)))
+        except ModelError:
+            raise
+        except Exception as error:  # any library may reject a prompt
+            failed.append((request, error_completion(reason(error))))
+    return items, failed

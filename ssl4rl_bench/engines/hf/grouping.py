@@ -6,12 +6,15 @@ video a negative number that identifies its content. Equal keys give equal keys 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Key = tuple[int, ...]
+_LEAST_PREFIX = 8
+"""The least number of tokens to share: for fewer, the additional pass and its padding cost more than they save."""
 _LEAST_LENGTH = 0.8
 """The least length in a forward pass, as a share of the greatest."""
 
@@ -51,8 +54,13 @@ def common_prefix(one: Key, two: Key) -> int:
     return low
 
 
-def families(items: Iterable[Item], key: Callable[[Item], Key]) -> list[Family[Item]]:
+def families(
+    items: Iterable[Item], key: Callable[[Item], Key], least: int = _LEAST_PREFIX
+) -> list[Family[Item]]:
     """Groups items into families such that the number of tokens to compute is minimal.
+
+    Args:
+        least: the least length of a common prefix.
 
     Returns:
         The families by decreasing length, so that a batch that does not fit into memory fails at once.
@@ -63,28 +71,30 @@ def families(items: Iterable[Item], key: Callable[[Item], Key]) -> list[Family[I
     keys = sorted(prompts)
     made = [
         Family(prefix, [prompts[k] for k in keys[start:end]], max(map(len, keys[start:end])))
-        for start, end, prefix in partition(keys)
+        for start, end, prefix in partition(keys, least)
     ]
     return sorted(made, key=lambda family: (family.length, family.prefix), reverse=True)
 
 
-def partition(keys: Sequence[Key]) -> list[tuple[int, int, int]]:
+def partition(keys: Sequence[Key], least: int) -> list[tuple[int, int, int]]:
     """Cuts sorted distinct keys into runs that share a prefix, so that the most tokens are saved.
 
-    A run of n keys with a common prefix of p saves (n - 1) * p tokens.
+    A run of n keys with a common prefix of p tokens saves (n - 1) * p, if p is at least `least` (1 or more).
 
     Returns:
         Per run, its start, its end (exclusive) and the length of the common prefix: at least one element is left
         of each key, and the prefix of a single key is 0.
     """
-    shared = [common_prefix(one, two) for one, two in zip(keys, keys[1:], strict=False)]
-    best: list[tuple[int, int, int]] = [(0, 0, 0)]  # for the first keys: tokens saved, start of the last run, prefix
+    shared = [common_prefix(one, two) for one, two in itertools.pairwise(keys)]
+    best: list[tuple[int, int, int]] = [
+        (0, 0, 0)
+    ]  # for the first keys: tokens saved, start of the last run, prefix
     for end in range(1, len(keys) + 1):
         choice = (best[end - 1][0], end - 1, 0)
         prefix = len(keys[end - 1]) - 1
         for start in range(end - 2, -1, -1):
             prefix = min(prefix, shared[start], len(keys[start]) - 1)
-            if prefix <= 0:
+            if prefix < least:
                 break
             saved = best[start][0] + (end - 1 - start) * prefix
             if saved > choice[0]:
@@ -145,7 +155,9 @@ def chunks(families: Sequence[Family[Item]], max_tokens: int) -> list[list[Famil
         max_tokens: the most tokens of a pass, padding included; a single family may have more.
     """
     made: list[list[Family[Item]]] = []
-    ordered = sorted(families, key=lambda family: (family.length - family.prefix, family.prefix), reverse=True)
+    ordered = sorted(
+        families, key=lambda family: (family.length - family.prefix, family.prefix), reverse=True
+    )
     for family in ordered:
         if made and _is_like(made[-1][0], family) and _padded([*made[-1], family]) <= max_tokens:
             made[-1].append(family)

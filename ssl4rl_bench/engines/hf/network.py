@@ -10,19 +10,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines import positions
-from ssl4rl_bench.engines.base import EngineOptions, reason
+from ssl4rl_bench.engines.base import reason
 from ssl4rl_bench.engines.hf import sampling as draws
 from ssl4rl_bench.engines.hf.grouping import Family, Key
 from ssl4rl_bench.engines.hf.prompts import process
 from ssl4rl_bench.engines.inputs import Prompter, too_long
-
-if TYPE_CHECKING:
-    from ssl4rl_bench.engines.checkpoints.weights import Model
 
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
 
@@ -119,7 +116,9 @@ class Network:
 
         def generate() -> None:
             try:
-                self.generate([prompt], [seed], sampling, streamer=streamer, stopping_criteria=[_StopWhen(stop)])
+                self.generate(
+                    [prompt], [seed], sampling, streamer=streamer, stopping_criteria=[_StopWhen(stop)]
+                )
             except Exception as error:  # raised again in the thread that reads the pieces
                 failures.append(error)
                 streamer.end()
@@ -152,7 +151,9 @@ class Network:
     def completion(self, tokens: list[int], n_prompt_tokens: int, latency_s: float) -> Completion:
         """Returns the completion of a reply, which ends at its first end-of-sequence token."""
         end = next((i for i, token in enumerate(tokens) if token in self.eos), None)
-        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = self.tokenizer.decode(
+            tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return Completion(
             text=text.rstrip("\ufffd"),  # the last character may be cut in the middle; vLLM drops it too
             finish_reason="length" if end is None else "stop",

@@ -42,9 +42,10 @@ class Visual:
 class Prompt:
     """A tokenized prompt with its images and videos."""
 
-    ids: Sequence[int]
-    kinds: Sequence[int]
-    """Per token: 0 for text, or `IMAGE` or `VIDEO`."""
+    ids: Any
+    """Token ids, of shape (tokens,)."""
+    is_visual: Any
+    """Boolean array of shape (tokens,): true for the tokens of images and videos."""
     visuals: Sequence[Visual]
     """In the order of their tokens."""
     key: Key
@@ -96,6 +97,8 @@ class Preparer:
         return self._last[1]
 
     def _prepare(self, messages: Sequence[Message]) -> Prompt:
+        import torch
+
         rendered = self._prompter.render(messages)
         places = rendered.text.count(self._image_token)
         if rendered.videos or (rendered.images and places != len(rendered.images)):
@@ -109,7 +112,8 @@ class Preparer:
         visuals = _in_token_order(kinds, visuals)
         numbers = iter([visual.number for visual in visuals for _ in range(visual.n_tokens)])
         key = tuple(next(numbers) if kind else token for token, kind in zip(ids, kinds, strict=True))
-        return Prompt(ids, kinds, visuals, key, self._rope(kinds, visuals))
+        tokens = torch.tensor(ids)
+        return Prompt(tokens, torch.tensor(kinds) > 0, visuals, key, self._rope(kinds, visuals))
 
     def _tokenize(self, text: str, images: Sequence[Visual]) -> list[int]:
         """Tokenizes a text in which each image token stands for all tokens of an image."""

@@ -140,7 +140,9 @@ def _join(parts: Sequence[Selection]) -> Selection:
     biases = []
     for part, indices, columns in selected:
         of_part = part.bias[indices][..., part.kv.width - columns : part.kv.width]
-        biases.append(torch.nn.functional.pad(of_part, (width - columns, 0), value=torch.finfo(bias.dtype).min))
+        biases.append(
+            torch.nn.functional.pad(of_part, (width - columns, 0), value=torch.finfo(bias.dtype).min)
+        )
     joined = Part(
         cache.merged([(part.kv, indices, columns) for part, indices, columns in selected], _ROOM),
         torch.nn.functional.pad(torch.cat(biases), (0, _ROOM)),

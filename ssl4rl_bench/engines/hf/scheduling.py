@@ -79,18 +79,24 @@ class Scheduler:
         if self._batch is None and self._again:
             items = self._again.pop()
             self._alone = True
+            self._network.free_cache()
             self._start(grouping.families(items, lambda item: item[1].key), done)
-        elif start_more and self._queue and not (self._batch and (self._alone or not self._network.joins)):
-            running = len(self._batch.items) if self._batch else 0
-            room = self.batch_size - running
-            if not running or room >= _REFILL * self.batch_size:
-                families = grouping.take(self._queue, room, split=not running)
-                if families:
-                    self._alone = False
-                    self._start(families, done)
+        elif start_more and (families := self._next()):
+            self._alone = False
+            self._start(families, done)
         if self._batch is not None:
             self._step(done)
         return done
+
+    def _next(self) -> list[Family[Item]]:
+        """Removes from the queue what starts now."""
+        running = len(self._batch.items) if self._batch else 0
+        room = self.batch_size - running
+        if running and (self._alone or self._again or not self._network.joins):
+            return []
+        if running and room < _REFILL * self.batch_size:
+            return []
+        return grouping.take(self._queue, room, split=not running)
 
     def _start(self, families: list[Family[Item]], done: list[Done]) -> None:
         began = time.perf_counter()
@@ -107,7 +113,6 @@ class Scheduler:
                 # Without the batch in progress they may fit.
                 self.batch_size = min(self.batch_size, running)
                 self._queue[:0] = families
-                self._network.free_cache()
             else:
                 self._divide(items, error, began, done)
 
@@ -138,7 +143,6 @@ class Scheduler:
         if _is_out_of_memory(error):
             self.batch_size = min(self.batch_size, half)
             log.info("a batch of %d does not fit into memory; continuing with %d", len(items), half)
-        self._network.free_cache()
         self._again += [items[half:], items[:half]]
 
 

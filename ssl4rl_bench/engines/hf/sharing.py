@@ -17,7 +17,7 @@ from ssl4rl_bench.engines.hf import attention
 from ssl4rl_bench.engines.hf.cache import KeyValues
 from ssl4rl_bench.engines.hf.grouping import Family, chunks
 from ssl4rl_bench.engines.hf.network import Item, Network
-from ssl4rl_bench.engines.hf.prompts import IMAGE, Preparer, Prompt, Visual
+from ssl4rl_bench.engines.hf.prompts import IMAGE, Preparer, Prompt
 from ssl4rl_bench.engines.hf.rows import Part, Row, Rows
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ _PASS_TOKENS_ELSE = 32_768
 
 
 def can_share(model: Any) -> bool:
-    """Whether `SharingNetwork` supports a loaded model with its attention implementation."""
+    """Whether `SharingNetwork` supports a loaded model: its structure, attention and placement."""
     text = model.config.get_text_config()
     return (
         model.config.model_type in _FAMILIES
+        and len(set((getattr(model, "hf_device_map", None) or {"": 0}).values())) == 1
         and text._attn_implementation in ("sdpa", "eager")
         and set(getattr(text, "layer_types", None) or ["full_attention"]) == {"full_attention"}
     )
@@ -47,7 +48,9 @@ class SharingNetwork(Network):
     def __init__(self, loaded: Any, prompter: Prompter) -> None:
         super().__init__(loaded, prompter)
         self._inner = loaded.model
+        self._takes_masks_by_layer = loaded.config.model_type != "qwen3_vl"
         text = self._inner.language_model.config
+        self._is_causal_without_mask = text._attn_implementation == "sdpa" and self._takes_masks_by_layer
         if text._attn_implementation == "sdpa":
             text._attn_implementation = attention.register()
         self._device = loaded.device
@@ -109,11 +112,10 @@ class SharingNetwork(Network):
     def _forward(self, embeds: Any, positions: Any, bias: Any, kv: KeyValues, deep: Any = None) -> Any:
         """Runs the language model; returns the scores after the last token of each row."""
         more = {} if deep is None else {"visual_pos_masks": deep[0], "deepstack_visual_embeds": deep[1]}
-        takes_dict = self.model.config.model_type != "qwen3_vl"
         hidden = self._inner.language_model(
             inputs_embeds=embeds,
             position_ids=positions,
-            attention_mask={"full_attention": bias} if takes_dict else bias,
+            attention_mask={"full_attention": bias} if self._takes_masks_by_layer else bias,
             past_key_values=kv,
             use_cache=True,
             **more,
@@ -145,9 +147,7 @@ class SharingNetwork(Network):
         bias = torch.zeros(valid.shape, dtype=self.model.dtype)
         bias = bias.masked_fill(~valid, torch.finfo(bias.dtype).min)[:, None, None].to(self._device)
         after = torch.stack([prompt.positions.max() + 1 for prompt in prompts]).to(self._device)
-        starts = [
-            kv.width - (width - start if start else kv.width - end) for start, end in spans
-        ]
+        starts = [kv.width - (width - start if start else kv.width - end) for start, end in spans]
         return Part(kv, bias, after, scores), starts
 
     def _segments(
@@ -173,15 +173,14 @@ class SharingNetwork(Network):
         for row, (prompt, (start, end)) in enumerate(zip(prompts, spans, strict=True)):
             if start == end:
                 continue
-            ids[row, start - end :] = torch.tensor(prompt.ids[start:end])
+            ids[row, start - end :] = prompt.ids[start:end]
             positions[:, row, start - end :] = prompt.positions[:, start:end]
             seen[row, start - end :] = True
-            kinds = torch.tensor(prompt.kinds) > 0
-            if prompt.visuals and bool(kinds[start:end].any()):
-                visual[row, start - end :] = kinds[start:end]
-                before = int(kinds[:start].sum())
+            if prompt.visuals and (count := int(prompt.is_visual[start:end].sum())):
+                visual[row, start - end :] = prompt.is_visual[start:end]
+                before = int(prompt.is_visual[:start].sum())
                 of_prompt = torch.cat([v.features for v in prompt.visuals], dim=1)
-                features.append(of_prompt[:, before : before + int(kinds[start:end].sum())])
+                features.append(of_prompt[:, before : before + count])
         embeds = self._inner.get_input_embeddings()(ids.to(self._device))
         deep = None
         if features:
@@ -201,12 +200,12 @@ class SharingNetwork(Network):
         """
         import torch
 
-        rows, columns = valid.shape
-        if columns == width and bool(valid.all()) and self.model.config.model_type != "qwen3_vl":
+        columns = valid.shape[1]
+        if columns == width and self._is_causal_without_mask and bool(valid.all()):
             return None
         causal = torch.ones(width, columns, dtype=torch.bool).tril(columns - width)
         # Padding attends to itself: the softmax of a row without any key is not a number.
-        itself = torch.ones(width, columns, dtype=torch.bool).tril(columns - width).triu(columns - width)
+        itself = causal.triu(columns - width)
         allowed = (valid[:, None, :] & causal) | itself
         bias = torch.zeros(allowed.shape, dtype=self.model.dtype)
         return bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)[:, None].to(self._device)
