@@ -1,8 +1,8 @@
 """Attention over the keys and values of earlier tokens, without a copy of these for each head.
 
 In models with grouped queries, several heads share one head of keys and values. transformers repeats the keys and
-values for each of them if there is a mask. With one query per row, the heads of a group can instead be the queries
-of one head. Registered with transformers as `NAME`; masks are those of "sdpa".
+values for each of them if there is a mask. If there are few queries, the queries of these heads can instead be
+further queries of one head. Registered with transformers as `NAME`; masks are those of "sdpa".
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def attend(
 
     rows, heads, queries, size = query.shape
     groups = heads // key.shape[1]
-    if groups == 1 or attention_mask is None:
+    # Copies either the mask or the keys and values for each head of a group, whichever are fewer numbers.
+    if groups == 1 or attention_mask is None or queries > 2 * key.shape[1] * size:
         result: tuple[Any, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **more)
         return result
     mask = attention_mask

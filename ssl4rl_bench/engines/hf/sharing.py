@@ -203,12 +203,12 @@ class SharingNetwork(Network):
         columns = valid.shape[1]
         if columns == width and self._is_causal_without_mask and bool(valid.all()):
             return None
-        causal = torch.ones(width, columns, dtype=torch.bool).tril(columns - width)
+        causal = torch.ones(width, columns, dtype=torch.bool, device=self._device).tril(columns - width)
         # Padding attends to itself: the softmax of a row without any key is not a number.
         itself = causal.triu(columns - width)
-        allowed = (valid[:, None, :] & causal) | itself
-        bias = torch.zeros(allowed.shape, dtype=self.model.dtype)
-        return bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)[:, None].to(self._device)
+        allowed = (valid.to(self._device)[:, None, :] & causal) | itself
+        bias = torch.zeros(allowed.shape, dtype=self.model.dtype, device=self._device)
+        return bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)[:, None]
 
     def _encode(self, prompts: Sequence[Prompt]) -> None:
         """Runs the vision encoder on the images and videos that have no features yet."""
