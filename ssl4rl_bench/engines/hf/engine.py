@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
-from ssl4rl_bench.engines.hf.scheduling import Item, Scheduler
+from ssl4rl_bench.engines.hf.scheduling import Scheduler
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
-    from ssl4rl_bench.engines.hf.network import Network
+    from ssl4rl_bench.engines.hf.network import Item, Network
 
 _BATCH_SIZE = 64
 """The batch size if the user sets none."""

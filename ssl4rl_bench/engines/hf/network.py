@@ -24,7 +24,7 @@ from ssl4rl_bench.engines.inputs import Prompter, too_long
 _PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
 
 
-class Prompt(Protocol):
+class Prepared(Protocol):
     """A prepared prompt."""
 
     @property
@@ -36,7 +36,7 @@ class Prompt(Protocol):
         """See `grouping`."""
 
 
-Item = tuple[Request, Prompt]
+Item = tuple[Request, Prepared]
 
 
 class Batch(Protocol):
@@ -91,7 +91,7 @@ class Network:
             eos_token_id=sorted(self.eos) or None, pad_token_id=self.pad, do_sample=False
         )
 
-    def prepare(self, messages: Sequence[Message]) -> Prompt:
+    def prepare(self, messages: Sequence[Message]) -> Prepared:
         """Renders and tokenizes one prompt and preprocesses its images.
 
         Raises:

@@ -39,7 +39,7 @@ class Visual:
 
 
 @dataclass(frozen=True, eq=False)
-class Prompt:
+class VisualPrompt:
     """A tokenized prompt with its images and videos."""
 
     ids: Any
@@ -78,14 +78,14 @@ class Preparer:
             _REMEMBERED_TOKENS, getsizeof=lambda visual: min(visual.n_tokens, _REMEMBERED_TOKENS)
         )
         self._positions: LRUCache[Any, Any] = LRUCache(256)
-        self._last: tuple[Any, Prompt] | None = None
+        self._last: tuple[Any, VisualPrompt] | None = None
 
     def forget(self) -> None:
         """Drops the images, videos and prompts that are kept for later ones."""
         self._visuals.clear()
         self._last = None
 
-    def prepare(self, messages: Sequence[Message]) -> Prompt:
+    def prepare(self, messages: Sequence[Message]) -> VisualPrompt:
         """Returns the prompt of the messages. The same object again gives the same prompt, without any work.
 
         Raises:
@@ -96,7 +96,7 @@ class Preparer:
             self._last = (messages, self._prepare(messages))
         return self._last[1]
 
-    def _prepare(self, messages: Sequence[Message]) -> Prompt:
+    def _prepare(self, messages: Sequence[Message]) -> VisualPrompt:
         import torch
 
         rendered = self._prompter.render(messages)
@@ -113,7 +113,7 @@ class Preparer:
         numbers = iter([visual.number for visual in visuals for _ in range(visual.n_tokens)])
         key = tuple(next(numbers) if kind else token for token, kind in zip(ids, kinds, strict=True))
         tokens = torch.tensor(ids)
-        return Prompt(tokens, torch.tensor(kinds) > 0, visuals, key, self._rope(kinds, visuals))
+        return VisualPrompt(tokens, torch.tensor(kinds) > 0, visuals, key, self._rope(kinds, visuals))
 
     def _tokenize(self, text: str, images: Sequence[Visual]) -> list[int]:
         """Tokenizes a text in which each image token stands for all tokens of an image."""

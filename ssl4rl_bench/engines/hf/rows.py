@@ -52,10 +52,10 @@ class Part:
 
 
 Selection = tuple[Part, list[tuple[Row, int]]]
-"""Rows, each with its index in the part."""
+"""RowBatch, each with its index in the part."""
 
 
-class Rows:
+class RowBatch:
     """A batch of replies. A step chooses a token for each and computes the scores of the next ones.
 
     Args:
@@ -72,7 +72,7 @@ class Rows:
         """The requests whose replies have not ended."""
         return [row.item for _, rows in self._parts for row, _ in rows if not row.ended]
 
-    def join(self, other: Rows) -> None:
+    def join(self, other: RowBatch) -> None:
         """Adds the rows of another batch, which must not be used afterwards."""
         self._parts += other._parts
 

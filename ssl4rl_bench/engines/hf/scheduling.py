@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.errors import EngineError
 from ssl4rl_bench.core.types import Completion, Request, Sampling
@@ -13,24 +13,14 @@ from ssl4rl_bench.engines.base import error_completion, reason
 from ssl4rl_bench.engines.hf import grouping
 from ssl4rl_bench.engines.hf.grouping import Family
 
+if TYPE_CHECKING:
+    from ssl4rl_bench.engines.hf.network import Item, Network
+
 log = logging.getLogger(__name__)
 
 _REFILL = 0.25
 """The share of a batch that must be free before requests join it: a join copies the keys and values."""
-Item = tuple[Request, Any]
 Done = tuple[Request, Completion]
-
-
-class Network(Protocol):
-    """What the scheduler needs of a network; see `network.Network`."""
-
-    joins: bool
-
-    def start(self, families: Sequence[Family[Item]], sampling: Sampling) -> Any:
-        """Returns a batch."""
-
-    def free_cache(self) -> None:
-        """Frees memory."""
 
 
 class Scheduler:

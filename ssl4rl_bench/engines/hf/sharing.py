@@ -17,8 +17,8 @@ from ssl4rl_bench.engines.hf import attention
 from ssl4rl_bench.engines.hf.cache import KeyValues
 from ssl4rl_bench.engines.hf.grouping import Family, chunks
 from ssl4rl_bench.engines.hf.network import Item, Network
-from ssl4rl_bench.engines.hf.prompts import IMAGE, Preparer, Prompt
-from ssl4rl_bench.engines.hf.rows import Part, Row, Rows
+from ssl4rl_bench.engines.hf.prompts import IMAGE, Preparer, VisualPrompt
+from ssl4rl_bench.engines.hf.rows import Part, Row, RowBatch
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.inputs import Prompter
@@ -57,7 +57,7 @@ class SharingNetwork(Network):
         self._preparer = Preparer(prompter, self._inner.get_rope_index, loaded.config)
         self._pass_tokens = _PASS_TOKENS.get(self._device.type, _PASS_TOKENS_ELSE)
 
-    def prepare(self, messages: Sequence[Message]) -> Prompt:
+    def prepare(self, messages: Sequence[Message]) -> VisualPrompt:
         """See `Network.prepare`."""
         return self._preparer.prepare(messages)
 
@@ -70,7 +70,7 @@ class SharingNetwork(Network):
         self._preparer.forget()
         super().free_cache()
 
-    def start(self, families: Sequence[Family[Item]], sampling: Sampling) -> Rows:
+    def start(self, families: Sequence[Family[Item]], sampling: Sampling) -> RowBatch:
         """Computes the prompts. See `Network.start`."""
         import torch
 
@@ -87,7 +87,7 @@ class SharingNetwork(Network):
                     for item in member
                 ]
                 parts.append((part, rows))
-            return Rows(self, parts, sampling)
+            return RowBatch(self, parts, sampling)
 
     def decode(self, tokens: Any, positions: Any, bias: Any, kv: KeyValues) -> Any:
         """Returns the scores after one more token per row, of shape (rows, vocabulary).
@@ -151,7 +151,7 @@ class SharingNetwork(Network):
         return Part(kv, bias, after, scores), starts
 
     def _segments(
-        self, prompts: Sequence[Prompt], spans: Sequence[tuple[int, int]], kv: KeyValues, earlier: Any
+        self, prompts: Sequence[VisualPrompt], spans: Sequence[tuple[int, int]], kv: KeyValues, earlier: Any
     ) -> tuple[Any, Any]:
         """Computes a span of tokens of each prompt, after those whose keys and values are in `kv`.
 
@@ -210,7 +210,7 @@ class SharingNetwork(Network):
         bias = torch.zeros(allowed.shape, dtype=self.model.dtype, device=self._device)
         return bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)[:, None]
 
-    def _encode(self, prompts: Sequence[Prompt]) -> None:
+    def _encode(self, prompts: Sequence[VisualPrompt]) -> None:
         """Runs the vision encoder on the images and videos that have no features yet."""
         import torch
 
@@ -233,5 +233,5 @@ class SharingNetwork(Network):
                 v.features, v.pixels = pending[v.number].features, None
 
 
-def _prompt(item: Item) -> Prompt:
-    return cast(Prompt, item[1])
+def _prompt(item: Item) -> VisualPrompt:
+    return cast(VisualPrompt, item[1])
