@@ -280,3 +280,48 @@ def test_new_weights_see_images_anew(tmp_path: Path) -> None:
     assert before != swapped == {r.sample.id: c.text for r, c in fresh.run(asked, GREEDY)}
     engine.close()
     fresh.close()
+
+
+@pytest.mark.parametrize("method", ["decode", "_prefill"])
+def test_what_does_not_fit_into_memory_starts_again_and_gets_the_same_replies(
+    networks: dict[bool, Network], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory for five replies, or for the prompts of two questions."""
+    import torch
+
+    network = networks[True]
+    original = getattr(network, method)
+
+    def limited(first: Any, *more: Any) -> Any:
+        if len(first) > (5 if method == "decode" else 2):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(first, *more)
+
+    asked = [*WORKLOADS["mixed"], *WORKLOADS["copies"]]
+    wanted = answer(network, asked, DRAWN, 64)
+    monkeypatch.setattr(network, method, limited)
+    assert answer(network, asked, DRAWN, 64) == wanted
+    assert all(entry[0] is None for entry in wanted.values())
+
+
+def test_a_prompt_that_breaks_its_batch_fails_alone(
+    networks: dict[bool, Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = networks[True]
+    assert isinstance(network, SharingNetwork)
+    asked = WORKLOADS["mixed"]
+    wanted = answer(network, asked, GREEDY, 4)
+    poison = network.prepare(asked[0].sample.messages)
+    segments = network._segments
+
+    def broken(prompts: Any, *more: Any) -> Any:
+        if any(prompt.key == poison.key for prompt in prompts):
+            raise ValueError("poison")
+        return segments(prompts, *more)
+
+    monkeypatch.setattr(network, "_segments", broken)
+    replies = answer(network, asked, GREEDY, 4)
+    name = (asked[0].sample.id, 0)
+    assert replies.pop(name)[0] == "ValueError: poison"
+    del wanted[name]
+    assert replies == wanted
