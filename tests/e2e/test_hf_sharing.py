@@ -325,3 +325,18 @@ def test_a_prompt_that_breaks_its_batch_fails_alone(
     assert replies.pop(name)[0] == "ValueError: poison"
     del wanted[name]
     assert replies == wanted
+
+
+def test_a_closed_engine_keeps_no_weights(bundled: Model) -> None:
+    import gc
+    import weakref
+
+    engine = HfEngine(bundled, EngineOptions())
+    list(engine.run(copies(0), GREEDY))
+    weights = weakref.ref(engine._load().model.lm_head.weight)
+    engine.close()
+    gc.collect()
+    assert weights() is None
+    engine.close()
+    assert len(list(engine.run(copies(0), GREEDY))) == 4
+    engine.close()

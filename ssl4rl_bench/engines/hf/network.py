@@ -163,11 +163,8 @@ class Network:
         )
 
     def free_cache(self) -> None:
-        """Returns unused memory to the GPU."""
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        """Drops what is only kept to save work, and returns unused memory to the GPU."""
+        _empty_gpu_cache()
 
     def weights_changed(self) -> None:
         """Drops everything that was computed with earlier weights."""
@@ -176,7 +173,7 @@ class Network:
         """Frees the memory of the model."""
         self.model = self.prompter.processor = self.tokenizer = None
         gc.collect()
-        self.free_cache()
+        _empty_gpu_cache()
 
     def _features(self, messages: Sequence[Message]) -> Features:
         features = process(self.prompter, self.prompter.render(messages))
@@ -240,6 +237,13 @@ class _StopWhen:
         import torch
 
         return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device)
+
+
+def _empty_gpu_cache() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _token_ids(value: int | list[int] | None) -> set[int]:

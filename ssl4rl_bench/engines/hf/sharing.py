@@ -70,6 +70,11 @@ class SharingNetwork(Network):
         self._preparer.forget()
         super().free_cache()
 
+    def unload(self) -> None:
+        """See `Network.unload`."""
+        del self._inner, self._preparer
+        super().unload()
+
     def start(self, families: Sequence[Family[Item]], sampling: Sampling) -> RowBatch:
         """Computes the prompts. See `Network.start`."""
         import torch
