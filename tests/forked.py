@@ -203,7 +203,7 @@ def _import() -> None:
 
     sys.meta_path.insert(0, (absent := Absent()))
     package = [module.name for module in pkgutil.walk_packages(ssl4rl_bench.__path__, "ssl4rl_bench.")]
-    for name in (*DEPENDENCIES, *package):
+    for name in (*DEPENDENCIES, "scipy.stats", *package):
         if not name.endswith("__main__"):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

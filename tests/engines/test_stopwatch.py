@@ -207,16 +207,32 @@ def hf(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[HfEngine]:
             self._network = SimpleNamespace(prepare=prepare)  # type: ignore[assignment]
         return self._network
 
-    def prepare(messages: object, seed: int) -> Any:
+    def prepare(messages: object) -> Any:
         clock.now += 1.0
-        return SimpleNamespace(n_tokens=1)
+        return None
 
-    def answer(self: HfEngine, network: object, prompts: list[Any], sampling: Sampling) -> list[Completion]:
-        clock.now += 5.0
-        return [Completion("A", "stop") for _ in prompts]
+    class Batches:
+        """Answers the two oldest requests in each advance."""
+
+        n_begun, batch_size = 0, 2
+
+        def __init__(self, *_: object) -> None:
+            self.items: list[tuple[Request, Any]] = []
+
+        @property
+        def n_queued(self) -> int:
+            return len(self.items)
+
+        def add(self, items: list[tuple[Request, Any]]) -> None:
+            self.items += items
+
+        def advance(self, start_more: bool) -> list[tuple[Request, Completion]]:
+            clock.now += 5.0
+            done, self.items = self.items[:2], self.items[2:]
+            return [(request, Completion("A", "stop")) for request, _ in done]
 
     monkeypatch.setattr(HfEngine, "_load", load)
-    monkeypatch.setattr(HfEngine, "_answer", answer)
+    monkeypatch.setattr("ssl4rl_bench.engines.hf.engine.Scheduler", Batches)
     options: Any = SimpleNamespace(batch_size=2)
     yield HfEngine(None, options)  # type: ignore[arg-type]
 
