@@ -49,6 +49,7 @@ def starts(run: Path) -> list[int]:
     return [int(line.split("start: ")[1].split()[0]) for line in text.splitlines() if "start: " in line]
 
 
+@pytest.mark.slow
 def test_sigterm_saves_a_shard_and_the_same_command_resumes_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ssl4rl_bench", "run", *ASKED, *SLOWLY, "--out", str(tmp_path / "part")]
     for expected in (3, 9):

@@ -63,6 +63,7 @@ def test_every_output_marks_it(made: dict[str, Path], tmp_path: Path, mark: str)
     assert shown in invoke("gate", "-b", saved, "-c", two, "-p", policy)
 
 
+@pytest.mark.slow
 def test_a_mock_run_is_refused_beside_others_on_every_path(made: dict[str, Path], tmp_path: Path) -> None:
     policy = tmp_path / "gate.toml"
     policy.write_text('allow = ["partial"]\n[[rule]]\ntask = "scenes"\nkind = "no_worse_than"\nmargin = 60\n')

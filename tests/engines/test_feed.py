@@ -109,6 +109,7 @@ def test_processes_that_keep_dying_end_the_run(feed: ProcessFeed) -> None:
         all_of(feed)
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_start_ends_the_run() -> None:
     """The setup is no configuration of vLLM."""
     setup: Any = (None, Path("/nowhere"), EngineOptions())
@@ -154,6 +155,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_main_process(number: signal.Signals, tmp_path: Path) -> None:
     file = tmp_path / "script.py"

@@ -84,6 +84,7 @@ def test_one_journal_of_a_run_is_replayed(recorded: Path, tmp_path: Path, task: 
     assert f"are of ssl4rl_{task}, and the run's tasks are ssl4rl_{other}" in said
 
 
+@pytest.mark.slow
 def test_a_file_without_tasks_is_refused_where_tasks_share_ids(recorded: Path, tmp_path: Path) -> None:
     text, place = merged(recorded, with_task=False), tmp_path / "all.jsonl"
     place.write_text(text)

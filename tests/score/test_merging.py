@@ -119,9 +119,11 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("case", "count"),
     [
-        *(("plain", count) for count in (1, 2, 3, 7, 20)),
-        *((case, count) for case in CASES if case != "plain" for count in (3, 7)),
-        ("limit", 20),
+        *(("plain", count) for count in (1, 3, 20)),
+        *(pytest.param("plain", count, marks=pytest.mark.slow) for count in (2, 7)),
+        *((case, 3) for case in CASES if case != "plain"),
+        *(pytest.param(case, 7, marks=pytest.mark.slow) for case in CASES if case != "plain"),
+        pytest.param("limit", 20, marks=pytest.mark.slow),
     ],
 )
 def test_merged_shards_are_the_run_of_one_machine(data: dict[str, Any], case: str, count: int) -> None:
@@ -390,6 +392,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
 def test_the_process_of_a_merge_may_be_killed_at_its_end(
     copied: Path, number: signal.Signals, code: int

@@ -62,6 +62,7 @@ def test_all_text_stands_inside_at_eight_points_or_more(views: list[View]) -> No
             assert text.size >= TEXT, text
 
 
+@pytest.mark.slow
 def test_the_svg_is_well_formed_and_the_same_again(views: list[View]) -> None:
     for view in views:
         assert view.sheet is not None
