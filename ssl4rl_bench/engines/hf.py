@@ -114,6 +114,11 @@ class HfEngine:
             *self._answer(network, prompts[half:], sampling),
         ]
 
+    @property
+    def capacity(self) -> int:
+        """Implements `types.HasCapacity`."""
+        return _WINDOW * self._batch_size
+
     def drain(self) -> int:
         """Starts no further batch; returns how many replies of the current batch are not yielded yet."""
         self._draining = True

@@ -94,6 +94,8 @@ class VllmServer:
                     held = None
                     feed.drop()
                     ready.clear()
+                elif held is None:  # the queue of a worker may have been filled again
+                    held = next(queue, None)
                 held = self._pull(held, queue, len(ready))
                 ready += feed.collect(wait=not running and not ready)
                 while ready and len(running) < self._limit:
@@ -135,6 +137,11 @@ class VllmServer:
         finally:
             if not finished and key is not None:
                 self._engine.abort([key])
+
+    @property
+    def capacity(self) -> int:
+        """The number of requests in the engine, in preparation and ready."""
+        return int(self._limit) + self._feed.ahead
 
     def measures(self) -> dict[str, Any]:
         """Returns vLLM's settings, and how many of the prompt tokens its prefix cache supplied."""
