@@ -160,7 +160,7 @@ class WorkersEngine:
     def _handle(self, event: Event, pool: Pool) -> None:
         scheduler, now = self._scheduler, time.monotonic()
         if isinstance(event, Died):
-            self._bury(event.worker, event.reason, hopeless=False)
+            self._bury(event.worker, event.reason, hopeless=event.hopeless)
             return
         report = event.report
         if isinstance(event, Ready):

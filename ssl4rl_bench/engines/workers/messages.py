@@ -84,6 +84,8 @@ class Died:
 
     worker: int
     reason: str
+    hopeless: bool = False
+    """Whether its successors would die of the same cause."""
 
 
 Event = Ready | Reported | Died

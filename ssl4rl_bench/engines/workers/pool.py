@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -167,9 +168,12 @@ class RayPool:
         try:
             result = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            why = self._why(actor, error)
             self.kill(worker)
-            return Died(worker, why)
+            if missing := re.search(r"No module named '([\w.]+)'", str(error)):
+                return Died(
+                    worker, f"a machine of the cluster lacks {missing[1]}: install it there", hopeless=True
+                )
+            return Died(worker, self._why(actor, error))
         if isinstance(result, Facts):
             self._locate(worker, actor, result)
             return None
@@ -208,8 +212,6 @@ class RayPool:
         """Describes the death of a worker in a few words; Ray's message has many lines."""
         text = str(error)
         place = f" on {actor.facts.host} (process {actor.facts.pid})" if actor.facts else ""
-        if "No module named 'ssl4rl_bench" in text:
-            return f"ssl4rl-bench is not installed where a worker{place} started"
         log.debug("worker%s died: %s", place, text)
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
             return f"the worker{place} was killed, as its machine ran out of memory"

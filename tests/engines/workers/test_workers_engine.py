@@ -191,7 +191,7 @@ def test_a_run_that_is_left_empties_the_workers() -> None:
 
 
 def test_the_runner_journals_everything_and_resumes_with_another_number_of_workers(tmp_path: Path) -> None:
-    task = SyntheticTask(n_groups=30, n_rolls=4)
+    task = SyntheticTask(n_groups=100, n_rolls=4)
     engine, _ = engine_on({"kill_at": [30]}, mock_latency=0.005, concurrency=4)
     spec = spec_of(task, engine)  # type: ignore[arg-type]  # only its name and version are used
     stop = threading.Event()
@@ -201,13 +201,13 @@ def test_the_runner_journals_everything_and_resumes_with_another_number_of_worke
         )
     (journal,) = (tmp_path / "journal").iterdir()
     before = len(journal.read_text().splitlines())
-    assert 60 <= before < 120
+    assert 60 <= before < 400
     one = MockEngine(None, options(mock="random"))
     with RunDir.create(tmp_path, spec_of(task, one)) as rundir:
         outcome = execute([task], one, rundir, spec)
-    assert (outcome.n_resumed, outcome.n_done, outcome.n_errors) == (before, 120, 0)
+    assert (outcome.n_resumed, outcome.n_done, outcome.n_errors) == (before, 400, 0)
     ids = Counter(json.loads(line)["id"] for line in journal.read_text().splitlines())
-    assert len(ids) == 120 and max(ids.values()) == 1
+    assert len(ids) == 400 and max(ids.values()) == 1
 
 
 def test_each_worker_expects_its_share() -> None:
