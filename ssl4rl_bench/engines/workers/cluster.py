@@ -33,6 +33,8 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -50,6 +52,8 @@ class Cluster:
     nodes: tuple[Node, ...]
     cpus_per_worker: int
     gpus_per_worker: int
+    n_free_gpus: int | None = None
+    """The number of GPUs that no other job uses; None if unknown."""
     _at_close: Callable[[], None] = field(default=lambda: None)
 
     def workers_on(self, host: str, n_workers: int) -> int:
@@ -128,6 +132,8 @@ def _share_out(cluster: Cluster, engine: str, options: EngineOptions) -> None:
         if sum(node.gpus // gpus for node in cluster.nodes) < n:
             raise UsageError(_too_few(options, f"the Ray cluster {options.ray_address}", n_gpus))
         cluster.gpus_per_worker, cluster.cpus_per_worker = gpus, 0
+        if (n_free := cluster.n_free_gpus) is not None and n_free < n * gpus:
+            log.warning("%d of the cluster's %d GPUs are free; workers wait for the others", n_free, n_gpus)
         return
     cluster.cpus_per_worker = cpu_share(cluster.nodes, n)
     if not cluster.cpus_per_worker:
@@ -187,7 +193,7 @@ def _start(options: EngineOptions, n_gpus: int) -> Cluster:
             _temp_dir=str(folder),
         )
         stack.callback(_shutdown)
-        return Cluster((node,), 1, per_worker, stack.pop_all().close)
+        return Cluster((node,), 1, per_worker, _at_close=stack.pop_all().close)
 
 
 def _connect(address: str) -> Cluster:
@@ -203,7 +209,7 @@ def _connect(address: str) -> Cluster:
         for node in ray.nodes()
         if node["Alive"]
     )
-    return Cluster(nodes, 1, 0, _shutdown)
+    return Cluster(nodes, 1, 0, int(ray.available_resources().get("GPU", 0)), _shutdown)
 
 
 def _init(failure: str, **arguments: Any) -> None:

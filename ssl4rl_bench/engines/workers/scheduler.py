@@ -341,6 +341,8 @@ class Scheduler:
         ends = {slot.number: (slot.load + n) / rates[slot.number] for slot in candidates}
         first = min(ends.values())
         total = sum(rates[slot.number] for slot in candidates)
+        if not some_proven:  # at the beginning, those that come a little later get as much
+            total *= 1 + sum(slot.state is State.STARTING for slot in self.slots) / len(candidates)
         chosen: Slot | None = None
         for slot in candidates:
             rate, load = rates[slot.number], slot.load

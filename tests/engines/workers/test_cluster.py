@@ -59,6 +59,14 @@ def test_on_cpus_and_without_a_model_any_number_is_allowed(gpus: SimpleNamespace
     cluster.check("hf", options(workers=64))
 
 
+def test_gpus_that_others_use_are_waited_for_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    busy = Cluster((Node("a", 8, 8),), 1, 0, n_free_gpus=3)
+    cluster._share_out(busy, "vllm", options(workers=3, ray_address="h:1"))
+    assert not caplog.messages
+    cluster._share_out(busy, "vllm", options(workers=4, ray_address="h:1"))
+    assert caplog.messages == ["3 of the cluster's 8 GPUs are free; workers wait for the others"]
+
+
 def test_a_cluster_with_too_few_gpus_or_cores_is_refused() -> None:
     nodes = (Node("a", 8, 3), Node("b", 8, 1))
     asked = options(workers=3, tensor_parallel_size=2, ray_address="h:1")

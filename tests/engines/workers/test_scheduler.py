@@ -74,6 +74,22 @@ def test_few_requests_are_spread_over_all_workers() -> None:
     } == dict.fromkeys(range(4), 4)
 
 
+def test_the_worker_that_starts_first_leaves_their_share_to_the_others() -> None:
+    scheduler = Scheduler(4)
+    scheduler.begin(iter(requests(64)), 0.0)
+    scheduler.to_start(0.0)
+    scheduler.ready(2, 1000)
+    scheduler.assign(0.0)
+    assert scheduler.slots[2].load == 16
+    scheduler.died(3, 1.0, "killed", hopeless=True)
+    scheduler.ready(0, 1000)
+    scheduler.assign(2.0)
+    assert [slot.load for slot in scheduler.slots] == [24, 0, 24, 0], "a third each, and a unit is not split"
+    scheduler.ready(1, 1000)
+    scheduler.assign(3.0)
+    assert [slot.load for slot in scheduler.slots] == [24, 16, 24, 0]
+
+
 def test_an_engine_that_answers_in_batches_is_not_taken_for_fast_because_of_two_reports_in_a_row() -> None:
     scheduler = fresh(2, 10_000, capacity=128)
     scheduler.assign(0.0)
