@@ -120,7 +120,7 @@ def scaling(asked: argparse.Namespace, options: EngineOptions) -> dict[str, Any]
         per_worker[k] = result["replies_s"] / k
         show(part="scaling", workers=k, of_ideal=round(per_worker[k] / rate, 3), **result)
     first = per_worker[min(per_worker)]
-    return {f"efficiency_{k}": round(each / first, 3) for k, each in per_worker.items()}
+    return {f"efficiency_{k}": round(rate / first, 3) for k, rate in per_worker.items()}
 
 
 def kills(asked: argparse.Namespace, options: EngineOptions) -> dict[str, Any]:

@@ -145,9 +145,11 @@ def _share_out(cluster: Cluster, engine: str, options: EngineOptions) -> None:
 
 
 def _too_few(options: EngineOptions, where: str, n_gpus: int) -> str:
-    each = options.tensor_parallel_size
-    most = n_gpus // each
-    needed = f"{options.workers * each} GPUs" + (f" ({each} per worker)" if each > 1 else "")
+    per_worker = options.tensor_parallel_size
+    most = n_gpus // per_worker
+    needed = f"{options.workers * per_worker} GPUs" + (
+        f" ({per_worker} per worker)" if per_worker > 1 else ""
+    )
     remedy = f"set --workers to at most {most}" if most else "set a smaller tensor_parallel_size"
     return f"--workers {options.workers} needs {needed}, and {where} has {n_gpus}: {remedy}"
 

@@ -13,7 +13,8 @@ from ssl4rl_bench.core.errors import EngineError, UsageError
 from ssl4rl_bench.core.types import Completion, Engine, Message, Request, Sampling, Task
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.workers.messages import Died, Event, Pool, Ready
-from ssl4rl_bench.engines.workers.scheduler import Scheduler, State
+from ssl4rl_bench.engines.workers.scheduler import Scheduler
+from ssl4rl_bench.engines.workers.slots import State
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
@@ -71,6 +72,7 @@ class WorkersEngine:
     def expect(self, n_requests: int) -> None:
         """Implements `types.Expects`: each worker expects its share."""
         self._n_expected = -(-n_requests // self._options.workers)
+        self._scheduler.n_expected = n_requests
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
         """Implements `types.Engine.run`.

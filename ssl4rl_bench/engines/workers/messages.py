@@ -11,7 +11,7 @@ from ssl4rl_bench.core.types import Completion, Request, Sampling
 
 
 @dataclass(slots=True)
-class Unit:
+class WorkUnit:
     """Requests that are sent together because they show the same images."""
 
     number: int
@@ -98,7 +98,7 @@ class Pool(Protocol):
         """Starts a worker, in place of an earlier one with this number. Does not wait."""
         ...
 
-    def give(self, worker: int, units: Sequence[Unit], sampling: Sampling) -> None:
+    def give(self, worker: int, units: Sequence[WorkUnit], sampling: Sampling) -> None:
         """Sends requests to a worker. Does not wait."""
         ...
 

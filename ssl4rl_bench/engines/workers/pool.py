@@ -14,7 +14,7 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.engines.base import EngineOptions, reason
 from ssl4rl_bench.engines.workers.cluster import Cluster
-from ssl4rl_bench.engines.workers.messages import Died, Event, Facts, Ready, Report, Reported, Unit
+from ssl4rl_bench.engines.workers.messages import Died, Event, Facts, Ready, Report, Reported, WorkUnit
 from ssl4rl_bench.engines.workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class RayPool:
         self._actors[worker] = actor
         self._wait_for(worker, "located", actor.handle.located.remote())
 
-    def give(self, worker: int, units: Sequence[Unit], sampling: Sampling) -> None:
+    def give(self, worker: int, units: Sequence[WorkUnit], sampling: Sampling) -> None:
         """Implements `Pool.give`. If the worker is dead, `events` reports it."""
         with suppress(self._ray.exceptions.RayError):
             self._actors[worker].handle.give.remote(units, sampling)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
 
 from ssl4rl_bench.core.types import Completion, Request
 from ssl4rl_bench.engines.base import error_completion
-from ssl4rl_bench.engines.workers.messages import Unit
+from ssl4rl_bench.engines.workers.messages import WorkUnit
+from ssl4rl_bench.engines.workers.slots import Sent, Slot, State
 
 MAX_UNIT = 8
 """The largest number of requests in a unit. More would make the end of a run coarser."""
@@ -23,80 +22,6 @@ MAX_FRUITLESS = 3
 """A worker that dies this many times in a row without an answer is not replaced again."""
 _LEAD_S = 0.5
 """A worker has requests waiting for this time, in seconds, so that its engine never waits for the driver."""
-_WINDOW_S = 30.0
-"""The time over which a worker's rate is measured, in seconds."""
-_MIN_REPORTS = 8
-"""The number of reports that are kept even if they are older than the window."""
-
-
-class State(Enum):
-    """The state of a worker."""
-
-    DOWN = "down"
-    STARTING = "starting"
-    READY = "ready"
-    GIVEN_UP = "given up"
-
-
-@dataclass(slots=True)
-class _Sent:
-    unit: Unit
-    unanswered: set[int]
-    """Indices of the requests without an answer."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """What the scheduler knows about one worker and its predecessors with the same number."""
-
-    number: int
-    state: State = State.DOWN
-    capacity: int = 1
-    """The number of requests that its engine takes at once."""
-    in_flight: dict[int, _Sent] = field(default_factory=dict)
-    load: int = 0
-    """The number of requests in flight."""
-    isolated: bool = False
-    """Whether it has only one request, because earlier workers died with it."""
-    proven: bool = False
-    """Whether it has answered since it was started."""
-    launched: float = 0.0
-    """The time of its last start."""
-    n_answered: int = 0
-    n_deaths: int = 0
-    n_fruitless: int = 0
-    """The number of deaths in a row without an answer."""
-    _reports: deque[tuple[float, int]] = field(default_factory=deque)
-    """Times of reports, and the numbers of answers in them."""
-    _earlier_rate: float | None = None
-    _latency_s: float = 0.0
-    """The mean latency of the answers in the last report, in seconds."""
-
-    def count(self, now: float, n: int, latency_s: float) -> None:
-        """Records a report with n answers of this mean latency."""
-        self.n_answered += n
-        self._latency_s = latency_s
-        self._reports.append((now, n))
-        while len(self._reports) > _MIN_REPORTS and self._reports[1][0] < now - _WINDOW_S:
-            self._reports.popleft()
-
-    def rate(self, now: float) -> float | None:
-        """Returns the answers per second; None if they are not known yet.
-
-        They are not known before the time of one answer has passed: an engine that works in batches reports many
-        answers at once, perhaps in two parts.
-        """
-        if len(self._reports) < 2:
-            return self._earlier_rate
-        first, last = self._reports[0][0], self._reports[-1][0]
-        seconds = (now if self.load else last) - first
-        n = sum(n for _, n in self._reports) - self._reports[0][1]
-        return n / seconds if seconds > self._latency_s else self._earlier_rate
-
-    def rest(self, now: float) -> None:
-        """Forgets the reports but not the rate, as no answers are expected for a while."""
-        self._earlier_rate = self.rate(now)
-        self._reports.clear()
 
 
 class Scheduler:
@@ -119,12 +44,14 @@ class Scheduler:
         self._number = 0
         self._source: Iterator[Request] = iter(())
         self._held: Request | None = None
-        self._next: Unit | None = None
-        self._again: deque[Unit] = deque()
-        self._suspects: deque[Unit] = deque()
+        self._next: WorkUnit | None = None
+        self._again: deque[WorkUnit] = deque()
+        self._suspects: deque[WorkUnit] = deque()
         """Units of one request with which all but one of `MAX_DEATHS` workers have died."""
-        self._start_s = 0.0
-        """The time from the start of a worker to its first answer, in seconds."""
+        self.n_expected = 0
+        """The number of requests without an answer of this run and of those to come, if it is known."""
+        self._start_s = self._load_s = 0.0
+        """The time from the start of a worker, and from its first requests, to its first answer, in seconds."""
 
     def begin(self, requests: Iterable[Request], now: float) -> None:
         """Starts another run on the same workers. Requests of the last one that are still in flight are forgotten."""
@@ -177,16 +104,16 @@ class Scheduler:
         n_left = self._n_left()
         if n_left is None or not any(slot.proven and slot.number in rates for slot in self.slots):
             return True
-        return n_left / sum(rates.values()) > self._start_s
+        return max(n_left, self.n_expected) / sum(rates.values()) > self._start_s
 
     def ready(self, number: int, capacity: int) -> None:
         """Records that a worker can take requests."""
         slot = self.slots[number]
-        slot.state, slot.capacity, slot.proven = State.READY, max(1, capacity), False
+        slot.state, slot.capacity, slot.proven, slot.given = State.READY, max(1, capacity), False, None
 
-    def assign(self, now: float) -> dict[int, list[Unit]]:
+    def assign(self, now: float) -> dict[int, list[WorkUnit]]:
         """Returns the units to send now, by worker, and takes them for sent."""
-        given: dict[int, list[Unit]] = {}
+        given: dict[int, list[WorkUnit]] = {}
         if self.draining:
             return given
         rates, n_left = self._rates(now), self._n_left()
@@ -194,6 +121,7 @@ class Scheduler:
             slot = self._choose(len(unit.requests), rates, n_left)
             if slot is None:
                 return given
+            slot.given = now if slot.given is None else slot.given
             given.setdefault(slot.number, []).append(self._send(slot, unit))
             self._next = None
         for slot in self.slots:
@@ -219,11 +147,13 @@ class Scheduler:
             new.append((sent.unit.requests[index], completion))
         if new:
             slot.load -= len(new)
+            self.n_expected = max(0, self.n_expected - len(new))
             slot.isolated = slot.isolated and slot.load > 0
             slot.count(now, len(new), sum(completion.latency_s for _, completion in new) / len(new))
             if not slot.proven:
                 slot.proven = True
                 self._start_s = now - slot.launched
+                self._load_s = now - slot.given if slot.given is not None else 0.0
         return new
 
     def died(
@@ -262,7 +192,7 @@ class Scheduler:
         slot.in_flight.clear()
         slot.load, slot.isolated = 0, False
 
-    def _recover(self, sent: _Sent, isolated: bool, reason: str) -> list[tuple[Request, Completion]]:
+    def _recover(self, sent: Sent, isolated: bool, reason: str) -> list[tuple[Request, Completion]]:
         requests = tuple(sent.unit.requests[index] for index in sorted(sent.unanswered))
         n_deaths = sent.unit.n_deaths + 1
         if isolated:
@@ -270,9 +200,9 @@ class Scheduler:
             return [(request, error_completion(message)) for request in requests]
         self.n_resent += len(requests)
         if n_deaths < MAX_DEATHS - 1:
-            self._again.append(Unit(0, requests, n_deaths))
+            self._again.append(WorkUnit(0, requests, n_deaths))
         else:
-            self._suspects += (Unit(0, (request,), n_deaths) for request in requests)
+            self._suspects += (WorkUnit(0, (request,), n_deaths) for request in requests)
         return []
 
     def _n_left(self) -> int | None:
@@ -287,7 +217,7 @@ class Scheduler:
         units = [*self._again, *self._suspects, *([self._next] if self._next else [])]
         return coming + sum(len(unit.requests) for unit in units) + self.n_in_flight
 
-    def _peek(self) -> Unit | None:
+    def _peek(self) -> WorkUnit | None:
         """Returns the next unit; None if only suspects are left."""
         if self._next is None and self._again:
             self._next = self._again.popleft()
@@ -298,13 +228,13 @@ class Scheduler:
             while images and self._held and len(requests) < MAX_UNIT and _images(self._held) == images:
                 requests.append(self._held)
                 self._held = next(self._source, None)
-            self._next = Unit(0, tuple(requests))
+            self._next = WorkUnit(0, tuple(requests))
         return self._next
 
-    def _send(self, slot: Slot, unit: Unit) -> Unit:
+    def _send(self, slot: Slot, unit: WorkUnit) -> WorkUnit:
         self._number += 1
         unit.number = self._number
-        slot.in_flight[unit.number] = _Sent(unit, set(range(len(unit.requests))))
+        slot.in_flight[unit.number] = Sent(unit, set(range(len(unit.requests))))
         slot.load += len(unit.requests)
         return unit
 
@@ -334,7 +264,8 @@ class Scheduler:
         candidates = [self.slots[number] for number in rates if not self.slots[number].isolated]
         some_proven = any(slot.proven for slot in candidates)
         if some_proven:
-            late = n_left is not None and n_left <= self._start_s * sum(rates.values())
+            n_to_come = None if n_left is None else max(n_left, self.n_expected)
+            late = n_to_come is not None and n_to_come <= self._load_s * sum(rates.values())
             candidates = [slot for slot in candidates if slot.proven or not (slot.load or late)]
         if not candidates:
             return None

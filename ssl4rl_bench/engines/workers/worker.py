@@ -27,7 +27,7 @@ from ssl4rl_bench.core.types import (
 )
 from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines.base import EngineOptions, reason
-from ssl4rl_bench.engines.workers.messages import Facts, Report, Unit
+from ssl4rl_bench.engines.workers.messages import Facts, Report, WorkUnit
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
@@ -98,7 +98,7 @@ class Worker:
         self._thread.start()
         return self._report()
 
-    def give(self, units: Sequence[Unit], sampling: Sampling) -> None:
+    def give(self, units: Sequence[WorkUnit], sampling: Sampling) -> None:
         """Adds requests to the queue."""
         with self._changed:
             self._draining = False

@@ -18,8 +18,9 @@ from ssl4rl_bench.core.types import (
     Sample,
     TextPart,
 )
-from ssl4rl_bench.engines.workers.messages import Unit
-from ssl4rl_bench.engines.workers.scheduler import Scheduler, State
+from ssl4rl_bench.engines.workers.messages import WorkUnit
+from ssl4rl_bench.engines.workers.scheduler import Scheduler
+from ssl4rl_bench.engines.workers.slots import State
 
 LONGEST_S = 1e6
 ROUND_TRIP_S = 0.02
@@ -51,7 +52,7 @@ class SimulatedWorker:
     done: list[tuple[int, int]] = field(default_factory=list)
     warm_at: float | None = None
 
-    def give(self, now: float, units: Sequence[Unit]) -> None:
+    def give(self, now: float, units: Sequence[WorkUnit]) -> None:
         if self.warm_at is None:
             self.warm_at = now + self.start_s
         self.queue += [(unit.number, i) for unit in units for i in range(len(unit.requests))]
@@ -98,7 +99,7 @@ class Simulation:
         self.make, self.poison, self.hopeless = make, poison, hopeless
         self.faults = deque(sorted(faults))
         self.workers: dict[int, SimulatedWorker] = {}
-        self.sent: dict[int, Unit] = {}
+        self.sent: dict[int, WorkUnit] = {}
         self.now = 0.0
         self.seconds = 0.0
         self.answers: Counter[str] = Counter()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from simulation import SimulatedWorker, Simulation, requests
 
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.engines.workers.scheduler import MAX_DEATHS, MAX_FRUITLESS, MAX_UNIT, Scheduler, State
+from ssl4rl_bench.engines.workers.scheduler import MAX_DEATHS, MAX_FRUITLESS, MAX_UNIT, Scheduler
+from ssl4rl_bench.engines.workers.slots import State
 
 
 def all_once(simulation: Simulation, n: int) -> None:
@@ -256,6 +257,40 @@ def test_near_the_end_a_dead_worker_is_not_replaced() -> None:
     long = Simulation(lambda _: SimulatedWorker(start_s=start_s), 2, faults=[(75.0, 0)])
     long.run(requests(16 * 400))
     assert long.n_starts == 3 and long.by[0] > 16 * 50
+
+
+def test_a_worker_whose_process_came_late_still_gets_its_part_of_short_tasks() -> None:
+    """Its model loads within seconds; the start of its process took longer than a task lasts."""
+    scheduler = Scheduler(2)
+    scheduler.begin(iter(requests(200)), 0.0)
+    scheduler.to_start(0.0)
+    scheduler.ready(0, 16)
+    units = scheduler.assign(60.0)[0]
+    scheduler.answer(
+        0, 61.0, [(units[0].number, i, Completion("x", "stop", latency_s=0.1)) for i in range(4)], 16
+    )
+    scheduler.answer(
+        0, 62.0, [(units[1].number, i, Completion("x", "stop", latency_s=0.1)) for i in range(4)], 16
+    )
+    scheduler.ready(1, 16)
+    assert len(scheduler.assign(62.0)[1]) == 1
+
+
+@pytest.mark.parametrize(("n_expected", "gets"), [(0, 0), (10_000, 1)])
+def test_a_model_is_loaded_if_it_pays_over_all_tasks(n_expected: int, gets: int) -> None:
+    scheduler = Scheduler(2)
+    scheduler.begin(iter(requests(40)), 0.0)
+    scheduler.n_expected = n_expected
+    scheduler.to_start(0.0)
+    scheduler.ready(0, 16)
+    units = scheduler.assign(0.0)[0]
+    for when, unit in ((60.0, units[0]), (61.0, units[1])):
+        scheduler.answer(
+            0, when, [(unit.number, i, Completion("x", "stop", latency_s=0.1)) for i in range(4)], 16
+        )
+    scheduler.ready(1, 16)
+    assert len(scheduler.assign(61.0).get(1, [])) == gets, "loading takes 60 s, and what is left 8 s"
+    assert scheduler.n_expected == max(0, n_expected - 8)
 
 
 def test_a_replacement_that_still_loads_its_model_holds_no_more_than_one_unit() -> None:

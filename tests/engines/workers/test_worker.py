@@ -20,14 +20,14 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.engines.workers import worker as module
-from ssl4rl_bench.engines.workers.messages import Report, Unit
+from ssl4rl_bench.engines.workers.messages import Report, WorkUnit
 from ssl4rl_bench.engines.workers.worker import THREADS, Worker
 
 GREEDY = Sampling()
 
 
-def unit(number: int, n: int = 4) -> Unit:
-    return Unit(number, tuple(requests(n)))
+def unit(number: int, n: int = 4) -> WorkUnit:
+    return WorkUnit(number, tuple(requests(n)))
 
 
 def taken(worker: Worker, n: int) -> Report:

@@ -29,7 +29,7 @@ from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.engines.workers import worker as worker_module
 from ssl4rl_bench.engines.workers.engine import WorkersEngine
-from ssl4rl_bench.engines.workers.messages import Died, Event, Facts, Ready, Reported, Unit
+from ssl4rl_bench.engines.workers.messages import Died, Event, Facts, Ready, Reported, WorkUnit
 from ssl4rl_bench.engines.workers.worker import Worker
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
@@ -56,7 +56,7 @@ class ThreadPool:
         self.workers[worker] = Worker("mock", None, self.options)
         self.started.discard(worker)
 
-    def give(self, worker: int, units: Sequence[Unit], sampling: Sampling) -> None:
+    def give(self, worker: int, units: Sequence[WorkUnit], sampling: Sampling) -> None:
         self.workers[worker].give(units, sampling)
 
     def events(self, timeout_s: float) -> list[Event]:
@@ -241,7 +241,7 @@ def test_measures_name_each_worker() -> None:
 
 def test_a_request_that_kills_its_worker_becomes_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Poisoned(ThreadPool):
-        def give(self, worker: int, units: Sequence[Unit], sampling: Sampling) -> None:
+        def give(self, worker: int, units: Sequence[WorkUnit], sampling: Sampling) -> None:
             super().give(worker, units, sampling)
             if any(request.sample.id == "77" for unit in units for request in unit.requests):
                 self.doomed.add(worker)
