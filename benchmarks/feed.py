@@ -8,9 +8,8 @@ document, and whether both saw the same prompts (tokens, places of images, pixel
     python benchmarks/feed.py MODEL                       # on a GPU
     python benchmarks/feed.py tiny-base --stub            # without: a stub sleeps in place of the model
 
-How much faster engine vllm can be depends on what limits the plain call. "prepared" shows the limit of vLLM and
-the GPU: on an H200 with a 3B shape, ours reached 97% of it, and so did the plain call with replies of 64
-tokens; with 16 tokens ours was 1.25 times as fast (docs/performance.md).
+"prepared" shows the limit of vLLM and the GPU: its prompts are made before the clock starts. docs/performance.md
+has the figures of an H200.
 
 With --stub, vLLM's scheduler, sockets and renderer are real, each in its process, as on a GPU.
 """

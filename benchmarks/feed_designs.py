@@ -115,7 +115,7 @@ class Ours:
 class Ready:
     """A feed of prompts that were prepared before."""
 
-    ahead = 64
+    ahead = 1_000_000
     unit_size = N_COPIES
 
     def __init__(self, prompts: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ def all_of(feed: Feed) -> dict[str, Any]:
 
 def processes(n: int) -> ProcessFeed:
     setup: Any = ("config", Path(), EngineOptions())
-    return ProcessFeed(n, setup, fake_renderer.decode, fake_renderer.serve)
+    return ProcessFeed(n, setup, fake_renderer.decode, program=fake_renderer.serve)
 
 
 @pytest.fixture

@@ -53,6 +53,11 @@ def make_config(arguments: Mapping[str, Any]) -> Any:
     return EngineArgs(**arguments).create_engine_config(UsageContext.LLM_CLASS)
 
 
+def max_running(config: Any) -> int:
+    """Returns the maximum number of requests that the engine of this configuration runs at a time."""
+    return int(config.scheduler_config.max_num_seqs)
+
+
 class Renderer:
     """Turns messages into engine inputs. Images are decoded and preprocessed once, as long as caches hold them.
 
@@ -142,7 +147,7 @@ class LocalEngine:
             self._config.cache_config,
         )
         return {
-            "max_num_seqs": scheduler.max_num_seqs,
+            "max_num_seqs": max_running(self._config),
             "max_num_batched_tokens": scheduler.max_num_batched_tokens,
             "enforce_eager": bool(model.enforce_eager),
             "enable_prefix_caching": bool(cache.enable_prefix_caching),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ssl4rl_bench.core.errors import ModelError
@@ -13,6 +14,35 @@ from ssl4rl_bench.engines.base import reason
 
 Prepared = dict[str, Any] | str | ModelError
 """An engine input (`adapter`), the message of an error that fails its request, or an error that ends the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Decides when prompts are added to the engine.
+
+    In every step in which an image arrives, vLLM launches the kernels of the vision encoder one by one from
+    Python, and those of the language model layer by layer instead of as one CUDA graph. On a GPU the launches take
+    longer than the kernels, however many images arrive. Prompts are therefore added in groups, and most steps
+    only generate.
+    """
+
+    limit: int
+    """The maximum number of requests in the engine."""
+    group: int
+    """The number of prompts that are added together; 1 adds each as soon as it fits."""
+
+    def count(self, running: int, ready: int, pending: int) -> int:
+        """Returns how many prompts to add now.
+
+        Args:
+            running: the number of requests in the engine.
+            ready: the number of prompts that are prepared.
+            pending: the number of prompts in preparation.
+        """
+        free = self.limit - running
+        starved = running == 0 or free >= 2 * self.group
+        complete = free >= self.group and (ready >= self.group or pending == 0)
+        return min(free, ready) if starved or complete else 0
 
 
 class Feed(Protocol):

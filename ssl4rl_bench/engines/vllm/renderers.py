@@ -80,6 +80,7 @@ class ProcessFeed:
         n_processes: the number of processes.
         setup: vLLM's configuration, the checkpoint's folder and the engine's options.
         decode: `adapter.Wire.decode`.
+        ahead: as `Feed.ahead`, but at least 16 for each process.
         program: what the processes run.
 
     Raises:
@@ -93,6 +94,7 @@ class ProcessFeed:
         n_processes: int,
         setup: tuple[Any, Path, EngineOptions],
         decode: Callable[[Sequence[Any]], list[Prepared]],
+        ahead: int = 0,
         program: Callable[[Connection], None] = serve,
     ) -> None:
         self._setup = setup
@@ -103,7 +105,7 @@ class ProcessFeed:
         self._failed: list[tuple[Request, Prepared]] = []
         self._n_deaths = 0
         self.processes: list[_Process] = []
-        self.ahead = n_processes * _AHEAD
+        self.ahead = max(ahead, n_processes * _AHEAD)
         for _ in range(n_processes):
             self._add_process()
 

@@ -22,14 +22,14 @@ from ssl4rl_bench.engines.vllm.arguments import (
     given,
     quiet,
 )
-from ssl4rl_bench.engines.vllm.feed import Feed, Prepared, ThreadFeed
+from ssl4rl_bench.engines.vllm.feed import Admission, Feed, Prepared, ThreadFeed
 from ssl4rl_bench.engines.vllm.renderers import ProcessFeed, default_processes
 
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
 
-_WAITING = 8
-"""On a GPU, one request in this many waits in the engine, so that it starts in the step after another ends."""
+_GROUPS = 8
+"""On a GPU, prompts are added when one in this many of the requests in flight has ended (`Admission`)."""
 
 
 class VllmServer:
@@ -63,21 +63,22 @@ class VllmServer:
                 arguments(model, options, prompter, video=video, on_cpu=on_cpu, n_expected=n_expected)
             )
             n_processes = default_processes(on_cpu) if options.renderers is None else options.renderers
+            n_running = adapter.max_running(config)
+            self._admission = Admission(n_running, 1 if on_cpu else max(1, n_running // _GROUPS))
+            ahead = max(2, n_running // 8, 2 * self._admission.group)
             feed: Feed | None = None
             with children_deaf_to_interrupts():
                 try:
                     if n_processes:  # before the engine, so that they start while it does
                         decode = adapter.Wire().decode
-                        feed = ProcessFeed(n_processes, (config, model.path, options), decode)
+                        feed = ProcessFeed(n_processes, (config, model.path, options), decode, ahead=ahead)
                     self._engine = adapter.LocalEngine(config)
                 except BaseException:
                     if feed is not None:
                         feed.close()
                     raise
         self._render = self._engine.renderer(prompter)
-        n_running = self._engine.limits["max_num_seqs"]
-        self._limit = n_running if on_cpu else n_running + n_running // _WAITING
-        self._feed: Feed = feed or ThreadFeed(self._render, ahead=max(2, n_running // _WAITING))
+        self._feed: Feed = feed or ThreadFeed(self._render, ahead)
         self._n_processes = n_processes
 
     def answer(
@@ -98,7 +99,7 @@ class VllmServer:
                     held = next(queue, None)
                 held = self._pull(held, queue, len(ready))
                 ready += feed.collect(wait=not running and not ready)
-                while ready and len(running) < self._limit:
+                for _ in range(self._admission.count(len(running), len(ready), feed.pending)):
                     request, prompt = ready.popleft()
                     try:
                         key = self._add(prompt, sampling, request.seed)
