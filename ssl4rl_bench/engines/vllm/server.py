@@ -142,7 +142,7 @@ class VllmServer:
     @property
     def capacity(self) -> int:
         """The number of requests in the engine, in preparation and ready."""
-        return int(self._limit) + self._feed.ahead
+        return self._admission.limit + self._feed.ahead
 
     def measures(self) -> dict[str, Any]:
         """Returns vLLM's settings, and how many of the prompt tokens its prefix cache supplied."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from simulation import requests
 from synthetic import SyntheticTask, options, spec_of
@@ -26,11 +27,14 @@ from ssl4rl_bench.core.types import (
 )
 from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.engines.workers import worker as worker_module
 from ssl4rl_bench.engines.workers.engine import WorkersEngine
 from ssl4rl_bench.engines.workers.messages import Died, Event, Facts, Ready, Reported, WorkUnit
 from ssl4rl_bench.engines.workers.worker import Worker
+from ssl4rl_bench.evaluation import EvaluationPlan, Evaluator, engine_for, load_tasks, subjects_of
+from ssl4rl_bench.evaluation import spec_of as run_spec
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 
@@ -272,6 +276,52 @@ def test_workers_are_made_only_on_request() -> None:
     assert isinstance(create("mock", None, EngineOptions()), MockEngine)
     assert isinstance(create("mock", None, options(workers=2)), WorkersEngine)
     assert isinstance(create("mock", None, options(ray_address="host:1")), WorkersEngine)
+
+
+def test_the_number_of_workers_is_not_part_of_a_run() -> None:
+    plans = [
+        EvaluationPlan.of([], ["scenes"], limit=4, engine="mock", options=options(workers=n)) for n in (1, 2)
+    ]
+    specs, engines = [], []
+    for plan in plans:
+        name, (subject,) = subjects_of(plan)
+        engine = engine_for(name, subject, plan)
+        engines.append(type(engine))
+        specs.append(run_spec(plan, subject, engine.name, engine.version, load_tasks(plan)))
+    assert engines == [MockEngine, WorkersEngine]
+    assert specs[0].to_json() == specs[1].to_json() and specs[0].sha256 == specs[1].sha256
+
+
+def test_the_command_and_the_option_mean_the_same() -> None:
+    run = ("run", "--engine", "mock", "--tasks", "scenes", "--limit", "2", "--dry-run")
+    plain = commands.bench(*run)
+    assert plain.code == 0
+    for words in (("--workers", "2"), ("--set", "workers=2"), ("--set", "mock=gold", "--workers", "1")):
+        assert commands.bench(*run, *words) == plain
+
+
+def test_a_watch_evaluates_all_checkpoints_on_the_same_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = EvaluationPlan.of([], ["scenes"], limit=6, engine="mock", options=options(workers=2))
+    pools = []
+
+    def open_pool(self: WorkersEngine) -> ThreadPool:
+        if self._pool is None:
+            self._pool = ThreadPool(replace(self._options, workers=1))
+            pools.append(self._pool)
+        return self._pool  # type: ignore[return-value]
+
+    monkeypatch.setattr(WorkersEngine, "_open", open_pool)
+    evaluator = Evaluator(plan, load_tasks(plan))
+    results = [evaluator(resolve_model("tiny-base"), tmp_path / str(n)) for n in range(2)]
+    evaluator.close()
+    assert len(pools) == 1 and len(pools[0].swaps) == 1 and pools[0].n_launched == 2 and pools[0].closed
+    assert results[0]["tasks"] == results[1]["tasks"]
+    sitting = json.loads((tmp_path / "1" / "exec.json").read_text())["sittings"][-1]
+    assert len(sitting["measures"]["workers"]) == 2 and sitting["engine_options"]["workers"] == 2
 
 
 def test_engines_without_workers_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
