@@ -230,9 +230,11 @@ def _init(failure: str, **arguments: Any) -> None:
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
-    except Exception as error:  # Ray raises many types, and its messages have many lines
+    except BaseException as error:
         _shutdown()
-        raise EngineError(f"{failure}: {reason(error)}") from error
+        if not isinstance(error, Exception):
+            raise
+        raise EngineError(f"{failure}: {reason(error)}") from error  # Ray's messages have many lines
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

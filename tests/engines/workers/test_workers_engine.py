@@ -303,8 +303,6 @@ def test_the_command_and_the_option_mean_the_same() -> None:
 def test_a_watch_evaluates_all_checkpoints_on_the_same_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     plan = EvaluationPlan.of([], ["scenes"], limit=6, engine="mock", options=options(workers=2))
     pools = []
 
