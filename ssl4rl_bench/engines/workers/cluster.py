@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ssl4rl_bench.core.errors import EngineError, MissingDependency, UsageError
 from ssl4rl_bench.engines.base import EngineOptions, reason
+from ssl4rl_bench.engines.workers.processes import end, processes_of
 
 _TCP_S, _PROBE_S = 3.0, 6.0
 """How long a cluster may take to accept a connection and to answer, in seconds."""
+_END_S = 5.0
+"""How long the processes of Ray may take to end, in seconds, before they are killed."""
 _STORE_BYTES = 512 << 20
 """The memory that Ray reserves for messages in transit."""
 _LONGEST_TMP = 30
@@ -181,10 +185,11 @@ def _start(options: EngineOptions, n_gpus: int) -> Cluster:
     per_worker = options.tensor_parallel_size if n_gpus else 0
     node = Node(socket.gethostname(), n, n_gpus)
     root = tempfile.gettempdir()
-    folder = Path(tempfile.mkdtemp(prefix="ssl4rl-ray-", dir=root if len(root) <= _LONGEST_TMP else "/tmp"))
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.enter_context(_loopback())
+        root = root if len(root) <= _LONGEST_TMP else "/tmp"
+        folder = Path(tempfile.mkdtemp(prefix="ssl4rl-ray-", dir=root))
+        stack.callback(_clear, folder)
         _init(
             f"Ray cannot start in {folder}",
             address="local",
@@ -194,8 +199,15 @@ def _start(options: EngineOptions, n_gpus: int) -> Cluster:
             object_store_memory=_STORE_BYTES,
             _temp_dir=str(folder),
         )
-        stack.callback(_shutdown)
         return Cluster((node,), 1, per_worker, _at_close=stack.pop_all().close)
+
+
+def _clear(folder: Path) -> None:
+    """Ends the Ray that was started in a folder, and removes the folder."""
+    started = processes_of(folder)
+    _shutdown()
+    end(started, _END_S)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _connect(address: str) -> Cluster:
@@ -215,35 +227,62 @@ def _connect(address: str) -> Cluster:
 
 
 def _init(failure: str, **arguments: Any) -> None:
-    """Calls `ray.init` without output, and restores the signal handlers that it replaces."""
+    """Calls `ray.init` without output and without its signal handler."""
     for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
     _need_ray()
     import ray
-    from ray._private import worker
+    from ray._private import utils, worker
 
     if ray.is_initialized():
         raise EngineError("this process is connected to Ray already: call ray.shutdown() first")
     # This thread prints a paragraph for each worker that dies, which the engine reports in one line.
     worker.listen_error_messages = lambda *_: None
-    in_main = threading.current_thread() is threading.main_thread()
-    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
+    # Ray's handler of SIGTERM would end the program with another exit code.
+    set_handler, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda _: None
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
-    except BaseException as error:
+        with _signals_later():
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
+    except Exception as error:  # Ray raises many types, and its messages have many lines
         _shutdown()
-        if not isinstance(error, Exception):
-            raise
-        raise EngineError(f"{failure}: {reason(error)}") from error  # Ray's messages have many lines
+        raise EngineError(f"{failure}: {reason(error)}") from error
     finally:
-        for number, handler in handlers.items():
+        utils.set_sigterm_handler = set_handler
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Holds the first Ctrl-C or SIGTERM back until the end of the block; the second one acts at once.
+
+    An exception from a signal handler is lost in Ray's compiled code, or leaves a half-started Ray.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        handler = before[signal.Signals(number)]
+        if len(received) > 1 and callable(handler):
+            handler(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def _shutdown() -> None:
-    import ray
-
     with suppress(Exception):  # it is ending
+        import ray
+
         ray.shutdown()
 
 
@@ -268,6 +307,7 @@ def _loopback() -> Iterator[None]:
 
 def _need_ray() -> None:
     try:
-        import ray  # noqa: F401
+        with _signals_later():
+            import ray  # noqa: F401
     except ImportError:
         raise MissingDependency("--workers needs ray: pip install 'ssl4rl-bench[ray]'") from None
