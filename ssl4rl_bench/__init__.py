@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "evaluate": "evaluation",
+    "merge": "score.merging",
     "open_run": "score.runs",
     "load_runs": "score.runs",
     "compare": "comparison.of_runs",

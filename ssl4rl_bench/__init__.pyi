@@ -4,6 +4,7 @@ from ssl4rl_bench.comparison.of_runs import compare as compare
 from ssl4rl_bench.evaluation import evaluate as evaluate
 from ssl4rl_bench.gating.judge import Gate as Gate
 from ssl4rl_bench.gating.of_runs import gate as gate
+from ssl4rl_bench.score.merging import merge as merge
 from ssl4rl_bench.score.runs import Run as Run
 from ssl4rl_bench.score.runs import Runs as Runs
 from ssl4rl_bench.score.runs import load_runs as load_runs
@@ -28,6 +29,7 @@ __all__ = [
     "load_runs",
     "load_task",
     "make_reward",
+    "merge",
     "open_run",
     "task_names",
 ]

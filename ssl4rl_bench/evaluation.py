@@ -7,7 +7,6 @@ reports to an `Observer`.
 from __future__ import annotations
 
 import dataclasses
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
-from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.types import Engine, Measures, Serves, Swaps, Task
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
@@ -25,8 +23,9 @@ from ssl4rl_bench.engines.vllm.arguments import reply_arguments
 from ssl4rl_bench.run import recorded
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.observing import SILENT, Observer
-from ssl4rl_bench.run.rundir import RUNS, RunDir
+from ssl4rl_bench.run.rundir import RunDir, default_place, slug_of
 from ssl4rl_bench.run.runner import check_tasks, execute
+from ssl4rl_bench.run.shards import Shard, part_of
 from ssl4rl_bench.run.spec import MOCK, RunSpec, TaskSpec
 from ssl4rl_bench.score.runs import Data, Run, Runs, data_values, open_run
 from ssl4rl_bench.score.scoring import score_and_write
@@ -57,6 +56,8 @@ class EvaluationPlan:
     extractor: str = "default"
     out: Path | None = None
     max_error_rate: float = 0.01
+    shard: Shard | None = None
+    """The part of each run that is asked; None for all of it."""
     command: tuple[str, ...] = ()
     """The command line, recorded in exec.json."""
 
@@ -139,6 +140,7 @@ def evaluate(
     extractor: str = "default",
     out: str | Path | None = None,
     max_error_rate: float = 0.01,
+    shard: str | None = None,
     progress: Observer = SILENT,
 ) -> Run | Runs:
     """Evaluates checkpoints on tasks, as the command `run` does; repeating the call resumes the run.
@@ -158,8 +160,10 @@ def evaluate(
         seed: the seed of the sampling.
         temperature, max_tokens: replace the tasks' defaults.
         extractor: the name of the extractor that reads the replies.
-        out: the run directory, or for several models its parent; by default runs/MODEL-HASH.
+        out: the run directory, or for several models its parent; by default runs/MODEL-HASH, and for a shard
+            runs/MODEL-HASH.shard-I-of-N.
         max_error_rate: the fraction of requests that may fail.
+        shard: "I/N" asks only the I-th of N parts of the questions; `merge` joins the N runs into one.
         progress: shows the progress; nothing by default, bars with `ssl4rl_bench.Progress()`.
 
     Returns:
@@ -191,6 +195,7 @@ def evaluate(
         extractor=extractor,
         out=None if out is None else Path(out),
         max_error_rate=max_error_rate,
+        shard=None if shard is None else Shard.parse(shard),
         command=("ssl4rl_bench.evaluate",),
     )
     runs = Runs(open_run(one.path) for one in evaluate_plan(plan, progress))
@@ -405,15 +410,27 @@ def spec_of(
     )
 
 
+def narrowed(plan: EvaluationPlan, spec: RunSpec, tasks: Sequence[Task]) -> tuple[RunSpec, Sequence[Task]]:
+    """Returns the spec and the tasks of the plan's shard, or those of the whole run if it has none.
+
+    Args:
+        spec: the spec of the whole run.
+        tasks: the whole tasks. A task without a sample in the shard is left out.
+    """
+    if plan.shard is None:
+        return spec, tasks
+    parts = [part for task in tasks if (part := part_of(task, plan.shard)).samples]
+    return spec.for_shard(plan.shard, parts), parts
+
+
 def _place(
     plan: EvaluationPlan, subject: Subject, engine: Engine, tasks: Sequence[Task], several: bool
 ) -> Path:
     """Returns the run directory of a model."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", subject.label).strip("-.")[-60:] or "run"
     if plan.out is not None:
-        return plan.out / slug if several else plan.out
-    spec = spec_of(plan, subject, engine.name, engine.version, tasks)
-    return RUNS / f"{slug}-{sha256_json([spec.sha256])[:8]}"
+        return plan.out / slug_of(subject.label) if several else plan.out
+    place = default_place(spec_of(plan, subject, engine.name, engine.version, tasks))
+    return place if plan.shard is None else place.with_name(f"{place.name}.{plan.shard.suffix}")
 
 
 def evaluate_one(
@@ -431,7 +448,7 @@ def evaluate_one(
         BenchError: as `runner.execute` and `RunDir.create`. All replies received so far are kept.
     """
     check_tasks(engine, tasks)
-    spec = spec_of(plan, subject, engine.name, engine.version, tasks)
+    spec, parts = narrowed(plan, spec_of(plan, subject, engine.name, engine.version, tasks), tasks)
     before = RunDir.open(path).spec if (path / "spec.json").is_file() else spec
     with RunDir.create(path, spec) as run:
         for clause in spec.moved(before):
@@ -440,14 +457,16 @@ def evaluate_one(
             task.name: {**how, "task": name}
             for task, (name, how) in zip(tasks, plan.loading.items(), strict=True)
         }
-        info = ExecInfo.capture(plan.command, dataclasses.asdict(plan.options), loading)
+        shard = None if plan.shard is None else str(plan.shard)
+        info = ExecInfo.capture(plan.command, dataclasses.asdict(plan.options), loading, shard)
         run.record(info)
-        observer.say(f"{subject.label}: engine {engine.name} {engine.version}, run {path}")
+        what = "run" if shard is None else f"shard {shard}, run"
+        observer.say(f"{subject.label}: engine {engine.name} {engine.version}, {what} {path}")
         ended = "failed"
         try:
-            with observer.running(tasks, plan.extractor) as on_event:
+            with observer.running(parts, plan.extractor) as on_event:
                 execute(
-                    tasks,
+                    parts,
                     engine,
                     run,
                     spec,
@@ -455,7 +474,7 @@ def evaluate_one(
                     on_event=on_event,
                     stop=stop,
                 )
-            result = run.shown(score_and_write(run, tasks, plan.extractor))
+            result = run.shown(score_and_write(run, parts, plan.extractor))
             ended = "complete"
         except BenchError as error:
             ended = str(error)

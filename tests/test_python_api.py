@@ -35,6 +35,7 @@ NAMES = [
     "load_runs",
     "load_task",
     "make_reward",
+    "merge",
     "open_run",
     "task_names",
 ]

@@ -85,6 +85,8 @@ def _command(sitting: Mapping[str, Any]) -> str:
 def _sitting(number: int, n: int, sitting: Mapping[str, Any]) -> list[tuple[str, str]]:
     machine, packages = dig(sitting, "machine"), dig(sitting, "packages")
     title = "Executed" if n == 1 else f"Sitting {number}"
+    if "shard" in sitting:
+        title += f", shard {sitting['shard']}"
     gpus = machine.get("gpus")
     where = (
         ", ".join(map(str, gpus))

@@ -37,10 +37,12 @@ def short(task: str) -> str:
 
 
 def model_name(result: Result) -> str:
-    """Returns the model's label, safe to print, with a mark if no model was asked: "gold (mock)"."""
+    """Returns the model's label, safe to print, with a mark if no model was asked or it is a shard: "gold (mock)"."""
     mark = engine_mark(dig(result, "engine").get("name"), dig(result, "engine", "options"))
+    shard = f"shard {clean(result['shard'])}" if "shard" in result else ""
     name = clean(dig(result, "model").get("name", "")) or NO_DATA
-    return f"{name} ({mark})" if mark else name
+    qualifier = ", ".join(filter(None, (mark, shard)))
+    return f"{name} ({qualifier})" if qualifier else name
 
 
 def blinding(result: Result, task: str) -> str:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 COMMANDS: dict[str, str] = {
     "run": "Evaluate checkpoints on tasks; the same command again resumes.",
+    "merge": "Join the shards of a run (`run --shard`) into one run.",
     "show": "Print the tables of runs.",
     "report": "Write the leaderboard of runs as one HTML file, or print views of them.",
     "list": "List tasks, engines, runs or training recipes.",

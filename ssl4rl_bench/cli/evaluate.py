@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import Terminal
 from ssl4rl_bench.cli.tables import print_tables
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.neutral import one_line
-from ssl4rl_bench.core.types import ImagePart, TextPart
+from ssl4rl_bench.core.types import ImagePart, Task, TextPart
 from ssl4rl_bench.evaluation import (
     EvaluationPlan,
     engine_for,
     evaluate_plan,
     load_tasks,
+    narrowed,
     spec_of,
     subjects_of,
 )
@@ -30,18 +33,23 @@ def run_and_print(plan: EvaluationPlan) -> None:
     screen = console()
     for one in done:
         screen.print(one_line(one.path / "result.json"))
+    if plan.shard is not None:
+        screen.print(
+            f"shard {plan.shard}: join all {plan.shard.count} with `ssl4rl-bench merge` once they are complete"
+        )
 
 
 def print_plan(plan: EvaluationPlan) -> None:
     """Prints the resolved spec, counts and one rendered prompt per task. Uses no model and no server."""
     name, subjects = subjects_of(plan)
     tasks = load_tasks(plan, Terminal())
+    parts: Sequence[Task] = ()
     screen = console()
     for subject in subjects:
         version = "asked when it runs" if name == "openai" else engine_for(name, subject, plan).version
-        spec = spec_of(plan, subject, name, version, tasks)
+        spec, parts = narrowed(plan, spec_of(plan, subject, name, version, tasks), tasks)
         screen.print_json(data=spec.to_json(), ensure_ascii=not screen.encoding.startswith("utf"))
-    for task in tasks:
+    for task in parts:
         screen.rule(one_line(task.name))
         screen.print(one_line(f"{len(task.samples)} samples of {task.n_groups} groups from {task.source}"))
         for level, counts in task.counts().items():

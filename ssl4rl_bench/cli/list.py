@@ -67,7 +67,8 @@ def list_(
                 clean(", ".join(short_name(name) for name in spec.tasks) + instead, 400),
                 clean(f"{spec.mark or spec.engine} {spec.engine_version}"),
                 f"{run.n_answered}/{run.n_total}",
-                "complete" if run.complete else "incomplete",
+                (f"shard {spec.shard}, " if spec.shard else "")
+                + ("complete" if run.complete else "incomplete"),
             )
         if not table.row_count:
             say(f"no runs in {root}; `ssl4rl-bench run` creates one")

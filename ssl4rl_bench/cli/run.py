@@ -41,7 +41,9 @@ def run(
             "For SSL tasks their images: one of these, a folder of images, scenes, or another task.",
         ),
     ] = None,
-    engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock.")] = "auto",
+    engine: Annotated[
+        str, Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock (--set mock=random).")
+    ] = "auto",
     settings: Annotated[
         OptionValues,
         Option(
@@ -76,6 +78,12 @@ def run(
     out: Annotated[
         Path | None, Option("--out", "-o", help="Run directory (default: runs/MODEL-HASH).")
     ] = None,
+    shard: Annotated[
+        str | None,
+        Option(
+            metavar="I/N", help="Ask only the I-th of N parts of the questions; `merge` joins the N runs."
+        ),
+    ] = None,
     skip_bad: SkipBad = False,
     max_error_rate: MaxErrorRate = 0.01,
     dry_run: Annotated[
@@ -88,7 +96,9 @@ def run(
             help="JSONL file, run directory, or folder of TASK.jsonl: the older form of --set replies=PATH.",
         ),
     ] = None,
-    mock: Annotated[str, Option(help="gold, random or constant:B, for --engine mock.")] = "gold",
+    mock: Annotated[
+        str, Option(hidden=True, help="gold, random or constant:B: the older form of --set mock=KIND.")
+    ] = "gold",
 ) -> None:
     """Evaluate checkpoints on tasks. The same command again resumes; no request is sent twice.
 
@@ -98,6 +108,7 @@ def run(
     from ssl4rl_bench.cli.evaluate import print_plan, run_and_print
     from ssl4rl_bench.engines.base import EngineOptions
     from ssl4rl_bench.evaluation import EvaluationPlan
+    from ssl4rl_bench.run.shards import Shard
 
     options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock, workers=workers)
     plan = EvaluationPlan.of(
@@ -117,6 +128,7 @@ def run(
         extractor=extractor,
         out=out,
         max_error_rate=max_error_rate,
+        shard=None if shard is None else Shard.parse(shard),
         command=tuple(sys.argv),
     )
     if dry_run:

@@ -122,7 +122,10 @@ def loaded_tasks(
         for name in shared:
             asked = run.spec.tasks[name]
             key = json.dumps(
-                [name, asked.version, asked.data_sha256, asked.prompt, asked.image, asked.n_samples]
+                [
+                    *(name, asked.version, asked.data_sha256, asked.prompt, asked.image, asked.n_samples),
+                    str(run.spec.shard),
+                ]
             )
             if key not in known:
                 known[key] = None
@@ -151,7 +154,7 @@ def _outcomes(
 ) -> dict[str, outcomes.Outcomes]:
     """Returns the stored outcomes, or reads them from the journal; `loaded` caches tasks that runs share."""
     stored = outcomes.read_outcomes(run)
-    if stored and all(
+    if stored is not None and all(
         (stored[name].extractor, stored[name].reader)
         == (task_result["extractor"], task_result.get("reader", 1))
         for name, task_result in result["tasks"].items()
@@ -171,7 +174,8 @@ def _outcomes(
             f"`ssl4rl-bench score {run.path}`"
         )
     how = run.loading()
-    asked = json.dumps([how, {name: [task.prompt, task.image] for name, task in run.spec.tasks.items()}])
+    shown = {name: [task.prompt, task.image] for name, task in run.spec.tasks.items()}
+    asked = json.dumps([how, shown, str(run.spec.shard)])
     if asked not in loaded:
         loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)), observer=observer)
     derived = outcomes_of_run(run, loaded[asked], extractor)

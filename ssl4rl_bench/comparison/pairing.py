@@ -206,17 +206,17 @@ def labels(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def labelled(specs: Sequence[RunSpec], paths: Sequence[Path]) -> list[str]:
-    """Returns the `labels` of runs. Runs that asked no model are marked, as in "gold (mock)"."""
+    """Returns the `labels` of runs. Runs that asked no model and shards are marked, as in "gold (mock)"."""
     names = labels([spec.model for spec in specs], paths)
     return [marked(name, spec) for name, spec in zip(names, specs, strict=True)]
 
 
 def marked(label: str, spec: RunSpec) -> str:
-    """Adds the mark of a run that asked no model to its label, unless the label already has it."""
-    mark = f" ({spec.mark})" if spec.mark else ""
+    """Adds the mark of a run that asked no model, or of a shard, to its label, unless it already has it."""
+    mark = f" ({spec.qualifier})" if spec.qualifier else ""
     return label if label.endswith(mark) else label + mark
 
 
 def unmarked(run: Evaluated) -> str:
     """Returns the label of a run without its mark."""
-    return run.label.removesuffix(f" ({run.spec.mark})")
+    return run.label.removesuffix(f" ({run.spec.qualifier})")

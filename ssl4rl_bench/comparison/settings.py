@@ -29,6 +29,8 @@ _NOT_COMPARED = {
         "served": "read one by one",
         "scheme": "`pairing` compares it with this version's",
         "unused_defaults": "not applied",
+        "shard": "reported as partial",
+        "all_tasks": "reported as partial",
     },
     TaskSpec: {
         "sampling": "read one by one",

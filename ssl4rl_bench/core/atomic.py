@@ -9,8 +9,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another directory",
     errno.ENOTDIR: "part of the path is a file; choose another directory",
     errno.EEXIST: "a file of that name is in the way; choose another directory",
+    errno.ENOTEMPTY: "a folder of that name is in the way; choose another directory",
 }
 
 
@@ -109,6 +110,38 @@ def held(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def created_folder(out: Path, place: Callable[[Path, Path], object] = Path.rename) -> Iterator[Path]:
+    """Yields a new folder next to `out` that becomes `out` at the end; after an error it is removed.
+
+    Args:
+        place: moves the new folder to `out`. The default fails if `out` exists and is not an empty folder.
+
+    Raises:
+        StoreError: the folder cannot be created or moved.
+    """
+    out = out.absolute()
+    made = [folder for folder in out.parents if not folder.exists()]
+    scratch = scratch_path(out)
+    sweep(out.parent, out.name)
+    try:
+        with reporting(out):
+            scratch.mkdir(parents=True)
+        with ExitStack() as stack:
+            with suppress(OSError):  # the file system may not support locks
+                stack.enter_context(held(scratch))
+            yield scratch
+            with reporting(out):
+                place(scratch, out)
+                sync_directory(out.parent)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:  # starting with the innermost
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 import glob
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from ssl4rl_bench.core.atomic import contents, held, reporting, scratch_path, sweep
+from ssl4rl_bench.core.atomic import contents, created_folder, reporting
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.core.versioned import check_schema
@@ -47,28 +47,11 @@ def replaced_folder(out: Path) -> Iterator[Path]:
     Raises:
         StoreError: if the folder cannot be created or moved.
     """
-    out = out.absolute()
-    made = [folder for folder in out.parents if not folder.exists()]
-    scratch = scratch_path(out)
-    sweep(out.parent, out.name)
     if out.exists():  # otherwise the .old folder of a killed build may be the only copy
-        for old in out.parent.glob(f".{glob.escape(out.name)}.*.old"):
+        for old in out.absolute().parent.glob(f".{glob.escape(out.name)}.*.old"):
             shutil.rmtree(old, ignore_errors=True)
-    try:
-        with reporting(out):
-            scratch.mkdir(parents=True)
-        with ExitStack() as stack:
-            with suppress(OSError):  # the file system may not support locks
-                stack.enter_context(held(scratch))
-            yield scratch
-            with reporting(out):
-                _replace(scratch, out)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        for folder in made:  # starting with the innermost
-            with suppress(OSError):
-                folder.rmdir()
-        raise
+    with created_folder(out, _replace) as scratch:
+        yield scratch
 
 
 def _replace(scratch: Path, out: Path) -> None:

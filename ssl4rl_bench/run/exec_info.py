@@ -40,6 +40,9 @@ class ExecInfo:
     """How the engine ran (`types.Measures`): settings that it chose, and counts. Empty for other engines."""
     outcome: str | None = None
     """How the sitting ended, in a few words; None while it runs, or if the process died."""
+    shard: str | None = None
+    """The shard that it ran, such as "2/4", so that the sittings of a merged run can be told apart. Omitted from
+    exec.json if None."""
 
     @classmethod
     def capture(
@@ -47,6 +50,7 @@ class ExecInfo:
         argv: Sequence[str],
         engine_options: Mapping[str, Any],
         loading: Mapping[str, Mapping[str, Any]] | None = None,
+        shard: str | None = None,
     ) -> ExecInfo:
         """Captures this machine and the present time. Imports none of the recorded packages."""
         return cls(
@@ -62,6 +66,7 @@ class ExecInfo:
             packages=installed_versions(PACKAGES),
             engine_options=engine_options,
             loading=loading or {},
+            shard=shard,
         )
 
     def ended(self, outcome: str, measures: Mapping[str, Any] | None = None) -> ExecInfo:
@@ -77,6 +82,8 @@ class ExecInfo:
         plain: dict[str, Any] = redact(
             {name: getattr(self, name) for name in self.__slots__} | {"engine_options": options}
         )
+        if self.shard is None:
+            del plain["shard"]
         return plain
 
 

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from ssl4rl_bench.core.atomic import reporting, store_error, sync_directory, write_all
 from ssl4rl_bench.core.errors import StoreError
@@ -145,6 +146,27 @@ def answers(path: Path, keys: Mapping[Place, str]) -> Answers:
         elif place not in result.records or result.records[place].error is not None:
             result.records[place] = line
     return result
+
+
+def copy_records(path: Path, keys: Mapping[Place, str], file: BinaryIO) -> set[Place]:
+    """Appends the lines of a journal that answer these requests to a file, unchanged and one at a time.
+
+    Damaged lines and records with another response key are left out.
+
+    Returns:
+        The requests that have a record.
+
+    Raises:
+        StoreError: the journal cannot be read.
+        OSError: the file cannot be written.
+    """
+    places = set()
+    for _, line in _lines(path):
+        record = decode_record(line[:-1]) if line.endswith(b"\n") else None
+        if record is not None and keys.get(place := (record.id, record.repeat)) == record.key:
+            file.write(line)
+            places.add(place)
+    return places
 
 
 def lock(fd: int, what: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 from ssl4rl_bench.core.atomic import contents, create_json, reporting, sweep, write_bytes, write_json
 from ssl4rl_bench.core.errors import SpecMismatch, StoreError, did_you_mean
+from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.redaction import redact
-from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.core.types import EncodedImage, Sample
 from ssl4rl_bench.core.versioned import parse_object
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import BadLine, lock, read_journal
@@ -25,6 +27,16 @@ RUNS = Path("runs")
 """The default folder in which runs are created and searched."""
 EXEC_SCHEMA = 1
 """The schema version of exec.json."""
+
+
+def slug_of(label: str) -> str:
+    """Returns a model's name in the form of a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[-60:] or "run"
+
+
+def default_place(spec: RunSpec) -> Path:
+    """Returns the default directory of a whole run: runs/MODEL-HASH."""
+    return RUNS / f"{slug_of(spec.model)}-{sha256_json([spec.sha256])[:8]}"
 
 
 class RunDir:
@@ -153,6 +165,11 @@ class RunDir:
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, image.data, durable=False)
 
+    def save_images(self, samples: Iterable[Sample]) -> None:
+        """Saves all images of the samples, each once (`save_image`)."""
+        for image in {image.sha256: image for sample in samples for image in sample.images}.values():
+            self.save_image(image)
+
     def record(self, info: ExecInfo) -> None:
         """Adds a sitting (one execution of the command) to exec.json, or updates it once it has ended.
 
@@ -162,8 +179,15 @@ class RunDir:
         sittings = self.sittings()
         if sittings and sittings[-1]["finished"] is None and sittings[-1]["started"] == info.started:
             sittings.pop()
-        value = {"schema": EXEC_SCHEMA, "sittings": [*sittings, info.to_json()]}
-        write_json(self.path / "exec.json", value)
+        self.write_sittings([*sittings, info.to_json()])
+
+    def write_sittings(self, sittings: Sequence[Mapping[str, Any]]) -> None:
+        """Writes exec.json with these sittings (`ExecInfo.to_json`), oldest first.
+
+        Raises:
+            StoreError: full disk, no permission.
+        """
+        write_json(self.path / "exec.json", {"schema": EXEC_SCHEMA, "sittings": list(sittings)})
 
     def sittings(self) -> list[dict[str, Any]]:
         """Returns the sittings in exec.json, oldest first (`ExecInfo.to_json`). Empty without this file.
@@ -260,7 +284,7 @@ def list_runs(root: Path, on_problem: Callable[[StoreError], None] | None = None
         StoreError: `root` cannot be read, or without `on_problem` a run in it.
     """
     with reporting(root, "read"):
-        places = [root, *sorted(root.iterdir())] if root.is_dir() else []
+        places = [root, *sorted(contents(root))] if root.is_dir() else []
     for path in places:
         if not (path / "spec.json").is_file():
             continue

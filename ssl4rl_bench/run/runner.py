@@ -154,7 +154,9 @@ def execute(
         StoreError: full disk, no permission, or another process writes this run.
     """
     stop = stop or threading.Event()
-    check_tasks(engine, tasks)
+    # The samples of a shard alone may have no recorded reply, so `evaluation` checks the tasks of the whole run.
+    if spec.shard is None:
+        check_tasks(engine, tasks)
     with ExitStack() as stack:
         plans = [_plan(task, rundir, spec, stack) for task in tasks]
         if any(plan.pending for plan in plans):
@@ -199,8 +201,7 @@ def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
         rundir.log(f"{path.name}: line {number} is damaged; its request is sent again")
     if before.n_stale:
         rundir.log(f"{path.name}: ignored {before.n_stale} records of another prompt, model or sampling")
-    for image in {image.sha256: image for sample in task.samples for image in sample.images}.values():
-        rundir.save_image(image)
+    rundir.save_images(task.samples)
     answered = {place for place, record in before.records.items() if record.error is None}
     pending = [
         request

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.shards import part_of
 from ssl4rl_bench.task.registry import load_task
 
 
@@ -16,7 +17,7 @@ def reload_tasks(
     only: Iterable[str] | None = None,
     observer: Observer = SILENT,
 ) -> list[Task]:
-    """Loads all tasks of a run, or some of them.
+    """Loads all tasks of a run, or some of them; of a shard, with its samples only.
 
     Args:
         data: new locations of data that have moved, by full task name (`registry.per_task`).
@@ -41,5 +42,5 @@ def reload_tasks(
                 commit=spec.hub.commit if spec.hub is not None and name not in data else None,
                 on_share=on_share,
             )
-        tasks.append(task)
+        tasks.append(task if run.spec.shard is None else part_of(task, run.spec.shard))
     return tasks

@@ -43,8 +43,11 @@ class Run:
 
     @property
     def model(self) -> str:
-        """The model's name that the run was started with. Runs without a model have a mark: "gold (mock)"."""
-        return f"{self.spec.model} ({self.spec.mark})" if self.spec.mark else self.spec.model
+        """The model's name that the run was started with.
+
+        Runs without a model and shards have a mark: "gold (mock)", "tiny-base (shard 2/4)".
+        """
+        return f"{self.spec.model} ({self.spec.qualifier})" if self.spec.qualifier else self.spec.model
 
     @property
     def tasks(self) -> list[str]:

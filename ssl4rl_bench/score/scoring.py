@@ -21,8 +21,8 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     """Computes the content of result.json, which depends only on the journal, the tasks and the extractor.
 
     Keys: `schema`, `model` {name, fingerprint, and if known commit, served, scheme, unused_defaults},
-    `spec_sha256`, `partial` (part of the benchmark was not asked or not answered), `partial_reasons`,
-    `tasks`.
+    `spec_sha256`, `shard` ("2/4", only for a shard of a run), `partial` (part of the benchmark was not asked
+    or not answered), `partial_reasons`, `tasks`.
 
     Keys of each task: `version`, `prompt`, `source`, `data_sha256`; `hub` {asked, commit, config, split},
     only for hub data; `image`, only if not "real"; `extractor`, the full name; `reader`, the version of the
@@ -71,6 +71,11 @@ def _result(rundir: RunDir, tasks: Sequence[Task], by_task: Mapping[str, _TaskRe
     scores = {task.name: _score_task(rundir, task, by_task[task.name]) for task in tasks}
     reasons = [f"{task.name}: {reason}" for task in tasks for reason in task.partial_reasons]
     reasons += [
+        f"{name}: shard {spec.shard} of a run, {spec.tasks[name].n_samples if name in spec.tasks else 0} of "
+        f"{task.n_samples} samples"
+        for name, task in spec.all_tasks.items()
+    ]
+    reasons += [
         f"{name}: {score['n_missing']} replies are missing"
         for name, score in scores.items()
         if score["n_missing"]
@@ -80,6 +85,7 @@ def _result(rundir: RunDir, tasks: Sequence[Task], by_task: Mapping[str, _TaskRe
         "schema": RESULT_SCHEMA,
         "model": spec.to_json()["model"],
         "spec_sha256": spec.sha256,
+        **({"shard": str(spec.shard)} if spec.shard is not None else {}),
         "partial": bool(reasons),
         "partial_reasons": reasons,
         "tasks": scores,
@@ -98,6 +104,17 @@ def scored_samples(rundir: RunDir, task: Task, extractor: str = "default") -> li
 
 
 def _answers(rundir: RunDir, task: Task) -> Answers:
+    check_task(rundir, task)
+    return answers(rundir.journal_path(task.name), rundir.spec.keys(task))
+
+
+def check_task(rundir: RunDir, task: Task) -> None:
+    """Checks that a task is the one that a run asked.
+
+    Raises:
+        SpecMismatch: it differs; names what.
+        UsageError: the run has no such task.
+    """
     spec = rundir.spec
     if task.name not in spec.tasks:
         raise UsageError(
@@ -112,7 +129,6 @@ def _answers(rundir: RunDir, task: Task) -> Answers:
             f"task {task.name} differs from what run {rundir.path} asked: {', '.join(changed)} changed; "
             "load it from the data and with the prompt, limit and --image of the run"
         )
-    return answers(rundir.journal_path(task.name), spec.keys(task))
 
 
 def replies(

@@ -75,6 +75,8 @@ def make(folder: Path) -> None:
         mock = ("--engine", "mock", "--mock", "random")
         for name, how in (("random", ()), ("blank", ("--image", "blank")), ("half", ("--limit", "14"))):
             _run("random", f"runs/{name}", *mock, *how, tasks=("mmbench_dev_en=mmbench.tsv",))
+        for index in (1, 2):
+            _run("random", f"parts/{index}", *mock, "--shard", f"{index}/2", tasks=TASKS[:1])
 
 
 def asked(tasks: Sequence[str] = TASKS) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from commands import bench
 from ssl4rl_bench.gating.policy import read_policy
 from ssl4rl_bench.reports.gate.files import MARKER
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / ".github" / "gate").glob("*.sh"))
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())

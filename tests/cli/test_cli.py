@@ -281,6 +281,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(tmp_path: Path) -> N
     assert not (run / "result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_drains_saves_and_exits_130_and_the_command_resumes(
     tmp_path: Path, number: signal.Signals

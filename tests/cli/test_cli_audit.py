@@ -70,6 +70,7 @@ def test_bad_input_is_one_line_and_exit_2(args: list[str], words: list[str], tmp
     refused(bench("audit", *args, cwd=tmp_path), 2, *words)
 
 
+@pytest.mark.slow
 def test_a_run_is_read_with_each_extractor(tmp_path: Path) -> None:
     replies = tmp_path / "replies.jsonl"
     run = tmp_path / "gold"

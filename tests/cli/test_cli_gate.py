@@ -105,6 +105,7 @@ def test_a_partial_run_is_refused_unless_the_policy_allows_it(place: Path, tmp_p
     assert "is partial" in said
 
 
+@pytest.mark.slow
 def test_files_for_machines(place: Path, tmp_path: Path) -> None:
     names = {name: tmp_path / f"out.{name}" for name in ("junit", "summary", "json")}
     flags = [item for name, path in names.items() for item in (f"--{name}", path)]

@@ -28,6 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@pytest.mark.slow
 def test_page_of_a_benchmark_and_a_probe(runs: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     card = json.loads(files("ssl4rl_bench.reports").joinpath("published/ssl4rl_mmbench.json").read_text())

@@ -51,6 +51,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "train_dry_run": ("train", "ssl4rl_3b_mix", "--dry-run"),
     "run_dry_run": ("run", "--engine", "mock", *screen_runs.asked(screen_runs.TASKS[:1]), "--dry-run"),
     "run": ("run", "--engine", "mock", *screen_runs.asked(), "--limit", "7", "-o", "runs/new"),
+    "run_shard": (
+        *("run", "--engine", "mock", *screen_runs.asked(screen_runs.TASKS[:2])),
+        *("--shard", "2/3", "-o", "parts/new"),
+    ),
+    "merge": ("merge", "parts/1", "parts/2", "-o", "parts/merged"),
+    "merge_missing": ("merge", "parts/2"),
     "ask": ("ask", "What is shown?", "--engine", "mock"),
     "show": ("show", *MODELS),
     "show_leaves": ("show", BASE, "--leaves", *MMBENCH),

@@ -124,6 +124,7 @@ def test_a_category_without_any_answer_is_inconclusive() -> None:
     assert judge(run("old", base), failing("new", base, odd), one, rule("at_least")).verdict == "inconclusive"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_no_pass_turns_into_less_when_what_failed_was_wrong_all_along(data: st.DataObject) -> None:
@@ -188,6 +189,7 @@ def invoke(*args: object, code: int) -> str:
     return done.output
 
 
+@pytest.mark.slow
 def test_on_the_command_line_every_output_says_it(tmp_path: Path) -> None:
     """The same replies, but for failed requests where the first run was wrong."""
     scenes = ("run", "--tasks", "scenes", "--limit", 120, "--engine")

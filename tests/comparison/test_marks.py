@@ -31,6 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["mock", "replay", "replay of mock"])
 def test_every_output_marks_it(made: dict[str, Path], tmp_path: Path, mark: str) -> None:
     one, two = made[f"{mark}1"], made[f"{mark}2"]

@@ -54,6 +54,7 @@ def crashed(tmp_path: Path, error: str, *command: str, **env: str) -> subprocess
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "error"),
     [*((RUN, error) for error in CRASHES), *((c, e) for c in (GATE, TRAIN) for e in CRASHES[:2])],

@@ -305,6 +305,7 @@ def on_a_terminal(argv: list[str], folder: Path) -> str:
     return out.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_stream_of_another_encoding_ends_no_command(planted: Path, encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}

@@ -51,6 +51,7 @@ def modules(cwd: Path, path: Path | None = None) -> tuple[dict[str, str], list[s
     return files, top
 
 
+@pytest.mark.slow
 def test_installed_in_place_there_is_one_copy_of_each_module(tmp_path: Path) -> None:
     files, top = modules(tmp_path)
     real = [Path(file).resolve() for file in files.values()]

@@ -169,6 +169,7 @@ def damaged(good: bytes) -> Iterator[bytes]:
         yield good.replace(b"{", b'{"schema": 1, "schema": 1, ', 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(readers(Path())))
 @pytest.mark.timeout(300)
 def test_a_damaged_file_is_one_sentence_and_exit_2(world: Path, name: str) -> None:
@@ -189,6 +190,7 @@ def test_a_damaged_file_is_one_sentence_and_exit_2(world: Path, name: str) -> No
 WRONG = [None, True, -1, 1.5e300, 10**25, "x", "\ud800", [], {}, [[1]], {"a": {"b": 1}}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["one/spec.json", "one/exec.json", "base.json"])
 @pytest.mark.timeout(300)
 def test_a_value_of_another_type_never_ends_in_a_traceback(world: Path, name: str) -> None:

@@ -93,6 +93,7 @@ def test_ordinary_text_stays(text: str) -> None:
     assert redact(text) == text
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "part", ["a-", "token=", "://", '"key": "', "x:", "Bearer ", "a_", "--a ", "basic ", " ", "0"]

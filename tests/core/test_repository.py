@@ -30,6 +30,7 @@ def test_workflows_have_no_known_weakness() -> None:
     run("zizmor", "--offline", "--no-progress", "--min-severity", "medium", ".github", "action.yml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "pattern"),
     [

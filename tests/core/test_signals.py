@@ -27,6 +27,8 @@ from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import execute
 
+pytestmark = pytest.mark.slow
+
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 AT_ONCE_S = 20.0
 """Far below the minutes for which the thing that is interrupted would last, and the 25 s of a drain."""

@@ -48,6 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("images") / "photos", N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", list(FORMATS))
 @pytest.mark.parametrize("task", [ROTATION, CONTRASTIVE], ids=["rotation", "contrastive"])
 def test_the_same_bytes_for_any_order_of_the_files(
@@ -65,6 +66,7 @@ def test_the_same_bytes_for_any_order_of_the_files(
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [ROTATION, CONTRASTIVE], ids=["rotation", "contrastive"])
 def test_the_same_bytes_for_any_number_of_workers(folder: Path, tmp_path: Path, task: Any) -> None:
     for workers in (1, 2):

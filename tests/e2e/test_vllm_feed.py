@@ -118,6 +118,12 @@ def test_the_use_of_the_prefix_cache_is_measured(engine: VllmEngine) -> None:
     assert 0.1 < measures["n_cached_prompt_tokens"] / measures["n_prompt_tokens"] < 1
 
 
+def test_the_memory_of_prompts_is_measured(engine: VllmEngine) -> None:
+    """The supply of prompts is limited by what vLLM's items hold."""
+    assert engine._server is not None
+    assert engine._server._supply._mean > 10_000
+
+
 def test_a_bad_request_fails_alone(engine: VllmEngine) -> None:
     bad = bad_requests()[:2]
     done = answered(engine, [image_requests()[0], *bad, *image_requests()[1:3]])

@@ -1,4 +1,4 @@
-"""When prompts are added to vLLM: in groups on a GPU."""
+"""How many prompts are prepared ahead, and when they are added to vLLM: in groups on a GPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl4rl_bench.engines.vllm.feed import Admission
+from ssl4rl_bench.engines.vllm.feed import Admission, Supply
 
 counts = st.integers(0, 600)
 admissions = st.builds(Admission, limit=st.integers(1, 512), group=st.integers(1, 64))
@@ -63,3 +63,41 @@ def test_a_group_waits_for_its_last_prompts_unless_many_places_are_free() -> Non
     assert admission.count(running=440, ready=60, pending=20) == 0
     assert admission.count(running=440, ready=60, pending=0) == 60
     assert admission.count(running=384, ready=60, pending=20) == 60
+
+
+@given(st.integers(1, 1_000), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10**9))))
+def test_something_is_always_prepared_and_never_more_than_allowed(
+    most: int, made: list[tuple[int, int]]
+) -> None:
+    supply = Supply(most)
+    for n, n_bytes in made:
+        supply.add(n, n_bytes)
+    assert supply.wants(0)
+    assert not supply.wants(most)
+
+
+def test_small_prompts_are_limited_by_their_number() -> None:
+    supply = Supply(128)
+    supply.add(32, 32 * 600_000)
+    assert supply.wants(127)
+    assert not supply.wants(128)
+
+
+def test_large_prompts_are_limited_by_their_memory() -> None:
+    """Images of 80 MB of pixels, one per prompt."""
+    supply = Supply(256, most_bytes=4 << 30)
+    supply.add(1, 80_000_000)
+    assert [n for n in range(256) if supply.wants(n)] == list(range(54))
+
+
+def test_large_prompts_count_at_once_and_are_forgotten_slowly() -> None:
+    supply = Supply(256, most_bytes=1 << 30)
+    for _ in range(100):
+        supply.add(4, 4)
+    supply.add(4, 4 << 26)
+    assert not supply.wants(16)
+    supply.add(4, 4)
+    assert supply.wants(16) and not supply.wants(20)
+    for _ in range(50):
+        supply.add(4, 4)
+    assert supply.wants(255)

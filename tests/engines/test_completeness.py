@@ -49,6 +49,7 @@ NINE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", GOOD)
 def test_whole_checkpoints_resolve(form: str, tmp_path: Path) -> None:
     GOOD[form](tmp_path / "model")
@@ -96,6 +97,7 @@ def test_run_refuses_in_one_line_before_torch_is_imported(kind: str, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["prefix module.", "a value head", "an adapter beside"])
 @pytest.mark.parametrize(
     "words",

@@ -13,6 +13,8 @@ from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 pytest.importorskip("huggingface_hub")
 from hub_child import models  # after the check that it can be used
 
+pytestmark = pytest.mark.slow
+
 REPO = "org/tiny"
 
 

@@ -267,6 +267,7 @@ def test_retry_after_reads_seconds_and_dates() -> None:
     assert [wire.parse_retry_after(text) for text in (None, "", "soon", "nan", "inf", "-3")] == [0] * 6
 
 
+@pytest.mark.slow
 def test_a_dead_server_costs_nothing_where_another_lives(stub: Stub, other: Stub, make: Make) -> None:
     other.stop()
     done = list(make(stub, other).run([request(i) for i in range(20)], GREEDY))

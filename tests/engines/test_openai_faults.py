@@ -23,6 +23,8 @@ from ssl4rl_bench.run.journal import read_journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.runner import RunCounts, execute
 
+pytestmark = pytest.mark.slow
+
 TASK = SyntheticTask(n_groups=6, n_rolls=2)
 N = 12
 PATIENT = Retry(

@@ -21,6 +21,7 @@ from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 REPAIRED = [kind for kind, (_, words) in BROKEN.items() if "ssl4rl_bench.repair" in " ".join(words)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*REPAIRED, "an extra tensor", "a tied head that differs"])
 def test_the_command_in_the_message_repairs(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

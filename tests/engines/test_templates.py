@@ -23,6 +23,8 @@ from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.engines import template_child, templates
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 
+pytestmark = pytest.mark.slow
+
 USUAL = (TINY / "chat_template.jinja").read_text()
 LOOPS = {
     "nested ranges": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"

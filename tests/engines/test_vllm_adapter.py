@@ -110,6 +110,24 @@ def engine(core: Core) -> adapter.LocalEngine:
     return made
 
 
+def item(n: int) -> dict[str, Any]:
+    """An item with pixels of n bytes, and a field without data."""
+    return {"pixel_values": SimpleNamespace(data=memoryview(bytes(n))), "grid": SimpleNamespace(data=None)}
+
+
+def test_the_size_of_prompts_is_that_of_their_pixels_and_counts_what_they_share_once() -> None:
+    shared = item(100)
+    prompts: list[Any] = [
+        {"type": "multimodal", "mm_kwargs": {"image": [shared, item(20)], "video": [item(3)]}},
+        {"type": "multimodal", "mm_kwargs": {"image": [shared, None]}},
+        {"type": "token", "prompt_token_ids": [1]},
+        "an error",
+        ModelError("another"),
+    ]
+    assert adapter.n_bytes(prompts) == 123
+    assert adapter.n_bytes([]) == 0
+
+
 def test_an_item_is_sent_with_the_first_copy_only(engine: adapter.LocalEngine, core: Core) -> None:
     for key in "123":
         engine.add(key, prompt("a"), GREEDY, 0)

@@ -80,6 +80,7 @@ def start(folder: Path, candidate: str, ending: str = "done") -> subprocess.Pope
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_processes_at_once_get_different_turns_and_a_crash_blocks_none(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "series"
     started = [start(folder, f"step-{at}", "crash" if at % 3 == 0 else "done") for at in range(7)]

@@ -320,6 +320,7 @@ def test_right_tables_raise_nothing(table: tuple[list[str], list[list[str]]], fo
     assert made.n_checked == (len(header) - 1) + (len(rows) - 1) + n_changes
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(tables(), st.sampled_from([markdown, spaced]), st.data())
 def test_a_changed_cell_is_found(

@@ -294,6 +294,7 @@ def hostile(report: ReportContent, texts: list[str]) -> ReportContent:
     return replace(report, title=texts[0], boards=((board,),), runs=facts, lead=views[:1], views=views)
 
 
+@pytest.mark.slow
 def test_150_payloads_in_every_string_change_no_tag(report: ReportContent) -> None:
     assert len(PAYLOADS) == len(set(PAYLOADS)) == 150
     plain = Parsed(render_page(hostile(report, [f"plain {at}" for at in range(150)])))

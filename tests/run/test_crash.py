@@ -101,6 +101,7 @@ def survives(tmp_path: Path, undisturbed: bytes, n_kills: int) -> None:
         trial += 1
 
 
+@pytest.mark.slow
 def test_ten_kills(tmp_path: Path, undisturbed: bytes) -> None:
     survives(tmp_path, undisturbed, 10)
 

@@ -58,6 +58,7 @@ def merged(run: Path, with_task: bool) -> str:
     return "\n".join(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["run", "journal", "folder", "file"])
 def test_a_run_over_several_tasks_is_replayed_as_it_was(recorded: Path, tmp_path: Path, form: str) -> None:
     places = {"run": recorded, "journal": recorded / "journal", "folder": tmp_path / "replies"}
@@ -72,6 +73,7 @@ def test_a_run_over_several_tasks_is_replayed_as_it_was(recorded: Path, tmp_path
     assert numbers(tmp_path / "out") == numbers(recorded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_one_journal_of_a_run_is_replayed(recorded: Path, tmp_path: Path, task: str) -> None:
     journal = recorded / "journal" / f"ssl4rl_{task}.jsonl"
@@ -173,6 +175,7 @@ def replay(replies: Path, out: Path, *more: object, code: int = 0) -> str:
     return invoke(*asked(out, "scenes"), "--engine", "replay", "--replies", replies, *more, code=code)
 
 
+@pytest.mark.slow
 def test_replays_under_one_name_are_of_one_model(recorded: Path, tmp_path: Path) -> None:
     mock = ("--engine", "mock", "--mock")
     behaviours = {"one": ("gold", "constant:A"), "two": ("random", "constant:B")}

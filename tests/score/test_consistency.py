@@ -62,6 +62,7 @@ def opened(made: Path, run: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
     yield "save", ("gate", "-c", run, "--save-baseline", run.parent / "b.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["result.json", "spec.json", "outcomes.json"])
 @pytest.mark.parametrize("number", [2, 99])
 def test_a_newer_file_of_a_run_is_refused_and_kept(made: Path, run: Path, name: str, number: int) -> None:

@@ -37,6 +37,7 @@ def test_leaves_with_enough_groups_have_variances_of_their_own() -> None:
     assert variance.value == pytest.approx(sum(se**2 for se in parts) / 9) and variance.pooled == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[1] * 30, [2] * 20, [1, 2, 3, 5, 8, 13, 30], [40, 1, 1, 1], [3, 1]])
 def test_the_variance_of_a_mean_over_leaves_of_any_size_is_right_on_average(sizes: list[int]) -> None:
     rng = np.random.default_rng(3)

@@ -127,6 +127,7 @@ def interval(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     return accuracy_interval(accuracy(np.full(len(sizes), 1.0 / sizes.sum()), sums, sizes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_groups", [12, 40, 300])
 @pytest.mark.parametrize("p", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("icc", [0.1, 0.8])

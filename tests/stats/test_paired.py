@@ -65,6 +65,7 @@ def test_tango_s_ends_solve_its_equation(sizes: tuple[int, int], data: st.DataOb
             assert abs(gained - lost - n * end) / spread == pytest.approx(1.959964, rel=2e-2)
 
 
+@pytest.mark.slow
 def test_tango_covers_95_percent_where_the_normal_interval_does_not() -> None:
     rng = np.random.default_rng(0)
     n, p_gain, p_loss = 115, 0.035, 0.005

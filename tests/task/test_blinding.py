@@ -116,13 +116,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "name",
-    [
-        "ssl_jigsaw_2x2",
-        "ssl_contrastive_weak",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssl_rotation_90", "ssl_position")),
-    ],
+    "name", ["ssl_jigsaw_2x2", "ssl_contrastive_weak", "ssl_rotation_90", "ssl_position"]
 )
 def test_probes_get_as_many_images_of_another_picture(name: str, folder: Path) -> None:
     task = load_task(name, data=str(folder))

@@ -105,14 +105,9 @@ class _Planted(SSLTask):
         return Corrupted((image, crop), "abcd"[answer])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "leak, finder",
-    [
-        pytest.param("size", SIZES, marks=pytest.mark.slow),
-        ("border", BORDERS),
-        pytest.param("phase", TRACES, marks=pytest.mark.slow),
-        pytest.param("resampled", TRACES, marks=pytest.mark.slow),
-    ],
+    "leak, finder", [("size", SIZES), ("border", BORDERS), ("phase", TRACES), ("resampled", TRACES)]
 )
 def test_a_planted_leak_is_found(leak: str, finder: str, photos: list[EncodedImage]) -> None:
     found = _found(_Planted(leak), photos, 240)
@@ -122,6 +117,7 @@ def test_a_planted_leak_is_found(leak: str, finder: str, photos: list[EncodedIma
         assert not found[SIZES].differs
 
 
+@pytest.mark.slow
 def test_a_leak_that_the_control_sees_too_is_not_called_none(
     photos: list[EncodedImage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -193,6 +189,7 @@ def test_a_task_without_a_leak_passes_and_content_is_told_apart(photos: list[Enc
         assert found[STATISTICS].differs == (leak == "colour")
 
 
+@pytest.mark.slow
 def test_released_rotation_gives_itself_away_by_size_and_ours_does_not(photos: list[EncodedImage]) -> None:
     """Defect 4: a quarter turn swaps width and height, so that size alone scores 0.5 instead of 0.25."""
     released = _found(make_task("rotation", {"step": 90, "convention": "released"}), photos[:30], 120)

@@ -150,6 +150,7 @@ def replies(package: Path, name: str, wrong: set[int]) -> None:
     (package / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
 
+@pytest.mark.slow
 def test_rotation_by_60_degrees_is_one_task_file(tmp_path: Path) -> None:
     from ssl4rl_bench import tasks
 
@@ -166,6 +167,7 @@ def test_rotation_by_60_degrees_is_one_task_file(tmp_path: Path) -> None:
     assert done.returncode == 0 and "rotation_60" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_benchmark_of_another_kind_goes_all_the_way(package: Path) -> None:
     replies(package, "base", wrong={0, 4})
     replies(package, "new", wrong={0})

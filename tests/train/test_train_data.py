@@ -41,6 +41,7 @@ SCHEDULE = Schedule(
 )
 
 
+@pytest.mark.slow
 def test_the_pool_has_no_picture_of_the_benchmark(pool: ExamplePool) -> None:
     dev = {sha256_hex(q.drawn.image.tobytes()) for q in scenes.questions("dev")}
     assert len(pool.questions) == 8 * len(scenes.LEAVES)

@@ -101,6 +101,7 @@ def test_a_baseline_file_does_for_a_run(train: Path, tmp_path: Path) -> None:
     assert "the baseline and its 95% interval" in (out / "curves.svg").read_text()
 
 
+@pytest.mark.slow
 def test_a_history_is_made_again_from_the_runs(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(train, 150)
@@ -198,6 +199,7 @@ def test_one_engine_is_kept_where_it_takes_other_weights(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_checkpoints_that_appear_are_taken_and_a_stop_is_clean(tmp_path: Path) -> None:
     """Two appear while it runs; the second is written slowly. Then SIGTERM."""
     folder, out, policy = tmp_path / "train", tmp_path / "out", tmp_path / "gate.toml"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import queue
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.errors import EngineError, ModelError
@@ -35,11 +36,9 @@ def on_cpu() -> bool:
 
 def argument_names() -> list[str]:
     """Returns the names of all arguments of an engine."""
-    import dataclasses
-
     from vllm.engine.arg_utils import EngineArgs
 
-    return [field.name for field in dataclasses.fields(EngineArgs)]
+    return [field.name for field in fields(EngineArgs)]
 
 
 def make_config(arguments: Mapping[str, Any]) -> Any:
@@ -141,16 +140,11 @@ class LocalEngine:
     @property
     def limits(self) -> dict[str, Any]:
         """The settings that matter for speed, as vLLM resolved them."""
-        scheduler, model, cache = (
-            self._config.scheduler_config,
-            self._config.model_config,
-            self._config.cache_config,
-        )
         return {
             "max_num_seqs": max_running(self._config),
-            "max_num_batched_tokens": scheduler.max_num_batched_tokens,
-            "enforce_eager": bool(model.enforce_eager),
-            "enable_prefix_caching": bool(cache.enable_prefix_caching),
+            "max_num_batched_tokens": self._config.scheduler_config.max_num_batched_tokens,
+            "enforce_eager": bool(self._config.model_config.enforce_eager),
+            "enable_prefix_caching": bool(self._config.cache_config.enable_prefix_caching),
         }
 
     def renderer(self, prompter: Prompter) -> Renderer:
@@ -262,6 +256,18 @@ def _forget(cache: Any, name: str) -> None:
         cache.invalidate(name)
     else:
         cache._cache.pop(name, None)
+
+
+def n_bytes(prompts: Iterable[Prepared]) -> int:
+    """Returns the size of the pixels of prompts. What several of them share counts once."""
+    items = {
+        id(item): item
+        for prompt in prompts
+        if isinstance(prompt, dict)
+        for of_kind in prompt.get("mm_kwargs", {}).values()
+        for item in of_kind
+    }
+    return sum(getattr(field.data, "nbytes", 0) for item in items.values() if item for field in item.values())
 
 
 def cached_tokens(output: Any) -> int:

@@ -45,6 +45,26 @@ class Admission:
         return min(free, ready) if starved or complete else 0
 
 
+@dataclass(slots=True)
+class Supply:
+    """Limits how many prompts are prepared ahead, by number and by the memory that their pixels take."""
+
+    most: int
+    """The maximum number of prompts in preparation or ready."""
+    most_bytes: int = 4 << 30
+    _mean: float = 0.0
+    """The mean size of a prompt's pixels; large prompts count at once, and are forgotten slowly."""
+
+    def add(self, n: int, n_bytes: int) -> None:
+        """Takes account of `n` prompts that became ready, with the size of their pixels in bytes."""
+        if n:
+            self._mean = max(n_bytes / n, 0.9 * self._mean + 0.1 * n_bytes / n)
+
+    def wants(self, n: int) -> bool:
+        """Returns whether to prepare more if `n` are in preparation or ready."""
+        return n < self.most and (n == 0 or n * self._mean < self.most_bytes)
+
+
 class Feed(Protocol):
     """Prepares prompts while the model runs."""
 

@@ -22,7 +22,7 @@ from ssl4rl_bench.engines.vllm.arguments import (
     given,
     quiet,
 )
-from ssl4rl_bench.engines.vllm.feed import Admission, Feed, Prepared, ThreadFeed
+from ssl4rl_bench.engines.vllm.feed import Admission, Feed, Prepared, Supply, ThreadFeed
 from ssl4rl_bench.engines.vllm.renderers import ProcessFeed, default_processes
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class VllmServer:
                     raise
         self._render = self._engine.renderer(prompter)
         self._feed: Feed = feed or ThreadFeed(self._render, ahead)
+        self._supply = Supply(self._feed.ahead)
         self._n_processes = n_processes
 
     def answer(
@@ -98,7 +99,9 @@ class VllmServer:
                 elif held is None:  # the queue of a worker may have been filled again
                     held = next(queue, None)
                 held = self._pull(held, queue, len(ready))
-                ready += feed.collect(wait=not running and not ready)
+                prepared = feed.collect(wait=not running and not ready)
+                self._supply.add(len(prepared), adapter.n_bytes(prompt for _, prompt in prepared))
+                ready += prepared
                 for _ in range(self._admission.count(len(running), len(ready), feed.pending)):
                     request, prompt = ready.popleft()
                     try:
@@ -163,7 +166,7 @@ class VllmServer:
 
     def _pull(self, held: Request | None, queue: Iterator[Request], n_ready: int) -> Request | None:
         """Submits requests until enough are in preparation or ready; returns the next one."""
-        while held and self._takes(held) and self._feed.pending + n_ready < self._feed.ahead:
+        while held and self._takes(held) and self._supply.wants(self._feed.pending + n_ready):
             unit = [held]
             images = _images(held)
             held = next(queue, None)

@@ -13,14 +13,14 @@ _POLL_S = 0.05
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Returns the processes whose command line names a folder, and all that these started.
+    """Returns the processes below this one whose command line names a folder, and all below those.
 
     Returns:
         Their process ids, with the times at which they started: process ids are used again.
     """
     parents: dict[int, int] = {}
     starts: dict[int, str] = {}
-    found: set[int] = set()
+    named: set[int] = set()
     for path in _PROC.glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):  # it has ended
             pid = int(path.name)
@@ -28,11 +28,18 @@ def processes_of(folder: Path) -> dict[int, str]:
             fields = (path / "stat").read_text(errors="replace").rpartition(")")[2].split()
             parents[pid], starts[pid] = int(fields[1]), fields[19]
             if os.fsencode(folder) in (path / "cmdline").read_bytes():
-                found.add(pid)
-    below = found
-    while below := {pid for pid, parent in parents.items() if parent in below} - found:
-        found |= below
-    return {pid: starts[pid] for pid in found - {os.getpid()}}
+                named.add(pid)
+    roots = named & _below({os.getpid()}, parents)
+    return {pid: starts[pid] for pid in roots | _below(roots, parents)}
+
+
+def _below(roots: set[int], parents: dict[int, int]) -> set[int]:
+    """Returns the processes that the roots started, and those that these started, and so on."""
+    below: set[int] = set()
+    layer = roots
+    while layer := {pid for pid, parent in parents.items() if parent in layer} - below:
+        below |= layer
+    return below
 
 
 def end(processes: dict[int, str], wait_s: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +40,24 @@ def test_the_child_of_a_process_that_names_the_folder_is_its_process_too(
     parent, child = family
     assert processes_of(tmp_path).keys() == {parent.pid, child}
     assert processes_of(tmp_path / "other") == {}
+
+
+def test_a_process_that_this_one_did_not_start_is_left_alone(tmp_path: Path) -> None:
+    """Such as a user's `tail` of a log in the folder."""
+    code = f"""
+import os, subprocess, sys
+if os.fork() == 0:
+    os.setsid()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)", "{tmp_path}/log"])
+    print(child.pid, flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    pid = int(done.stdout)
+    try:
+        assert Path(f"/proc/{pid}").exists() and processes_of(tmp_path) == {}
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_what_does_not_end_is_killed_even_if_its_parent_has_ended(

@@ -22,6 +22,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@pytest.mark.slow
 def test_views_are_printed_and_drawn(runs: dict[str, Path], tmp_path: Path) -> None:
     places = runs["base"], runs["tiny-rotation"], runs["blind"]
     out = tmp_path / "new" / "figures"

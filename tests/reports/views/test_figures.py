@@ -45,6 +45,7 @@ def views(request: pytest.FixtureRequest) -> list[View]:
     return [make(runs) for make in VIEWS.values()]
 
 
+@pytest.mark.slow
 def test_all_text_stands_inside_at_eight_points_or_more(views: list[View]) -> None:
     for view in views:
         sheet = view.sheet
@@ -79,6 +80,7 @@ def test_the_svg_is_well_formed_and_the_same_again(views: list[View]) -> None:
             ]
 
 
+@pytest.mark.slow
 def test_figures_are_written_as_svg_and_png(views: list[View], tmp_path: Path) -> None:
     from PIL import Image
 

@@ -15,6 +15,7 @@ CATEGORIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CATEGORIES)
 @pytest.mark.parametrize("n", [1, 12])
 def test_every_report_of_such_a_benchmark(kind: str, n: int, tmp_path: Path) -> None:

@@ -265,6 +265,7 @@ FILLERS = (
 MORE_FILLERS = "boxed{|{|The answer is |answer        |90 (|<answer>90 or |-|1 2 3 4. "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filler", [*FILLERS.split("|"), *MORE_FILLERS.split("|")])
 def test_a_megabyte_is_read_at_its_end_in_bounded_time(filler: str) -> None:
     body = (filler * 1_000_000)[:1_000_000]

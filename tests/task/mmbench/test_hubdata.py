@@ -23,6 +23,8 @@ from ssl4rl_bench.task.registry import load_task
 pytest.importorskip("huggingface_hub")
 from hub_child import tasks
 
+pytestmark = pytest.mark.slow
+
 REPO = "someone/MMBench"
 CARD = """---
 license: apache-2.0

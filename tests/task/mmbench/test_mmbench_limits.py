@@ -100,12 +100,8 @@ BOMBS: dict[str, Callable[[], tuple[pa.Table, dict[str, Any]]]] = {
 }
 
 
-QUICK = ("a dictionary-coded text of 100 MiB", "huge image cells", "lists for texts")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in BOMBS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOMBS)
 def test_a_parquet_file_that_expands_is_refused_within_bounds(name: str, tmp_path: Path) -> None:
     made, how = BOMBS[name]()
     pq.write_table(made, tmp_path / "a.parquet", **how)

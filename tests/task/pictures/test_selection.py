@@ -83,6 +83,7 @@ def test_a_limit_keeps_the_first_ones_of_the_whole(tmp_path: Path, limit: int) -
     assert limited.n_left == max(0, 20 - limit)
 
 
+@pytest.mark.slow
 def test_a_limit_looks_further_where_images_look_alike(tmp_path: Path) -> None:
     write_folder(tmp_path, 10)
     for side in range(100, 190):

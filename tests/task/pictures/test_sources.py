@@ -92,6 +92,7 @@ def test_another_task_s_images_come_through_the_callback(spool: Path) -> None:
     assert [(located.name, located.read()) for located in source.images] == [("7", encoded(7))]
 
 
+@pytest.mark.slow
 def test_scenes_are_the_built_in_ones_even_beside_a_folder_of_that_name(
     tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

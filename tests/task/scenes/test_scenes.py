@@ -31,6 +31,7 @@ def test_a_hundred_questions_for_each_ability_from_at_least_two_leaves(dev: list
     assert all(len(names) >= 2 for names in leaves.values())
 
 
+@pytest.mark.slow
 def test_pictures_are_distinct_and_none_is_in_the_train_stream(dev: list[scenes.Question]) -> None:
     seen = {sha256_hex(q.drawn.image.tobytes()) for q in dev}
     train = {sha256_hex(q.drawn.image.tobytes()) for q in scenes.questions("train", 60)}

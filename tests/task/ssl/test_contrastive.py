@@ -120,6 +120,7 @@ def _clipped(seed: int) -> Image.Image:
     return _picture(seed).point([215 + value // 8 for value in range(256)] * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", sorted(STRENGTHS))
 @pytest.mark.parametrize("make_picture", [_picture, _clipped])
 def test_every_finished_view_shows_something(

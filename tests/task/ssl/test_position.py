@@ -62,6 +62,7 @@ def test_sizes_do_not_tell_the_part() -> None:
     assert largest["released"]["left"] < largest["released"]["right"]
 
 
+@pytest.mark.slow
 def test_parts_are_even() -> None:
     image = noise(112, 112)
     for grid in (2, 3):
