@@ -70,7 +70,10 @@ class WorkersEngine:
             self._checked = True
 
     def expect(self, n_requests: int) -> None:
-        """Implements `types.Expects`: each worker expects its share."""
+        """Implements `types.Expects`: each worker expects its share. Counts of `measures` begin here."""
+        for slot in self._scheduler.slots:
+            slot.n_answered = slot.n_deaths = 0
+        self._scheduler.n_resent = 0
         self._n_expected = -(-n_requests // self._options.workers)
         self._scheduler.n_expected = n_requests
 

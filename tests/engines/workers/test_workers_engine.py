@@ -318,8 +318,11 @@ def test_a_watch_evaluates_all_checkpoints_on_the_same_workers(
     evaluator.close()
     assert len(pools) == 1 and len(pools[0].swaps) == 1 and pools[0].n_launched == 2 and pools[0].closed
     assert results[0]["tasks"] == results[1]["tasks"]
+    n_asked = sum(task["n_samples"] for task in results[1]["tasks"].values())
     sitting = json.loads((tmp_path / "1" / "exec.json").read_text())["sittings"][-1]
-    assert len(sitting["measures"]["workers"]) == 2 and sitting["engine_options"]["workers"] == 2
+    workers = sitting["measures"]["workers"]
+    assert len(workers) == 2 and sitting["engine_options"]["workers"] == 2
+    assert sum(worker["n_answered"] for worker in workers) == n_asked, "of this checkpoint alone"
 
 
 def test_engines_without_workers_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
