@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import forked
 import pytest
 from examples import examples
 from hypothesis import settings
+
+CACHE = "SSL4RL_CACHE_DIR"
 
 settings.register_profile(
     "ours", max_examples=examples(100), parent=settings.get_profile(settings._current_profile)
@@ -17,10 +22,18 @@ settings.load_profile("ours")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts one server of `forked` for all workers, and makes `os.fsync` do nothing."""
+    """Starts one server of `forked` for all workers, makes `os.fsync` do nothing, and names a cache folder."""
     forked.no_fsync()
+    if not hasattr(config, "workerinput"):
+        os.environ[CACHE] = tempfile.mkdtemp(prefix="ssl4rl-cache-")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         forked.share()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes the cache folder of this session."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ssl4rl_bench.comparison.compare import best_of, compare_task
@@ -28,6 +27,9 @@ from ssl4rl_bench.score.aggregate import (
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Floats = NDArray[np.float64]
 RowKind = Literal["baseline", "checkpoint", "published"]
@@ -111,6 +113,8 @@ class Board:
 
     def frame(self) -> pd.DataFrame:
         """Returns one record per cell, with values as fractions; CSV and JSON are made from this frame."""
+        import pandas as pd  # here, as pages and tables do not need it
+
         return pd.DataFrame([record for row in self.rows for record in self._records(row)])
 
     def _records(self, row: BoardRow) -> list[dict[str, Any]]:

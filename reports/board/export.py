@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
@@ -15,6 +13,9 @@ from ssl4rl_bench.reports.board.board import Board, BoardCell, difference_record
 from ssl4rl_bench.reports.board.probes import AGGREGATION, PROBE_HEADERS, ProbeRow, probe_notes
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 NOTE = 600
@@ -57,6 +58,8 @@ def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
 
     Text that a spreadsheet would treat as a formula is prefixed with an apostrophe.
     """
+    import pandas as pd  # here, as the other formats do not need it
+
     frames = [board.frame() for board in boards]
     frame = pd.concat([*frames, *([probe_frame(probes)] if probes else [])], ignore_index=True)
     for name in frame.columns.intersection(["n", "rank", "gained", "lost", "left_out"]):
@@ -79,6 +82,8 @@ def to_json(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
 
 def probe_frame(probes: Sequence[ProbeRow]) -> pd.DataFrame:
     """Returns one record per probe and run, with the columns of `Board.frame` and those of probes."""
+    import pandas as pd
+
     records = []
     for row in probes:
         low, high = row.ci95 or (None, None)

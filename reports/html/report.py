@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.comparison.pairing import Evaluated
@@ -13,7 +15,7 @@ from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.reports.board.board import Board, build_board
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_rows, probe_tasks
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
-from ssl4rl_bench.reports.html.samples import Samples, collect
+from ssl4rl_bench.reports.html.samples import Samples, collect, thumbnails_of
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
 
@@ -77,20 +79,21 @@ def assemble(
     probes = [name for name in probe_tasks(runs) if name in wanted]
     benchmarks = [name for name in wanted if name not in probes]
     check_benchmarks(published, benchmarks)
-    return ReportContent(
-        title=title,
-        boards=tuple(
-            tuple(
-                build_board(
-                    baseline, candidates, name, aggregation=aggregation, published=published, allow=allow
-                )
-                for aggregation in aggregations
-            )
-            for name in benchmarks
-        ),
-        probes=tuple(probe_rows(baseline, candidates, probes, allow=allow)),
-        lead=tuple(lead),
-        views=tuple(views),
-        runs=tuple(run_facts(run) for run in runs),
-        samples=None if loaded is None else collect(runs, loaded, [*benchmarks, *probes]),
-    )
+    shown = [*benchmarks, *probes]
+    with ExitStack() as stack:
+        thumbnails = None if loaded is None else stack.enter_context(thumbnails_of(loaded, shown))
+        board = partial(build_board, baseline, candidates, published=published, allow=allow)
+        return ReportContent(
+            title=title,
+            boards=tuple(
+                tuple(board(name, aggregation=aggregation) for aggregation in aggregations)
+                for name in benchmarks
+            ),
+            probes=tuple(probe_rows(baseline, candidates, probes, allow=allow)),
+            lead=tuple(lead),
+            views=tuple(views),
+            runs=tuple(run_facts(run) for run in runs),
+            samples=None
+            if loaded is None or thumbnails is None
+            else collect(runs, loaded, shown, thumbnails),
+        )

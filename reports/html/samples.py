@@ -63,22 +63,31 @@ class Samples:
     """Statements of what was left out, one sentence per note."""
 
 
-def collect(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], tasks: Sequence[str]) -> Samples:
+def thumbnails_of(loaded: Sequence[Mapping[str, Task]], tasks: Sequence[str]) -> Thumbnails:
+    """Starts to make thumbnails of the images of tasks as the first run asked them (`collect`)."""
+    shown = [sample for name in tasks if name in loaded[0] for sample in loaded[0][name].samples]
+    return Thumbnails([image for sample in shown for image in sample.images])
+
+
+def collect(
+    runs: Sequence[Evaluated],
+    loaded: Sequence[Mapping[str, Task]],
+    tasks: Sequence[str],
+    thumbnails: Thumbnails,
+) -> Samples:
     """Collects the samples of tasks as the first run asked them, with the replies of every run.
 
     Args:
         runs: the runs, the baseline first.
         loaded: for each run its tasks as it asked them; runs that asked the same may share them. Missing
             tasks are left out.
+        thumbnails: `thumbnails_of` the same tasks.
 
     Raises:
         StoreError: a journal cannot be read.
     """
     names = [name for name in tasks if name in loaded[0]]
     n_replies = sum(len(run.outcomes[name].ids) for name in names for run in runs if name in run.outcomes)
-    thumbnails = Thumbnails(
-        [image for name in names for sample in loaded[0][name].samples for image in sample.images]
-    )
     replies = [
         [_records(run, run_tasks, name) for run, run_tasks in zip(runs, loaded, strict=True)]
         for name in names

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from threading import Event
+from types import TracebackType
+from typing import Self
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage, Sample
@@ -14,31 +20,61 @@ SMALLEST, LARGEST = 96, 224
 """Limits of the longer side, in pixels."""
 _BYTES_PER_PIXEL = 0.14
 """The estimated size of a photograph as WebP at the quality used. The budget holds even if it is wrong."""
+_THREADS = min(4, os.cpu_count() or 1)
+"""The number of images that are decoded at the same time; Pillow decodes without the interpreter's lock."""
+_BATCH = 4 * _THREADS
+"""The number of images that are made before the budget is checked again."""
 
 
 class Thumbnails:
-    """Makes thumbnails of images in the given order until the budget is used up."""
+    """Makes thumbnails of images in the given order until the budget is used up, in other threads.
+
+    `of` and `notes` wait for the last one. Leaving the context stops the threads.
+    """
 
     def __init__(self, wanted: Sequence[EncodedImage]) -> None:
-        distinct = {image.sha256: image for image in wanted}
-        share = BUDGET * 0.75 / max(1, len(distinct))
+        self._distinct = {image.sha256: image for image in wanted}
+        share = BUDGET * 0.75 / max(1, len(self._distinct))
         self.side = int(min(LARGEST, max(SMALLEST, (share / _BYTES_PER_PIXEL) ** 0.5)))
-        self._made: dict[str, str] = {}
         self._n_damaged = 0
+        self._stopped = Event()
+        self._pool = ThreadPoolExecutor(1 + _THREADS)
+        self._made = self._pool.submit(self._make)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._pool.shutdown()
+
+    def _make(self) -> dict[str, str]:
+        """Returns thumbnails in base64 by the hash of their image."""
+        made: dict[str, str] = {}
         used = 0
-        for sha256, image in distinct.items():
-            if used >= BUDGET:
-                break
-            try:
-                text = base64.b64encode(images.thumbnail(image, self.side)).decode("ascii")
-            except images.ImageError:
-                self._n_damaged += 1
-                continue
-            if used + len(text) > BUDGET:
-                break
-            used += len(text)
-            self._made[sha256] = text
-        self._n_left_out = len(distinct) - len(self._made) - self._n_damaged
+        left = iter(self._distinct.items())
+        while not self._stopped.is_set() and (batch := list(islice(left, _BATCH))):
+            texts = self._pool.map(self._text, [image for _, image in batch])
+            for (sha256, _), text in zip(batch, texts, strict=True):
+                if used >= BUDGET:
+                    return made
+                if text is None:
+                    self._n_damaged += 1
+                    continue
+                if used + len(text) > BUDGET:
+                    return made
+                used += len(text)
+                made[sha256] = text
+        return made
+
+    def _text(self, image: EncodedImage) -> str | None:
+        """Returns a thumbnail in base64; None if the image is damaged."""
+        try:
+            return base64.b64encode(images.thumbnail(image, self.side)).decode("ascii")
+        except images.ImageError:
+            return None
 
     def names(self, samples: Sequence[Sample]) -> list[str]:
         """Returns the hashes of the samples' distinct images, in order."""
@@ -46,15 +82,22 @@ class Thumbnails:
 
     def of(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Returns thumbnails in the order of `names`: a WebP file in base64, or "" if it was left out."""
-        return tuple(self._made.get(sha256, "") for sha256 in self.names(samples))
+        made = self._made.result()
+        return tuple(made.get(sha256, "") for sha256 in self.names(samples))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes on images without a thumbnail, one sentence per note."""
-        out = []
-        if n := self._n_left_out:
-            out.append(f"{n} {'image is' if n == 1 else 'images are'} left out to keep this file small.")
-        if n := self._n_damaged:
-            one, verb = ("image", "is") if n == 1 else ("images", "are")
-            out.append(f"{n} {one} cannot be decoded and {verb} not shown.")
-        return tuple(out)
+        n_made = len(self._made.result())
+        return notes_on(len(self._distinct) - n_made - self._n_damaged, self._n_damaged)
+
+
+def notes_on(n_left_out: int, n_damaged: int) -> tuple[str, ...]:
+    """Returns `Thumbnails.notes` for these numbers of images."""
+    out = []
+    if n := n_left_out:
+        out.append(f"{n} {'image is' if n == 1 else 'images are'} left out to keep this file small.")
+    if n := n_damaged:
+        one, verb = ("image", "is") if n == 1 else ("images", "are")
+        out.append(f"{n} {one} cannot be decoded and {verb} not shown.")
+    return tuple(out)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rich import progress as rp
 from rich.table import Column
+from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.output import say
-from ssl4rl_bench.core.types import Status, Task
+from ssl4rl_bench.core.types import Status, Task, Waits
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.runner import Event
 
@@ -130,49 +132,111 @@ class LoadProgress:
             self._bars.__enter__().show(label, share, 1.0, line, name=self._name, always=is_new)
 
 
-class RunProgress(Bars):
-    """Shows done/total, accuracy over rows so far, tokens/s, errors and remaining time of a run.
+class _Remaining(rp.ProgressColumn):
+    """Shows the field `left`, the remaining seconds of an item, as "1:02:03", and "-:--:--" if it is unknown."""
 
-    It is a callback for the events of `runner.execute`.
+    def render(self, task: rp.Task) -> Text:
+        left = task.fields.get("left")
+        text = "-:--:--" if left is None else str(timedelta(seconds=round(left)))
+        return Text(text, style="progress.remaining")
+
+
+class RunProgress(Bars):
+    """Shows done/total, accuracy over rows, rates, what limits the engine, errors and remaining time of a run.
+
+    Rates and the remaining time do not count the start of the engine (`RunCounts.seconds`). It is a callback
+    for the events of `runner.execute`.
     """
+
+    SHORTEST_S = 0.1
+    """The time after which there is a rate."""
 
     def __init__(self, screen: Console, tasks: Sequence[Task], extractor: str) -> None:
         # The only column that is wrapped; rich would cut all of them alike.
         note = rp.TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=False))
-        super().__init__(screen, rp.MofNCompleteColumn(), note, rp.TimeRemainingColumn())
+        super().__init__(screen, rp.MofNCompleteColumn(), note, _Remaining())
         self._extractor = extractor
         self._tasks = {task.name: task for task in tasks}
-        self._right: dict[str, list[float]] = {name: [] for name in self._tasks}
+        self._n_scored: Counter[str] = Counter()
+        self._right = dict.fromkeys(self._tasks, 0.0)
+        """The sum of the scores of each task."""
         self._n_no_content: Counter[str] = Counter()
-        self._started = time.monotonic()
+        self._limit = Limit()
 
     def __call__(self, event: Event) -> None:
         if event.sample is not None and event.record is not None:
             score = self._tasks[event.task].score(event.sample, event.record.completion, self._extractor)
             if score.value is not None:
-                self._right[event.task].append(score.value)
+                self._n_scored[event.task] += 1
+                self._right[event.task] += score.value
             self._n_no_content[event.task] += score.status is Status.NO_CONTENT
-        note = self._note(event)
-        line = f"{event.task}: {event.n_done}/{event.n_total}  {note}{self._eta(event)}"
+        note, left = self._note(event), self._left(event)
+        line = f"{event.task}: {event.n_done}/{event.n_total}  {note}"
+        if left is not None and left >= 1:
+            line += f"  about {left:.0f} s left"
         always = event.sample is None
-        self.show(one_line(event.task), event.n_done, event.n_total, line, always=always, note=note)
+        self.show(
+            one_line(event.task), event.n_done, event.n_total, line, always=always, note=note, left=left
+        )
 
     def _note(self, event: Event) -> str:
-        right, n_no_content = self._right[event.task], self._n_no_content[event.task]
-        if not right and not n_no_content:
+        limit = self._limit.of(event.waits)
+        n_scored, n_no_content = self._n_scored[event.task], self._n_no_content[event.task]
+        if not n_scored and not n_no_content:
             return "starting the engine" if event.n_done < event.n_total else "answered before"
-        # The time of an engine's start is included, so the rate is too low for the first minutes.
-        rate = event.so_far.n_completion_tokens / max(event.so_far.seconds, 1e-9)
-        note = f"rows right {100 * sum(right) / len(right):.1f}%  " if right else ""
-        note += f"{rate:.0f} tokens/s" + (f"  {n_no_content} no_content" if n_no_content else "")
-        return note + (f"  {event.so_far.n_errors} errors" if event.so_far.n_errors else "")
+        parts = [f"rows right {100 * self._right[event.task] / n_scored:.1f}%"] if n_scored else []
+        if (seconds := event.so_far.seconds) >= self.SHORTEST_S:
+            rate = _answered(event) / seconds
+            parts.append(f"{rate:.{0 if rate >= 100 else 1}f} replies/s")
+            parts.append(f"{event.so_far.n_completion_tokens / seconds:.0f} tokens/s")
+        if limit:
+            parts.append(f"waiting for {limit}")
+        if n_no_content:
+            parts.append(f"{n_no_content} no_content")
+        if event.so_far.n_errors:
+            parts.append(f"{event.so_far.n_errors} errors")
+        return "  ".join(parts)
 
-    def _eta(self, event: Event) -> str:
-        now = event.so_far.n_done + event.so_far.n_errors - event.so_far.n_resumed
-        if event.sample is None or now <= 0:
+    def _left(self, event: Event) -> float | None:
+        """Returns the remaining seconds of a task; None if they are not known yet."""
+        n_answered, seconds = _answered(event), event.so_far.seconds
+        if event.n_done == event.n_total:
+            return 0.0
+        if event.sample is None or n_answered <= 0 or seconds < self.SHORTEST_S:
+            return None
+        return (event.n_total - event.n_done) * seconds / n_answered
+
+
+def _answered(event: Event) -> int:
+    """Returns the number of requests that were answered or failed in this sitting."""
+    return event.so_far.n_done + event.so_far.n_errors - event.so_far.n_resumed
+
+
+class Limit:
+    """Names what an engine has mostly waited for in the last seconds."""
+
+    WINDOW_S = 2.0
+    NAMES: ClassVar[Mapping[str, str]] = {
+        "prompts_s": "images",
+        "model_s": "the model",
+        "rest_s": "the last replies",
+    }
+
+    def __init__(self) -> None:
+        self._before: Waits | None = None
+        self._name = ""
+
+    def of(self, waits: Waits | None) -> str:
+        """Returns the name, and an empty text if it is not known yet or the engine does not report it."""
+        if waits is None:
             return ""
-        left = (event.n_total - event.n_done) * (time.monotonic() - self._started) / now
-        return f"  about {left:.0f} s left" if left >= 1 else ""
+        if self._before is None or waits.total_s < self._before.total_s:  # an engine that started again
+            self._before, self._name = waits, ""
+        elif waits.total_s - self._before.total_s >= self.WINDOW_S:
+            before = self._before
+            most = max(self.NAMES, key=lambda name: getattr(waits, name) - getattr(before, name))
+            self._before, self._name = waits, self.NAMES[most]
+        return self._name
 
 
 class Terminal(Observer):

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import fisher_exact, mannwhitneyu
 
 from ssl4rl_bench.comparison.differences import differences
 from ssl4rl_bench.comparison.pairing import Pairing
@@ -118,6 +117,8 @@ def _alike(omitted: _Floats, counted: _Floats) -> float | None:
     """Computes the two-sided p-value that both sets have one distribution; None if `counted` is empty."""
     if not len(counted):
         return None
+    from scipy.stats import fisher_exact, mannwhitneyu  # here, as the import takes a second
+
     if bool(np.isin(omitted, (0.0, 1.0)).all() and np.isin(counted, (0.0, 1.0)).all()):
         right = [int(scores.sum()) for scores in (omitted, counted)]
         return float(fisher_exact([right, [len(omitted) - right[0], len(counted) - right[1]]])[1])

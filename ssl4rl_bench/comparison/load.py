@@ -16,7 +16,7 @@ from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RunDir, open_run
 from ssl4rl_bench.run.spec import TaskSpec
 from ssl4rl_bench.score import outcomes
-from ssl4rl_bench.score.consistency import check_consistent, finished
+from ssl4rl_bench.score.consistency import check_consistent, finished_outcomes
 from ssl4rl_bench.score.reload import reload_tasks
 from ssl4rl_bench.score.scoring import outcomes_of_run
 from ssl4rl_bench.task.extract import reader_version
@@ -35,15 +35,17 @@ def load_evaluated(
         StoreError: there is no such run, it is not complete, or its parts contradict each other.
         DataError, UsageError: its tasks cannot be loaded again.
     """
-    runs: dict[Path, tuple[RunDir, dict[str, Any]]] = {}
+    runs: dict[Path, tuple[RunDir, dict[str, Any], dict[str, outcomes.Outcomes] | None]] = {}
     for path in paths:
         run = open_run(path)
-        runs.setdefault(run.path.resolve(), (run, finished(run)))
-    names = labelled([run.spec for run, _ in runs.values()], [run.path for run, _ in runs.values()])
+        if run.path.resolve() not in runs:
+            runs[run.path.resolve()] = (run, *finished_outcomes(run))
+    opened = [run for run, *_ in runs.values()]
+    names = labelled([run.spec for run in opened], [run.path for run in opened])
     loaded: dict[str, Any] = {}
     return [
-        Evaluated(name, run.path, run.spec, result, _outcomes(run, result, data, loaded, observer))
-        for name, (run, result) in zip(names, runs.values(), strict=True)
+        Evaluated(name, run.path, run.spec, result, _outcomes(run, result, stored, data, loaded, observer))
+        for name, (run, result, stored) in zip(names, runs.values(), strict=True)
     ]
 
 
@@ -148,12 +150,12 @@ def loaded_tasks(
 def _outcomes(
     run: RunDir,
     result: Mapping[str, Any],
+    stored: Mapping[str, outcomes.Outcomes] | None,
     data: Sequence[str],
     loaded: dict[str, Any],
     observer: Observer,
-) -> dict[str, outcomes.Outcomes]:
-    """Returns the stored outcomes, or reads them from the journal; `loaded` caches tasks that runs share."""
-    stored = outcomes.read_outcomes(run)
+) -> Mapping[str, outcomes.Outcomes]:
+    """Returns the `stored` outcomes, or reads them from the journal; `loaded` caches tasks that runs share."""
     if stored is not None and all(
         (stored[name].extractor, stored[name].reader)
         == (task_result["extractor"], task_result.get("reader", 1))

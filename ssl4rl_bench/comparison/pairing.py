@@ -178,6 +178,8 @@ def not_comparable(run: Evaluated) -> str | None:
 
 def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:
     """Returns the key of each group: its content, and its index among the groups with this content."""
+    if len(set(outcomes.content)) == len(outcomes.content):
+        return [(content, 0) for content in outcomes.content]
     seen: Counter[str] = Counter()
     keys = []
     for content in outcomes.content:

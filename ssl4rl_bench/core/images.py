@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import struct
 import warnings
@@ -15,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.identity import sha256_hex
@@ -86,6 +88,11 @@ def from_base64(text: str) -> EncodedImage:
         except ValueError:
             raise ImageError(_not_base64(joined)) from None
     return from_bytes(data)
+
+
+def is_base64_of(text: str, image: EncodedImage) -> bool:
+    """Whether a text is the base64 of an image in one line, as most writers encode it."""
+    return binascii.b2a_base64(image.data, newline=False) == text.encode("utf-8", "surrogatepass")
 
 
 def _not_base64(text: str) -> str:
@@ -251,6 +258,20 @@ _DAMAGE = (
 """Errors that Pillow raises on damaged data, depending on where the damage is."""
 
 
+class _Opening:
+    """Files are opened one at a time, as this changes the filters of warnings, which all threads share."""
+
+    lock = Lock()
+
+    @classmethod
+    def renew(cls) -> None:
+        """Replaces the lock in a process that was forked while another thread held it."""
+        cls.lock = Lock()
+
+
+os.register_at_fork(after_in_child=_Opening.renew)
+
+
 @contextmanager
 def _opened(image: EncodedImage) -> Iterator[Image.Image]:
     """Opens an image with Pillow. Errors of Pillow inside the block become ImageErrors.
@@ -261,7 +282,7 @@ def _opened(image: EncodedImage) -> Iterator[Image.Image]:
 
     stored = stored_size(image.data)
     try:
-        with warnings.catch_warnings():  # Pillow's limit for decompression bombs is higher than MAX_PIXELS
+        with _Opening.lock, warnings.catch_warnings():  # Pillow's limit for bombs is higher than MAX_PIXELS
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(BytesIO(image.data), formats=("PNG", "JPEG", "WEBP"))
     except (*_DAMAGE, Image.DecompressionBombError) as error:

@@ -25,6 +25,7 @@ MAX_UNPACKED = 256 << 20
 _LONG_KEY = re.compile(rf"(?<![\w.-])(?:(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
 _MAX_DIGITS = 30
 """Maximum digits of an integer: more than any count or size has, and few enough to convert to a float."""
+_DIGITS_TO_ZERO = bytes(ord("0") if ord("0") <= byte <= ord("9") else ord(" ") for byte in range(256))
 
 
 def decode_text(data: bytes) -> str:
@@ -48,17 +49,18 @@ def parse_json(data: bytes | str) -> Any:
         ValueError: it is not JSON, contains NaN, Infinity, a number that is too large or an object with a
             duplicate key, or is nested too deeply.
     """
+    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
     try:
         value = json.loads(
             data,
             object_pairs_hook=_object,
-            parse_int=_integer,
+            # A call for each integer takes most of the time.
+            parse_int=_integer if _may_have_long_integers(raw) else None,
             parse_float=_number,
             parse_constant=_no_constant,
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     return value
@@ -146,6 +148,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             f"the key {next(key for key in keys if keys.count(key) > 1)!r} appears twice in an object"
         )
     return value
+
+
+def _may_have_long_integers(data: bytes) -> bool:
+    """Whether a JSON text has many digits in a row, or an encoding with zero bytes between the digits."""
+    return b"0" * _MAX_DIGITS in data.translate(_DIGITS_TO_ZERO) or b"\0" in data
 
 
 def _integer(text: str) -> int:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -99,7 +100,7 @@ def redact(value: Any) -> Any:
 
     def clean(item: Any) -> Any:
         if isinstance(item, str):
-            return _without(item, known)
+            return _without_cached(item, known) if len(item) <= _SHORT else _without(item, known)
         if isinstance(item, Mapping):
             return {clean(key): clean(inner) for key, inner in item.items()}
         if isinstance(item, list | tuple):
@@ -118,16 +119,19 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     return out
 
 
-def _of_the_environment() -> list[str]:
-    """Returns the secret values of environment variables, verbatim and as URLs and JSON, longest first."""
-    values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name)}
+def _of_the_environment() -> tuple[str, ...]:
+    """Returns the secret values of environment variables, verbatim and as URLs and JSON, longest first.
+
+    `PWD` is the shell's working directory and no password: paths below it are kept.
+    """
+    values = {text for name, text in os.environ.items() if _SECRET_NAMES.search(name) and name != "PWD"}
     forms = {
         form
         for text in values
         if len(text) >= _SHORTEST_SECRET
         for form in (text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1])
     }
-    return sorted(forms, key=len, reverse=True)
+    return tuple(sorted(forms, key=len, reverse=True))
 
 
 def _without(text: str, known: Sequence[str]) -> str:
@@ -136,6 +140,11 @@ def _without(text: str, known: Sequence[str]) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(_hide, text)
     return text
+
+
+_SHORT = 200
+"""Redacted texts of at most this many characters are cached: names and settings occur in every run's files."""
+_without_cached = lru_cache(4096)(_without)
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -198,7 +198,7 @@ class SampleRecord:
     repeat: int
     group: str
     key: str
-    """Hash of everything that determines the reply (`identity.response_key`)."""
+    """Hash of everything that determines the reply (`identity.response_keys`)."""
     text: str
     finish_reason: FinishReason
     n_prompt_tokens: int
@@ -446,6 +446,32 @@ class Measures(Protocol):
 
     def measures(self) -> dict[str, Any]:
         """Returns settings and counts as JSON values, which are recorded in exec.json; empty if it did not run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What limited an engine, in seconds since its model was loaded; times without any request do not count."""
+
+    prompts_s: float
+    """The model could have taken more requests, but their prompts, mostly images, were not ready."""
+    model_s: float
+    """The model had as many requests as it takes at a time."""
+    rest_s: float
+    """The model had fewer requests than it takes, because only the last ones were left."""
+
+    @property
+    def total_s(self) -> float:
+        """The sum of all times."""
+        return self.prompts_s + self.model_s + self.rest_s
+
+
+@runtime_checkable
+class ReportsWaits(Protocol):
+    """An engine that reports what it waits for."""
+
+    def waits(self) -> Waits:
+        """Returns the times since the engine was created; all are 0 before its first request."""
         ...
 
 

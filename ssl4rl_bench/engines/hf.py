@@ -12,12 +12,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.errors import EngineError, ModelError
-from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, Waits
 from ssl4rl_bench.engines import positions
 from ssl4rl_bench.engines.allocator import keep_freed_memory
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
+from ssl4rl_bench.engines.draws import draws
 from ssl4rl_bench.engines.inputs import Prompter, too_long
 from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.engines.stopwatch import Stopwatch
 from ssl4rl_bench.engines.swapping import load_weights, same_kind
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class HfEngine:
         self._network: _Network | None = None
         self._n_running = 0
         self._draining = False
+        self._stopwatch = Stopwatch()
 
     @property
     def version(self) -> str:
@@ -72,24 +75,35 @@ class HfEngine:
         """Implements `types.Engine.run`. Requests are pulled two batches at a time."""
         queue = iter(requests)
         self._draining = False
-        while window := list(islice(queue, _WINDOW * self._batch_size)):
-            network = self._load()
-            ready: list[tuple[Request, _Prompt]] = []
-            for request in window:
-                try:
-                    ready.append((request, network.prepare(request.sample.messages, request.seed)))
-                except ModelError:
-                    raise
-                except Exception as error:  # a prompt that cannot be built fails only its own request
-                    yield request, error_completion(reason(error))
-            ready.sort(key=lambda item: item[1].n_tokens, reverse=True)
-            while ready and not self._draining:
-                batch, ready = ready[: self._batch_size], ready[self._batch_size :]
-                self._n_running = len(batch)
-                completions = self._answer(network, [prompt for _, prompt in batch], sampling)
-                for (request, _), completion in zip(batch, completions, strict=True):
-                    self._n_running -= 1
-                    yield request, completion
+        try:
+            while window := list(islice(queue, _WINDOW * self._batch_size)):
+                yield from self._answer_window(self._load(), window, sampling)
+        finally:
+            self._stopwatch.switch(None)
+
+    def _answer_window(
+        self, network: _Network, window: list[Request], sampling: Sampling
+    ) -> Iterator[tuple[Request, Completion]]:
+        """Prepares some requests, and answers them in batches of similar length."""
+        self._stopwatch.switch("prompts")
+        ready: list[tuple[Request, _Prompt]] = []
+        for request in window:
+            try:
+                ready.append((request, network.prepare(request.sample.messages, request.seed)))
+            except ModelError:
+                raise
+            except Exception as error:  # a prompt that cannot be built fails only its own request
+                yield request, error_completion(reason(error))
+        ready.sort(key=lambda item: item[1].n_tokens, reverse=True)
+        while ready and not self._draining:
+            batch, ready = ready[: self._batch_size], ready[self._batch_size :]
+            self._n_running = len(batch)
+            self._stopwatch.switch("model")
+            completions = self._answer(network, [prompt for _, prompt in batch], sampling)
+            self._stopwatch.switch("prompts")
+            for (request, _), completion in zip(batch, completions, strict=True):
+                self._n_running -= 1
+                yield request, completion
 
     def _answer(self, network: _Network, prompts: list[_Prompt], sampling: Sampling) -> list[Completion]:
         import torch
@@ -124,6 +138,14 @@ class HfEngine:
         self._draining = True
         return self._n_running
 
+    def waits(self) -> Waits:
+        """Implements `types.ReportsWaits`. Prompts are prepared between batches, while the model is idle."""
+        return self._stopwatch.waits()
+
+    def measures(self) -> dict[str, Any]:
+        """Implements `types.Measures`: what the engine waited for."""
+        return self._stopwatch.measures()
+
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """Implements `types.Engine.stream`. Closing the iterator ends the generation."""
         network = self._load()
@@ -141,6 +163,7 @@ class HfEngine:
             with telling(f"transformers cannot load {model.name}"):
                 load_weights(self._network.model, model.path)
         self._model = model
+        self._stopwatch = Stopwatch()
         return True
 
     def close(self) -> None:
@@ -273,7 +296,7 @@ class _Network:
             return self.model.generate(
                 **self._collate(prompts),
                 max_new_tokens=min(sampling.max_tokens, room),
-                logits_processor=_draw(sampling, [prompt.seed for prompt in prompts]),
+                logits_processor=draws(sampling, [prompt.seed for prompt in prompts]),
                 **more,
             )
 
@@ -309,38 +332,6 @@ class _Network:
         self.model = self.prompter.processor = self.tokenizer = None
         gc.collect()
         self.free_cache()
-
-
-def _draw(sampling: Sampling, seeds: list[int]) -> list[Any]:
-    """Returns logits processors after which the argmax is the sampled token; none for temperature 0."""
-    if sampling.temperature == 0:
-        return []
-    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
-
-    chain: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
-    if sampling.top_k > 0:
-        chain.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        chain.append(TopPLogitsWarper(sampling.top_p))
-    return [*chain, _Gumbel(seeds)]
-
-
-class _Gumbel:
-    """Adds Gumbel noise, one generator per row; the argmax is then a draw from the softmax (Gumbel 1954)."""
-
-    def __init__(self, seeds: list[int]) -> None:
-        self._seeds = seeds
-        self._generators: list[Any] = []
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        import torch
-
-        if not self._generators:
-            self._generators = [torch.Generator(scores.device).manual_seed(seed) for seed in self._seeds]
-        noise = torch.empty_like(scores, dtype=torch.float32)
-        for row, generator in zip(noise, self._generators, strict=True):
-            row.exponential_(generator=generator)
-        return scores.float() - noise.log()
 
 
 class _StopWhen:

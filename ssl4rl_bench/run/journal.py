@@ -67,18 +67,22 @@ def encode_record(record: SampleRecord) -> bytes:
     return body[:-1] + _crc_field(body) + b"\n"
 
 
+def has_checksum(line: bytes) -> bool:
+    """Whether a line without its line feed ends in its checksum, so that no bit of it is wrong."""
+    return line[-_CRC_SIZE:] == _crc_field(line[:-_CRC_SIZE] + b"}")
+
+
 def decode_record(line: bytes) -> SampleRecord | None:
     """Returns the record of a line without its line feed; None if any bit of it is wrong."""
-    body = line[:-_CRC_SIZE] + b"}"
-    if line[-_CRC_SIZE:] != _crc_field(body):
+    if not has_checksum(line):
         return None
     try:
-        return SampleRecord(**json.loads(body))
+        return SampleRecord(**json.loads(line[:-_CRC_SIZE] + b"}"))
     except (TypeError, ValueError, RecursionError):
         return None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the lines of a file with their numbers from 1. A missing file counts as empty."""
     with reporting(path, "read"), suppress(FileNotFoundError), path.open("rb") as file:
         yield from enumerate(file, start=1)
@@ -90,7 +94,7 @@ def read_journal(path: Path) -> Iterator[SampleRecord | BadLine]:
     Raises:
         StoreError: the file cannot be read.
     """
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         is_complete = line.endswith(b"\n")
         record = decode_record(line[:-1]) if is_complete else None
         yield BadLine(number, torn=not is_complete) if record is None else record
@@ -104,11 +108,10 @@ def damaged(path: Path) -> list[int]:
     Raises:
         StoreError: the file cannot be read.
     """
-    start = -_CRC_SIZE - 1
     return [
         number
-        for number, line in _lines(path)
-        if line.endswith(b"\n") and line[start:-1] != _crc_field(line[:start] + b"}")
+        for number, line in numbered_lines(path)
+        if line.endswith(b"\n") and not has_checksum(line[:-1])
     ]
 
 
@@ -161,7 +164,7 @@ def copy_records(path: Path, keys: Mapping[Place, str], file: BinaryIO) -> set[P
         OSError: the file cannot be written.
     """
     places = set()
-    for _, line in _lines(path):
+    for _, line in numbered_lines(path):
         record = decode_record(line[:-1]) if line.endswith(b"\n") else None
         if record is not None and keys.get(place := (record.id, record.repeat)) == record.key:
             file.write(line)

@@ -19,12 +19,15 @@ from ssl4rl_bench.core.types import (
     Drains,
     Engine,
     Expects,
+    ReportsWaits,
     Request,
     Sample,
     SampleRecord,
     Task,
+    Waits,
 )
-from ssl4rl_bench.run.journal import Answers, Journal, Place, answers
+from ssl4rl_bench.run.answered import Answered, find_answered
+from ssl4rl_bench.run.journal import Journal, Place
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
 
@@ -54,6 +57,7 @@ class RunCounts:
     """In this sitting only, like the next two fields."""
     n_completion_tokens: int
     seconds: float
+    """Time since the first answered request was sent. The start of the engine before that does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class Event:
     record: SampleRecord | None
     so_far: RunCounts
     """Progress of the complete run."""
+    waits: Waits | None = None
+    """What has limited the engine so far; None for an engine that does not report it."""
 
 
 @dataclass(slots=True)
@@ -79,13 +85,15 @@ class _Plan:
     journal: Journal
     keys: dict[Place, str]
     pending: list[Request]
-    before: Answers
+    before: Answered
 
 
 @dataclass(slots=True)
 class _Tally:
     so_far: RunCounts
-    started: float = field(default_factory=time.monotonic)
+    created: float
+    started: float | None = None
+    """The time at which the first answered request was sent; None before the first reply."""
     failures: Counter[str] = field(default_factory=Counter)
     streak: int = 0
     """Number of failures since the last reply."""
@@ -96,6 +104,9 @@ class _Tally:
         else:
             self.failures[record.error] += 1
             self.streak += 1
+        now = time.monotonic()
+        if self.started is None:  # the latency of a replayed reply may be older than this sitting
+            self.started = max(self.created, now - record.latency_s)
         so_far = self.so_far
         self.so_far = replace(
             so_far,
@@ -103,7 +114,7 @@ class _Tally:
             n_errors=self.failures.total(),
             n_prompt_tokens=so_far.n_prompt_tokens + record.n_prompt_tokens,
             n_completion_tokens=so_far.n_completion_tokens + record.n_completion_tokens,
-            seconds=time.monotonic() - self.started,
+            seconds=now - self.started,
         )
 
     def commonest(self) -> str:
@@ -165,7 +176,8 @@ def execute(
         n_resumed = n_total - sum(len(plan.pending) for plan in plans)
         n_stale = sum(plan.before.n_stale for plan in plans)
         n_corrupt = sum(len(plan.before.corrupt) for plan in plans)
-        tally = _Tally(RunCounts(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0))
+        counts = RunCounts(n_total, n_resumed, n_resumed, 0, n_stale, n_corrupt, 0, 0, 0.0)
+        tally = _Tally(counts, time.monotonic())
         rundir.log(f"start: {n_resumed} of {n_total} requests have a reply")
         if isinstance(engine, Expects):
             engine.expect(n_total - n_resumed)
@@ -194,7 +206,7 @@ def execute(
 def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
     path = rundir.journal_path(task.name)
     journal = stack.enter_context(Journal(path))
-    before = answers(path, keys := spec.keys(task))
+    before = find_answered(path, keys := spec.keys(task))
     if journal.torn_bytes:
         rundir.log(f"{path.name}: cut off an incomplete last line of {journal.torn_bytes} bytes")
     for number in before.corrupt:
@@ -202,12 +214,8 @@ def _plan(task: Task, rundir: RunDir, spec: RunSpec, stack: ExitStack) -> _Plan:
     if before.n_stale:
         rundir.log(f"{path.name}: ignored {before.n_stale} records of another prompt, model or sampling")
     rundir.save_images(task.samples)
-    answered = {place for place, record in before.records.items() if record.error is None}
-    pending = [
-        request
-        for request in spec.requests(_by_image(task.samples), task.name)
-        if (request.sample.id, request.repeat) not in answered
-    ]
+    left = [] if len(before.places) == len(keys) else _by_image(task.samples)
+    pending = list(spec.requests(left, task.name, before.places))
     return _Plan(task, journal, keys, pending, before)
 
 
@@ -223,9 +231,12 @@ def _answer(
     name, n_total = plan.task.name, len(plan.keys)
     waiting = {(request.sample.id, request.repeat) for request in plan.pending}
 
+    watched = engine if isinstance(engine, ReportsWaits) else None
+
     def emit(sample: Sample | None, record: SampleRecord | None) -> None:
         if on_event is not None:
-            on_event(Event(name, n_total - len(waiting), n_total, sample, record, tally.so_far))
+            waits = None if watched is None else watched.waits()
+            on_event(Event(name, n_total - len(waiting), n_total, sample, record, tally.so_far, waits))
 
     emit(None, None)
     if not waiting:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.core.identity import response_key, seed_of, sha256_json
+from ssl4rl_bench.core.identity import response_keys, seed_of, sha256_json
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.scheme import SCHEME, WITHOUT_WEIGHTS
@@ -263,25 +263,25 @@ class RunSpec:
         """Computes the response key of each (sample id, repeat) of a task of this run."""
         sampling = self.tasks[task.name].sampling
         pixels = (self.min_pixels, self.max_pixels)
-        return {
-            (request.sample.id, request.repeat): response_key(
-                request.sample.messages,
-                sampling,
-                request.seed,
-                pixels,
-                self.fingerprint,
-                self.engine,
-                self.engine_version,
-            )
-            for request in self.requests(task.samples, task.name)
-        }
+        key = response_keys(sampling, pixels, self.fingerprint, self.engine, self.engine_version)
+        keys: dict[tuple[str, int], str] = {}
+        for sample in task.samples:
+            greedy = None if sampling.temperature > 0 else key(sample.messages, None)
+            for repeat in range(self.repeats):
+                keys[sample.id, repeat] = greedy or key(sample.messages, self._seed(sample, repeat))
+        return keys
 
-    def requests(self, samples: Iterable[Sample], task: str = "") -> Iterator[Request]:
-        """Yields all requests of a task; the repeats of a sample are consecutive."""
-        base_seed = (self.seed,) if self.seed else ()
+    def requests(
+        self, samples: Iterable[Sample], task: str = "", without: Container[tuple[str, int]] = ()
+    ) -> Iterator[Request]:
+        """Yields the requests of a task, except `without`; the repeats of a sample are consecutive."""
         for sample in samples:
             for repeat in range(self.repeats):
-                yield Request(sample, repeat, seed_of(sample.id, repeat, *base_seed), task)
+                if (sample.id, repeat) not in without:
+                    yield Request(sample, repeat, self._seed(sample, repeat), task)
+
+    def _seed(self, sample: Sample, repeat: int) -> int:
+        return seed_of(sample.id, repeat, *((self.seed,) if self.seed else ()))
 
 
 def _scheme(value: Mapping[str, Any]) -> int:

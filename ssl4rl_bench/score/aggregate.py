@@ -191,15 +191,10 @@ def estimate(
         binary: whether every score is 0 or 1.
         leaf: the leaf of each group, shape (groups,), if the value is an unweighted mean over leaves.
     """
-    if not len(sums):
+    value, leaf_index = _mean(sums, sizes, leaf)
+    if value is None:
         return stats.Estimate(None, n, None, None)
-    leaf_index = np.unique(np.zeros(len(sums)) if leaf is None else leaf, return_inverse=True)[1]
     n_leaves = int(leaf_index.max()) + 1
-    means = [
-        float(sums[leaf_index == number].sum()) / float(sizes[leaf_index == number].sum())
-        for number in range(n_leaves)
-    ]
-    value = math.fsum(means) / n_leaves
     if len(sums) == 1:
         return stats.Estimate(value, n, None, stats.wilson(min(1.0, value), 1) if binary else None)
     weights = 1.0 / (np.bincount(leaf_index, sizes)[leaf_index] * n_leaves)
@@ -210,11 +205,29 @@ def estimate(
     return stats.Estimate(value, n, se, accuracy_interval(accuracy(weights, sums, sizes, strata)))
 
 
-def aggregate(scores: Scores) -> dict[str, Any]:
+def _mean(sums: _Floats, sizes: _Floats, leaf: _Ints | None) -> tuple[float | None, _Ints]:
+    """Computes the value of `estimate`, and the number of each group's leaf, from 0, shape (groups,)."""
+    if not len(sums):
+        return None, np.zeros(0, np.intp)
+    if leaf is None:
+        return float(sums.sum()) / float(sizes.sum()), np.zeros(len(sums), np.intp)
+    leaf_index: _Ints = np.unique(leaf, return_inverse=True)[1]
+    n_leaves = int(leaf_index.max()) + 1
+    means = [
+        float(sums[leaf_index == number].sum()) / float(sizes[leaf_index == number].sum())
+        for number in range(n_leaves)
+    ]
+    return math.fsum(means) / n_leaves, leaf_index
+
+
+def aggregate(scores: Scores, *, intervals: bool = True) -> dict[str, Any]:
     """Computes the "aggregates" of result.json.
 
     They have the form {aggregation: {"overall": cell, "l1": {name: cell}, "l2", "l3"}}. The module's
     docstring describes a cell. Names are sorted; a name is included if one of its groups counts.
+
+    Args:
+        intervals: whether cells have "se", "ci95" and "variance", which take most of the time.
     """
     members = _members([scores.places[index] for index in np.flatnonzero(scores.counted)])
     out: dict[str, Any] = {}
@@ -222,7 +235,7 @@ def aggregate(scores: Scores) -> dict[str, Any]:
         view = _View.of(scores, name)
         levels: dict[str, Any] = {level: {} for level in LEVELS}
         for (level, category), inside in members.items():
-            levels[level][category] = _cell(view, inside)
+            levels[level][category] = _cell(view, inside, intervals=intervals)
         out[name] = levels | {OVERALL: levels[OVERALL][OVERALL]}
     return out
 
@@ -253,6 +266,8 @@ class _View:
     """Mean over the units of each pass, shape (passes,)."""
     pass_owner: _Ints
     """Index of each pass's group, shape (passes,)."""
+    repeated: bool
+    """Whether any group has a second pass."""
     binary: bool
     """Whether every score of the run is 0 or 1."""
     leaf: _Ints | None
@@ -285,28 +300,23 @@ class _View:
             unread=np.where(counts, unread, 0.0).sum(axis=1),
             pass_value=passes[owner, repeat] / sizes[owner],
             pass_owner=owner,
+            repeated=len(owner) > len(np.unique(owner)),
             binary=bool(np.isin(known, (0.0, 1.0)).all()),
             leaf=leaf,
         )
 
-    @property
-    def repeated(self) -> bool:
-        """Whether any group has a second pass."""
-        return len(self.pass_owner) > len(np.unique(self.pass_owner))
 
-
-def _cell(view: _View, inside: _Bools) -> dict[str, Any]:
+def _cell(view: _View, inside: _Bools, *, intervals: bool = True) -> dict[str, Any]:
     members = np.flatnonzero(inside & (view.sizes > 0))
-    sizes = view.sizes[members]
-    interval_estimate = estimate(
-        view.sums[members],
-        sizes,
-        view.trials[members],
-        len(members) if view.unit == "groups" else round(float(sizes.sum())),
-        binary=view.binary,
-        leaf=None if view.leaf is None else view.leaf[members],
-    )
+    sums, sizes = view.sums[members], view.sizes[members]
+    n = len(members) if view.unit == "groups" else round(float(sizes.sum()))
+    leaf = None if view.leaf is None else view.leaf[members]
     n_replies, n_unread = int(view.replies[members].sum()), int(view.unread[members].sum())
+    if not intervals:
+        value = _mean(sums, sizes, leaf)[0]
+        unread = n_unread / n_replies if n_replies else None
+        return {"value": value, "n": n, "n_groups": len(members), "unread": unread, "n_unread": n_unread}
+    interval_estimate = estimate(sums, sizes, view.trials[members], n, binary=view.binary, leaf=leaf)
     cell: dict[str, Any] = {
         "value": interval_estimate.value,
         "n": interval_estimate.n,

@@ -25,12 +25,22 @@ def finished(run: RunDir) -> dict[str, Any]:
     """Returns the result of a complete, consistent run, with the engine added (`RunDir.shown`).
 
     Raises:
+        StoreError: as `finished_outcomes`.
+    """
+    return finished_outcomes(run)[0]
+
+
+def finished_outcomes(run: RunDir) -> tuple[dict[str, Any], dict[str, Outcomes] | None]:
+    """Returns `finished` and the stored outcomes by task, None if there are none (`read_outcomes`).
+
+    Raises:
         StoreError: the run is not complete, or its parts contradict each other; names the parts.
     """
     result = run.result
     if result is None:
         raise StoreError(f"run {run.path} is not complete: repeat its `run` command to resume it")
-    check_consistent(run.path, run.spec, result, read_outcomes(run) or {})
+    stored = read_outcomes(run)
+    check_consistent(run.path, run.spec, result, stored or {})
     for name, task_result in result["tasks"].items():
         damaged = journal.damaged(run.journal_path(name))
         if len(damaged) != task_result.get("n_corrupt", len(damaged)):
@@ -39,7 +49,7 @@ def finished(run: RunDir) -> dict[str, Any]:
                 f"(first: line {(damaged or [0])[0]}), and {task_result['n_corrupt']} were when the run was scored; "
                 "restore it, or repeat the run's command, which asks them again"
             )
-    return run.shown(result)
+    return run.shown(result), stored
 
 
 def check_consistent(
@@ -131,7 +141,7 @@ def _recomputed(task_result: Mapping[str, Any], derived: Outcomes, spec: RunSpec
     counts = derived.status_counts
     if counts != dict(task_result["status"]):
         yield f"status counts are {dict(task_result['status'])} in result.json and {counts} in outcomes.json"
-    for aggregation, levels in aggregate(derived).items():
+    for aggregation, levels in aggregate(derived, intervals=False).items():
         for level in ("overall", "l1", "l2", "l3"):
             cells = {"": levels[level]} if level == "overall" else levels[level]
             known = task_result["aggregates"][aggregation][level]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
@@ -22,8 +22,10 @@ from ssl4rl_bench.task.mmbench.circular import Checked, check_rows
 from ssl4rl_bench.task.mmbench.files import OnShare, read_path
 from ssl4rl_bench.task.mmbench.hub import open_table
 from ssl4rl_bench.task.mmbench.rows import Reader
-from ssl4rl_bench.task.mmbench.task import MMBenchTask, load_mmbench
+from ssl4rl_bench.task.mmbench.task import MMBenchTask, limited_groups, load_mmbench
+from ssl4rl_bench.task.mmbench.taxonomy import categories
 from ssl4rl_bench.task.pictures import Selection, open_source, select
+from ssl4rl_bench.task.pictures.recalled import recall, remember
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
 from ssl4rl_bench.task.taskfile import TaskFile, expand, load_taskfile
@@ -110,14 +112,21 @@ def _loader(task: TaskFile) -> Load:
 
 def _load_probe(task: TaskFile, asked: LoadOptions) -> ProbeTask:
     images = asked.data or task.images or DRAWN
+    load = partial(probe.load, task, prompt=asked.prompt, limit=asked.limit)
+    few = images == DRAWN and asked.limit is not None
+    if few and (known := recall()) is not None:
+        with suppress(DataError):  # the images are drawn in another way now, so they are selected again
+            return load(known)
     with select_images(images, split=task.split, commit=asked.commit) as pictures:
-        return probe.load(task, pictures, prompt=asked.prompt, limit=asked.limit)
+        if few:
+            remember(pictures)
+        return load(pictures)
 
 
 def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
     report = asked.on_share or (lambda share: None)
-    source = _source(task, asked.data, asked.commit, lambda share: report(share / 2))
+    source = _source(task, asked, lambda share: report(share / 2))
     loaded = load_mmbench(
         task,
         source.rows,
@@ -260,16 +269,22 @@ class _Source(NamedTuple):
 
 
 @cache
-def _drawn_rows(name: str, split: str) -> Checked:
-    """Returns the rows of the built-in benchmark, drawn and checked once per process (3 s)."""
+def _drawn_rows(name: str, split: str, limit: int | None) -> Checked:
+    """Returns the rows of the built-in benchmark, drawn and checked once per process (all of them: 3 s).
+
+    With a limit, only the questions that it keeps are drawn.
+    """
     from ssl4rl_bench.task import scenes  # here, because drawing needs Pillow and the rest does not
 
-    return check_rows(
-        name, ((f"row {number}", row) for number, row in enumerate(scenes.rows(split), start=1))
-    )
+    places = [(index, categories(leaf.name, leaf.ability)) for index, leaf, _ in scenes.outline()]
+    only = None if limit is None else limited_groups(places, limit)
+    rows = scenes.rows(split, only)
+    checked = check_rows(name, ((f"row {number}", row) for number, row in enumerate(rows, start=1)))
+    return replace(checked, n_groups=len(places))
 
 
-def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnShare | None) -> _Source:
+def _source(task: TaskFile, asked: LoadOptions, on_share: OnShare) -> _Source:
+    data, limit = asked.data, asked.limit
     if data is not None:
         path = Path(data).expanduser()
         if path.exists():
@@ -286,7 +301,9 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
             raise UsageError(
                 f"Task {task.name} names the built-in data {task.builtin}; only scenes is built in."
             )
-        return _Source("built in", task.name, _drawn_rows(task.name, task.split))
+        # The sizes of an edition's leaves are checked against all rows, and a limit below 1 is refused later.
+        at_once = task.edition is None and limit is not None and limit > 0
+        return _Source("built in", task.name, _drawn_rows(task.name, task.split, limit if at_once else None))
     elif task.data_file is None:
         name = HubName(task.dataset_path, task.revision)
     elif not task.data_file.exists():
@@ -297,5 +314,5 @@ def _source(task: TaskFile, data: str | None, commit: str | None, on_share: OnSh
     else:
         reader = partial(read_path, task.data_file, on_share=on_share)
         return _Source(task.data_file.name, str(task.data_file), reader)
-    table = open_table(name, config=task.dataset_name, split=task.split, commit=commit)
+    table = open_table(name, config=task.dataset_name, split=task.split, commit=asked.commit)
     return _Source(str(name), str(name), partial(table.rows, on_share=on_share), table.source)

@@ -27,3 +27,12 @@ def test_the_command_line_starts_without_numpy_or_pillow() -> None:
         "from ssl4rl_bench.cli import app\nimport sys; assert not {'numpy', 'PIL', 'yaml'} & set(sys.modules)"
     )
     assert loaded_after(code) == set()
+
+
+def test_comparing_runs_imports_neither_pandas_nor_scipy_s_statistics() -> None:
+    code = (
+        "import ssl4rl_bench.cli.compare_print, ssl4rl_bench.cli.report_views, ssl4rl_bench.reports.html\n"
+        "from ssl4rl_bench.stats.multiple import benjamini_hochberg; benjamini_hochberg([0.1, 0.2])\n"
+        "import sys; assert not {'pandas', 'scipy.stats'} & set(sys.modules)"
+    )
+    assert loaded_after(code) == set()

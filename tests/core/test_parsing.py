@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -232,3 +233,26 @@ def test_files_with_a_byte_order_mark_are_read(world: Path) -> None:
             assert [bench(*argv) for argv in commands] == before, name
         finally:
             path.write_bytes(good)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", None])
+@pytest.mark.parametrize("digits", [29, 30, 31, 5000])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_integer_of_many_digits_is_refused_in_any_encoding(
+    encoding: str | None, digits: int, sign: str
+) -> None:
+    number = sign + "7" * digits
+    text = f'{{"a": [1, {number}, -3], "b": "{"9" * 60}"}}'
+    data = text if encoding is None else text.encode(encoding)
+    if len(number) <= 30:
+        assert parse_json(data) == {"a": [1, int(number), -3], "b": "9" * 60}
+    else:
+        with pytest.raises(ValueError, match=f"a number has {len(number)} digits"):
+            parse_json(data)
+
+
+@given(st.recursive(st.integers() | st.text() | st.booleans() | st.none(), st.lists, max_leaves=20))
+def test_json_of_short_integers_is_read_back(value: object) -> None:
+    longest = max(map(len, re.findall("-?[0-9]+", json.dumps(value))), default=0)
+    if longest <= 30:
+        assert parse_json(json.dumps(value)) == parse_json(json.dumps(value).encode()) == value

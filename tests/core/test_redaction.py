@@ -102,6 +102,13 @@ def test_it_takes_linear_time(part: str) -> None:
     assert isinstance(redact(part * (100_000 // len(part))), str)
 
 
+def test_the_shells_working_directory_is_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/someone/models")
+    monkeypatch.setenv("DB_PWD", "/home/someone/else")
+    assert redact("--data /home/someone/models/dev.tsv") == "--data /home/someone/models/dev.tsv"
+    assert redact("/home/someone/else/dev.tsv") == f"{REDACTED}/dev.tsv"
+
+
 def test_no_file_of_a_run_and_no_output_holds_a_secret(tmp_path: Path) -> None:
     secret = "q7Rk9vXz2LmT4wYbN8pC"
     encoded = base64.b64encode(f"user:{secret}".encode()).decode()

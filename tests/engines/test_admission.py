@@ -65,6 +65,16 @@ def test_a_group_waits_for_its_last_prompts_unless_many_places_are_free() -> Non
     assert admission.count(running=384, ready=60, pending=20) == 60
 
 
+@given(admissions, counts, counts)
+def test_a_full_engine_takes_no_more_even_if_prompts_are_ready(
+    admission: Admission, running: int, pending: int
+) -> None:
+    running = min(running, admission.limit)
+    ready = 2 * admission.group
+    takes = admission.count(running, ready, pending) > 0
+    assert takes == (running == 0 or not admission.is_full(running))
+
+
 @given(st.integers(1, 1_000), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10**9))))
 def test_something_is_always_prepared_and_never_more_than_allowed(
     most: int, made: list[tuple[int, int]]

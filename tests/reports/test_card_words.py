@@ -16,7 +16,7 @@ from test_model_card import SCENES, benchmark, grpo
 from ssl4rl_bench.core.types import Sampling
 from ssl4rl_bench.reports.card_audit.audit import audit_card
 from ssl4rl_bench.reports.html import provenance, samples
-from ssl4rl_bench.reports.html.thumbnails import Thumbnails
+from ssl4rl_bench.reports.html.thumbnails import notes_on
 from ssl4rl_bench.reports.model_card import sections
 from ssl4rl_bench.reports.model_card.card import Card, CardRun
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
@@ -179,9 +179,7 @@ def test_what_an_audit_says_of_a_table() -> None:
     ],
 )
 def test_images_without_a_thumbnail_are_counted(left_out: int, damaged: int, notes: tuple[str, ...]) -> None:
-    made = Thumbnails([])
-    made._n_left_out, made._n_damaged = left_out, damaged
-    assert made.notes == notes
+    assert notes_on(left_out, damaged) == notes
 
 
 def test_what_the_samples_of_a_page_lack_is_said() -> None:

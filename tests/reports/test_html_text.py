@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import threading
 import unicodedata
+import warnings
 from io import BytesIO
+from unittest import mock
 from xml.etree import ElementTree
 
 import pytest
@@ -78,6 +82,53 @@ def test_thumbnails_stop_at_their_budget_and_say_so(monkeypatch: pytest.MonkeyPa
     assert 0 < n_left_out < 12
     damaged = Thumbnails([images.EncodedImage(b"nothing", "0" * 64), images.from_bytes(picture())])
     assert damaged.notes == ("1 image cannot be decoded and is not shown.",)
+
+
+def test_thumbnails_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [noisy(SMALLEST + seed, seed) for seed in range(20)]
+    samples = [mock.Mock(images=[one]) for one in pictures]
+    made = []
+    for n_threads in (1, 3):
+        monkeypatch.setattr("ssl4rl_bench.reports.html.thumbnails._THREADS", n_threads)
+        monkeypatch.setattr("ssl4rl_bench.reports.html.thumbnails._BATCH", 4 * n_threads)
+        with Thumbnails(pictures) as thumbnails:
+            made.append((thumbnails.of(samples), thumbnails.notes))
+    assert made[0] == made[1]
+    assert made[0][0] == tuple(
+        base64.b64encode(images.thumbnail(one, thumbnails.side)).decode() for one in pictures
+    )
+
+
+def test_thumbnails_that_nobody_waits_for_end_with_their_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    free = threading.Event()
+
+    def slow(image: images.EncodedImage, side: int) -> bytes:
+        started.append(side)
+        free.wait(10)
+        return b"webp"
+
+    monkeypatch.setattr(images, "thumbnail", slow)
+    monkeypatch.setattr("ssl4rl_bench.reports.html.thumbnails._BATCH", 2)
+    with pytest.raises(KeyError), Thumbnails([noisy(8, seed) for seed in range(50)]) as thumbnails:
+        thumbnails._stopped.set()
+        free.set()
+        raise KeyError
+    assert len(started) <= 4
+
+
+def test_an_error_of_a_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "thumbnail", mock.Mock(side_effect=MemoryError))
+    with Thumbnails([noisy(8, 1)]) as thumbnails, pytest.raises(MemoryError):
+        thumbnails.of([])
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_are() -> None:
+    before = list(warnings.filters)
+    pictures = [noisy(SMALLEST, seed) for seed in range(30)]
+    with Thumbnails(pictures) as thumbnails:
+        thumbnails.of([])
+    assert warnings.filters == before
 
 
 def test_svg_has_no_style_and_names_its_colours() -> None:

@@ -11,7 +11,7 @@ from synthetic import SyntheticTask, options, spec_of
 
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, TooManyErrors
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import Completion, Request, SampleRecord, Sampling
+from ssl4rl_bench.core.types import Completion, Request, SampleRecord, Sampling, Waits
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.run import runner
 from ssl4rl_bench.run.journal import Journal, read_journal
@@ -288,6 +288,56 @@ def test_events_tell_the_plan_and_each_reply(tmp_path: Path) -> None:
     events.clear()
     run(tmp_path, Recording(), on_event=events.append)
     assert [(e.n_done, e.so_far.n_resumed) for e in events] == [(N, N)]
+
+
+class Slow(Recording):
+    """An engine that takes a minute to start and then 5 s for each of two requests at a time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, latency: float = 5.0) -> None:
+        super().__init__()
+        self.now, self._latency = 1000.0, latency
+        monkeypatch.setattr("ssl4rl_bench.run.runner.time.monotonic", lambda: self.now)
+
+    def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
+        self.now += 60.0
+        for number, (request, completion) in enumerate(super().run(requests, sampling)):
+            self.now += 5.0 * (number % 2 == 0)
+            yield request, replace(completion, latency_s=self._latency)
+
+
+def test_the_time_of_a_run_begins_when_the_first_answered_request_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    run(tmp_path, Slow(monkeypatch), on_event=events.append)
+    assert [event.so_far.seconds for event in events] == [0.0, *(5.0 * (n // 2 + 1) for n in range(N))]
+
+
+def test_a_recorded_latency_does_not_make_a_run_older_than_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    run(tmp_path, Slow(monkeypatch, latency=4000.0), on_event=events.append)
+    assert events[1].so_far.seconds == 65.0
+
+
+def test_events_tell_what_the_engine_waits_for(tmp_path: Path) -> None:
+    class Waiting(Recording):
+        n_asked = 0
+
+        def waits(self) -> Waits:
+            self.n_asked += 1
+            return Waits(float(self.n_asked), 0.0, 0.0)
+
+    events: list[Event] = []
+    run(tmp_path / "a", Waiting(), on_event=events.append)
+    assert [event.waits for event in events] == [Waits(float(n + 1), 0.0, 0.0) for n in range(N + 1)]
+    events.clear()
+    run(tmp_path / "b", Recording(), on_event=events.append)
+    assert {event.waits for event in events} == {None}
+    silent = Waiting()
+    run(tmp_path / "c", silent)
+    assert silent.n_asked == 0
 
 
 def test_several_tasks_each_with_its_sampling(tmp_path: Path) -> None:

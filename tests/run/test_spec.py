@@ -4,6 +4,8 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from examples import examples
@@ -11,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticTask
 
-from ssl4rl_bench.core.identity import canonical_json, seed_of
+from ssl4rl_bench.core.identity import canonical_json, messages_json, seed_of, sha256_json
 from ssl4rl_bench.core.redaction import redact, redact_argv
-from ssl4rl_bench.core.types import HubSource, Sampling
+from ssl4rl_bench.core.types import EncodedImage, HubSource, ImagePart, Message, Sampling, TextPart, VideoPart
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
@@ -222,3 +224,69 @@ def test_what_moved_since_an_earlier_spec() -> None:
     ]
     assert replace(hub_spec("c", "b"), model="org/name@v2").moved(hub_spec("a", "b")) == []
     assert hub_spec("c", "d").recorded_by(hub_spec("a", "b")) == hub_spec("a", "b")
+
+
+@settings(max_examples=examples(60))
+@given(
+    st.lists(st.text(max_size=20), min_size=1, max_size=3),
+    st.floats(0.0, 2.0),
+    st.integers(1, 3),
+    st.sampled_from([None, 28, 3584]),
+    st.text(max_size=8),
+    st.integers(0, 5),
+)
+def test_a_key_is_the_hash_of_everything_that_determines_a_reply(
+    texts: list[str], temperature: float, repeats: int, pixels: int | None, name: str, seed: int
+) -> None:
+    image = ImagePart(EncodedImage(b"", "cd" * 32))
+    video = VideoPart((image.image,), fps=2.0)
+    messages = tuple(Message("user", (image, video, TextPart(text))) for text in texts)
+    sample = replace(TASK.samples[0], messages=messages)
+    task: Any = SimpleNamespace(name=TASK.name, samples=(sample,))
+    sampling = Sampling(temperature=temperature)
+    spec = replace(
+        SPEC,
+        tasks={TASK.name: TaskSpec.of(TASK, sampling)},
+        fingerprint=name,
+        engine=name,
+        repeats=repeats,
+        max_pixels=pixels,
+        seed=seed,
+    )
+    sent = [request.seed for request in spec.requests(task.samples)]
+    for repeat in range(repeats):
+        told = {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"image": "cd" * 32},
+                        {"video": ["cd" * 32], "fps": 2.0},
+                        {"text": text},
+                    ],
+                }
+                for text in texts
+            ],
+            "sampling": [sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_tokens],
+            "seed": sent[repeat] if temperature > 0 else None,
+            "pixels": [SPEC.min_pixels, pixels],
+            "weights": name,
+            "engine": [name, SPEC.engine_version],
+        }
+        assert spec.keys(task)[sample.id, repeat] == sha256_json(told)
+        assert messages_json(messages) == canonical_json(told["messages"])
+
+
+def test_no_seed_is_derived_for_the_key_of_a_greedy_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssl4rl_bench.run.spec.seed_of", None)
+    assert len(SPEC.keys(TASK)) == len(TASK.samples)
+
+
+def test_a_text_is_redacted_by_the_secrets_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "the name is open-sesame"
+    assert redact(text) == text
+    monkeypatch.setenv("MY_TOKEN", "open-sesame")
+    assert redact(text) == redact([text])[0] == "the name is [redacted]"
+    assert redact(text * 20) == "the name is [redacted]" * 20
+    monkeypatch.delenv("MY_TOKEN")
+    assert redact(text) == text

@@ -135,6 +135,16 @@ def test_agrees_with_one_group_after_the_other(scored: list[ScoredSample]) -> No
 
 
 @any_speed
+@given(runs())
+def test_cells_without_intervals_have_the_same_values(scored: list[ScoredSample]) -> None:
+    kept = ("value", "n", "n_groups", "unread", "n_unread")
+    short = cells(aggregate_scores(arrange(scored), intervals=False))
+    for one, other in zip(short, cells(aggregate(scored)), strict=True):
+        assert one[:3] == other[:3]
+        assert json.dumps(one[3]) == json.dumps({key: other[3][key] for key in kept})
+
+
+@any_speed
 @given(runs(), st.integers())
 def test_the_order_of_replies_does_not_matter_to_the_last_bit(scored: list[ScoredSample], seed: int) -> None:
     shuffled = random.Random(seed).sample(scored, len(scored))

@@ -27,7 +27,7 @@ from ssl4rl_bench.engines.openai_wire import Failure, read_completion, read_even
 from ssl4rl_bench.gating.guards import check_guards
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.interop.lmms.reply import NO_CONTENT, completion
-from ssl4rl_bench.reports.html.samples import collect
+from ssl4rl_bench.reports.html.samples import collect, thumbnails_of
 from ssl4rl_bench.run.journal import decode_record, encode_record
 from ssl4rl_bench.score import aggregate as metrics
 from ssl4rl_bench.score.aggregate import group_sums
@@ -184,7 +184,9 @@ def test_the_guard_on_unread_replies_counts_them(tmp_path: Path) -> None:
 
 def test_the_sample_browser_shows_the_reasoning(tmp_path: Path) -> None:
     runs = load_evaluated([made(tmp_path, "one", 0.7), made(tmp_path, "two", 0.9)])
-    samples = collect(runs, [{TASK_MADE.name: TASK_MADE}] * 2, [TASK_MADE.name])
+    loaded = [{TASK_MADE.name: TASK_MADE}] * 2
+    with thumbnails_of(loaded, [TASK_MADE.name]) as thumbnails:
+        samples = collect(runs, loaded, [TASK_MADE.name], thumbnails)
     packed = dict(samples.parts)["run-0-1"]
     shown = json.loads(zlib.decompress(base64.b64decode(packed), -zlib.MAX_WBITS))
     at = [n for n, letter in enumerate(shown["status"]) if letter == "c"]

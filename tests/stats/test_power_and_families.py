@@ -30,6 +30,21 @@ def test_holm_and_benjamini_hochberg_are_statsmodels_s(p: list[float]) -> None:
     assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], abs=1e-9)
 
 
+@any_speed
+@given(PS | st.lists(st.sampled_from([0.0, 1e-300, 0.01, 0.5, 1.0]), min_size=2, max_size=40))
+def test_benjamini_hochberg_is_scipy_s_to_the_last_bit(p: list[float]) -> None:
+    before = np.array(p)
+    assert benjamini_hochberg(p).tolist() == np.atleast_1d(reference.false_discovery_control(p)).tolist()
+    assert benjamini_hochberg(before) is not before or len(p) == 1
+    assert before.tolist() == p
+
+
+@pytest.mark.parametrize("p", [[0.1, float("nan")], [1.5], [-0.1, 0.2]])
+def test_what_is_no_p_value_is_refused(p: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        benjamini_hochberg(p)
+
+
 def test_no_tests_need_no_correction() -> None:
     assert holm([]).size == 0 and benjamini_hochberg([]).size == 0
 

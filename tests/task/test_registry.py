@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,11 @@ from mmbench_data import questions, write_parquet, write_tsv
 
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.types import Task
+from ssl4rl_bench.task import registry, scenes
+from ssl4rl_bench.task.base import LoadOptions
+from ssl4rl_bench.task.mmbench.task import load_mmbench
 from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.taskfile import load_taskfile
 
 
 def test_the_built_in_task() -> None:
@@ -21,6 +27,66 @@ def test_the_built_in_task() -> None:
     assert task.n_groups == 30
     assert len(set(task.counts()["l2"])) == 6
     assert load_task("ssl4rl_scenes", limit=30) == task
+
+
+@pytest.fixture
+def drawn_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Forgets what this process has drawn, and returns a list that receives the leaf of each drawn picture."""
+    drawn: list[str] = []
+    draw = scenes.question
+
+    def question(stream: str, leaf: scenes.Leaf, number: int) -> scenes.Question:
+        drawn.append(leaf.name)
+        return draw(stream, leaf, number)
+
+    monkeypatch.setattr(scenes, "question", question)
+    for module, name in ((scenes, "_question_rows"), (registry, "_drawn_rows"), (registry, "_drawn")):
+        monkeypatch.setattr(module, name, functools.cache(getattr(module, name).__wrapped__))
+    return drawn
+
+
+@pytest.mark.parametrize("limit", [1, 6, 14, 40])
+def test_a_limit_draws_only_the_questions_that_are_asked(drawn_anew: list[str], limit: int) -> None:
+    task = load_task("scenes", limit=limit)
+    assert len(drawn_anew) == task.n_groups == limit
+    assert sorted(drawn_anew) == sorted(
+        sample.categories.l3 for sample in {sample.group: sample for sample in task.samples}.values()
+    )
+
+
+def test_a_picture_is_drawn_once_for_several_limits(drawn_anew: list[str]) -> None:
+    for limit in (3, 12, 12, 5, 14):
+        load_task("scenes", limit=limit)
+    assert len(drawn_anew) == 14
+
+
+@pytest.mark.parametrize("limit", [1, 7, 30, 599, 600, 601])
+def test_a_limit_keeps_the_same_questions_whether_or_not_the_others_are_drawn(limit: int) -> None:
+    few = registry.load_benchmark("scenes", limit=limit)
+    all_rows = registry._drawn_rows("ssl4rl_scenes", "dev", None)
+    limited = load_mmbench(
+        load_taskfile("scenes"), all_rows, source="built in", where="ssl4rl_scenes", limit=limit
+    )
+    assert few == limited
+    assert few.rows == limited.rows
+
+
+def test_a_limited_task_of_scenes_says_how_many_questions_there_are() -> None:
+    assert load_task("scenes", limit=2).partial_reasons == ("limited to 2 of 600 questions",)
+    assert load_task("scenes", limit=600).partial_reasons == ()
+
+
+def test_a_limit_below_one_is_refused_before_anything_is_drawn_for_it() -> None:
+    with pytest.raises(UsageError, match="--limit 0 leaves nothing to ask"):
+        load_task("scenes", limit=0)
+
+
+def test_the_warnings_about_an_edition_of_scenes_do_not_depend_on_a_limit() -> None:
+    task = replace(load_taskfile("scenes"), edition="dev_v1.0")
+    loaded = [registry._load_benchmark(task, LoadOptions(limit=limit)) for limit in (None, 3)]
+    assert len(loaded[0].warnings) == 1
+    assert "1164" in loaded[0].warnings[0]
+    assert loaded[1].warnings == loaded[0].warnings
 
 
 def test_every_layout_gives_the_same_task(tmp_path: Path) -> None:

@@ -97,10 +97,8 @@ def test_an_ssl_task_is_audited_by_the_images_it_is_made_of(
     from ssl4rl_bench.task import registry, scenes
 
     monkeypatch.setattr(scenes, "LEAVES", scenes.LEAVES[:1])
-    for module, name in ((scenes, "_rows"), (registry, "_drawn"), (registry, "_drawn_rows")):
-        monkeypatch.setattr(
-            module, name, getattr(module, name).__wrapped__
-        )  # without the cache of all leaves
+    for name in ("_drawn", "_drawn_rows"):  # without the cache of all leaves
+        monkeypatch.setattr(registry, name, getattr(registry, name).__wrapped__)
     (tmp_path / "spool").mkdir()
     training = select(open_source("scenes:dev:2", spool=tmp_path / "spool"))
     other = select(open_source(put(tmp_path / "other", a=encoded(1)), spool=tmp_path))

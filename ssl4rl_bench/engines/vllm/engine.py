@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.core.errors import MissingDependency
-from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, Waits
 from ssl4rl_bench.engines.base import EngineOptions, telling
 from ssl4rl_bench.engines.vllm.server import VllmServer, has_video
 
@@ -81,8 +81,12 @@ class VllmEngine:
         yield from server.stream(messages, sampling, self._options.seed)
 
     def measures(self) -> dict[str, Any]:
-        """Implements `types.Measures`: vLLM's settings, and the use of its prefix cache."""
+        """Implements `types.Measures`: vLLM's settings, the use of its prefix cache, and what it waited for."""
         return self._server.measures() if self._server is not None else {}
+
+    def waits(self) -> Waits:
+        """Implements `types.ReportsWaits`, since the last start of vLLM."""
+        return Waits(0.0, 0.0, 0.0) if self._server is None else self._server.stopwatch.waits()
 
     def close(self) -> None:
         """Implements `types.Engine.close`: stops vLLM and its processes."""

@@ -44,6 +44,10 @@ class Admission:
         complete = free >= self.group and (ready >= self.group or pending == 0)
         return min(free, ready) if starved or complete else 0
 
+    def is_full(self, running: int) -> bool:
+        """Whether the engine has as many requests as it takes: fewer places than a group has are left free."""
+        return self.limit - running < self.group
+
 
 @dataclass(slots=True)
 class Supply:

@@ -13,6 +13,7 @@ from ssl4rl_bench.core.errors import EngineError, ModelError
 from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, VideoPart, parts_of
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
 from ssl4rl_bench.engines.inputs import Prompter
+from ssl4rl_bench.engines.stopwatch import Reason, Stopwatch
 from ssl4rl_bench.engines.vllm import adapter
 from ssl4rl_bench.engines.vllm.arguments import (
     ENVIRONMENT,
@@ -50,6 +51,7 @@ class VllmServer:
         """Whether to stop adding requests."""
         self._ids = count()
         self._n_prompt_tokens = self._n_cached_tokens = 0
+        self.stopwatch = Stopwatch()
         with quiet():
             import torch
 
@@ -90,6 +92,7 @@ class VllmServer:
         ready: deque[tuple[Request, Prepared]] = deque()
         running = self.running = {}
         self.draining = False
+        self.stopwatch.switch("prompts")
         try:
             while True:
                 if self.draining:
@@ -115,6 +118,7 @@ class VllmServer:
                             yield request, error_completion(str(prompt))
                         else:
                             running[key] = request, time.perf_counter()
+                self.stopwatch.switch(self._limited_by(held))
                 if running:
                     for output in self._step():
                         if output.finished:
@@ -126,7 +130,14 @@ class VllmServer:
             self._engine.abort(list(running))
             raise
         finally:
+            self.stopwatch.switch(None)
             feed.drop()
+
+    def _limited_by(self, held: Request | None) -> Reason:
+        """Returns why no more requests are in flight, after all prompts that are ready were added."""
+        if self._admission.is_full(len(self.running)):
+            return "model"
+        return "prompts" if self._feed.pending or (held and self._takes(held)) else "rest"
 
     def stream(self, messages: Sequence[Message], sampling: Sampling, seed: int) -> Iterator[str]:
         """Yields the reply in pieces."""
@@ -148,12 +159,13 @@ class VllmServer:
         return self._admission.limit + self._feed.ahead
 
     def measures(self) -> dict[str, Any]:
-        """Returns vLLM's settings, and how many of the prompt tokens its prefix cache supplied."""
+        """Returns vLLM's settings, how many prompt tokens its prefix cache supplied, and what it waited for."""
         return {
             **self._engine.limits,
             "renderers": self._n_processes,
             "n_prompt_tokens": self._n_prompt_tokens,
             "n_cached_prompt_tokens": self._n_cached_tokens,
+            **self.stopwatch.measures(),
         }
 
     def close(self) -> None:

@@ -71,6 +71,8 @@ class Checked:
     """Whether there are any copies besides the main rows."""
     nan_is_missing: bool
     """See `mmbench.rows.Parsed`."""
+    n_groups: int
+    """The number of complete groups; more than `rows` has if some of them were not drawn."""
 
 
 def check_rows(
@@ -96,7 +98,8 @@ def check_rows(
     rows = [row for row in parsed.rows if row.group not in bad]
     if not rows:
         raise DataError(f"{source} has no question without a bad row; the first: {problems[0]}.")
-    return Checked(rows, problems, len(bad - {None}), circular, parsed.nan_is_missing)
+    n_groups = len({row.group for row in rows})
+    return Checked(rows, problems, len(bad - {None}), circular, parsed.nan_is_missing, n_groups)
 
 
 def with_images(

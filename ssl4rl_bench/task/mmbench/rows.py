@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from string import ascii_uppercase
@@ -14,11 +12,10 @@ from typing import Any, TypeAlias
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
+from ssl4rl_bench.task.mmbench.cells import Images, index_of, quoted, text_of
 
 GROUP_STRIDE = 1_000_000
 """A row's index is `group + roll * GROUP_STRIDE`."""
-MAX_REFERENCE_CHARS = 64
-"""An `image` text of at most this length is the index of another row, which has the image."""
 
 LocatedRow: TypeAlias = tuple[str, Mapping[str, Any] | str]
 """The place of a row ("line 7"), and its values by column name, or why it cannot be split into columns."""
@@ -29,7 +26,6 @@ MAX_TEXT_CHARS = 1_000_000
 
 _TEXTS = ("index", "question", "hint", "answer", "category", "l2-category", "split")
 _REQUIRED = ("index", "question", "A", "B", "image")
-_INDEX = re.compile(r"([0-9]{1,15})(?:\.0)?")
 _NAN = "nan"
 """The text that a careless export writes for a missing value. It can also be a real option."""
 
@@ -128,14 +124,14 @@ def parse_rows(source: str, located: Iterable[LocatedRow], *, images: bool = Tru
     drafts: list[tuple[MMBenchRow, EncodedImage | int]] = []
     problems: list[Problem] = []
     columns: dict[str, str] = {}
-    shared: dict[str, EncodedImage] = {}
+    read = Images().read if images else None
     texts: dict[str, str] = {}
     for where, raw in located:
         try:
             if isinstance(raw, str):
                 raise _BadRow(raw)
             columns = columns or _checked_columns(source, raw)
-            drafts.append(_draft(where, raw, columns, shared if images else None, texts))
+            drafts.append(_draft(where, raw, columns, read, texts))
         except _BadRow as bad:
             problems.append(Problem(where, bad.index, bad.reason))
     if not drafts and not problems:
@@ -161,21 +157,19 @@ def read_images(located: Iterable[LocatedRow], wanted: Container[int]) -> dict[i
     The images of other rows are not decoded. If several rows have the same index, the first one is used.
     """
     out: dict[int, EncodedImage | int | str] = {}
-    shared: dict[str, EncodedImage] = {}
+    read = Images().read
     columns: dict[str, str] = {}
     for _, raw in located:
         if isinstance(raw, str):
             continue
         columns = columns or column_names(raw)
-        index = _index(_text(raw.get(columns["index"])))
+        index = index_of(text_of(raw.get(columns["index"])))
         if index is None or index not in wanted or index in out:
             continue
         try:
-            image = _image(raw.get(columns["image"]))
+            out[index] = read(raw.get(columns["image"]))
         except images.ImageError as error:
             out[index] = f"the image cannot be used, {error}"
-            continue
-        out[index] = image if isinstance(image, int) else shared.setdefault(image.sha256, image)
     return out
 
 
@@ -190,7 +184,7 @@ def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
     columns = column_names(raw)
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        existing = ", ".join(_short(name) for name in list(raw)[:12])
+        existing = ", ".join(quoted(name) for name in list(raw)[:12])
         raise DataError(
             f"{source} has no column {' or '.join(missing)} (it has {existing}): "
             "give a file with MMBench's columns index, question, A, B, answer and image."
@@ -211,33 +205,30 @@ def _draft(
     where: str,
     raw: Mapping[str, Any],
     columns: Mapping[str, str],
-    shared: dict[str, EncodedImage] | None,
+    read: Callable[[Any], EncodedImage | int] | None,
     known: dict[str, str],
 ) -> tuple[MMBenchRow, EncodedImage | int]:
     """Returns a row with all option columns and no image, and its image or the index of the row that has it.
 
-    Equal images (in `shared`) and equal texts (in `known`) become one object. Without `shared`, no image is
-    read.
+    Equal texts (in `known`) become one object. Without `read`, which reads a cell, no image is read.
     """
-    texts = {name: _text(raw.get(columns.get(name, ""))) for name in _TEXTS}
+    texts = {name: text_of(raw.get(columns.get(name, ""))) for name in _TEXTS}
     written = texts.pop("index")
-    index = _index(written)
+    index = index_of(written)
     if index is None:
-        raise _BadRow(f"the index is {_short(written)}, not a whole number")
+        raise _BadRow(f"the index is {quoted(written)}, not a whole number")
     letters = takewhile(columns.__contains__, ascii_uppercase)
-    options = {letter: _text(raw.get(columns[letter])) for letter in letters}
+    options = {letter: text_of(raw.get(columns[letter])) for letter in letters}
     for name, text in (*texts.items(), *options.items()):
         if len(text) > MAX_TEXT_CHARS:
             what = f"option {name}" if name in options else f"the {name}"
             raise _BadRow(f"{what} has {len(text):,} characters, over the limit of {MAX_TEXT_CHARS:,}", index)
     image: EncodedImage | int = NO_IMAGE
-    if shared is not None:
+    if read is not None:
         try:
-            image = _image(raw.get(columns["image"]))
+            image = read(raw.get(columns["image"]))
         except images.ImageError as error:
             raise _BadRow(f"the image cannot be used, {error}", index) from None
-        if not isinstance(image, int):
-            image = shared.setdefault(image.sha256, image)
     texts = {name: known.setdefault(text, text) for name, text in texts.items()}
     row = MMBenchRow(
         index=index,
@@ -264,7 +255,7 @@ def _row(
     choices = _choices(draft.choices, nan_is_missing)
     answer = draft.answer.strip()
     if answer not in choices:
-        raise _BadRow(f"the answer {_short(answer)} is none of the options {', '.join(choices)}")
+        raise _BadRow(f"the answer {quoted(answer)} is none of the options {', '.join(choices)}")
     holder = image_of.get(image) if isinstance(image, int) else image
     if not isinstance(holder, EncodedImage):
         raise _BadRow(f"the image refers to row {image}, which has no usable image")
@@ -283,71 +274,3 @@ def _choices(options: Mapping[str, str], nan_is_missing: bool) -> dict[str, str]
     if len(choices) < 2:
         raise _BadRow("it has fewer than two options")
     return choices
-
-
-def _image(value: Any) -> EncodedImage | int:
-    """Returns the image in a cell, or the index of the row that has it."""
-    content = image_cell(value)
-    if isinstance(content, int):
-        return content
-    return images.from_bytes(content) if isinstance(content, bytes) else images.from_base64(content)
-
-
-def image_cell(value: Any) -> bytes | str | int:
-    """Returns the content of an `image` cell: an image as bytes or base64, or the index of another row.
-
-    A cell contains one of these, the hub's struct of bytes and path (which is not opened), or a list of one
-    item, as VLMEvalKit accepts it.
-
-    Raises:
-        ImageError: for anything else: no image, several images (which a row cannot show), or a file name.
-    """
-    if isinstance(value, str) and value.lstrip()[:1] == "[":
-        value = _listed(value)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        if len(value) != 1:
-            raise images.ImageError(f"it is a list of {len(value)} images where one is needed")
-        (value,) = value
-    if isinstance(value, Mapping):
-        if value.get("bytes") is None and value.get("path"):
-            raise images.ImageError("it is only a file name, and files that the data name are never opened")
-        value = value.get("bytes")
-    if isinstance(value, bytes):
-        return value
-    text = _text(value).strip()
-    if not text:
-        raise images.ImageError("it is missing")
-    if len(text) > MAX_REFERENCE_CHARS:
-        return text
-    index = _index(text)
-    if index is None:
-        raise images.ImageError(f"{_short(text)} is neither base64 nor the index of a row")
-    return index
-
-
-def _listed(text: str) -> list[Any]:
-    """Parses a list that is written in JSON or, as in VLMEvalKit's files, in Python."""
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            items = parse(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(items, list):
-            return items
-    raise images.ImageError("it begins like a list of images but is not one")
-
-
-def _index(text: str) -> int | None:
-    match = _INDEX.fullmatch(text.strip())
-    return int(match[1]) if match else None
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    return value if isinstance(value, str) else str(value)
-
-
-def _short(text: str) -> str:
-    """Quotes a text for a message: control characters are escaped, and a long text is cut."""
-    return repr(text) if len(text) <= 40 else f"{text[:40]!r}..."

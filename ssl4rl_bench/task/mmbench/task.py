@@ -152,7 +152,7 @@ def load_mmbench(
         rows = checked.rows
     problems = [*checked.problems, *more]
     n_left_out = len({problem.group for problem in more})
-    n_available = len({row.group for row in checked.rows}) - n_left_out
+    n_available = checked.n_groups - n_left_out
     n_skipped = checked.n_groups_skipped + n_left_out
     reasons = []
     if problems:
@@ -191,18 +191,25 @@ def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
 
 
 def _limited(rows: Sequence[MMBenchRow], limit: int) -> list[MMBenchRow]:
-    """Returns the rows of `limit` groups, taken from the abilities in turn, and in each from its leaves.
+    """Returns the rows of the groups that `limited_groups` keeps."""
+    groups = limited_groups(((row.group, categories(row.category, row.l2)) for row in rows), limit)
+    return [row for row in rows if row.group in groups]
+
+
+def limited_groups(places: Iterable[tuple[int, Categories]], limit: int) -> set[int]:
+    """Returns `limit` groups, taken from the abilities in turn, and in each from its leaves.
 
     The order does not depend on the limit, so a smaller limit keeps a subset of the groups that a larger
     one keeps.
+
+    Args:
+        places: The group and the categories of each row, in the data's order.
     """
     abilities: dict[str, dict[Categories, dict[int, None]]] = defaultdict(lambda: defaultdict(dict))
-    for row in rows:
-        place = categories(row.category, row.l2)
-        abilities[place.l2][place][row.group] = None
+    for group, place in places:
+        abilities[place.l2][place][group] = None
     in_turn = _round_robin(_round_robin(leaves.values()) for leaves in abilities.values())
-    groups = set(islice(in_turn, limit))
-    return [row for row in rows if row.group in groups]
+    return set(islice(in_turn, limit))
 
 
 def _round_robin(queues: Iterable[Iterable[int]]) -> Iterator[int]:

@@ -8,7 +8,7 @@ available.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -88,15 +88,25 @@ def question(stream: str, leaf: Leaf, number: int) -> Question:
     return Question(leaf, number, drawn, options)
 
 
-def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Question]:
-    """Yields a stream's questions, leaf by leaf. `dev` is the benchmark; any other name is another stream.
+def outline(per_leaf: int | None = None) -> Iterator[tuple[int, Leaf, int]]:
+    """Yields the place of each question of a stream: its index, its leaf and its number; draws nothing.
 
     Args:
         per_leaf: the number of questions of each leaf; None for the counts of the dev stream.
     """
-    for leaf in LEAVES:
-        for number in range(leaf.n_dev if per_leaf is None else per_leaf):
-            yield question(stream, leaf, number)
+    places = ((leaf, n) for leaf in LEAVES for n in range(leaf.n_dev if per_leaf is None else per_leaf))
+    for index, (leaf, number) in enumerate(places, start=1):
+        yield index, leaf, number
+
+
+def questions(stream: str = "dev", per_leaf: int | None = None) -> Iterator[Question]:
+    """Yields a stream's questions, leaf by leaf. `dev` is the benchmark; any other name is another stream.
+
+    Args:
+        per_leaf: as `outline`.
+    """
+    for _, leaf, number in outline(per_leaf):
+        yield question(stream, leaf, number)
 
 
 def png(drawn: DrawnQuestion) -> bytes:
@@ -106,33 +116,38 @@ def png(drawn: DrawnQuestion) -> bytes:
     return buffer.getvalue()
 
 
-def rows(stream: str = "dev") -> Iterator[dict[str, Any]]:
+def rows(stream: str = "dev", only: Container[int] | None = None) -> Iterator[dict[str, Any]]:
     """Yields MMBench rows with their circular copies: index + k * 1,000,000 is copy k of a question.
 
     Keys: index (int), question, hint, A, B, C, D, answer, category, l2-category, image (PNG bytes), split.
+
+    Args:
+        only: the indices of the questions to draw (`outline`); None for all of them.
     """
-    return map(dict, _rows(stream))
+    for index, leaf, number in outline():
+        if only is None or index in only:
+            yield from map(dict, _question_rows(stream, index, leaf, number))
 
 
 @cache
-def _rows(stream: str) -> list[dict[str, Any]]:
-    """Returns a stream's rows, drawn once per process (3 s; 2 MB)."""
+def _question_rows(stream: str, index: int, leaf: Leaf, number: int) -> list[dict[str, Any]]:
+    """Returns the rows of a question, drawn once per process (all of dev: 3 s; 2 MB)."""
+    q = question(stream, leaf, number)
+    image = png(q.drawn)
     out = []
-    for base, q in enumerate(questions(stream), start=1):
-        image = png(q.drawn)
-        for roll in range(q.n_rolls):
-            choices = q.choices(roll)
-            answer = next(letter for letter, text in choices.items() if text == q.drawn.answer)
-            row = {
-                "index": base + roll * GROUP_STRIDE,
-                "question": q.drawn.question,
-                "hint": "",
-                **{letter: choices.get(letter, "") for letter in LETTERS},
-                "answer": answer,
-                "category": q.leaf.name,
-                "l2-category": q.leaf.ability,
-                "image": image,
-                "split": "dev" if stream == "dev" else "train",
-            }
-            out.append(row)
+    for roll in range(q.n_rolls):
+        choices = q.choices(roll)
+        answer = next(letter for letter, text in choices.items() if text == q.drawn.answer)
+        row = {
+            "index": index + roll * GROUP_STRIDE,
+            "question": q.drawn.question,
+            "hint": "",
+            **{letter: choices.get(letter, "") for letter in LETTERS},
+            "answer": answer,
+            "category": leaf.name,
+            "l2-category": leaf.ability,
+            "image": image,
+            "split": "dev" if stream == "dev" else "train",
+        }
+        out.append(row)
     return out

@@ -221,7 +221,10 @@ def test_a_limit_decodes_the_images_that_it_keeps(
     seen: list[bytes] = []
     monkeypatch.setattr(images, "stored_size", lambda data: seen.append(data))
     limited = load_task("mmbench_dev_en", data=str(path), limit=6)
-    assert limited.n_groups == 6 and len(seen) == len(limited.samples) == 24
+    assert limited.n_groups == 6 and len(limited.samples) == 24
+    assert len(seen) == (
+        24 if kind == "folder" else 6
+    )  # base64 that is the same in all copies is decoded once
     assert all(sample in whole.samples for sample in limited.samples)
     assert limited.partial_reasons == ("limited to 6 of 40 questions",)
     assert load_task("mmbench_dev_en", data=str(path), limit=40).data_sha256 == whole.data_sha256
