@@ -26,7 +26,7 @@ ENGINES: dict[str, str] = {
 
 _CLASSES = {
     "vllm": ("vllm.engine", "VllmEngine"),
-    "hf": ("hf", "HfEngine"),
+    "hf": ("hf.engine", "HfEngine"),
     "openai": ("openai", "OpenAIEngine"),
     "mock": ("mock", "MockEngine"),
 }

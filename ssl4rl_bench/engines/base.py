@@ -47,8 +47,8 @@ class EngineOptions:
     device_map: str | None = None
     """Where the weights are placed: None (one device), "auto" (spread over all GPUs), "cpu", "cuda:1". hf."""
     batch_size: _Count | None = None
-    """The number of prompts in a forward pass (hf; None: 64), or the maximum number in flight (vllm; None: 128
-    on a CPU, vLLM's default on a GPU)."""
+    """The maximum number of replies in progress (hf; None: 64) or in flight (vllm; None: 128 on a CPU, vLLM's
+    default on a GPU)."""
     tensor_parallel_size: _Count = 1
     """The number of GPUs that share one copy of the model. vllm."""
     max_model_len: _Count | None = None

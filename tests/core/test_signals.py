@@ -265,12 +265,22 @@ def test_a_batch_that_is_answered_is_kept_whole(tmp_path: Path, monkeypatch: pyt
     from ssl4rl_bench.engines.checkpoints.weights import Model
     from ssl4rl_bench.engines.hf import HfEngine
 
-    class Network:
-        def prepare(self, messages: Any, seed: int) -> Any:
-            return SimpleNamespace(n_tokens=1)
+    class Batch:
+        def __init__(self, items: list[Any]) -> None:
+            self.items = items
 
-        def answer(self, prompts: list[Any], sampling: Sampling) -> list[Completion]:
-            return [Completion("A", "stop")] * len(prompts)
+        def step(self) -> list[tuple[Any, Completion]]:
+            items, self.items = self.items, []
+            return [(item, Completion("A", "stop")) for item in items]
+
+    class Network:
+        joins = False
+
+        def prepare(self, messages: Any) -> Any:
+            return SimpleNamespace(n_tokens=1, key=(id(messages),))
+
+        def start(self, families: list[Any], sampling: Sampling) -> Batch:
+            return Batch([item for family in families for item in family.items])
 
     monkeypatch.setattr(HfEngine, "_load", lambda self: Network())
     engine = HfEngine(Model("m", tmp_path, "0" * 64, None), EngineOptions(batch_size=4))
@@ -294,7 +304,7 @@ def test_a_batch_that_is_answered_is_kept_whole(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     "place",
-    [("ssl4rl_bench.engines.hf", "load_network"), ("ssl4rl_bench.engines.hf", "Prompter")],
+    [("ssl4rl_bench.engines.hf.load", "load_network"), ("ssl4rl_bench.engines.hf.load", "Prompter")],
     ids=["the weights", "the processor"],
 )
 def test_a_signal_ends_the_loading_of_a_model(

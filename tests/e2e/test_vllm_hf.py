@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
@@ -276,28 +277,43 @@ def test_a_checkpoint_that_does_not_load_is_one_line(tiny: Model, name: str, tmp
 class Fragile:
     """Stands for a network on a GPU that takes 3 prompts at once, one of which no batch survives."""
 
+    joins = False
+
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def prepare(self, messages: tuple[Message, ...], seed: int) -> SimpleNamespace:
+    def prepare(self, messages: tuple[Message, ...]) -> SimpleNamespace:
         part = messages[0].content[0]
-        return SimpleNamespace(n_tokens=1, text=part.text if isinstance(part, TextPart) else "")
+        text = part.text if isinstance(part, TextPart) else ""
+        return SimpleNamespace(n_tokens=1, key=tuple(text.encode()), text=text)
 
-    def answer(self, prompts: list[SimpleNamespace], sampling: Sampling) -> list[Completion]:
-        import torch
-
-        self.sizes.append(len(prompts))
-        if len(prompts) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        if any(prompt.text == "poison" for prompt in prompts):
-            raise ValueError("poison")
-        return [Completion(text=prompt.text, finish_reason="stop") for prompt in prompts]
+    def start(self, families: list[Any], sampling: Sampling) -> FragileBatch:
+        items = [item for family in families for item in family.items]
+        self.sizes.append(len(items))
+        return FragileBatch(items)
 
     def free_cache(self) -> None:
         pass
 
     def unload(self) -> None:
         pass
+
+
+class FragileBatch:
+    """Fails in its first step, or answers everything."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def step(self) -> list[Any]:
+        import torch
+
+        if len(self.items) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if any(prompt.text == "poison" for _, prompt in self.items):
+            raise ValueError("poison")
+        items, self.items = self.items, []
+        return [(item, Completion(text=item[1].text, finish_reason="stop")) for item in items]
 
 
 def test_hf_halves_what_does_not_fit_and_isolates_what_breaks(tiny: Model) -> None:

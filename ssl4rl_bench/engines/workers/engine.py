@@ -13,7 +13,7 @@ from ssl4rl_bench.core.errors import EngineError, UsageError
 from ssl4rl_bench.core.types import Completion, Engine, Message, Request, Sampling, Task
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.workers.messages import Died, Event, Pool, Ready
-from ssl4rl_bench.engines.workers.scheduler import Scheduler
+from ssl4rl_bench.engines.workers.scheduler import WorkScheduler
 from ssl4rl_bench.engines.workers.slots import State
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class WorkersEngine:
         self._model = model
         self._options = options
         self._pool: Pool | None = None
-        self._scheduler = Scheduler(options.workers)
+        self._scheduler = WorkScheduler(options.workers)
         self._ready: deque[tuple[Request, Completion]] = deque()
         self._n_expected: int | None = None
         self._checked = False
@@ -143,7 +143,7 @@ class WorkersEngine:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             pool.close()
-            self._scheduler = Scheduler(self._options.workers)
+            self._scheduler = WorkScheduler(self._options.workers)
 
     def _step(self, sampling: Sampling) -> None:
         """Starts workers, sends them requests, and waits for events."""

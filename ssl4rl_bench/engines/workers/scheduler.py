@@ -24,7 +24,7 @@ _LEAD_S = 0.5
 """A worker has requests waiting for this time, in seconds, so that its engine never waits for the driver."""
 
 
-class Scheduler:
+class WorkScheduler:
     """The state of a run on several workers.
 
     The driver calls `to_start`, `assign`, `answer` and `died` in a loop until `finished`; all times are seconds of

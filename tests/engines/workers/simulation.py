@@ -19,7 +19,7 @@ from ssl4rl_bench.core.types import (
     TextPart,
 )
 from ssl4rl_bench.engines.workers.messages import WorkUnit
-from ssl4rl_bench.engines.workers.scheduler import Scheduler
+from ssl4rl_bench.engines.workers.scheduler import WorkScheduler
 from ssl4rl_bench.engines.workers.slots import State
 
 LONGEST_S = 1e6
@@ -95,7 +95,7 @@ class Simulation:
         faults: Sequence[tuple[float, int]] = (),
         hopeless: frozenset[int] = frozenset(),
     ) -> None:
-        self.scheduler = Scheduler(n_workers)
+        self.scheduler = WorkScheduler(n_workers)
         self.make, self.poison, self.hopeless = make, poison, hopeless
         self.faults = deque(sorted(faults))
         self.workers: dict[int, SimulatedWorker] = {}

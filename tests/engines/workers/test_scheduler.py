@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from simulation import SimulatedWorker, Simulation, requests
 
 from ssl4rl_bench.core.types import Completion
-from ssl4rl_bench.engines.workers.scheduler import MAX_DEATHS, MAX_FRUITLESS, MAX_UNIT, Scheduler
+from ssl4rl_bench.engines.workers.scheduler import MAX_DEATHS, MAX_FRUITLESS, MAX_UNIT, WorkScheduler
 from ssl4rl_bench.engines.workers.slots import State
 
 
@@ -18,8 +18,8 @@ def all_once(simulation: Simulation, n: int) -> None:
     assert simulation.outcomes == Counter({str(i): 1 for i in range(n)})
 
 
-def fresh(n_workers: int, n: int, copies: int = 4, capacity: int = 16) -> Scheduler:
-    scheduler = Scheduler(n_workers)
+def fresh(n_workers: int, n: int, copies: int = 4, capacity: int = 16) -> WorkScheduler:
+    scheduler = WorkScheduler(n_workers)
     scheduler.begin(iter(requests(n, copies)), 0.0)
     assert scheduler.to_start(0.0) == [*range(n_workers)]
     for number in range(n_workers):
@@ -76,7 +76,7 @@ def test_few_requests_are_spread_over_all_workers() -> None:
 
 
 def test_the_worker_that_starts_first_leaves_their_share_to_the_others() -> None:
-    scheduler = Scheduler(4)
+    scheduler = WorkScheduler(4)
     scheduler.begin(iter(requests(64)), 0.0)
     scheduler.to_start(0.0)
     scheduler.ready(2, 1000)
@@ -114,7 +114,7 @@ def test_the_rate_of_the_last_task_counts_until_a_new_one_is_known() -> None:
 
 
 def test_without_a_length_the_workers_are_kept_full() -> None:
-    scheduler = Scheduler(2)
+    scheduler = WorkScheduler(2)
     scheduler.begin((request for request in requests(1000)), 0.0)
     scheduler.to_start(0.0)
     for number in range(2):
@@ -129,7 +129,7 @@ def test_without_a_length_the_workers_are_kept_full() -> None:
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=20))
 def test_units_are_neighbours_that_share_an_image(sizes: list[int]) -> None:
     made = [r for i, size in enumerate(sizes) for r in requests(size * (i + 1), size)[-size:]]
-    scheduler = Scheduler(1)
+    scheduler = WorkScheduler(1)
     scheduler.begin(iter(made), 0.0)
     scheduler.to_start(0.0)
     scheduler.ready(0, 10_000)
@@ -148,7 +148,7 @@ def test_requests_are_pulled_only_when_they_are_sent() -> None:
             pulled.append(request)
             yield request
 
-    scheduler = Scheduler(1)
+    scheduler = WorkScheduler(1)
     scheduler.begin(source(), 0.0)  # type: ignore[arg-type]  # an iterator
     assert len(pulled) == 1
     scheduler.to_start(0.0)
@@ -261,7 +261,7 @@ def test_near_the_end_a_dead_worker_is_not_replaced() -> None:
 
 def test_a_worker_whose_process_came_late_still_gets_its_part_of_short_tasks() -> None:
     """Its model loads within seconds; the start of its process took longer than a task lasts."""
-    scheduler = Scheduler(2)
+    scheduler = WorkScheduler(2)
     scheduler.begin(iter(requests(200)), 0.0)
     scheduler.to_start(0.0)
     scheduler.ready(0, 16)
@@ -278,7 +278,7 @@ def test_a_worker_whose_process_came_late_still_gets_its_part_of_short_tasks() -
 
 @pytest.mark.parametrize(("n_expected", "gets"), [(0, 0), (10_000, 1)])
 def test_a_model_is_loaded_if_it_pays_over_all_tasks(n_expected: int, gets: int) -> None:
-    scheduler = Scheduler(2)
+    scheduler = WorkScheduler(2)
     scheduler.begin(iter(requests(40)), 0.0)
     scheduler.n_expected = n_expected
     scheduler.to_start(0.0)
@@ -342,6 +342,6 @@ def test_answers_of_an_earlier_run_are_ignored() -> None:
 
 
 def test_a_run_of_nothing_is_finished_and_starts_nothing() -> None:
-    scheduler = Scheduler(3)
+    scheduler = WorkScheduler(3)
     scheduler.begin(iter(()), 0.0)
     assert scheduler.finished and scheduler.to_start(0.0) == []
