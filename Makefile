@@ -49,8 +49,8 @@ $(STAMP)-hf $(STAMP)-train $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml
 
 EXTRAS_hf := hf
 EXTRAS_train := train
-EXTRAS_dev := dev,hub,openai,video
-EXTRAS_e2e := cpu,train,dev,hub,openai,video,lmms
+EXTRAS_dev := dev,hub,openai,ray,video
+EXTRAS_e2e := cpu,train,dev,hub,openai,ray,video,lmms
 
 .venv/bin/uv:
 	$(PYTHON) -m venv .venv

@@ -129,6 +129,7 @@ def evaluate(
     limit: int | None = None,
     skip_bad: bool = False,
     engine: str = "auto",
+    workers: int = 1,
     options: Mapping[str, Any] | None = None,
     prompt: str | None = None,
     image: str = "real",
@@ -151,6 +152,7 @@ def evaluate(
         limit: the maximum number of questions per task, each with all its copies; for an SSL task, of images.
         skip_bad: leave out questions with bad rows instead of refusing the data.
         engine: "auto", "vllm", "hf", "openai", "replay" or "mock".
+        workers: the number of engines that share the requests, in processes that Ray starts; 1 uses no Ray.
         options: engine options by name (`engines.base.EngineOptions`).
         prompt: a prompt style that replaces the tasks' default.
         image: "real", or a blinding (`task.blinding.BLINDINGS`).
@@ -183,7 +185,7 @@ def evaluate(
         limit=limit,
         skip_bad=skip_bad,
         engine=engine,
-        options=EngineOptions.from_pairs(_pairs(options or {})),
+        options=EngineOptions.from_pairs(_pairs(options or {}), EngineOptions(workers=workers)),
         prompt=prompt,
         image=image,
         repeats=repeats,

@@ -48,6 +48,10 @@ Tasks = Annotated[
 EngineSettings = Annotated[
     OptionValues, Option("--set", metavar="KEY=VALUE", help="Engine option, as in `run`. Repeatable.")
 ]
+Workers = Annotated[
+    int,
+    Option(min=1, metavar="N", help="Engines that share the work, one per GPU; needs the extra ray."),
+]
 BaseUrl = Annotated[OptionValues, Option(metavar="URL", help="Server for --engine openai. Repeatable.")]
 Prompt = Annotated[str | None, Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")]
 Temperature = Annotated[float | None, Option(min=0.0, help="0 is greedy (default: the task's).")]

@@ -18,6 +18,7 @@ from ssl4rl_bench.cli.options import (
     SkipBad,
     Tasks,
     Temperature,
+    Workers,
 )
 
 
@@ -27,7 +28,7 @@ def run(
         Option(
             "--model",
             "-m",
-            help="Folder, bundled checkpoint, hub id, name at a server, or the model of the --replies. Repeatable.",
+            help="Folder, bundled checkpoint, hub id, name at a server, or of recorded replies. Repeatable.",
         ),
     ] = None,
     tasks: Tasks = None,
@@ -49,9 +50,11 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Engine option: min_pixels, max_pixels, dtype, tensor_parallel_size, batch_size, concurrency, "
-            "attn, device_map, max_model_len, timeout, tokens_field, renderers, vllm.KEY, ... Repeatable.",
+            "attn, device_map, max_model_len, timeout, tokens_field, renderers, ray_address, replies, vllm.KEY, ... "
+            "Repeatable.",
         ),
     ] = None,
+    workers: Workers = 1,
     base_url: BaseUrl = None,
     prompt: Prompt = None,
     image: Annotated[
@@ -87,7 +90,11 @@ def run(
         bool, Option("--dry-run", help="Print the resolved run and one prompt per task.")
     ] = False,
     replies: Annotated[
-        Path | None, Option(help="For --engine replay: JSONL file, run directory, or folder of TASK.jsonl.")
+        Path | None,
+        Option(
+            hidden=True,
+            help="JSONL file, run directory, or folder of TASK.jsonl: the older form of --set replies=PATH.",
+        ),
     ] = None,
     mock: Annotated[
         str, Option(hidden=True, help="gold, random or constant:B: the older form of --set mock=KIND.")
@@ -103,7 +110,7 @@ def run(
     from ssl4rl_bench.evaluation import EvaluationPlan
     from ssl4rl_bench.run.shards import Shard
 
-    options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock)
+    options = EngineOptions(base_urls=tuple(base_url or ()), replies=replies, mock=mock, workers=workers)
     plan = EvaluationPlan.of(
         model or [],
         split_names(tasks or []),

@@ -17,6 +17,7 @@ from ssl4rl_bench.cli.options import (
     Prompt,
     Tasks,
     Temperature,
+    Workers,
 )
 
 
@@ -48,6 +49,7 @@ def watch(
     ] = False,
     engine: Annotated[str, Option("--engine", "-e", help="auto, vllm, hf, replay or mock.")] = "auto",
     settings: EngineSettings = None,
+    workers: Workers = 1,
     data: Annotated[
         OptionValues, Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks.")
     ] = None,
@@ -80,7 +82,7 @@ def watch(
         data or [],
         limit=limit,
         engine=engine,
-        options=EngineOptions.from_pairs(settings or []),
+        options=EngineOptions.from_pairs(settings or [], EngineOptions(workers=workers)),
         prompt=prompt,
         temperature=temperature,
         max_tokens=max_tokens,

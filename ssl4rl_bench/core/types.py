@@ -390,6 +390,7 @@ class Engine(Protocol):
         Requests are pulled lazily, a bounded number ahead. If the stream of requests ends early (a drain),
         requests in flight are still finished and yielded. A failed request is a completion with an error,
         never an exception; an exception (`errors.EngineError`) means that every further request would fail.
+        If the iterator continues after its end (`workers.worker`), an engine may go on pulling from it.
         """
         ...
 
@@ -426,6 +427,16 @@ class Expects(Protocol):
 
     def expect(self, n_requests: int) -> None:
         """Tells the engine, before its first request, how many will follow."""
+        ...
+
+
+@runtime_checkable
+class HasCapacity(Protocol):
+    """An engine that knows how many requests it takes at once."""
+
+    @property
+    def capacity(self) -> int:
+        """The number of requests that it pulls before one is answered. May change when the engine starts."""
         ...
 
 

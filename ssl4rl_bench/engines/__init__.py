@@ -56,13 +56,16 @@ def resolve_name(name: str) -> str:
 
 
 def create(name: str, model: Model | None, options: EngineOptions, replies: Replies | None = None) -> Engine:
-    """Creates the engine of this name. This is cheap: the weights are loaded at the first request.
+    """Creates the engine of this name, or several of them in workers (`EngineOptions.workers`).
+
+    This is cheap: the weights are loaded at the first request, and workers are started then.
 
     Args:
         replies: the content of `options.replies` (see `run.recorded.read_replies`); required for "replay".
 
     Raises:
-        UsageError: for an unknown name, an engine that lacks its model, or "replay" without replies.
+        UsageError: for an unknown name, an engine that lacks its model, "replay" without replies, or workers for
+            an engine that has none.
         MissingDependency: if a required package is not installed; the message has the command to install it.
     """
     name = resolve_name(name)
@@ -75,10 +78,27 @@ def create(name: str, model: Model | None, options: EngineOptions, replies: Repl
     if name == "replay":
         if replies is None:
             raise UsageError("the replay engine needs recorded replies: set replies=FILE or replies=RUN")
+        if options.workers > 1 or options.ray_address is not None:
+            raise UsageError("engine replay has no workers: leave out --workers")
         return ReplayEngine(replies)
     module, cls = _CLASSES[name]
-    made = getattr(importlib.import_module(f"ssl4rl_bench.engines.{module}"), cls)(model, options)
-    return cast(Engine, made)
+    made = cast(
+        Engine, getattr(importlib.import_module(f"ssl4rl_bench.engines.{module}"), cls)(model, options)
+    )
+    if options.workers == 1 and options.ray_address is None:
+        return made
+    return _with_workers(made, model, options)
+
+
+def _with_workers(engine: Engine, model: Model | None, options: EngineOptions) -> Engine:
+    """Returns an engine that runs engines like this one in workers."""
+    if engine.name == "openai":
+        raise UsageError("engine openai has no workers: give --base-url for each of several servers instead")
+    if not _installed("ray"):
+        raise MissingDependency("--workers needs ray: pip install 'ssl4rl-bench[ray]'")
+    from ssl4rl_bench.engines.workers.engine import WorkersEngine
+
+    return WorkersEngine(engine, model, options)
 
 
 def _installed(package: str) -> bool:

@@ -78,6 +78,10 @@ class EngineOptions:
     """The mean time that the mock waits before a reply, in seconds. mock."""
     mock_faults: _Share = 0.0
     """The share of requests that fail, in [0, 1]. mock."""
+    workers: _Count = 1
+    """The number of engines that share the requests, in processes that Ray starts; 1 uses no Ray. hf, vllm, mock."""
+    ray_address: str | None = None
+    """The Ray cluster that runs the workers, as HOST:PORT; None starts Ray on this machine. With one worker too."""
     seed: int = 0
     """The seed of the engine as a whole; each request carries the seed of its reply."""
 

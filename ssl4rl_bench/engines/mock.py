@@ -51,21 +51,28 @@ class MockEngine:
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
         """Implements `types.Engine.run`; replies come out of order if there is a latency."""
-        order = count()
+        order, queue = count(), iter(requests)
         in_flight: list[tuple[float, int, Request, Completion]] = []
         self._in_flight = in_flight
-        for request in requests:
-            completion = self._complete(request)
-            due = time.monotonic() + completion.latency_s
-            heapq.heappush(in_flight, (due, next(order), request, completion))
-            if completion.latency_s == 0 or len(in_flight) >= self._options.concurrency:
-                yield _first(in_flight)
-        while in_flight:
+        while True:
+            while len(in_flight) < self._options.concurrency and (request := next(queue, None)) is not None:
+                completion = self._complete(request)
+                due = time.monotonic() + completion.latency_s
+                heapq.heappush(in_flight, (due, next(order), request, completion))
+                if completion.latency_s == 0:
+                    yield _first(in_flight)
+            if not in_flight:
+                return
             yield _first(in_flight)
 
     def drain(self) -> int:
         """Returns the number of requests that were pulled and are not answered yet."""
         return len(self._in_flight)
+
+    @property
+    def capacity(self) -> int:
+        """Implements `types.HasCapacity`."""
+        return self._options.concurrency
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """Yields a made-up reply word by word; without a sample, "A" stands in for the gold answer."""

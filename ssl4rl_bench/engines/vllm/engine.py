@@ -15,6 +15,9 @@ from ssl4rl_bench.engines.vllm.server import VllmServer, has_video
 if TYPE_CHECKING:
     from ssl4rl_bench.engines.checkpoints.weights import Model
 
+_CAPACITY = 256
+"""The assumed number of requests in flight before vLLM has chosen it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +67,11 @@ class VllmEngine:
             return 0
         self._server.draining = True
         return len(self._server.running)
+
+    @property
+    def capacity(self) -> int:
+        """Implements `types.HasCapacity`; a guess before vLLM has started."""
+        return self._server.capacity if self._server else self._options.batch_size or _CAPACITY
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
         """Implements `types.Engine.stream`. Closing the iterator ends the generation."""

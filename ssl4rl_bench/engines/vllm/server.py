@@ -99,6 +99,8 @@ class VllmServer:
                     held = None
                     feed.drop()
                     ready.clear()
+                elif held is None:  # the queue of a worker may have been filled again
+                    held = next(queue, None)
                 held = self._pull(held, queue, len(ready))
                 prepared = feed.collect(wait=not running and not ready)
                 self._supply.add(len(prepared), adapter.n_bytes(prompt for _, prompt in prepared))
@@ -150,6 +152,11 @@ class VllmServer:
         finally:
             if not finished and key is not None:
                 self._engine.abort([key])
+
+    @property
+    def capacity(self) -> int:
+        """The number of requests in the engine, in preparation and ready."""
+        return self._admission.limit + self._feed.ahead
 
     def measures(self) -> dict[str, Any]:
         """Returns vLLM's settings, how many prompt tokens its prefix cache supplied, and what it waited for."""
