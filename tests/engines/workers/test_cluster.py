@@ -135,6 +135,7 @@ def test_an_address_where_nothing_listens_is_reported_at_once(address: str) -> N
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speaks", [False, True])
 def test_an_address_where_something_else_listens_is_reported_within_ten_seconds(
     speaks: bool, monkeypatch: pytest.MonkeyPatch
