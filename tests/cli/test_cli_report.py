@@ -46,6 +46,7 @@ def test_page_of_a_benchmark_and_a_probe(runs: dict[str, Path], tmp_path: Path) 
     assert "part-task-1" in page and "part-run-1-1" in page
 
 
+@pytest.mark.slow
 def test_a_page_without_samples_is_small(runs: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     both = (runs["base"], runs["gold"], "--allow", "partial", "-o", out)

@@ -14,6 +14,8 @@ from ssl4rl_bench.comparison.load import load_evaluated, loaded_tasks
 from ssl4rl_bench.core.errors import UsageError
 
 POLICY = {"rule": [{"kind": "no_worse_than", "task": "scenes", "level": "overall", "margin": 5.0}]}
+pytestmark = pytest.mark.slow
+
 SCENES = ("run", "--engine", "mock", "--tasks", "scenes", "--set")
 
 

@@ -527,7 +527,7 @@ GROUPS: dict[str, Callable[[Workshop], None]] = {
     work.__name__: work for work in (checkpoints, all_checkpoints, replies, data_sets, tasks)
 }
 """Name of a pinned file to what makes its documents."""
-SLOW = ("checkpoints", "all_checkpoints", "tasks")
+SLOW = ("checkpoints", "all_checkpoints", "data_sets", "tasks")
 
 
 def made(group: str, folder: Path) -> Documents:

@@ -246,6 +246,7 @@ def test_places_follow_the_target() -> None:
         assert where
 
 
+@pytest.mark.slow
 def test_the_same_images_in_any_order_give_the_same_figures(photos: list[EncodedImage]) -> None:
     some = photos[:6]
     shuffled = list(some)

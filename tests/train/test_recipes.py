@@ -30,7 +30,13 @@ def test_the_recipes_that_were_promised_are_there() -> None:
     assert wanted <= set(recipes.recipe_names())
 
 
-@pytest.mark.parametrize("name", recipes.recipe_names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name.startswith("tiny") else [pytest.mark.slow])
+        for name in recipes.recipe_names()
+    ],
+)
 def test_each_recipe_is_planned_and_fits(name: str) -> None:
     made = read(name)
     assert made.name == name.replace("_", "-")

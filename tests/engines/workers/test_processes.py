@@ -48,7 +48,8 @@ def test_a_process_that_this_one_did_not_start_is_left_alone(tmp_path: Path) -> 
 import os, subprocess, sys
 if os.fork() == 0:
     os.setsid()
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)", "{tmp_path}/log"], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-c", "import time; time.sleep(100)", "{tmp_path}/log"]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
 os._exit(0)
 """

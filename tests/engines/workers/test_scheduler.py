@@ -30,7 +30,9 @@ def fresh(n_workers: int, n: int, copies: int = 4, capacity: int = 16) -> WorkSc
 # --- throughput
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 4, 8, 16, 32, 64])
+@pytest.mark.parametrize(
+    "k", [1, 2, 3, 8, *(pytest.param(k, marks=pytest.mark.slow) for k in (4, 16, 32, 64))]
+)
 def test_k_workers_are_nearly_k_times_as_fast_as_one(k: int) -> None:
     n = 200 * k
     one, many = (Simulation(lambda _: SimulatedWorker(), workers) for workers in (1, k))
@@ -40,7 +42,7 @@ def test_k_workers_are_nearly_k_times_as_fast_as_one(k: int) -> None:
     assert one.seconds / many.seconds >= 0.9 * k
 
 
-@pytest.mark.parametrize("k", [2, 8, 64])
+@pytest.mark.parametrize("k", [2, 8, pytest.param(64, marks=pytest.mark.slow)])
 def test_a_worker_that_is_five_times_slower_costs_only_its_share(k: int) -> None:
     slow_latency = 5.0
     simulation = Simulation(lambda number: SimulatedWorker(5.0 if number == 0 else 1.0), k)

@@ -66,6 +66,7 @@ def test_copies_turn_the_options_and_keep_a_pinned_last_one(dev: list[scenes.Que
     assert 60 < pinned < 300
 
 
+@pytest.mark.slow
 def test_the_pinned_option_and_every_letter_are_right_now_and_then(dev: list[scenes.Question]) -> None:
     right_when_pinned = [q.drawn.answer == q.drawn.pinned for q in dev if q.drawn.pinned]
     letters = Counter(row["answer"] for row in scenes.rows())

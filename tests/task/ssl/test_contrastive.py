@@ -183,6 +183,7 @@ def test_a_negative_never_shows_the_same_thing_twice() -> None:
         assert min(np.abs(one - two).mean(), np.abs(one - two[:, ::-1]).mean()) >= 2
 
 
+@pytest.mark.slow
 def test_positives_and_negatives_stay_balanced_on_hard_pictures() -> None:
     """Views are accepted by one rule in both kinds."""
     image = Image.new("RGB", (300, 200), "white")

@@ -16,6 +16,7 @@ from ssl4rl_bench.task.ssl import MIN_SIDE, Unusable, make_task
 from ssl4rl_bench.task.ssl.position import LABELS, Position, _span
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [2, 3])
 def test_the_crop_lies_in_its_part(grid: int) -> None:
     rng = np.random.default_rng(0)

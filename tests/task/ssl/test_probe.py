@@ -28,6 +28,8 @@ from ssl4rl_bench.task.taskfile import expand, group_names, load_taskfile, task_
 from ssl4rl_bench.task.validate import validate_task
 
 PROBES = [name for name in task_names() if "_ssl_" in name]
+MAIN = [full_name(name) for name in expand(["ssl_probes"])]
+"""The four probes of `ssl_probes`; the others are checked by the slow tests."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,9 @@ def answered(task: ProbeTask, texts: list[str]) -> list[ScoredSample]:
     ]
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in MAIN else [pytest.mark.slow]) for name in PROBES]
+)
 def test_every_task_file_is_sound(name: str, folder: Path) -> None:
     task = loaded(name, folder)
     report = validate_task(task)
