@@ -12,7 +12,7 @@ from ssl4rl_bench.reports.board.board import Board, BoardRow
 from ssl4rl_bench.reports.figures.axes import Axes
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, SIGN
-from ssl4rl_bench.reports.figures.sheet import Alignment, Sheet
+from ssl4rl_bench.reports.figures.sheet import Alignment, Sheet, fit
 from ssl4rl_bench.reports.text.numbers import MARKS, percent
 
 
@@ -29,7 +29,7 @@ def heat_map(board: Board) -> Markup:
     headers = [column.header for column in board.columns]
     drawn = HeatMap(
         headers,
-        [(clean(row.label, 24), "") for row in rows],
+        [(row.label, "") for row in rows],
         cells,
         strongest(cell for line in cells for cell in line),
     )
@@ -57,7 +57,7 @@ def bars(board: Board, column: int) -> Markup:
     rows = [row for row in board.rows if row.cells[column].value is not None]
     if not rows:
         return Markup("")
-    left, width, height = 96.0, 128.0, 17.0
+    left, width, height = 104.0, 120.0, 17.0
     bottom = len(rows) * height
     sheet = Sheet(left + width + 46, bottom + 20)
     axes = Axes(sheet, (left, 0.0, width, bottom), (0.0, len(rows)), (0.0, 1.0), sideways=True)
@@ -74,7 +74,7 @@ def bars(board: Board, column: int) -> Markup:
             for end in cell.ci95:
                 axes.line((index + 0.35, index + 0.65), (end, end), INK)
         colour = MUTED if row.kind == "published" else INK
-        sheet.text(left - 6, y, clean(row.label, 20), colour, side="right")
+        sheet.text(left - 6, y, fit(row.label, left - 10), colour, side="right")
         text = f"{percent(cell.value)} {MARKS[cell.mark]}".rstrip()
         sheet.text(left + width + 6, y, text, side="left", bold=bool(cell.mark))
     base = next((row.cells[column].value for row in rows if row.kind == "baseline"), None)

@@ -31,6 +31,8 @@ CORRECTIONS = {
     "none": "no correction",
 }
 """Names of corrections of p-values, for sentences."""
+_SHOWN = 0.00005
+"""Smaller fractions are "0.00" points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def _abilities(abilities: Sequence[tuple[Column, Difference]]) -> list[str]:
 
 
 def _source(difference: Difference) -> list[str]:
-    if not difference.mark or not difference.from_reading.value:
+    if not difference.mark or abs(difference.from_reading.value) < _SHOWN:
         return []
     return [
         f"Of the difference, {points(difference.from_reading.value)} points come from replies that could be read in "

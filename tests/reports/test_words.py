@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import recorded
+from made_boards import NOT_SHOWN, board, difference, probe, rule_result
 
-from ssl4rl_bench.comparison.result import BestDifference, Difference, Share
+from ssl4rl_bench.comparison.result import BestDifference, Share
 from ssl4rl_bench.gating import judge
 from ssl4rl_bench.gating.policy import Policy, Rule
-from ssl4rl_bench.reports.board.board import COLUMNS, Board, BoardCell, BoardRow
-from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
+from ssl4rl_bench.reports.board.board import COLUMNS
+from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.board.text import sentence, winners
 from ssl4rl_bench.reports.gate.text import describe_test, headline
 from ssl4rl_bench.reports.html.verdict import BoardVerdict, probe_verdict, verdict
@@ -26,65 +27,12 @@ from ssl4rl_bench.reports.text import numbers
 from ssl4rl_bench.reports.views.curves import CurvePoint, curves
 from ssl4rl_bench.reports.views.wording import MOST, noted
 
-TASK = "ssl4rl_scenes"
-NOT_SHOWN: dict[str, Any] = {"value": 0.02, "p": 0.3, "p_corrected": 0.6}
-
-
-def difference(value: float = 0.1234, **changes: Any) -> Difference:
-    """Returns a difference that is significant, with made-up statistics."""
-    plain = Difference(
-        level="overall",
-        name="overall",
-        n=600,
-        baseline=0.5,
-        candidate=0.5 + value,
-        value=value,
-        se=0.02,
-        ci95=(value - 0.04, value + 0.04),
-        p=0.0004,
-        p_corrected=0.0008,
-        family=1,
-        mde=0.0567,
-        needed=400,
-        binary=True,
-        gained=100,
-        lost=26,
-        counts=None,
-        right=None,
-        from_reading=Share(0.0, None),
-        from_answers=Share(value, None),
-    )
-    return replace(plain, **changes)
-
-
-def board(*rows: tuple[str, dict[str, Difference]], **changes: Any) -> Board:
-    """Returns a board of a baseline and of candidates with the differences in columns by header."""
-    own = BoardCell(0.5, 600, (0.46, 0.54), 0.01)
-    made = [BoardRow("base", "baseline", None, (own,) * len(COLUMNS))]
-    for label, cells in rows:
-        found = (
-            replace(own, difference=each and replace(each, level=column.level, name=column.name))
-            for column in COLUMNS
-            for each in [cells.get(column.header)]
-        )
-        made.append(BoardRow(label, "checkpoint", None, tuple(found)))
-    plain = Board(TASK, "circular_micro", "holm", COLUMNS, tuple(made), (), (), ())
-    return replace(plain, **changes)
-
 
 def told(said: BoardVerdict) -> str:
     lines = [said.opening]
     for finding in said.candidates:
         lines += [f"{finding.label} {finding.text}".rstrip(), *(f"  {line}" for line in finding.details)]
     return "\n".join([*lines, *said.closing])
-
-
-def probe(label: str, found: Difference | None = None, **changes: Any) -> ProbeRow:
-    plain = ProbeRow(
-        "ssl4rl_ssl_rotation_90", "rotation", "step 90", label, found is None, 600, 0.5, (0.46, 0.54), 0.25, 0.33,
-        {}, 0.0, found,
-    )  # fmt: skip
-    return replace(plain, **changes)
 
 
 def test_verdicts_of_a_page() -> None:
@@ -148,29 +96,23 @@ def test_sentences_of_compare() -> None:
     recorded.check_cases("words/compare", found)
 
 
-def result(rule: Rule, verdict: Any = "pass", **changes: Any) -> judge.Tested:
-    found = difference(**changes.pop("difference", {}))
-    plain = judge.Tested(rule, "overall", found, 0.4, -0.0123, 0.95, 0.0456, verdict, None, 0.03)
-    return replace(plain, **changes)
-
-
 def test_reasons_and_headlines_of_a_gate() -> None:
     rule = Rule("scenes", "no_worse_than", margin=3)
     floor, drop = Rule("scenes", "at_least", value=60), Rule("scenes", "not_significantly_worse", "l2")
     why = "2 of 600 questions have no value in a run, more than 1% allows"
     found = {
-        "no worse than": describe_test(result(rule)),
-        "no worse than, fails": describe_test(result(rule, "fail")),
-        "no worse than, cannot tell": describe_test(result(rule, "inconclusive")),
-        "no worse than, cannot tell yet": describe_test(result(rule, "inconclusive", needed=900)),
-        "too many left out": describe_test(result(rule, "inconclusive", why=why, needed=900)),
-        "another aggregation": describe_test(result(replace(rule, aggregation="row_micro"))),
-        "an ability": describe_test(result(drop, name="coarse_perception")),
-        "at least": describe_test(result(floor, lower=0.5512)),
+        "no worse than": describe_test(rule_result(rule)),
+        "no worse than, fails": describe_test(rule_result(rule, "fail")),
+        "no worse than, cannot tell": describe_test(rule_result(rule, "inconclusive")),
+        "no worse than, cannot tell yet": describe_test(rule_result(rule, "inconclusive", needed=900)),
+        "too many left out": describe_test(rule_result(rule, "inconclusive", why=why, needed=900)),
+        "another aggregation": describe_test(rule_result(replace(rule, aggregation="row_micro"))),
+        "an ability": describe_test(rule_result(drop, name="coarse_perception")),
+        "at least": describe_test(rule_result(floor, lower=0.5512)),
     }
     for kinds in ("pass", "fail pass", "inconclusive pass"):
         for policy in ("inconclusive", "pass", "fail"):
-            rules = tuple(result(rule, kind) for kind in kinds.split())
+            rules = tuple(rule_result(rule, kind) for kind in kinds.split())
             guards = (judge.Guarded("unread replies", "scenes", "1.00%", "at most 2%", "pass"),)
             gate = judge.Gate(
                 "old", "new", Policy((rule,), on_inconclusive=policy), 0.05, rules, guards, (), ()
