@@ -45,7 +45,7 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
     Raises:
         UsageError: for an unknown aggregation, or a task that no result has.
     """
-    _check(results, task, aggregation)
+    check_names(results, task, aggregation)
     headers = [header.replace("-", "-\n").replace(" ", "\n") for header in _headers(aggregation)]
     table = plain_table(_title(results, task, aggregation), headers)
     for name, *numbers in _card_rows(results, task, aggregation):
@@ -55,7 +55,7 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
 
 def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> str:
     """Formats `card_table`, with its arguments and errors, as titled Markdown that ends in a line break."""
-    _check(results, task, aggregation)
+    check_names(results, task, aggregation)
     rows = ([escape(name), *numbers] for name, *numbers in _card_rows(results, task, aggregation))
     table = markdown_table(_headers(aggregation), rows)
     return f"**{escape(_title(results, task, aggregation))}**\n\n{table}"
@@ -66,7 +66,7 @@ def leaf_table(result: Result, task: str, aggregation: str = "circular_micro") -
 
     The arguments and errors are those of `card_table`.
     """
-    _check([result], task, aggregation)
+    check_names([result], task, aggregation)
     title = f"{model_name(result)} · {_title([result], task, aggregation)}"
     table = plain_table(title, ("Category", f"n {UNITS[aggregation]}", "Score", "95% interval", "Unread %"))
     for depth, name, cell in _outline(dig(result, "tasks", task, "aggregates", aggregation)):
@@ -100,7 +100,12 @@ def reading_line(task_result: Result) -> str:
     return f"{line}; {n_left_out} questions left out for {kinds} replies"
 
 
-def _check(results: Sequence[Result], task: str, aggregation: str) -> None:
+def check_names(results: Sequence[Result], task: str, aggregation: str) -> None:
+    """Checks the names of a table.
+
+    Raises:
+        UsageError: no result has the task, or there is no such aggregation.
+    """
     if aggregation not in AGGREGATIONS:
         raise UsageError(f"no aggregation {clean(aggregation)}{did_you_mean(aggregation, AGGREGATIONS)}")
     known = sorted({name for result in results for name in dig(result, "tasks")})

@@ -28,7 +28,7 @@ def doctor(
 ) -> None:
     """Show what is installed, what is missing with the command that adds it, and which engines can run.
 
-    Exits with 1 if no engine that asks a model can run.
+    Exits with 4 if no engine that asks a model can run.
     """
     from ssl4rl_bench.core.errors import EngineError
     from ssl4rl_bench.run.doctor import engine_states, run_checks

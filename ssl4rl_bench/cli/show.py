@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
 
 from typer import Option
 
@@ -27,6 +28,7 @@ def show(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.tables import print_tables
     from ssl4rl_bench.core.names import full_name
+    from ssl4rl_bench.reports.result.tables import check_names
     from ssl4rl_bench.run.rundir import open_run
     from ssl4rl_bench.score.consistency import finished
 
@@ -37,8 +39,11 @@ def show(
             say(f"note: run {run.path} is not comparable: {why}", stderr=True)
     wanted = [full_name(name) for name in split_names(task or [])]
     names = wanted or list(dict.fromkeys(name for result in results for name in result["tasks"]))
+    for name in names:
+        check_names(results, name, aggregation)
     if form == "json":
-        sys.stdout.write(json.dumps(results if len(results) > 1 else results[0], indent=1) + "\n")
+        chosen = [result | {"tasks": _only(names, result["tasks"])} for result in results]
+        sys.stdout.write(json.dumps(chosen if len(chosen) > 1 else chosen[0], indent=1) + "\n")
     elif form == "markdown":
         from ssl4rl_bench.reports.result.probes import is_probe, probes_to_markdown
         from ssl4rl_bench.reports.result.tables import to_markdown
@@ -51,3 +56,8 @@ def show(
             sys.stdout.write(probes_to_markdown(results, probes) + "\n")
     else:
         print_tables(results, names, aggregation, leaves)
+
+
+def _only(names: Collection[str], tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the named tasks of a result, in the result's order."""
+    return {name: task for name, task in tasks.items() if name in names}
