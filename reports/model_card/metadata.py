@@ -17,7 +17,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, CardRun, hub_data
-from ssl4rl_bench.reports.text.cells import dig, short
+from ssl4rl_bench.reports.text.cells import ci95, dig, short
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
@@ -186,7 +186,7 @@ def _metrics(card: Card, run: CardRun, name: str, task_result: Mapping[str, Any]
     for title, cell, more in cells:
         if (value := number(cell.get("value"))) is None:
             continue
-        args = {**more, "n": cell.get("n"), "ci95": [round(100 * end, 2) for end in cell.get("ci95") or ()]}
+        args = {**more, "n": cell.get("n"), "ci95": [round(100 * end, 2) for end in ci95(cell) or ()]}
         args |= {
             "unread": round(100 * (number(cell.get("unread")) or 0.0), 2),
             "prompt": task_result.get("prompt"),
