@@ -1,0 +1,333 @@
+"""A model card's metadata and sections: cards by hand in every form, results that lack numbers, and hostile names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from examples import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_card_words import OVERLAP, card, evaluated, recipe
+from test_model_card import SCENES, benchmark, checkpoint, front, grpo, probe, run_of
+
+from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.reports.model_card import sections
+from ssl4rl_bench.reports.model_card.card import Card, hub_data, without_path
+from ssl4rl_bench.reports.model_card.metadata import (
+    dump,
+    eval_results,
+    metadata,
+    model_results,
+    parse_metadata,
+)
+from ssl4rl_bench.reports.model_card.write import README, render_card, write_card
+
+PLACE = Path("README.md")
+OURS = {"metrics": [{"args": {"ssl4rl_spec_sha256": "a" * 64}}]}
+THEIRS = {"metrics": [{"args": {"n": 3}}]}
+
+
+def metric(task_result: dict[str, Any], name: str, task: str = "ssl4rl_scenes") -> dict[str, Any]:
+    (found,) = model_results(card(None, evaluated({task: task_result})))
+    return next(item for item in found["metrics"] if item["name"] == name)
+
+
+# Numbers in the metadata.
+
+
+def test_numbers_of_the_metadata_are_percent_with_two_decimals() -> None:
+    task = benchmark()
+    task["aggregates"]["circular_micro"]["overall"] = {
+        "value": 0.123456, "n": 20, "ci95": [0.1, 0.98765], "unread": 1 / 3,
+    }  # fmt: skip
+    made = metric(task, "CircularEval accuracy")
+    assert made["value"] == 12.35
+    assert made["args"] | {"n": 20, "ci95": [10.0, 98.77], "unread": 33.33} == made["args"]
+
+
+@pytest.mark.parametrize("ends", [None, [], [None, None], [None, 0.5], [0.5]])
+def test_a_number_without_an_interval_has_an_empty_one(ends: Any) -> None:
+    task = benchmark()
+    task["aggregates"]["circular_micro"]["overall"]["ci95"] = ends
+    assert metric(task, "CircularEval accuracy")["args"]["ci95"] == []
+
+
+def test_a_task_without_values_has_no_metrics_and_is_not_published() -> None:
+    task = benchmark("lmms-lab/MMBench")
+    task["aggregates"] = {"circular_micro": {"overall": {"value": None, "n": 0, "ci95": None}}}
+    made = card(None, evaluated({"ssl4rl_mmbench_dev_en": task}))
+    assert model_results(made)[0]["metrics"] == []
+    assert eval_results(made) == {}
+
+
+def test_an_ability_without_questions_has_no_metric() -> None:
+    names = [item["name"] for item in model_results(card(None, evaluated(SCENES)))[0]["metrics"]]
+    assert names == [
+        "CircularEval accuracy",
+        "Accuracy over rows",
+        "CircularEval accuracy, Coarse",
+        "CircularEval accuracy, Single-Inst.",
+    ]
+
+
+def test_a_probe_has_one_metric_with_its_chance() -> None:
+    made = metric(probe(), "Accuracy", "ssl4rl_ssl_rotation_90")
+    assert (made["value"], made["args"]["chance"], made["args"]["n"], made["args"]["unread"]) == (
+        40.0,
+        25.0,
+        200,
+        1.0,
+    )
+
+
+def test_a_partial_run_is_not_in_the_metadata_and_a_whole_one_beside_it_is() -> None:
+    both = card(None, evaluated(SCENES, partial=True), evaluated({"ssl4rl_scenes": benchmark()}))
+    assert [found["dataset"]["type"] for found in model_results(both)] == ["ssl4rl_scenes"]
+
+
+def test_training_on_images_of_a_set_is_beside_its_numbers_only_if_it_was_on_purpose() -> None:
+    overlap = [OVERLAP | {"set": "scenes"}, OVERLAP | {"set": "another"}]
+    run = evaluated({"ssl4rl_scenes": benchmark()})
+    for on_purpose in (True, False):
+        made = card(grpo(transductive=on_purpose, overlap=overlap), run)
+        args = model_results(made)[0]["metrics"][0]["args"]
+        assert args.get("trained_on_images_of_it") == (1120 if on_purpose else None)  # 1100 equal, 20 alike
+
+
+# Metadata of a card that exists.
+
+
+def test_entries_of_a_person_are_kept_and_tags_added_once() -> None:
+    old = {"license": "mit", "pipeline_tag": "other", "tags": ["mine", "ssl4rl-bench"], "extra": [1]}
+    made = metadata(card(grpo()), old)
+    assert (made["license"], made["pipeline_tag"], made["extra"]) == ("mit", "other", [1])
+    assert made["tags"][:2] == ["mine", "ssl4rl-bench"] and len(set(made["tags"])) == len(made["tags"])
+    assert old["tags"] == ["mine", "ssl4rl-bench"]
+
+
+@pytest.mark.parametrize(("tags", "first"), [("mine", "mine"), (None, "qwen2_5_vl"), ([], "qwen2_5_vl")])
+def test_tags_may_be_one_text_or_missing(tags: Any, first: str) -> None:
+    assert metadata(card(), {"tags": tags})["tags"] == list(
+        dict.fromkeys([first, "qwen2_5_vl", "ssl4rl-bench"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("index", "kept"),
+    [
+        (None, []),
+        ("text", []),
+        ([None, 3, {"name": "x"}, {"name": "x", "results": None}], []),
+        ([{"name": "x", "results": [OURS]}], []),
+        ([{"name": "x", "results": [OURS, THEIRS]}], [{"name": "x", "results": [THEIRS]}]),
+        ([{"results": [None, {"metrics": None}]}], [{"results": [None, {"metrics": None}]}]),
+    ],
+)
+def test_only_results_that_were_written_here_are_replaced(index: Any, kept: list[Any]) -> None:
+    made = metadata(card(None, evaluated({"ssl4rl_scenes": benchmark()})), {"model-index": index})
+    assert made["model-index"][:-1] == kept
+    assert made["model-index"][-1]["name"] == "mine"
+
+
+def test_without_runs_a_model_index_stays_as_it_is() -> None:
+    index = [{"name": "x", "results": [OURS]}]
+    assert metadata(card(), {"model-index": index})["model-index"] == index
+    assert "model-index" not in metadata(card(), {"model-index": []})
+
+
+@settings(max_examples=examples(100))
+@given(st.lists(st.text(max_size=20), max_size=4))
+def test_any_text_is_read_back_from_the_yaml_as_the_same_text(texts: list[str]) -> None:
+    assert yaml.safe_load(dump({"key": texts})) == {"key": texts}
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "yes", "1", "1e3", "2026-01-02", "a: b", "- a", "#", "'", '"', "*a", "~", ""]
+)
+def test_a_text_that_looks_like_another_type_stays_a_text(text: str) -> None:
+    assert yaml.safe_load(dump({text: text})) == {text: text}
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "text", "a: [", "a: 1\na: 2", "a: *b", "\x00"])
+def test_metadata_that_are_no_mapping_are_an_error_that_names_the_file(text: str) -> None:
+    with pytest.raises(DataError, match=r"^README\.md: the text between the lines --- is not a YAML mapping"):
+        parse_metadata(text, PLACE)
+    assert parse_metadata("", PLACE) == {} and parse_metadata("# nothing\n", PLACE) == {}
+
+
+# The file.
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_a_card_by_hand_keeps_its_metadata_at_the_top(tmp_path: Path, mark: str) -> None:
+    folder = checkpoint(tmp_path / "m")
+    (folder / README).write_text(f"{mark}---\nlicense: mit\n---\n# By hand\n", encoding="utf-8")
+    write_card(folder, [run_of(tmp_path / "run", folder, {"ssl4rl_scenes": benchmark()})])
+    text = (folder / README).read_text("utf-8")
+    assert front(text)["license"] == "mit" and front(text)["model-index"]
+    assert text.count("license: mit") == 1 and text.count("\n---\n") == 1
+
+
+@pytest.mark.parametrize("old", ["", "\n", "---\n---\n", "---\n# nothing\n---", "no metadata\n---\nat all\n"])
+def test_a_card_without_metadata_gets_them_and_the_evaluation_once(old: str) -> None:
+    made = card(None, evaluated({"ssl4rl_scenes": benchmark()}))
+    text = render_card(made, old, PLACE)
+    assert front(text)["model-index"][0]["name"] == "mine"
+    assert text.count("<!-- ssl4rl:evaluation -->") == 1
+    assert render_card(made, text, PLACE) == text
+    if old.startswith("no"):
+        assert old.rstrip() in text
+
+
+def test_sections_that_a_person_deleted_are_not_written_again() -> None:
+    whole = render_card(card(grpo()), None, PLACE)
+    start, end = "<!-- ssl4rl:use -->", "<!-- /ssl4rl:use -->"
+    without = whole[: whole.index(start)] + whole[whole.index(end) + len(end) :]
+    assert render_card(card(grpo()), without, PLACE) == without
+    assert "## Use" not in render_card(card(grpo(), evaluated(SCENES)), without, PLACE)
+
+
+@pytest.mark.parametrize(
+    "name", ["# x", "a\nb", "<!-- /ssl4rl:summary -->", "[x](y)", "*", "www.example.org", "$x$", "|"]
+)
+def test_a_name_is_one_heading_and_no_mark_or_link(name: str) -> None:
+    text = render_card(replace(card(), name=name), None, PLACE)
+    (heading,) = [line for line in text.splitlines() if line.startswith("# ")]
+    assert heading.replace("\\", "") == f"# {' '.join(name.split())}"
+    assert text.count("<!-- /ssl4rl:summary -->") == 1
+    assert "](y)" not in text and "www." not in heading
+
+
+# Sections.
+
+
+def with_overlap(**counts: Any) -> Card:
+    return card(grpo(transductive=True, overlap=[OVERLAP | counts]))
+
+
+def test_sets_without_common_images_are_not_in_the_warning() -> None:
+    overlap = [OVERLAP, OVERLAP | {"set": "other", "exact": 0, "near": 0}]
+    text = sections.summary(card(grpo(transductive=True, overlap=overlap)))
+    assert "1,100 equal and 20 that look alike" in text and "other" not in text
+    assert "that look alike" not in sections.summary(with_overlap(near=0))
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"over_long": 1}, "1 was left out because its prompt is too long."),
+        ({"over_long": 2000}, "2,000 were left out because their prompts are too long."),
+        ({"unusable": 1}, "1 was left out because no task can use it."),
+        ({"left_out": 0, "unusable": 0}, ""),
+    ],
+)
+def test_images_that_were_left_out_are_counted_with_their_reason(counts: dict[str, int], said: str) -> None:
+    text = sections.training(card(grpo(**({"unusable": 0} | counts))))
+    assert ("left out" in text) is bool(said) and said in text
+
+
+def test_settings_that_a_recipe_lacks_are_left_out_and_numbers_are_dashes() -> None:
+    origin = {
+        key: value
+        for key, value in grpo().items()
+        if key not in ("step", "epochs", "updates", "seed", "metrics")
+    }
+    text = sections.training(card(origin))
+    assert "| Steps | –, each of 512 prompts with 5 replies |" in text
+    assert "| Epochs | 0.00 \\(153,600 prompts\\) |" in text
+    assert "| Processes, seed | 8, – |" in text
+    assert "Metrics of the last step" not in text
+
+
+def test_metrics_that_are_no_numbers_are_left_out() -> None:
+    metrics = {"reward": float("nan"), "kl": None, "entropy": "x", "format": True, "reply_tokens": 12.0}
+    text = sections.training(card(grpo() | {"metrics": metrics}))
+    assert text.endswith("Metrics of the last step: reply tokens 12.") or "reply\\_tokens 12." in text
+    assert "nan" not in text
+
+
+def test_iterations_are_said_in_words() -> None:
+    assert "in 4 parts, gone through once" in sections.training(card(grpo()))
+    assert "gone through 3 times" in sections.training(card(recipe(grpo(), "grpo", iterations=3)))
+
+
+def test_a_missing_ability_is_a_row_of_dashes_and_numbers_are_at_their_bounds() -> None:
+    task = benchmark(leaves={"ocr": 10})
+    task["aggregates"]["circular_micro"]["overall"] = {"value": 1.0, "n": 10, "ci95": [0.0, 1.0]}
+    text = sections.evaluation(card(None, evaluated({"ssl4rl_scenes": task})))
+    assert "| Coarse | – | – | – | – | – | – | – |" in text
+    assert "| All | 100.00 | 0.00–100.00 | 10 | 81.23 |" in text
+
+
+def test_several_benchmarks_have_a_heading_and_a_table_each_and_probes_share_one() -> None:
+    tasks = {"ssl4rl_scenes": benchmark(), "ssl4rl_mmbench_dev_en": benchmark(), "ssl4rl_ssl_rotation_90": probe(),
+             "ssl4rl_ssl_rotation_45": probe()}  # fmt: skip
+    text = sections.evaluation(card(None, evaluated(tasks)))
+    assert [line for line in text.splitlines() if line.startswith("### ")] == [
+        "### scenes", "### mmbench\\_dev\\_en", "### Self-supervised probes",
+    ]  # fmt: skip
+    assert text.count("| All |") == 2 and text.count("| Probe |") == 1
+    assert text.count(sections.SCENES_NOTE) == 1
+
+
+def test_a_run_without_tasks_has_its_specification_alone() -> None:
+    text = sections.evaluation(card(None, evaluated({})))
+    assert "###" not in text and text.rpartition("\n\n")[2].startswith("Run specification: `")
+
+
+@pytest.mark.parametrize("source", ["a|b", "<b>", "`x`", "[x](y)", "a\nb", "/home/me/secret/x.tsv"])
+def test_a_source_is_escaped_and_without_its_folder(source: str) -> None:
+    text = sections.evaluation(card(None, evaluated({"ssl4rl_scenes": benchmark(source)})))
+    line = next(line for line in text.splitlines() if line.startswith("Data: "))
+    assert "<b>" not in line and "](y)" not in line and "secret" not in line
+    assert "a|b" not in line and "; engine hf" in line
+
+
+@settings(max_examples=examples(100))
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_setting_adds_a_cell_or_a_line_to_its_table(key: str, value: str) -> None:
+    text = sections.training(card({"kind": "sft", "recipe": {"x" + key: value, "last": 1}}))
+    rows = text[text.index("| Setting | Value |") :].split("\n\n")[0].splitlines()
+    assert len(rows) == 4 and rows[3] == "| last | 1 |"
+    assert len(rows[2].replace("\\\\", "").replace("\\|", "").strip("|").split("|")) == 2
+
+
+def test_a_list_of_a_recipe_counts_equal_texts() -> None:
+    made = card(
+        {
+            "kind": "sft",
+            "recipe": {"data": ["a", "b", "a"], "steps": [1, 2], "none": [], "deep": {"x": {"y": 2}}},
+        }
+    )
+    text = sections.training(made)
+    assert "| data | a \\(x2\\), b |" in text and "| steps | 1, 2 |" in text
+    assert "| none | – |" in text and "| deep.x.y | 2 |" in text
+
+
+def test_a_data_set_is_named_only_if_its_source_can_be_one() -> None:
+    assert hub_data("not_a_task", benchmark("lmms-lab/MMBench")) is None
+    assert hub_data("ssl4rl_ssl_rotation_90", probe()) is None
+    assert hub_data("ssl4rl_mmbench_dev_en", benchmark("mine.tsv")) is None
+    repo, _, split, revision = hub_data("ssl4rl_mmbench_dev_en", benchmark("lmms-lab/MMBench")) or ("",) * 4
+    assert (repo, split, revision) == ("lmms-lab/MMBench", "dev", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("a/b/c", "c"),
+        ("x=/a/b=c/d", "x=d"),
+        ("/home/me/lr=0.1/photos", "photos"),
+        ("./a", "a"),
+        ("C:\\x", "C:\\x"),
+        ("set=", "set="),
+    ],
+)
+def test_of_a_path_the_last_part_is_shown(name: str, shown: str) -> None:
+    assert without_path(name) == shown
