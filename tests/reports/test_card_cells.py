@@ -104,7 +104,7 @@ def test_a_cell_longer_than_any_number_is_a_text_of_limited_length() -> None:
     assert long.value is None and len(long.text) == MAX_CELL
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.decimals(-999, 999, places=2), st.sampled_from(["{}", "**{}**", " {} % ", "${}$", "{}†", "<b>{}</b>"])
 )
@@ -115,7 +115,7 @@ def test_emphasis_changes_no_number(value: Decimal, form: str) -> None:
     assert cell.signed is (str(value)[0] == "-")
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=250))
 def test_any_text_is_a_cell_and_its_caption_is_one_line(text: str) -> None:
     cell = read_cell(text)
@@ -249,7 +249,7 @@ def test_percent_of_a_small_base_is_less_certain() -> None:
     assert not Unit.PERCENT.agrees(Decimal("59"), Decimal(50), Decimal("80.0"), 0, 1)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.decimals(0, 100, places=4), st.decimals(0, 100, places=4), st.integers(0, 3), st.sampled_from([1, 2])
 )

@@ -253,7 +253,7 @@ def test_two_tables_that_contradict_each_other_are_each_right() -> None:
 NUMBERS = st.integers(0, 999).map(lambda n: Decimal(n) / 10)
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=2, max_size=5))
 def test_exact_means_and_exact_best_gains_raise_nothing(rows: Sequence[Sequence[Decimal]]) -> None:
     body = [[*row, (sum(row, Decimal()) / 3).quantize(Decimal("0.1"))] for row in rows]
@@ -265,7 +265,7 @@ def test_exact_means_and_exact_best_gains_raise_nothing(rows: Sequence[Sequence[
     assert made.n_checked == len(rows) + 4
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.lists(NUMBERS, min_size=2, max_size=2), min_size=3, max_size=5), st.data())
 def test_of_two_columns_with_one_mark_each_exactly_those_below_the_best_are_findings(
     rows: Sequence[Sequence[Decimal]], data: st.DataObject

@@ -139,7 +139,7 @@ def test_without_runs_a_model_index_stays_as_it_is() -> None:
     assert "model-index" not in metadata(card(), {"model-index": []})
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.text(max_size=20), max_size=4))
 def test_any_text_is_read_back_from_the_yaml_as_the_same_text(texts: list[str]) -> None:
     assert yaml.safe_load(dump({"key": texts})) == {"key": texts}
@@ -287,7 +287,7 @@ def test_a_source_is_escaped_and_without_its_folder(source: str) -> None:
     assert "a|b" not in line and "; engine hf" in line
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_no_setting_adds_a_cell_or_a_line_to_its_table(key: str, value: str) -> None:
     text = sections.training(card({"kind": "sft", "recipe": {"x" + key: value, "last": 1}}))

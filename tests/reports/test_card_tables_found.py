@@ -211,7 +211,7 @@ def test_what_was_not_read_is_said_with_its_number() -> None:
     assert unread_note("code block", 2).startswith("2 tables in a code block: ")
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.sampled_from(["```", "~~~", "````", "``` x", "text", "<!--", "-->", "> ```"]), max_size=8))
 def test_every_line_of_a_card_is_read_as_prose_as_code_or_as_neither(lines: list[str]) -> None:
     text = "\n".join([*lines, "", TABLE])

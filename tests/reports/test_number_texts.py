@@ -79,7 +79,7 @@ def test_a_difference_always_has_a_sign_and_zero_has_that_of_a_gain(value: float
     assert points(value) == text
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100), deadline=None)
 @given(FRACTIONS)
 def test_a_formatted_number_is_the_value_to_half_of_its_last_digit(value: float) -> None:
     for text in (percent(value), points(value)):
@@ -189,7 +189,7 @@ def test_a_task_s_name_is_short_and_safe() -> None:
 READER = MarkdownIt("commonmark").enable("table")
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=60) | st.text("ab .-+12\\`*_{}[]()<>#|~!&:;@/=\"'w", max_size=30))
 def test_an_escaped_text_is_read_as_the_text_that_it_is(text: str) -> None:
     line = clean(text)
@@ -197,7 +197,7 @@ def test_an_escaped_text_is_read_as_the_text_that_it_is(text: str) -> None:
     assert html.unescape(shown).strip() == line.strip()
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.text("a|*`<>[]()\\_ &;#~!", max_size=12), min_size=3, max_size=3))
 def test_hostile_cells_neither_add_nor_end_cells(cells: list[str]) -> None:
     texts = [clean(cell) for cell in cells]

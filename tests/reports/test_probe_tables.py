@@ -49,7 +49,7 @@ def probe(value: float | None = 0.4, chance: float = 0.25, **parts: float) -> di
     }
 
 
-def result(name: str = "m", **tasks: Any) -> dict[str, Any]:
+def result(name: str = "m", /, **tasks: Any) -> dict[str, Any]:
     return {"model": {"name": name}, "tasks": tasks}
 
 
@@ -162,7 +162,7 @@ def cells(row: str) -> list[str]:
 def test_an_extractor_s_row_has_its_counts_accuracy_and_agreement() -> None:
     # 10 answers, of which 8 agree: by chance 0.5 * 0.5 + 0.5 * 0.5; kappa is (0.8 - 0.5) / 0.5.
     agreement = kappa("AAAAABBBBB", "AAAABABBBB")
-    assert (agreement.observed, agreement.value) == (0.8, pytest.approx(0.6))
+    assert agreement.observed == pytest.approx(0.8) and agreement.value == pytest.approx(0.6)
     lines = show(reread_table("scenes", [reread("default", agreement, tag=8, none=2)]))
     assert lines[0] == "scenes · by extractor"
     assert cells(lines[-1])[:7] == ["default", "8", "2", "75.00", "50.00", "80.00", "0.600"]
@@ -260,7 +260,7 @@ def test_questions_that_were_left_out_are_said_with_their_reason(
     assert reading_line({"status": status, "n_groups_excluded": n_excluded}).endswith(end)
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(60), deadline=None)
 @given(st.dictionaries(st.sampled_from(["tag", "none", "error", "new kind", "x"]), st.integers(0, 10**6)))
 def test_the_counts_of_a_status_line_add_up_to_all_replies(status: dict[str, int]) -> None:
     parts = status_line(status).removeprefix("replies: ").split(", ")

@@ -57,7 +57,7 @@ def test_markup_in_texts_and_in_the_description_stays_text() -> None:
     assert [element.text for element in root] == [MARKUP]
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_no_name_breaks_an_svg(name: str, label: str) -> None:
     sheet = Sheet(100.0, 50.0)
@@ -189,7 +189,7 @@ def test_a_png_has_the_size_of_the_sheet_and_is_the_same_again() -> None:
     assert colour == HEX[BETTER]
 
 
-@settings(max_examples=examples(50))
+@settings(max_examples=examples(50), deadline=None)
 @given(st.text(max_size=60), st.floats(10.0, 200.0))
 def test_a_fitted_name_is_no_wider_than_its_place_and_keeps_both_ends(name: str, width: float) -> None:
     shown, whole = fit(name, width), clean(name, 200)

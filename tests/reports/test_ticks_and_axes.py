@@ -64,9 +64,9 @@ def test_an_end_that_is_round_is_a_tick(low: float, high: float) -> None:
 
 
 def test_a_tick_in_percent_is_a_fraction_with_a_label_in_percent() -> None:
-    assert ticks(0.07, 0.1, 3, PERCENT, "%") == [
-        (pytest.approx(value / 100), f"{value}%") for value in (7, 8, 9, 10)
-    ]
+    made = ticks(0.07, 0.1, 3, PERCENT, "%")
+    assert [label for _, label in made] == ["7%", "8%", "9%", "10%"]
+    assert [value for value, _ in made] == pytest.approx([0.07, 0.08, 0.09, 0.1])
 
 
 def test_ticks_of_training_steps_are_integers_however_few_the_steps() -> None:
@@ -79,7 +79,7 @@ def test_zero_has_no_sign_on_an_axis_that_begins_below_it() -> None:
     assert [label for _, label in ticks(-0.001, 0.001, 2)] == ["−0.001", "0.000", "0.001"]
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100), deadline=None)
 @given(ENDS, ENDS, st.integers(2, 10), st.sampled_from([1.0, PERCENT]))
 def test_ticks_are_few_inside_the_range_and_at_equal_distances(
     one: float, two: float, most: int, unit: float
@@ -96,7 +96,7 @@ def test_ticks_are_few_inside_the_range_and_at_equal_distances(
         assert made[0] - low < steps[0] + slack and high - made[-1] < steps[0] + slack
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100), deadline=None)
 @given(ENDS, ENDS, st.integers(2, 10))
 def test_labels_are_their_values_and_all_differ(one: float, two: float, most: int) -> None:
     low, high = min(one, two), max(one, two)
@@ -143,12 +143,9 @@ def test_a_band_is_a_rectangle_between_its_ends() -> None:
     axes.band((0.5, 1.0), (0.2, 0.4), MUTED, opacity=0.15)
     (area,) = paths(axes.sheet)
     assert area.closed and area.opacity == 0.15
-    assert [(x, pytest.approx(y)) for x, y in area.parts[0]] == [
-        (60.0, 100.0),
-        (110.0, 100.0),
-        (110.0, 80.0),
-        (60.0, 80.0),
-    ]
+    xs, ys = zip(*area.parts[0], strict=True)
+    assert xs == (60.0, 110.0, 110.0, 60.0)
+    assert ys == pytest.approx((100.0, 100.0, 80.0, 80.0))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +217,7 @@ def test_an_axis_of_steps_has_a_width_even_for_one_step_or_none(
     assert all(math.isfinite(x) for line in paths(axes.sheet) for point in line.parts[0] for x in point)
 
 
-@settings(max_examples=examples(50))
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
 def test_every_step_is_inside_of_its_axis(steps: list[int]) -> None:
     axes = over_steps(Sheet(), BOX, steps, (0.0, 1.0), [])
