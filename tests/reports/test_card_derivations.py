@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ssl4rl_bench.reports.card_audit.audit import CardFinding, TableAudit, audit_card
 from ssl4rl_bench.reports.card_audit.findings import blocks, level_rows
-from ssl4rl_bench.reports.card_audit.tables import CardTable, find_tables
+from ssl4rl_bench.reports.card_audit.tables import MAX_COLUMNS, CardTable, find_tables
 
 ROWS = ["Base, 50.0, 60.0", "Ours, 55.0, 61.0"]
 
@@ -203,6 +203,12 @@ def test_counts_in_headers_weigh_only_if_every_column_has_one() -> None:
     rows = ["X, 50.0, 60.0, 57.5", "Y, 10.0, 20.0, 17.5"]
     assert audit("Model, A (10), B (n=30), Average", *rows).findings == ()
     assert wrong(audit("Model, A (10), B, Average", *rows)) == [("", "Average", None)]
+
+
+def test_a_table_of_very_many_rows_has_its_columns_of_averages_checked() -> None:
+    rows = [f"Model {number}, 10.0, 20.0, 15.0" for number in range(MAX_COLUMNS + 1)]
+    made = audit("Model, A, B, Average", *rows[:-1], rows[-1].replace("15.0", "18.0"))
+    assert wrong(made) == [(f"Model {MAX_COLUMNS}", "Average", "15.0")]
 
 
 # Bold marks.

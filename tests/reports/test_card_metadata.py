@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from test_card_words import OVERLAP, card, evaluated, recipe
 from test_model_card import SCENES, benchmark, checkpoint, front, grpo, probe, run_of
 
-from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.types import Sampling
+from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.reports.model_card import sections
 from ssl4rl_bench.reports.model_card.card import Card, hub_data, without_path
 from ssl4rl_bench.reports.model_card.metadata import (
@@ -25,6 +27,8 @@ from ssl4rl_bench.reports.model_card.metadata import (
     parse_metadata,
 )
 from ssl4rl_bench.reports.model_card.write import README, render_card, write_card
+from ssl4rl_bench.run.rundir import RunDir
+from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 
 PLACE = Path("README.md")
 OURS = {"metrics": [{"args": {"ssl4rl_spec_sha256": "a" * 64}}]}
@@ -200,6 +204,18 @@ def test_a_name_is_one_heading_and_no_mark_or_link(name: str) -> None:
     assert heading.replace("\\", "") == f"# {' '.join(name.split())}"
     assert text.count("<!-- /ssl4rl:summary -->") == 1
     assert "](y)" not in text and "www." not in heading
+
+
+def test_runs_that_do_not_speak_for_the_checkpoint_are_refused_by_name(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "m")
+    blank = TaskSpec("1", "0" * 64, "ssl4rl", 10, Sampling(max_tokens=8), image="blank")
+    spec = RunSpec(str(folder), fingerprint(folder), {"ssl4rl_scenes": blank}, "hf", "5.17.0")
+    with (
+        RunDir.create(tmp_path / "run", spec) as run,
+        pytest.raises(UsageError, match="scenes with --image blank"),
+    ):
+        write_card(folder, [run])
+    assert not (folder / README).exists()
 
 
 # Sections.

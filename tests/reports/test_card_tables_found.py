@@ -140,6 +140,52 @@ def test_limits_of_width_and_length() -> None:
     assert only(TABLE + f"| {'x' * MAX_LINE} | 1.0 | 2.0 |\n").labels == ("Base", "Ours")
 
 
+# Plain text.
+
+
+def test_words_and_numbers_in_columns_are_a_table_below_a_header_of_words() -> None:
+    table = only("Results\n\nModel OCR Chart QA\nOur model 50.0 60.0 70.0\nBase 1.5 2.5 3.5\n")
+    assert (table.headers, table.labels) == (("OCR", "Chart", "QA"), ("Our model", "Base"))
+    assert (table.title, table.line) == ("Results", 3)
+
+
+def test_tabs_keep_a_header_of_two_words_together() -> None:
+    table = only("Model\tChart QA\tOCR\nOurs\t50.0\t60.0\nBase\t1.5\t2.5\n")
+    assert table.headers == ("Chart QA", "OCR")
+
+
+def test_a_row_with_fewer_numbers_than_most_is_left_out_and_more_are_part_of_its_label() -> None:
+    text = "Model A B C\nX 1.0 2.0 3.0\nShort 1.0 2.0\nQwen 3 4.0 5.0 6.0\nY 7.0 8.0 9.0\n"
+    table = only(text)
+    assert table.labels == ("X", "Qwen 3", "Y")
+    assert values(table)[1] == ["4.0", "5.0", "6.0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In 2024 we had 1 2\nthen 3 4\n",
+        "A 1 2\n\n\n\n\n\nX 1.0 2.0\nY 3.0 4.0\n",
+        "Model\nX 1.0 2.0\nY 3.0 4.0\n",
+        "Model 2023 2024\nX 1.0 2.0\n",
+        "Model A B\n1.0 2.0\n3.0 4.0\n",
+    ],
+    ids=["prose", "a header too far above", "a header too short", "one row", "no labels"],
+)
+def test_numbers_in_prose_are_no_table(text: str) -> None:
+    assert find_tables(text) == []
+
+
+def test_a_change_in_brackets_belongs_to_the_number_before_it() -> None:
+    table = only("Model A B\nBase 50.0 60.0\nOurs 55.0 (+5.0) 59.0 ( ↓ 1.0 )\n")
+    assert values(table) == [["50.0", "60.0"], ["55.0", "59.0"]]
+    assert [str(cell.delta) for cell in table.cells[1]] == ["5.0", "-1.0"]
+
+
+def test_lines_of_a_pipe_table_are_not_read_again_as_plain_text() -> None:
+    assert len(find_tables("Model A B\n" + TABLE)) == 1
+
+
 # Code blocks and comments.
 
 
