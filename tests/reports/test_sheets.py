@@ -160,6 +160,7 @@ def test_a_legend_with_one_name_that_is_too_long_cuts_it() -> None:
     sheet.legend(10.0, [("a very long name of a model " * 5, INK, "line")])
     (item,) = texts(sheet)
     assert "…" in item.text and item.x + width_of(item.text) <= 100.0
+    assert item.y == 10.0  # and not on a second line below an empty one
 
 
 def test_each_kind_of_entry_has_its_shape() -> None:
