@@ -5,6 +5,7 @@ Formats: Hugging Face's modelcard.md and eval_results.yaml in github.com/hugging
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,18 @@ from ssl4rl_bench.task.taskfile import load_taskfile
 OWN = "ssl4rl_spec_sha256"
 """The argument of a metric that holds the run's spec; it marks a `model-index` result as written here."""
 _LICENSE = ("license", "license_name", "license_link")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a string with a Unicode line break, which PyYAML otherwise writes so that it is read back as another."""
+
+
+def _represent(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent)
 
 
 def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,8 +106,8 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
 
 
 def dump(value: Any) -> str:
-    """Dumps a value as YAML without sorting keys; any string is read back as a string."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+    """Dumps a value as YAML without sorting keys; any string is read back as the same string."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def test_a_png_has_the_size_of_the_sheet_and_is_the_same_again() -> None:
     assert colour == HEX[BETTER]
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.text(max_size=60), st.floats(10.0, 200.0))
 def test_a_fitted_name_is_no_wider_than_its_place_and_keeps_both_ends(name: str, width: float) -> None:
     shown, whole = fit(name, width), clean(name, 200)

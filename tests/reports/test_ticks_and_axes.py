@@ -79,7 +79,7 @@ def test_zero_has_no_sign_on_an_axis_that_begins_below_it() -> None:
     assert [label for _, label in ticks(-0.001, 0.001, 2)] == ["−0.001", "0.000", "0.001"]
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(ENDS, ENDS, st.integers(2, 10), st.sampled_from([1.0, PERCENT]))
 def test_ticks_are_few_inside_the_range_and_at_equal_distances(
     one: float, two: float, most: int, unit: float
@@ -96,7 +96,7 @@ def test_ticks_are_few_inside_the_range_and_at_equal_distances(
         assert made[0] - low < steps[0] + slack and high - made[-1] < steps[0] + slack
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(ENDS, ENDS, st.integers(2, 10))
 def test_labels_are_their_values_and_all_differ(one: float, two: float, most: int) -> None:
     low, high = min(one, two), max(one, two)
