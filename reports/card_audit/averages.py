@@ -83,7 +83,7 @@ def _undetermined(table: CardTable, header: str, named: Sequence[int]) -> str:
         return "the columns do not determine what its header names"
     if not named and re.search(r"\boverall\b", header, re.IGNORECASE):
         return "an overall score need not be a mean of the columns"
-    return f"a column cannot be read ({table.dropped[0]})" if table.dropped else ""
+    return f"a column cannot be read ({table.dropped[0] or 'without a header'})" if table.dropped else ""
 
 
 def _words(text: str) -> str:

@@ -27,7 +27,8 @@ _ABOVE = 4
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _PIPE = re.compile(r"(?<!\\)\|")
 _QUOTE = re.compile(r"^\s{0,3}(?:>\s?)+")
-_FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
+_FENCE = re.compile(r"\s{0,3}(`{3,}+(?!.*`)|~{3,}+)(.*)")
+"""A line that begins or ends a code block: its fence, and the text after it."""
 _TOKEN = re.compile(
     r"[↑↓]?[+-]?(?:\d[\d,]*)?\.?\d+%?(?:±\.?\d[\d.]*%?)?[↑↓]?|[(\[][↑↓+-]{0,2}\d[\d.,]*%?[↑↓]?[)\]]|[-–—]|N/A|n/a"
 )
@@ -35,6 +36,8 @@ _TOKEN = re.compile(
 _INNER_SPACE = re.compile(r"(?<=[↑↓]) (?=[\d.+-])|(?<=[(\[±]) | (?=[)\]±])")
 """A space inside such a cell."""
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_COMMENT_LINES = re.compile(r"^[ \t]{0,3}<!--.*?(?:-->|\Z)", re.DOTALL | re.MULTILINE)
+"""A comment that begins a line, which Markdown does not show."""
 _MARKED_UP = {
     "HTML": (re.compile(r"(?is)<table\b.*?(?:</table>|\Z)"), re.compile(r"(?i)<tr\b")),
     "LaTeX": (
@@ -108,19 +111,25 @@ def find_tables(text: str) -> list[CardTable]:
 
 
 def _lines(text: str) -> tuple[list[str], list[str]]:
-    """Splits lines into those outside and inside of code blocks; each list has empty lines for the others."""
+    """Splits lines into those outside and inside of code blocks; each list has empty lines for the others.
+
+    Lines of comments are empty in both.
+    """
     if len(text) > MAX_CHARS:
         raise DataError(
             f"the card has more than {MAX_CHARS:,} characters; give only the part with its tables"
         )
-    prose, code, inside = [], [], False
+    prose, code, opening = [], [], ""
     for quoted in text.splitlines():
         line = _QUOTE.sub("", quoted)
-        fence = bool(_FENCE.match(line))
-        prose.append("" if inside or fence else line)
-        code.append(line if inside and not fence else "")
-        inside ^= fence
-    return prose, code
+        fence = _FENCE.fullmatch(line)
+        begins = fence is not None and not opening
+        ends = bool(fence and opening and fence[1].startswith(opening) and not fence[2].strip())
+        prose.append("" if opening or begins else line)
+        code.append(line if opening and not ends else "")
+        opening = fence[1] if fence and begins else "" if ends else opening
+    shown = _COMMENT_LINES.sub(lambda comment: "\n" * comment[0].count("\n"), "\n".join(prose))
+    return shown.split("\n"), code
 
 
 def _tables(lines: Sequence[str]) -> list[CardTable]:

@@ -166,7 +166,8 @@ def ticks(
     step = next(power * factor for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if power * factor >= 0.999 * least)
     step = math.ceil(step) if integers else step
     decimals = max(0, 1 - math.floor(math.log10(step)))
-    numbers = range(math.ceil(low / step), math.floor(high / step) + 1)
+    # The quotient of an end by a step such as 0.1 can be slightly off an integer.
+    numbers = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
     values = [round(number * step, decimals) for number in numbers]
     shown = next(n for n in range(decimals + 1) if values == [round(value, n) for value in values])
     return [(value * unit, f"{minus(f'{value:.{shown}f}')}{mark}") for value in values]

@@ -119,8 +119,13 @@ def on_hub(name: str) -> bool:
 
 
 def without_path(name: str) -> str:
-    """Returns a name that a card may show: of a path on the trainer's machine, only the last part is kept."""
-    head, equals, path = name.rpartition("=")
+    """Returns a name that a card may show: of a path on the trainer's machine, only the last part is kept.
+
+    A set's name may precede the path, as in "mmbench_dev_en=data/a.tsv"; "=" may also be part of the path.
+    """
+    head, equals, path = name.partition("=")
+    if "/" in head or not equals:
+        head, equals, path = "", "", name
     if "/" in path and not on_hub(path):
         path = Path(path).name
     return f"{head}{equals}{path}"

@@ -5,6 +5,7 @@ Formats: Hugging Face's modelcard.md and eval_results.yaml in github.com/hugging
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.model_card.card import Card, CardRun, hub_data
-from ssl4rl_bench.reports.text.cells import dig, short
+from ssl4rl_bench.reports.text.cells import ci95, dig, short
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 from ssl4rl_bench.task.taskfile import load_taskfile
@@ -25,6 +26,18 @@ from ssl4rl_bench.task.taskfile import load_taskfile
 OWN = "ssl4rl_spec_sha256"
 """The argument of a metric that holds the run's spec; it marks a `model-index` result as written here."""
 _LICENSE = ("license", "license_name", "license_link")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a string with a Unicode line break, which PyYAML otherwise writes so that it is read back as another."""
+
+
+def _represent(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent)
 
 
 def metadata(card: Card, old: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,8 +106,8 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
 
 
 def dump(value: Any) -> str:
-    """Dumps a value as YAML without sorting keys; any string is read back as a string."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+    """Dumps a value as YAML without sorting keys; any string is read back as the same string."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:
@@ -186,7 +199,7 @@ def _metrics(card: Card, run: CardRun, name: str, task_result: Mapping[str, Any]
     for title, cell, more in cells:
         if (value := number(cell.get("value"))) is None:
             continue
-        args = {**more, "n": cell.get("n"), "ci95": [round(100 * end, 2) for end in cell.get("ci95") or ()]}
+        args = {**more, "n": cell.get("n"), "ci95": [round(100 * end, 2) for end in ci95(cell) or ()]}
         args |= {
             "unread": round(100 * (number(cell.get("unread")) or 0.0), 2),
             "prompt": task_result.get("prompt"),

@@ -107,6 +107,6 @@ def _read(path: Path) -> str | None:
         return None
     try:
         with reporting(path, "read"):
-            return path.read_bytes().decode("utf-8")
+            return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text: correct or delete it.") from None

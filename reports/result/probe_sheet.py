@@ -81,7 +81,7 @@ def _sample(task: ProbeTask, sample: Sample) -> Image.Image:
     shown = [images.decode(image) for image in sample.images]
     columns = task.ssl.columns(len(shown))
     rows = -(-len(shown) // columns)
-    scale = HEIGHT / (rows * max(image.height for image in shown) + (rows - 1) * _GAP)
+    scale = (HEIGHT - (rows - 1) * _GAP) / (rows * max(image.height for image in shown))
     small = [
         image.resize(
             (max(1, round(image.width * scale)), max(1, round(image.height * scale))),

@@ -12,6 +12,7 @@ from ssl4rl_bench.core.parsing import number
 from ssl4rl_bench.reports.text.cells import (
     Result,
     blinding,
+    ci95,
     count,
     dig,
     escape,
@@ -75,7 +76,7 @@ def other_convention(result: Result, tasks: Sequence[str]) -> list[str]:
         parts = dig(probe, "parts")
         exact = number(dig(parts, "exact").get("value"))
         other = number(dig(parts, "other_exact").get("value"))
-        low = (dig(parts, "other_exact").get("ci95") or [0.0])[0]
+        low, _ = ci95(dig(parts, "other_exact")) or (0.0, 0.0)
         if exact is not None and other is not None and low > max(exact, number(probe.get("chance")) or 0.0):
             out.append(
                 f"{model_name(result)}: {short_name(task)}: the replies fit the other convention better: "

@@ -61,8 +61,11 @@ class CellEstimate:
 
 def ci95(cell: Mapping[str, Any]) -> tuple[float, float] | None:
     """Returns a cell's 95% interval as fractions, or None if it has none."""
-    ends = [end for end in map(number, cell.get("ci95") or ()) if end is not None]
-    return (ends[0], ends[1]) if len(ends) == 2 else None
+    ends = cell.get("ci95")
+    if not isinstance(ends, list | tuple) or len(ends) != 2:
+        return None
+    low, high = map(number, ends)
+    return None if low is None or high is None else (low, high)
 
 
 def cell_estimate(cell: Mapping[str, Any]) -> CellEstimate | None:
@@ -122,4 +125,5 @@ def _with_sides(headers: Sequence[str], sides: str) -> Iterable[tuple[str, str]]
 
 def escape(text: str) -> str:
     r"""Escapes text for Markdown, so that no link, emphasis, HTML or table cell begins or ends in it."""
-    return re.sub(r"([\\`*_{}\[\]()<>#|~!&:@])", r"\\\1", text)
+    # GitHub's Markdown makes a link of a word that starts with "www.".
+    return re.sub(r"([\\`*_{}\[\]()<>#|~!&:@]|(?<=www)\.)", r"\\\1", text, flags=re.IGNORECASE)

@@ -13,13 +13,13 @@ MARKS = {"better": "▲", "worse": "▼", "": ""}
 def percent(value: float | None) -> str:
     """Formats a fraction as percent with two decimals; `NO_DATA` if it is not a number, as in some files."""
     value = number(value)
-    return NO_DATA if value is None else f"{100.0 * value:.2f}"
+    # Adding 0.0 turns -0.0 into 0.0: else a small negative number that rounds to zero would show as "-0.00".
+    return NO_DATA if value is None else f"{round(100.0 * value, 2) + 0.0:.2f}"
 
 
 def points(value: float | None) -> str:
     """Formats a difference in percentage points, with its sign."""
-    # Adding 0.0 turns -0.0 into 0.0: else a loss that rounds to zero would show as "-0.00".
-    return NO_DATA if value is None else f"{round(100.0 * value, 2) + 0.0:+.2f}"
+    return NO_DATA if value is None else f"{round(100.0 * value, 2) + 0.0:+.2f}"  # as in `percent`
 
 
 def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:
