@@ -33,6 +33,7 @@ def load_evaluated(
 
     Raises:
         StoreError: there is no such run, it is not complete, or its parts contradict each other.
+        UsageError: a value of `data` belongs to none of the tasks.
         DataError, UsageError: its tasks cannot be loaded again.
     """
     runs: dict[Path, tuple[RunDir, dict[str, Any], dict[str, outcomes.Outcomes] | None]] = {}
@@ -41,6 +42,7 @@ def load_evaluated(
         if run.path.resolve() not in runs:
             runs[run.path.resolve()] = (run, *finished_outcomes(run))
     opened = [run for run, *_ in runs.values()]
+    per_task(data, list(dict.fromkeys(name for run in opened for name in run.spec.tasks)))  # checks the names
     names = labelled([run.spec for run in opened], [run.path for run in opened])
     loaded: dict[str, Any] = {}
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated
@@ -50,14 +50,7 @@ def _task(
                 label, name, f"{share:.2f}%", f"at most {limit:g}%", "fail" if share > limit else "pass"
             )
     if guards.reply_length is not None:
-        least, most = guards.reply_length
-        lengths = [_length(run, task) for run in (candidate, baseline)]
-        ratio = lengths[0] / lengths[1] if lengths[1] else float("nan")
-        inside = least <= ratio <= most
-        measured = f"{ratio:.2f} times the baseline's ({lengths[0]:.1f} tokens)"
-        yield Guarded(
-            "reply length", name, measured, f"{least:g} to {most:g} times", "pass" if inside else "fail"
-        )
+        yield _reply_length(guards.reply_length, name, _length(candidate, task), _length(baseline, task))
     if guards.letters is not None:
         shift = _shift(baseline.task(task), candidate_outcomes)
         if shift is not None:
@@ -72,6 +65,17 @@ def _task(
     if guards.image_overlap is not None:
         source = str(candidate.result["tasks"][task].get("source"))
         yield _overlap(guards.image_overlap, name, {name, short_name(source)}, origin)
+
+
+def _reply_length(limits: Sequence[float], name: str, length: float, before: float) -> Guarded:
+    """Compares mean numbers of tokens; inconclusive if the baseline has no token counts, as recorded replies."""
+    least, most = limits
+    label, allowed = "reply length", f"{least:g} to {most:g} times"
+    if not before:
+        return Guarded(label, name, "unknown: the baseline has no token counts", allowed, "inconclusive")
+    ratio = length / before
+    measured = f"{ratio:.2f} times the baseline's ({length:.1f} tokens)"
+    return Guarded(label, name, measured, allowed, "pass" if least <= ratio <= most else "fail")
 
 
 def _length(run: Evaluated, task: str) -> float:

@@ -33,6 +33,14 @@ def refused(place: Path, args: tuple[str, ...], *words: str) -> None:
     assert sorted(place.rglob("*")) == before
 
 
+@pytest.mark.parametrize("command", [("compare", "gold", "rough"), ("report", "gold", "rough")])
+def test_data_of_a_task_that_no_run_has_is_refused(
+    place: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    refused(place, (*command, "--data", "nosuchtask=/data.tsv"), "nosuchtask=/data.tsv", "TASK=PATH")
+
+
 @pytest.mark.parametrize(
     ("args", "option"),
     [

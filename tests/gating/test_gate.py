@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +162,6 @@ def result_of(n: int, tokens: int = 1000) -> dict[str, Any]:
 
 
 def test_guards_look_at_what_is_no_accuracy() -> None:
-    from dataclasses import replace
-
     base, new = changed(100, 0, 0)
     read_ = np.arange(100) < 90
     status = np.where(read_, 0, list(Status).index(Status.TRUNCATED)).astype(np.int8)[:, None]
@@ -188,6 +187,18 @@ def test_guards_look_at_what_is_no_accuracy() -> None:
         guard = check_guards(policy, old, candidate, origin)[-1]
         assert guard.verdict == verdict, (overlap, transductive)
     assert apply_policy(policy, old, candidate, guarded=tuple(found.values())).verdict == "fail"
+
+
+def test_a_baseline_without_token_counts_makes_the_reply_length_inconclusive() -> None:
+    """As recorded replies from elsewhere; a candidate without tokens beside one that has some is too short."""
+    base, new = changed(100, 0, 0)
+    policy = parse_policy({"rule": [rule()], "guards": {"reply_length": [0.5, 3.0]}})
+    without, counted = (replace(run("old", base), result=result_of(100, n)) for n in (0, 1000))
+    (unknown,) = check_guards(policy, without, replace(run("new", new), result=result_of(100, 1000)), None)
+    assert unknown.verdict == "inconclusive" and "nan" not in unknown.measured
+    assert unknown.measured == "unknown: the baseline has no token counts"
+    (short,) = check_guards(policy, counted, replace(run("new", new), result=result_of(100, 0)), None)
+    assert (short.verdict, short.measured) == ("fail", "0.00 times the baseline's (0.0 tokens)")
 
 
 @pytest.mark.parametrize("name", ["base.json", "base.json.gz"])
