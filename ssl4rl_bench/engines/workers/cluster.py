@@ -30,7 +30,7 @@ _STORE_BYTES = 512 << 20
 """The memory that Ray reserves for messages in transit."""
 _LONGEST_TMP = 30
 """Ray's sockets need short paths; in a longer temporary folder than this, /tmp is used instead."""
-_PROBE = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
+_PROBE = "import sys; from ray._raylet import GcsClient; print(flush=True); GcsClient(address=sys.argv[1])"
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -169,14 +169,27 @@ def _check_answers(address: str) -> None:
     )
     try:
         socket.create_connection((host, int(port)), _TCP_S).close()
-        # In another process, as Ray's client prints to standard error and waits for much longer.
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, address], capture_output=True, timeout=_PROBE_S, check=False
-        )
-    except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
+    except (OSError, OverflowError) as error:
         raise EngineError(silent) from error
-    if done.returncode:
+    if not _responds(address):
         raise EngineError(silent)
+
+
+def _responds(address: str) -> bool:
+    """Whether a Ray cluster answers within `_PROBE_S`, not counting the import of Ray on a busy machine."""
+    # In another process, as Ray's client prints to standard error and waits for much longer.
+    probe = subprocess.Popen(
+        [sys.executable, "-c", _PROBE, address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with probe:
+        try:
+            assert probe.stdout is not None
+            probe.stdout.readline()
+            return probe.wait(_PROBE_S) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            probe.kill()
 
 
 def _start(options: EngineOptions, n_gpus: int) -> Cluster:

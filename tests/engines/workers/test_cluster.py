@@ -135,6 +135,27 @@ def test_an_address_where_nothing_listens_is_reported_at_once(address: str) -> N
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "responds"),
+    [(0.4, 0.0, True), (0.0, 30.0, False), (0.4, 30.0, False)],
+    ids=["a slow import", "no answer", "both"],
+)
+def test_only_the_time_for_the_answer_of_a_cluster_counts(
+    before: float, after: float, responds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing Ray takes seconds on a busy machine."""
+    probe = f"import time; time.sleep({before}); print(flush=True); time.sleep({after})"
+    monkeypatch.setattr(cluster, "_PROBE", probe)
+    monkeypatch.setattr(cluster, "_PROBE_S", 5.0 if responds else 0.2)
+    assert cluster._responds("127.0.0.1:1") is responds
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(1)", "import no_such_module", "print(flush=True); 1 / 0"])
+def test_a_probe_that_fails_is_no_answer(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_PROBE", code)
+    assert not cluster._responds("127.0.0.1:1")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("speaks", [False, True])
 def test_an_address_where_something_else_listens_is_reported_within_ten_seconds(
