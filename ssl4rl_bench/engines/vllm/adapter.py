@@ -6,7 +6,9 @@ content hash, its place in the prompt and its preprocessed pixels (an *item*).
 
 from __future__ import annotations
 
+import gc
 import queue
+import threading
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ssl4rl_bench.engines.vllm.feed import Prepared
 
 EngineInput = dict[str, Any]
+_THREADS, _JOIN_S = ("MPClientEngineMonitor", "EngineCoreOutputQueueThread"), 5.0
 _CHECK_S = 1.0
 """While nothing arrives from the engine's process, it is checked this often, in seconds."""
 _CACHE_GB = 0.25
@@ -203,10 +206,11 @@ class LocalEngine:
 
     def close(self) -> None:
         """Stops vLLM and its processes."""
-        import gc
-
         self._engine.renderer.shutdown()
         self._engine.engine_core.shutdown()
+        # If the engine's process died, one of these threads closes the sockets, and freeing them meanwhile can hang.
+        for thread in [thread for thread in threading.enumerate() if thread.name in _THREADS]:
+            thread.join(_JOIN_S)
         del self._engine
         gc.collect()
 
