@@ -122,7 +122,7 @@ def _time_start(result: dict[str, Any]) -> None:
         result["starting_s"] += time.perf_counter() - begin
         return server
 
-    VllmEngine._start = timed  # type: ignore[method-assign]
+    VllmEngine._start = timed  # type: ignore[method-assign]  # a wrapper
 
 
 def run(design: str, task: str, asked: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:

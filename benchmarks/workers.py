@@ -165,14 +165,14 @@ def slow(asked: argparse.Namespace, options: EngineOptions) -> dict[str, Any]:
     """Compares a run in which one worker is slow with the least possible time."""
     k = asked.slow_workers
     rate = options.concurrency / options.mock_latency * (k - 1 + 1 / SLOWDOWN)
-    fast_pool, pool.RayPool = pool.RayPool, _OneSlow  # type: ignore[misc]
+    fast_pool, pool.RayPool = pool.RayPool, _OneSlow  # type: ignore[misc]  # a stand-in
     try:
         with engine_of(k, options) as engine:
             before = [slot.n_answered for slot in engine._scheduler.slots]
             result = timed(engine, requests(round(rate * asked.seconds), asked.image_bytes, 3_000_000))
             after = [slot.n_answered for slot in engine._scheduler.slots]
     finally:
-        pool.RayPool = fast_pool  # type: ignore[misc]
+        pool.RayPool = fast_pool  # type: ignore[misc]  # a stand-in
     shares = [b - a for a, b in zip(before, after, strict=True)]
     ratio = result["seconds"] * rate / result["asked"]
     show(part="slow", workers=k, time_over_ideal=round(ratio, 3), answered_by=shares, **result)

@@ -25,24 +25,24 @@ QUESTION, OTHER = (7, -1, -1, -1, 8, 9), (7, -2, -2, -2, 8, 9)
 COPIES = [(*QUESTION, 1, 2, 5), (*QUESTION, 2, 1, 5), (*QUESTION, 3, 3, 3, 5)]
 
 
-def tokens(found: list[Family[Key]]) -> int:
+def tokens(made: list[Family[Key]]) -> int:
     """The number of tokens to compute."""
-    return sum(f.prefix + sum(len(member[0]) - f.prefix for member in f.members) for f in found)
+    return sum(f.prefix + sum(len(member[0]) - f.prefix for member in f.members) for f in made)
 
 
 def test_copies_of_a_question_share_its_start_and_other_questions_do_not() -> None:
     others = [(*OTHER, 1, 2, 5), (*OTHER, 2, 1, 5)]
-    found = families([*COPIES, *others], key=lambda key: key, least=2)
-    assert [(f.prefix, len(f.members), f.length) for f in found] == [(6, 3, 10), (6, 2, 9)]
-    assert sorted(found[0].items) == sorted(COPIES)
+    made = families([*COPIES, *others], key=lambda key: key, least=2)
+    assert [(f.prefix, len(f.members), f.length) for f in made] == [(6, 3, 10), (6, 2, 9)]
+    assert sorted(made[0].items) == sorted(COPIES)
 
 
 def test_repeats_are_one_prompt() -> None:
     items = [(key, repeat) for key in (COPIES[0], (*OTHER, 4)) for repeat in range(3)]
-    found = families(items, key=lambda item: item[0])
-    assert [len(family.members) for family in found] == [1, 1]
-    assert [[repeat for _, repeat in family.items] for family in found] == [[0, 1, 2], [0, 1, 2]]
-    assert [family.prefix for family in found] == [0, 0]
+    made = families(items, key=lambda item: item[0])
+    assert [len(family.members) for family in made] == [1, 1]
+    assert [[repeat for _, repeat in family.items] for family in made] == [[0, 1, 2], [0, 1, 2]]
+    assert [family.prefix for family in made] == [0, 0]
 
 
 def test_a_prompt_that_continues_another_leaves_a_token_of_both() -> None:
@@ -57,9 +57,9 @@ def test_a_short_common_start_is_not_shared() -> None:
 
 
 def test_prompts_without_a_common_start_stand_alone() -> None:
-    found = families([(1, 2), (3, 4), (5,)], key=lambda key: key)
-    assert [family.prefix for family in found] == [0, 0, 0]
-    assert [family.length for family in found] == [2, 2, 1]
+    made = families([(1, 2), (3, 4), (5,)], key=lambda key: key)
+    assert [family.prefix for family in made] == [0, 0, 0]
+    assert [family.length for family in made] == [2, 2, 1]
 
 
 keys = st.lists(st.lists(st.integers(-1, 1), min_size=1, max_size=6).map(tuple), max_size=7, unique=True)
@@ -84,8 +84,8 @@ def test_no_other_cut_saves_more(some: list[Key]) -> None:
     runs = partition(ordered, 1)
     assert sum((end - start - 1) * prefix for start, end, prefix in runs) == max(cuts, default=0)
     assert [place for start, end, _ in runs for place in range(start, end)] == list(range(len(ordered)))
-    found = families(some, key=lambda key: key, least=1)
-    assert tokens(found) == sum(map(len, some)) - max(cuts, default=0)
+    made = families(some, key=lambda key: key, least=1)
+    assert tokens(made) == sum(map(len, some)) - max(cuts, default=0)
 
 
 @given(st.lists(st.integers(0, 1), max_size=40), st.lists(st.integers(0, 1), max_size=40))

@@ -216,7 +216,7 @@ class _Whole:
         prompts = [prompt for _, prompt in self.items]
         width = max(prompt.n_tokens for prompt in prompts)
         seeds = [request.seed for request, _ in self.items]
-        rows = network.generate(prompts, seeds, self._sampling)[:, width:].tolist()  # type: ignore[arg-type]
+        rows = network.generate(prompts, seeds, self._sampling)[:, width:].tolist()  # type: ignore[arg-type]  # its own prompts
         latency = time.perf_counter() - began
         done = []
         for item, row in zip(self.items, rows, strict=True):
