@@ -26,6 +26,7 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.engines.checkpoints.origin import FILE
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.train.sharded import drop_tied_head
 
 TRAINER = "trainer"
 ADAPTER = "adapter"
@@ -196,6 +197,7 @@ class Saver:
         if (folder / "adapter_config.json").is_file():
             self._merge(folder)
         else:
+            drop_tied_head(folder)
             self._cast(folder, state)
         save_processor(processor, folder)
         (folder / "README.md").unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.train import shared_prompts
+from ssl4rl_bench.train import sharded, shared_prompts
 from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.journal import renamed
 
@@ -69,17 +69,31 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     # Resuming
 
     def _load_from_checkpoint(self, path: str, model: Any = None) -> None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled or is_peft_model(self.model):
+        fsdp = self.is_fsdp_enabled
+        as_is = self.is_deepspeed_enabled or is_peft_model(self.model)
+        if as_is or (fsdp and (Path(path) / sharded.FSDP_WEIGHTS).is_file()):
             super()._load_from_checkpoint(path, model)
             return
         # The saved keys have the hub's names; only from_pretrained maps them back.
-        saved = load_network(Path(path), type(self.model), dtype=self.model.dtype)
-        self.model.load_state_dict(saved.state_dict())
+        if fsdp:
+            main = self.accelerator.is_main_process
+            state = load_network(Path(path), dtype=self.model.dtype).state_dict() if main else {}
+            sharded.load_weights(model, state)
+        else:
+            saved = load_network(Path(path), type(self.model), dtype=self.model.dtype)
+            self.model.load_state_dict(saved.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if self.args.device.type == "cpu":
             # With several processes the device is "cpu:0", to which torch cannot load tensors.
             self.args._setup_devices = torch.device("cpu")
+        if checkpoint and not self.is_deepspeed_enabled:
+            # Checkpoints of FSDP name the optimizer's parameters, and others number them.
+            if self.accelerator.is_main_process:
+                name_of = {id(weight): name for name, weight in self.model.named_parameters()}
+                groups = [[name_of[id(w)] for w in group["params"]] for group in self.optimizer.param_groups]
+                sharded.convert_optimizer(Path(checkpoint), groups, fsdp=self.is_fsdp_enabled)
+            self.accelerator.wait_for_everyone()
         super()._load_optimizer_and_scheduler(checkpoint)
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
