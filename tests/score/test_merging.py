@@ -295,6 +295,7 @@ def test_a_place_that_is_taken_is_left_alone(copied: Path, inside: str | None) -
     assert (place if inside == "file" else place / inside).read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_the_shards_of_two_extractors_are_not_mixed(copied: Path) -> None:
     invoke("score", "s2", "--extractor", "strict")
     told = invoke("merge", "s1", "s2", "s3", code=2)
