@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.core.capabilities import Measures, Serves, Swaps
 from ssl4rl_bench.core.errors import BenchError, EngineError, UsageError
 from ssl4rl_bench.core.names import full_name
-from ssl4rl_bench.core.types import Engine, Measures, Serves, Swaps, Task
+from ssl4rl_bench.core.types import Engine, Task
 from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
