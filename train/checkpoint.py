@@ -42,7 +42,7 @@ _OF_TRAINER = (
     "pytorch_model_fsdp*",
     "global_step*",
     "latest",
-    "zero_to_fp32.py",
+    "zero_to_*.py",
 )
 """Files and folders in which transformers, accelerate (FSDP) and DeepSpeed save their state."""
 _LITTLE = 64 << 20

@@ -21,6 +21,32 @@ FSDP, with named parameters."""
 _HEAD = "lm_head.weight"
 
 
+def require_resumable(state: Path, *, fsdp: bool, deepspeed: bool, lora: bool, processes: int) -> None:
+    """Raises StoreError if a run with this kind of sharding cannot continue from a checkpoint.
+
+    DeepSpeed's states belong to a number of processes, and peft's adapters under FSDP to FSDP.
+
+    Args:
+        state: the folder of a checkpoint that holds the files needed to resume.
+        processes: the number of processes of this run.
+    """
+    saved = len(list(state.glob("global_step*/*zero_pp_rank_*_optim_states.pt")))
+    if bool(saved) != deepspeed:
+        by = "with" if saved else "without"
+        raise StoreError(
+            f"{state.parent} was saved {by} DeepSpeed: resume {by} it, or start another run whose model.base is this "
+            "checkpoint"
+        )
+    if deepspeed and saved != processes:
+        raise StoreError(
+            f"{state.parent} was saved by {saved} processes, and DeepSpeed resumes only with as many, not with "
+            f"{processes}: start {saved} processes"
+        )
+    if lora and (state / FSDP_WEIGHTS).is_file() != fsdp:
+        by = "without" if fsdp else "with"
+        raise StoreError(f"{state.parent} holds adapters that were saved {by} FSDP: resume {by} it")
+
+
 def load_weights(model: Any, state: dict[str, Any]) -> None:
     """Loads the main process's complete weights into a model that FSDP2 has sharded, on all processes together."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict

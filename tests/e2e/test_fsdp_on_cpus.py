@@ -44,9 +44,13 @@ def test_fsdp2_equals_one_process_over_a_kill_and_changes_of_the_processes(tmp_p
     recipe = recipe_file(
         tmp_path,
         images,
-        grpo__prompts=2,
+        # As in the published recipes: several updates per step, shared prompts, checkpoints of activations.
+        model__attention="sdpa",
+        model__gradient_checkpointing=True,
+        grpo__prompts=4,
         grpo__group=4,
         grpo__micro_batch=4,
+        grpo__updates=2,
         grpo__steps=3,
         grpo__kl=0.02,
         optimizer__learning_rate=1e-3,
@@ -66,7 +70,7 @@ def test_fsdp2_equals_one_process_over_a_kill_and_changes_of_the_processes(tmp_p
 
     expected = masters(whole / "step-000003")
     for name, weight in masters(sharded / "step-000003").items():
-        # Three updates of Adam move a weight by up to 3e-3.
+        # Six updates of Adam move a weight by up to 6e-3; where gradients are nearly 0, rounding decides their sign.
         assert float((expected[name] - weight).abs().max()) < 1.5e-4, name
     for a, b in zip(lines(whole), lines(sharded), strict=True):
         assert a["reward"] == pytest.approx(b["reward"])

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engine
 torch = pytest.importorskip("torch")
 
 from ssl4rl_bench.core.errors import StoreError  # noqa: E402
-from ssl4rl_bench.train.sharded import convert_optimizer, drop_tied_head  # noqa: E402
+from ssl4rl_bench.train.sharded import convert_optimizer, drop_tied_head, require_resumable  # noqa: E402
 
 NAMES = [["a.weight", "b.weight"], ["a.bias"]]
 NAMED = {
@@ -52,6 +52,33 @@ def test_a_state_of_other_parameters_is_refused(tmp_path: Path) -> None:
     for names in ([["a.weight", "b.weight"]], [["a.weight", "c.weight"], ["a.bias"]]):
         with pytest.raises(StoreError, match="cannot resume from"):
             convert_optimizer(tmp_path, names, fsdp=False)
+
+
+def test_what_deepspeed_or_peft_cannot_resume_is_refused(tmp_path: Path) -> None:
+    zero3, fsdp, plain = (tmp_path / name / "trainer" for name in ("zero3", "fsdp", "plain"))
+    for folder in (zero3 / "global_step1", fsdp, plain):
+        folder.mkdir(parents=True)
+    for rank in range(2):
+        (zero3 / "global_step1" / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
+    (fsdp / "pytorch_model_fsdp.bin").touch()
+
+    def check(state: Path, **run: Any) -> None:
+        require_resumable(state, **{"fsdp": False, "deepspeed": False, "lora": False, "processes": 2} | run)
+
+    check(zero3, deepspeed=True)
+    for state in (fsdp, plain):
+        check(state)
+        check(state, fsdp=True, processes=4)
+    check(fsdp, fsdp=True, lora=True)
+    for state, run, words in (
+        (zero3, {"fsdp": True}, "was saved with DeepSpeed: resume with it"),
+        (zero3, {"deepspeed": True, "processes": 1}, "was saved by 2 processes"),
+        (plain, {"deepspeed": True}, "was saved without DeepSpeed: resume without it"),
+        (fsdp, {"lora": True}, "saved with FSDP"),
+        (plain, {"fsdp": True, "lora": True}, "saved without FSDP"),
+    ):
+        with pytest.raises(StoreError, match=words):
+            check(state, **run)
 
 
 @pytest.mark.parametrize("tied", [True, False])
