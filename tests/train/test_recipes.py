@@ -11,7 +11,7 @@ import pytest
 
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.train import recipe as recipes
-from ssl4rl_bench.train.planning.memory_parts import GIB
+from ssl4rl_bench.train.planning.memory import GIB
 from ssl4rl_bench.train.planning.plan import plan_training
 from ssl4rl_bench.train.planning.sizes import sizes
 from ssl4rl_bench.train.recipe import Recipe

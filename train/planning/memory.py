@@ -12,6 +12,8 @@ from ssl4rl_bench.train.planning.shapes import ModelShape
 from ssl4rl_bench.train.planning.sizes import sizes
 from ssl4rl_bench.train.recipe import Recipe
 
+__all__ = ["GIB", "Lengths", "Memory", "MemoryPart", "estimate_memory"]
+
 CONTEXT = 3 * GIB // 2
 """Allowance in bytes for the CUDA context, libraries and NCCL's buffers: a round number, not computed."""
 CONTEXT_PART = "CUDA context"

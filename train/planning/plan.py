@@ -13,8 +13,7 @@ from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
 from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.planning import prompt_sizes, shapes
-from ssl4rl_bench.train.planning.memory import estimate_memory
-from ssl4rl_bench.train.planning.memory_parts import Lengths, Memory
+from ssl4rl_bench.train.planning.memory import Lengths, Memory, estimate_memory
 from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
 from ssl4rl_bench.train.planning.shapes import ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes, steps_of
