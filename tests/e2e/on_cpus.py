@@ -1,6 +1,6 @@
-"""Runs ssl4rl_bench in a process in which accelerate applies FSDP's configuration to CPUs, for tests.
+"""Runs ssl4rl_bench with the configuration of FSDP or DeepSpeed on CPUs, for tests.
 
-accelerate 1.15 ignores the configuration there and trains with DDP. The replies are fixed, because TRL samples
+accelerate 1.15 ignores these configurations on CPUs and trains with DDP. The replies are fixed, because TRL samples
 others from sharded weights than this package does from complete ones. With SSL4RL_TEST_KILL=N, the second process
 kills itself when it is asked for its Nth batch of replies.
 """
@@ -14,17 +14,22 @@ import sys
 from typing import Any
 
 
-def allow_fsdp() -> None:
-    """Makes accelerate treat processes on CPUs as those on GPUs when it decides about FSDP."""
+def allow_sharding() -> None:
+    """Makes accelerate treat processes on CPUs as those on GPUs when it decides about FSDP and DeepSpeed."""
     from accelerate.state import AcceleratorState, DistributedType, PartialState
 
     make: Any = AcceleratorState.__init__
 
-    def patched(self: Any, *args: Any, **kwargs: Any) -> None:
+    def patched(self: Any, mixed_precision: Any = None, cpu: bool = False, *args: Any, **kwargs: Any) -> None:
         shared = PartialState(cpu=True)._shared_state
-        if shared["distributed_type"] == DistributedType.MULTI_CPU and "ACCELERATE_USE_FSDP" in os.environ:
+        if "ACCELERATE_USE_DEEPSPEED" in os.environ:
+            import deepspeed
+
+            cpu = False
+            deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
+        elif shared["distributed_type"] == DistributedType.MULTI_CPU and "ACCELERATE_USE_FSDP" in os.environ:
             shared["distributed_type"] = DistributedType.MULTI_GPU
-        make(self, *args, **kwargs)
+        make(self, mixed_precision, cpu, *args, **kwargs)
 
     AcceleratorState.__init__ = patched
 
@@ -56,7 +61,7 @@ if __name__ == "__main__":
     from ssl4rl_bench.train.grpo import process
 
     process._quiet(vllm=False)
-    allow_fsdp()
+    allow_sharding()
     fix_replies()
     sys.argv[0] = "ssl4rl-bench"
     runpy.run_module("ssl4rl_bench", run_name="__main__")
