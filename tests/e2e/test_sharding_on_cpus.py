@@ -1,4 +1,4 @@
-"""The configurations for FSDP2 and ZeRO-3 with two processes: killed, resumed, and equal to a run on one process."""
+"""The files for FSDP2 and ZeRO-3 with two processes: killed, resumed, and equal to a run on one process."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PROJECT = Path(__file__).parents[2]
 
 
 def train(
-    recipe: Path, out: Path, *more: str, processes: int = 1, kill: int = 0
+    recipe: Path, out: Path, *more: str, config: str = "", processes: int = 1, kill: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Trains under gpu8_fsdp2.yaml, in float32, or with `processes = 1` without accelerate and sharding."""
+    """Trains in float32 under a file for accelerate, or with neither accelerate nor sharding."""
     script = [str(Path(__file__).with_name("on_cpus.py")), "train", str(recipe), "--out", str(out), *more]
     file = PROJECT / "train" / "recipes" / "accelerate" / f"{config}.yaml"
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(file)]
@@ -36,7 +36,7 @@ def train(
         if not key.startswith(("ACCELERATE_", "WORLD_", "FSDP_"))
     }
     env |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu", "SSL4RL_TEST_KILL": str(kill)}
-    command = [sys.executable, *(launcher if processes > 1 else []), *script]
+    command = [sys.executable, *(launcher if config and processes > 1 else []), *script]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, env=env)
 
 
