@@ -49,10 +49,12 @@ def step_images(
     n_bytes = mine * per_reply
     how = f"{mine:,} replies with {patches:,} patches each ({gib(per_reply)})"
     scoring = scoring_pass(recipe, shape, step, width, lengths)
-    what = "a pass over a micro-batch" if scoring > n_bytes else "copies when they are divided"
+    what = "a pass over a micro-batch" if scoring > n_bytes else "a third copy, while micro-batches are made"
     return [
         MemoryPart("a step's images", n_bytes, ALWAYS, how),
-        MemoryPart("the next step's images", n_bytes, ("scoring",), "two steps' images while it is scored"),
+        MemoryPart(
+            "the next step's images", n_bytes, ("scoring",), "both steps' images are kept until it is scored"
+        ),
         MemoryPart("scoring", max(scoring, n_bytes), ("scoring",), what),
     ]
 
