@@ -232,8 +232,7 @@ class Saver:
         save_processor(processor, folder)
         (folder / "README.md").unlink(missing_ok=True)
         atomic.write_json(folder / FILE, origin)
-        sizes = {str(p.relative_to(state)): p.stat().st_size for p in sorted(state.rglob("*")) if p.is_file()}
-        atomic.write_json(state / FILES, sizes)
+        list_files(state)
 
     def _cast(self, folder: Path, state: Path) -> None:
         """Casts the weights to the base's dtype; originals of another dtype are moved to trainer/."""
@@ -287,6 +286,12 @@ class Saver:
                 (path / TRAINER).rename(removing)
                 atomic.sync_directory(path)
         shutil.rmtree(removing, ignore_errors=True)
+
+
+def list_files(state: Path) -> None:
+    """Writes the names and sizes of the files needed to resume to `FILES`, which must come last."""
+    sizes = {str(p.relative_to(state)): p.stat().st_size for p in sorted(state.rglob("*")) if p.is_file()}
+    atomic.write_json(state / FILES, sizes)
 
 
 def non_finite_weights(folder: Path) -> str | None:
