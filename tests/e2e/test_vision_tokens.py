@@ -101,7 +101,7 @@ def test_the_model_reads_padding_in_place_of_a_placeholder_whose_label_remains()
 
 VLLM = '''
 import json, sys
-from contextlib import nullcontext
+import torch
 from types import SimpleNamespace
 from transformers import AutoConfig, AutoTokenizer
 from trl.generation.vllm_client import VLLMClient
@@ -113,34 +113,44 @@ from ssl4rl_bench.train.vision_tokens import excluding, vision_token_ids
 PROMPT = ("<|im_start|>user\\n<|vision_start|><|image_pad|><|vision_end|>How is the picture turned?<|im_end|>\\n"
           "<|im_start|>assistant\\n")
 
+class Taken(Exception):
+    """Carries the sampling parameters out of TRL's code."""
+
+def take(params):
+    raise Taken(params)
+
 def colocated(kwargs):
     """Returns the SamplingParams that TRL makes for a colocated engine."""
-    taken = []
-    engine = SimpleNamespace(generate=lambda prompts, sampling_params, use_tqdm: taken.append(sampling_params) or [])
-    settings = dict(mode="colocate", accelerator=None, temperature=1.0, top_p=1.0, top_k=0, min_p=None, model=None,
-                    repetition_penalty=1.0, max_completion_length=16, logprobs=0, generation_kwargs=kwargs,
-                    structured_outputs_regex=None, tensor_parallel_size=1, enable_sleep_mode=False, llm=engine)
-    VLLMGeneration.generate(SimpleNamespace(**settings), [[1]], None, 1)
-    return taken[0]
+    engine = SimpleNamespace(generate=lambda prompts, sampling_params, use_tqdm: take(sampling_params))
+    settings = dict(mode="colocate", accelerator=None, temperature=1.0, top_p=1.0, top_k=0, min_p=None,
+                    model=torch.nn.Identity(), repetition_penalty=1.0, max_completion_length=16, logprobs=0,
+                    generation_kwargs=kwargs, structured_outputs_regex=None, tensor_parallel_size=1,
+                    enable_sleep_mode=False, llm=engine)
+    try:
+        VLLMGeneration.generate(SimpleNamespace(**settings), [[1]], None, 1)
+    except Taken as taken:
+        return taken.args[0]
 
 def served(kwargs):
     """Returns the SamplingParams of a request that TRL sends to a server, for a prompt with an image."""
-    taken = []
-    client = SimpleNamespace(_generate_from_features=lambda prompts, features, params: taken.append(params))
-    VLLMClient.generate(client, [[1]], max_tokens=16, logprobs=0, generation_kwargs=kwargs, features=[{}])
-    return SamplingParams(**json.loads(json.dumps(taken[0])))
+    client = SimpleNamespace(_generate_from_features=lambda prompts, features, params: take(params))
+    try:
+        VLLMClient.generate(client, [[1]], max_tokens=16, logprobs=0, generation_kwargs=kwargs, features=[{}])
+    except Taken as taken:
+        return SamplingParams(**json.loads(json.dumps(taken.args[0])))
 
 if __name__ == "__main__":
     folder = sys.argv[1]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = vision_token_ids(AutoConfig.from_pretrained(folder), tokenizer)
     kwargs = excluding(ids, tokenizer, vllm=True)
+    every = {"none": colocated({}), "colocate": colocated(kwargs), "server": served(kwargs)}
     llm = LLM(folder, dtype="float32", enforce_eager=True, max_model_len=512,
               limit_mm_per_prompt={"image": 1, "video": 0}, logprobs_mode="processed_logprobs")
     asked = [{"prompt": PROMPT, "multi_modal_data": {"image": Image.new("RGB", (84, 84), (3 * i, 90, 9))}}
              for i in range(64)]
     counts = {}
-    for name, params in (("none", colocated({})), ("colocate", colocated(kwargs)), ("server", served(kwargs))):
+    for name, params in every.items():
         replies = [done.outputs[0].token_ids for done in llm.generate(asked, params, use_tqdm=False)]
         counts[name] = sum(bool(set(ids) & set(reply)) for reply in replies)
     print("counts:", json.dumps(counts))
@@ -152,7 +162,11 @@ def test_rollouts_of_vllm_hold_no_placeholder(tmp_path: Path) -> None:
     base = prefers_placeholders(tmp_path / "base", factor=3.0)
     script = tmp_path / "sample.py"
     script.write_text(VLLM)
-    env = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    env = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "HF_HUB_OFFLINE": "1",
+    }
     done = subprocess.run(
         [sys.executable, str(script), str(base)], capture_output=True, text=True, timeout=600, env=env
     )
