@@ -35,13 +35,20 @@ class Holder:
     since: str
     """The time in UTC."""
     job: str = ""
-    """The Slurm job; a requeued job has the same number, and ends before it starts again."""
+    """The Slurm job; empty outside of Slurm."""
+    restart: int = 0
+    """How often Slurm has requeued the job, whose earlier starts have therefore ended."""
 
     @classmethod
     def current(cls) -> Holder:
         """Returns this process."""
         now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-        return cls(socket.gethostname(), os.getpid(), now, os.environ.get("SLURM_JOB_ID", ""))
+        job, restart = (os.environ.get(f"SLURM_{name}", "") for name in ("JOB_ID", "RESTART_COUNT"))
+        return cls(socket.gethostname(), os.getpid(), now, job, int(restart) if restart.isdecimal() else 0)
+
+    def is_earlier_start_of(self, other: Holder) -> bool:
+        """Whether this is the same Slurm job before it was requeued."""
+        return bool(self.job) and self.job == other.job and self.restart < other.restart
 
     def __str__(self) -> str:
         return f"host {self.host}, pid {self.pid}, since {self.since}"
@@ -128,8 +135,7 @@ def _take_over(path: Path, fd: int) -> str | None:
     if not _is_file(path, fd):
         return None
     holder, me = _read(fd), Holder.current()
-    same_job = bool(me.job) and holder is not None and holder.job == me.job
-    if holder is not None and holder.host != me.host and not same_job:
+    if holder is not None and holder.host != me.host and not holder.is_earlier_start_of(me):
         raise StoreError(
             f"{path.parent} is in use by a training run on another host ({holder}): wait for it or stop it, or "
             f"delete {path} if that run has ended"
@@ -175,7 +181,8 @@ def _is_alive(pid: int) -> bool:
 def _read(fd: int) -> Holder | None:
     try:
         value = parse_json(os.pread(fd, 4096, 0))
-        return Holder(str(value["host"]), int(value["pid"]), str(value["since"]), str(value.get("job", "")))
+        job, restart = str(value.get("job", "")), int(value.get("restart", 0))
+        return Holder(str(value["host"]), int(value["pid"]), str(value["since"]), job, restart)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -77,8 +77,12 @@ def test_a_requeued_slurm_job_takes_over_from_itself_on_another_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "99")
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
     before = {"host": "node-7", "pid": 42, "since": "2026-01-02 03:04:05 UTC", "job": "99"}
     (tmp_path / ".lock").write_text(json.dumps(before))
+    with pytest.raises(StoreError, match="on another host"):
+        lock.acquire(tmp_path)  # two tasks of one job, by mistake
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     held = lock.acquire(tmp_path)
     assert "node-7" in held.note
     held.release()
