@@ -150,7 +150,7 @@ def by_task(
     return out
 
 
-class Guards:
+class TrainingGuards:
     """Checks the updates and the rewards of a run. All processes must call its methods together."""
 
     def __init__(self, out: Path, updates_a_step: int, metrics: Metrics, *, main: bool) -> None:

@@ -71,7 +71,7 @@ def _complaint(target: str, base: str, modules: list[str]) -> str:
         )
     ends = sorted({name.rpartition(".")[2] for name in modules if not name.endswith(tuple("0123456789"))})
     hint = did_you_mean(target, ends) or did_you_mean(target, modules)
-    return f"lora.targets: {target} is no matrix of {base}, whose matrices are {', '.join(ends)}{hint}"
+    return f"lora.targets: {target} does not match any matrix of {base}, whose matrices are {', '.join(ends)}{hint}"
 
 
 def _config(shape: ModelShape) -> Mapping[str, Any]:

@@ -30,7 +30,7 @@ from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train import shared_prompts, vision_tokens
 from ssl4rl_bench.train.data import Rows
-from ssl4rl_bench.train.guards import Guards
+from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import renamed
 
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
@@ -59,7 +59,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         rows: Rows,
         on_save: Callable[[SSLTrainer, Callable[[Path], None]], None],
         on_log: Callable[[dict[str, float]], None],
-        guards: Guards,
+        guards: TrainingGuards,
         share_prompts: bool,
         **kwargs: Any,
     ) -> None:

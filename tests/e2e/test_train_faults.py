@@ -226,7 +226,9 @@ def test_a_bad_target_ends_before_the_model_is_loaded_and_adapters_are_counted(
     lora = {"lora__rank": 2, "lora__alpha": 4.0}
     with monkeypatch.context() as patched:
         patched.setattr(assembly, "load_network", lambda *args, **kwargs: pytest.fail("loaded"))
-        with pytest.raises(UsageError, match=r"lora.targets: v_prj is no matrix.*did you mean v_proj\?"):
+        with pytest.raises(
+            UsageError, match=r"lora.targets: v_prj does not match any matrix.*did you mean v_proj\?"
+        ):
             train(recipe(tmp_path, images, lora__targets=["q_proj", "v_prj"], **lora), tmp_path / "bad")
     counted = []
 

@@ -28,10 +28,10 @@ def lora(*targets: str, **values: Any) -> Recipe:
 def test_a_target_without_a_match_is_named_with_the_nearest() -> None:
     base = resolve_model("tiny-base").path
     with pytest.raises(
-        UsageError, match=r"lora.targets: q_prj is no matrix of tiny-base.*did you mean q_proj\?"
+        UsageError, match=r"lora.targets: q_prj does not match any matrix of tiny-base.*did you mean q_proj\?"
     ):
         adapters_of(lora("k_proj", "q_prj"), base)
-    with pytest.raises(UsageError, match="input_layernorm is no matrix"):
+    with pytest.raises(UsageError, match="input_layernorm does not match any matrix"):
         adapters_of(lora("input_layernorm"), base)
     with pytest.raises(
         UsageError, match=r"qkv is only in the vision tower of tiny-base, which model.freeze_vision"

@@ -14,7 +14,7 @@ from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.grpo.process import installed, is_main
 from ssl4rl_bench.train.grpo.provenance import Origin, shipped_dtype
 from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
-from ssl4rl_bench.train.guards import Guards
+from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import Metrics
 from ssl4rl_bench.train.planning.sizes import shares_prompts
 from ssl4rl_bench.train.recipe import Recipe
@@ -60,7 +60,7 @@ def make_trainer(
         rows=rows,
         on_save=saver,
         on_log=metrics.log,
-        guards=Guards(job.out, parts.updates_a_step, metrics, main=is_main()),
+        guards=TrainingGuards(job.out, parts.updates_a_step, metrics, main=is_main()),
         share_prompts=shares_prompts(recipe, parts),
     )
     # transformers adds this callback, which prints each log, if progress bars are disabled.
