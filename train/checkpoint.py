@@ -201,6 +201,8 @@ class Saver:
 
     def _explained(self, error: Exception, place: Path, full: bool) -> Exception:
         """Returns a StoreError with a one-line message if the disk caused the error, else the error."""
+        if isinstance(error, TrainingError):
+            return error
         number = error.errno if isinstance(error, OSError) else None
         text = str(error).lower()
         if full or number in (errno.ENOSPC, errno.EDQUOT) or "no space left" in text:

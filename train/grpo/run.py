@@ -75,8 +75,8 @@ def _locked(out: Path, state: Any, report: Reporter) -> Iterator[None]:
         require_own_folder(out)
         held.append(acquire(out))
 
-    on_main(state, take)
     try:
+        on_main(state, take)
         if held and held[0].note:
             report.note(held[0].note)
         yield
