@@ -12,6 +12,7 @@ from typing import Any
 
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.engines.loading import load_network
 
 FSDP_WEIGHTS = "pytorch_model_fsdp.bin"
 """The weights of a checkpoint that accelerate saved under FSDP."""
@@ -47,12 +48,23 @@ def require_resumable(state: Path, *, fsdp: bool, deepspeed: bool, lora: bool, p
         raise StoreError(f"{state.parent} holds adapters that were saved {by} FSDP: resume {by} it")
 
 
-def load_weights(model: Any, state: dict[str, Any]) -> None:
-    """Loads the main process's complete weights into a model that FSDP2 has sharded, on all processes together."""
+def load_weights(model: Any, checkpoint: Path, dtype: Any, *, main: bool) -> None:
+    """Loads a complete checkpoint into a model that FSDP2 has sharded, on all processes together.
+
+    Args:
+        main: whether this is the main process, which reads the checkpoint for all.
+    """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
+    state = load_network(checkpoint, dtype=dtype).state_dict() if main else {}
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
     set_model_state_dict(model, state, options=options)
+
+
+def parameter_names(model: Any, optimizer: Any) -> list[list[str]]:
+    """Returns the names of an optimizer's parameters by group."""
+    name_of = {id(weight): name for name, weight in model.named_parameters()}
+    return [[name_of[id(weight)] for weight in group["params"]] for group in optimizer.param_groups]
 
 
 def convert_optimizer(folder: Path, names: Sequence[Sequence[str]], *, fsdp: bool) -> None:
