@@ -64,12 +64,12 @@ def layer_pass(recipe: Recipe, shape: ModelShape, width: Widths, length: int) ->
     heads * length and a cast one next to the queries and the repeated keys and values, and the mask.
     """
     h, m = shape.hidden_size, width.product
-    kept = 2 * width.stream * h
+    residual = 2 * width.stream * h
     mlp = 3 * m * shape.intermediate_size
     if _adapts_mlp(recipe, shape, vision=False):
         mlp += m * shape.intermediate_size + 4 * h
     matrices = (8 + (m if m < 4 else 0)) * shape.num_attention_heads * length + 3 * m * h + 4 * length
-    return kept + (max(mlp, matrices) if recipe.model.attention == "eager" else mlp)
+    return residual + (max(mlp, matrices) if recipe.model.attention == "eager" else mlp)
 
 
 def block_pass(recipe: Recipe, shape: ModelShape, width: Widths) -> int:

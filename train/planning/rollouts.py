@@ -99,14 +99,14 @@ def _by_transformers(
     repeats = recipe.model.attention != "flash_attention_2" and shape.kv < shape.hidden_size
     attention = (before + replies) * 2 * width.product * shape.hidden_size * repeats
     sampling = mine * shape.vocab_size * (SCORES_TOP_P if g.top_p < 1 else SCORES)
-    each = "each once per group" if shared else "a copy for each reply"
+    copies = "each once per group" if shared else "a copy for each reply"
     reading = f"one layer over all prompts ({gib(text)}), or one vision block over all images ({gib(seen)})"
     next_token = (
         f"one layer's attention ({gib(attention)}), or drawing a token of each reply ({gib(sampling)})"
     )
     parts = [
-        MemoryPart("prompts' images", patches * pixels, ROLLOUT, f"{patches:,} patches, {each}"),
-        MemoryPart("prompts' keys and values", before * per_token, ROLLOUT, f"{before:,} tokens, {each}"),
+        MemoryPart("prompts' images", patches * pixels, ROLLOUT, f"{patches:,} patches, {copies}"),
+        MemoryPart("prompts' keys and values", before * per_token, ROLLOUT, f"{before:,} tokens, {copies}"),
         MemoryPart(
             "replies' keys and values",
             replies * per_token,
