@@ -15,6 +15,8 @@ from ssl4rl_bench.train.grpo.process import installed
 from ssl4rl_bench.train.grpo.provenance import Origin, shipped_dtype
 from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
 from ssl4rl_bench.train.journal import Metrics
+from ssl4rl_bench.train.packing import Cost
+from ssl4rl_bench.train.planning.shapes import of_folder
 from ssl4rl_bench.train.planning.sizes import shares_prompts
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.rewards import SSLReward
@@ -59,6 +61,7 @@ def make_trainer(
         on_save=saver,
         on_log=metrics.log,
         share_prompts=shares_prompts(recipe, parts),
+        cost=Cost.of(of_folder(job.base.path)),
     )
     # transformers adds this callback, which prints each log, if progress bars are disabled.
     trainer.remove_callback(PrinterCallback)
