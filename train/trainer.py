@@ -17,6 +17,7 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train.data import Rows
+from ssl4rl_bench.train.dynamic import DynamicSampling
 from ssl4rl_bench.train.journal import renamed
 from ssl4rl_bench.train.packing import Cost
 from ssl4rl_bench.train.rollouts import SharedRollouts
@@ -27,7 +28,7 @@ PHASES = ("data", "rollout", "reward", "logprobs", "update")
 the sampling policy and the base, where they are needed."""
 
 
-class SSLTrainer(RowScoring, SharedRollouts):
+class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
     """A GRPO trainer of SSL tasks.
 
     Args:
@@ -38,6 +39,7 @@ class SSLTrainer(RowScoring, SharedRollouts):
         share_prompts: whether a group's prompt is computed once (`shared_prompts`); micro-batches must then
             hold complete groups.
         cost: the cost by which rows are planned (`packing`).
+        dynamic_rounds: maximum number of rounds of dynamic sampling (`dynamic`); None: no dynamic sampling.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class SSLTrainer(RowScoring, SharedRollouts):
         on_log: Callable[[dict[str, float]], None],
         share_prompts: bool,
         cost: Cost,
+        dynamic_rounds: int | None,
         **kwargs: Any,
     ) -> None:
         self.rows, self.on_save, self.on_log = rows, on_save, on_log
-        self.share_prompts, self.cost = share_prompts, cost
+        self.share_prompts, self.cost, self.dynamic_rounds = share_prompts, cost, dynamic_rounds
         self.spent = dict.fromkeys(PHASES, 0.0)
         self._save_into: Path | None = None
         self._buffered_inputs: Any = None
@@ -77,11 +80,14 @@ class SSLTrainer(RowScoring, SharedRollouts):
         out = super()._init_training_state(*args, **kwargs)
         # TRL chooses the next slice of a step's replies by a count of micro-batches that it does not save.
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
+        self._restore_drawn()
         return out
 
     # Saving
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._record_drawn()
+
         def write(folder: Path) -> None:
             self._save_into = folder
             try:
@@ -131,6 +137,7 @@ class SSLTrainer(RowScoring, SharedRollouts):
             return super()._calculate_rewards(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        inputs = self.sampled(inputs)
         self._row_numbers = [row["row"] for row in inputs]
         with self._timed("logprobs"):
             return super()._generate_and_score_completions(inputs)
