@@ -57,21 +57,28 @@ def trainer_of(recipe: Recipe, out: Path, stack: ExitStack) -> Any:
 
 
 def batch_of(trainer: Any, lengths: list[int]) -> dict[str, Any]:
-    """Returns TRL's inputs of an update on random replies of these lengths.
+    """Returns TRL's inputs of an update on random replies.
 
     Args:
         lengths: tokens of each reply, including the end token.
     """
-    group = trainer.num_generations
-    columns = trainer.rows({"row": [i // group for i in range(len(lengths))]})
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     tokenizer = trainer.processing_class.tokenizer
     ordinary = sorted(set(tokenizer.get_vocab().values()) - set(tokenizer.get_added_vocab().values()))
     dice, end = Random(1), trainer.eos_token_ids[0]
-    replies = [[*dice.choices(ordinary, k=n - 1), end] for n in lengths]
+    return inputs_of(trainer, [[*dice.choices(ordinary, k=n - 1), end] for n in lengths])
+
+
+def rows_of(trainer: Any, replies: int) -> list[dict[str, Any]]:
+    """Returns the first rows of the training set, as many as give this number of replies."""
+    columns = trainer.rows({"row": [i // trainer.num_generations for i in range(replies)]})
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def inputs_of(trainer: Any, replies: list[list[int]]) -> dict[str, Any]:
+    """Returns TRL's inputs of an update on these replies to the first rows."""
     generate, trainer._generate_single_turn = trainer._generate_single_turn, lambda *_, **__: (replies, None)
     try:
-        inputs: dict[str, Any] = trainer._generate_and_score_completions(rows)
+        inputs: dict[str, Any] = trainer._generate_and_score_completions(rows_of(trainer, len(replies)))
     finally:
         trainer._generate_single_turn = generate
     return inputs
@@ -121,7 +128,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--recipe", default="tiny_rotation")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--short", type=int, default=11, help="tokens of the other replies")
     parser.add_argument("--length", type=int, default=400, help="tokens of the long reply")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
