@@ -1,6 +1,6 @@
-"""TRL's GRPOTrainer with three additions: shared prompts, timed phases, and checkpoints saved by a callback.
+"""TRL's GRPOTrainer with shared prompts, dynamic sampling, timed phases, and checkpoints saved by a callback.
 
-`grpo.assembly` makes the trainer.
+`grpo.assembly` makes the trainer. `scoring`, `rollouts` and `dynamic` override further parts of it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
         on_save: called on every process with (trainer, write), where `write(folder)` writes the checkpoint to
             that folder as transformers' Trainer does.
         on_log: called on the main process with each line of metrics, under this project's names.
-        share_prompts: whether a group's prompt is computed once (`shared_prompts`); micro-batches must then
-            hold complete groups.
+        share_prompts: whether replies to a prompt may share it (`shared_prompts`); micro-batches must then hold
+            complete groups.
         cost: the cost by which rows are planned (`packing`).
         dynamic_rounds: maximum number of rounds of dynamic sampling (`dynamic`); None: no dynamic sampling.
     """

@@ -33,7 +33,7 @@ def sampled(model: Path, prompts: list[tuple[str, Any]]) -> list[list[tuple[int,
         enforce_eager=True,
         max_model_len=512,
         max_num_seqs=16,
-        limit_mm_per_prompt={"image": 1, "video": 0},
+        limit_mm_per_prompt={"image": 2, "video": 0},
     )
     asked = [{"prompt": text, "multi_modal_data": {"image": image}} for text, image in prompts]
     settings = SamplingParams(n=GROUP, temperature=1.0, max_tokens=24, logprobs=0, seed=1)
@@ -61,14 +61,20 @@ def test_vllm_and_the_trainer_agree_on_log_probabilities(
     with ExitStack() as stack:
         trainer = long_reply.trainer_of(small, tmp_path / "out", stack)
         rows = long_reply.rows_of(trainer, 4 * GROUP)[::GROUP]
-        parts = [[{"type": "image"}, {"type": "text", "text": row["prompt"][0]["content"]}] for row in rows]
+        parts = [
+            [
+                *({"type": "image"} for _ in row["images"]),
+                {"type": "text", "text": row["prompt"][0]["content"]},
+            ]
+            for row in rows
+        ]
         texts = [
             trainer.processing_class.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True
             )
             for content in parts
         ]
-        shown = [row["images"][0] for row in rows]
+        shown = [row["images"] for row in rows]
         replies = sampled(tiny.path, list(zip(texts, shown, strict=True)))
         trainer.model.train()
         inputs = long_reply.inputs_of(trainer, [[token for token, _ in reply] for reply in replies])
