@@ -71,6 +71,8 @@ class RowScoring(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         compute_entropy: bool = False,
         **kwargs: Any,
     ) -> Any:
+        # A masked reply may hold a placeholder of an image, which the model would count.
+        input_ids = input_ids.masked_fill(attention_mask == 0, self._tokenizer.pad_token_id)
         others = {key for key, value in kwargs.items() if value is not None and value is not False}
         if others - {*IMAGES, TYPES} or not self.model.training:
             return super()._get_per_token_logps_and_entropies(
