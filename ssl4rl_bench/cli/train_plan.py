@@ -81,6 +81,7 @@ def _step(plan: TrainingPlan) -> Table:
         ),
         ("processes", step.processes, ""),
         ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
+        *_drawn(plan),
         ("pictures per step", round(plan.pictures), f"{prompts.pictures:g} per prompt"),
         (
             "tokens per prompt",
@@ -105,6 +106,15 @@ def _step(plan: TrainingPlan) -> Table:
             what, "not known" if number is None else f"{number:,}", note if number is not None else ""
         )
     return table
+
+
+def _drawn(plan: TrainingPlan) -> list[tuple[str, int, str]]:
+    """Returns the row on dynamic sampling, if the recipe uses it."""
+    g = plan.recipe.grpo
+    if not g.dynamic:
+        return []
+    note = f"at most, in {g.dynamic_rounds} rounds; groups with equal rewards are replaced"
+    return [("prompts drawn per step", g.dynamic_rounds * plan.sizes.prompts, note)]
 
 
 def _memory(plan: TrainingPlan) -> Table:

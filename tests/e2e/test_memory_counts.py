@@ -172,9 +172,9 @@ def test_tensors_at_once_in_rollouts(
     """Reading large images needs most in the first case, and generating many tokens in the second."""
     import torch
     from live_bytes import LiveBytes
-    from transformers import GenerationConfig, LogitsProcessorList, TemperatureLogitsWarper
+    from transformers import GenerationConfig
 
-    from ssl4rl_bench.train import shared_prompts
+    from ssl4rl_bench.train.generation import Dice, generate
 
     prompts, group, n_images = 6, 4, side * side // 4
     ids = torch.full((prompts, words + n_images + 2), 7)
@@ -191,7 +191,7 @@ def test_tensors_at_once_in_rollouts(
     config = GenerationConfig(
         max_new_tokens=steps, eos_token_id=1, pad_token_id=2, suppress_tokens=[1, 3, 4, 5, 6]
     )
-    dice = LogitsProcessorList([TemperatureLogitsWarper(1.0), shared_prompts.GumbelNoise(range(24), "cpu")])
+    dice = Dice(range(24), "cpu", temperature=1.0)
     caches = []
     forward = model.model.language_model.forward
 
@@ -202,7 +202,7 @@ def test_tensors_at_once_in_rollouts(
 
     monkeypatch.setattr(model.model.language_model, "forward", watched)
     with torch.autocast("cpu"), LiveBytes() as live:
-        shared_prompts.generate(model, inputs, group, config, dice)
+        generate(model, inputs, group, config, dice)
     lengths = Lengths(ids.shape[1], steps, n_images, n_images)
     width = widths(recipe)
     found = rollouts(recipe, SMALL, sizes(recipe, 1), width, lengths)

@@ -80,7 +80,7 @@ def _by_transformers(
     """Returns the memory of generation with transformers.
 
     Without sharding, a prompt and its images are computed once per group, its keys and values are kept once,
-    and each reply adds its own tokens (`shared_prompts.generate`). With sharding, TRL generates with a copy of
+    and each reply adds its own tokens (`generation.generate`). With sharding, TRL generates with a copy of
     the prompt for each reply; with ZeRO-3, it gathers the entire model. The vision tower reads all images at
     once, before there are any keys and values. Each layer repeats its keys and values for all heads, except
     with flash attention.
