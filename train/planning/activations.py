@@ -7,6 +7,7 @@ log-probabilities, according to their code; tests compare them with what torch k
 
 from __future__ import annotations
 
+from ssl4rl_bench.train import packing
 from ssl4rl_bench.train.planning.memory_parts import Lengths, MemoryPart, Widths, gib
 from ssl4rl_bench.train.planning.shapes import ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts
@@ -101,8 +102,8 @@ def activations(
     (two, and that of an adapter's float32 input), that of a vision block four float32 gradients of rotary
     embeddings. A vision tower without trained weights saves nothing.
     """
-    rows, length = _rows(recipe, step, lengths)
-    tokens, patches = rows * length, _patches(recipe, shape, step, lengths)
+    rows, tokens, length = _rows(recipe, shape, step, lengths)
+    patches = _patches(recipe, shape, step, lengths)
     m, wide, seen = width.product, shape.intermediate_size, shape.vision.intermediate_size
     layer = layer_activations(recipe, shape, width, length) * tokens
     layer_gradients = (2 * m + 4 * _adapts_mlp(recipe, shape, vision=False)) * wide * tokens
@@ -112,7 +113,7 @@ def activations(
     )
     sees = any(linear.vision for linear in trained_linears(recipe, shape))
     depth = shape.vision.depth if sees else 0
-    what = f"{rows} x {length:,} tokens, {patches:,} patches"
+    what = f"{rows} rows of up to {length:,} tokens, {patches:,} patches"
     if recipe.model.gradient_checkpointing:
         inputs = shape.num_hidden_layers * width.stream * shape.hidden_size * tokens
         before = depth * m * shape.vision.hidden_size * patches
@@ -161,28 +162,39 @@ def scoring_pass(recipe: Recipe, shape: ModelShape, step: Sizes, width: Widths, 
     g = recipe.grpo
     if not (g.kl > 0 or step.updates_a_step > 1 or recipe.rollout.engine != "transformers"):
         return 0
-    rows, length = _rows(recipe, step, lengths)
+    _, tokens, length = _rows(recipe, shape, step, lengths)
     n = g.micro_batch * lengths.reply
     patches = _patches(recipe, shape, step, lengths)
-    text = layer_pass(recipe, shape, width, length) * rows * length
+    text = layer_pass(recipe, shape, width, length) * tokens
     head = _tile(n, shape, width) + n * shape.hidden_size * width.stream
     return max(text, head, block_pass(recipe, shape, width) * patches) + pixel_bytes(shape, width) * patches
 
 
-def _rows(recipe: Recipe, step: Sizes, lengths: Lengths) -> tuple[int, int]:
-    """Returns the rows of a micro-batch and their length.
+def _rows(recipe: Recipe, shape: ModelShape, step: Sizes, lengths: Lengths) -> tuple[int, int, int]:
+    """Returns the rows of a micro-batch, their tokens with padding, and the length of the longest row.
 
-    If groups share their prompt, a row holds one prompt and all of its replies (train/shared_prompts.py).
+    If groups share their prompt, the micro-batch is divided as in training (train/packing.py).
     """
     g = recipe.grpo
-    if shares_prompts(recipe, step):
-        return g.micro_batch // g.group, lengths.prompt - 1 + g.group * (lengths.reply + 1)
-    return g.micro_batch, lengths.prompt + lengths.reply
+    if not shares_prompts(recipe, step):
+        return g.micro_batch, g.micro_batch * (lengths.prompt + lengths.reply), lengths.prompt + lengths.reply
+    patches = lengths.most_images * shape.vision.spatial_merge_size**2
+    group = packing.Group(lengths.prompt, patches, (lengths.reply,) * g.group)
+    passes = packing.plan(
+        [group] * (g.micro_batch // g.group),
+        packing.Cost.of(shape),
+        share=True,
+        max_passes=None if recipe.hardware.sharding == "none" else 1,
+    )
+    longest = [max(row.length for row in rows) for rows in passes]
+    tokens = sum(len(rows) * length for rows, length in zip(passes, longest, strict=True))
+    return sum(map(len, passes)), tokens, max(longest)
 
 
 def _patches(recipe: Recipe, shape: ModelShape, step: Sizes, lengths: Lengths) -> int:
-    """Returns the patches of the images in a micro-batch, where each prompt has the most images."""
-    return _rows(recipe, step, lengths)[0] * lengths.most_images * shape.vision.spatial_merge_size**2
+    """Returns the patches of the images in a micro-batch, where each row has the most images."""
+    rows = _rows(recipe, shape, step, lengths)[0]
+    return rows * lengths.most_images * shape.vision.spatial_merge_size**2
 
 
 def _tile(n: int, shape: ModelShape, width: Widths) -> int:
