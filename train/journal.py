@@ -27,6 +27,7 @@ _NAMES = {
     "frac_reward_zero_std": "flat_groups",
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
+    "replay_loss": "replay_loss",
 }
 """Names of this project by TRL's names."""
 

@@ -30,6 +30,8 @@ from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train import shared_prompts
 from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.journal import renamed
+from ssl4rl_bench.train.replay.assembly import TrainerReplay
+from ssl4rl_bench.train.replay.prompts import ReplayRows
 
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
 """The phases of a step, timed in seconds on the main process. "logprobs" computes the log-probabilities under
@@ -46,6 +48,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         on_save: called on every process with (trainer, write), where `write(folder)` writes the checkpoint to
             that folder as transformers' Trainer does.
         on_log: called on the main process with each line of metrics, under this project's names.
+        replay: what `[replay]` adds to the training.
         share_prompts: whether a group's prompt is computed once (`shared_prompts`); micro-batches must then
             hold complete groups.
     """
@@ -53,14 +56,15 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     def __init__(
         self,
         *args: Any,
-        rows: Rows,
+        rows: Rows | ReplayRows,
+        replay: TrainerReplay | None,
         on_save: Callable[[SSLTrainer, Callable[[Path], None]], None],
         on_log: Callable[[dict[str, float]], None],
         share_prompts: bool,
         **kwargs: Any,
     ) -> None:
         self.rows, self.on_save, self.on_log = rows, on_save, on_log
-        self.share_prompts = share_prompts
+        self.share_prompts, self.replay = share_prompts, replay
         self.spent = dict.fromkeys(PHASES, 0.0)
         self._save_into: Path | None = None
         self._buffered_inputs: Any = None
@@ -269,7 +273,15 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         self._row_numbers = [row["row"] for row in inputs]
         with self._timed("logprobs"):
-            return super()._generate_and_score_completions(inputs)
+            out = super()._generate_and_score_completions(inputs)
+        if self.replay is not None:
+            self.replay.weigh(out, [row["task"] for row in inputs])
+        return out
+
+    def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns TRL's loss and, with `[replay]` of kind "self", the replay's part."""
+        loss = super().compute_loss(model, *args, **kwargs)
+        return loss if self.replay is None else self.replay.add(self, model, loss)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """Performs the training step of transformers' Trainer and times it."""

@@ -23,6 +23,7 @@ _SHOWN = (
     ("kl", "KL", "{:.4f}"),
     ("entropy", "entropy", "{:.3f}"),
     ("loss", "loss", "{:.4f}"),
+    ("replay_loss", "replay", "{:.3f}"),
     ("replies_per_s", "replies/s", "{:.1f}"),
 )
 """Metric, label and format of the values in a line."""
@@ -56,7 +57,7 @@ class TrainingProgress(Bars, Reporter):
         tasks = [key for key in metrics if key.startswith("reward/")]
         if len(tasks) > 1:
             values += "  " + "  ".join(
-                f"{key.removeprefix('reward/ssl_')} {metrics[key]:.3f}" for key in tasks
+                f"{key.removeprefix('reward/').removeprefix('ssl_')} {metrics[key]:.3f}" for key in tasks
             )
         now = time.monotonic()
         self._started = self._started or (now, step)

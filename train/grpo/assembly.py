@@ -17,6 +17,7 @@ from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
 from ssl4rl_bench.train.journal import Metrics
 from ssl4rl_bench.train.planning.sizes import shares_prompts
 from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.replay import prompts
 from ssl4rl_bench.train.rewards import SSLReward
 from ssl4rl_bench.train.stopping import Stopping
 
@@ -28,6 +29,7 @@ def make_trainer(
     import datasets
     from transformers.trainer_callback import PrinterCallback
 
+    from ssl4rl_bench.train.replay.assembly import with_replay
     from ssl4rl_bench.train.trainer import SSLTrainer
 
     recipe, parts = job.recipe, job.parts
@@ -35,8 +37,9 @@ def make_trainer(
     for name in recipe.log.to:
         if not installed(name):
             job.report.note(f"{name} is not installed: nothing is logged to it")
-    n_rows = job.steps * parts.prompts
-    rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
+    ssl_rows = Rows(
+        data.training_set, data.training_set.first(job.steps * parts.ssl_prompts), keep=parts.prompts
+    )
     model = _network(job)
     reward = SSLReward(
         {a.name: a.task for a in data.training_set.tasks},
@@ -44,18 +47,23 @@ def make_trainer(
         format_weight=recipe.reward.format_weight,
         extractor=recipe.reward.extractor,
         end_ids=_end_ids(model, processor),
+        other_tasks=(prompts.TASK,) if parts.replayed else (),
     )
+    replay = with_replay(data.replay, ssl_rows, reward, processor, parts)
     saver = _saver(job, model, Origin(job, data, metrics))
     trainer = SSLTrainer(
         model=model,
-        reward_funcs=reward.by_task(),
+        reward_funcs=[*reward.by_task(), *replay.rewards],
         args=grpo_config(job),
-        train_dataset=datasets.Dataset.from_dict({"row": range(len(rows.rows))}).with_transform(rows),
+        train_dataset=datasets.Dataset.from_dict({"row": range(job.steps * parts.prompts)}).with_transform(
+            replay.rows
+        ),
         processing_class=processor,
         peft_config=lora_config(recipe),
         optimizers=(_optimizer(recipe, model), None),
         callbacks=[stopping.callback(job.stop_at * parts.updates_a_step)],
-        rows=rows,
+        rows=replay.rows,
+        replay=replay.in_trainer,
         on_save=saver,
         on_log=metrics.log,
         share_prompts=shares_prompts(recipe, parts),

@@ -15,7 +15,7 @@ from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.grpo import process
 from ssl4rl_bench.train.grpo.assembly import make_trainer
-from ssl4rl_bench.train.grpo.dataset import Dataset, load_training_processor, prepared
+from ssl4rl_bench.train.grpo.dataset import Dataset, load_training_processor, prepared, with_replay
 from ssl4rl_bench.train.grpo.folder import DATA, open_folder, steps_done
 from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.journal import METRICS, Metrics
@@ -68,9 +68,11 @@ def train_grpo(
         if last and steps_done(last) >= stop_at:
             report.note(f"{last} is already at step {stop_at}: nothing to do")
             return last
+        job = TrainingJob(recipe, out, base, parts, steps, stop_at, report)
+        data = with_replay(data, job, processor, main=state.is_main_process)
         if state.is_main_process:
             atomic.write_json(out / DATA, data.facts)
-        _fit(TrainingJob(recipe, out, base, parts, steps, stop_at, report), data, processor, stopping, last)
+        _fit(job, data, processor, stopping, last)
         done = checkpoint.complete_checkpoints(out)[-1]
         if state.is_main_process and (out / METRICS).is_file():
             _draw(out, recipe)  # the run is already complete if a signal arrives now
