@@ -43,10 +43,10 @@ class TrainingProgress(Bars, Reporter):
         """Prints a sentence on a separate line."""
         self.screen.print(one_line(text), soft_wrap=True)
 
-    def stage(self, name: str, done: int, total: int) -> None:
-        """Shows the progress of a stage before training, in images."""
-        line = f"{name}: {done}/{total} images"
-        self.show(f"{name}: images", done, total or None, line, visible=done != total, left="")
+    def stage(self, name: str, done: int, total: int, unit: str = "images") -> None:
+        """Shows the progress of a stage before training."""
+        line = f"{name}: {done}/{total} {unit}"
+        self.show(f"{name}: {unit}", done, total or None, line, visible=done != total, left="")
 
     def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
         """Prints a line of metrics and updates the bar."""

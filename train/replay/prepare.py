@@ -141,7 +141,7 @@ def base_replies(
         return HfEngine(base, EngineOptions(min_pixels=pixels[0], max_pixels=pixels[1]))
 
     made = file.complete(
-        replay.used, engine, lambda done, total: report.stage("replies of the base", done, total)
+        replay.used, engine, lambda done, total: report.stage("replay", done, total, "replies")
     )
     replay = replay.with_replies(made)
     n_cut = sum(not reply.ended for reply in made.values())
