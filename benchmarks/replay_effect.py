@@ -34,11 +34,11 @@ ROOT = Path(__file__).parents[1]
 SCENES, PROBE = "ssl4rl_scenes", "ssl4rl_ssl_rotation_90"
 MEASURES = {"scenes": (SCENES, "circular_micro"), "probe": (PROBE, "row_micro")}
 ARMS: dict[str, dict[str, object]] = {
-    "without": {"kind": "self", "weight": 0},
-    "self": {"kind": "self"},
-    "reward": {"kind": "reward"},
+    "without": {"replay.weight": 0.0},
+    "self": {},
+    "reward": {"replay.kind": "reward", "grpo.max_reply_tokens": 48},
 }
-"""Values of `[replay]` by arm; the first is the baseline of the others."""
+"""Changes of the recipe tiny_rotation_replay by arm; the first arm is the baseline of the others."""
 STEP_S, START_S, SAMPLE_S = 4.0, 25.0, 0.05
 """Seconds of a core for a step, the start of a run, and an evaluated sample: for the plan only."""
 COPIES = 3.5
@@ -73,28 +73,18 @@ class Settings:
         last = checkpoint.complete_checkpoints(out) if out.is_dir() else []
         if last and last[-1].name == checkpoint.folder_name(self.steps, 1):
             return last[-1]
-        table: dict[str, object] = {
-            "questions": "scenes:train:40",
-            "share": self.share,
-            "weight": self.weight,
-            **ARMS[arm],
-        }
         keys: dict[str, object] = {
             "seed": seed,
             "model.base": self.base,
-            "data.images": "scenes:train:40",
-            "grpo.prompts": 16,
-            "grpo.micro_batch": 128,
-            "grpo.max_reply_tokens": 48 if arm == "reward" else 24,
             "grpo.steps": self.steps,
-            "optimizer.warmup": 0,
-            "save.keep": 1,
-            "log.every": 1,
-            **{f"replay.{key}": value for key, value in table.items()},
+            "save.every": self.steps,
+            "replay.share": self.share,
+            "replay.weight": self.weight,
+            **ARMS[arm],
         }
         values = [part for key, value in keys.items() for part in ("--set", f"{key}={value}")]
         resume = ["--resume"] if last else []
-        recipe = str(ROOT / "train" / "recipes" / "tiny_rotation.toml")
+        recipe = str(ROOT / "train" / "recipes" / "tiny_rotation_replay.toml")
         self.command("train", recipe, *values, "--out", str(out), *resume, log=self.work / f"{out.name}.log")
         return checkpoint.complete_checkpoints(out)[-1]
 

@@ -204,7 +204,7 @@ def test_the_audit_covers_the_images_of_the_replay(tmp_path: Path) -> None:
     (tmp_path / "evaluated" / "1.png").write_bytes(encoded(1))
     audited = str(tmp_path / "evaluated")
     of_file = {"replay__questions": f"mmbench_dev_en={path}", "data__audit": [audited]}
-    with pytest.raises(UsageError, match=r"images of the replay are also evaluation images of .* 1 equal"):
+    with pytest.raises(UsageError, match=r"images of the replay are also evaluation images of .*\(1 equal"):
         prepared(replaying(**of_file, data__overlap="refuse"))
     pool, facts = prepared(replaying(**of_file, data__overlap="drop"))
     assert (len(pool.groups), facts["available"], facts["left_out"]) == (2, 2, 1)
