@@ -15,14 +15,14 @@ from pictures import encoded, write_folder
 from rich.console import Console
 
 from ssl4rl_bench.cli.train_plan import print_training_plan
-from ssl4rl_bench.core.errors import DataError, UsageError
+from ssl4rl_bench.core.errors import DataError, StoreError, UsageError
 from ssl4rl_bench.core.types import Completion, Request, Sampling
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.task import scenes
 from ssl4rl_bench.train.planning.plan import plan_training
 from ssl4rl_bench.train.planning.sizes import sizes
 from ssl4rl_bench.train.recipe import Recipe, find_recipe, read_recipe
-from ssl4rl_bench.train.replay.prepare import plan_replay, prepared_pool
+from ssl4rl_bench.train.replay.prepare import plan_replay, prepared_pool, require_same_replay
 from ssl4rl_bench.train.replay.prompts import ReplayReward, ReplayRows
 from ssl4rl_bench.train.replay.questions import DESCRIBE, Pool, load_pool
 from ssl4rl_bench.train.replay.replies import ReplyFile, digest
@@ -237,6 +237,15 @@ def test_what_was_replayed_is_recorded() -> None:
     other = replaying(data__audit=[], seed=2)
     changed = plan_replay(other, pool, facts, sizes(recipe, 1), steps=2)
     assert changed.facts["manifest_sha256"] != replay.facts["manifest_sha256"]
+
+
+def test_a_run_is_not_resumed_with_other_questions(tmp_path: Path) -> None:
+    facts = {"questions": "a.tsv", "available": 3, "manifest_sha256": "a"}
+    require_same_replay(tmp_path, facts)  # a checkpoint without a record
+    (tmp_path / "ssl4rl.json").write_text(json.dumps({"schema": 1, "data": {"replay": facts}}))
+    require_same_replay(tmp_path, facts)
+    with pytest.raises(StoreError, match=r"the questions of a.tsv have changed \(3 before, 2 now\)"):
+        require_same_replay(tmp_path, facts | {"available": 2, "manifest_sha256": "b"})
 
 
 class Base:

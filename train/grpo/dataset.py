@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core import images
@@ -19,7 +20,13 @@ from ssl4rl_bench.train import overlap
 from ssl4rl_bench.train.data import RowSettings, TrainingSet, TrainingTask, training_tasks
 from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.replay.prepare import Replay, base_replies, plan_replay, prepared_pool
+from ssl4rl_bench.train.replay.prepare import (
+    Replay,
+    base_replies,
+    plan_replay,
+    prepared_pool,
+    require_same_replay,
+)
 from ssl4rl_bench.train.reporting import Reporter
 
 
@@ -85,14 +92,16 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     return Dataset(made, _facts(recipe, selection, made, overlaps))
 
 
-def with_replay(data: Dataset, job: TrainingJob, processor: Any, *, main: bool) -> Dataset:
+def with_replay(data: Dataset, job: TrainingJob, processor: Any, last: Path | None, *, main: bool) -> Dataset:
     """Returns the data set with the recipe's replay, if there is one. All processes must call this.
 
     Args:
+        last: the checkpoint to resume from.
         main: whether this process makes the base's replies, for which the others wait.
 
     Raises:
         UsageError, DataError: as `replay.prepare.prepared_pool` and `base_replies`.
+        StoreError: the questions are not those that `last` was trained on.
     """
     recipe = job.recipe
     if recipe.replay is None:
@@ -100,6 +109,8 @@ def with_replay(data: Dataset, job: TrainingJob, processor: Any, *, main: bool) 
     count = _Tokens(processor).of_question
     pool, facts = prepared_pool(recipe, recipe.replay, count, job.report)
     replay = plan_replay(recipe, pool, facts, job.parts, job.steps)
+    if last is not None:
+        require_same_replay(last, replay.facts)
     if recipe.replay.kind == "self":
         replay = base_replies(replay, recipe, job.base, job.out, job.report, main=main)
     return dataclasses.replace(data, replay=replay, facts={**data.facts, "replay": dict(replay.facts)})

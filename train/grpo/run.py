@@ -69,7 +69,7 @@ def train_grpo(
             report.note(f"{last} is already at step {stop_at}: nothing to do")
             return last
         job = TrainingJob(recipe, out, base, parts, steps, stop_at, report)
-        data = with_replay(data, job, processor, main=state.is_main_process)
+        data = with_replay(data, job, processor, last, main=state.is_main_process)
         if state.is_main_process:
             atomic.write_json(out / DATA, data.facts)
         _fit(job, data, processor, stopping, last)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.core.errors import DataError, StoreError
 from ssl4rl_bench.core.identity import messages_json, sha256_json
 from ssl4rl_bench.core.types import EncodedImage, Sample
 from ssl4rl_bench.engines.base import EngineOptions
+from ssl4rl_bench.engines.checkpoints.origin import read_origin
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.task.pictures.perceptual import Perceptual, perceptual_hash
 from ssl4rl_bench.task.pictures.selection import REDUCED
@@ -117,6 +118,24 @@ def plan_replay(recipe: Recipe, pool: Pool, facts: Mapping[str, Any], parts: Siz
         "used_ids": [sample.id for sample in used],
     }
     return Replay(part, pool, schedule, used, known)
+
+
+def require_same_replay(last: Path, facts: Mapping[str, Any]) -> None:
+    """Checks that a resumed run replays the questions that its last checkpoint was trained on.
+
+    Args:
+        facts: `Replay.facts` for the questions as they are now.
+
+    Raises:
+        StoreError: the questions have changed.
+    """
+    old = (read_origin(last).get("data") or {}).get("replay") or {}
+    if old.get("manifest_sha256") in (None, facts["manifest_sha256"]):
+        return
+    raise StoreError(
+        f"cannot resume from {last}: the questions of {facts['questions']} have changed ({old.get('available')} "
+        f"before, {facts['available']} now): restore them, or choose another --out"
+    )
 
 
 def base_replies(
