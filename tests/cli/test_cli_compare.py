@@ -25,6 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_on_all_that_both_have(runs: dict[str, Path]) -> None:
     shown = invoke("compare", runs["base"], runs["gold"], "--allow", "partial")
     assert "gold (mock) minus base (mock)" in shown and "ssl_rotation" in shown

@@ -56,6 +56,7 @@ def test_a_page_without_samples_is_small(runs: dict[str, Path], tmp_path: Path) 
     assert 'id="samples"' not in page and 'data-aggregation="circular_micro"' not in page
 
 
+@pytest.mark.slow
 def test_data_that_is_gone_leaves_the_tables(runs: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     both = (runs["base"], runs["gold"], "--allow", "partial", "-o", out)

@@ -19,6 +19,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_prints_both_tables_and_can_be_scored_again(photos: Path, tmp_path: Path) -> None:
     tasks = "scenes,ssl_probes"
     command = ("run", "--engine", "mock", "--tasks", tasks, "--limit", "4", "--out", tmp_path / "run")

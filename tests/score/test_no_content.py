@@ -226,6 +226,7 @@ def run(stub: Stub, out: Path) -> subprocess.CompletedProcess[str]:
     return bench(*command, "--set", "concurrency=1", "--out", out)
 
 
+@pytest.mark.slow
 def test_a_run_counts_tells_and_leaves_them_out(thinker: Stub, tmp_path: Path) -> None:
     done = run(thinker, tmp_path / "run")
     assert done.returncode == 0, done.stderr

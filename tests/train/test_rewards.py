@@ -264,6 +264,7 @@ def reply(rng: random.Random, target: str) -> str:
     return noise
 
 
+@pytest.mark.slow
 def test_reward_is_the_scorer_on_random_replies() -> None:
     rng = random.Random(3)
     rows = []

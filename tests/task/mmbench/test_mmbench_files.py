@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 
 from ssl4rl_bench.core.errors import DataError
+from ssl4rl_bench.task.mmbench import files
 from ssl4rl_bench.task.mmbench.files import read_path
 from ssl4rl_bench.task.mmbench.rows import MMBenchRow, parse_rows
 
@@ -182,6 +184,14 @@ def test_damage_is_one_sentence_and_never_a_crash(parquet: bool, data: st.DataOb
             assert all(str(problem).isprintable() for problem in parsed.problems)
         except DataError as error:
             assert "\n" not in str(error)
+
+
+@given(st.booleans(), st.lists(st.sampled_from([*'a\t"\n\r\x0b\x85é中\u2028', "\r\n"]), max_size=20))
+@settings(max_examples=examples(300), deadline=None)
+def test_lines_are_those_of_python_s_text_files(mark: bool, pieces: list[str]) -> None:
+    data = b"\xef\xbb\xbf" * mark + "".join(pieces).encode()
+    expected = list(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""))
+    assert list(files._lines(io.BytesIO(data))) == expected
 
 
 def test_no_such_file_and_no_shards(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_the_pinned_option_and_every_letter_are_right_now_and_then(dev: list[sce
     assert all(letters[letter] > 0.15 * sum(letters.values()) for letter in "ABCD")
 
 
+@pytest.mark.slow
 def test_a_constant_letter_solves_no_question_with_all_its_copies() -> None:
     rows = defaultdict(list)
     for row in scenes.rows():
