@@ -113,6 +113,11 @@ def with_replay(data: Dataset, job: TrainingJob, processor: Any, last: Path | No
         require_same_replay(last, replay.facts)
     if recipe.replay.kind == "self":
         replay = base_replies(replay, recipe, job.base, job.out, job.report, main=main)
+    else:
+        job.report.note(
+            f"replay: {job.parts.replayed} of {job.parts.prompts} prompts per step are questions of "
+            f"{recipe.replay.questions}, rewarded if answered right"
+        )
     return dataclasses.replace(data, replay=replay, facts={**data.facts, "replay": dict(replay.facts)})
 
 
