@@ -139,7 +139,7 @@ def test_what_a_file_includes_comes_under_its_own_keys(tmp_path: Path) -> None:
         (
             "test_split: dev",
             "test_split: dev\ninclude: none.yaml",
-            "includes none.yaml, which is neither beside it nor",
+            "includes none.yaml, which is neither in its folder nor",
         ),
     ],
 )
