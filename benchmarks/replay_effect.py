@@ -24,7 +24,7 @@ import numpy as np
 from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated
-from ssl4rl_bench.comparison.result import Comparison
+from ssl4rl_bench.comparison.result import Comparison, Difference
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
 from ssl4rl_bench.stats.seeds import crossed
@@ -100,17 +100,13 @@ class Settings:
 
 def document(base: Evaluated, runs: dict[str, list[Evaluated]], settings: Settings) -> Iterator[str]:
     """Yields the lines of the tables."""
-    yield "| run | scenes | against the base | p | unread % | probe | replay loss, first and last 5 steps |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
-    yield f"| {base.label} | {_value(base, 'scenes')} | | | {_unread(base)} | {_value(base, 'probe')} | |"
+    yield "| run | scenes | against the base | p | unread % | probe | against the base | p | replay loss |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield f"| {base.label} | {_value(base, 'scenes')} | | | {_unread(base)} | {_value(base, 'probe')} | | | |"
     for run in (run for of_arm in runs.values() for run in of_arm):
-        cell = _compared(base, run, "scenes").overall
-        columns = [
-            run.label,
-            _value(run, "scenes"),
-            f"{points(cell.value)} {interval(cell.ci95, signed=True)}",
-        ]
-        columns += [p_value(cell.p), _unread(run), _value(run, "probe"), _losses(settings.work, run.label)]
+        scenes, probe = (_compared(base, run, name).overall for name in MEASURES)
+        columns = [run.label, _value(run, "scenes"), *_difference(scenes), _unread(run)]
+        columns += [_value(run, "probe"), *_difference(probe), _losses(settings.work, run.label)]
         yield f"| {' | '.join(columns)} |"
     yield ""
     yield "| against without | n | scenes | p | probe | p |"
@@ -125,7 +121,7 @@ def document(base: Evaluated, runs: dict[str, list[Evaluated]], settings: Settin
                 cell = compared.overall
                 tables[name].append(compared.groups)
                 columns += [str(cell.n)] if name == "scenes" else []
-                columns += [f"{points(cell.value)} {interval(cell.ci95, signed=True)}", p_value(cell.p)]
+                columns += _difference(cell)
             yield f"| {' | '.join(columns)} |"
         if len(runs[arm]) > 1:
             means = [crossed(np.stack(tables[name], axis=1)) for name in MEASURES]
@@ -139,6 +135,10 @@ def _compared(before: Evaluated, after: Evaluated, name: str) -> Comparison:
     return compare_task(before, [after], task, by="overall", aggregation=how, allow=allow)[0]
 
 
+def _difference(cell: Difference) -> list[str]:
+    return [f"{points(cell.value)} {interval(cell.ci95, signed=True)}", p_value(cell.p)]
+
+
 def _value(run: Evaluated, name: str) -> str:
     task, how = MEASURES[name]
     cell = run.result["tasks"][task]["aggregates"][how]["overall"]
@@ -150,6 +150,7 @@ def _unread(run: Evaluated) -> str:
 
 
 def _losses(work: Path, name: str) -> str:
+    """Returns the mean replay loss of the first and the last five steps."""
     rows = (work / "train" / name / "metrics.jsonl").read_text().splitlines()
     losses = [line["replay_loss"] for line in map(json.loads, rows) if "replay_loss" in line]
     return f"{np.mean(losses[:5]):.3f}, {np.mean(losses[-5:]):.3f}" if losses else ""
