@@ -289,6 +289,11 @@ def _settings(card: Card) -> Iterator[tuple[str, str]]:
         return ", ".join(f"{key.replace('_', ' ')} {table[key]}" for key in shown)
 
     weights = f"LoRA ({show('lora', 'rank alpha dropout')})" if dig(recipe, "lora") else "all"
+    if adapters := dig(origin, "adapters"):
+        weights += (
+            f", adapters on {_int(adapters.get('language_model'))} matrices of the language model and "
+            f"{_int(adapters.get('vision_tower'))} of the vision tower"
+        )
     frozen = ", vision tower frozen" if dig(recipe, "model").get("freeze_vision") else ""
     replies = f"each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies"
     times = "once" if grpo.get("iterations") == 1 else f"{grpo.get('iterations')} times"

@@ -145,13 +145,15 @@ def test_right_answers_are_rewarded_and_other_rows_are_left_to_their_tasks(pool:
     wrong = next(letter for letter in sample.choices if letter != sample.target)
     reward = ReplayReward(pool.task, {sample.id: sample}, "default", (7,))
     said = [[{"role": "assistant", "content": f"<answer>{a}</answer>"}] for a in (sample.target, wrong, "x")]
+    shares: dict[str, float] = {}
     given = reward(
         said,
+        log_metric=shares.__setitem__,
         task=["replay", "replay", "ssl_rotation_90"],
         target=[sample.id] * 3,
         completion_ids=[[1, 7]] * 3,
     )
-    assert given == [1.0, 0.0, None]
+    assert given == [1.0, 0.0, None] and shares == {"replay/answered": 1.0}
     assert reward.__name__ == "replay"
 
 

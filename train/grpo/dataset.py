@@ -92,15 +92,14 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     return Dataset(made, _facts(recipe, selection, made, overlaps))
 
 
-def with_replay(data: Dataset, job: TrainingJob, processor: Any, last: Path | None, *, main: bool) -> Dataset:
-    """Returns the data set with the recipe's replay, if there is one. All processes must call this.
+def with_replay(data: Dataset, job: TrainingJob, processor: Any, last: Path | None) -> Dataset:
+    """Returns the data set with the questions of the recipe's replay, if there is one.
 
     Args:
         last: the checkpoint to resume from.
-        main: whether this process makes the base's replies, for which the others wait.
 
     Raises:
-        UsageError, DataError: as `replay.prepare.prepared_pool` and `base_replies`.
+        UsageError, DataError: as `replay.prepare.prepared_pool`.
         StoreError: the questions are not those that `last` was trained on.
     """
     recipe = job.recipe
@@ -111,13 +110,29 @@ def with_replay(data: Dataset, job: TrainingJob, processor: Any, last: Path | No
     replay = plan_replay(recipe, pool, facts, job.parts, job.steps)
     if last is not None:
         require_same_replay(last, replay.facts)
-    if recipe.replay.kind == "self":
-        replay = base_replies(replay, recipe, job.base, job.out, job.report, main=main)
-    else:
+    if recipe.replay.kind == "reward":
         job.report.note(
             f"replay: {job.parts.replayed} of {job.parts.prompts} prompts per step are questions of "
             f"{recipe.replay.questions}, rewarded if answered right"
         )
+    return _replaying(data, replay)
+
+
+def with_base_replies(data: Dataset, job: TrainingJob, *, main: bool) -> Dataset:
+    """Returns the data set with the base's replies to the replay questions, if it needs them.
+
+    Args:
+        main: whether this process makes them and writes them to the run's folder; the others wait.
+
+    Raises:
+        DataError: the base cannot reply to a question.
+    """
+    if data.replay is None or data.replay.part.kind != "self":
+        return data
+    return _replaying(data, base_replies(data.replay, job.recipe, job.base, job.out, job.report, main=main))
+
+
+def _replaying(data: Dataset, replay: Replay) -> Dataset:
     return dataclasses.replace(data, replay=replay, facts={**data.facts, "replay": dict(replay.facts)})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.core.types import Completion, Sample, Task
+from ssl4rl_bench.core.types import Completion, Sample, Score, Task
 from ssl4rl_bench.engines.inputs import chat_messages
 from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.planning.sizes import Sizes
@@ -82,14 +82,20 @@ class ReplayReward:
     __name__ = TASK
 
     def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        """Returns a reward for each reply, None for rows of other tasks."""
+        """Returns a reward for each reply, None for rows of other tasks; logs the share of readable answers."""
         rows = zip(completions, columns["task"], columns["target"], columns["completion_ids"], strict=True)
-        return [self._one(reply, target, ids) if task == TASK else None for reply, task, target, ids in rows]
+        scores = [
+            self._one(reply, target, ids) if task == TASK else None for reply, task, target, ids in rows
+        ]
+        answered = [score.answer is not None for score in scores if score is not None]
+        if answered and (log := columns.get("log_metric")):
+            log(f"{TASK}/answered", sum(answered) / len(answered))
+        return [None if score is None else score.value for score in scores]
 
-    def _one(self, reply: Any, target: str, ids: Sequence[int]) -> float | None:
+    def _one(self, reply: Any, target: str, ids: Sequence[int]) -> Score:
         ended = bool(ids) and ids[-1] in self.end_ids
         completion = Completion(reply[-1]["content"], "stop" if ended else "length")
-        return self.task.score(self.samples[target], completion, self.extractor).value
+        return self.task.score(self.samples[target], completion, self.extractor)
 
 
 _COLUMNS = ("prompt", "images", "target", "task")
