@@ -111,6 +111,25 @@ def test_a_stopped_and_resumed_replay_equals_an_unbroken_one(
     assert [line["replay_loss"] for line in a] == [line["replay_loss"] for line in b]
 
 
+def test_a_run_that_is_stopped_while_the_base_replies_starts_again(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ssl4rl_bench.train.grpo import dataset
+
+    small = recipe(tmp_path, images, grpo__steps=1, **REPLAY)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(dataset, "base_replies", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(small, tmp_path / "run")
+    assert (tmp_path / "run" / "replay.jsonl").exists()
+    assert train(small, tmp_path / "run").name == "step-000001"
+
+
+def _interrupted(replay: Any, recipe: Any, base: Any, folder: Path, *args: Any, **kwargs: Any) -> None:
+    (folder / "replay.jsonl").write_text('{"id": "torn')
+    raise KeyboardInterrupt
+
+
 def test_micro_batches_and_processes_do_not_change_the_updates(
     images: Path, replayed: Path, tmp_path: Path
 ) -> None:
