@@ -42,9 +42,8 @@ class ModelPart:
     freeze_vision: bool = False
     """Does not train the vision tower."""
     share_prompts: bool = True
-    """Computes a group's prompt once for all its replies, if attention is sdpa or eager and micro-batches
-    hold complete groups. A row of the attention then holds a whole group: false may be faster for long
-    replies."""
+    """Computes a prompt once for several of its replies, if attention is sdpa or eager, micro-batches hold
+    complete groups, and this is estimated to cost less than a copy of the prompt for each reply."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,10 @@ class GrpoPart:
     micro_batch: int = 8
     """Replies per forward pass of a process. Memory grows with it. Results do not depend on it, except with
     loss = "bnpo", which averages over each micro-batch."""
+    dynamic: bool = False
+    """Draws further prompts in place of groups whose replies all earn the same reward (DAPO)."""
+    dynamic_rounds: int = 4
+    """The maximum number of rounds in which a step draws prompts; groups with equal rewards then fill it up."""
     clip: float = 0.2
     """The probability ratio is clipped to 1 - clip and 1 + clip_high."""
     clip_high: float | None = None
@@ -320,7 +323,10 @@ def _check(recipe: Recipe, file: str) -> None:
         (g.steps is None or g.steps >= 1, "grpo.steps must be 1 or more"),
         (g.epochs is None or g.epochs > 0, "grpo.epochs must be above 0"),
         (g.group >= 2, "grpo.group must be 2 or more: an advantage is a difference within a group"),
-        (min(g.prompts, g.updates, g.iterations, g.micro_batch) >= 1, "numbers in [grpo] must be 1 or more"),
+        (
+            min(g.prompts, g.updates, g.iterations, g.micro_batch, g.dynamic_rounds) >= 1,
+            "numbers in [grpo] must be 1 or more",
+        ),
         (min(g.max_prompt_tokens, g.max_reply_tokens) >= 1, "token limits must be 1 or more"),
         (g.temperature > 0, "grpo.temperature must be above 0"),
         (0 < g.top_p <= 1, "grpo.top_p must be above 0 and at most 1"),
@@ -336,7 +342,7 @@ def _check(recipe: Recipe, file: str) -> None:
         (data.split is None or 0 < data.split < 1, "data.split must lie between 0 and 1"),
         (recipe.lora is None or recipe.lora.rank >= 1, "lora.rank must be 1 or more"),
         (not (recipe.lora and opt.name == "muon"), 'optimizer.name = "muon" needs full weights, not [lora]'),
-        *(replay_rules(recipe.replay, g.prompts, g.updates) if recipe.replay else ()),
+        *(replay_rules(recipe.replay, g.prompts, g.updates, dynamic=g.dynamic) if recipe.replay else ()),
     ]
     for holds, complaint in rules:
         if not holds:

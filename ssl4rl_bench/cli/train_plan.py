@@ -69,6 +69,7 @@ def _step(plan: TrainingPlan) -> Table:
         ("images", plan.images, "before duplicates and unusable images are removed"),
         ("processes", step.processes, ""),
         ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
+        *_drawn(plan),
         *_replay(plan),
         ("pictures per step", round(plan.pictures), f"{prompts.pictures:g} per prompt"),
         (
@@ -107,6 +108,15 @@ def _replay(plan: TrainingPlan) -> list[tuple[str, float | int | None, str]]:
         else "among the prompts, rewarded if right"
     )
     return [("replay questions per step", part.per_step(plan.sizes.prompts), how)]
+
+
+def _drawn(plan: TrainingPlan) -> list[tuple[str, int, str]]:
+    """Returns the row on dynamic sampling, if the recipe uses it."""
+    g = plan.recipe.grpo
+    if not g.dynamic:
+        return []
+    note = f"at most, in {g.dynamic_rounds} rounds; groups with equal rewards are replaced"
+    return [("prompts drawn per step", g.dynamic_rounds * plan.sizes.prompts, note)]
 
 
 def _memory(plan: TrainingPlan) -> Table:

@@ -58,6 +58,7 @@ def pool() -> Pool:
         ({"replay__kind": "labels"}, "replay.kind = 'labels' is not one of self, reward"),
         ({"replay__kind": "reward", "replay__share": 1.0}, r"leaves no prompts for \[tasks\]"),
         ({"replay__kind": "reward", "replay__weight": 0.0}, 'must be above 0 for kind = "reward"'),
+        ({"replay__kind": "reward", "grpo__dynamic": True}, "does not work with grpo.dynamic"),
         ({"grpo__updates": 16, "grpo__micro_batch": 16}, "8 questions a step, fewer than its 16 updates"),
     ],
 )

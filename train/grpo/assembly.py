@@ -16,6 +16,8 @@ from ssl4rl_bench.train.grpo.provenance import Origin, shipped_dtype
 from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
 from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import Metrics
+from ssl4rl_bench.train.packing import Cost
+from ssl4rl_bench.train.planning.shapes import of_folder
 from ssl4rl_bench.train.planning.sizes import shares_prompts
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.replay import prompts
@@ -52,14 +54,15 @@ def make_trainer(
         other_tasks=(prompts.TASK,) if parts.replayed else (),
     )
     replay = with_replay(data.replay, ssl_rows, reward, processor, parts)
+    train_dataset = datasets.Dataset.from_dict({"row": range(job.steps * parts.prompts)})
+    if not recipe.grpo.dynamic:  # otherwise the trainer draws the rows
+        train_dataset = train_dataset.with_transform(replay.rows)
     saver = _saver(job, model, Origin(job, data, metrics))
     trainer = SSLTrainer(
         model=model,
         reward_funcs=[*reward.by_task(), *replay.rewards],
         args=grpo_config(job, _generation(job, model, processor)),
-        train_dataset=datasets.Dataset.from_dict({"row": range(job.steps * parts.prompts)}).with_transform(
-            replay.rows
-        ),
+        train_dataset=train_dataset,
         processing_class=processor,
         peft_config=lora_config(recipe),
         optimizers=(_optimizer(recipe, model), None),
@@ -70,6 +73,8 @@ def make_trainer(
         on_log=metrics.log,
         guards=TrainingGuards(job.out, parts.updates_a_step, metrics, main=is_main()),
         share_prompts=shares_prompts(recipe, parts),
+        cost=Cost.of(of_folder(job.base.path)),
+        dynamic_rounds=recipe.grpo.dynamic_rounds if recipe.grpo.dynamic else None,
     )
     # transformers adds this callback, which prints each log, if progress bars are disabled.
     trainer.remove_callback(PrinterCallback)

@@ -57,7 +57,7 @@ class ReplayRows:
         numbers = batch["row"]
         questions = [self.question(row) for row in numbers]
         others = [self.other(row) for row, q in zip(numbers, questions, strict=True) if q is None]
-        made = self.rows({"row": others})
+        made = self.rows({"row": others}) if others else {name: [] for name in _COLUMNS}
         of_tasks = iter(zip(*(made[name] for name in _COLUMNS), strict=True))
         columns = zip(*(next(of_tasks) if q is None else _columns(q) for q in questions), strict=True)
         return {

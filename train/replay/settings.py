@@ -37,11 +37,13 @@ class ReplayPart:
         return round(self.share * prompts)
 
 
-def replay_rules(part: ReplayPart, prompts: int, updates: int) -> Iterator[tuple[bool, str]]:
+def replay_rules(
+    part: ReplayPart, prompts: int, updates: int, *, dynamic: bool
+) -> Iterator[tuple[bool, str]]:
     """Yields whether each rule holds, with the sentence for a recipe that violates it.
 
     Args:
-        prompts, updates: `grpo.prompts` and `grpo.updates`.
+        prompts, updates, dynamic: `grpo.prompts`, `grpo.updates` and `grpo.dynamic`.
     """
     n = part.per_step(prompts)
     yield part.share > 0, "replay.share must be above 0: remove [replay] to replay nothing"
@@ -51,6 +53,7 @@ def replay_rules(part: ReplayPart, prompts: int, updates: int) -> Iterator[tuple
     yield part.max_reply_tokens >= 1, "replay.max_reply_tokens must be 1 or more"
     if part.kind == "reward":
         yield n < prompts, f"replay.share = {part.share:g} leaves no prompts for [tasks]: lower it"
+        yield not dynamic, 'replay.kind = "reward" does not work with grpo.dynamic: set replay.kind = "self"'
         yield part.weight > 0, 'replay.weight must be above 0 for kind = "reward": remove [replay] instead'
     else:
         yield (
