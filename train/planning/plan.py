@@ -19,6 +19,7 @@ from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
 from ssl4rl_bench.train.planning.shapes import ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.replay.planning import replay_memory, tokens_a_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class TrainingPlan:
     shares_prompts: bool
     """Whether a group's prompt is computed once."""
     memory: Memory | None
+    replay_tokens: int
+    """Tokens per step that a replay of kind "self" adds, at most."""
     assumed: tuple[str, ...]
     """Sentences on values that were not measured, and on the assumptions that replace them."""
     adapters: Adapters | None = None
@@ -58,7 +61,7 @@ class TrainingPlan:
         """Passes over the images."""
         if self.steps is None or not self.prompts_an_epoch:
             return None
-        return self.steps * self.sizes.prompts / self.prompts_an_epoch
+        return self.steps * self.sizes.ssl_prompts / self.prompts_an_epoch
 
     @property
     def prompt_tokens(self) -> float:
@@ -121,12 +124,18 @@ def plan_training(recipe: Recipe) -> TrainingPlan:
         steps=steps,
         prompts=prompts,
         shares_prompts=shares_prompts(recipe, step),
-        memory=None
-        if shape is None
-        else memory.estimate_memory(recipe, shape, step.processes, prompts.image_tokens),
+        memory=None if shape is None else _memory(recipe, shape, step, prompts.image_tokens),
+        replay_tokens=tokens_a_step(recipe, step),
         assumed=tuple(assumed),
         adapters=None if shape is None else adapters_of(recipe, folder or shape),
     )
+
+
+def _memory(recipe: Recipe, shape: ModelShape, step: Sizes, image_tokens: float | None) -> Memory:
+    """Returns the estimated memory with that of the replay."""
+    estimated = memory.estimate_memory(recipe, shape, step.processes, image_tokens)
+    added = replay_memory(recipe, shape, step)
+    return Memory((*estimated.parts, added)) if added else estimated
 
 
 def _base(name: str, assumed: list[str]) -> tuple[Path | None, ModelShape | None]:
