@@ -29,6 +29,7 @@ from ssl4rl_bench.engines.checkpoints.origin import FILE
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.engines.loading import load_network
 from ssl4rl_bench.train.agreement import on_main
+from ssl4rl_bench.train.sharded import drop_tied_head
 
 TRAINER = "trainer"
 FILES = "files.json"
@@ -46,7 +47,7 @@ _OF_TRAINER = (
     "pytorch_model_fsdp*",
     "global_step*",
     "latest",
-    "zero_to_fp32.py",
+    "zero_to_*.py",
 )
 """Files and folders in which transformers, accelerate (FSDP) and DeepSpeed save their state."""
 _LITTLE = 64 << 20
@@ -230,6 +231,7 @@ class Saver:
         if (folder / "adapter_config.json").is_file():
             self._merge(folder)
         else:
+            drop_tied_head(folder)
             self._cast(folder, state)
         save_processor(processor, folder)
         (folder / "README.md").unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from accelerate.utils import is_peft_model
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.train import vision_tokens
+from ssl4rl_bench.train import sharded, vision_tokens
 from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.dynamic import DynamicSampling
 from ssl4rl_bench.train.guards import TrainingGuards
@@ -77,17 +77,28 @@ class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
     # Resuming
 
     def _load_from_checkpoint(self, path: str, model: Any = None) -> None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled or is_peft_model(self.model):
+        fsdp = self.is_fsdp_enabled
+        as_is = self.is_deepspeed_enabled or is_peft_model(self.model)
+        if as_is or (fsdp and (Path(path) / sharded.FSDP_WEIGHTS).is_file()):
             super()._load_from_checkpoint(path, model)
             return
         # The saved keys have the hub's names; only from_pretrained maps them back.
-        saved = load_network(Path(path), type(self.model), dtype=self.model.dtype)
-        self.model.load_state_dict(saved.state_dict())
+        if fsdp:
+            sharded.load_weights(model, Path(path), self.model.dtype, main=self.accelerator.is_main_process)
+        else:
+            saved = load_network(Path(path), type(self.model), dtype=self.model.dtype)
+            self.model.load_state_dict(saved.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if self.args.device.type == "cpu":
             # With several processes the device is "cpu:0", to which torch cannot load tensors.
             self.args._setup_devices = torch.device("cpu")
+        if checkpoint and not self.is_deepspeed_enabled:
+            # Checkpoints of FSDP name the optimizer's parameters, and others number them.
+            if self.accelerator.is_main_process:
+                names = sharded.parameter_names(self.model, self.optimizer)
+                sharded.convert_optimizer(Path(checkpoint), names, fsdp=self.is_fsdp_enabled)
+            self.accelerator.wait_for_everyone()
         super()._load_optimizer_and_scheduler(checkpoint)
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:

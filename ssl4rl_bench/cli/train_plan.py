@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import plain_table
-from ssl4rl_bench.train.planning.memory import GIB
+from ssl4rl_bench.train.planning.memory_parts import ALWAYS, GIB, ROLLOUT
 from ssl4rl_bench.train.planning.plan import TrainingPlan
 
 FULL = 0.9
@@ -29,16 +29,23 @@ def print_training_plan(screen: Console, plan: TrainingPlan) -> None:
     if plan.assumed or plan.prompts.over_long:
         screen.print()
     if plan.prompts.over_long:
-        g = plan.recipe.grpo
-        screen.print(
-            f"note: {plan.prompts.over_long} of {plan.prompts.measured} sampled prompts have more than "
-            f"{g.max_prompt_tokens} tokens, the longest {plan.prompts.longest}; data.over_long = "
-            f'"{plan.recipe.data.over_long}" applies to their images',
-            style="yellow",
-            markup=False,
-        )
+        screen.print(_over_long(plan), style="yellow", markup=False)
     for sentence in plan.assumed:
         screen.print(f"assumed: {sentence}", style="yellow")
+
+
+def _over_long(plan: TrainingPlan) -> str:
+    prompts, recipe = plan.prompts, plan.recipe
+    effect = (
+        "leaves their images out, and the plan counts without them"
+        if recipe.data.over_long == "drop"
+        else "would stop the run before training"
+    )
+    return (
+        f"note: {prompts.over_long} of {prompts.measured} sampled prompts "
+        f"({prompts.over_long / prompts.measured:.0%}) have more than {recipe.grpo.max_prompt_tokens} tokens, the "
+        f'longest {prompts.longest_of_all}; data.over_long = "{recipe.data.over_long}" {effect}'
+    )
 
 
 def _settings(plan: TrainingPlan) -> Table:
@@ -66,7 +73,12 @@ def _step(plan: TrainingPlan) -> Table:
     rows: list[tuple[str, float | int | None, str]] = [
         ("parameters", plan.shape.total if plan.shape else None, ""),
         ("trained", plan.trainable, str(plan.adapters) if plan.adapters else ""),
-        ("images", plan.images, "before duplicates and unusable images are removed"),
+        (
+            "images",
+            plan.images,
+            "before duplicates and unusable images are removed"
+            + (f", {prompts.usable:.0%} with short enough prompts" if prompts.over_long else ""),
+        ),
         ("processes", step.processes, ""),
         ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
         *_drawn(plan),
@@ -125,7 +137,10 @@ def _memory(plan: TrainingPlan) -> Table:
     if plan.recipe.hardware.threads:
         title += " (the recipe is meant for a CPU)"
     table = _table(title, ("Part", "GiB", "When", "How"), "lrl")
-    for part in sorted(plan.memory.parts, key=lambda part: (part.when != "always", part.when, -part.bytes)):
+    order = {phase: n for n, phase in enumerate(ALWAYS)}
+    for part in sorted(
+        plan.memory.parts, key=lambda part: (-len(part.phases), order[part.phases[0]], -part.bytes)
+    ):
         table.add_row(part.name, f"{part.bytes / GIB:.2f}", part.when, part.how)
     return table
 
@@ -133,12 +148,14 @@ def _memory(plan: TrainingPlan) -> Table:
 def _verdict(plan: TrainingPlan) -> Text:
     assert plan.memory is not None
     memory, gpu_gib = plan.memory, plan.recipe.hardware.gpu_gib
-    always = memory.during("always")
     peak = memory.peak / GIB
     sums = (
-        f"rollout {(always + memory.during('rollout')) / GIB:.1f} GiB, "
-        f"update {(always + memory.during('update')) / GIB:.1f} GiB of {gpu_gib:g} GiB"
+        f"rollout {memory.during(*ROLLOUT) / GIB:.1f} GiB, scoring {memory.during('scoring') / GIB:.1f} GiB, "
+        f"update {memory.during('update') / GIB:.1f} GiB of {gpu_gib:g} GiB"
     )
+    most = plan.memory_at_most
+    if most and most.peak > memory.peak:
+        sums += f"; {most.peak / GIB:.1f} GiB with a prompt of {plan.recipe.grpo.max_prompt_tokens:,} tokens"
     if peak > gpu_gib:
         return Text.assemble(("does not fit", "red"), f": {sums}")
     if peak > FULL * gpu_gib:

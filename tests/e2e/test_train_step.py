@@ -50,3 +50,26 @@ def test_flops_of_a_step_by_hand(benchmark: ModuleType) -> None:
     five = benchmark.flops(shape, 1, patches=0, prompt=100, reply=10, group=5, shared=False)
     shared = benchmark.flops(shape, 1, patches=0, prompt=100, reply=10, group=5, shared=True)
     assert five / shared == pytest.approx(550 / 150, rel=0.1)
+
+
+def test_the_presets_are_recipes_that_are_planned(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ssl4rl_bench.cli.train import parse_changes
+    from ssl4rl_bench.train.planning.plan import plan_training
+    from ssl4rl_bench.train.recipe import find_recipe, read_recipe
+
+    monkeypatch.setattr(sys, "argv", ["train_step.py", "--list"])
+    benchmark.main()
+    printed = capsys.readouterr().out
+    for preset, (name, *changes) in benchmark.PRESETS.items():
+        assert benchmark.command(preset) in printed
+        one_gpu = {"hardware.processes": 1, "hardware.sharding": "none"}
+        plan = plan_training(read_recipe(find_recipe(name), one_gpu | parse_changes(changes)))
+        assert plan.memory is not None
+        said = benchmark.compared_memory(plan.memory, plan.memory.peak, plan.memory.peak)
+        assert "allocated at most" in said and "update" in said
+    monkeypatch.setattr(sys, "argv", ["train_step.py", "--preset", "full", "--set", "grpo.group=4"])
+    args = benchmark.parse()
+    assert (args.shape, args.recipe) == ("3b", "ssl4rl_3b_rotation")
+    assert args.changes[-1] == "grpo.group=4" and "grpo.updates=1" in args.changes

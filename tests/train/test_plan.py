@@ -109,12 +109,35 @@ def test_images_are_measured_without_the_base() -> None:
     assert any("has no tokenizer" in sentence for sentence in found.assumed)
 
 
-def test_long_prompts_are_noted() -> None:
-    found = plan_training(
-        recipe_of(base="tiny-base", images="scenes", max_prompt_tokens=64, over_long="drop")
-    )
-    assert found.prompts.over_long == found.prompts.measured
-    assert 'over_long = "drop"' in shown(found, width=400)
+def test_prompts_that_are_too_long_are_left_out_and_counted(tmp_path: Path) -> None:
+    write_folder(tmp_path / "photos", 3, size=(640, 480))
+    write_folder(tmp_path / "photos" / "small", 5, size=(112, 112))
+    how: dict[str, Any] = {
+        "base": "tiny-base",
+        "images": str(tmp_path / "photos"),
+        "max_pixels": 313600,
+        "max_prompt_tokens": 400,
+        "over_long": "drop",
+        "steps": None,
+        "epochs": 8,
+    }
+    plan = plan_training(recipe_of(**how, prompts=4))
+    sizes = plan.prompts
+    assert (sizes.measured, sizes.over_long, sizes.usable) == (8, 3, 5 / 8)
+    assert sizes.longest is not None and sizes.longest_of_all is not None
+    assert sizes.longest < 400 < sizes.longest_of_all
+    assert (plan.images, plan.prompts_an_epoch, plan.steps) == (8, 5, 10)
+    assert plan.lengths.prompt == sizes.longest and plan.lengths.images == sizes.image_tokens
+    text = shown(plan, width=400)
+    assert "3 of 8 sampled prompts (38%)" in text and 'over_long = "drop" leaves their images out' in text
+    refused = plan_training(recipe_of(**{**how, "over_long": "refuse"}, prompts=4))
+    assert "would stop the run" in shown(refused, width=400)
+
+
+def test_a_plan_without_a_short_prompt_is_still_shown() -> None:
+    plan = plan_training(recipe_of(base="tiny-base", images="scenes", max_prompt_tokens=64, over_long="drop"))
+    assert plan.prompts.over_long == plan.prompts.measured and plan.prompts.usable == 0
+    assert 'over_long = "drop"' in shown(plan, width=400)
 
 
 def test_pixel_limits_shorten_prompts(tmp_path: Path) -> None:

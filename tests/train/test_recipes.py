@@ -110,14 +110,15 @@ def test_figures_in_comments_are_the_estimates() -> None:
     assert found is not None
     of = {part.name: part.bytes / GIB for part in found.parts}
     text = recipes.find_recipe("lora_1gpu_3b").read_text()
-    adapters = of["weights, adapters"] + of["gradients"] + of["optimizer"]
+    adapters = of["weights, adapters"] + of["optimizer"] + of["autocast copies"]
     for words, n in (
         ("base in bfloat16 {} GiB", of["weights, frozen"]),
-        ("adapters with gradients and optimizer {},", adapters),
+        ("adapters with optimizer and copies {},", adapters),
         ("a step's images {},", of["a step's images"]),
         ("vLLM {};", of["vLLM"]),
-        ("activations {} and", of["activations"]),
-        ("log-probabilities {}.\n", of["log-probabilities"]),
+        ("activations {},", of["activations"]),
+        ("log-probabilities {} and", of["log-probabilities"]),
+        ("the adapters' gradients {}.\n", of["gradients"]),
     ):
         assert words.format(f"{n:.1f}") in text
 

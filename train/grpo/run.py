@@ -12,7 +12,7 @@ from ssl4rl_bench.core.errors import Interrupted
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.task.registry import select_images
-from ssl4rl_bench.train import checkpoint
+from ssl4rl_bench.train import checkpoint, sharded
 from ssl4rl_bench.train.agreement import on_main
 from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.grpo import process
@@ -146,6 +146,13 @@ def _fit(job: TrainingJob, data: Dataset, processor: Any, stopping: Stopping, la
     )
     trainer = make_trainer(job, data, processor, metrics, stopping)
     if last:
+        sharded.require_resumable(
+            last / checkpoint.TRAINER,
+            fsdp=trainer.is_fsdp_enabled,
+            deepspeed=trainer.is_deepspeed_enabled,
+            lora=job.recipe.lora is not None,
+            processes=state.num_processes,
+        )
         job.report.note(f"continuing from {last.name}")
     with checkpoint.as_trainer_wrote(last, state) if last else nullcontext() as flat:
         trainer.train(resume_from_checkpoint=str(flat) if last else None)

@@ -6,18 +6,19 @@ provide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
 from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.lora_targets import Adapters, adapters_of
-from ssl4rl_bench.train.planning import memory, prompt_sizes, shapes
-from ssl4rl_bench.train.planning.memory import Memory
+from ssl4rl_bench.train.planning import prompt_sizes, shapes
+from ssl4rl_bench.train.planning.memory import Lengths, Memory, estimate_memory
 from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
 from ssl4rl_bench.train.planning.shapes import ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes, steps_of
+from ssl4rl_bench.train.planning.states import trainable
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.replay.planning import replay_memory, tokens_a_step
 
@@ -37,13 +38,18 @@ class TrainingPlan:
     """Number of images, before duplicates and unusable images are removed; None if they are not on this
     machine."""
     prompts_an_epoch: float | None
-    """Expected prompts per epoch: one per image, or two for a task of pairs (contrastive)."""
+    """Expected prompts per epoch: one per image whose prompts are not too long, or two for a task of pairs
+    (contrastive)."""
     steps: int | None
     """Steps of the run; None if they depend on epochs and the images are not on this machine."""
     prompts: PromptSizes
     shares_prompts: bool
     """Whether a group's prompt is computed once."""
+    lengths: Lengths
+    """The lengths for which memory is estimated: those of the sample, or the recipe's maximum lengths."""
     memory: Memory | None
+    memory_at_most: Memory | None
+    """The memory if the longest prompt is as long as the recipe allows."""
     replay_tokens: int
     """Tokens per step that a replay of kind "self" adds, at most."""
     assumed: tuple[str, ...]
@@ -107,33 +113,37 @@ def plan_training(recipe: Recipe) -> TrainingPlan:
             f"each prompt counts as grpo.max_prompt_tokens = {recipe.grpo.max_prompt_tokens}"
             + (f": {recipe.model.base} has no tokenizer on this machine" if encoded else "")
         )
-    rows = None if images is None else images * _rows_an_image(recipe)
+    rows = None if images is None else images * prompts.usable * _rows_an_image(recipe)
     known = recipe.grpo.epochs is None or rows is not None
     steps = steps_of(recipe, step, rows or 0.0) if known else None
     if steps is None:
         assumed.append("the number of steps is unknown, since it depends on the epochs")
     if prompts.image_tokens is None and shape is not None:
         assumed.append("memory for a step's images assumes prompts that consist of images only")
+    lengths = prompts.lengths(recipe)
+    longest = replace(lengths, prompt=recipe.grpo.max_prompt_tokens)
     return TrainingPlan(
         recipe=recipe,
         sizes=step,
         shape=shape,
-        trainable=None if shape is None else memory.trainable(recipe, shape),
+        trainable=None if shape is None else trainable(recipe, shape),
         images=images,
         prompts_an_epoch=rows,
         steps=steps,
         prompts=prompts,
         shares_prompts=shares_prompts(recipe, step),
-        memory=None if shape is None else _memory(recipe, shape, step, prompts.image_tokens),
+        lengths=lengths,
+        memory=None if shape is None else _memory(recipe, shape, step, lengths),
+        memory_at_most=None if shape is None else _memory(recipe, shape, step, longest),
         replay_tokens=tokens_a_step(recipe, step),
         assumed=tuple(assumed),
         adapters=None if shape is None else adapters_of(recipe, folder or shape),
     )
 
 
-def _memory(recipe: Recipe, shape: ModelShape, step: Sizes, image_tokens: float | None) -> Memory:
+def _memory(recipe: Recipe, shape: ModelShape, step: Sizes, lengths: Lengths) -> Memory:
     """Returns the estimated memory with that of the replay."""
-    estimated = memory.estimate_memory(recipe, shape, step.processes, image_tokens)
+    estimated = estimate_memory(recipe, shape, step.processes, lengths)
     added = replay_memory(recipe, shape, step)
     return Memory((*estimated.parts, added)) if added else estimated
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from ssl4rl_bench.task.registry import task_images
 from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.data import TrainingTask, training_tasks
+from ssl4rl_bench.train.planning.memory_parts import Lengths
 from ssl4rl_bench.train.recipe import Recipe
 
 SAMPLE = 64
@@ -42,20 +43,33 @@ images."""
 
 @dataclass(frozen=True, slots=True)
 class PromptSizes:
-    """Sizes of prompts, where averages are over the tasks."""
+    """Sizes of the prompts that are short enough to be used. Averages are over the tasks."""
 
     pictures: float
     """Average number of pictures per prompt."""
     image_tokens: float | None = None
     """Average number of image tokens per prompt."""
+    most_image_tokens: int | None = None
+    """Image tokens of the prompt that has most."""
     tokens: float | None = None
     """Average number of tokens per prompt."""
     longest: int | None = None
-    """Tokens of the longest prompt in the sample."""
+    """Tokens of the longest prompt."""
     over_long: int = 0
-    """Prompts in the sample that are longer than `max_prompt_tokens`."""
+    """Prompts in the sample that are longer than `max_prompt_tokens`; the other sizes leave them out."""
+    longest_of_all: int | None = None
+    """Tokens of the longest prompt, including those that are too long."""
     measured: int = 0
-    """Prompts in the sample."""
+    """Prompts in the sample, including those that are too long."""
+    usable: float = 1.0
+    """Share of the sample's images that have a prompt that is short enough."""
+
+    def lengths(self, recipe: Recipe) -> Lengths:
+        """Returns the lengths of the run as far as they were measured, and the recipe's maximum lengths otherwise."""
+        most = Lengths.at_most(recipe)
+        if self.image_tokens is None or self.most_image_tokens is None:
+            return most
+        return Lengths(self.longest or most.prompt, most.reply, self.image_tokens, self.most_image_tokens)
 
 
 def smart_resize(width: int, height: int, low: int, high: int) -> tuple[int, int]:
@@ -133,33 +147,33 @@ def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]
     """
     tasks = training_tasks(recipe.tasks, recipe.data.prompt)
     count = text_counter(folder) if folder else None
-    sizes = _of_images(tasks, encoded, recipe_pixel_limits(recipe, folder), count)
-    made = [sized for of_task in sizes.values() for sized in of_task]
-    if not made:
-        sizes = _of_images(tasks, _drawn("dev", 1), PIXELS, None)
-    total = sum(a.weight * len(a.roles) for a in tasks)
-    # Each task's share of the prompts. A task of pairs makes two prompts from an image.
-    shares = {a.name: a.weight * len(a.roles) / total for a in tasks if sizes[a.name]}
-
-    def mean(value: Callable[[_Sizes], float]) -> float:
-        by_task = (part * sum(map(value, sizes[name])) / len(sizes[name]) for name, part in shares.items())
-        return sum(by_task) / sum(shares.values())
-
-    pictures = mean(lambda sized: sized.pictures)
-    if not made:
-        return PromptSizes(pictures)
-    image_tokens = mean(lambda sized: sized.of_images)
-    if not count:
-        return PromptSizes(pictures, image_tokens, measured=len(made))
-    tokens = [sized.of_images + sized.of_text for sized in made]
-    return PromptSizes(
-        pictures,
-        image_tokens,
-        tokens=mean(lambda sized: sized.of_images + sized.of_text),
-        longest=max(tokens),
-        over_long=sum(n > recipe.grpo.max_prompt_tokens for n in tokens),
+    by_image = _of_images(tasks, encoded, recipe_pixel_limits(recipe, folder), count)
+    made = [sized for sizes in by_image for sized in sizes.values()]
+    limit = recipe.grpo.max_prompt_tokens
+    short = [{name: one for name, one in sizes.items() if one.total <= limit} for sizes in by_image]
+    used = [sized for sizes in short for sized in sizes.values()]
+    if not used:
+        drawn = _of_images(tasks, _drawn("dev", 1), PIXELS, None)
+        return PromptSizes(
+            _mean(tasks, drawn, lambda sized: sized.pictures),
+            over_long=len(made),
+            longest_of_all=max((sized.total for sized in made), default=None),
+            measured=len(made),
+            usable=0.0 if made else 1.0,
+        )
+    sizes = PromptSizes(
+        _mean(tasks, short, lambda sized: sized.pictures),
+        _mean(tasks, short, lambda sized: sized.of_images),
+        max(sized.of_images for sized in used),
+        over_long=len(made) - len(used),
+        longest_of_all=max(sized.total for sized in made),
         measured=len(made),
+        usable=sum(map(bool, short)) / sum(map(bool, by_image)),
     )
+    if not count:
+        return sizes
+    mean = _mean(tasks, short, lambda sized: sized.total)
+    return replace(sizes, tokens=mean, longest=max(sized.total for sized in used))
 
 
 class _Sizes(NamedTuple):
@@ -169,7 +183,21 @@ class _Sizes(NamedTuple):
     of_images: int
     """Number of image tokens."""
     of_text: int
-    """Number of text tokens."""
+    """Number of text tokens; 0 if they cannot be counted."""
+
+    @property
+    def total(self) -> int:
+        return self.of_images + self.of_text
+
+
+def _mean(
+    tasks: Sequence[TrainingTask], by_image: Sequence[dict[str, _Sizes]], value: Callable[[_Sizes], float]
+) -> float:
+    """Returns the mean over the tasks' prompts, where a task of pairs makes two prompts from an image."""
+    sizes = {a.name: [one[a.name] for one in by_image if a.name in one] for a in tasks}
+    weights = {a.name: a.weight * len(a.roles) for a in tasks if sizes[a.name]}
+    by_task = (weight * sum(map(value, sizes[name])) / len(sizes[name]) for name, weight in weights.items())
+    return sum(by_task) / sum(weights.values())
 
 
 def _of_images(
@@ -177,22 +205,25 @@ def _of_images(
     encoded: Sequence[EncodedImage],
     pixels: tuple[int, int],
     count: CountText | None,
-) -> dict[str, list[_Sizes]]:
-    """Returns the sizes of the images' prompts by task, for as many images as the time limit permits."""
-    sizes = {a.name: list[_Sizes]() for a in tasks}
+) -> list[dict[str, _Sizes]]:
+    """Measures a prompt of each image and task, by the task's name, for as many images as time permits."""
+    by_image: list[dict[str, _Sizes]] = []
     until = time.monotonic() + SECONDS
     for image in encoded:
-        if time.monotonic() > until and all(sizes.values()):
+        if time.monotonic() > until and {name for sizes in by_image for name in sizes} >= {
+            a.name for a in tasks
+        }:
             break
         with suppress(images.ImageError):
-            opened = Opened.of(image)
+            opened, sizes = Opened.of(image), dict[str, _Sizes]()
             for a in tasks:
                 with suppress(Unusable):
                     shown = corrupt(a.task, opened)[0].images
                     seen = sum(tokens_of(*one.size, *pixels) for one in shown)
                     text = count(a.prompt, len(shown)) if count else 0
-                    sizes[a.name].append(_Sizes(len(shown), seen, text))
-    return sizes
+                    sizes[a.name] = _Sizes(len(shown), seen, text)
+            by_image.append(sizes)
+    return by_image
 
 
 def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:

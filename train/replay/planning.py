@@ -56,4 +56,4 @@ def replay_memory(recipe: Recipe, shape: ModelShape, step: Sizes) -> MemoryPart 
         f"{rows} questions per micro-batch: activations ({activations / GIB:.2f} GiB) and logits "
         f"({logits / GIB:.2f} GiB)"
     )
-    return MemoryPart("replay", activations + logits, "update", how)
+    return MemoryPart("replay", activations + logits, ("update",), how)

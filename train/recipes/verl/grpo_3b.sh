@@ -5,8 +5,8 @@
 #   bash grpo_3b.sh data/rotation models/ssl4rl-3b-rotation
 #
 # Further arguments are passed to verl and override those below: trainer.total_training_steps=100. Key names are those
-# of verl 0.5, on which the released code is based; 0.6 and 0.7 have them too. ssl4rl-bench must be installed where
-# verl's workers run, because the data's reward.py imports it.
+# of verl 0.5, on which the released code is based; the configurations up to 0.9.1 accept them too. The script has not
+# been run on GPUs. ssl4rl-bench must be installed where verl's workers run, because the data's reward.py imports it.
 #
 # SCHEME is the reward scheme (docs/rewards.md): exact, or per_position for Jigsaw. "released" with data of a _released
 # task reproduces the released reward exactly. verl repeats the files' samples in each epoch; --per-image is the number
