@@ -249,7 +249,7 @@ def aggregate(scores: Scores) -> dict[str, Any]:
     members = members_of([scores.places[index] for index in np.flatnonzero(scores.counted)])
     out: dict[str, Any] = {}
     for name in AGGREGATIONS:
-        view = View.of(scores, name)
+        view = GroupView.of(scores, name)
         levels: dict[str, Any] = {level: {} for level in LEVELS}
         for (level, category), inside in members.items():
             levels[level][category] = _cell(view, inside)
@@ -259,12 +259,12 @@ def aggregate(scores: Scores) -> dict[str, Any]:
 
 def overall(scores: Scores, aggregation: str) -> dict[str, Any]:
     """Computes the "overall" cell of one aggregation, as in `aggregate`."""
-    view = View.of(scores, aggregation)
+    view = GroupView.of(scores, aggregation)
     return _cell(view, np.ones(len(view.sums), bool))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class GroupView:
     """The data of one aggregation for the groups that count. A pass is one repeat of one group."""
 
     unit: str
@@ -291,7 +291,7 @@ class View:
     """L3 leaf of each group, shape (groups,), if the value is an unweighted mean over leaves."""
 
     @classmethod
-    def of(cls, scores: Scores, aggregation: str) -> View:
+    def of(cls, scores: Scores, aggregation: str) -> GroupView:
         all_passes = scores.passes
         counted = all_passes.any(axis=1)
         counts = all_passes[counted]
@@ -323,7 +323,7 @@ class View:
         )
 
 
-def _cell(view: View, inside: _Bools) -> dict[str, Any]:
+def _cell(view: GroupView, inside: _Bools) -> dict[str, Any]:
     members = np.flatnonzero(inside & (view.sizes > 0))
     sums, sizes = view.sums[members], view.sizes[members]
     n = len(members) if view.unit == "groups" else round(float(sizes.sum()))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ssl4rl_bench.score.aggregate import AGGREGATIONS, LEVELS, View, members_of
+from ssl4rl_bench.score.aggregate import AGGREGATIONS, LEVELS, GroupView, members_of
 from ssl4rl_bench.score.scores import Scores
 
 
@@ -19,7 +19,7 @@ def cell_values(scores: Scores) -> Iterator[tuple[str, str, dict[str, dict[str, 
     members = members_of([scores.places[index] for index in np.flatnonzero(scores.counted)])
     inside = np.array(list(members.values()), np.float64)
     for name in AGGREGATIONS:
-        view = View.of(scores, name)
+        view = GroupView.of(scores, name)
         has_units = (view.sizes > 0).astype(np.float64)
         columns = np.column_stack([view.sums, view.sizes, has_units, view.unread]) * has_units[:, None]
         sums, sizes, n_groups, n_unread = (inside @ columns).T

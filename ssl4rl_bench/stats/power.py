@@ -51,16 +51,16 @@ def drop_power(n: int, share: float, drop: float, alpha: float, least: float = 0
     """
     if share <= 0.0:
         return 0.0
-    found = _drops(n, share, alpha, least)
-    if found is None:
+    drops = _drops(n, share, alpha, least)
+    if drops is None:
         return 0.0
     lost = min(1.0, (share + drop) / (2.0 * share))
     gained = 1.0 - lost
     log_gained, log_lost = (math.log(max(chance, 1e-300)) for chance in (gained, lost))
-    exactly = np.exp(found.log_ways + found.gains * log_gained + found.losses * log_lost)
-    first = float(special.betainc(found.first[0], found.first[1], lost))
+    exactly = np.exp(drops.log_ways + drops.gains * log_gained + drops.losses * log_lost)
+    first = float(special.betainc(drops.first[0], drops.first[1], lost))
     return max(
-        0.0, found.total * first + float(exactly @ (lost * found.with_gain - gained * found.with_loss))
+        0.0, drops.total * first + float(exactly @ (lost * drops.with_gain - gained * drops.with_loss))
     )
 
 

@@ -33,13 +33,13 @@ def last_matches(
     Args:
         starts: the positions at which a match can begin, ascending; may have others between them.
     """
-    found: deque[re.Match[str]] = deque(maxlen=count)
+    matches: deque[re.Match[str]] = deque(maxlen=count)
     end = 0
     for start in starts:
         if start >= end and (match := pattern.match(text, start)):
-            found.append(match)
+            matches.append(match)
             end = match.end()
-    return found
+    return matches
 
 
 def _first_letters(words: str, before: str) -> str:

@@ -129,5 +129,5 @@ def test_texts_without_the_words_of_a_pattern_have_no_match(text: str) -> None:
 @pytest.mark.parametrize("count", [1, 2, 24])
 def test_the_last_matches_are_returned(count: int) -> None:
     text = "So A. " * 30
-    found = scan.last_matches(statements._CONCLUDED, text, scan.concluding_starts(plain(text)), count)
-    assert spans(found) == spans(statements._CONCLUDED.finditer(text))[-count:]
+    matches = scan.last_matches(statements._CONCLUDED, text, scan.concluding_starts(plain(text)), count)
+    assert spans(matches) == spans(statements._CONCLUDED.finditer(text))[-count:]
