@@ -16,7 +16,10 @@ from hypothesis import settings
 CACHE = "SSL4RL_CACHE_DIR"
 
 settings.register_profile(
-    "ours", max_examples=examples(100), parent=settings.get_profile(settings._current_profile)
+    "ours",
+    max_examples=examples(100),
+    deadline=None,  # no test fails because the machine is busy
+    parent=settings.get_profile(settings._current_profile),
 )
 settings.load_profile("ours")
 

@@ -6,6 +6,7 @@ step-000300/                weights in the base's dtype, config, tokenizer, proc
     ssl4rl.json README.md   provenance and model card
     adapter/                with LoRA: the adapter alone (it is merged into the weights above)
     trainer/                the files needed to resume; may be deleted
+        files.json          their names and sizes
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core import atomic
-from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.errors import StoreError, TrainingError
+from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.engines.checkpoints.origin import FILE
 from ssl4rl_bench.engines.checkpoints.weights import fingerprint
 from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.train.agreement import on_main
 
 TRAINER = "trainer"
+FILES = "files.json"
 ADAPTER = "adapter"
 _SAVING = ".saving"
 _RESUMING = ".resuming"
+_REMOVING = ".removing"
 _NAME = re.compile(r"step-(\d{6,})(?:\.(\d+))?")
 _OF_TRAINER = (
     "optimizer*",
@@ -62,15 +67,26 @@ def complete_checkpoints(out: Path) -> list[Path]:
 
 def last_resumable(out: Path) -> Path | None:
     """Returns the newest checkpoint that can be resumed, or None."""
-    return next(
-        (p for p in reversed(complete_checkpoints(out)) if (p / TRAINER / "trainer_state.json").is_file()),
-        None,
-    )
+    return next((p for p in reversed(complete_checkpoints(out)) if _is_resumable(p)), None)
+
+
+def _is_resumable(checkpoint: Path) -> bool:
+    """Whether the files needed to resume are complete; those of older versions have no list of files."""
+    state = checkpoint / TRAINER
+    if not (state / "trainer_state.json").is_file():
+        return False
+    try:
+        sizes = parse_json((state / FILES).read_bytes())
+        return all((state / name).stat().st_size == size for name, size in sizes.items())
+    except FileNotFoundError:
+        return not (state / FILES).exists()
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False
 
 
 def remove_interrupted(out: Path) -> None:
     """Removes the temporary files of interrupted saves."""
-    for name in (_SAVING, _RESUMING):
+    for name in (_SAVING, _RESUMING, _REMOVING):
         shutil.rmtree(out / name, ignore_errors=True)
     atomic.sweep(out)
 
@@ -136,6 +152,7 @@ class Saver:
         Raises:
             StoreError: the disk is full, or permission is denied.
             ModelError: the files that were written do not match their config.json; the message explains how.
+            TrainingError: a weight is not finite.
         """
         updates = trainer.state.global_step
         place = self.out / folder_name(updates, self.updates_a_step)
@@ -150,25 +167,42 @@ class Saver:
             trainer.accelerator.wait_for_everyone()
             write(scratch)
             trainer.accelerator.wait_for_everyone()
-            if main:
-                made = next(scratch.glob("checkpoint-*"))
-                self._arrange(made, trainer.processing_class, self.origin(updates))
-                fingerprint(made)
-                sync(made)
-                made.rename(place)
-                atomic.sync_directory(self.out)
-                scratch.rmdir()
-                self._prune()
-                self.on_saved(place)
+            on_main(trainer.accelerator, lambda: self._finish(scratch, place, trainer, updates))
         except Exception as error:
             full = shutil.disk_usage(self.out).free < _LITTLE
             if main:
                 shutil.rmtree(scratch, ignore_errors=True)
             raise self._explained(error, place, full) from error
-        trainer.accelerator.wait_for_everyone()
+
+    def _finish(self, scratch: Path, place: Path, trainer: Any, updates: int) -> None:
+        """Turns the files that the Trainer wrote below `scratch` into the checkpoint `place`."""
+        made = next(scratch.glob("checkpoint-*"))
+        self._arrange(made, trainer.processing_class, self.origin(updates))
+        self._require_finite(made, place)
+        fingerprint(made)
+        sync(made)
+        made.rename(place)
+        atomic.sync_directory(self.out)
+        scratch.rmdir()
+        self._prune()
+        self.on_saved(place)
+
+    def _require_finite(self, folder: Path, place: Path) -> None:
+        """Raises TrainingError if a weight is NaN or infinite."""
+        name = non_finite_weights(folder)
+        if name is None:
+            return
+        last = last_resumable(self.out)
+        raise TrainingError(
+            f"cannot save {place}: {name} is not finite; "
+            + (f"{last} is the last good checkpoint" if last else "there is no earlier checkpoint")
+            + "; train again with a lower optimizer.learning_rate"
+        )
 
     def _explained(self, error: Exception, place: Path, full: bool) -> Exception:
         """Returns a StoreError with a one-line message if the disk caused the error, else the error."""
+        if isinstance(error, TrainingError):
+            return error
         number = error.errno if isinstance(error, OSError) else None
         text = str(error).lower()
         if full or number in (errno.ENOSPC, errno.EDQUOT) or "no space left" in text:
@@ -200,6 +234,7 @@ class Saver:
         save_processor(processor, folder)
         (folder / "README.md").unlink(missing_ok=True)
         atomic.write_json(folder / FILE, origin)
+        list_files(state)
 
     def _cast(self, folder: Path, state: Path) -> None:
         """Casts the weights to the base's dtype; originals of another dtype are moved to trainer/."""
@@ -242,8 +277,39 @@ class Saver:
         merged.to(getattr(torch, self.dtype)).save_pretrained(folder)
 
     def _prune(self) -> None:
+        """Removes the files needed to resume from all but the newest checkpoints.
+
+        They are first moved out of the checkpoint, so that a kill never leaves a part of them in it.
+        """
+        removing = self.out / _REMOVING
         for path in complete_checkpoints(self.out)[: -self.keep]:
-            shutil.rmtree(path / TRAINER, ignore_errors=True)
+            shutil.rmtree(removing, ignore_errors=True)
+            with suppress(OSError):
+                (path / TRAINER).rename(removing)
+                atomic.sync_directory(path)
+        shutil.rmtree(removing, ignore_errors=True)
+
+
+def list_files(state: Path) -> None:
+    """Writes the names and sizes of the files needed to resume to `FILES`, which must come last."""
+    sizes = {str(p.relative_to(state)): p.stat().st_size for p in sorted(state.rglob("*")) if p.is_file()}
+    atomic.write_json(state / FILES, sizes)
+
+
+def non_finite_weights(folder: Path) -> str | None:
+    """Returns the name of a tensor of a checkpoint that contains NaN or infinity, or None.
+
+    Both the weights in the base's dtype and those in full precision are read.
+    """
+    import torch
+    from safetensors import safe_open
+
+    for path in sorted([*folder.glob("*.safetensors"), *(folder / TRAINER).glob("*.safetensors")]):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  # not a mapping
+                if not bool(torch.isfinite(file.get_tensor(name)).all()):
+                    return str(name)
+    return None
 
 
 def save_processor(processor: Any, folder: Path) -> None:

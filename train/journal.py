@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from ssl4rl_bench.core.parsing import parse_json
 from ssl4rl_bench.train.planning.sizes import Sizes
 from ssl4rl_bench.train.reporting import Reporter
 
-METRICS, REPLIES = "metrics.jsonl", "replies.jsonl"
+METRICS, REPLIES, WARNINGS = "metrics.jsonl", "replies.jsonl", "warnings.jsonl"
 _NAMES = {
     "loss": "loss",
     "reward": "reward",
@@ -32,7 +33,7 @@ _NAMES = {
 
 
 class Metrics:
-    """Writes metrics.jsonl and replies.jsonl."""
+    """Writes metrics.jsonl, replies.jsonl and warnings.jsonl."""
 
     def __init__(
         self, out: Path, parts: Sizes, n_steps: int, *, from_step: int, main: bool, report: Reporter
@@ -44,40 +45,52 @@ class Metrics:
             from_step: the step of the checkpoint that is resumed; lines of later steps are removed.
         """
         self.out, self.parts, self.n_steps, self.report = out, parts, n_steps, report
-        self.last: dict[str, float] = {}
+        self.last: dict[str, float | None] = {}
         self._trainer: Any = None
         self._n_replies = 0
         before = _lines_up_to(out / METRICS, from_step) if main else []
         if main:
             _lines_up_to(out / REPLIES, from_step)
+            _lines_up_to(out / WARNINGS, from_step)
         self._seconds = before[-1].get("seconds", 0.0) if before else 0.0
-        self._last_step = from_step
+        self._last_step: float = from_step
         self._started = self._last_time = time.monotonic()
 
     def watch(self, trainer: Any, n_replies: int) -> None:
         """Sets the trainer, the source of step counts and replies, and the number of replies per log."""
         self._trainer, self._n_replies = trainer, n_replies
 
-    def log(self, metrics: Mapping[str, float]) -> None:
-        """Completes a line with step, samples, time and speed, writes it and reports it."""
-        updates = self._trainer.state.global_step
+    def warn(self, step: int, task: str, sentence: str) -> None:
+        """Writes and reports a warning about a task."""
+        _append(self.out / WARNINGS, {"step": step, "task": task, "warning": sentence})
+        self.report.note(f"step {step}: {sentence}")
+
+    def log(self, metrics: Mapping[str, float], updates: int | None = None) -> None:
+        """Completes a line with step, samples, time and speed, writes it and reports it.
+
+        Args:
+            metrics: values by name; one that is not finite is written as null.
+            updates: the number of updates; None asks the trainer.
+        """
+        updates = self._trainer.state.global_step if updates is None else updates
         step = updates / self.parts.updates_a_step
         if not metrics or step <= self._last_step:
             return
+        number: float = int(step) if step.is_integer() else round(step, 4)
         now = time.monotonic()
         replies = (step - self._last_step) * self.parts.replies
-        line = {
-            "step": int(step) if step.is_integer() else round(step, 4),
+        line: dict[str, float | None] = {
+            "step": number,
             "samples": round(step * self.parts.prompts),
             "seconds": round(self._seconds + now - self._started, 3),
-            **{name: _short(value) for name, value in metrics.items() if value == value},
+            **{name: _short(value) for name, value in metrics.items()},
             "replies_per_s": _short(replies / max(1e-9, now - self._last_time)),
         }
         self._last_step, self._last_time = step, now
         self.last = line
         _append(self.out / METRICS, line)
         self.report.line(line, self.n_steps)
-        shown = self._replies(line["step"])
+        shown = self._replies(number)
         for reply in shown:
             _append(self.out / REPLIES, reply)
         if shown:
@@ -133,11 +146,11 @@ def _lines_up_to(path: Path, up_to: float) -> list[dict[str, Any]]:
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:
     with atomic.reporting(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
+def _short(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _text(chat: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.names import full_name
+from ssl4rl_bench.core.scratch import ScratchFolder
 from ssl4rl_bench.task.pictures import ImageSource, Selection, open_source
 from ssl4rl_bench.task.pictures.perceptual import Perceptual, near_pairs, perceptual_hash
 from ssl4rl_bench.task.pictures.selection import REDUCED
@@ -99,7 +99,7 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
     names: dict[str, list[str]] = {}
     looks: dict[str, Perceptual] = {}
     unreadable: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
+    with ScratchFolder("images") as spool:
         named, total = _images(spec, Path(spool))
         for done, (name, data) in enumerate(named, start=1):
             sha256 = sha256_hex(data)

@@ -15,8 +15,8 @@ class Reporter:
     def stage(self, name: str, done: int, total: int) -> None:
         """Receives the progress of the work before the first step."""
 
-    def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
-        """Receives a line of metrics.jsonl and the number of steps of the run."""
+    def line(self, metrics: Mapping[str, float | None], n_steps: int) -> None:
+        """Receives a line of metrics.jsonl and the number of steps of the run; None is a value without a number."""
 
     def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
         """Receives some of the last step's replies: step, prompt, reply and reward."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -27,8 +28,9 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 
 from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.train import shared_prompts
+from ssl4rl_bench.train import shared_prompts, vision_tokens
 from ssl4rl_bench.train.data import Rows
+from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import renamed
 
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
@@ -46,6 +48,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         on_save: called on every process with (trainer, write), where `write(folder)` writes the checkpoint to
             that folder as transformers' Trainer does.
         on_log: called on the main process with each line of metrics, under this project's names.
+        guards: checks each update, and the rewards of each step.
         share_prompts: whether a group's prompt is computed once (`shared_prompts`); micro-batches must then
             hold complete groups.
     """
@@ -56,15 +59,20 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         rows: Rows,
         on_save: Callable[[SSLTrainer, Callable[[Path], None]], None],
         on_log: Callable[[dict[str, float]], None],
+        guards: TrainingGuards,
         share_prompts: bool,
         **kwargs: Any,
     ) -> None:
-        self.rows, self.on_save, self.on_log = rows, on_save, on_log
+        self.rows, self.on_save, self.on_log, self.guards = rows, on_save, on_log, guards
         self.share_prompts = share_prompts
         self.spent = dict.fromkeys(PHASES, 0.0)
         self._save_into: Path | None = None
+        self._asked: set[str] = set()
         self._buffered_inputs: Any = None
         super().__init__(*args, **kwargs)
+        ids = vision_tokens.vision_token_ids(self.model.config, self._tokenizer)
+        for network in filter(None, (self.model, self.ref_model)):
+            vision_tokens.shield(network, ids, self._tokenizer.pad_token_id)
 
     # Resuming
 
@@ -105,6 +113,21 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Does nothing: `reports.model_card` writes the model card."""
+
+    # Guards
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """Computes the loss. With DeepSpeed it is checked here, as its backward pass includes the update."""
+        loss = super().compute_loss(*args, **kwargs)
+        if self.is_deepspeed_enabled:
+            self.guards.require_finite(self, loss.detach())
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        # The Trainer calls this after the backward passes of an update and before the optimizer's step.
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self.guards.require_finite(self, self._tr_loss, norm)
+        return norm
 
     # Shared prompts
 
@@ -198,6 +221,8 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         compute_entropy: bool = False,
         **kwargs: Any,
     ) -> Any:
+        # A masked reply may hold a placeholder of an image, which the model would count.
+        input_ids = input_ids.masked_fill(attention_mask == 0, self._tokenizer.pad_token_id)
         if not (self.share_prompts and self.model.training):
             return super()._get_per_token_logps_and_entropies(
                 model,
@@ -264,12 +289,15 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Any:
         with self._timed("reward"):
-            return super()._calculate_rewards(*args, **kwargs)
+            self._rewards = super()._calculate_rewards(*args, **kwargs)
+        return self._rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         self._row_numbers = [row["row"] for row in inputs]
         with self._timed("logprobs"):
-            return super()._generate_and_score_completions(inputs)
+            out = super()._generate_and_score_completions(inputs)
+        self._asked |= self.guards.watch_rewards(self, [row["task"] for row in inputs], self._rewards)
+        return out
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """Performs the training step of transformers' Trainer and times it."""
@@ -279,11 +307,20 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs as TRL does, and passes the metrics to `on_log` under this project's names."""
         self.spent["data"], self.rows.seconds = self.rows.seconds, 0.0
-        metrics = {key: _mean(values) for key, values in self._metrics["train"].items()}
         if self.accelerator.is_main_process and "train_runtime" not in logs:
-            self.on_log(renamed({**metrics, **logs}, self.spent))
-        self.spent = dict.fromkeys(PHASES, 0.0)
+            self.on_log(self.renamed_metrics(logs))
+        self.spent, self._asked = dict.fromkeys(PHASES, 0.0), set()
         super().log(logs, start_time)
+
+    def renamed_metrics(self, logs: dict[str, float]) -> dict[str, float]:
+        """Returns the metrics since the last log and `logs`, under this project's names.
+
+        Tasks without prompts since then are omitted; other values may be NaN.
+        """
+        metrics = {key: _mean(values) for key, values in self._metrics["train"].items()}
+        for name in set(self.reward_func_names) - self._asked:
+            metrics.pop(f"rewards/{name}/mean", None)
+        return renamed({**metrics, **logs}, self.spent)
 
 
 def _without_adapters(model: Any) -> Any:
@@ -294,6 +331,6 @@ def _repeated(items: list[Any], n: int) -> list[Any]:
     return [item for item in items for _ in range(n)]
 
 
-def _mean(values: list[float]) -> float | None:
+def _mean(values: list[float]) -> float:
     known = [value for value in values if value == value]
-    return sum(known) / len(known) if known else None
+    return sum(known) / len(known) if known else math.nan

@@ -16,6 +16,7 @@ from ssl4rl_bench.comparison.published import AVERAGE, PublishedTable
 from ssl4rl_bench.comparison.result import ALPHA, BestDifference, Comparison, Difference
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
+from ssl4rl_bench.reports.board.columns import Column, columns_of
 from ssl4rl_bench.reports.text.cells import ci95, dig
 from ssl4rl_bench.score.aggregate import (
     OVERALL,
@@ -26,28 +27,12 @@ from ssl4rl_bench.score.aggregate import (
 )
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
-from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _Floats = NDArray[np.float64]
 RowKind = Literal["baseline", "checkpoint", "published"]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a board: a category of a level, with its short header."""
-
-    level: str
-    name: str
-    header: str
-
-
-COLUMNS: tuple[Column, ...] = (
-    *(Column("l2", ability, header) for header, ability in CARD_COLUMNS),
-    Column(OVERALL, OVERALL, "Average"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +170,13 @@ def build_board(
     # The table's columns are one family of tests, whatever level `by` asks for: hence a second comparison.
     comparisons = card if by == "l2" else compare_task(baseline, candidates, task, by=by, **how)
     runs = [baseline, *candidates]
-    ranks = _ranks(runs, card, task, aggregation)
+    columns = columns_of((run.result for run in runs), task)
+    ranks = _ranks(runs, card, task, aggregation, columns)
     rows = []
     for index, run in enumerate(runs):
         cells_of_task = dig(run.result, "tasks", task, "aggregates", aggregation)
         cells = []
-        for column_number, column in enumerate(COLUMNS):
+        for column_number, column in enumerate(columns):
             cell = (
                 dig(cells_of_task, column.name)
                 if column.level == OVERALL
@@ -216,9 +202,9 @@ def build_board(
         task=task,
         aggregation=aggregation,
         correction=card[0].correction if card else correction or "holm",
-        columns=COLUMNS,
-        rows=(*rows, *(row for table in published for row in _published(table))),
-        improvement=tuple(best.get((column.level, column.name)) for column in COLUMNS),
+        columns=columns,
+        rows=(*rows, *(row for table in published for row in _published(table, columns))),
+        improvement=tuple(best.get((column.level, column.name)) for column in columns),
         notes=(
             *dict.fromkeys(note for comparison in comparisons for note in comparison.notes),
             *(
@@ -245,8 +231,8 @@ def _measured(
     )
 
 
-def _published(table: PublishedTable) -> list[BoardRow]:
-    names = [AVERAGE if column.level == OVERALL else column.name for column in COLUMNS]
+def _published(table: PublishedTable, columns: Sequence[Column]) -> list[BoardRow]:
+    names = [AVERAGE if column.level == OVERALL else column.name for column in columns]
     return [
         BoardRow(
             f"{clean(row.name)} (published)",
@@ -259,7 +245,11 @@ def _published(table: PublishedTable) -> list[BoardRow]:
 
 
 def _ranks(
-    runs: Sequence[Evaluated], comparisons: Sequence[Comparison], task: str, aggregation: str
+    runs: Sequence[Evaluated],
+    comparisons: Sequence[Comparison],
+    task: str,
+    aggregation: str,
+    columns: Sequence[Column],
 ) -> list[list[int | None]]:
     """Returns, for each column, the rank of each run.
 
@@ -274,7 +264,7 @@ def _ranks(
         scores[row, pairing.left] = group_sums(pairing.candidate, aggregation)[pairing.right]
     cells = cells_of(one.places, units, aggregation)
     out: list[list[int | None]] = []
-    for column in COLUMNS:
+    for column in columns:
         if (column.level, column.name) not in cells.names:
             out.append([None] * len(runs))
             continue

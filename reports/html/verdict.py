@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Board, Column
+from ssl4rl_bench.reports.board.board import Board
+from ssl4rl_bench.reports.board.columns import Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.numbers import (

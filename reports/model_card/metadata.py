@@ -17,10 +17,11 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
+from ssl4rl_bench.reports.board.columns import columns_of
 from ssl4rl_bench.reports.model_card.card import Card, CardRun, hub_data
 from ssl4rl_bench.reports.text.cells import ci95, dig, short
 from ssl4rl_bench.reports.text.numbers import percent
-from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
+from ssl4rl_bench.score.aggregate import OVERALL
 from ssl4rl_bench.task.taskfile import load_taskfile
 
 OWN = "ssl4rl_spec_sha256"
@@ -192,8 +193,13 @@ def _metrics(card: Card, run: CardRun, name: str, task_result: Mapping[str, Any]
         cells.append(("CircularEval accuracy", dig(micro, "overall"), {"aggregation": "circular_micro"}))
         cells.append(("Accuracy over rows", dig(rows, "overall"), {"aggregation": "row_micro"}))
         cells += [
-            (f"CircularEval accuracy, {header}", dig(micro, "l2", ability), {"aggregation": "circular_micro"})
-            for header, ability in CARD_COLUMNS
+            (
+                f"CircularEval accuracy, {column.header}",
+                dig(micro, column.level, column.name),
+                {"aggregation": "circular_micro"},
+            )
+            for column in columns_of([run.result], name)
+            if column.level != OVERALL
         ]
     out = []
     for title, cell, more in cells:

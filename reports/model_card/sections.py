@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
+from ssl4rl_bench.reports.board.columns import Column, columns_of
 from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, CardRun, without_path
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
-from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
+from ssl4rl_bench.score.aggregate import OVERALL
 
 SCENES_NOTE = (
     "`scenes` is drawn by ssl4rl-bench with exact answers. Its numbers are comparable only with those of other "
@@ -167,7 +168,7 @@ def _run(card: Card, run: CardRun) -> Iterator[str]:
     for name, task_result in tasks.items():
         if name not in probes:
             yield f"### {escape(short(name))}\n\n{_asked(run, name, task_result)}; {engine}{when}."
-            yield _abilities(task_result)
+            yield _abilities(task_result, columns_of([run.result], name))
             yield from _read(card, name, task_result)
     if any(short_name(name) == "scenes" for name in tasks):
         yield SCENES_NOTE
@@ -184,10 +185,13 @@ def _run(card: Card, run: CardRun) -> Iterator[str]:
     yield f"Run specification: `{run.spec.sha256}`; weights: {_code(run.spec.fingerprint)}."
 
 
-def _abilities(task_result: Mapping[str, Any]) -> str:
+def _abilities(task_result: Mapping[str, Any], columns: Sequence[Column]) -> str:
     micro, rows = (dig(task_result, "aggregates", how) for how in ("circular_micro", "row_micro"))
     body = []
-    for header, *keys in (*((header, "l2", ability) for header, ability in CARD_COLUMNS), ("All", "overall")):
+    for column in columns:
+        is_all = column.level == OVERALL
+        header = "All" if is_all else escape(column.header)
+        keys = (OVERALL,) if is_all else (column.level, column.name)
         question, row = dig(micro, *keys), dig(rows, *keys)
         numbers = (*value_and_interval(question), count(question), *value_and_interval(row), count(row))
         body.append((header, *numbers, percent(row.get("unread"))))
@@ -263,6 +267,11 @@ def _settings(card: Card) -> Iterator[tuple[str, str]]:
         return ", ".join(f"{key.replace('_', ' ')} {table[key]}" for key in shown)
 
     weights = f"LoRA ({show('lora', 'rank alpha dropout')})" if dig(recipe, "lora") else "all"
+    if adapters := dig(origin, "adapters"):
+        weights += (
+            f", adapters on {_int(adapters.get('language_model'))} matrices of the language model and "
+            f"{_int(adapters.get('vision_tower'))} of the vision tower"
+        )
     frozen = ", vision tower frozen" if dig(recipe, "model").get("freeze_vision") else ""
     replies = f"each of {grpo.get('prompts')} prompts with {grpo.get('group')} replies"
     times = "once" if grpo.get("iterations") == 1 else f"{grpo.get('iterations')} times"

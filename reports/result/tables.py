@@ -16,6 +16,7 @@ from rich.text import Text
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import Status
+from ssl4rl_bench.reports.board.columns import columns_of
 from ssl4rl_bench.reports.text.cells import (
     Result,
     blinding,
@@ -29,13 +30,15 @@ from ssl4rl_bench.reports.text.cells import (
 )
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNITS
-from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS, L1_OF, L2_OF
+from ssl4rl_bench.task.mmbench.taxonomy import L1_OF, L2_OF
 
 __all__ = ["NO_DATA", "card_table", "clean", "leaf_table", "reading_line", "status_line", "to_markdown"]
 
 
 def card_table(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> Table:
-    """Makes a table with one row per result, in order, and the SSL4RL model card's columns; fits 100 columns.
+    """Makes a table with one row per result, in order, and the columns of `columns_of`.
+
+    With the columns of SSL4RL's model card, it fits 100 columns.
 
     Args:
         results: a result without the task gives a row without data.
@@ -46,7 +49,9 @@ def card_table(results: Sequence[Result], task: str, aggregation: str = "circula
         UsageError: for an unknown aggregation, or a task that no result has.
     """
     check_names(results, task, aggregation)
-    headers = [header.replace("-", "-\n").replace(" ", "\n") for header in _headers(aggregation)]
+    headers = [
+        header.replace("-", "-\n").replace(" ", "\n") for header in _headers(results, task, aggregation)
+    ]
     table = plain_table(_title(results, task, aggregation), headers)
     for name, *numbers in _card_rows(results, task, aggregation):
         table.add_row(Text(name), *numbers)
@@ -57,7 +62,7 @@ def to_markdown(results: Sequence[Result], task: str, aggregation: str = "circul
     """Formats `card_table`, with its arguments and errors, as titled Markdown that ends in a line break."""
     check_names(results, task, aggregation)
     rows = ([escape(name), *numbers] for name, *numbers in _card_rows(results, task, aggregation))
-    table = markdown_table(_headers(aggregation), rows)
+    table = markdown_table([escape(header) for header in _headers(results, task, aggregation)], rows)
     return f"**{escape(_title(results, task, aggregation))}**\n\n{table}"
 
 
@@ -125,13 +130,14 @@ def _shown(results: Sequence[Result], task: str) -> set[str]:
     return {blinding(result, task) for result in results if dig(result, "tasks", task)}
 
 
-def _headers(aggregation: str) -> list[str]:
-    card = [header for header, _ in CARD_COLUMNS]
-    return ["Model", *card, "Average", f"n {UNITS[aggregation]}", "95% interval", "Unread %"]
+def _headers(results: Sequence[Result], task: str, aggregation: str) -> list[str]:
+    headers = [column.header for column in columns_of(results, task)]
+    return ["Model", *headers, f"n {UNITS[aggregation]}", "95% interval", "Unread %"]
 
 
 def _card_rows(results: Sequence[Result], task: str, aggregation: str) -> Iterator[list[str]]:
     mixed = len(_shown(results, task)) > 1
+    *abilities, _ = columns_of(results, task)
     for result in results:
         cells = dig(result, "tasks", task, "aggregates", aggregation)
         overall = dig(cells, "overall")
@@ -139,7 +145,7 @@ def _card_rows(results: Sequence[Result], task: str, aggregation: str) -> Iterat
         notes = [blinding(result, task) if mixed else "", "partial" if result.get("partial") else ""]
         yield [
             model_name(result) + "".join(f" ({note})" for note in notes if note),
-            *(percent(dig(cells, "l2", ability).get("value")) for _, ability in CARD_COLUMNS),
+            *(percent(dig(cells, column.level, column.name).get("value")) for column in abilities),
             average,
             count(overall),
             interval,

@@ -12,7 +12,7 @@ from ssl4rl_bench.comparison.result import ALPHA
 from ssl4rl_bench.comparison.seeds import Method
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Column
+from ssl4rl_bench.reports.board.columns import Column
 from ssl4rl_bench.reports.figures.axes import Axes, reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, SERIES, SIGN
 from ssl4rl_bench.reports.figures.sheet import Sheet, minus

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Column
+from ssl4rl_bench.reports.board.columns import Column
 from ssl4rl_bench.reports.figures.axes import reach, slots
 from ssl4rl_bench.reports.figures.palette import INK, MUTED, RULE, SERIES, SIGN
 from ssl4rl_bench.reports.figures.sheet import MODELS, Sheet, fit

@@ -13,7 +13,7 @@ from ssl4rl_bench.comparison.leftout import notes_of
 from ssl4rl_bench.comparison.pairing import Evaluated, pair
 from ssl4rl_bench.comparison.result import ALPHA
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.board.board import COLUMNS, Column
+from ssl4rl_bench.reports.board.columns import Column, columns_of
 from ssl4rl_bench.score.aggregate import OVERALL, Cells, cells_of, group_sums, unit_counts
 from ssl4rl_bench.stats.effective import Effective, counted, difference
 from ssl4rl_bench.stats.multiple import holm
@@ -62,11 +62,8 @@ class ScoreTable:
     macro: bool
     """Whether the value of a column is a mean over leaves."""
     notes: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The board's columns that have a question here."""
-        return tuple(column for column in COLUMNS if (column.level, column.name) in self.cells.names)
+    columns: tuple[Column, ...]
+    """The board's columns that have a question here."""
 
     def mean(self, values: ArrayLike, column: Column) -> float:
         """Returns the mean over a column of one value per group, weighted as the aggregation does."""
@@ -132,8 +129,15 @@ def scores(runs: Sequence[Evaluated], task: str, aggregation: str, allow: Collec
     units = unit_counts(one, aggregation)[complete]
     places = [place for place, keep in zip(one.places, complete, strict=True) if keep]
     macro = aggregation == "row_l3_macro"
+    cells = cells_of(places, units, aggregation)
+    columns = columns_of((run.result for run in runs), task)
     return ScoreTable(
-        table[complete], units, cells_of(places, units, aggregation), macro, tuple(dict.fromkeys(notes))
+        table=table[complete],
+        units=units,
+        cells=cells,
+        macro=macro,
+        notes=tuple(dict.fromkeys(notes)),
+        columns=tuple(column for column in columns if (column.level, column.name) in cells.names),
     )
 
 

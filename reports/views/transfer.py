@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.result import Difference
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import COLUMNS
+from ssl4rl_bench.reports.board.columns import columns_of
 from ssl4rl_bench.reports.board.probes import probe_rows, probe_tasks
 from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import MUTED
@@ -44,7 +44,11 @@ def transfer(runs: ViewRuns) -> View:
     comparisons = compare_task(
         runs.baseline, candidates, runs.benchmark, aggregation=runs.aggregation, allow=runs.allow
     )
-    columns = [c for c in COLUMNS if any(comparison.find(c.level, c.name) for comparison in comparisons)]
+    columns = [
+        column
+        for column in columns_of((run.result for run in [runs.baseline, *candidates]), runs.benchmark)
+        if any(comparison.find(column.level, column.name) for comparison in comparisons)
+    ]
     abilities = _Panel(
         f"{short(runs.benchmark)}, {runs.aggregation}",
         tuple(column.header for column in columns),

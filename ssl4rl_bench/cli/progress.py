@@ -13,9 +13,10 @@ from rich.table import Column
 from rich.text import Text
 
 from ssl4rl_bench.cli.common import console
+from ssl4rl_bench.core.capabilities import Waits
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.output import say
-from ssl4rl_bench.core.types import Status, Task, Waits
+from ssl4rl_bench.core.types import Status, Task
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.runner import Event
 

@@ -65,7 +65,7 @@ def _step(plan: TrainingPlan) -> Table:
     measured = f"mean of {prompts.measured} samples"
     rows: list[tuple[str, float | int | None, str]] = [
         ("parameters", plan.shape.total if plan.shape else None, ""),
-        ("trained", plan.trainable, ""),
+        ("trained", plan.trainable, str(plan.adapters) if plan.adapters else ""),
         ("images", plan.images, "before duplicates and unusable images are removed"),
         ("processes", step.processes, ""),
         ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),

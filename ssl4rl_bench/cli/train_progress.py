@@ -47,16 +47,16 @@ class TrainingProgress(Bars, Reporter):
         line = f"{name}: {done}/{total} images"
         self.show(f"{name}: images", done, total or None, line, visible=done != total, left="")
 
-    def line(self, metrics: Mapping[str, float], n_steps: int) -> None:
+    def line(self, metrics: Mapping[str, float | None], n_steps: int) -> None:
         """Prints a line of metrics and updates the bar."""
-        step = metrics["step"]
+        step = metrics["step"] or 0.0
         values = "  ".join(
-            f"{label} {form.format(metrics[key])}" for key, label, form in _SHOWN if key in metrics
+            f"{label} {_shown(metrics[key], form)}" for key, label, form in _SHOWN if key in metrics
         )
         tasks = [key for key in metrics if key.startswith("reward/")]
         if len(tasks) > 1:
             values += "  " + "  ".join(
-                f"{key.removeprefix('reward/ssl_')} {metrics[key]:.3f}" for key in tasks
+                f"{key.removeprefix('reward/ssl_')} {_shown(metrics[key], '{:.3f}')}" for key in tasks
             )
         now = time.monotonic()
         self._started = self._started or (now, step)
@@ -79,6 +79,11 @@ class TrainingProgress(Bars, Reporter):
     def saved(self, checkpoint: Path) -> None:
         """Reports that a checkpoint is complete."""
         self.note(f"saved {checkpoint}")
+
+
+def _shown(value: float | None, form: str) -> str:
+    """Formats a metric; None is a value that is not finite or unknown."""
+    return "–" if value is None else form.format(value)
 
 
 def _span(seconds: float) -> str:

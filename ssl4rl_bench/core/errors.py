@@ -52,6 +52,12 @@ class EngineError(BenchError):
     exit_code = EXIT_CRASH
 
 
+class TrainingError(BenchError):
+    """The training failed: a loss, a gradient or a weight is not finite. Earlier checkpoints are kept."""
+
+    exit_code = EXIT_CRASH
+
+
 class TooManyErrors(BenchError):
     """More requests failed than `--max-error-rate` allows. The replies received so far are kept."""
 

@@ -71,7 +71,7 @@ class MockEngine:
 
     @property
     def capacity(self) -> int:
-        """Implements `types.HasCapacity`."""
+        """Implements `capabilities.HasCapacity`."""
         return self._options.concurrency
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:

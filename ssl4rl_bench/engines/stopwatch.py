@@ -1,4 +1,4 @@
-"""Measures what an engine waits for while it runs (`types.Waits`)."""
+"""Measures what an engine waits for while it runs (`capabilities.Waits`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from typing import Any, Literal
 
-from ssl4rl_bench.core.types import Waits
+from ssl4rl_bench.core.capabilities import Waits
 
 Reason = Literal["prompts", "model", "rest"]
 
@@ -32,7 +32,7 @@ class Stopwatch:
         return Waits(self._seconds["prompts"], self._seconds["model"], self._seconds["rest"])
 
     def measures(self) -> dict[str, Any]:
-        """Returns the seconds in each state, rounded, and their shares, for `types.Measures`; empty without any."""
+        """Returns the seconds in each state and their shares, for `capabilities.Measures`; empty without any."""
         waits = self.waits()
         if not waits.total_s:
             return {}

@@ -37,7 +37,7 @@ class ExecInfo:
     """Maps each task name to `data`, `limit` and `skip_bad`, which are needed to load it for scoring."""
     finished: str | None = None
     measures: Mapping[str, Any] = field(default_factory=dict)
-    """How the engine ran (`types.Measures`): settings that it chose, and counts. Empty for other engines."""
+    """How the engine ran (`capabilities.Measures`): settings that it chose, and counts. Empty for other engines."""
     outcome: str | None = None
     """How the sitting ended, in a few words; None while it runs, or if the process died."""
     shard: str | None = None

@@ -10,21 +10,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 
+from ssl4rl_bench.core.capabilities import ChecksTasks, Drains, Expects, ReportsWaits, Waits
 from ssl4rl_bench.core.errors import EngineError, Interrupted, TooManyErrors
 from ssl4rl_bench.core.interrupts import Stop
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import (
-    ChecksTasks,
     Completion,
-    Drains,
     Engine,
-    Expects,
-    ReportsWaits,
     Request,
     Sample,
     SampleRecord,
     Task,
-    Waits,
 )
 from ssl4rl_bench.run.answered import Answered, find_answered
 from ssl4rl_bench.run.journal import Journal, Place

@@ -29,8 +29,9 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     extractor, only if not 1; `n_samples` and `n_groups` of the data; `n_missing` replies; `n_corrupt` lines
     of the journal; `n_groups_excluded` from the aggregates because of an error, reasoning without a reply, or
     a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, the number of replies
-    with status "no_content" that hit the token limit, only if there are such replies; `aggregates` (see
-    `aggregate`); `probe`, only for a probe (see `probes.probe_summary`).
+    with status "no_content" that hit the token limit, only if there are such replies; `columns`, the
+    abilities in the order of the tables' columns with their headers, only if the task file declares them;
+    `aggregates` (see `aggregate`); `probe`, only for a probe (see `probes.probe_summary`).
 
     Raises:
         SpecMismatch: a task differs from the one that the run asked.
@@ -186,6 +187,7 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
         else {"probe": probes.probe_summary(task, task.probe, task_outcomes, read.scored)}
     )
     status = task_outcomes.status_counts
+    columns = [list(column) for column in getattr(task, "columns", ())]  # other packages' tasks may have none
     n_cut = sum(record.finish_reason == "length" and record.completion.has_no_content for record in records)
     return {
         "version": task.version,
@@ -206,6 +208,7 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
             "completion": sum(record.n_completion_tokens for record in records),
         },
         "status": status,
+        **({"columns": columns} if columns else {}),
         **({"n_no_content_cut": n_cut} if Status.NO_CONTENT in status else {}),
         "aggregates": aggregate(task_outcomes),
         **summary,

@@ -61,6 +61,8 @@ class LoadedTask(ABC):
     warnings: tuple[str, ...] = ()
     partial_reasons: tuple[str, ...] = ()
     n_groups_skipped: int = 0
+    columns: tuple[tuple[str, str], ...] = ()
+    """The abilities in the order of the tables' columns, each with its header (`TaskFile.columns`)."""
     image: str = "real"
     hub: HubSource | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import HubName, full_name
+from ssl4rl_bench.core.scratch import ScratchFolder
 from ssl4rl_bench.core.types import HubSource, Task
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.base import Load, LoadOptions
@@ -228,15 +228,15 @@ def select_images(
     if spec == DRAWN and ratio is None and limit is None:
         yield _drawn()[1]
         return
-    with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
+    with ScratchFolder("images") as spool:
         source = open_source(spec, spool=Path(spool), task_images=task_images, split=split, commit=commit)
         yield select(source, ratio=ratio, limit=limit)
 
 
 @cache
-def _drawn() -> tuple[tempfile.TemporaryDirectory[str], Selection]:
+def _drawn() -> tuple[ScratchFolder, Selection]:
     """Returns the built-in images, drawn once per process (3 s), and the folder that holds them."""
-    spool = tempfile.TemporaryDirectory(prefix="ssl4rl-images-")
+    spool = ScratchFolder("images")
     return spool, select(open_source(DRAWN, spool=Path(spool.name)))
 
 

@@ -28,7 +28,9 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "generation_kwargs": ("max_new_tokens", "temperature", "top_p", "top_k", "do_sample", "until"),
     "lmms_eval_specific_kwargs": ("default",),
     "lmms_eval_specific_kwargs.default": ("prompt",),
-    "metadata": ("version", "title", "kind", "params", "edition", "builtin", "images", "n_images", "ssl"),
+    "metadata": (
+        *("version", "title", "kind", "params", "edition", "columns", "builtin", "images", "n_images", "ssl"),
+    ),
 }
 """The documented keys, by the dotted path of the mapping that holds them."""
 
@@ -60,6 +62,8 @@ class TaskFile:
     sampling: Sampling
     edition: str | None
     """The edition of MMBench (`mmbench.task.EDITIONS`) whose counts the data should match."""
+    columns: tuple[tuple[str, str], ...]
+    """The abilities (L2) in the order of the tables' columns, each with its header; empty for the default."""
     builtin: str | None
     """The generator in this package that draws the rows ("scenes"); used instead of a file."""
     kind: str = "mmbench"
@@ -180,6 +184,7 @@ class _Reader:
             prompt=check_style(style),
             sampling=sampling,
             edition=self._get("metadata.edition", str, None),
+            columns=self._columns(),
             builtin=self._get("metadata.builtin", str, None),
             kind=self._kind(),
             params=self._get("metadata.params", dict, {}),
@@ -187,6 +192,12 @@ class _Reader:
             images=self._get("metadata.images", str, None),
             n_images=self._get("metadata.n_images", int, None),
         )
+
+    def _columns(self) -> tuple[tuple[str, str], ...]:
+        columns = self._get("metadata.columns", dict, {})
+        if not all(isinstance(text, str) and text.strip() for pair in columns.items() for text in pair):
+            raise self._error("metadata.columns maps abilities to headers, both texts that are not empty")
+        return tuple(columns.items())
 
     def _kind(self) -> str:
         implied = "mmbench" if self._get("metadata.ssl", dict, None) is None else "ssl"
@@ -203,8 +214,11 @@ class _Reader:
         if included is None:
             return config
         if not isinstance(included, str) or Path(included).name != included:
-            raise self._error("include must be the name of a file in the same folder")
-        return self._parse(path.parent / included) | config
+            raise self._error("include must be the name of a file in the same folder or of this package's tasks")
+        beside, shipped = path.parent / included, Path(str(files("ssl4rl_bench.tasks"))) / included
+        if not beside.exists() and not shipped.exists():
+            raise self._error(f"it includes {included}, which is neither in its folder nor in this package's tasks")
+        return self._parse(beside if beside.exists() else shipped) | config
 
     def _parse(self, path: Path) -> dict[str, Any]:
         try:

@@ -12,7 +12,8 @@ from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.cli.progress import Bars, Limit, RunProgress
 from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.cli.train_progress import TrainingProgress
-from ssl4rl_bench.core.types import Status, Waits
+from ssl4rl_bench.core.capabilities import Waits
+from ssl4rl_bench.core.types import Status
 
 
 def test_a_line_for_every_share_and_none_for_the_beginning(capsys: pytest.CaptureFixture[str]) -> None:

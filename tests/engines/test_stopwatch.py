@@ -10,16 +10,15 @@ from typing import Any
 
 import pytest
 
+from ssl4rl_bench.core.capabilities import ReportsWaits, Waits
 from ssl4rl_bench.core.types import (
     Categories,
     Completion,
     Message,
-    ReportsWaits,
     Request,
     Sample,
     Sampling,
     TextPart,
-    Waits,
 )
 from ssl4rl_bench.engines.hf import HfEngine
 from ssl4rl_bench.engines.stopwatch import Stopwatch

@@ -8,7 +8,8 @@ from typing import Any
 from ssl4rl_bench.comparison.result import Difference, Share
 from ssl4rl_bench.gating import judge
 from ssl4rl_bench.gating.policy import Rule
-from ssl4rl_bench.reports.board.board import COLUMNS, Board, BoardCell, BoardRow
+from ssl4rl_bench.reports.board.board import Board, BoardCell, BoardRow
+from ssl4rl_bench.reports.board.columns import COLUMNS
 from ssl4rl_bench.reports.board.probes import ProbeRow
 
 TASK = "ssl4rl_scenes"

@@ -16,7 +16,7 @@ from made_boards import NOT_SHOWN, board, difference, probe, rule_result
 from ssl4rl_bench.comparison.result import BestDifference, Share
 from ssl4rl_bench.gating import judge
 from ssl4rl_bench.gating.policy import Policy, Rule
-from ssl4rl_bench.reports.board.board import COLUMNS
+from ssl4rl_bench.reports.board.columns import COLUMNS
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.board.text import sentence, winners
 from ssl4rl_bench.reports.gate.text import describe_test, headline

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from synthetic import SyntheticTask, options, spec_of
 
+from ssl4rl_bench.core.capabilities import Waits
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, TooManyErrors
 from ssl4rl_bench.core.identity import seed_of
-from ssl4rl_bench.core.types import Completion, Request, SampleRecord, Sampling, Waits
+from ssl4rl_bench.core.types import Completion, Request, SampleRecord, Sampling
 from ssl4rl_bench.engines.mock import MockEngine
 from ssl4rl_bench.run import runner
 from ssl4rl_bench.run.journal import Journal, read_journal

@@ -20,9 +20,9 @@ from commands import bench, invoke
 from mmbench_data import picture, questions_by_ability, write_tsv
 
 import ssl4rl_bench as sb
-from ssl4rl_bench import evaluation
 from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import BenchError, SpecMismatch, StoreError, UsageError
+from ssl4rl_bench.evaluation import plan
 from ssl4rl_bench.run import journal, merge
 from ssl4rl_bench.run.journal import BadLine, encode_record, read_journal
 from ssl4rl_bench.run.rundir import RunDir
@@ -66,7 +66,7 @@ def loaded_once() -> Iterator[None]:
         return tasks[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "load_task", cached)
+        patch.setattr(plan, "load_task", cached)
         patch.setattr(reload, "load_task", cached)
         yield
 

@@ -75,6 +75,25 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
     assert (task.dataset_name, task.revision, task.edition, task.builtin) == (None, None, None, None)
 
 
+def test_a_file_anywhere_includes_those_of_the_package(tmp_path: Path) -> None:
+    path = tmp_path / "charts.yaml"
+    own = "task: ssl4rl_charts\ndataset_path: a/b\ntest_split: dev\nmetadata: {version: 1, title: Charts}\n"
+    path.write_text(f"include: _mmbench.yaml\n{own}")
+    assert load_taskfile(str(path)).prompt == "ssl4rl"
+    (tmp_path / "_mmbench.yaml").write_text("lmms_eval_specific_kwargs: {default: {prompt: direct}}\n")
+    with pytest.raises(UsageError, match="generation_kwargs"):  # the file beside it comes first
+        load_taskfile(str(path))
+
+
+@pytest.mark.parametrize("value", ["[a, b]", "{a: 1}", "{a: ''}", "{1: A}"])
+def test_columns_map_abilities_to_headers(value: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"metadata\.columns"):
+        load(
+            tmp_path,
+            GOOD.replace("title: Mine", f"title: Mine, columns: {value}"),
+        )
+
+
 def test_what_a_file_includes_comes_under_its_own_keys(tmp_path: Path) -> None:
     (tmp_path / "_base.yaml").write_text(GOOD, "utf-8")
     task = load(tmp_path, "include: _base.yaml\ntask: ssl4rl_other\nmetadata: {version: 2, title: Other}")
@@ -117,7 +136,11 @@ def test_what_a_file_includes_comes_under_its_own_keys(tmp_path: Path) -> None:
             "test_split: dev\ninclude: ../up.yaml",
             "include must be the name of a file in the same folder",
         ),
-        ("test_split: dev", "test_split: dev\ninclude: none.yaml", "none.yaml cannot be read"),
+        (
+            "test_split: dev",
+            "test_split: dev\ninclude: none.yaml",
+            "includes none.yaml, which is neither in its folder nor",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.errors import StoreError, TrainingError
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.journal import _lines_up_to
 
@@ -75,6 +79,110 @@ def test_old_checkpoints_lose_only_what_resuming_needs(tmp_path: Path) -> None:
     left = [(path / "trainer").is_dir() for path in checkpoint.complete_checkpoints(tmp_path)]
     assert left == [False, True, True]
     assert all((path / "model.safetensors").is_file() for path in checkpoint.complete_checkpoints(tmp_path))
+
+
+STATE = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "global_step4/shard.pt")
+
+
+class FakeSaver(checkpoint.Saver):
+    """A saver of checkpoints without a model."""
+
+    def _arrange(self, folder: Path, processor: Any, origin: dict[str, Any]) -> None:
+        state = folder / "trainer"
+        state.mkdir()
+        for path in list(folder.iterdir()):
+            if path.name in {name.partition("/")[0] for name in STATE}:
+                path.rename(state / path.name)
+        checkpoint.list_files(state)
+
+
+def save(out: Path, step: int) -> None:
+    """Saves a checkpoint as `Saver` does, from files such as the Trainer writes."""
+    scratch = out / ".saving"
+    made = scratch / "checkpoint-1"
+    (made / "global_step4").mkdir(parents=True)
+    for name in ("model.safetensors", "config.json", *STATE):
+        (made / name).write_text(name)
+    fake = FakeSaver(out, 1, 1, "bfloat16", out, lambda n: {}, lambda path: None)
+    fake._finish(scratch, out / f"step-{step:06d}", SimpleNamespace(processing_class=None), step)
+
+
+def dying(call: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **kwargs)
+
+    return counted
+
+
+def saves_until_killed(out: Path, n_operations: int) -> int:
+    """Forks a process that saves four checkpoints, kills it before an operation, and returns its status."""
+    pid = os.fork()
+    if pid == 0:
+        left = [n_operations]
+        for name in ("unlink", "rmdir", "rename", "mkdir"):
+            setattr(os, name, dying(getattr(os, name), left))
+        for step in range(1, 5):
+            save(out, step)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+
+def test_kills_at_forty_moments_of_saving_and_pruning_leave_only_whole_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "fingerprint", lambda folder: "")
+    monkeypatch.setattr(checkpoint, "non_finite_weights", lambda folder: None)
+    pruned = 0
+    for moment in range(10, 50):
+        out = tmp_path / str(moment)
+        out.mkdir()
+        assert saves_until_killed(out, moment) == signal.SIGKILL
+        done = checkpoint.complete_checkpoints(out)
+        for path in done:
+            assert (path / "model.safetensors").read_text() == "model.safetensors"
+            kept = [name for name in STATE if (path / "trainer" / name).is_file()]
+            assert kept in ([], list(STATE)), (moment, path.name, kept)
+        if done:
+            assert checkpoint.last_resumable(out) == done[-1]
+        pruned += any(not (path / "trainer").exists() for path in done)
+        checkpoint.remove_interrupted(out)
+        assert not list(out.glob(".*"))
+        save(out, 9)
+        states = [(path / "trainer").exists() for path in checkpoint.complete_checkpoints(out)]
+        assert states == [False] * len(done) + [True]
+    assert pruned > 10
+
+
+def test_half_of_a_state_is_not_resumed(tmp_path: Path) -> None:
+    """As a copy that was interrupted, or the removal of a version that did not move it first."""
+    first, second = saved(tmp_path, "step-000001"), saved(tmp_path, "step-000002")
+    for folder in (first, second):
+        checkpoint.list_files(folder / "trainer")
+    assert checkpoint.last_resumable(tmp_path) == second
+    (second / "trainer" / "model.safetensors").write_text("mast")
+    assert checkpoint.last_resumable(tmp_path) == first
+    (first / "trainer" / "model.safetensors").unlink()
+    assert checkpoint.last_resumable(tmp_path) is None
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    saved(tmp_path, "step-000001")
+    folder = saved(tmp_path / "other", "made")
+    good = {"layer.weight": torch.ones(2, 2), "steps": torch.ones(1, dtype=torch.int64)}
+    save_file(good, folder / "model.safetensors")
+    save_file(good, folder / "trainer" / "model.safetensors")
+    assert checkpoint.non_finite_weights(folder) is None
+    good["layer.weight"][0, 1] = float("inf")
+    save_file(good, folder / "trainer" / "model.safetensors")
+    assert checkpoint.non_finite_weights(folder) == "layer.weight"
+    with pytest.raises(TrainingError, match=r"layer.weight is not finite; .*step-000001 is the last good"):
+        saver(tmp_path)._require_finite(folder, tmp_path / "step-000002")
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ import pytest
 from fake_checkpoints import POLICY, asked, make, plan
 from test_cli import bench, refused
 
-from ssl4rl_bench import evaluation
 from ssl4rl_bench.cli import watching
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import EngineError, Interrupted, StoreError, UsageError
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import Model
 from ssl4rl_bench.engines.mock import MockEngine
+from ssl4rl_bench.evaluation import running
 from ssl4rl_bench.gating import baseline as baseline_file
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.figures.sheet import Sheet
@@ -154,14 +154,14 @@ def test_other_weights_under_the_same_name_are_judged_too(train: Path, tmp_path:
 def test_a_broken_checkpoint_ends_nothing(
     train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = evaluation.create
+    real = running.create
 
     def create(name: str, model: Model, options: EngineOptions) -> object:
         if model.path.name == "step-000050":
             raise EngineError("transformers cannot load it")
         return real(name, model, options)
 
-    monkeypatch.setattr(evaluation, "create", create)
+    monkeypatch.setattr(running, "create", create)
     out = tmp_path / "out"
     assert watching.watch_and_print(plan(), asked(train, out), []) == 4
     assert "step-000050 was not evaluated: transformers cannot load it" in capsys.readouterr().out
@@ -191,7 +191,7 @@ def test_one_engine_is_kept_where_it_takes_other_weights(
         def close(self) -> None:
             events.append("close")
 
-    monkeypatch.setattr(evaluation, "create", lambda name, model, options: Swapping(model, options))
+    monkeypatch.setattr(running, "create", lambda name, model, options: Swapping(model, options))
     make(train, 150)
     watching.watch_and_print(plan(), asked(train, tmp_path / "out"), [])
     assert events == [

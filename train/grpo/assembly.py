@@ -11,14 +11,16 @@ from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.grpo.dataset import Dataset
 from ssl4rl_bench.train.grpo.job import TrainingJob
-from ssl4rl_bench.train.grpo.process import installed
+from ssl4rl_bench.train.grpo.process import installed, is_main
 from ssl4rl_bench.train.grpo.provenance import Origin, shipped_dtype
 from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
+from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import Metrics
 from ssl4rl_bench.train.planning.sizes import shares_prompts
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.rewards import SSLReward
 from ssl4rl_bench.train.stopping import Stopping
+from ssl4rl_bench.train.vision_tokens import excluding, vision_token_ids
 
 
 def make_trainer(
@@ -49,7 +51,7 @@ def make_trainer(
     trainer = SSLTrainer(
         model=model,
         reward_funcs=reward.by_task(),
-        args=grpo_config(job),
+        args=grpo_config(job, _generation(job, model, processor)),
         train_dataset=datasets.Dataset.from_dict({"row": range(len(rows.rows))}).with_transform(rows),
         processing_class=processor,
         peft_config=lora_config(recipe),
@@ -58,12 +60,19 @@ def make_trainer(
         rows=rows,
         on_save=saver,
         on_log=metrics.log,
+        guards=TrainingGuards(job.out, parts.updates_a_step, metrics, main=is_main()),
         share_prompts=shares_prompts(recipe, parts),
     )
     # transformers adds this callback, which prints each log, if progress bars are disabled.
     trainer.remove_callback(PrinterCallback)
     metrics.watch(trainer, recipe.log.completions)
     return trainer
+
+
+def _generation(job: TrainingJob, model: Any, processor: Any) -> dict[str, Any]:
+    """Returns arguments that keep the tokens of pictures out of the rollouts."""
+    ids = vision_token_ids(model.config, processor.tokenizer)
+    return excluding(ids, processor.tokenizer, vllm=job.recipe.rollout.engine != "transformers")
 
 
 def _network(job: TrainingJob) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,25 +12,50 @@ from ssl4rl_bench.core import atomic
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.engines.checkpoints.files import read_json
 from ssl4rl_bench.train import checkpoint
+from ssl4rl_bench.train.lock import FILE as LOCK
 from ssl4rl_bench.train.recipe import Recipe
 
 RECIPE, DATA = "recipe.json", "data.json"
 
-_FREE = ("save.", "log.", "hardware.", "rollout.", "grpo.micro_batch", "model.gradient_checkpointing")
+_FREE = (
+    "save.",
+    "log.",
+    "hardware.",
+    "rollout.engine",
+    "rollout.gpu_memory",
+    "rollout.tensor_parallel",
+    "rollout.sleep",
+    "rollout.server",
+    "grpo.micro_batch",
+    "model.attention",
+    "model.gradient_checkpointing",
+    "model.share_prompts",
+)
 """Prefixes of keys that only determine how a run is executed, and so may change when it is resumed."""
+_LENGTH = ("grpo.steps", "grpo.epochs")
+"""Keys of the length of a run, which may grow if the learning rate does not depend on it."""
 
 
-def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path | None:
-    """Prepares the folder of a run and returns the checkpoint to resume from, or None.
-
-    Args:
-        main: whether this process writes files.
+def require_own_folder(out: Path) -> None:
+    """Checks that a folder is missing, empty, or that of a run. Nothing is written.
 
     Raises:
-        StoreError: the folder holds other files or a run of another recipe, or it holds this run and
-            `resume` is false.
+        StoreError: it holds other files.
+    """
+    if (out / RECIPE).is_file() or not out.is_dir():
+        return
+    if any(path.name != LOCK for path in atomic.contents(out)):
+        raise StoreError(f"{out} is not empty and contains no run of this command: choose another --out")
+
+
+def open_folder(out: Path, recipe: Recipe, *, resume: bool) -> Path | None:
+    """Prepares the locked folder of a run and returns the checkpoint to resume from, or None.
+
+    Raises:
+        StoreError: the folder holds a run of another recipe, or it holds this run and `resume` is false.
     """
     known = out / RECIPE
+    last = None
     if known.is_file():
         _require_same(known, recipe, out)
         last = checkpoint.last_resumable(out)
@@ -37,15 +63,7 @@ def open_folder(out: Path, recipe: Recipe, *, resume: bool, main: bool) -> Path 
             raise StoreError(
                 f"{out} already holds a run, up to {last.name}: --resume continues it, --out starts another"
             )
-    elif out.is_dir() and atomic.contents(out):
-        raise StoreError(f"{out} is not empty and contains no run of this command: choose another --out")
-    else:
-        last = None
-    if main:
-        with atomic.reporting(out):
-            out.mkdir(parents=True, exist_ok=True)
-        checkpoint.remove_interrupted(out)
-        atomic.write_json(known, recipe.values())
+    checkpoint.remove_interrupted(out)
     return last
 
 
@@ -61,11 +79,29 @@ def _require_same(known: Path, recipe: Recipe, out: Path) -> None:
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and not key.startswith(_FREE)
     ]
+    longer = all(_end(new.get(key)) >= _end(old.get(key)) for key in _LENGTH)
+    if differ and set(differ) <= set(_LENGTH):
+        if recipe.optimizer.schedule != "constant":
+            raise StoreError(
+                f"{out} contains a run of another length ({', '.join(differ)}), and its {recipe.optimizer.schedule} "
+                "schedule covers the whole run, so that all learning rates would be different: choose another "
+                "--out, or restore the length"
+            )
+        if not longer:
+            raise StoreError(
+                f"{out} contains a longer run ({', '.join(differ)}): --max-steps stops it earlier"
+            )
+        return
     if differ:
         raise StoreError(
             f"{out} contains a run of another recipe ({', '.join(differ)} "
             f"{'differs' if len(differ) == 1 else 'differ'}): choose another --out"
         )
+
+
+def _end(length: float | None) -> float:
+    """Returns the length of a run, which is infinite if a key does not limit it."""
+    return math.inf if length is None else length
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

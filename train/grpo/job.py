@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssl4rl_bench.engines.checkpoints.weights import Model
+from ssl4rl_bench.train.lora_targets import Adapters
 from ssl4rl_bench.train.planning.sizes import Sizes
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.reporting import Reporter
@@ -25,3 +26,5 @@ class TrainingJob:
     stop_at: int
     """The step after which this call stops."""
     report: Reporter
+    adapters: Adapters | None = None
+    """The matrices with adapters, if they are known."""

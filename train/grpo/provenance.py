@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ssl4rl_bench.core.errors import ModelError
@@ -56,6 +56,7 @@ class Origin:
             "fingerprint_scheme": SCHEME,
             "base": {"name": base.name, "fingerprint": base.fingerprint, "revision": base.revision},
             "data": {key: self.data.facts[key] for key in _FACTS},
+            **({"adapters": asdict(adapters)} if (adapters := self.job.adapters) else {}),
             "processes": parts.processes,
             "seconds_of_last_start": round(time.time() - self.started),
             "versions": installed_versions(_PACKAGES),

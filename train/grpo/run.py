@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.task.registry import select_images
 from ssl4rl_bench.train import checkpoint
+from ssl4rl_bench.train.agreement import on_main
 from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.grpo import process
 from ssl4rl_bench.train.grpo.assembly import make_trainer
+from ssl4rl_bench.train.grpo.continuity import require_same_base, require_same_data
 from ssl4rl_bench.train.grpo.dataset import Dataset, load_training_processor, prepared
-from ssl4rl_bench.train.grpo.folder import DATA, open_folder, steps_done
+from ssl4rl_bench.train.grpo.folder import DATA, RECIPE, open_folder, require_own_folder, steps_done
 from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.journal import METRICS, Metrics
-from ssl4rl_bench.train.planning.sizes import sizes, steps_of
+from ssl4rl_bench.train.lock import RunLock, acquire
+from ssl4rl_bench.train.lora_targets import adapters_of
+from ssl4rl_bench.train.planning.sizes import Sizes, sizes, steps_of
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.reporting import Reporter
 from ssl4rl_bench.train.stopping import Stopping
@@ -44,8 +49,10 @@ def train_grpo(
             is not changed.
 
     Raises:
-        StoreError: the folder holds another run, or it holds this run and `resume` is false; the disk is
+        StoreError: the folder holds another run, or it holds this run and `resume` is false; another process
+            trains in it; the base or the data have changed since the checkpoint to resume from; the disk is
             full.
+        TrainingError: a loss, a gradient norm or a weight is not finite.
         UsageError: a step cannot be divided evenly among the processes; training images are in an evaluation
             set; vLLM without a GPU.
         DataError, ModelError: the images or the base cannot be used.
@@ -54,25 +61,60 @@ def train_grpo(
     state = process.start(recipe)
     report = report if report and state.is_main_process else Reporter()
     parts = sizes(recipe, state.num_processes)
-    with state.main_process_first():
-        last = open_folder(out, recipe, resume=resume, main=state.is_main_process)
+    with _locked(out, state, report):
+        last = on_main(state, lambda: open_folder(out, recipe, resume=resume))
+        return _train(recipe, out, parts, last, max_steps, report)
+
+
+@contextmanager
+def _locked(out: Path, state: Any, report: Reporter) -> Iterator[None]:
+    """Holds the lock of the run's folder on the main process; if that fails, all processes raise the error."""
+    held: list[RunLock] = []
+
+    def take() -> None:
+        require_own_folder(out)
+        held.append(acquire(out))
+
+    try:
+        on_main(state, take)
+        if held and held[0].note:
+            report.note(held[0].note)
+        yield
+    finally:
+        for lock in held:
+            lock.release()
+
+
+def _train(
+    recipe: Recipe, out: Path, parts: Sizes, last: Path | None, max_steps: int | None, report: Reporter
+) -> Path:
+    """Trains in a locked folder from the checkpoint `last`, or from the base; returns the last checkpoint."""
     base = resolve_model(recipe.model.base, chat=True)
+    if last:
+        require_same_base(last, base)
+    adapters = adapters_of(recipe, base.path)
+    if adapters:
+        report.note(str(adapters))
     stopping = Stopping()
     wanted = recipe.data
     images = select_images(wanted.images, split=wanted.images_split, ratio=wanted.split, limit=wanted.limit)
     with stopping.handling(), images as selection:
         processor = load_training_processor(recipe, base)
         data = prepared(recipe, selection, processor, report)
+        if last:
+            require_same_data(last, out / DATA, data.facts)
         steps = steps_of(recipe, parts, data.training_set.rows_an_epoch)
         stop_at = min(steps, max_steps or steps)
         if last and steps_done(last) >= stop_at:
             report.note(f"{last} is already at step {stop_at}: nothing to do")
             return last
-        if state.is_main_process:
+        if process.is_main():
+            atomic.write_json(out / RECIPE, recipe.values())
             atomic.write_json(out / DATA, data.facts)
-        _fit(TrainingJob(recipe, out, base, parts, steps, stop_at, report), data, processor, stopping, last)
+        job = TrainingJob(recipe, out, base, parts, steps, stop_at, report, adapters)
+        _fit(job, data, processor, stopping, last)
         done = checkpoint.complete_checkpoints(out)[-1]
-        if state.is_main_process and (out / METRICS).is_file():
+        if process.is_main() and (out / METRICS).is_file():
             _draw(out, recipe)  # the run is already complete if a signal arrives now
     if stopping.ends and steps_done(done) < stop_at:
         raise Interrupted(f"interrupted; {done} is saved, and --resume continues from it")

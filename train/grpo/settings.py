@@ -12,8 +12,12 @@ _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": 
 """transformers' names of the recipe's schedules."""
 
 
-def grpo_config(job: TrainingJob) -> Any:
-    """Returns TRL's settings. A recipe counts steps, TRL counts optimizer updates."""
+def grpo_config(job: TrainingJob, generation: dict[str, Any]) -> Any:
+    """Returns TRL's settings. A recipe counts steps, TRL counts optimizer updates.
+
+    Args:
+        generation: further arguments for the engine of the rollouts.
+    """
     from trl import GRPOConfig
 
     recipe, parts = job.recipe, job.parts
@@ -28,6 +32,7 @@ def grpo_config(job: TrainingJob) -> Any:
         num_generations=g.group,
         num_iterations=g.iterations,
         max_completion_length=g.max_reply_tokens,
+        generation_kwargs=generation,
         temperature=g.temperature,
         top_p=g.top_p,
         top_k=g.top_k,

@@ -12,6 +12,7 @@ from pathlib import Path
 from ssl4rl_bench.core.names import hub_id
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names, resolve_model
 from ssl4rl_bench.train.data import training_tasks
+from ssl4rl_bench.train.lora_targets import Adapters, adapters_of
 from ssl4rl_bench.train.planning import memory, prompt_sizes, shapes
 from ssl4rl_bench.train.planning.memory import Memory
 from ssl4rl_bench.train.planning.prompt_sizes import PromptSizes
@@ -44,6 +45,8 @@ class TrainingPlan:
     memory: Memory | None
     assumed: tuple[str, ...]
     """Sentences on values that were not measured, and on the assumptions that replace them."""
+    adapters: Adapters | None = None
+    """The matrices with LoRA adapters; None without LoRA, or if the base is unknown."""
 
     @property
     def updates(self) -> int | None:
@@ -122,6 +125,7 @@ def plan_training(recipe: Recipe) -> TrainingPlan:
         if shape is None
         else memory.estimate_memory(recipe, shape, step.processes, prompts.image_tokens),
         assumed=tuple(assumed),
+        adapters=None if shape is None else adapters_of(recipe, folder or shape),
     )
 
 

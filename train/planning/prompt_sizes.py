@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import BenchError, UsageError
 from ssl4rl_bench.core.names import full_name, hub_id
+from ssl4rl_bench.core.scratch import ScratchFolder
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.engines.checkpoints.served import chat_template, served
 from ssl4rl_bench.engines.template_child import make_environment
@@ -215,7 +215,7 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
     elif not Path(spec).expanduser().exists() and _elsewhere(spec):
         return None, []
     else:
-        with tempfile.TemporaryDirectory(prefix="ssl4rl-images-") as spool:
+        with ScratchFolder("images") as spool:
             split = recipe.data.images_split
             source = open_source(spec, spool=Path(spool), task_images=task_images, split=split)
             total = len(source.images)

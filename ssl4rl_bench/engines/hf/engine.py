@@ -8,8 +8,9 @@ from importlib import metadata
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.core.capabilities import Waits
 from ssl4rl_bench.core.errors import ModelError
-from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, Waits
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines.base import EngineOptions, error_completion, reason, telling
 from ssl4rl_bench.engines.hf.scheduling import Scheduler
 from ssl4rl_bench.engines.stopwatch import Stopwatch
@@ -98,7 +99,7 @@ class HfEngine:
 
     @property
     def capacity(self) -> int:
-        """Implements `types.HasCapacity`."""
+        """Implements `capabilities.HasCapacity`."""
         return _WINDOW * self._batch_size
 
     def drain(self) -> int:
@@ -107,11 +108,11 @@ class HfEngine:
         return self._n_unread + (self._scheduler.n_begun if self._scheduler else 0)
 
     def waits(self) -> Waits:
-        """Implements `types.ReportsWaits`. Prompts are prepared between steps, while the model is idle."""
+        """Implements `capabilities.ReportsWaits`. Prompts are prepared between steps, while the model is idle."""
         return self._stopwatch.waits()
 
     def measures(self) -> dict[str, Any]:
-        """Implements `types.Measures`: what the engine waited for."""
+        """Implements `capabilities.Measures`: what the engine waited for."""
         return self._stopwatch.measures()
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from ssl4rl_bench.core.capabilities import Waits
 from ssl4rl_bench.core.errors import MissingDependency
-from ssl4rl_bench.core.types import Completion, Message, Request, Sampling, Waits
+from ssl4rl_bench.core.types import Completion, Message, Request, Sampling
 from ssl4rl_bench.engines.base import EngineOptions, telling
 from ssl4rl_bench.engines.vllm.server import VllmServer, has_video
 
@@ -50,7 +51,7 @@ class VllmEngine:
         return _installed_version() + ("" if dtype == "auto" else f"+{dtype}")
 
     def expect(self, n_requests: int) -> None:
-        """Implements `types.Expects`: a short run starts without compiling the model."""
+        """Implements `capabilities.Expects`: a short run starts without compiling the model."""
         self._n_expected = n_requests
 
     def run(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, Completion]]:
@@ -70,7 +71,7 @@ class VllmEngine:
 
     @property
     def capacity(self) -> int:
-        """Implements `types.HasCapacity`; a guess before vLLM has started."""
+        """Implements `capabilities.HasCapacity`; a guess before vLLM has started."""
         return self._server.capacity if self._server else self._options.batch_size or _CAPACITY
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
@@ -81,11 +82,11 @@ class VllmEngine:
         yield from server.stream(messages, sampling, self._options.seed)
 
     def measures(self) -> dict[str, Any]:
-        """Implements `types.Measures`: vLLM's settings, the use of its prefix cache, and what it waited for."""
+        """Implements `capabilities.Measures`: vLLM's settings, the use of its prefix cache, and its waits."""
         return self._server.measures() if self._server is not None else {}
 
     def waits(self) -> Waits:
-        """Implements `types.ReportsWaits`, since the last start of vLLM."""
+        """Implements `capabilities.ReportsWaits`, since the last start of vLLM."""
         return Waits(0.0, 0.0, 0.0) if self._server is None else self._server.stopwatch.waits()
 
     def close(self) -> None:

@@ -57,7 +57,7 @@ class WorkersEngine:
         return self._inner.version
 
     def check_tasks(self, tasks: Sequence[Task]) -> None:
-        """Implements `types.ChecksTasks`: checks that there are enough GPUs, and that the cluster answers.
+        """Implements `capabilities.ChecksTasks`: checks that there are enough GPUs, and that the cluster answers.
 
         Raises:
             UsageError: there are too few.
@@ -70,7 +70,7 @@ class WorkersEngine:
             self._checked = True
 
     def expect(self, n_requests: int) -> None:
-        """Implements `types.Expects`: each worker expects its share. Counts of `measures` begin here."""
+        """Implements `capabilities.Expects`: each worker expects its share. Counts of `measures` begin here."""
         for slot in self._scheduler.slots:
             slot.n_answered = slot.n_deaths = 0
         self._scheduler.n_resent = 0
@@ -99,7 +99,7 @@ class WorkersEngine:
                 self._pool.drain()
 
     def drain(self) -> int:
-        """Implements `types.Drains`. Only sets a flag, as it is called by signal handlers; `run` acts on it."""
+        """Implements `capabilities.Drains`. Only sets a flag, since signal handlers call it; `run` acts on it."""
         return self._scheduler.drain() + len(self._ready)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str]:
@@ -113,14 +113,14 @@ class WorkersEngine:
         )
 
     def swap(self, model: Model) -> bool:
-        """Implements `types.Swaps`: loads the weights in all workers. After False the engine must be closed."""
+        """Implements `capabilities.Swaps`: loads the weights in all workers; after False, close the engine."""
         if self._pool is not None and not self._pool.swap(model):
             return False
         self._model = model
         return True
 
     def measures(self) -> dict[str, Any]:
-        """Implements `types.Measures`: where each worker ran, on what, and what its engine reports."""
+        """Implements `capabilities.Measures`: where each worker ran, on what, and what its engine reports."""
         if self._pool is None:
             return {}
         facts, engines = self._pool.facts(), self._pool.measures()

@@ -127,7 +127,7 @@ class Pool(Protocol):
         ...
 
     def measures(self) -> dict[int, dict[str, Any]]:
-        """Returns what the engines of the workers report (`types.Measures`), by number."""
+        """Returns what the engines of the workers report (`capabilities.Measures`), by number."""
         ...
 
     def close(self) -> None:

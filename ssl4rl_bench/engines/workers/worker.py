@@ -13,18 +13,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import ssl4rl_bench
+from ssl4rl_bench.core.capabilities import Drains, Expects, HasCapacity, Measures, Swaps
 from ssl4rl_bench.core.errors import BenchError, EngineError, ModelError
-from ssl4rl_bench.core.types import (
-    Completion,
-    Drains,
-    Engine,
-    Expects,
-    HasCapacity,
-    Measures,
-    Request,
-    Sampling,
-    Swaps,
-)
+from ssl4rl_bench.core.types import Completion, Engine, Request, Sampling
 from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines.base import EngineOptions, reason
 from ssl4rl_bench.engines.workers.messages import Facts, Report, WorkUnit

@@ -10,7 +10,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import tempfile
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import BenchError, EngineError, MissingDependency, UsageError
+from ssl4rl_bench.core.scratch import ScratchFolder
 
 _INFORMS = frozenset({"-h", "--help", "--version"})
 
@@ -79,7 +79,7 @@ def _output(arguments: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
             raise UsageError(f"--output_path {given} must be a folder, where the results are expected")
         yield Path(given), []
         return
-    with tempfile.TemporaryDirectory(prefix="ssl4rl-lmms-") as folder:
+    with ScratchFolder("lmms") as folder:
         yield Path(folder), ["--output_path", folder]
 
 

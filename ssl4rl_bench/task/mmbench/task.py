@@ -170,6 +170,7 @@ def load_mmbench(
         rows=tuple(rows),
         sampling=task.sampling,
         n_groups_skipped=n_skipped,
+        columns=task.columns,
         warnings=_warnings(task.edition, checked),
         partial_reasons=tuple(reasons),
         data_sha256=rows_digest(rows),

@@ -15,16 +15,9 @@ import pytest
 from simulation import requests
 from synthetic import SyntheticTask, options, spec_of
 
+from ssl4rl_bench.core.capabilities import ChecksTasks, Drains, Expects, Measures, Swaps
 from ssl4rl_bench.core.errors import EngineError, Interrupted, MissingDependency, ModelError, UsageError
-from ssl4rl_bench.core.types import (
-    ChecksTasks,
-    Drains,
-    Engine,
-    Expects,
-    Measures,
-    Sampling,
-    Swaps,
-)
+from ssl4rl_bench.core.types import Engine, Sampling
 from ssl4rl_bench.engines import create
 from ssl4rl_bench.engines.base import EngineOptions
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model

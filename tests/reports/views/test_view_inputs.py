@@ -13,7 +13,7 @@ from simulated import TASK, run
 from view_runs import asked, drawn, with_probes
 
 from ssl4rl_bench.core.errors import StoreError, UsageError
-from ssl4rl_bench.reports.board.board import COLUMNS
+from ssl4rl_bench.reports.board.columns import COLUMNS
 from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather_runs
 from ssl4rl_bench.reports.views.contrasts import Contrast, correct, scores

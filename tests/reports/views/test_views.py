@@ -14,13 +14,13 @@ from view_runs import TASK, asked, drawn, with_probes
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.board.board import COLUMNS
+from ssl4rl_bench.reports.board.columns import AVERAGE_COLUMN as AVERAGE
+from ssl4rl_bench.reports.board.columns import COLUMNS
 from ssl4rl_bench.reports.views import VIEWS, View, allowed, by_sight, gather_runs
 from ssl4rl_bench.reports.views.additivity import sums
 from ssl4rl_bench.reports.views.contrasts import scores
 from ssl4rl_bench.stats.paired import mcnemar, t_interval, tango
 
-AVERAGE = COLUMNS[-1]
 PROBES = {
     "ssl4rl_ssl_rotation_90": ("rotation", "step 90", 0.25, 0.75),
     "ssl4rl_ssl_rotation_30": ("rotation", "step 30", 1 / 12, 1 / 12),
@@ -171,7 +171,7 @@ def test_a_sum_beyond_the_scale_is_said_to_be() -> None:
 
 
 # An ability and the average: the other abilities are computed alike.
-two_columns = mock.patch("ssl4rl_bench.reports.views.contrasts.COLUMNS", COLUMNS[-2:])
+two_columns = mock.patch("ssl4rl_bench.reports.board.columns.COLUMNS", COLUMNS[-2:])
 
 
 @two_columns

@@ -1,0 +1,100 @@
+"""What an engine may be able to do besides answering requests. Callers ask with `isinstance`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from ssl4rl_bench.core.types import Task
+
+
+@runtime_checkable
+class ChecksTasks(Protocol):
+    """An engine that can check before the first request whether it can answer the tasks."""
+
+    def check_tasks(self, tasks: Sequence[Task]) -> None:
+        """Raises UsageError or DataError if it cannot."""
+        ...
+
+
+@runtime_checkable
+class Drains(Protocol):
+    """An engine that can stop starting requests."""
+
+    def drain(self) -> int:
+        """Stops starting requests and returns the number of requests in flight."""
+        ...
+
+
+@runtime_checkable
+class Expects(Protocol):
+    """An engine that starts differently for few requests than for many."""
+
+    def expect(self, n_requests: int) -> None:
+        """Tells the engine, before its first request, how many will follow."""
+        ...
+
+
+@runtime_checkable
+class HasCapacity(Protocol):
+    """An engine that knows how many requests it takes at once."""
+
+    @property
+    def capacity(self) -> int:
+        """The number of requests that it pulls before one is answered. May change when the engine starts."""
+        ...
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """An engine that reports how it ran."""
+
+    def measures(self) -> dict[str, Any]:
+        """Returns settings and counts as JSON values, which are recorded in exec.json; empty if it did not run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What limited an engine, in seconds since its model was loaded; times without any request do not count."""
+
+    prompts_s: float
+    """The model could have taken more requests, but their prompts, mostly images, were not ready."""
+    model_s: float
+    """The model had as many requests as it takes at a time."""
+    rest_s: float
+    """The model had fewer requests than it takes, because only the last ones were left."""
+
+    @property
+    def total_s(self) -> float:
+        """The sum of all times."""
+        return self.prompts_s + self.model_s + self.rest_s
+
+
+@runtime_checkable
+class ReportsWaits(Protocol):
+    """An engine that reports what it waits for."""
+
+    def waits(self) -> Waits:
+        """Returns the times since the engine was created; all are 0 before its first request."""
+        ...
+
+
+@runtime_checkable
+class Swaps(Protocol):
+    """An engine that may be able to load other weights without a restart."""
+
+    def swap(self, model: Any) -> bool:
+        """Loads the weights of another `Model`. Returns False if it cannot; the caller must then close it."""
+        ...
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """An engine that talks to a server, which reports the name of its model."""
+
+    @property
+    def served_model(self) -> str:
+        """The name of the model at the server."""
+        ...
