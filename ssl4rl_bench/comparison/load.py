@@ -24,9 +24,6 @@ from ssl4rl_bench.score.scoring import outcomes_of_run
 from ssl4rl_bench.task.extract import reader_version
 from ssl4rl_bench.task.registry import per_task
 
-_MANY = 16
-"""The number of runs from which checking their files on several cores saves more than it costs."""
-
 
 def load_evaluated(
     paths: Sequence[Path], data: Sequence[str] = (), observer: Observer = SILENT
@@ -46,11 +43,7 @@ def load_evaluated(
         run = open_run(path)
         by_place.setdefault(run.path.resolve(), run)
     opened = list(by_place.values())
-    read = (
-        [finished_outcomes(run) for run in opened]
-        if len(opened) < _MANY
-        else parallel_map(finished_outcomes, opened)
-    )
+    read = [finished_outcomes(run) for run in opened]
     per_task(data, list(dict.fromkeys(name for run in opened for name in run.spec.tasks)))  # checks the names
     names = labelled([run.spec for run in opened], [run.path for run in opened])
     loaded: dict[str, list[Task]] = {}

@@ -214,10 +214,14 @@ class _Reader:
         if included is None:
             return config
         if not isinstance(included, str) or Path(included).name != included:
-            raise self._error("include must be the name of a file in the same folder or of this package's tasks")
+            raise self._error(
+                "include must be the name of a file in the same folder or of this package's tasks"
+            )
         beside, shipped = path.parent / included, Path(str(files("ssl4rl_bench.tasks"))) / included
         if not beside.exists() and not shipped.exists():
-            raise self._error(f"it includes {included}, which is neither in its folder nor in this package's tasks")
+            raise self._error(
+                f"it includes {included}, which is neither in its folder nor in this package's tasks"
+            )
         return self._parse(beside if beside.exists() else shipped) | config
 
     def _parse(self, path: Path) -> dict[str, Any]:
