@@ -272,18 +272,21 @@ class Rows:
         """Makes no row yet.
 
         Args:
+            rows: the first rows of the training set; further ones are added when their indices are requested.
             keep: number of finished rows to cache: as many as a process needs for a step.
         """
-        self.training_set, self.rows = training_set, rows
+        self.training_set, self.rows = training_set, list(rows)
+        self._more = islice(training_set.rows(), len(rows), None)
         self.seconds = 0.0
         """Time spent making rows since this was last reset to 0."""
-        self._make = lru_cache(maxsize=keep)(lambda i: training_set.make(rows[i]))
+        self._make = lru_cache(maxsize=keep)(lambda i: training_set.make(self.rows[i]))
         self._pool = ThreadPoolExecutor()
 
     def __call__(self, batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
         """Returns the columns prompt (a chat), images (PIL), target, task and row."""
         start = time.perf_counter()
         numbers = batch["row"]
+        self.rows += islice(self._more, max(0, max(numbers) + 1 - len(self.rows)))
         distinct = list(dict.fromkeys(numbers))
         made = dict(zip(distinct, self._pool.map(self._make, distinct), strict=True))
         self.seconds += time.perf_counter() - start

@@ -26,6 +26,9 @@ _NAMES = {
     "entropy": "entropy",
     "clip_ratio/region_mean": "clip",
     "frac_reward_zero_std": "flat_groups",
+    "prompts_drawn": "prompts_drawn",
+    "dropped_groups": "dropped_groups",
+    "reward_drawn": "reward_drawn",
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
 }

@@ -41,9 +41,8 @@ class ModelPart:
     freeze_vision: bool = False
     """Does not train the vision tower."""
     share_prompts: bool = True
-    """Computes a group's prompt once for all its replies, if attention is sdpa or eager and micro-batches
-    hold complete groups. A row of the attention then holds a whole group: false may be faster for long
-    replies."""
+    """Computes a prompt once for several of its replies, if attention is sdpa or eager, micro-batches hold
+    complete groups, and this is estimated to cost less than a copy of the prompt for each reply."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,10 @@ class GrpoPart:
     micro_batch: int = 8
     """Replies per forward pass of a process. Memory grows with it. Results do not depend on it, except with
     loss = "bnpo", which averages over each micro-batch."""
+    dynamic: bool = False
+    """Draws further prompts in place of groups whose replies all earn the same reward (DAPO)."""
+    dynamic_rounds: int = 4
+    """The maximum number of rounds in which a step draws prompts; groups with equal rewards then fill it up."""
     clip: float = 0.2
     """The probability ratio is clipped to 1 - clip and 1 + clip_high."""
     clip_high: float | None = None
@@ -318,7 +321,10 @@ def _check(recipe: Recipe, file: str) -> None:
         (g.steps is None or g.steps >= 1, "grpo.steps must be 1 or more"),
         (g.epochs is None or g.epochs > 0, "grpo.epochs must be above 0"),
         (g.group >= 2, "grpo.group must be 2 or more: an advantage is a difference within a group"),
-        (min(g.prompts, g.updates, g.iterations, g.micro_batch) >= 1, "numbers in [grpo] must be 1 or more"),
+        (
+            min(g.prompts, g.updates, g.iterations, g.micro_batch, g.dynamic_rounds) >= 1,
+            "numbers in [grpo] must be 1 or more",
+        ),
         (min(g.max_prompt_tokens, g.max_reply_tokens) >= 1, "token limits must be 1 or more"),
         (g.temperature > 0, "grpo.temperature must be above 0"),
         (0 < g.top_p <= 1, "grpo.top_p must be above 0 and at most 1"),

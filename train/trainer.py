@@ -1,6 +1,6 @@
-"""TRL's GRPOTrainer with three additions: shared prompts, timed phases, and checkpoints saved by a callback.
+"""TRL's GRPOTrainer with shared prompts, dynamic sampling, timed phases, and checkpoints saved by a callback.
 
-`grpo.assembly` makes the trainer.
+`grpo.assembly` makes the trainer. `scoring`, `rollouts` and `dynamic` override further parts of it.
 """
 
 from __future__ import annotations
@@ -14,33 +14,24 @@ from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
-from torch.nn.utils.rnn import pad_sequence
-from transformers import (
-    GenerationConfig,
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
-from trl import GRPOTrainer
-from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
-from ssl4rl_bench.core.identity import seed_of
 from ssl4rl_bench.engines.loading import load_network
-from ssl4rl_bench.train import shared_prompts, vision_tokens
+from ssl4rl_bench.train import vision_tokens
 from ssl4rl_bench.train.data import Rows
+from ssl4rl_bench.train.dynamic import DynamicSampling
 from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import renamed
+from ssl4rl_bench.train.packing import Cost
+from ssl4rl_bench.train.rollouts import SharedRollouts
+from ssl4rl_bench.train.scoring import RowScoring
 
 PHASES = ("data", "rollout", "reward", "logprobs", "update")
 """The phases of a step, timed in seconds on the main process. "logprobs" computes the log-probabilities under
 the sampling policy and the base, where they are needed."""
-IMAGES = ("pixel_values", "image_grid_thw", "num_images")
-"""TRL's keys for the replies' images: all patches, all grids, and the number of images per reply."""
 
 
-class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
+class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
     """A GRPO trainer of SSL tasks.
 
     Args:
@@ -49,8 +40,10 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             that folder as transformers' Trainer does.
         on_log: called on the main process with each line of metrics, under this project's names.
         guards: checks each update, and the rewards of each step.
-        share_prompts: whether a group's prompt is computed once (`shared_prompts`); micro-batches must then
-            hold complete groups.
+        share_prompts: whether replies to a prompt may share it (`shared_prompts`); micro-batches must then hold
+            complete groups.
+        cost: the cost by which rows are planned (`packing`).
+        dynamic_rounds: maximum number of rounds of dynamic sampling (`dynamic`); None: no dynamic sampling.
     """
 
     def __init__(
@@ -61,10 +54,12 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         on_log: Callable[[dict[str, float]], None],
         guards: TrainingGuards,
         share_prompts: bool,
+        cost: Cost,
+        dynamic_rounds: int | None,
         **kwargs: Any,
     ) -> None:
         self.rows, self.on_save, self.on_log, self.guards = rows, on_save, on_log, guards
-        self.share_prompts = share_prompts
+        self.share_prompts, self.cost, self.dynamic_rounds = share_prompts, cost, dynamic_rounds
         self.spent = dict.fromkeys(PHASES, 0.0)
         self._save_into: Path | None = None
         self._asked: set[str] = set()
@@ -94,11 +89,14 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         out = super()._init_training_state(*args, **kwargs)
         # TRL chooses the next slice of a step's replies by a count of micro-batches that it does not save.
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
+        self._restore_drawn()
         return out
 
     # Saving
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._record_drawn()
+
         def write(folder: Path) -> None:
             self._save_into = folder
             try:
@@ -142,135 +140,6 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
-    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        if not self._own_rollouts:
-            return super()._tokenize_prompts(prompts)
-        # TRL has each prompt `num_generations` times in a row; each is tokenized only once here.
-        ids, images, fields = super()._tokenize_prompts(prompts[:: self.num_generations])
-        n = self.num_generations
-        return _repeated(ids, n), _repeated(images, n) if images else images, fields
-
-    def _generate_single_turn(
-        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, **kwargs: Any
-    ) -> Any:
-        if not self._own_rollouts:
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, **kwargs
-            )
-        prompts = [torch.tensor(ids) for ids in prompt_ids[::num_generations]]
-        fields = {"input_ids": prompts, "attention_mask": [torch.ones_like(ids) for ids in prompts]}
-        for key, value in multimodal_fields.items():
-            fields[key] = value if isinstance(value, torch.Tensor) else [torch.tensor(v) for v in value]
-        for key, value in fields.items():
-            if isinstance(value, list):
-                padding = self._tokenizer.pad_token_id if key == "input_ids" else 0
-                fields[key] = pad_sequence(value, True, padding, padding_side="left")
-        inputs = super(GRPOTrainer, self)._prepare_inputs(fields)
-        with (
-            unwrap_model_for_generation(
-                self.model_wrapped,
-                self.accelerator,
-                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
-                generation_kwargs=self.generation_kwargs,
-                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
-            ) as model,
-            self.accelerator.autocast(),
-        ):
-            dice = self._dice(inputs["input_ids"].device)
-            core = _without_adapters(model)
-            replies = shared_prompts.generate(core, inputs, num_generations, self._greedy(), dice)
-        ends = torch.isin(replies, torch.tensor(self.eos_token_ids, device=replies.device))
-        lengths = torch.where(ends.any(1), ends.int().argmax(1) + 1, replies.shape[1])
-        return [row[:n].tolist() for row, n in zip(replies.cpu(), lengths.tolist(), strict=True)], None
-
-    @property
-    def _own_rollouts(self) -> bool:
-        """Whether `shared_prompts.generate` makes the replies: without vLLM and without sharded weights."""
-        return not (self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled)
-
-    def _greedy(self) -> GenerationConfig:
-        """Returns a greedy configuration, because `GumbelNoise` adds the randomness to the scores."""
-        keep = ("max_new_tokens", "pad_token_id", "bos_token_id", "eos_token_id", "suppress_tokens")
-        return GenerationConfig(
-            do_sample=False,
-            **{key: self.generation_kwargs[key] for key in keep if key in self.generation_kwargs},
-        )
-
-    def _dice(self, device: Any) -> LogitsProcessorList:
-        """Returns processors that apply temperature, top-k and top-p, and then draw one token.
-
-        Each reply has its own seed, derived from the run's seed, the row, and the reply's index in its group.
-        """
-        n = self.num_generations
-        seeds = [seed_of("reply", self.args.seed, row, i % n) for i, row in enumerate(self._row_numbers)]
-        out = LogitsProcessorList([TemperatureLogitsWarper(self.temperature)])
-        if self.top_k:
-            out.append(TopKLogitsWarper(self.top_k))
-        if self.top_p < 1:
-            out.append(TopPLogitsWarper(self.top_p))
-        out.append(shared_prompts.GumbelNoise(seeds, device))
-        return out
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Any,
-        attention_mask: Any,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        # A masked reply may hold a placeholder of an image, which the model would count.
-        input_ids = input_ids.masked_fill(attention_mask == 0, self._tokenizer.pad_token_id)
-        if not (self.share_prompts and self.model.training):
-            return super()._get_per_token_logps_and_entropies(
-                model,
-                input_ids,
-                attention_mask,
-                logits_to_keep,
-                batch_size=batch_size,
-                compute_entropy=compute_entropy,
-                **kwargs,
-            )
-        size = batch_size or len(input_ids)
-        images = {key: kwargs[key] for key in IMAGES if kwargs.get(key) is not None}
-        by_reply = split_pixel_values_by_grid(images)
-        logps, entropies = [], []
-        for start in range(0, len(input_ids), size):
-            rows = slice(start, min(start + size, len(input_ids)))
-            firsts = range(rows.start, rows.stop, self.num_generations)
-            before = input_ids.shape[1] - logits_to_keep
-            packed = shared_prompts.pack(
-                input_ids[firsts, :before],
-                attention_mask[firsts, :before],
-                input_ids[rows, before:],
-                attention_mask[rows, before:],
-            )
-            shown = {key: torch.cat([by_reply[key][i] for i in firsts]) for key in IMAGES[:2] if images}
-            types = kwargs.get("mm_token_type_ids")
-            positions = _without_adapters(self.accelerator.unwrap_model(model)).model.get_rope_index(
-                input_ids[firsts, :before],
-                image_grid_thw=shown.get("image_grid_thw"),
-                attention_mask=attention_mask[firsts, :before],
-                mm_token_type_ids=None if types is None else types[firsts, :before],
-            )[0]
-            with self.accelerator.autocast():
-                out = model(
-                    input_ids=packed.input_ids,
-                    attention_mask=shared_prompts.attention_mask(
-                        packed.allowed, self.model.config._attn_implementation
-                    ),
-                    position_ids=packed.positions(positions),
-                    labels=packed.labels,
-                    fused_lm_head=True,
-                    **shown,
-                )
-            logps.append(packed.per_reply(out.log_probs))
-            if compute_entropy:
-                entropies.append(packed.per_reply(out.entropy))
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
-
     # Times and metrics
 
     @contextmanager
@@ -293,6 +162,7 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         return self._rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        inputs = self.sampled(inputs)
         self._row_numbers = [row["row"] for row in inputs]
         with self._timed("logprobs"):
             out = super()._generate_and_score_completions(inputs)
@@ -321,14 +191,6 @@ class SSLTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         for name in set(self.reward_func_names) - self._asked:
             metrics.pop(f"rewards/{name}/mean", None)
         return renamed({**metrics, **logs}, self.spent)
-
-
-def _without_adapters(model: Any) -> Any:
-    return model.get_base_model() if is_peft_model(model) else model
-
-
-def _repeated(items: list[Any], n: int) -> list[Any]:
-    return [item for item in items for _ in range(n)]
 
 
 def _mean(values: list[float]) -> float:

@@ -69,6 +69,7 @@ def _step(plan: TrainingPlan) -> Table:
         ("images", plan.images, "before duplicates and unusable images are removed"),
         ("processes", step.processes, ""),
         ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
+        *_drawn(plan),
         ("pictures per step", round(plan.pictures), f"{prompts.pictures:g} per prompt"),
         (
             "tokens per prompt",
@@ -93,6 +94,15 @@ def _step(plan: TrainingPlan) -> Table:
             what, "not known" if number is None else f"{number:,}", note if number is not None else ""
         )
     return table
+
+
+def _drawn(plan: TrainingPlan) -> list[tuple[str, int, str]]:
+    """Returns the row on dynamic sampling, if the recipe uses it."""
+    g = plan.recipe.grpo
+    if not g.dynamic:
+        return []
+    note = f"at most, in {g.dynamic_rounds} rounds; groups with equal rewards are replaced"
+    return [("prompts drawn per step", g.dynamic_rounds * plan.sizes.prompts, note)]
 
 
 def _memory(plan: TrainingPlan) -> Table:

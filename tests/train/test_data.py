@@ -140,3 +140,12 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
         path.write_bytes(b"other")
     with pytest.raises(DataError, match=r"\.png changed while"):
         made.make(made.first(1)[0])
+
+
+def test_rows_after_those_given_continue_the_training_set(selection: Selection) -> None:
+    made = training_set(selection)
+    given, all_of_them = Rows(made, made.first(2), keep=4), Rows(made, made.first(9), keep=4)
+    for numbers in ([0], [5, 1], [8]):
+        a, b = given({"row": numbers}), all_of_them({"row": numbers})
+        assert (a["row"], a["task"], a["target"]) == (b["row"], b["task"], b["target"])
+        assert [x.tobytes() for x in a["images"][0]] == [x.tobytes() for x in b["images"][0]]

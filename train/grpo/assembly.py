@@ -16,6 +16,8 @@ from ssl4rl_bench.train.grpo.provenance import Origin, shipped_dtype
 from ssl4rl_bench.train.grpo.settings import grpo_config, lora_config
 from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import Metrics
+from ssl4rl_bench.train.packing import Cost
+from ssl4rl_bench.train.planning.shapes import of_folder
 from ssl4rl_bench.train.planning.sizes import shares_prompts
 from ssl4rl_bench.train.recipe import Recipe
 from ssl4rl_bench.train.rewards import SSLReward
@@ -39,6 +41,9 @@ def make_trainer(
             job.report.note(f"{name} is not installed: nothing is logged to it")
     n_rows = job.steps * parts.prompts
     rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
+    train_dataset = datasets.Dataset.from_dict({"row": range(n_rows)})
+    if not recipe.grpo.dynamic:  # otherwise the trainer draws the rows
+        train_dataset = train_dataset.with_transform(rows)
     model = _network(job)
     reward = SSLReward(
         {a.name: a.task for a in data.training_set.tasks},
@@ -52,7 +57,7 @@ def make_trainer(
         model=model,
         reward_funcs=reward.by_task(),
         args=grpo_config(job, _generation(job, model, processor)),
-        train_dataset=datasets.Dataset.from_dict({"row": range(len(rows.rows))}).with_transform(rows),
+        train_dataset=train_dataset,
         processing_class=processor,
         peft_config=lora_config(recipe),
         optimizers=(_optimizer(recipe, model), None),
@@ -62,6 +67,8 @@ def make_trainer(
         on_log=metrics.log,
         guards=TrainingGuards(job.out, parts.updates_a_step, metrics, main=is_main()),
         share_prompts=shares_prompts(recipe, parts),
+        cost=Cost.of(of_folder(job.base.path)),
+        dynamic_rounds=recipe.grpo.dynamic_rounds if recipe.grpo.dynamic else None,
     )
     # transformers adds this callback, which prints each log, if progress bars are disabled.
     trainer.remove_callback(PrinterCallback)

@@ -95,7 +95,7 @@ def steps_of(recipe: Recipe, step: Sizes, rows: float) -> int:
 
 
 def shares_prompts(recipe: Recipe, parts: Sizes) -> bool:
-    """Whether a group's prompt is computed once.
+    """Whether several replies to a prompt are computed with one copy of it, where that costs less.
 
     This requires complete groups in each micro-batch, and a mask that flash attention does not support.
     """
