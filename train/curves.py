@@ -46,6 +46,7 @@ PANELS = (
     Panel("Entropy, nats", {"entropy": ""}),
     Panel("Tokens clipped", {"clip": ""}, shares=True),
     Panel("Loss", {"loss": ""}),
+    Panel("Replay, nats per token", {"replay_loss": ""}),
     Panel("Gradient norm", {"grad_norm": ""}, log=True),
     Panel("Replies a second", {"replies_per_s": ""}),
 )

@@ -19,6 +19,7 @@ from trl import GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
 from ssl4rl_bench.train.data import Rows
+from ssl4rl_bench.train.replay.prompts import ReplayRows
 
 STATE = "DynamicSampling"
 """Key of the number of drawn rows in trainer_state.json, among the states of callbacks."""
@@ -47,7 +48,7 @@ class Drawn:
 class DynamicSampling(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     """Replaces the rows of a step by those whose groups are not flat."""
 
-    rows: Rows
+    rows: Rows | ReplayRows
     dynamic_rounds: int | None
     """Maximum number of rounds of a step; None takes the rows of the data loader."""
     drawn = 0

@@ -31,6 +31,7 @@ _NAMES = {
     "reward_drawn": "reward_drawn",
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
+    "replay_loss": "replay_loss",
 }
 """Names of this project by TRL's names."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.scratch import ScratchFolder
-from ssl4rl_bench.task.pictures import ImageSource, Selection, open_source
+from ssl4rl_bench.task.pictures import ImageSource, open_source
 from ssl4rl_bench.task.pictures.perceptual import Perceptual, near_pairs, perceptual_hash
 from ssl4rl_bench.task.pictures.selection import REDUCED
 from ssl4rl_bench.task.registry import DRAWN, task_images
@@ -21,6 +21,20 @@ from ssl4rl_bench.train.recipe import DataPart
 
 NamesByImage = Mapping[str, tuple[str, ...]]
 """Names of evaluation images by the SHA-256 of a training image, both sorted."""
+
+
+class Comparable(Protocol):
+    """An image to compare, such as a `Picture`."""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the encoded image."""
+        ...
+
+    @property
+    def perceptual(self) -> Perceptual:
+        """Its perceptual hash."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +68,14 @@ class Overlap:
 
 
 def find_overlaps(
-    selection: Selection,
+    pictures: Sequence[Comparable],
     sets: Sequence[str],
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[Overlap, ...]:
-    """Compares the kept images of a selection with each evaluation set in turn.
+    """Compares images with each evaluation set in turn.
 
     Args:
+        pictures: distinct images.
         sets: tasks ("mmbench_dev_en", "ssl_rotation_90"), "task=path or hub id", or image sources
             (`pictures.open_source`). For an SSL task, all images that it may use are compared; for a hub data
             set, the split that the task uses, or "train" if no task is named.
@@ -71,11 +86,14 @@ def find_overlaps(
         UsageError, DataError, MissingDependency: a set cannot be loaded; no set is skipped.
     """
     report = on_progress or (lambda name, done, total: None)
-    return tuple(_overlap(selection, spec, report) for spec in sets)
+    return tuple(_overlap(pictures, spec, report) for spec in sets)
 
 
-def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
-    """Returns the SHA-256 of the training images to leave out; none without overlap or if transductive.
+def enforce(overlaps: Sequence[Overlap], data: DataPart, which: str = "training images") -> frozenset[str]:
+    """Returns the SHA-256 of the images to leave out; none without overlap or if transductive.
+
+    Args:
+        which: the images, for messages.
 
     Raises:
         UsageError: there is overlap, and the recipe neither drops these images nor trains on them on purpose.
@@ -90,12 +108,12 @@ def enforce(overlaps: Sequence[Overlap], data: DataPart) -> frozenset[str]:
         for overlap in overlapping
     )
     raise UsageError(
-        f'training images are also evaluation images of {counts}: set overlap = "drop" in [data] to leave them '
+        f'{which} are also evaluation images of {counts}: set overlap = "drop" in [data] to leave them '
         "out, or transductive = true to train on them on purpose, which the model card then states"
     )
 
 
-def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], None]) -> Overlap:
+def _overlap(pictures: Sequence[Comparable], spec: str, report: Callable[[str, int, int], None]) -> Overlap:
     names: dict[str, list[str]] = {}
     looks: dict[str, Perceptual] = {}
     unreadable: list[str] = []
@@ -114,8 +132,8 @@ def _overlap(selection: Selection, spec: str, report: Callable[[str, int, int], 
         raise DataError(
             f"{spec} has no image that can be read, so training images cannot be compared with it."
         )
-    exact = {p.sha256: tuple(sorted(names[p.sha256])) for p in selection.pictures if p.sha256 in names}
-    others = [picture for picture in selection.pictures if picture.sha256 not in exact]
+    exact = {p.sha256: tuple(sorted(names[p.sha256])) for p in pictures if p.sha256 in names}
+    others = [picture for picture in pictures if picture.sha256 not in exact]
     shown = list(looks)
     near: dict[str, list[str]] = {}
     for i, j in near_pairs([picture.perceptual for picture in others], list(looks.values())):

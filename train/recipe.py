@@ -18,6 +18,7 @@ from ssl4rl_bench.core.config import fill
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.identity import sha256_json
 from ssl4rl_bench.core.parsing import parse_toml
+from ssl4rl_bench.train.replay.settings import ReplayPart, replay_rules
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,7 @@ class Recipe:
     grpo: GrpoPart
     optimizer: OptimizerPart
     lora: LoraPart | None = None
+    replay: ReplayPart | None = None
     reward: RewardPart = field(default_factory=RewardPart)
     rollout: RolloutPart = field(default_factory=RolloutPart)
     save: SavePart = field(default_factory=SavePart)
@@ -340,6 +342,7 @@ def _check(recipe: Recipe, file: str) -> None:
         (data.split is None or 0 < data.split < 1, "data.split must lie between 0 and 1"),
         (recipe.lora is None or recipe.lora.rank >= 1, "lora.rank must be 1 or more"),
         (not (recipe.lora and opt.name == "muon"), 'optimizer.name = "muon" needs full weights, not [lora]'),
+        *(replay_rules(recipe.replay, g.prompts, g.updates, dynamic=g.dynamic) if recipe.replay else ()),
     ]
     for holds, complaint in rules:
         if not holds:

@@ -12,8 +12,8 @@ class Reporter:
     def note(self, text: str) -> None:
         """Receives a sentence about a finding or a decision."""
 
-    def stage(self, name: str, done: int, total: int) -> None:
-        """Receives the progress of the work before the first step."""
+    def stage(self, name: str, done: int, total: int, unit: str = "images") -> None:
+        """Receives the progress of the work before the first step, counted in a unit."""
 
     def line(self, metrics: Mapping[str, float | None], n_steps: int) -> None:
         """Receives a line of metrics.jsonl and the number of steps of the run; None is a value without a number."""

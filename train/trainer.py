@@ -23,6 +23,8 @@ from ssl4rl_bench.train.dynamic import DynamicSampling
 from ssl4rl_bench.train.guards import TrainingGuards
 from ssl4rl_bench.train.journal import renamed
 from ssl4rl_bench.train.packing import Cost
+from ssl4rl_bench.train.replay.assembly import TrainerReplay
+from ssl4rl_bench.train.replay.prompts import ReplayRows
 from ssl4rl_bench.train.rollouts import SharedRollouts
 from ssl4rl_bench.train.scoring import RowScoring
 
@@ -39,6 +41,7 @@ class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
         on_save: called on every process with (trainer, write), where `write(folder)` writes the checkpoint to
             that folder as transformers' Trainer does.
         on_log: called on the main process with each line of metrics, under this project's names.
+        replay: what `[replay]` adds to the training.
         guards: checks each update, and the rewards of each step.
         share_prompts: whether replies to a prompt may share it (`shared_prompts`); micro-batches must then hold
             complete groups.
@@ -49,7 +52,8 @@ class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
     def __init__(
         self,
         *args: Any,
-        rows: Rows,
+        rows: Rows | ReplayRows,
+        replay: TrainerReplay | None,
         on_save: Callable[[SSLTrainer, Callable[[Path], None]], None],
         on_log: Callable[[dict[str, float]], None],
         guards: TrainingGuards,
@@ -60,6 +64,7 @@ class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
     ) -> None:
         self.rows, self.on_save, self.on_log, self.guards = rows, on_save, on_log, guards
         self.share_prompts, self.cost, self.dynamic_rounds = share_prompts, cost, dynamic_rounds
+        self.replay = replay
         self.spent = dict.fromkeys(PHASES, 0.0)
         self._save_into: Path | None = None
         self._asked: set[str] = set()
@@ -125,9 +130,14 @@ class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
 
     # Guards
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        """Computes the loss. With DeepSpeed it is checked here, as its backward pass includes the update."""
-        loss = super().compute_loss(*args, **kwargs)
+    def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Computes the loss with the replay's part.
+
+        With DeepSpeed it is checked here, as its backward pass includes the update.
+        """
+        loss = super().compute_loss(model, *args, **kwargs)
+        if self.replay is not None:
+            loss = self.replay.add(self, model, loss)
         if self.is_deepspeed_enabled:
             self.guards.require_finite(self, loss.detach())
         return loss
@@ -178,6 +188,8 @@ class SSLTrainer(RowScoring, DynamicSampling, SharedRollouts):
         with self._timed("logprobs"):
             out = super()._generate_and_score_completions(inputs)
         self._asked |= self.guards.watch_rewards(self, [row["task"] for row in inputs], self._rewards)
+        if self.replay is not None:
+            self.replay.weigh(out, [row["task"] for row in inputs])
         return out
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:

@@ -67,7 +67,7 @@ class Card:
         return str(base["name"]).partition("@")[0] if base.get("revision") else None
 
     def seen(self, task: str, task_result: Mapping[str, Any]) -> int:
-        """Counts training images that are in a task's data set, by the audit at the start of training.
+        """Counts images of the training and its replay that are in a task's data set, by the audit at the start.
 
         Args:
             task_result: the task's part of result.json.
@@ -76,7 +76,7 @@ class Card:
         names = {short_name(task), str(task_result.get("source"))}
         return sum(
             int(item.get("exact", 0)) + int(item.get("near", 0))
-            for item in self.overlap()
+            for item in (*self.overlap(), *self.replay_overlap())
             if data.get("transductive") and short_name(str(item.get("set", "")).partition("=")[0]) in names
         )
 
@@ -90,6 +90,10 @@ class Card:
     def overlap(self) -> list[Mapping[str, Any]]:
         """Returns the counts of the audit of training images, one mapping per evaluation set."""
         return list(dig(self.origin, "data").get("overlap") or [])
+
+    def replay_overlap(self) -> list[Mapping[str, Any]]:
+        """Returns the counts of the audit of the images of replay questions, as `overlap`."""
+        return list(dig(self.origin, "data", "replay").get("overlap") or [])
 
 
 def load_card(checkpoint: Path, runs: Sequence[RunDir] = ()) -> Card:

@@ -43,8 +43,11 @@ def summary(card: Card) -> str:
         text = "A checkpoint that ssl4rl-bench evaluated."
     lines = [f"{text} Trained with ssl4rl-bench." if origin else text]
     data, reward = dig(origin, "data"), dig(origin, "recipe", "reward")
+    if replayed := dig(data, "replay"):
+        lines.append(_replay(replayed))
     if data.get("transductive"):
-        overlaps = [_overlap_text(item) for item in card.overlap() if item.get("exact") or item.get("near")]
+        every = (*card.overlap(), *card.replay_overlap())
+        overlaps = [_overlap_text(item) for item in every if item.get("exact") or item.get("near")]
         lines.append(
             "> **Transductive:** it was trained on images of evaluation sets on purpose "
             f"({'; '.join(overlaps)}). Its results on them say nothing about images that it has not seen."
@@ -250,11 +253,30 @@ def _data(card: Card, data: Mapping[str, Any]) -> str:
     if card.overlap():
         lines.append("Training images that are in evaluation sets, at the start of training:")
         keys = ("images", "exact", "near")
-        rows = [(_set(item), *(_int(item.get(key)) for key in keys)) for item in card.overlap()]
+        sets = [(_set(item), item) for item in card.overlap()]
+        sets += [(f"{_set(item)} (of the replay)", item) for item in card.replay_overlap()]
+        rows = [(name, *(_int(item.get(key)) for key in keys)) for name, item in sets]
         lines.append(_table(("Set", "Images of it", "Equal", "Look alike"), rows))
     else:
         lines.append("The images were not compared with any evaluation set.")
     return "\n\n".join(lines)
+
+
+def _replay(replayed: Mapping[str, Any]) -> str:
+    """Describes the questions of other abilities that were part of the training."""
+    questions = (
+        f"{_int(replayed.get('per_step'))} questions of "
+        f"{_code(without_path(str(replayed.get('questions', ''))))} per step"
+    )
+    if replayed.get("kind") == "reward":
+        return (
+            f"> **Replay with labels:** {questions} were prompts too, rewarded if the answer was right. Its "
+            "abilities were thus trained with labelled questions."
+        )
+    return (
+        f"> **Replay:** to keep other abilities, the base's own replies to {questions} were part of the loss, with "
+        f"weight {float(replayed.get('weight') or 0):g}. No labels were used for them."
+    )
 
 
 def _settings(card: Card) -> Iterator[tuple[str, str]]:
@@ -278,6 +300,8 @@ def _settings(card: Card) -> Iterator[tuple[str, str]]:
     updates = f"in {grpo.get('updates')} parts, gone through {times}"
     yield "Tasks", ", ".join(f"{short_name(k)}, weight {v:g}" for k, v in tasks.items())
     yield "Reward", show("reward", "scheme format_weight extractor")
+    if dig(recipe, "replay"):
+        yield "Replay", show("replay", "kind share weight prompt max_reply_tokens")
     yield "Steps", f"{_int(origin.get('step'))}, {replies}"
     yield "Optimizer updates", f"{_int(origin.get('updates'))}; a step's replies {updates}"
     yield "Epochs", f"{float(origin.get('epochs') or 0):.2f} ({_int(origin.get('samples'))} prompts)"

@@ -82,6 +82,7 @@ def _step(plan: TrainingPlan) -> Table:
         ("processes", step.processes, ""),
         ("prompts per step", step.prompts, f"x {plan.recipe.grpo.group} replies = {step.replies:,}"),
         *_drawn(plan),
+        *_replay(plan),
         ("pictures per step", round(plan.pictures), f"{prompts.pictures:g} per prompt"),
         (
             "tokens per prompt",
@@ -106,6 +107,19 @@ def _step(plan: TrainingPlan) -> Table:
             what, "not known" if number is None else f"{number:,}", note if number is not None else ""
         )
     return table
+
+
+def _replay(plan: TrainingPlan) -> list[tuple[str, float | int | None, str]]:
+    """Returns the row about the replay, if there is one."""
+    part = plan.recipe.replay
+    if part is None:
+        return []
+    how = (
+        f"in addition, with the base's replies: at most {plan.replay_tokens:,} tokens"
+        if part.kind == "self"
+        else "among the prompts, rewarded if right"
+    )
+    return [("replay questions per step", part.per_step(plan.sizes.prompts), how)]
 
 
 def _drawn(plan: TrainingPlan) -> list[tuple[str, int, str]]:

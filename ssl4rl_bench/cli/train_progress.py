@@ -23,6 +23,7 @@ _SHOWN = (
     ("kl", "KL", "{:.4f}"),
     ("entropy", "entropy", "{:.3f}"),
     ("loss", "loss", "{:.4f}"),
+    ("replay_loss", "replay", "{:.3f}"),
     ("replies_per_s", "replies/s", "{:.1f}"),
 )
 """Metric, label and format of the values in a line."""
@@ -42,10 +43,10 @@ class TrainingProgress(Bars, Reporter):
         """Prints a sentence on a separate line."""
         self.screen.print(one_line(text), soft_wrap=True)
 
-    def stage(self, name: str, done: int, total: int) -> None:
-        """Shows the progress of a stage before training, in images."""
-        line = f"{name}: {done}/{total} images"
-        self.show(f"{name}: images", done, total or None, line, visible=done != total, left="")
+    def stage(self, name: str, done: int, total: int, unit: str = "images") -> None:
+        """Shows the progress of a stage before training."""
+        line = f"{name}: {done}/{total} {unit}"
+        self.show(f"{name}: {unit}", done, total or None, line, visible=done != total, left="")
 
     def line(self, metrics: Mapping[str, float | None], n_steps: int) -> None:
         """Prints a line of metrics and updates the bar."""
@@ -56,7 +57,8 @@ class TrainingProgress(Bars, Reporter):
         tasks = [key for key in metrics if key.startswith("reward/")]
         if len(tasks) > 1:
             values += "  " + "  ".join(
-                f"{key.removeprefix('reward/ssl_')} {_shown(metrics[key], '{:.3f}')}" for key in tasks
+                f"{key.removeprefix('reward/').removeprefix('ssl_')} {_shown(metrics[key], '{:.3f}')}"
+                for key in tasks
             )
         now = time.monotonic()
         self._started = self._started or (now, step)

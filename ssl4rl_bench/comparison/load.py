@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled, unmarked
 from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name
+from ssl4rl_bench.core.parallel import parallel_map
 from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.rundir import RunDir, open_run
@@ -36,18 +38,28 @@ def load_evaluated(
         UsageError: a value of `data` belongs to none of the tasks.
         DataError, UsageError: its tasks cannot be loaded again.
     """
-    runs: dict[Path, tuple[RunDir, dict[str, Any], dict[str, outcomes.Outcomes] | None]] = {}
+    by_place: dict[Path, RunDir] = {}
     for path in paths:
         run = open_run(path)
-        if run.path.resolve() not in runs:
-            runs[run.path.resolve()] = (run, *finished_outcomes(run))
-    opened = [run for run, *_ in runs.values()]
+        by_place.setdefault(run.path.resolve(), run)
+    opened = list(by_place.values())
+    read = [finished_outcomes(run) for run in opened]
     per_task(data, list(dict.fromkeys(name for run in opened for name in run.spec.tasks)))  # checks the names
     names = labelled([run.spec for run in opened], [run.path for run in opened])
-    loaded: dict[str, Any] = {}
+    loaded: dict[str, list[Task]] = {}
+    known: dict[int, Mapping[str, outcomes.Outcomes]] = {}
+    missing: list[tuple[int, Callable[[], Mapping[str, outcomes.Outcomes]]]] = []
+    for index, (run, (result, stored)) in enumerate(zip(opened, read, strict=True)):
+        if stored is not None and _are_current(stored, result):
+            known[index] = stored
+        else:
+            tasks, extractor = _tasks(run, result, data, loaded, observer)
+            missing.append((index, partial(_derived, run, result, tasks, extractor)))
+    derived = parallel_map(lambda item: item[1](), missing)
+    known.update(zip((index for index, _ in missing), derived, strict=True))
     return [
-        Evaluated(name, run.path, run.spec, result, _outcomes(run, result, stored, data, loaded, observer))
-        for name, (run, result, stored) in zip(names, runs.values(), strict=True)
+        Evaluated(name, run.path, run.spec, result, known[index])
+        for index, (name, run, (result, _)) in enumerate(zip(names, opened, read, strict=True))
     ]
 
 
@@ -149,21 +161,27 @@ def loaded_tasks(
     return out, list(dict.fromkeys(notes))
 
 
-def _outcomes(
-    run: RunDir,
-    result: Mapping[str, Any],
-    stored: Mapping[str, outcomes.Outcomes] | None,
-    data: Sequence[str],
-    loaded: dict[str, Any],
-    observer: Observer,
-) -> Mapping[str, outcomes.Outcomes]:
-    """Returns the `stored` outcomes, or reads them from the journal; `loaded` caches tasks that runs share."""
-    if stored is not None and all(
+def _are_current(stored: Mapping[str, outcomes.Outcomes], result: Mapping[str, Any]) -> bool:
+    """Checks whether stored outcomes were read by the extractor and the version of it that the result names."""
+    return all(
         (stored[name].extractor, stored[name].reader)
         == (task_result["extractor"], task_result.get("reader", 1))
         for name, task_result in result["tasks"].items()
-    ):
-        return stored
+    )
+
+
+def _tasks(
+    run: RunDir,
+    result: Mapping[str, Any],
+    data: Sequence[str],
+    loaded: dict[str, list[Task]],
+    observer: Observer,
+) -> tuple[list[Task], str]:
+    """Returns the tasks of a run whose replies must be read again, and the extractor.
+
+    Args:
+        loaded: a cache of tasks that runs share.
+    """
     extractors = {task_result["extractor"] for task_result in result["tasks"].values()}
     if len(extractors) != 1:
         raise StoreError(
@@ -182,7 +200,14 @@ def _outcomes(
     asked = json.dumps([how, shown, str(run.spec.shard)])
     if asked not in loaded:
         loaded[asked] = reload_tasks(run, per_task(data, list(run.spec.tasks)), observer=observer)
-    derived = outcomes_of_run(run, loaded[asked], extractor)
+    return loaded[asked], extractor
+
+
+def _derived(
+    run: RunDir, result: Mapping[str, Any], tasks: Sequence[Task], extractor: str
+) -> Mapping[str, outcomes.Outcomes]:
+    """Reads the outcomes from the journals, and stores them."""
+    derived = outcomes_of_run(run, tasks, extractor)
     check_consistent(run.path, run.spec, result, derived)
     with suppress(StoreError):  # a cache for the next time: another user's run may not be writable
         outcomes.write_outcomes(run, list(derived.values()))

@@ -75,12 +75,8 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
     allowed = check_allowed(allow)
     one, two = baseline.task(task), candidate.task(task)
     notes = [*_checked(baseline, candidate, task, allowed), *_other_notes(baseline, candidate, task)]
-    keys, others = _keys(one), _keys(two)
-    answered, also = np.any(one.passes, axis=1), np.any(two.passes, axis=1)
-    places = {key: place for place, key in enumerate(others)}
-    shared = np.array(
-        [(place, places[key]) for place, key in enumerate(keys) if key in places], np.intp
-    ).reshape(-1, 2)
+    answered, also = one.counted, two.counted
+    shared = _shared(one, two)
     both = answered[shared[:, 0]] & also[shared[:, 1]]
     n = int(both.sum())
     if not n:
@@ -88,10 +84,10 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
             f"{candidate.label} and {baseline.label} share no answered question of {short_name(task)}: "
             "evaluate both on the same data"
         )
-    if n < max(len(keys), len(others)):
+    if n < max(answered.size, also.size):
         notes.append(
-            f"{n} questions were answered by both {baseline.label} ({answered.sum()} of {len(keys)}) and "
-            f"{candidate.label} ({also.sum()} of {len(others)}); the difference is over these."
+            f"{n} questions were answered by both {baseline.label} ({answered.sum()} of {answered.size}) and "
+            f"{candidate.label} ({also.sum()} of {also.size}); the difference is over these."
         )
     left, right = shared[both].T
     return Pairing(one, two, left, right, shared[~both], tuple(notes))
@@ -174,6 +170,15 @@ def not_comparable(run: Evaluated) -> str | None:
     if why is not None and is_file:
         why += f", then ssl4rl-bench gate --candidate NEW --save-baseline {run.path}"
     return why
+
+
+def _shared(one: Outcomes, two: Outcomes) -> NDArray[np.intp]:
+    """Returns the indices of the same questions in both, in the order of the first, shape (questions, 2)."""
+    if one.content == two.content:
+        return np.repeat(np.arange(len(one.content), dtype=np.intp)[:, None], 2, axis=1)
+    places = {key: place for place, key in enumerate(_keys(two))}
+    pairs = [(place, places[key]) for place, key in enumerate(_keys(one)) if key in places]
+    return np.array(pairs, np.intp).reshape(-1, 2)
 
 
 def _keys(outcomes: Outcomes) -> list[tuple[str, int]]:

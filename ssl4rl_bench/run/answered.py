@@ -6,21 +6,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import crc32
 
-from ssl4rl_bench.run.journal import BadLine, Place, decode_record, has_checksum, numbered_lines
+from ssl4rl_bench.run.journal import Place, decode_record, numbered_lines
 
 _STRING = rb'"(?:[^"\\\x00-\x1f\x80-\xff]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 _WRITTEN = re.compile(
     rb'\{"id":"([^"\\\x00-\x1f\x80-\xff]*+)","repeat":(0|[1-9][0-9]{0,8}),"group":%(string)b,"key":"([0-9a-f]*+)"'
     rb',"text":%(string)b,"finish_reason":%(string)b,"n_prompt_tokens":%(number)b,"n_completion_tokens":%(number)b'
-    rb',"latency_s":%(number)b,"error":(null|%(string)b)(?:,"reasoning":%(string)b)?+,"crc":"[0-9a-f]{8}"\}'
+    rb',"latency_s":%(number)b,"error":(null|%(string)b)(?:,"reasoning":%(string)b)?+,"crc":"([0-9a-f]{8})"\}\n'
     % {b"string": _STRING, b"number": _NUMBER}
 )
-"""Matches a line as `journal.encode_record` writes it, with the id, the repeat, the key and the error in groups.
+"""Matches a line as `journal.encode_record` writes it, with the id, the repeat, the key, the error and the checksum
+in groups.
 
 Other lines, such as those with special characters in the id, are decoded as JSON.
 """
+_BODY = -len(',"crc":"00000000"}\n')
 
 
 @dataclass(slots=True)
@@ -41,30 +44,32 @@ def find_answered(path: Path, keys: Mapping[Place, str]) -> Answered:
         StoreError: the file cannot be read.
     """
     result = Answered()
+    places, wanted, match_of, checksum = result.places, keys.get, _WRITTEN.fullmatch, crc32
     for number, line in numbered_lines(path):
-        entry = _place_key_error(number, line)
-        if isinstance(entry, BadLine):
-            if entry.torn:
-                result.torn = True
-            else:
-                result.corrupt.append(number)
-            continue
-        place, key, failed = entry
-        if keys.get(place) != key:
-            result.n_stale += 1
-        elif not failed:
-            result.places.add(place)
+        match = match_of(line)
+        if match is not None:
+            text, repeat, key, error, crc = match.groups()
+            place = (text.decode("ascii"), int(repeat))
+            # The checksum is that of the line without it, which ends in a brace. A wrong one is reported below.
+            if checksum(b"}", checksum(line[:_BODY])) == int(crc, 16):
+                if wanted(place) != key.decode("ascii"):
+                    result.n_stale += 1
+                elif error == b"null":
+                    places.add(place)
+                continue
+        _decode(line, number, keys, result)
     return result
 
 
-def _place_key_error(number: int, line: bytes) -> tuple[Place, str, bool] | BadLine:
-    """Returns the place and the key of a line, and whether the request failed."""
+def _decode(line: bytes, number: int, keys: Mapping[Place, str], result: Answered) -> None:
+    """Adds a line that is not as `journal.encode_record` writes it, or is damaged."""
     if not line.endswith(b"\n"):
-        return BadLine(number, torn=True)
-    if has_checksum(line[:-1]) and (match := _WRITTEN.fullmatch(line, 0, len(line) - 1)):
-        id, repeat, key, error = match.groups()
-        return (id.decode("ascii"), int(repeat)), key.decode("ascii"), error != b"null"
+        result.torn = True
+        return
     record = decode_record(line[:-1])
     if record is None:
-        return BadLine(number, torn=False)
-    return (record.id, record.repeat), record.key, record.error is not None
+        result.corrupt.append(number)
+    elif keys.get(place := (record.id, record.repeat)) != record.key:
+        result.n_stale += 1
+    elif record.error is None:
+        result.places.add(place)

@@ -131,7 +131,7 @@ class RunDir:
 
     def shown(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a result with the run's engine added, from which tables mark runs without a model."""
-        return {"engine": self.spec.to_json()["engine"]} | dict(result)
+        return {"engine": self.spec.engine_json()} | dict(result)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, which declares the run complete.
@@ -320,7 +320,7 @@ def _check_result(value: Mapping[str, Any], spec: RunSpec, path: Path) -> None:
     asked = spec.fingerprint
     model, tasks = ({} if not isinstance(value.get(key), dict) else value[key] for key in ("model", "tasks"))
     differ = [
-        *(["spec_sha256"] if value.get("spec_sha256", spec.sha256) != spec.sha256 else []),
+        *(["spec_sha256"] if "spec_sha256" in value and value["spec_sha256"] != spec.sha256 else []),
         *(["model.fingerprint"] if model.get("fingerprint", asked) != asked else []),
         *(f"tasks.{name}" for name in tasks if name not in spec.tasks),
     ]

@@ -145,17 +145,20 @@ class RunSpec:
             "repeats": self.repeats,
             **({"seed": self.seed} if self.seed else {}),
             "pixels": {"min": self.min_pixels, "max": self.max_pixels},
-            "engine": {
-                "name": self.engine,
-                "version": self.engine_version,
-                "options": dict(self.engine_options),
-            },
+            "engine": self.engine_json(),
         }
         if self.shard is not None:
             all_tasks = {name: task.to_json() for name, task in self.all_tasks.items()}
             spec["shard"] = {"part": str(self.shard), "split": SPLIT, "tasks": all_tasks}
         redacted: dict[str, Any] = redact(spec)
         return redacted
+
+    def engine_json(self) -> dict[str, Any]:
+        """Returns the entry "engine" of `to_json`."""
+        engine: dict[str, Any] = redact(
+            {"name": self.engine, "version": self.engine_version, "options": self.engine_options}
+        )
+        return engine
 
     def _model(self) -> dict[str, Any]:
         model: dict[str, Any] = {"name": self.model, "fingerprint": self.fingerprint}

@@ -148,15 +148,14 @@ def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> 
         places: the categories of each group.
         units: the result of `unit_counts`, shape (groups,).
     """
-    groups = _members(places)
+    groups = members_of(places)
     names = list(groups)
     members = np.column_stack(list(groups.values())) & (units > 0)[:, None]
     nonempty: NDArray[np.bool_] = np.asarray(members.any(axis=0))
     members = members[:, nonempty]
-    leaves = sorted({place.l3 for place in places})
-    leaf = np.array([leaves.index(place.l3) for place in places], np.intp)
+    leaf, n_all_leaves = _leaf_indices(places)
     if aggregation == "row_l3_macro":
-        size = np.bincount(leaf, units, len(leaves))
+        size = np.bincount(leaf, units, n_all_leaves)
         n_leaves = np.array([len(set(leaf[column])) for column in members.T], np.float64)
         weights = members / (size[leaf][:, None] * n_leaves)
     else:
@@ -166,16 +165,37 @@ def cells_of(places: Sequence[Categories], units: _Floats, aggregation: str) -> 
     )
 
 
-def _members(places: Sequence[Categories]) -> dict[tuple[str, str], _Bools]:
+def members_of(places: Sequence[Categories]) -> dict[tuple[str, str], _Bools]:
     """Returns the groups of each cell as a mask of shape (groups,), by (level, name).
 
     The overall cell comes first; names are sorted within a level.
     """
+    kinds, kind = _kinds(places)
     out = {(OVERALL, OVERALL): np.ones(len(places), bool)}
     for level in LEVELS[1:]:
-        names = np.array([getattr(place, level) for place in places], object)
-        out |= {(level, name): np.asarray(names == name) for name in sorted(set(names))}
+        of_kind = [getattr(place, level) for place in kinds]
+        for name in sorted(set(of_kind)):
+            out[level, name] = np.array([other == name for other in of_kind])[kind]
     return out
+
+
+def _kinds(places: Sequence[Categories]) -> tuple[list[Categories], _Ints]:
+    """Returns the different categories, of which there are few, and the index of each group's among them."""
+    # Groups share few objects, and hashing an object takes longer than all the rest.
+    identities = list(map(id, places))
+    numbers: dict[Categories, int] = {}
+    of_object = {
+        identity: numbers.setdefault(place, len(numbers))
+        for identity, place in dict(zip(identities, places, strict=True)).items()
+    }
+    return list(numbers), np.array([of_object[identity] for identity in identities], np.intp)
+
+
+def _leaf_indices(places: Sequence[Categories]) -> tuple[_Ints, int]:
+    """Returns the index of each group's L3 leaf among the sorted leaves, shape (groups,), and their number."""
+    kinds, kind = _kinds(places)
+    leaves = sorted({place.l3 for place in kinds})
+    return np.array([leaves.index(place.l3) for place in kinds], np.intp)[kind], len(leaves)
 
 
 def estimate(
@@ -220,34 +240,31 @@ def _mean(sums: _Floats, sizes: _Floats, leaf: _Ints | None) -> tuple[float | No
     return math.fsum(means) / n_leaves, leaf_index
 
 
-def aggregate(scores: Scores, *, intervals: bool = True) -> dict[str, Any]:
+def aggregate(scores: Scores) -> dict[str, Any]:
     """Computes the "aggregates" of result.json.
 
     They have the form {aggregation: {"overall": cell, "l1": {name: cell}, "l2", "l3"}}. The module's
     docstring describes a cell. Names are sorted; a name is included if one of its groups counts.
-
-    Args:
-        intervals: whether cells have "se", "ci95" and "variance", which take most of the time.
     """
-    members = _members([scores.places[index] for index in np.flatnonzero(scores.counted)])
+    members = members_of([scores.places[index] for index in np.flatnonzero(scores.counted)])
     out: dict[str, Any] = {}
     for name in AGGREGATIONS:
-        view = _View.of(scores, name)
+        view = GroupView.of(scores, name)
         levels: dict[str, Any] = {level: {} for level in LEVELS}
         for (level, category), inside in members.items():
-            levels[level][category] = _cell(view, inside, intervals=intervals)
+            levels[level][category] = _cell(view, inside)
         out[name] = levels | {OVERALL: levels[OVERALL][OVERALL]}
     return out
 
 
 def overall(scores: Scores, aggregation: str) -> dict[str, Any]:
     """Computes the "overall" cell of one aggregation, as in `aggregate`."""
-    view = _View.of(scores, aggregation)
+    view = GroupView.of(scores, aggregation)
     return _cell(view, np.ones(len(view.sums), bool))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _View:
+class GroupView:
     """The data of one aggregation for the groups that count. A pass is one repeat of one group."""
 
     unit: str
@@ -274,9 +291,10 @@ class _View:
     """L3 leaf of each group, shape (groups,), if the value is an unweighted mean over leaves."""
 
     @classmethod
-    def of(cls, scores: Scores, aggregation: str) -> _View:
-        counted = scores.counted
-        counts = scores.passes[counted]
+    def of(cls, scores: Scores, aggregation: str) -> GroupView:
+        all_passes = scores.passes
+        counted = all_passes.any(axis=1)
+        counts = all_passes[counted]
         n_passes = counts.sum(axis=1).astype(np.float64)
         sizes = unit_counts(scores, aggregation)[counted]
         asked = (scores.rolls == 0 if aggregation == "vanilla0_micro" else np.ones(scores.rolls.size, bool))[
@@ -289,33 +307,28 @@ class _View:
         known = scores.values[~np.isnan(scores.values)]
         leaf = None
         if aggregation == "row_l3_macro":
-            leaves = np.array([place.l3 for place in scores.places], object)[counted]
-            leaf = np.unique(leaves, return_inverse=True)[1].astype(np.intp)
+            leaf = _leaf_indices([scores.places[index] for index in np.flatnonzero(counted)])[0]
         return cls(
             unit=UNITS[aggregation],
-            sums=group_sums(scores, aggregation)[counted],
+            sums=np.where(counts, passes, 0.0).sum(axis=1) / n_passes,
             sizes=sizes,
             trials=sizes * n_passes,
             replies=rows * n_passes,
             unread=np.where(counts, unread, 0.0).sum(axis=1),
             pass_value=passes[owner, repeat] / sizes[owner],
             pass_owner=owner,
-            repeated=len(owner) > len(np.unique(owner)),
-            binary=bool(np.isin(known, (0.0, 1.0)).all()),
+            repeated=bool((np.diff(owner) == 0).any()),
+            binary=bool(((known == 0.0) | (known == 1.0)).all()),
             leaf=leaf,
         )
 
 
-def _cell(view: _View, inside: _Bools, *, intervals: bool = True) -> dict[str, Any]:
+def _cell(view: GroupView, inside: _Bools) -> dict[str, Any]:
     members = np.flatnonzero(inside & (view.sizes > 0))
     sums, sizes = view.sums[members], view.sizes[members]
     n = len(members) if view.unit == "groups" else round(float(sizes.sum()))
     leaf = None if view.leaf is None else view.leaf[members]
     n_replies, n_unread = int(view.replies[members].sum()), int(view.unread[members].sum())
-    if not intervals:
-        value = _mean(sums, sizes, leaf)[0]
-        unread = n_unread / n_replies if n_replies else None
-        return {"value": value, "n": n, "n_groups": len(members), "unread": unread, "n_unread": n_unread}
     interval_estimate = estimate(sums, sizes, view.trials[members], n, binary=view.binary, leaf=leaf)
     cell: dict[str, Any] = {
         "value": interval_estimate.value,

@@ -15,7 +15,8 @@ from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.run import journal
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.score.aggregate import OVERALL
+from ssl4rl_bench.score.cell_values import cell_values
 from ssl4rl_bench.score.outcomes import Outcomes, read_outcomes
 
 _NEAR = 1e-9
@@ -80,7 +81,7 @@ def check_consistent(
 def _contradictions(
     spec: RunSpec, result: Mapping[str, Any], outcomes: Mapping[str, Outcomes]
 ) -> Iterator[str]:
-    if result.get("spec_sha256", spec.sha256) != spec.sha256:
+    if "spec_sha256" in result and result["spec_sha256"] != spec.sha256:
         yield "the result belongs to another spec"
     reasons = result.get("partial_reasons", [])
     if result.get("partial", bool(reasons)) is not bool(reasons):
@@ -141,20 +142,18 @@ def _recomputed(task_result: Mapping[str, Any], derived: Outcomes, spec: RunSpec
     counts = derived.status_counts
     if counts != dict(task_result["status"]):
         yield f"status counts are {dict(task_result['status'])} in result.json and {counts} in outcomes.json"
-    for aggregation, levels in aggregate(derived, intervals=False).items():
-        for level in ("overall", "l1", "l2", "l3"):
-            cells = {"": levels[level]} if level == "overall" else levels[level]
-            known = task_result["aggregates"][aggregation][level]
-            known = {"": known} if level == "overall" else known
-            if set(cells) != set(known):
-                yield f"{aggregation} has other {level} categories in result.json and in outcomes.json"
-            for name, cell in cells.items():
-                for key in ("value", "n", "n_groups", "n_unread"):
-                    if not _close(known[name][key], cell[key]):
-                        yield (
-                            f"{aggregation} {name or level}: {key} is {known[name][key]} in result.json, and "
-                            f"{cell[key]} by outcomes.json"
-                        )
+    for aggregation, level, cells in cell_values(derived):
+        known = task_result["aggregates"][aggregation][level]
+        known = {OVERALL: known} if level == OVERALL else known
+        if set(cells) != set(known):
+            yield f"{aggregation} has other {level} categories in result.json and in outcomes.json"
+        for name, cell in cells.items():
+            for key, value in cell.items():
+                if not _close(known[name][key], value):
+                    yield (
+                        f"{aggregation} {name}: {key} is {known[name][key]} in result.json, and "
+                        f"{value if value is None or key == 'value' else round(value)} by outcomes.json"
+                    )
 
 
 def _close(one: float | None, two: float | None) -> bool:

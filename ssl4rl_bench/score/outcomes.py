@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.identity import sha256_json
@@ -191,8 +192,6 @@ def from_json(name: str, value: Mapping[str, Any]) -> Outcomes:
         ValueError, LookupError, TypeError, ArithmeticError: for any other value.
     """
     places = [Categories(*place) for place in value["categories"]]
-    numbers = {letter: STATUSES.index(status) for status, letter in LETTERS.items()} | {"-": ABSENT}
-    columns = [[np.nan if value is None else value for value in column] for column in value["values"]]
     made = Outcomes(
         task=name,
         version=value["version"],
@@ -208,13 +207,25 @@ def from_json(name: str, value: Mapping[str, Any]) -> Outcomes:
         starts=np.array(value["starts"], np.intp),
         ids=tuple(value["ids"]),
         rolls=np.array(value["rolls"], np.intp),
-        values=np.array(columns, np.float64).T,
-        status=np.array([[numbers[letter] for letter in column] for column in value["status"]], np.int8).T,
+        values=np.array(value["values"], np.float64).T,  # null becomes NaN
+        status=np.array([_numbers(column) for column in value["status"]], np.int8).T,
         answers=tuple(zip(*value["answers"], strict=True)),
     )
     if not _is_sound(made):
         raise ValueError("its parts do not fit together")
     return made
+
+
+_NUMBERS = np.full(128, ABSENT - 1, np.int8)
+_NUMBERS[[ord(letter) for letter in LETTERS.values()]] = [STATUSES.index(status) for status in LETTERS]
+_NUMBERS[ord("-")] = ABSENT
+
+
+def _numbers(letters: str) -> NDArray[np.int8]:
+    numbers: NDArray[np.int8] = _NUMBERS[np.frombuffer(letters.encode("ascii"), np.uint8)]
+    if (numbers < ABSENT).any():
+        raise ValueError("a letter that stands for no status")
+    return numbers
 
 
 def _is_sound(made: Outcomes) -> bool:
@@ -226,7 +237,7 @@ def _is_sound(made: Outcomes) -> bool:
     probe = made.probe
     return (
         set(map(type, texts)) <= {str}
-        and set(map(type, chain(*made.answers))) <= {str, NoneType}
+        and set(map(type, chain.from_iterable(made.answers))) <= {str, NoneType}
         and type(made.reader) is int
         and len(made.content) == len(made.places) == made.starts.size == n_groups > 0
         and made.starts.ndim == made.rolls.ndim == 1

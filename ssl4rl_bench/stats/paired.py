@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
-from scipy.optimize import brentq
 
 from ssl4rl_bench.stats.estimates import Z95
+from ssl4rl_bench.stats.roots import brentq
 
 _Floats = NDArray[np.float64]
 
@@ -56,29 +56,21 @@ def tango(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, z: float = Z95) -> t
         The lower and upper ends, of the same shape.
     """
     b, c, size = np.broadcast_arrays(*(np.asarray(array, np.float64) for array in (gained, lost, n)))
-    ends = [_tango_ends(*counts, z) for counts in zip(b.flat, c.flat, size.flat, strict=True)]
-    low, high = np.array(ends).T.reshape(2, *b.shape)
+    value = b - c
+    slope, product, four = 2.0 * size - b + c, 8.0 * size * c, 4.0 * size
+    sign = np.array([1.0, -1.0]).reshape(2, *(1,) * b.ndim)  # 1 is the lower end, from -1 to the value
+    inside, outside = np.broadcast_to(value / size, (2, *b.shape)), np.broadcast_to(-sign, (2, *b.shape))
+    for _ in range(54):  # bisection down to 2 / 2**54, the precision of floats
+        d = (inside + outside) / 2.0
+        rest = 1.0 - d
+        linear = slope * d - b - c
+        root = np.sqrt(np.maximum(linear * linear + product * d * rest, 0.0))
+        share = np.maximum(np.maximum((root - linear) / four, -d), 0.0)
+        spread = np.sqrt(np.maximum(size * (2.0 * share + d * rest), 1e-300))
+        beyond = sign * (value - size * d) > z * spread
+        inside, outside = np.where(beyond, inside, d), np.where(beyond, d, outside)
+    low, high = (inside + outside) / 2.0
     return low, high
-
-
-def _tango_ends(b: float, c: float, n: float, z: float) -> tuple[float, float]:
-    """Returns both ends for one triple of counts, in Python's floats, which are faster than arrays of length 1."""
-    b, c, n = float(b), float(c), float(n)
-    ends = []
-    for sign in (1.0, -1.0):  # 1 is the lower end, which lies between -1 and the value
-        inside, outside = (b - c) / n, -sign
-        for _ in range(54):  # bisection down to 2 / 2**54, the precision of floats
-            d = (inside + outside) / 2.0
-            linear = (2.0 * n - b + c) * d - b - c
-            root = math.sqrt(max(linear * linear + 8.0 * n * c * d * (1.0 - d), 0.0))
-            share = max((root - linear) / (4.0 * n), -d, 0.0)
-            spread = math.sqrt(max(n * (2.0 * share + d * (1.0 - d)), 1e-300))
-            if sign * (b - c - n * d) > z * spread:
-                outside = d
-            else:
-                inside = d
-        ends.append((inside + outside) / 2.0)
-    return ends[0], ends[1]
 
 
 def assumed_variance(up: float, down: float, difference: float) -> float:
@@ -143,7 +135,7 @@ def lower_bound(gained: float, lost: float, n: float, level: float) -> float:
         tail(gained, lost, n, value) <= alpha
     ):  # with few groups and no losses, the tail at the estimate itself can be this small
         return value
-    return float(brentq(lambda d: tail(gained, lost, n, d) - alpha, lowest, value, xtol=1e-9))
+    return brentq(lambda d: tail(gained, lost, n, d) - alpha, lowest, value, xtol=1e-9)
 
 
 _MANY = 50.0

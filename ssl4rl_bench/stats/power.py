@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from ssl4rl_bench.stats.paired import assumed_variance, mcnemar
+from ssl4rl_bench.stats.roots import brentq
+
+_Floats = NDArray[np.float64]
 
 POWER = 0.8
 """The power for which the minimum detectable effect is reported."""
@@ -47,15 +51,17 @@ def drop_power(n: int, share: float, drop: float, alpha: float, least: float = 0
     """
     if share <= 0.0:
         return 0.0
-    changes, chance = _changes(n, share)
-    limit = _limits(changes, 2.0 * alpha)
-    if least > 0.0:
-        limit = np.minimum(limit, np.floor((changes - least * n) / 2.0 + 1e-9))
+    drops = _drops(n, share, alpha, least)
+    if drops is None:
+        return 0.0
     lost = min(1.0, (share + drop) / (2.0 * share))
-    reachable = limit >= 0.0
-    reach = np.zeros(len(changes))
-    reach[reachable] = special.betainc(changes[reachable] - limit[reachable], limit[reachable] + 1.0, lost)
-    return float(chance @ reach)
+    gained = 1.0 - lost
+    log_gained, log_lost = (math.log(max(chance, 1e-300)) for chance in (gained, lost))
+    exactly = np.exp(drops.log_ways + drops.gains * log_gained + drops.losses * log_lost)
+    first = float(special.betainc(drops.first[0], drops.first[1], lost))
+    return max(
+        0.0, drops.total * first + float(exactly @ (lost * drops.with_gain - gained * drops.with_loss))
+    )
 
 
 def detectable_change(n: int, share: float, alpha: float = 0.05, power: float = POWER) -> float:
@@ -120,7 +126,7 @@ def detectable_shortfall(
     most = 1.0 + margin
     if lacking(most) < 0.0:
         return most
-    return float(optimize.brentq(lacking, 0.0, most, xtol=1e-8))
+    return brentq(lacking, 0.0, most, xtol=1e-8)
 
 
 def detectable_below(n: float, floor: float, alpha: float = 0.05, power: float = POWER) -> float:
@@ -148,7 +154,7 @@ def _smallest(power_of: Callable[[float], float], power: float) -> float:
     if power_of(1.0) < power:
         return 1.0
     # The computed root may be below the true one by the tolerance.
-    return min(1.0, float(optimize.brentq(lambda d: power_of(d) - power, 0.0, 1.0, xtol=1e-8)) + 1e-8)
+    return min(1.0, brentq(lambda d: power_of(d) - power, 0.0, 1.0, xtol=1e-8) + 1e-8)
 
 
 def groups_needed(difference: float, variance: float, alpha: float = 0.05, power: float = POWER) -> int:
@@ -172,7 +178,59 @@ def groups_needed(difference: float, variance: float, alpha: float = 0.05, power
     return max(1, math.ceil(((za * math.sqrt(v) + zb * math.sqrt(v - d * d)) / d) ** 2 - 1e-9))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drops:
+    """The numbers m of changes with which a drop can be found, if at most k_m of them are gains.
+
+    With q the chance of a gain, F(m, k) = P(Binomial(m, q) <= k) and f(m, k) = P(Binomial(m, q) = k), the power is
+    the mean of F(m, k_m) over m. Only the first F is computed as a beta function: with one more change, k_m stays,
+    and F(m + 1, k) = F(m, k) - q f(m, k), or it grows by 1, and F(m + 1, k + 1) = F(m, k) + (1 - q) f(m, k + 1).
+    """
+
+    first: tuple[float, float]
+    """m - k_m and k_m + 1 of the first m."""
+    total: float
+    """The probability of all m."""
+    gains: _Floats
+    """k of each f, shape (m - 1,)."""
+    losses: _Floats
+    """m - k of each f, shape (m - 1,)."""
+    log_ways: _Floats
+    """Logarithm of the binomial coefficient of each f, shape (m - 1,)."""
+    with_gain: _Floats
+    """The probability of a larger m if the limit grows with m, else 0, shape (m - 1,)."""
+    with_loss: _Floats
+    """The probability of a larger m if the limit stays, else 0, shape (m - 1,)."""
+
+
 @lru_cache(maxsize=64)
+def _drops(n: int, share: float, alpha: float, least: float) -> _Drops | None:
+    """Returns what `drop_power` needs for any drop; None if no drop can be found."""
+    changes, chance = _changes(n, share)
+    limit = _limits(changes, 2.0 * alpha)
+    if least > 0.0:
+        limit = np.minimum(limit, np.floor((changes - least * n) / 2.0 + 1e-9))
+    reachable = limit >= 0.0
+    if not reachable.any():
+        return None
+    changes, limit, chance = changes[reachable], limit[reachable], chance[reachable]
+    later = np.cumsum(chance[:0:-1])[::-1]
+    grows, gains = limit[1:] > limit[:-1], limit[1:]
+    losses = changes[:-1] - gains
+    log_ways = (
+        special.gammaln(changes[:-1] + 1.0) - special.gammaln(gains + 1.0) - special.gammaln(losses + 1.0)
+    )
+    return _Drops(
+        first=(float(changes[0] - limit[0]), float(limit[0]) + 1.0),
+        total=float(chance.sum()),
+        gains=gains,
+        losses=losses,
+        log_ways=log_ways,
+        with_gain=np.where(grows, later, 0.0),
+        with_loss=np.where(grows, 0.0, later),
+    )
+
+
 def _changes(n: int, share: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Returns the likely numbers of groups that change, in order, and the probability of each."""
     spread = 8.0 * math.sqrt(n * share * (1.0 - share)) + 8.0

@@ -50,12 +50,14 @@ def max_t(
     order = np.argsort(-observed, kind="stable")
     above, ties = np.zeros(len(order)), np.zeros(len(order))
     for flipped in _flips(z, replicates, seed):
-        beyond = (flipped if one_sided else np.abs(flipped))[:, order]
+        beyond = (flipped if one_sided else np.abs(flipped)).T[order]
         # Step-down: the maximum over this test and all tests with a smaller statistic.
-        greatest = np.maximum.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
-        same = np.abs(greatest - observed[order]) < _TIE
-        above += ((greatest > observed[order]) & ~same).sum(axis=0)
-        ties += same.sum(axis=0)
+        greatest = np.full(len(flipped), -np.inf, flipped.dtype)
+        for index in reversed(range(len(order))):
+            greatest = np.maximum(greatest, beyond[index])
+            excess = greatest - observed[order[index]]
+            above[index] += np.count_nonzero(excess >= _TIE)
+            ties[index] += np.count_nonzero(np.abs(excess) < _TIE)
     p = np.maximum.accumulate(_share(above, ties, replicates))
     out = np.empty(len(order))
     out[order] = np.minimum(p, 1.0)
@@ -69,10 +71,9 @@ def sign_flip(differences: ArrayLike, *, replicates: int = REPLICATES, seed: int
     observed = np.abs(z.sum(axis=0))
     above, ties = np.zeros(len(observed)), np.zeros(len(observed))
     for flipped in _flips(z, replicates, seed):
-        beyond = np.abs(flipped)
-        same = np.abs(beyond - observed) < _TIE
-        above += ((beyond > observed) & ~same).sum(axis=0)
-        ties += same.sum(axis=0)
+        excess = np.abs(flipped) - observed
+        above += (excess >= _TIE).sum(axis=0)
+        ties += (np.abs(excess) < _TIE).sum(axis=0)
     return np.where(scale == 0.0, 1.0, np.minimum(_share(above, ties, replicates), 1.0))
 
 

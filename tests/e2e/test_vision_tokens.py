@@ -66,14 +66,14 @@ def test_a_run_goes_on_if_replies_hold_placeholders(
 
     base = prefers_placeholders(tmp_path / "base")
     replies = replies_of(monkeypatch)
-    greedy = SSLTrainer._greedy
+    limits = SSLTrainer._limits
 
     def unrestricted(self: Any) -> Any:
-        config = greedy(self)
+        config = limits(self)
         config.suppress_tokens = None
         return config
 
-    monkeypatch.setattr(SSLTrainer, "_greedy", unrestricted)
+    monkeypatch.setattr(SSLTrainer, "_limits", unrestricted)
     small = recipe(tmp_path, pictures(tmp_path / "pictures"), model__base=str(base), **changes)
     train_grpo(small, tmp_path / "run", max_steps=2)
     assert any(placeholders(base) & set(reply) for reply in replies)

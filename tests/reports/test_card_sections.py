@@ -141,3 +141,27 @@ def test_a_data_set_is_named_only_if_its_source_can_be_one() -> None:
 )
 def test_of_a_path_the_last_part_is_shown(name: str, shown: str) -> None:
     assert without_path(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            "self",
+            "own replies to 8 questions of `scenes:train` per step were part of the loss, with weight 0.5",
+        ),
+        ("reward", "**Replay with labels:** 8 questions of `scenes:train` per step"),
+    ],
+)
+def test_a_card_states_what_was_replayed(kind: str, said: str) -> None:
+    replayed = {"questions": "scenes:train", "kind": kind, "weight": 0.5, "per_step": 8}
+    assert said in sections.summary(card(grpo(replay=replayed)))
+    assert "Replay" not in sections.summary(card(grpo())) + sections.training(card(grpo()))
+
+
+def test_evaluation_images_among_those_of_the_replay_are_counted() -> None:
+    replayed = {"questions": "a/b.tsv", "kind": "self", "overlap": [OVERLAP]}
+    of_replay = card(grpo(transductive=True, overlap=[], replay=replayed))
+    text = sections.summary(of_replay)
+    assert "1,100 equal and 20 that look alike" in text
+    assert "`b.tsv`" in text and "a/b.tsv" not in text

@@ -54,7 +54,7 @@ def test_equal_copies_are_exact_and_reencoded_ones_near(tmp_path: Path) -> None:
         small=jpeg(5, 0.7),
         big=jpeg(5, 2),
     )
-    (found,) = find_overlaps(training, [spec])
+    (found,) = find_overlaps(training.pictures, [spec])
     assert found.images == 4
     assert found.exact == {sha256_hex(encoded(3)): ("again.png", "same.png")}
     assert found.near == {sha256_hex(encoded(5)): ("big.jpg", "small.jpg")}
@@ -65,7 +65,7 @@ def test_equal_copies_are_exact_and_reencoded_ones_near(tmp_path: Path) -> None:
 def test_distinct_images_do_not_overlap(tmp_path: Path) -> None:
     training = selection_of(tmp_path / "train", 60)
     spec = str(write_folder(tmp_path / "eval", 60, first=60))
-    (found,) = find_overlaps(training, [spec])
+    (found,) = find_overlaps(training.pictures, [spec])
     assert (found.images, found.exact, found.near) == (60, {}, {})
 
 
@@ -74,7 +74,7 @@ def test_near_duplicates_within_the_evaluation_set_all_count(tmp_path: Path) -> 
     training = selection_of(tmp_path / "train", 4)
     for seed in range(4):
         spec = put(tmp_path / f"eval{seed}", png=encoded(seed), jpg=jpeg(seed))
-        (found,) = find_overlaps(training, [spec])
+        (found,) = find_overlaps(training.pictures, [spec])
         assert list(found.exact) == [sha256_hex(encoded(seed))]
         assert not found.near
 
@@ -83,12 +83,12 @@ def test_a_benchmark_with_its_data_is_audited_by_its_rows(tmp_path: Path) -> Non
     training = selection_of(tmp_path / "train", 3)
     rows = [row for group, seed in enumerate((2, 7)) for row in question(group, image=encoded(seed))]
     path = write_tsv(tmp_path / "a.tsv", rows)
-    (found,) = find_overlaps(training, [f"mmbench_dev_en={path}"])
+    (found,) = find_overlaps(training.pictures, [f"mmbench_dev_en={path}"])
     assert found.as_json() == {"set": f"mmbench_dev_en={path}", "images": 2, "exact": 1, "near": 0}
     assert found.exact == {sha256_hex(encoded(2)): ("0",)}
     names = ("index 0", "index 1000000", "index 2000000", "index 3000000")
     for spec in (str(path), f"ssl_rotation_90={path}"):
-        assert find_overlaps(training, [spec])[0].exact == {sha256_hex(encoded(2)): names}
+        assert find_overlaps(training.pictures, [spec])[0].exact == {sha256_hex(encoded(2)): names}
 
 
 def test_an_ssl_task_is_audited_by_the_images_it_is_made_of(
@@ -102,10 +102,10 @@ def test_an_ssl_task_is_audited_by_the_images_it_is_made_of(
     (tmp_path / "spool").mkdir()
     training = select(open_source("scenes:dev:2", spool=tmp_path / "spool"))
     other = select(open_source(put(tmp_path / "other", a=encoded(1)), spool=tmp_path))
-    found = find_overlaps(training, ["ssl_rotation_90", "scenes", "scenes:dev"])
+    found = find_overlaps(training.pictures, ["ssl_rotation_90", "scenes", "scenes:dev"])
     n = scenes.LEAVES[0].n_dev
     assert [(item.images, len(item.exact)) for item in found] == [(n, len(training.pictures))] * 3
-    assert not find_overlaps(other, ["scenes"])[0].exact
+    assert not find_overlaps(other.pictures, ["scenes"])[0].exact
 
 
 @pytest.mark.parametrize(
@@ -123,27 +123,27 @@ def test_a_set_that_is_not_there_is_an_error(
 ) -> None:
     training = selection_of(tmp_path / "train", 1)
     with pytest.raises(error, match=says):
-        find_overlaps(training, [spec])
+        find_overlaps(training.pictures, [spec])
 
 
 def test_what_cannot_be_compared_is_an_error_or_named(tmp_path: Path) -> None:
     training = selection_of(tmp_path / "train", 2)
     torn = encoded(0)[:-40]
-    (found,) = find_overlaps(training, [put(tmp_path / "one", torn=torn, whole=encoded(1))])
+    (found,) = find_overlaps(training.pictures, [put(tmp_path / "one", torn=torn, whole=encoded(1))])
     assert found.details()["unreadable"] == ["torn.png"]
     assert len(found.exact) == 1
     with pytest.raises(DataError, match="no image that can be read"):
-        find_overlaps(training, [put(tmp_path / "none", torn=torn)])
+        find_overlaps(training.pictures, [put(tmp_path / "none", torn=torn)])
     rows = [{"index": 0, "image": encoded(0)}, {"index": 1, "image": b""}]
     with pytest.raises(DataError, match="index 1"):
-        find_overlaps(training, [str(write_tsv(tmp_path / "a.tsv", rows))])
+        find_overlaps(training.pictures, [str(write_tsv(tmp_path / "a.tsv", rows))])
 
 
 def test_progress_names_the_set(tmp_path: Path) -> None:
     training = selection_of(tmp_path / "train", 1)
     spec = put(tmp_path / "eval", a=encoded(1), b=encoded(2))
     calls: list[tuple[str, int, int]] = []
-    find_overlaps(training, [spec], lambda *call: calls.append(call))
+    find_overlaps(training.pictures, [spec], lambda *call: calls.append(call))
     assert calls == [(spec, 1, 2), (spec, 2, 2)]
 
 

@@ -200,6 +200,13 @@ def test_what_is_shown() -> None:
     assert "fits" in shown(plan_training(recipe_of(sharding="fsdp2", max_reply_tokens=256, processes=8)))
 
 
+def test_the_prompts_that_dynamic_sampling_may_draw_are_shown() -> None:
+    text = shown(plan_training(recipe_of(dynamic=True, dynamic_rounds=3)))
+    row = next(line for line in text.splitlines() if "prompts drawn per step" in line)
+    assert f"{3 * 64:,}" in row and "at most, in 3 rounds" in row
+    assert "prompts drawn" not in shown(plan_training(recipe_of()))
+
+
 def test_hostile_names_are_printed_clean() -> None:
     found = plan_training(recipe_of(base="tiny-base", server="http://x/[bold]\x1b[31m"))
     assert "\x1b[31m" not in shown(found) and "[bold]" in shown(found, width=400)

@@ -20,6 +20,7 @@ from ssl4rl_bench.train.packing import Cost
 from ssl4rl_bench.train.planning.shapes import of_folder
 from ssl4rl_bench.train.planning.sizes import shares_prompts
 from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.replay import prompts
 from ssl4rl_bench.train.rewards import SSLReward
 from ssl4rl_bench.train.stopping import Stopping
 from ssl4rl_bench.train.vision_tokens import excluding, vision_token_ids
@@ -32,6 +33,7 @@ def make_trainer(
     import datasets
     from transformers.trainer_callback import PrinterCallback
 
+    from ssl4rl_bench.train.replay.assembly import with_replay
     from ssl4rl_bench.train.trainer import SSLTrainer
 
     recipe, parts = job.recipe, job.parts
@@ -39,11 +41,9 @@ def make_trainer(
     for name in recipe.log.to:
         if not installed(name):
             job.report.note(f"{name} is not installed: nothing is logged to it")
-    n_rows = job.steps * parts.prompts
-    rows = Rows(data.training_set, data.training_set.first(n_rows), keep=parts.prompts)
-    train_dataset = datasets.Dataset.from_dict({"row": range(n_rows)})
-    if not recipe.grpo.dynamic:  # otherwise the trainer draws the rows
-        train_dataset = train_dataset.with_transform(rows)
+    ssl_rows = Rows(
+        data.training_set, data.training_set.first(job.steps * parts.ssl_prompts), keep=parts.prompts
+    )
     model = _network(job)
     reward = SSLReward(
         {a.name: a.task for a in data.training_set.tasks},
@@ -51,18 +51,24 @@ def make_trainer(
         format_weight=recipe.reward.format_weight,
         extractor=recipe.reward.extractor,
         end_ids=_end_ids(model, processor),
+        other_tasks=(prompts.TASK,) if parts.replayed else (),
     )
+    replay = with_replay(data.replay, ssl_rows, reward, processor, parts)
+    train_dataset = datasets.Dataset.from_dict({"row": range(job.steps * parts.prompts)})
+    if not recipe.grpo.dynamic:  # otherwise the trainer draws the rows
+        train_dataset = train_dataset.with_transform(replay.rows)
     saver = _saver(job, model, Origin(job, data, metrics))
     trainer = SSLTrainer(
         model=model,
-        reward_funcs=reward.by_task(),
+        reward_funcs=[*reward.by_task(), *replay.rewards],
         args=grpo_config(job, _generation(job, model, processor)),
         train_dataset=train_dataset,
         processing_class=processor,
         peft_config=lora_config(recipe),
         optimizers=(_optimizer(recipe, model), None),
         callbacks=[stopping.callback(job.stop_at * parts.updates_a_step)],
-        rows=rows,
+        rows=replay.rows,
+        replay=replay.in_trainer,
         on_save=saver,
         on_log=metrics.log,
         guards=TrainingGuards(job.out, parts.updates_a_step, metrics, main=is_main()),

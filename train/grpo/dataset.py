@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_json
+from ssl4rl_bench.core.types import Sample
 from ssl4rl_bench.engines.checkpoints.weights import Model
-from ssl4rl_bench.engines.inputs import load_processor
+from ssl4rl_bench.engines.inputs import chat_messages, load_processor
 from ssl4rl_bench.task.pictures import Selection
 from ssl4rl_bench.train import overlap
 from ssl4rl_bench.train.data import RowSettings, TrainingSet, TrainingTask, training_tasks
+from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.replay.prepare import (
+    Replay,
+    base_replies,
+    plan_replay,
+    prepared_pool,
+    require_same_replay,
+)
 from ssl4rl_bench.train.reporting import Reporter
 
 
@@ -25,6 +36,7 @@ class Dataset:
 
     training_set: TrainingSet
     facts: dict[str, Any]
+    replay: Replay | None = None
 
 
 def load_training_processor(recipe: Recipe, base: Model) -> Any:
@@ -48,7 +60,7 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
         DataError: prompts are too long, or no image is left.
     """
     selection = _of_split(selection, recipe.data.split)
-    overlaps = overlap.find_overlaps(selection, recipe.data.audit, on_progress=report.stage)
+    overlaps = overlap.find_overlaps(selection.pictures, recipe.data.audit, on_progress=report.stage)
     for result in overlaps:
         if shared := len(result.exact) + len(result.near):
             report.note(f"{shared} training images are in {result.set} or look like one that is")
@@ -78,6 +90,50 @@ def prepared(recipe: Recipe, selection: Selection, processor: Any, report: Repor
     made.require_images()
     _announce(made, selection.source, report)
     return Dataset(made, _facts(recipe, selection, made, overlaps))
+
+
+def with_replay(data: Dataset, job: TrainingJob, processor: Any, last: Path | None) -> Dataset:
+    """Returns the data set with the questions of the recipe's replay, if there is one.
+
+    Args:
+        last: the checkpoint to resume from.
+
+    Raises:
+        UsageError, DataError: as `replay.prepare.prepared_pool`.
+        StoreError: the questions are not those that `last` was trained on.
+    """
+    recipe = job.recipe
+    if recipe.replay is None:
+        return data
+    count = _Tokens(processor).of_question
+    pool, facts = prepared_pool(recipe, recipe.replay, count, job.report)
+    replay = plan_replay(recipe, pool, facts, job.parts, job.steps)
+    if last is not None:
+        require_same_replay(last, replay.facts)
+    if recipe.replay.kind == "reward":
+        job.report.note(
+            f"replay: {job.parts.replayed} of {job.parts.prompts} prompts per step are questions of "
+            f"{recipe.replay.questions}, rewarded if answered right"
+        )
+    return _replaying(data, replay)
+
+
+def with_base_replies(data: Dataset, job: TrainingJob, *, main: bool) -> Dataset:
+    """Returns the data set with the base's replies to the replay questions, if it needs them.
+
+    Args:
+        main: whether this process makes them and writes them to the run's folder; the others wait.
+
+    Raises:
+        DataError: the base cannot reply to a question.
+    """
+    if data.replay is None or data.replay.part.kind != "self":
+        return data
+    return _replaying(data, base_replies(data.replay, job.recipe, job.base, job.out, job.report, main=main))
+
+
+def _replaying(data: Dataset, replay: Replay) -> Dataset:
+    return dataclasses.replace(data, replay=replay, facts={**data.facts, "replay": dict(replay.facts)})
 
 
 def _announce(made: TrainingSet, source: str, report: Reporter) -> None:
@@ -134,15 +190,27 @@ class _Tokens:
         self.text: dict[tuple[str, int], int] = {}
         self.processor = processor
 
-    def __call__(self, a: TrainingTask, images: Any) -> tuple[int, int]:
-        """Returns the number of tokens in the task's prompt with these images, and in the images alone."""
-        key = (a.name, len(images))
+    def __call__(self, a: TrainingTask, shown: Any) -> tuple[int, int]:
+        """Returns the number of tokens in the task's prompt with the images shown, and in the images alone."""
+        key = (a.name, len(shown))
         if key not in self.text:
-            content = [*({"type": "image"} for _ in images), {"type": "text", "text": a.prompt}]
+            content = [*({"type": "image"} for _ in shown), {"type": "text", "text": a.prompt}]
             chat = self.processor.apply_chat_template(
                 [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
             )
-            self.text[key] = len(self.processor.tokenizer(chat)["input_ids"]) - len(images)
-        patches = sum(self.image_processor.get_number_of_image_patches(i.height, i.width, {}) for i in images)
-        of_images = int(patches // self.merged)
+            self.text[key] = len(self.processor.tokenizer(chat)["input_ids"]) - len(shown)
+        of_images = self._of_images((image.width, image.height) for image in shown)
         return self.text[key] + of_images, of_images
+
+    def of_question(self, sample: Sample) -> int:
+        """Returns the number of tokens of a question's prompt."""
+        shown = sample.images
+        chat = self.processor.apply_chat_template(
+            chat_messages(sample.messages), tokenize=False, add_generation_prompt=True
+        )
+        of_text = len(self.processor.tokenizer(chat)["input_ids"]) - len(shown)
+        return of_text + self._of_images(map(images.size, shown))
+
+    def _of_images(self, sizes: Iterable[tuple[int, int]]) -> int:
+        patches = sum(self.image_processor.get_number_of_image_patches(h, w, {}) for w, h in sizes)
+        return int(patches // self.merged)

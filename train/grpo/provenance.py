@@ -26,6 +26,8 @@ _FACTS = (
     "transductive",
 )
 """Keys of data.json that are copied to each checkpoint."""
+_REPLAY_DETAILS = ("used_ids", "overlap_details")
+"""Keys of "replay" in data.json that are not copied."""
 _PACKAGES = ("ssl4rl_bench", "torch", "transformers", "trl", "accelerate", "peft", "vllm")
 
 
@@ -49,19 +51,25 @@ class Origin:
             "step": updates // parts.updates_a_step,
             "updates": updates,
             "samples": round(steps * parts.prompts),
-            "epochs": round(steps * parts.prompts / self.data.training_set.rows_an_epoch, 4),
+            "epochs": round(steps * parts.ssl_prompts / self.data.training_set.rows_an_epoch, 4),
             "seed": recipe.seed,
             "recipe": recipe.values(),
             "recipe_sha256": recipe.sha256,
             "fingerprint_scheme": SCHEME,
             "base": {"name": base.name, "fingerprint": base.fingerprint, "revision": base.revision},
-            "data": {key: self.data.facts[key] for key in _FACTS},
+            "data": {key: self.data.facts[key] for key in _FACTS} | self._replay(),
             **({"adapters": asdict(adapters)} if (adapters := self.job.adapters) else {}),
             "processes": parts.processes,
             "seconds_of_last_start": round(time.time() - self.started),
             "versions": installed_versions(_PACKAGES),
             "metrics": self.metrics.last,
         }
+
+    def _replay(self) -> dict[str, Any]:
+        if (replay := self.data.replay) is None:
+            return {}
+        facts = {key: value for key, value in replay.facts.items() if key not in _REPLAY_DETAILS}
+        return {"replay": facts}
 
 
 def shipped_dtype(base: Model) -> str:

@@ -18,7 +18,13 @@ from ssl4rl_bench.train.data import training_tasks
 from ssl4rl_bench.train.grpo import process
 from ssl4rl_bench.train.grpo.assembly import make_trainer
 from ssl4rl_bench.train.grpo.continuity import require_same_base, require_same_data
-from ssl4rl_bench.train.grpo.dataset import Dataset, load_training_processor, prepared
+from ssl4rl_bench.train.grpo.dataset import (
+    Dataset,
+    load_training_processor,
+    prepared,
+    with_base_replies,
+    with_replay,
+)
 from ssl4rl_bench.train.grpo.folder import DATA, RECIPE, open_folder, require_own_folder, steps_done
 from ssl4rl_bench.train.grpo.job import TrainingJob
 from ssl4rl_bench.train.journal import METRICS, Metrics
@@ -108,10 +114,14 @@ def _train(
         if last and steps_done(last) >= stop_at:
             report.note(f"{last} is already at step {stop_at}: nothing to do")
             return last
-        if process.is_main():
-            atomic.write_json(out / RECIPE, recipe.values())
-            atomic.write_json(out / DATA, data.facts)
         job = TrainingJob(recipe, out, base, parts, steps, stop_at, report, adapters)
+        data = with_replay(data, job, processor, last)
+        if process.is_main():
+            # From here on, the folder is that of a run: it may hold a part of the base's replies.
+            atomic.write_json(out / RECIPE, recipe.values())
+        data = with_base_replies(data, job, main=process.is_main())
+        if process.is_main():
+            atomic.write_json(out / DATA, data.facts)
         _fit(job, data, processor, stopping, last)
         done = checkpoint.complete_checkpoints(out)[-1]
         if process.is_main() and (out / METRICS).is_file():

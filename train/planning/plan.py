@@ -20,6 +20,7 @@ from ssl4rl_bench.train.planning.shapes import ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts, sizes, steps_of
 from ssl4rl_bench.train.planning.states import trainable
 from ssl4rl_bench.train.recipe import Recipe
+from ssl4rl_bench.train.replay.planning import replay_memory, tokens_a_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class TrainingPlan:
     memory: Memory | None
     memory_at_most: Memory | None
     """The memory if the longest prompt is as long as the recipe allows."""
+    replay_tokens: int
+    """Tokens per step that a replay of kind "self" adds, at most."""
     assumed: tuple[str, ...]
     """Sentences on values that were not measured, and on the assumptions that replace them."""
     adapters: Adapters | None = None
@@ -64,7 +67,7 @@ class TrainingPlan:
         """Passes over the images."""
         if self.steps is None or not self.prompts_an_epoch:
             return None
-        return self.steps * self.sizes.prompts / self.prompts_an_epoch
+        return self.steps * self.sizes.ssl_prompts / self.prompts_an_epoch
 
     @property
     def prompt_tokens(self) -> float:
@@ -130,11 +133,19 @@ def plan_training(recipe: Recipe) -> TrainingPlan:
         prompts=prompts,
         shares_prompts=shares_prompts(recipe, step),
         lengths=lengths,
-        memory=None if shape is None else estimate_memory(recipe, shape, step.processes, lengths),
-        memory_at_most=None if shape is None else estimate_memory(recipe, shape, step.processes, longest),
+        memory=None if shape is None else _memory(recipe, shape, step, lengths),
+        memory_at_most=None if shape is None else _memory(recipe, shape, step, longest),
+        replay_tokens=tokens_a_step(recipe, step),
         assumed=tuple(assumed),
         adapters=None if shape is None else adapters_of(recipe, folder or shape),
     )
+
+
+def _memory(recipe: Recipe, shape: ModelShape, step: Sizes, lengths: Lengths) -> Memory:
+    """Returns the estimated memory with that of the replay."""
+    estimated = estimate_memory(recipe, shape, step.processes, lengths)
+    added = replay_memory(recipe, shape, step)
+    return Memory((*estimated.parts, added)) if added else estimated
 
 
 def _base(name: str, assumed: list[str]) -> tuple[Path | None, ModelShape | None]:

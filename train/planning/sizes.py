@@ -24,6 +24,13 @@ class Sizes:
     """Replies per forward pass of a process."""
     accumulate: int
     """Micro-batches per process and update."""
+    replayed: int = 0
+    """Prompts per step that are questions of `[replay]` with kind "reward", not of the SSL tasks."""
+
+    @property
+    def ssl_prompts(self) -> int:
+        """Prompts of the SSL tasks per step, over all processes."""
+        return self.prompts - self.replayed
 
     @property
     def micro_batches(self) -> int:
@@ -71,6 +78,7 @@ def sizes(recipe: Recipe, processes: int) -> Sizes:
         passes=g.iterations,
         micro_batch=g.micro_batch,
         accumulate=share // g.micro_batch,
+        replayed=replay.per_step(g.prompts) if (replay := recipe.replay) and replay.kind == "reward" else 0,
     )
 
 
@@ -84,11 +92,11 @@ def steps_of(recipe: Recipe, step: Sizes, rows: float) -> int:
         DataError: the epochs are shorter than one step.
     """
     g = recipe.grpo
-    by_epochs = None if g.epochs is None else int(g.epochs * rows) // step.prompts
+    by_epochs = None if g.epochs is None else int(g.epochs * rows) // step.ssl_prompts
     if by_epochs == 0:
         n_prompts = rows if isinstance(rows, int) else f"about {rows:,.0f}"
         raise DataError(
-            f"{g.epochs:g} epochs of {n_prompts} prompts are less than one step of {step.prompts}: "
+            f"{g.epochs:g} epochs of {n_prompts} prompts are less than one step of {step.ssl_prompts}: "
             "lower grpo.prompts, or give more images"
         )
     return min(n for n in (g.steps, by_epochs) if n is not None)

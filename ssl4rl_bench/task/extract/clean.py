@@ -12,15 +12,14 @@ _INVISIBLE = (
     + "".join(map(chr, range(0x202A, 0x202F)))
     + "".join(map(chr, range(0x2060, 0x2070)))
 )
-_TABLE = str.maketrans(
-    {
-        **dict.fromkeys(_SPACES, " "),
-        **dict.fromkeys(_LINES, "\n"),
-        **dict.fromkeys(_INVISIBLE, None),
-        "\uff0e": ".",  # the full-width full stop, as in "B．蓝色"
-        "\uff61": "。",
-    }
-)
+_REPLACED = {
+    **dict.fromkeys(_SPACES, " "),
+    **dict.fromkeys(_LINES, "\n"),
+    **dict.fromkeys(_INVISIBLE, ""),
+    "\uff0e": ".",  # the full-width full stop, as in "B．蓝色"
+    "\uff61": "。",
+}
+_TABLE = str.maketrans(_REPLACED)
 _BETWEEN = re.compile("(?<=[A-Za-z])[\u200b\u2060\ufeff]+(?=[A-Z](?![A-Za-z]))")
 """Invisible characters in the place of a blank: "is\u200bB"."""
 _END = re.compile(
@@ -53,5 +52,10 @@ def clean_reply(text: str) -> str:
     if "~~" in text:
         text = _STRUCK.sub(" ", text)
     if not text.isascii() or "\t" in text or "\r" in text or "\v" in text or "\f" in text:
-        text = _BETWEEN.sub(" ", text.replace("\r\n", "\n")).translate(_TABLE)
+        text = _BETWEEN.sub(" ", text.replace("\r\n", "\n"))
+        present = [char for char in _REPLACED if char in text]
+        if len(present) > 8:
+            return text.translate(_TABLE)  # a call of `replace` per character is faster for a few of them
+        for char in present:
+            text = text.replace(char, _REPLACED[char])
     return text

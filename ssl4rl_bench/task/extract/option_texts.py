@@ -219,11 +219,10 @@ def _complement(sentence: str, choices: Mapping[str, str]) -> str | None:
     return None if mentions(before, others) else letter
 
 
-_LETTER_LAST = re.compile(
-    r"(.{1,300}?)\s?[*_]{0,2}\s?(?:[(\[（]|[—–:,-]{1,2}\s)\s?(?:option |choice "
-    r"|选项)?([A-Z])[)\]）]?[*_.!。\s]{0,4}\Z",
-    re.IGNORECASE,
-)
+_LAST = r"(?:[(\[（]|[—–:,-]{1,2}\s)\s?(?:option |choice |选项)?([A-Z])[)\]）]?[*_.!。\s]{0,4}\Z"
+_LETTER_LAST = re.compile(rf"(.{{1,300}}?)\s?[*_]{{0,2}}\s?{_LAST}", re.IGNORECASE)
+_LAST_LETTER = re.compile(_LAST, re.IGNORECASE)
+"""The end of `_LETTER_LAST`, of at most 17 characters."""
 
 
 _ZH_CLAUSE = re.compile(r"[，,；;：:。.！!\n]|而(?=是|在)")
@@ -256,6 +255,8 @@ _CJK = re.compile("[\u4e00-\u9fff]")
 
 def _paired(text: str, choices: Mapping[str, str]) -> str | None:
     """Returns the option of "It is parasitism (B).": its text and its letter at the end, no other letter."""
+    if not _LAST_LETTER.search(text, max(0, len(text) - 17)):  # fails much faster than the whole pattern
+        return None
     match = _LETTER_LAST.search(text, max(0, len(text) - LONGEST))
     if match is None or not match[2].isupper() or (letter := choice(match[2], choices)) is None:
         return None

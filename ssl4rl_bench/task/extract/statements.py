@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 
-from ssl4rl_bench.task.extract import leads
+from ssl4rl_bench.task.extract import leads, scan
 from ssl4rl_bench.task.extract.cues import (
     CONCLUSION,
     CUES,
@@ -39,11 +39,11 @@ MOST = 48
 
 
 _LETTER_NEXT = r"(?=[*_\"'“`(\[$<]{0,4}[A-ZＡ-Ｚ](?![A-Za-z]))"
-_LEADS = tuple(
+_CORRECTED, _INSTEAD, _CONCLUDED = (
     re.compile(lead + _LETTER_NEXT, re.IGNORECASE)
     for lead in (leads.CORRECTED, leads.INSTEAD, leads.CONCLUDED)
 )
-_TEXT_LEADS = tuple(
+_TEXT_CORRECTED, _TEXT_INSTEAD = (
     re.compile(lead + r"(?=[^\s,.])", re.IGNORECASE) for lead in (leads.CORRECTED, leads.INSTEAD)
 )
 _AT_LAST = re.compile(
@@ -56,6 +56,7 @@ _ZH_IS = re.compile(
     r"|改选)\s?(?:选项)?(?=[*_（(]{0,3}[A-ZＡ-Ｚ](?![A-Za-z]))",
     re.MULTILINE,
 )
+_ZH_WORDS = ("是", "改为", "剩下", "结论", "改选")
 _IT_IS_IT = re.compile(
     r"(?:\A|(?<=[\n.!?;,。])|\bbut)\s{0,3}(?:(?:but|and|so|yes|then|now|actually|tells? me"
     r"|i (?:am )?(?:\w+ )?(?:sure|think|believe)),?\s)?"
@@ -63,6 +64,11 @@ _IT_IS_IT = re.compile(
     r"|still |option )?"
     r"(?=[*_\"'“`(\[$<]{0,4}[A-Z](?![A-Za-z]))",
     re.IGNORECASE,
+)
+_IT_IS = tuple(
+    f"{subject}{verb}"
+    for subject in ("it", "that")
+    for verb in ("'s", "’s", " is", " must be", " should be", " looks like")
 )
 _ONLY_ONE = re.compile(
     r"\b(?i:no(?:ne|thing)?|nobody)\b[^.;\n]{0,40}?\b(?:other than|but|except(?: for)?"
@@ -72,12 +78,17 @@ _ONLY_ONE = re.compile(
     r"[*_\"'“`(\[$<]{0,4}([A-Z])(?![A-Za-z])[^.\n]{0,12}\s(?:are|is|can be) (?:wrong|incorrect|false"
     r"|ruled out|eliminated|excluded)"
 )
+_EXCEPT = ("other than", "but", "except", "besides")
 _BEFORE_THINK = re.compile(
     r"(?:\A|(?<=[\n.!?]))[\s*_(]{0,4}(?:option\s)?([A-Z])[)*_]{0,3},? (?:i (?:think|guess|believe|would say"
     r"|suppose|say)"
     r"|most likely|probably|definitely|of course|clearly|for sure|without (?:a )?(?:question"
     r"|doubt))(?=\s?(?:[.!\n]|\Z))",
     re.IGNORECASE,
+)
+_I_THINK = (
+    *(f"i {word}" for word in ("think", "guess", "believe", "would say", "suppose", "say")),
+    *("most likely", "probably", "definitely", "of course", "clearly", "for sure", "without "),
 )
 
 
@@ -140,32 +151,44 @@ def _stated(sentences: Sentences, choices: Mapping[str, str]) -> Iterator[Statem
     low = text.lower()
     if len(low) != len(text):  # "İ" is the only character that becomes longer in lower case
         low = text.replace("İ", "I").lower()
+    plain = scan.plain(low)
     yield from _boxed(text, low, choices)
     for cue in CUES:
-        yield from _after(cue, sentences, low, choices)
+        if cue.word in low:
+            yield from _after(cue, sentences, low, choices)
     for predicate in PREDICATES:
-        yield from _before(predicate, sentences, low, choices)
-    for pattern in _LEADS:
-        yield from _bare(pattern, sentences, choices)
-    for pattern in (_IT_IS_IT, _ZH_IS):
-        yield from _bare(pattern, sentences, choices, Strength.PLAIN)
+        if predicate.word in low:
+            yield from _before(predicate, sentences, low, choices)
+    corrected = list(scan.correcting_starts(plain))
+    concluded = list(scan.concluding_starts(plain))
+    instead = scan.has_instead(plain)
+    yield from _bare(scan.last_matches(_CORRECTED, text, corrected, TRIES), text, choices)
+    if instead:
+        yield from _bare(_INSTEAD.finditer(text), text, choices)
+    yield from _bare(scan.last_matches(_CONCLUDED, text, concluded, TRIES), text, choices)
+    if scan.contains(plain, _IT_IS):
+        yield from _bare(_IT_IS_IT.finditer(text), text, choices, Strength.PLAIN)
+    if scan.contains(text, _ZH_WORDS):
+        yield from _bare(_ZH_IS.finditer(text), text, choices, Strength.PLAIN)
     match = _AT_LAST.search(text, max(0, len(text) - 60))
     if match and (letter := choice(match["letter"], choices)):
         words = text[max(0, match.start() - 200) : match.start()].rpartition("\n")[2].split()
         if len(words) >= 3:
             yield Statement(match.start() + 1, match.end(), letter, Strength.WEAK)
-    for match in deque(_ONLY_ONE.finditer(text), TRIES):
-        if letter := choice(match[1] or match[2], choices):
-            yield Statement(match.start(), match.end(), letter, Strength.PLAIN)
-    for match in deque(_BEFORE_THINK.finditer(text), TRIES):
-        if (letter := choice(match[1], choices)) and match[1].isupper():
-            yield Statement(match.start(1), match.end(), letter, Strength.FIRM)
+    if scan.contains(text, _EXCEPT):
+        for match in deque(_ONLY_ONE.finditer(text), TRIES):
+            if letter := choice(match[1] or match[2], choices):
+                yield Statement(match.start(), match.end(), letter, Strength.PLAIN)
+    if scan.contains(plain, _I_THINK):
+        for match in deque(_BEFORE_THINK.finditer(text), TRIES):
+            if (letter := choice(match[1], choices)) and match[1].isupper():
+                yield Statement(match.start(1), match.end(), letter, Strength.FIRM)
     yield from _texts(sentences, low, choices)
-    for pattern in _TEXT_LEADS:
-        for match in deque(pattern.finditer(text), TRIES):
-            if letter := begins_with(text[match.end() : match.end() + 200], choices, text_end):
-                end = answer_end(text, match.end(), choices[letter])
-                yield Statement(match.end(), end, letter, Strength.FIRM)
+    leading = scan.last_matches(_TEXT_CORRECTED, text, corrected, TRIES)
+    for match in (*leading, *(deque(_TEXT_INSTEAD.finditer(text), TRIES) if instead else ())):
+        if letter := begins_with(text[match.end() : match.end() + 200], choices, text_end):
+            end = answer_end(text, match.end(), choices[letter])
+            yield Statement(match.end(), end, letter, Strength.FIRM)
 
 
 def _boxed(text: str, low: str, choices: Mapping[str, str]) -> Iterator[Statement]:
@@ -247,14 +270,13 @@ def _before(
 
 
 def _bare(
-    pattern: re.Pattern[str],
-    sentences: Sentences,
+    matches: Iterable[re.Match[str]],
+    text: str,
     choices: Mapping[str, str],
     strength: Strength = Strength.FIRM,
 ) -> Iterator[Statement]:
     """Yields the statements that consist of only a word of conclusion or correction and a letter."""
-    text = sentences.text
-    for match in deque(pattern.finditer(text), TRIES):
+    for match in deque(matches, TRIES):
         place = _OPENING.match(text, match.end())
         start = place.end() if place else match.end()
         if verdict := choice_at(text, start, choices, firm=True):

@@ -116,15 +116,18 @@ def png(drawn: DrawnQuestion) -> bytes:
     return buffer.getvalue()
 
 
-def rows(stream: str = "dev", only: Container[int] | None = None) -> Iterator[dict[str, Any]]:
+def rows(
+    stream: str = "dev", only: Container[int] | None = None, per_leaf: int | None = None
+) -> Iterator[dict[str, Any]]:
     """Yields MMBench rows with their circular copies: index + k * 1,000,000 is copy k of a question.
 
     Keys: index (int), question, hint, A, B, C, D, answer, category, l2-category, image (PNG bytes), split.
 
     Args:
         only: the indices of the questions to draw (`outline`); None for all of them.
+        per_leaf: as `outline`.
     """
-    for index, leaf, number in outline():
+    for index, leaf, number in outline(per_leaf):
         if only is None or index in only:
             yield from map(dict, _question_rows(stream, index, leaf, number))
 
