@@ -47,7 +47,7 @@ class Dice:
 class _Slots:
     """The replies that are still generated: a row per prompt, with a slot for each of its unfinished replies.
 
-    The keys and values of a row are those of its prompt and, for each step so far, one of each slot.
+    The keys and values of a row are those of its prompt, and those of every slot for every step so far.
     """
 
     cache: Any
@@ -85,8 +85,8 @@ class _Slots:
         for layer in self.cache.layers:
             layer.keys = _taken(layer.keys, rows, keys)
             layer.values = _taken(layer.values, rows, keys)
-        kept = unfinished[rows].gather(1, order)
-        self.numbers = self.numbers[rows].gather(1, order).masked_fill(~kept, EMPTY)
+        selected = unfinished[rows].gather(1, order)
+        self.numbers = self.numbers[rows].gather(1, order).masked_fill(~selected, EMPTY)
         self.last_position = self.last_position[:, rows]
         allowed = self.allowed[rows].gather(
             2, order[:, None, :, None].expand(-1, -1, -1, self.allowed.shape[3])
@@ -176,9 +176,9 @@ def _read(model: Any, inputs: dict[str, Any], group: int) -> _Slots:
 def _next_scores(model: Any, slots: _Slots, token: Any) -> Any:
     """Returns the scores of the next tokens, of shape (prompts * slots, vocabulary), and adds a step."""
     n, width = slots.numbers.shape
-    # A step adds a key for each slot of a row; a reply attends only to its own key among them.
-    own = torch.eye(width, dtype=torch.bool, device=token.device).expand(n, 1, width, width)
-    slots.allowed = torch.cat([slots.allowed, own], dim=3)
+    # A step adds a key for each slot of a row; a reply attends only to its diagonal key among them.
+    diagonal = torch.eye(width, dtype=torch.bool, device=token.device).expand(n, 1, width, width)
+    slots.allowed = torch.cat([slots.allowed, diagonal], dim=3)
     hidden = model.model(
         input_ids=token,
         attention_mask=attention_mask(slots.allowed, model.config._attn_implementation),

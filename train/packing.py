@@ -62,7 +62,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PackedRow:
     """Some replies to one prompt."""
 
     group: int
@@ -73,7 +73,7 @@ class Row:
     """Tokens of the row: the prompt without its last token, and one more than its tokens for each reply."""
 
 
-Pass = tuple[Row, ...]
+Pass = tuple[PackedRow, ...]
 """The rows of a forward pass."""
 
 
@@ -127,7 +127,7 @@ def _limits(groups: Sequence[Group]) -> Iterator[int]:
     yield 0
 
 
-def _rows(index: int, group: Group, longest: int) -> list[Row]:
+def _rows(index: int, group: Group, longest: int) -> list[PackedRow]:
     """Divides a group into rows of at most `longest` tokens, where one reply may be longer (first fit)."""
     bins: list[list[int]] = []
     rooms: list[int] = []
@@ -140,14 +140,14 @@ def _rows(index: int, group: Group, longest: int) -> list[Row]:
             fitting = len(bins) - 1
         bins[fitting].append(reply)
         rooms[fitting] -= needed
-    return [Row(index, tuple(sorted(b)), _length(group, [group.replies[i] for i in b])) for b in bins]
+    return [PackedRow(index, tuple(sorted(b)), _length(group, [group.replies[i] for i in b])) for b in bins]
 
 
 def _length(group: Group, replies: Sequence[int]) -> int:
     return group.prompt - 1 + sum(replies) + len(replies)
 
 
-def _passes(rows: Sequence[Row], cost: Cost, max_passes: int | None) -> tuple[float, list[Pass]]:
+def _passes(rows: Sequence[PackedRow], cost: Cost, max_passes: int | None) -> tuple[float, list[Pass]]:
     """Divides rows, sorted by length, into passes with the lowest sum of costs, and returns both."""
     ordered = sorted(rows, key=lambda row: -row.length)
     starts = [i for i, row in enumerate(ordered) if i == 0 or row.length != ordered[i - 1].length]

@@ -13,7 +13,7 @@ from trl.trainer.utils import split_pixel_values_by_grid
 
 from ssl4rl_bench.train import packing, shared_prompts
 from ssl4rl_bench.train.packing import Cost, Group, Pass
-from ssl4rl_bench.train.shared_prompts import Batch
+from ssl4rl_bench.train.shared_prompts import TokenBatch
 
 IMAGES = ("pixel_values", "image_grid_thw", "num_images")
 """TRL's keys for the replies' images: all patches, all grids, and the number of images per reply."""
@@ -24,7 +24,7 @@ TYPES = "mm_token_type_ids"
 class MicroBatch:
     """A micro-batch in TRL's form."""
 
-    batch: Batch
+    batch: TokenBatch
     attention_mask: Any
     images: dict[str, Any]
     """`IMAGES`, with a list item per reply; empty without images."""
@@ -102,10 +102,10 @@ class RowScoring(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         )
         return logps, entropies, None
 
-    def _batch(self, input_ids: Any, attention_mask: Any, logits_to_keep: int) -> Batch:
+    def _batch(self, input_ids: Any, attention_mask: Any, logits_to_keep: int) -> TokenBatch:
         before = input_ids.shape[1] - logits_to_keep
         group = self.num_generations if self.share_prompts else 1
-        return Batch(
+        return TokenBatch(
             input_ids=input_ids,
             prompt_width=before,
             group=group,
@@ -182,8 +182,8 @@ class RowScoring(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         """Computes the same as `_scored_packed` by TRL, for rows of one reply, without columns of padding."""
         numbers, batch = [row.group for row in rows], micro.batch
         before, width = batch.prompt_width, batch.input_ids.shape[1] - batch.prompt_width
-        kept = max(1, *(batch.replies[i] for i in numbers))
-        columns = slice(before - max(batch.prompts[i] for i in numbers), before + kept)
+        n_columns = max(1, *(batch.replies[i] for i in numbers))
+        columns = slice(before - max(batch.prompts[i] for i in numbers), before + n_columns)
         images = micro.pictures(numbers)
         if images:
             images["num_images"] = [micro.images["num_images"][i] for i in numbers]
@@ -193,12 +193,12 @@ class RowScoring(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
             model,
             batch.input_ids[numbers, columns],
             micro.attention_mask[numbers, columns],
-            kept,
+            n_columns,
             compute_entropy=entropy,
             **images,
         )
         logps, entropies = (
-            None if values is None else torch.nn.functional.pad(values, (0, width - kept))
+            None if values is None else torch.nn.functional.pad(values, (0, width - n_columns))
             for values in (logps, entropies)
         )
         return logps, entropies

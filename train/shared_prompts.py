@@ -23,7 +23,7 @@ PADDING = -1
 
 
 @dataclass(frozen=True)
-class Batch:
+class TokenBatch:
     """The replies of a micro-batch with their prompts, where replies to the same prompt are adjacent."""
 
     input_ids: Any
@@ -76,7 +76,7 @@ class Packed:
         return of_prompts.reshape(3, -1)[:, self._positions] + self._offsets
 
 
-def pack(batch: Batch, rows: Sequence[tuple[int, Sequence[int]]]) -> Packed:
+def pack(batch: TokenBatch, rows: Sequence[tuple[int, Sequence[int]]]) -> Packed:
     """Packs replies behind their prompts.
 
     Args:

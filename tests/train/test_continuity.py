@@ -140,6 +140,23 @@ def test_keys_that_only_change_the_method_may_change(tmp_path: Path) -> None:
         open_folder(tmp_path / "run", changed(rollout__correct_mismatch=False), resume=True)
 
 
+def test_keys_that_came_after_a_run_began_have_their_defaults_in_it(tmp_path: Path) -> None:
+    """A run of an older version is resumed with its recipe."""
+    run_of(tmp_path / "run", changed())
+    path = tmp_path / "run" / "recipe.json"
+    values = json.loads(path.read_text())
+    for key in ("dynamic", "dynamic_rounds"):
+        del values["grpo"][key]
+    path.write_text(json.dumps(values))
+    open_folder(tmp_path / "run", changed(), resume=True)
+    with pytest.raises(StoreError, match=r"another recipe \(grpo.dynamic differs\)"):
+        open_folder(tmp_path / "run", changed(grpo__dynamic=True), resume=True)
+    values["grpo"]["unknown"] = 1
+    path.write_text(json.dumps(values))
+    with pytest.raises(StoreError, match=r"grpo.unknown"):
+        open_folder(tmp_path / "run", changed(), resume=True)
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     require_own_folder(tmp_path / "missing")
     (tmp_path / ".lock").write_text("")

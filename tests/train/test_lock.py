@@ -122,14 +122,19 @@ def test_of_many_runs_that_start_at_once_one_wins(tmp_path: Path) -> None:
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     held = lock.acquire(tmp_path)
+    ready, report = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.write(report, b"!")
         signal.pause()
         os._exit(0)
     try:
+        os.read(ready, 1)  # the child runs
         os.close(held._fd)  # as if this process had been killed
         lock._open_files.discard(held._fd)
         assert lock.acquire(tmp_path).note
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        os.close(ready)
+        os.close(report)

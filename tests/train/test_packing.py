@@ -61,12 +61,12 @@ def test_a_plan_costs_no_more_than_a_row_per_group_or_per_reply_in_one_pass(
 ) -> None:
     found = spent(plan(groups, cost, share=True), groups, cost)
     alone = [
-        packing.Row(g, (i,), group.prompt + n)
+        packing.PackedRow(g, (i,), group.prompt + n)
         for g, group in enumerate(groups)
         for i, n in enumerate(group.replies)
     ]
     whole = [
-        packing.Row(g, (0, 1, 2, 3), group.prompt - 1 + sum(group.replies) + 4)
+        packing.PackedRow(g, (0, 1, 2, 3), group.prompt - 1 + sum(group.replies) + 4)
         for g, group in enumerate(groups)
     ]
     for rows in (alone, whole):

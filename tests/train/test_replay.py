@@ -24,9 +24,9 @@ from ssl4rl_bench.train.planning.sizes import sizes
 from ssl4rl_bench.train.recipe import Recipe, find_recipe, read_recipe
 from ssl4rl_bench.train.replay.prepare import plan_replay, prepared_pool, require_same_replay
 from ssl4rl_bench.train.replay.prompts import ReplayReward, ReplayRows
-from ssl4rl_bench.train.replay.questions import DESCRIBE, Pool, load_pool
+from ssl4rl_bench.train.replay.questions import DESCRIBE, ReplayPool, load_pool
 from ssl4rl_bench.train.replay.replies import ReplyFile, digest
-from ssl4rl_bench.train.replay.schedule import Schedule, slice_of
+from ssl4rl_bench.train.replay.schedule import ReplaySchedule, slice_of
 from ssl4rl_bench.train.replay.settings import ReplayPart
 from ssl4rl_bench.train.reporting import Reporter
 
@@ -38,12 +38,12 @@ def replaying(**changes: Any) -> Recipe:
     )
 
 
-def pool_of(questions: str, transductive: bool = False, **keys: Any) -> Pool:
+def pool_of(questions: str, transductive: bool = False, **keys: Any) -> ReplayPool:
     return load_pool(ReplayPart(questions, 0.5, **keys), transductive=transductive)
 
 
 @pytest.fixture(scope="module")
-def pool() -> Pool:
+def pool() -> ReplayPool:
     return pool_of("scenes:train:1")
 
 
@@ -72,16 +72,16 @@ def test_recipes_without_replay_keep_their_hash() -> None:
     assert "replay" not in read_recipe(find_recipe("tiny_rotation")).values()
 
 
-def test_the_questions_of_a_step_depend_on_seed_and_step_only(pool: Pool) -> None:
-    one, again = Schedule(1, pool.groups, 4), Schedule(1, pool.groups, 4)
+def test_the_questions_of_a_step_depend_on_seed_and_step_only(pool: ReplayPool) -> None:
+    one, again = ReplaySchedule(1, pool.groups, 4), ReplaySchedule(1, pool.groups, 4)
     later = [one.of_step(step) for step in (5, 2, 0)]
     assert later == [again.of_step(step) for step in (5, 2, 0)]
-    assert later != [Schedule(2, pool.groups, 4).of_step(step) for step in (5, 2, 0)]
+    assert later != [ReplaySchedule(2, pool.groups, 4).of_step(step) for step in (5, 2, 0)]
 
 
-def test_each_question_comes_once_before_any_comes_again(pool: Pool) -> None:
+def test_each_question_comes_once_before_any_comes_again(pool: ReplayPool) -> None:
     n = len(pool.groups)
-    schedule = Schedule(1, pool.groups, n)
+    schedule = ReplaySchedule(1, pool.groups, n)
     for step in range(3):
         assert Counter(sample.group for sample in schedule.of_step(step)) == Counter(
             group[0].group for group in pool.groups
@@ -106,10 +106,10 @@ def test_any_division_of_an_update_asks_the_same_questions(processes: int, micro
 
 @pytest.mark.parametrize("share", [1 / 32, 0.25, 0.4, 31 / 32])
 def test_rewarded_questions_are_spread_over_a_step_and_take_no_row_of_the_tasks(
-    pool: Pool, share: float
+    pool: ReplayPool, share: float
 ) -> None:
     step = sizes(replaying(replay__kind="reward", replay__share=share), 1)
-    rows = ReplayRows(None, Schedule(1, pool.groups, step.replayed), step)  # type: ignore[arg-type]
+    rows = ReplayRows(None, ReplaySchedule(1, pool.groups, step.replayed), step)  # type: ignore[arg-type]
     for start in (0, 64):
         asked = [rows.question(start + index) for index in range(32)]
         assert sum(q is not None for q in asked) == step.replayed == round(32 * share)
@@ -120,7 +120,7 @@ def test_rewarded_questions_are_spread_over_a_step_and_take_no_row_of_the_tasks(
     assert others == list(range(len(others)))
 
 
-def test_rows_of_both_kinds_have_the_same_columns(pool: Pool) -> None:
+def test_rows_of_both_kinds_have_the_same_columns(pool: ReplayPool) -> None:
     class Rows:
         seconds = 1.5
 
@@ -129,7 +129,7 @@ def test_rows_of_both_kinds_have_the_same_columns(pool: Pool) -> None:
             return {"prompt": n, "images": n, "target": n, "task": ["ssl_x"] * len(n), "row": n}
 
     step = sizes(replaying(replay__kind="reward", replay__share=0.5), 1)
-    rows = ReplayRows(Rows(), Schedule(1, pool.groups, 16), step)  # type: ignore[arg-type]
+    rows = ReplayRows(Rows(), ReplaySchedule(1, pool.groups, 16), step)  # type: ignore[arg-type]
     columns = rows({"row": [0, 1, 1, 2]})
     assert columns["task"] == ["ssl_x", "replay", "replay", "ssl_x"]
     assert columns["row"] == [0, 1, 1, 2] and columns["target"][::3] == [0, 1]
@@ -140,7 +140,7 @@ def test_rows_of_both_kinds_have_the_same_columns(pool: Pool) -> None:
     assert rows.rows.seconds == 0.0
 
 
-def test_right_answers_are_rewarded_and_other_rows_are_left_to_their_tasks(pool: Pool) -> None:
+def test_right_answers_are_rewarded_and_other_rows_are_left_to_their_tasks(pool: ReplayPool) -> None:
     assert pool.task is not None
     sample = pool.groups[0][0]
     wrong = next(letter for letter in sample.choices if letter != sample.target)
@@ -195,7 +195,7 @@ def test_images_without_questions_are_described_and_cannot_be_rewarded(tmp_path:
         pool_of("gone.tsv")
 
 
-def prepared(recipe: Recipe, tokens: int = 10) -> tuple[Pool, dict[str, Any]]:
+def prepared(recipe: Recipe, tokens: int = 10) -> tuple[ReplayPool, dict[str, Any]]:
     assert recipe.replay is not None
     return prepared_pool(recipe, recipe.replay, lambda sample: tokens, Reporter())
 
@@ -279,7 +279,9 @@ def file_of(path: Path, fingerprint: str = "a" * 64, max_tokens: int = 9) -> Rep
     return ReplyFile(path / "replay.jsonl", Model("base", path, fingerprint, None), max_tokens, (None, None))
 
 
-def test_the_base_replies_once_and_what_an_interrupted_run_made_is_kept(pool: Pool, tmp_path: Path) -> None:
+def test_the_base_replies_once_and_what_an_interrupted_run_made_is_kept(
+    pool: ReplayPool, tmp_path: Path
+) -> None:
     samples = [group[0] for group in pool.groups]
     first, second, third = Base(stop_after=4), Base(), Base()
     progress: list[tuple[int, int]] = []
@@ -298,7 +300,7 @@ def test_the_base_replies_once_and_what_an_interrupted_run_made_is_kept(pool: Po
     assert header["base"]["fingerprint"] == "a" * 64
 
 
-def test_replies_of_another_base_or_length_do_not_count(pool: Pool, tmp_path: Path) -> None:
+def test_replies_of_another_base_or_length_do_not_count(pool: ReplayPool, tmp_path: Path) -> None:
     samples = [group[0] for group in pool.groups]
     file_of(tmp_path).complete(samples, Base, lambda *call: None)  # type: ignore[arg-type]
     assert len(file_of(tmp_path).read(samples)) == 15
@@ -306,7 +308,7 @@ def test_replies_of_another_base_or_length_do_not_count(pool: Pool, tmp_path: Pa
     assert not file_of(tmp_path, max_tokens=10).read(samples)
 
 
-def test_a_question_that_the_base_cannot_answer_is_named(pool: Pool, tmp_path: Path) -> None:
+def test_a_question_that_the_base_cannot_answer_is_named(pool: ReplayPool, tmp_path: Path) -> None:
     samples = [group[0] for group in pool.groups]
     with pytest.raises(
         DataError, match=f"replay question {samples[0].id}: the prompt is too long; leave it out"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core import atomic
-from ssl4rl_bench.core.errors import StoreError
+from ssl4rl_bench.core.config import fill
+from ssl4rl_bench.core.errors import StoreError, UsageError
 from ssl4rl_bench.engines.checkpoints.files import read_json
 from ssl4rl_bench.train import checkpoint
 from ssl4rl_bench.train.lock import FILE as LOCK
@@ -73,7 +74,7 @@ def steps_done(folder: Path) -> int:
 
 
 def _require_same(known: Path, recipe: Recipe, out: Path) -> None:
-    old, new = _flat(read_json(known)), _flat(json.loads(atomic.to_text(recipe.values())))
+    old, new = _flat(_with_defaults(read_json(known))), _flat(_as_json(recipe))
     differ = [
         key
         for key in sorted(old.keys() | new.keys())
@@ -97,6 +98,19 @@ def _require_same(known: Path, recipe: Recipe, out: Path) -> None:
             f"{out} contains a run of another recipe ({', '.join(differ)} "
             f"{'differs' if len(differ) == 1 else 'differ'}): choose another --out"
         )
+
+
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Adds the keys that recipes did not have when a run began; they count as having their defaults."""
+    try:
+        return _as_json(fill(Recipe, values, RECIPE))
+    except UsageError:  # a recipe of another version, whose keys are compared as they are
+        return values
+
+
+def _as_json(recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(atomic.to_text(recipe.values()))
+    return values
 
 
 def _end(length: float | None) -> float:

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.types import Sample
 from ssl4rl_bench.engines.inputs import chat_messages
 from ssl4rl_bench.train.planning.sizes import Sizes
 from ssl4rl_bench.train.replay.replies import Reply
-from ssl4rl_bench.train.replay.schedule import Schedule, slice_of
+from ssl4rl_bench.train.replay.schedule import ReplaySchedule, slice_of
 
 METRIC = "replay_loss"
 """The mean negative log-likelihood of the replies' tokens in a step, in nats."""
@@ -36,7 +36,7 @@ class ReplayLoss:
         sizes: the sizes of a step.
     """
 
-    schedule: Schedule
+    schedule: ReplaySchedule
     replies: Mapping[str, Reply]
     processor: Any
     weight: float

@@ -19,9 +19,9 @@ from ssl4rl_bench.task.pictures.selection import REDUCED
 from ssl4rl_bench.train import overlap
 from ssl4rl_bench.train.planning.sizes import Sizes
 from ssl4rl_bench.train.recipe import Recipe
-from ssl4rl_bench.train.replay.questions import Pool, load_pool
+from ssl4rl_bench.train.replay.questions import ReplayPool, load_pool
 from ssl4rl_bench.train.replay.replies import REPLIES, Reply, ReplyFile, digest
-from ssl4rl_bench.train.replay.schedule import Schedule
+from ssl4rl_bench.train.replay.schedule import ReplaySchedule
 from ssl4rl_bench.train.replay.settings import ReplayPart
 from ssl4rl_bench.train.reporting import Reporter
 
@@ -34,8 +34,8 @@ class Replay:
     """The replay of a run."""
 
     part: ReplayPart
-    pool: Pool
-    schedule: Schedule
+    pool: ReplayPool
+    schedule: ReplaySchedule
     used: tuple[Sample, ...]
     """The distinct samples of all steps, in the order of their first use."""
     facts: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Replay:
 
 def prepared_pool(
     recipe: Recipe, part: ReplayPart, count: CountTokens, report: Reporter
-) -> tuple[Pool, dict[str, Any]]:
+) -> tuple[ReplayPool, dict[str, Any]]:
     """Loads a recipe's questions without those that it must not use, and returns them with facts about them.
 
     Raises:
@@ -93,7 +93,9 @@ def prepared_pool(
     return replace(pool, groups=fitting), facts
 
 
-def plan_replay(recipe: Recipe, pool: Pool, facts: Mapping[str, Any], parts: Sizes, steps: int) -> Replay:
+def plan_replay(
+    recipe: Recipe, pool: ReplayPool, facts: Mapping[str, Any], parts: Sizes, steps: int
+) -> Replay:
     """Chooses the questions of all steps.
 
     Args:
@@ -103,7 +105,7 @@ def plan_replay(recipe: Recipe, pool: Pool, facts: Mapping[str, Any], parts: Siz
     """
     part = recipe.replay
     assert part is not None
-    schedule = Schedule(recipe.seed, pool.groups, part.per_step(parts.prompts))
+    schedule = ReplaySchedule(recipe.seed, pool.groups, part.per_step(parts.prompts))
     used = tuple(schedule.first(steps))
     manifest = {
         "seed": recipe.seed,
@@ -179,7 +181,7 @@ class _Look:
     perceptual: Perceptual
 
 
-def _looks(pool: Pool) -> Sequence[_Look]:
+def _looks(pool: ReplayPool) -> Sequence[_Look]:
     shown: dict[str, EncodedImage] = {}
     for group in pool.groups:
         for sample in group:

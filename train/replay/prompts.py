@@ -11,7 +11,7 @@ from ssl4rl_bench.core.types import Completion, Sample, Score, Task
 from ssl4rl_bench.engines.inputs import chat_messages
 from ssl4rl_bench.train.data import Rows
 from ssl4rl_bench.train.planning.sizes import Sizes
-from ssl4rl_bench.train.replay.schedule import Schedule, before, is_replayed
+from ssl4rl_bench.train.replay.schedule import ReplaySchedule, before, is_replayed
 
 TASK = "replay"
 """The name of the replay in the column `task` and in metrics ("reward/replay")."""
@@ -26,7 +26,7 @@ class ReplayRows:
 
     rows: Rows
     """Makes the other rows, which are counted without the replay questions."""
-    schedule: Schedule
+    schedule: ReplaySchedule
     sizes: Sizes
 
     @property

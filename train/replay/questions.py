@@ -34,7 +34,7 @@ _DEV = "dev"
 
 
 @dataclass(frozen=True)
-class Pool:
+class ReplayPool:
     """The questions to choose from."""
 
     source: str
@@ -44,17 +44,17 @@ class Pool:
     task: Task | None
     """Scores replies; None for images without questions."""
 
-    def without(self, images: frozenset[str]) -> Pool:
+    def without(self, images: frozenset[str]) -> ReplayPool:
         """Returns the pool without the questions that show one of these images, given by SHA-256."""
-        kept = (
+        remaining = (
             group
             for group in self.groups
             if not any(image.sha256 in images for sample in group for image in sample.images)
         )
-        return dataclasses.replace(self, groups=tuple(kept))
+        return dataclasses.replace(self, groups=tuple(remaining))
 
 
-def load_pool(part: ReplayPart, *, transductive: bool) -> Pool:
+def load_pool(part: ReplayPart, *, transductive: bool) -> ReplayPool:
     """Loads the questions of a recipe.
 
     Args:
@@ -117,12 +117,12 @@ def _evaluated(questions: str, instead: str) -> UsageError:
     )
 
 
-def _of_task(part: ReplayPart, task: Task) -> Pool:
+def _of_task(part: ReplayPart, task: Task) -> ReplayPool:
     groups = tuple(tuple(group) for _, group in groupby(task.samples, key=lambda sample: sample.group))
-    return Pool(part.questions, groups, task)
+    return ReplayPool(part.questions, groups, task)
 
 
-def _of_images(part: ReplayPart) -> Pool:
+def _of_images(part: ReplayPart) -> ReplayPool:
     """Returns a question for each image, which asks for `part.prompt`."""
     if part.kind == "reward":
         raise UsageError(
@@ -136,10 +136,10 @@ def _of_images(part: ReplayPart) -> Pool:
             Sample(p.sha256, p.sha256, (Message("user", (ImagePart(p.read()), text)),), "", {}, place)
             for p in selection.pictures
         ]
-    return Pool(part.questions, tuple((sample,) for sample in samples), None)
+    return ReplayPool(part.questions, tuple((sample,) for sample in samples), None)
 
 
-def _check_messages(pool: Pool) -> None:
+def _check_messages(pool: ReplayPool) -> None:
     for sample in _samples(pool.groups):
         if len(sample.messages) != 1 or sample.messages[0].role != "user":
             raise UsageError(f"{pool.source}: question {sample.id} is not one user message: replay others")

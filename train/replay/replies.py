@@ -103,8 +103,10 @@ class ReplyFile:
         keys = self.keys(samples)
         base = {"name": self.base.name, "fingerprint": self.base.fingerprint}
         header = {"base": base, "max_reply_tokens": self.max_tokens, "pixels": self.pixels}
-        kept = [_line(sample.id, keys[sample.id], done[sample.id]) for sample in samples if sample.id in done]
-        atomic.write_text(self.path, "".join(json.dumps(line) + "\n" for line in [header, *kept]))
+        records = [
+            _line(sample.id, keys[sample.id], done[sample.id]) for sample in samples if sample.id in done
+        ]
+        atomic.write_text(self.path, "".join(json.dumps(line) + "\n" for line in [header, *records]))
 
     def _append(self, sample: Sample, key: str, completion: Completion) -> Reply:
         if completion.error is not None:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Schedule:
+class ReplaySchedule:
     """Goes through all questions in random order, then again in another order, and so on.
 
     Each time, one sample of a question (a circular copy, or a role) is drawn.
