@@ -15,9 +15,8 @@ demo: $(STAMP)-hf
 test: $(STAMP)-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not engine and not slow"
 
-# Many of these tests wait for processes and servers.
 slow: $(STAMP)-dev
-	$(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())') --dist worksteal -m "slow and not engine"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not engine"
 
 e2e: $(STAMP)-e2e
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m engine
