@@ -122,6 +122,7 @@ def test_files_for_machines(place: Path, tmp_path: Path) -> None:
         assert names["summary"].read_text().startswith(gate_files.MARKER)
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_judgement(place: Path, tmp_path: Path) -> None:
     page, saved = tmp_path / "gate.html", tmp_path / "base.json"
     invoke(*asked(place, "bad"), "--html", page, code=1)

@@ -97,6 +97,7 @@ def test_what_cannot_be_asked_is_refused() -> None:
         groups_needed(0.0, 0.1)
 
 
+@pytest.mark.slow
 def test_several_seeds_make_the_interval_hold_for_another_one() -> None:
     rng = np.random.default_rng(6)
     covered = {"crossed": 0, "questions alone": 0}

@@ -130,6 +130,7 @@ def saves_until_killed(out: Path, n_operations: int) -> int:
     return os.waitpid(pid, 0)[1]
 
 
+@pytest.mark.slow
 def test_kills_at_forty_moments_of_saving_and_pruning_leave_only_whole_states(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

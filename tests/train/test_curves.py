@@ -97,6 +97,7 @@ def size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+@pytest.mark.slow
 def test_only_panels_with_data_are_drawn(tmp_path: Path) -> None:
     draw(
         write(tmp_path / "a.jsonl", full(40)), tmp_path / "a.png", "all $x_ of it", {"ssl_rotation_90": 0.25}

@@ -71,6 +71,7 @@ def test_the_first_epoch_shows_what_build_writes_and_later_ones_something_else(s
         assert frozen.make(row).target == by_epoch[0][row.image]
 
 
+@pytest.mark.slow
 def test_a_mix_keeps_the_weights_and_gives_pairs_both_their_roles(selection: Selection) -> None:
     made = training_set(selection, {ROTATION: 3, CONTRASTIVE: 1})
     rows = made.first(examples(40) * made.rows_an_epoch)

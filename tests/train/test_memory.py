@@ -67,6 +67,7 @@ def test_a_larger_micro_batch_never_takes_less(
         assert all(parts(sizes[1])[name] >= n for name, n in parts(sizes[0]).items())
 
 
+@pytest.mark.slow
 @given(CHANGES, SHAPES, st.sampled_from(["fsdp2", "zero3"]))
 @settings(deadline=None, max_examples=examples(80))
 def test_sharding_and_more_processes_never_raise_a_models_states(

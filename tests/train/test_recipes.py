@@ -99,6 +99,7 @@ def test_the_mix_asks_about_all_tasks_equally_often() -> None:
     assert (made.grpo, made.optimizer, made.rollout) == (one.grpo, one.optimizer, one.rollout)
 
 
+@pytest.mark.slow
 def test_figures_in_comments_are_the_estimates() -> None:
     for name in recipes.recipe_names():
         text = recipes.find_recipe(name).read_text()

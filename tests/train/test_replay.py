@@ -332,6 +332,7 @@ def test_a_dry_run_counts_the_replay(kind: str, said: str) -> None:
     assert (plan.replay_tokens > 0) is (kind == "self")
 
 
+@pytest.mark.slow
 def test_memory_of_the_replay_falls_with_smaller_micro_batches_and_is_none_if_only_measured() -> None:
     def replayed(**changes: Any) -> int:
         memory = plan_training(replaying(**changes)).memory

@@ -49,6 +49,7 @@ def test_the_pool_has_no_picture_of_the_benchmark(pool: ExamplePool) -> None:
     assert {"red", "happy"} <= set(pool.words) and not any(" " in word for word in pool.words)
 
 
+@pytest.mark.slow
 def test_an_example_depends_on_its_number_alone(pool: ExamplePool) -> None:
     forward = [SCHEDULE.example(i, pool) for i in range(200)]
     assert [SCHEDULE.example(i, pool) for i in reversed(range(200))] == forward[::-1]

@@ -60,6 +60,7 @@ def run_dirs(out: Path) -> dict[str, bytes]:
     return {path.parts[-3]: path.read_bytes() for path in out.glob("runs/*/journal/*.jsonl")}
 
 
+@pytest.mark.slow
 def test_once_judges_what_is_there_and_again_asks_nothing(train: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert watching.watch_and_print(plan(), asked(train, out), []) == 0

@@ -166,6 +166,7 @@ def test_real_data_is_read_whatever_its_coding(
     assert read.rows == parse_rows("b", read_path(write_tsv(tmp_path / "b.tsv", rows))).rows
 
 
+@pytest.mark.slow
 def test_large_pages_of_real_images_are_read(tmp_path: Path) -> None:
     """A writer's page holds up to 1,024 values, whatever their size: 80 MiB of what does not compress is no bomb."""
     import os

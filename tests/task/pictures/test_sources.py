@@ -106,6 +106,7 @@ def test_scenes_are_the_built_in_ones_even_beside_a_folder_of_that_name(
     assert len(drawn.images) == sum(leaf.n_dev for leaf in scenes.LEAVES)
 
 
+@pytest.mark.slow
 def test_another_stream_of_scenes_is_as_long_as_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

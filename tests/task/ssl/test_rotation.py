@@ -60,6 +60,7 @@ def test_size_and_shape_tell_nothing(step: int, size: tuple[int, int]) -> None:
     assert pair[0] == pair[1] and pair[0][0] == pair[0][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [45, 30])
 def test_no_angle_is_sharper_than_another(step: int) -> None:
     """Interpolation blurs: were the first image, or quarter turns, left alone, sharpness would tell the angle."""
