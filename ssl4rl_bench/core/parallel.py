@@ -38,7 +38,7 @@ def parallel_map(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
             [function(item) for item in items[::n]],
             *(copy.results() for copy in copies),
         ]
-    except Exception:
+    except Exception:  # whatever failed, the plain loop below raises it again
         shares = []
     finally:
         for copy in copies:
@@ -87,8 +87,8 @@ def _work(function: Callable[[T], R], share: Sequence[T], sender: Connection) ->
     try:
         results = [function(item) for item in share]
         sender.send(results)
-    except Exception:
-        os._exit(1)  # without a message: the parent repeats the calls
+    except Exception:  # any error ends the copy without a message, since the parent repeats the calls
+        os._exit(1)
 
 
 def _can_fork() -> bool:

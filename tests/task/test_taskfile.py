@@ -77,8 +77,8 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
 
 def test_a_file_anywhere_includes_those_of_the_package(tmp_path: Path) -> None:
     path = tmp_path / "charts.yaml"
-    own = "task: ssl4rl_charts\ndataset_path: a/b\ntest_split: dev\nmetadata: {version: 1, title: Charts}\n"
-    path.write_text(f"include: _mmbench.yaml\n{own}")
+    text = "task: ssl4rl_charts\ndataset_path: a/b\ntest_split: dev\nmetadata: {version: 1, title: Charts}\n"
+    path.write_text(f"include: _mmbench.yaml\n{text}")
     assert load_taskfile(str(path)).prompt == "ssl4rl"
     (tmp_path / "_mmbench.yaml").write_text("lmms_eval_specific_kwargs: {default: {prompt: direct}}\n")
     with pytest.raises(UsageError, match="generation_kwargs"):  # the file beside it comes first
