@@ -1,21 +1,35 @@
-"""Computes the parameter counts of a Qwen2.5-VL by part, from the values in its config.json."""
+"""Computes the parameter counts of a Qwen2.5-VL or Qwen3-VL by part, from the values in its config.json.
+
+The tensors themselves are those that `engines.checkpoints.architecture` requires of a checkpoint.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ssl4rl_bench.core.errors import ModelError
 from ssl4rl_bench.core.parsing import parse_json
+from ssl4rl_bench.engines.checkpoints.architecture import EMBEDDING, HEAD, TEXT, VISION, expected
+from ssl4rl_bench.engines.checkpoints.tensors import TensorShape
 
 T = TypeVar("T")
+
+QWEN25, QWEN3 = "qwen2_5_vl", "qwen3_vl"
+FAMILIES: Mapping[str, str] = {QWEN25: "Qwen2.5-VL", QWEN3: "Qwen3-VL"}
+"""Names of the families whose parameters can be counted, by `model_type`."""
+_POSITIONS = VISION + "pos_embed."
+_LAYER_NUMBER = re.compile(r"\.\d+(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class VisionShape:
-    """The shape of a vision tower and its merger; fields are keys of `vision_config`."""
+    """The shape of a vision tower and its mergers; fields are keys of `vision_config`."""
 
     depth: int
     hidden_size: int
@@ -29,11 +43,20 @@ class VisionShape:
     spatial_merge_size: int = 2
     """Side, in patches, of the square that is merged into one token."""
     in_channels: int = 3
+    num_position_embeddings: int = 0
+    """Learned positions of Qwen3-VL; 0 for Qwen2.5-VL, which has none."""
+    deepstack_visual_indexes: tuple[int, ...] = ()
+    """Blocks of Qwen3-VL whose outputs have mergers of their own; empty for Qwen2.5-VL."""
 
     @property
     def pixel_values(self) -> int:
         """Numbers per patch, that is, per row of the processor's `pixel_values`."""
         return self.in_channels * self.temporal_patch_size * self.patch_size**2
+
+    @property
+    def token_side(self) -> int:
+        """Side of an image token in pixels."""
+        return self.patch_size * self.spatial_merge_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,7 @@ class Linear:
 
     @property
     def vision(self) -> bool:
-        """Whether the matrices belong to the vision tower or the merger."""
+        """Whether the matrices belong to the vision tower or the mergers."""
         return self.name.startswith("visual.")
 
     @property
@@ -64,7 +87,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """The values that determine a Qwen2.5-VL's parameter counts; fields are keys of `text_config`."""
+    """The values that determine a model's parameter counts; fields are keys of `text_config`."""
 
     hidden_size: int
     num_hidden_layers: int
@@ -75,36 +98,67 @@ class ModelShape:
     tie_word_embeddings: bool
     """Whether the output head shares its weights with the embedding."""
     vision: VisionShape
+    family: str = QWEN25
+    """`model_type`, one of `FAMILIES`."""
+    head_dim: int = 0
+    """Width of an attention head; 0 for hidden_size / num_attention_heads, as in Qwen2.5-VL."""
+
+    @property
+    def head_width(self) -> int:
+        """Width of an attention head."""
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def queries(self) -> int:
+        """Width of the queries of all heads, which is also that of the result of attention."""
+        return self.head_width * self.num_attention_heads
 
     @property
     def kv(self) -> int:
         """Width of the keys, which is also that of the values."""
-        return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
+        return self.head_width * self.num_key_value_heads
+
+    @property
+    def norms_heads(self) -> bool:
+        """Whether queries and keys are normalised."""
+        return self.family == QWEN3
 
     @property
     def embedding(self) -> int:
         """Parameters of the embedding, which are as many as those of an output head."""
         return self.vocab_size * self.hidden_size
 
+    def config(self) -> dict[str, Any]:
+        """Returns the part of a config.json that determines the names and shapes of the weights."""
+        text = asdict(self)
+        vision = text.pop("vision")
+        tied, family = text.pop("tie_word_embeddings"), text.pop("family")
+        if not self.head_dim:
+            del text["head_dim"]
+        if family == QWEN25:
+            del vision["num_position_embeddings"], vision["deepstack_visual_indexes"]
+        return {
+            "model_type": family,
+            "text_config": text,
+            "vision_config": vision,
+            "tie_word_embeddings": tied,
+        }
+
     def parts(self) -> dict[str, int]:
-        """Returns the parameters by part, which add up to `total`.
+        """Returns the parameters by part, which add up to `total`."""
 
-        Each layer and each vision block has two norms without biases.
-        """
-        h, v = self.hidden_size, self.vision
-
-        def inside(part: str) -> int:
-            of_part = [one for one in self.linears() if one.name.startswith(part)]
-            return sum(one.weights + one.bias * one.outputs * one.count for one in of_part)
+        def inside(*prefixes: str) -> int:
+            shapes = _tensors(self)
+            return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefixes))
 
         return {
             "embedding": self.embedding,
-            "layers": inside("layers.") + self.num_hidden_layers * 2 * h,
-            "final norm": h,
+            "layers": inside(f"{TEXT}layers."),
+            "final norm": inside(f"{TEXT}norm."),
             "head": 0 if self.tie_word_embeddings else self.embedding,
-            "patch embedding": inside("visual.patch_embed."),
-            "vision blocks": inside("visual.blocks.") + v.depth * 2 * v.hidden_size,
-            "merger": inside("visual.merger.") + v.hidden_size,
+            "patch embedding": inside(f"{VISION}patch_embed.", _POSITIONS),
+            "vision blocks": inside(f"{VISION}blocks."),
+            "merger": inside(f"{VISION}merger.", f"{VISION}deepstack_merger_list."),
         }
 
     @property
@@ -114,35 +168,44 @@ class ModelShape:
 
     @property
     def seeing(self) -> int:
-        """Parameters of the vision tower and the merger, which `model.freeze_vision` does not train."""
+        """Parameters of the vision tower and the mergers, which `model.freeze_vision` does not train."""
         parts = self.parts()
         return parts["patch embedding"] + parts["vision blocks"] + parts["merger"]
 
     def linears(self) -> list[Linear]:
-        """Returns the weight matrices of the linear layers, without embedding and head."""
-        h, kv, i, v = self.hidden_size, self.kv, self.intermediate_size, self.vision
-        seen, wide, merged = v.hidden_size, v.intermediate_size, v.hidden_size * v.spatial_merge_size**2
-        layers, blocks = self.num_hidden_layers, v.depth
-        return [
-            Linear("layers.self_attn.q_proj", h, h, layers, True),
-            Linear("layers.self_attn.k_proj", h, kv, layers, True),
-            Linear("layers.self_attn.v_proj", h, kv, layers, True),
-            Linear("layers.self_attn.o_proj", h, h, layers, False),
-            Linear("layers.mlp.gate_proj", h, i, layers, False),
-            Linear("layers.mlp.up_proj", h, i, layers, False),
-            Linear("layers.mlp.down_proj", i, h, layers, False),
-            Linear("visual.blocks.attn.qkv", seen, 3 * seen, blocks, True),
-            Linear("visual.blocks.attn.proj", seen, seen, blocks, True),
-            Linear("visual.blocks.mlp.gate_proj", seen, wide, blocks, True),
-            Linear("visual.blocks.mlp.up_proj", seen, wide, blocks, True),
-            Linear("visual.blocks.mlp.down_proj", wide, seen, blocks, True),
-            Linear("visual.patch_embed.proj", v.pixel_values, seen, 1, False),
-            Linear("visual.merger.mlp.0", merged, merged, 1, True),
-            Linear("visual.merger.mlp.2", merged, v.out_hidden_size, 1, True),
-        ]
+        """Returns the weight matrices of the linear layers, without embeddings and head."""
+        groups: dict[Linear, int] = {}
+        shapes = _tensors(self)
+        for name, shape in shapes.items():
+            module = name.removesuffix(".weight")
+            if len(shape) < 2 or name in (EMBEDDING, HEAD) or name.startswith(_POSITIONS):
+                continue
+            short = module.removeprefix(TEXT) if name.startswith(TEXT) else module.removeprefix("model.")
+            bias = f"{module}.bias" in shapes
+            one = Linear(_LAYER_NUMBER.sub("", short), math.prod(shape[1:]), shape[0], 1, bias)
+            groups[one] = groups.get(one, 0) + 1
+        return [Linear(o.name, o.inputs, o.outputs, count, o.bias) for o, count in groups.items()]
+
+
+@lru_cache(maxsize=32)
+def _tensors(shape: ModelShape) -> Mapping[str, TensorShape]:
+    """Returns the names and shapes of all weights, including the head even if it is tied."""
+    wanted = expected(shape.config())
+    if wanted is None:
+        raise ModelError(f"the parameters of a {shape.family} cannot be counted")
+    return wanted.shapes
 
 
 _TOWER = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
+_QWEN3_VISION: dict[str, Any] = {"patch_size": 16, "num_position_embeddings": 2304, "num_heads": 16}
+_QWEN3_TEXT: dict[str, Any] = {
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 151936,
+    "family": QWEN3,
+    "head_dim": 128,
+}
 
 PUBLISHED: Mapping[str, ModelShape] = {
     "Qwen/Qwen2.5-VL-3B-Instruct": ModelShape(
@@ -165,15 +228,52 @@ PUBLISHED: Mapping[str, ModelShape] = {
         tie_word_embeddings=False,
         vision=VisionShape(**_TOWER, out_hidden_size=3584),
     ),
+    "Qwen/Qwen3-VL-4B-Instruct": ModelShape(
+        **_QWEN3_TEXT,
+        hidden_size=2560,
+        intermediate_size=9728,
+        tie_word_embeddings=True,
+        vision=VisionShape(
+            **_QWEN3_VISION,
+            depth=24,
+            hidden_size=1024,
+            intermediate_size=4096,
+            out_hidden_size=2560,
+            deepstack_visual_indexes=(5, 11, 17),
+        ),
+    ),
+    "Qwen/Qwen3-VL-8B-Instruct": ModelShape(
+        **_QWEN3_TEXT,
+        hidden_size=4096,
+        intermediate_size=12288,
+        tie_word_embeddings=False,
+        vision=VisionShape(
+            **_QWEN3_VISION,
+            depth=27,
+            hidden_size=1152,
+            intermediate_size=4304,
+            out_hidden_size=4096,
+            deepstack_visual_indexes=(8, 16, 24),
+        ),
+    ),
 }
-"""Shapes by hub id, from their published config.json: 3,754,622,976 and 8,292,166,656 parameters."""
+"""Shapes by hub id, from their published config.json."""
+
+_DEFAULTS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    QWEN25: ({}, {}),
+    QWEN3: (
+        {"head_dim": 128},
+        {"patch_size": 16, "num_position_embeddings": 2304, "deepstack_visual_indexes": (8, 16, 24)},
+    ),
+}
+"""Values of the text and the vision config that transformers' config classes have for a config.json without them."""
 
 
 def of_folder(folder: Path) -> ModelShape:
     """Reads the shape of a checkpoint on this machine.
 
     Raises:
-        ModelError: it is not a Qwen2.5-VL, or its config.json cannot be read or lacks a number.
+        ModelError: it is not a Qwen2.5-VL or Qwen3-VL, or its config.json cannot be read or lacks a number.
     """
     path = folder / "config.json"
     try:
@@ -181,18 +281,23 @@ def of_folder(folder: Path) -> ModelShape:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}): name the folder of a checkpoint") from None
     kind = config.get("model_type")
-    if kind != "qwen2_5_vl":
+    if kind not in FAMILIES:
         raise ModelError(
-            f"{path} belongs to a {kind}: only the parameters of Qwen2.5-VL models can be counted"
+            f"{path} belongs to a {kind}: only the parameters of {' and '.join(FAMILIES.values())} models can "
+            "be counted"
         )
+    of_text, of_vision = _DEFAULTS[kind]
     # The language model's values are under `text_config` or at the top level; the latter decides on a tied
-    # head.
-    text = {**config, **(config.get("text_config") or {})}
-    tied = {**text, **config}.get("tie_word_embeddings", False)
-    seen = config.get("vision_config") or {}
+    # head, and for Qwen3-VL alone.
+    text = {**of_text, **config, **(config.get("text_config") or {})}
+    tied = {**(text if kind == QWEN25 else {}), **config}.get("tie_word_embeddings", False)
+    seen = {**of_vision, **(config.get("vision_config") or {})}
     try:
-        vision = _filled(VisionShape, {"in_channels": seen.get("in_chans", 3), **seen})
-        return _filled(ModelShape, text, vision=vision, tie_word_embeddings=bool(tied))
+        deep = tuple(map(int, seen.pop("deepstack_visual_indexes", ()))) if kind == QWEN3 else ()
+        vision = _filled(
+            VisionShape, {"in_channels": seen.get("in_chans", 3), **seen}, deepstack_visual_indexes=deep
+        )
+        return _filled(ModelShape, text, vision=vision, family=kind, tie_word_embeddings=bool(tied))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} does not say {error}, so its parameters cannot be counted") from None
 

@@ -185,7 +185,10 @@ class Preparer:
 
 
 def process(prompter: Prompter, rendered: Rendered) -> dict[str, Any]:
-    """Returns the output of the checkpoint's processor: tensors with a batch size of 1."""
+    """Returns the output of the checkpoint's processor: tensors with a batch size of 1.
+
+    A text alone goes to its tokenizer: processors since transformers 5.24 refuse one that quotes an image token.
+    """
     inputs: dict[str, Any] = {}
     if rendered.images:
         inputs["images"] = rendered.images
@@ -193,11 +196,12 @@ def process(prompter: Prompter, rendered: Rendered) -> dict[str, Any]:
         inputs["videos"] = [frames for frames, _ in rendered.videos]
         inputs["video_metadata"] = [about for _, about in rendered.videos]
         inputs["do_sample_frames"] = False
+    processor = prompter.processor
     if inputs:
         inputs |= prompter.limits
-    return dict(
-        prompter.processor(text=[rendered.text], return_tensors="pt", add_special_tokens=False, **inputs)
-    )
+    else:
+        processor = processor.tokenizer
+    return dict(processor(text=[rendered.text], return_tensors="pt", add_special_tokens=False, **inputs))
 
 
 def _in_token_order(kinds: Sequence[int], visuals: Sequence[Visual]) -> list[Visual]:

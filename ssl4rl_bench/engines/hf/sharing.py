@@ -230,12 +230,22 @@ class SharingNetwork(Network):
             grids = torch.tensor([v.grid for v in visuals], device=self._device)
             out = encode(pixels, grids, return_dict=True)
             deep = getattr(out, "deepstack_features", None) or []
-            layers = torch.stack([torch.cat(list(out.pooler_output)), *deep])
+            layers = torch.stack([_joined(out.pooler_output), *map(_joined, deep)])
             for v, part in zip(visuals, layers.split([v.n_tokens for v in visuals], dim=1), strict=True):
                 v.features, v.pixels = part, None
         for v in twins:
             if v.features is None:
                 v.features, v.pixels = pending[v.number].features, None
+
+
+def _joined(features: Any) -> Any:
+    """Returns features of shape (tokens, hidden size), which transformers may split by image or video.
+
+    Those of the deepstack layers are one tensor up to transformers 5.17 and split in 5.24.
+    """
+    import torch
+
+    return features if isinstance(features, torch.Tensor) else torch.cat(list(features))
 
 
 def _prompt(item: Item) -> VisualPrompt:
