@@ -24,7 +24,6 @@ import platform
 import statistics
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,8 @@ def random_checkpoint(shape: ModelShape, folder: Path) -> Path:
     half = shape.hidden_size // shape.num_attention_heads // 2
     text.update(
         {
-            **{key: value for key, value in asdict(shape).items() if key != "vision"},
+            **shape.config()["text_config"],
+            "tie_word_embeddings": shape.tie_word_embeddings,
             "layer_types": ["full_attention"] * shape.num_hidden_layers,
             "max_window_layers": shape.num_hidden_layers,
             "rope_parameters": {
@@ -86,7 +86,7 @@ def random_checkpoint(shape: ModelShape, folder: Path) -> Path:
         }
     )
     config.tie_word_embeddings = shape.tie_word_embeddings
-    vision.update({**asdict(shape.vision), "fullatt_block_indexes": list(range(7, shape.vision.depth, 8))})
+    vision.update({**shape.config()["vision_config"], "fullatt_block_indexes": list(range(7, shape.vision.depth, 8))})
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
@@ -111,7 +111,7 @@ def flops(
     # The vision tower attends within windows; its attention is not counted.
     language = 6 * parts["layers"] * tokens + 6 * shape.embedding * group * reply
     lengths = prompt + group * reply / copies
-    attention = 6 * shape.num_hidden_layers * shape.hidden_size * copies * lengths**2
+    attention = 6 * shape.num_hidden_layers * shape.queries * copies * lengths**2
     return prompts * (language + attention + 6 * shape.seeing * patches * copies)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.engines.checkpoints.architecture import VISION, expected
@@ -39,7 +37,7 @@ def adapters_of(recipe: Recipe, base: Path | ModelShape) -> Adapters | None:
     """
     if recipe.lora is None:
         return None
-    wanted = expected(_config(base) if isinstance(base, ModelShape) else read_config(base))
+    wanted = expected(base.config() if isinstance(base, ModelShape) else read_config(base))
     if wanted is None:
         return None
     modules = [
@@ -72,12 +70,3 @@ def _complaint(target: str, base: str, modules: list[str]) -> str:
     ends = sorted({name.rpartition(".")[2] for name in modules if not name.endswith(tuple("0123456789"))})
     hint = did_you_mean(target, ends) or did_you_mean(target, modules)
     return f"lora.targets: {target} does not match any matrix of {base}, whose matrices are {', '.join(ends)}{hint}"
-
-
-def _config(shape: ModelShape) -> Mapping[str, Any]:
-    """Returns the part of a config.json that determines the names and shapes of the weights."""
-    text = asdict(shape)
-    vision = text.pop("vision")
-    return {"model_type": "qwen2_5_vl", "text_config": text, "vision_config": vision} | {
-        "tie_word_embeddings": shape.tie_word_embeddings
-    }

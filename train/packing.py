@@ -45,7 +45,7 @@ class Cost:
     @classmethod
     def of(cls, shape: ModelShape) -> Cost:
         """Computes the factors for a model."""
-        pair = 4 * shape.hidden_size + SCORE_FLOPS * shape.num_attention_heads
+        pair = 4 * shape.queries + SCORE_FLOPS * shape.num_attention_heads
         return cls(2 * shape.parts()["layers"], shape.num_hidden_layers * pair, 2 * shape.seeing)
 
 

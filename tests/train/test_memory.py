@@ -8,7 +8,7 @@ import pytest
 from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recipe_of import SMALL, recipe_of
+from recipe_of import SMALL, SMALL_QWEN3, recipe_of
 
 from ssl4rl_bench.train.planning import states
 from ssl4rl_bench.train.planning.memory import estimate_memory
@@ -16,7 +16,7 @@ from ssl4rl_bench.train.planning.memory_parts import ALWAYS, GIB, ROLLOUT, Lengt
 from ssl4rl_bench.train.planning.shapes import PUBLISHED, ModelShape
 from ssl4rl_bench.train.recipe import find_recipe, read_recipe
 
-B3, B7 = PUBLISHED.values()
+B3, B7, Q4, Q8 = PUBLISHED.values()
 STATES = (
     "weights, frozen",
     "weights, trained",
@@ -41,7 +41,7 @@ CHANGES = st.fixed_dictionaries(
         "max_prompt_tokens": st.integers(1, 4096),
     }
 )
-SHAPES = st.sampled_from([B3, B7, SMALL])
+SHAPES = st.sampled_from([B3, B7, SMALL, Q4, Q8, SMALL_QWEN3])
 
 
 def parts(found: Memory) -> dict[str, int]:

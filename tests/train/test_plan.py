@@ -224,19 +224,21 @@ def test_a_dry_run_needs_no_torch() -> None:
     assert json.loads(done.stdout) == []
 
 
-@given(st.integers(28, 4000), st.integers(28, 4000), st.integers(1, 20))
-def test_resized_sides_are_whole_tokens_within_the_limits(width: int, height: int, times: int) -> None:
-    low, high = 3136, 3136 * 16 * times
+@given(st.integers(10, 4000), st.integers(10, 4000), st.integers(1, 20), st.sampled_from([28, 32]))
+def test_resized_sides_are_whole_tokens_within_the_limits(
+    width: int, height: int, times: int, side: int
+) -> None:
+    low, high = 4 * side**2, 64 * side**2 * times
     if max(width, height) > 200 * min(width, height):
-        with pytest.raises(UsageError, match="too long"):
-            smart_resize(width, height, low, high)
+        with pytest.raises(UsageError, match="too elongated"):
+            smart_resize(width, height, low, high, side)
         return
-    w, h = smart_resize(width, height, low, high)
-    assert w % 28 == h % 28 == 0 and w > 0 and h > 0
+    w, h = smart_resize(width, height, low, high, side)
+    assert w % side == h % side == 0 and w > 0 and h > 0
     assert low <= w * h
     # A side is at least one token, even where that takes more pixels than allowed.
-    assert w * h <= high or min(w, h) == 28
-    assert tokens_of(width, height, low, high) == w * h // 784
+    assert w * h <= high or min(w, h) == side
+    assert tokens_of(width, height, low, high, side) == w * h // side**2
 
 
 @pytest.mark.parametrize(
@@ -244,4 +246,12 @@ def test_resized_sides_are_whole_tokens_within_the_limits(width: int, height: in
 )
 def test_tokens_of_known_sizes(size: tuple[int, int], tokens: int) -> None:
     """With the published limits; the last is scaled down to at most 12,845,056 pixels."""
-    assert tokens_of(*size, *prompt_sizes.PIXELS) == tokens
+    assert tokens_of(*size, *prompt_sizes.PIXELS["qwen2_5_vl"]) == tokens
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens"), [((448, 448), 196), ((512, 384), 192), ((28, 28), 64), ((10000, 10000), 128 * 128)]
+)
+def test_tokens_of_known_sizes_in_qwen3(size: tuple[int, int], tokens: int) -> None:
+    """With the published limits of 65,536 to 16,777,216 pixels."""
+    assert tokens_of(*size, *prompt_sizes.PIXELS["qwen3_vl"], 32) == tokens

@@ -24,7 +24,12 @@ def header(path: Path) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize(
     ("name", "total"),
-    [("Qwen/Qwen2.5-VL-3B-Instruct", 3_754_622_976), ("Qwen/Qwen2.5-VL-7B-Instruct", 8_292_166_656)],
+    [
+        ("Qwen/Qwen2.5-VL-3B-Instruct", 3_754_622_976),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", 8_292_166_656),
+        ("Qwen/Qwen3-VL-4B-Instruct", 4_437_815_808),
+        ("Qwen/Qwen3-VL-8B-Instruct", 8_767_123_696),
+    ],
 )
 def test_published_totals(name: str, total: int) -> None:
     assert shapes.PUBLISHED[name].total == total
@@ -56,6 +61,28 @@ def test_both_layouts_of_config_json(tmp_path: Path) -> None:
     flat.pop("text_config", None)
     (tmp_path / "config.json").write_text(json.dumps(flat))
     assert shapes.of_folder(tmp_path) == shapes.of_folder(TINY)
+
+
+def test_a_qwen3_says_what_its_class_assumes(tmp_path: Path) -> None:
+    """The width of a head, the patches and the deepstack have defaults; only the top level ties the head."""
+    text = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    text |= {"intermediate_size": 96, "vocab_size": 100, "tie_word_embeddings": True}
+    vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 64}
+    config = {"model_type": "qwen3_vl", "text_config": text, "vision_config": vision}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shape = shapes.of_folder(tmp_path)
+    assert (shape.family, shape.queries, shape.kv, shape.vision.token_side) == ("qwen3_vl", 512, 256, 32)
+    assert shape.vision.deepstack_visual_indexes == (8, 16, 24) and not shape.tie_word_embeddings
+    config["vision_config"] = {**vision, "deepstack_visual_indexes": 3}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="cannot be counted"):
+        shapes.of_folder(tmp_path)
+
+
+def test_a_shape_is_that_of_its_config(tmp_path: Path) -> None:
+    for shape in shapes.PUBLISHED.values():
+        (tmp_path / "config.json").write_text(json.dumps(shape.config()))
+        assert shapes.of_folder(tmp_path) == shape
 
 
 def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:

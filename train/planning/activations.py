@@ -1,15 +1,15 @@
 """Memory of a micro-batch: activations, log-probabilities, and passes without gradients.
 
 Activations are the tensors that the backward pass needs, with checkpoints of each layer, as in Korthikanti et
-al. 2022 (arXiv 2205.05198, sections 4.1 and 5). The tensors are those of transformers' Qwen2.5-VL and of TRL's
-log-probabilities, according to their code; tests compare them with what torch keeps for a small model.
+al. 2022 (arXiv 2205.05198, sections 4.1 and 5). The tensors are those of transformers' Qwen2.5-VL and Qwen3-VL
+and of TRL's log-probabilities, according to their code; tests compare them with what torch keeps for small models.
 """
 
 from __future__ import annotations
 
 from ssl4rl_bench.train import packing
 from ssl4rl_bench.train.planning.memory_parts import Lengths, MemoryPart, Widths, gib
-from ssl4rl_bench.train.planning.shapes import ModelShape
+from ssl4rl_bench.train.planning.shapes import QWEN3, ModelShape
 from ssl4rl_bench.train.planning.sizes import Sizes, shares_prompts
 from ssl4rl_bench.train.planning.states import trained_linears
 from ssl4rl_bench.train.recipe import Recipe
@@ -29,15 +29,17 @@ def layer_activations(recipe: Recipe, shape: ModelShape, width: Widths, length: 
     of the gated MLP and the input of its last projection. Eager attention also saves its matrix in float32
     and in the precision of products, heads * length each; sdpa also saves its result a second time, and the
     padding mask. The input of a frozen projection is not saved; that of its LoRA adapter is, together with
-    the low-rank value.
+    the low-rank value. Qwen3-VL also normalises the heads of queries and keys.
     """
-    h, i, m = shape.hidden_size, shape.intermediate_size, width.product
+    h, q, i, m = shape.hidden_size, shape.queries, shape.intermediate_size, width.product
     kind = recipe.model.attention
-    saved = m * (2 * h + 2 * (shape.kv if kind == "flash_attention_2" else h)) + 3 * m * i
+    saved = m * (2 * q + 2 * (shape.kv if kind == "flash_attention_2" else q)) + 3 * m * i
     if kind == "eager":
         saved += shape.num_attention_heads * length * (4 + m)
     elif kind == "sdpa":
-        saved += m * h + m * length
+        saved += m * q + m * length
+    if shape.norms_heads:
+        saved += (4 if recipe.lora else 4 + m) * (q + shape.kv)
     if recipe.lora is not None:
         return saved + 8 * h + _adapters(recipe, shape, m, vision=False)
     return saved + 2 * (4 + width.stream) * h + (5 if width.casts else 2) * m * h + m * i
@@ -47,11 +49,16 @@ def block_activations(recipe: Recipe, shape: ModelShape, width: Widths) -> int:
     """Returns the bytes per patch that one block of the vision tower saves, as in `layer_activations`.
 
     Under autocast, the hidden states have the precision of matrix products, because the convolution returns
-    it. The matrices of eager attention are not counted: nearly all blocks attend within windows of 64
-    patches.
+    it. The matrices of eager attention are not counted: nearly all blocks of Qwen2.5-VL attend within windows
+    of 64 patches. Those of Qwen3-VL attend to whole images, have layer norms, of which only the input is saved,
+    and an MLP without a gate.
     """
     h, i, m = shape.vision.hidden_size, shape.vision.intermediate_size, width.product
-    saved = (4 if recipe.model.attention == "flash_attention_2" else 5) * m * h + 3 * m * i
+    saved = (4 if recipe.model.attention == "flash_attention_2" else 5) * m * h
+    if shape.family == QWEN3:
+        inputs = _adapters(recipe, shape, m, vision=True) if recipe.lora else 2 * m * h + m * i
+        return saved + m * i + 8 * h + inputs
+    saved += 3 * m * i
     if recipe.lora is not None:
         return saved + 8 * h + _adapters(recipe, shape, m, vision=True)
     return saved + 2 * (4 + m) * h + (3 if width.casts else 2) * m * h + m * i
@@ -77,14 +84,37 @@ def block_pass(recipe: Recipe, shape: ModelShape, width: Widths) -> int:
     """Returns the bytes per patch that exist at once in a vision block during a pass without gradients.
 
     Rotary embeddings need most: in float32, queries, keys, the rotated queries and three products of the keys,
-    next to the residual, its norm, and queries, keys and values. The MLP needs more if it is wide.
+    next to the residual, its norm, and queries, keys and values. The MLP needs more if it is wide. In Qwen3-VL,
+    the norm is in float32, and the position embeddings, cosines and sines of all patches and the outputs of the
+    deepstack exist as well.
     """
     h, i, m = shape.vision.hidden_size, shape.vision.intermediate_size, width.product
     rotary = 3 * m * h + 4 * 4 * h + (8 * h if m < 4 else 0)
-    mlp = 3 * m * i
+    mlp = (2 if shape.family == QWEN3 else 3) * m * i
     if _adapts_mlp(recipe, shape, vision=True):
         mlp += m * i + 4 * h
-    return 2 * m * h + max(rotary, mlp)
+    beside = 0
+    if shape.family == QWEN3:
+        v = shape.vision
+        outputs = len(v.deepstack_visual_indexes) * m * v.out_hidden_size // v.spatial_merge_size**2
+        beside = 4 * h + 8 * h // v.num_heads + outputs
+    return 2 * m * h + beside + max(rotary, mlp)
+
+
+def deepstack_activations(recipe: Recipe, shape: ModelShape, width: Widths) -> int:
+    """Returns the bytes per patch that the mergers of Qwen3-VL's deepstack save; 0 for Qwen2.5-VL.
+
+    Each saves the float32 input of its norm and the input of its activation function, and those of its two
+    projections if these are trained. With LoRA, the low-rank values of their adapters are saved too.
+    """
+    h, m = shape.vision.hidden_size, width.product
+    n, patches_a_token = len(shape.vision.deepstack_visual_indexes), shape.vision.spatial_merge_size**2
+    if recipe.lora is None:
+        return n * (4 + 3 * m) * h
+    prefix, rank = "visual.deepstack_merger_list.", recipe.lora.rank
+    adapted = (linear for linear in trained_linears(recipe, shape) if linear.name.startswith(prefix))
+    per_token = sum(m * (linear.inputs + rank) * linear.count for linear in adapted)
+    return n * (4 + m) * h + per_token // patches_a_token
 
 
 def pixel_bytes(shape: ModelShape, width: Widths) -> int:
@@ -113,14 +143,15 @@ def activations(
     )
     sees = any(linear.vision for linear in trained_linears(recipe, shape))
     depth = shape.vision.depth if sees else 0
+    mergers = deepstack_activations(recipe, shape, width) * patches if sees else 0
     what = f"{rows} rows of up to {length:,} tokens, {patches:,} patches"
     if recipe.model.gradient_checkpointing:
         inputs = shape.num_hidden_layers * width.stream * shape.hidden_size * tokens
-        before = depth * m * shape.vision.hidden_size * patches
+        before = depth * m * shape.vision.hidden_size * patches + mergers
         text, vision = layer + layer_gradients, block + block_gradients
         how = f"{what}: each layer's input ({gib(inputs + before)}) and all of one layer ({gib(text)})"
     else:
-        inputs, before = shape.num_hidden_layers * layer, depth * block
+        inputs, before = shape.num_hidden_layers * layer, depth * block + mergers
         text, vision = layer_gradients, block_gradients
         how = f"{what}: everything that the backward pass needs, for every layer"
     if not sees:

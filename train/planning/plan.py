@@ -107,7 +107,7 @@ def plan_training(recipe: Recipe) -> TrainingPlan:
         assumed.append(
             f"the images {recipe.data.images} are not on this machine, so they were not counted or measured"
         )
-    prompts = prompt_sizes.measure(recipe, folder, encoded)
+    prompts = prompt_sizes.measure(recipe, folder, encoded, shape)
     if prompts.tokens is None:
         assumed.append(
             f"each prompt counts as grpo.max_prompt_tokens = {recipe.grpo.max_prompt_tokens}"

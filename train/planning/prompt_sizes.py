@@ -25,16 +25,17 @@ from ssl4rl_bench.task.ssl import Unusable
 from ssl4rl_bench.task.taskfile import load_taskfile, task_names
 from ssl4rl_bench.train.data import TrainingTask, training_tasks
 from ssl4rl_bench.train.planning.memory_parts import Lengths
+from ssl4rl_bench.train.planning.shapes import QWEN3, QWEN25, ModelShape
 from ssl4rl_bench.train.recipe import Recipe
 
 SAMPLE = 64
 """The maximum number of images in the sample."""
 SECONDS = 4.0
 """Time after which no more images are measured, once each task has a prompt."""
-PIXELS = (3136, 12845056)
-"""Pixel limits of the published Qwen2.5-VL processors, used if those of the base are unknown."""
+PIXELS = {QWEN25: (3136, 12845056), QWEN3: (65536, 16777216)}
+"""Pixel limits of the published processors by family, used if those of the base are unknown."""
 TOKEN_SIDE = 28
-"""Side of a Qwen2.5-VL image token in pixels: 2 x 2 merged patches of 14."""
+"""Side of a Qwen2.5-VL image token in pixels: 2 x 2 merged patches of 14. Those of Qwen3-VL have 32 (patches of 16)."""
 
 CountText = Callable[[str, int], int]
 """Returns the tokens of a chat, excluding those of the images, given the prompt's text and number of
@@ -72,18 +73,19 @@ class PromptSizes:
         return Lengths(self.longest or most.prompt, most.reply, self.image_tokens, self.most_image_tokens)
 
 
-def smart_resize(width: int, height: int, low: int, high: int) -> tuple[int, int]:
-    """Returns the size to which Qwen2.5-VL's image processor scales an image.
+def smart_resize(
+    width: int, height: int, low: int, high: int, side: int = TOKEN_SIDE
+) -> tuple[int, int]:
+    """Returns the size to which the image processor of Qwen2.5-VL and Qwen3-VL scales an image.
 
-    The sides are multiples of a token's, and the area is `low` to `high` pixels.
+    The sides are multiples of `side`, that of a token, and the area is `low` to `high` pixels.
 
     Raises:
         UsageError: the aspect ratio exceeds 200, which the processor refuses.
     """
-    side = TOKEN_SIDE
     if max(width, height) > 200 * min(width, height):
         raise UsageError(
-            f"an image of {width} x {height} pixels is too elongated for Qwen2.5-VL: leave it out"
+            f"an image of {width} x {height} pixels is too elongated for the image processor: leave it out"
         )
     w, h = round(width / side) * side, round(height / side) * side
     if w * h > high:
@@ -95,16 +97,19 @@ def smart_resize(width: int, height: int, low: int, high: int) -> tuple[int, int
     return w, h
 
 
-def tokens_of(width: int, height: int, low: int, high: int) -> int:
-    """Returns the number of tokens of an image."""
-    w, h = smart_resize(width, height, low, high)
-    return w * h // TOKEN_SIDE**2
+def tokens_of(width: int, height: int, low: int, high: int, side: int = TOKEN_SIDE) -> int:
+    """Returns the number of tokens of an image; for the arguments see `smart_resize`."""
+    w, h = smart_resize(width, height, low, high, side)
+    return w * h // side**2
 
 
-def recipe_pixel_limits(recipe: Recipe, folder: Path | None) -> tuple[int, int]:
-    """Returns the pixel limits of the recipe, or those of the base's processor, or `PIXELS`."""
+def recipe_pixel_limits(
+    recipe: Recipe, folder: Path | None, shape: ModelShape | None = None
+) -> tuple[int, int]:
+    """Returns the pixel limits of the recipe, or those of the base's processor, or those in `PIXELS`."""
     base = served(folder) if folder else {}
-    low, high = base.get("min_pixels") or PIXELS[0], base.get("max_pixels") or PIXELS[1]
+    usual = PIXELS[shape.family if shape else QWEN25]
+    low, high = base.get("min_pixels") or usual[0], base.get("max_pixels") or usual[1]
     return recipe.model.min_pixels or low, recipe.model.max_pixels or high
 
 
@@ -139,21 +144,25 @@ def text_counter(folder: Path) -> CountText | None:
     return count
 
 
-def measure(recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage]) -> PromptSizes:
+def measure(
+    recipe: Recipe, folder: Path | None, encoded: Sequence[EncodedImage], shape: ModelShape | None = None
+) -> PromptSizes:
     """Makes the prompts of the first epoch for each task and image of a sample, and measures them.
 
     Args:
         folder: folder of the base. Without it or its tokenizer, only the tokens of the images are counted.
+        shape: shape of the base; if it is unknown, images are counted as by Qwen2.5-VL.
     """
     tasks = training_tasks(recipe.tasks, recipe.data.prompt)
     count = text_counter(folder) if folder else None
-    by_image = _of_images(tasks, encoded, recipe_pixel_limits(recipe, folder), count)
+    side = shape.vision.token_side if shape else TOKEN_SIDE
+    by_image = _of_images(tasks, encoded, (*recipe_pixel_limits(recipe, folder, shape), side), count)
     made = [sized for sizes in by_image for sized in sizes.values()]
     limit = recipe.grpo.max_prompt_tokens
     short = [{name: one for name, one in sizes.items() if one.total <= limit} for sizes in by_image]
     used = [sized for sizes in short for sized in sizes.values()]
     if not used:
-        drawn = _of_images(tasks, _drawn("dev", 1), PIXELS, None)
+        drawn = _of_images(tasks, _drawn("dev", 1), (*PIXELS[QWEN25], side), None)
         return PromptSizes(
             _mean(tasks, drawn, lambda sized: sized.pictures),
             over_long=len(made),
@@ -203,10 +212,14 @@ def _mean(
 def _of_images(
     tasks: Sequence[TrainingTask],
     encoded: Sequence[EncodedImage],
-    pixels: tuple[int, int],
+    resizing: tuple[int, int, int],
     count: CountText | None,
 ) -> list[dict[str, _Sizes]]:
-    """Measures a prompt of each image and task, by the task's name, for as many images as time permits."""
+    """Measures a prompt of each image and task, by the task's name, for as many images as time permits.
+
+    Args:
+        resizing: the limits of an image's pixels and the side of a token, as for `smart_resize`.
+    """
     by_image: list[dict[str, _Sizes]] = []
     until = time.monotonic() + SECONDS
     for image in encoded:
@@ -219,7 +232,7 @@ def _of_images(
             for a in tasks:
                 with suppress(Unusable):
                     shown = corrupt(a.task, opened)[0].images
-                    seen = sum(tokens_of(*one.size, *pixels) for one in shown)
+                    seen = sum(tokens_of(*one.size, *resizing) for one in shown)
                     text = count(a.prompt, len(shown)) if count else 0
                     sizes[a.name] = _Sizes(len(shown), seen, text)
             by_image.append(sizes)

@@ -96,8 +96,8 @@ def _by_transformers(
     text = before * layer_pass(recipe, shape, width, lengths.prompt)
     pixels = 4 * shape.vision.pixel_values
     seen = patches * (block_pass(recipe, shape, width) + pixel_bytes(shape, width) - pixels)
-    repeats = recipe.model.attention != "flash_attention_2" and shape.kv < shape.hidden_size
-    attention = (before + replies) * 2 * width.product * shape.hidden_size * repeats
+    repeats = recipe.model.attention != "flash_attention_2" and shape.kv < shape.queries
+    attention = (before + replies) * 2 * width.product * shape.queries * repeats
     sampling = mine * shape.vocab_size * (SCORES_TOP_P if g.top_p < 1 else SCORES)
     copies = "each once per group" if shared else "a copy for each reply"
     reading = f"one layer over all prompts ({gib(text)}), or one vision block over all images ({gib(seen)})"
