@@ -109,7 +109,7 @@ def generate(model: Any, inputs: dict[str, Any], group: int, config: Any, draw: 
     replies and prompts leave the batch whenever this halves it.
 
     Args:
-        model: a Qwen2_5_VLForConditionalGeneration, unwrapped.
+        model: a Qwen2.5-VL or Qwen3-VL, unwrapped.
         inputs: input_ids and attention_mask of shape (prompts, P), padded on the left, and the image inputs.
         config: a GenerationConfig; its max_new_tokens, eos_token_id, pad_token_id and suppress_tokens are
             used.
@@ -181,7 +181,7 @@ def _next_scores(model: Any, slots: _Slots, token: Any) -> Any:
     slots.allowed = torch.cat([slots.allowed, diagonal], dim=3)
     hidden = model.model(
         input_ids=token,
-        attention_mask=attention_mask(slots.allowed, model.config._attn_implementation),
+        attention_mask=attention_mask(slots.allowed, model.config),
         position_ids=(slots.last_position + slots.steps).expand(3, n, width),
         past_key_values=slots.cache,
         use_cache=True,

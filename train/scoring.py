@@ -166,9 +166,7 @@ class RowScoring(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         with self.accelerator.autocast():
             out = model(
                 input_ids=packed.input_ids,
-                attention_mask=shared_prompts.attention_mask(
-                    packed.allowed, self.model.config._attn_implementation
-                ),
+                attention_mask=shared_prompts.attention_mask(packed.allowed, self.model.config),
                 position_ids=packed.positions(positions),
                 labels=packed.labels,
                 fused_lm_head=True,

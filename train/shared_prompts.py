@@ -130,9 +130,17 @@ def _allowed(segment: Any) -> Any:
     return (sees | torch.eye(segment.shape[1], dtype=torch.bool, device=segment.device))[:, None]
 
 
-def attention_mask(allowed: Any, attention: str) -> dict[str, Any]:
-    """Returns the mask in the form that transformers' models use without changes."""
-    if attention == "sdpa":
-        return {"full_attention": allowed}
-    mask = torch.zeros(allowed.shape, device=allowed.device)
-    return {"full_attention": mask.masked_fill(~allowed, torch.finfo(mask.dtype).min)}
+def attention_mask(allowed: Any, config: Any) -> Any:
+    """Returns the mask in the form that transformers' models use without changes.
+
+    Those are a tensor for Qwen3-VL, and one per kind of layer for Qwen2-VL and Qwen2.5-VL.
+
+    Args:
+        allowed: boolean array of shape (rows, 1, queries, keys): the keys that each query attends to.
+        config: the model's config, with its family and kind of attention.
+    """
+    mask = allowed
+    if config._attn_implementation != "sdpa":
+        mask = torch.zeros(allowed.shape, device=allowed.device)
+        mask = mask.masked_fill(~allowed, torch.finfo(mask.dtype).min)
+    return mask if config.model_type == "qwen3_vl" else {"full_attention": mask}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("transformers")
 
+from tiny_model import build  # noqa: E402
 from train_recipe import pictures  # noqa: E402
 
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model  # noqa: E402
@@ -18,24 +20,33 @@ from ssl4rl_bench.engines.checkpoints.weights import resolve_model  # noqa: E402
 END, PAD, LIMIT = 3, 0, 40
 
 
-@pytest.fixture(scope="module", params=["eager", "sdpa"])
-def network(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(scope="module", params=["eager", "sdpa", "qwen3_vl"])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A network, and the folder of its checkpoint."""
     import torch
 
     from ssl4rl_bench.engines.loading import load_network
 
+    attention = "sdpa" if request.param == "qwen3_vl" else request.param
     base = resolve_model("tiny-base").path
-    return load_network(base, dtype=torch.float32, attn_implementation=request.param)
+    if request.param == "qwen3_vl":
+        base = build(tmp_path_factory.mktemp("base") / "base", family="qwen3_vl")
+    return load_network(base, dtype=torch.float32, attn_implementation=attention), base
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def network(loaded: tuple[Any, Path]) -> Any:
+    return loaded[0]
+
+
+@pytest.fixture(scope="module")
+def inputs(loaded: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two prompts of different lengths with images."""
     from PIL import Image
 
     from ssl4rl_bench.engines.inputs import load_processor
 
-    processor = load_processor(resolve_model("tiny-base").path)
+    processor = load_processor(loaded[1])
     processor.tokenizer.padding_side = "left"
     shown = [Image.open(p) for p in sorted(pictures(tmp_path_factory.mktemp("pictures"), 2).iterdir())]
     chats = [

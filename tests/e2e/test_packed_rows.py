@@ -15,6 +15,7 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("trl")
 
+from tiny_model import build  # noqa: E402
 from train_recipe import pictures, recipe  # noqa: E402
 
 from ssl4rl_bench.train import packing  # noqa: E402
@@ -36,12 +37,16 @@ def benchmark() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module", params=["eager", "sdpa"])
+@pytest.fixture(scope="module", params=["eager", "sdpa", "qwen3_vl"])
 def trainer(
     request: pytest.FixtureRequest, benchmark: ModuleType, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("run")
-    small = recipe(folder, pictures(folder / "pictures"), model__attention=request.param, grpo__kl=0.1)
+    changes = {"model__attention": request.param}
+    if request.param == "qwen3_vl":
+        base = build(folder / "base", family="qwen3_vl")
+        changes = {"model__base": str(base), "model__attention": "sdpa"}
+    small = recipe(folder, pictures(folder / "pictures"), grpo__kl=0.1, **changes)
     with ExitStack() as stack:
         made = benchmark.trainer_of(small, folder / "out", stack)
         made.current_gradient_accumulation_steps = 1
