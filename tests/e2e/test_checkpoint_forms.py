@@ -16,6 +16,7 @@ from ssl4rl_bench.engines.checkpoints.architecture import HEAD, expected
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model
 from ssl4rl_bench.engines.hf import HfEngine
 from ssl4rl_bench.engines.loading import load_network
+from ssl4rl_bench.run.doctor import release
 
 pytestmark = pytest.mark.engine
 
@@ -109,11 +110,24 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
+TIED_INSIDE = ("tied inside", "tied_by_text_config_alone")
+"""Cases in which only the text config of a Qwen2.5-VL ties the head. transformers reads that since 5.16; earlier
+versions miss the head, so that loading ends with an error."""
+
+
+def skip_if_unknown(case: str) -> None:
+    import transformers
+
+    if case in TIED_INSIDE and release(transformers.__version__) < (5, 16):
+        pytest.skip("this transformers does not read the text config's flag")
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_expected_tensors_are_those_of_the_model(name: str, tmp_path: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
+    skip_if_unknown(name)
     (tmp_path / "config.json").write_text(json.dumps(CONFIGS[name]))
     config = AutoConfig.from_pretrained(tmp_path)
     with torch.device("meta"):
@@ -144,6 +158,7 @@ def tiny_reply() -> str:
 
 @pytest.mark.parametrize("form", GOOD)
 def test_whole_checkpoints_of_every_form_answer_alike(form: str, tmp_path: Path, tiny_reply: str) -> None:
+    skip_if_unknown(form)
     GOOD[form](tmp_path / "model")
     assert reply(resolve_model(str(folder_of(tmp_path / "model")), chat=True)) == tiny_reply
 

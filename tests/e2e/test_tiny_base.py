@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ssl4rl_bench.task.registry import load_task
 
 pytestmark = pytest.mark.engine
 
+VLLM = find_spec("vllm") is not None
+needs_vllm = pytest.mark.skipif(not VLLM, reason="needs vLLM")
 QUESTIONS = 45
 PROBES = ("ssl_rotation_90", "ssl_jigsaw_2x2", "ssl_contrastive_weak", "ssl_position")
 
@@ -49,7 +52,7 @@ def run(engine: str, out: Path) -> Run:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("runs")
-    return {engine: run(engine, folder / engine) for engine in ("hf", "vllm")}
+    return {engine: run(engine, folder / engine) for engine in (["hf", "vllm"] if VLLM else ["hf"])}
 
 
 def test_it_is_small_and_says_where_it_came_from() -> None:
@@ -79,7 +82,7 @@ def test_plain_transformers_loads_it_and_it_answers_in_tags() -> None:
     assert reply.startswith("<think>") and "</think> <answer>" in reply and reply.endswith("</answer>")
 
 
-@pytest.mark.parametrize("engine", ["hf", "vllm"])
+@pytest.mark.parametrize("engine", ["hf", pytest.param("vllm", marks=needs_vllm)])
 def test_every_reply_is_read_from_its_tag_and_many_are_right(runs: dict[str, Run], engine: str) -> None:
     task, replies = runs[engine]["scenes"]
     rows = task["aggregates"]["row_micro"]["overall"]
@@ -88,7 +91,7 @@ def test_every_reply_is_read_from_its_tag_and_many_are_right(runs: dict[str, Run
     assert rows["ci95"][0] > 0.35  # chance is 0.27
 
 
-@pytest.mark.parametrize("engine", ["hf", "vllm"])
+@pytest.mark.parametrize("engine", ["hf", pytest.param("vllm", marks=needs_vllm)])
 def test_it_answers_ssl_prompts_in_the_right_form_and_not_better_than_chance(
     runs: dict[str, Run], engine: str
 ) -> None:
@@ -100,6 +103,7 @@ def test_it_answers_ssl_prompts_in_the_right_form_and_not_better_than_chance(
         assert task["probe"]["accuracy"]["ci95"][0] <= task["probe"]["chance"] + 0.1, name
 
 
+@needs_vllm
 def test_the_engines_agree(runs: dict[str, Run]) -> None:
     """On few questions; benchmarks/engine_agreement.py measures it on all."""
     for name, (_, hf) in runs["hf"].items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +37,9 @@ pytestmark = pytest.mark.engine
 
 BATCH = 8
 GREEDY = Sampling(max_tokens=16)
-NAMES = ["hf", "vllm"]
+VLLM = find_spec("vllm") is not None
+needs_vllm = pytest.mark.skipif(not VLLM, reason="needs vLLM")
+NAMES = ["hf", pytest.param("vllm", marks=needs_vllm)]
 
 
 def picture(seed: int, width: int = 160, height: int = 120) -> EncodedImage:
@@ -94,9 +97,9 @@ def bad_requests() -> list[Request]:
 
 @pytest.fixture(scope="session")
 def made(tiny: Model) -> Iterator[dict[str, Engine]]:
+    pytest.importorskip("transformers")
     engines: dict[str, Engine] = {}
-    for name in NAMES:
-        pytest.importorskip({"hf": "transformers"}.get(name, name))
+    for name in ["hf", "vllm"] if VLLM else ["hf"]:
         engines[name] = create(name, tiny, EngineOptions(batch_size=BATCH))
     yield engines
     for engine in engines.values():
@@ -150,15 +153,17 @@ def test_finish_reasons(replies: dict[str, dict[str, Completion]], name: str) ->
     assert kinds == {"stop", "length"}
 
 
+@needs_vllm
 def test_both_engines_see_the_same_prompt(replies: dict[str, dict[str, Completion]]) -> None:
     """As many tokens, with text, images and frames."""
     counts = {
         name: {asked.sample.id: replies[name][asked.sample.id].n_prompt_tokens for asked in good_requests()}
-        for name in NAMES
+        for name in ("hf", "vllm")
     }
     assert counts["hf"] == counts["vllm"]
 
 
+@needs_vllm
 def test_both_engines_give_the_same_replies(replies: dict[str, dict[str, Completion]]) -> None:
     """In float32, up to rounding: a random model has near ties. Text cut inside a character may differ."""
     asked = [request.sample.id for request in good_requests()]
