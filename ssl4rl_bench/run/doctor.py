@@ -91,9 +91,9 @@ PACKAGES: tuple[Need, ...] = (
     Need("pillow", "", "the core", (11,)),
     Need("pyarrow", "", "the core", (17,)),
     Need("scipy", "", "the core", (1, 13)),
-    Need("torch", "hf", "engines hf and vllm, training", (2, 13, 0), (2, 13, 1)),
-    Need("torchvision", "hf", "Qwen2.5-VL's image processors", (0, 28, 0), (0, 28, 1)),
-    Need("transformers", "hf", "engines hf and vllm, training", (5, 10), (5, 18)),
+    Need("torch", "hf", "engines hf and vllm, training", (2, 8), (2, 16)),
+    Need("torchvision", "hf", "the image processors", (0, 23), (0, 30)),
+    Need("transformers", "hf", "engines hf and vllm, training", (5, 10, 4), (5, 25)),
     Need("accelerate", "hf", "a model spread over GPUs, training", (1, 10)),
     Need("datasets", "hub", "data from the hub", (4,)),
     Need("vllm", "cuda", "engine vllm on GPUs", (0, 27), (0, 32)),
@@ -105,6 +105,9 @@ PACKAGES: tuple[Need, ...] = (
     Need("peft", "train", "training adapters", (0, 17)),
     Need("lmms-eval", "lmms", "running our tasks under lmms-eval", (0, 7, 3), (0, 7, 4)),
 )
+
+STABLE_SINCE = (14, 29)
+"""torchvision 0.29 requires torch 2.14 or any later release; before, each release requires one release of torch."""
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -159,26 +162,36 @@ def check_qwen(packages: Mapping[str, str]) -> Check | None:
 def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | None:
     """Checks whether torch and torchvision fit each other and the machine. Returns None without torch.
 
-    torchvision 0.N requires torch 2.(N - 15), and both must be of the same build: a "+cpu" torch with a plain
-    torchvision fails with "operator torchvision::nms does not exist".
+    torchvision 0.N requires torch 2.(N - 15) up to 0.28, and torch 2.14 or later from 0.29 on. Both must be of the
+    same build: a "+cpu" torch with a plain torchvision fails with "operator torchvision::nms does not exist".
     """
     torch, vision = packages.get("torch"), packages.get("torchvision")
     if torch is None:
         return None
     repair = "pip install --force-reinstall torch==2.13.0 torchvision==0.28.0"
     if vision is None:
-        return Check("problem", "torch + torchvision", "", "Qwen2.5-VL needs torchvision", install("hf"))
+        return Check("problem", "torch + torchvision", "", "the image processors need torchvision", install("hf"))
     pair = f"{torch}, {vision}"
     if ("+cpu" in torch) != ("+cpu" in vision):
         note = "one is a +cpu build and the other is not: torchvision cannot be imported with that torch"
         return Check("problem", "torch + torchvision", pair, note, repair)
-    t, v = release(torch), release(vision)
-    if t[:1] == (2,) and v[:1] == (0,) and len(t) > 1 and len(v) > 1 and v[1] != t[1] + 15:
-        note = f"torch {torch} needs torchvision 0.{t[1] + 15}"
+    if not _fits(release(torch), release(vision)):
+        minor = release(torch)[1]
+        wanted = f"0.{minor + 15}" if minor < STABLE_SINCE[0] else f"0.{STABLE_SINCE[1]} or later"
+        note = f"torch {torch} needs torchvision {wanted}"
         return Check("problem", "torch + torchvision", pair, note, repair)
     if gpus and "+cpu" in torch:
         return Check("problem", "torch + torchvision", pair, "this torch cannot use the GPU", repair)
     return Check("ok", "torch + torchvision", pair, "compatible")
+
+
+def _fits(torch: tuple[int, ...], vision: tuple[int, ...]) -> bool:
+    """Whether a release of torchvision can be imported with one of torch. Unknown major versions count as fitting."""
+    if torch[:1] != (2,) or vision[:1] != (0,) or len(torch) < 2 or len(vision) < 2:
+        return True
+    if vision[1] >= STABLE_SINCE[1]:
+        return torch[1] >= STABLE_SINCE[0]
+    return vision[1] == torch[1] + 15
 
 
 def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | None:

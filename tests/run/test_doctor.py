@@ -114,6 +114,10 @@ def test_a_transformers_that_knows_it_is_fine_and_none_is_no_finding() -> None:
         ("2.13.0", "0.28.0+cpu", "problem"),
         ("2.13.0", "0.27.1", "problem"),
         ("2.6.0", "0.21.0", "ok"),
+        ("2.14.0", "0.29.2", "ok"),
+        ("2.15.0", "0.29.2", "ok"),
+        ("2.13.0", "0.29.2", "problem"),
+        ("2.14.0", "0.28.0", "problem"),
         ("3.0.0", "0.30.0", "ok"),
     ],
 )
@@ -164,9 +168,9 @@ def test_only_the_vllm_for_this_machine_is_called_missing() -> None:
 
 
 def test_a_version_that_is_not_tested_is_a_note_and_a_hole_in_the_core_a_problem() -> None:
-    findings = check_packages({**CORE, "transformers": "5.18.0", "trl": "1.15.0", "vllm": "0.26.0"})
+    findings = check_packages({**CORE, "transformers": "5.25.0", "trl": "1.15.0", "vllm": "0.26.0"})
     for name, wanted in (
-        ("transformers", "5.10 or later, below 5.18"),
+        ("transformers", "5.10.4 or later, below 5.25"),
         ("trl", "1.16 or later, below 1.17"),
         ("vllm", "0.27 or later, below 0.32"),
     ):
