@@ -86,7 +86,9 @@ def random_checkpoint(shape: ModelShape, folder: Path) -> Path:
         }
     )
     config.tie_word_embeddings = shape.tie_word_embeddings
-    vision.update({**shape.config()["vision_config"], "fullatt_block_indexes": list(range(7, shape.vision.depth, 8))})
+    vision.update(
+        {**shape.config()["vision_config"], "fullatt_block_indexes": list(range(7, shape.vision.depth, 8))}
+    )
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)

@@ -1,7 +1,7 @@
-"""Corrects Qwen2.5-VL's position ids of videos and of the text after them in transformers 5.3 to 5.17.
+"""Corrects Qwen2.5-VL's position ids of videos and of the text after them in transformers 5.3 to 5.24.
 
 These versions start the text after a video at position `start + max(height, width)`, even if the video's
-positions in time go beyond, and round the seconds between two steps down to an integer
+positions in time go beyond, and those up to 5.17 round the seconds between two steps down to an integer
 (huggingface/transformers issues 45381 and 48669). In the model's training and in vLLM, text continues after
 the greatest position so far, and a step in time is at `floor(step * seconds * tokens_per_second)`. Images are
 not affected.

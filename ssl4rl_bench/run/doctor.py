@@ -170,7 +170,9 @@ def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | N
         return None
     repair = "pip install --force-reinstall torch==2.13.0 torchvision==0.28.0"
     if vision is None:
-        return Check("problem", "torch + torchvision", "", "the image processors need torchvision", install("hf"))
+        return Check(
+            "problem", "torch + torchvision", "", "the image processors need torchvision", install("hf")
+        )
     pair = f"{torch}, {vision}"
     if ("+cpu" in torch) != ("+cpu" in vision):
         note = "one is a +cpu build and the other is not: torchvision cannot be imported with that torch"

@@ -94,7 +94,9 @@ def test_activations_of_a_layer_and_of_a_block(dtype: str, lora: int | None, sha
 
     def of_vision(n_blocks: int, side: int) -> int:
         visual.blocks = ModuleList(list(blocks)[-n_blocks:])
-        pixels = torch.randn(side * side, shape.vision.pixel_values, dtype=getattr(torch, dtype)).requires_grad_()
+        pixels = torch.randn(
+            side * side, shape.vision.pixel_values, dtype=getattr(torch, dtype)
+        ).requires_grad_()
         return saved(
             model, lambda: visual(pixels, grid_thw=torch.tensor([[1, side, side]])).last_hidden_state
         )

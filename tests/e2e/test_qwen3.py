@@ -52,7 +52,9 @@ def test_an_image_has_a_token_for_32_pixels_square_within_the_limits(tiny: Model
     counts = []
     for limit in (None, 64 * 64):
         engine = create("hf", tiny, EngineOptions(max_pixels=limit))
-        replies = {r.sample.id: c.n_prompt_tokens for r, c in engine.run([asked, text], Sampling(max_tokens=1))}
+        replies = {
+            r.sample.id: c.n_prompt_tokens for r, c in engine.run([asked, text], Sampling(max_tokens=1))
+        }
         counts.append(replies["square"] - replies["text"] - 2)  # less the marks of start and end
         engine.close()
     assert counts == [9, 4]

@@ -35,7 +35,7 @@ SECONDS = 4.0
 PIXELS = {QWEN25: (3136, 12845056), QWEN3: (65536, 16777216)}
 """Pixel limits of the published processors by family, used if those of the base are unknown."""
 TOKEN_SIDE = 28
-"""Side of a Qwen2.5-VL image token in pixels: 2 x 2 merged patches of 14. Those of Qwen3-VL have 32 (patches of 16)."""
+"""Side of an image token of Qwen2.5-VL in pixels: 2 x 2 merged patches of 14. Patches of Qwen3-VL have 16."""
 
 CountText = Callable[[str, int], int]
 """Returns the tokens of a chat, excluding those of the images, given the prompt's text and number of
@@ -73,9 +73,7 @@ class PromptSizes:
         return Lengths(self.longest or most.prompt, most.reply, self.image_tokens, self.most_image_tokens)
 
 
-def smart_resize(
-    width: int, height: int, low: int, high: int, side: int = TOKEN_SIDE
-) -> tuple[int, int]:
+def smart_resize(width: int, height: int, low: int, high: int, side: int = TOKEN_SIDE) -> tuple[int, int]:
     """Returns the size to which the image processor of Qwen2.5-VL and Qwen3-VL scales an image.
 
     The sides are multiples of `side`, that of a token, and the area is `low` to `high` pixels.

@@ -196,7 +196,7 @@ def _tensors(shape: ModelShape) -> Mapping[str, TensorShape]:
     return wanted.shapes
 
 
-_TOWER = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
+_TOWER: dict[str, Any] = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
 _QWEN3_VISION: dict[str, Any] = {"patch_size": 16, "num_position_embeddings": 2304, "num_heads": 16}
 _QWEN3_TEXT: dict[str, Any] = {
     "num_hidden_layers": 36,
