@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -226,7 +227,7 @@ def _of_images(
     return by_image
 
 
-def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
+def sample(recipe: Recipe) -> tuple[int | None, Sequence[EncodedImage]]:
     """Returns the number of a recipe's images, before any are left out, and an even sample of up to `SAMPLE`.
 
     Files are listed and drawings are counted. The hub is not accessed: for images on the hub, the number is
@@ -270,5 +271,6 @@ def _elsewhere(spec: str) -> bool:
     return hub_id(spec) is not None
 
 
-def _drawn(stream: str, per_leaf: int) -> list[EncodedImage]:
-    return [images.from_bytes(data) for _, data in drawings(stream, per_leaf)]
+@cache
+def _drawn(stream: str, per_leaf: int) -> tuple[EncodedImage, ...]:
+    return tuple(images.from_bytes(data) for _, data in drawings(stream, per_leaf))
