@@ -227,7 +227,7 @@ def _of_images(
     return by_image
 
 
-def sample(recipe: Recipe) -> tuple[int | None, Sequence[EncodedImage]]:
+def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
     """Returns the number of a recipe's images, before any are left out, and an even sample of up to `SAMPLE`.
 
     Files are listed and drawings are counted. The hub is not accessed: for images on the hub, the number is
@@ -243,7 +243,7 @@ def sample(recipe: Recipe) -> tuple[int | None, Sequence[EncodedImage]]:
         per_leaf = int(match[2]) if match[2] else None
         total = sum(per_leaf or leaf.n_dev for leaf in scenes.LEAVES)
         few = SAMPLE // len(scenes.LEAVES)
-        encoded = _drawn(match[1] or "dev", min(few, per_leaf or few))
+        encoded = list(_drawn(match[1] or "dev", min(few, per_leaf or few)))
     elif not Path(spec).expanduser().exists() and _elsewhere(spec):
         return None, []
     else:
