@@ -34,17 +34,18 @@ settings.register_profile(
 settings.load_profile("ours")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Starts one server of `forked` for all workers, makes `os.fsync` do nothing, and names temporary folders."""
     forked.no_fsync()
     if not hasattr(config, "workerinput"):
-        _keep_files_in_memory()
+        _keep_files_in_memory(config)
         os.environ[CACHE] = tempfile.mkdtemp(prefix="ssl4rl-cache-")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         forked.share()
 
 
-def _keep_files_in_memory() -> None:
+def _keep_files_in_memory(config: pytest.Config) -> None:
     """Moves the folder for temporary files into memory, unless TMPDIR names one or there is not enough room.
 
     The tests make and remove tens of thousands of files, and a disk takes up to a millisecond to remove one.
@@ -54,6 +55,7 @@ def _keep_files_in_memory() -> None:
             tempfile.tempdir = str(MEMORY)
             _temporary.append(ScratchFolder("tests"))
             os.environ["TMPDIR"] = _temporary[0].name
+            config.option.basetemp = config.option.basetemp or f"{_temporary[0].name}/t"
     tempfile.tempdir = None  # determined again at the next use
 
 
