@@ -42,19 +42,26 @@ def test_fsdp2(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = FullyShardedDataParallelPlugin()
     plugin.set_mixed_precision("bf16")
     assert plugin.fsdp_version == 2 and plugin.reshard_after_forward is True
-    assert plugin.transformer_cls_names_to_wrap == ["Qwen2_5_VLDecoderLayer", "Qwen2_5_VLVisionBlock"]
+    assert plugin.transformer_cls_names_to_wrap is None
     assert "FULL_STATE_DICT" in str(plugin.state_dict_type)
     assert not plugin.cpu_ram_efficient_loading and not plugin.activation_checkpointing
     assert plugin.mixed_precision_policy.param_dtype is torch.bfloat16
 
 
-def test_the_layers_to_wrap_are_the_models() -> None:
-    from transformers import Qwen2_5_VLForConditionalGeneration
+@pytest.mark.parametrize(
+    ("family", "layers"),
+    [
+        ("qwen2_5_vl", {"Qwen2_5_VLDecoderLayer", "Qwen2_5_VLVisionBlock"}),
+        ("qwen3_vl", {"Qwen3VLTextDecoderLayer", "Qwen3VLVisionBlock"}),
+    ],
+)
+def test_the_layers_to_wrap_are_the_models(family: str, layers: set[str], tmp_path: Path) -> None:
+    """Without their names in the configuration, accelerate wraps these."""
+    from tiny_model import build
+    from transformers import AutoModelForImageTextToText
 
-    assert set(Qwen2_5_VLForConditionalGeneration._no_split_modules) == {
-        "Qwen2_5_VLDecoderLayer",
-        "Qwen2_5_VLVisionBlock",
-    }
+    model = AutoModelForImageTextToText.from_pretrained(build(tmp_path / "tiny", family=family))
+    assert set(model._no_split_modules) == layers
 
 
 def test_two_cpu_processes_find_each_other(tmp_path: Path) -> None:

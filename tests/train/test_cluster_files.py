@@ -18,7 +18,6 @@ from ssl4rl_bench.train import recipe as recipes
 
 FOLDER = Path(str(resources.files("ssl4rl_bench.train"))) / "recipes"
 PROCESSES = {"gpu1": 1, "gpu2": 2, "gpu8": 8, "nodes2": 16, "cpu2": 2}
-LAYERS = "Qwen2_5_VLDecoderLayer,Qwen2_5_VLVisionBlock"
 
 
 def configs() -> dict[str, dict[str, Any]]:
@@ -48,7 +47,8 @@ def test_accelerate_configurations() -> None:
         if name.endswith("fsdp2"):
             assert config["distributed_type"] == "FSDP"
             assert config["fsdp_config"]["fsdp_version"] == 2
-            assert config["fsdp_config"]["fsdp_transformer_layer_cls_to_wrap"] == LAYERS
+            # The classes of layers differ by family; accelerate takes those that the model names.
+            assert "fsdp_transformer_layer_cls_to_wrap" not in config["fsdp_config"]
             # Checkpoints are whole models; the KL term's reference is loaded by every process.
             assert config["fsdp_config"]["fsdp_state_dict_type"] == "FULL_STATE_DICT"
             assert config["fsdp_config"]["fsdp_cpu_ram_efficient_loading"] is False

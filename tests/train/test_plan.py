@@ -225,6 +225,21 @@ def test_a_dry_run_needs_no_torch() -> None:
     assert json.loads(done.stdout) == []
 
 
+def test_a_qwen3_has_its_shape_and_fewer_tokens_of_a_large_image(tmp_path: Path) -> None:
+    """An image of 896 x 896 pixels has 1,024 tokens of 28 pixels square, and 784 of 32."""
+    write_folder(tmp_path / "photos", 2, size=(896, 896))
+    how: dict[str, Any] = {"images": str(tmp_path / "photos"), "tasks": {"ssl_position": 1.0}, "prompts": 2}
+    how |= {"min_pixels": 3136, "max_prompt_tokens": 4096}
+    plans = [
+        plan_training(recipe_of(base=f"Qwen/{name}-Instruct", **how))
+        for name in ("Qwen2.5-VL-3B", "Qwen3-VL-4B")
+    ]
+    assert [plan.shape.total for plan in plans if plan.shape] == [3_754_622_976, 4_437_815_808]
+    old, new = (plan.prompts.image_tokens for plan in plans)
+    assert old and new and 1.25 < old / new < 1.4
+    assert all(plan.memory for plan in plans)
+
+
 @given(st.integers(10, 4000), st.integers(10, 4000), st.integers(1, 20), st.sampled_from([28, 32]))
 def test_resized_sides_are_whole_tokens_within_the_limits(
     width: int, height: int, times: int, side: int
