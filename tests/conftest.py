@@ -14,6 +14,8 @@ from examples import examples
 from hypothesis import settings
 
 CACHE = "SSL4RL_CACHE_DIR"
+DATA = "SSL4RL_DATA"
+"""Names a folder that does not exist, so that no test reads a benchmark that the user downloaded."""
 
 settings.register_profile(
     "ours",
@@ -29,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     forked.no_fsync()
     if not hasattr(config, "workerinput"):
         os.environ[CACHE] = tempfile.mkdtemp(prefix="ssl4rl-cache-")
+        os.environ[DATA] = str(Path(os.environ[CACHE]) / "data")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         forked.share()
 

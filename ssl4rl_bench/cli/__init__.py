@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "score": "Score a run again from its journal, without a model.",
     "validate": "Check a task without a model: gold answers must score 1.0.",
     "export": "Write a task's data in another project's format, or a checkpoint's model card.",
+    "fetch": "Download the file of a benchmark and check it.",
     "build": "Write a data set of an SSL task's samples, with a manifest.",
     "train": "Train a checkpoint with GRPO, rewarded by SSL tasks.",
     "interpolate": "Write a checkpoint interpolated between a base and its trained version.",
