@@ -305,9 +305,8 @@ def _source(task: TaskFile, asked: LoadOptions, on_share: OnShare) -> _Source:
         # The sizes of an edition's leaves are checked against all rows, and a limit below 1 is refused later.
         at_once = task.edition is None and limit is not None and limit > 0
         return _Source("built in", task.name, _drawn_rows(task.name, task.split, limit if at_once else None))
-    elif asked.commit is None and (path := downloaded_file(task.source)) is not None:
-        reader = partial(read_path, path, folder=task.dataset_name, split=task.split, on_share=on_share)
-        return _Source(path.name, str(path), reader)
+    elif asked.commit is None and (file := downloaded_file(task.source)) is not None:
+        return _Source(file.name, str(file), partial(read_path, file, on_share=on_share))
     elif task.data_file is None:
         name = HubName(task.dataset_path, task.revision)
     elif not task.data_file.exists():
