@@ -19,15 +19,15 @@ from ssl4rl_bench.core.types import HubSource, Task
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.base import Load, LoadOptions
 from ssl4rl_bench.task.mmbench.circular import Checked, check_rows
-from ssl4rl_bench.task.mmbench.files import OnShare, read_path
-from ssl4rl_bench.task.mmbench.hub import open_table
-from ssl4rl_bench.task.mmbench.rows import Reader
 from ssl4rl_bench.task.mmbench.task import MMBenchTask, limited_groups, load_mmbench
 from ssl4rl_bench.task.mmbench.taxonomy import categories
 from ssl4rl_bench.task.pictures import Selection, open_source, select
 from ssl4rl_bench.task.pictures.recalled import recall, remember
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
+from ssl4rl_bench.task.tables.columns import OnShare, Reader
+from ssl4rl_bench.task.tables.files import read_path
+from ssl4rl_bench.task.tables.hub import open_table
 from ssl4rl_bench.task.taskfile import TaskFile, expand, load_taskfile
 
 DRAWN = "scenes"

@@ -1,4 +1,4 @@
-"""Reads the cells of a row of MMBench's schema: texts, indices and images."""
+"""Reads the cells of a table's rows: texts, indices, lists and images."""
 
 from __future__ import annotations
 
