@@ -185,7 +185,7 @@ def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
 
 def _no_answers(source: str) -> DataError:
     return DataError(
-        f"{source} has no answers (MMBench's test files of 2026 and later have them, older ones do not): "
+        f"{source} has no answers (MMBench's test files have none, except those of v1.1 since 2026): "
         "run ssl4rl_mmbench_dev_en, or point --data at a copy with an `answer` column."
     )
 
