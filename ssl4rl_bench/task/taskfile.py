@@ -22,8 +22,15 @@ _FUNCTION_PACKAGE = "ssl4rl_bench."
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
         *("task", "tag", "include", "dataset_path", "dataset_name", "dataset_kwargs", "test_split"),
-        *("output_type", "process_docs", "doc_to_visual", "doc_to_text", "doc_to_target", "process_results"),
-        *("metric_list", "generation_kwargs", "reasoning_tags", "lmms_eval_specific_kwargs", "metadata"),
+        *("output_type", "process_docs", "doc_to_visual", "doc_to_text", "doc_to_messages", "doc_to_target"),
+        *(
+            "process_results",
+            "metric_list",
+            "generation_kwargs",
+            "reasoning_tags",
+            "lmms_eval_specific_kwargs",
+            "metadata",
+        ),
     ),
     "dataset_kwargs": ("data_files", "delimiter", "keep_default_na", "revision"),
     "generation_kwargs": ("max_new_tokens", "temperature", "top_p", "top_k", "do_sample", "until"),

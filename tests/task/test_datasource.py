@@ -54,7 +54,7 @@ def test_all_keys_are_fields() -> None:
     ],
 )
 def test_a_value_of_another_form_is_refused(key: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"metadata.source.{key} must be "):
+    with pytest.raises(ValueError, match=rf"metadata\.source\.{key} must be "):
         parse_source({**FULL, key: value})
 
 
@@ -69,7 +69,7 @@ def test_a_task_file_has_it(tmp_path: Path) -> None:
 
     loaded = load_taskfile(write(FULL)).source
     assert loaded is not None and loaded.editions == {OLD: "answers before their correction"}
-    with pytest.raises(UsageError, match="mine.yaml: unknown key mdfive .*did you mean"):
+    with pytest.raises(UsageError, match=r"mine\.yaml: unknown key mdfive .*did you mean"):
         load_taskfile(write({"mdfive": NEW}))
-    with pytest.raises(UsageError, match="metadata.source has the wrong type"):
+    with pytest.raises(UsageError, match=r"metadata\.source has the wrong type"):
         load_taskfile(write("MMStar.tsv"))

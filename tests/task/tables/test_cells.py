@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmbench_data import picture
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.task.mmbench.cells import Images, image_cell, index_of, quoted, text_of
+from ssl4rl_bench.task.tables.cells import Images, image_cell, index_of, quoted, text_of
 
 PICTURES = [picture(number) for number in range(3)]
 
