@@ -13,7 +13,7 @@ COMMANDS: dict[str, str] = {
     "merge": "Join the shards of a run (`run --shard`) into one run.",
     "show": "Print the tables of runs.",
     "report": "Write the leaderboard of runs as one HTML file, or print views of them.",
-    "list": "List tasks, engines, runs or training recipes.",
+    "list": "List tasks, engines, runs, training recipes or presets.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
     "gate": "Judge a checkpoint by a policy: pass, fail or inconclusive.",
     "watch": "Evaluate and judge the checkpoints of a training run as they appear.",

@@ -70,10 +70,10 @@ def _list() -> None:
     from ssl4rl_bench.datasets.fetching import fetchable
     from ssl4rl_bench.reports.text.fitting import FittingTable
 
-    table = FittingTable("task", "file", "MiB", "MD5", "licence", n_keys=1, box=None, pad_edge=False)
+    table = FittingTable("task", "MD5", "file", "MiB", "licence", n_keys=1, box=None, pad_edge=False)
     for row in fetchable():
         size = f"{row.path.stat().st_size >> 20}" if row.path else "–"
         md5, licence = row.source.md5 or "unverified", row.source.licence or "unverified"
-        table.add_row(short_name(row.task), clean(row.source.file or ""), size, md5, clean(licence))
+        table.add_row(short_name(row.task), md5, clean(row.source.file or ""), size, clean(licence))
     console().print(table)
     say("MiB: the size of a file that is already downloaded")
