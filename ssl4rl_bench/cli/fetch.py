@@ -65,15 +65,17 @@ def fetch(
 
 
 def _list() -> None:
+    from rich.table import Table
+
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean
     from ssl4rl_bench.datasets.fetching import fetchable
-    from ssl4rl_bench.reports.text.fitting import FittingTable
 
-    table = FittingTable("task", "MD5", "file", "MiB", "licence", n_keys=1, box=None, pad_edge=False)
+    table = Table("task", "file", "MiB", "MD5", "licence", box=None, pad_edge=False)
+    table.columns[0].no_wrap = table.columns[3].no_wrap = True
     for row in fetchable():
         size = f"{row.path.stat().st_size >> 20}" if row.path else "–"
         md5, licence = row.source.md5 or "unverified", row.source.licence or "unverified"
-        table.add_row(short_name(row.task), md5, clean(row.source.file or ""), size, clean(licence))
+        table.add_row(short_name(row.task), clean(row.source.file or ""), size, md5, clean(licence))
     console().print(table)
     say("MiB: the size of a file that is already downloaded")

@@ -18,6 +18,7 @@ import yaml
 from commands import bench
 
 from ssl4rl_bench.core.errors import BenchError, DataError, StoreError, UsageError
+from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.datasets.fetching import Fetched, fetch, fetchable
 from ssl4rl_bench.engines import download as downloading
 from ssl4rl_bench.engines import fetch as opening
@@ -362,7 +363,9 @@ def test_the_command(tmp_path: Path, folder: Path, server: FileServer) -> None:
     )
     done = bench("fetch", name, "--list")
     assert done.code == 0
-    assert all(row.source.file in done.out for row in fetchable() if row.source.file)
+    for row in fetchable():
+        (line,) = (line for line in done.out.splitlines() if line.startswith(f"{short_name(row.task)} "))
+        assert row.source.file in line and (row.source.md5 or "unverified") in line
     assert bench("fetch").code == 2
 
 
