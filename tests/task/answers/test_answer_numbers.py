@@ -146,6 +146,8 @@ TWO = (
     "<answer>{a} or {b}</answer>|<answer>{a}; {b}</answer>|The answer is {a} or {b}.|{a}\n{b}|{a} or {b}"
     "|The answer is {a}. The answer is {b}.|- {a}\n- {b}|between {a} and {b}|\\boxed{{{a}}} \\boxed{{{b}}}"
     "|The answer is {a}, maybe {b}.|<answer>{a}</answer><answer>{b}</answer>|{a}, {b}|{a} = {b}|{a}–{b}|{a}/{b}"
+    "|{a} - {b}|{a} — {b}|{a} + {b}|{a} -> {b}|So {a} - {b} apples remain.|The answer is {a} - {b}.|{a} × {b}"
+    "|<answer>{a} - {b}</answer>|{a} ({b})|{a} : {b}"
 )
 
 
