@@ -35,12 +35,12 @@ def list_(
     if what == "tasks":
         from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
-        for name in task_names():
-            task = load_taskfile(name)
-            source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
-            if task.kind == "ssl":
-                source = f"made of {task.images} (--images)"
-            table.add_row(short_name(name), clean(task.title), clean(source), task.prompt)
+        files = [load_taskfile(name) for name in task_names()]
+        for kind in sorted({task.kind for task in files}):
+            for task in files:
+                if task.kind == kind:
+                    cells = (short_name(task.name), clean(task.title), clean(task.data_name), task.prompt)
+                    table.add_row(*cells)
         for name, members in group_names().items():
             table.add_row(short_name(name), f"group of {len(members)} tasks", "", "")
     elif what == "engines":

@@ -92,7 +92,7 @@ def _loader(task: TaskFile) -> Load:
     named = [point for point in points if point.name == task.kind]
     kind = f"{task.name} is a task of the kind {task.kind}"
     if len(named) != 1:
-        known = sorted({*_OWN, *(point.name for point in points)})
+        known = sorted({*_OWN, "questions", *(point.name for point in points)})
         problem = "is installed more than once" if named else "is not installed"
         raise UsageError(
             f"{kind}, which {problem} (known: {', '.join(known)}){did_you_mean(task.kind, known)}"
@@ -258,7 +258,7 @@ def _drawn() -> tuple[ScratchFolder, Selection]:
 
 
 def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yields the distinct images of a task of MMBench's schema, encoded, after the id of their first row.
+    """Yields the distinct images of a benchmark, encoded, after the id of their first row.
 
     Args:
         data: the data to use instead of the task file's, as `load_task`.
@@ -267,7 +267,9 @@ def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, by
         UsageError, DataError: as `load_task`.
     """
     seen = set()
-    for sample in load_benchmark(name, data=data).samples:
+    of_kind = load_taskfile(name).kind == "questions"
+    task: Task = load_task(name, data=data) if of_kind else load_benchmark(name, data=data)
+    for sample in task.samples:
         for image in sample.images:
             if image.sha256 not in seen:
                 seen.add(image.sha256)

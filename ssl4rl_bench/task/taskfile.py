@@ -88,6 +88,15 @@ class TaskFile:
     source: DataSource | None = None
     """The published file of a benchmark, with its digest; None if the task file states none."""
 
+    @property
+    def data_name(self) -> str:
+        """What the task reads, for display: a file, a hub data set, "built in", or its source of images."""
+        if self.kind == "ssl":
+            return f"made of {self.images} (--images)"
+        if self.builtin:
+            return "built in"
+        return self.dataset_path if self.data_file is None else self.data_file.name
+
 
 def task_names() -> list[str]:
     """Returns the full names of the shipped tasks, sorted."""

@@ -23,7 +23,7 @@ _WRITTEN_LETTER = re.compile(r"\(?([A-Za-z])(?:\)|\.|\)\.)?")
 _NAN = "nan"
 
 
-class Cells:
+class RowCells:
     """The columns of one source, by the names that the schema gives them."""
 
     def __init__(self, source: str, first: Mapping[str, Any], schema: Schema) -> None:
@@ -113,7 +113,7 @@ class Cells:
         return normal(name.partition(".")[0]) in self._columns
 
 
-def read_options(cells: Cells, raw: Mapping[str, Any], rule: OptionRule) -> Options:
+def read_options(cells: RowCells, raw: Mapping[str, Any], rule: OptionRule) -> Options:
     """Returns the options of a row; an empty or missing option leaves a gap among the letters.
 
     Raises:

@@ -10,7 +10,7 @@ from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import Categories, EncodedImage
 from ssl4rl_bench.task.answers import check_target
-from ssl4rl_bench.task.questions.cells import Cells, Options, read_options, read_target
+from ssl4rl_bench.task.questions.cells import Options, RowCells, read_options, read_target
 from ssl4rl_bench.task.questions.schema import CHOICE, LEFT_OUT, OPTIONS, Schema
 from ssl4rl_bench.task.tables.cells import MAX_REFERENCE_CHARS, Images, image_items, index_of, quoted, text_of
 from ssl4rl_bench.task.tables.columns import LocatedRow
@@ -107,7 +107,7 @@ def parse_questions(source: str, located: Iterable[LocatedRow], schema: Schema) 
             refused.append(Refused(where, None, raw))
             n_rows += 1
             continue
-        reader = reader or _RowReader(schema, Cells(source, raw, schema))
+        reader = reader or _RowReader(schema, RowCells(source, raw, schema))
         if not reader.cells.belongs(raw):
             continue
         n_rows += 1
@@ -137,7 +137,7 @@ def parse_questions(source: str, located: Iterable[LocatedRow], schema: Schema) 
 class _RowReader:
     """Reads the rows of one source."""
 
-    def __init__(self, schema: Schema, cells: Cells) -> None:
+    def __init__(self, schema: Schema, cells: RowCells) -> None:
         self.schema = schema
         self.cells = cells
         self.answered = False

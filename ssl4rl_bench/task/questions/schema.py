@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
+from ssl4rl_bench.task.answers import check_target
 from ssl4rl_bench.task.tables.columns import Columns, normal
 
 CHOICE = "choice"
@@ -119,6 +120,11 @@ class Schema:
     """Whether a row's index is `question + copy * 1,000,000`."""
     headline: str
     """The aggregation that the benchmark publishes."""
+
+    def open_kind(self, target: str) -> str | None:
+        """Returns the first kind of open answer of the benchmark that a target is of, or None."""
+        kinds = (kind for kind in dict.fromkeys(self.answer.all_kinds()) if kind != CHOICE)
+        return next((kind for kind in kinds if check_target(kind, target) is None), None)
 
     @property
     def columns(self) -> Columns:
