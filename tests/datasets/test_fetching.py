@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -271,6 +273,23 @@ def test_each_failure_is_one_sentence_and_leaves_no_file(
     assert "\n" not in str(caught.value)
     assert not (folder / "MMX.tsv").exists()
     assert (folder / "MMX.tsv.part").exists() == ("stop_after" in faults)
+
+
+def test_a_redirect_within_https_is_followed_with_the_range(
+    tmp_path: Path, folder: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name in the redirect is made to lead to a second server, without encryption."""
+    interrupted(server, folder / "MMX.tsv.part")
+    real = socket.getaddrinfo
+    monkeypatch.setattr(opening, "_PublicConnection", http.client.HTTPConnection)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **named: real("127.0.0.1", *rest, **named))
+    with FileServer() as second:
+        threading.Thread(target=second.serve_forever, args=(0.01,), daemon=True).start()
+        server.location = f"https://files.example:{second.server_address[1]}/MMX.tsv"
+        done = fetch(task(tmp_path, server))
+        second.shutdown()
+    assert (done.md5, done.n_received) == (MD5, len(CONTENT) - 300_000)
+    assert server.asked == second.asked == ["bytes=300000-"]
 
 
 def test_a_server_that_stalls(
