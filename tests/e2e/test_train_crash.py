@@ -80,21 +80,27 @@ def undisturbed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize(
-    "moment", ["while the trainer writes", "while casting", "before the rename", "after the rename"]
-)
 def test_a_killed_save_leaves_no_half_checkpoint_and_the_run_goes_on(
-    small: Path, undisturbed: Path, tmp_path: Path, moment: str
+    small: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    """One run is killed at four moments, each time in the save of a further step, and then finishes."""
     out, script = tmp_path / "run", tmp_path / "dies.py"
     script.write_text(DIES)
-    died = call([sys.executable, str(script), moment, "2", "train", str(small), "--out", str(out)])
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    kept = ["step-000001"] if moment != "after the rename" else ["step-000001", "step-000002"]
-    assert [path.name for path in checkpoint.complete_checkpoints(out)] == kept
-    for path in checkpoint.complete_checkpoints(out):
-        resolve_model(str(path))
-        json.loads((path / "ssl4rl.json").read_text())
+    train = ["train", str(small), "--out", str(out)]
+    for moment, number, complete in (
+        ("while the trainer writes", 2, 1),
+        ("while casting", 1, 1),
+        ("before the rename", 1, 1),
+        ("after the rename", 1, 2),
+    ):
+        resume = ["--resume"] if out.exists() else []
+        died = call([sys.executable, str(script), moment, str(number), *train, *resume])
+        assert died.returncode == -signal.SIGKILL, died.stderr
+        checkpoints = checkpoint.complete_checkpoints(out)
+        assert [path.name for path in checkpoints] == [f"step-{n + 1:06d}" for n in range(complete)], moment
+        for path in checkpoints:
+            resolve_model(str(path))
+            json.loads((path / "ssl4rl.json").read_text())
     done = call(command(small, out, "--resume"))
     assert done.returncode == 0, done.stderr
     assert not list(out.glob(".*"))
