@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import DataError, UsageError
-from ssl4rl_bench.core.names import HubName
+from ssl4rl_bench.core.names import HubName, short_name
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.task.base import LoadOptions
 from ssl4rl_bench.task.downloaded import downloaded_file
@@ -63,9 +63,15 @@ def open_rows(
     elif task.data_file is None:
         name = HubName(task.dataset_path, task.revision)
     elif not task.data_file.exists():
+        has_address = task.source is not None and task.source.url is not None
+        fix = (
+            f"`ssl4rl-bench fetch {short_name(task.name)}` downloads it, or"
+            if has_address
+            else "download it and"
+        )
         raise DataError(
             f"{task.name} reads {task.data_file.name}, which does not come with this package: "
-            "download it and point --data at it."
+            f"{fix} point --data at it."
         )
     else:
         reader = partial(read_path, task.data_file, columns=columns, on_share=on_share)

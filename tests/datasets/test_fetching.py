@@ -152,6 +152,13 @@ def test_the_task_reads_the_downloaded_file(tmp_path: Path, folder: Path, server
         load_task(name)  # an empty table, which names the file that was read
 
 
+def test_a_task_whose_file_is_missing_names_the_command(folder: Path) -> None:
+    from ssl4rl_bench.task.registry import load_task
+
+    with pytest.raises(DataError, match="`ssl4rl-bench fetch mmstar` downloads it, or point --data at it"):
+        load_task("mmstar")
+
+
 def interrupted(server: FileServer, part: Path, n: int = 300_000) -> None:
     """Downloads the first n bytes."""
     part.parent.mkdir(parents=True, exist_ok=True)

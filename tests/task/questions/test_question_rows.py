@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from ssl4rl_bench.task.questions.task import QuestionsTask, questions_digest
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.tables.cells import image_items, list_of, literal
 from ssl4rl_bench.task.taskfile import load_taskfile
+from ssl4rl_bench.task.validate import validate_task
 
 PLAIN: dict[str, Any] = {"levels": {"l2": "category"}}
 
@@ -195,8 +197,10 @@ def test_cycles_must_be_complete(tmp_path: Path) -> None:
     rows = [choice(n, turn=n % 2) | shared for n in range(2)]
     other = [row | {"index": row["index"] + 5, "image": encoded(2)} for row in rows]
     assert loaded(tmp_path, rows + other, params).n_groups == 2
-    with pytest.raises(DataError, match="its group has 1 of 2 cycles"):
+    with pytest.raises(DataError, match="its group has 1 of 2 values of turn"):
         loaded(tmp_path, rows + other[:1], params)
+    with pytest.raises(DataError, match="its group has 1 of 2 values of turn"):  # no picture is shared
+        loaded(tmp_path, [row | {"image": encoded(row["index"])} for row in rows], params)
     with pytest.raises(DataError, match="have the same turn"):
         loaded(tmp_path, [rows[0], rows[1] | {"turn": 0}], params)
     with pytest.raises(DataError, match="different options"):
@@ -214,6 +218,18 @@ def test_an_index_above_a_million_is_a_copy_only_where_the_file_says_so(tmp_path
     assert (task.n_groups, [sample.roll for sample in task.samples]) == (1, [0, 1])
     with pytest.raises(DataError, match="has another right answer"):
         loaded(tmp_path, [first, copy | {"answer": "A"}], {"copies": True})
+
+
+def test_as_many_options_as_letters_with_gaps(tmp_path: Path) -> None:
+    letters = "ACDFGHIJKLMNOPQRSTUVWXYZ"
+    rows = [
+        {"index": n, "question": "?", "image": encoded(n), "answer": letter}
+        | {one: f"thing {one}{n}" if one in letters else "" for one in ascii_uppercase}
+        for n, letter in enumerate(letters)
+    ]
+    task = loaded(tmp_path, rows)
+    assert [sample.target for sample in task.samples] == list(letters)
+    assert validate_task(task).failures == ()
 
 
 def test_several_image_columns_and_a_reference_to_another_row(tmp_path: Path) -> None:
