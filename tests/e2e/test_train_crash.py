@@ -16,6 +16,7 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("trl")
 
+import training_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe_file  # noqa: E402
 
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model  # noqa: E402
@@ -68,8 +69,11 @@ def command(small: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "ssl4rl_bench", "train", str(small), "--out", str(out), *more]
 
 
-def call(args: list[str], **kwargs: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(args, capture_output=True, text=True, timeout=600, **kwargs)  # type: ignore[call-overload]
+def call(args: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    done: subprocess.CompletedProcess[str] = training_process.run(
+        args, capture_output=True, text=True, timeout=600, **options
+    )
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +135,7 @@ def test_a_pre_empted_run_saves_exits_130_and_goes_on(
 ) -> None:
     out = tmp_path / "run"
     args = command(small, out, "--set", "save.every=100")
-    with subprocess.Popen(
-        args,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as running:
+    with training_process.Popen(args, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300
         while not (out / "metrics.jsonl").is_file() and time.monotonic() < deadline:
             time.sleep(0.05)
