@@ -321,3 +321,61 @@ def test_images_keep_their_order_in_any_list(seeds: list[int], as_json: bool) ->
     parsed = parse_questions("t", [("row 1", choice(1, image=cell))], schema)
     assert [image.data for image in parsed.rows[0].images] == [picture(seed) for seed in seeds]
     assert questions_digest(parsed.rows) == questions_digest(parsed.rows[::-1])
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.binary(max_size=9),
+    st.text(max_size=90),
+    st.sampled_from(
+        ["[]", "{", "['a']", "nan", "A", "1", encoded(1), encoded(1, 2), encoded(1)[:99], {"bytes": b"x"}]
+    ),
+    st.lists(st.sampled_from([encoded(1), 7, None, {"path": "a.png"}, [encoded(1)]]), max_size=3),
+)
+COLUMNS = ("index", "question", "hint", "A", "B", "answer", "image")
+SCHEMAS: list[dict[str, Any]] = [
+    {},
+    {"copies": True},
+    {"group_by": {"pairs": 2}, "answer": "number", "fields": {"unit": "hint"}},
+    {"group_by": ["question", "image"], "answer": ["number", "yes_no", "text"]},
+    {
+        "group_by": {"index_parts": [1]},
+        "options": {"list": "A"},
+        "answer": {"by": "options", "present": "choice"},
+    },
+    {
+        "group_by": {"columns": ["B"], "cycle": "A"},
+        "levels": {"l2": "B.key"},
+        "rows": {"hint": ["A", "1", "nan"]},
+    },
+]
+
+
+@given(
+    st.sampled_from(SCHEMAS),
+    st.lists(
+        st.fixed_dictionaries(
+            dict.fromkeys(["index", "question", "hint", "A", "B", "answer", "image"], CELLS)
+        ),
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_any_rows_are_read_or_refused_in_one_line(
+    params: dict[str, Any], rows: list[Row], may_leave_out: bool
+) -> None:
+    schema = read_schema("t", params)
+    located = [(f"row {n}", row) for n, row in enumerate(rows)]
+    try:
+        parsed = parse_questions("t", located, schema)
+        assert len(parsed.rows) + len(parsed.refused) == parsed.n_rows <= len(rows)
+        done = group_rows("t", parsed, schema, may_leave_out=may_leave_out, skip_bad=True)
+    except DataError as error:
+        assert "\n" not in str(error)
+        return
+    assert done.rows and len({row.group for row in done.rows}) == done.n_groups
+    for row in done.rows:
+        assert row.images and row.target and row.group in {other.id for other in done.rows}
