@@ -17,6 +17,8 @@ from hypothesis import settings
 from ssl4rl_bench.core.scratch import ScratchFolder
 
 CACHE = "SSL4RL_CACHE_DIR"
+DATA = "SSL4RL_DATA"
+"""Names a folder that does not exist, so that no test reads a benchmark that the user downloaded."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 for _name in THREADS:  # there is a test process per core already: more threads wait for each other
     os.environ.setdefault(_name, "1")
@@ -41,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         _keep_files_in_memory(config)
         os.environ[CACHE] = tempfile.mkdtemp(prefix="ssl4rl-cache-")
+        os.environ[DATA] = str(Path(os.environ[CACHE]) / "data")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         forked.share()
 

@@ -15,16 +15,18 @@ _COLUMNS = {
     "engines": ("engine", "description"),
     "runs": ("run", "model", "tasks", "engine", "replies", "state"),
     "recipes": ("recipe", "base", "tasks", "steps", "processes"),
+    "presets": ("preset", "description", "settings"),
 }
 
 
 def list_(
     what: Annotated[
-        Literal["tasks", "engines", "runs", "recipes"], Argument(help="tasks, engines, runs or recipes.")
+        Literal["tasks", "engines", "runs", "recipes", "presets"],
+        Argument(help="tasks, engines, runs, recipes or presets."),
     ],
     root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
-    """List tasks, engines, runs or training recipes."""
+    """List tasks, engines, runs, training recipes or presets."""
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
     from ssl4rl_bench.reports.text.fitting import FittingTable
@@ -33,12 +35,12 @@ def list_(
     if what == "tasks":
         from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
-        for name in task_names():
-            task = load_taskfile(name)
-            source = "built in" if task.builtin else str(task.dataset_path or task.data_file)
-            if task.kind == "ssl":
-                source = f"made of {task.images} (--images)"
-            table.add_row(short_name(name), clean(task.title), clean(source), task.prompt)
+        files = [load_taskfile(name) for name in task_names()]
+        for kind in sorted({task.kind for task in files}):
+            for task in files:
+                if task.kind == kind:
+                    cells = (short_name(task.name), clean(task.title), clean(task.data_name), task.prompt)
+                    table.add_row(*cells)
         for name, members in group_names().items():
             table.add_row(short_name(name), f"group of {len(members)} tasks", "", "")
     elif what == "engines":
@@ -46,6 +48,13 @@ def list_(
 
         for name, line in ENGINES.items():
             table.add_row(name, line)
+    elif what == "presets":
+        from ssl4rl_bench.evaluation.presets import load_preset, preset_names
+
+        for name in preset_names():
+            preset = load_preset(name)
+            settings = (f"{key} {setting.value}" for key, setting in preset.settings.items())
+            table.add_row(name, preset.title, ", ".join(settings))
     elif what == "recipes":
         from ssl4rl_bench.train.recipe import find_recipe, read_recipe, recipe_names
 

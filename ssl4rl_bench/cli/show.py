@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from typer import Option
 
-from ssl4rl_bench.cli.options import Aggregation, OptionValues, RunPaths
+from ssl4rl_bench.cli.options import OptionValues, RunPaths
 from ssl4rl_bench.core.output import say
 
 ShowFormat = Literal["table", "markdown", "json"]
@@ -18,7 +18,14 @@ ShowFormat = Literal["table", "markdown", "json"]
 def show(
     runs: RunPaths,
     task: Annotated[OptionValues, Option("--task", "-t", help="Only these tasks (default: all).")] = None,
-    aggregation: Aggregation = "circular_micro",
+    aggregation: Annotated[
+        str | None,
+        Option(
+            "--aggregation",
+            "-a",
+            help="circular_micro, row_micro, vanilla0_micro or row_l3_macro (default: the benchmark's).",
+        ),
+    ] = None,
     leaves: Annotated[
         bool, Option("--leaves", help="Every category of every level, with its interval.")
     ] = False,
@@ -28,7 +35,7 @@ def show(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.tables import print_tables
     from ssl4rl_bench.core.names import full_name
-    from ssl4rl_bench.reports.result.tables import check_names
+    from ssl4rl_bench.reports.result.tables import check_names, headline_of
     from ssl4rl_bench.run.rundir import open_run
     from ssl4rl_bench.score.consistency import finished
 
@@ -40,7 +47,7 @@ def show(
     wanted = [full_name(name) for name in split_names(task or [])]
     names = wanted or list(dict.fromkeys(name for result in results for name in result["tasks"]))
     for name in names:
-        check_names(results, name, aggregation)
+        check_names(results, name, aggregation or headline_of(results, name))
     if form == "json":
         chosen = [result | {"tasks": _only(names, result["tasks"])} for result in results]
         sys.stdout.write(json.dumps(chosen if len(chosen) > 1 else chosen[0], indent=1) + "\n")
@@ -51,7 +58,7 @@ def show(
         probes = [name for name in names if is_probe(results, name)]
         for name in names:
             if name not in probes:
-                sys.stdout.write(to_markdown(results, name, aggregation) + "\n")
+                sys.stdout.write(to_markdown(results, name, aggregation or headline_of(results, name)) + "\n")
         if probes:
             sys.stdout.write(probes_to_markdown(results, probes) + "\n")
     else:

@@ -8,20 +8,20 @@ from typing import Any
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table
-from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, reading_line
+from ssl4rl_bench.reports.result.tables import card_table, clean, headline_of, leaf_table, reading_line
 from ssl4rl_bench.reports.text.cells import model_name
 
 
 def print_tables(
     results: Sequence[Mapping[str, Any]],
     tasks: Sequence[str],
-    aggregation: str = "circular_micro",
+    aggregation: str | None = None,
     leaves: bool = False,
 ) -> None:
     """Prints tables of results: the card's table of each benchmark, and one table of all probes.
 
-    With `leaves`, benchmarks have one table per result with all categories instead. Lines about how the
-    replies were read follow each table.
+    Without an aggregation, each benchmark has the one that it publishes. With `leaves`, benchmarks have one
+    table per result with all categories instead. Lines about how the replies were read follow each table.
     """
     screen = console()
     probes = [name for name in tasks if is_probe(results, name)]
@@ -29,12 +29,13 @@ def print_tables(
         if name in probes:
             continue
         screen.print()
+        how = aggregation or headline_of(results, name)
         if leaves:
             for result in results:
                 if name in result["tasks"]:
-                    screen.print(leaf_table(result, name, aggregation))
+                    screen.print(leaf_table(result, name, how))
         else:
-            screen.print(card_table(results, name, aggregation))
+            screen.print(card_table(results, name, how))
         for line in _reading(results, name):
             screen.print(line)
     if probes:

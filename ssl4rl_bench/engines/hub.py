@@ -1,6 +1,6 @@
 """Resolves repositories of the Hugging Face hub to commits and downloads their files into the local cache.
 
-Used by `weights` for checkpoints and by `mmbench.hub` for data sets. Only files that match the requested
+Used by `weights` for checkpoints and by `tables.hub` for data sets. Only files that match the requested
 patterns are downloaded, and no code of a repository is run.
 """
 

@@ -52,6 +52,8 @@ UNITS: Mapping[str, str] = {
 - `row_l3_macro`: unweighted mean of the L3 leaves' row accuracies, with leaves taken as independent.
 """
 AGGREGATIONS: tuple[str, ...] = tuple(UNITS)
+DEFAULT_AGGREGATION = "circular_micro"
+"""The aggregation of tables, unless a benchmark publishes another one (`headline` in result.json)."""
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.intp]

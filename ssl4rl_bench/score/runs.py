@@ -12,7 +12,7 @@ from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.run import rundir
 from ssl4rl_bench.run.rundir import RUNS, RunDir
 from ssl4rl_bench.run.spec import RunSpec
-from ssl4rl_bench.score.aggregate import LEVELS, OVERALL, check_aggregation
+from ssl4rl_bench.score.aggregate import DEFAULT_AGGREGATION, LEVELS, OVERALL, check_aggregation
 from ssl4rl_bench.score.consistency import finished
 from ssl4rl_bench.score.reload import reload_tasks
 from ssl4rl_bench.score.scoring import replies, score_and_write
@@ -76,8 +76,8 @@ class Run:
         counts (`score.aggregate.UNITS`).
 
         Args:
-            aggregation: the aggregation of benchmarks, by default `circular_micro`. Probes always use
-                `row_micro`.
+            aggregation: the aggregation of benchmarks, by default the one that the benchmark publishes
+                (`circular_micro` for most). Probes always use `row_micro`.
 
         Raises:
             StoreError: as `result`.
@@ -85,10 +85,10 @@ class Run:
         """
         import pandas as pd
 
-        how = check_aggregation(aggregation or "circular_micro")
+        how = None if aggregation is None else check_aggregation(aggregation)
         records = []
         for name, task in self.result["tasks"].items():
-            of_task = "row_micro" if "probe" in task else how
+            of_task = "row_micro" if "probe" in task else how or task.get("headline", DEFAULT_AGGREGATION)
             by_level = task["aggregates"][of_task]
             for level in LEVELS:
                 cells = {OVERALL: by_level[OVERALL]} if level == OVERALL else by_level[level]

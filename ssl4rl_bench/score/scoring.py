@@ -12,7 +12,7 @@ from ssl4rl_bench.run.journal import Answers, answers
 from ssl4rl_bench.run.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score import outcomes, probes
-from ssl4rl_bench.score.aggregate import aggregate
+from ssl4rl_bench.score.aggregate import DEFAULT_AGGREGATION, aggregate
 from ssl4rl_bench.score.scores import ABSENT
 from ssl4rl_bench.task.extract import check_extractor
 
@@ -31,6 +31,8 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     a missing reply; `tokens` {prompt, completion}; `status` counts; `n_no_content_cut`, the number of replies
     with status "no_content" that hit the token limit, only if there are such replies; `columns`, the
     abilities in the order of the tables' columns with their headers, only if the task file declares them;
+    `headline`, the aggregation that the benchmark publishes, only if it is not `circular_micro`;
+    `n_groups_skipped`, the number of questions that were left out, only if there are any;
     `aggregates` (see `aggregate`); `probe`, only for a probe (see `probes.probe_summary`).
 
     Raises:
@@ -188,6 +190,7 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
     )
     status = task_outcomes.status_counts
     columns = [list(column) for column in getattr(task, "columns", ())]  # other packages' tasks may have none
+    headline = getattr(task, "headline", DEFAULT_AGGREGATION)
     n_cut = sum(record.finish_reason == "length" and record.completion.has_no_content for record in records)
     return {
         "version": task.version,
@@ -209,6 +212,8 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
         },
         "status": status,
         **({"columns": columns} if columns else {}),
+        **({"headline": headline} if headline != DEFAULT_AGGREGATION else {}),
+        **({"n_groups_skipped": task.n_groups_skipped} if task.n_groups_skipped else {}),
         **({"n_no_content_cut": n_cut} if Status.NO_CONTENT in status else {}),
         "aggregates": aggregate(task_outcomes),
         **summary,

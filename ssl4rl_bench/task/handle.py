@@ -10,8 +10,10 @@ from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Completion, FinishReason, Score, Task
 from ssl4rl_bench.task import registry
+from ssl4rl_bench.task.answers import score_answer
 from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.mmbench.task import score_choice
+from ssl4rl_bench.task.questions.schema import read_schema
 from ssl4rl_bench.task.ssl.probe import ssl_task
 from ssl4rl_bench.task.taskfile import TaskFile, load_taskfile
 
@@ -55,7 +57,8 @@ class TaskHandle:
         Args:
             reply: the text that the model wrote.
             target: the right answer.
-            choices: letter to option text; for multiple-choice questions only.
+            choices: letter to option text; for multiple-choice questions only. Without them, a benchmark of
+                the kind `questions` scores the target as the first of its kinds of answers that it is of.
             extractor: the name of the extractor that reads the reply.
             finish_reason: "length" for a reply that was cut off.
 
@@ -78,10 +81,20 @@ class TaskHandle:
             if not task.has_answer(target):
                 raise UsageError(f"{self.name} has no answer {target!r}: give the target that a sample has")
             return task.score(completion, target, extractor)
-        if self.file.kind != "mmbench":
+        if self.file.kind not in ("mmbench", "questions"):
             raise UsageError(
                 f"{self.name} is a task of the kind {self.file.kind}: load it, and score replies to its samples"
             )
+        if self.file.kind == "questions" and choices is None:
+            schema = read_schema(self.file.name, self.file.params)
+            if (kind := schema.open_kind(target)) is not None:
+                return score_answer(
+                    kind,
+                    target,
+                    completion,
+                    tolerance=schema.tolerance if kind == "number" else None,
+                    extractor=extractor,
+                )
         if choices is None or target not in choices:
             raise UsageError(
                 f"{self.name} asks multiple-choice questions: give the choices (letter to option text), with the "

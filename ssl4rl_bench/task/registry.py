@@ -10,24 +10,24 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
-from ssl4rl_bench.core.names import HubName, full_name
+from ssl4rl_bench.core.names import full_name
 from ssl4rl_bench.core.scratch import ScratchFolder
-from ssl4rl_bench.core.types import HubSource, Task
+from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.base import Load, LoadOptions
+from ssl4rl_bench.task.editions import source_warning
 from ssl4rl_bench.task.mmbench.circular import Checked, check_rows
-from ssl4rl_bench.task.mmbench.files import OnShare, read_path
-from ssl4rl_bench.task.mmbench.hub import open_table
-from ssl4rl_bench.task.mmbench.rows import Reader
 from ssl4rl_bench.task.mmbench.task import MMBenchTask, limited_groups, load_mmbench
 from ssl4rl_bench.task.mmbench.taxonomy import categories
 from ssl4rl_bench.task.pictures import Selection, open_source, select
 from ssl4rl_bench.task.pictures.recalled import recall, remember
+from ssl4rl_bench.task.sources import open_rows
 from ssl4rl_bench.task.ssl import SSLTask, probe
 from ssl4rl_bench.task.ssl.probe import ProbeTask
+from ssl4rl_bench.task.tables.columns import OnShare
 from ssl4rl_bench.task.taskfile import TaskFile, expand, load_taskfile
 
 DRAWN = "scenes"
@@ -92,7 +92,7 @@ def _loader(task: TaskFile) -> Load:
     named = [point for point in points if point.name == task.kind]
     kind = f"{task.name} is a task of the kind {task.kind}"
     if len(named) != 1:
-        known = sorted({*_OWN, *(point.name for point in points)})
+        known = sorted({*_OWN, "questions", *(point.name for point in points)})
         problem = "is installed more than once" if named else "is not installed"
         raise UsageError(
             f"{kind}, which {problem} (known: {', '.join(known)}){did_you_mean(task.kind, known)}"
@@ -126,18 +126,35 @@ def _load_probe(task: TaskFile, asked: LoadOptions) -> ProbeTask:
 def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
     # Half of the time goes into reading and checking the rows, half into rendering the samples.
     report = asked.on_share or (lambda share: None)
-    source = _source(task, asked, lambda share: report(share / 2))
+    source = None if task.builtin and asked.data is None else open_rows(task, asked, lambda s: report(s / 2))
+    rows = _built_in(task, asked) if source is None else source.rows
     loaded = load_mmbench(
         task,
-        source.rows,
-        source=source.name,
-        where=source.where,
+        rows,
+        source="built in" if source is None else source.name,
+        where=task.name if source is None else source.where,
         prompt=asked.prompt,
         skip_bad=asked.skip_bad,
         limit=asked.limit,
         on_share=lambda share: report((1 + share) / 2),
     )
-    return replace(loaded, hub=source.hub)
+    if source is None:
+        return loaded
+    published = None
+    if task.source is not None and task.edition is None:  # an edition is recognized by its counts
+        n_rows = len(loaded.samples) if not loaded.partial_reasons else task.source.questions or 0
+        published = source_warning(task.source, source.path, n_rows)
+    return replace(loaded, hub=source.hub, warnings=(*loaded.warnings, *([published] if published else [])))
+
+
+def _built_in(task: TaskFile, asked: LoadOptions) -> Checked:
+    """Returns the rows that this package draws."""
+    if task.builtin != "scenes":
+        raise UsageError(f"Task {task.name} names the built-in data {task.builtin}; only scenes is built in.")
+    limit = asked.limit
+    # The sizes of an edition's leaves are checked against all rows, and a limit below 1 is refused later.
+    at_once = task.edition is None and limit is not None and limit > 0
+    return _drawn_rows(task.name, task.split, limit if at_once else None)
 
 
 _OWN: Mapping[str, Load] = {"mmbench": _load_benchmark, "ssl": _load_probe}
@@ -241,7 +258,7 @@ def _drawn() -> tuple[ScratchFolder, Selection]:
 
 
 def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yields the distinct images of a task of MMBench's schema, encoded, after the id of their first row.
+    """Yields the distinct images of a benchmark, encoded, after the id of their first row.
 
     Args:
         data: the data to use instead of the task file's, as `load_task`.
@@ -250,22 +267,13 @@ def task_images(name: str, *, data: str | None = None) -> Iterator[tuple[str, by
         UsageError, DataError: as `load_task`.
     """
     seen = set()
-    for sample in load_benchmark(name, data=data).samples:
+    of_kind = load_taskfile(name).kind == "questions"
+    task: Task = load_task(name, data=data) if of_kind else load_benchmark(name, data=data)
+    for sample in task.samples:
         for image in sample.images:
             if image.sha256 not in seen:
                 seen.add(image.sha256)
                 yield sample.id, image.data
-
-
-class _Source(NamedTuple):
-    """The source of a task's rows."""
-
-    name: str
-    """The name that is recorded with the results."""
-    where: str
-    """The source as the user gave it, for messages."""
-    rows: Reader | Checked
-    hub: HubSource | None = None
 
 
 @cache
@@ -281,38 +289,3 @@ def _drawn_rows(name: str, split: str, limit: int | None) -> Checked:
     rows = scenes.rows(split, only)
     checked = check_rows(name, ((f"row {number}", row) for number, row in enumerate(rows, start=1)))
     return replace(checked, n_groups=len(places))
-
-
-def _source(task: TaskFile, asked: LoadOptions, on_share: OnShare) -> _Source:
-    data, limit = asked.data, asked.limit
-    if data is not None:
-        path = Path(data).expanduser()
-        if path.exists():
-            reader = partial(read_path, path, folder=task.dataset_name, split=task.split, on_share=on_share)
-            return _Source(path.name, data, reader)
-        name = HubName.parse(data)
-        if name is None:
-            raise UsageError(
-                f"--data {data} is neither a file or folder nor a hub id (owner/name, owner/name@revision or "
-                "owner/name#configuration/split)."
-            )
-    elif task.builtin is not None:
-        if task.builtin != "scenes":
-            raise UsageError(
-                f"Task {task.name} names the built-in data {task.builtin}; only scenes is built in."
-            )
-        # The sizes of an edition's leaves are checked against all rows, and a limit below 1 is refused later.
-        at_once = task.edition is None and limit is not None and limit > 0
-        return _Source("built in", task.name, _drawn_rows(task.name, task.split, limit if at_once else None))
-    elif task.data_file is None:
-        name = HubName(task.dataset_path, task.revision)
-    elif not task.data_file.exists():
-        raise DataError(
-            f"{task.name} reads {task.data_file.name}, which does not come with this package: "
-            "download it and point --data at it."
-        )
-    else:
-        reader = partial(read_path, task.data_file, on_share=on_share)
-        return _Source(task.data_file.name, str(task.data_file), reader)
-    table = open_table(name, config=task.dataset_name, split=task.split, commit=asked.commit)
-    return _Source(str(name), str(name), partial(table.rows, on_share=on_share), table.source)

@@ -15,21 +15,30 @@ from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.names import PREFIX, full_name, is_task_file
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import Sampling
+from ssl4rl_bench.task.datasource import DataSource, parse_source
 from ssl4rl_bench.task.prompts import check_style
 
 _FUNCTION_PACKAGE = "ssl4rl_bench."
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
         *("task", "tag", "include", "dataset_path", "dataset_name", "dataset_kwargs", "test_split"),
-        *("output_type", "process_docs", "doc_to_visual", "doc_to_text", "doc_to_target", "process_results"),
-        *("metric_list", "generation_kwargs", "reasoning_tags", "lmms_eval_specific_kwargs", "metadata"),
+        *("output_type", "process_docs", "doc_to_visual", "doc_to_text", "doc_to_messages", "doc_to_target"),
+        *(
+            "process_results",
+            "metric_list",
+            "generation_kwargs",
+            "reasoning_tags",
+            "lmms_eval_specific_kwargs",
+            "metadata",
+        ),
     ),
     "dataset_kwargs": ("data_files", "delimiter", "keep_default_na", "revision"),
     "generation_kwargs": ("max_new_tokens", "temperature", "top_p", "top_k", "do_sample", "until"),
     "lmms_eval_specific_kwargs": ("default",),
     "lmms_eval_specific_kwargs.default": ("prompt",),
     "metadata": (
-        *("version", "title", "kind", "params", "edition", "columns", "builtin", "images", "n_images", "ssl"),
+        *("version", "title", "kind", "params", "source", "edition", "columns", "builtin"),
+        *("images", "n_images", "ssl"),
     ),
 }
 """The documented keys, by the dotted path of the mapping that holds them."""
@@ -69,13 +78,24 @@ class TaskFile:
     kind: str = "mmbench"
     """The kind of task, which selects the loader: "mmbench", "ssl", or another one (`task.base`)."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """Additional parameters of the kind; "mmbench" and "ssl" use none."""
+    """Parameters of the kind; "mmbench" and "ssl" use none."""
     ssl: Mapping[str, Any] | None = None
     """For an SSL task: its `kind` and the parameters of that kind (`ssl.make_task`)."""
     images: str | None = None
     """For an SSL task: the default source of its images ("scenes")."""
     n_images: int | None = None
     """For an SSL task: the number of images that are asked about; None for all."""
+    source: DataSource | None = None
+    """The published file of a benchmark, with its digest; None if the task file states none."""
+
+    @property
+    def data_name(self) -> str:
+        """What the task reads, for display: a file, a hub data set, "built in", or its source of images."""
+        if self.kind == "ssl":
+            return f"made of {self.images} (--images)"
+        if self.builtin:
+            return "built in"
+        return self.dataset_path if self.data_file is None else self.data_file.name
 
 
 def task_names() -> list[str]:
@@ -191,7 +211,15 @@ class _Reader:
             ssl=self._get("metadata.ssl", dict, None),
             images=self._get("metadata.images", str, None),
             n_images=self._get("metadata.n_images", int, None),
+            source=self._source(),
         )
+
+    def _source(self) -> DataSource | None:
+        value = self._get("metadata.source", dict, None)
+        try:
+            return None if value is None else parse_source(value)
+        except ValueError as reason:
+            raise self._error(str(reason)) from None
 
     def _columns(self) -> tuple[tuple[str, str], ...]:
         columns = self._get("metadata.columns", dict, {})

@@ -16,10 +16,10 @@ from mmbench_data import located, picture, question, questions
 
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.interop.vlmevalkit import export_tsv, file_name, is_circular, name_problem
-from ssl4rl_bench.task.mmbench.cells import MAX_REFERENCE_CHARS
-from ssl4rl_bench.task.mmbench.files import read_path
 from ssl4rl_bench.task.mmbench.rows import MMBenchRow, parse_rows
 from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.tables.cells import MAX_REFERENCE_CHARS
+from ssl4rl_bench.task.tables.files import read_path
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 

@@ -201,7 +201,7 @@ def test_validate_checks_it(package: Path) -> None:
 
 def test_a_kind_that_is_not_installed_is_named(package: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"of the kind exact_match, which is not installed \(known: mmbench, ssl"
+        UsageError, match=r"of the kind exact_match, which is not installed \(known: mmbench, questions, ssl"
     ):
         load_task(str(package / "capitals.yaml"))
     with pytest.raises(UsageError, match="of the kind exact_match, which has no rows"):

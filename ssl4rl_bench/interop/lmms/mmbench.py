@@ -15,10 +15,10 @@ from ssl4rl_bench.interop.lmms import items
 from ssl4rl_bench.interop.lmms.reply import completion
 from ssl4rl_bench.task import prompts
 from ssl4rl_bench.task.mmbench.circular import check_rows
-from ssl4rl_bench.task.mmbench.hub import encoded
-from ssl4rl_bench.task.mmbench.rows import LocatedRow
 from ssl4rl_bench.task.mmbench.task import adjacent, rows_digest, score_choice
 from ssl4rl_bench.task.mmbench.taxonomy import categories
+from ssl4rl_bench.task.tables.columns import LocatedRow
+from ssl4rl_bench.task.tables.hub import encoded
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -26,6 +26,7 @@ from ssl4rl_bench.core.types import (
     TextPart,
 )
 from ssl4rl_bench.task.base import LoadedTask
+from ssl4rl_bench.task.questions.wording import parts_of_text
 
 _CAPS = ("max_new_tokens", "max_gen_toks", "max_tokens")
 """lmms-eval's names for the limit on a reply's tokens; the first one that is set counts."""
@@ -110,11 +111,15 @@ def _own_sample(task: Any, doc: Mapping[str, Any], cache: dict[str, EncodedImage
     """
     pictures = doc["images"] if "images" in doc else [doc["image"]]
     parts = [ImagePart(_keep(images.from_bytes(picture["bytes"]), cache)) for picture in pictures]
+    text: str = task.doc_to_text(doc)
+    content: tuple[Part, ...] = (*parts, TextPart(text))
+    if "kind" in doc:  # the kind `questions`, whose texts have places for images
+        content = parts_of_text(text, len(parts), parts.__getitem__)
     id = str(doc["id"] if "id" in doc else doc["index"])
     return Sample(
         id=id,
         group=str(doc["group"]),
-        messages=(Message("user", (*parts, TextPart(task.doc_to_text(doc)))),),
+        messages=(Message("user", content),),
         target=str(task.doc_to_target(doc)),
         choices={},
         categories=_NOWHERE,

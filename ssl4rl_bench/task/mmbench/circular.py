@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Problem, Reader, parse_rows, read_images
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow, Problem, parse_rows, read_images
+from ssl4rl_bench.task.tables.columns import LocatedRow, Reader
 
 
 class Copy(NamedTuple):

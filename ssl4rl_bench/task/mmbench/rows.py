@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from string import ascii_uppercase
-from typing import Any, TypeAlias
+from typing import Any
 
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
-from ssl4rl_bench.task.mmbench.cells import Images, index_of, quoted, text_of
+from ssl4rl_bench.task.tables.cells import Images, index_of, quoted, text_of
+from ssl4rl_bench.task.tables.columns import MMBENCH, LocatedRow
 
 GROUP_STRIDE = 1_000_000
 """A row's index is `group + roll * GROUP_STRIDE`."""
 
-LocatedRow: TypeAlias = tuple[str, Mapping[str, Any] | str]
-"""The place of a row ("line 7"), and its values by column name, or why it cannot be split into columns."""
-Reader: TypeAlias = Callable[..., Iterator[LocatedRow]]
-"""Reads a source from its start; with `images=False` it may return None instead of images."""
 MAX_TEXT_CHARS = 1_000_000
 """The maximum length of a question, an option or any other text of a row."""
 
-_TEXTS = ("index", "question", "hint", "answer", "category", "l2-category", "split")
+_TEXTS = MMBENCH.texts
 _REQUIRED = ("index", "question", "A", "B", "image")
 _NAN = "nan"
 """The text that a careless export writes for a missing value. It can also be a real option."""
@@ -91,14 +87,7 @@ def column_names(names: Iterable[str]) -> dict[str, str]:
     Case is ignored, and `_` and a space are equivalent to `-`. The keys are "A", "B", ... for options, and
     lower-case names such as `l2-category` for the others.
     """
-    columns: dict[str, str] = {}
-    for name in names:
-        known = name.strip().lower().replace("_", "-").replace(" ", "-")
-        if known in _TEXTS or known == "image":
-            columns.setdefault(known, name)
-        elif re.fullmatch("[a-z]", known):
-            columns.setdefault(known.upper(), name)
-    return columns
+    return MMBENCH.match(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +185,7 @@ def _checked_columns(source: str, raw: Mapping[str, Any]) -> dict[str, str]:
 
 def _no_answers(source: str) -> DataError:
     return DataError(
-        f"{source} has no answers (MMBench does not publish those of its test files): "
+        f"{source} has no answers (MMBench's test files have none, except those of v1.1 since 2026): "
         "run ssl4rl_mmbench_dev_en, or point --data at a copy with an `answer` column."
     )
 

@@ -24,8 +24,9 @@ from ssl4rl_bench.core.types import (
 from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
-from ssl4rl_bench.task.mmbench.rows import LocatedRow, MMBenchRow, Problem, Reader
+from ssl4rl_bench.task.mmbench.rows import MMBenchRow, Problem
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
+from ssl4rl_bench.task.tables.columns import LocatedRow, Reader
 from ssl4rl_bench.task.taskfile import TaskFile
 
 _REPORT_EVERY = 1000

@@ -11,8 +11,9 @@ from typing import Any
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.identity import sha256_hex
-from ssl4rl_bench.task.mmbench.cells import image_cell
-from ssl4rl_bench.task.mmbench.rows import LocatedRow, column_names
+from ssl4rl_bench.task.mmbench.rows import column_names
+from ssl4rl_bench.task.tables.cells import image_cell
+from ssl4rl_bench.task.tables.columns import LocatedRow
 
 
 def row_images(source: str, rows: Iterable[LocatedRow]) -> Iterator[tuple[str, bytes | str]]:

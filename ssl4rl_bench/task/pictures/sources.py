@@ -12,10 +12,10 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName
-from ssl4rl_bench.task.mmbench.hub import open_table
 from ssl4rl_bench.task.mmbench.rows import GROUP_STRIDE
 from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.rows import row_images
+from ssl4rl_bench.task.tables.hub import open_table
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """The suffixes of image files that are taken from a folder, in upper or lower case."""
@@ -92,7 +92,7 @@ def _table(path: Path, split: str, spool: Path) -> ImageSource:
         raise DataError(f"{path} has no images: give {_WAYS}.")
     if path.suffix.lower() in SUFFIXES:
         raise UsageError(f"{path} is a single image: give the folder that contains it.")
-    from ssl4rl_bench.task.mmbench.files import read_path
+    from ssl4rl_bench.task.tables.files import read_path
 
     return _spooled(path.resolve().name, row_images(str(path), read_path(path, split=split)), spool)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.task.mmbench import files
-from ssl4rl_bench.task.mmbench.files import read_path
 from ssl4rl_bench.task.mmbench.rows import MMBenchRow, parse_rows
+from ssl4rl_bench.task.tables import files
+from ssl4rl_bench.task.tables.files import read_path
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 OPTION = TEXT.filter(lambda text: bool(text.strip()))

@@ -18,9 +18,10 @@ from mmbench_data import COLUMNS, question, questions, write_parquet, write_tsv
 from ssl4rl_bench.cli.progress import LoadProgress
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.errors import DataError
-from ssl4rl_bench.task.mmbench.files import read_parquet, read_path, read_tsv
 from ssl4rl_bench.task.mmbench.rows import MAX_TEXT_CHARS, parse_rows
 from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.tables.files import read_path, read_tsv
+from ssl4rl_bench.task.tables.parquet import read_parquet
 
 MIB = 1 << 20
 MOST = 1100 * MIB
@@ -139,7 +140,7 @@ def test_the_longest_text_and_one_more(tmp_path: Path) -> None:
 
 
 def test_a_text_file_s_rows_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ssl4rl_bench.task.mmbench.files.MAX_RECORD_CHARS", 1000)
+    monkeypatch.setattr("ssl4rl_bench.task.tables.files.MAX_RECORD_CHARS", 1000)
     head = "\t".join(COLUMNS) + "\n"
     for body in ("x" * 2000, "x" * 2000 + "\n", '"' + "x\n" * 1000, '"a\n"\t' * 500):
         (tmp_path / "a.tsv").write_text(head + body)

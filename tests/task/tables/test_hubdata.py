@@ -17,8 +17,8 @@ from pictures import encoded
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.names import HubName
-from ssl4rl_bench.task.mmbench import hub as hubdata
 from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.tables import hub as hubdata
 
 pytest.importorskip("huggingface_hub")
 from hub_child import tasks

@@ -13,7 +13,7 @@ from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl4rl_bench.task.mmbench.parquet_pages import BYTE_ARRAY, Chunk, pages, row_groups
+from ssl4rl_bench.task.tables.parquet_pages import BYTE_ARRAY, Chunk, pages, row_groups
 
 
 def written(**how: Any) -> tuple[io.BytesIO, Any]:

@@ -1,4 +1,4 @@
-"""Reads MMBench's rows from files: VLMEvalKit's TSV, and parquet as one file or a folder of shards.
+"""Reads rows from files: VLMEvalKit's TSV, and parquet as one file or a folder of shards.
 
 Rows are read one after another, so that a file of any size needs memory for its distinct images only. A
 small file cannot use much memory: lines and cells are limited, and the headers of parquet pages are checked
@@ -10,19 +10,15 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO
 
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.images import MAX_BASE64_CHARS
-from ssl4rl_bench.task.mmbench import parquet_pages
-from ssl4rl_bench.task.mmbench.rows import LocatedRow, column_names
-
-OnShare: TypeAlias = Callable[[float], None]
-"""Callback that receives the share of a source that has been read, from 0 to 1."""
+from ssl4rl_bench.task.tables.columns import MMBENCH, Columns, LocatedRow, OnShare, check_names
+from ssl4rl_bench.task.tables.parquet import read_parquet
 
 MAX_RECORD_CHARS = 128 << 20
 """The maximum length of a TSV row with all its lines."""
@@ -33,6 +29,7 @@ _REPORT_EVERY = 1000
 def read_path(
     path: Path,
     *,
+    columns: Columns = MMBENCH,
     folder: str | None = None,
     split: str | None = None,
     images: bool = True,
@@ -41,6 +38,7 @@ def read_path(
     """Returns the rows of a TSV file, a parquet file, or a folder with parquet files.
 
     Args:
+        columns: The columns that are read; a TSV file's rows contain all of their columns.
         folder: In a folder, prefer the shards under a sub-folder of this name (a hub data set's "en").
         split: In a folder, prefer the shards whose names start with this ("dev-00000-of-00002.parquet").
         images: If False, images are left out where this saves reading them: their column is then None.
@@ -50,13 +48,17 @@ def read_path(
         DataError: if there is no such file, or it does not have the expected format.
     """
     if not path.is_dir():
-        return _read_file(path, images, on_share)
+        return _read_file(path, columns, images, on_share)
     shards = [(str(shard.relative_to(path)), shard) for shard in _shards(path, folder, split)]
-    return read_files(shards, images=images, on_share=on_share)
+    return read_files(shards, columns=columns, images=images, on_share=on_share)
 
 
 def read_files(
-    files: Sequence[tuple[str, Path]], *, images: bool = True, on_share: OnShare | None = None
+    files: Sequence[tuple[str, Path]],
+    *,
+    columns: Columns = MMBENCH,
+    images: bool = True,
+    on_share: OnShare | None = None,
 ) -> Iterator[LocatedRow]:
     """Yields the rows of several TSV or parquet files; the place of a row includes the name of its file.
 
@@ -71,12 +73,12 @@ def read_files(
             if on_share is not None:
                 on_share((before + share * size) / total)
 
-        for where, row in _read_file(file, images, report):
+        for where, row in _read_file(file, columns, images, report):
             yield f"{name}, {where}", row
         before += size
 
 
-def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[LocatedRow]:
+def _read_file(path: Path, columns: Columns, images: bool, on_share: OnShare | None) -> Iterator[LocatedRow]:
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -85,12 +87,14 @@ def _read_file(path: Path, images: bool, on_share: OnShare | None) -> Iterator[L
     if start == b"PK\x03\x04":
         raise DataError(f"{path} is an Excel or zip file: save the sheet as TSV (tab-separated UTF-8).")
     if start == b"PAR1":
-        yield from read_parquet(path, images=images, on_share=on_share)
+        yield from read_parquet(path, columns=columns, images=images, on_share=on_share)
     else:
-        yield from read_tsv(path, on_share=on_share)
+        yield from read_tsv(path, columns=columns, on_share=on_share)
 
 
-def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
+def read_tsv(
+    path: Path, *, columns: Columns = MMBENCH, on_share: OnShare | None = None
+) -> Iterator[LocatedRow]:
     """Yields the rows of a tab-separated UTF-8 file with a header and pandas' quoting.
 
     Raises:
@@ -105,8 +109,8 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
             records = _records(_lines(binary))
             header, n_lines = next(records, ([], 0))
             if not header:
-                raise DataError(f"{path} is empty: give a TSV or parquet file with MMBench's columns.")
-            _check_header(path, header)
+                raise DataError(f"{path} is empty: give a TSV or parquet file with {columns.title}.")
+            _check_header(path, header, columns)
             line += n_lines
             for number, (fields, n_lines) in enumerate(records):
                 # The limit of the csv module is global to the process, and other code may have raised it.
@@ -132,105 +136,6 @@ def read_tsv(path: Path, *, on_share: OnShare | None = None) -> Iterator[Located
         raise DataError(
             f"{path}, line {line} is not a row of a TSV ({error}): check the quotes from there on."
         ) from None
-
-
-def read_parquet(path: Path, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
-    """Yields the rows of a parquet file, with only the columns of MMBench's schema.
-
-    Equal texts in a batch are the same object, and the size of batches is limited in bytes.
-
-    Raises:
-        DataError: if it is not a complete parquet file, a column occurs twice or contains lists, or it
-            expands to much more than its size (the limits in `parquet_pages`).
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        parquet_pages.check_footer(path)
-        with path.open("rb") as raw, pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _check_names(path, names)
-            known = column_names(names)
-            if not known:  # the caller reports the error and names these columns
-                yield from [("row 1", dict.fromkeys(names))] * (file.metadata.num_rows > 0)
-                return
-            leaves = _leaves(path, file.schema_arrow, known)
-            blank = {} if images else {known[name]: None for name in ("image",) if name in known}
-            leaves = [leaf for leaf in leaves if leaf.partition(".")[0] not in blank]
-            coded, batch_rows = parquet_pages.check_pages(path, raw, file, set(leaves))
-        number = 0
-        options = {"pre_buffer": False, "buffer_size": 1 << 20, "read_dictionary": coded}
-        with pq.ParquetFile(path, **options) as file:
-            n_rows = max(1, file.metadata.num_rows)
-            for group, n_batch in enumerate(batch_rows):
-                batches = file.iter_batches(n_batch, row_groups=[group], columns=leaves)
-                for batch in batches:
-                    columns = [_values(column) for column in batch.columns]
-                    for values in zip(*columns, strict=True):
-                        number += 1
-                        yield f"row {number}", dict(zip(batch.schema.names, values, strict=True)) | blank
-                    if on_share is not None:
-                        on_share(number / n_rows)
-    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
-        raise DataError(
-            f"{path} is not a complete parquet file ({first_line(error)}): copy or download it again."
-        ) from None
-
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Raises DataError if a column occurs twice, up to differences that `column_names` ignores."""
-    twice = [name for name, n in Counter(names).items() if n > 1]
-    if twice:
-        raise DataError(f"{path} has the column {twice[0][:40]!r} twice: remove or rename one of them.")
-    for first, name in column_names(names).items():
-        again = [other for other in names if other != name and column_names([other]).keys() == {first}]
-        if again:
-            raise DataError(
-                f"{path} has the columns {name!r} and {again[0]!r}, which mean the same: rename one of them."
-            )
-
-
-def _leaves(path: Path, schema: Any, known: dict[str, str]) -> list[str]:
-    """Returns the paths of the columns to read. Only an image may be a struct (of bytes and path)."""
-    import pyarrow as pa
-
-    leaves: list[str] = []
-    for name, column in known.items():
-        kind = schema.field(column).type
-        if name == "image" and pa.types.is_struct(kind):
-            fields = [field for field in kind if field.name in ("bytes", "path")]
-            if fields and not any(pa.types.is_nested(field.type) for field in fields):
-                leaves += (f"{column}.{field.name}" for field in fields)
-                continue
-        if pa.types.is_nested(kind):
-            wanted = "bytes, base64 or a struct of bytes and path" if name == "image" else "text"
-            raise DataError(
-                f"{path}: its column {column!r} holds {str(kind)[:40]} instead of {wanted}: convert it."
-            )
-        leaves.append(column)
-    return leaves
-
-
-def _values(column: Any) -> list[Any]:
-    """Returns a column's values; in a dictionary-coded column, equal values are the same object."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):
-        codes = column.indices
-        used = codes.unique().drop_null()
-        values = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
-        return [values.get(code) for code in codes.to_pylist()]
-    if pa.types.is_struct(column.type):
-        names = [field.name for field in column.type]
-        fields = [_values(column.field(name)) for name in names]
-        validity = column.is_valid().to_pylist()
-        return [
-            dict(zip(names, parts, strict=True)) if valid else None
-            for valid, parts in zip(validity, zip(*fields, strict=True), strict=True)
-        ]
-    values_read: list[Any] = column.to_pylist()
-    return values_read
 
 
 class _TooLong(Exception):
@@ -286,18 +191,13 @@ def _limited(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _check_header(path: Path, header: list[str]) -> None:
+def _check_header(path: Path, header: list[str], columns: Columns) -> None:
     if len(header) > 1:
-        _check_names(path, header)
+        check_names(path, header, columns)
         return
     if "," in header[0]:
         raise DataError(f"{path} is separated by commas: save it as TSV (tab-separated UTF-8).")
-    raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with MMBench's columns.")
-
-
-def first_line(error: Exception) -> str:
-    """Returns the first line of a library's error, or the error's name, to be quoted in a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
+    raise DataError(f"{path} is not tab-separated: give a TSV or parquet file with {columns.title}.")
 
 
 def _undecodable(path: Path) -> int:

@@ -19,8 +19,9 @@ from ssl4rl_bench.core.names import HubName
 from ssl4rl_bench.core.parsing import parse_yaml
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.engines.hub import Repository
-from ssl4rl_bench.task.mmbench.files import OnShare, first_line, read_files
-from ssl4rl_bench.task.mmbench.rows import LocatedRow
+from ssl4rl_bench.task.tables.columns import MMBENCH, Columns, LocatedRow, OnShare
+from ssl4rl_bench.task.tables.files import read_files
+from ssl4rl_bench.task.tables.parquet import first_line
 
 SplitFiles: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 """Maps each configuration to its splits, and each split to the paths of its files."""
@@ -48,7 +49,9 @@ class HubTable:
     files: tuple[tuple[str, Path], ...]
     """The path of each file in the repository, and its local path."""
 
-    def rows(self, *, images: bool = True, on_share: OnShare | None = None) -> Iterator[LocatedRow]:
+    def rows(
+        self, *, columns: Columns = MMBENCH, images: bool = True, on_share: OnShare | None = None
+    ) -> Iterator[LocatedRow]:
         """Returns the rows, each with its file and number as its place; images stay encoded.
 
         Raises:
@@ -56,7 +59,7 @@ class HubTable:
             MissingDependency: for formats that need the `datasets` package.
         """
         if self.files[0][1].suffix.lower() in _OURS:
-            return read_files(self.files, images=images, on_share=on_share)
+            return read_files(self.files, columns=columns, images=images, on_share=on_share)
         return _foreign_rows(self.source.asked, [path for _, path in self.files])
 
 

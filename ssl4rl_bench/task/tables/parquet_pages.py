@@ -2,7 +2,7 @@
 
 pyarrow decompresses complete pages, allocates the size in a page's header, and does not expose these
 headers. The file's metadata, which it does expose, contains only what the writer claims for a whole column
-(and pyarrow 26 aborts the process if some of it is damaged). `mmbench.files` therefore calls this module
+(and pyarrow 26 aborts the process if some of it is damaged). `parquet` therefore calls this module
 first, so that a small file cannot use all memory.
 
 The format: https://github.com/apache/parquet-format (FileMetaData and PageHeader, in Thrift's compact

@@ -1,10 +1,11 @@
-"""Reads the cells of a row of MMBench's schema: texts, indices and images."""
+"""Reads the cells of a table's rows: texts, indices, lists and images."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,15 +85,52 @@ def image_cell(value: Any) -> bytes | str | int:
 
 
 def _listed(text: str) -> list[Any]:
-    """Parses a list that is written in JSON or, as in VLMEvalKit's files, in Python."""
+    items = literal(text)
+    if not isinstance(items, list):
+        raise images.ImageError("it begins like a list of images but is not one")
+    return items
+
+
+def literal(text: str) -> Any:
+    """Parses a value that is written in JSON or, as in VLMEvalKit's files, in Python; None if it is neither."""
     for parse in (json.loads, ast.literal_eval):
         try:
-            items = parse(text.strip())
+            with warnings.catch_warnings():  # Python warns of "\d" in a text, which is data here
+                warnings.simplefilter("ignore")
+                return parse(text.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        if isinstance(items, list):
-            return items
-    raise images.ImageError("it begins like a list of images but is not one")
+    return None
+
+
+def list_of(value: Any) -> list[Any]:
+    """Returns the items of a cell that holds a list, as a list or as its text.
+
+    Raises:
+        ValueError: it holds no list; the message is a clause.
+    """
+    if isinstance(value, str):
+        value = literal(value) if value.strip() else []
+    if value is None or (isinstance(value, float) and value != value):
+        return []
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise ValueError("it is not a list")
+    return list(value)
+
+
+def image_items(value: Any) -> list[Any]:
+    """Returns the items of an image cell, which holds one image, a list of images, or nothing.
+
+    Raises:
+        ImageError: for a text that begins like a list but is not one.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        value = _listed(value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return list(value)
+    if isinstance(value, Mapping) and value.get("bytes") is None and not value.get("path"):
+        return []
+    return [] if not isinstance(value, bytes | Mapping) and not text_of(value).strip() else [value]
 
 
 def index_of(text: str) -> int | None:

@@ -1,0 +1,1 @@
+"""Reads the rows of tables: TSV and parquet files, data sets of the hub, and the cells of a row."""
