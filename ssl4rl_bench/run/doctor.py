@@ -102,7 +102,7 @@ PACKAGES: tuple[Need, ...] = (
     Need("ray", "ray", "several engines at once (run --workers)", (2, 50), (3,)),
     Need("av", "video", "videos in ask", (14,)),
     Need("trl", "train", "training", (1, 16), (1, 17)),
-    Need("peft", "train", "training adapters", (0, 17)),
+    Need("peft", "train", "training adapters", (0, 18)),
     Need("lmms-eval", "lmms", "running our tasks under lmms-eval", (0, 7, 3), (0, 7, 4)),
 )
 
