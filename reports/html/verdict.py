@@ -14,6 +14,7 @@ from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.columns import Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import short
+from ssl4rl_bench.reports.text.naming import CORRECTIONS
 from ssl4rl_bench.reports.text.numbers import (
     interval,
     listed,
@@ -25,13 +26,6 @@ from ssl4rl_bench.reports.text.numbers import (
 )
 from ssl4rl_bench.score.aggregate import UNITS
 
-CORRECTIONS = {
-    "holm": "Holm's correction",
-    "max-t": "max-T correction",
-    "bh": "Benjamini and Hochberg's correction",
-    "none": "no correction",
-}
-"""Names of corrections of p-values, for sentences."""
 _SHOWN = 0.00005
 """Smaller fractions are "0.00" points."""
 

@@ -128,7 +128,7 @@ def _plain(cell: RenderableType) -> str:
 
 
 def _one_line(cell: RenderableType) -> str:
-    return " ".join(_plain(cell).replace("-\n", "-").split("\n"))
+    return " ".join(_plain(cell).replace("-\n", "-").replace("_\n", "_").split("\n"))
 
 
 def _size(column: Column) -> _Size:

@@ -12,6 +12,7 @@ from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared
 from ssl4rl_bench.comparison.result import Comparison
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.score.headline import headline_of
 from ssl4rl_bench.score.runs import Data, Run, data_values
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def compare(
     *,
     tasks: Sequence[str] = (),
     by: str = "l2",
-    aggregation: str = "circular_micro",
+    aggregation: str | None = None,
     correction: str | None = None,
     allow: Collection[str] = (),
     data: Data = None,
@@ -113,7 +114,8 @@ def compare(
         tasks: by default, the tasks that all runs have.
         by: the level of the categories of benchmarks: "overall", "l1", "l2" or "l3"; probes are compared
             overall.
-        aggregation: the aggregation for benchmarks; probes are compared by `row_micro`.
+        aggregation: the aggregation of benchmarks, by default the one that the benchmark publishes; probes are
+            compared by `row_micro`.
         correction: "holm", "max-t", "bh" or "none"; by default Holm, and Benjamini-Hochberg for "l3".
         allow: names of settings in which runs may differ; `notes` then reports the differences.
         data: the location of the data, if it has moved and replies have to be read again.
@@ -134,7 +136,8 @@ def compare(
     benchmarks, probes = shared_tasks(evaluated, tasks)
     comparisons: list[Comparison] = []
     for task in [*benchmarks, *probes]:
-        level, how = ("overall", "row_micro") if task in probes else (by, aggregation)
+        published = headline_of((run.result for run in evaluated), task)
+        level, how = ("overall", "row_micro") if task in probes else (by, aggregation or published)
         comparisons += compare_task(
             base, candidates, task, by=level, aggregation=how, correction=correction, allow=allow
         )
