@@ -13,9 +13,8 @@ from ssl4rl_bench.core.errors import BenchError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell, build_board, difference_record
 from ssl4rl_bench.reports.text.cells import short
-from ssl4rl_bench.reports.text.naming import CORRECTIONS
+from ssl4rl_bench.reports.text.naming import CORRECTIONS, unit_name
 from ssl4rl_bench.reports.text.numbers import listed
-from ssl4rl_bench.score.aggregate import UNITS
 from ssl4rl_bench.stats.means import mean_interval, mean_se
 from ssl4rl_bench.task.taskfile import load_taskfile
 
@@ -35,7 +34,7 @@ class OverviewColumn:
     aggregation: str | None
     """The aggregation of a benchmark; None for an average."""
     unit: str
-    """What n counts: "questions" or "rows"."""
+    """What n counts: "questions", "groups" or "rows"; empty for an average of several, which has no n."""
     tasks: tuple[str, ...]
     """The benchmark, or those of the average."""
 
@@ -193,12 +192,18 @@ def build_overview(
             if row.kind != "published":
                 measured.setdefault(row.label, {})[board.task] = row.cells[-1]
                 engines[row.label] = row.engine
-    columns = (*map(_column, boards), *map(_average_column, averages))
+    benchmarks = {board.task: _column(board) for board in boards}
+    columns = (
+        *benchmarks.values(),
+        *(_average_column(average, [benchmarks[task] for task in average.tasks]) for average in averages),
+    )
     baseline = boards[0].baseline
     rows = []
     for label in [baseline, *(label for label in measured if label != baseline)]:
         cells = measured[label] | {
-            average.name: cell for average in averages if (cell := _average_cell(average, measured[label]))
+            column.name: cell
+            for column in columns
+            if column.aggregation is None and (cell := _average_cell(column, measured[label]))
         }
         rows.append(
             OverviewRow(
@@ -218,7 +223,7 @@ def build_overview(
 
 
 def _column(board: Board) -> OverviewColumn:
-    unit = "questions" if UNITS[board.aggregation] == "groups" else "rows"
+    unit = unit_name(board.aggregation, board.kind)
     return OverviewColumn(
         board.task, short(board.task), _title_of(board.task), board.aggregation, unit, (board.task,)
     )
@@ -232,21 +237,23 @@ def _title_of(task: str) -> str:
         return short(task)
 
 
-def _average_column(average: Average) -> OverviewColumn:
-    title = f"unweighted mean of {listed([short(task) for task in average.tasks])}"
-    return OverviewColumn(average.name, clean(average.name), title, None, "questions", average.tasks)
+def _average_column(average: Average, members: Sequence[OverviewColumn]) -> OverviewColumn:
+    title = f"unweighted mean of {listed([column.header for column in members])}"
+    units = {column.unit for column in members}
+    unit = units.pop() if len(units) == 1 else ""
+    return OverviewColumn(average.name, clean(average.name), title, None, unit, average.tasks)
 
 
-def _average_cell(average: Average, cells: Mapping[str, BoardCell]) -> BoardCell | None:
+def _average_cell(column: OverviewColumn, cells: Mapping[str, BoardCell]) -> BoardCell | None:
     """Returns the mean of a run over benchmarks; None if it lacks a value on one of them."""
-    members = [cells[task] for task in average.tasks if task in cells]
+    members = [cells[task] for task in column.tasks if task in cells]
     values = [cell.value for cell in members if cell.value is not None]
-    if len(values) < len(average.tasks):
+    if len(values) < len(column.tasks):
         return None
     ns = [cell.n for cell in members if cell.n is not None]
     return BoardCell(
         value=math.fsum(values) / len(values),
-        n=sum(ns) if len(ns) == len(members) else None,
+        n=sum(ns) if column.unit and len(ns) == len(members) else None,
         ci95=mean_interval(values, [cell.ci95 for cell in members]),
         unread=None,
         se=mean_se([cell.se for cell in members]),

@@ -87,7 +87,7 @@ def column_lines(overview: Overview) -> list[str]:
         + (
             f"{column.title}, {column.aggregation}, n counts {column.unit}"
             if column.aggregation
-            else column.title
+            else f"{column.title}{f', n counts {column.unit}' if column.unit else ''}"
         )
         for column in overview.columns
     ]

@@ -74,7 +74,8 @@ def difference_table(comparison: Comparison) -> Table:
         f"{title} · {comparison.aggregation} · {comparison.correction}",
         (*headers, "by reading", "by answers"),
     )
-    for cell in comparison.cells:
+    # A single category has the questions of the overall cell.
+    for cell in comparison.cells if len(comparison.cells) != 2 else comparison.cells[:1]:
         style = {"better": "green", "worse": "red", "": ""}[cell.mark]
         table.add_row(
             Text(category(cell.name)),

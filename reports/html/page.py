@@ -25,9 +25,8 @@ from ssl4rl_bench.reports.html.report import ReportContent
 from ssl4rl_bench.reports.html.table import columns
 from ssl4rl_bench.reports.html.verdict import probe_verdict, verdict
 from ssl4rl_bench.reports.text.cells import short
-from ssl4rl_bench.reports.text.naming import CORRECTIONS, aggregation_name
+from ssl4rl_bench.reports.text.naming import CORRECTIONS, aggregation_name, unit_name
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
-from ssl4rl_bench.score.aggregate import UNITS
 from ssl4rl_bench.score.headline import GroupKind, distinct_aggregations
 
 MOST_RADARS = 12
@@ -126,7 +125,7 @@ def _shown(board: Board, names: Sequence[str], first: bool) -> dict[str, Any]:
         "aggregation": aggregation_name(board.aggregation, board.kind),
         "task": short(board.task),
         "columns": columns(board),
-        "unit": "questions" if UNITS[board.aggregation] == "groups" else "rows",
+        "unit": unit_name(board.aggregation, board.kind),
         "heat_map": figures.heat_map(board),
         "bars": [figures.bars(board, column) for column in range(len(board.columns))],
         "radars": radars,

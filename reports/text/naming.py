@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ssl4rl_bench.score.aggregate import UNITS
 from ssl4rl_bench.score.headline import GroupKind
 
 CORRECTIONS = {
@@ -39,3 +40,10 @@ AGGREGATION_NAMES: Mapping[GroupKind, Mapping[str, str]] = {
 def aggregation_name(aggregation: str, kind: GroupKind = "copies") -> str:
     """Returns the short name of an aggregation for groups of this kind."""
     return AGGREGATION_NAMES[kind].get(aggregation, aggregation)
+
+
+def unit_name(aggregation: str, kind: GroupKind = "copies") -> str:
+    """Returns what n counts in an aggregation: "questions", "groups" of rows that are no copies, or "rows"."""
+    if UNITS[aggregation] == "rows" or (kind == "rows" and aggregation == "vanilla0_micro"):
+        return "rows"
+    return "groups" if kind == "rows" else "questions"

@@ -141,7 +141,7 @@ def _corrected(
             )
         else:
             alpha = ALPHA if correction == "none" else ALPHA / len(tests)
-            mde = detectable_mean(cell.se, alpha)
+            mde = detectable_mean(cell.ci95, alpha)
             out[key] = replace(cell, p_corrected=float(corrected), family=len(tests), mde=mde)
     return out
 

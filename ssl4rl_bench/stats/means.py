@@ -39,12 +39,15 @@ def mean_interval(values: Sequence[float], intervals: Sequence[Interval | None])
     return mean - below, mean + above
 
 
-def detectable_mean(se: float | None, alpha: float) -> float:
+def detectable_mean(interval: Interval | None, alpha: float) -> float:
     """Computes the smallest mean difference that a two-sided z-test finds with 80% power.
 
-    It is (z(1 - alpha / 2) + z(0.8)) se, at most 1; 1 if the standard error is 0 or not known.
+    It is (z(1 - alpha / 2) + z(0.8)) se, at most 1, where se is half the width of the mean's 95% interval over
+    z(0.975): the standard error of many questions, and not 0 where few questions of a benchmark happen to agree.
+    Returns 1 without an interval.
     """
-    if not se:
+    if interval is None:
         return 1.0
     quantile = NormalDist().inv_cdf
+    se = (interval[1] - interval[0]) / (2.0 * quantile(0.975))
     return min(1.0, (quantile(1.0 - alpha / 2.0) + quantile(POWER)) * se)
