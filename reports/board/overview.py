@@ -238,7 +238,10 @@ def _title_of(task: str) -> str:
 
 
 def _average_column(average: Average, members: Sequence[OverviewColumn]) -> OverviewColumn:
-    title = f"unweighted mean of {listed([column.header for column in members])}"
+    headers = [column.header for column in members]
+    title = "unweighted mean"
+    if not average.name.endswith(", ".join(headers)):  # else its name lists them
+        title += f" of {listed(headers)}"
     units = {column.unit for column in members}
     unit = units.pop() if len(units) == 1 else ""
     return OverviewColumn(average.name, clean(average.name), title, None, unit, average.tasks)

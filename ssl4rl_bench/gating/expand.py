@@ -33,6 +33,11 @@ def concrete_rules(rules: Iterable[Rule], baseline: Evaluated, candidate: Evalua
                 raise UsageError(
                     f'a rule has task = "{ALL_TASKS}", and {baseline.label} has no {what}: name a task'
                 )
+            if lacking := [short_name(name) for name in names if name not in candidate.outcomes]:
+                raise UsageError(
+                    f'a rule has task = "{ALL_TASKS}", and {candidate.label} did not answer {", ".join(lacking)}: '
+                    "evaluate it there, or name the tasks in the policy"
+                )
         for name in names:
             for run in (baseline, candidate):
                 run.task(name)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import overview_runs
 import pytest
 import recorded
 import screen_runs
@@ -27,6 +28,7 @@ from ssl4rl_bench.watch.judging import Terms, judge_checkpoint
 
 MODELS = [f"runs/{model}" for model in screen_runs.SKILLS]
 BASE, BETTER, WORSE = MODELS
+MANY = [f"many/{model}" for model in overview_runs.MODELS]
 MMBENCH = ("--task", "mmbench_dev_en")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "list_runs": ("list", "runs"),
@@ -66,6 +68,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "compare_intervals": ("compare", BASE, BETTER, *MMBENCH, "--intervals"),
     "compare_published": ("compare", BASE, BETTER, *MMBENCH, "--published", "ssl4rl_mmbench"),
     "compare_methods": ("compare", *MODELS, *MMBENCH, "--by", "l1", "--group-by", "(base|Qwen|rotation)"),
+    "compare_benchmarks": ("compare", *MANY, "--by", "overall", "--average", "mmstar,mmvp,hrbench_4k"),
+    "compare_benchmarks_intervals": (
+        "compare",
+        *MANY,
+        "-t",
+        "mmstar,hrbench_4k",
+        "--by",
+        "overall",
+        "--intervals",
+    ),
+    "show_benchmarks": ("show", *MANY),
+    "gate_benchmarks": ("gate", "-b", MANY[0], "-c", MANY[1], "-p", "many.toml"),
+    "gate_without_a_benchmark": ("gate", "-b", MANY[0], "-c", MANY[2], "-p", "many.toml"),
     "gate_pass": ("gate", "-b", BASE, "-c", BETTER, "-p", "gate.toml"),
     "gate_fail": ("gate", "-b", BASE, "-c", WORSE, "-p", "gate.toml"),
     "report_transfer": ("report", *MODELS, "--view", "transfer"),
