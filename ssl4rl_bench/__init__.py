@@ -20,6 +20,7 @@ _WHERE = {
     "gate": "gating.of_runs",
     "load_task": "task.handle",
     "task_names": "task.taskfile",
+    "fetch": "datasets.fetching",
     "make_reward": "train.rewards",
     "Run": "score.runs",
     "Runs": "score.runs",

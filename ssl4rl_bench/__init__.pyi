@@ -1,6 +1,7 @@
 from ssl4rl_bench.cli.progress import Terminal as Progress
 from ssl4rl_bench.comparison.of_runs import Comparisons as Comparisons
 from ssl4rl_bench.comparison.of_runs import compare as compare
+from ssl4rl_bench.datasets.fetching import fetch as fetch
 from ssl4rl_bench.evaluation import evaluate as evaluate
 from ssl4rl_bench.gating.judge import Gate as Gate
 from ssl4rl_bench.gating.of_runs import gate as gate
@@ -25,6 +26,7 @@ __all__ = [
     "TaskHandle",
     "compare",
     "evaluate",
+    "fetch",
     "gate",
     "load_runs",
     "load_task",

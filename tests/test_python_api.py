@@ -31,6 +31,7 @@ NAMES = [
     "TaskHandle",
     "compare",
     "evaluate",
+    "fetch",
     "gate",
     "load_runs",
     "load_task",

@@ -49,6 +49,10 @@ def print_plan(plan: EvaluationPlan) -> None:
         version = "asked when it runs" if name == "openai" else engine_for(name, subject, plan).version
         spec, parts = narrowed(plan, spec_of(plan, subject, name, version, tasks), tasks)
         screen.print_json(data=spec.to_json(), ensure_ascii=not screen.encoding.startswith("utf"))
+    if plan.preset is not None:
+        screen.rule(one_line(f"preset {plan.preset}"))
+        for line in plan.preset_lines():
+            screen.print(one_line(line))
     for task in parts:
         screen.rule(one_line(task.name))
         screen.print(one_line(f"{len(task.samples)} samples of {task.n_groups} groups from {task.source}"))

@@ -15,16 +15,18 @@ _COLUMNS = {
     "engines": ("engine", "description"),
     "runs": ("run", "model", "tasks", "engine", "replies", "state"),
     "recipes": ("recipe", "base", "tasks", "steps", "processes"),
+    "presets": ("preset", "description", "settings"),
 }
 
 
 def list_(
     what: Annotated[
-        Literal["tasks", "engines", "runs", "recipes"], Argument(help="tasks, engines, runs or recipes.")
+        Literal["tasks", "engines", "runs", "recipes", "presets"],
+        Argument(help="tasks, engines, runs, recipes or presets."),
     ],
     root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
-    """List tasks, engines, runs or training recipes."""
+    """List tasks, engines, runs, training recipes or presets."""
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
     from ssl4rl_bench.reports.text.fitting import FittingTable
@@ -46,6 +48,13 @@ def list_(
 
         for name, line in ENGINES.items():
             table.add_row(name, line)
+    elif what == "presets":
+        from ssl4rl_bench.evaluation.presets import load_preset, preset_names
+
+        for name in preset_names():
+            preset = load_preset(name)
+            settings = (f"{key} {setting.value}" for key, setting in preset.settings.items())
+            table.add_row(name, preset.title, ", ".join(settings))
     elif what == "recipes":
         from ssl4rl_bench.train.recipe import find_recipe, read_recipe, recipe_names
 

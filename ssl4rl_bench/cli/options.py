@@ -62,7 +62,10 @@ Workers = Annotated[
     Option(min=1, metavar="N", help="Engines that share the work, one per GPU; needs the extra ray."),
 ]
 BaseUrl = Annotated[OptionValues, Option(metavar="URL", help="Server for --engine openai. Repeatable.")]
-Prompt = Annotated[str | None, Option(help="Prompt style: direct, cot or ssl4rl (default: the task's).")]
+Prompt = Annotated[
+    str | None,
+    Option(help="Prompt style: direct, cot, ssl4rl, boxed, vlmevalkit or lmms-eval (default: the task's)."),
+]
 Temperature = Annotated[float | None, Option(min=0.0, help="0 is greedy (default: the task's).")]
 MaxTokens = Annotated[int | None, Option(min=1, help="Maximum tokens in a reply (default: the task's).")]
 Extractor = Annotated[str, Option(help=f"How answers are read: {READERS}")]

@@ -11,7 +11,6 @@ from typer import Option
 from ssl4rl_bench.cli.options import (
     BaseUrl,
     Extractor,
-    MaxErrorRate,
     MaxTokens,
     OptionValues,
     Prompt,
@@ -56,6 +55,13 @@ def run(
     ] = None,
     workers: Workers = 1,
     base_url: BaseUrl = None,
+    preset: Annotated[
+        str | None,
+        Option(
+            help="Prompt, pixel limits and sampling as in another project: ssl4rl, vlmevalkit, lmms-eval or "
+            "qwen2.5-vl-card. Other options take precedence; --dry-run shows the values and their sources."
+        ),
+    ] = None,
     prompt: Prompt = None,
     image: Annotated[
         str,
@@ -85,7 +91,9 @@ def run(
         ),
     ] = None,
     skip_bad: SkipBad = False,
-    max_error_rate: MaxErrorRate = 0.01,
+    max_error_rate: Annotated[
+        float, Option(hidden=True, min=0.0, max=1.0, help="Share of requests that may fail.")
+    ] = 0.01,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Print the resolved run and one prompt per task.")
     ] = False,
@@ -119,6 +127,7 @@ def run(
         skip_bad=skip_bad,
         engine=engine,
         options=EngineOptions.from_pairs(settings or [], options),
+        preset=preset,
         prompt=prompt,
         image=image,
         repeats=repeats,

@@ -1,4 +1,7 @@
-"""Downloads one image whose URL the user gave. Never called with a string from a data set."""
+"""Opens URLs under limits, and downloads one image whose URL the user gave.
+
+Neither is ever called with a string from a data set. `download` downloads large files.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -22,25 +27,39 @@ DEADLINE_S = 60.0
 
 
 def fetch(url: str) -> bytes:
-    """Downloads a URL and returns the body. The scheme must be https, or http for this machine.
+    """Downloads an image and returns the body; the URL is opened as by `open_url`.
 
-    At most `MAX_REDIRECTS` redirects are followed, only to https on public addresses. The address is checked
-    on the open connection, so that a name cannot resolve differently between the check and the use. Proxies
-    from the environment are used.
+    Raises:
+        UsageError, DataError: as `open_url`, and DataError for a body that is longer than `images.MAX_BYTES`
+            or takes longer than `DEADLINE_S`.
+    """
+    deadline = time.monotonic() + DEADLINE_S
+    with open_url(url, {"Accept": "image/png, image/jpeg, image/webp"}) as (response, last):
+        return _read(response, last, deadline)
+
+
+@contextmanager
+def open_url(url: str, headers: Mapping[str, str]) -> Iterator[tuple[http.client.HTTPResponse, str]]:
+    """Context manager: requests a URL and gives the response, of any status, and the URL that sent it.
+
+    The scheme must be https, or http for this machine. At most `MAX_REDIRECTS` redirects are followed, only to
+    https on public addresses. The address is checked on the open connection, so that a name cannot resolve
+    differently between the check and the use. Proxies from the environment are used.
 
     Raises:
         UsageError: for a URL with another scheme, without a host, or with credentials.
-        DataError: if the download fails, redirects to a forbidden address, or exceeds `images.MAX_BYTES`.
+        DataError: if the request fails, also while the body is read, or redirects to a forbidden address.
     """
-    deadline = time.monotonic() + DEADLINE_S
     parts = _parse(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
         raise UsageError(f"{shown_url(url)} is not https; download it and give the file")
     for hop in range(MAX_REDIRECTS + 1):
         try:
-            with _opener(public_only=hop > 0).open(url, timeout=TIMEOUT_S) as response:
+            request = urllib.request.Request(url, headers=dict(headers))
+            with _opener(public_only=hop > 0).open(request, timeout=TIMEOUT_S) as response:
                 if not 300 <= response.status < 400:
-                    return _read(response, url, deadline)
+                    yield response, url
+                    return
                 target = response.headers.get("Location") or ""
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise DataError(f"cannot fetch {shown_url(url)}: {_reason(error)}") from None
@@ -102,7 +121,7 @@ def _opener(public_only: bool) -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
     for handler in (urllib.request.ProxyHandler(), _Http(), _Https(public_only)):
         opener.add_handler(handler)
-    opener.addheaders = [("User-Agent", "ssl4rl-bench"), ("Accept", "image/png, image/jpeg, image/webp")]
+    opener.addheaders = [("User-Agent", "ssl4rl-bench")]
     return opener
 
 

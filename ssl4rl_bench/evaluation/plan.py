@@ -15,6 +15,7 @@ from ssl4rl_bench.engines import EngineOptions, create, resolve_name
 from ssl4rl_bench.engines.checkpoints.served import served
 from ssl4rl_bench.engines.checkpoints.weights import Model, resolve_model, unused_defaults
 from ssl4rl_bench.engines.vllm.arguments import reply_arguments
+from ssl4rl_bench.evaluation.presets import load_preset
 from ssl4rl_bench.run import recorded
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.shards import Shard, part_of
@@ -43,6 +44,8 @@ class EvaluationPlan:
     seed: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
+    top_p: float | None = None
+    top_k: int | None = None
     extractor: str = "default"
     out: Path | None = None
     max_error_rate: float = 0.01
@@ -50,6 +53,14 @@ class EvaluationPlan:
     """The part of each run that is asked; None for all of it."""
     command: tuple[str, ...] = ()
     """The command line, recorded in exec.json."""
+    preset: str | None = None
+    """The name of the preset whose values are among the settings above."""
+
+    def preset_lines(self) -> list[str]:
+        """Returns what the preset sets, one line per setting with its source, and its note."""
+        if self.preset is None:
+            return []
+        return list(load_preset(self.preset).lines(self.options, vars(self)))
 
     @classmethod
     def of(
@@ -62,6 +73,7 @@ class EvaluationPlan:
         skip_bad: bool = False,
         engine: str = "auto",
         options: EngineOptions | None = None,
+        preset: str | None = None,
         **settings: Any,
     ) -> EvaluationPlan:
         """Creates a plan from names as users give them.
@@ -72,15 +84,19 @@ class EvaluationPlan:
             data: values of the option `--data` (`registry.per_task`).
             limit, skip_bad: apply to all tasks.
             engine: `auto` means `openai` if `options` name servers.
+            preset: the name of a preset (`presets`), which sets what is None in `options` and `settings`.
             settings: the other fields of the plan.
 
         Raises:
-            UsageError: no task, an unknown task, or data that belong to none of the tasks.
+            UsageError: no task, an unknown task or preset, or data that belong to none of the tasks.
         """
         names = expand(tasks)
         if not names:
             raise UsageError("--tasks is missing: name one or more (`ssl4rl-bench list tasks`)")
         options = options or EngineOptions()
+        if preset is not None:
+            options, settings = load_preset(preset).chosen(options, settings)
+            settings["preset"] = preset
         if options.base_urls and engine == "auto":
             engine = "openai"
         sources = per_task(data, names)
@@ -172,12 +188,9 @@ def load_tasks(plan: EvaluationPlan, observer: Observer = SILENT) -> list[Task]:
     for name, how in plan.loading.items():
         with observer.loading(name) as on_share:
             task = load_task(name, prompt=plan.prompt, image=plan.image, on_share=on_share, **how)
-        sampling = task.sampling
-        if plan.temperature is not None:
-            sampling = dataclasses.replace(sampling, temperature=plan.temperature)
-        if plan.max_tokens is not None:
-            sampling = dataclasses.replace(sampling, max_tokens=plan.max_tokens)
-        task = task.drawing(sampling)
+        given = {name: getattr(plan, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        task = task.drawing(dataclasses.replace(task.sampling, **chosen))
         if plan.repeats > 1 and task.sampling.temperature == 0:
             raise UsageError(
                 f"--repeats {plan.repeats} asks for greedy replies, which are all equal: add --temperature above 0"

@@ -50,6 +50,7 @@ def evaluate(
     engine: str = "auto",
     workers: int = 1,
     options: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     prompt: str | None = None,
     image: str = "real",
     repeats: int = 1,
@@ -73,6 +74,8 @@ def evaluate(
         engine: "auto", "vllm", "hf", "openai", "replay" or "mock".
         workers: the number of engines that share the requests, in processes that Ray starts; 1 uses no Ray.
         options: engine options by name (`engines.base.EngineOptions`).
+        preset: the name of a preset, which sets the prompt, the pixel limits and the sampling as another project
+            does (docs/presets.md). Arguments that are given take precedence.
         prompt: a prompt style that replaces the tasks' default.
         image: "real", or a blinding (`task.blinding.BLINDINGS`).
         repeats: how often each sample is asked; more than once requires a temperature above 0.
@@ -105,6 +108,7 @@ def evaluate(
         skip_bad=skip_bad,
         engine=engine,
         options=EngineOptions.from_pairs(_pairs(options or {}), EngineOptions(workers=workers)),
+        preset=preset,
         prompt=prompt,
         image=image,
         repeats=repeats,

@@ -67,9 +67,12 @@ def _is_hub_name(value: Any) -> bool:
     return isinstance(value, str) and HubName.parse(value) is not None
 
 
+_SCHEMES = ("https://", "http://127.0.0.1:")
+"""The second one is for tests, which start a server."""
+
 _FORMS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "file": ("the name of a file, without folders", lambda v: _is_text(v) and PurePath(v).name == v),
-    "url": ("an https address", lambda v: _is_text(v) and v.startswith("https://")),
+    "url": ("an https address", lambda v: _is_text(v) and v.startswith(_SCHEMES)),
     "md5": ("32 lower-case hex digits", _is_md5),
     "editions": (
         "a mapping of MD5 digests (32 lower-case hex digits) to descriptions",

@@ -53,7 +53,7 @@ def renderer(style: str) -> Renderer:
         UsageError: for an unknown style.
     """
     instruction = _styles()["instructions"][check_style(style)]
-    template = _template("layout")
+    template = _template(_styles()["layouts"].get(style, _styles()["layout"]))
 
     def rendered(question: str, hint: str, choices: Mapping[str, str]) -> str:
         return str(template.render(question=question, hint=hint, choices=choices, instruction=instruction))
@@ -70,13 +70,16 @@ def open_renderer(style: str, kind: str) -> OpenRenderer:
             `task.answers`.
 
     Raises:
-        UsageError: for an unknown style.
+        UsageError: for an unknown style, or one without a wording for this kind of answer.
         KeyError: for an unknown kind.
     """
     styles = _styles()
     by_style = styles["instructions"] if kind == "choice" else styles["open_instructions"][kind]
-    instruction = by_style[check_style(style)]
-    template = _template("open_layout")
+    if check_style(style) not in by_style or style in styles["layouts"]:
+        known = ", ".join(name for name in by_style if name not in styles["layouts"])
+        raise UsageError(f"The prompt style {style} has no wording for {kind} answers: use one of {known}.")
+    instruction = by_style[style]
+    template = _template(styles["open_layout"])
 
     def rendered(question: str, hint: str) -> str:
         return str(template.render(question=question, hint=hint, instruction=instruction))
@@ -84,11 +87,11 @@ def open_renderer(style: str, kind: str) -> OpenRenderer:
     return rendered
 
 
-def _template(layout: str) -> Any:
+def _template(text: str) -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    return environment.from_string(_styles()[layout])
+    return environment.from_string(text)
 
 
 @cache

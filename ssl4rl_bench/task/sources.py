@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from ssl4rl_bench.core.errors import DataError, UsageError
-from ssl4rl_bench.core.names import HubName
+from ssl4rl_bench.core.names import HubName, short_name
 from ssl4rl_bench.core.types import HubSource
 from ssl4rl_bench.task.base import LoadOptions
+from ssl4rl_bench.task.downloaded import downloaded_file
 from ssl4rl_bench.task.tables.columns import MMBENCH, Columns, OnShare, Reader
 from ssl4rl_bench.task.tables.files import read_path
 from ssl4rl_bench.task.tables.hub import open_table
@@ -33,7 +34,7 @@ class RowSource:
 def open_rows(
     task: TaskFile, asked: LoadOptions, on_share: OnShare, *, columns: Columns = MMBENCH
 ) -> RowSource:
-    """Opens the data that the user gave (`asked.data`), or else the task file's.
+    """Opens the data that the user gave (`asked.data`), or else the downloaded file or the task file's data.
 
     Args:
         on_share: Callback that receives the share of the rows that has been read.
@@ -56,12 +57,21 @@ def open_rows(
                 f"--data {asked.data} is neither a file or folder nor a hub id (owner/name, owner/name@revision or "
                 "owner/name#configuration/split)."
             )
+    elif asked.commit is None and (file := downloaded_file(task.source)) is not None:
+        reader = partial(read_path, file, columns=columns, on_share=on_share)
+        return RowSource(file.name, str(file), reader, file)
     elif task.data_file is None:
         name = HubName(task.dataset_path, task.revision)
     elif not task.data_file.exists():
+        has_address = task.source is not None and task.source.url is not None
+        fix = (
+            f"`ssl4rl-bench fetch {short_name(task.name)}` downloads it, or"
+            if has_address
+            else "download it and"
+        )
         raise DataError(
             f"{task.name} reads {task.data_file.name}, which does not come with this package: "
-            "download it and point --data at it."
+            f"{fix} point --data at it."
         )
     else:
         reader = partial(read_path, task.data_file, columns=columns, on_share=on_share)

@@ -73,7 +73,7 @@ def test_an_option_with_a_value_that_it_cannot_have_is_named(
     refused(place, args, "Usage: ssl4rl-bench", option)
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "doctor", "run", "gate", "ask"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "doctor", "run", "gate", "ask", "fetch"}))
 def test_a_command_without_its_arguments_says_how_it_is_used(command: str, place: Path) -> None:
     refused(place, (command,), f"Usage: ssl4rl-bench {command} ", "Missing ")
 

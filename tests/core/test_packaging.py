@@ -106,6 +106,7 @@ def test_wheel_and_source_distribution_hold_each_module_once(tmp_path: Path) -> 
     data = (
         "py.typed",
         "tasks/scenes.yaml",
+        "evaluation/presets.toml",
         "reports/templates/leaderboard.html.j2",
         "train/recipes/tiny_base.toml",
     )

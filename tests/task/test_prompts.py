@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.task.prompts import prompt_styles, render
+from ssl4rl_bench.task.prompts import open_renderer, prompt_styles, render
 
 SENTENCES = {
     "direct": "Answer with the letter of the correct option and nothing else.",
@@ -20,11 +20,40 @@ SENTENCES = {
         "response should be of the following format: <think>step-by-step reasoning</think> "
         "<answer>$LETTER</answer>, where LETTER is one of the options."
     ),
+    "boxed": (
+        "You FIRST think about the reasoning process as an internal monologue and then provide the final answer. "
+        "The reasoning process MUST BE enclosed within <think> </think> tags. The final answer MUST BE put in "
+        "\\boxed{}."
+    ),
+    "vlmevalkit": "Please select the correct answer from the options above. \n",
 }
 
 
 def test_all_styles_are_here() -> None:
-    assert set(prompt_styles()) == set(SENTENCES)
+    assert set(prompt_styles()) == {*SENTENCES, "lmms-eval"}
+
+
+def test_the_prompt_of_lmms_eval_word_for_word() -> None:
+    lines = "What is it? There are several options:\nA. a cat\nB. a dog\n\n"
+    sentence = "Answer with the option's letter from the given choices directly."
+    choices = {"A": "a cat", "B": "a dog"}
+    assert render("lmms-eval", question="What is it?", hint="", choices=choices) == f"{lines}{sentence}"
+    assert (
+        render("lmms-eval", question="What is it?", hint="Look.", choices=choices)
+        == f"Look. {lines}{sentence}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["number", "yes_no", "text"])
+def test_other_answers_have_the_styles_of_this_project_and_boxed(kind: str) -> None:
+    for style in ("direct", "cot", "ssl4rl", "boxed"):
+        assert open_renderer(style, kind)("What?", "").startswith("Question: What?\n")
+    assert open_renderer("boxed", kind)("What?", "").endswith(SENTENCES["boxed"])
+    for style in ("vlmevalkit", "lmms-eval"):
+        with pytest.raises(
+            UsageError, match=f"{style} has no wording for {kind} answers: use one of direct, cot"
+        ):
+            open_renderer(style, kind)
 
 
 @pytest.mark.parametrize("style", SENTENCES)
@@ -55,4 +84,7 @@ def test_template_syntax_in_the_data_is_not_run() -> None:
 def test_an_unknown_style() -> None:
     with pytest.raises(UsageError) as error:
         render("cott", question="", hint="", choices={})
-    assert str(error.value) == "No prompt style 'cott'; did you mean cot? (there are direct, cot, ssl4rl)."
+    assert (
+        str(error.value)
+        == "No prompt style 'cott'; did you mean cot? (there are direct, cot, ssl4rl, boxed, vlmevalkit, lmms-eval)."
+    )

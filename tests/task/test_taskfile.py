@@ -175,4 +175,4 @@ def test_a_function_is_only_a_name() -> None:
 
 
 def test_prompt_styles_are_listed() -> None:
-    assert prompt_styles() == ["direct", "cot", "ssl4rl"]
+    assert prompt_styles() == ["direct", "cot", "ssl4rl", "boxed", "vlmevalkit", "lmms-eval"]

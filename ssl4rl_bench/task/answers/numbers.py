@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ssl4rl_bench.task.answers.expressions import expression
-from ssl4rl_bench.task.answers.plain import plain
+from ssl4rl_bench.task.answers.plain import LONGEST, plain
 from ssl4rl_bench.task.answers.units import FACTORS, PREFIXES, counted, known_unit
 from ssl4rl_bench.task.answers.values import Value, rational, scaled
+from ssl4rl_bench.task.extract.resolve import CONFLICT
 
 CLOSE = 1e-6
 """The difference allowed to a target that is a fraction or an irrational number."""
@@ -51,6 +52,11 @@ _TAIL = re.compile(
     re.IGNORECASE,
 )
 _DECIMALS = re.compile(r"[^.]*\.([0-9]+)[^.0-9]*")
+_CALCULATION = re.compile(
+    r"[$€£]?[0-9][0-9.,]*\s?[a-z%°$]{0,6}\s?(?:-+>?|[+*/=→÷:×]|\u2014)\s?[$€£]?[0-9](?!.*\b(?:answer|so|therefore|thus|hence)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SENTENCE_END = re.compile(r"[.!?]\s|\n")
 _SIGN_WORD = re.compile(r"(?:minus|negative) (?=[0-9])", re.IGNORECASE)
 
 
@@ -87,10 +93,13 @@ class NumberTarget:
         return any(self._equals(value) for value in values)
 
     def parse(self, text: str) -> str | None:
-        """Returns the target's text for an equal number, another number in canonical form, or None."""
+        """Returns the target's text for an equal number, another number in canonical form, or None.
+
+        It returns `CONFLICT` for a calculation that is not read, so that "10 - 5" is not read as 10.
+        """
         quantity = parse_quantity(text)
         if quantity is None:
-            return None
+            return CONFLICT if _is_calculation(text) else None
         if self.accepts(quantity):
             return self.text
         contradicts = self.unit is not None and quantity.unit not in ("", self.unit)
@@ -163,6 +172,15 @@ def parse_quantity(text: str) -> Quantity | None:
                 return None
             last = Quantity(other.value, last.unit or other.unit)
     return last
+
+
+def _is_calculation(text: str) -> bool:
+    """Checks whether a sentence begins with two numbers that a sign connects, and does not conclude."""
+    simple = plain(text) if len(text) <= LONGEST else None
+    if not simple or _SENTENCE_END.search(text):
+        return False
+    lead = _LEAD.match(simple)
+    return _CALCULATION.match(simple[lead.end() :] if lead else simple) is not None
 
 
 def _agree(one: Quantity, two: Quantity) -> bool:

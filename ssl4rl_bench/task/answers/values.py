@@ -56,8 +56,8 @@ def scaled(value: Value, factor: Fraction | int) -> Value:
 
 
 def added(one: Value, two: Value) -> Value | None:
-    """Returns the sum of two values without like terms; None for values that share a term, as in 5 - 6."""
-    if one.terms.keys() & two.terms.keys():
+    """Returns the sum of two values; None if one is 0 or both have a like term, as in 5 - 6."""
+    if one.terms.keys() & two.terms.keys() or not (one.terms and two.terms):
         return None
     return Value({**one.terms, **two.terms})
 

@@ -19,7 +19,8 @@ LONGEST = 400
 _YES = ("yes", "yeah", "yep", "yup", "true", "correct", "right", "是", "是的", "对", "正确")
 _NO = ("no", "nope", "nah", "false", "incorrect", "untrue", "wrong", "否", "不是", "不对", "错误")
 _SIDES = {**dict.fromkeys(_YES, "yes"), **dict.fromkeys(_NO, "no")}
-_SEVERAL = re.compile(r"[.!?]\s|\n")
+_LINES = re.compile(r"[.,:;!]?\s*\n\s*")
+_SEVERAL = re.compile(r"[.!?。]\s|。(?=.)")
 """The end of a sentence inside a text. The last of several sentences may state the answer."""
 _DECORATION = " \t\r\n.。,，:;!！'\"“”‘’`_*$(){}[]"
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\s?\{([^{}]*)\}")
@@ -31,37 +32,50 @@ _SUBJECT = (
 )
 _LEAD = re.compile(
     r"(?:(?:based on|according to|judging from|from|in|looking at) (?:the|this) \w+"
-    r"(?: (?:provided|shown|given))?,?|so,?|therefore,?|thus,?|hence,?)\s(?=yes|no)"
+    r"(?: (?:provided|shown|given))?|so|therefore|thus|hence|definitely|certainly|absolutely|clearly|obviously"
+    r"|indeed),?\s(?=yes|no)"
 )
 _STATED = re.compile(
     rf"(?:{_SUBJECT})?(?P<not>not\s)?(?P<word>true|false|correct|incorrect|right|wrong|untrue)"
     rf"|{_SUBJECT}(?P<plain>yes|no)"
 )
 _OPENING = re.compile(
-    r"(?P<word>yes|yeah|yep|no|nope)(?:[*_\"']{0,3}[,.;:!—–-]{1,2}[*_\"']{0,3}\s{0,2}|\s(?=(?:it|they|he|she|there|the|"
-    r"this|that)\s)|\n+\s*)(?P<rest>.*)",
-    re.DOTALL,
+    r"(?:(?P<word>yes|yeah|yep|no|nope)(?:[*_\"']{0,3}[,.;:!—–-]{1,2}[*_\"']{0,3}\s{0,2}"
+    r"|\s(?=(?:it|they|he|she|there|the|this|that)\s))|(?P<chinese>是的?|对|不是?|否|没有)[,。!]\s?)"
+    r"(?P<rest>.*)"
 )
-_NEGATION = re.compile(
-    r"\b(?:no|not|nope|none|never|neither|nor|false|incorrect|cannot|without|wrong)\b|n['’]t\b"
-)
-_AFFIRMATION = re.compile(r"\b(?:yes|yeah|yep|true|correct)\b")
 _UNSURE = re.compile(
-    r"\b(?:but|however|although|though|wait|actually|maybe|perhaps|possibly|or|depends|sorry|unsure|unclear"
-    r"|if|unless|might|could)\b|[?]"
+    r"\b(?:but|however|although|though|wait|actually|maybe|perhaps|possibly|depends|sorry|unsure|unclear|unless"
+    r"|otherwise)\b|[?]|^(?:and|or|if|only if|when|(?:it|they|this|that|there) (?:might|could|may))\b|但|不过|如果"
 )
+_NOT_BUT = re.compile(r"(?:\bnot|n['’]t)\b[^.;!?]{1,40}\bbut\b")
+"""A correction inside a sentence: "it is not red but blue"."""
+_PRONOUN = r"^(?:it|they|that|this|there|he|she|we|you|i)"
+_VERB = r"(?:is|are|was|were|does|do|did|has|have|had|can|will)"
+_END = r"\s?(?:[.;,!]|\Z)"
+_AGAINST = {
+    "yes": re.compile(
+        rf"(?:^|[.;,!—–-]\s?|\b(?:is|be|say)\s|:\s?)(?:no|nope|false|incorrect|wrong|untrue){_END}|^not\b"
+        rf"|\bnot (?:true|correct)\b|{_PRONOUN}(?:['’]s|\s{_VERB})(?:\snot|n['’]t){_END}|^(?:不|没)"
+    ),
+    "no": re.compile(
+        rf"\b(?:yes|yeah|yep)\b|{_PRONOUN}\s{_VERB}{_END}|(?:^|\bis\s)(?:true|correct){_END}|^(?:是|对)"
+    ),
+}
+"""Contradictions of each side in the text after it: "Yes, it is not", "No, they are"; not "Yes, it is not red"."""
 
 
 def _plain(text: str) -> str:
     text = _LATEX.sub(r"\1", unicodedata.normalize("NFKC", text))
-    return " ".join(text.replace("**", "").strip(_DECORATION).casefold().split())
+    text = _LINES.sub(". ", text.replace("**", "").strip(_DECORATION).casefold())
+    return " ".join(text.split())
 
 
 def parse_yes_no(text: str) -> str | None:
     """Returns "yes" or "no" if the whole text says so, `CONFLICT` for a contradictory sentence, else None.
 
     "Yes, there is a dog." and "The statement is not true." are read. "Yes and no", "not false" and "No doubt"
-    are not, nor is a text of more than `LONGEST` characters. "Yes, but it is not red" is contradictory.
+    are not, nor is a text of more than `LONGEST` characters. "Yes, but it is red" and "No, it is" are contradictory.
     """
     if len(text) > LONGEST or CUT in text:
         return None
@@ -80,7 +94,8 @@ def parse_yes_no(text: str) -> str | None:
     match = _OPENING.fullmatch(text)
     if match is None:
         return None
-    side, rest = _SIDES[match["word"]], match["rest"]
-    if _UNSURE.search(rest) or (_NEGATION if side == "yes" else _AFFIRMATION).search(rest):
+    side = _SIDES.get(match["word"] or match["chinese"], "no")
+    rest = _NOT_BUT.sub("", match["rest"])
+    if _UNSURE.search(rest) or _AGAINST[side].search(rest):
         return None if _SEVERAL.search(text) else CONFLICT
     return side

@@ -59,7 +59,7 @@ def group_rows(
     left_out: list[Refused] = []
     bad: list[Refused] = []
     n_left_out = n_bad = 0
-    largest = max(map(len, groups.values()))
+    n_cycles = len({row.cycle for row in parsed.rows})
     seen = Counter(row.id for group in groups.values() for row in group if row.id is not None)
     twice = {id for id, n in seen.items() if n > 1}
     for group in groups.values():
@@ -67,7 +67,7 @@ def group_rows(
         rows = [row for row in group if isinstance(row, QuestionRow)]
         wrong = [row for row in refused if not (row.left_out and may_leave_out)]
         wrong += [Refused(row.where, row.id, "its index appears twice") for row in group if row.id in twice]
-        if not refused and not wrong and (reason := _defect(rows, schema, largest)):
+        if not refused and not wrong and (reason := _defect(rows, schema, n_cycles)):
             wrong = [Refused(rows[0].where, rows[0].id, reason)]
         if wrong:
             bad += wrong
@@ -118,7 +118,7 @@ def _order(id: str) -> tuple[int, int, str]:
     return (0, int(id), "") if id.isdigit() else (1, 0, id)
 
 
-def _defect(rows: Sequence[QuestionRow], schema: Schema, largest: int) -> str | None:
+def _defect(rows: Sequence[QuestionRow], schema: Schema, n_cycles: int) -> str | None:
     """Returns why rows are not one group, as a clause, or None if they are."""
     rule = schema.group
     if rule.pairs and len(rows) != rule.pairs:
@@ -129,17 +129,17 @@ def _defect(rows: Sequence[QuestionRow], schema: Schema, largest: int) -> str | 
     if len({row.categories for row in rows}) > 1:
         return f"the rows {', '.join(row.id for row in rows[:4])} are one group but differ in category"
     if rule.cycle:
-        return _cycle_defect(rows, rule.cycle, largest)
+        return _cycle_defect(rows, rule.cycle, n_cycles)
     if schema.copies and all(row.id.isdigit() for row in rows):
         return defect([Copy(int(row.id) // GROUP_STRIDE, row.choices, row.target) for row in rows])
     return None
 
 
-def _cycle_defect(rows: Sequence[QuestionRow], column: str, largest: int) -> str | None:
+def _cycle_defect(rows: Sequence[QuestionRow], column: str, n_cycles: int) -> str | None:
     if len({row.cycle for row in rows}) != len(rows):
         return f"two rows of its group have the same {column}"
-    if len(rows) != largest:
-        return f"its group has {len(rows)} of {largest} cycles"
+    if len(rows) != n_cycles:
+        return f"its group has {len(rows)} of {n_cycles} values of {column}"
     if len({tuple(sorted(row.choices.values())) for row in rows}) > 1:
         return "the rows of its group have different options"
     if len({row.choices[row.target] if row.choices else row.target for row in rows}) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,7 +95,9 @@ def literal(text: str) -> Any:
     """Parses a value that is written in JSON or, as in VLMEvalKit's files, in Python; None if it is neither."""
     for parse in (json.loads, ast.literal_eval):
         try:
-            return parse(text.strip())
+            with warnings.catch_warnings():  # Python warns of "\d" in a text, which is data here
+                warnings.simplefilter("ignore")
+                return parse(text.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     return None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_rows import BENCHMARKS, write_table
 
-from ssl4rl_bench.task.taskfile import group_names, task_names
+from ssl4rl_bench.core.types import TextPart
+from ssl4rl_bench.task.registry import load_task
+from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
 pytestmark = [
     pytest.mark.engine,
@@ -62,3 +66,25 @@ def test_scenes_are_scored_as_here(manager: Any, reply: str, circular: float, ro
     results = done["results"]["ssl4rl_scenes"]
     assert results["circular_micro,none"] == circular
     assert results["row_micro,none"] == pytest.approx(row, abs=0.02)
+
+
+@pytest.mark.parametrize("name", sorted(BENCHMARKS))
+def test_the_file_of_a_benchmark_loads(name: str, tmp_path: Path) -> None:
+    from lmms_eval.tasks import TaskManager, get_task_dict
+
+    shutil.copytree(TASKS, tmp_path / "tasks")
+    rows = BENCHMARKS[name].rows()
+    file = load_taskfile(name).data_file
+    assert file is not None
+    write_table(tmp_path / "tasks" / file.name, rows)
+    manager = TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False)
+    full = f"ssl4rl_{name}"
+    task = get_task_dict([full], manager, "chat")[full]
+    docs = list(task.test_docs())
+    here = load_task(name, data=str(tmp_path / "tasks" / file.name))
+    assert [doc["id"] for doc in docs] == [sample.id for sample in here.samples]
+    assert {doc["data_sha256"] for doc in docs} == {here.data_sha256}
+    kinds = [part["type"] for part in task.doc_to_messages(docs[0])[0]["content"]]
+    assert kinds == [
+        "text" if isinstance(part, TextPart) else "image" for part in here.samples[0].messages[0].content
+    ]

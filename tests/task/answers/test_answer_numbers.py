@@ -127,7 +127,7 @@ TARGETS = st.one_of(
     st.builds(r"\frac{{{}}}{{{}}}".format, INTEGERS, DENOMINATORS),
     st.builds(r"{}\sqrt{{{}}}".format, DENOMINATORS, DENOMINATORS),
     st.builds(r"\frac{{{}\pi}}{{{}}}".format, DENOMINATORS, DENOMINATORS),
-    st.builds(r"{}+\sqrt{{{}}}".format, INTEGERS, st.sampled_from([2, 3, 5, 6])),
+    st.builds(r"{}+\sqrt{{{}}}".format, INTEGERS.filter(bool), st.sampled_from([2, 3, 5, 6])),
     st.builds("{} {}".format, INTEGERS, st.sampled_from(["cm", "%", "°", "dollars", "kg", "m^2"])),
 )
 
@@ -146,6 +146,8 @@ TWO = (
     "<answer>{a} or {b}</answer>|<answer>{a}; {b}</answer>|The answer is {a} or {b}.|{a}\n{b}|{a} or {b}"
     "|The answer is {a}. The answer is {b}.|- {a}\n- {b}|between {a} and {b}|\\boxed{{{a}}} \\boxed{{{b}}}"
     "|The answer is {a}, maybe {b}.|<answer>{a}</answer><answer>{b}</answer>|{a}, {b}|{a} = {b}|{a}–{b}|{a}/{b}"
+    "|{a} - {b}|{a} — {b}|{a} + {b}|{a} -> {b}|So {a} - {b} apples remain.|The answer is {a} - {b}.|{a} × {b}"
+    "|<answer>{a} - {b}</answer>|{a} ({b})|{a} : {b}"
 )
 
 

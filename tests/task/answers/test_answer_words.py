@@ -19,15 +19,18 @@ from ssl4rl_bench.task.extract.resolve import CONFLICT
 SIDES = {
     "yes": "yes|Yes.|YES|**Yes**|True|correct|\\boxed{yes}|Yes, there is a dog in the picture.|Yes. The dog is red."
     "|Yes, it is.|Yes it is.|The answer is yes.|The statement is true.|It is correct.|So yes|是"
-    "|Based on the image, yes.",
+    "|Based on the image, yes.|Yes, the left one is not as long.|Yes\n\nThe left one is not longer.|Definitely yes."
+    "|Yes, because neither is longer.|是的，图中有一只狗。|Yes, no doubt about it.",
     "no": "no|No.|NO|False|incorrect|No, there is no dog.|No, it is a cat.|The statement is not true.|Not true"
-    "|This claim is false.|The answer is no.|No it isn't.|否|From this picture, no.",
+    "|This claim is false.|The answer is no.|No it isn't.|否|From this picture, no."
+    "|No, there is no dog or cat.|No, it is not red but blue.|不，图中没有狗。|No\nIt is a cat.",
 }
 NEITHER = (
     "Yes and no|Yes or no|yes/no|not false|It is not incorrect.|No doubt it is a dog|Yes, but it is not red|Yes, no"
     "|No, yes|maybe|Yes?|No. Yes.|Yes, unless it is dark|Not sure|Yes, if it is a dog|Yesterday|None"
     "|The answer is not yes"
-    "|There is a dog|No dogs, only cats or so|it is not yes|true or false|"
+    "|Yes, it is not.|Yes, it isn't.|No, it is.|No, they are.|Yes, no wait|Yes, or no|是的，但是不红|Yes, not really"
+    "|Yes: no|No. That is correct.|There is a dog|No dogs, only cats or so|it is not yes|true or false|"
 )
 
 
@@ -205,7 +208,7 @@ def test_any_reply_is_scored(text: str, kind: str, finish: FinishReason) -> None
 
 TWO = (
     "<answer>{a} or {b}</answer>|<answer>{a}; {b}</answer>|The answer is {a} or {b}.|{a}\n{b}|{a} or {b}"
-    "|The answer is {a}. The answer is {b}.|- {a}\n- {b}|both {a} and {b}|\\boxed{{{a}}} \\boxed{{{b}}}"
+    "|The answer is {a}. The answer is {b}.|{a}. {b}.|- {a}\n- {b}|both {a} and {b}|\\boxed{{{a}}} \\boxed{{{b}}}"
     "|The answer is {a}, maybe {b}.|<answer>{a}</answer><answer>{b}</answer>|{a}, {b}|{a}/{b}|{a} and {b}|{a} {b}"
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from ssl4rl_bench.task.questions.task import QuestionsTask, questions_digest
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.tables.cells import image_items, list_of, literal
 from ssl4rl_bench.task.taskfile import load_taskfile
+from ssl4rl_bench.task.validate import validate_task
 
 PLAIN: dict[str, Any] = {"levels": {"l2": "category"}}
 
@@ -195,8 +197,10 @@ def test_cycles_must_be_complete(tmp_path: Path) -> None:
     rows = [choice(n, turn=n % 2) | shared for n in range(2)]
     other = [row | {"index": row["index"] + 5, "image": encoded(2)} for row in rows]
     assert loaded(tmp_path, rows + other, params).n_groups == 2
-    with pytest.raises(DataError, match="its group has 1 of 2 cycles"):
+    with pytest.raises(DataError, match="its group has 1 of 2 values of turn"):
         loaded(tmp_path, rows + other[:1], params)
+    with pytest.raises(DataError, match="its group has 1 of 2 values of turn"):  # no picture is shared
+        loaded(tmp_path, [row | {"image": encoded(row["index"])} for row in rows], params)
     with pytest.raises(DataError, match="have the same turn"):
         loaded(tmp_path, [rows[0], rows[1] | {"turn": 0}], params)
     with pytest.raises(DataError, match="different options"):
@@ -214,6 +218,18 @@ def test_an_index_above_a_million_is_a_copy_only_where_the_file_says_so(tmp_path
     assert (task.n_groups, [sample.roll for sample in task.samples]) == (1, [0, 1])
     with pytest.raises(DataError, match="has another right answer"):
         loaded(tmp_path, [first, copy | {"answer": "A"}], {"copies": True})
+
+
+def test_as_many_options_as_letters_with_gaps(tmp_path: Path) -> None:
+    letters = "ACDFGHIJKLMNOPQRSTUVWXYZ"
+    rows = [
+        {"index": n, "question": "?", "image": encoded(n), "answer": letter}
+        | {one: f"thing {one}{n}" if one in letters else "" for one in ascii_uppercase}
+        for n, letter in enumerate(letters)
+    ]
+    task = loaded(tmp_path, rows)
+    assert [sample.target for sample in task.samples] == list(letters)
+    assert validate_task(task).failures == ()
 
 
 def test_several_image_columns_and_a_reference_to_another_row(tmp_path: Path) -> None:
@@ -305,3 +321,61 @@ def test_images_keep_their_order_in_any_list(seeds: list[int], as_json: bool) ->
     parsed = parse_questions("t", [("row 1", choice(1, image=cell))], schema)
     assert [image.data for image in parsed.rows[0].images] == [picture(seed) for seed in seeds]
     assert questions_digest(parsed.rows) == questions_digest(parsed.rows[::-1])
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.binary(max_size=9),
+    st.text(max_size=90),
+    st.sampled_from(
+        ["[]", "{", "['a']", "nan", "A", "1", encoded(1), encoded(1, 2), encoded(1)[:99], {"bytes": b"x"}]
+    ),
+    st.lists(st.sampled_from([encoded(1), 7, None, {"path": "a.png"}, [encoded(1)]]), max_size=3),
+)
+COLUMNS = ("index", "question", "hint", "A", "B", "answer", "image")
+SCHEMAS: list[dict[str, Any]] = [
+    {},
+    {"copies": True},
+    {"group_by": {"pairs": 2}, "answer": "number", "fields": {"unit": "hint"}},
+    {"group_by": ["question", "image"], "answer": ["number", "yes_no", "text"]},
+    {
+        "group_by": {"index_parts": [1]},
+        "options": {"list": "A"},
+        "answer": {"by": "options", "present": "choice"},
+    },
+    {
+        "group_by": {"columns": ["B"], "cycle": "A"},
+        "levels": {"l2": "B.key"},
+        "rows": {"hint": ["A", "1", "nan"]},
+    },
+]
+
+
+@given(
+    st.sampled_from(SCHEMAS),
+    st.lists(
+        st.fixed_dictionaries(
+            dict.fromkeys(["index", "question", "hint", "A", "B", "answer", "image"], CELLS)
+        ),
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_any_rows_are_read_or_refused_in_one_line(
+    params: dict[str, Any], rows: list[Row], may_leave_out: bool
+) -> None:
+    schema = read_schema("t", params)
+    located = [(f"row {n}", row) for n, row in enumerate(rows)]
+    try:
+        parsed = parse_questions("t", located, schema)
+        assert len(parsed.rows) + len(parsed.refused) == parsed.n_rows <= len(rows)
+        done = group_rows("t", parsed, schema, may_leave_out=may_leave_out, skip_bad=True)
+    except DataError as error:
+        assert "\n" not in str(error)
+        return
+    assert done.rows and len({row.group for row in done.rows}) == done.n_groups
+    for row in done.rows:
+        assert row.images and row.target and row.group in {other.id for other in done.rows}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmbench_data import picture
 
 from ssl4rl_bench.core import images
-from ssl4rl_bench.task.tables.cells import Images, image_cell, index_of, quoted, text_of
+from ssl4rl_bench.task.tables.cells import Images, image_cell, index_of, literal, quoted, text_of
 
 PICTURES = [picture(number) for number in range(3)]
 
@@ -104,3 +104,11 @@ def test_an_empty_cell_has_no_image(cell: object) -> None:
 def test_a_long_text_is_cut_in_a_message() -> None:
     assert quoted("a\n") == r"'a\n'"
     assert quoted("a" * 41) == f"{'a' * 40!r}..."
+
+
+def test_literals_of_json_and_python_without_warnings(recwarn: pytest.WarningsRecorder) -> None:
+    assert literal('["a", 1]') == literal("['a', 1]") == ["a", 1]
+    assert literal("{'subject': 'Angle'}") == {"subject": "Angle"}
+    assert literal(r"['\d']") == ["\\d"]
+    assert literal("(") is literal("[" * 9999) is literal("__import__('os')") is None
+    assert not recwarn.list

@@ -1,0 +1,81 @@
+"""`ssl4rl-bench fetch`: downloads the files of benchmarks and checks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.core.output import say
+
+
+def fetch(
+    tasks: Annotated[
+        list[str] | None, Argument(help="Names of tasks (`fetch --list`) or task files.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Option("--out", "-o", help="Folder (default: $SSL4RL_DATA or ~/.cache/ssl4rl-bench/data)."),
+    ] = None,
+    allow_md5: Annotated[
+        bool, Option("--allow-md5", help="Accept a file with another MD5, with a warning.")
+    ] = False,
+    show: Annotated[bool, Option("--list", help="List the files, with MD5 and licence, and stop.")] = False,
+) -> None:
+    """Download the file of a benchmark and check its MD5; `run` then finds it without --data.
+
+    Ctrl-C keeps what was downloaded, and the same command continues. A file that is there is only checked.
+
+    Example: ssl4rl-bench fetch mmstar
+    """
+    from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from ssl4rl_bench.cli.common import console, split_names
+    from ssl4rl_bench.cli.progress import Bars
+    from ssl4rl_bench.core.errors import Interrupted, UsageError
+    from ssl4rl_bench.datasets import fetching
+
+    if show:
+        _list()
+        return
+    if not tasks:
+        raise UsageError("name a task: `ssl4rl-bench fetch --list` shows those that can be downloaded")
+    for task in split_names(tasks):
+        columns = DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn()
+        try:
+            with Bars(console(stderr=True), *columns) as bars:
+
+                def report(n_done: int, n_total: int | None, name: str = task, bars: Bars = bars) -> None:
+                    n_mib, share = n_done >> 20, f"{100 * n_done // n_total}%" if n_total else "size unknown"
+                    bars.show(name, n_done, n_total, f"{name}: {n_mib} MiB ({share})")
+
+                fetched = fetching.fetch(task, out=out, allow_md5=allow_md5, on_progress=report)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: the part of {task} that was downloaded is kept, and the same command continues"
+            ) from None
+        for warning in fetched.warnings:
+            say(f"warning: {warning}", stderr=True)
+        state = "downloaded" if fetched.n_received else "already there, nothing was downloaded"
+        say(f"{fetched.path}: {state} ({fetched.size >> 20} MiB, MD5 {fetched.md5})")
+        if out is not None:
+            say(f"give it to `run` with --data {short_name(fetched.task)}={fetched.path}")
+
+
+def _list() -> None:
+    from rich.table import Table
+
+    from ssl4rl_bench.cli.common import console
+    from ssl4rl_bench.core.neutral import clean
+    from ssl4rl_bench.datasets.fetching import fetchable
+
+    table = Table("task", "file", "MiB", "MD5", "licence", box=None, pad_edge=False)
+    table.columns[0].no_wrap = table.columns[3].no_wrap = True
+    for row in fetchable():
+        size = f"{row.path.stat().st_size >> 20}" if row.path else "–"
+        md5, licence = row.source.md5 or "unverified", row.source.licence or "unverified"
+        table.add_row(short_name(row.task), clean(row.source.file or ""), size, md5, clean(licence))
+    console().print(table)
+    say("MiB: the size of a file that is already downloaded")
