@@ -159,7 +159,7 @@ def build_boards(
     for task in tasks:
         board = build_board(baseline, [run for run in candidates if task in run.outcomes], task, **how)
         lacking = [clean(run.label) for run in candidates if task not in run.outcomes]
-        note = f"{listed(lacking)} did not answer {short(task)}." if lacking else ""
+        note = f"{listed(lacking)} did not answer it." if lacking else ""
         boards.append(replace(board, notes=(*board.notes, note)) if note else board)
     return boards
 

@@ -73,12 +73,22 @@ def render_page(report: ReportContent) -> str:
             units_of_groups=_units(kinds),
             overview_columns=column_lines(report.overview) if report.overview else [],
             verdicts=verdicts or [probe_verdict(report.probes)],
+            board_notes=_board_notes([boards[0] for boards in report.boards]),
             probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),
             corrections=CORRECTIONS,
         )
     )
     return text
+
+
+def _board_notes(boards: Sequence[Board]) -> list[str]:
+    """Returns the distinct notes of boards; a note that does not apply to every benchmark names its benchmarks."""
+    out = []
+    for note in dict.fromkeys(note for board in boards for note in board.notes):
+        tasks = [short(board.task) for board in boards if note in board.notes]
+        out.append(note if len(tasks) == len(boards) else f"{', '.join(tasks)}: {note}")
+    return out
 
 
 def _choices(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssl4rl_bench.comparison.across import correct_across, parse_averages
 from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
 from ssl4rl_bench.comparison.result import Comparison
@@ -70,6 +71,45 @@ class Comparisons:
             }
             for comparison in self.comparisons
             for cell in comparison.cells
+        )
+
+    def across(self, averages: Sequence[str] = (), correction: str = "holm") -> pd.DataFrame:
+        """Returns the overall differences of all benchmarks, corrected as one family, as a data frame.
+
+        Columns: `column` (the benchmark, or the name of the average), `candidate`, `baseline` (labels), `n`,
+        `candidate_value`, `baseline_value`, `difference`, `se`, `low`, `high` (95% interval), `p`, `p_corrected`,
+        `family` (the number of rows), `mark`, `mde`. Values are fractions.
+
+        Args:
+            averages: averages over benchmarks, such as "mmstar,mmvp" or "Mean=mmstar,mmvp".
+            correction: "holm", "max-t", "bh" or "none".
+
+        Raises:
+            UsageError: an average of unknown benchmarks, or an unknown correction.
+        """
+        import pandas as pd
+
+        benchmarks = [one for one in self.comparisons if not one.pairing.baseline.probe]
+        parsed = parse_averages(averages, list(dict.fromkeys(one.task for one in benchmarks)))
+        return pd.DataFrame(
+            {
+                "column": short_name(key.column),
+                "candidate": key.candidate,
+                "baseline": self.baseline,
+                "n": cell.n,
+                "candidate_value": cell.candidate,
+                "baseline_value": cell.baseline,
+                "difference": cell.value,
+                "se": cell.se,
+                "low": cell.ci95[0] if cell.ci95 else None,
+                "high": cell.ci95[1] if cell.ci95 else None,
+                "p": cell.p,
+                "p_corrected": cell.p_corrected,
+                "family": cell.family,
+                "mark": cell.mark,
+                "mde": cell.mde,
+            }
+            for key, cell in correct_across(benchmarks, parsed, correction).items()
         )
 
     @property

@@ -78,3 +78,24 @@ def test_notebooks_compare_what_each_benchmark_publishes(runs: list[Path]) -> No
     table = sb.compare(runs).table()
     how = dict(zip(table.task, table.aggregation, strict=True))
     assert how == {"mmstar": "circular_micro", "hrbench_4k": "row_micro"}
+
+
+def test_notebooks_have_the_family_of_the_overview(runs: list[Path]) -> None:
+    table = sb.compare(runs).across(["All=mmstar,hrbench_4k"])
+    assert (
+        set(table.column) == {"mmstar", "hrbench_4k", "All"} and set(table.family) == {6} and len(table) == 6
+    )
+    named = (
+        "compare",
+        *runs,
+        "-t",
+        "mmstar,hrbench_4k",
+        "--average",
+        "All=mmstar,hrbench_4k",
+        "--format",
+        "json",
+    )
+    cells = json.loads(invoke(*named))["overview"]["cells"]
+    shown = {(cell["model"], cell["column"]): cell["p_corrected"] for cell in cells if cell["baseline"]}
+    rows = zip(table.candidate, table.column, table.p_corrected, strict=True)
+    assert shown == pytest.approx({(candidate, column): p for candidate, column, p in rows})
