@@ -36,7 +36,7 @@ def category(name: str) -> str:
 def board_table(board: Board, intervals: bool = False) -> Table:
     """Makes a table with one row per run, followed by the maximal improvement and its p-value."""
     title = f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}"
-    abilities = (column.header.replace("-", "-\n") for column in board.columns)
+    abilities = (column.header.replace("-", "-\n").replace(" ", "\n") for column in board.columns)
     table = plain_table(title, ["Model", *abilities, "n", "Unread\n%"])
     for row in board.rows:
         published = row.kind == "published"

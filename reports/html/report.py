@@ -71,8 +71,8 @@ def assemble(
         loaded: for each run, the baseline first, its tasks as it asked them; None for a page without replies.
         tasks: the tasks to include; by default the probes that every run has, and the benchmarks that the baseline
             and another run have.
-        aggregations: the aggregations to include; the first is visible when the page opens. By default all, and the
-            one that each benchmark publishes first.
+        aggregations: the aggregations to include; the first is visible when the page opens. By default all,
+            beginning with the published one.
         averages: averages for the overview of several benchmarks, as `across.parse_averages` reads them.
 
     Raises:

@@ -57,8 +57,8 @@ def parse_averages(values: Iterable[str], tasks: Sequence[str]) -> list[Average]
         if len(set(names)) < max(2, len(names)):
             raise UsageError(f"--average {value} needs two or more different benchmarks: TASK,TASK")
         shorts = [short_name(name) for name in names]
-        own = f"Average of {', '.join(shorts) if len(names) <= _NAMED else f'{len(names)} benchmarks'}"
-        average = Average(given.strip() if separator and given.strip() else own, tuple(names))
+        plain = f"Average of {', '.join(shorts) if len(names) <= _NAMED else f'{len(names)} benchmarks'}"
+        average = Average(given.strip() if separator and given.strip() else plain, tuple(names))
         if full_name(average.name) in tasks or any(average.name == other.name for other in out):
             raise UsageError(
                 f"--average {value}: another column is called {average.name}; name it with NAME={','.join(shorts)}"

@@ -14,7 +14,7 @@ from ssl4rl_bench.score.headline import headline_of
 
 
 def concrete_rules(rules: Iterable[Rule], baseline: Evaluated, candidate: Evaluated) -> list[Rule]:
-    """Returns the rules with the name of a task each, and with the aggregation that it publishes by default.
+    """Returns rules that name a task, with the aggregation that the task publishes by default.
 
     The task "*" stands for every benchmark of the baseline, or for every probe if the level is "probe". A rule
     names its aggregation only if the policy does or if the benchmark does not publish the usual one.
