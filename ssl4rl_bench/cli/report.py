@@ -141,15 +141,22 @@ def _check_writable(path: Path) -> None:
 
 def _left_out(chosen: ViewRuns) -> list[str]:
     """Lists the runs that appear only in views, and the tasks that are left out because runs lack them."""
-    from ssl4rl_bench.reports.board.overview import left_out_benchmarks
+    from ssl4rl_bench.reports.board.overview import answered_benchmarks, left_out_benchmarks
 
     base, others = chosen.baseline, chosen.on_page
-    probes = dict.fromkeys(
-        name for run in (base, *others) for name, task in run.outcomes.items() if task.probe
-    )
-    lacking = {name: [run.label for run in (base, *others) if name not in run.outcomes] for name in probes}
+    runs = (base, *others)
+    probes = dict.fromkeys(name for run in runs for name, task in run.outcomes.items() if task.probe)
+    benchmarks = answered_benchmarks(base, others)
+    lacking = {
+        name: [run.label for run in runs if name not in run.outcomes] for name in (*probes, *benchmarks)
+    }
     return [
         *(f"{run.label} ({run.path}) appears in views only" for run in (*chosen.more, *chosen.blind)),
-        *(f"{name} is left out: {', '.join(who)} did not answer it" for name, who in lacking.items() if who),
+        *(
+            (f"{name} is left out" if name in probes else f"the samples of {name} are not shown")
+            + f": {', '.join(who)} did not answer it"
+            for name, who in lacking.items()
+            if who
+        ),
         *(left_out_benchmarks(base, others) if others else []),
     ]

@@ -67,7 +67,10 @@ def test_methods_use_the_published_aggregation(runs: list[Path]) -> None:
 
 def test_the_report_has_the_overview_and_every_benchmark(runs: list[Path], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    invoke("report", *runs, "--average", "All=mmstar,mmvp", "-o", page)
+    said = invoke("report", *runs, "--average", "All=mmstar,mmvp", "-o", page)
+    assert "the samples of ssl4rl_mmvp are not shown: jigsaw (replay) did not answer it" in " ".join(
+        said.split()
+    )
     words = Parsed(page.read_text()).words
     assert "All benchmarks" in words and "jigsaw (replay) did not answer mmvp" in words
     assert "As published" in words and "percent of groups" in words

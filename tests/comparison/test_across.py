@@ -149,3 +149,26 @@ def test_averages_are_named_after_their_benchmarks_or_by_the_user() -> None:
 def test_wrong_averages_are_refused_by_name(values: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_averages(values, TASKS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("drop", "least", "most"), [(False, 0.01, 0.09), (True, 0.70, 0.92)])
+def test_an_average_errs_and_finds_as_often_as_it_claims(drop: bool, least: float, most: float) -> None:
+    """Pairs of runs that agree on 70% of the questions; with `drop`, the second one loses the printed MDE."""
+    sizes = {"one": 150, "two": 250, "three": 100}
+    mean = Average("All", tuple(PREFIX + name for name in sizes))
+    rng = np.random.default_rng(4)
+
+    def pair(loss: float) -> Difference:
+        base, new = {}, {}
+        for name, n in sizes.items():
+            base[name] = (rng.random(n) < 0.7).astype(float)
+            again = rng.random(n) < 0.3
+            new[name] = np.where(again, rng.random(n) < 0.7 - loss / 0.3, base[name]).astype(float)
+        runs = many("base", base), many("new", new)
+        key = FamilyKey("new", "All")
+        return correct_across(compared(runs[0], [runs[1]]), [mean], "none", replicates=2000)[key]
+
+    mde = np.mean([pair(0.0).mde for _ in range(20)]) if drop else 0.0
+    marked = np.mean([bool(pair(float(mde)).mark) for _ in range(200)])
+    assert least < marked < most
