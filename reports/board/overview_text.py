@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import BoardCell
 from ssl4rl_bench.reports.board.overview import Overview, OverviewRow
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, plain_table
+from ssl4rl_bench.reports.text.fitting import FittingTable
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
 
 LineKind = Literal["run", "detail"]
@@ -93,7 +94,7 @@ def column_lines(overview: Overview) -> list[str]:
     ]
 
 
-def overview_table(overview: Overview, intervals: bool = False) -> Table:
+def overview_table(overview: Overview, intervals: bool = False) -> FittingTable:
     """Makes the table for a terminal."""
     table = plain_table(
         overview_title(overview), ["Model", *(_header(column.header) for column in overview.columns)]
@@ -106,6 +107,45 @@ def overview_table(overview: Overview, intervals: bool = False) -> Table:
             )
         else:
             table.add_row(Text(f"  {line.label}", style="dim"), *line.cells)
+    return table
+
+
+class OverviewView:
+    """An overview for a terminal: its table, or on a narrow one a table per run with a row per benchmark."""
+
+    def __init__(self, overview: Overview, intervals: bool = False) -> None:
+        self._overview = overview
+        self._intervals = intervals
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the table, or the tables of runs below their title."""
+        table = overview_table(self._overview, self._intervals)
+        if not table.is_by_row(options.max_width):
+            yield table
+            return
+        yield Text(overview_title(self._overview), style="table.title")
+        for run in _by_run(overview_lines(self._overview, self._intervals)):
+            yield ""
+            yield _run_table(self._overview, run)
+
+
+def _by_run(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    run: list[Line] = []
+    for line in lines:
+        if line.kind == "run" and run:
+            yield run
+            run = []
+        run.append(line)
+    yield run
+
+
+def _run_table(overview: Overview, run: Sequence[Line]) -> FittingTable:
+    """Makes the table of one run from its lines, with a row per benchmark."""
+    headers = ["Benchmark", "%", *(line.label.replace(" ", "\n") for line in run[1:])]
+    table = plain_table(clean(run[0].label), headers)
+    for index, column in enumerate(overview.columns):
+        value, *details = (line.cells[index] for line in run)
+        table.add_row(Text(column.header), Text(value, style="bold" if run[0].best[index] else ""), *details)
     return table
 
 

@@ -19,7 +19,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.export import NOTE
 from ssl4rl_bench.reports.board.overview import Overview
-from ssl4rl_bench.reports.board.overview_text import column_lines, overview_table
+from ssl4rl_bench.reports.board.overview_text import OverviewView, column_lines
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
 from ssl4rl_bench.reports.board.text import (
     LEGEND,
@@ -62,7 +62,7 @@ def output(path: Path | None) -> Iterator[Screen]:
 def print_overview(screen: Screen, overview: Overview, intervals: bool) -> None:
     """Prints the table of all benchmarks, what its columns are, and its notes."""
     screen.print()
-    screen.print(overview_table(overview, intervals))
+    screen.print(OverviewView(overview, intervals))
     screen.print(LEGEND, style="dim")
     for line in column_lines(overview):
         screen.sentence(line, "dim")

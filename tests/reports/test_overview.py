@@ -26,7 +26,12 @@ from ssl4rl_bench.reports.board.overview import (
     build_overview,
     left_out_benchmarks,
 )
-from ssl4rl_bench.reports.board.overview_text import column_lines, overview_lines, overview_table
+from ssl4rl_bench.reports.board.overview_text import (
+    OverviewView,
+    column_lines,
+    overview_lines,
+    overview_table,
+)
 from ssl4rl_bench.reports.html.page import render_page
 from ssl4rl_bench.reports.html.report import assemble
 from ssl4rl_bench.reports.text.cells import dig
@@ -210,12 +215,29 @@ def test_json_holds_the_overview_or_null(boards: list[Any], overview: Overview) 
 @pytest.mark.parametrize("intervals", [False, True])
 def test_no_number_is_cut_at_any_width(overview: Overview, width: int, intervals: bool) -> None:
     console = Console(width=width, color_system=None, file=io.StringIO())
-    console.print(overview_table(overview, intervals))
+    console.print(OverviewView(overview, intervals))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, shown.splitlines())) <= width
     flat = " ".join(shown.split())
     for line in overview_lines(overview, intervals):
         assert all(cell in flat for cell in line.cells)
+
+
+def test_a_narrow_terminal_shows_a_table_per_run() -> None:
+    names = [f"benchmark_{number:02d}" for number in range(16)]
+    runs = [many(label, {name: some(20, k) for name in names}) for label, k in (("base", 5), ("new", 19))]
+    built = build_overview(build_boards(runs[0], runs[1:], [PREFIX + name for name in names]))
+    assert built is not None
+    console = Console(width=60, color_system=None, file=io.StringIO())
+    console.print(OverviewView(built))
+    lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert lines[0] == ["16", "benchmarks,", "against", "base"]
+    cell = built.rows[1].cells[7]
+    assert cell is not None and cell.difference is not None
+    assert [line for line in lines if line[:1] == ["benchmark_07"]] == [
+        ["benchmark_07", "25.00", "20"],
+        ["benchmark_07", "95.00▲", "+70.00", "<0.001", f"{100 * cell.difference.mde:.2f}"],
+    ]
 
 
 def test_long_names_of_benchmarks_are_broken_at_underscores_only() -> None:
