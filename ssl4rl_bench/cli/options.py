@@ -23,7 +23,7 @@ BaselineOption = Annotated[
     str | None, Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
 ]
 SharedTasks = Annotated[
-    OptionValues, Option("--task", "-t", help="Only these tasks (default: all tasks that every run has).")
+    OptionValues, Option("--task", "-t", help="Only these tasks (default: all that the runs share).")
 ]
 Aggregation = Annotated[
     str | None,
