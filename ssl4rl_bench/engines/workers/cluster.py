@@ -28,8 +28,11 @@ _END_S = 5.0
 """How long the processes of Ray may take to end, in seconds, before they are killed."""
 _STORE_BYTES = 512 << 20
 """The memory that Ray reserves for messages in transit."""
-_LONGEST_TMP = 30
-"""Ray's sockets need short paths; in a longer temporary folder than this, /tmp is used instead."""
+_LONGEST_TMP = 107 - len(
+    "/ssl4rl-ray-12345678/session_2026-01-01_00-00-00_123456_1234567/sockets/plasma_store"
+)
+"""The maximum length of the temporary folder below which Ray's sockets can be, whose paths have at most 107
+characters; with a longer one, /tmp is used instead."""
 _PROBE = "import sys; from ray._raylet import GcsClient; print(flush=True); GcsClient(address=sys.argv[1])"
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

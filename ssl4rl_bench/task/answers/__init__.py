@@ -16,6 +16,8 @@ extractor "strict" reads only a tag whose whole content is an answer.
 
 from __future__ import annotations
 
+import re
+
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.types import Completion, Score, Status
 from ssl4rl_bench.task.answers.targets import (
@@ -29,6 +31,8 @@ from ssl4rl_bench.task.answers.targets import (
 from ssl4rl_bench.task.extract.resolve import CONFLICT
 
 __all__ = ["KINDS", "check_target", "gold_replies", "score_answer", "wrong_replies"]
+
+_LINE_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 
 
 def score_answer(
@@ -71,7 +75,8 @@ def score_answer(
         if extractor == "strict"
         else parse
     )
-    reading = free.read_free(completion.text, parser, completion.finish_reason, extractor)
+    text = _LINE_BREAK.sub("\n", completion.text)
+    reading = free.read_free(text, parser, completion.finish_reason, extractor)
     if reading.status is Status.ERROR:
         return Score(value=None, answer=None, status=Status.ERROR)
     answer = parse(reading.answer) if reading.answer is not None else None

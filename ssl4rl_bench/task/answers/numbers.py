@@ -53,9 +53,11 @@ _TAIL = re.compile(
 )
 _DECIMALS = re.compile(r"[^.]*\.([0-9]+)[^.0-9]*")
 _CALCULATION = re.compile(
-    r"[$€£]?[0-9][0-9.,]*\s?[a-z%°$]{0,6}\s?(?:-+>?|[+*/=→÷:×]|\u2014)\s?[$€£]?[0-9](?!.*\b(?:answer|so|therefore|thus|hence)\b)",
+    r"[$€£]?[0-9][0-9.,]*\s?[a-z%°$]{0,6}\s?(?:-+>?|[+*/=→÷:×<>≤≥]|\u2014|<[a-z]{1,6}\s?/?>)\s?[$€£]?[0-9]"
+    r"(?!.*\b(?:answer|so|therefore|thus|hence)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_HEDGED = re.compile(r"[0-9]\W{1,3}(?:but|while|wait|hmm)\W{1,3}[0-9][0-9.,]*\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")
 _SIGN_WORD = re.compile(r"(?:minus|negative) (?=[0-9])", re.IGNORECASE)
 
@@ -175,12 +177,23 @@ def parse_quantity(text: str) -> Quantity | None:
 
 
 def _is_calculation(text: str) -> bool:
-    """Checks whether a sentence begins with two numbers that a sign connects, and does not conclude."""
+    """Checks whether a sentence begins with two numbers that a sign connects, and does not conclude.
+
+    The same holds for "5 but 6" and "5. Wait, 6".
+    """
     simple = plain(text) if len(text) <= LONGEST else None
-    if not simple or _SENTENCE_END.search(text):
+    if not simple:
+        return False
+    if _HEDGED.search(simple):
+        return True
+    if _SENTENCE_END.search(text):
         return False
     lead = _LEAD.match(simple)
-    return _CALCULATION.match(simple[lead.end() :] if lead else simple) is not None
+    rest = simple[lead.end() :] if lead else simple
+    name, equals, value = rest.partition("=")
+    if equals and _NAME.fullmatch(name.strip()):
+        rest = value.strip()
+    return _CALCULATION.match(rest) is not None
 
 
 def _agree(one: Quantity, two: Quantity) -> bool:

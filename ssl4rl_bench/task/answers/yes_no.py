@@ -40,7 +40,7 @@ _STATED = re.compile(
     rf"|{_SUBJECT}(?P<plain>yes|no)"
 )
 _OPENING = re.compile(
-    r"(?:(?P<word>yes|yeah|yep|no|nope)(?:[*_\"']{0,3}[,.;:!—–-]{1,2}[*_\"']{0,3}\s{0,2}"
+    r"(?:(?P<word>yes|yeah|yep|no|nope)(?:[*_\"']{0,3}\s?[,.;:!—–-]{1,2}[*_\"']{0,3}\s{0,2}"
     r"|\s(?=(?:it|they|he|she|there|the|this|that)\s))|(?P<chinese>是的?|对|不是?|否|没有)[,。!]\s?)"
     r"(?P<rest>.*)"
 )
@@ -55,7 +55,7 @@ _VERB = r"(?:is|are|was|were|does|do|did|has|have|had|can|will)"
 _END = r"\s?(?:[.;,!]|\Z)"
 _AGAINST = {
     "yes": re.compile(
-        rf"(?:^|[.;,!—–-]\s?|\b(?:is|be|say)\s|:\s?)(?:no|nope|false|incorrect|wrong|untrue){_END}|^not\b"
+        rf"\b(?:no|nope){_END}|(?:^|[.;,!—–-]\s?|\bis\s)(?:false|incorrect|wrong|untrue){_END}|^not\b"
         rf"|\bnot (?:true|correct)\b|{_PRONOUN}(?:['’]s|\s{_VERB})(?:\snot|n['’]t){_END}|^(?:不|没)"
     ),
     "no": re.compile(
@@ -63,6 +63,14 @@ _AGAINST = {
     ),
 }
 """Contradictions of each side in the text after it: "Yes, it is not", "No, they are"; not "Yes, it is not red"."""
+
+
+_ONE = r"(?:yes|yeah|yep|no|nope|true|false)"
+_BARE = re.compile(rf"{_ONE}(?:(?:[\s.,;:!…。—–/|&-]|\b(?:and|or|but|while|wait|hmm)\b)+{_ONE})+")
+"""Nothing but words of the sides."""
+_YES_NO = re.compile(rf"(?:yes|yeah|yep)\b.*(?<!not )(?<!of )(?<!than )(?<![a-z])(?:no|nope){_END}")
+_NO_YES = re.compile(rf"(?:no|nope)\b.*(?<!not )(?<!of )(?<!than )(?<![a-z])(?:yes|yeah|yep){_END}")
+"""A sentence that begins with one side and has the other at the end of a clause: "yes because no"."""
 
 
 def _plain(text: str) -> str:
@@ -91,11 +99,16 @@ def parse_yes_no(text: str) -> str | None:
         if match["not"]:
             return None if side == "no" else "no"
         return side
+    several = _SEVERAL.search(text) is not None
+    if _BARE.fullmatch(text) and len({_SIDES[word] for word in re.findall(_ONE, text)}) > 1:
+        return CONFLICT
+    if not several and (_YES_NO.match(text) or _NO_YES.match(text)):
+        return CONFLICT
     match = _OPENING.fullmatch(text)
     if match is None:
         return None
     side = _SIDES.get(match["word"] or match["chinese"], "no")
     rest = _NOT_BUT.sub("", match["rest"])
     if _UNSURE.search(rest) or _AGAINST[side].search(rest):
-        return None if _SEVERAL.search(text) else CONFLICT
+        return None if several else CONFLICT
     return side

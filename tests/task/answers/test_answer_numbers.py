@@ -147,7 +147,8 @@ TWO = (
     "|The answer is {a}. The answer is {b}.|- {a}\n- {b}|between {a} and {b}|\\boxed{{{a}}} \\boxed{{{b}}}"
     "|The answer is {a}, maybe {b}.|<answer>{a}</answer><answer>{b}</answer>|{a}, {b}|{a} = {b}|{a}–{b}|{a}/{b}"
     "|{a} - {b}|{a} — {b}|{a} + {b}|{a} -> {b}|So {a} - {b} apples remain.|The answer is {a} - {b}.|{a} × {b}"
-    "|<answer>{a} - {b}</answer>|{a} ({b})|{a} : {b}"
+    "|<answer>{a} - {b}</answer>|{a} ({b})|{a} : {b}|{a} <br> {b}|{a} < {b}|x = {a} - {b}|{a} but {b}|{a}. Wait, {b}."
+    "|The answer is {a} but {b}."
 )
 
 

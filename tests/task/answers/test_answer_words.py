@@ -208,8 +208,10 @@ def test_any_reply_is_scored(text: str, kind: str, finish: FinishReason) -> None
 
 TWO = (
     "<answer>{a} or {b}</answer>|<answer>{a}; {b}</answer>|The answer is {a} or {b}.|{a}\n{b}|{a} or {b}"
-    "|The answer is {a}. The answer is {b}.|{a}. {b}.|- {a}\n- {b}|both {a} and {b}|\\boxed{{{a}}} \\boxed{{{b}}}"
+    "|The answer is {a}. The answer is {b}.|{a}. {b}.|{a} - {b}|- {a}\n- {b}|both {a} and {b}"
+    "|\\boxed{{{a}}} \\boxed{{{b}}}"
     "|The answer is {a}, maybe {b}.|<answer>{a}</answer><answer>{b}</answer>|{a}, {b}|{a}/{b}|{a} and {b}|{a} {b}"
+    "|{a} <br> {b}|<answer>{a}. {b}</answer>|{a}: {b}"
 )
 
 
