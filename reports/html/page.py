@@ -27,6 +27,7 @@ from ssl4rl_bench.reports.html.verdict import probe_verdict, verdict
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.naming import CORRECTIONS, aggregation_name, unit_name
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
+from ssl4rl_bench.score.aggregate import AGGREGATIONS
 from ssl4rl_bench.score.headline import GroupKind, distinct_aggregations
 
 MOST_RADARS = 12
@@ -107,14 +108,22 @@ def _group(boards: Sequence[Board]) -> list[dict[str, Any]]:
     kind = boards[0].kind
     distinct = distinct_aggregations((board.aggregation for board in boards), kind)
     shown = [board for board in boards if board.aggregation in distinct]
-    names = {board.aggregation: [board.aggregation] for board in shown}
-    for board in boards:
-        if board.aggregation not in names:
-            same = next(
-                name for name in names if len(distinct_aggregations((name, board.aggregation), kind)) == 1
-            )
-            names[same].append(board.aggregation)
-    return [_shown(board, names[board.aggregation], first=index == 0) for index, board in enumerate(shown)]
+    names = [
+        [
+            board.aggregation,
+            *(
+                other
+                for other in AGGREGATIONS
+                if other != board.aggregation
+                and len(distinct_aggregations((board.aggregation, other), kind)) == 1
+            ),
+        ]
+        for board in shown
+    ]
+    return [
+        _shown(board, same, first=index == 0)
+        for index, (board, same) in enumerate(zip(shown, names, strict=True))
+    ]
 
 
 def _shown(board: Board, names: Sequence[str], first: bool) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect, thumbnails_of
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
-from ssl4rl_bench.score.headline import headline_of
+from ssl4rl_bench.score.headline import distinct_aggregations, group_kind, headline_of
 
 TITLE = "Which checkpoint is better, and by how much"
 
@@ -71,8 +71,8 @@ def assemble(
         loaded: for each run, the baseline first, its tasks as it asked them; None for a page without replies.
         tasks: the tasks to include; by default the probes that every run has, and the benchmarks that the baseline
             and another run have.
-        aggregations: the aggregations to include; the first is visible when the page opens. By default all,
-            beginning with the published one.
+        aggregations: the aggregations to include; the first is visible when the page opens. By default those
+            that differ for a benchmark, beginning with the one that it publishes.
         averages: averages for the overview of several benchmarks, as `across.parse_averages` reads them.
 
     Raises:
@@ -122,5 +122,6 @@ def assemble(
 
 
 def _published_first(runs: Sequence[Evaluated], task: str) -> list[str]:
-    """Returns all aggregations, the one that the benchmark publishes first."""
-    return list(dict.fromkeys((headline_of((run.result for run in runs), task), *AGGREGATIONS)))
+    """Returns the aggregations that differ for a benchmark, beginning with the one that it publishes."""
+    published = headline_of((run.result for run in runs), task)
+    return distinct_aggregations((published, *AGGREGATIONS), group_kind(runs[0].task(task)))
