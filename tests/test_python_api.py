@@ -23,6 +23,7 @@ from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError
 REPLIES = Path(__file__).parent / "data" / "golden" / "replies"
 NAMES = [
     "Comparisons",
+    "Explanation",
     "Gate",
     "Progress",
     "Run",
@@ -31,6 +32,7 @@ NAMES = [
     "TaskHandle",
     "compare",
     "evaluate",
+    "explain",
     "gate",
     "load_runs",
     "load_task",
