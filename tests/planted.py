@@ -103,6 +103,7 @@ def make(path: Path, data: Path, planted: Planted, model: str = "base") -> Path:
     loading = {task.name: {"data": str(data), "limit": planted.limit, "skip_bad": False}}
     with RunDir.create(path, spec) as run:
         run.record(ExecInfo.capture((), {}, loading))
+        run.save_images(task.samples)
         keys = spec.keys(task)
         with Journal(run.journal_path(task.name)) as journal:
             for sample in task.samples:

@@ -48,7 +48,7 @@ def rank_between_runs(
             f"a run has no question that counts under {' and '.join(dict.fromkeys(aggregations))}: name another "
             "aggregation"
         )
-    what = _descriptions(one, two, lines, len(shared))
+    what = _descriptions(lines, len(shared))
     effects = effects_of(pair, what, start)
     by_kind = {effect.kind: effect for effect in effects}
     causes = []
@@ -80,16 +80,15 @@ def _reread(one: RunSide, two: RunSide) -> tuple[Outcomes | None, list[str]]:
     return one.reread(theirs.extractor), []
 
 
-def _descriptions(one: RunSide, two: RunSide, lines: Sequence[SettingLine], n_shared: int) -> dict[str, str]:
+def _descriptions(lines: Sequence[SettingLine], n_shared: int) -> dict[str, str]:
     """Describes what each switch does."""
-    name = f"{one.label} and {two.label}"
     shown = {line.name: f"{line.run} and {line.against}" for line in lines}
     limit = next((f", at most {_pair(line)} tokens" for line in lines if line.name == "max_tokens"), "")
     return {
         kinds.EXTRACTOR: f"replies read by {shown[kinds.EXTRACTOR]}",
         kinds.AGGREGATION: f"scores combined by {shown[kinds.AGGREGATION]}",
         kinds.SPLIT: f"{shown['questions']} questions answered, {n_shared} asked in both",
-        kinds.REPETITION: f"{shown['repeating replies']} replies repeat themselves up to the token limit in {name}",
+        kinds.REPETITION: f"{shown['repeating replies']} replies repeat themselves up to the token limit",
         kinds.TRUNCATION: f"{shown['truncated replies']} replies are cut off{limit}",
         kinds.UNREAD: f"{shown['unread replies']} replies have no answer that can be read",
     }
@@ -126,6 +125,8 @@ def _others(
         if not text or kind in taken or _cannot_matter(kind, one, two, n_shared):
             continue
         texts[kind] = text
+    if kinds.PIXELS in texts:
+        texts[kinds.PIXELS] += _tokens(lines)
     longer = _longer_prompts(one, two, lines)
     if longer is not None and kinds.PIXELS not in taken:
         texts.setdefault(kinds.PIXELS, longer)
@@ -134,6 +135,15 @@ def _others(
         for kind in kinds.KINDS
         if kind in texts
     ]
+
+
+def _tokens(lines: Sequence[SettingLine]) -> str:
+    """Describes how many tokens the images take on both sides, as far as it is known and differs."""
+    return "".join(
+        f", {line.name} {line.run} and {line.against}"
+        for line in lines
+        if line.name in ("visual tokens", "prompt tokens") and line.differs
+    )
 
 
 def _cannot_matter(kind: str, one: RunSide, two: RunSide, n_shared: int) -> bool:

@@ -150,6 +150,10 @@ def _repetition(side: RunSide) -> tuple[str, str]:
 
 
 def _split(side: RunSide, other: RunSide | PublishedSide) -> tuple[str, str]:
+    for run in (side, other):
+        if isinstance(run, RunSide) and not run.rundir.result_path.exists():
+            resume = f"{rerun(run)} --out {shlex.quote(str(run.evaluated.path))}"
+            return f"Finish {run.label}: its own command resumes it, which is like this one.", resume
     if isinstance(other, PublishedSide):
         name = short_name(other.benchmark[0]) if other.benchmark else short_name(side.task)
         data = {} if name == short_name(side.task) else {"data": None}

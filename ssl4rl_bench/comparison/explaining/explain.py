@@ -103,6 +103,8 @@ def _explanation(
 ) -> Explanation:
     runs = [side for side in (mine, theirs) if isinstance(side, RunSide)]
     notes = [note for side in runs for note in _notes(side)]
+    if isinstance(theirs, PublishedSide) and theirs.settings_source:
+        notes.append(f"the settings of {theirs.label} are taken from: {theirs.settings_source}.")
     unstated: Sequence[tuple[str, str, str]] = ()
     if isinstance(theirs, PublishedSide) and not ranked.remaining.within_chance:
         unstated = trials(mine, lines)

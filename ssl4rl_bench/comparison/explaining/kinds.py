@@ -68,7 +68,14 @@ _OF_SETTING: Mapping[str, str] = {
     "repetition_penalty": DECODING,
     "engine": ENGINE,
 }
-SHOWN_ONLY = ("seed", "prompt tokens", "unread replies", "truncated replies", "repeating replies")
+SHOWN_ONLY = (
+    "seed",
+    "prompt tokens",
+    "visual tokens",
+    "unread replies",
+    "truncated replies",
+    "repeating replies",
+)
 """Lines that are shown and are not settings: a seed is chance, and the others describe replies."""
 STATED: tuple[str, ...] = tuple(
     name for name in _OF_SETTING if name not in ("weights", "scheme", "task", "questions")

@@ -9,6 +9,7 @@ from typing import Any
 from ssl4rl_bench.comparison.explaining.explanation import SettingLine
 from ssl4rl_bench.comparison.explaining.kinds import AGGREGATION, EXTRACTOR, kind_of
 from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide
+from ssl4rl_bench.comparison.explaining.visual_tokens import mean_visual_tokens
 from ssl4rl_bench.comparison.settings import Setting, setting_differences, software
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
@@ -26,6 +27,7 @@ _FIRST = (
     *(
         "min_pixels",
         "max_pixels",
+        "visual tokens",
         "prompt tokens",
         "max_tokens",
         *_SAMPLED,
@@ -81,6 +83,8 @@ def lines_of_published(one: RunSide, published: PublishedSide, aggregation: str)
         elif name in stated:
             text = clean(stated[name])
             differs = not _equal(name, left.value, stated[name]) and not (greedy and name in _SAMPLED)
+        elif name == "visual tokens":
+            text = _tokens(one, stated.get("min_pixels"), stated.get("max_pixels")).text
         elif kind_of(name) is None and name != "seed":
             text = "–"
         if left.text != _ABSENT or name in stated:
@@ -107,6 +111,7 @@ def _of_run(side: RunSide, aggregation: str) -> dict[str, _Shown]:
         AGGREGATION: _Shown(aggregation, aggregation),
         "engine": _Shown(software(spec), software(spec)),
         "seed": _Shown(str(spec.seed), spec.seed),
+        "visual tokens": _tokens(side, side.settings["min_pixels"].value, side.settings["max_pixels"].value),
         "prompt tokens": _Shown("not counted" if tokens is None else f"{tokens:.1f}", tokens),
         "unread replies": _Shown(_share(unread, n), unread),
         "truncated replies": _Shown(
@@ -114,6 +119,12 @@ def _of_run(side: RunSide, aggregation: str) -> dict[str, _Shown]:
         ),
         "repeating replies": _Shown(_share(len(facts.repeating), n), len(facts.repeating)),
     }
+
+
+def _tokens(side: RunSide, low: object, high: object) -> _Shown:
+    """Returns the mean number of visual tokens of a run's images under pixel limits."""
+    mean = mean_visual_tokens(side.image_sizes, low, high)
+    return _Shown("not known", None) if mean is None else _Shown(f"about {mean:.1f}", round(mean, 1))
 
 
 def _share(count: int, n: int) -> str:

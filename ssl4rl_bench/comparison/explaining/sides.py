@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.comparison.explaining.reply_facts import ReplyFacts, reply_facts
+from ssl4rl_bench.comparison.explaining.visual_tokens import image_sizes
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.comparison.pairing import Evaluated, labelled, marked, shared_groups
 from ssl4rl_bench.comparison.published import (
@@ -71,6 +72,11 @@ class RunSide:
         """Facts about the replies."""
         return reply_facts(self.rundir, self.task)
 
+    @cached_property
+    def image_sizes(self) -> list[tuple[int, int]] | None:
+        """The sizes of the run's images (`visual_tokens.image_sizes`)."""
+        return image_sizes(self.rundir)
+
     @property
     def partial_reasons(self) -> list[str]:
         """Why the run does not cover its benchmark, one phrase per reason."""
@@ -124,7 +130,8 @@ class PublishedSide:
     """Full names of the tasks that the numbers belong to; empty for a single number, which names none."""
     settings: Mapping[str, Any]
     """The settings that the source states, by name."""
-    source: str
+    settings_source: str
+    """Where they are stated."""
     columns: tuple[str, ...]
     """The names of the columns that have a number, `AVERAGE` among them or not."""
     precision: float
@@ -153,44 +160,41 @@ def open_sides(
         UsageError: an unknown name, no common task, or a choice of tasks; a run without replies.
         StoreError, DataError: a run or a table cannot be read.
     """
-    mine = _evaluated(run, data, observer)
+    opened = open_run(run)
     text = str(against)
     if isinstance(against, Path) or Path(text).is_dir() or (RUNS / text).is_dir():
-        other = _evaluated(Path(against), data, observer)
+        second = open_run(Path(against))
+        moved = _moved(data, opened, second)
+        mine, other = (_evaluated(one, moved, observer) for one in (opened, second))
         paths = [mine.path, other.path]
         labels = labelled([mine.spec, other.spec], paths)
         if labels[0] == labels[1]:  # a run against itself
             labels[1] += " (the same run)"
         mine, other = replace(mine, label=labels[0]), replace(other, label=labels[1])
         one, two = _common_tasks(mine, other, task)
-        moved = _moved(data, mine, other)
         sides = RunSide(mine, one, moved, observer), RunSide(other, two, moved, observer)
         for side in sides:
             _check_answered(side)
         return sides
-    published = _published(text, mine)
-    side = RunSide(mine, _published_task(mine, published, task), _moved(data, mine), observer)
+    moved = _moved(data, opened)
+    published = _published(text, opened.spec.model)
+    mine = _evaluated(opened, moved, observer)
+    side = RunSide(mine, _published_task(mine, published, task), moved, observer)
     _check_answered(side)
     return side, published
 
 
-def _moved(data: Sequence[str], *runs: Evaluated) -> dict[str, str]:
-    known = list(dict.fromkeys(name for run in runs for name in run.spec.tasks))
-    return dict(per_task(data, known))
+def _moved(data: Sequence[str], *runs: RunDir) -> dict[str, str]:
+    """Returns the new location of each task's data. Raises UsageError if a value belongs to none of them."""
+    return dict(per_task(data, list(dict.fromkeys(name for run in runs for name in run.spec.tasks))))
 
 
-def _evaluated(path: Path, data: Sequence[str], observer: Observer) -> Evaluated:
+def _evaluated(run: RunDir, moved: Mapping[str, str], observer: Observer) -> Evaluated:
     """Loads a run as `load_evaluated` does, or scores the replies of one that is not complete."""
-    run = open_run(path)
-    known = list(run.spec.tasks)
-    of_run = [
-        value
-        for value in data
-        if "=" not in value or full_name(value.partition("=")[0]) in known or Path(value).exists()
-    ]
+    of_run = {name: place for name, place in moved.items() if name in run.spec.tasks}
     if run.result_path.exists():
-        return load_evaluated([path], of_run, observer)[0]
-    tasks = reload_tasks(run, per_task(of_run, known), observer=observer)
+        return load_evaluated([run.path], [f"{name}={place}" for name, place in of_run.items()], observer)[0]
+    tasks = reload_tasks(run, of_run, observer=observer)
     outcomes = outcomes_of_run(run, tasks)
     reasons = [f"{task.name}: {reason}" for task in tasks for reason in task.partial_reasons]
     for name, task_outcomes in outcomes.items():
@@ -244,37 +248,38 @@ def _overlapping(one: Evaluated, two: Evaluated, names_of_one: Sequence[str]) ->
     return best
 
 
-def _published(text: str, run: Evaluated) -> PublishedSide:
+def _published(text: str, model: str) -> PublishedSide:
     number = re.fullmatch(r"(\d{1,3}(?:\.(\d{1,6}))?)\s*%?", text.strip())
     if number:
         value = float(number[1]) / 100.0
         if value > 1.0:
             raise UsageError(f"--against {text} is not a percentage from 0 to 100")
-        row = PublishedRow(text, run.spec.model, {AVERAGE: value})
+        row = PublishedRow(text, model, {AVERAGE: value})
         return PublishedSide(
             f"the number {number[1]}", row, (), {}, "", (AVERAGE,), 0.01 * 10.0 ** -len(number[2] or "")
         )
     name, _, row_name = text.rpartition(":") if ":" in text else (text, "", "")
-    if not name.endswith(".json") and "/" not in name and name not in names():
+    if not name.endswith(".json") and name not in names():
         runs = [path.name for path in RUNS.iterdir()] if RUNS.is_dir() else []
         raise UsageError(
             f"--against {clean(text)} is neither a run nor a published table (there are {', '.join(names())}), nor a "
             f"number in percent{did_you_mean(name, [*names(), *runs])}"
         )
     table = load_published(name)
-    row = table.row(row_name) if row_name else _row_of(table, run, name)
+    row = table.row(row_name) if row_name else _row_of(table, model, name)
     columns = tuple(column for column in table.columns if column in row.values)
     if not columns:
         raise UsageError(
             f"the row {clean(row.name)} of {clean(table.title)} has no numbers: name another row"
         )
     label = f"{clean(row.name)} ({clean(table.title)})"
-    return PublishedSide(label, row, table.benchmark, table.settings, table.source, columns, _precision(row))
+    return PublishedSide(
+        label, row, table.benchmark, table.settings, table.settings_source, columns, _precision(row)
+    )
 
 
-def _row_of(table: PublishedTable, run: Evaluated, name: str) -> PublishedRow:
-    """Returns the row of the run's model, or the only row."""
-    model = run.spec.model
+def _row_of(table: PublishedTable, model: str, name: str) -> PublishedRow:
+    """Returns the row of the model, or the only row."""
     rows = [row for row in table.rows if model in (row.model, row.name)]
     rows = rows or [row for row in table.rows if Path(row.model).name == Path(model).name]
     if len(rows) == 1 or len(table.rows) == 1:
