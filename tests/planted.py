@@ -6,7 +6,7 @@ changes some replies. Nothing else does, so the cause of a gap between two runs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -63,7 +63,9 @@ class Planted:
     """The share of copies that are answered wrongly, drawn by the seed."""
     prompt_tokens: int = 300
     unanswered: float = 0.0
-    """The share of questions without a reply, at the end of the run."""
+    """The share of questions without a reply."""
+    world: str = ""
+    """Another world has other questions that the model knows, and other ones that are changed."""
 
     def but(self, **changes: Any) -> Planted:
         """Returns a copy with changes."""
@@ -107,7 +109,7 @@ def make(path: Path, data: Path, planted: Planted, model: str = "base") -> Path:
         keys = spec.keys(task)
         with Journal(run.journal_path(task.name)) as journal:
             for sample in task.samples:
-                if _drawn("unanswered", sample.group, planted.unanswered):
+                if _drawn(f"{planted.world} unanswered", sample.group, planted.unanswered):
                     continue
                 text, cut = reply(sample, planted)
                 record = SampleRecord(
@@ -130,28 +132,25 @@ def make(path: Path, data: Path, planted: Planted, model: str = "base") -> Path:
 
 def reply(sample: Sample, planted: Planted) -> tuple[str, bool]:
     """Returns the simulated reply to a sample, and whether it hit the token limit."""
-    first = sample.roll == 0
+    group, world = sample.group, planted.world
     for name, text, cut in (
         ("loops", LOOP, True),
         ("cut", CUT, True),
         ("unread", "I see several things.", False),
     ):
-        if first and _drawn(name, sample.group, getattr(planted, name)):
+        if sample.roll == 0 and _drawn(f"{world} {name}", group, getattr(planted, name)):
             return text, cut
-    knows = _drawn("knows", sample.group, 0.75)
-    wrong = any(_drawn(name, sample.group, share) for name, share in planted.wrong.items())
-    slips = _drawn(f"slips {planted.seed}", sample.id, planted.slips)
+    knows = _drawn(f"{world} knows", group, 0.75)
+    wrong = any(_drawn(f"{world} {name}", group, share) for name, share in planted.wrong.items())
+    slips = _drawn(f"{world} slips {planted.seed}", sample.id, planted.slips)
     letters = sorted(sample.choices)
     answer = sample.target
     if not knows or wrong or slips:
         answer = letters[(letters.index(sample.target) + 1) % len(letters)]
-    if _drawn("loose", sample.group, planted.loose):
+    if _drawn(f"{world} loose", group, planted.loose):
         return f"The answer is {answer}.", False
     return f"<think>It is clear.</think> <answer>{answer}</answer>", False
 
 
 def _drawn(what: str, which: str, share: float) -> bool:
     return Random(f"{what} {which}").random() < share
-
-
-Maker = Callable[..., Path]

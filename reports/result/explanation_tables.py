@@ -19,8 +19,8 @@ SCHEMA = 1
 """The schema version of the JSON output."""
 LEGEND = (
     "computed: shown by re-scoring the replies. differs: a difference that can change replies; its effect needs "
-    "another run. possible: a reading that gives the published number or comes within chance of it, while the source "
-    "does not state how it was read."
+    "another run. The source does not state how it was scored: reproduced: re-scoring in this way gives all its "
+    "numbers to the last digit. possible: it comes within chance of them, or closes at least half of the gap."
 )
 _MARKS = {True: "differs", False: "", None: "?"}
 _NUMBERS = ("", "Run", "Against", "Gap", "95%\ninterval")
@@ -130,8 +130,8 @@ def closing_lines(explanation: Explanation) -> Iterator[str]:
     """Yields the notes, and how many readings were tried."""
     if explanation.n_tried > 1:
         yield (
-            f"{explanation.n_tried} ways of scoring the same replies were compared with the published numbers; with "
-            "many of them and few numbers, one can fit by chance."
+            f"{explanation.n_tried} ways of scoring the same replies were compared with the published numbers; "
+            f"{explanation.n_near} of them came within chance, which does not show that the source used one of them."
         )
     yield from (clean(note, _LIMIT) for note in explanation.notes)
 
@@ -174,6 +174,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "abilities": [asdict(column) for column in explanation.columns],
         "trials": [asdict(trial) for trial in explanation.trials],
         "n_tried": explanation.n_tried,
+        "n_near": explanation.n_near,
         "notes": list(explanation.notes),
     }
 

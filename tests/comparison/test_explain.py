@@ -258,7 +258,8 @@ def test_a_planted_difference_to_a_published_table_is_named_first(
     plan = plan.but(**{name: 0.3 for name in ("cut", "loops") if getattr(plan, name)})
     explanation = explain(make(plan), publish(make(theirs)))
     assert explanation.named[0] == kind, explanation.verdict
-    assert explanation.causes[0].standing == ("differs" if kind == "split" else "possible")
+    standings = {"extractor": "reproduced", "split": "differs"}
+    assert explanation.causes[0].standing == standings.get(kind, "possible")
 
 
 def test_the_aggregation_of_a_published_table_is_named(make: Make, publish: Callable[..., str]) -> None:

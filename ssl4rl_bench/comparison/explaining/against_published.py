@@ -30,10 +30,11 @@ def rank_against_published(
         )
     known, effects = _known(pair, side, start)
     steps = pair.explaining() if abs((known or [start])[-1].gap.value) > NEGLIGIBLE else []
-    near = [reading for reading in steps if steps[-1].gap.within_chance or steps[-1].exact]
+    near = [reading for reading in steps if steps[-1].near or steps[-1].exact]
     causes = [_cause(side, published, reading, "computed", lines, pair) for reading in known]
-    causes += [_cause(side, published, reading, "possible", lines, pair) for reading in near]
-    effects += [cause.effect for cause in causes if cause.effect and cause.standing == "possible"]
+    standing: Standing = "reproduced" if near and near[-1].exact else "possible"
+    causes += [_cause(side, published, reading, standing, lines, pair) for reading in near]
+    effects += [cause.effect for cause in causes if cause.effect and cause.standing == standing]
     remaining = (steps or known or [start])[-1].gap
     if abs(remaining.value) > NEGLIGIBLE:
         others = _others(side, published, lines, {cause.kind for cause in causes})
@@ -44,7 +45,9 @@ def rank_against_published(
             causes += far
             effects += [cause.effect for cause in far if cause.effect]
     notes = [] if side.unreadable is None else [f"the replies cannot be read again: {side.unreadable}"]
-    return Ranked(start.gap, tuple(effects), tuple(causes), remaining, tuple(notes), pair.n_tried)
+    return Ranked(
+        start.gap, tuple(effects), tuple(causes), remaining, tuple(notes), pair.n_tried, pair.n_near
+    )
 
 
 def _known(pair: PublishedPair, side: RunSide, start: Reading) -> tuple[list[Reading], list[Effect]]:

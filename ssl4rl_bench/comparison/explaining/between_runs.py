@@ -28,6 +28,7 @@ class Ranked:
     remaining: Gap
     notes: tuple[str, ...]
     n_tried: int = 0
+    n_near: int = 0
 
 
 def rank_between_runs(

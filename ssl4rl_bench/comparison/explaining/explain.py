@@ -122,6 +122,7 @@ def _explanation(
         columns=_columns(mine, theirs, aggregations),
         trials=tuple(Trial(*trial) for trial in unstated),
         n_tried=ranked.n_tried,
+        n_near=ranked.n_near,
         verdict=verdict(ranked, isinstance(theirs, PublishedSide)),
         notes=(*notes, *ranked.notes),
     )

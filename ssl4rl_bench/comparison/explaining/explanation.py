@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Standing = Literal["computed", "differs", "possible"]
+Standing = Literal["computed", "reproduced", "differs", "possible"]
 """How a cause is known.
 
 - `computed`: it is a recorded difference, and re-scoring the replies without it narrows the gap.
+- `reproduced`: the published side does not state it, but re-scoring the replies in this way gives all published
+  numbers to the last digit.
 - `differs`: it is a recorded difference that can change replies; its effect needs another run.
-- `possible`: nothing is known about it on the published side, but re-scoring the replies in this way gives the
-  published number, or comes within chance of it.
+- `possible`: the published side does not state it, and re-scoring the replies in this way comes within chance of
+  its numbers, or closes at least half of the gap. Other causes can have the same effect.
 """
 
 
@@ -138,6 +140,8 @@ class Explanation:
     trials: tuple[Trial, ...]
     n_tried: int
     """The number of combinations of readings that were compared with a published number; 0 for a run."""
+    n_near: int
+    """How many of them came within chance of the published numbers."""
     verdict: str
     """The result in one sentence."""
     notes: tuple[str, ...]

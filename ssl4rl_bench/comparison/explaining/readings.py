@@ -6,6 +6,7 @@ two departures from how the run was scored are compared with the published row.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -20,6 +21,7 @@ from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide
 from ssl4rl_bench.comparison.published import AVERAGE
 from ssl4rl_bench.score.aggregate import AGGREGATIONS, GroupView, check_aggregation, members_of
 from ssl4rl_bench.score.outcomes import Outcomes
+from ssl4rl_bench.stats.estimates import wilson
 from ssl4rl_bench.task.extract import EXTRACTORS, check_extractor
 
 Departure = tuple[str, str]
@@ -36,6 +38,14 @@ class Reading:
     gap: Gap
     exact: bool
     """Whether it gives all published numbers, up to one unit of their last digit."""
+    fits: bool
+    """Whether the published abilities lie in the intervals of the run's, except for at most one in five. A reading
+    that fits the average alone is refuted by abilities that it does not fit."""
+
+    @property
+    def near(self) -> bool:
+        """Whether it comes within chance of the published numbers."""
+        return self.gap.within_chance and self.fits
 
 
 class PublishedPair:
@@ -55,6 +65,11 @@ class PublishedPair:
     def n_tried(self) -> int:
         """The number of readings that were compared with the published numbers."""
         return len(self._readings)
+
+    @property
+    def n_near(self) -> int:
+        """How many of them came within chance of the published numbers."""
+        return sum(reading is not None and reading.near for reading in self._readings.values())
 
     def _known(self) -> tuple[Departure, ...]:
         stated, side = self._published.settings, self._side
@@ -112,12 +127,27 @@ class PublishedPair:
             mine = Estimated(value, mine.n, unpaired_interval(value, se, 0.0))
         ends = None if mine.ci95 is None else (mine.ci95[0] - against, mine.ci95[1] - against)
         gap = Gap(mine, Estimated(against, None, None), ends)
-        return Reading(departures, gap, self._is_exact(numbers))
+        return Reading(departures, gap, self._is_exact(numbers), self._fits(outcomes, numbers))
 
     def _is_exact(self, numbers: Mapping[str, float | None]) -> bool:
         unit = self._published.precision
         pairs = [(numbers.get(name), self._published.row.values[name]) for name in self._published.columns]
         return all(mine is not None and abs(mine - theirs) < unit - 1e-12 for mine, theirs in pairs)
+
+    def _fits(self, outcomes: Outcomes, numbers: Mapping[str, float | None]) -> bool:
+        """Checks the abilities: a published one may miss Wilson's interval of the run's over its questions."""
+        counts: Counter[str] = Counter(
+            outcomes.places[index].l2 for index in np.flatnonzero(outcomes.counted)
+        )
+        outside = n = 0
+        for name in self._published.columns:
+            value = numbers.get(name)
+            if name == AVERAGE or value is None:
+                continue
+            low, high = wilson(min(1.0, value), counts[name])
+            n += 1
+            outside += not low <= self._published.row.values[name] <= high
+        return outside <= n // 5
 
     def _outcomes_of(self, departures: tuple[Departure, ...]) -> Outcomes:
         if departures not in self._outcomes:
@@ -159,7 +189,7 @@ class PublishedPair:
         if not beyond:
             return []
         for reading in everything:
-            if reading.gap.within_chance:
+            if reading.near:
                 return self._steps(reading)
         best = min(single, key=lambda r: abs(r.gap.value), default=None)
         return [best] if best and abs(best.gap.value) <= abs(start.gap.value) / 2.0 else []

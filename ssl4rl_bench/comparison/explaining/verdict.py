@@ -19,7 +19,10 @@ def verdict(ranked: Ranked, published: bool) -> str:
     gap = f"The gap of {_points(ranked.gap)}"
     if ranked.causes:
         parts = [_part(cause) for cause in ranked.causes]
-        return f"{gap} may come from {_listed(parts)}; {_rest(ranked)}."
+        doubt = (
+            ", but other causes can have the same effect" if ranked.causes[0].standing == "possible" else ""
+        )
+        return f"{gap} may come from {_listed(parts)}; {_rest(ranked)}{doubt}."
     nothing = (
         "no stated difference and no re-scoring of the replies accounts for it"
         if published
