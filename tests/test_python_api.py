@@ -126,7 +126,9 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
         assert set(hints) == {*inspect.signature(thing).parameters, "return"}
 
 
-@pytest.mark.parametrize("name", ["open_run", "load_runs", "compare", "gate", "load_task", "make_reward"])
+@pytest.mark.parametrize(
+    "name", ["open_run", "load_runs", "compare", "explain", "gate", "load_task", "make_reward"]
+)
 def test_the_example_of_a_docstring_holds(place: Path, name: str) -> None:
     """That of `evaluate` asks a real model: tests/e2e/test_python_docs.py runs it."""
     scope = {name: getattr(sb, name) for name in NAMES}

@@ -9,7 +9,7 @@ from ssl4rl_bench.comparison.explaining.between_runs import Ranked
 from ssl4rl_bench.comparison.explaining.commands import advice_for
 from ssl4rl_bench.comparison.explaining.effects import NEGLIGIBLE, rereading_interval
 from ssl4rl_bench.comparison.explaining.explanation import Cause, Effect, SettingLine, Standing
-from ssl4rl_bench.comparison.explaining.readings import Departure, PublishedPair, Reading
+from ssl4rl_bench.comparison.explaining.readings import Departure, PublishedPair, Rescoring
 from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide
 from ssl4rl_bench.core.errors import UsageError
 
@@ -38,8 +38,8 @@ def rank_against_published(
     remaining = (steps or known or [start])[-1].gap
     if abs(remaining.value) > NEGLIGIBLE:
         others = _others(side, published, lines, {cause.kind for cause in causes})
-        first = [cause for cause in others if cause.kind == kinds.SPLIT]
-        causes = [*first, *causes, *(cause for cause in others if cause.kind != kinds.SPLIT)]
+        first = [cause for cause in others if cause.kind in kinds.INCOMPARABLE]
+        causes = [*first, *causes, *(cause for cause in others if cause not in first)]
         if not near:
             far = [_cause(side, published, reading, "possible", lines, pair) for reading in steps]
             causes += far
@@ -50,12 +50,12 @@ def rank_against_published(
     )
 
 
-def _known(pair: PublishedPair, side: RunSide, start: Reading) -> tuple[list[Reading], list[Effect]]:
+def _known(pair: PublishedPair, side: RunSide, start: Rescoring) -> tuple[list[Rescoring], list[Effect]]:
     """Applies what the source states, as long as it narrows the gap; returns the steps and all effects."""
     alone = [reading for departure in pair.known if (reading := pair.reading((departure,)))]
     alone.sort(key=lambda reading: abs(reading.gap.value))
     effects = [_effect(side, reading, start, pair) for reading in alone]
-    steps: list[Reading] = []
+    steps: list[Rescoring] = []
     current = start
     for reading in alone:
         made = pair.reading((*(d for step in steps[-1:] for d in step.departures), *reading.departures))
@@ -65,7 +65,7 @@ def _known(pair: PublishedPair, side: RunSide, start: Reading) -> tuple[list[Rea
     return steps, effects
 
 
-def _effect(side: RunSide, reading: Reading, start: Reading, pair: PublishedPair) -> Effect:
+def _effect(side: RunSide, reading: Rescoring, start: Rescoring, pair: PublishedPair) -> Effect:
     kind, value = reading.departures[-1]
     alone = pair.reading((reading.departures[-1],)) or reading
     ends = None
@@ -79,7 +79,7 @@ def _effect(side: RunSide, reading: Reading, start: Reading, pair: PublishedPair
 def _cause(
     side: RunSide,
     published: PublishedSide,
-    reading: Reading,
+    reading: Rescoring,
     standing: Standing,
     lines: Sequence[SettingLine],
     pair: PublishedPair,

@@ -64,8 +64,8 @@ def rank_between_runs(
     if abs(remaining.value) > NEGLIGIBLE:
         taken = {*pair.switches, *(cause.kind for cause in causes)}
         others = _others(one, two, lines, taken, n_shared=len(shared))
-        first = [cause for cause in others if cause.kind == kinds.SPLIT]
-        causes = [*first, *causes, *(cause for cause in others if cause.kind != kinds.SPLIT)]
+        first = [cause for cause in others if cause.kind in kinds.INCOMPARABLE]
+        causes = [*first, *causes, *(cause for cause in others if cause not in first)]
     return Ranked(start, tuple(effects), tuple(causes), remaining, tuple(notes))
 
 

@@ -153,7 +153,7 @@ def _split(side: RunSide, other: RunSide | PublishedSide) -> tuple[str, str]:
     for run in (side, other):
         if isinstance(run, RunSide) and not run.rundir.result_path.exists():
             resume = f"{rerun(run)} --out {shlex.quote(str(run.evaluated.path))}"
-            return f"Finish {run.label}: its own command resumes it, which is like this one.", resume
+            return f"Finish {run.label}: its by_default command resumes it, which is like this one.", resume
     if isinstance(other, PublishedSide):
         name = short_name(other.benchmark[0]) if other.benchmark else short_name(side.task)
         data = {} if name == short_name(side.task) else {"data": None}
@@ -196,10 +196,10 @@ def trials(side: RunSide, lines: Sequence[SettingLine]) -> list[tuple[str, str, 
     prompt = side.evaluated.spec.tasks[side.task].prompt
     other = next(name for name in _PROMPTS if name != prompt)
     pixels: dict[str, int | None] = {"min_pixels": None, "max_pixels": None}
-    own = side.evaluated.spec.min_pixels is None and side.evaluated.spec.max_pixels is None
-    if own:
+    by_default = side.evaluated.spec.min_pixels is None and side.evaluated.spec.max_pixels is None
+    if by_default:
         pixels = {"min_pixels": 1280 * 28 * 28, "max_pixels": 16384 * 28 * 28}
-    what = "VLMEvalKit's limits for Qwen2.5-VL" if own else "the checkpoint's limits"
+    what = "VLMEvalKit's limits for Qwen2.5-VL" if by_default else "the checkpoint's limits"
     engine = "hf" if side.evaluated.spec.engine != "hf" else "vllm"
     options = [
         (kinds.PROMPT, f"Ask with the prompt style {other}.", rerun(side, prompt=other)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from ssl4rl_bench.comparison.explaining.against_published import rank_against_published
 from ssl4rl_bench.comparison.explaining.between_runs import Ranked, rank_between_runs
 from ssl4rl_bench.comparison.explaining.commands import trials
-from ssl4rl_bench.comparison.explaining.explanation import Column, Explanation, SettingLine, Trial
+from ssl4rl_bench.comparison.explaining.explanation import AbilityNumbers, Explanation, SettingLine, Trial
 from ssl4rl_bench.comparison.explaining.kinds import AGGREGATION
 from ssl4rl_bench.comparison.explaining.lines import lines_of_published, lines_of_runs
 from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide, open_sides
@@ -143,7 +143,7 @@ def _notes(side: RunSide) -> list[str]:
 
 def _columns(
     mine: RunSide, theirs: RunSide | PublishedSide, aggregations: tuple[str, str | None]
-) -> tuple[Column, ...]:
+) -> tuple[AbilityNumbers, ...]:
     """Returns the numbers of the abilities on both sides."""
     numbers = _abilities(mine, aggregations[0])
     if isinstance(theirs, RunSide):
@@ -151,7 +151,8 @@ def _columns(
     else:
         others = {name: theirs.row.values[name] for name in theirs.columns if name != AVERAGE}
     return tuple(
-        Column(name, numbers.get(name), others.get(name)) for name in dict.fromkeys((*numbers, *others))
+        AbilityNumbers(name, numbers.get(name), others.get(name))
+        for name in dict.fromkeys((*numbers, *others))
     )
 
 

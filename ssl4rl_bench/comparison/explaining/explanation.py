@@ -100,7 +100,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class AbilityNumbers:
     """One ability on both sides."""
 
     name: str
@@ -136,7 +136,7 @@ class Explanation:
     """The ranked causes, the first one first (docs/explain.md has the rule)."""
     remaining: Gap
     """The gap that is left after all computed causes."""
-    columns: tuple[Column, ...]
+    columns: tuple[AbilityNumbers, ...]
     trials: tuple[Trial, ...]
     n_tried: int
     """The number of combinations of readings that were compared with a published number; 0 for a run."""

@@ -43,6 +43,8 @@ sampled, and last the software, with which greedy replies change only where two 
 """
 ORDER: Mapping[str, int] = {kind: index for index, kind in enumerate(KINDS)}
 
+INCOMPARABLE = (WEIGHTS, SPLIT)
+"""Kinds that make the numbers different quantities. If their effect cannot be computed, they come first."""
 LIKELY = (REPETITION, TRUNCATION, EXTRACTOR, UNREAD, AGGREGATION)
 """The order in which readings that explain a published number equally well are preferred: those that are seen in
 the run's replies come before guesses about the other side. A judgement of this project, too."""

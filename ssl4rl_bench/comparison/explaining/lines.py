@@ -58,10 +58,9 @@ def lines_of_runs(one: RunSide, two: RunSide, aggregations: tuple[str, str]) -> 
         left, right = mine.get(name, _Shown(_ABSENT, None)), theirs.get(name, _Shown(_ABSENT, None))
         differs: bool | None = left.value != right.value
         if name in one.settings or name in two.settings:
-            differs = name in recorded
-            unknown = (side.settings[name].value is None for side in (one, two) if name in side.settings)
-            if not differs and left.text != right.text and any(unknown):
-                differs = None
+            defaults = [side.settings[name] for side in (one, two) if name in side.settings]
+            unknown = any(setting.is_default and setting.value is None for setting in defaults)
+            differs = True if name in recorded else None if unknown else False
         elif None in (left.value, right.value) or (name == "weights" and not _comparable(one, two)):
             differs = None
         out.append(SettingLine(name, kind_of(name), left.text, right.text, differs))
@@ -102,7 +101,10 @@ def _of_run(side: RunSide, aggregation: str) -> dict[str, _Shown]:
     n = sum(counts.values())
     unread = sum(counts.get(status, 0) for status in (Status.NONE, Status.REFUSAL))
     tokens = facts.prompt_tokens
-    out = {name: _Shown(setting.text, setting.value) for name, setting in side.settings.items()}
+    out = {
+        name: _Shown("not recorded" if setting.text == "None" else setting.text, setting.value)
+        for name, setting in side.settings.items()
+    }
     return out | {
         "weights": _Shown(clean(spec.fingerprint[:_DIGITS]), spec.fingerprint),
         "task": _Shown(short_name(side.task), side.task),

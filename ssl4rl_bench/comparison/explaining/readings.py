@@ -31,7 +31,7 @@ MANY_COLUMNS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Rescoring:
     """One way of re-scoring. What the source states comes first among its departures."""
 
     departures: tuple[Departure, ...]
@@ -57,7 +57,7 @@ class PublishedPair:
         self._side, self._published, self.aggregation = side, published, aggregation
         self._repeating = repeating
         self._outcomes: dict[tuple[Departure, ...], Outcomes] = {}
-        self._readings: dict[tuple[Departure, ...], Reading | None] = {}
+        self._readings: dict[tuple[Departure, ...], Rescoring | None] = {}
         self.known = self._known()
         """The departures that the source states."""
 
@@ -99,14 +99,14 @@ class PublishedPair:
         flags = symptom_flags(self._side.outcomes, self._repeating)
         return out + [(kind, "") for kind in SYMPTOMS if flags[kind].any() and not flags[kind].all()]
 
-    def reading(self, departures: Sequence[Departure]) -> Reading | None:
+    def reading(self, departures: Sequence[Departure]) -> Rescoring | None:
         """Re-scores the replies; None if no question is left."""
         key = tuple(departures)
         if key not in self._readings:
             self._readings[key] = self._reading(key)
         return self._readings[key]
 
-    def _reading(self, departures: tuple[Departure, ...]) -> Reading | None:
+    def _reading(self, departures: tuple[Departure, ...]) -> Rescoring | None:
         chosen = dict(departures)
         outcomes = self._outcomes_of(tuple(d for d in departures if d[0] != AGGREGATION))
         aggregation = chosen.get(AGGREGATION, self.aggregation)
@@ -127,7 +127,7 @@ class PublishedPair:
             mine = Estimated(value, mine.n, unpaired_interval(value, se, 0.0))
         ends = None if mine.ci95 is None else (mine.ci95[0] - against, mine.ci95[1] - against)
         gap = Gap(mine, Estimated(against, None, None), ends)
-        return Reading(departures, gap, self._is_exact(numbers), self._fits(outcomes, numbers))
+        return Rescoring(departures, gap, self._is_exact(numbers), self._fits(outcomes, numbers))
 
     def _is_exact(self, numbers: Mapping[str, float | None]) -> bool:
         unit = self._published.precision
@@ -162,13 +162,13 @@ class PublishedPair:
             self._outcomes[departures] = restricted(outcomes, keep)
         return self._outcomes[departures]
 
-    def explaining(self) -> list[Reading]:
+    def explaining(self) -> list[Rescoring]:
         """Returns the readings that explain the gap: after the first departure of the best one, after both.
 
         A reading that gives all published numbers exactly is the best one, if there is more than one number or the
         gap is beyond chance. Otherwise, if the gap is beyond chance, it is a reading that comes within chance.
-        Fewer departures are preferred, then those in the order of `kinds.LIKELY`, then the smaller gap. Otherwise
-        it is the single departure that closes most of the gap, if this is at least half. Empty without any.
+        Otherwise it is a single departure that closes at least half of the gap. Fewer departures are preferred, then
+        those in the order of `kinds.LIKELY`, then the smaller gap. Empty without any.
         """
         start = self.reading(self.known)
         if start is None or start.exact:
@@ -191,10 +191,10 @@ class PublishedPair:
         for reading in everything:
             if reading.near:
                 return self._steps(reading)
-        best = min(single, key=lambda r: abs(r.gap.value), default=None)
-        return [best] if best and abs(best.gap.value) <= abs(start.gap.value) / 2.0 else []
+        half = abs(start.gap.value) / 2.0
+        return [reading for reading in everything if reading in single and abs(reading.gap.value) <= half][:1]
 
-    def _steps(self, reading: Reading) -> list[Reading]:
+    def _steps(self, reading: Rescoring) -> list[Rescoring]:
         """Returns the reading after each of its departures, the one that closes more of the gap first."""
         new = reading.departures[len(self.known) :]
         if len(new) == 1:
@@ -205,7 +205,7 @@ class PublishedPair:
         return [first, replace(reading, departures=(*first.departures, second))]
 
 
-def _preference(reading: Reading) -> tuple[int, list[int], float]:
+def _preference(reading: Rescoring) -> tuple[int, list[int], float]:
     likely = sorted(LIKELY.index(kind) for kind, _ in reading.departures)
     return (
         len(reading.departures),
