@@ -23,6 +23,8 @@ from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_json
 from ssl4rl_bench.core.versioned import check_schema
+from ssl4rl_bench.score.aggregate import check_aggregation
+from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 AVERAGE = "average"
@@ -97,6 +99,7 @@ def load_published(name: str | Path) -> PublishedTable:
     Raises:
         UsageError: there is no such table or file.
         DataError: the file does not have this form; names the place and what is expected there.
+        UsageError: it states an unknown extractor or aggregation.
     """
     text = str(name)
     if isinstance(name, str) and not text.endswith(".json") and "/" not in text:
@@ -205,7 +208,12 @@ def _benchmark(where: str, value: object) -> tuple[str, ...]:
 
 
 def _settings(where: str, value: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Returns the stated settings and their source, both empty if the file has none."""
+    """Returns the stated settings and their source, both empty if the file has none.
+
+    Raises:
+        DataError: they do not have this form.
+        UsageError: an unknown extractor or aggregation.
+    """
     if _SETTINGS[0] not in value:
         return {}, ""
     stated = value[_SETTINGS[0]]
@@ -218,6 +226,9 @@ def _settings(where: str, value: Mapping[str, Any]) -> tuple[Mapping[str, Any], 
             )
         if not isinstance(item, str | int | float) or isinstance(item, bool):
             raise DataError(f"{where}: the setting {name} is not a text or a number")
+    for name, check in (("extractor", check_extractor), ("aggregation", check_aggregation)):
+        if name in stated:
+            check(str(stated[name]))
     if _SETTINGS[1] not in value:
         raise DataError(f"{where} has settings and no settings_source; say where they are stated")
     return stated, _text(where, value, _SETTINGS[1])

@@ -394,3 +394,16 @@ def test_an_interrupted_copy_of_a_group_does_not_count(make: Make) -> None:
     assert explanation.gap.run.n is not None
     assert explanation.gap.run.n < len(outcomes.groups)
     assert explanation.gap.against.value == overall(outcomes, "circular_micro")["value"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", range(4))
+def test_other_simulated_models_give_the_same_causes(world: int, make: Make) -> None:
+    """Where the numbers happen to be equal, nothing is named."""
+    base = make(BASE.but(world=str(world)))
+    for kind, (plan, how) in SINGLE.items():
+        explanation = explain(make(plan.but(world=str(world))), base, **how)
+        assert explanation.named == ((kind,) if explanation.gap.value else ())
+    for kinds, (plan, how) in PAIRS.items():
+        explanation = explain(make(plan.but(world=str(world))), base, **how)
+        assert set(explanation.named) == set(kinds), explanation.verdict

@@ -153,7 +153,7 @@ def _split(side: RunSide, other: RunSide | PublishedSide) -> tuple[str, str]:
     for run in (side, other):
         if isinstance(run, RunSide) and not run.rundir.result_path.exists():
             resume = f"{rerun(run)} --out {shlex.quote(str(run.evaluated.path))}"
-            return f"Finish {run.label}: its by_default command resumes it, which is like this one.", resume
+            return f"Finish {run.label}: the command that started it resumes it.", resume
     if isinstance(other, PublishedSide):
         name = short_name(other.benchmark[0]) if other.benchmark else short_name(side.task)
         data = {} if name == short_name(side.task) else {"data": None}
