@@ -55,11 +55,15 @@ DEPENDENCIES = (
 """What the libraries in `HEAVY` import, as far as it is installed."""
 SHARED = "SSL4RL_TESTS_SERVER"
 """Environment variable with the path of a server's socket."""
+PREPARATION = "preparation"
+"""The name of the module that a script of `Popen.preparation` is while the server runs it."""
 
 
 class Popen(subprocess.Popen[AnyStr]):
     """A program that the server forks. Its arguments begin with `sys.executable` and -m, -c or a file."""
 
+    preparation = ""
+    """The path of a script that the server runs first (as `PREPARATION`), to import libraries of `HEAVY`."""
     _connection: socket.socket
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, *rest: Any) -> None:
@@ -74,7 +78,7 @@ class Popen(subprocess.Popen[AnyStr]):
             "session": bool(more[5]),
         }
         streams = [n if stream == -1 else stream for n, stream in enumerate((p2cread, c2pwrite, errwrite))]
-        self._connection = ask(_server(), request, streams)
+        self._connection = ask(_server(self.preparation), request, streams)
         self.pid = int(_line(self._connection))
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
@@ -96,6 +100,7 @@ class Popen(subprocess.Popen[AnyStr]):
 def run(
     args: Any,
     *,
+    kind: type[Popen[Any]] = Popen,
     capture_output: bool = False,
     check: bool = False,
     timeout: float | None = 300,
@@ -104,7 +109,7 @@ def run(
     """Runs a program to its end, as `subprocess.run` does."""
     if capture_output:
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with Popen[Any](args, **options) as process:
+    with kind(args, **options) as process:
         try:
             output, errors = process.communicate(timeout=timeout)
         except BaseException:
@@ -159,16 +164,16 @@ def share() -> None:
 
 
 @functools.cache
-def _server() -> str:
+def _server(preparation: str = "") -> str:
     """Returns the path of the server's socket. The first call starts the server, unless it is shared."""
-    if SHARED in os.environ:
+    if SHARED in os.environ and not preparation:
         return os.environ[SHARED]
     folder = tempfile.TemporaryDirectory(prefix="forked-")
     path = str(Path(folder.name, "socket"))
     listener = socket.create_server(path, family=socket.AF_UNIX, backlog=64)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     process = subprocess.Popen(
-        [sys.executable, __file__, str(listener.fileno())],
+        [sys.executable, __file__, str(listener.fileno()), *filter(None, [preparation])],
         stdin=subprocess.PIPE,  # its end is the server's signal to end
         pass_fds=[listener.fileno()],
         env={**os.environ, **threads},
@@ -192,6 +197,8 @@ def main() -> None:
     no_fsync()
     base = [place for place in sys.path if place not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     _import()
+    for script in sys.argv[2:]:
+        runpy.run_path(script, run_name=PREPARATION)
     gc.freeze()
     if (request := _serve(listener)) is not None:
         _become(request, base)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("trl")
 
+import training_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe_file  # noqa: E402
 
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model  # noqa: E402
@@ -68,8 +69,11 @@ def command(small: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "ssl4rl_bench", "train", str(small), "--out", str(out), *more]
 
 
-def call(args: list[str], **kwargs: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(args, capture_output=True, text=True, timeout=600, **kwargs)  # type: ignore[call-overload]
+def call(args: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    done: subprocess.CompletedProcess[str] = training_process.run(
+        args, capture_output=True, text=True, timeout=600, **options
+    )
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -80,21 +84,27 @@ def undisturbed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize(
-    "moment", ["while the trainer writes", "while casting", "before the rename", "after the rename"]
-)
 def test_a_killed_save_leaves_no_half_checkpoint_and_the_run_goes_on(
-    small: Path, undisturbed: Path, tmp_path: Path, moment: str
+    small: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    """One run is killed at four moments, each time in the save of a further step, and then finishes."""
     out, script = tmp_path / "run", tmp_path / "dies.py"
     script.write_text(DIES)
-    died = call([sys.executable, str(script), moment, "2", "train", str(small), "--out", str(out)])
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    kept = ["step-000001"] if moment != "after the rename" else ["step-000001", "step-000002"]
-    assert [path.name for path in checkpoint.complete_checkpoints(out)] == kept
-    for path in checkpoint.complete_checkpoints(out):
-        resolve_model(str(path))
-        json.loads((path / "ssl4rl.json").read_text())
+    train = ["train", str(small), "--out", str(out)]
+    for moment, number, complete in (
+        ("while the trainer writes", 2, 1),
+        ("while casting", 1, 1),
+        ("before the rename", 1, 1),
+        ("after the rename", 1, 2),
+    ):
+        resume = ["--resume"] if out.exists() else []
+        died = call([sys.executable, str(script), moment, str(number), *train, *resume])
+        assert died.returncode == -signal.SIGKILL, died.stderr
+        checkpoints = checkpoint.complete_checkpoints(out)
+        assert [path.name for path in checkpoints] == [f"step-{n + 1:06d}" for n in range(complete)], moment
+        for path in checkpoints:
+            resolve_model(str(path))
+            json.loads((path / "ssl4rl.json").read_text())
     done = call(command(small, out, "--resume"))
     assert done.returncode == 0, done.stderr
     assert not list(out.glob(".*"))
@@ -125,12 +135,7 @@ def test_a_pre_empted_run_saves_exits_130_and_goes_on(
 ) -> None:
     out = tmp_path / "run"
     args = command(small, out, "--set", "save.every=100")
-    with subprocess.Popen(
-        args,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as running:
+    with training_process.Popen(args, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300
         while not (out / "metrics.jsonl").is_file() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -176,6 +176,7 @@ HEADERS = {
 CONFIG = json.loads((make.__globals__["TINY"] / "config.json").read_text())
 
 
+@pytest.mark.slow
 @given(st.sets(st.sampled_from(NAMES), min_size=1))
 @settings(max_examples=examples(300), deadline=None)
 def test_whatever_is_missing_is_counted_and_named(missing: set[str]) -> None:
@@ -197,6 +198,7 @@ def test_any_other_shape_is_refused(name: str, shape: list[int]) -> None:
         check_complete(Path("m"), CONFIG, {**HEADERS, name: other})
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters="_"), min_size=1),

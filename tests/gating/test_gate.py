@@ -105,6 +105,7 @@ def test_a_margin_that_the_data_cannot_decide_is_a_warning() -> None:
     assert not judge(*changed(1000, 5, 5), rule(margin=5)).notes
 
 
+@pytest.mark.slow
 @any_speed
 @given(st.integers(20, 400), st.data())
 def test_a_gate_never_passes_and_fails_the_same(n: int, data: st.DataObject) -> None:

@@ -3,12 +3,12 @@
 They hold the program still while its modules move: this file calls `ssl4rl-bench` alone and imports none of them.
 Pinned in `tests/data/golden/`:
 
-- `checkpoints.json.gz` (slow): tiny-base and tiny-rotation answer `scenes` as recorded. Both runs' files,
+- `checkpoints.json.gz`: tiny-base and tiny-rotation answer `scenes` as recorded. Both runs' files,
   comparisons, gates, tables, views, a page and a model card.
-- `all_checkpoints.json.gz` (slow): the other three bundled checkpoints, all five beside each other, and their probes.
+- `all_checkpoints.json.gz`: the other three bundled checkpoints, all five beside each other, and their probes.
 - `replies.json.gz`: MMBench's schema. Made-up replies of every kind, read by every extractor; repeats; blank images.
 - `data_sets.json.gz`: `build` of every SSL task as JSONL, and of one task of each family in every format.
-- `tasks.json.gz` (slow): lists, checks, prompts, a data set of `scenes`, an exported TSV, a plan.
+- `tasks.json.gz`: lists, checks, prompts, a data set of `scenes`, an exported TSV, a plan.
 
 Inputs there: `replies/` (what the bundled checkpoints answered) and `pictures/`.
 
@@ -527,7 +527,6 @@ GROUPS: dict[str, Callable[[Workshop], None]] = {
     work.__name__: work for work in (checkpoints, all_checkpoints, replies, data_sets, tasks)
 }
 """Name of a pinned file to what makes its documents."""
-SLOW = ("checkpoints", "all_checkpoints", "data_sets", "tasks")
 
 
 def made(group: str, folder: Path) -> Documents:
@@ -563,10 +562,8 @@ def check(group: str, found: Documents) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize(
-    "group",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in GROUPS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
 def test_outputs_are_as_pinned(group: str, tmp_path: Path) -> None:
     said = check(group, made(group, tmp_path))
     assert not said, f"{len(said)} differences\n" + "\n".join(said[:20])

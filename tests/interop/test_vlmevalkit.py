@@ -39,6 +39,7 @@ def read_back(rows: list[MMBenchRow], folder: Path) -> list[MMBenchRow]:
     return parsed.rows
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

@@ -100,6 +100,7 @@ def test_runs_on_one_question_cannot_be_ranked_apart() -> None:
     assert (cell.value, cell.n, cell.mark, cell.mde) == (1.0, 1, "", 1.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=2, max_size=3))
 def test_ranks_do_not_depend_on_the_order_of_the_candidates(right: list[int]) -> None:

@@ -80,6 +80,7 @@ def same(path: Path, keys: dict[tuple[str, int], str]) -> Answered:
     return scan
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300), deadline=None)
 @given(
     st.lists(LINES, max_size=12),

@@ -146,6 +146,7 @@ def test_values_without_intervals_are_the_same(scored: list[ScoredSample]) -> No
     assert not full
 
 
+@pytest.mark.slow
 @any_speed
 @given(runs(), st.integers())
 def test_the_order_of_replies_does_not_matter_to_the_last_bit(scored: list[ScoredSample], seed: int) -> None:

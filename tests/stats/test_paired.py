@@ -42,6 +42,7 @@ def test_without_a_change_nothing_is_shown() -> None:
     assert mcnemar([0, 5], [0, 5]).tolist() == [1.0, 1.0]
 
 
+@pytest.mark.slow
 @any_speed
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), st.data())
 def test_tango_s_ends_solve_its_equation(sizes: tuple[int, int], data: st.DataObject) -> None:

@@ -60,6 +60,7 @@ def test_a_picture_is_drawn_once_for_several_limits(drawn_anew: list[str]) -> No
     assert len(drawn_anew) == 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 7, 30, 599, 600, 601])
 def test_a_limit_keeps_the_same_questions_whether_or_not_the_others_are_drawn(limit: int) -> None:
     few = registry.load_benchmark("scenes", limit=limit)

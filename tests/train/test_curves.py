@@ -110,6 +110,7 @@ def test_only_panels_with_data_are_drawn(tmp_path: Path) -> None:
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".jsonl"] * 3 + [".png"] * 3
 
 
+@pytest.mark.slow
 def test_the_same_metrics_give_the_same_picture_and_replace_an_old_one(tmp_path: Path) -> None:
     metrics = write(tmp_path / "m.jsonl", full(35))
     for out in (tmp_path / "a.png", tmp_path / "b.png"):

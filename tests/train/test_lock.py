@@ -105,6 +105,7 @@ def test_without_flock_the_process_decides(tmp_path: Path, monkeypatch: pytest.M
     held.release()
 
 
+@pytest.mark.slow
 def test_of_many_runs_that_start_at_once_one_wins(tmp_path: Path) -> None:
     args = [sys.executable, "-c", HOLDS, str(tmp_path)]
     children = [

@@ -190,6 +190,7 @@ def around(draw: st.DrawFn) -> Perceptual:
     return Perceptual(bits, bytes(min(255, max(0, value + shift)) for value in root.thumb))
 
 
+@pytest.mark.slow
 @given(st.lists(HASHES | around(), max_size=12), st.lists(HASHES | around(), max_size=12))
 def test_near_pairs_are_what_near_says(a: list[Perceptual], b: list[Perceptual]) -> None:
     expected = [(i, j) for i, one in enumerate(a) for j, other in enumerate(b) if near(one, other)]

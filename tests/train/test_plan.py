@@ -212,6 +212,7 @@ def test_hostile_names_are_printed_clean() -> None:
     assert "\x1b[31m" not in shown(found) and "[bold]" in shown(found, width=400)
 
 
+@pytest.mark.slow
 def test_a_dry_run_needs_no_torch() -> None:
     code = (
         "from ssl4rl_bench.train import recipe\nfrom ssl4rl_bench.train.planning.plan import plan_training\n"

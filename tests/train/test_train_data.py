@@ -119,6 +119,7 @@ def test_a_form_depends_on_its_number_alone_and_asks_as_the_task_does(
     assert {e.prompt for e in examples} <= asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_replies_to_learn_are_valid_answers_by_lot(name: str) -> None:
     _, task = load_ssl(name)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -242,7 +243,7 @@ def sample(recipe: Recipe) -> tuple[int | None, list[EncodedImage]]:
         per_leaf = int(match[2]) if match[2] else None
         total = sum(per_leaf or leaf.n_dev for leaf in scenes.LEAVES)
         few = SAMPLE // len(scenes.LEAVES)
-        encoded = _drawn(match[1] or "dev", min(few, per_leaf or few))
+        encoded = list(_drawn(match[1] or "dev", min(few, per_leaf or few)))
     elif not Path(spec).expanduser().exists() and _elsewhere(spec):
         return None, []
     else:
@@ -270,5 +271,6 @@ def _elsewhere(spec: str) -> bool:
     return hub_id(spec) is not None
 
 
-def _drawn(stream: str, per_leaf: int) -> list[EncodedImage]:
-    return [images.from_bytes(data) for _, data in drawings(stream, per_leaf)]
+@cache
+def _drawn(stream: str, per_leaf: int) -> tuple[EncodedImage, ...]:
+    return tuple(images.from_bytes(data) for _, data in drawings(stream, per_leaf))

@@ -128,6 +128,7 @@ def test_without_a_length_the_workers_are_kept_full() -> None:
 # --- units
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=20))
 def test_units_are_neighbours_that_share_an_image(sizes: list[int]) -> None:
     made = [r for i, size in enumerate(sizes) for r in requests(size * (i + 1), size)[-size:]]

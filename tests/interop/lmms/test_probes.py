@@ -176,6 +176,7 @@ def test_a_file_of_no_ssl_task_is_refused() -> None:
         probes.process_docs({"text": lines})
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys, ssl4rl_bench.interop.lmms.probes, ssl4rl_bench.interop.lmms.requests;"

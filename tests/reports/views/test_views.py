@@ -174,6 +174,7 @@ def test_a_sum_beyond_the_scale_is_said_to_be() -> None:
 two_columns = mock.patch("ssl4rl_bench.reports.board.columns.COLUMNS", COLUMNS[-2:])
 
 
+@pytest.mark.slow
 @two_columns
 @settings(deadline=None, max_examples=examples(40))
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
@@ -189,6 +190,7 @@ def test_of_identical_runs_the_mix_is_k_minus_one_gains_below_the_sum(seed: int,
         assert each.mix_minus_sum.value == pytest.approx((1 - k) * each.mix.value)
 
 
+@pytest.mark.slow
 @two_columns
 @settings(deadline=None, max_examples=examples(40))
 @given(st.integers(0, 2**32 - 1))

@@ -177,6 +177,7 @@ def check(text: str, choices: Mapping[str, str], finish: Any, name: str) -> extr
     return reading
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300), deadline=None)
 @given(REPLIES, CHOICES, FINISH)
 def test_any_text_is_read(text: str, choices: dict[str, str], finish: str) -> None:
