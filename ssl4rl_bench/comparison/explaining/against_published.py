@@ -9,8 +9,9 @@ from ssl4rl_bench.comparison.explaining.between_runs import Ranked
 from ssl4rl_bench.comparison.explaining.commands import advice_for
 from ssl4rl_bench.comparison.explaining.effects import NEGLIGIBLE, rereading_interval
 from ssl4rl_bench.comparison.explaining.explanation import Cause, Effect, SettingLine, Standing
+from ssl4rl_bench.comparison.explaining.published_side import PublishedSide
 from ssl4rl_bench.comparison.explaining.readings import Departure, PublishedPair, Rescoring
-from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide
+from ssl4rl_bench.comparison.explaining.sides import RunSide
 from ssl4rl_bench.core.errors import UsageError
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ssl4rl_bench.comparison.explaining import kinds
 from ssl4rl_bench.comparison.explaining.explanation import SettingLine
-from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide
+from ssl4rl_bench.comparison.explaining.published_side import PublishedSide
+from ssl4rl_bench.comparison.explaining.sides import RunSide
 from ssl4rl_bench.core.errors import StoreError
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.run.spec import MOCK, REPLAY
@@ -24,6 +25,8 @@ _FLAGS = {
 """Settings that an option of `run` sets. The others are engine options, or keys of a task file."""
 _DEFAULTS: Mapping[str, Any] = {"image": "real", "repeats": 1, "seed": 0}
 _PROMPTS = ("direct", "cot", "ssl4rl")
+_VLMEVALKIT = (1280 * 28 * 28, 16384 * 28 * 28)
+"""The pixel limits of Qwen2.5-VL in VLMEvalKit's vlmeval/config.py (August 2026)."""
 
 
 def rerun(side: RunSide, **changes: Any) -> str:
@@ -190,25 +193,38 @@ def _engine(side: RunSide, other: RunSide | PublishedSide, changed: set[str]) ->
     return f"{again}.", rerun(side, **values, engine=spec.engine)
 
 
-def trials(side: RunSide, lines: Sequence[SettingLine]) -> list[tuple[str, str, str]]:
-    """Returns what to try about settings that a source does not state: kind, advice and command, in order."""
-    unknown = {line.kind for line in lines if line.differs is None and line.kind}
+def trials(
+    side: RunSide, published: PublishedSide, lines: Sequence[SettingLine]
+) -> list[tuple[str, str, str]]:
+    """Returns what to try about settings that the source does not state, or the run did not record.
+
+    Returns:
+        The kind, the advice and the command of each, in the order of `kinds.KINDS`.
+    """
+    unknown = {line.name for line in lines if line.differs is None}
     prompt = side.evaluated.spec.tasks[side.task].prompt
     other = next(name for name in _PROMPTS if name != prompt)
-    pixels: dict[str, int | None] = {"min_pixels": None, "max_pixels": None}
-    by_default = side.evaluated.spec.min_pixels is None and side.evaluated.spec.max_pixels is None
-    if by_default:
-        pixels = {"min_pixels": 1280 * 28 * 28, "max_pixels": 16384 * 28 * 28}
-    what = "VLMEvalKit's limits for Qwen2.5-VL" if by_default else "the checkpoint's limits"
+    what, pixels = _other_limits(side, published)
     engine = "hf" if side.evaluated.spec.engine != "hf" else "vllm"
-    options = [
-        (kinds.PROMPT, f"Ask with the prompt style {other}.", rerun(side, prompt=other)),
-        (kinds.PIXELS, f"Show the images with {what}.", rerun(side, **pixels)),
-        (
+    options = {
+        "prompt": (kinds.PROMPT, f"Ask with the prompt style {other}.", rerun(side, prompt=other)),
+        "max_pixels": (kinds.PIXELS, f"Show the images with {what}.", rerun(side, **pixels)),
+        "temperature": (
             kinds.DECODING,
-            "Sample the replies with another seed or temperature.",
+            "Sample the replies at a low temperature.",
             rerun(side, temperature=0.3),
         ),
-        (kinds.ENGINE, f"Repeat the run on {engine}.", rerun(side, engine=engine)),
-    ]
-    return [option for option in options if option[0] in unknown]
+        "engine": (kinds.ENGINE, f"Repeat the run on {engine}.", rerun(side, engine=engine)),
+    }
+    return [option for name, option in options.items() if name in unknown]
+
+
+def _other_limits(side: RunSide, published: PublishedSide) -> tuple[str, dict[str, int | None]]:
+    """Returns pixel limits to try: those that the source states, VLMEvalKit's, or the checkpoint's."""
+    stated = {name: published.settings.get(name) for name in ("min_pixels", "max_pixels")}
+    if any(stated.values()):
+        return "the stated limits", stated
+    spec = side.evaluated.spec
+    if spec.min_pixels is None and spec.max_pixels is None:
+        return "VLMEvalKit's limits for Qwen2.5-VL", dict(zip(stated, _VLMEVALKIT, strict=True))
+    return "the checkpoint's limits", dict.fromkeys(stated)

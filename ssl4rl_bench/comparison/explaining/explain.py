@@ -11,7 +11,8 @@ from ssl4rl_bench.comparison.explaining.commands import trials
 from ssl4rl_bench.comparison.explaining.explanation import AbilityNumbers, Explanation, SettingLine, Trial
 from ssl4rl_bench.comparison.explaining.kinds import AGGREGATION
 from ssl4rl_bench.comparison.explaining.lines import lines_of_published, lines_of_runs
-from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide, open_sides
+from ssl4rl_bench.comparison.explaining.published_side import PublishedSide
+from ssl4rl_bench.comparison.explaining.sides import RunSide, open_sides
 from ssl4rl_bench.comparison.explaining.verdict import verdict
 from ssl4rl_bench.comparison.of_runs import AnyRun, path_of
 from ssl4rl_bench.comparison.published import AVERAGE
@@ -107,7 +108,7 @@ def _explanation(
         notes.append(f"the settings of {theirs.label} are taken from: {theirs.settings_source}.")
     unstated: Sequence[tuple[str, str, str]] = ()
     if isinstance(theirs, PublishedSide) and not ranked.remaining.within_chance:
-        unstated = trials(mine, lines)
+        unstated = trials(mine, theirs, lines)
     return Explanation(
         task=mine.task,
         run=mine.label,

@@ -8,7 +8,8 @@ from typing import Any
 
 from ssl4rl_bench.comparison.explaining.explanation import SettingLine
 from ssl4rl_bench.comparison.explaining.kinds import AGGREGATION, EXTRACTOR, kind_of
-from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide
+from ssl4rl_bench.comparison.explaining.published_side import PublishedSide
+from ssl4rl_bench.comparison.explaining.sides import RunSide
 from ssl4rl_bench.comparison.explaining.visual_tokens import mean_visual_tokens
 from ssl4rl_bench.comparison.settings import Setting, setting_differences, software
 from ssl4rl_bench.core.names import short_name
@@ -81,7 +82,8 @@ def lines_of_published(one: RunSide, published: PublishedSide, aggregation: str)
             differs = one.task not in published.benchmark
         elif name in stated:
             text = clean(stated[name])
-            differs = not _equal(name, left.value, stated[name]) and not (greedy and name in _SAMPLED)
+            if left.value is not None:  # None: the run did not record it
+                differs = not _equal(name, left.value, stated[name]) and not (greedy and name in _SAMPLED)
         elif name == "visual tokens":
             text = _tokens(one, stated.get("min_pixels"), stated.get("max_pixels")).text
         elif kind_of(name) is None and name != "seed":

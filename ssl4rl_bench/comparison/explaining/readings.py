@@ -17,7 +17,8 @@ from ssl4rl_bench.comparison.explaining.effects import SYMPTOMS, symptom_flags
 from ssl4rl_bench.comparison.explaining.explanation import Estimated, Gap
 from ssl4rl_bench.comparison.explaining.kinds import AGGREGATION, EXTRACTOR, LIKELY
 from ssl4rl_bench.comparison.explaining.numbers import estimated, restricted, unpaired_interval
-from ssl4rl_bench.comparison.explaining.sides import PublishedSide, RunSide
+from ssl4rl_bench.comparison.explaining.published_side import PublishedSide
+from ssl4rl_bench.comparison.explaining.sides import RunSide
 from ssl4rl_bench.comparison.published import AVERAGE
 from ssl4rl_bench.score.aggregate import AGGREGATIONS, GroupView, check_aggregation, members_of
 from ssl4rl_bench.score.outcomes import Outcomes
