@@ -123,16 +123,21 @@ def advice_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
         what = f"{cause.kind} ({KINDS[cause.kind]}): {clean(cause.what, _LIMIT)}"
         yield f"{number}. {what}. {clean(cause.advice, _LIMIT)}", one_line(cause.command)
     for trial in explanation.trials:
-        yield f"not stated, {trial.kind}: {clean(trial.advice, _LIMIT)}", one_line(trial.command)
+        yield f"To try, {trial.kind}: {clean(trial.advice, _LIMIT)}", one_line(trial.command)
 
 
 def closing_lines(explanation: Explanation) -> Iterator[str]:
     """Yields the notes, and how many readings were tried."""
     if explanation.n_tried > 1:
-        yield (
-            f"{explanation.n_tried} ways of scoring the same replies were compared with the published numbers; "
-            f"{explanation.n_near} of them came within chance, which does not show that the source used one of them."
+        near = (
+            f"{explanation.n_near} of them came within chance, which does not show that the source used one of them"
+            if explanation.n_near
+            else "none came within chance"
         )
+        tried = (
+            f"{explanation.n_tried} ways of scoring the same replies were compared with the published numbers"
+        )
+        yield f"{tried}; {near}."
     yield from (clean(note, _LIMIT) for note in explanation.notes)
 
 
