@@ -301,6 +301,16 @@ def test_another_edition_is_named_first(make: Make, publish: Callable[..., str],
     assert effect_of(both, "split").gap.run.n == 70
 
 
+def test_editions_without_a_common_question_differ_in_the_split_first(make: Make, place: Path) -> None:
+    data = planted.data_file(place, "other.tsv", first=140)
+    run = make(BASE.but(task="mmbench_dev_en_v11", wrong={"edition": 0.1}, extractor="strict"), data=data)
+    explanation = explain(run, make())
+    assert explanation.named == ("split", "extractor")
+    assert [cause.standing for cause in explanation.causes] == ["differs", "computed"]
+    assert explanation.causes[0].command.startswith("ssl4rl-bench run ")
+    assert "--tasks mmbench_dev_en " in explanation.causes[0].command
+
+
 def test_what_a_table_states_is_known(make: Make, publish: Callable[..., str]) -> None:
     stated = {"prompt": "direct", "aggregation": "row_micro", "extractor": "strict", "top_k": 1}
     table = publish(make(), "row_micro", settings=stated, settings_source="its appendix")

@@ -80,6 +80,8 @@ def lines_of_published(one: RunSide, published: PublishedSide, aggregation: str)
         if name == "task" and published.benchmark:
             text = ", ".join(clean(short_name(task)) for task in published.benchmark)
             differs = one.task not in published.benchmark
+        elif name == "weights" and published.benchmark:
+            text = clean(published.row.model)  # a name, which may stand for other weights today
         elif name in stated:
             text = clean(stated[name])
             if left.value is not None:  # None: the run did not record it
