@@ -11,8 +11,8 @@ from ssl4rl_bench.run.rundir import RunDir
 _TAIL = 1000
 """The number of characters at a reply's end that are examined."""
 _RATIO = 2.4
-"""A text that zlib shrinks by more than this factor repeats itself. The threshold is Whisper's (Radford et al.,
-arXiv 2212.04356, section 4.5: a gzip compression rate above 2.4)."""
+"""A text that zlib shrinks by more than this factor repeats itself. The threshold is the default of
+`compression_ratio_threshold` in openai/whisper's `transcribe`, which detects loops in this way."""
 
 
 @dataclass(frozen=True, slots=True)
