@@ -287,7 +287,11 @@ def test_nothing_is_named_against_published_numbers_of_another_seed_or_the_same_
     assert explanation.named == ()
     assert "within chance" in explanation.verdict
     assert explanation.trials == ()
-    assert explain(make(), publish(make())).named == ()
+    stated = {"settings": {"prompt": "direct"}, "settings_source": "its appendix"}
+    same = explain(make(), publish(make(), **stated))
+    assert same.named == ()
+    assert same.verdict.startswith("The run gives the published numbers to their last digit")
+    assert same.differing == {"prompt": ("ssl4rl", "direct")}
 
 
 def test_another_edition_is_named_first(make: Make, publish: Callable[..., str], place: Path) -> None:

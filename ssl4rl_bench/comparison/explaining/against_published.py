@@ -29,6 +29,8 @@ def rank_against_published(
         raise UsageError(
             f"run {side.evaluated.path} has no number in the columns of {published.label}: name another row or task"
         )
+    if start.exact:
+        return Ranked(start.gap, (), (), start.gap, (), pair.n_tried, pair.n_near, equal=True)
     known, effects = _known(pair, side, start)
     steps = pair.explaining() if abs((known or [start])[-1].gap.value) > NEGLIGIBLE else []
     near = [reading for reading in steps if steps[-1].near or steps[-1].exact]

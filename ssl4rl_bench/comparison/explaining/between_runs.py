@@ -29,6 +29,8 @@ class Ranked:
     notes: tuple[str, ...]
     n_tried: int = 0
     n_near: int = 0
+    equal: bool = False
+    """Whether the run gives the published numbers to their last digit, so that nothing is to be explained."""
 
 
 def rank_between_runs(

@@ -14,6 +14,8 @@ def verdict(ranked: Ranked, published: bool) -> str:
     Args:
         published: whether the other number is a published one.
     """
+    if ranked.equal:
+        return "The run gives the published numbers to their last digit: there is nothing to explain."
     if abs(ranked.gap.value) <= NEGLIGIBLE and not ranked.causes:
         return "The numbers are equal: there is nothing to explain."
     gap = f"The gap of {_points(ranked.gap)}"
