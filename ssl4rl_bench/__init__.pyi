@@ -29,11 +29,8 @@ __all__ = [
     "TaskHandle",
     "compare",
     "evaluate",
-<<<<<<< HEAD
-    "fetch",
-=======
     "explain",
->>>>>>> explain
+    "fetch",
     "gate",
     "load_runs",
     "load_task",
