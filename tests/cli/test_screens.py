@@ -81,6 +81,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "show_benchmarks": ("show", *MANY),
     "gate_benchmarks": ("gate", "-b", MANY[0], "-c", MANY[1], "-p", "many.toml"),
     "gate_without_a_benchmark": ("gate", "-b", MANY[0], "-c", MANY[2], "-p", "many.toml"),
+    "explain": ("explain", WORSE, "--against", BASE, *MMBENCH),
+    "explain_published": ("explain", BETTER, "--against", "ssl4rl_mmbench:rotation", *MMBENCH),
+    "explain_unknown": ("explain", BASE, "--against", "ssl4rl_mbench", *MMBENCH),
     "gate_pass": ("gate", "-b", BASE, "-c", BETTER, "-p", "gate.toml"),
     "gate_fail": ("gate", "-b", BASE, "-c", WORSE, "-p", "gate.toml"),
     "report_transfer": ("report", *MODELS, "--view", "transfer"),
@@ -94,7 +97,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "runs_that_differ": ("compare", "runs/random", "runs/half"),
 }
 """The name of a screen, and the command that shows it."""
-ONE_LINE = ("error: ", "Error: ", "pip install ", '"data_sha256": ', "<think>The mock engine ")
+ONE_LINE = (
+    "error: ",
+    "Error: ",
+    "ssl4rl-bench ",
+    "pip install ",
+    '"data_sha256": ',
+    "<think>The mock engine ",
+)
 """The beginnings of lines that the terminal breaks: errors, commands to copy, JSON, replies."""
 BASELINES = [
     LeakBaseline("constant answer", 0.2604, (0.2310, 0.2921), 0.25, 2000, 12, differs=False),
