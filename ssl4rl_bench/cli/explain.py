@@ -33,7 +33,7 @@ def explain(
         Option(
             "--aggregation",
             "-a",
-            help="Of the run's number: circular_micro (default), row_micro, vanilla0_micro or row_l3_macro.",
+            help="Of the run's number, as in `compare` (default: the benchmark's).",
         ),
     ] = None,
     against_aggregation: Annotated[

@@ -20,10 +20,8 @@ from ssl4rl_bench.comparison.settings import unrecorded
 from ssl4rl_bench.run.observing import SILENT, Observer
 from ssl4rl_bench.run.spec import REPLAY
 from ssl4rl_bench.score.aggregate import aggregate, check_aggregation
+from ssl4rl_bench.score.headline import headline_of
 from ssl4rl_bench.score.runs import Data, Run, data_values
-
-DEFAULT = "circular_micro"
-"""The aggregation of benchmarks; probes use `row_micro`."""
 
 
 def explain(
@@ -47,7 +45,7 @@ def explain(
         against: another run; the name or file of a published table, with ":ROW" if it is not clear which row is
             meant ("ssl4rl_mmbench:base"); or a number in percent, such as "72.99".
         task: the task, if the run and the other side share several.
-        aggregation: the aggregation of the run's number; by default `circular_micro`, of probes `row_micro`.
+        aggregation: the aggregation of the run's number; by default the published one, of probes `row_micro`.
         against_aggregation: that of the other number; by default the same for a run, unknown for published ones.
         data: the location of the data, if it has moved and replies have to be read again.
 
@@ -83,7 +81,10 @@ def explain_sides(
         if name is not None:
             check_aggregation(name)
     mine, theirs = open_sides(run, against, task, data, observer)
-    how = aggregations[0] or (DEFAULT if mine.outcomes.probe is None else "row_micro")
+    published = (
+        headline_of([mine.evaluated.result], mine.task) if mine.outcomes.probe is None else "row_micro"
+    )
+    how = aggregations[0] or published
     if isinstance(theirs, RunSide):
         both = (how, aggregations[1] or how)
         lines = lines_of_runs(mine, theirs, both)
