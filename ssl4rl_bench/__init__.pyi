@@ -1,4 +1,6 @@
 from ssl4rl_bench.cli.progress import Terminal as Progress
+from ssl4rl_bench.comparison.explaining.explain import explain as explain
+from ssl4rl_bench.comparison.explaining.explanation import Explanation as Explanation
 from ssl4rl_bench.comparison.of_runs import Comparisons as Comparisons
 from ssl4rl_bench.comparison.of_runs import compare as compare
 from ssl4rl_bench.datasets.fetching import fetch as fetch
@@ -18,6 +20,7 @@ from ssl4rl_bench.train.rewards import make_reward as make_reward
 
 __all__ = [
     "Comparisons",
+    "Explanation",
     "Gate",
     "Progress",
     "Run",
@@ -26,6 +29,7 @@ __all__ = [
     "TaskHandle",
     "compare",
     "evaluate",
+    "explain",
     "fetch",
     "gate",
     "load_runs",

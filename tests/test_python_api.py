@@ -23,6 +23,7 @@ from ssl4rl_bench.core.errors import BenchError, StoreError, UsageError
 REPLIES = Path(__file__).parent / "data" / "golden" / "replies"
 NAMES = [
     "Comparisons",
+    "Explanation",
     "Gate",
     "Progress",
     "Run",
@@ -31,6 +32,7 @@ NAMES = [
     "TaskHandle",
     "compare",
     "evaluate",
+    "explain",
     "fetch",
     "gate",
     "load_runs",
@@ -125,7 +127,9 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
         assert set(hints) == {*inspect.signature(thing).parameters, "return"}
 
 
-@pytest.mark.parametrize("name", ["open_run", "load_runs", "compare", "gate", "load_task", "make_reward"])
+@pytest.mark.parametrize(
+    "name", ["open_run", "load_runs", "compare", "explain", "gate", "load_task", "make_reward"]
+)
 def test_the_example_of_a_docstring_holds(place: Path, name: str) -> None:
     """That of `evaluate` asks a real model: tests/e2e/test_python_docs.py runs it."""
     scope = {name: getattr(sb, name) for name in NAMES}

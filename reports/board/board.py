@@ -25,6 +25,7 @@ from ssl4rl_bench.score.aggregate import (
     group_sums,
     unit_counts,
 )
+from ssl4rl_bench.score.headline import GroupKind, group_kind, headline_of
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.stats.paired import mcnemar
 
@@ -49,6 +50,8 @@ class BoardCell:
     """Number of questions that both runs were asked but that do not count, as one run has no value."""
     rank: int | None = None
     """1 plus the number of measured rows that are better beyond chance."""
+    se: float | None = None
+    """The standard error of `value`."""
 
     @property
     def best(self) -> bool:
@@ -90,6 +93,8 @@ class Board:
     """The greatest difference from the baseline in each column, tested as a maximum."""
     notes: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
+    kind: GroupKind = "copies"
+    """What the groups of the benchmark are, for the words that name its aggregations."""
 
     @property
     def baseline(self) -> str:
@@ -148,7 +153,7 @@ def build_board(
     candidates: Sequence[Evaluated],
     task: str,
     *,
-    aggregation: str = "circular_micro",
+    aggregation: str | None = None,
     correction: str | None = None,
     by: str = "l2",
     published: Sequence[PublishedTable] = (),
@@ -157,19 +162,20 @@ def build_board(
     """Builds the board of a benchmark.
 
     Args:
+        aggregation: by default, the one that the benchmark publishes.
         by: the level of the categories in `Board.comparisons`; it does not change the table's columns.
         published: published tables; those of another benchmark are ignored.
 
     Raises:
         UsageError: as for `compare.compare_task`.
     """
-    check_aggregation(aggregation)
+    runs = [baseline, *candidates]
+    aggregation = check_aggregation(aggregation or headline_of((run.result for run in runs), task))
     published = [table for table in published if task in table.benchmark]
     how: dict[str, Any] = {"aggregation": aggregation, "correction": correction, "allow": allow}
     card = compare_task(baseline, candidates, task, **how)
     # The table's columns are one family of tests, whatever level `by` asks for: hence a second comparison.
     comparisons = card if by == "l2" else compare_task(baseline, candidates, task, by=by, **how)
-    runs = [baseline, *candidates]
     columns = columns_of((run.result for run in runs), task)
     ranks = _ranks(runs, card, task, aggregation, columns)
     rows = []
@@ -213,6 +219,7 @@ def build_board(
             ),
         ),
         comparisons=tuple(comparisons),
+        kind=group_kind(baseline.task(task)),
     )
 
 
@@ -228,6 +235,7 @@ def _measured(
         difference=difference,
         rank=rank,
         left_out=left_out,
+        se=number(cell.get("se")),
     )
 
 

@@ -11,7 +11,7 @@ from ssl4rl_bench.reports.text.cells import Result, dig
 from ssl4rl_bench.score.aggregate import OVERALL
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
-MAX_HEADER = 24
+MAX_HEADER = 32
 """The maximum length of a header."""
 
 

@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell, difference_record
+from ssl4rl_bench.reports.board.overview import Overview
+from ssl4rl_bench.reports.board.overview_text import (
+    OVERVIEW_CAPTION,
+    column_lines,
+    overview_lines,
+    overview_markdown,
+    overview_title,
+)
 from ssl4rl_bench.reports.board.probes import AGGREGATION, PROBE_HEADERS, ProbeRow, probe_notes
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
 from ssl4rl_bench.reports.text.numbers import MARKS, NO_DATA, interval, p_value, percent, points
@@ -41,39 +49,65 @@ _LATEX = {
 }
 
 
-def to_markdown(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
-    """Formats each board as a titled table (best in bold, marks after correction), and all probes as one."""
-    tables = [_markdown(board, intervals) for board in boards]
+def to_markdown(
+    boards: Sequence[Board],
+    probes: Sequence[ProbeRow] = (),
+    intervals: bool = False,
+    overview: Overview | None = None,
+) -> str:
+    """Formats each board as a titled table (best in bold, marks after correction), and all probes as one.
+
+    An overview comes first.
+    """
+    tables = [_overview_markdown(overview, intervals)] if overview else []
+    tables += [_markdown(board, intervals) for board in boards]
     return "\n".join([*tables, *([_probes_markdown(probes)] if probes else [])])
 
 
-def to_latex(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), intervals: bool = False) -> str:
-    """Formats each board, and all probes together, as a `table` with booktabs rules."""
-    tables = [_latex(board, intervals) for board in boards]
+def to_latex(
+    boards: Sequence[Board],
+    probes: Sequence[ProbeRow] = (),
+    intervals: bool = False,
+    overview: Overview | None = None,
+) -> str:
+    """Formats an overview, each board, and all probes together, as a `table` with booktabs rules."""
+    tables = [_overview_latex(overview, intervals)] if overview else []
+    tables += [_latex(board, intervals) for board in boards]
     return "\n".join([*tables, *([_probes_latex(probes)] if probes else [])])
 
 
-def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
+def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), overview: Overview | None = None) -> str:
     """Writes one line per cell, with values as fractions.
+
+    With an overview, its cells come first, and the column `table` tells them ("overview") from those of boards
+    ("benchmark") and probes ("probes"): their p-values belong to different families.
 
     Text that a spreadsheet would treat as a formula is prefixed with an apostrophe.
     """
     import pandas as pd  # here, as the other formats do not need it
 
-    frames = [board.frame() for board in boards]
-    frame = pd.concat([*frames, *([probe_frame(probes)] if probes else [])], ignore_index=True)
-    for name in frame.columns.intersection(["n", "rank", "gained", "lost", "left_out"]):
+    frames = [("benchmark", board.frame()) for board in boards]
+    frames += [("probes", probe_frame(probes))] if probes else []
+    if overview:
+        frames.insert(0, ("overview", overview.frame()))
+        for name, part in frames:
+            part.insert(0, "table", name)
+    frame = pd.concat([part for _, part in frames], ignore_index=True)
+    for name in frame.columns.intersection(["n", "rank", "gained", "lost", "left_out", "family"]):
         frame[name] = frame[name].astype("Int64")
     for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
         frame[name] = frame[name].map(_safe)
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
-def to_json(boards: Sequence[Board], probes: Sequence[ProbeRow] = ()) -> str:
-    """Writes everything that the boards hold, as fractions."""
+def to_json(
+    boards: Sequence[Board], probes: Sequence[ProbeRow] = (), overview: Overview | None = None
+) -> str:
+    """Writes everything that the overview and the boards hold, as fractions."""
     value = {
         "schema": SCHEMA,
         "version": __version__,
+        "overview": overview.to_json() if overview else None,
         "boards": [_object(board) for board in boards],
         "probes": [asdict(row) for row in probes],
     }
@@ -178,6 +212,28 @@ def _latex(board: Board, intervals: bool) -> str:
         lines += [(), ["Maximal Improvement", *gains, "", ""], [r"$p$ (max-T)", *ps, "", ""]]
     caption = f"{_tex(_title(board))}. {_tex(_caption(board))}"
     return _latex_table(caption, "l" + "r" * (len(headers) - 1), headers, lines, board.notes)
+
+
+def _overview_markdown(overview: Overview, intervals: bool) -> str:
+    notes = _markdown_notes([*column_lines(overview), *overview.notes])
+    return f"{overview_markdown(overview, intervals)}\n{escape(OVERVIEW_CAPTION)}\n{notes}"
+
+
+def _overview_latex(overview: Overview, intervals: bool) -> str:
+    headers = ["Model", *(_tex(column.header) for column in overview.columns)]
+    lines: list[Sequence[str]] = []
+    for line in overview_lines(overview, intervals):
+        if line.kind == "run":
+            marked = zip(map(_tex, line.cells), line.best, strict=True)
+            cells = [rf"\textbf{{{text}}}" if best else text for text, best in marked]
+            lines += [()] if lines else []
+            lines.append([_tex(clean(line.label)), *cells])
+        else:
+            small = [rf"{{\scriptsize {_tex(text)}}}" for text in (line.label, *line.cells)]
+            lines.append([rf"\quad {small[0]}", *small[1:]])
+    caption = _tex(f"{overview_title(overview)}. {OVERVIEW_CAPTION}")
+    notes = [*column_lines(overview), *overview.notes]
+    return _latex_table(caption, "l" + "r" * (len(headers) - 1), headers, lines, notes)
 
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:

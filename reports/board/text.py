@@ -36,7 +36,7 @@ def category(name: str) -> str:
 def board_table(board: Board, intervals: bool = False) -> Table:
     """Makes a table with one row per run, followed by the maximal improvement and its p-value."""
     title = f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}"
-    abilities = (column.header.replace("-", "-\n") for column in board.columns)
+    abilities = (column.header.replace("-", "-\n").replace(" ", "\n") for column in board.columns)
     table = plain_table(title, ["Model", *abilities, "n", "Unread\n%"])
     for row in board.rows:
         published = row.kind == "published"
@@ -74,7 +74,8 @@ def difference_table(comparison: Comparison) -> Table:
         f"{title} · {comparison.aggregation} · {comparison.correction}",
         (*headers, "by reading", "by answers"),
     )
-    for cell in comparison.cells:
+    # A single category has the questions of the overall cell.
+    for cell in comparison.cells if len(comparison.cells) != 2 else comparison.cells[:1]:
         style = {"better": "green", "worse": "red", "": ""}[cell.mark]
         table.add_row(
             Text(category(cell.name)),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,18 @@ from markupsafe import Markup
 from ssl4rl_bench.core.atomic import write_text
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
+from ssl4rl_bench.reports.board.overview_text import column_lines
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.html import figures
 from ssl4rl_bench.reports.html.report import ReportContent
 from ssl4rl_bench.reports.html.table import columns
-from ssl4rl_bench.reports.html.verdict import CORRECTIONS, probe_verdict, verdict
+from ssl4rl_bench.reports.html.verdict import probe_verdict, verdict
 from ssl4rl_bench.reports.text.cells import short
+from ssl4rl_bench.reports.text.naming import CORRECTIONS, aggregation_name, unit_name
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
-from ssl4rl_bench.score.aggregate import UNITS
+from ssl4rl_bench.score.aggregate import AGGREGATIONS
+from ssl4rl_bench.score.headline import GroupKind, distinct_aggregations
 
-AGGREGATION_NAMES = {
-    "circular_micro": "Every copy right",
-    "row_micro": "Copies alike",
-    "vanilla0_micro": "First copy only",
-    "row_l3_macro": "Mean of leaves",
-}
 MOST_RADARS = 12
 """The maximum number of radar charts; the bars show all runs."""
 _HOME = files("ssl4rl_bench.reports")
@@ -52,9 +51,9 @@ def render_page(report: ReportContent) -> str:
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    groups = [
-        [_shown(board, first=index == 0) for index, board in enumerate(boards)] for boards in report.boards
-    ]
+    groups = [_group(boards) for boards in report.boards]
+    choices = _choices(report.boards, groups)
+    kinds = {boards[0].kind for boards in report.boards}
     # Probes are described only once, under the first benchmark.
     verdicts = [
         verdict(boards[0], () if index else report.probes) for index, boards in enumerate(report.boards)
@@ -69,10 +68,13 @@ def render_page(report: ReportContent) -> str:
             style=Markup(style),
             script=Markup(script),
             groups=groups,
-            aggregations=list(
-                dict.fromkeys(board.aggregation for boards in report.boards for board in boards)
-            ),
+            choices=choices,
+            same_first=all(choices[0][0] in group[0]["names"] for group in groups),
+            kinds=kinds,
+            units_of_groups=_units(kinds),
+            overview_columns=column_lines(report.overview) if report.overview else [],
             verdicts=verdicts or [probe_verdict(report.probes)],
+            board_notes=_board_notes([boards[0] for boards in report.boards]),
             probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),
             corrections=CORRECTIONS,
@@ -81,10 +83,54 @@ def render_page(report: ReportContent) -> str:
     return text
 
 
-def _shown(board: Board, first: bool) -> dict[str, Any]:
+def _board_notes(boards: Sequence[Board]) -> list[str]:
+    """Returns the distinct notes of boards; a note that does not apply to every benchmark names its benchmarks."""
+    out = []
+    for note in dict.fromkeys(note for board in boards for note in board.notes):
+        tasks = [short(board.task) for board in boards if note in board.notes]
+        out.append(note if len(tasks) == len(boards) else f"{', '.join(tasks)}: {note}")
+    return out
+
+
+def _choices(
+    boards: Sequence[Sequence[Board]], groups: Sequence[Sequence[dict[str, Any]]]
+) -> list[tuple[str, str]]:
+    """Returns the aggregations to choose from, each with the words of its button, which differ."""
+    present = {same[0].kind for same in boards}
+    kind: GroupKind = "copies" if "copies" in present else "rows" if "rows" in present else "single"
+    names = dict.fromkeys(shown["board"].aggregation for shown in chain.from_iterable(groups))
+    words = {aggregation_name(name, kind): name for name in reversed(names)}
+    return [(name, text) for text, name in reversed(words.items())]
+
+
+def _group(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Returns the boards of a benchmark under the names that the template uses; equal ones are shown once."""
+    kind = boards[0].kind
+    distinct = distinct_aggregations((board.aggregation for board in boards), kind)
+    shown = [board for board in boards if board.aggregation in distinct]
+    names = [
+        [
+            board.aggregation,
+            *(
+                other
+                for other in AGGREGATIONS
+                if other != board.aggregation
+                and len(distinct_aggregations((board.aggregation, other), kind)) == 1
+            ),
+        ]
+        for board in shown
+    ]
+    return [
+        _shown(board, same, first=index == 0)
+        for index, (board, same) in enumerate(zip(shown, names, strict=True))
+    ]
+
+
+def _shown(board: Board, names: Sequence[str], first: bool) -> dict[str, Any]:
     """Returns a board and its figures under the names that the template uses.
 
     Args:
+        names: the aggregations whose numbers the board shows.
         first: whether it is the board of its task that is visible when the page opens.
     """
     candidates = [row for row in board.rows if row.kind == "checkpoint"]
@@ -94,14 +140,27 @@ def _shown(board: Board, first: bool) -> dict[str, Any]:
     return {
         "board": board,
         "first": first,
+        "names": list(names),
+        "aggregation": aggregation_name(board.aggregation, board.kind),
         "task": short(board.task),
         "columns": columns(board),
-        "unit": "questions" if UNITS[board.aggregation] == "groups" else "rows",
+        "unit": unit_name(board.aggregation, board.kind),
         "heat_map": figures.heat_map(board),
         "bars": [figures.bars(board, column) for column in range(len(board.columns))],
         "radars": radars,
         "n_without_radar": max(0, len(candidates) - MOST_RADARS),
     }
+
+
+def _units(kinds: Collection[GroupKind]) -> str:
+    """Says what a group of the page's benchmarks and probes is."""
+    words = {
+        "copies": "one question with all its circular copies",
+        "rows": "the rows that belong together, such as a pair",
+        "single": "one question",
+    }
+    units = [text for kind, text in words.items() if kind in kinds or (kind == "copies" and not kinds)]
+    return ", ".join([*units, "or one image of a probe"])
 
 
 @cache
@@ -124,7 +183,6 @@ def _environment() -> Environment:
         "prose": _prose,
         "short": lambda name: short(name).removeprefix("ssl_"),
         "mark": lambda mark: MARKS[mark],
-        "aggregation": lambda name: AGGREGATION_NAMES.get(name, name),
     }
     return made
 

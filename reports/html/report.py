@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
 from ssl4rl_bench import __version__
+from ssl4rl_bench.comparison.across import parse_averages
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.published import PublishedTable, check_benchmarks
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.types import Task
-from ssl4rl_bench.reports.board.board import Board, build_board
+from ssl4rl_bench.reports.board.board import Board
+from ssl4rl_bench.reports.board.overview import (
+    Overview,
+    answered_benchmarks,
+    build_boards,
+    build_overview,
+)
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_rows, probe_tasks
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect, thumbnails_of
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
+from ssl4rl_bench.score.headline import distinct_aggregations, group_kind, headline_of
 
 TITLE = "Which checkpoint is better, and by how much"
 
@@ -37,6 +45,8 @@ class ReportContent:
     """The facts of each run, the baseline first."""
     samples: Samples | None = field(repr=False)
     """None for a page without replies."""
+    overview: Overview | None = None
+    """The table of all benchmarks; None if there are fewer than two."""
     version: str = __version__
     """The version of the program that made the page."""
 
@@ -47,7 +57,8 @@ def assemble(
     loaded: Sequence[Mapping[str, Task]] | None = None,
     *,
     tasks: Sequence[str] = (),
-    aggregations: Sequence[str] = AGGREGATIONS,
+    aggregations: Sequence[str] = (),
+    averages: Sequence[str] = (),
     published: Sequence[PublishedTable] = (),
     lead: Sequence[View] = (),
     views: Sequence[View] = (),
@@ -58,8 +69,11 @@ def assemble(
 
     Args:
         loaded: for each run, the baseline first, its tasks as it asked them; None for a page without replies.
-        tasks: the tasks to include; by default all that every run has.
-        aggregations: the aggregations to include; the first is visible when the page opens.
+        tasks: the tasks to include; by default the probes that every run has, and the benchmarks that the baseline
+            and another run have.
+        aggregations: the aggregations to include; the first is visible when the page opens. By default those
+            that differ for a benchmark, beginning with the one that it publishes.
+        averages: averages for the overview of several benchmarks, as `across.parse_averages` reads them.
 
     Raises:
         UsageError: the runs must not be compared or share no task; a published table is of another benchmark.
@@ -78,17 +92,25 @@ def assemble(
             run.task(name)
     probes = [name for name in probe_tasks(runs) if name in wanted]
     benchmarks = [name for name in wanted if name not in probes]
+    if not tasks and candidates:
+        benchmarks = answered_benchmarks(baseline, candidates)
     check_benchmarks(published, benchmarks)
-    shown = [*benchmarks, *probes]
+    shown = [name for name in (*benchmarks, *probes) if name in shared]  # only these have samples
+    asked = parse_averages(averages, benchmarks)
+    how: dict[str, Any] = {"published": published, "allow": allow}
     with ExitStack() as stack:
         thumbnails = None if loaded is None else stack.enter_context(thumbnails_of(loaded, shown))
-        board = partial(build_board, baseline, candidates, published=published, allow=allow)
+        boards = tuple(
+            tuple(
+                build_boards(baseline, candidates, [name], aggregation=aggregation, **how)[0]
+                for aggregation in aggregations or _published_first(runs, name)
+            )
+            for name in benchmarks
+        )
         return ReportContent(
             title=title,
-            boards=tuple(
-                tuple(board(name, aggregation=aggregation) for aggregation in aggregations)
-                for name in benchmarks
-            ),
+            boards=boards,
+            overview=build_overview([same[0] for same in boards], asked),
             probes=tuple(probe_rows(baseline, candidates, probes, allow=allow)),
             lead=tuple(lead),
             views=tuple(views),
@@ -97,3 +119,9 @@ def assemble(
             if loaded is None or thumbnails is None
             else collect(runs, loaded, shown, thumbnails),
         )
+
+
+def _published_first(runs: Sequence[Evaluated], task: str) -> list[str]:
+    """Returns the aggregations that differ for a benchmark, beginning with the one that it publishes."""
+    published = headline_of((run.result for run in runs), task)
+    return distinct_aggregations((published, *AGGREGATIONS), group_kind(runs[0].task(task)))

@@ -14,6 +14,7 @@ from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.columns import Column
 from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.text.cells import short
+from ssl4rl_bench.reports.text.naming import CORRECTIONS, unit_name
 from ssl4rl_bench.reports.text.numbers import (
     interval,
     listed,
@@ -23,15 +24,7 @@ from ssl4rl_bench.reports.text.numbers import (
     points_and_interval,
     span,
 )
-from ssl4rl_bench.score.aggregate import UNITS
 
-CORRECTIONS = {
-    "holm": "Holm's correction",
-    "max-t": "max-T correction",
-    "bh": "Benjamini and Hochberg's correction",
-    "none": "no correction",
-}
-"""Names of corrections of p-values, for sentences."""
 _SHOWN = 0.00005
 """Smaller fractions are "0.00" points."""
 
@@ -102,7 +95,7 @@ def _opening(board: Board, n_candidates: int) -> str:
     base = next(row for row in board.rows if row.kind == "baseline")
     cell = base.cells[-1]
     task, name = short(board.task), clean(base.label)
-    unit = "questions" if UNITS[board.aggregation] == "groups" else "rows"
+    unit = unit_name(board.aggregation, board.kind)
     scored = (
         f"{name} scores {percent(cell.value)}% {interval(cell.ci95)} on {task} "
         f"(n = {cell.n} {unit}, {board.aggregation})"

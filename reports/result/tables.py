@@ -29,25 +29,18 @@ from ssl4rl_bench.reports.text.cells import (
     value_and_interval,
 )
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
-from ssl4rl_bench.score.aggregate import AGGREGATIONS, DEFAULT_AGGREGATION, UNITS
+from ssl4rl_bench.score.aggregate import AGGREGATIONS, UNITS
 from ssl4rl_bench.task.mmbench.taxonomy import L1_OF, L2_OF
 
 __all__ = [
     "NO_DATA",
     "card_table",
     "clean",
-    "headline_of",
     "leaf_table",
     "reading_line",
     "status_line",
     "to_markdown",
 ]
-
-
-def headline_of(results: Sequence[Result], task: str) -> str:
-    """Returns the aggregation that a benchmark publishes, which is the default of its tables."""
-    names = (dig(result, "tasks", task).get("headline") for result in results)
-    return next((name for name in names if name in AGGREGATIONS), DEFAULT_AGGREGATION)
 
 
 def card_table(results: Sequence[Result], task: str, aggregation: str = "circular_micro") -> Table:

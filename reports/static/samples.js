@@ -177,11 +177,13 @@
     const copies = q.group.flatMap((group, n) => (group === q.group[row] ? [n] : []));
     if (copies.length > 1) {
       const box = make("div", "copies");
-      box.append(make("span", "", "Copies of this question:"));
+      const rows = copies.every((n) => q.roll[n] === 0); // a pair, or the questions on one figure
+      box.append(make("span", "", rows ? "Rows of this group:" : "Copies of this question:"));
       for (const n of copies) {
-        const button = make("button", "", `${q.roll[n] + 1} ${[a, b].map((run) => (isRight(run, n) ? "✓" : answered(run, n) ? "✗" : "–")).join("")}`);
+        const number = rows ? copies.indexOf(n) + 1 : q.roll[n] + 1;
+        const button = make("button", "", `${number} ${[a, b].map((run) => (isRight(run, n) ? "✓" : answered(run, n) ? "✗" : "–")).join("")}`);
         button.type = "button";
-        button.setAttribute("aria-label", `Copy ${q.roll[n] + 1}: A ${isRight(a, n) ? "right" : "not right"}, B ${isRight(b, n) ? "right" : "not right"}`);
+        button.setAttribute("aria-label", `${rows ? "Row" : "Copy"} ${number}: A ${isRight(a, n) ? "right" : "not right"}, B ${isRight(b, n) ? "right" : "not right"}`);
         if (n === row) button.setAttribute("aria-current", "true");
         button.addEventListener("click", () => { row = n; if (list.includes(n)) current = list.indexOf(n); draw(); });
         box.append(button);

@@ -10,7 +10,10 @@
   for (const part of alternatives) if (part.tagName === "DETAILS") part.open = true;
   const choosers = all("[data-choose]");
   const choose = (name) => {
-    for (const part of alternatives) part.hidden = part.dataset.aggregation !== name;
+    for (const part of alternatives) {
+      const first = part.tagName === "DIV"; // what a benchmark publishes; a name of "" chooses it
+      part.hidden = name ? !part.dataset.aggregation.split(" ").includes(name) : !first;
+    }
     for (const button of choosers) button.setAttribute("aria-pressed", String(button.dataset.choose === name));
   };
   for (const button of choosers) button.addEventListener("click", () => choose(button.dataset.choose));

@@ -9,7 +9,6 @@ from itertools import chain, repeat
 from typing import Any
 
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from ssl4rl_bench.core.names import short_name
@@ -87,7 +86,7 @@ def count(cell: Mapping[str, Any]) -> str:
 
 def plain_table(
     title: str, headers: Sequence[str] = (), sides: str = "lr", n_keys: int | None = None
-) -> Table:
+) -> FittingTable:
     """Makes a table for a terminal, with a rule under its header and no frame; narrow terminals show it in parts.
 
     Args:

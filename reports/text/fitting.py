@@ -47,15 +47,8 @@ class FittingTable(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the title, which may be wider than the table, and the table or its parts or rows."""
         most, sizes = options.max_width, [_size(column) for column in self.columns]
-        right = (index for index, column in enumerate(self.columns) if column.justify == "right")
-        n_keys = next(right, len(sizes)) if self._n_keys is None else self._n_keys
-        least, natural = [size.least for size in sizes], [size.natural for size in sizes]
-        fits = self._width(natural) <= most
-        parts = [list(range(len(sizes)))] if fits else list(self._parts(least, n_keys, most))
-        too_wide = any(
-            len(part) > n_keys and self._width([least[index] for index in part]) > most for part in parts
-        )
-        by_row = not fits and (len(parts) > MOST_PARTS or too_wide)
+        n_keys, natural = self._n_key_columns(), [size.natural for size in sizes]
+        parts, fits, by_row = self._layout(sizes, most)
         title = self.title
         if title and (by_row or cell_len(str(title)) > self._width(natural if fits else [most])):
             yield Text(str(title), style="table.title")
@@ -69,6 +62,25 @@ class FittingTable(Table):
             spare = most - self._width([0] * len(part))
             widths = natural if fits else _shared([sizes[index] for index in part], spare)
             yield self._part(part, widths, None if number else title)
+
+    def is_by_row(self, most: int) -> bool:
+        """Checks whether the table is shown row by row on a terminal of `most` columns."""
+        return self._layout([_size(column) for column in self.columns], most)[2]
+
+    def _n_key_columns(self) -> int:
+        right = (index for index, column in enumerate(self.columns) if column.justify == "right")
+        return next(right, len(self.columns)) if self._n_keys is None else self._n_keys
+
+    def _layout(self, sizes: Sequence[_Size], most: int) -> tuple[list[list[int]], bool, bool]:
+        """Returns the columns of each part, whether the table fits as it is, and whether it is shown row by row."""
+        n_keys, least = self._n_key_columns(), [size.least for size in sizes]
+        if self._width([size.natural for size in sizes]) <= most:
+            return [list(range(len(sizes)))], True, False
+        parts = list(self._parts(least, n_keys, most))
+        too_wide = any(
+            len(part) > n_keys and self._width([least[index] for index in part]) > most for part in parts
+        )
+        return parts, False, len(parts) > MOST_PARTS or too_wide
 
     def _parts(self, least: Sequence[int], n_keys: int, most: int) -> Iterator[list[int]]:
         """Yields the columns of each part of a table that is wider than `most`."""
@@ -128,7 +140,7 @@ def _plain(cell: RenderableType) -> str:
 
 
 def _one_line(cell: RenderableType) -> str:
-    return " ".join(_plain(cell).replace("-\n", "-").split("\n"))
+    return " ".join(_plain(cell).replace("-\n", "-").replace("_\n", "_").split("\n"))
 
 
 def _size(column: Column) -> _Size:

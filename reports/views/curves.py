@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssl4rl_bench.core.neutral import clean
@@ -15,6 +15,7 @@ from ssl4rl_bench.reports.figures.sheet import Sheet, fit
 from ssl4rl_bench.reports.text.cells import CellEstimate, Result, cell_estimate, dig, short
 from ssl4rl_bench.reports.text.numbers import interval, percent
 from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.score.headline import headline_of
 
 COLUMNS = 3
 MARKS = {"pass": ("o", BETTER), "fail": ("X", WORSE), "inconclusive": ("D", MUTED), "baseline": ("s", INK)}
@@ -59,7 +60,7 @@ def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View
         baseline: the result drawn as a band; None if the baseline is one of the points.
     """
     points = sorted(points, key=lambda point: point.step)
-    panels = _panels(point.result for point in points)
+    panels = _panels([point.result for point in points])
     return View(
         name="curves",
         title="Abilities and probes over training",
@@ -73,7 +74,7 @@ def curves(points: Sequence[CurvePoint], baseline: Result | None = None) -> View
     )
 
 
-def _panels(results: Iterable[Result]) -> list[_Panel]:
+def _panels(results: Sequence[Result]) -> list[_Panel]:
     panels: dict[_Panel, None] = {}
     for result in results:
         for task, scores in dig(result, "tasks").items():
@@ -81,9 +82,10 @@ def _panels(results: Iterable[Result]) -> list[_Panel]:
             if probe:
                 panels[_Panel(task, "", ("row_micro", "overall"), number(probe.get("chance")))] = None
                 continue
-            panels[_Panel(task, "", ("circular_micro", "overall"), None)] = None
-            for ability in dig(scores, "aggregates", "circular_micro", "l2"):
-                panels[_Panel(task, ability, ("circular_micro", "l2", ability), None)] = None
+            how = headline_of(results, task)
+            panels[_Panel(task, "", (how, "overall"), None)] = None
+            for ability in dig(scores, "aggregates", how, "l2"):
+                panels[_Panel(task, ability, (how, "l2", ability), None)] = None
     return list(panels)
 
 

@@ -12,6 +12,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.views.training import parse_trained, trained_on
 from ssl4rl_bench.score.aggregate import check_aggregation
+from ssl4rl_bench.score.headline import headline_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +85,7 @@ def gather_runs(
     blind: Sequence[Evaluated] = (),
     *,
     task: str | None = None,
-    aggregation: str = "circular_micro",
+    aggregation: str | None = None,
     trained: Sequence[str] = (),
     allow: Collection[str] = (),
 ) -> ViewRuns:
@@ -94,17 +95,18 @@ def gather_runs(
         others: runs with images, without the baseline.
         blind: runs without images, as `by_sight` returns them.
         task: the benchmark; by default the baseline's first.
+        aggregation: the aggregation; by default the one that the benchmark publishes.
         trained: the values of `--trained`.
 
     Raises:
         UsageError: unknown names.
     """
-    check_aggregation(aggregation)
     if task is not None and baseline.task(task).probe:
         raise UsageError(
             f"{short(task)} is an SSL task: a view's benchmark is one with abilities, such as scenes"
         )
     benchmark = task or next((name for name, outcomes in baseline.outcomes.items() if not outcomes.probe), "")
+    aggregation = check_aggregation(aggregation or headline_of([baseline.result], benchmark))
     same = baseline.spec.fingerprint
     more = tuple(run for run in others if benchmark not in run.outcomes and run.spec.fingerprint == same)
     if more:  # these are not in tables with the rest, so labels need not tell them apart

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "report": "Write the leaderboard of runs as one HTML file, or print views of them.",
     "list": "List tasks, engines, runs, training recipes or presets.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
+    "explain": "Explain why a run's number differs from another run's or a published one.",
     "gate": "Judge a checkpoint by a policy: pass, fail or inconclusive.",
     "watch": "Evaluate and judge the checkpoints of a training run as they appear.",
     "score": "Score a run again from its journal, without a model.",

@@ -11,6 +11,7 @@ from typer import Option
 from ssl4rl_bench.cli.options import (
     Aggregation,
     Allow,
+    AverageOption,
     BaselineOption,
     MovedData,
     PublishedOption,
@@ -26,7 +27,7 @@ def compare(
     baseline: BaselineOption = None,
     task: SharedTasks = None,
     by: Annotated[str, Option(help="Categories to compare: overall, l1, l2 or l3.")] = "l2",
-    aggregation: Aggregation = "circular_micro",
+    aggregation: Aggregation = None,
     correction: Annotated[
         str | None, Option(help="holm, max-t, bh or none (default: holm; bh for l3).")
     ] = None,
@@ -38,6 +39,7 @@ def compare(
         ),
     ] = None,
     allow: Allow = None,
+    average: AverageOption = None,
     published: PublishedOption = None,
     data: MovedData = None,
     intervals: Annotated[bool, Option("--intervals", help="Show intervals in the table's cells.")] = False,
@@ -47,18 +49,25 @@ def compare(
     """Compare runs with a baseline: differences with intervals, corrected p, detectable effects, and flips.
 
     Only questions that both runs answered count. Each difference is split into what comes from replies that could
-    be read in one run only, and what comes from answers.
+    be read in one run only, and what comes from answers. With several benchmarks, a table of all comes first.
     """
     from ssl4rl_bench.cli.common import split_names
-    from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods
+    from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods, print_overview
     from ssl4rl_bench.cli.progress import Terminal
+    from ssl4rl_bench.comparison.across import parse_averages
     from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
     from ssl4rl_bench.comparison.published import check_benchmarks, load_published
     from ssl4rl_bench.comparison.seeds import methods_of
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import UsageError
-    from ssl4rl_bench.reports.board import board
+    from ssl4rl_bench.core.output import say
     from ssl4rl_bench.reports.board.export import to_csv, to_json, to_latex, to_markdown
+    from ssl4rl_bench.reports.board.overview import (
+        answered_benchmarks,
+        build_boards,
+        build_overview,
+        left_out_benchmarks,
+    )
     from ssl4rl_bench.reports.board.probes import probe_rows
 
     tables = [load_published(name) for name in split_names(published or [])]
@@ -67,44 +76,37 @@ def compare(
         raise UsageError("one run cannot be compared: name a second one")
     base, others = choose_baseline(evaluated, baseline)
     benchmarks, probes = shared_tasks(evaluated, split_names(task or []))
+    dropped = [] if task else left_out_benchmarks(base, others)
+    benchmarks = benchmarks if task else answered_benchmarks(base, others)
     check_benchmarks(tables, benchmarks)
+    averages = parse_averages(average or [], benchmarks)
     allowed = split_names(allow or [])
-    boards = [
-        board.build_board(
-            base,
-            others,
-            name,
-            by=by,
-            aggregation=aggregation,
-            correction=correction,
-            published=tables,
-            allow=allowed,
-        )
-        for name in benchmarks
-    ]
+    if group_by is not None:
+        if form != "table" or averages:
+            option = "--average" if averages else f"--format {form}"
+            raise UsageError(f"--group-by supports only the table of each task: leave out {option}")
+        with output(out) as screen:
+            methods = methods_of(others, group_by)
+            shared = [name for name in benchmarks if all(name in run.outcomes for run in others)]
+            print_methods(screen, base, methods, [*shared, *probes], by, aggregation, allowed)
+        return
+    how = {"by": by, "aggregation": aggregation, "correction": correction}
+    boards = build_boards(base, others, benchmarks, published=tables, allow=allowed, **how)
+    overview = build_overview(boards, averages, correction)
     rows = probe_rows(base, others, probes, correction=correction, allow=allowed)
+    for line in dropped:
+        say(f"note: {line}", stderr=True)
     if form == "table":
         with output(out) as screen:
-            if group_by is None:
-                print_boards(screen, boards, rows, intervals)
-            else:
-                print_methods(
-                    screen,
-                    base,
-                    methods_of(others, group_by),
-                    [*benchmarks, *probes],
-                    by,
-                    aggregation,
-                    allowed,
-                )
+            if overview:
+                print_overview(screen, overview, intervals)
+            print_boards(screen, boards, rows, intervals)
         return
-    if group_by is not None:
-        raise UsageError(f"--group-by supports only the table format: leave out --format {form}")
     text = {
-        "markdown": lambda: to_markdown(boards, rows, intervals),
-        "latex": lambda: to_latex(boards, rows, intervals),
-        "csv": lambda: to_csv(boards, rows),
-        "json": lambda: to_json(boards, rows),
+        "markdown": lambda: to_markdown(boards, rows, intervals, overview),
+        "latex": lambda: to_latex(boards, rows, intervals, overview),
+        "csv": lambda: to_csv(boards, rows, overview),
+        "json": lambda: to_json(boards, rows, overview),
     }[form]()
     if out is None:
         sys.stdout.write(text)

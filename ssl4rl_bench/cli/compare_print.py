@@ -18,6 +18,8 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.export import NOTE
+from ssl4rl_bench.reports.board.overview import Overview
+from ssl4rl_bench.reports.board.overview_text import OverviewView, column_lines
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_notes
 from ssl4rl_bench.reports.board.text import (
     LEGEND,
@@ -29,6 +31,7 @@ from ssl4rl_bench.reports.board.text import (
 )
 from ssl4rl_bench.reports.text.cells import plain_table
 from ssl4rl_bench.reports.text.numbers import interval, percent, points
+from ssl4rl_bench.score.headline import headline_of
 
 WIDTH = 150
 """The width in columns of a file."""
@@ -54,6 +57,16 @@ def output(path: Path | None) -> Iterator[Screen]:
     with screen.capture() as capture:
         yield screen
     write_text(path, "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def print_overview(screen: Screen, overview: Overview, intervals: bool) -> None:
+    """Prints the table of all benchmarks, what its columns are, and its notes."""
+    screen.print()
+    screen.print(OverviewView(overview, intervals))
+    screen.print(LEGEND, style="dim")
+    for line in column_lines(overview):
+        screen.sentence(line, "dim")
+    _print_notes(screen, overview.notes)
 
 
 def print_boards(
@@ -98,13 +111,14 @@ def print_methods(
     methods: Sequence[Method],
     tasks: Sequence[str],
     by: str,
-    aggregation: str,
+    aggregation: str | None,
     allow: Sequence[str],
 ) -> None:
     """Prints mean differences of methods over their seeds, with intervals of the mean and one more seed."""
     for task in tasks:
         probe = baseline.task(task).probe is not None
-        task_aggregation = "row_micro" if probe else aggregation
+        published = headline_of([baseline.result], task)
+        task_aggregation = "row_micro" if probe else aggregation or published
         seeds = ("95% of the mean", "95% of one more seed", "SD of seeds", "each run")
         table = plain_table(
             f"{clean(task)} · {task_aggregation} · against {clean(baseline.label)}",

@@ -23,16 +23,25 @@ BaselineOption = Annotated[
     str | None, Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
 ]
 SharedTasks = Annotated[
-    OptionValues, Option("--task", "-t", help="Only these tasks (default: all tasks that every run has).")
+    OptionValues, Option("--task", "-t", help="Only these tasks (default: all that the runs share).")
 ]
 Aggregation = Annotated[
-    str, Option("--aggregation", "-a", help="circular_micro, row_micro, vanilla0_micro or row_l3_macro.")
+    str | None,
+    Option(
+        "--aggregation",
+        "-a",
+        help="circular_micro, row_micro, vanilla0_micro or row_l3_macro (default: the benchmark's).",
+    ),
 ]
 PublishedOption = Annotated[
     OptionValues,
     Option(
         help="Also show published numbers of the same benchmark: a table's name or file. They are not tested."
     ),
+]
+AverageOption = Annotated[
+    OptionValues,
+    Option(metavar="[NAME=]TASK,TASK", help="Also the unweighted mean over these benchmarks. Repeatable."),
 ]
 Allow = Annotated[
     OptionValues, Option(help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md).")

@@ -9,6 +9,7 @@ from typer import Option
 
 from ssl4rl_bench.cli.options import (
     Allow,
+    AverageOption,
     BaselineOption,
     MovedData,
     OptionValues,
@@ -33,8 +34,13 @@ def report(
     task: SharedTasks = None,
     aggregation: Annotated[
         OptionValues,
-        Option("--aggregation", "-a", help="Only these; the page opens with the first (default: all four)."),
+        Option(
+            "--aggregation",
+            "-a",
+            help="Only these; the page opens with the first (default: all; the benchmark's first).",
+        ),
     ] = None,
+    average: AverageOption = None,
     published: PublishedOption = None,
     view: Annotated[
         OptionValues,
@@ -56,8 +62,8 @@ def report(
 ) -> None:
     """Write the leaderboard of runs: one HTML file that opens without a network.
 
-    Verdict in words, table with intervals and ranks, differences, abilities, every sample with the replies, and the
-    command that repeats each run.
+    A table of all benchmarks if there are several, a verdict in words, tables with intervals and ranks, differences,
+    abilities, every sample with the replies, and the command that repeats each run.
 
     Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
     """
@@ -71,7 +77,7 @@ def report(
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE
     from ssl4rl_bench.run.rundir import open_run
-    from ssl4rl_bench.score.aggregate import AGGREGATIONS, check_aggregation
+    from ssl4rl_bench.score.aggregate import check_aggregation
     from ssl4rl_bench.task.registry import per_task
 
     place = out or PAGE
@@ -79,14 +85,14 @@ def report(
     if not only_views:
         _check_writable(place)
     allowed = check_allowed(split_names(allow or []))
-    wanted = [check_aggregation(name) for name in split_names(aggregation or [])] or list(AGGREGATIONS)
+    wanted = [check_aggregation(name) for name in split_names(aggregation or [])]
     tables = [load_published(name) for name in split_names(published or [])]
     moved = per_task(
         data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
     )
     evaluated = load_evaluated(runs, data or [], Terminal())
     names = [full_name(name) for name in split_names(task or [])]
-    chosen = choose_runs(evaluated, baseline, names, wanted[0], trained or [], allowed)
+    chosen = choose_runs(evaluated, baseline, names, wanted[0] if wanted else None, trained or [], allowed)
     views = make_views(split_names(view or []), chosen)
     if only_views:
         print_views(views)
@@ -104,6 +110,7 @@ def report(
         loaded,
         tasks=names,
         aggregations=wanted,
+        averages=average or [],
         published=tables,
         views=views,
         allow=allowed,
@@ -133,11 +140,23 @@ def _check_writable(path: Path) -> None:
 
 
 def _left_out(chosen: ViewRuns) -> list[str]:
-    """Lists the runs that appear only in views, and the tasks left out because some runs lack them."""
-    runs = [chosen.baseline, *chosen.on_page]
-    tasks = dict.fromkeys(name for run in runs for name in run.outcomes)
-    lacking = {name: [run.label for run in runs if name not in run.outcomes] for name in tasks}
+    """Lists the runs that appear only in views, and the tasks that are left out because runs lack them."""
+    from ssl4rl_bench.reports.board.overview import answered_benchmarks, left_out_benchmarks
+
+    base, others = chosen.baseline, chosen.on_page
+    runs = (base, *others)
+    probes = dict.fromkeys(name for run in runs for name, task in run.outcomes.items() if task.probe)
+    benchmarks = answered_benchmarks(base, others)
+    lacking = {
+        name: [run.label for run in runs if name not in run.outcomes] for name in (*probes, *benchmarks)
+    }
     return [
         *(f"{run.label} ({run.path}) appears in views only" for run in (*chosen.more, *chosen.blind)),
-        *(f"{name} is left out: {', '.join(who)} did not answer it" for name, who in lacking.items() if who),
+        *(
+            (f"{name} is left out" if name in probes else f"the samples of {name} are not shown")
+            + f": {', '.join(who)} did not answer it"
+            for name, who in lacking.items()
+            if who
+        ),
+        *(left_out_benchmarks(base, others) if others else []),
     ]

@@ -26,7 +26,7 @@ def choose_runs(
     evaluated: Sequence[Evaluated],
     baseline: str | None,
     tasks: Sequence[str],
-    aggregation: str,
+    aggregation: str | None,
     trained: Sequence[str],
     allow: Collection[str],
 ) -> ViewRuns:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from typer import Option
 
-from ssl4rl_bench.cli.options import OptionValues, RunPaths
+from ssl4rl_bench.cli.options import Aggregation, OptionValues, RunPaths
 from ssl4rl_bench.core.output import say
 
 ShowFormat = Literal["table", "markdown", "json"]
@@ -18,14 +18,7 @@ ShowFormat = Literal["table", "markdown", "json"]
 def show(
     runs: RunPaths,
     task: Annotated[OptionValues, Option("--task", "-t", help="Only these tasks (default: all).")] = None,
-    aggregation: Annotated[
-        str | None,
-        Option(
-            "--aggregation",
-            "-a",
-            help="circular_micro, row_micro, vanilla0_micro or row_l3_macro (default: the benchmark's).",
-        ),
-    ] = None,
+    aggregation: Aggregation = None,
     leaves: Annotated[
         bool, Option("--leaves", help="Every category of every level, with its interval.")
     ] = False,
@@ -35,9 +28,10 @@ def show(
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.tables import print_tables
     from ssl4rl_bench.core.names import full_name
-    from ssl4rl_bench.reports.result.tables import check_names, headline_of
+    from ssl4rl_bench.reports.result.tables import check_names
     from ssl4rl_bench.run.rundir import open_run
     from ssl4rl_bench.score.consistency import finished
+    from ssl4rl_bench.score.headline import headline_of
 
     opened = [open_run(path) for path in runs]
     results = [finished(run) for run in opened]

@@ -8,8 +8,9 @@ from typing import Any
 from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.reports.result.probes import is_probe, other_convention, probe_table
-from ssl4rl_bench.reports.result.tables import card_table, clean, headline_of, leaf_table, reading_line
+from ssl4rl_bench.reports.result.tables import card_table, clean, leaf_table, reading_line
 from ssl4rl_bench.reports.text.cells import model_name
+from ssl4rl_bench.score.headline import headline_of
 
 
 def print_tables(

@@ -37,6 +37,14 @@ CORRECTIONS = ("holm", "max-t", "bh", "none")
 """Corrections of a family's p-values: Holm, step-down max-T by sign flips, Benjamini-Hochberg, none."""
 
 
+def check_correction(name: str) -> str:
+    """Returns the name of a known correction; raises UsageError for an unknown one."""
+    if name not in CORRECTIONS:
+        hint = did_you_mean(name, CORRECTIONS)
+        raise UsageError(f"--correction {name} is unknown (known: {', '.join(CORRECTIONS)}){hint}")
+    return name
+
+
 def compare_task(
     baseline: Evaluated,
     candidates: Sequence[Evaluated],
@@ -61,10 +69,7 @@ def compare_task(
     check_aggregation(aggregation)
     if by not in LEVELS:
         raise UsageError(f"--by {by} is unknown (known: {', '.join(LEVELS)}){did_you_mean(by, LEVELS)}")
-    correction = correction or ("bh" if by == "l3" else "holm")
-    if correction not in CORRECTIONS:
-        hint = did_you_mean(correction, CORRECTIONS)
-        raise UsageError(f"--correction {correction} is unknown (known: {', '.join(CORRECTIONS)}){hint}")
+    correction = check_correction(correction or ("bh" if by == "l3" else "holm"))
     levels = (OVERALL, by)
     comparisons = []
     for candidate in candidates:
@@ -151,17 +156,31 @@ def _corrected(
         p = holm(p) if correction == "holm" else benjamini_hochberg(p)
     squares = [(comparison.weighted**2).sum(axis=0) for comparison in comparisons]
     for (k, index), corrected in zip(places, p, strict=True):
-        cell = cells[k][index]
-        alpha = ALPHA if correction == "none" else ALPHA / len(places)
-        counts, square = cell.counts, float(cell.n * squares[k][index])
-        cells[k][index] = replace(
-            cell,
-            p_corrected=float(corrected),
-            family=len(places),
-            mde=detectable_change(max(1, round(counts.n)), counts.changed, alpha) if counts else 1.0,
-            needed=groups_needed(cell.value, square, alpha) if cell.value else None,
+        square = float(cells[k][index].n * squares[k][index])
+        cells[k][index] = in_family(
+            cells[k][index], float(corrected), len(places), square, is_corrected=correction != "none"
         )
     return [replace(one, cells=tuple(row)) for one, row in zip(comparisons, cells, strict=True)]
+
+
+def in_family(
+    cell: Difference, p_corrected: float, family: int, square: float, *, is_corrected: bool
+) -> Difference:
+    """Sets the values of a difference that depend on its family.
+
+    Args:
+        family: the number of tests in the family.
+        square: n times the sum of the squares of the groups' parts in the difference.
+        is_corrected: whether the family shares alpha.
+    """
+    counts, alpha = cell.counts, ALPHA / family if is_corrected else ALPHA
+    return replace(
+        cell,
+        p_corrected=p_corrected,
+        family=family,
+        mde=detectable_change(max(1, round(counts.n)), counts.changed, alpha) if counts else 1.0,
+        needed=groups_needed(cell.value, square, alpha) if cell.value else None,
+    )
 
 
 def _split(pairing: Pairing, aggregation: str) -> tuple[_Floats, _Floats]:

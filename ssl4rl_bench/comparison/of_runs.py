@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssl4rl_bench.comparison.across import correct_across, parse_averages
 from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.load import choose_baseline, load_evaluated, shared_tasks
 from ssl4rl_bench.comparison.result import Comparison
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.score.headline import headline_of
 from ssl4rl_bench.score.runs import Data, Run, data_values
 
 if TYPE_CHECKING:
@@ -71,6 +73,45 @@ class Comparisons:
             for cell in comparison.cells
         )
 
+    def across(self, averages: Sequence[str] = (), correction: str = "holm") -> pd.DataFrame:
+        """Returns the overall differences of all benchmarks, corrected as one family, as a data frame.
+
+        Columns: `column` (the benchmark, or the name of the average), `candidate`, `baseline` (labels), `n`,
+        `candidate_value`, `baseline_value`, `difference`, `se`, `low`, `high` (95% interval), `p`, `p_corrected`,
+        `family` (the number of rows), `mark`, `mde`. Values are fractions.
+
+        Args:
+            averages: averages over benchmarks, such as "mmstar,mmvp" or "Mean=mmstar,mmvp".
+            correction: "holm", "max-t", "bh" or "none".
+
+        Raises:
+            UsageError: an average of unknown benchmarks, or an unknown correction.
+        """
+        import pandas as pd
+
+        benchmarks = [one for one in self.comparisons if not one.pairing.baseline.probe]
+        parsed = parse_averages(averages, list(dict.fromkeys(one.task for one in benchmarks)))
+        return pd.DataFrame(
+            {
+                "column": short_name(key.column),
+                "candidate": key.candidate,
+                "baseline": self.baseline,
+                "n": cell.n,
+                "candidate_value": cell.candidate,
+                "baseline_value": cell.baseline,
+                "difference": cell.value,
+                "se": cell.se,
+                "low": cell.ci95[0] if cell.ci95 else None,
+                "high": cell.ci95[1] if cell.ci95 else None,
+                "p": cell.p,
+                "p_corrected": cell.p_corrected,
+                "family": cell.family,
+                "mark": cell.mark,
+                "mde": cell.mde,
+            }
+            for key, cell in correct_across(benchmarks, parsed, correction).items()
+        )
+
     @property
     def notes(self) -> list[str]:
         """Notes for readers, without duplicates: coverage, allowed differences, what is left out."""
@@ -100,7 +141,7 @@ def compare(
     *,
     tasks: Sequence[str] = (),
     by: str = "l2",
-    aggregation: str = "circular_micro",
+    aggregation: str | None = None,
     correction: str | None = None,
     allow: Collection[str] = (),
     data: Data = None,
@@ -113,7 +154,8 @@ def compare(
         tasks: by default, the tasks that all runs have.
         by: the level of the categories of benchmarks: "overall", "l1", "l2" or "l3"; probes are compared
             overall.
-        aggregation: the aggregation for benchmarks; probes are compared by `row_micro`.
+        aggregation: the aggregation of benchmarks, by default the one that the benchmark publishes; probes are
+            compared by `row_micro`.
         correction: "holm", "max-t", "bh" or "none"; by default Holm, and Benjamini-Hochberg for "l3".
         allow: names of settings in which runs may differ; `notes` then reports the differences.
         data: the location of the data, if it has moved and replies have to be read again.
@@ -134,7 +176,8 @@ def compare(
     benchmarks, probes = shared_tasks(evaluated, tasks)
     comparisons: list[Comparison] = []
     for task in [*benchmarks, *probes]:
-        level, how = ("overall", "row_micro") if task in probes else (by, aggregation)
+        published = headline_of((run.result for run in evaluated), task)
+        level, how = ("overall", "row_micro") if task in probes else (by, aggregation or published)
         comparisons += compare_task(
             base, candidates, task, by=level, aggregation=how, correction=correction, allow=allow
         )

@@ -76,7 +76,7 @@ def pair(baseline: Evaluated, candidate: Evaluated, task: str, allow: Collection
     one, two = baseline.task(task), candidate.task(task)
     notes = [*_checked(baseline, candidate, task, allowed), *_other_notes(baseline, candidate, task)]
     answered, also = one.counted, two.counted
-    shared = _shared(one, two)
+    shared = shared_groups(one, two)
     both = answered[shared[:, 0]] & also[shared[:, 1]]
     n = int(both.sum())
     if not n:
@@ -172,7 +172,7 @@ def not_comparable(run: Evaluated) -> str | None:
     return why
 
 
-def _shared(one: Outcomes, two: Outcomes) -> NDArray[np.intp]:
+def shared_groups(one: Outcomes, two: Outcomes) -> NDArray[np.intp]:
     """Returns the indices of the same questions in both, in the order of the first, shape (questions, 2)."""
     if one.content == two.content:
         return np.repeat(np.arange(len(one.content), dtype=np.intp)[:, None], 2, axis=1)

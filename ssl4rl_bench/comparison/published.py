@@ -3,24 +3,28 @@
 A file is a JSON object with `title`, `source`, `benchmark` (the tasks that its numbers belong to:
 ["mmbench_dev_en"]), `unit` ("percent" or "fraction"), `columns` (abilities of MMBench and "average") and
 `rows`, a list of {`name`, `model`, `values`} with one value per column, or null where nothing is printed.
-Optional keys are `printed_maximal_improvement`, with one value per column, and `schema` (2; version 1 had no
-benchmark).
+Optional keys are `printed_maximal_improvement`, with one value per column, `schema` (2; version 1 had no
+benchmark), and `settings` with `settings_source`: how the numbers were measured, as far as it is known, and
+where this is stated. The names of settings are those of `explaining.kinds.STATED`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ssl4rl_bench.comparison.explaining.kinds import STATED
 from ssl4rl_bench.core.errors import DataError, UsageError, did_you_mean
 from ssl4rl_bench.core.names import full_name, short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number, parse_json
 from ssl4rl_bench.core.versioned import check_schema
+from ssl4rl_bench.score.aggregate import check_aggregation
+from ssl4rl_bench.task.extract import check_extractor
 from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 AVERAGE = "average"
@@ -31,6 +35,7 @@ _UNITS = {"percent": 100.0, "fraction": 1.0}
 SCHEMA = 2
 _KEYS = {"title", "source", "benchmark", "unit", "columns", "rows"}
 _IMPROVEMENT = "printed_maximal_improvement"
+_SETTINGS = ("settings", "settings_source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,10 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     improvement: Mapping[str, float]
     """The printed row of maximal improvements by column, as fractions. Not recomputed; may be empty."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How the numbers were measured, by the name of the setting, as far as it is known."""
+    settings_source: str = ""
+    """Where the settings are stated."""
 
     def row(self, name: str) -> PublishedRow:
         """Returns the row with a name.
@@ -90,6 +99,7 @@ def load_published(name: str | Path) -> PublishedTable:
     Raises:
         UsageError: there is no such table or file.
         DataError: the file does not have this form; names the place and what is expected there.
+        UsageError: it states an unknown extractor or aggregation.
     """
     text = str(name)
     if isinstance(name, str) and not text.endswith(".json") and "/" not in text:
@@ -129,7 +139,7 @@ def parse_published(data: bytes, where: str) -> PublishedTable:
             f"{where} has no benchmark, so its numbers could be shown next to those of another one; say which "
             'tasks they are of, as in "benchmark": ["mmbench_dev_en"]'
         )
-    _check_keys(where, value, _KEYS, {_IMPROVEMENT, "schema"})
+    _check_keys(where, value, _KEYS, {_IMPROVEMENT, "schema", *_SETTINGS})
     scale = _UNITS.get(value["unit"]) if isinstance(value["unit"], str) else None
     if scale is None:
         raise DataError(f'{where}: unit must be "percent" or "fraction"')
@@ -158,6 +168,7 @@ def parse_published(data: bytes, where: str) -> PublishedTable:
         columns,
         tuple(rows),
         improvement,
+        *_settings(where, value),
     )
 
 
@@ -194,6 +205,33 @@ def _benchmark(where: str, value: object) -> tuple[str, ...]:
                 f"{where}: benchmark {clean(name)} is not the name of a task, such as mmbench_dev_en"
             )
     return full
+
+
+def _settings(where: str, value: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Returns the stated settings and their source, both empty if the file has none.
+
+    Raises:
+        DataError: they do not have this form.
+        UsageError: an unknown extractor or aggregation.
+    """
+    if _SETTINGS[0] not in value:
+        return {}, ""
+    stated = value[_SETTINGS[0]]
+    if not isinstance(stated, dict):
+        raise DataError(f'{where}: settings must be an object, such as {{"max_tokens": 2048}}')
+    for name, item in stated.items():
+        if name not in STATED:
+            raise DataError(
+                f"{where}: no setting {clean(name)} (known: {', '.join(STATED)}){did_you_mean(name, STATED)}"
+            )
+        if not isinstance(item, str | int | float) or isinstance(item, bool):
+            raise DataError(f"{where}: the setting {name} is not a text or a number")
+    for name, check in (("extractor", check_extractor), ("aggregation", check_aggregation)):
+        if name in stated:
+            check(str(stated[name]))
+    if _SETTINGS[1] not in value:
+        raise DataError(f"{where} has settings and no settings_source; say where they are stated")
+    return stated, _text(where, value, _SETTINGS[1])
 
 
 def _check_keys(where: str, value: Mapping[str, Any], needed: set[str], optional: set[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.types import Status
+from ssl4rl_bench.gating.expand import concrete_rules
 from ssl4rl_bench.gating.judge import Guarded
 from ssl4rl_bench.gating.policy import Guards, Policy
 from ssl4rl_bench.score.outcomes import Outcomes
@@ -27,7 +28,8 @@ def check_guards(
         origin: the candidate's ssl4rl.json, for the overlap with training images; this guard is inconclusive
             without it.
     """
-    tasks = dict.fromkeys(rule.full_task for rule in policy.rule)
+    rules = concrete_rules(policy.rule, baseline, candidate)
+    tasks = dict.fromkeys(rule.full_task for rule in rules)
     return [guarded for task in tasks for guarded in _task(policy.guards, baseline, candidate, task, origin)]
 
 

@@ -20,6 +20,7 @@ from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import Comparison, Difference, LeftOut
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.gating.expand import concrete_rules
 from ssl4rl_bench.gating.policy import Policy, Rule, Verdict
 from ssl4rl_bench.gating.rule_tests import (
     limit_of,
@@ -154,7 +155,7 @@ def apply_policy(
     compared: dict[tuple[str, str, str], Comparison] = {}
     drafts: list[tuple[Rule, Difference, LeftOut | None]] = []
     empty: list[Guarded] = []
-    for rule in policy.rule:
+    for rule in concrete_rules(policy.rule, baseline, candidate):
         by = "overall" if rule.level == "probe" else rule.level
         key = (rule.full_task, rule.how, by)
         if key not in compared:

@@ -16,6 +16,8 @@ from ssl4rl_bench.score.aggregate import check_aggregation
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 RuleKind = Literal["no_worse_than", "not_significantly_worse", "at_least", "better_than"]
+ALL_TASKS = "*"
+"""The task of a rule for every benchmark of the baseline, or for every probe."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,15 @@ class Rule:
     """`[[rule]]`: one requirement, in one or more categories of a task."""
 
     task: str
-    """The name of the task, with or without the prefix."""
+    """The name of the task, with or without the prefix, or `ALL_TASKS`."""
     kind: RuleKind
     level: Literal["overall", "l1", "l2", "l3", "probe"] = "overall"
     """The level of the categories, all of which are tested. `probe`: the accuracy of an SSL task."""
     category: str | None = None
     """The only category of the level to test, if given."""
     aggregation: str | None = None
-    """The aggregation; by default `circular_micro`, or `row_micro` for a probe."""
+    """The aggregation; by default the one that the benchmark publishes (`expand.concrete_rules` sets it if it is
+    not `circular_micro`), or `row_micro` for a probe."""
     margin: float = 0.0
     """In points. `no_worse_than`: the loss that is still acceptable. `better_than`: the required gain."""
     value: float | None = None
@@ -131,6 +134,8 @@ def parse_policy(values: Mapping[str, Any], file: str = "policy") -> Policy:
             raise UsageError(f"{where}: value = {rule.value:g} is not between 0 and 100 percent")
         if rule.category is not None and rule.level in ("overall", "probe"):
             raise UsageError(f"{where}: a category needs level l1, l2 or l3")
+        if rule.category is not None and rule.task == ALL_TASKS:
+            raise UsageError(f"{where}: a category needs the name of its task instead of {ALL_TASKS}")
     length = policy.guards.reply_length
     if length is not None and not (len(length) == 2 and 0.0 <= length[0] <= length[1]):
         raise UsageError(f"{file}: guards.reply_length must be [least, most], such as [0.5, 2.0]")

@@ -5,6 +5,7 @@
 - `paired`: comparisons of two runs on the same groups.
 - `resampling`: permutation tests.
 - `multiple`: corrections for multiple tests.
+- `means`: unweighted means of independent estimates.
 - `power`: detectable effects and required sample sizes.
 - `seeds`: several training seeds of a method.
 - `agreement`: agreement of two readings of the same replies.

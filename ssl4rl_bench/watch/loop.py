@@ -23,8 +23,9 @@ from ssl4rl_bench.engines import resolve_name
 from ssl4rl_bench.engines.checkpoints.weights import resolve_model
 from ssl4rl_bench.evaluation import EvaluationPlan, Evaluator, load_tasks
 from ssl4rl_bench.gating import series
+from ssl4rl_bench.gating.expand import concrete_rules
 from ssl4rl_bench.gating.of_runs import load_baseline
-from ssl4rl_bench.gating.policy import Policy
+from ssl4rl_bench.gating.policy import ALL_TASKS, Policy
 from ssl4rl_bench.run.observing import Observer
 from ssl4rl_bench.run.rundir import RUNS, RunDir
 from ssl4rl_bench.task.extract import check_extractor
@@ -88,12 +89,11 @@ def watch(
     baseline = None
     if asked.baseline is not None:
         baseline = load_baseline(asked.baseline, data)
-        for rule in asked.policy.rule:
-            baseline.task(rule.full_task)
+        concrete_rules(asked.policy.rule, baseline, baseline)  # checks that it has their tasks
     with History(out) as history, Stop().handling() as stop:
         tasks = load_tasks(plan, observer)
         for rule in asked.policy.rule:
-            if rule.full_task not in [task.name for task in tasks]:
+            if rule.task != ALL_TASKS and rule.full_task not in [task.name for task in tasks]:
                 raise UsageError(f"the policy has a rule for {rule.task}, which --tasks does not name")
         terms = Terms(asked.policy, baseline, family, out / "series")
         evaluator = Evaluator(plan, tasks, observer, stop)

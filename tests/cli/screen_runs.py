@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import overview_runs
 from commands import bench
 from mmbench_data import questions_by_ability, write_tsv
 
@@ -45,6 +46,15 @@ errors = 0
 reply_length = [0.5, 2.0]
 letters = 10
 """
+MANY_POLICY = """
+[[rule]]
+task = "*"
+kind = "not_significantly_worse"
+[[rule]]
+task = "*"
+kind = "no_worse_than"
+margin = 10
+"""
 CARD = """# A model
 
 ## MMBench by ability
@@ -66,6 +76,7 @@ def make(folder: Path) -> None:
         shutil.copytree(GOLDEN / "pictures", "pictures")
         write_tsv(Path("mmbench.tsv"), questions_by_ability(N_QUESTIONS))
         Path("gate.toml").write_text(POLICY)
+        Path("many.toml").write_text(MANY_POLICY)
         Path("card.md").write_text(CARD)
         _run("gold", "runs/gold", "--engine", "mock")
         for model in SKILLS:
@@ -77,6 +88,7 @@ def make(folder: Path) -> None:
             _run("random", f"runs/{name}", *mock, *how, tasks=("mmbench_dev_en=mmbench.tsv",))
         for index in (1, 2):
             _run("random", f"parts/{index}", *mock, "--shard", f"{index}/2", tasks=TASKS[:1])
+        overview_runs.make(Path("many"))
 
 
 def asked(tasks: Sequence[str] = TASKS) -> tuple[str, ...]:

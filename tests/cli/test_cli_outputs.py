@@ -90,7 +90,13 @@ def test_a_task_that_one_of_the_runs_lacks_is_left_out_of_its_result_only() -> N
 
 def test_compare_prints_boards_and_probes_as_json() -> None:
     value = parsed("compare", "gold", "rough", "--allow", "partial", "--format", "json")
-    assert types(value) == {"schema": "int", "version": "str", "boards": "list", "probes": "list"}
+    assert types(value) == {
+        "schema": "int",
+        "version": "str",
+        "overview": "NoneType",
+        "boards": "list",
+        "probes": "list",
+    }
     assert (value["schema"], value["version"], value["probes"]) == (1, __version__, [])
     (board,) = value["boards"]
     assert types(board) == {

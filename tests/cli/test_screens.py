@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import overview_runs
 import pytest
 import recorded
 import screen_runs
@@ -27,6 +28,7 @@ from ssl4rl_bench.watch.judging import Terms, judge_checkpoint
 
 MODELS = [f"runs/{model}" for model in screen_runs.SKILLS]
 BASE, BETTER, WORSE = MODELS
+MANY = [f"many/{model}" for model in overview_runs.MODELS]
 MMBENCH = ("--task", "mmbench_dev_en")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "list_runs": ("list", "runs"),
@@ -66,6 +68,22 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "compare_intervals": ("compare", BASE, BETTER, *MMBENCH, "--intervals"),
     "compare_published": ("compare", BASE, BETTER, *MMBENCH, "--published", "ssl4rl_mmbench"),
     "compare_methods": ("compare", *MODELS, *MMBENCH, "--by", "l1", "--group-by", "(base|Qwen|rotation)"),
+    "compare_benchmarks": ("compare", *MANY, "--by", "overall", "--average", "mmstar,mmvp,hrbench_4k"),
+    "compare_benchmarks_intervals": (
+        "compare",
+        *MANY,
+        "-t",
+        "mmstar,hrbench_4k",
+        "--by",
+        "overall",
+        "--intervals",
+    ),
+    "show_benchmarks": ("show", *MANY),
+    "gate_benchmarks": ("gate", "-b", MANY[0], "-c", MANY[1], "-p", "many.toml"),
+    "gate_without_a_benchmark": ("gate", "-b", MANY[0], "-c", MANY[2], "-p", "many.toml"),
+    "explain": ("explain", WORSE, "--against", BASE, *MMBENCH),
+    "explain_published": ("explain", BETTER, "--against", "ssl4rl_mmbench:rotation", *MMBENCH),
+    "explain_unknown": ("explain", BASE, "--against", "ssl4rl_mbench", *MMBENCH),
     "gate_pass": ("gate", "-b", BASE, "-c", BETTER, "-p", "gate.toml"),
     "gate_fail": ("gate", "-b", BASE, "-c", WORSE, "-p", "gate.toml"),
     "report_transfer": ("report", *MODELS, "--view", "transfer"),
@@ -79,7 +97,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "runs_that_differ": ("compare", "runs/random", "runs/half"),
 }
 """The name of a screen, and the command that shows it."""
-ONE_LINE = ("error: ", "Error: ", "pip install ", '"data_sha256": ', "<think>The mock engine ")
+ONE_LINE = (
+    "error: ",
+    "Error: ",
+    "ssl4rl-bench ",
+    "pip install ",
+    '"data_sha256": ',
+    "<think>The mock engine ",
+)
 """The beginnings of lines that the terminal breaks: errors, commands to copy, JSON, replies."""
 BASELINES = [
     LeakBaseline("constant answer", 0.2604, (0.2310, 0.2921), 0.25, 2000, 12, differs=False),

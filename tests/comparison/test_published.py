@@ -131,3 +131,29 @@ def test_no_file_does_more_than_be_refused(changes: dict[str, Any]) -> None:
         assert one_line(error) == str(error)
     else:
         assert all(0 <= value <= 1 for row in table.rows for value in row.values.values())
+
+
+def test_settings_are_stated_with_their_source() -> None:
+    stated = {"max_tokens": 2048, "temperature": 0.01, "prompt": "ssl4rl"}
+    table = published.parse_published(changed(settings=stated, settings_source="its appendix"), "mine")
+    assert table.settings == stated
+    assert table.settings_source == "its appendix"
+    assert published.parse_published(changed(), "mine").settings == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"settings": {"max_token": 1}, "settings_source": "x"}, "did you mean max_tokens"),
+        ({"settings": {"max_tokens": [1]}, "settings_source": "x"}, "is not a text or a number"),
+        ({"settings": [], "settings_source": "x"}, "settings must be an object"),
+        ({"settings": {}}, "no settings_source"),
+        ({"settings": {}, "settings_source": " "}, "settings_source must be a non-empty string"),
+        ({"settings": {"extractor": "strikt"}, "settings_source": "x"}, "did you mean 'strict'|strict"),
+        ({"settings": {"aggregation": "row"}, "settings_source": "x"}, "row_micro"),
+    ],
+)
+def test_bad_settings_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(BenchError, match=words) as raised:
+        published.parse_published(changed(**changes), "mine")
+    assert "\n" not in str(raised.value)

@@ -9,14 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from html_runs import MadeTask, guess, make_run, three_runs
+from many_tasks import many, some
 from test_cli_gate import POLICY, asked, invoke
 from test_html_page import hostile
 from xss import PAYLOADS
 
 from ssl4rl_bench.comparison.load import load_evaluated
+from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.reports.html import assemble, write
+from ssl4rl_bench.reports.html.report import ReportContent
 
 pytestmark = pytest.mark.engine
 
@@ -205,6 +209,44 @@ def test_aggregation_switch(visit: Open, place: Path) -> None:
     visible = here.page.locator(".alt:visible").all()
     assert {part.get_attribute("data-aggregation") for part in visible} == {"row_micro"}
     here.check_quiet()
+
+
+def several_benchmarks() -> ReportContent:
+    """The content of a page on questions that are asked once, pairs, and cycles that are published by row."""
+
+    def run(label: str, right: int) -> Evaluated:
+        sizes = {"plain": 1, "pairs": 2, "cycles": 4}
+        return many(
+            label,
+            {name: np.repeat(some(40, right), size) for name, size in sizes.items()},
+            copies=sizes,
+            rolls={"pairs": np.zeros(80)},
+            headlines={"cycles": "row_micro"},
+        )
+
+    return assemble(run("base", 20), [run("new", 36)], averages=["plain,pairs"])
+
+
+def test_benchmarks_open_as_published_and_headers_lead_to_them(visit: Open, tmp_path: Path) -> None:
+    write(several_benchmarks(), tmp_path / "page.html")
+    here = visit(tmp_path / "page.html")
+    shown = "#leaderboard .alt:not([hidden]) .caption code"
+    assert here.page.locator(shown).all_inner_texts() == ["circular_micro", "circular_micro", "row_micro"]
+    here.page.get_by_role("button", name="Every copy right").click()
+    assert here.page.locator(shown).all_inner_texts() == ["circular_micro"] * 3
+    here.page.get_by_role("button", name="First copy only").click()
+    assert here.page.locator(shown).all_inner_texts() == ["circular_micro", "row_micro", "vanilla0_micro"]
+    assert here.page.locator("[aria-pressed=true]").count() == 1
+    here.page.get_by_role("button", name="As published").click()
+    assert here.page.locator(shown).all_inner_texts() == ["circular_micro", "circular_micro", "row_micro"]
+    here.page.locator("#overview").get_by_role("link", name="cycles").click()
+    assert here.page.evaluate("document.querySelector(location.hash).textContent") == "cycles"
+    here.check_quiet()
+
+
+def test_payloads_do_nothing_in_the_table_of_benchmarks(visit: Open, tmp_path: Path) -> None:
+    write(hostile(several_benchmarks(), list(PAYLOADS)), tmp_path / "page.html")
+    visit(tmp_path / "page.html").check_quiet()
 
 
 def test_samples_by_filter_keys_and_link(visit: Open, place: Path) -> None:

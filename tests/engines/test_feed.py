@@ -71,7 +71,7 @@ def test_the_pixels_vanish_with_their_last_user(feed: ProcessFeed) -> None:
     del done
     gc.collect()
     assert mapped() == 0
-    assert not [name for name in os.listdir("/dev/shm") if "ssl4rl" in name]  # noqa: PTH208
+    assert not [name for name in os.listdir("/dev/shm") if "ssl4rl-pixels" in name]  # noqa: PTH208
 
 
 def test_an_error_fails_one_request_of_a_unit(feed: ProcessFeed) -> None:

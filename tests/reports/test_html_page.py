@@ -24,6 +24,7 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.comparison import published
 from ssl4rl_bench.comparison.load import load_evaluated
 from ssl4rl_bench.core.errors import StoreError, UsageError
+from ssl4rl_bench.reports.board.overview import Overview
 from ssl4rl_bench.reports.figures.palette import BETTER, HEX
 from ssl4rl_bench.reports.figures.sheet import Sheet
 from ssl4rl_bench.reports.html import ReportContent, assemble, render_page, write
@@ -291,7 +292,27 @@ def hostile(report: ReportContent, texts: list[str]) -> ReportContent:
     )
     facts = tuple(RunFacts(text, (text,), ((text, text),), (text,)) for text in texts)
     views = tuple(View(text, text, text, (text, text), ((text, text),), drawn(text)) for text in texts)
-    return replace(report, title=texts[0], boards=((board,),), runs=facts, lead=views[:1], views=views)
+    return replace(
+        report,
+        title=texts[0],
+        boards=((board,),),
+        overview=report.overview and hostile_overview(report.overview, texts),
+        runs=facts,
+        lead=views[:1],
+        views=views,
+    )
+
+
+def hostile_overview(overview: Overview, texts: list[str]) -> Overview:
+    """The table of benchmarks with a text in every string."""
+    columns = tuple(
+        replace(column, name=texts[-1], header=texts[-1], title=texts[0]) for column in overview.columns
+    )
+    rows = (
+        replace(overview.rows[0], label=texts[0]),
+        *(replace(overview.rows[-1], label=text, engine=text) for text in texts),
+    )
+    return replace(overview, baseline=texts[0], columns=columns, rows=rows, notes=tuple(texts))
 
 
 @pytest.mark.slow
