@@ -19,9 +19,11 @@ from ssl4rl_bench.core.parsing import number, parse_yaml
 from ssl4rl_bench.engines.checkpoints.weights import bundled_names
 from ssl4rl_bench.reports.board.columns import columns_of
 from ssl4rl_bench.reports.model_card.card import Card, CardRun, hub_data
+from ssl4rl_bench.reports.model_card.shown import card_name, shown_aggregations
 from ssl4rl_bench.reports.text.cells import ci95, dig, short
 from ssl4rl_bench.reports.text.numbers import percent
 from ssl4rl_bench.score.aggregate import OVERALL
+from ssl4rl_bench.score.headline import headline_of
 from ssl4rl_bench.task.taskfile import load_taskfile
 
 OWN = "ssl4rl_spec_sha256"
@@ -80,12 +82,13 @@ def model_results(card: Card) -> list[dict[str, Any]]:
 def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
     """Builds file contents by file name, for each task of a complete run whose data set is on the hub.
 
-    The value is the accuracy over questions (`circular_micro`) in percent.
+    The value is the number that the benchmark publishes (`score.headline`), in percent.
     """
     out = {}
     for run, name, task_result in card.results():
         data = hub_data(name, task_result)
-        overall = dig(task_result, "aggregates", "circular_micro", "overall")
+        published = headline_of([run.result], name)
+        overall = dig(task_result, "aggregates", published, "overall")
         value = number(overall.get("value"))
         if data is None or value is None:
             continue
@@ -93,7 +96,7 @@ def eval_results(card: Card) -> dict[str, list[dict[str, Any]]]:
         dataset = {"id": repo, "task_id": short(name)} | ({"revision": revision} if revision else {})
         interval = "-".join(map(percent, overall.get("ci95") or ())) or "unknown"
         notes = (
-            f"CircularEval accuracy in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
+            f"{card_name(published, task_result)[0]} in percent, {config or 'default'}/{split}; n {overall.get('n')}; "
             f"95% interval {interval}; unread {percent(number(overall.get('unread')) or 0.0)}%; "
             f"prompt {task_result.get('prompt')}; extractor {task_result.get('extractor')}; engine {run.spec.engine} "
             f"{run.spec.engine_version}; ssl4rl-bench {__version__}"
@@ -189,14 +192,18 @@ def _metrics(card: Card, run: CardRun, name: str, task_result: Mapping[str, Any]
         unread = dig(task_result, "aggregates", "row_micro", "overall").get("unread")
         cells.append(("Accuracy", {**dig(probe, "accuracy"), "unread": unread}, more))
     else:
-        micro, rows = (dig(task_result, "aggregates", how) for how in ("circular_micro", "row_micro"))
-        cells.append(("CircularEval accuracy", dig(micro, "overall"), {"aggregation": "circular_micro"}))
-        cells.append(("Accuracy over rows", dig(rows, "overall"), {"aggregation": "row_micro"}))
+        aggregations = shown_aggregations(run.result, name)
+        titles = {how: card_name(how, task_result)[0] for how in aggregations}
+        cells += [
+            (title, dig(task_result, "aggregates", how, "overall"), {"aggregation": how})
+            for how, title in titles.items()
+        ]
+        published = aggregations[0]
         cells += [
             (
-                f"CircularEval accuracy, {column.header}",
-                dig(micro, column.level, column.name),
-                {"aggregation": "circular_micro"},
+                f"{titles[published]}, {column.header}",
+                dig(task_result, "aggregates", published, column.level, column.name),
+                {"aggregation": published},
             )
             for column in columns_of([run.result], name)
             if column.level != OVERALL

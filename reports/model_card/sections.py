@@ -11,8 +11,9 @@ from ssl4rl_bench import __version__
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.board.columns import Column, columns_of
+from ssl4rl_bench.reports.board.columns import columns_of
 from ssl4rl_bench.reports.model_card.card import UNSEEN, Card, CardRun, without_path
+from ssl4rl_bench.reports.model_card.shown import card_name, footnote, shown_aggregations
 from ssl4rl_bench.reports.result.probes import other_convention, probes_to_markdown
 from ssl4rl_bench.reports.result.tables import reading_line
 from ssl4rl_bench.reports.text.cells import count, dig, escape, markdown_table, short, value_and_interval
@@ -171,7 +172,7 @@ def _run(card: Card, run: CardRun) -> Iterator[str]:
     for name, task_result in tasks.items():
         if name not in probes:
             yield f"### {escape(short(name))}\n\n{_asked(run, name, task_result)}; {engine}{when}."
-            yield _abilities(task_result, columns_of([run.result], name))
+            yield _abilities(run, name, task_result)
             yield from _read(card, name, task_result)
     if any(short_name(name) == "scenes" for name in tasks):
         yield SCENES_NOTE
@@ -188,20 +189,19 @@ def _run(card: Card, run: CardRun) -> Iterator[str]:
     yield f"Run specification: `{run.spec.sha256}`; weights: {_code(run.spec.fingerprint)}."
 
 
-def _abilities(task_result: Mapping[str, Any], columns: Sequence[Column]) -> str:
-    micro, rows = (dig(task_result, "aggregates", how) for how in ("circular_micro", "row_micro"))
+def _abilities(run: CardRun, task: str, task_result: Mapping[str, Any]) -> str:
+    aggregations = shown_aggregations(run.result, task)
     body = []
-    for column in columns:
+    for column in columns_of([run.result], task):
         is_all = column.level == OVERALL
-        header = "All" if is_all else escape(column.header)
         keys = (OVERALL,) if is_all else (column.level, column.name)
-        question, row = dig(micro, *keys), dig(rows, *keys)
-        numbers = (*value_and_interval(question), count(question), *value_and_interval(row), count(row))
-        body.append((header, *numbers, percent(row.get("unread"))))
-    headers = ("Ability", "Questions right", "95%", "n", "Rows right", "95%", "n", "Unread")
-    return _table(headers, body) + (
-        "\n\nA question is right if all of its circular copies are; a row is one copy. Unread: no answer was found."
-    )
+        cells = [dig(task_result, "aggregates", how, *keys) for how in aggregations]
+        numbers = (text for cell in cells for text in (*value_and_interval(cell), count(cell)))
+        header = "All" if is_all else escape(column.header)
+        body.append((header, *numbers, percent(cells[-1].get("unread"))))
+    names = (card_name(how, task_result)[1] for how in aggregations)
+    headers = ("Ability", *(text for name in names for text in (name, "95%", "n")), "Unread")
+    return f"{_table(headers, body)}\n\n{footnote(task_result)}"
 
 
 def _read(card: Card, name: str, task_result: Mapping[str, Any], label: bool = False) -> Iterator[str]:

@@ -37,6 +37,29 @@ AGGREGATION_NAMES: Mapping[GroupKind, Mapping[str, str]] = {
 """Short names of aggregations, by what the groups of a benchmark are."""
 
 
+CARD_NAMES: Mapping[GroupKind, Mapping[str, tuple[str, str]]] = {
+    "copies": {
+        "circular_micro": ("CircularEval accuracy", "Questions right"),
+        "row_micro": ("Accuracy over rows", "Rows right"),
+        "vanilla0_micro": ("Accuracy over first copies", "First copies right"),
+        "row_l3_macro": ("Accuracy, mean of leaves", "Mean of leaves"),
+    },
+    "rows": {
+        "circular_micro": ("Accuracy over groups", "Groups right"),
+        "row_micro": ("Accuracy over rows", "Rows right"),
+        "vanilla0_micro": ("Accuracy over rows", "Rows right"),
+        "row_l3_macro": ("Accuracy, mean of leaves", "Mean of leaves"),
+    },
+    "single": {
+        "circular_micro": ("Accuracy", "Questions right"),
+        "row_micro": ("Accuracy", "Questions right"),
+        "vanilla0_micro": ("Accuracy", "Questions right"),
+        "row_l3_macro": ("Accuracy, mean of leaves", "Mean of leaves"),
+    },
+}
+"""Names of aggregations in a model card: in its metadata, and at the head of a column."""
+
+
 def aggregation_name(aggregation: str, kind: GroupKind = "copies") -> str:
     """Returns the short name of an aggregation for groups of this kind."""
     return AGGREGATION_NAMES[kind].get(aggregation, aggregation)

@@ -35,6 +35,13 @@ def group_kind(scores: Scores) -> GroupKind:
     return "copies" if bool((scores.rolls > 0).any()) else "rows"
 
 
+def group_kind_of(task_result: Mapping[str, Any]) -> GroupKind:
+    """Returns what the groups of a benchmark are, from its entry in result.json (`groups`)."""
+    if task_result.get("n_samples") == task_result.get("n_groups"):
+        return "single"
+    return "rows" if task_result.get("groups") == "rows" else "copies"
+
+
 def distinct_aggregations(names: Iterable[str], kind: GroupKind) -> list[str]:
     """Leaves out aggregations that equal an earlier one for groups of this kind, in the given order."""
     same = {

@@ -13,6 +13,7 @@ from ssl4rl_bench.run.rundir import RESULT_SCHEMA, RunDir
 from ssl4rl_bench.run.spec import RunSpec, TaskSpec
 from ssl4rl_bench.score import outcomes, probes
 from ssl4rl_bench.score.aggregate import DEFAULT_AGGREGATION, aggregate
+from ssl4rl_bench.score.headline import group_kind
 from ssl4rl_bench.score.scores import ABSENT
 from ssl4rl_bench.task.extract import check_extractor
 
@@ -32,6 +33,7 @@ def score_run(rundir: RunDir, tasks: Sequence[Task], extractor: str = "default")
     with status "no_content" that hit the token limit, only if there are such replies; `columns`, the
     abilities in the order of the tables' columns with their headers, only if the task file declares them;
     `headline`, the aggregation that the benchmark publishes, only if it is not `circular_micro`;
+    `groups`, only for a benchmark whose groups are "rows" that are no copies of each other;
     `n_groups_skipped`, the number of questions that were left out, only if there are any;
     `aggregates` (see `aggregate`); `probe`, only for a probe (see `probes.probe_summary`).
 
@@ -213,6 +215,7 @@ def _score_task(rundir: RunDir, task: Task, read: _TaskReading) -> dict[str, Any
         "status": status,
         **({"columns": columns} if columns else {}),
         **({"headline": headline} if headline != DEFAULT_AGGREGATION else {}),
+        **({"groups": "rows"} if task.probe is None and group_kind(task_outcomes) == "rows" else {}),
         **({"n_groups_skipped": task.n_groups_skipped} if task.n_groups_skipped else {}),
         **({"n_no_content_cut": n_cut} if Status.NO_CONTENT in status else {}),
         "aggregates": aggregate(task_outcomes),

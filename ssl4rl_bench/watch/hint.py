@@ -10,6 +10,7 @@ from ssl4rl_bench.comparison.compare import compare_task
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.comparison.result import ALPHA, Difference
 from ssl4rl_bench.core.names import short_name
+from ssl4rl_bench.score.headline import headline_of
 from ssl4rl_bench.stats.multiple import holm
 from ssl4rl_bench.watch.history import Change
 
@@ -22,7 +23,7 @@ def find_changes(
 ) -> tuple[Change, ...]:
     """Compares each probe's accuracy and each ability of every common benchmark with the baseline.
 
-    Abilities are the categories of level "l2"; a question counts as right if all its copies are right.
+    Abilities are the categories of level "l2", scored as the benchmark publishes its number (`score.headline`).
 
     Raises:
         UsageError: if the runs are not comparable.
@@ -37,7 +38,7 @@ def find_changes(
             [candidate],
             task,
             by="overall" if probe else "l2",
-            aggregation="row_micro" if probe else "circular_micro",
+            aggregation="row_micro" if probe else headline_of([baseline.result, candidate.result], task),
             correction="none",
             allow=allow,
         )

@@ -61,7 +61,6 @@ def refresh(
         page = assemble(
             base,
             [run for run in runs if run is not base],
-            aggregations=("circular_micro", "row_micro"),
             lead=[view],
             allow=policy.allow,
             title="A training run, checkpoint by checkpoint",
