@@ -18,7 +18,6 @@ from ssl4rl_bench.core.scratch import ScratchFolder
 from ssl4rl_bench.core.types import Task
 from ssl4rl_bench.task import blinding
 from ssl4rl_bench.task.base import Load, LoadOptions
-from ssl4rl_bench.task.editions import source_warning
 from ssl4rl_bench.task.mmbench.circular import Checked, check_rows
 from ssl4rl_bench.task.mmbench.task import MMBenchTask, limited_groups, load_mmbench
 from ssl4rl_bench.task.mmbench.taxonomy import categories
@@ -133,18 +132,13 @@ def _load_benchmark(task: TaskFile, asked: LoadOptions) -> MMBenchTask:
         rows,
         source="built in" if source is None else source.name,
         where=task.name if source is None else source.where,
+        file=None if source is None else source.path,
         prompt=asked.prompt,
         skip_bad=asked.skip_bad,
         limit=asked.limit,
         on_share=lambda share: report((1 + share) / 2),
     )
-    if source is None:
-        return loaded
-    published = None
-    if task.source is not None and task.edition is None:  # an edition is recognized by its counts
-        n_rows = len(loaded.samples) if not loaded.partial_reasons else task.source.questions or 0
-        published = source_warning(task.source, source.path, n_rows)
-    return replace(loaded, hub=source.hub, warnings=(*loaded.warnings, *([published] if published else [])))
+    return loaded if source is None else replace(loaded, hub=source.hub)
 
 
 def _built_in(task: TaskFile, asked: LoadOptions) -> Checked:

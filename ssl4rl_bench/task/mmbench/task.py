@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, islice, zip_longest
+from pathlib import Path
 from typing import Any
 
 from ssl4rl_bench.core.errors import UsageError, did_you_mean
@@ -23,6 +24,7 @@ from ssl4rl_bench.core.types import (
 )
 from ssl4rl_bench.task import extract, prompts
 from ssl4rl_bench.task.base import GOLD_REPLIES, LoadedTask
+from ssl4rl_bench.task.editions import source_warning
 from ssl4rl_bench.task.mmbench.circular import Checked, Copy, check_rows, defect, with_images
 from ssl4rl_bench.task.mmbench.rows import MMBenchRow, Problem
 from ssl4rl_bench.task.mmbench.taxonomy import EDITIONS, categories, edition_warning
@@ -110,6 +112,7 @@ def load_mmbench(
     *,
     source: str,
     where: str,
+    file: Path | None = None,
     prompt: str | None = None,
     skip_bad: bool = False,
     limit: int | None = None,
@@ -122,6 +125,7 @@ def load_mmbench(
             function is called at least twice, and only the images of the questions that are kept are decoded.
         source: The name of the data's source that is recorded.
         where: The source as the user gave it, for messages.
+        file: The data's file, which is compared with the published one.
         prompt: A prompt style instead of the task file's.
         skip_bad: Leave out groups with a bad row instead of refusing the data.
         limit: Keep this many complete groups, taken from the abilities in turn, within an ability from its
@@ -172,24 +176,26 @@ def load_mmbench(
         sampling=task.sampling,
         n_groups_skipped=n_skipped,
         columns=task.columns,
-        warnings=_warnings(task.edition, checked),
+        warnings=tuple(_warnings(task, checked, file)),
         partial_reasons=tuple(reasons),
         data_sha256=rows_digest(rows),
     )
 
 
-def _warnings(edition: str | None, checked: Checked) -> tuple[str, ...]:
-    warnings = []
+def _warnings(task: TaskFile, checked: Checked, file: Path | None) -> Iterator[str]:
+    """Yields the warnings about the data, one sentence per warning."""
     leaves = {row.group: categories(row.category, row.l2).l3 for row in checked.rows}
-    if edition and (warning := edition_warning(edition, Counter(leaves.values()), len(checked.rows))):
-        warnings.append(warning)
+    n_rows, published = len(checked.rows), None
+    if task.edition is not None:
+        published = edition_warning(task.edition, Counter(leaves.values()), n_rows)
+    if published is None and task.source is not None:
+        published = source_warning(task.source, file, n_rows)
+    if published is not None:
+        yield published
     if not checked.circular:
-        warnings.append("There are no circular copies: CircularEval is the same as plain accuracy here.")
+        yield "There are no circular copies: CircularEval is the same as plain accuracy here."
     if checked.nan_is_missing:
-        warnings.append(
-            'The option text "nan" is read as a missing option, since a row has it more than once.'
-        )
-    return tuple(warnings)
+        yield 'The option text "nan" is read as a missing option, since a row has it more than once.'
 
 
 def _limited(rows: Sequence[MMBenchRow], limit: int) -> list[MMBenchRow]:
