@@ -77,6 +77,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_finish() -> None:
-    """Keeps the garbage collector from walking over all collected tests again and again."""
+    """Keeps the garbage collector from walking over all collected tests and loaded modules again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 50)

@@ -200,6 +200,7 @@ def test_the_same_call_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert again == first and (first.path / "journal" / "ssl4rl_scenes.jsonl").read_bytes() == written
 
 
+@pytest.mark.slow
 def test_what_the_command_evaluates_the_call_finds_and_the_other_way_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,6 +206,7 @@ def test_under_github_actions_it_annotates_and_adds_to_the_summary(place: Path, 
     assert summary.read_text().startswith(f"before\n{gate_files.MARKER}")
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text(place: Path) -> None:
     from dataclasses import replace
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ("torch", "transformers", "vllm", "datasets", "trl", "pandas", "lmms_eval")
 
 
@@ -14,6 +16,7 @@ def loaded_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_scoring_tables_and_engines_list_need_nothing_heavy() -> None:
     modules = (
         "evaluation run.runner run.rundir score.scoring task.registry task.validate task.scenes task.extract "
@@ -29,6 +32,7 @@ def test_the_command_line_starts_without_numpy_or_pillow() -> None:
     assert loaded_after(code) == set()
 
 
+@pytest.mark.slow
 def test_comparing_runs_imports_neither_pandas_nor_scipy_s_statistics() -> None:
     code = (
         "import ssl4rl_bench.cli.compare_print, ssl4rl_bench.cli.report_views, ssl4rl_bench.reports.html\n"

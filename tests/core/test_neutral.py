@@ -242,6 +242,7 @@ def commands(root: Path) -> dict[str, list[str | Path]]:
     return out
 
 
+@pytest.mark.slow
 def test_no_command_prints_what_acts(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(planted)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)

@@ -137,6 +137,7 @@ def test_merged_shards_are_the_run_of_one_machine(data: dict[str, Any], case: st
     assert "shard" not in (merged.path / "result.json").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 7])
 @pytest.mark.parametrize("form", ["run", "file"])
 def test_shards_of_a_replay_merge_too(data: dict[str, Any], form: str, count: int) -> None:

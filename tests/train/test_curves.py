@@ -120,6 +120,7 @@ def test_the_same_metrics_give_the_same_picture_and_replace_an_old_one(tmp_path:
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_several_runs_share_the_panels_of_their_tasks(tmp_path: Path) -> None:
     runs = {name: write(tmp_path / f"{name}.jsonl", full(30)) for name in ("_one", "two")}
     draw_many(runs, tmp_path / "one_task.png")

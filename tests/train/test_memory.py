@@ -52,6 +52,7 @@ def gib(found: Memory, name: str) -> float:
     return parts(found)[name] / GIB
 
 
+@pytest.mark.slow
 @given(CHANGES, SHAPES, st.sampled_from(["none", "fsdp2", "zero3"]), st.sampled_from([1, 2, 8]))
 @settings(deadline=None, max_examples=examples(80))
 def test_a_larger_micro_batch_never_takes_less(
@@ -84,6 +85,7 @@ def test_sharding_and_more_processes_never_raise_a_models_states(
         assert all(total(sharding, n) <= total("none", n) for n in (2, 4, 8))
 
 
+@pytest.mark.slow
 @given(CHANGES, SHAPES, st.sampled_from(["fsdp2", "zero3"]))
 @settings(deadline=None, max_examples=examples(40))
 def test_more_processes_never_take_more(changes: dict[str, Any], shape: ModelShape, sharding: str) -> None:
@@ -104,6 +106,7 @@ def test_parts_add_up(changes: dict[str, Any], shape: ModelShape) -> None:
     assert once <= min(phases)
 
 
+@pytest.mark.slow
 @given(CHANGES, SHAPES)
 @settings(deadline=None, max_examples=examples(40))
 def test_checkpointing_and_flash_attention_never_take_more(

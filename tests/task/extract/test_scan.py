@@ -109,6 +109,7 @@ def test_leads_are_found_where_finditer_finds_them(text: str) -> None:
         assert spans(scan.last_matches(pattern, text, concluded, 1000)) == spans(pattern.finditer(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_texts_without_the_words_of_a_pattern_have_no_match(text: str) -> None:

@@ -135,6 +135,7 @@ def _family(random: Random, n: int) -> list[Perceptual]:
     return out
 
 
+@pytest.mark.slow
 def test_the_fast_search_finds_what_a_plain_one_does() -> None:
     hashes = _family(Random(1), 700)
     found = near_duplicates(hashes)
