@@ -76,8 +76,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if engines_are_out and collection_path.name == "e2e" else None
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Keeps the garbage collector from walking over all collected tests and loaded modules again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
+    if "not engine" in session.config.getoption("markexpr"):  # tensors of engines must not wait for it
+        gc.set_threshold(100_000, 20, 50)
