@@ -161,7 +161,7 @@ def _read(response: http.client.HTTPResponse, url: str, deadline: float) -> byte
         if time.monotonic() > deadline:
             raise DataError(f"{shown_url(url)} took longer than {DEADLINE_S:g} s")
     length = response.headers.get("Content-Length")
-    if length and length.isdigit() and len(data) < int(length):
+    if length and length.isdecimal() and len(length) < 20 and len(data) < int(length):
         raise DataError(f"{shown_url(url)} ended after {len(data)} of {length} bytes")
     return bytes(data)
 

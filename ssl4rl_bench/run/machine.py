@@ -36,7 +36,7 @@ def parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",")]
         if len(fields) == 3 and fields[0]:
-            memory = int(fields[1]) if fields[1].isdigit() else None
+            memory = int(fields[1]) if fields[1].isdecimal() else None
             gpus.append(Gpu(fields[0], memory, f"driver {fields[2]}"))
     return tuple(gpus)
 

@@ -16,6 +16,8 @@ from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.engines import fetch as module
 from ssl4rl_bench.engines.fetch import fetch, shown_url
 
+ODD_LENGTHS = {"/raised": "\u00b2", "/digits": "9" * 5000, "/word": "five", "/negative": "-1"}
+
 
 class Handler(BaseHTTPRequestHandler):
     asked: list[str]
@@ -38,6 +40,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "100")
             self.end_headers()
             self.wfile.write(b"x" * 10)
+        elif path in ODD_LENGTHS:
+            self.wfile.write(
+                f"HTTP/1.0 200 OK\r\nContent-Length: {ODD_LENGTHS[path]}\r\n\r\nbytes".encode("latin-1")
+            )
         else:
             status = 200 if path == "/image" else 404
             self.send_response(status)
@@ -69,6 +75,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
     running.shutdown()
     running.server_close()
     thread.join()
+
+
+@pytest.mark.parametrize("path", ODD_LENGTHS)
+def test_a_length_that_is_no_number_is_ignored(server: tuple[str, list[str]], path: str) -> None:
+    assert fetch(server[0] + path) == b"bytes"
 
 
 def test_http_on_this_machine_is_fetched(server: tuple[str, list[str]]) -> None:

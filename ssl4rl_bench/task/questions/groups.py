@@ -104,7 +104,7 @@ def _keyed(parsed: ParsedRows, schema: Schema) -> Iterator[tuple[Hashable, _Row]
         if row.id is None or (by_image and isinstance(row, Refused)):
             yield ("row", row.where), row
         elif schema.copies:
-            number = int(row.id) if row.id.isdigit() else None
+            number = int(row.id) if row.id.isdecimal() else None
             yield (row.id if number is None else number % GROUP_STRIDE), row
         elif rule.by_row:
             yield row.id, row
@@ -115,7 +115,7 @@ def _keyed(parsed: ParsedRows, schema: Schema) -> Iterator[tuple[Hashable, _Row]
 
 def _order(id: str) -> tuple[int, int, str]:
     """Sorts ids as numbers if they are numbers, and as texts otherwise."""
-    return (0, int(id), "") if id.isdigit() else (1, 0, id)
+    return (0, int(id), "") if id.isdecimal() else (1, 0, id)
 
 
 def _defect(rows: Sequence[QuestionRow], schema: Schema, n_cycles: int) -> str | None:
@@ -130,7 +130,7 @@ def _defect(rows: Sequence[QuestionRow], schema: Schema, n_cycles: int) -> str |
         return f"the rows {', '.join(row.id for row in rows[:4])} are one group but differ in category"
     if rule.cycle:
         return _cycle_defect(rows, rule.cycle, n_cycles)
-    if schema.copies and all(row.id.isdigit() for row in rows):
+    if schema.copies and all(row.id.isdecimal() for row in rows):
         return defect([Copy(int(row.id) // GROUP_STRIDE, row.choices, row.target) for row in rows])
     return None
 
@@ -158,7 +158,7 @@ def _numbered(rows: Sequence[QuestionRow], schema: Schema) -> list[QuestionRow]:
 
 
 def _copy_number(id: str) -> int:
-    return int(id) // GROUP_STRIDE if id.isdigit() else 0
+    return int(id) // GROUP_STRIDE if id.isdecimal() else 0
 
 
 def _adjacent(groups: Iterable[Sequence[QuestionRow]]) -> list[QuestionRow]:

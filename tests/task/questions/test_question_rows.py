@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from benchmark_rows import Row, choice, encoded, write_table
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mmbench_data import picture
 
@@ -336,6 +336,7 @@ CELLS = st.one_of(
     st.lists(st.sampled_from([encoded(1), 7, None, {"path": "a.png"}, [encoded(1)]]), max_size=3),
 )
 COLUMNS = ("index", "question", "hint", "A", "B", "answer", "image")
+ODD_ROW: Row = {"index": "\u00b2"}  # a digit, and no number
 SCHEMAS: list[dict[str, Any]] = [
     {},
     {"copies": True},
@@ -364,6 +365,8 @@ SCHEMAS: list[dict[str, Any]] = [
     ),
     st.booleans(),
 )
+@example({"copies": True}, [ODD_ROW], False)
+@example({"group_by": {"pairs": 2}}, [ODD_ROW], False)
 def test_any_rows_are_read_or_refused_in_one_line(
     params: dict[str, Any], rows: list[Row], may_leave_out: bool
 ) -> None:
