@@ -76,6 +76,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if engines_are_out and collection_path.name == "e2e" else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests with a real Ray at the end: what numpy and scikit-learn do takes longer in its process."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is not None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Keeps the garbage collector from walking over all collected tests and loaded modules again and again."""
     gc.collect()

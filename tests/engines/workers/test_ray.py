@@ -342,7 +342,8 @@ def test_an_existing_cluster_is_used_and_left_running(tmp_path: Path) -> None:
                     assert cluster_process.poll() is None and time.monotonic() < until
                     time.sleep(0.5)
             out = tmp_path / "run"
-            done = start(*RUN, "--limit", "50", "--set", f"ray_address={address}", "-o", out)
+            slowly = ("--set", "mock_latency=1")  # so that the second worker has started before the end
+            done = start(*RUN, "--limit", "50", *slowly, "--set", f"ray_address={address}", "-o", out)
             _, errors = done.communicate(timeout=200)
             assert done.returncode == 0, errors
             workers = json.loads((out / "exec.json").read_text())["sittings"][-1]["measures"]["workers"]
