@@ -77,7 +77,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests with a real Ray at the end: what numpy and scikit-learn do takes longer in its process."""
+    """Puts the tests with a real Ray at the end, since its threads and memory stay in their process."""
     items.sort(key=lambda item: item.path.name == "test_ray.py")
 
 
