@@ -64,9 +64,9 @@ def number_rows(explanation: Explanation) -> list[tuple[str, ...]]:
     gap = explanation.gap
     rows: list[tuple[str, ...]] = [("Average", *_numbers(gap))]
     for column in explanation.columns:
-        both = column.run is not None and column.against is not None
-        difference = points(column.run - column.against) if both else NO_DATA  # type: ignore[operator]
-        rows.append((clean(column.name), percent(column.run), percent(column.against), difference, ""))
+        one, other = column.run, column.against
+        difference = NO_DATA if one is None or other is None else points(one - other)
+        rows.append((clean(column.name), percent(one), percent(other), difference, ""))
     return rows
 
 

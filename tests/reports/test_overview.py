@@ -89,10 +89,12 @@ def test_each_cell_is_the_overall_cell_of_what_the_benchmark_publishes(overview:
             if column.name not in run.outcomes:
                 assert cell is None
                 continue
-            own = dig(run.result, "tasks", column.name, "aggregates", column.aggregation or "", "overall")
+            expected = dig(
+                run.result, "tasks", column.name, "aggregates", column.aggregation or "", "overall"
+            )
             assert cell is not None
-            assert (cell.value, cell.n, cell.se) == (own["value"], own["n"], own["se"])
-            assert list(cell.ci95 or ()) == own["ci95"]
+            assert (cell.value, cell.n, cell.se) == (expected["value"], expected["n"], expected["se"])
+            assert list(cell.ci95 or ()) == expected["ci95"]
             assert (cell.difference is None) is (run is BASE)
 
 
@@ -183,9 +185,9 @@ def test_latex_has_balanced_rows_and_escapes_names(boards: list[Any], overview: 
 
 def test_csv_tells_the_families_apart(boards: list[Any], overview: Overview) -> None:
     lines = list(csv.DictReader(io.StringIO(to_csv(boards, overview=overview))))
-    own = [line for line in lines if line["table"] == "overview"]
-    assert len(own) == 4 + 4 + 2 and {line["table"] for line in lines} == {"overview", "benchmark"}
-    (cell,) = [line for line in own if line["model"] == "new" and line["column"] == "mmstar"]
+    overview = [line for line in lines if line["table"] == "overview"]
+    assert len(overview) == 4 + 4 + 2 and {line["table"] for line in lines} == {"overview", "benchmark"}
+    (cell,) = [line for line in overview if line["model"] == "new" and line["column"] == "mmstar"]
     assert (cell["value"], cell["family"], cell["n"], cell["mark"]) == ("0.9", "6", "40", "better")
     (same,) = [
         line
@@ -193,12 +195,12 @@ def test_csv_tells_the_families_apart(boards: list[Any], overview: Overview) -> 
         if line["model"] == "new" and line["column"] == "Average" and line["task"] == TASKS[0]
     ]
     assert cell["p"] == same["p"] and float(cell["p_corrected"]) > float(same["p_corrected"])
-    (mean,) = [line for line in own if line["model"] == "new" and line["column"] == "All of it"]
+    (mean,) = [line for line in overview if line["model"] == "new" and line["column"] == "All of it"]
     assert float(mean["se"]) > 0 and float(mean["difference_se"]) > 0
     assert (mean["task"], mean["n"], mean["category"]) == ("", "", ",".join(TASKS))
     assert not any(line["model"].startswith(("=", "+", "-", "@")) for line in lines)
     plain = list(csv.DictReader(io.StringIO(to_csv(boards))))
-    assert "table" not in plain[0] and len(plain) == len(lines) - len(own)
+    assert "table" not in plain[0] and len(plain) == len(lines) - len(overview)
 
 
 def test_json_holds_the_overview_or_null(boards: list[Any], overview: Overview) -> None:

@@ -63,8 +63,8 @@ def test_an_interval_has_a_width_where_the_standard_error_is_0() -> None:
 
 def test_the_detectable_mean_is_that_of_a_z_test() -> None:
     se = 0.02
-    found = detectable_mean((-1.959964 * se, 1.959964 * se), 0.05)
-    assert found == pytest.approx((1.959964 + 0.841621) * se, rel=1e-5)
+    effect = detectable_mean((-1.959964 * se, 1.959964 * se), 0.05)
+    assert effect == pytest.approx((1.959964 + 0.841621) * se, rel=1e-5)
     assert detectable_mean((-0.1, 0.1), 0.05 / 9) > detectable_mean((-0.1, 0.1), 0.05)
     assert detectable_mean(None, 0.05) == detectable_mean((-1.0, 1.0), 0.05) == 1.0
 
