@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench.engines.allocator import keep_freed_memory
@@ -30,6 +31,8 @@ def load(model: Model, options: EngineOptions, share: bool = True) -> Network:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    # transformers 5.24 warns of this argument, which its older versions need.
+    warnings.filterwarnings("ignore", r"`past_key_values` is deprecated", FutureWarning)
     on_cpu = options.device_map == "cpu" or not torch.cuda.is_available()
     if on_cpu:
         keep_freed_memory()
