@@ -96,7 +96,8 @@ def _texts(task: Task, sample: Sample) -> list[Any]:
     if task.probe is not None:
         question = PROBE_QUESTIONS.get(task.probe.kind, question)
     options = [[visible(letter), visible(option)] for letter, option in sample.choices.items()]
-    prompt = [] if question == sample.text("[image]", "[video]") else _prompt(sample.messages)
+    is_prompt = question in (sample.text(), sample.text("[image]", "[video]"))
+    prompt = [] if is_prompt else _prompt(sample.messages)
     return [visible(question), visible(hint), options, prompt]
 
 

@@ -48,7 +48,7 @@
   const rowsOf = (g) => {
     const { start, id } = data.questions;
     const end = start[g + 1] ?? id.length;
-    return Array.from({ length: end - start[g] }, (_, at) => start[g] + at);
+    return Array.from({ length: end - start[g] }, (_, offset) => start[g] + offset);
   };
   const score = (run, g) => run.scores[by.value][g];
   const any = (run, g, letters) => rowsOf(g).some((n) => letters.includes(run.status[n]));
@@ -86,7 +86,7 @@
     ["order", "As in the benchmark", () => (one, two) => one - two],
     ["id", "By id", () => (one, two) => data.questions.group[one].localeCompare(data.questions.group[two], "en", { numeric: true })],
     ["ability", "By ability", () => {
-      const ranks = new Map(data.questions.categories.map(([level, name], at) => [`${level}:${name}`, at]));
+      const ranks = new Map(data.questions.categories.map(([level, name], rank) => [`${level}:${name}`, rank]));
       const rank = (g) => {
         const [, ability, leaf] = data.questions.places[data.questions.place[g]];
         return 10_000 * ranks.get(`l2:${ability}`) + ranks.get(`l3:${leaf}`);
@@ -191,14 +191,14 @@
     if (!how || link.hash === written) return;
     written = link.hash;
     // Some viewers of local files refuse to change the address; the link still names it.
-    try { history[how](history.state ?? { samples: true }, "", link.hash); } catch { /* not vital */ }
+    try { history[how](history.state ?? { samples: true }, "", link.hash); } catch { /* the link has it */ }
   };
 
   const drawList = () => {
     const first = PAGE * Math.floor(current / PAGE);
     const shown = listed.slice(first, first + PAGE);
     list.start = first + 1;
-    list.replaceChildren(...shown.map((g, at) => {
+    list.replaceChildren(...shown.map((g, offset) => {
       const item = make("li");
       const button = make("button");
       button.type = "button";
@@ -214,7 +214,7 @@
       label.append(make("span", "list-id", data.questions.group[g].slice(0, 12)), ` ${words.slice(0, 120)}`);
       button.append(label);
       if (g === group) button.setAttribute("aria-current", "true");
-      button.addEventListener("click", () => go(first + at, "pushState"));
+      button.addEventListener("click", () => go(first + offset, "pushState"));
       item.append(button);
       return item;
     }));
