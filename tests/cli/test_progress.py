@@ -42,7 +42,9 @@ def test_a_line_at_once_then_every_ten_seconds_and_the_last_one(capsys: pytest.C
     assert lines[5:] == ["write: 39/60", "write: 59/60", "write: 60/60"]
 
 
-def test_an_item_that_is_not_completed_has_its_last_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_item_that_is_not_completed_has_its_last_line_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with Bars(console(stderr=True), pace=Pace(Clock())) as bars:
         for done in (1, 2, 3):
             bars.show("read", done, 6, f"read: {done}/6")
