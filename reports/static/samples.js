@@ -339,7 +339,8 @@
       if (wanted.has(key)) choose(select, key, String(index.runs.indexOf(wanted.get(key))));
     }
     if (!(await load())) return true;
-    choose(by, "count", wanted.get("count"));
+    // A mean of leaves weights the same scores of questions differently.
+    choose(by, "count", wanted.get("count") === "row_l3_macro" ? "row_micro" : wanted.get("count"));
     relabel();
     choose(show, "show", wanted.get("show") ?? (wanted.has("sample") ? "all" : null));
     choose(sort, "sort", wanted.get("sort"));
