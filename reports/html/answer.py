@@ -103,7 +103,8 @@ def _answer(baseline: str, cells: Sequence[tuple[str, BoardCell]], where: str) -
         size = points_and_interval(runs[0].difference.value, runs[0].difference.ci95)
         return Answer(f"{runs[0].name} {how} {base}, {size} {place}", _detectable(unsure))
     elif len(worse) == len(runs):
-        text = f"Best: {base}, the baseline; all {len(runs)} runs are worse, {_range(worse)} points {place}"
+        all_runs = "both runs" if len(runs) == 2 else f"all {len(runs)} runs"
+        text = f"Best: {base}, the baseline; {all_runs} are worse, {_range(worse)} points {place}"
     else:
         text = f"No run is shown to be better than {base} {place}"
     return Answer(text, _rest(base, [run for run in better if run not in best], worse, unsure, bool(best)))

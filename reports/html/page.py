@@ -86,7 +86,7 @@ def render_page(report: ReportContent) -> str:
             column_answers=column_answers(report.overview) if report.overview else [],
             probe_words=None if groups else probe_verdict(report.probes),
             names={clean(short): clean(full) for short, full in report.full_names.items()},
-            partial_labels={run.label for run in report.runs if run.partial},
+            partial_labels={clean(run.label) for run in report.runs if run.partial},
             board_notes=_board_notes([boards[0] for boards in report.boards]),
             probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),

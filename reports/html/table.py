@@ -14,7 +14,7 @@ from ssl4rl_bench.reports.board.probes import ProbeRow
 from ssl4rl_bench.reports.figures.heat import median_mde, strongest
 from ssl4rl_bench.reports.html.links import LinkedSamples, QuestionsLink
 from ssl4rl_bench.reports.html.verdict import verdict
-from ssl4rl_bench.reports.text.numbers import NO_DATA
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, listed, percent
 from ssl4rl_bench.reports.views.training import same_task
 
 TINTS = 5
@@ -22,7 +22,7 @@ TINTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class IntervalBar:
     """X positions of a small drawing of an interval, from 0 to 100."""
 
     low: float
@@ -33,7 +33,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitBar:
     """A difference as a bar of two parts: x positions from 0 to 100, which start at a difference of 0."""
 
     zero: float
@@ -71,11 +71,11 @@ class TableRow:
     """The rank on the average; "2=" if it is shared."""
     average: TableCell
     abilities: tuple[TableCell, ...]
-    interval: Drawn | None
+    interval: IntervalBar | None
     """The interval of the average, on a scale of all rows."""
-    difference: Drawn | None
+    difference: IntervalBar | None
     """The interval of the difference, on a scale of all rows."""
-    split: Split | None
+    split: SplitBar | None
     probes: tuple[ProbeRow, ...]
     """The differences on the probes of the tasks that the checkpoint was trained on."""
     sentences: tuple[str, ...]
@@ -93,6 +93,8 @@ class Table:
     """For each column of the board, the number of questions if all measured rows have the same."""
     mdes: tuple[float | None, ...]
     """For each column of the board, the median over candidates of the least detectable difference."""
+    strongest: float
+    """The difference, as a fraction, that has the darkest colour of the heat map."""
     closing: tuple[str, ...]
     """Sentences on all runs together."""
 
@@ -158,7 +160,7 @@ def table(
             difference=_drawn_difference(average.difference, differences),
             split=_split(average.difference, splits),
             probes=_probes_of(row.label, probes, (trained or {}).get(row.label)),
-            sentences=sentences.get(label, ()),
+            sentences=(*sentences.get(label, ()), *_values(cells[:-1])),
         )
 
     return Table(
@@ -168,6 +170,7 @@ def table(
         mdes=tuple(
             median_mde(row.cells[index].difference for row in measured) for index in range(len(board.columns))
         ),
+        strongest=top,
         closing=words.closing,
     )
 
@@ -189,6 +192,16 @@ def excludes_zero(difference: Difference | None) -> bool:
         return False
     low, high = difference.ci95
     return low > 0.0 or high < 0.0
+
+
+def _values(abilities: Sequence[TableCell]) -> list[str]:
+    """Lists the accuracies with their intervals, for which a narrow column has no room."""
+    texts = [
+        f"{one.column.header} {percent(one.cell.value)}% {interval(one.cell.ci95)}"
+        for one in abilities
+        if one.cell.ci95
+    ]
+    return [f"{listed(texts)}."] if texts else []
 
 
 def _probes_of(label: str, probes: Sequence[ProbeRow], trained: Sequence[str] | None) -> tuple[ProbeRow, ...]:
@@ -237,24 +250,28 @@ def _split_scale(cells: Sequence[BoardCell]) -> _Range:
     return min([0.0, *lows]), max([0.0, *highs])
 
 
-def _drawn(value: float | None, ends: _Range | None, reference: float | None, scale: _Range) -> Drawn | None:
+def _drawn(
+    value: float | None, ends: _Range | None, reference: float | None, scale: _Range
+) -> IntervalBar | None:
     if value is None or ends is None:
         return None
     low, high = (_place(end, scale) for end in ends)
-    return Drawn(low, high, _place(value, scale), None if reference is None else _place(reference, scale))
+    return IntervalBar(
+        low, high, _place(value, scale), None if reference is None else _place(reference, scale)
+    )
 
 
-def _drawn_difference(difference: Difference | None, scale: _Range) -> Drawn | None:
+def _drawn_difference(difference: Difference | None, scale: _Range) -> IntervalBar | None:
     return None if difference is None else _drawn(difference.value, difference.ci95, 0.0, scale)
 
 
-def _split(difference: Difference | None, scale: _Range) -> Split | None:
+def _split(difference: Difference | None, scale: _Range) -> SplitBar | None:
     """Stacks the parts of a difference from 0 on; parts of opposite signs lie on both sides of it."""
     if difference is None:
         return None
     reading, answers = difference.from_reading.value, difference.from_answers.value
     start = reading if reading * answers > 0.0 else 0.0
-    return Split(_place(0.0, scale), _extent(0.0, reading, scale), _extent(start, start + answers, scale))
+    return SplitBar(_place(0.0, scale), _extent(0.0, reading, scale), _extent(start, start + answers, scale))
 
 
 def _extent(start: float, end: float, scale: _Range) -> _Range:

@@ -22,6 +22,8 @@ def short_names(names: Sequence[str]) -> list[str]:
     """
     marks = [match.group() if (match := _MARK.search(name)) else "" for name in names]
     stems = [name.removesuffix(mark) for name, mark in zip(names, marks, strict=True)]
+    if len(set(stems)) < 2:
+        return list(names)
     for shorten in (_without_owner, _without_prefix, _without_suffix):
         shorter = shorten(stems)
         if _distinct(shorter, marks) == _distinct(names, [""] * len(names)):
