@@ -119,7 +119,7 @@ def test_columns_of_a_group_are_left_out_together() -> None:
 def test_words_keep_some_width_while_columns_can_be_left_out() -> None:
     rows = [("base", "a few words that can be wrapped anywhere", "1", "2", "3")]
     text = shown(40, rows, "llr", n_keys=1, narrowing=Narrowing(drop=("n", "Relation")))
-    assert "a few words that can be" in text and "in all rows: Relation 1, n 2" in text
+    assert "a few words that can" in text and "in all rows: Relation 1, n 2" in text
 
 
 def test_an_empty_table_has_no_note() -> None:
