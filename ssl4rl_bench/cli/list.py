@@ -17,6 +17,14 @@ _COLUMNS = {
     "recipes": ("recipe", "base", "tasks", "steps", "processes"),
     "presets": ("preset", "description", "settings"),
 }
+_DROPPED = {
+    "tasks": ("prompt", "data"),
+    "engines": (),
+    "runs": ("engine", "tasks"),
+    "recipes": ("processes", "base"),
+    "presets": (),
+}
+"""The columns that narrow terminals do not show, the first ones first."""
 
 
 def list_(
@@ -36,9 +44,11 @@ def list_(
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
-    from ssl4rl_bench.reports.text.fitting import FittingTable
+    from ssl4rl_bench.reports.text.fitting import FittingTable, Narrowing
 
-    table = FittingTable(*_COLUMNS[what], n_keys=1, box=None, pad_edge=False)
+    table = FittingTable(
+        *_COLUMNS[what], n_keys=1, narrowing=Narrowing(drop=_DROPPED[what]), box=None, pad_edge=False
+    )
     if what == "tasks":
         from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
