@@ -250,6 +250,7 @@
       data, group, row, task: entry(), runs: index.runs, readAs: index.readAs, rows: rowsOf(group), by: by.value,
       pair: runA.value !== runB.value,
       names: [runA, runB].map((select) => index.runs[Number(select.value)]),
+      fullNames: [runA, runB].map((select) => index.fullNames[Number(select.value)]),
       titles: titlesOf(group),
       choose: (chosen) => { row = chosen; draw(); write("replaceState"); },
       enlarge,
@@ -322,6 +323,12 @@
     return true;
   };
 
+  // Aggregations that are not in the menu have the scores of one that is: a mean of leaves those of its rows.
+  const countOf = (name) => {
+    const known = ["circular_micro", "row_micro", "vanilla0_micro", "row_l3_macro"].includes(name);
+    return !known || has(by, name) ? name : has(by, "row_micro") ? "row_micro" : by.options[0].value;
+  };
+
   const follow = async () => {
     const wanted = new URLSearchParams(location.hash.slice(1));
     if (!wanted.has("task") && !wanted.has("sample")) return false;
@@ -336,11 +343,12 @@
       else problems.push(`The ${key} of the link, ${wanted.get(key)}, is not in this file.`);
     };
     for (const [select, key] of [[runA, "a"], [runB, "b"]]) {
-      if (wanted.has(key)) choose(select, key, String(index.runs.indexOf(wanted.get(key))));
+      if (!wanted.has(key)) continue;
+      const short = index.runs.indexOf(wanted.get(key));
+      choose(select, key, String(short < 0 ? index.fullNames.indexOf(wanted.get(key)) : short));
     }
     if (!(await load())) return true;
-    // A mean of leaves weights the same scores of questions differently.
-    choose(by, "count", wanted.get("count") === "row_l3_macro" ? "row_micro" : wanted.get("count"));
+    choose(by, "count", countOf(wanted.get("count")));
     relabel();
     choose(show, "show", wanted.get("show") ?? (wanted.has("sample") ? "all" : null));
     choose(sort, "sort", wanted.get("sort"));
