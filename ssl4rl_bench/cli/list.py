@@ -18,6 +18,15 @@ _COLUMNS = {
     "presets": ("preset", "description", "settings"),
     "examples": ("example", "description"),
 }
+_DROPPED = {
+    "tasks": ("prompt", "data"),
+    "engines": (),
+    "runs": ("engine", "tasks"),
+    "recipes": ("processes", "base"),
+    "presets": (),
+    "examples": (),
+}
+"""The columns that narrow terminals do not show, the first ones first."""
 
 
 def list_(
@@ -27,12 +36,21 @@ def list_(
     ],
     root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
-    """List tasks, engines, runs, training recipes, presets or example files."""
+    """List tasks, engines, runs, training recipes, presets or example files.
+
+    Examples:
+      ssl4rl-bench list tasks
+      ssl4rl-bench list runs --root runs
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
+    """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
-    from ssl4rl_bench.reports.text.fitting import FittingTable
+    from ssl4rl_bench.reports.text.fitting import FittingTable, Narrowing
 
-    table = FittingTable(*_COLUMNS[what], n_keys=1, box=None, pad_edge=False)
+    table = FittingTable(
+        *_COLUMNS[what], n_keys=1, narrowing=Narrowing(drop=_DROPPED[what]), box=None, pad_edge=False
+    )
     if what == "tasks":
         from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
