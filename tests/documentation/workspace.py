@@ -64,7 +64,6 @@ def _write_data() -> None:
     for name in ("MMBench_DEV_EN.tsv", "MMStar.tsv"):
         shutil.copy(name, "fetched")
     pictures.write_folder(Path("photos"), 12, size=(160, 120))
-    pictures.write_folder(Path("few"), 4, size=(160, 120))
     for name in ("scene.png", "before.jpg", "after.png", "a.jpg", "pictures/a.jpg", "pictures/sub/b.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         kind = "JPEG" if name.endswith("jpg") else "PNG"
