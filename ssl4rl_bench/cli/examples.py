@@ -13,7 +13,10 @@ from ssl4rl_bench.core.output import say
 def examples(
     names: Annotated[
         list[str] | None,
-        Argument(metavar="NAME...", help="Examples or folders of examples (`list examples`); all of them by default."),
+        Argument(
+            metavar="NAME...",
+            help="Examples or folders of examples (`list examples`); all of them by default.",
+        ),
     ] = None,
     out: Annotated[Path, Option("--out", "-o", help="Folder of the copies.")] = Path("examples"),
     force: Annotated[bool, Option("--force", help="Replace files that you have changed.")] = False,
