@@ -22,7 +22,8 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
 def test_the_links_of(page: str) -> None:
     path = ROOT / page
-    for target, anchor in LINK.findall(re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)):
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)
+    for target, anchor in [*LINK.findall(text), *((name, "") for name in re.findall(r'src="([^"]*)"', text))]:
         file = (path.parent / target).resolve() if target else path
         assert file.exists(), f"{page} links to {target}"
         if anchor:
