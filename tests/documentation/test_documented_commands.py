@@ -118,7 +118,9 @@ def test_few_commands_are_exempt(capsys: pytest.CaptureFixture[str]) -> None:
         assert (ROOT / place).is_file()
 
 
-def test_every_substitution_is_needed() -> None:
+def test_every_rule_is_needed() -> None:
+    for pattern, _ in ELSEWHERE:
+        assert any(re.fullmatch(pattern, command.text) for command in all_commands()), pattern
     texts = [command.text for command in all_commands() if kind(command) == "run with a substitution"]
     for pattern, replacement in SUBSTITUTIONS:
         applied = [re.sub(pattern, replacement, text) != text for text in texts]
