@@ -19,7 +19,7 @@ from ssl4rl_bench.cli.options import (
     SharedTasks,
 )
 
-CompareFormat = Literal["table", "markdown", "latex", "csv", "json"]
+CompareFormat = Literal["table", "markdown", "latex", "latex-narrow", "csv", "json"]
 
 
 def compare(
@@ -43,7 +43,10 @@ def compare(
     published: PublishedOption = None,
     data: MovedData = None,
     intervals: Annotated[bool, Option("--intervals", help="Show intervals in the table's cells.")] = False,
-    form: Annotated[CompareFormat, Option("--format", help="table, markdown, latex, csv or json.")] = "table",
+    form: Annotated[
+        CompareFormat,
+        Option("--format", help="table, markdown, latex, latex-narrow (a column of two), csv or json."),
+    ] = "table",
     out: Annotated[Path | None, Option("--out", "-o", help="Write to this file.")] = None,
 ) -> None:
     """Compare runs with a baseline: differences with intervals, corrected p, detectable effects, and flips.
@@ -67,7 +70,8 @@ def compare(
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.core.output import say
-    from ssl4rl_bench.reports.board.export import to_csv, to_json, to_latex, to_markdown
+    from ssl4rl_bench.reports.board.export import to_csv, to_json, to_markdown
+    from ssl4rl_bench.reports.board.latex import to_latex
     from ssl4rl_bench.reports.board.overview import (
         answered_benchmarks,
         build_boards,
@@ -111,6 +115,7 @@ def compare(
     text = {
         "markdown": lambda: to_markdown(boards, rows, intervals, overview),
         "latex": lambda: to_latex(boards, rows, intervals, overview),
+        "latex-narrow": lambda: to_latex(boards, rows, intervals, overview, narrow=True),
         "csv": lambda: to_csv(boards, rows, overview),
         "json": lambda: to_json(boards, rows, overview),
     }[form]()

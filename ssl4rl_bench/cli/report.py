@@ -85,6 +85,7 @@ def report(
     from ssl4rl_bench.core.names import full_name
     from ssl4rl_bench.reports.html import assemble, write
     from ssl4rl_bench.reports.html.report import TITLE
+    from ssl4rl_bench.reports.views import with_short_names
     from ssl4rl_bench.run.rundir import open_run
     from ssl4rl_bench.score.aggregate import check_aggregation
     from ssl4rl_bench.task.registry import per_task
@@ -102,7 +103,8 @@ def report(
     evaluated = load_evaluated(runs, data or [], Terminal())
     names = [full_name(name) for name in split_names(tasks or [])]
     chosen = choose_runs(evaluated, baseline, names, wanted[0] if wanted else None, trained or [], allowed)
-    views = make_views(split_names(view or []), chosen)
+    # A page shortens names; what stands alone does not.
+    views = make_views(split_names(view or []), chosen if only_views else with_short_names(chosen))
     if only_views:
         print_views(views)
     if figures is not None:
@@ -122,6 +124,7 @@ def report(
         averages=average or [],
         published=tables,
         views=views,
+        trained=chosen.trained,
         allow=allowed,
         title=title or TITLE,
     )

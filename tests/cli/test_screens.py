@@ -23,6 +23,7 @@ from terminals import WIDTHS, shown, terminals
 from test_doctor import H100, HF, with_packages
 
 from ssl4rl_bench.cli import watching
+from ssl4rl_bench.core.installing import Installer
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.task.leaks import LeakBaseline
 from ssl4rl_bench.watch.judging import Terms, judge_checkpoint
@@ -138,6 +139,7 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces what depends on the machine, and the only computation that takes seconds."""
     inventory = replace(with_packages(HF, vllm="0.31.0", torch="2.13.0+cpu"), gpus=(H100,))
     monkeypatch.setattr("ssl4rl_bench.run.machine.take_inventory", lambda runs: inventory)
+    monkeypatch.setattr("ssl4rl_bench.run.doctor.installer", Installer)
     monkeypatch.setattr("ssl4rl_bench.task.leaks.baselines", lambda *_: BASELINES)
     monkeypatch.setattr("ssl4rl_bench.train.planning.plan._cached", lambda *_: None)
     monkeypatch.setenv("SSL4RL_DATA", "no-such-folder")

@@ -18,7 +18,7 @@ from statsmodels.stats.multitest import multipletests
 from ssl4rl_bench.comparison.across import Average
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.board.export import to_csv, to_json, to_latex, to_markdown
+from ssl4rl_bench.reports.board.export import to_csv, to_json, to_markdown
 from ssl4rl_bench.reports.board.overview import (
     Overview,
     answered_benchmarks,
@@ -170,19 +170,6 @@ def test_markdown_has_a_line_per_run_and_statistic(boards: list[Any], overview: 
     assert text.index("3 benchmarks") < text.index("mmstar, circular") and "\x1b" not in text
 
 
-def test_latex_has_balanced_rows_and_escapes_names(boards: list[Any], overview: Overview) -> None:
-    text = to_latex(boards, overview=overview)
-    first = text[: text.index(r"\end{table}")]
-    body = first[first.index(r"\toprule") : first.index(r"\bottomrule")]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {4}
-    assert r"\begin{tabular}{lrrrr}" in first and r"\textbf{90.00$^{\uparrow}$}" in body
-    assert r"hrbench\_4k" in body and r"\$\_\{\%" in body
-    assert not re.search(r"(?<!\\)[#%]", text) and "\x1b" not in text
-    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 4
-
-
 def test_csv_tells_the_families_apart(boards: list[Any], overview: Overview) -> None:
     lines = list(csv.DictReader(io.StringIO(to_csv(boards, overview=overview))))
     overview = [line for line in lines if line["table"] == "overview"]
@@ -256,12 +243,12 @@ def test_the_page_begins_with_the_overview_and_links_each_benchmark() -> None:
     page = render_page(assemble(BASE, CANDIDATES, averages=["All of it=mmstar,mmvp,hrbench_4k"]))
     parsed = Parsed(page)
     ids = [attrs.get("id") for _, attrs in parsed.tags if attrs.get("id")]
-    assert ids.index("overview") < ids.index("verdict") and len(set(ids)) == len(ids)
+    assert ids.index("overview") < ids.index("leaderboard") and len(set(ids)) == len(ids)
     links = [attrs["href"] for tag, attrs in parsed.tags if tag == "a" and attrs.get("href")]
     assert "#overview" in links
     assert [link for link in links if str(link).startswith("#board-")] == ["#board-1", "#board-2", "#board-3"]
     assert {str(link).removeprefix("#") for link in links} <= set(ids)
-    section = page[page.index('<section id="overview"') : page.index('<section id="verdict"')]
+    section = page[page.index('<section id="overview"') : page.index('<section id="leaderboard"')]
     assert section.count("<tr") == 4 and section.count('<span class="value">–</span>') == 2
     assert "did not answer mmvp" in section and "its 6 comparisons" in section
     assert "\x1b" not in page and "<b>$" not in page
