@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ssl4rl_bench.reports.text.shortening import shorten_names
 
-WORD = 34
+WORD = 46
 """The longest word that is kept on one line. Longer ones, such as ids and paths, may be broken."""
 FOLD = 16
 """The least width of a column with words that may be broken."""

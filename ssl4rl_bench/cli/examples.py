@@ -26,11 +26,10 @@ def examples(
     `ssl4rl-bench list examples` lists them with their purpose and the paths of the installed files. A copy that has
     been changed is not replaced.
 
-    Examples:
-      ssl4rl-bench examples
-      ssl4rl-bench examples gate.toml accelerate --out ci
+    Example:
+      ssl4rl-bench examples gate.toml accelerate
 
-    Exit codes: 0 done; 2 an unknown name, or a changed copy without --force.
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.examples import copy_examples
 
