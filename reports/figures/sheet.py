@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cmath
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -300,6 +301,29 @@ def fit(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
         if width_of(short, size, bold) <= width:
             return short
     return "…"
+
+
+def wrapped(text: str, width: float, size: float = TEXT, bold: bool = False) -> list[str]:
+    """Makes a name safe to print and breaks it into lines of at most `width` points, at separators if it has them."""
+    lines = [""]
+    for part in re.findall(r"[^\s/_.-]*[\s/_.-]*", clean(text, 200)):
+        for piece in _pieces(part, width, size, bold):
+            if lines[-1] and width_of((lines[-1] + piece).rstrip(), size, bold) > width:
+                lines.append("")
+            lines[-1] += piece
+    return [line.rstrip() for line in lines]
+
+
+def _pieces(part: str, width: float, size: float, bold: bool) -> list[str]:
+    """Returns a part of a name, cut where it is wider than a line."""
+    if width_of(part.rstrip(), size, bold) <= width:
+        return [part]
+    pieces = [""]
+    for character in part:
+        if pieces[-1] and width_of(pieces[-1] + character, size, bold) > width:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
 
 
 def minus(text: str) -> str:

@@ -1,55 +1,24 @@
-"""The page's figures: a heat map of differences, bars per category, and radar charts."""
+"""The page's figures: bars per category, and radar charts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from markupsafe import Markup
 
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardRow
 from ssl4rl_bench.reports.figures.axes import Axes
-from ssl4rl_bench.reports.figures.heat import HeatMap, median_mde, strongest
 from ssl4rl_bench.reports.figures.palette import BETTER, INK, MUTED, PAPER, RULE, SIGN
-from ssl4rl_bench.reports.figures.sheet import Alignment, Sheet, fit
+from ssl4rl_bench.reports.figures.sheet import Alignment, Sheet, width_of, wrapped
 from ssl4rl_bench.reports.text.numbers import MARKS, percent
 
-
-def heat_map(board: Board) -> Markup:
-    """Draws the differences from the baseline in points, candidates by columns, with marks if beyond chance.
-
-    Below are the least differences that each column would have shown with 80% power (MDE, the median over
-    candidates), and the colour scale with the MDE of the average as a bracket. Empty without candidates.
-    """
-    rows = [row for row in board.rows if row.kind == "checkpoint"]
-    cells = [[cell.difference for cell in row.cells] for row in rows]
-    if not any(cell for line in cells for cell in line):
-        return Markup("")
-    headers = [column.header for column in board.columns]
-    drawn = HeatMap(
-        headers,
-        [(row.label, "") for row in rows],
-        cells,
-        strongest(cell for line in cells for cell in line),
-    )
-    left, wide = 112.0, 62.0
-    width = wide * len(headers)
-    sheet = Sheet(left + width + 4)
-    y = drawn.draw(sheet, left, 2.0, wide, 24.0) + 14
-    drawn.scale(sheet, left, y, width)
-    mde = median_mde(line[-1] for line in cells)
-    if mde is not None:
-        middle, half = left + width / 2, width / 2 * mde / drawn.top
-        if mde < drawn.top:
-            sheet.line([(middle - half, y + 4), (middle + half, y + 4)], width=0.8)
-            for end in (middle - half, middle + half):
-                sheet.line([(end, y - 1), (end, y + 9)], width=0.8)
-        note = f"±{percent(mde)}: the least difference on Average that is detected with 80% power (MDE)"
-        sheet.text(middle, y + 29, note, MUTED)
-    sheet.height = y + 37
-    size = f"{_runs(len(rows))} by {len(headers)} columns"
-    return sheet.svg(f"Differences to {clean(board.baseline)} in points, {size}; a table has the numbers")
+_BAR = 120.0
+"""The width of a bar of 100%, in points."""
+_WIDEST = 130.0
+"""The width at which the name of a run is broken into lines, in points."""
 
 
 def bars(board: Board, column: int) -> Markup:
@@ -57,26 +26,28 @@ def bars(board: Board, column: int) -> Markup:
     rows = [row for row in board.rows if row.cells[column].value is not None]
     if not rows:
         return Markup("")
-    left, width, height = 104.0, 120.0, 17.0
-    bottom = len(rows) * height
-    sheet = Sheet(left + width + 46, bottom + 20)
-    axes = Axes(sheet, (left, 0.0, width, bottom), (0.0, len(rows)), (0.0, 1.0), sideways=True)
+    names = [wrapped(row.label, _WIDEST) for row in rows]
+    left = 10.0 + max(width_of(line) for name in names for line in name)
+    tops = [0.0, *accumulate(max(17.0, 5.0 + 9.5 * len(name)) for name in names)]
+    sheet = Sheet(left + _BAR + 46, tops[-1] + 20)
+    axes = Axes(sheet, (left, 0.0, _BAR, tops[-1]), (0.0, tops[-1]), (0.0, 1.0), sideways=True)
     axes.ticks([(0.0, "0"), (0.5, "50"), (1.0, "100")])
-    for index, row in enumerate(rows):
-        cell, y = row.cells[column], (index + 0.5) * height
-        sides, reach = (index + 0.24, index + 0.76), (0.0, cell.value or 0.0)
+    for row, name, (top, bottom) in zip(rows, names, pairwise(tops), strict=True):
+        cell, y = row.cells[column], (top + bottom) / 2.0
+        sides, reach = (y - 4.5, y + 4.5), (0.0, cell.value or 0.0)
         if row.kind == "published":
             axes.band(sides, reach, PAPER, edge=MUTED)
         else:
             axes.band(sides, reach, SIGN[cell.mark], opacity=0.55)
         if cell.ci95:
-            axes.line((index + 0.5, index + 0.5), cell.ci95, INK)
+            axes.line((y, y), cell.ci95, INK)
             for end in cell.ci95:
-                axes.line((index + 0.35, index + 0.65), (end, end), INK)
+                axes.line((y - 2.5, y + 2.5), (end, end), INK)
         colour = MUTED if row.kind == "published" else INK
-        sheet.text(left - 6, y, fit(row.label, left - 10), colour, side="right")
+        for index, line in enumerate(name):
+            sheet.text(left - 6, y + 9.5 * (index - (len(name) - 1) / 2.0), line, colour, side="right")
         text = f"{percent(cell.value)} {MARKS[cell.mark]}".rstrip()
-        sheet.text(left + width + 6, y, text, side="left", bold=bool(cell.mark))
+        sheet.text(left + _BAR + 6, y, text, side="left", bold=bool(cell.mark))
     base = next((row.cells[column].value for row in rows if row.kind == "baseline"), None)
     if base is not None:
         axes.level(base, INK, width=0.8, dashes=(2, 2))

@@ -21,9 +21,11 @@ from ssl4rl_bench.reports.board.board import Board
 from ssl4rl_bench.reports.board.overview_text import column_lines
 from ssl4rl_bench.reports.board.probes import probe_notes
 from ssl4rl_bench.reports.html import figures
+from ssl4rl_bench.reports.html.answer import board_answer, column_answers, overview_answer
+from ssl4rl_bench.reports.html.links import LinkedSamples
 from ssl4rl_bench.reports.html.report import ReportContent
-from ssl4rl_bench.reports.html.table import columns
-from ssl4rl_bench.reports.html.verdict import probe_verdict, verdict
+from ssl4rl_bench.reports.html.table import Table, best_first, excludes_zero, table
+from ssl4rl_bench.reports.html.verdict import probe_verdict
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.reports.text.naming import CORRECTIONS, aggregation_name, unit_name
 from ssl4rl_bench.reports.text.numbers import MARKS, interval, p_value, percent, points
@@ -32,6 +34,8 @@ from ssl4rl_bench.score.headline import GroupKind, distinct_aggregations
 
 MOST_RADARS = 12
 """The maximum number of radar charts; the bars show all runs."""
+SEARCH_FROM = 7
+"""The number of runs from which the page has a search field."""
 _HOME = files("ssl4rl_bench.reports")
 
 
@@ -46,18 +50,23 @@ def write(report: ReportContent, path: Path) -> None:
 
 def render_page(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
-    style, script = _static("page.css"), _static("tables.js") + _static("samples.js")
+    style = _static("page.css") + _static("samples.css")
+    script = _static("tables.js") + _static("samples.js")
     policy = (
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    groups = [_group(boards) for boards in report.boards]
+    samples = LinkedSamples.of(report.samples)
+    # Probes belong to runs, not to benchmarks, and are shown with the first one.
+    groups = [
+        [
+            _shown(board, names, first, table(board, samples, () if index else report.probes, report.trained))
+            for board, names, first in _distinct(boards)
+        ]
+        for index, boards in enumerate(report.boards)
+    ]
     choices = _choices(report.boards, groups)
     kinds = {boards[0].kind for boards in report.boards}
-    # Probes are described only once, under the first benchmark.
-    verdicts = [
-        verdict(boards[0], () if index else report.probes) for index, boards in enumerate(report.boards)
-    ]
     text: str = (
         _environment()
         .get_template("page.html.j2")
@@ -73,11 +82,17 @@ def render_page(report: ReportContent) -> str:
             kinds=kinds,
             units_of_groups=_units(kinds),
             overview_columns=column_lines(report.overview) if report.overview else [],
-            verdicts=verdicts or [probe_verdict(report.probes)],
+            overview_answer=overview_answer(report.overview) if report.overview else None,
+            column_answers=column_answers(report.overview) if report.overview else [],
+            probe_words=None if groups else probe_verdict(report.probes),
+            names={clean(short): clean(full) for short, full in report.full_names.items()},
+            partial_labels={clean(run.label) for run in report.runs if run.partial},
             board_notes=_board_notes([boards[0] for boards in report.boards]),
             probe_notes=probe_notes(report.probes),
             probe_names=list(dict.fromkeys(row.task for row in report.probes)),
+            search_from=SEARCH_FROM,
             corrections=CORRECTIONS,
+            correction=report.boards[0][0].correction if report.boards else "holm",
         )
     )
     return text
@@ -103,30 +118,25 @@ def _choices(
     return [(name, text) for text, name in reversed(words.items())]
 
 
-def _group(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Returns the boards of a benchmark under the names that the template uses; equal ones are shown once."""
+def _distinct(boards: Sequence[Board]) -> list[tuple[Board, list[str], bool]]:
+    """Returns the boards of a benchmark that differ, each with its aggregations, and whether it is the first."""
     kind = boards[0].kind
     distinct = distinct_aggregations((board.aggregation for board in boards), kind)
-    shown = [board for board in boards if board.aggregation in distinct]
-    names = [
-        [
-            board.aggregation,
-            *(
-                other
-                for other in AGGREGATIONS
-                if other != board.aggregation
-                and len(distinct_aggregations((board.aggregation, other), kind)) == 1
-            ),
+    out: list[tuple[Board, list[str], bool]] = []
+    for board in boards:
+        if board.aggregation not in distinct:
+            continue
+        same = [
+            other
+            for other in AGGREGATIONS
+            if other != board.aggregation
+            and len(distinct_aggregations((board.aggregation, other), kind)) == 1
         ]
-        for board in shown
-    ]
-    return [
-        _shown(board, same, first=index == 0)
-        for index, (board, same) in enumerate(zip(shown, names, strict=True))
-    ]
+        out.append((board, [board.aggregation, *same], not out))
+    return out
 
 
-def _shown(board: Board, names: Sequence[str], first: bool) -> dict[str, Any]:
+def _shown(board: Board, names: Sequence[str], first: bool, arranged: Table) -> dict[str, Any]:
     """Returns a board and its figures under the names that the template uses.
 
     Args:
@@ -143,10 +153,10 @@ def _shown(board: Board, names: Sequence[str], first: bool) -> dict[str, Any]:
         "names": list(names),
         "aggregation": aggregation_name(board.aggregation, board.kind),
         "task": short(board.task),
-        "columns": columns(board),
+        "answer": board_answer(board),
+        "table": arranged,
         "unit": unit_name(board.aggregation, board.kind),
-        "heat_map": figures.heat_map(board),
-        "bars": [figures.bars(board, column) for column in range(len(board.columns))],
+        "bars": [figures.bars(best_first(board), column) for column in range(len(board.columns))],
         "radars": radars,
         "n_without_radar": max(0, len(candidates) - MOST_RADARS),
     }
@@ -183,7 +193,9 @@ def _environment() -> Environment:
         "prose": _prose,
         "short": lambda name: short(name).removeprefix("ssl_"),
         "mark": lambda mark: MARKS[mark],
+        "excludes_zero": excludes_zero,
     }
+    made.tests["excludes_zero"] = excludes_zero
     return made
 
 

@@ -23,7 +23,9 @@ from ssl4rl_bench.reports.board.overview import (
 from ssl4rl_bench.reports.board.probes import ProbeRow, probe_rows, probe_tasks
 from ssl4rl_bench.reports.html.provenance import RunFacts, run_facts
 from ssl4rl_bench.reports.html.samples import Samples, collect, thumbnails_of
+from ssl4rl_bench.reports.text.short_names import with_short_labels
 from ssl4rl_bench.reports.views.base import View
+from ssl4rl_bench.reports.views.training import trained_on
 from ssl4rl_bench.score.aggregate import AGGREGATIONS
 from ssl4rl_bench.score.headline import distinct_aggregations, group_kind, headline_of
 
@@ -47,6 +49,10 @@ class ReportContent:
     """None for a page without replies."""
     overview: Overview | None = None
     """The table of all benchmarks; None if there are fewer than two."""
+    trained: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    """The training tasks of runs by label, as `ViewRuns.trained`."""
+    full_names: Mapping[str, str] = field(default_factory=dict)
+    """The full label of each run by the short label that the page shows."""
     version: str = __version__
     """The version of the program that made the page."""
 
@@ -62,6 +68,7 @@ def assemble(
     published: Sequence[PublishedTable] = (),
     lead: Sequence[View] = (),
     views: Sequence[View] = (),
+    trained: Mapping[str, Sequence[str] | None] | None = None,
     allow: Collection[str] = (),
     title: str = TITLE,
 ) -> ReportContent:
@@ -74,17 +81,20 @@ def assemble(
         aggregations: the aggregations to include; the first is visible when the page opens. By default those
             that differ for a benchmark, beginning with the one that it publishes.
         averages: averages for the overview of several benchmarks, as `across.parse_averages` reads them.
+        trained: the training tasks of candidates by label; by default, what `training.trained_on` knows.
 
     Raises:
         UsageError: the runs must not be compared or share no task; a published table is of another benchmark.
         StoreError: a journal cannot be read.
     """
-    runs = [baseline, *candidates]
+    full = [baseline, *candidates]
+    runs = with_short_labels(full)
+    baseline, candidates = runs[0], runs[1:]
     shared = [name for name in baseline.outcomes if all(name in run.outcomes for run in runs)]
     if not shared:
         raise UsageError(
             "the runs have no task in common: "
-            + "; ".join(f"{run.label} has {', '.join(run.outcomes)}" for run in runs)
+            + "; ".join(f"{run.label} has {', '.join(run.outcomes)}" for run in full)
         )
     wanted = tasks or shared
     for name in wanted:
@@ -115,6 +125,11 @@ def assemble(
             lead=tuple(lead),
             views=tuple(views),
             runs=tuple(run_facts(run) for run in runs),
+            trained={
+                run.label: trained_on(named) if trained is None else trained.get(named.label)
+                for run, named in zip(runs[1:], full[1:], strict=True)
+            },
+            full_names={run.label: named.label for run, named in zip(runs, full, strict=True)},
             samples=None
             if loaded is None or thumbnails is None
             else collect(runs, loaded, shown, thumbnails),

@@ -20,9 +20,9 @@
   if (choosers.length) choose(choosers[0].dataset.choose);
   else for (const part of alternatives) part.hidden = false;
 
-  // Sorting: the rows of the measured body; those without a value stay last.
-  const valueOf = (row, column) => {
-    const cell = row.cells[column];
+  // Sorting: the bodies of measured runs; those without a value stay last.
+  const valueOf = (body, column) => {
+    const cell = body.rows[0].cells[column];
     return cell.dataset.value === undefined ? cell.textContent.trim() : cell.dataset.value;
   };
   const compare = (one, two) => {
@@ -32,30 +32,38 @@
   const empty = (text) => text === "" || text === "–";
   for (const table of all("table.sortable")) {
     const heads = all("thead th", table);
-    const body = table.querySelector("tbody.measured");
     heads.forEach((head, column) => {
       const button = head.querySelector(".sorter");
       if (!button) return;
       head.setAttribute("aria-sort", "none");
       button.addEventListener("click", () => {
         const before = head.getAttribute("aria-sort");
-        const first = head.classList.contains("name") || button.textContent === "Rank" ? "ascending" : "descending";
+        const first = head.classList.contains("name") ? "ascending" : "descending";
         const other = first === "ascending" ? "descending" : "ascending";
         const order = before === first ? other : first;
         const sign = order === "ascending" ? 1 : -1;
         for (const heading of heads) if (heading.querySelector(".sorter")) heading.setAttribute("aria-sort", "none");
         head.setAttribute("aria-sort", order);
-        const rows = [...body.rows].map((row) => [valueOf(row, column), row]);
-        rows.sort(([a], [b]) => empty(a) - empty(b) || (empty(a) ? 0 : sign * compare(a, b)));
-        body.append(...rows.map(([, row]) => row));
+        const bodies = all("tbody[data-label]:not(.published)", table).map((body) => [valueOf(body, column), body]);
+        bodies.sort(([a], [b]) => empty(a) - empty(b) || (empty(a) ? 0 : sign * compare(a, b)));
+        table.tHead.after(...bodies.map(([, body]) => body));
         if (notice) notice.textContent = `Sorted by ${button.textContent}, ${order}.`;
       });
     });
   }
 
+  // The sentences behind a row.
+  for (const button of all(".more")) {
+    const row = button.closest("tbody").querySelector(".behind");
+    row.querySelector("details").open = true;
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-expanded", String(row.classList.toggle("shown")));
+    });
+  }
+
   // Search: rows whose run's name holds all the words.
   const search = document.getElementById("search");
-  const rows = all("tr[data-label]");
+  const rows = all("tbody[data-label]");
   search?.addEventListener("input", () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const names = new Set();

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from os.path import commonprefix
 
 from ssl4rl_bench.comparison.pairing import Evaluated
 
@@ -23,6 +22,8 @@ def short_names(names: Sequence[str]) -> list[str]:
     """
     marks = [match.group() if (match := _MARK.search(name)) else "" for name in names]
     stems = [name.removesuffix(mark) for name, mark in zip(names, marks, strict=True)]
+    if len(set(stems)) < 2:
+        return list(names)
     for shorten in (_without_owner, _without_prefix, _without_suffix):
         shorter = shorten(stems)
         if _distinct(shorter, marks) == _distinct(names, [""] * len(names)):
@@ -61,9 +62,15 @@ def _shared(stems: Sequence[str]) -> int:
     """Returns the length of the longest shared prefix that ends in a separator and leaves names."""
     if len(stems) < 2:
         return 0
-    shared = commonprefix(stems)  # noqa: RUF071
-    ends = [match.end() for match in _SEPARATOR.finditer(shared)]
-    return next((end for end in reversed(ends) if all(_is_name(stem[end:]) for stem in stems)), 0)
+    ends = [match.end() for match in _SEPARATOR.finditer(stems[0])]
+    return next(
+        (
+            end
+            for end in reversed(ends)
+            if all(stem.startswith(stems[0][:end]) and _is_name(stem[end:]) for stem in stems)
+        ),
+        0,
+    )
 
 
 def _is_name(text: str) -> bool:

@@ -10,10 +10,10 @@ from ssl4rl_bench.reports.views.additivity import additivity
 from ssl4rl_bench.reports.views.base import View
 from ssl4rl_bench.reports.views.bias import bias
 from ssl4rl_bench.reports.views.goldilocks import goldilocks
-from ssl4rl_bench.reports.views.runs import ViewRuns, by_sight, gather_runs
+from ssl4rl_bench.reports.views.runs import ViewRuns, by_sight, gather_runs, with_short_names
 from ssl4rl_bench.reports.views.transfer import transfer
 
-__all__ = ["VIEWS", "View", "ViewRuns", "allowed", "by_sight", "gather_runs"]
+__all__ = ["VIEWS", "View", "ViewRuns", "allowed", "by_sight", "gather_runs", "with_short_names"]
 
 VIEWS: dict[str, Callable[[ViewRuns], View]] = {
     "transfer": transfer,

@@ -10,6 +10,7 @@ from ssl4rl_bench.comparison.settings import check_allowed
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.text.cells import short
+from ssl4rl_bench.reports.text.short_names import with_short_labels
 from ssl4rl_bench.reports.views.training import parse_trained, trained_on
 from ssl4rl_bench.score.aggregate import check_aggregation
 from ssl4rl_bench.score.headline import headline_of
@@ -59,6 +60,28 @@ class ViewRuns:
                 f"`ssl4rl-bench run --model CHECKPOINT --tasks {short(task)}` creates its run"
             )
         return self.candidates
+
+
+def with_short_names(runs: ViewRuns) -> ViewRuns:
+    """Returns the runs with the short names that a page gives them (`short_names`)."""
+    full = [runs.baseline, *runs.on_page]
+    short_runs = with_short_labels(full)
+    names = {one.label: other.label for one, other in zip(full, short_runs, strict=True)}
+    by_label = {run.label: run for run in short_runs}
+
+    def named(label: str) -> str:
+        stem, comma, rest = label.partition(", image ")
+        return names.get(stem, stem) + comma + rest
+
+    return replace(
+        runs,
+        baseline=short_runs[0],
+        candidates=tuple(by_label[names[run.label]] for run in runs.candidates),
+        others=tuple(by_label[names[run.label]] for run in runs.others),
+        more=tuple(replace(run, label=named(run.label)) for run in runs.more),
+        blind=tuple(replace(run, label=named(run.label)) for run in runs.blind),
+        trained={named(label): tasks for label, tasks in runs.trained.items()},
+    )
 
 
 def by_sight(runs: Sequence[Evaluated]) -> tuple[list[Evaluated], list[Evaluated]]:

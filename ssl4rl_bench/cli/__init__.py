@@ -33,6 +33,10 @@ COMMANDS: dict[str, str] = {
 """Maps each command to its help line. Command X is the function `X` in cli/X.py (for "list", `list_`)."""
 
 
+HELP_WIDTH = 110
+"""The width in columns up to which help uses a wider terminal."""
+
+
 class LazyGroup(TyperGroup):
     """A command group that imports the module of a command only when the command is called."""
 
@@ -42,10 +46,12 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        from ssl4rl_bench.cli.command import BenchCommand, help_text
+
         module = importlib.import_module(f"ssl4rl_bench.cli.{cmd_name}")
         function = getattr(module, "list_" if cmd_name == "list" else cmd_name)
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name=cmd_name)(function)
+        app.command(name=cmd_name, cls=BenchCommand, help=help_text(function))(function)
         return typer.main.get_command(app)
 
     def invoke(self, ctx: Any) -> Any:
@@ -70,7 +76,12 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([*COMMANDS.items()])
 
 
-app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": HELP_WIDTH},
+)
 
 
 @app.callback(invoke_without_command=True)

@@ -25,7 +25,7 @@ CompareFormat = Literal["table", "markdown", "latex", "latex-narrow", "csv", "js
 def compare(
     runs: RunPaths,
     baseline: BaselineOption = None,
-    task: SharedTasks = None,
+    tasks: SharedTasks = None,
     by: Annotated[str, Option(help="Categories to compare: overall, l1, l2 or l3.")] = "l2",
     aggregation: Aggregation = None,
     correction: Annotated[
@@ -53,6 +53,12 @@ def compare(
 
     Only questions that both runs answered count. Each difference is split into what comes from replies that could
     be read in one run only, and what comes from answers. With several benchmarks, a table of all comes first.
+
+    Examples:
+      ssl4rl-bench compare runs/base runs/rotation runs/jigsaw
+      ssl4rl-bench compare runs/base runs/rotation --published ssl4rl_mmbench --format latex
+
+    Exit codes: 0 done, whatever differs; 2 bad input, or runs that cannot be compared; 4 internal failure.
     """
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods, print_overview
@@ -79,9 +85,9 @@ def compare(
     if len(evaluated) < 2:
         raise UsageError("one run cannot be compared: name a second one")
     base, others = choose_baseline(evaluated, baseline)
-    benchmarks, probes = shared_tasks(evaluated, split_names(task or []))
-    dropped = [] if task else left_out_benchmarks(base, others)
-    benchmarks = benchmarks if task else answered_benchmarks(base, others)
+    benchmarks, probes = shared_tasks(evaluated, split_names(tasks or []))
+    dropped = [] if tasks else left_out_benchmarks(base, others)
+    benchmarks = benchmarks if tasks else answered_benchmarks(base, others)
     check_benchmarks(tables, benchmarks)
     averages = parse_averages(average or [], benchmarks)
     allowed = split_names(allow or [])

@@ -26,7 +26,10 @@ def interpolate(
     Interpolation often keeps most of what training improved, and restores much of what the model had forgotten.
     Evaluate several shares on other questions than those that you report.
 
-    Example: ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
+    Example:
+      ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model

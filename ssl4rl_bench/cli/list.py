@@ -26,7 +26,14 @@ def list_(
     ],
     root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
-    """List tasks, engines, runs, training recipes or presets."""
+    """List tasks, engines, runs, training recipes or presets.
+
+    Examples:
+      ssl4rl-bench list tasks
+      ssl4rl-bench list runs --root runs
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
+    """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
     from ssl4rl_bench.reports.text.fitting import FittingTable

@@ -72,9 +72,9 @@ def test_show_prints_one_result_as_an_object_and_several_as_a_list() -> None:
     ("asked", "names"),
     [
         ((), [SCENES, ROTATION]),
-        (("--task", "scenes"), [SCENES]),
-        (("--task", "ssl4rl_ssl_rotation_90"), [ROTATION]),
-        (("--task", "ssl_rotation_90,scenes"), [SCENES, ROTATION]),
+        (("--tasks", "scenes"), [SCENES]),
+        (("--tasks", "ssl4rl_ssl_rotation_90"), [ROTATION]),
+        (("--tasks", "ssl_rotation_90,scenes"), [SCENES, ROTATION]),
     ],
 )
 def test_show_prints_only_the_tasks_that_were_asked_for_as_json(
@@ -84,7 +84,7 @@ def test_show_prints_only_the_tasks_that_were_asked_for_as_json(
 
 
 def test_a_task_that_one_of_the_runs_lacks_is_left_out_of_its_result_only() -> None:
-    gold, rough = parsed("show", "gold", "rough", "--format", "json", "--task", "ssl_rotation_90")
+    gold, rough = parsed("show", "gold", "rough", "--format", "json", "--tasks", "ssl_rotation_90")
     assert (list(gold["tasks"]), rough["tasks"]) == ([ROTATION], {})
 
 

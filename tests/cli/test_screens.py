@@ -29,7 +29,7 @@ from ssl4rl_bench.watch.judging import Terms, judge_checkpoint
 MODELS = [f"runs/{model}" for model in screen_runs.SKILLS]
 BASE, BETTER, WORSE = MODELS
 MANY = [f"many/{model}" for model in overview_runs.MODELS]
-MMBENCH = ("--task", "mmbench_dev_en")
+MMBENCH = ("--tasks", "mmbench_dev_en")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "list_runs": ("list", "runs"),
     "list_tasks": ("list", "tasks"),

@@ -129,7 +129,7 @@ def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[
     yield "annotations", "\n".join(gate_files.workflow_commands(gate))
     yield (
         "gate html",
-        render_page(assemble(old, [new], lead=gate_views(gate), allow=allow)).split('id="verdict"')[0],
+        render_page(assemble(old, [new], lead=gate_views(gate), allow=allow)).split('id="leaderboard"')[0],
     )
 
 

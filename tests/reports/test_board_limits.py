@@ -31,8 +31,9 @@ from ssl4rl_bench.reports.board.text import (
     probe_difference_table,
     winners,
 )
-from ssl4rl_bench.reports.html.figures import bars, heat_map, radar
-from ssl4rl_bench.reports.html.table import columns
+from ssl4rl_bench.reports.html.figures import bars, radar
+from ssl4rl_bench.reports.html.links import LinkedSamples
+from ssl4rl_bench.reports.html.table import table
 
 AVERAGE = len(COLUMNS) - 1
 UNSURE = difference(**NOT_SHOWN)
@@ -64,7 +65,7 @@ def test_equal_runs_differ_by_exactly_0_and_share_the_first_rank(equal: Board) -
     for cell in comparison.cells:
         assert (cell.value, cell.p, cell.mark, cell.gained, cell.lost, cell.needed) == (0, 1, "", 0, 0, None)
     assert ranks(equal) == {"base": 1, "twin": 1}
-    assert columns(equal)[AVERAGE]["ranks"] == ["1=", "1="]
+    assert [row.rank for row in table(equal, LinkedSamples()).rows] == ["1=", "1="]
 
 
 def test_a_difference_of_0_is_shown_with_a_sign_and_an_interval_on_both_sides(equal: Board) -> None:
@@ -82,7 +83,7 @@ def test_columns_without_a_question_have_no_rank_and_no_difference(equal: Board)
     assert ranks(equal, relation) == {"base": None, "twin": None}
     assert equal.rows[1].cells[relation].difference is None
     assert equal.improvement[relation] is None
-    assert columns(equal)[relation]["ranks"] == ["–", "–"]
+    assert [row.cells[relation].rank for row in equal.rows] == [None, None]
     assert bars(equal, relation) == ""
 
 
@@ -120,7 +121,6 @@ def test_a_run_alone_is_a_board_without_comparisons() -> None:
     assert [row.kind for row in made.rows] == ["baseline"]
     assert made.comparisons == ()
     assert set(made.improvement) == {None}
-    assert heat_map(made) == ""
     assert winners(made) == ""
     assert "Maximal" not in "".join(map("".join, cells(board_table(made))))
 
@@ -154,47 +154,6 @@ def test_the_best_differences_stand_below_the_table_with_their_p() -> None:
     assert ps[: AVERAGE + 2] == ["  p (max-T)", *["–"] * AVERAGE, "<0.001"]
 
 
-def test_whiskers_span_the_intervals_of_their_column() -> None:
-    """From 30 to 70 the drawing has x from 2 to 98; the base is at 40."""
-    spans = [(0.4, (0.3, 0.5)), (0.5, (0.4, 0.6)), (0.6, (0.5, 0.7)), (0.5, None)]
-    rows = tuple(
-        BoardRow(
-            str(index), "checkpoint" if index else "baseline", None, (BoardCell(value, 9, ends, 0.0),) * 7
-        )
-        for index, (value, ends) in enumerate(spans)
-    )
-    shown = columns(replace(board(), rows=rows))[0]
-    assert shown["whiskers"] == [
-        {"low": 2.0, "high": 50.0, "at": 26.0, "base": 26.0},
-        {"low": 26.0, "high": 74.0, "at": 50.0, "base": 26.0},
-        {"low": 50.0, "high": 98.0, "at": 74.0, "base": 26.0},
-        None,
-    ]
-    assert shown["n"] == 9
-
-
-@settings(max_examples=examples(60))
-@given(st.lists(st.tuples(*[st.floats(0.0, 1.0)] * 3), min_size=1, max_size=6))
-def test_whiskers_stay_inside_their_drawing(values: list[tuple[float, float, float]]) -> None:
-    rows = [
-        BoardRow(
-            str(index), "checkpoint" if index else "baseline", None, (BoardCell(at, 9, (low, high), 0.0),) * 7
-        )
-        for index, (low, at, high) in enumerate(map(sorted, values))
-    ]
-    for whisker in columns(replace(board(), rows=tuple(rows)))[0]["whiskers"]:
-        assert 2.0 <= whisker["low"] <= whisker["at"] <= whisker["high"] <= 98.0
-        assert 2.0 <= whisker["base"] <= 98.0
-
-
-def test_n_stands_in_the_header_only_if_all_measured_rows_share_it() -> None:
-    own = board(("new", {})).rows
-    few = replace(own[1], cells=tuple(replace(cell, n=599) for cell in own[1].cells))
-    printed = BoardRow("card", "published", None, (BoardCell(0.5, None, None, None),) * len(COLUMNS))
-    assert columns(replace(board(), rows=(*own, printed)))[0]["n"] == 600
-    assert columns(replace(board(), rows=(own[0], few)))[0]["n"] is None
-
-
 def test_a_radar_needs_three_abilities() -> None:
     def with_abilities(n: int) -> Board:
         values = [0.5] * n + [None] * (AVERAGE - n) + [0.5]
@@ -206,18 +165,6 @@ def test_a_radar_needs_three_abilities() -> None:
     two, three = with_abilities(2), with_abilities(3)
     assert radar(two, two.rows[1]) == ""
     assert "new on 3 abilities next to base" in radar(three, three.rows[1])
-
-
-@pytest.mark.parametrize(
-    ("value", "mde", "ends"), [(0.0, 0.9, "1.00"), (0.3, 0.9, "30.00"), (-0.3, 0.1, "30.00")]
-)
-def test_the_colours_of_a_heat_map_reach_to_its_greatest_difference_but_at_least_a_point(
-    value: float, mde: float, ends: str
-) -> None:
-    drawn = heat_map(board(("new", {"Average": difference(value, mde=mde)})))
-    assert f">−{ends}</text>" in drawn
-    assert f">+{ends}</text>" in drawn
-    assert f"±{100 * mde:.2f}: the least difference on Average" in drawn
 
 
 def test_nothing_is_a_document_of_nothing() -> None:

@@ -157,13 +157,13 @@ def test_the_gate_is_the_first_part_of_its_page_and_its_verdict_the_heading(loss
     parsed = Parsed(page)
     sections = [attrs["id"] for tag, attrs in parsed.tags if tag == "section"]
     assert list(views(gate)) == ["gate", "notes", "lost"]
-    assert sections[:4] == ["lead-1", "lead-2", "lead-3", "verdict"]
+    assert sections[:4] == ["lead-1", "lead-2", "lead-3", "leaderboard"]
     assert f"<h1>{escape(headline(gate))}</h1>" in page
     assert headline(gate).startswith(
         "FAIL: rule 1, no_worse_than on Average of simulated, decided (-30.00 points, "
     )
     links = [attrs["href"] for tag, attrs in parsed.tags if tag == "a"]
-    assert links[1:5] == ["#lead-1", "#lead-2", "#lead-3", "#verdict"]
+    assert links[1:5] == ["#lead-1", "#lead-2", "#lead-3", "#leaderboard"]
 
 
 def test_losses_on_the_page_have_minus_signs_and_names_keep_their_hyphens(lossy: tuple[Gate, str]) -> None:

@@ -9,6 +9,7 @@ import re
 import zlib
 from dataclasses import replace
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def unpacked(report: ReportContent, name: str) -> Any:
 
 def test_parts_stand_in_the_order_of_a_reader(page: str) -> None:
     ids = [attrs.get("id") for tag, attrs in Parsed(page).tags if tag == "section"]
-    assert ids == ["verdict", "leaderboard", "differences", "categories", "samples", "method"]
+    assert ids == ["leaderboard", "differences", "categories", "samples", "glossary", "method"]
 
 
 def masked(page: str) -> str:
@@ -183,7 +184,7 @@ def test_one_run_alone_has_a_page(tmp_path: Path) -> None:
     task = MadeTask(n_groups=6, n_rolls=1)
     runs = load_evaluated([make_run(tmp_path / "one", task, "one", guess("one", 0.5))])
     page = render_page(assemble(runs[0], [], [{task.name: task}]))
-    assert "There is no second run to compare it with." in page
+    assert "There is no second run to compare it with." in page and re.search(r"one \(mock\): \d+\.\d\d%", page)
     recorded.check("words/page_of_one_run", masked(page))
     assert 'id="differences"' not in page
 
@@ -191,7 +192,7 @@ def test_one_run_alone_has_a_page(tmp_path: Path) -> None:
 def test_partial_runs_are_told(report: ReportContent) -> None:
     facts = replace(report.runs[1], partial=("scenes: limited to 5 of 600 questions",))
     page = render_page(replace(report, runs=(report.runs[0], facts, *report.runs[2:])))
-    assert "limited to 5 of 600 questions" in page.split('id="leaderboard"')[0]
+    assert "limited to 5 of 600 questions" in page.split("<table")[0]
 
 
 def test_command_of_each_run_is_there(page: str) -> None:
@@ -315,26 +316,32 @@ def hostile_overview(overview: Overview, texts: list[str]) -> Overview:
     return replace(overview, baseline=texts[0], columns=columns, rows=rows, notes=tuple(texts))
 
 
+def unrepeated(names: list[str]) -> list[str]:
+    """The names of tags; the texts of a figure count once, as a long name has several lines."""
+    return [name for before, name in pairwise(["", *names]) if name != "text" or before != "text"]
+
+
 @pytest.mark.slow
 def test_150_payloads_in_every_string_change_no_tag(report: ReportContent) -> None:
     assert len(PAYLOADS) == len(set(PAYLOADS)) == 150
     plain = Parsed(render_page(hostile(report, [f"plain {at}" for at in range(150)])))
     found = Parsed(render_page(hostile(report, list(PAYLOADS))))
     check_inert(found)
-    assert found.names == plain.names
-    assert [set(attrs) for _, attrs in found.tags] == [set(attrs) for _, attrs in plain.tags]
+    assert unrepeated(found.names) == unrepeated(plain.names)
+    attributes = [[set(attrs) for tag, attrs in parsed.tags if tag != "text"] for parsed in (found, plain)]
+    assert attributes[0] == attributes[1]
 
 
 @pytest.fixture(scope="module")
 def plain_names(report: ReportContent) -> list[str]:
-    return Parsed(render_page(hostile(report, ["plain"]))).names
+    return unrepeated(Parsed(render_page(hostile(report, ["plain"]))).names)
 
 
 @settings(max_examples=examples(15), deadline=None)
 @given(text=st.text(max_size=60).map(lambda text: f"{text}x"))
 def test_any_text_changes_no_tag(report: ReportContent, plain_names: list[str], text: str) -> None:
     found = Parsed(render_page(hostile(report, [text])))
-    assert found.names == plain_names
+    assert unrepeated(found.names) == plain_names
     check_inert(found)
 
 

@@ -243,12 +243,12 @@ def test_the_page_begins_with_the_overview_and_links_each_benchmark() -> None:
     page = render_page(assemble(BASE, CANDIDATES, averages=["All of it=mmstar,mmvp,hrbench_4k"]))
     parsed = Parsed(page)
     ids = [attrs.get("id") for _, attrs in parsed.tags if attrs.get("id")]
-    assert ids.index("overview") < ids.index("verdict") and len(set(ids)) == len(ids)
+    assert ids.index("overview") < ids.index("leaderboard") and len(set(ids)) == len(ids)
     links = [attrs["href"] for tag, attrs in parsed.tags if tag == "a" and attrs.get("href")]
     assert "#overview" in links
     assert [link for link in links if str(link).startswith("#board-")] == ["#board-1", "#board-2", "#board-3"]
     assert {str(link).removeprefix("#") for link in links} <= set(ids)
-    section = page[page.index('<section id="overview"') : page.index('<section id="verdict"')]
+    section = page[page.index('<section id="overview"') : page.index('<section id="leaderboard"')]
     assert section.count("<tr") == 4 and section.count('<span class="value">–</span>') == 2
     assert "did not answer mmvp" in section and "its 6 comparisons" in section
     assert "\x1b" not in page and "<b>$" not in page
