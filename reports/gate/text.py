@@ -14,6 +14,7 @@ from ssl4rl_bench.gating.judge import Gate, Guarded, Tested
 from ssl4rl_bench.gating.policy import Verdict
 from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.text.cells import plain_table, short
+from ssl4rl_bench.reports.text.fitting import Narrowing
 from ssl4rl_bench.reports.text.numbers import interval, p_is, p_value, percent, points
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -89,6 +90,7 @@ LEGEND = (
 )
 
 
+_NARROWING = Narrowing(drop=("p fail", ("Base", "New"), "Decides at", "MDE", "95% interval"))
 CELLS = ("n", "Difference", "95% interval", "Lower bound", "MDE", "p fail")
 """Headers of `test_cells`."""
 
@@ -104,7 +106,7 @@ def test_cells(tested: Tested) -> tuple[str, ...]:
 def gate_table(gate: Gate) -> Table:
     """Makes a table with one row per test."""
     of_rule = ("Verdict", "Rule", "Category", "n", "Base", "New", "Diff", "95% interval", "Lower", "Margin")
-    table = plain_table("Rules", (*of_rule, "MDE", "p fail", "Decides at"), "lllr")
+    table = plain_table("Rules", (*of_rule, "MDE", "p fail", "Decides at"), "lllr", narrowing=_NARROWING)
     for tested in worst_first(gate):
         cell, rule = tested.difference, tested.rule
         limit = f"{rule.value:g}" if rule.value is not None else f"{rule.margin:g}" if rule.margin else "–"

@@ -13,7 +13,7 @@ COMMANDS: dict[str, str] = {
     "merge": "Join the shards of a run (`run --shard`) into one run.",
     "show": "Print the tables of runs.",
     "report": "Write the leaderboard of runs as one HTML file, or print views of them.",
-    "list": "List tasks, engines, runs, training recipes or presets.",
+    "list": "List tasks, engines, runs, recipes, presets or examples.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
     "explain": "Explain why a run's number differs from another run's or a published one.",
     "gate": "Judge a checkpoint by a policy: pass, fail or inconclusive.",
@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "interpolate": "Write a checkpoint interpolated between a base and its trained version.",
     "audit": "Recompute what a model card's tables derive, or re-read a run with each extractor.",
     "ask": "Ask a checkpoint about images, a video, or text.",
+    "examples": "Copy recipes, launch files, a policy and task files to start from.",
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
     "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",
 }

@@ -75,14 +75,14 @@ def fetch(
 
 
 def _list() -> None:
-    from rich.table import Table
-
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean
     from ssl4rl_bench.datasets.fetching import fetchable
+    from ssl4rl_bench.reports.text.fitting import FittingTable, Narrowing
 
-    table = Table("task", "file", "MiB", "MD5", "licence", box=None, pad_edge=False)
-    table.columns[0].no_wrap = table.columns[3].no_wrap = True
+    narrowing = Narrowing(drop=("licence", "MiB", "MD5"))
+    headers = ("task", "file", "MiB", "MD5", "licence")
+    table = FittingTable(*headers, n_keys=1, narrowing=narrowing, box=None, pad_edge=False)
     for row in fetchable():
         size = f"{row.path.stat().st_size >> 20}" if row.path else "–"
         md5, licence = row.source.md5 or "unverified", row.source.licence or "unverified"

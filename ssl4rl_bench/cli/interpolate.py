@@ -40,6 +40,6 @@ def interpolate(
     try:
         import safetensors.torch  # noqa: F401
     except ImportError:
-        raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
+        raise MissingDependency.of("interpolate needs torch", "hf") from None
     result = interpolate_checkpoints(model, share, out, base)
     say(f"{result}: evaluate it with `ssl4rl-bench run --model {result}`")

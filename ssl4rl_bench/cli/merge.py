@@ -39,4 +39,4 @@ def merge(
 
     run = merge_shards(shards, out, data or [], sys.argv, Terminal())
     print_tables([finished(run)], list(run.spec.tasks))
-    console().print(one_line(run.result_path))
+    console().print(one_line(run.result_path), soft_wrap=True)

@@ -69,7 +69,7 @@ def run_training(recipe: Any, out: Path, resume: bool, max_steps: int | None) ->
     try:
         import trl  # noqa: F401
     except ImportError:
-        raise MissingDependency("training needs TRL: pip install 'ssl4rl-bench[train]'") from None
+        raise MissingDependency.of("training needs TRL", "train") from None
     from ssl4rl_bench.train.grpo import is_main, train_grpo
 
     try:

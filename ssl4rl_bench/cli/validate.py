@@ -135,7 +135,7 @@ def _verdicts(baselines: list[LeakBaseline]) -> Iterator[tuple[str, str | None]]
 
 def _table(baselines: list[LeakBaseline]) -> object:
     from ssl4rl_bench.reports.text.cells import plain_table
-    from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
+    from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
     guess = (
         f"chance {100 * baselines[0].chance:.2f}%, {baselines[0].n} guesses on {baselines[0].n_images} images"
@@ -143,6 +143,7 @@ def _table(baselines: list[LeakBaseline]) -> object:
     headers = ("From", "Right %", "95% interval", "Control %", "Leak")
     table = plain_table(f"blind baselines ({guess})", headers)
     for one in baselines:
-        interval = "–".join(map(percent, one.ci95))
-        table.add_row(one.name, percent(one.accuracy), interval, percent(one.control), one.leak or NO_DATA)
+        table.add_row(
+            one.name, percent(one.accuracy), interval(one.ci95), percent(one.control), one.leak or NO_DATA
+        )
     return table

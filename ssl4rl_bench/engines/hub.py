@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssl4rl_bench.core.errors import BenchError, DataError, MissingDependency, ModelError
+from ssl4rl_bench.engines.reach import unreachable
 
 PATTERNS: tuple[str, ...] = ("*.safetensors", "*.json", "*.txt", "*.jinja")
 """The files of a model that are downloaded. Nothing else of its repository is ever fetched."""
@@ -85,18 +86,18 @@ class Repository:
             from huggingface_hub import constants
         except ImportError:
             extra = "hf" if self.kind == "model" else "hub"
-            raise MissingDependency(
-                f"{self._noun} {self.repo} needs huggingface_hub: pip install 'ssl4rl-bench[{extra}]'"
-            ) from None
+            raise MissingDependency.of(f"{self._noun} {self.repo} needs huggingface_hub", extra) from None
         if constants.HF_HUB_OFFLINE:
             return self._cached("HF_HUB_OFFLINE is set")
+        if (problem := unreachable(constants.ENDPOINT)) is not None:
+            return self._cached(f"the hub does not answer ({problem})")
         try:
             with self._telling():
                 info = huggingface_hub.HfApi().repo_info(
                     self.repo, repo_type=self.kind, revision=self.revision, timeout=TIMEOUT_S
                 )
-        except _NoAnswer as problem:
-            return self._cached(str(problem))
+        except _NoAnswer as error:
+            return self._cached(str(error))
         return Listing(str(info.sha), {file.rfilename: None for file in info.siblings or ()})
 
     def download(self, listing: Listing, patterns: Sequence[str]) -> Path:

@@ -111,7 +111,7 @@ def baselines(
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        raise MissingDependency("leak baselines need scikit-learn: pip install 'ssl4rl-bench[dev]'") from None
+        raise MissingDependency.of("leak baselines need scikit-learn", "blind") from None
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     with threadpool_limits(1):  # on small matrices threads cost more than they save

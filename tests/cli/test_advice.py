@@ -125,7 +125,7 @@ def test_no_exception_is_left_over() -> None:
 
 
 def test_the_example_policy_names_every_key() -> None:
-    text = (ROOT / "docs" / "gate.toml").read_text()
+    text = (ROOT / "ssl4rl_bench" / "examples" / "gate.toml").read_text()
     keys = set(re.findall(r"(?m)^#? ?([a-z_]+) = ", text))
     assert "aggregation" in text and "category" in text
     expected = {field.name for of in (Policy, Rule, Guards) for field in fields(of)} - {"rule", "guards"}

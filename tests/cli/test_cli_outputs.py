@@ -271,4 +271,6 @@ def test_help_of_each_command_exits_with_0_and_names_at_most_20_options(command:
 
 def test_the_help_of_doctor_names_the_exit_code_that_it_has() -> None:
     """An engine that cannot run is an engine's failure, and 1 a negative verdict (DESIGN: exit codes)."""
-    assert "Exits with 4 if no engine" in " ".join(done("doctor", "--help").out.split())
+    assert "Exit codes: 0 an engine that asks a model can run; 4 none can." in " ".join(
+        done("doctor", "--help").out.split()
+    )

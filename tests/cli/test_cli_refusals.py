@@ -59,10 +59,6 @@ def test_data_of_a_task_that_no_run_has_is_refused(
         (("train", "tiny_mix", "--steps", "0"), "--steps"),
         (("ask", "why?", "--max-tokens", "0"), "--max-tokens"),
         (("ask", "why?", "--temperature", "-1"), "--temperature"),
-        (("show", "gold", "--format", "xml"), "--format"),
-        (("compare", "gold", "rough", "--format", "html"), "--format"),
-        (("export", "scenes", "--to", "csv"), "--to"),
-        (("build", "ssl_rotation_90", "--out", "out", "--format", "csv"), "--format"),
         (("show", "gold", "--colour"), "--colour"),
     ],
 )
@@ -71,6 +67,28 @@ def test_an_option_with_a_value_that_it_cannot_have_is_named(
 ) -> None:
     monkeypatch.chdir(place)
     refused(place, args, "Usage: ssl4rl-bench", option)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("show", "gold", "--format", "xml"), "--format takes table, markdown or json, not xml"),
+        (("compare", "gold", "rough", "--format", "latx"), "not latx; did you mean latex?"),
+        (("export", "scenes", "--to", "csv"), "--to takes tsv or model-card, not csv; did you mean tsv?"),
+        (("build", "ssl_rotation_90", "--out", "out", "--format", "jsn"), "not jsn; did you mean jsonl?"),
+        (
+            ("list", "task"),
+            "`list` takes tasks, engines, runs, recipes or presets, not task; did you mean tasks?",
+        ),
+        (("audit", "crad", "x.md"), "`audit` takes card or reading, not crad; did you mean card?"),
+        (("explain", "gold", "--against", "1", "--format", "mardown"), "did you mean markdown?"),
+    ],
+)
+def test_a_word_that_is_not_in_a_closed_list_has_the_list_and_the_closest(
+    place: Path, args: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    refused(place, args, words)
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "doctor", "run", "gate", "ask", "fetch"}))

@@ -18,7 +18,7 @@ from ssl4rl_bench.reports.gate.text import headline
 
 pytestmark = pytest.mark.slow
 
-TEXT = (Path(__file__).parents[2] / "docs" / "gate.toml").read_text()
+TEXT = (Path(__file__).parents[2] / "ssl4rl_bench" / "examples" / "gate.toml").read_text()
 AUDITED = {"data": {"overlap": [{"set": "scenes", "exact": 3, "near": 1}], "transductive": True}}
 
 

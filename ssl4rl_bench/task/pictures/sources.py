@@ -12,6 +12,7 @@ from ssl4rl_bench.core.errors import DataError, UsageError
 from ssl4rl_bench.core.identity import sha256_hex
 from ssl4rl_bench.core.images import MAX_BYTES
 from ssl4rl_bench.core.names import FILE_SUFFIXES, HubName
+from ssl4rl_bench.task.missing import task_of_file, where_to_get
 from ssl4rl_bench.task.mmbench.rows import GROUP_STRIDE
 from ssl4rl_bench.task.pictures.located import Dropped, ImageLocation, ImageSource
 from ssl4rl_bench.task.pictures.rows import row_images
@@ -70,7 +71,9 @@ def open_source(
     ):
         source = _spooled(spec, iter(task_images(spec)), spool)
     else:
-        raise UsageError(f"There are no images {spec}: give {_WAYS}.")
+        known = task_of_file(path.name)
+        more = f"; {where_to_get(known)}" if known else ""
+        raise UsageError(f"There are no images {spec}: give {_WAYS}{more}.")
     if not source.images and not source.bad:
         raise DataError(f"{spec} has no images: give {_WAYS}.")
     return source
