@@ -89,10 +89,11 @@ class Repository:
             raise MissingDependency.of(f"{self._noun} {self.repo} needs huggingface_hub", extra) from None
         if constants.HF_HUB_OFFLINE:
             return self._cached("HF_HUB_OFFLINE is set")
-        if (problem := unreachable(constants.ENDPOINT)) is not None:
-            return self._cached(f"the hub does not answer ({problem})")
         try:
             with self._telling():
+                huggingface_hub.utils.validate_repo_id(self.repo)
+                if (problem := unreachable(constants.ENDPOINT)) is not None:
+                    raise _NoAnswer(f"the hub does not answer ({problem})")
                 info = huggingface_hub.HfApi().repo_info(
                     self.repo, repo_type=self.kind, revision=self.revision, timeout=TIMEOUT_S
                 )

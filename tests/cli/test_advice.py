@@ -26,13 +26,13 @@ SOURCES = sorted(
 CALL = re.compile(r"`(?:ssl4rl-bench )?([a-z]+)((?: [^`]*)?)`|ssl4rl-bench ([a-z]+)([^:;,`]*)")
 SETTING = re.compile(r"--set ([a-z_.]+)(?==)")
 OTHERS = {
+    "ssl4rl_bench/core/installing.py": {"--force-reinstall", "--python", "--override"},
     "ssl4rl_bench/engines/checkpoints/foreign.py": {"--backend", "--local", "--tag", "--target", "--safe"},
     "ssl4rl_bench/engines/checkpoints/completeness.py": {"--drop", "--only-known", "--safe"},
     "ssl4rl_bench/engines/checkpoints/repair.py": {"--drop", "--only-known"},
     "ssl4rl_bench/engines/openai_wire.py": {"--trust-request-mm-kwargs"},
     "ssl4rl_bench/interop/lmms/model.py": {"--device"},
     "ssl4rl_bench/interop/lmms/__main__.py": {"--output"},
-    "ssl4rl_bench/run/doctor.py": {"--force-reinstall"},
     "ssl4rl_bench/run/machine.py": {"--query-gpu"},
 }
 """Options of other programs (converters of verl and DeepSpeed, vllm, pip, nvidia-smi) and of `python -m` parts."""
