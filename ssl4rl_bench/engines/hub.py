@@ -84,6 +84,7 @@ class Repository:
         try:
             import huggingface_hub
             from huggingface_hub import constants
+            from huggingface_hub.utils import validate_repo_id
         except ImportError:
             extra = "hf" if self.kind == "model" else "hub"
             raise MissingDependency.of(f"{self._noun} {self.repo} needs huggingface_hub", extra) from None
@@ -91,7 +92,7 @@ class Repository:
             return self._cached("HF_HUB_OFFLINE is set")
         try:
             with self._telling():
-                huggingface_hub.utils.validate_repo_id(self.repo)
+                validate_repo_id(self.repo)
                 if (problem := unreachable(constants.ENDPOINT)) is not None:
                     raise _NoAnswer(f"the hub does not answer ({problem})")
                 info = huggingface_hub.HfApi().repo_info(
