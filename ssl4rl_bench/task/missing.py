@@ -6,6 +6,8 @@ from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.task.datasource import DataSource
 from ssl4rl_bench.task.taskfile import TaskFile, load_taskfile, task_names
 
+_COPY = "give the path of a copy (`run --data PATH`, `build --images PATH`)"
+
 
 def where_to_get(task: TaskFile) -> str:
     """Names the published file of a task and the command that downloads it, as a clause; empty if it has none."""
@@ -13,9 +15,9 @@ def where_to_get(task: TaskFile) -> str:
     if source is None or source.file is None:
         return ""
     if source.url is None:
-        return f"{published(source)}: download it and give it with --data"
+        return f"{published(source)}: download it and {_COPY}"
     name = short_name(task.name) if task.name in task_names() else "FILE.yaml"
-    return f"{published(source)}: `ssl4rl-bench fetch {name}` downloads it, or give a copy with --data"
+    return f"{published(source)}: `ssl4rl-bench fetch {name}` downloads it, or {_COPY}"
 
 
 def published(source: DataSource) -> str:
@@ -28,9 +30,10 @@ def published(source: DataSource) -> str:
     return f"{source.file} ({', '.join(facts)})"
 
 
-def task_of_file(name: str) -> TaskFile | None:
-    """Returns the first shipped task whose published file has a name, so that an error can say where to get it."""
+def task_of_data(name: str) -> TaskFile | None:
+    """Returns the first shipped task whose published file or hub data set has a name, for errors that lack it."""
     for task in map(load_taskfile, task_names()):
-        if task.source is not None and task.source.file == name:
+        source = task.source
+        if source is not None and name in (source.file, source.hub, task.dataset_path):
             return task
     return None

@@ -13,7 +13,7 @@ from ssl4rl_bench.core.errors import BenchError, DataError, UsageError
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.task import sources
 from ssl4rl_bench.task.datasource import DataSource
-from ssl4rl_bench.task.missing import published, task_of_file, where_to_get
+from ssl4rl_bench.task.missing import published, task_of_data, where_to_get
 from ssl4rl_bench.task.registry import load_task
 from ssl4rl_bench.task.taskfile import TaskFile, load_taskfile, task_names
 
@@ -29,6 +29,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("SSL4RL_DATA", str(tmp_path / "nothing"))
     monkeypatch.setattr(sources, "open_table", fail)
+    monkeypatch.setattr("ssl4rl_bench.task.pictures.sources.open_table", fail)
 
 
 def missing(task: TaskFile, message: str) -> None:
@@ -36,7 +37,7 @@ def missing(task: TaskFile, message: str) -> None:
     assert source is not None and source.file is not None and source.url is not None
     for part in (source.file, "size not stated", f"MD5 {source.md5}", source.url):
         assert part in message, (task.name, part, message)
-    assert f"`ssl4rl-bench fetch {short_name(task.name)}` downloads it, or give a copy with --data" in message
+    assert f"`ssl4rl-bench fetch {short_name(task.name)}` downloads it, or give the path of a copy" in message
     assert "\n" not in message
 
 
@@ -55,7 +56,7 @@ def test_a_task_without_its_data_says_where_the_file_is(task: TaskFile, tmp_path
 
 def test_images_from_such_a_file_or_task_say_it_too() -> None:
     task = load_taskfile("mmstar")
-    for images in ("folder/MMStar.tsv", "mmstar"):
+    for images in ("folder/MMStar.tsv", "mmstar", "Lin-Chen/MMStar"):
         with pytest.raises(BenchError) as caught:
             load_task("ssl_rotation_90", data=images)
         missing(task, str(caught.value))
@@ -79,4 +80,4 @@ def test_what_a_task_file_does_not_state_is_not_made_up() -> None:
     )
     known = DataSource(file="a.tsv", size=1234567, md5="0" * 32, url="https://example.org/a.tsv")
     assert published(known) == f"a.tsv (1,234,567 bytes, MD5 {'0' * 32}, https://example.org/a.tsv)"
-    assert where_to_get(load_taskfile("scenes")) == "" and task_of_file("scenes.tsv") is None
+    assert where_to_get(load_taskfile("scenes")) == "" and task_of_data("scenes.tsv") is None
