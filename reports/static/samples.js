@@ -218,7 +218,14 @@
       item.append(button);
       return item;
     }));
-    list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", behavior: "instant" });
+    // Only the list scrolls; `scrollIntoView` would move the page as well.
+    const marked = list.querySelector("[aria-current]");
+    if (!marked) return;
+    const [box, head] = [get("s-list-box"), 28];
+    const above = marked.offsetTop - head - box.scrollTop;
+    const below = marked.offsetTop + marked.offsetHeight - box.clientHeight - box.scrollTop;
+    if (above < 0) box.scrollTop += above;
+    else if (below > 0) box.scrollTop += below;
   };
 
   const draw = () => {
@@ -355,7 +362,7 @@
     written = "";
     write("replaceState");
     if (arrived) {
-      get("samples").scrollIntoView();
+      get("samples").scrollIntoView({ behavior: "instant" });
       card.focus({ preventScroll: true });
     }
     return true;
@@ -394,7 +401,7 @@
   // A link to what the URL already names changes nothing in it, but leads here as well.
   addEventListener("click", (event) => {
     const anchor = event.target.closest?.("a[href^='#task=']");
-    if (anchor && anchor !== link && anchor.hash === location.hash) get("samples").scrollIntoView();
+    if (anchor && anchor !== link && anchor.hash === location.hash) get("samples").scrollIntoView({ behavior: "instant" });
   });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !data || dialog.open) return;

@@ -68,6 +68,7 @@ def test_it_opens_on_what_flipped_in_the_best_run(visit: Open, three: tuple[Repo
     assert here.text("#s-unit").startswith("60 questions, 120 copies. A question is right if every copy")
     assert here.text("#s-sum") == f"{count(here)} questions, {2 * count(here)} copies"
     assert here.page.evaluate("location.hash") == ""
+    assert here.page.evaluate("scrollY") == 0
     here.check_quiet()
 
 
@@ -110,6 +111,16 @@ def test_the_copy_that_flipped_is_shown_and_the_others_are_beside_it(
     assert here.page.input_value("#s-at") == "6"
     here.page.keyboard.press("k")
     assert here.page.input_value("#s-at") == "5"
+    top = here.page.evaluate("scrollY")
+    for _ in range(30):  # the list follows, the page does not move
+        here.page.keyboard.press("j")
+    in_view = """item => {
+        const box = document.getElementById('s-list-box').getBoundingClientRect();
+        const { top, bottom } = item.getBoundingClientRect();
+        return top >= box.top && bottom <= box.bottom + 1;
+    }"""
+    assert here.page.locator("#s-list [aria-current]").evaluate(in_view)
+    assert here.page.evaluate("scrollY") == top > 0
     here.page.locator("#s-card .tabs button").nth(1).click()
     assert here.page.locator("#s-card .tabs [aria-current]").inner_text().startswith("2")
     here.page.keyboard.press("ArrowLeft")
