@@ -184,7 +184,9 @@ def test_one_run_alone_has_a_page(tmp_path: Path) -> None:
     task = MadeTask(n_groups=6, n_rolls=1)
     runs = load_evaluated([make_run(tmp_path / "one", task, "one", guess("one", 0.5))])
     page = render_page(assemble(runs[0], [], [{task.name: task}]))
-    assert "There is no second run to compare it with." in page and re.search(r"one \(mock\): \d+\.\d\d%", page)
+    assert "There is no second run to compare it with." in page and re.search(
+        r"one \(mock\): \d+\.\d\d%", page
+    )
     recorded.check("words/page_of_one_run", masked(page))
     assert 'id="differences"' not in page
 
