@@ -7,7 +7,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Tests start many processes, which would each compile the modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test slow e2e oldest lowest newest newest-vllm lmms lint miniature clean
+.PHONY: demo test slow e2e oldest lowest newest newest-vllm lmms lint docs docs-check miniature clean
 
 demo: $(STAMP)-hf
 	$(BIN)/ssl4rl-bench demo
@@ -51,14 +51,24 @@ lint: $(STAMP)-dev
 	$(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
 
+# The documentation as a site on 127.0.0.1:8000, with the pages that are generated from the code.
+docs: $(STAMP)-docs
+	$(BIN)/python .ci/site.py
+	$(BIN)/zensical serve
+
+docs-check: $(STAMP)-docs
+	$(BIN)/python .ci/site.py
+	$(BIN)/zensical build --strict --clean
+
 # A stamp per extra: made again only when pyproject.toml changes.
-$(STAMP)-hf $(STAMP)-train $(STAMP)-dev $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
+$(STAMP)-hf $(STAMP)-train $(STAMP)-dev $(STAMP)-docs $(STAMP)-e2e: $(STAMP)-%: pyproject.toml | .venv/bin/uv
 	$(UV) -e '.[$(EXTRAS_$*)]'
 	@touch $@
 
 EXTRAS_hf := hf
 EXTRAS_train := train
 EXTRAS_dev := dev,hub,openai,ray,video
+EXTRAS_docs := docs
 EXTRAS_e2e := cpu,train,dev,hub,openai,ray,video,lmms
 
 .venv/bin/uv:

@@ -5,7 +5,7 @@
 
 Questions and models are those of stats_calibration.py. A checkpoint answers a share of the questions
 (--redrawn) like another model and the others like the baseline. The policy consists of the two benchmark rules
-of docs/gate.toml: at most 3 points worse overall, and no ability significantly worse. It is compared with two
+of the example policy: at most 3 points worse overall, and no ability significantly worse. It is compared with two
 gates that people write: "no ability falls by a point or more", and "no ability falls significantly by a z-test
 over rows". Prints Markdown tables with 95% intervals.
 """

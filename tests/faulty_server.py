@@ -325,6 +325,7 @@ class FaultyServer:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._connections: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         self.asked = self.hits = self.answered = 0
         """The number of requested completions, of those that met the fault, and of those answered
         correctly."""
@@ -346,7 +347,7 @@ class FaultyServer:
         self._every, self._models = 0, None
 
     def stop(self) -> None:
-        """Breaks off all connections."""
+        """Breaks off all connections, and checks that nothing goes on to use the processor."""
         self._stopped.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -354,6 +355,9 @@ class FaultyServer:
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive(), "a connection is still being served"
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -361,7 +365,8 @@ class FaultyServer:
                 sock, _ = self._listener.accept()
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._connections.append(sock)
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._serve, args=(sock,), daemon=True))
+                self._threads[-1].start()
 
     def _serve(self, sock: socket.socket) -> None:
         """Answers the requests of a connection, which is closed after a fault."""
@@ -403,5 +408,8 @@ def _read(sock: socket.socket) -> tuple[str, dict[str, str], bytes] | None:
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     while len(body) < int(headers.get("content-length", 0)):
-        body += sock.recv(65536)
+        more = sock.recv(65536)
+        if not more:
+            return None
+        body += more
     return first.split(" ")[1], headers, body

@@ -1,4 +1,4 @@
-"""Exports boards and tables of probes as Markdown, LaTeX, CSV and JSON."""
+"""Exports boards and tables of probes as Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ssl4rl_bench import __version__
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.reports.board.board import Board, BoardCell, difference_record
+from ssl4rl_bench.reports.board.board import Board, difference_record
 from ssl4rl_bench.reports.board.overview import Overview
 from ssl4rl_bench.reports.board.overview_text import (
     OVERVIEW_CAPTION,
     column_lines,
-    overview_lines,
     overview_markdown,
-    overview_title,
 )
 from ssl4rl_bench.reports.board.probes import AGGREGATION, PROBE_HEADERS, ProbeRow, probe_notes
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, short
@@ -30,23 +28,6 @@ NOTE = 600
 """The maximum length of a note, in characters."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters that make a spreadsheet treat a cell as a formula."""
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "_": r"\_",
-    "%": r"\%",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    "<": "$<$",
-    ">": "$>$",
-    MARKS["better"]: r"$^{\uparrow}$",
-    MARKS["worse"]: r"$^{\downarrow}$",
-}
 
 
 def to_markdown(
@@ -62,18 +43,6 @@ def to_markdown(
     tables = [_overview_markdown(overview, intervals)] if overview else []
     tables += [_markdown(board, intervals) for board in boards]
     return "\n".join([*tables, *([_probes_markdown(probes)] if probes else [])])
-
-
-def to_latex(
-    boards: Sequence[Board],
-    probes: Sequence[ProbeRow] = (),
-    intervals: bool = False,
-    overview: Overview | None = None,
-) -> str:
-    """Formats an overview, each board, and all probes together, as a `table` with booktabs rules."""
-    tables = [_overview_latex(overview, intervals)] if overview else []
-    tables += [_latex(board, intervals) for board in boards]
-    return "\n".join([*tables, *([_probes_latex(probes)] if probes else [])])
 
 
 def to_csv(boards: Sequence[Board], probes: Sequence[ProbeRow] = (), overview: Overview | None = None) -> str:
@@ -174,79 +143,15 @@ def _markdown_notes(notes: Sequence[str]) -> str:
     return "".join(["\n", *(f"- {escape(clean(note, NOTE))}\n" for note in notes)]) if notes else ""
 
 
-def _latex_table(
-    caption: str, sides: str, headers: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]
-) -> str:
-    """Formats a `table` with its notes below. Cells are LaTeX already; an empty row becomes a rule."""
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{caption}}}",
-            rf"\begin{{tabular}}{{{sides}}}",
-            r"\toprule",
-            *(" & ".join(row) + r" \\" if row else r"\midrule" for row in (headers, (), *rows)),
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\smallskip{{\footnotesize {_tex(clean(note, NOTE))}}}" for note in notes),
-            "\\end{table}\n",
-        ]
-    )
-
-
-def _latex(board: Board, intervals: bool) -> str:
-    headers = ["Model", *(_tex(clean(column.header)) for column in board.columns), "n", r"Unread \%"]
-    lines: list[Sequence[str]] = []
-    for index, row in enumerate(board.rows):
-        if row.kind == "published" and board.rows[index - 1].kind != "published":
-            lines.append(())
-        last = row.cells[-1]
-        cells = [_tex_cell(cell, intervals) for cell in row.cells]
-        name = _tex(clean(row.label))
-        name = rf"\textit{{{name}}}" if row.kind == "published" else name
-        n = NO_DATA if last.n is None else str(last.n)
-        lines.append([name, *cells, _tex(n), _tex(percent(last.unread))])
-    if any(board.improvement):
-        gains = [_tex(points(best.value)) if best else "--" for best in board.improvement]
-        ps = [_tex(p_value(best.p)) if best else "--" for best in board.improvement]
-        lines += [(), ["Maximal Improvement", *gains, "", ""], [r"$p$ (max-T)", *ps, "", ""]]
-    caption = f"{_tex(_title(board))}. {_tex(_caption(board))}"
-    return _latex_table(caption, "l" + "r" * (len(headers) - 1), headers, lines, board.notes)
-
-
 def _overview_markdown(overview: Overview, intervals: bool) -> str:
     notes = _markdown_notes([*column_lines(overview), *overview.notes])
     return f"{overview_markdown(overview, intervals)}\n{escape(OVERVIEW_CAPTION)}\n{notes}"
-
-
-def _overview_latex(overview: Overview, intervals: bool) -> str:
-    headers = ["Model", *(_tex(column.header) for column in overview.columns)]
-    lines: list[Sequence[str]] = []
-    for line in overview_lines(overview, intervals):
-        if line.kind == "run":
-            marked = zip(map(_tex, line.cells), line.best, strict=True)
-            cells = [rf"\textbf{{{text}}}" if best else text for text, best in marked]
-            lines += [()] if lines else []
-            lines.append([_tex(clean(line.label)), *cells])
-        else:
-            small = [rf"{{\scriptsize {_tex(text)}}}" for text in (line.label, *line.cells)]
-            lines.append([rf"\quad {small[0]}", *small[1:]])
-    caption = _tex(f"{overview_title(overview)}. {OVERVIEW_CAPTION}")
-    notes = [*column_lines(overview), *overview.notes]
-    return _latex_table(caption, "l" + "r" * (len(headers) - 1), headers, lines, notes)
 
 
 def _probes_markdown(probes: Sequence[ProbeRow]) -> str:
     headers = ["Probe", "Model", *PROBE_HEADERS, "Difference", "p corrected"]
     rows = ([escape(short(row.task)), escape(clean(row.label)), *_probe_cells(row)] for row in probes)
     return markdown_table(headers, rows, "llr") + _markdown_notes(probe_notes(probes))
-
-
-def _probes_latex(probes: Sequence[ProbeRow]) -> str:
-    headers = [*map(_tex, ("Probe", "Model", *PROBE_HEADERS, "Difference")), "$p$"]
-    lines = [[*map(_tex, (short(row.task), clean(row.label), *_probe_cells(row)))] for row in probes]
-    sides = "ll" + "r" * (len(headers) - 2)
-    return _latex_table("SSL probes. Percent.", sides, headers, lines, probe_notes(probes))
 
 
 def _probe_cells(row: ProbeRow) -> list[str]:
@@ -258,13 +163,6 @@ def _probe_cells(row: ProbeRow) -> list[str]:
         else "",
         p_value(difference.p_corrected) if difference else "",
     ]
-
-
-def _tex_cell(cell: BoardCell, intervals: bool) -> str:
-    text = _tex(percent(cell.value))
-    text = rf"\textbf{{{text}}}" if cell.best else text
-    text += _tex(MARKS[cell.mark])
-    return text + (rf" {{\scriptsize {_tex(interval(cell.ci95))}}}" if intervals and cell.ci95 else "")
 
 
 def _title(board: Board) -> str:
@@ -314,7 +212,3 @@ def _safe(value: object) -> object:
         return value
     text = clean(value, 4 * NOTE)
     return f"'{text}" if text.startswith(_FORMULA) or value.startswith(_FORMULA) else text
-
-
-def _tex(text: str) -> str:
-    return "".join(_LATEX.get(char, char) for char in text)

@@ -12,6 +12,7 @@ from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.reports.board.board import Board, BoardCell
 from ssl4rl_bench.reports.board.probes import PROBE_HEADERS, ProbeRow
 from ssl4rl_bench.reports.text.cells import plain_table, short
+from ssl4rl_bench.reports.text.fitting import Narrowing
 from ssl4rl_bench.reports.text.numbers import (
     MARKS,
     NO_DATA,
@@ -28,6 +29,16 @@ HEADERS = {ability: header for header, ability in CARD_COLUMNS}
 LEGEND = "▲ better, ▼ worse than the baseline after correction; bold: no row is better beyond chance"
 
 
+_BOARD = Narrowing(drop=("Unread %", "n"), names=("Model",))
+_DIFFERENCES = Narrowing(
+    drop=("p", "up/down", ("Base", "New"), ("by reading", "by answers"), "MDE"),
+    stack=("95% interval", "Diff"),
+)
+_PROBES = Narrowing(
+    drop=("Exact", "Per place", "Valid", "Above chance", "Chance", "95% interval", "MDE"), names=("Model",)
+)
+
+
 def category(name: str) -> str:
     """Returns the name that tables use for a category, safe to print."""
     return HEADERS.get(name, clean(name))
@@ -37,7 +48,7 @@ def board_table(board: Board, intervals: bool = False) -> Table:
     """Makes a table with one row per run, followed by the maximal improvement and its p-value."""
     title = f"{clean(board.task)} · {board.aggregation} · against {clean(board.baseline)}"
     abilities = (column.header.replace("-", "-\n").replace(" ", "\n") for column in board.columns)
-    table = plain_table(title, ["Model", *abilities, "n", "Unread\n%"])
+    table = plain_table(title, ["Model", *abilities, "n", "Unread\n%"], narrowing=_BOARD)
     for row in board.rows:
         published = row.kind == "published"
         table.add_row(
@@ -60,9 +71,13 @@ def winners(board: Board) -> str:
     """Names the checkpoint with the maximal improvement in each column; empty for a single checkpoint."""
     if len({row.label for row in board.rows if row.kind == "checkpoint"}) < 2:
         return ""
-    pairs = zip(board.columns, board.improvement, strict=True)
-    return "maximal improvement of: " + ", ".join(
-        f"{column.header} {clean(best.candidate)}" for column, best in pairs if best
+    columns: dict[str, list[str]] = {}
+    for column, best in zip(board.columns, board.improvement, strict=True):
+        if best:
+            columns.setdefault(clean(best.candidate), []).append(column.header)
+    return "maximal improvement: " + "; ".join(
+        f"{candidate} ({', '.join(headers) if len(columns) > 1 else 'all columns'})"
+        for candidate, headers in columns.items()
     )
 
 
@@ -73,6 +88,7 @@ def difference_table(comparison: Comparison) -> Table:
     table = plain_table(
         f"{title} · {comparison.aggregation} · {comparison.correction}",
         (*headers, "by reading", "by answers"),
+        narrowing=_DIFFERENCES,
     )
     # A single category has the questions of the overall cell.
     for cell in comparison.cells if len(comparison.cells) != 2 else comparison.cells[:1]:
@@ -97,7 +113,9 @@ def difference_table(comparison: Comparison) -> Table:
 def probe_difference_table(rows: Sequence[ProbeRow]) -> Table:
     """Makes a table with one row per probe and run."""
     headers = ("Probe", "Model", *PROBE_HEADERS, "Diff", "95% interval", "p corr.", "MDE")
-    table = plain_table("SSL probes", [header.replace(" ", "\n") for header in headers], "llr")
+    table = plain_table(
+        "SSL probes", [header.replace(" ", "\n") for header in headers], "llr", narrowing=_PROBES
+    )
     for row in rows:
         difference = row.difference
         table.add_row(

@@ -35,6 +35,7 @@ def to_json(gate: Gate) -> str:
         "schema": SCHEMA,
         "version": __version__,
         "verdict": gate.verdict,
+        "headline": headline(gate),
         "found": gate.raw_verdict,
         "baseline": gate.baseline,
         "candidate": gate.candidate,
@@ -57,7 +58,7 @@ def to_junit(gate: Gate) -> str:
 
     An inconclusive test is an error, or skipped if the policy lets it pass.
     """
-    root = ElementTree.Element("testsuites", name="ssl4rl-bench gate")
+    root = ElementTree.Element("testsuites", name=_xml(f"ssl4rl-bench gate: {headline(gate)}"))
     cases: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for tested in gate.tested:
         cases[tested.rule.full_task].append(

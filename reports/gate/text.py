@@ -10,27 +10,54 @@ from rich.text import Text
 from ssl4rl_bench.comparison.flips import flips
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.gating.judge import Gate, Tested
+from ssl4rl_bench.gating.judge import Gate, Guarded, Tested
+from ssl4rl_bench.gating.policy import Verdict
 from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.text.cells import plain_table, short
-from ssl4rl_bench.reports.text.numbers import interval, p_value, percent, points
+from ssl4rl_bench.reports.text.fitting import Narrowing
+from ssl4rl_bench.reports.text.numbers import interval, p_is, p_value, percent, points
 
 STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
-ORDER = {"fail": 0, "inconclusive": 1, "pass": 2}
+ORDER: dict[Verdict, int] = {"fail": 0, "inconclusive": 1, "pass": 2}
 
 
 def headline(gate: Gate) -> str:
-    """Returns the verdict in one sentence."""
-    verdicts: list[str] = [
-        *(result.verdict for result in gate.tested),
-        *(result.verdict for result in gate.guarded),
-    ]
-    counts = {name: verdicts.count(name) for name in ORDER}
-    parts = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    """Returns the verdict in one sentence: what decided it, the counts of verdicts, both runs, and alpha.
+
+    Terminal, summary, JUnit, JSON and page show this sentence.
+    """
     verdict = gate.verdict.upper()
     if gate.verdict != gate.raw_verdict:
         verdict += f" (inconclusive, which the policy maps to {gate.verdict})"
-    return f"{verdict}: {clean(gate.candidate)} against {clean(gate.baseline)}: {parts}; alpha {gate.alpha:g}"
+    parts: list[Tested | Guarded] = [*gate.tested, *gate.guarded]
+    verdicts = [part.verdict for part in parts]
+    counts = ", ".join(f"{n} {name}" for name in ORDER if (n := verdicts.count(name)))
+    runs = f"{clean(gate.candidate)} against {clean(gate.baseline)}"
+    return f"{verdict}: {_decided(gate)}; {counts}; {runs}, alpha {gate.alpha:g}"
+
+
+def _decided(gate: Gate) -> str:
+    """Says which rule or guard decided the verdict, and by what number."""
+    part = gate.deciding
+    if part is None:
+        guards = " and every guard" if gate.guarded else ""
+        return f"every rule{guards} passes"
+    failed = part.verdict == "fail"
+    end = "decided" if failed else "is undecided"
+    if isinstance(part, Guarded):
+        where = f"guard {part.name} on {clean(part.task)}"
+        return f"{where}, {end} ({clean(part.measured)}, limit: {part.limit})"
+    rule, cell = part.rule, part.difference
+    task = f"{short(rule.task)}{rule.aggregation_note}"
+    name = "Average" if part.name == "overall" else category(part.name)
+    where = f"rule {part.number}, {rule.kind} on {task if rule.level == 'probe' else f'{name} of {task}'}"
+    value = f"{percent(cell.candidate)}%" if rule.kind == "at_least" else f"{points(cell.value)} points"
+    if failed:
+        return f"{where}, {end} ({value}, corrected {p_is(part.p_fail)})"
+    if part.why:
+        return f"{where}, {end} ({part.why})"
+    would = f"; about {part.needed:,} questions would decide it" if part.needed else ""
+    return f"{where}, {end} ({value}, n = {part.n:,}{would})"
 
 
 def worst_first(gate: Gate) -> list[Tested]:
@@ -63,6 +90,7 @@ LEGEND = (
 )
 
 
+_NARROWING = Narrowing(drop=("p fail", ("Base", "New"), "Decides at", "MDE", "95% interval"))
 CELLS = ("n", "Difference", "95% interval", "Lower bound", "MDE", "p fail")
 """Headers of `test_cells`."""
 
@@ -78,7 +106,7 @@ def test_cells(tested: Tested) -> tuple[str, ...]:
 def gate_table(gate: Gate) -> Table:
     """Makes a table with one row per test."""
     of_rule = ("Verdict", "Rule", "Category", "n", "Base", "New", "Diff", "95% interval", "Lower", "Margin")
-    table = plain_table("Rules", (*of_rule, "MDE", "p fail", "Decides at"), "lllr")
+    table = plain_table("Rules", (*of_rule, "MDE", "p fail", "Decides at"), "lllr", narrowing=_NARROWING)
     for tested in worst_first(gate):
         cell, rule = tested.difference, tested.rule
         limit = f"{rule.value:g}" if rule.value is not None else f"{rule.margin:g}" if rule.margin else "–"

@@ -52,7 +52,7 @@ def write(report: ReportContent, path: Path) -> None:
 def render_page(report: ReportContent) -> str:
     """Renders the page. All text is escaped; its policy allows only its own style sheet and script."""
     style = _static("page.css") + _static("samples.css")
-    script = _static("tables.js") + _static("samples.js")
+    script = "".join(map(_static, ("tables.js", "sample_card.js", "samples.js")))
     policy = (
         f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"

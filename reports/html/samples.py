@@ -1,14 +1,12 @@
-"""The data of the sample browser, packed: JSON, deflated without a header (`deflate-raw`), in base64.
+"""The content of the sample browser: the samples of each task, and the replies of every run.
 
 The page's script inflates a part on demand. The parts are `task-T` (questions, options, categories),
-`run-T-R` (the replies of run R and how each was read), and `images-T` (thumbnails in base64, not deflated).
+`run-T-R` (the replies of run R, how each was read, and the scores of questions), and `images-T` (thumbnails in
+base64, not deflated).
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,37 +14,28 @@ from typing import Any
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
-from ssl4rl_bench.core.types import SampleRecord, Status, Task
-from ssl4rl_bench.reports.html.text import shortened, visible
+from ssl4rl_bench.core.types import EncodedImage, Task
+from ssl4rl_bench.reports.board.columns import columns_of
+from ssl4rl_bench.reports.html.sample_parts import (
+    READ_AS,
+    Records,
+    group_order,
+    pack,
+    questions_part,
+    replies_part,
+)
+from ssl4rl_bench.reports.html.sample_scores import best_candidate, counted_by, question_scores, units
 from ssl4rl_bench.reports.html.thumbnails import Thumbnails
 from ssl4rl_bench.reports.text.cells import short
 from ssl4rl_bench.run.journal import answers
 from ssl4rl_bench.run.rundir import RunDir
-from ssl4rl_bench.score.outcomes import LETTERS, Outcomes
-from ssl4rl_bench.score.scores import ABSENT
+from ssl4rl_bench.task.ssl.probe import ProbeTask
 
 TEXT_BUDGET = 40_000_000
 """Maximum characters of all replies; each is cut to an equal share, but not to less than `SHORTEST`."""
 SHORTEST = 300
 PACKED_BUDGET = 9_000_000
 """Target size of all packed replies, in bytes; longer replies are cut, but not to less than `SHORTEST`."""
-
-READ_AS: Mapping[str, str] = {
-    "t": "in its answer tag",
-    "l": "from a clear statement, without the tag",
-    "j": "by a judge model",
-    "n": "no answer found",
-    "c": "reasoning without a reply: not scored",
-    "x": "cut off before an answer",
-    "r": "refused to answer",
-    "e": "the request failed",
-    "-": "no reply",
-}
-"""Descriptions by status letter."""
-
-
-_Records = Mapping[str, SampleRecord]
-"""The first repeat's record, by sample id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +53,18 @@ class Samples:
 
 
 def thumbnails_of(loaded: Sequence[Mapping[str, Task]], tasks: Sequence[str]) -> Thumbnails:
-    """Starts to make thumbnails of the images of tasks as the first run asked them (`collect`)."""
-    shown = [sample for name in tasks if name in loaded[0] for sample in loaded[0][name].samples]
-    return Thumbnails([image for sample in shown for image in sample.images])
+    """Starts to make thumbnails of the images of tasks as the first run asked them (`collect`).
+
+    The images of probes, of which there are several per question, are small if there are also benchmarks.
+    """
+    shown = [loaded[0][name] for name in tasks if name in loaded[0]]
+    benchmarks = [task for task in shown if task.probe is None]
+    probes = [task for task in shown if task.probe is not None]
+
+    def images(tasks: Iterable[Task]) -> list[EncodedImage]:
+        return [image for task in tasks for sample in task.samples for image in sample.images]
+
+    return Thumbnails(images(benchmarks), images(probes)) if benchmarks else Thumbnails(images(probes))
 
 
 def collect(
@@ -88,45 +86,87 @@ def collect(
     """
     names = [name for name in tasks if name in loaded[0]]
     n_replies = sum(len(run.outcomes[name].ids) for name in names for run in runs if name in run.outcomes)
-    replies = [
-        [_records(run, run_tasks, name) for run, run_tasks in zip(runs, loaded, strict=True)]
-        for name in names
-    ]
+    shown = [_shown(runs, loaded, name) for name in names]
     most = max(SHORTEST, TEXT_BUDGET // max(1, n_replies))
     while True:
         packed = [
-            (f"run-{t}-{r}", _pack(_replies(records, run.outcomes[name], runs[0].outcomes[name], most)))
-            for t, name in enumerate(names)
-            for r, (run, records) in enumerate(zip(runs, replies[t], strict=True))
-            if records is not None
+            (f"run-{t}-{r}", pack(part))
+            for t, task in enumerate(shown)
+            for r, part in enumerate(task.replies(runs, most))
+            if part is not None
         ]
         if most <= SHORTEST or sum(len(text) for _, text in packed) <= PACKED_BUDGET:
             break
         most = max(SHORTEST, most // 2)
-    questions = [
-        (f"task-{t}", _pack(_questions(loaded[0][name], runs[0].outcomes[name], thumbnails)))
-        for t, name in enumerate(names)
-    ]
-    shown = [(f"images-{t}", thumbnails.of(loaded[0][name].samples)) for t, name in enumerate(names)]
+    questions = []
+    for t, (name, task) in enumerate(zip(names, shown, strict=True)):
+        columns = columns_of((run.result for run in runs), name)
+        images = thumbnails.names(task.task.samples)
+        questions.append(
+            (f"task-{t}", pack(questions_part(task.task, runs[0].outcomes[name], images, columns)))
+        )
     return Samples(
         index={
             "runs": [clean(run.label) for run in runs],
-            "tasks": [
-                {
-                    "name": short(name),
-                    "runs": [run_replies is not None for run_replies in replies[t]],
-                }
-                for t, name in enumerate(names)
-            ],
+            "tasks": [task.index for task in shown],
             "readAs": dict(READ_AS),
         },
         parts=(*questions, *packed),
-        thumbnails=tuple(shown),
-        notes=(*_notes(runs, tasks, names, replies, most), *thumbnails.notes),
+        thumbnails=tuple((f"images-{t}", thumbnails.of(task.task.samples)) for t, task in enumerate(shown)),
+        notes=(*_notes(runs, tasks, names, [task.records for task in shown], most), *thumbnails.notes),
     )
 
 
-def _records(run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Records | None:
+@dataclass(frozen=True, slots=True)
+class _ShownTask:
+    """A task as the first run asked it, with what is needed to pack the replies of every run."""
+
+    name: str
+    task: Task
+    records: Sequence[Records | None]
+    """The records of each run; None for a run without replies to the task."""
+    scores: Sequence[Mapping[str, Any] | None]
+    """The scores of each run by aggregation (`question_scores`); None where `records` is."""
+    index: Mapping[str, Any]
+    """The task's entry in `Samples.index`."""
+
+    def replies(self, runs: Sequence[Evaluated], most: int) -> Iterable[dict[str, Any] | None]:
+        """Yields the part of each run (`replies_part`), or None."""
+        asked = runs[0].outcomes[self.name]
+        order = group_order(self.task, asked)
+        for run, records, scores in zip(runs, self.records, self.scores, strict=True):
+            yield (
+                None
+                if records is None or scores is None
+                else replies_part(records, run.outcomes[self.name], asked, order, scores, most)
+            )
+
+
+def _shown(runs: Sequence[Evaluated], loaded: Sequence[Mapping[str, Task]], name: str) -> _ShownTask:
+    task, asked = loaded[0][name], runs[0].outcomes[name]
+    records = [_records(run, run_tasks, name) for run, run_tasks in zip(runs, loaded, strict=True)]
+    counts = counted_by(runs, name)
+    scores = [
+        None
+        if of_run is None
+        else {how: question_scores(run.outcomes[name], asked, how) for how, *_ in counts}
+        for run, of_run in zip(runs, records, strict=True)
+    ]
+    published = counts[0][0]
+    probe = task.probe
+    index = {
+        "name": short(name),
+        "runs": [of_run is not None for of_run in records],
+        "best": best_candidate([None if of_run is None else of_run[published] for of_run in scores]),
+        "units": units(asked),
+        "counts": counts,
+        "probe": probe.kind if probe else "",
+        "columns": task.ssl.columns(0) if isinstance(task, ProbeTask) else 0,
+    }
+    return _ShownTask(name, task, records, scores, index)
+
+
+def _records(run: Evaluated, loaded: Mapping[str, Task], name: str) -> Records | None:
     """Returns a run's records of a task; None if it did not answer the task, or the task was not loaded."""
     if name not in loaded or name not in run.outcomes:
         return None
@@ -134,70 +174,11 @@ def _records(run: Evaluated, loaded: Mapping[str, Task], name: str) -> _Records 
     return {id: record for (id, repeat), record in journal_answers.records.items() if repeat == 0}
 
 
-def _replies(records: _Records, outcomes: Outcomes, asked: Outcomes, most: int) -> dict[str, Any]:
-    """Returns a run's replies to one task, in the order of the first run's samples (`asked`).
-
-    A sample is left empty if this run asked something else under its id.
-    """
-    rows = {id: row for row, id in enumerate(outcomes.ids)}
-    mine, theirs = _contents(outcomes), _contents(asked)
-    shown: list[tuple[str | None, str, str | None, float | None]] = []
-    reasoning: dict[int, str] = {}
-    for index, id in enumerate(asked.ids):
-        row = rows.get(id)
-        if row is None or id not in records or mine[id] != theirs[id]:
-            shown.append((None, "-", None, None))
-            continue
-        record = records[id]
-        number, value = int(outcomes.status[row, 0]), float(outcomes.values[row, 0])
-        text = visible(shortened(record.text if record.error is None else record.error, most))
-        if record.reasoning:
-            reasoning[index] = visible(shortened(record.reasoning, most))
-        status = "-" if number == ABSENT else LETTERS[tuple(Status)[number]]
-        answer = outcomes.answers[row][0]
-        read = None if answer is None else visible(answer[:200])
-        shown.append((text, status, read, None if value != value else value))
-    return {
-        "text": [text for text, *_ in shown],
-        "reasoning": reasoning,
-        "status": "".join(status for _, status, *_ in shown),
-        "answer": [read for _, _, read, _ in shown],
-        "value": [value for *_, value in shown],
-    }
-
-
-def _contents(outcomes: Outcomes) -> dict[str, str]:
-    """Returns the digest of the group's content, by sample id."""
-    owner = [group for group, size in enumerate(outcomes.sizes) for _ in range(int(size))]
-    return {id: outcomes.content[group] for id, group in zip(outcomes.ids, owner, strict=True)}
-
-
-def _questions(task: Task, outcomes: Outcomes, thumbnails: Thumbnails) -> dict[str, Any]:
-    samples = {sample.id: sample for sample in task.samples}
-    ordered = [samples[id] for id in outcomes.ids]
-    asked = [task.question(sample) for sample in ordered]
-    places = list(dict.fromkeys(sample.categories for sample in ordered))
-    numbers = {place: index for index, place in enumerate(places)}
-    index_of_image = {sha: index for index, sha in enumerate(thumbnails.names(task.samples))}
-    return {
-        "id": [visible(sample.id) for sample in ordered],
-        "group": [visible(sample.group) for sample in ordered],
-        "roll": [sample.roll for sample in ordered],
-        "places": [[visible(place.l1), visible(place.l2), visible(place.l3)] for place in places],
-        "place": [numbers[sample.categories] for sample in ordered],
-        "question": [visible(question) for question, _ in asked],
-        "hint": [visible(hint) for _, hint in asked],
-        "options": [[[visible(k), visible(v)] for k, v in sample.choices.items()] for sample in ordered],
-        "target": [visible(sample.target) for sample in ordered],
-        "images": [[index_of_image[image.sha256] for image in sample.images] for sample in ordered],
-    }
-
-
 def _notes(
     runs: Sequence[Evaluated],
     tasks: Sequence[str],
     names: Sequence[str],
-    replies: Sequence[Sequence[_Records | None]],
+    replies: Sequence[Sequence[Records | None]],
     most: int,
 ) -> Iterable[str]:
     missing = [short_name(name) for name in tasks if name not in names]
@@ -213,10 +194,4 @@ def _notes(
     if any(max(len(record.text), len(record.reasoning)) > most for record in known):
         yield f"The middle of replies longer than {most:,} characters is left out."
     if any(run.spec.repeats > 1 for run in runs):
-        yield "Only the first of several repeats is shown."
-
-
-def _pack(value: Any) -> str:
-    data = json.dumps(value, separators=(",", ":")).encode("ascii")
-    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return base64.b64encode(packer.compress(data) + packer.flush()).decode("ascii")
+        yield "Only the first of several repeats is shown; what is right and what flipped counts all of them."

@@ -14,12 +14,12 @@ from typing import Self
 from ssl4rl_bench.core import images
 from ssl4rl_bench.core.types import EncodedImage, Sample
 
-BUDGET = 3_600_000
+BUDGET = 5_000_000
 """The maximum size of all thumbnails, in characters of base64."""
-SMALLEST, LARGEST = 96, 224
+SMALLEST, LARGEST = 96, 448
 """Limits of the longer side, in pixels."""
-_BYTES_PER_PIXEL = 0.14
-"""The estimated size of a photograph as WebP at the quality used. The budget holds even if it is wrong."""
+_N_TRIED = 8
+"""The number of images that are made to estimate the size of all. The budget holds even if it is wrong."""
 _THREADS = min(4, os.cpu_count() or 1)
 """The number of images that are decoded at the same time; Pillow decodes without the interpreter's lock."""
 _BATCH = 4 * _THREADS
@@ -30,12 +30,18 @@ class Thumbnails:
     """Makes thumbnails of images in the given order until the budget is used up, in other threads.
 
     `of` and `notes` wait for the last one. Leaving the context stops the threads.
+
+    Args:
+        wanted: images that are made as large as the budget allows.
+        small: further images, made at the smallest side.
     """
 
-    def __init__(self, wanted: Sequence[EncodedImage]) -> None:
-        self._distinct = {image.sha256: image for image in wanted}
-        share = BUDGET * 0.75 / max(1, len(self._distinct))
-        self.side = int(min(LARGEST, max(SMALLEST, (share / _BYTES_PER_PIXEL) ** 0.5)))
+    def __init__(self, wanted: Sequence[EncodedImage], small: Sequence[EncodedImage] = ()) -> None:
+        self._wanted = {image.sha256: image for image in wanted}
+        self._distinct = self._wanted | {
+            image.sha256: image for image in small if image.sha256 not in self._wanted
+        }
+        self._side = SMALLEST
         self._n_damaged = 0
         self._stopped = Event()
         self._pool = ThreadPoolExecutor(1 + _THREADS)
@@ -54,9 +60,11 @@ class Thumbnails:
         """Returns thumbnails in base64 by the hash of their image."""
         made: dict[str, str] = {}
         used = 0
+        self._side = self._fitting_side()
         left = iter(self._distinct.items())
         while not self._stopped.is_set() and (batch := list(islice(left, _BATCH))):
-            texts = self._pool.map(self._text, [image for _, image in batch])
+            sides = [self._side if sha256 in self._wanted else SMALLEST for sha256, _ in batch]
+            texts = self._pool.map(_text, [image for _, image in batch], sides)
             for (sha256, _), text in zip(batch, texts, strict=True):
                 if used >= BUDGET:
                     return made
@@ -69,12 +77,27 @@ class Thumbnails:
                 made[sha256] = text
         return made
 
-    def _text(self, image: EncodedImage) -> str | None:
-        """Returns a thumbnail in base64; None if the image is damaged."""
-        try:
-            return base64.b64encode(images.thumbnail(image, self.side)).decode("ascii")
-        except images.ImageError:
-            return None
+    def _fitting_side(self) -> int:
+        """Returns the side at which all images take about nine tenths of the budget, as some of them show."""
+        wanted = list(self._wanted.values())
+        small = [image for sha256, image in self._distinct.items() if sha256 not in self._wanted]
+        left = 0.9 * BUDGET - self._expected(small, SMALLEST)
+        side = LARGEST
+        while side > SMALLEST and not self._stopped.is_set() and self._expected(wanted, side) > left:
+            side = max(SMALLEST, int(0.8 * side))
+        return side
+
+    def _expected(self, wanted: Sequence[EncodedImage], side: int) -> float:
+        """Estimates the size of the thumbnails of images from some of them."""
+        tried = wanted[:: max(1, len(wanted) // _N_TRIED)]
+        sizes = [len(_text(image, side) or "") for image in tried if not self._stopped.is_set()]
+        return len(wanted) * sum(sizes) / max(1, len(sizes))
+
+    @property
+    def side(self) -> int:
+        """The longest side of the thumbnails of `wanted` images, in pixels."""
+        self._made.result()
+        return self._side
 
     def names(self, samples: Sequence[Sample]) -> list[str]:
         """Returns the hashes of the samples' distinct images, in order."""
@@ -90,6 +113,14 @@ class Thumbnails:
         """Notes on images without a thumbnail, one sentence per note."""
         n_made = len(self._made.result())
         return notes_on(len(self._distinct) - n_made - self._n_damaged, self._n_damaged)
+
+
+def _text(image: EncodedImage, side: int) -> str | None:
+    """Returns a thumbnail in base64; None if the image is damaged."""
+    try:
+        return base64.b64encode(images.thumbnail(image, side)).decode("ascii")
+    except images.ImageError:
+        return None
 
 
 def notes_on(n_left_out: int, n_damaged: int) -> tuple[str, ...]:

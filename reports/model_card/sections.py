@@ -197,11 +197,11 @@ def _abilities(run: CardRun, task: str, task_result: Mapping[str, Any]) -> str:
         keys = (OVERALL,) if is_all else (column.level, column.name)
         cells = [dig(task_result, "aggregates", how, *keys) for how in aggregations]
         numbers = (text for cell in cells for text in (*value_and_interval(cell), count(cell)))
-        header = "All" if is_all else escape(column.header)
+        header = "All" if is_all else escape(clean(column.header, 200)) or NO_DATA
         body.append((header, *numbers, percent(cells[-1].get("unread"))))
     names = (card_name(how, task_result)[1] for how in aggregations)
     headers = ("Ability", *(text for name in names for text in (name, "95%", "n")), "Unread")
-    return f"{_table(headers, body)}\n\n{footnote(task_result)}"
+    return f"{markdown_table(headers, body).rstrip()}\n\n{footnote(task_result)}"
 
 
 def _read(card: Card, name: str, task_result: Mapping[str, Any], label: bool = False) -> Iterator[str]:

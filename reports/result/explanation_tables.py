@@ -12,8 +12,11 @@ from ssl4rl_bench.comparison.explaining.explanation import Cause, Effect, Explan
 from ssl4rl_bench.comparison.explaining.kinds import KINDS
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean, one_line
+from ssl4rl_bench.reports.board.text import category
 from ssl4rl_bench.reports.text.cells import escape, markdown_table, plain_table
+from ssl4rl_bench.reports.text.fitting import Narrowing
 from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent, points
+from ssl4rl_bench.task.mmbench.taxonomy import CARD_COLUMNS
 
 SCHEMA = 1
 """The schema version of the JSON output."""
@@ -27,6 +30,7 @@ _NUMBERS = ("", "Run", "Against", "Gap", "95%\ninterval")
 _CAUSES = ("#", "Cause", "Known\nas", "Alone\nmoves", "95%\ninterval", "n", "Gap\nafter", "95%\nafter")
 _EFFECTS = ("Effect", "Run", "Against", "Gap", "95%\ninterval", "n", "Change")
 _SETTINGS = ("Setting", "Run", "Against", "")
+_NARROWING = Narrowing(drop=("n", "95% interval"))
 _LIMIT = 500
 """The maximum number of characters of a sentence or a command."""
 
@@ -53,7 +57,7 @@ def explanation_tables(explanation: Explanation) -> Iterator[Table]:
 
 
 def _table(name: str, headers: Sequence[str], rows: Sequence[Sequence[str]], sides: str = "lr") -> Table:
-    table = plain_table(name, headers, sides, n_keys=2 if headers is _CAUSES else 1)
+    table = plain_table(name, headers, sides, n_keys=2 if headers is _CAUSES else 1, narrowing=_NARROWING)
     for row in rows:
         table.add_row(*row)
     return table
@@ -63,10 +67,11 @@ def number_rows(explanation: Explanation) -> list[tuple[str, ...]]:
     """Returns the rows of the numbers: overall, and by ability."""
     gap = explanation.gap
     rows: list[tuple[str, ...]] = [("Average", *_numbers(gap))]
-    for column in explanation.columns:
+    order = {ability: index for index, (_, ability) in enumerate(CARD_COLUMNS)}
+    for column in sorted(explanation.columns, key=lambda column: order.get(column.name, len(order))):
         one, other = column.run, column.against
         difference = NO_DATA if one is None or other is None else points(one - other)
-        rows.append((clean(column.name), percent(one), percent(other), difference, ""))
+        rows.append((category(column.name), percent(one), percent(other), difference, ""))
     return rows
 
 

@@ -21,6 +21,7 @@ from ssl4rl_bench.reports.text.cells import (
     plain_table,
     value_and_interval,
 )
+from ssl4rl_bench.reports.text.fitting import Narrowing
 from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
 
 HEADERS = ("Accuracy", "95% interval", "Chance", "Above chance", "By parts", "n samples", "Unread %")
@@ -38,6 +39,13 @@ PARTS = {
 """The sub-metrics that the table shows, and their names there."""
 
 
+NARROWING = Narrowing(
+    drop=("By parts", "n samples", "Unread %", "Above chance"),
+    stack=("95% interval", "Accuracy"),
+    names=("Model",),
+)
+
+
 def is_probe(results: Sequence[Result], task: str) -> bool:
     """Whether a task is an SSL probe in any of these results."""
     return any(dig(result, "tasks", task, "probe") for result in results)
@@ -52,7 +60,7 @@ def probe_table(results: Sequence[Result], tasks: Sequence[str]) -> Table:
     partial = " · partial" if any(result.get("partial") for result in results) else ""
     names = ["Probe", "Model"] if len(results) > 1 else ["Probe"]
     headers = [*names, *(header.replace(" ", "\n") for header in HEADERS)]
-    table = plain_table(f"SSL probes{partial}", headers, "l" * len(names) + "r")
+    table = plain_table(f"SSL probes{partial}", headers, "l" * len(names) + "r", narrowing=NARROWING)
     for row in _rows(results, tasks):
         table.add_row(*map(Text, row[: len(names)]), *row[2:])
     return table

@@ -11,7 +11,8 @@ from rich.table import Table
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.types import UNSCORED, Status, Task
 from ssl4rl_bench.reports.text.cells import plain_table
-from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
+from ssl4rl_bench.reports.text.fitting import Narrowing
+from ssl4rl_bench.reports.text.numbers import NO_DATA, bracketed, percent
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.score.aggregate import overall
 from ssl4rl_bench.score.outcomes import outcomes_of
@@ -77,10 +78,13 @@ def reread_table(title: str, read: Sequence[Reread]) -> Table:
     circular = any(row.circular is not None for row in read)
     right = ["Rows\nright", *(["Circular"] if circular else [])]
     headers = ["Extractor", *statuses, *right, "Agree\n%", "Kappa", "95%\ninterval", "Other\nscore"]
-    table = plain_table(f"{clean(title)} · by extractor", headers)
+    table = plain_table(
+        f"{clean(title)} · by extractor",
+        headers,
+        narrowing=Narrowing(drop=("Other score", "95% interval", "Kappa")),
+    )
     for row in read:
         kappas = row.agreement
-        interval = "–".join(f"{end:.3f}" for end in kappas.ci95) if kappas.ci95 else NO_DATA
         table.add_row(
             row.extractor,
             *(str(row.status.get(status, 0)) for status in statuses),
@@ -88,7 +92,7 @@ def reread_table(title: str, read: Sequence[Reread]) -> Table:
             *([percent(row.circular)] if circular else []),
             percent(kappas.observed),
             NO_DATA if kappas.value is None else f"{kappas.value:.3f}",
-            interval,
+            bracketed(kappas.ci95, "{:.3f}".format),
             str(row.n_changed),
         )
     return table

@@ -1,19 +1,17 @@
 "use strict";
+// The sample browser: which questions are listed, in which order, and which one is shown. All of it is in the URL.
 (() => {
   const source = document.getElementById("samples-index");
   if (!source) return;
   const index = JSON.parse(source.textContent);
   const get = (name) => document.getElementById(name);
-  const [card, count, numberInput, link, notice] = ["s-card", "s-count", "s-at", "s-link", "s-said"].map(get);
-  const [task, runA, runB, show, place, text] =
-    ["s-task", "s-a", "s-b", "s-show", "s-place", "s-text"].map(get);
+  const { make, scoreText, scoreTone } = sampleCard;
+  const [card, list, summary, notice, numberInput, link, dialog] =
+    ["s-card", "s-list", "s-sum", "s-said", "s-at", "s-link", "s-large"].map(get);
+  const [task, runA, runB, show, place, by, sort, text] =
+    ["s-task", "s-a", "s-b", "s-show", "s-place", "s-by", "s-sort", "s-text"].map(get);
+  const PAGE = 50; // questions in the list at a time
 
-  const make = (tag, name, content) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (content !== undefined) element.textContent = content;
-    return element;
-  };
   const fill = (select, options) => {
     const before = select.value;
     select.replaceChildren(...options.map(([value, label]) => {
@@ -23,13 +21,14 @@
     }));
     if (options.some(([value]) => value === before)) select.value = before;
   };
+  const has = (select, value) => [...select.options].some((option) => option.value === value);
 
   // Parts are inflated when they are wanted, and then kept.
   const parts = new Map();
   const inflate = async (name) => {
-    const text = get(`part-${name}`).textContent;
-    if (name.startsWith("images-")) return JSON.parse(text);
-    const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+    const content = get(`part-${name}`).textContent;
+    if (name.startsWith("images-")) return JSON.parse(content);
+    const bytes = Uint8Array.from(atob(content), (char) => char.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     return JSON.parse(await new Response(stream).text());
   };
@@ -38,233 +37,377 @@
     return parts.get(name);
   };
 
-  const UNREAD = "nxr";
-  const isRight = (run, row) => run.value[row] === 1;
-  const UNSCORED = "-ec";
-  const answered = (run, row) => !UNSCORED.includes(run.status[row]);
-  const wrong = (run, row) => answered(run, row) && !isRight(run, row);
-  const unread = (run, row) => UNREAD.includes(run.status[row]);
+  let data = null; // {questions, a, b, images} of the chosen task and runs
+  let listed = []; // the groups that pass the filters, in order
+  let current = 0; // the position in `listed`
+  let group = null; // the group shown, which a link may name from outside the list
+  let row = 0; // the row (copy) of it that is shown
+  let promptOpen = false;
+
+  const entry = () => index.tasks[Number(task.value)];
+  const rowsOf = (g) => {
+    const { start, id } = data.questions;
+    const end = start[g + 1] ?? id.length;
+    return Array.from({ length: end - start[g] }, (_, offset) => start[g] + offset);
+  };
+  const score = (run, g) => run.scores[by.value][g];
+  const any = (run, g, letters) => rowsOf(g).some((n) => letters.includes(run.status[n]));
+  const isRight = (run, g) => score(run, g) === 1;
+  const isWrong = (run, g) => score(run, g) !== null && score(run, g) < 1;
+  const change = (a, b, g) => (score(a, g) === null || score(b, g) === null ? 0 : score(b, g) - score(a, g));
+  const UNREAD = "nixr";
   const CHOICES = [
     ["all", "All", () => true],
-    ["flipped", "Flipped, either way", (a, b, row) => answered(a, row) && answered(b, row) && isRight(a, row) !== isRight(b, row)],
-    ["gained", "A wrong, B right", (a, b, row) => wrong(a, row) && isRight(b, row)],
-    ["lost", "A right, B wrong", (a, b, row) => isRight(a, row) && wrong(b, row)],
-    ["a-right", "A is right", (a, b, row) => isRight(a, row)],
-    ["a-wrong", "A is wrong", (a, b, row) => wrong(a, row)],
-    ["a-unread", "A is unread", (a, b, row) => unread(a, row)],
-    ["b-right", "B is right", (a, b, row) => isRight(b, row)],
-    ["b-wrong", "B is wrong", (a, b, row) => wrong(b, row)],
-    ["b-unread", "B is unread", (a, b, row) => unread(b, row)],
-    ["failed", "A request failed", (a, b, row) => a.status[row] === "e" || b.status[row] === "e"],
-    ["no-content", "Reasoning, no reply", (a, b, row) => a.status[row] === "c" || b.status[row] === "c"],
+    ["flipped", "Flipped, either way", (a, b, g) => change(a, b, g) !== 0],
+    ["gained", "Gained: A wrong, B right", (a, b, g) => change(a, b, g) > 0],
+    ["lost", "Lost: A right, B wrong", (a, b, g) => change(a, b, g) < 0],
+    ["a-right", "A is right", (a, b, g) => isRight(a, g)],
+    ["a-wrong", "A is wrong", (a, b, g) => isWrong(a, g)],
+    ["a-unread", "A has an unread reply", (a, b, g) => any(a, g, UNREAD)],
+    ["b-right", "B is right", (a, b, g) => isRight(b, g)],
+    ["b-wrong", "B is wrong", (a, b, g) => isWrong(b, g)],
+    ["b-unread", "B has an unread reply", (a, b, g) => any(b, g, UNREAD)],
+    ["failed", "A request failed", (a, b, g) => any(a, g, "e") || any(b, g, "e")],
+    ["no-content", "Reasoning, no reply", (a, b, g) => any(a, g, "c") || any(b, g, "c")],
+  ];
+  const GRADED = { gained: "Gained: B has more right than A", lost: "Lost: B has less right than A" };
+
+  // How much copies differ: first between the runs, then within a run.
+  const disagreement = (g) => {
+    const rows = rowsOf(g);
+    const split = (run) => {
+      const right = rows.filter((n) => run.value[n] === 1).length;
+      return Math.min(right, rows.length - right);
+    };
+    const differ = rows.filter((n) => data.a.value[n] !== null && data.b.value[n] !== null && data.a.value[n] !== data.b.value[n]);
+    return 100 * differ.length + split(data.a) + split(data.b);
+  };
+  const SORTS = [
+    ["order", "As in the benchmark", () => (one, two) => one - two],
+    ["id", "By id", () => (one, two) => data.questions.group[one].localeCompare(data.questions.group[two], "en", { numeric: true })],
+    ["ability", "By ability", () => {
+      const ranks = new Map(data.questions.categories.map(([level, name], rank) => [`${level}:${name}`, rank]));
+      const rank = (g) => {
+        const [, ability, leaf] = data.questions.places[data.questions.place[g]];
+        return 10_000 * ranks.get(`l2:${ability}`) + ranks.get(`l3:${leaf}`);
+      };
+      return (one, two) => rank(one) - rank(two) || one - two;
+    }],
+    ["disagreement", "Most copies that differ", () => {
+      const sizes = new Map(listed.map((g) => [g, disagreement(g)]));
+      return (one, two) => sizes.get(two) - sizes.get(one) || one - two;
+    }],
   ];
 
-  let data = null; // {questions, a, b, images} of the chosen task and runs
-  let list = []; // row numbers that pass the filters
-  let current = 0; // position in the list
-  let row = 0; // the row shown, which a link or a copy may name from outside the list
-
+  let turn = 0; // loads that were overtaken by a later one have no effect
   const load = async () => {
+    const mine = (turn += 1);
     const t = task.value;
     const [questions, a, b, images] = await Promise.all([
       part(`task-${t}`), part(`run-${t}-${runA.value}`), part(`run-${t}-${runB.value}`), part(`images-${t}`),
     ]);
+    if (mine !== turn) return false;
     data = { questions, a, b, images };
-    const levels = [["", "All"]];
-    for (const level of [1, 2]) {
-      for (const name of [...new Set(questions.places.map((categories) => categories[level]))].sort()) {
-        levels.push([`${level}:${name}`, (level === 2 ? "– " : "") + name.replaceAll("_", " ")]);
-      }
-    }
-    fill(place, levels);
+    const indents = { l1: "", l2: "", l3: "– " };
+    fill(place, [["", "All"], ...questions.categories.map(([level, name, title]) => [`${level}:${name}`, indents[level] + title])]);
+    fill(by, entry().counts.map(([name, title]) => [name, title]));
+    relabel();
+    return true;
+  };
+  // Labels that depend on the task, the runs, and how questions are counted.
+  const relabel = () => {
+    const { a, b, questions } = data;
+    const graded = [a, b].some((run) => run.scores[by.value].some((value) => value !== null && value !== 0 && value !== 1));
+    fill(show, CHOICES.map(([name, label]) => [name, (graded && GRADED[name]) || label]));
+    const [units, copies] = entry().units;
+    const size = [`${questions.group.length.toLocaleString("en")} ${units}`];
+    if (copies) size.push(`${questions.id.length.toLocaleString("en")} ${copies}`);
+    const sentence = entry().counts.find(([name]) => name === by.value)[2];
+    get("s-unit").textContent = `${size.join(", ")}. ${sentence}`;
+    by.parentElement.hidden = entry().counts.length < 2;
+    runB.parentElement.hidden = runB.options.length < 2;
+    get("s-head-b").hidden = runA.value === runB.value;
+    place.parentElement.hidden = questions.places.length < 2;
   };
 
-  const allText = (run, n) => `${run.text[n] ?? ""} ${run.reasoning[n] ?? ""}`;
+  const textOf = (n) => {
+    const { questions, a, b } = data;
+    const [question, hint, options] = questions.texts[n];
+    const replies = [a, b].map((run) => `${run.text[n] ?? ""} ${run.reasoning[n] ?? ""}`);
+    return `${questions.id[n]} ${question} ${hint} ${options.flat().join(" ")} ${replies.join(" ")}`.toLowerCase();
+  };
+  const wordsWanted = () => text.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = (n, words) => words.every((word) => textOf(n).includes(word));
 
   const filter = () => {
     const { questions, a, b } = data;
     const test = CHOICES.find(([name]) => name === show.value)[2];
-    const [level, name] = place.value ? [Number(place.value[0]), place.value.slice(2)] : [0, ""];
-    const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    list = [];
-    for (let n = 0; n < questions.id.length; n++) {
-      if (!test(a, b, n)) continue;
-      if (level && questions.places[questions.place[n]][level] !== name) continue;
-      if (words.length) {
-        const options = questions.options[n].map((option) => option.join(" ")).join(" ");
-        const all = `${questions.id[n]} ${questions.question[n]} ${options} ${allText(a, n)} ${allText(b, n)}`.toLowerCase();
-        if (!words.every((word) => all.includes(word))) continue;
-      }
-      list.push(n);
-    }
-    current = 0;
+    const level = place.value ? ["l1", "l2", "l3"].indexOf(place.value.slice(0, 2)) : -1;
+    const category = place.value.slice(3);
+    const words = wordsWanted();
+    listed = questions.group.map((_, g) => g).filter((g) =>
+      test(a, b, g)
+      && (level < 0 || questions.places[questions.place[g]][level] === category)
+      && (!words.length || rowsOf(g).some((n) => matches(n, words))));
+    listed.sort(SORTS.find(([name]) => name === sort.value)[2]());
   };
 
-  const reply = (letter, run, number, other) => {
-    const box = make("div", "reply");
-    box.append(make("h3", "", `${letter} · ${index.runs[number]}`));
-    const state = run.status[row];
-    const line = make("p", "verdict-line");
-    if (UNSCORED.includes(state)) line.append(index.readAs[state]);
-    else {
-      const value = run.value[row];
-      const good = value === 1;
-      line.append(make("span", good ? "right-answer" : "wrong-answer",
-        good ? "Right" : value ? `Partly right (${(100 * value).toFixed(0)}%)` : "Wrong"));
-      line.append(run.answer[row] === null ? `: ${index.readAs[state]}` : `: ${run.answer[row]}, read ${index.readAs[state]}`);
-      if (good !== isRight(other, row) && answered(other, row)) line.append(" · flipped");
-    }
-    box.append(line);
-    const thinking = (label, words) => {
-      const thought = make("details", "thought");
-      thought.append(make("summary", "", label), make("pre", "", words));
-      box.append(thought);
-    };
-    const words = run.text[row];
-    if (words === null) return box;
-    const apart = run.reasoning[row];
-    if (apart !== undefined) thinking(`Reasoning, ${apart.trim().length} characters`, apart.trim());
-    const match = /^([^]*?)<think>([^]*?)(?:<\/think>([^]*)|$)/i.exec(words);
-    if (match) {
-      if (match[1].trim()) box.append(make("pre", "", match[1].trim()));
-      const closed = match[3] !== undefined;
-      thinking(`Thinking, ${match[2].trim().length} characters${closed ? "" : ", never closed"}`, match[2].trim());
-      if (closed && match[3].trim()) box.append(make("pre", "", match[3].trim()));
-    } else box.append(make("pre", "", words.trim() || "(empty)"));
-    return box;
+  // The copy of a question that shows why it is listed.
+  const tellingRow = (g) => {
+    const { a, b } = data;
+    const rows = rowsOf(g);
+    const words = wordsWanted();
+    if (words.length) return rows.find((n) => matches(n, words)) ?? rows[0];
+    const sign = { flipped: Math.sign(change(a, b, g)), gained: 1, lost: -1 }[show.value];
+    if (sign) return rows.find((n) => sign * ((b.value[n] ?? 0) - (a.value[n] ?? 0)) > 0) ?? rows[0];
+    const run = show.value[0] === "b" ? b : a;
+    if (show.value.endsWith("-wrong")) return rows.find((n) => run.value[n] !== null && run.value[n] < 1) ?? rows[0];
+    if (show.value.endsWith("-unread")) return rows.find((n) => UNREAD.includes(run.status[n])) ?? rows[0];
+    const letter = { failed: "e", "no-content": "c" }[show.value];
+    if (letter) return rows.find((n) => a.status[n] === letter || b.status[n] === letter) ?? rows[0];
+    return rows[0];
+  };
+
+  const titlesOf = (g) => {
+    const { categories, places, place: of } = data.questions;
+    const [, ability, leaf] = places[of[g]];
+    const title = (level, name) => categories.find(([one, other]) => one === level && other === name)?.[2] ?? name;
+    return [title("l2", ability), title("l3", leaf)];
+  };
+
+  // The URL names all that was chosen: #task=scenes&a=tiny-base&b=tiny-mix&show=lost&level=l2&category=…&sample=12
+  const fragment = () => {
+    const wanted = { task: entry().name, a: index.runs[Number(runA.value)], b: index.runs[Number(runB.value)], show: show.value };
+    if (place.value) Object.assign(wanted, { level: place.value.slice(0, 2), category: place.value.slice(3) });
+    if (by.selectedIndex > 0) wanted.count = by.value;
+    if (sort.selectedIndex > 0) wanted.sort = sort.value;
+    if (text.value) wanted.text = text.value;
+    if (group !== null) wanted.sample = data.questions.id[row];
+    return `#${new URLSearchParams(wanted)}`;
+  };
+  let written = "";
+  const write = (how) => {
+    link.href = fragment();
+    if (!how || link.hash === written) return;
+    written = link.hash;
+    // Some viewers of local files refuse to change the address; the link still names it.
+    try { history[how](history.state ?? { samples: true }, "", link.hash); } catch { /* the link has it */ }
+  };
+
+  const drawList = () => {
+    const first = PAGE * Math.floor(current / PAGE);
+    const shown = listed.slice(first, first + PAGE);
+    list.start = first + 1;
+    list.replaceChildren(...shown.map((g, offset) => {
+      const item = make("li");
+      const button = make("button");
+      button.type = "button";
+      for (const run of runA.value === runB.value ? [data.a] : [data.a, data.b]) {
+        const value = score(run, g);
+        const sign = make("span", scoreTone(value), value === null ? "–" : value === 1 ? "✓" : value ? "½" : "✗");
+        sign.setAttribute("aria-label", `${run === data.a ? "A" : "B"} ${scoreText(value)}`);
+        sign.setAttribute("role", "img");
+        button.append(sign);
+      }
+      const words = entry().probe ? data.questions.target[data.questions.start[g]] : data.questions.texts[data.questions.start[g]][0];
+      const label = make("span", "list-text");
+      label.append(make("span", "list-id", data.questions.group[g].slice(0, 12)), ` ${words.slice(0, 120)}`);
+      button.append(label);
+      if (g === group) button.setAttribute("aria-current", "true");
+      button.addEventListener("click", () => go(first + offset, "pushState"));
+      item.append(button);
+      return item;
+    }));
+    // Only the list scrolls; `scrollIntoView` would move the page as well.
+    const marked = list.querySelector("[aria-current]");
+    if (!marked) return;
+    const [box, head] = [get("s-list-box"), 28];
+    const above = marked.offsetTop - head - box.scrollTop;
+    const below = marked.offsetTop + marked.offsetHeight - box.clientHeight - box.scrollTop;
+    if (above < 0) box.scrollTop += above;
+    else if (below > 0) box.scrollTop += below;
   };
 
   const draw = () => {
-    const { questions: q, a, b, images } = data;
-    count.textContent = String(list.length);
-    numberInput.max = String(Math.max(1, list.length));
-    numberInput.value = String(list.length ? current + 1 : 0);
-    card.replaceChildren();
-    if (row === null) {
-      notice.textContent = "No sample is like this.";
-      link.hidden = true;
+    get("s-count").textContent = String(listed.length);
+    numberInput.max = String(Math.max(1, listed.length));
+    numberInput.value = String(listed.length ? current + 1 : 0);
+    const [units, copies] = entry().units;
+    const n = listed.reduce((sum, g) => sum + rowsOf(g).length, 0);
+    summary.textContent = listed.length
+      ? `${listed.length.toLocaleString("en")} ${listed.length === 1 ? units.replace(/s$/, "") : units}${copies ? `, ${n.toLocaleString("en")} ${copies}` : ""}`
+      : "No question is like this.";
+    const inList = list.contains(document.activeElement);
+    const inCopies = Boolean(document.activeElement?.closest?.(".tabs"));
+    drawList();
+    link.hidden = group === null;
+    if (group === null) {
+      card.replaceChildren();
       return;
     }
-    notice.textContent = list[current] === row ? "" : "This sample is not in the filtered list.";
-    link.hidden = false;
-    link.href = fragment();
-    const asked = make("div", "asked");
-    const pictures = make("div", "pictures");
-    for (const number of q.images[row]) {
-      if (images[number]) {
-        const image = make("img");
-        image.alt = "What the model was shown";
-        image.src = `data:image/webp;base64,${images[number]}`;
-        pictures.append(image);
-      } else pictures.append(make("span", "note", "[image left out]"));
-    }
-    const words = make("div", "words");
-    const [, ability, leaf] = q.places[q.place[row]];
-    words.append(make("p", "where", `${q.id[row]} · ${ability.replaceAll("_", " ")} · ${leaf.replaceAll("_", " ")}`));
-    if (q.hint[row]) words.append(make("p", "question note", q.hint[row]));
-    words.append(make("p", "question", q.question[row]));
-    if (q.options[row].length) {
-      const options = make("ul", "options");
-      for (const [letter, option] of q.options[row]) {
-        const gold = letter === q.target[row];
-        options.append(make("li", gold ? "gold" : "", `${letter}. ${option}${gold ? " ✓" : ""}`));
-      }
-      words.append(options);
-    } else words.append(make("p", "gold", `Right answer: ${q.target[row]}`));
-    asked.append(pictures, words);
-    card.append(asked);
-
-    const copies = q.group.flatMap((group, n) => (group === q.group[row] ? [n] : []));
-    if (copies.length > 1) {
-      const box = make("div", "copies");
-      const rows = copies.every((n) => q.roll[n] === 0); // a pair, or the questions on one figure
-      box.append(make("span", "", rows ? "Rows of this group:" : "Copies of this question:"));
-      for (const n of copies) {
-        const number = rows ? copies.indexOf(n) + 1 : q.roll[n] + 1;
-        const button = make("button", "", `${number} ${[a, b].map((run) => (isRight(run, n) ? "✓" : answered(run, n) ? "✗" : "–")).join("")}`);
-        button.type = "button";
-        button.setAttribute("aria-label", `${rows ? "Row" : "Copy"} ${number}: A ${isRight(a, n) ? "right" : "not right"}, B ${isRight(b, n) ? "right" : "not right"}`);
-        if (n === row) button.setAttribute("aria-current", "true");
-        button.addEventListener("click", () => { row = n; if (list.includes(n)) current = list.indexOf(n); draw(); });
-        box.append(button);
-      }
-      card.append(box);
-    }
-    const replies = make("div", "replies");
-    replies.append(reply("A", a, Number(runA.value), b));
-    if (runA.value !== runB.value) replies.append(reply("B", b, Number(runB.value), a));
-    card.append(replies);
+    card.setAttribute("aria-label", `Question ${data.questions.group[group]}`);
+    card.replaceChildren(...sampleCard.draw({
+      data, group, row, task: entry(), runs: index.runs, readAs: index.readAs, rows: rowsOf(group), by: by.value,
+      pair: runA.value !== runB.value,
+      names: [runA, runB].map((select) => index.runs[Number(select.value)]),
+      titles: titlesOf(group),
+      choose: (chosen) => { row = chosen; draw(); write("replaceState"); },
+      enlarge,
+      promptOpen: (open) => (open === undefined ? promptOpen : (promptOpen = open)),
+    }));
+    if (inList) list.querySelector("[aria-current]")?.focus({ preventScroll: true });
+    if (inCopies) card.querySelector(".tabs [aria-current]")?.focus({ preventScroll: true });
   };
 
-  const go = (position) => {
-    if (!list.length) { row = null; draw(); return; }
-    current = Math.min(Math.max(0, position), list.length - 1);
-    row = list[current];
+  const say = (words) => {
+    notice.textContent = words;
+    notice.hidden = !words;
+  };
+  const go = (position, how) => {
+    if (listed.length) {
+      current = Math.min(Math.max(0, position), listed.length - 1);
+      group = listed[current];
+      row = tellingRow(group);
+    } else group = null;
+    say("");
     draw();
+    write(how);
+  };
+  // After a filter was changed: the same question if it is still listed, else the first.
+  const again = (how) => {
+    const before = group;
+    filter();
+    go(Math.max(0, listed.indexOf(before)), how);
   };
 
-  // A link names the sample, the task and both runs: #sample=12&task=scenes&a=tiny-base&b=tiny-mix
-  const fragment = () => "#" + new URLSearchParams({
-    sample: data.questions.id[row], task: index.tasks[Number(task.value)].name,
-    a: index.runs[Number(runA.value)], b: index.runs[Number(runB.value)],
-  });
-  const follow = async () => {
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    if (!wanted.has("sample")) return false;
-    const t = index.tasks.findIndex((entry) => entry.name === wanted.get("task"));
-    if (t < 0) return false;
-    task.value = String(t);
-    runs();
-    for (const [select, name] of [[runA, "a"], [runB, "b"]]) {
-      const number = index.runs.indexOf(wanted.get(name));
-      if (number >= 0 && index.tasks[t].runs[number]) select.value = String(number);
-    }
-    show.value = "all";
-    text.value = "";
-    await load();
-    place.value = "";
-    filter();
-    const sampleIndex = data.questions.id.indexOf(wanted.get("sample"));
-    go(Math.max(0, sampleIndex));
-    if (sampleIndex < 0) notice.textContent = "The sample of the link is not in this file.";
-    get("samples").scrollIntoView();
-    return true;
+  const enlarge = (src, label) => {
+    const image = make("img");
+    image.alt = label;
+    image.src = src;
+    get("s-large-image").replaceChildren(image);
+    const size = () => {
+      get("s-large-text").textContent = `${label}, ${image.naturalWidth} × ${image.naturalHeight} pixels in this file`;
+    };
+    image.addEventListener("load", size);
+    size();
+    dialog.showModal();
   };
-  const runs = () => {
-    const available = index.tasks[Number(task.value)].runs;
-    const options = index.runs.flatMap((name, number) => (available[number] ? [[String(number), name]] : []));
+  get("s-large-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+
+  const fillRuns = () => {
+    const options = index.runs.flatMap((name, number) => (entry().runs[number] ? [[String(number), name]] : []));
     fill(runA, options);
     fill(runB, options);
   };
-  const again = async () => { await load(); filter(); go(0); };
+
+  // What the page opens on: what flipped between the baseline and the best run, else what is wrong.
+  const open = async (t, keepsRuns = false) => {
+    task.value = String(t);
+    const pair = [runA.value, runB.value];
+    fillRuns();
+    if (!keepsRuns || runA.value !== pair[0] || runB.value !== pair[1]) {
+      runA.selectedIndex = 0;
+      runB.value = String(entry().best);
+    }
+    text.value = place.value = "";
+    sort.selectedIndex = by.selectedIndex = 0;
+    if (!(await load())) return false;
+    by.selectedIndex = 0;
+    for (const name of ["flipped", "a-wrong", "all"]) {
+      show.value = name;
+      filter();
+      if (listed.length) break;
+    }
+    return true;
+  };
+
+  const follow = async () => {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    if (!wanted.has("task") && !wanted.has("sample")) return false;
+    const arrived = !history.state; // by a link, not by going back
+    const problems = [];
+    const t = index.tasks.findIndex(({ name }) => name === wanted.get("task"));
+    if (t < 0) problems.push(`The link names the task ${wanted.get("task")}, which is not in this file.`);
+    if (!(await open(Math.max(0, t)))) return true;
+    const choose = (select, key, value) => {
+      if (value === null) return;
+      if (has(select, value)) select.value = value;
+      else problems.push(`The ${key} of the link, ${wanted.get(key)}, is not in this file.`);
+    };
+    for (const [select, key] of [[runA, "a"], [runB, "b"]]) {
+      if (wanted.has(key)) choose(select, key, String(index.runs.indexOf(wanted.get(key))));
+    }
+    if (!(await load())) return true;
+    choose(by, "count", wanted.get("count"));
+    relabel();
+    choose(show, "show", wanted.get("show") ?? (wanted.has("sample") ? "all" : null));
+    choose(sort, "sort", wanted.get("sort"));
+    if (wanted.get("category")) choose(place, "category", `${wanted.get("level") ?? "l2"}:${wanted.get("category")}`);
+    text.value = wanted.get("text") ?? "";
+    filter();
+    go(0);
+    if (wanted.has("sample")) {
+      const n = data.questions.id.indexOf(wanted.get("sample"));
+      if (n < 0) problems.push("The sample of the link is not in this file.");
+      else {
+        group = data.questions.start.findLastIndex((first) => first <= n);
+        row = n;
+        current = Math.max(0, listed.indexOf(group));
+        if (!listed.includes(group)) problems.push("The question of the link is not among those that its filters list.");
+        draw();
+      }
+    }
+    say(problems.join(" "));
+    written = "";
+    write("replaceState");
+    if (arrived) {
+      get("samples").scrollIntoView({ behavior: "instant" });
+      card.focus({ preventScroll: true });
+    }
+    return true;
+  };
+
   const failing = (work) => (...given) => work(...given).catch(() => {
-    notice.textContent = "This browser cannot inflate the samples; a newer one can (DecompressionStream).";
+    say("This browser cannot inflate the samples; a newer one can (DecompressionStream).");
+  });
+  const start = failing(async () => {
+    if (!(await follow()) && (await open(0))) go(0);
   });
 
   if (!index.tasks.length) { get("browser").hidden = true; return; }
-  fill(task, index.tasks.map((entry, number) => [String(number), entry.name]));
+  fill(task, index.tasks.map(({ name }, number) => [String(number), name]));
   fill(show, CHOICES.map(([name, label]) => [name, label]));
-  runs();
-  runA.selectedIndex = 0;
-  runB.selectedIndex = runB.options.length > 1 ? 1 : 0;
-  task.addEventListener("change", failing(async () => { runs(); await again(); }));
-  for (const select of [runA, runB]) select.addEventListener("change", failing(async () => {
-    const previous = row;
-    await load();
-    filter();
-    if (previous !== null && list.includes(previous)) go(list.indexOf(previous)); else go(0);
-  }));
-  for (const select of [show, place]) select.addEventListener("change", () => { filter(); go(0); });
-  text.addEventListener("input", () => { filter(); go(0); });
-  numberInput.addEventListener("change", () => go(Number(numberInput.value) - 1));
-  get("s-next").addEventListener("click", () => go(current + 1));
-  get("s-previous").addEventListener("click", () => go(current - 1));
-  addEventListener("hashchange", failing(follow));
-  addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !data) return;
-    if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    if (event.key === "j") go(current + 1);
-    else if (event.key === "k") go(current - 1);
+  fill(sort, SORTS.map(([name, label]) => [name, label]));
+  task.addEventListener("change", failing(async () => { if (await open(task.value, true)) go(0, "pushState"); }));
+  for (const select of [runA, runB]) select.addEventListener("change", failing(async () => { if (await load()) again("pushState"); }));
+  for (const select of [show, place, sort]) select.addEventListener("change", () => again("pushState"));
+  by.addEventListener("change", () => { relabel(); again("pushState"); });
+  let typing = false; // one step back for a text, not one for each letter
+  text.addEventListener("input", () => { again(typing ? "replaceState" : "pushState"); typing = true; });
+  text.addEventListener("blur", () => { typing = false; });
+  numberInput.addEventListener("change", () => go(Number(numberInput.value) - 1, "replaceState"));
+  get("s-next").addEventListener("click", () => go(current + 1, "replaceState"));
+  get("s-previous").addEventListener("click", () => go(current - 1, "replaceState"));
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    go(current + step, "replaceState");
   });
-  failing(async () => { if (!(await follow())) await again(); })();
+  addEventListener("hashchange", failing(async () => {
+    if (!(await follow()) && !location.hash && (await open(0))) go(0);
+  }));
+  // A link to what the URL already names changes nothing in it, but leads here as well.
+  addEventListener("click", (event) => {
+    const anchor = event.target.closest?.("a[href^='#task=']");
+    if (anchor && anchor !== link && anchor.hash === location.hash) get("samples").scrollIntoView({ behavior: "instant" });
+  });
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !data || dialog.open) return;
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    if (event.key === "j") go(current + 1, "replaceState");
+    else if (event.key === "k") go(current - 1, "replaceState");
+  });
+  start();
 })();

@@ -14,8 +14,8 @@ from rich.text import Text
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.neutral import clean
 from ssl4rl_bench.core.parsing import number
-from ssl4rl_bench.reports.text.fitting import FittingTable
-from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
+from ssl4rl_bench.reports.text.fitting import FittingTable, Narrowing
+from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 from ssl4rl_bench.run.spec import engine_mark
 
 Result = Mapping[str, Any]
@@ -75,7 +75,7 @@ def cell_estimate(cell: Mapping[str, Any]) -> CellEstimate | None:
 
 def value_and_interval(cell: Mapping[str, Any]) -> tuple[str, str]:
     """Returns the texts of a cell's value and of its 95% interval, in percent."""
-    return percent(cell.get("value")), "–".join(map(percent, ci95(cell) or (None,)))
+    return percent(cell.get("value")), interval(ci95(cell))
 
 
 def count(cell: Mapping[str, Any]) -> str:
@@ -85,13 +85,18 @@ def count(cell: Mapping[str, Any]) -> str:
 
 
 def plain_table(
-    title: str, headers: Sequence[str] = (), sides: str = "lr", n_keys: int | None = None
+    title: str,
+    headers: Sequence[str] = (),
+    sides: str = "lr",
+    n_keys: int | None = None,
+    narrowing: Narrowing | None = None,
 ) -> FittingTable:
-    """Makes a table for a terminal, with a rule under its header and no frame; narrow terminals show it in parts.
+    """Makes a table for a terminal, with a rule under its header and no frame, that fits narrow terminals.
 
     Args:
         sides: the alignment of each column, l or r; the last one applies to all further columns.
         n_keys: the number of columns that name the rows; by default all before the first right-aligned one.
+        narrowing: what a narrow terminal does not show; by default all or rows one by one.
     """
     table = FittingTable(
         title=Text(title),
@@ -101,6 +106,7 @@ def plain_table(
         pad_edge=False,
         padding=0,
         n_keys=n_keys,
+        narrowing=narrowing,
     )
     for header, side in _with_sides(headers, sides):
         table.add_column(header, justify="right" if side == "r" else "left", overflow="fold")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ssl4rl_bench.core.parsing import number
 
@@ -24,10 +24,12 @@ def points(value: float | None) -> str:
 
 def interval(ends: tuple[float, float] | None, signed: bool = False) -> str:
     """Formats an interval of fractions in percent, or in points with a sign: "[69.14, 76.24]"."""
-    if ends is None:
-        return NO_DATA
-    show = points if signed else percent
-    return f"[{show(ends[0])}, {show(ends[1])}]"
+    return bracketed(ends, points if signed else percent)
+
+
+def bracketed(ends: tuple[float, float] | None, show: Callable[[float], str]) -> str:
+    """Formats an interval, as all tables and sentences do: "[0.91, 0.97]"."""
+    return NO_DATA if ends is None else f"[{show(ends[0])}, {show(ends[1])}]"
 
 
 def points_and_interval(value: float, ends: tuple[float, float] | None) -> str:

@@ -13,7 +13,7 @@ COMMANDS: dict[str, str] = {
     "merge": "Join the shards of a run (`run --shard`) into one run.",
     "show": "Print the tables of runs.",
     "report": "Write the leaderboard of runs as one HTML file, or print views of them.",
-    "list": "List tasks, engines, runs, training recipes or presets.",
+    "list": "List tasks, engines, runs, recipes, presets or examples.",
     "compare": "Compare runs with a baseline: differences, intervals, corrected p.",
     "explain": "Explain why a run's number differs from another run's or a published one.",
     "gate": "Judge a checkpoint by a policy: pass, fail or inconclusive.",
@@ -27,10 +27,15 @@ COMMANDS: dict[str, str] = {
     "interpolate": "Write a checkpoint interpolated between a base and its trained version.",
     "audit": "Recompute what a model card's tables derive, or re-read a run with each extractor.",
     "ask": "Ask a checkpoint about images, a video, or text.",
+    "examples": "Copy recipes, launch files, a policy and task files to start from.",
     "doctor": "Show what is installed, what is missing, and the command that adds it.",
     "demo": "Evaluate the bundled checkpoint on the built-in benchmark.",
 }
 """Maps each command to its help line. Command X is the function `X` in cli/X.py (for "list", `list_`)."""
+
+
+HELP_WIDTH = 110
+"""The width in columns up to which help uses a wider terminal."""
 
 
 class LazyGroup(TyperGroup):
@@ -42,10 +47,12 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        from ssl4rl_bench.cli.command import BenchCommand, help_text
+
         module = importlib.import_module(f"ssl4rl_bench.cli.{cmd_name}")
         function = getattr(module, "list_" if cmd_name == "list" else cmd_name)
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name=cmd_name)(function)
+        app.command(name=cmd_name, cls=BenchCommand, help=help_text(function))(function)
         return typer.main.get_command(app)
 
     def invoke(self, ctx: Any) -> Any:
@@ -70,7 +77,12 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([*COMMANDS.items()])
 
 
-app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": HELP_WIDTH},
+)
 
 
 @app.callback(invoke_without_command=True)

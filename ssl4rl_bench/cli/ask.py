@@ -51,9 +51,12 @@ def ask(
     settings: EngineSettings = None,
     as_json: Annotated[bool, Option("--json", help="Print the reply as one line of JSON.")] = False,
 ) -> None:
-    """Ask a checkpoint about images, a video, or nothing but text.
+    """Ask a checkpoint about images, a video, or text.
 
-    Example: ssl4rl-bench ask --model tiny-base --image scene.png "How many circles are there?"
+    Example:
+      ssl4rl-bench ask --model tiny-base --image scene.png "How many circles are there?"
+
+    Exit codes: 0 answered; 1 a chat failed; 2 bad input; 4 the engine failed; 130 interrupted.
     """
     from ssl4rl_bench.core.errors import BenchError, UsageError
 

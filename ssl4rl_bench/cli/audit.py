@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from ssl4rl_bench.cli.options import OptionValues
+from ssl4rl_bench.cli.options import OptionValues, ShownTasks
 
 AuditFormat = Literal["table", "json"]
 
@@ -22,32 +22,37 @@ def audit(
         Argument(help="A model card, Markdown or plain text; or a run directory or its name below runs/."),
     ],
     form: Annotated[AuditFormat, Option("--format", help="table or json.")] = "table",
-    task: Annotated[
-        OptionValues, Option("--task", "-t", help="reading: only these tasks (default: all).")
-    ] = None,
+    tasks: ShownTasks = None,
     data: Annotated[
         OptionValues,
-        Option(help="reading: the location of the data, if it has moved; TASK=PATH for several tasks."),
+        Option(
+            metavar="[TASK=]PATH",
+            help="reading: the location of the data, if it has moved; TASK=PATH for several tasks.",
+        ),
     ] = None,
 ) -> None:
     """Recompute what a model card's tables derive, or re-read a run with each extractor.
 
-    card: improvement rows, averages under each known aggregation, arrows and signs, bold marks; exits with 1 if the
-    card has a finding, 3 if it has none but tables that were not read (HTML, LaTeX, code blocks), 0 otherwise.
+    card: improvement rows, averages under each known aggregation, arrows and signs, bold marks.
 
     reading: status counts, accuracy, and agreement of each extractor with the default (Cohen's kappa). Besides
     default and strict, these are VLMEvalKit's rules by date: vlmevalkit-2025-09, which is `vlmevalkit` elsewhere, and
     vlmevalkit-2026-06, the newest.
 
-    Examples: ssl4rl-bench audit card README.md; ssl4rl-bench audit reading runs/mine
+    Examples:
+      ssl4rl-bench audit card README.md
+      ssl4rl-bench audit reading runs/mine --tasks scenes
+
+    Exit codes: 0 nothing wrong; 1 a finding; 3 no finding, but tables that were not read; 2 bad input; 4
+    internal failure.
     """
     from ssl4rl_bench.core.errors import UsageError
 
     if what == "reading":
-        _reading(target, form, task or [], data or [])
+        _reading(target, form, tasks or [], data or [])
         return
-    if task or data:
-        raise UsageError("--task and --data are for `audit reading`; `audit card` reads one file")
+    if tasks or data:
+        raise UsageError("--tasks and --data are for `audit reading`; `audit card` reads one file")
     _card(target, form)
 
 

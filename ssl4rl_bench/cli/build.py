@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
+from ssl4rl_bench.cli.completion import complete_tasks
 from ssl4rl_bench.cli.options import Prompt
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def build(
-    task: Annotated[str, Argument(help="SSL task name or file (`list tasks`).")],
+    task: Annotated[
+        str, Argument(help="SSL task name or file (`list tasks`).", autocompletion=complete_tasks)
+    ],
     out: Annotated[Path, Option("--out", "-o", help="Folder to create.")],
     images: Annotated[
         str, Option(help="Folder, TSV, parquet file or folder, hub id, scenes, or another task's name.")
@@ -35,12 +38,15 @@ def build(
 
     The files do not depend on the number of workers or the order of the images. Ctrl-C leaves no files behind.
 
-    Example: ssl4rl-bench build ssl_rotation_90 --images photos --split 0.9 --format verl --out data/rotation
+    Example:
+      ssl4rl-bench build ssl_rotation_90 --images photos --split 0.9 --format verl --out data/rotation
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure; 130 interrupted, nothing written.
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from ssl4rl_bench.cli.common import console
-    from ssl4rl_bench.cli.progress import STAGES, Bars
+    from ssl4rl_bench.cli.progress import Bars
     from ssl4rl_bench.core.errors import Interrupted
     from ssl4rl_bench.datasets import build_dataset
     from ssl4rl_bench.task.registry import load_ssl, task_images
@@ -48,7 +54,7 @@ def build(
     taskfile, ssl = load_ssl(task)
     try:
         columns = MofNCompleteColumn(), TimeRemainingColumn()
-        with Bars(console(stderr=True), *columns, shares=STAGES) as bars:
+        with Bars(console(stderr=True), *columns) as bars:
 
             def report(stage: str, n_done: int, n_total: int) -> None:
                 label = f"{stage} images"

@@ -19,13 +19,13 @@ from ssl4rl_bench.cli.options import (
     SharedTasks,
 )
 
-CompareFormat = Literal["table", "markdown", "latex", "csv", "json"]
+CompareFormat = Literal["table", "markdown", "latex", "latex-narrow", "csv", "json"]
 
 
 def compare(
     runs: RunPaths,
     baseline: BaselineOption = None,
-    task: SharedTasks = None,
+    tasks: SharedTasks = None,
     by: Annotated[str, Option(help="Categories to compare: overall, l1, l2 or l3.")] = "l2",
     aggregation: Aggregation = None,
     correction: Annotated[
@@ -43,13 +43,22 @@ def compare(
     published: PublishedOption = None,
     data: MovedData = None,
     intervals: Annotated[bool, Option("--intervals", help="Show intervals in the table's cells.")] = False,
-    form: Annotated[CompareFormat, Option("--format", help="table, markdown, latex, csv or json.")] = "table",
+    form: Annotated[
+        CompareFormat,
+        Option("--format", help="table, markdown, latex, latex-narrow (a column of two), csv or json."),
+    ] = "table",
     out: Annotated[Path | None, Option("--out", "-o", help="Write to this file.")] = None,
 ) -> None:
     """Compare runs with a baseline: differences with intervals, corrected p, detectable effects, and flips.
 
     Only questions that both runs answered count. Each difference is split into what comes from replies that could
     be read in one run only, and what comes from answers. With several benchmarks, a table of all comes first.
+
+    Examples:
+      ssl4rl-bench compare runs/base runs/rotation runs/jigsaw
+      ssl4rl-bench compare runs/base runs/rotation --published ssl4rl_mmbench --format latex
+
+    Exit codes: 0 done, whatever differs; 2 bad input, or runs that cannot be compared; 4 internal failure.
     """
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.compare_print import output, print_boards, print_methods, print_overview
@@ -61,7 +70,8 @@ def compare(
     from ssl4rl_bench.core.atomic import write_text
     from ssl4rl_bench.core.errors import UsageError
     from ssl4rl_bench.core.output import say
-    from ssl4rl_bench.reports.board.export import to_csv, to_json, to_latex, to_markdown
+    from ssl4rl_bench.reports.board.export import to_csv, to_json, to_markdown
+    from ssl4rl_bench.reports.board.latex import to_latex
     from ssl4rl_bench.reports.board.overview import (
         answered_benchmarks,
         build_boards,
@@ -75,9 +85,9 @@ def compare(
     if len(evaluated) < 2:
         raise UsageError("one run cannot be compared: name a second one")
     base, others = choose_baseline(evaluated, baseline)
-    benchmarks, probes = shared_tasks(evaluated, split_names(task or []))
-    dropped = [] if task else left_out_benchmarks(base, others)
-    benchmarks = benchmarks if task else answered_benchmarks(base, others)
+    benchmarks, probes = shared_tasks(evaluated, split_names(tasks or []))
+    dropped = [] if tasks else left_out_benchmarks(base, others)
+    benchmarks = benchmarks if tasks else answered_benchmarks(base, others)
     check_benchmarks(tables, benchmarks)
     averages = parse_averages(average or [], benchmarks)
     allowed = split_names(allow or [])
@@ -105,6 +115,7 @@ def compare(
     text = {
         "markdown": lambda: to_markdown(boards, rows, intervals, overview),
         "latex": lambda: to_latex(boards, rows, intervals, overview),
+        "latex-narrow": lambda: to_latex(boards, rows, intervals, overview, narrow=True),
         "csv": lambda: to_csv(boards, rows, overview),
         "json": lambda: to_json(boards, rows, overview),
     }[form]()

@@ -30,6 +30,7 @@ from ssl4rl_bench.reports.board.text import (
     winners,
 )
 from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.fitting import Narrowing
 from ssl4rl_bench.reports.text.numbers import interval, percent, points
 from ssl4rl_bench.score.headline import headline_of
 
@@ -63,7 +64,7 @@ def print_overview(screen: Screen, overview: Overview, intervals: bool) -> None:
     """Prints the table of all benchmarks, what its columns are, and its notes."""
     screen.print()
     screen.print(OverviewView(overview, intervals))
-    screen.print(LEGEND, style="dim")
+    screen.sentence(LEGEND, "dim")
     for line in column_lines(overview):
         screen.sentence(line, "dim")
     _print_notes(screen, overview.notes)
@@ -76,9 +77,9 @@ def print_boards(
     for board in boards:
         screen.print()
         screen.print(board_table(board, intervals))
-        screen.print(LEGEND, style="dim")
+        screen.sentence(LEGEND, "dim")
         if line := winners(board):
-            screen.print(Text(line, style="dim"))
+            screen.sentence(line, "dim")
         for comparison in board.comparisons:
             screen.print()
             screen.print(difference_table(comparison))
@@ -124,6 +125,7 @@ def print_methods(
             f"{clean(task)} · {task_aggregation} · against {clean(baseline.label)}",
             ("Method", "Category", "runs", "n", "Mean diff", *seeds),
             "llr",
+            narrowing=Narrowing(drop=("SD of seeds", "each run", "95% of one more seed"), names=("Method",)),
         )
         notes: list[str] = []
         for method in methods:
@@ -150,9 +152,9 @@ def print_methods(
         screen.print()
         screen.print(table)
         _print_notes(screen, list(dict.fromkeys(notes)))
-    screen.print(
+    screen.sentence(
         "95% of the mean: the interval of the mean over all seeds and questions. 95% of one more seed: the interval "
         "for another training seed of the method on these questions. A single run has neither, and two seeds show "
         "little about how seeds differ: both intervals are then wide.",
-        style="dim",
+        "dim",
     )

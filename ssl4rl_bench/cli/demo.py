@@ -15,7 +15,14 @@ def demo(
         Path | None, Option("--out", "-o", help="Run directory (default: runs/tiny-base-HASH).")
     ] = None,
 ) -> None:
-    """Evaluate the bundled checkpoint on the built-in benchmark with a real engine, and print the table."""
+    """Evaluate the bundled checkpoint on the built-in benchmark with a real engine, and print the table.
+
+    Example:
+      ssl4rl-bench demo
+
+    Exit codes: 0 done; 1 more failed requests than allowed; 2 bad input; 4 the engine failed; 130 interrupted,
+    resumable.
+    """
     from ssl4rl_bench.cli.evaluate import run_and_print
     from ssl4rl_bench.core.output import say
     from ssl4rl_bench.evaluation import EvaluationPlan

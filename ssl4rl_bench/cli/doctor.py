@@ -28,7 +28,10 @@ def doctor(
 ) -> None:
     """Show what is installed, what is missing with the command that adds it, and which engines can run.
 
-    Exits with 4 if no engine that asks a model can run.
+    Example:
+      ssl4rl-bench doctor
+
+    Exit codes: 0 an engine that asks a model can run; 4 none can.
     """
     from ssl4rl_bench.core.errors import EngineError
     from ssl4rl_bench.run.doctor import engine_states, run_checks

@@ -32,7 +32,7 @@ def run_and_print(plan: EvaluationPlan) -> None:
     print_tables([one.result for one in done], list(done[0].result["tasks"]))
     screen = console()
     for one in done:
-        screen.print(one_line(one.path / "result.json"))
+        screen.print(one_line(one.path / "result.json"), soft_wrap=True)
     if plan.shard is not None:
         screen.print(
             f"shard {plan.shard}: join all {plan.shard.count} with `ssl4rl-bench merge` once they are complete"

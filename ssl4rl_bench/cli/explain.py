@@ -9,13 +9,20 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
+from ssl4rl_bench.cli.completion import complete_runs, complete_tasks
 from ssl4rl_bench.cli.options import MovedData
 
 ExplainFormat = Literal["table", "markdown", "json"]
 
 
 def explain(
-    run: Annotated[Path, Argument(help="Run directory, or its name below runs/; it may be incomplete.")],
+    run: Annotated[
+        Path,
+        Argument(
+            help="Run directory, or its name below runs/; it may be incomplete.",
+            autocompletion=complete_runs,
+        ),
+    ],
     against: Annotated[
         str,
         Option(
@@ -25,8 +32,15 @@ def explain(
             "percent.",
         ),
     ],
-    task: Annotated[
-        str | None, Option("--task", "-t", help="The task, if the run and the other side share several.")
+    tasks: Annotated[
+        str | None,
+        Option(
+            "--tasks",
+            "-t",
+            metavar="TASK",
+            help="The task, if the run and the other side share several.",
+            autocompletion=complete_tasks,
+        ),
     ] = None,
     aggregation: Annotated[
         str | None,
@@ -48,10 +62,14 @@ def explain(
     """Explain why a run's number differs from that of another run or from a published one.
 
     Puts every setting side by side, computes the effect of what can be re-scored without a model, and ranks what may
-    be the cause, with the command that tries it. Exits with 0 whether or not a cause is named.
+    be the cause, with the command that tries it.
 
-    Examples: ssl4rl-bench explain runs/base --against runs/theirs; ssl4rl-bench explain runs/base --against
-    ssl4rl_mmbench:base; ssl4rl-bench explain runs/base --against 72.99
+    Examples:
+      ssl4rl-bench explain runs/base --against runs/theirs
+      ssl4rl-bench explain runs/base --against ssl4rl_mmbench:base
+      ssl4rl-bench explain runs/base --against 72.99
+
+    Exit codes: 0 done, whether or not a cause is named; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.cli.explain_print import print_explanation
     from ssl4rl_bench.cli.progress import Terminal
@@ -60,7 +78,7 @@ def explain(
     from ssl4rl_bench.reports.result.explanation_tables import explanation_json, explanation_markdown
 
     explanation = explain_sides(
-        run, against, task, (aggregation, against_aggregation), data or [], Terminal()
+        run, against, tasks, (aggregation, against_aggregation), data or [], Terminal()
     )
     if as_json or form == "json":
         text = json.dumps(explanation_json(explanation), indent=1) + "\n"

@@ -13,7 +13,10 @@ from ssl4rl_bench.core.output import say
 def export(
     what: Annotated[
         list[str],
-        Argument(help="tsv: a task (`list tasks`). model-card: a run, or several of one checkpoint."),
+        Argument(
+            metavar="TASK|RUN...",
+            help="tsv: a task (`list tasks`). model-card: a run, or several of one checkpoint.",
+        ),
     ],
     to: Annotated[
         Literal["tsv", "model-card"],
@@ -38,7 +41,11 @@ def export(
     VLMEvalKit scores circular copies as one question only if the file's name contains mmbench; another name brings a
     note. Of a card that is there, only what stands between its marks is replaced.
 
-    Examples: ssl4rl-bench export scenes --to tsv; ssl4rl-bench export runs/mine --to model-card
+    Examples:
+      ssl4rl-bench export scenes --to tsv
+      ssl4rl-bench export runs/mine --to model-card
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.core.errors import UsageError
 

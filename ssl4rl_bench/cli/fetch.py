@@ -7,13 +7,19 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from ssl4rl_bench.cli.completion import complete_tasks
 from ssl4rl_bench.core.names import short_name
 from ssl4rl_bench.core.output import say
 
 
 def fetch(
     tasks: Annotated[
-        list[str] | None, Argument(help="Names of tasks (`fetch --list`) or task files.")
+        list[str] | None,
+        Argument(
+            metavar="TASK...",
+            help="Names of tasks (`fetch --list`) or task files.",
+            autocompletion=complete_tasks,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -28,7 +34,11 @@ def fetch(
 
     Ctrl-C keeps what was downloaded, and the same command continues. A file that is there is only checked.
 
-    Example: ssl4rl-bench fetch mmstar
+    Examples:
+      ssl4rl-bench fetch mmstar
+      ssl4rl-bench fetch --list
+
+    Exit codes: 0 done; 2 the download or its check failed; 130 interrupted, resumable.
     """
     from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -65,14 +75,14 @@ def fetch(
 
 
 def _list() -> None:
-    from rich.table import Table
-
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean
     from ssl4rl_bench.datasets.fetching import fetchable
+    from ssl4rl_bench.reports.text.fitting import FittingTable, Narrowing
 
-    table = Table("task", "file", "MiB", "MD5", "licence", box=None, pad_edge=False)
-    table.columns[0].no_wrap = table.columns[3].no_wrap = True
+    narrowing = Narrowing(drop=("licence", "MiB", "MD5"))
+    headers = ("task", "file", "MiB", "MD5", "licence")
+    table = FittingTable(*headers, n_keys=1, narrowing=narrowing, box=None, pad_edge=False)
     for row in fetchable():
         size = f"{row.path.stat().st_size >> 20}" if row.path else "–"
         md5, licence = row.source.md5 or "unverified", row.source.licence or "unverified"

@@ -51,7 +51,12 @@ def gate(
 ) -> None:
     """Judge a checkpoint against an accepted one by a policy: pass, fail, or inconclusive.
 
-    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 bad input; 4 internal failure, no verdict.
+    Examples:
+      ssl4rl-bench gate --baseline runs/base --candidate runs/new --policy gate.toml
+      ssl4rl-bench gate --candidate runs/base --save-baseline baseline.json.gz
+
+    Exit codes: 0 pass; 1 fail; 3 inconclusive (the policy may map it); 2 bad input; 4 internal failure, no
+    verdict.
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.gate_print import print_gate

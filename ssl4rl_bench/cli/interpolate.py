@@ -26,7 +26,10 @@ def interpolate(
     Interpolation often keeps most of what training improved, and restores much of what the model had forgotten.
     Evaluate several shares on other questions than those that you report.
 
-    Example: ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
+    Example:
+      ssl4rl-bench interpolate checkpoints/tiny-rotation/step-000150 --share 0.5 --out checkpoints/half
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.core.errors import MissingDependency
     from ssl4rl_bench.engines.checkpoints.weights import resolve_model
@@ -37,6 +40,6 @@ def interpolate(
     try:
         import safetensors.torch  # noqa: F401
     except ImportError:
-        raise MissingDependency("interpolate needs torch: pip install 'ssl4rl-bench[hf]'") from None
+        raise MissingDependency.of("interpolate needs torch", "hf") from None
     result = interpolate_checkpoints(model, share, out, base)
     say(f"{result}: evaluate it with `ssl4rl-bench run --model {result}`")

@@ -1,4 +1,4 @@
-"""`ssl4rl-bench list`: lists the tasks, engines, runs and recipes that commands accept."""
+"""`ssl4rl-bench list`: lists tasks, engines, runs, recipes, presets and example files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,41 @@ _COLUMNS = {
     "runs": ("run", "model", "tasks", "engine", "replies", "state"),
     "recipes": ("recipe", "base", "tasks", "steps", "processes"),
     "presets": ("preset", "description", "settings"),
+    "examples": ("example", "description"),
 }
+_DROPPED = {
+    "tasks": ("prompt", "data"),
+    "engines": (),
+    "runs": ("engine", "tasks"),
+    "recipes": ("processes", "base"),
+    "presets": (),
+    "examples": (),
+}
+"""The columns that narrow terminals do not show, the first ones first."""
 
 
 def list_(
     what: Annotated[
-        Literal["tasks", "engines", "runs", "recipes", "presets"],
-        Argument(help="tasks, engines, runs, recipes or presets."),
+        Literal["tasks", "engines", "runs", "recipes", "presets", "examples"],
+        Argument(help="tasks, engines, runs, recipes, presets or examples."),
     ],
     root: Annotated[Path, Option(help="The folder of the runs.")] = Path("runs"),
 ) -> None:
-    """List tasks, engines, runs, training recipes or presets."""
+    """List tasks, engines, runs, training recipes, presets or example files.
+
+    Examples:
+      ssl4rl-bench list tasks
+      ssl4rl-bench list runs --root runs
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
+    """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.core.neutral import clean, one_line
-    from ssl4rl_bench.reports.text.fitting import FittingTable
+    from ssl4rl_bench.reports.text.fitting import FittingTable, Narrowing
 
-    table = FittingTable(*_COLUMNS[what], n_keys=1, box=None, pad_edge=False)
+    table = FittingTable(
+        *_COLUMNS[what], n_keys=1, narrowing=Narrowing(drop=_DROPPED[what]), box=None, pad_edge=False
+    )
     if what == "tasks":
         from ssl4rl_bench.task.taskfile import group_names, load_taskfile, task_names
 
@@ -55,6 +74,11 @@ def list_(
             preset = load_preset(name)
             settings = (f"{key} {setting.value}" for key, setting in preset.settings.items())
             table.add_row(name, preset.title, ", ".join(settings))
+    elif what == "examples":
+        from ssl4rl_bench.examples import list_examples
+
+        for example in list_examples():
+            table.add_row(example.name, clean(example.title, 200))
     elif what == "recipes":
         from ssl4rl_bench.train.recipe import find_recipe, read_recipe, recipe_names
 
@@ -83,3 +107,8 @@ def list_(
             say(f"no runs in {root}; `ssl4rl-bench run` creates one")
             return
     console().print(table)
+    if what == "examples":
+        from ssl4rl_bench.examples import HERE, RECIPES
+
+        say(f"gate.toml and tasks/ are installed in {HERE}, recipes/ and the launch files in {RECIPES}")
+        say("`ssl4rl-bench examples [NAME...]` copies them into a folder")

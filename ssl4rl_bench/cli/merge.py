@@ -25,7 +25,10 @@ def merge(
 
     The shards must be complete. They are not changed, and can be deleted afterwards.
 
-    Example: ssl4rl-bench merge runs/base.shard-* --out runs/base
+    Example:
+      ssl4rl-bench merge runs/base.shard-* --out runs/base
+
+    Exit codes: 0 done; 2 a shard is missing, incomplete or of another run; 4 internal failure.
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import Terminal
@@ -36,4 +39,4 @@ def merge(
 
     run = merge_shards(shards, out, data or [], sys.argv, Terminal())
     print_tables([finished(run)], list(run.spec.tasks))
-    console().print(one_line(run.result_path))
+    console().print(one_line(run.result_path), soft_wrap=True)

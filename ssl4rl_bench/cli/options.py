@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from ssl4rl_bench.cli.completion import complete_aggregations, complete_runs, complete_tasks
+
 OptionValues = list[str] | None
 """The values of a repeatable option."""
 READERS = (
@@ -17,26 +19,49 @@ READERS = (
 
 # Runs
 RunPaths = Annotated[
-    list[Path], Argument(help="Run directories, or their names below runs/.", metavar="RUN...")
+    list[Path],
+    Argument(
+        help="Run directories, or their names below runs/.", metavar="RUN...", autocompletion=complete_runs
+    ),
 ]
 BaselineOption = Annotated[
     str | None, Option("--baseline", "-b", help="A run's model or folder (default: the first run).")
 ]
 SharedTasks = Annotated[
-    OptionValues, Option("--task", "-t", help="Only these tasks (default: all that the runs share).")
+    OptionValues,
+    Option(
+        "--tasks",
+        "-t",
+        metavar="TASK,...",
+        help="Only these tasks (default: all that the runs share).",
+        autocompletion=complete_tasks,
+    ),
+]
+ShownTasks = Annotated[
+    OptionValues,
+    Option(
+        "--tasks",
+        "-t",
+        metavar="TASK,...",
+        help="Only these tasks (default: all).",
+        autocompletion=complete_tasks,
+    ),
 ]
 Aggregation = Annotated[
     str | None,
     Option(
         "--aggregation",
         "-a",
+        metavar="NAME",
         help="circular_micro, row_micro, vanilla0_micro or row_l3_macro (default: the benchmark's).",
+        autocompletion=complete_aggregations,
     ),
 ]
 PublishedOption = Annotated[
     OptionValues,
     Option(
-        help="Also show published numbers of the same benchmark: a table's name or file. They are not tested."
+        metavar="TABLE",
+        help="Also show published numbers of the same benchmark: a table's name or file. They are not tested.",
     ),
 ]
 AverageOption = Annotated[
@@ -44,15 +69,30 @@ AverageOption = Annotated[
     Option(metavar="[NAME=]TASK,TASK", help="Also the unweighted mean over these benchmarks. Repeatable."),
 ]
 Allow = Annotated[
-    OptionValues, Option(help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md).")
+    OptionValues,
+    Option(
+        metavar="SETTING,...",
+        help="Settings in which runs may differ: max_pixels,max_tokens (docs/compare.md).",
+    ),
 ]
 MovedData = Annotated[
-    OptionValues, Option(help="The location of the data, if it has moved; TASK=PATH for several tasks.")
+    OptionValues,
+    Option(
+        metavar="[TASK=]PATH",
+        help="The location of the data, if it has moved; TASK=PATH for several tasks.",
+    ),
 ]
 
 # Evaluations
 Tasks = Annotated[
-    OptionValues, Option("--tasks", "-t", help="Tasks, separated by commas or repeated (`list tasks`).")
+    OptionValues,
+    Option(
+        "--tasks",
+        "-t",
+        metavar="TASK,...",
+        help="Tasks, separated by commas or repeated (`list tasks`).",
+        autocompletion=complete_tasks,
+    ),
 ]
 EngineSettings = Annotated[
     OptionValues, Option("--set", metavar="KEY=VALUE", help="Engine option, as in `run`. Repeatable.")

@@ -1,7 +1,8 @@
-"""Displays progress on standard error: bars on a terminal, and a line for every 5% elsewhere."""
+"""Displays progress on standard error: bars on a terminal, and a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +24,37 @@ from ssl4rl_bench.run.runner import Event
 if TYPE_CHECKING:
     from rich.console import Console
 
-SHARES = 20
-"""Number of lines for a task or a file without a terminal: one for every 5%."""
-STAGES = 4
-"""Number of lines for a stage of `build` or `train` without a terminal."""
+SECONDS_BETWEEN_LINES = 10.0
+"""The least time between two lines of progress without a terminal."""
+
+
+class Pace:
+    """Decides when a line of progress is due: the first one at once, then one every ten seconds.
+
+    Args:
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = -math.inf
+
+    def is_due(self) -> bool:
+        """Checks whether a line is due; if so, the next one is due ten seconds from now."""
+        now = self._clock()
+        due = now - self._last >= SECONDS_BETWEEN_LINES
+        if due:
+            self._last = now
+        return due
 
 
 class Bars:
-    """Shows the progress of several items: bars on a terminal, a line for every completed share elsewhere.
+    """Shows the progress of several items: bars on a terminal, elsewhere lines at a `Pace` and each item's last line.
 
     Args:
         screen: a console on standard error.
         columns: rich columns in addition to a description and the bar.
-        shares: number of lines per item without a terminal.
+        pace: when a line is due; several `Bars` can share one.
         transient: whether bars disappear at the end.
     """
 
@@ -43,15 +62,16 @@ class Bars:
         self,
         screen: Console,
         *columns: rp.ProgressColumn,
-        shares: int = SHARES,
+        pace: Pace | None = None,
         transient: bool = False,
     ) -> None:
         self.screen = screen
         self.bars: rp.Progress | None = None
         """The bars on a terminal, between `__enter__` and `__exit__`; otherwise None."""
-        self._columns, self._shares, self._transient = columns, shares, transient
+        self._columns, self._pace, self._transient = columns, pace or Pace(), transient
         self._ids: dict[str, rp.TaskID] = {}
-        self._printed: dict[str, int] = {}
+        self._waiting: dict[str, str] = {}
+        """The last line of each item, while it has not been printed."""
 
     def __enter__(self) -> Self:
         if self.screen.is_terminal and self.bars is None:
@@ -66,6 +86,9 @@ class Bars:
         if self.bars is not None:
             self.bars.stop()
             self.bars = None
+        for line in self._waiting.values():
+            say(line, stderr=True)
+        self._waiting.clear()
 
     def show(
         self,
@@ -75,26 +98,27 @@ class Bars:
         line: str,
         *,
         name: str | None = None,
-        always: bool = False,
         **fields: Any,
     ) -> None:
-        """Updates a bar, or without a terminal prints `line` if another share is complete.
+        """Updates a bar, or without a terminal prints `line` if it is due or the item is complete.
 
         Args:
-            name: identifies the bar if its label changes.
-            always: whether to print the line in any case.
+            name: identifies the item if its label changes.
             fields: values for the columns.
         """
+        name = name or label
         if self.bars is not None:
-            name = name or label
             if name not in self._ids:
                 self._ids[name] = self.bars.add_task(label, total=total, **fields)
             self.bars.update(self._ids[name], description=label, completed=done, total=total, **fields)
             return
-        step = int(done * self._shares // (total or 1))
-        if always or (total and step != self._printed.get(label, 0)):
-            self._printed[label] = step
+        if not done and not total:
+            return
+        if self._pace.is_due() or (total and done >= total):
+            self._waiting.pop(name, None)
             say(line, stderr=True)
+        else:
+            self._waiting[name] = line
 
 
 class LoadProgress:
@@ -106,14 +130,13 @@ class LoadProgress:
 
     AFTER_S = 2.0
 
-    def __init__(self, screen: Console, name: str) -> None:
+    def __init__(self, screen: Console, name: str, pace: Pace | None = None) -> None:
         self._name = name
         self._started: float | None = None
         """The time at which reading began. A download before that shows its progress separately."""
         self._share = 0.0
         self._n_pass = 1
-        self._label = ""
-        self._bars = Bars(screen, rp.TaskProgressColumn(), rp.TimeElapsedColumn(), transient=True)
+        self._bars = Bars(screen, rp.TaskProgressColumn(), rp.TimeElapsedColumn(), pace=pace, transient=True)
 
     def __enter__(self) -> Callable[[float], None]:
         return self._set_share
@@ -128,9 +151,8 @@ class LoadProgress:
         self._share = share
         if time.monotonic() - self._started >= self.AFTER_S:
             label = f"loading {self._name}" + (f", pass {self._n_pass}" if self._n_pass > 1 else "")
-            line = f"{label}: {100 * int(share * SHARES) // SHARES}%"
-            is_new, self._label = label != self._label, label
-            self._bars.__enter__().show(label, share, 1.0, line, name=self._name, always=is_new)
+            line = f"{label}: {int(100 * share)}%"
+            self._bars.__enter__().show(label, share, 1.0, line, name=self._name)
 
 
 class _Remaining(rp.ProgressColumn):
@@ -152,10 +174,12 @@ class RunProgress(Bars):
     SHORTEST_S = 0.1
     """The time after which there is a rate."""
 
-    def __init__(self, screen: Console, tasks: Sequence[Task], extractor: str) -> None:
+    def __init__(
+        self, screen: Console, tasks: Sequence[Task], extractor: str, pace: Pace | None = None
+    ) -> None:
         # The only column that is wrapped; rich would cut all of them alike.
         note = rp.TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=False))
-        super().__init__(screen, rp.MofNCompleteColumn(), note, _Remaining())
+        super().__init__(screen, rp.MofNCompleteColumn(), note, _Remaining(), pace=pace)
         self._extractor = extractor
         self._tasks = {task.name: task for task in tasks}
         self._n_scored: Counter[str] = Counter()
@@ -175,10 +199,7 @@ class RunProgress(Bars):
         line = f"{event.task}: {event.n_done}/{event.n_total}  {note}"
         if left is not None and left >= 1:
             line += f"  about {left:.0f} s left"
-        always = event.sample is None
-        self.show(
-            one_line(event.task), event.n_done, event.n_total, line, always=always, note=note, left=left
-        )
+        self.show(one_line(event.task), event.n_done, event.n_total, line, note=note, left=left)
 
     def _note(self, event: Event) -> str:
         limit = self._limit.of(event.waits)
@@ -245,12 +266,13 @@ class Terminal(Observer):
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
+        self._pace = Pace()
 
     def loading(self, task: str) -> LoadProgress:
-        return LoadProgress(self._console, task)
+        return LoadProgress(self._console, task, self._pace)
 
     def running(self, tasks: Sequence[Task], extractor: str) -> RunProgress:
-        return RunProgress(self._console, tasks, extractor)
+        return RunProgress(self._console, tasks, extractor, self._pace)
 
     def say(self, text: str) -> None:
         say(text, stderr=True)

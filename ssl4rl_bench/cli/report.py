@@ -31,12 +31,13 @@ def report(
     out: Annotated[
         Path | None, Option("--out", "-o", help=f"The HTML file to write (default: {PAGE}).")
     ] = None,
-    task: SharedTasks = None,
+    tasks: SharedTasks = None,
     aggregation: Annotated[
         OptionValues,
         Option(
             "--aggregation",
             "-a",
+            metavar="NAME,...",
             help="Only these; the page opens with the first (default: all; the benchmark's first).",
         ),
     ] = None,
@@ -45,13 +46,17 @@ def report(
     view: Annotated[
         OptionValues,
         Option(
-            help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed."
+            metavar="VIEW,...",
+            help="Only these views (transfer, goldilocks, additivity, bias); without --out they are printed.",
         ),
     ] = None,
     figures: Annotated[Path | None, Option(help="Write each view's figure here, as SVG and PNG.")] = None,
     trained: Annotated[
         OptionValues,
-        Option(help="LABEL=TASK[+TASK]: the training tasks of a checkpoint that does not record them."),
+        Option(
+            metavar="LABEL=TASK[+TASK]",
+            help="The training tasks of a checkpoint that does not record them.",
+        ),
     ] = None,
     allow: Allow = None,
     data: MovedData = None,
@@ -65,7 +70,11 @@ def report(
     A table of all benchmarks if there are several, a verdict in words, tables with intervals and ranks, differences,
     abilities, every sample with the replies, and the command that repeats each run.
 
-    Example: ssl4rl-bench report tiny-base tiny-rotation -o leaderboard.html
+    Examples:
+      ssl4rl-bench report runs/base runs/rotation --out leaderboard.html
+      ssl4rl-bench report runs/base runs/rotation --view transfer
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.progress import Terminal
@@ -92,7 +101,7 @@ def report(
         data or [], list(dict.fromkeys(name for path in runs for name in open_run(path).spec.tasks))
     )
     evaluated = load_evaluated(runs, data or [], Terminal())
-    names = [full_name(name) for name in split_names(task or [])]
+    names = [full_name(name) for name in split_names(tasks or [])]
     chosen = choose_runs(evaluated, baseline, names, wanted[0] if wanted else None, trained or [], allowed)
     # A page shortens names; what stands alone does not.
     views = make_views(split_names(view or []), chosen if only_views else with_short_names(chosen))

@@ -6,10 +6,9 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from rich.constrain import Constrain
 from rich.text import Text
 
-from ssl4rl_bench.cli.common import PLAIN_WIDTH, console
+from ssl4rl_bench.cli.common import console
 from ssl4rl_bench.comparison.load import choose_baseline
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.atomic import reporting
@@ -80,7 +79,7 @@ def print_views(views: Sequence[View]) -> None:
         screen.print()
         screen.print(table)
         screen.print()
-        screen.print(Constrain(Text(clean(view.sentence, 4000)), PLAIN_WIDTH))
+        screen.sentence(clean(view.sentence, 4000))
 
 
 def _n_keys(view: View) -> int:

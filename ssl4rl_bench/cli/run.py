@@ -8,6 +8,7 @@ from typing import Annotated
 
 from typer import Option
 
+from ssl4rl_bench.cli.completion import complete_engines, complete_models, complete_presets
 from ssl4rl_bench.cli.options import (
     BaseUrl,
     Extractor,
@@ -27,6 +28,8 @@ def run(
         Option(
             "--model",
             "-m",
+            metavar="MODEL",
+            autocompletion=complete_models,
             help="Folder, bundled checkpoint, hub id, name at a server, or of recorded replies. Repeatable.",
         ),
     ] = None,
@@ -36,12 +39,20 @@ def run(
         Option(
             "--data",
             "--images",
+            metavar="[TASK=]PATH",
             help="TSV, parquet file or folder, or owner/name[@revision][#config/split] (hub); TASK=PATH for several. "
             "For SSL tasks their images: one of these, a folder of images, scenes, or another task.",
         ),
     ] = None,
     engine: Annotated[
-        str, Option("--engine", "-e", help="auto, vllm, hf, openai, replay or mock (--set mock=random).")
+        str,
+        Option(
+            "--engine",
+            "-e",
+            metavar="NAME",
+            help="auto, vllm, hf, openai, replay or mock (--set mock=random).",
+            autocompletion=complete_engines,
+        ),
     ] = "auto",
     settings: Annotated[
         OptionValues,
@@ -58,8 +69,10 @@ def run(
     preset: Annotated[
         str | None,
         Option(
+            metavar="NAME",
+            autocompletion=complete_presets,
             help="Prompt, pixel limits and sampling as in another project: ssl4rl, vlmevalkit, lmms-eval or "
-            "qwen2.5-vl-card. Other options take precedence; --dry-run shows the values and their sources."
+            "qwen2.5-vl-card. Other options take precedence; --dry-run shows the values and their sources.",
         ),
     ] = None,
     prompt: Prompt = None,
@@ -110,7 +123,12 @@ def run(
 ) -> None:
     """Evaluate checkpoints on tasks. The same command again resumes; no request is sent twice.
 
-    Example: ssl4rl-bench run --model tiny-base --tasks scenes
+    Examples:
+      ssl4rl-bench run --model tiny-base --tasks scenes
+      ssl4rl-bench run --model Qwen/Qwen2.5-VL-3B-Instruct --tasks mmbench_dev_en,ssl_probes --preset ssl4rl
+
+    Exit codes: 0 done; 1 more failed requests than allowed; 2 bad input; 4 the engine failed; 130 interrupted,
+    resumable.
     """
     from ssl4rl_bench.cli.common import split_names
     from ssl4rl_bench.cli.evaluate import print_plan, run_and_print

@@ -20,6 +20,12 @@ def score(
     """Read a run's replies again and derive result.json anew, without a model.
 
     A run that is not complete is scored too, printed as partial, and gets no result.json.
+
+    Examples:
+      ssl4rl-bench score runs/base
+      ssl4rl-bench score runs/base --extractor strict --dry-run
+
+    Exit codes: 0 done; 2 bad input; 4 internal failure.
     """
     from ssl4rl_bench.cli.progress import Terminal
     from ssl4rl_bench.cli.tables import print_tables

@@ -38,25 +38,30 @@ def print_tables(
         else:
             screen.print(card_table(results, name, how))
         for line in _reading(results, name):
-            screen.print(line)
+            screen.sentence(line)
     if probes:
         screen.print()
         screen.print(probe_table(results, probes))
         for name in probes:
             for line in _reading(results, name):
-                screen.print(f"{short_name(name)}: {line}")
+                screen.sentence(f"{short_name(name)}: {line}")
     for result in results:
         for line in other_convention(result, probes):
-            screen.print(f"note: {line}", style="yellow")
+            screen.sentence(f"note: {line}", "yellow")
         for reason in result["partial_reasons"]:
-            screen.print(f"partial: {model_name(result)}: {clean(reason, 200)}")
+            screen.sentence(f"partial: {model_name(result)}: {clean(reason, 200)}")
 
 
 def _reading(results: Sequence[Mapping[str, Any]], task: str) -> list[str]:
-    """Describes how the replies of each result were read, one line per result."""
-    return [
-        (f"{model_name(result)}: " if len(results) > 1 else "")
-        + f"{reading_line(task_result)} (prompt {task_result['prompt']}, extractor {task_result['extractor']})"
+    """Describes how the replies of each result were read, one line per result, or one if all lines are equal."""
+    lines = [
+        (
+            model_name(result),
+            f"{reading_line(task_result)} (prompt {task_result['prompt']}, extractor {task_result['extractor']})",
+        )
         for result in results
         if (task_result := result["tasks"].get(task)) is not None
     ]
+    if len({line for _, line in lines}) == 1:
+        return [lines[0][1] if len(lines) == 1 else f"each of {len(lines)} runs: {lines[0][1]}"]
+    return [f"{name}: {line}" for name, line in lines]

@@ -7,11 +7,18 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from ssl4rl_bench.cli.completion import complete_recipes
 from ssl4rl_bench.cli.options import OptionValues
 
 
 def train(
-    recipe: Annotated[str, Argument(help="TOML file, or the name of a bundled recipe (`list recipes`).")],
+    recipe: Annotated[
+        str,
+        Argument(
+            help="TOML file, or the name of a bundled recipe (`list recipes`).",
+            autocompletion=complete_recipes,
+        ),
+    ],
     out: Annotated[
         Path | None, Option("--out", "-o", help="Folder of the run (default: checkpoints/NAME).")
     ] = None,
@@ -20,7 +27,8 @@ def train(
         int | None, Option(help="Stop after this many steps of the run; --resume continues.", min=1)
     ] = None,
     set_: Annotated[
-        OptionValues, Option("--set", help="Set a key of the recipe: grpo.steps=100. Repeatable.")
+        OptionValues,
+        Option("--set", metavar="KEY=VALUE", help="Set a key of the recipe: grpo.steps=100. Repeatable."),
     ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Print settings, sizes and estimated memory without training.")
@@ -31,7 +39,11 @@ def train(
     A step is one batch of replies and the updates on it. Ctrl-C and SIGTERM save and exit 130; --resume continues.
     On several GPUs: accelerate launch --config_file FILE -m ssl4rl_bench train RECIPE
 
-    Example: ssl4rl-bench train tiny_rotation --max-steps 5
+    Examples:
+      ssl4rl-bench train tiny_rotation --max-steps 5
+      ssl4rl-bench train ssl4rl_3b_rotation --dry-run
+
+    Exit codes: 0 done; 2 bad input; 4 the training failed; 130 interrupted, --resume continues.
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.train.recipe import find_recipe, read_recipe
@@ -57,7 +69,7 @@ def run_training(recipe: Any, out: Path, resume: bool, max_steps: int | None) ->
     try:
         import trl  # noqa: F401
     except ImportError:
-        raise MissingDependency("training needs TRL: pip install 'ssl4rl-bench[train]'") from None
+        raise MissingDependency.of("training needs TRL", "train") from None
     from ssl4rl_bench.train.grpo import is_main, train_grpo
 
     try:

@@ -1,4 +1,4 @@
-"""Shows a training run: one line of metrics per log entry, and on a terminal a bar below the lines."""
+"""Shows a training run: lines of metrics, and on a terminal a bar below the lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from rich import progress as rp
 
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.cli.progress import STAGES, Bars
+from ssl4rl_bench.cli.progress import Bars, Pace
 from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.train.reporting import Reporter
 
@@ -32,10 +32,10 @@ _SHOWN = (
 class TrainingProgress(Bars, Reporter):
     """Shows a training run on standard error."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pace: Pace | None = None) -> None:
         left = rp.TextColumn("{task.fields[left]}", markup=False)
         columns = rp.MofNCompleteColumn(), rp.TimeElapsedColumn(), left
-        super().__init__(console(stderr=True), *columns, shares=STAGES)
+        super().__init__(console(stderr=True), *columns, pace=pace)
         self._name = name
         self._started: tuple[float, float] | None = None
 
@@ -49,7 +49,7 @@ class TrainingProgress(Bars, Reporter):
         self.show(f"{name}: {unit}", done, total or None, line, visible=done != total, left="")
 
     def line(self, metrics: Mapping[str, float | None], n_steps: int) -> None:
-        """Prints a line of metrics and updates the bar."""
+        """Prints a line of metrics and updates the bar; without a terminal, at most one line every ten seconds."""
         step = metrics["step"] or 0.0
         values = "  ".join(
             f"{label} {_shown(metrics[key], form)}" for key, label, form in _SHOWN if key in metrics
@@ -68,7 +68,7 @@ class TrainingProgress(Bars, Reporter):
         if self.bars is not None:
             self.screen.print(f"step {step:g}  {values}")
         line = f"step {step:g}/{n_steps}  {values}  {ending}".rstrip()
-        self.show(self._name, step, n_steps, line, always=True, left=ending)
+        self.show(self._name, step, n_steps, line, left=ending)
 
     def replies(self, replies: Sequence[Mapping[str, object]]) -> None:
         """Prints replies on a terminal only; replies.jsonl contains them in any case."""

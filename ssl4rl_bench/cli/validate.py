@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from ssl4rl_bench.cli.completion import complete_tasks
 from ssl4rl_bench.cli.options import SkipBad
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ SHOWN = 20
 
 
 def validate(
-    task: Annotated[str, Argument(help="Task name or file (`list tasks`).")],
+    task: Annotated[str, Argument(help="Task name or file (`list tasks`).", autocompletion=complete_tasks)],
     data: Annotated[
         str | None,
         Option(
@@ -41,7 +42,11 @@ def validate(
 
     For an SSL task it also prints what blind guesses earn: a constant answer, image sizes, borders, statistics.
 
-    Example: ssl4rl-bench validate ssl_rotation_90 --images photos --sheet rotation.png
+    Examples:
+      ssl4rl-bench validate scenes
+      ssl4rl-bench validate ssl_rotation_90 --images photos --sheet rotation.png
+
+    Exit codes: 0 valid; 2 not valid, or bad input; 4 internal failure.
     """
     from ssl4rl_bench.cli.common import console
     from ssl4rl_bench.cli.progress import LoadProgress
@@ -130,7 +135,7 @@ def _verdicts(baselines: list[LeakBaseline]) -> Iterator[tuple[str, str | None]]
 
 def _table(baselines: list[LeakBaseline]) -> object:
     from ssl4rl_bench.reports.text.cells import plain_table
-    from ssl4rl_bench.reports.text.numbers import NO_DATA, percent
+    from ssl4rl_bench.reports.text.numbers import NO_DATA, interval, percent
 
     guess = (
         f"chance {100 * baselines[0].chance:.2f}%, {baselines[0].n} guesses on {baselines[0].n_images} images"
@@ -138,6 +143,7 @@ def _table(baselines: list[LeakBaseline]) -> object:
     headers = ("From", "Right %", "95% interval", "Control %", "Leak")
     table = plain_table(f"blind baselines ({guess})", headers)
     for one in baselines:
-        interval = "–".join(map(percent, one.ci95))
-        table.add_row(one.name, percent(one.accuracy), interval, percent(one.control), one.leak or NO_DATA)
+        table.add_row(
+            one.name, percent(one.accuracy), interval(one.ci95), percent(one.control), one.leak or NO_DATA
+        )
     return table

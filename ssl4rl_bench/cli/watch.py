@@ -51,7 +51,8 @@ def watch(
     settings: EngineSettings = None,
     workers: Workers = 1,
     data: Annotated[
-        OptionValues, Option("--data", "--images", help="As in `run`; TASK=PATH for several tasks.")
+        OptionValues,
+        Option("--data", "--images", metavar="[TASK=]PATH", help="As in `run`; TASK=PATH for several tasks."),
     ] = None,
     prompt: Prompt = None,
     limit: Annotated[
@@ -64,10 +65,11 @@ def watch(
 ) -> None:
     """Evaluate and judge each new checkpoint of a training run; started again, it continues.
 
-    Exit codes with --once: 0 pass, 1 a new checkpoint fails, 3 inconclusive, 4 one was not evaluated. 130 stopped,
-    2 bad input.
+    Example:
+      ssl4rl-bench watch out --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
 
-    Example: ssl4rl-bench watch out/ --policy gate.toml --tasks scenes,ssl_rotation_90 --keep-best
+    Exit codes: 0 pass; 1 a new checkpoint fails; 3 inconclusive; 4 a checkpoint was not evaluated; 2 bad input;
+    130 stopped.
     """
     from ssl4rl_bench.cli import watching
     from ssl4rl_bench.cli.common import split_names

@@ -45,6 +45,18 @@ class StoreError(BenchError):
 class MissingDependency(BenchError):
     """An optional package is missing. The message ends with the command that installs it."""
 
+    @classmethod
+    def of(cls, need: str, extra: str, note: str = "") -> MissingDependency:
+        """Returns the error whose message is what needs a package, and the command that installs the extra.
+
+        Args:
+            need: such as "videos need PyAV".
+            note: what follows the command, in parentheses.
+        """
+        from ssl4rl_bench.core.installing import installer
+
+        return cls(f"{need}: {installer().extra(extra)}" + (f" ({note})" if note else ""))
+
 
 class EngineError(BenchError):
     """The engine cannot answer any request."""

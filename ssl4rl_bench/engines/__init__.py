@@ -31,9 +31,9 @@ _CLASSES = {
     "mock": ("mock", "MockEngine"),
 }
 _NEEDS = {
-    "vllm": (("vllm", "torch", "transformers"), "pip install 'ssl4rl-bench[cuda]' (or [cpu] without a GPU)"),
-    "hf": (("torch", "torchvision", "transformers"), "pip install 'ssl4rl-bench[hf]'"),
-    "openai": (("httpx",), "pip install 'ssl4rl-bench[openai]'"),
+    "vllm": (("vllm", "torch", "transformers"), "cuda"),
+    "hf": (("torch", "torchvision", "transformers"), "hf"),
+    "openai": (("httpx",), "openai"),
 }
 
 
@@ -69,10 +69,11 @@ def create(name: str, model: Model | None, options: EngineOptions, replies: Repl
         MissingDependency: if a required package is not installed; the message has the command to install it.
     """
     name = resolve_name(name)
-    packages, command = _NEEDS.get(name, ((), ""))
+    packages, extra = _NEEDS.get(name, ((), ""))
     missing = [package for package in packages if not _installed(package)]
     if missing:
-        raise MissingDependency(f"engine {name} needs {' and '.join(missing)}: {command}")
+        note = "or [cpu] without a GPU" if extra == "cuda" else ""
+        raise MissingDependency.of(f"engine {name} needs {' and '.join(missing)}", extra, note)
     if name in ("vllm", "hf") and model is None:
         raise UsageError(f"engine {name} needs a model: name a folder, a bundled checkpoint or a hub id")
     if name == "replay":
@@ -95,7 +96,7 @@ def _with_workers(engine: Engine, model: Model | None, options: EngineOptions) -
     if engine.name == "openai":
         raise UsageError("engine openai has no workers: give --base-url for each of several servers instead")
     if not _installed("ray"):
-        raise MissingDependency("--workers needs ray: pip install 'ssl4rl-bench[ray]'")
+        raise MissingDependency.of("--workers needs ray", "ray")
     from ssl4rl_bench.engines.workers.engine import WorkersEngine
 
     return WorkersEngine(engine, model, options)

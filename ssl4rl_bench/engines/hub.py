@@ -85,9 +85,7 @@ class Repository:
             from huggingface_hub import constants
         except ImportError:
             extra = "hf" if self.kind == "model" else "hub"
-            raise MissingDependency(
-                f"{self._noun} {self.repo} needs huggingface_hub: pip install 'ssl4rl-bench[{extra}]'"
-            ) from None
+            raise MissingDependency.of(f"{self._noun} {self.repo} needs huggingface_hub", extra) from None
         if constants.HF_HUB_OFFLINE:
             return self._cached("HF_HUB_OFFLINE is set")
         try:

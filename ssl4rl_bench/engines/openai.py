@@ -53,7 +53,7 @@ class OpenAIEngine:
         try:
             import httpx  # noqa: F401
         except ImportError:
-            raise MissingDependency("engine openai needs httpx: pip install 'ssl4rl-bench[openai]'") from None
+            raise MissingDependency.of("engine openai needs httpx", "openai") from None
         if not options.base_urls:
             raise UsageError("engine openai needs a server: --base-url http://127.0.0.1:8000/v1")
         self._pixels = pixel_limits(openai_wire.QWEN_PIXELS, options)

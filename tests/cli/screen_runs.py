@@ -21,6 +21,12 @@ TASKS = ("mmbench_dev_en=mmbench.tsv", "ssl_rotation_90=pictures", "ssl_jigsaw_2
 """The tasks of the runs, with their data."""
 SKILLS = {"base": (0.55, 0.05), "rotation-step-150": (0.92, 0.0), "Qwen2.5-VL-3B-Instruct": (0.3, 0.2)}
 """The share of questions that each model knows, and of its replies that cannot be read."""
+HUB_NAMES = (
+    "Qwen/Qwen2.5-VL-3B-Instruct",
+    "PKU-ML/SSL4RL-MMBench-Rotation-3B",
+    "PKU-ML/SSL4RL-MMBench-Contrastive-3B",
+)
+"""Names of models on the hub, for copies of the runs of `SKILLS`."""
 POLICY = """
 allow = ["partial"]
 [[rule]]
@@ -89,6 +95,8 @@ def make(folder: Path) -> None:
         for index in (1, 2):
             _run("random", f"parts/{index}", *mock, "--shard", f"{index}/2", tasks=TASKS[:1])
         overview_runs.make(Path("many"))
+        for index, (model, name) in enumerate(zip(SKILLS, HUB_NAMES, strict=True)):
+            _renamed(Path("runs") / model, Path("hub") / str(index), name)
 
 
 def asked(tasks: Sequence[str] = TASKS) -> tuple[str, ...]:
@@ -99,6 +107,15 @@ def asked(tasks: Sequence[str] = TASKS) -> tuple[str, ...]:
 def _run(model: str, out: str, *how: str, tasks: Sequence[str] = TASKS) -> None:
     done = bench("run", "--model", model, *asked(tasks), *how, "--out", out, "--max-error-rate", "0.1")
     assert done.code == 0, done.text
+
+
+def _renamed(run: Path, copy: Path, name: str) -> None:
+    """Copies a run and gives its model another name."""
+    shutil.copytree(run, copy)
+    for file in ("spec.json", "result.json"):
+        content = json.loads((copy / file).read_text())
+        content["model"]["name"] = name
+        (copy / file).write_text(json.dumps(content))
 
 
 def _replies(right: Path, model: str) -> Iterator[dict[str, Any]]:

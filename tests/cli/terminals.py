@@ -13,7 +13,7 @@ from commands import run
 
 from ssl4rl_bench.cli.screen import Screen
 
-WIDTHS = (60, 80, 120, 200)
+WIDTHS = (60, 80, 110, 200)
 
 
 class _Terminal(io.StringIO):

@@ -116,7 +116,7 @@ def test_the_same_command_again_asks_nothing_and_changes_nothing(finished: Path)
 
 def test_another_experiment_in_the_same_directory_is_refused(finished: Path) -> None:
     done = bench("run", "--tasks", "scenes", "--engine", "mock", "--limit", "6", "--out", finished)
-    refused(done, 2, "n_samples")
+    refused(done, 2, "--limit", "n_samples")
 
 
 def test_score_derives_the_same_result_and_other_extractors_another(finished: Path) -> None:

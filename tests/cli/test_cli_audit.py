@@ -61,7 +61,7 @@ def test_hostile_text_is_neutralised(tmp_path: Path) -> None:
         (["card", "nowhere.md"], ["nowhere.md", "no such file"]),
         (["card", "."], ["cannot read"]),
         (["card", "empty.md"], ["empty.md", "no table of results"]),
-        (["card", "empty.md", "--task", "scenes"], ["audit reading"]),
+        (["card", "empty.md", "--tasks", "scenes"], ["audit reading"]),
         (["reading", "nowhere"], ["no run nowhere"]),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_run_is_read_with_each_extractor(tmp_path: Path) -> None:
 
     both = json.loads(bench("audit", "reading", run, "--format", "json").stdout)["tasks"]
     assert [row["extractor"] for row in both["ssl4rl_ssl_rotation_90"]] == ["default", "strict"]
-    one = bench("audit", "reading", run, "--task", "ssl_rotation_90")
+    one = bench("audit", "reading", run, "--tasks", "ssl_rotation_90")
     assert one.returncode == 0 and "ssl4rl_scenes" not in one.stdout
-    refused(bench("audit", "reading", run, "--task", "ssl_rotation_9"), 2, "did you mean", "ssl_rotation_90")
+    refused(bench("audit", "reading", run, "--tasks", "ssl_rotation_9"), 2, "did you mean", "ssl_rotation_90")
     assert (run / "result.json").read_bytes() == before

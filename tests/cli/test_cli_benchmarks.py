@@ -39,8 +39,8 @@ def test_json_has_one_family_and_the_headlines(runs: list[Path]) -> None:
 
 
 def test_a_named_task_must_be_in_every_run(runs: list[Path]) -> None:
-    assert "has no task ssl4rl_mmvp" in invoke("compare", *runs, "--task", "mmvp,mmstar", code=2)
-    alone = json.loads(invoke("compare", *runs, "--task", "mmstar", "--format", "json"))
+    assert "has no task ssl4rl_mmvp" in invoke("compare", *runs, "--tasks", "mmvp,mmstar", code=2)
+    alone = json.loads(invoke("compare", *runs, "--tasks", "mmstar", "--format", "json"))
     assert alone["overview"] is None and len(alone["boards"]) == 1
     shown = invoke("compare", runs[2], *runs[:2], "--by", "overall")
     assert "mmvp is left out: the baseline jigsaw (replay) did not answer it." in " ".join(shown.split())

@@ -58,7 +58,7 @@ def test_formats_and_files(runs: dict[str, Path], tmp_path: Path) -> None:
 
 def test_leaves_use_benjamini_hochberg_and_methods_their_seeds(runs: dict[str, Path]) -> None:
     both = (runs["base"], runs["gold"], "--allow", "partial")
-    assert "· bh" in invoke("compare", *both, "--by", "l3", "--task", "scenes")
+    assert "· bh" in invoke("compare", *both, "--by", "l3", "--tasks", "scenes")
     shown = invoke("compare", *both, "--group-by", "seed")
     assert "SD of seeds" in shown
     assert "leave out --format json" in invoke(
@@ -73,7 +73,7 @@ def test_leaves_use_benjamini_hochberg_and_methods_their_seeds(runs: dict[str, P
         (("base", "probe"), (), "the runs share no task"),
         (("base", "gold"), ("--baseline", "glod"), "did you mean gold"),
         (("base", "gold"), ("--aggregation", "micro"), "no aggregation micro"),
-        (("base", "gold"), ("--task", "scene"), "did you mean ssl4rl_scenes"),
+        (("base", "gold"), ("--tasks", "scene"), "did you mean ssl4rl_scenes"),
         (("base", "direct"), ("--allow", "partial"), "another prompt style (direct and ssl4rl)"),
         (("base", "gold"), ("--published", "nothing"), "nothing"),
     ],

@@ -93,7 +93,7 @@ def test_hostile_names_are_shown_with_escapes(runs: dict[str, Path], tmp_path: P
         (("base",), "Missing option '--against'"),
         (("none", "--against", "base"), "there is no run none"),
         (("empty", "--against", "base"), "has no replies to mmbench_dev_en"),
-        (("base", "--against", "base", "--task", "scene"), "has no task ssl4rl_scene"),
+        (("base", "--against", "base", "--tasks", "scene"), "has no task ssl4rl_scene"),
         (("base", "--against", "base", "-a", "row"), "did you mean row_micro?"),
         (("base", "--against", "base", "--format", "html"), "--format"),
         (("scenes", "--against", "base"), "share no task and no question"),

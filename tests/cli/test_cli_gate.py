@@ -27,6 +27,7 @@ level = "l2"
 [guards]
 unread = 5
 """
+DECIDED = "FAIL: rule 1, no_worse_than on Average of scenes, decided (-100.00 points, corrected p "
 
 
 @cache
@@ -65,14 +66,18 @@ def asked(place: Path, candidate: str, policy: str = "gate.toml") -> list[object
 def test_every_verdict_has_its_exit_code(place: Path) -> None:
     passed = invoke(*asked(place, "same"))
     assert (
-        passed.startswith("PASS: same (mock) against gold (mock)")
+        passed.startswith(
+            "PASS: every rule and every guard passes; 8 pass; same (mock) against gold (mock), "
+        )
         and "would rarely be found" not in passed.splitlines()[0]
     )
     failed = invoke(*asked(place, "bad"), code=1)
-    assert failed.startswith("FAIL: bad (mock) against gold (mock)") and "Questions that were lost" in failed
+    assert failed.startswith(DECIDED) and "Questions that were lost" in failed
     unsure = invoke(*asked(place, "same", "tight.toml"), code=3)
     assert (
-        unsure.startswith("INCONCLUSIVE: same (mock) against gold (mock)")
+        unsure.startswith(
+            "INCONCLUSIVE: rule 1, no_worse_than on Average of scenes, is undecided (+0.00 points, n = 60; "
+        )
         and "can hardly be decided" in unsure
     )
 
@@ -127,11 +132,14 @@ def test_the_page_shows_the_judgement(place: Path, tmp_path: Path) -> None:
     page, saved = tmp_path / "gate.html", tmp_path / "base.json"
     invoke(*asked(place, "bad"), "--html", page, code=1)
     text = page.read_text()
-    assert "<h1>FAIL: bad (mock) against gold (mock)" in text and "Questions that were lost" in text
+    assert f"<h1>{DECIDED}" in text and "Questions that were lost" in text
     invoke("gate", "-c", place / "gold", "--save-baseline", saved)
     policy = ("-p", place / "gate.toml", "--html", page)
     invoke("gate", "-b", saved, "-c", place / "same", *policy)
-    assert "<h1>PASS: same (mock) against gold (mock)" in page.read_text()
+    assert (
+        "<h1>PASS: every rule and every guard passes; 8 pass; same (mock) against gold (mock)"
+        in page.read_text()
+    )
 
 
 def test_a_series_on_the_command_line(place: Path, tmp_path: Path) -> None:
@@ -191,7 +199,7 @@ def test_a_watch_folder_stands_for_its_best(place: Path, tmp_path: Path) -> None
         history.add(Entry(**fields, verdict="pass", verdict_best=None, number=1, alpha=0.05, best=True))
     (tmp_path / "gold").symlink_to(place / "gold")
     told = invoke("gate", "-b", tmp_path, "-c", place / "bad", "-p", place / "gate.toml", code=1)
-    assert told.startswith("FAIL: bad (mock) against gold (mock)")
+    assert told.startswith(DECIDED)
 
 
 def test_under_github_actions_it_annotates_and_adds_to_the_summary(place: Path, tmp_path: Path) -> None:

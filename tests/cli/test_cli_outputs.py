@@ -72,9 +72,9 @@ def test_show_prints_one_result_as_an_object_and_several_as_a_list() -> None:
     ("asked", "names"),
     [
         ((), [SCENES, ROTATION]),
-        (("--task", "scenes"), [SCENES]),
-        (("--task", "ssl4rl_ssl_rotation_90"), [ROTATION]),
-        (("--task", "ssl_rotation_90,scenes"), [SCENES, ROTATION]),
+        (("--tasks", "scenes"), [SCENES]),
+        (("--tasks", "ssl4rl_ssl_rotation_90"), [ROTATION]),
+        (("--tasks", "ssl_rotation_90,scenes"), [SCENES, ROTATION]),
     ],
 )
 def test_show_prints_only_the_tasks_that_were_asked_for_as_json(
@@ -84,7 +84,7 @@ def test_show_prints_only_the_tasks_that_were_asked_for_as_json(
 
 
 def test_a_task_that_one_of_the_runs_lacks_is_left_out_of_its_result_only() -> None:
-    gold, rough = parsed("show", "gold", "rough", "--format", "json", "--task", "ssl_rotation_90")
+    gold, rough = parsed("show", "gold", "rough", "--format", "json", "--tasks", "ssl_rotation_90")
     assert (list(gold["tasks"]), rough["tasks"]) == ([ROTATION], {})
 
 
@@ -271,4 +271,6 @@ def test_help_of_each_command_exits_with_0_and_names_at_most_20_options(command:
 
 def test_the_help_of_doctor_names_the_exit_code_that_it_has() -> None:
     """An engine that cannot run is an engine's failure, and 1 a negative verdict (DESIGN: exit codes)."""
-    assert "Exits with 4 if no engine" in " ".join(done("doctor", "--help").out.split())
+    assert "Exit codes: 0 an engine that asks a model can run; 4 none can." in " ".join(
+        done("doctor", "--help").out.split()
+    )

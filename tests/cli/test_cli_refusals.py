@@ -59,10 +59,6 @@ def test_data_of_a_task_that_no_run_has_is_refused(
         (("train", "tiny_mix", "--steps", "0"), "--steps"),
         (("ask", "why?", "--max-tokens", "0"), "--max-tokens"),
         (("ask", "why?", "--temperature", "-1"), "--temperature"),
-        (("show", "gold", "--format", "xml"), "--format"),
-        (("compare", "gold", "rough", "--format", "html"), "--format"),
-        (("export", "scenes", "--to", "csv"), "--to"),
-        (("build", "ssl_rotation_90", "--out", "out", "--format", "csv"), "--format"),
         (("show", "gold", "--colour"), "--colour"),
     ],
 )
@@ -71,6 +67,28 @@ def test_an_option_with_a_value_that_it_cannot_have_is_named(
 ) -> None:
     monkeypatch.chdir(place)
     refused(place, args, "Usage: ssl4rl-bench", option)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("show", "gold", "--format", "xml"), "--format takes table, markdown or json, not xml"),
+        (("compare", "gold", "rough", "--format", "latx"), "not latx; did you mean latex?"),
+        (("export", "scenes", "--to", "csv"), "--to takes tsv or model-card, not csv; did you mean tsv?"),
+        (("build", "ssl_rotation_90", "--out", "out", "--format", "jsn"), "not jsn; did you mean jsonl?"),
+        (
+            ("list", "task"),
+            "`list` takes tasks, engines, runs, recipes or presets, not task; did you mean tasks?",
+        ),
+        (("audit", "crad", "x.md"), "`audit` takes card or reading, not crad; did you mean card?"),
+        (("explain", "gold", "--against", "1", "--format", "mardown"), "did you mean markdown?"),
+    ],
+)
+def test_a_word_that_is_not_in_a_closed_list_has_the_list_and_the_closest(
+    place: Path, args: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    refused(place, args, words)
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo", "doctor", "run", "gate", "ask", "fetch"}))
@@ -106,12 +124,12 @@ def test_a_number_that_makes_no_sense_is_one_sentence(
         (("shwo", "gold"), "did you mean show?"),
         ((*RUN[:-1], "scnes"), "did you mean ssl4rl_scenes?"),
         ((*RUN, "--image", "blnk"), "did you mean blank?"),
-        (("show", "gold", "--task", "scene"), "did you mean ssl4rl_scenes?"),
-        (("show", "gold", "--task", "scene", "--leaves"), "did you mean ssl4rl_scenes?"),
-        (("show", "gold", "--task", "scene", "--format", "json"), "did you mean ssl4rl_scenes?"),
-        (("show", "gold", "--task", "scene", "--format", "markdown"), "did you mean ssl4rl_scenes?"),
+        (("show", "gold", "--tasks", "scene"), "did you mean ssl4rl_scenes?"),
+        (("show", "gold", "--tasks", "scene", "--leaves"), "did you mean ssl4rl_scenes?"),
+        (("show", "gold", "--tasks", "scene", "--format", "json"), "did you mean ssl4rl_scenes?"),
+        (("show", "gold", "--tasks", "scene", "--format", "markdown"), "did you mean ssl4rl_scenes?"),
         (("show", "gold", "--aggregation", "row", "--format", "json"), "did you mean row_micro?"),
-        (("show", "gold", "--aggregation", "row", "--task", "ssl_rotation_90"), "did you mean row_micro?"),
+        (("show", "gold", "--aggregation", "row", "--tasks", "ssl_rotation_90"), "did you mean row_micro?"),
         (("compare", "gold", "rough", "--allow", "partail"), "did you mean partial?"),
         (("compare", "gold", "rough", "--allow", "partial", "--correction", "hol"), "did you mean holm?"),
         (("report", "gold", "rough", "--allow", "partial", "--baseline", "ruogh"), "did you mean rough?"),
@@ -120,7 +138,7 @@ def test_a_number_that_makes_no_sense_is_one_sentence(
         (("build", "ssl_rotatio_90", "--out", "out"), "did you mean ssl4rl_ssl_rotation_90?"),
         (("export", "scnes", "--to", "tsv"), "did you mean ssl4rl_scenes?"),
         (("train", "tiny_rotaton"), "did you mean tiny_rotation?"),
-        (("audit", "reading", "gold", "--task", "scnes"), "did you mean"),
+        (("audit", "reading", "gold", "--tasks", "scnes"), "did you mean"),
     ],
 )
 def test_an_unknown_name_brings_the_closest_one(
@@ -188,7 +206,7 @@ def test_a_comparison_for_a_file_that_cannot_be_written_is_one_sentence(
             "--base-url applies to --engine openai, not hf",
         ),
         (("ask", "why?"), "--model is missing"),
-        (("audit", "card", "file.txt", "--data", "x"), "--task and --data are for `audit reading`"),
+        (("audit", "card", "file.txt", "--data", "x"), "--tasks and --data are for `audit reading`"),
         (("export", "scenes", "--to", "tsv", "--model", "x"), "--to tsv takes one task, and no --model"),
         (("export", "scenes", "scenes", "--to", "tsv"), "--to tsv takes one task, and no --model"),
         (("export", "gold", "--to", "model-card", "--data", "x"), "--data is for --to tsv"),

@@ -1,43 +1,94 @@
-"""What commands say of their progress: bars on a terminal, elsewhere a line for every share of what is done."""
+"""What commands say of their progress: bars on a terminal, elsewhere a line every ten seconds and the last one."""
 
 from __future__ import annotations
 
 import io
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ssl4rl_bench.cli.common import console
-from ssl4rl_bench.cli.progress import Bars, Limit, RunProgress
+from ssl4rl_bench.cli.progress import Bars, Limit, Pace, RunProgress, Terminal
 from ssl4rl_bench.cli.screen import Screen
 from ssl4rl_bench.cli.train_progress import TrainingProgress
 from ssl4rl_bench.core.capabilities import Waits
 from ssl4rl_bench.core.types import Status
 
 
-def test_a_line_for_every_share_and_none_for_the_beginning(capsys: pytest.CaptureFixture[str]) -> None:
-    with Bars(console(stderr=True), shares=4) as bars:
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_line_at_once_then_every_ten_seconds_and_the_last_one(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with Bars(console(stderr=True), pace=Pace(clock)) as bars:
         for label in ("read", "write"):
-            for done in range(7):
-                bars.show(label, done, 6, f"{label}: {done}/6")
+            for done in range(61):
+                bars.show(label, done, 60, f"{label}: {done}/60")
+                clock.now += 0.5
         bars.show("nothing", 0, 0, "nothing: 0/0")
-    said = capsys.readouterr().err.splitlines()
-    assert said == [f"{label}: {done}/6" for label in ("read", "write") for done in (2, 3, 5, 6)]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:5] == ["read: 0/60", "read: 20/60", "read: 40/60", "read: 60/60", "write: 19/60"]
+    assert lines[5:] == ["write: 39/60", "write: 59/60", "write: 60/60"]
 
 
-def test_training_says_each_stage_and_every_step(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingProgress("mine") as screen:
+def test_an_item_that_is_not_completed_has_its_last_line_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Bars(console(stderr=True), pace=Pace(Clock())) as bars:
+        for done in (1, 2, 3):
+            bars.show("read", done, 6, f"read: {done}/6")
+        assert capsys.readouterr().err.splitlines() == ["read: 1/6"]
+    assert capsys.readouterr().err.splitlines() == ["read: 3/6"]
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.booleans()), max_size=60))
+def test_two_lines_of_an_incomplete_item_are_ten_seconds_apart(events: list[tuple[float, bool]]) -> None:
+    clock, times = Clock(), []
+    pace = Pace(clock)
+    for wait, asks in events:
+        clock.now += wait
+        if asks and pace.is_due():
+            times.append(clock.now)
+    assert all(later - earlier >= 10 for earlier, later in itertools.pairwise(times))
+    assert bool(times) == any(asks for _, asks in events)
+
+
+def test_training_has_a_line_of_metrics_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with TrainingProgress("mine", Pace(clock)) as screen:
         for done in range(9):
             screen.stage("rotation", done, 8)
-        screen.line({"step": 5, "reward": 0.5}, 10)
-        screen.line({"step": 5, "reward": 0.25}, 10)
-    said = capsys.readouterr().err.splitlines()
-    assert said[:4] == [f"rotation: {done}/8 images" for done in (2, 4, 6, 8)]
-    assert said[4:] == ["step 5/10  reward 0.500", "step 5/10  reward 0.250"]
+        for step in range(1, 11):
+            clock.now += 4
+            screen.line({"step": step, "reward": step / 10}, 10)
+    lines = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines[:2] == ["rotation: 0/8 images", "rotation: 8/8 images"]
+    assert lines[2:] == ["step 3/10", "step 6/10", "step 9/10", "step 10/10"]
 
 
-def test_a_run_says_its_beginning_and_every_5_percent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_runs_of_a_command_share_one_pace(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `watch` has it, which runs one checkpoint after another."""
+    terminal, task = Terminal(), SimpleNamespace(name="mine", score=lambda *_: None)
+    for _ in range(3):
+        with terminal.running([task], "default") as progress:  # type: ignore[list-item]  # like a task
+            progress(event(0, 0.0))
+            progress.show("mine", 100, 100, "mine: 100/100")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["mine: 0/100  starting the engine", *["mine: 100/100"] * 3]
+
+
+def test_a_run_says_its_beginning_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     task: Any = SimpleNamespace(name="mine", score=lambda *_: SimpleNamespace(value=1.0, status=Status.TAG))
     with RunProgress(console(stderr=True), [task], "default") as show:
         for done in range(41):
@@ -57,11 +108,11 @@ def test_a_run_says_its_beginning_and_every_5_percent(capsys: pytest.CaptureFixt
                 )
             )  # type: ignore[arg-type]
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "mine: 0/40  starting the engine" and len(said) == 21
+    assert said[0] == "mine: 0/40  starting the engine" and len(said) == 2
     assert said[-1] == "mine: 40/40  rows right 100.0%  20.0 replies/s  40 tokens/s"
 
 
-class Terminal(io.StringIO):
+class Tty(io.StringIO):
     def isatty(self) -> bool:
         return True
 
@@ -86,12 +137,12 @@ ssl4rl_ssl_rotation_90 ━━━━━━━━━━━━━━━━━━━
 def test_a_bar_of_a_run_leaves_room_for_its_counts(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")  # which is shown the last state only
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
-    screen = Screen(file=Terminal(), width=width, height=50)
+    screen = Screen(file=Tty(), width=width, height=50)
     task: Any = SimpleNamespace(name="ssl4rl_ssl_rotation_90", score=lambda *_: None)
     with RunProgress(screen, [task], "default") as progress:
         note = "rows right 97.1%  1234 tokens/s  3 errors"
         progress.show(task.name, 4096, 4329, "", note=note)
-    lines = screen.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]  # Terminal
+    lines = screen.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]  # Tty
     assert "\n".join(["", *(line.rstrip() for line in lines), ""]) == BARS[width]
 
 
@@ -133,11 +184,11 @@ def test_no_number_of_a_bar_is_cut(width: int, monkeypatch: pytest.MonkeyPatch) 
 def bar(width: int, note: str, left: float, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
-    screen = Screen(file=Terminal(), width=width, height=50)
+    screen = Screen(file=Tty(), width=width, height=50)
     task: Any = SimpleNamespace(name="ssl4rl_ssl_rotation_90", score=lambda *_: None)
     with RunProgress(screen, [task], "default") as progress:
         progress.show(task.name, 4096, 4329, "", note=note, left=left)
-    lines: list[str] = screen.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]  # Terminal
+    lines: list[str] = screen.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]  # Tty
     return lines
 
 
@@ -153,7 +204,8 @@ def event(done: int, seconds: float, waits: Waits | None = None, **so_far: int) 
 @pytest.fixture
 def progress() -> RunProgress:
     task: Any = SimpleNamespace(name="mine", score=lambda *_: SimpleNamespace(value=1.0, status=Status.TAG))
-    return RunProgress(console(stderr=True), [task], "default")
+    clock = itertools.count(step=10)  # every line is due
+    return RunProgress(console(stderr=True), [task], "default", Pace(lambda: next(clock)))
 
 
 def test_rates_and_the_remaining_time_start_with_the_first_reply(

@@ -1,4 +1,4 @@
-"""What a user sees on a terminal of 60, 80, 120 and 200 columns.
+"""What a user sees on a terminal of 60, 80, 110 and 200 columns.
 
 Each file in `tests/data/screens` shows one command at all widths; `recorded` says how to write them anew.
 """
@@ -18,10 +18,12 @@ import pytest
 import recorded
 import screen_runs
 import simulated
+from numbers_shown import broken_numbers
 from terminals import WIDTHS, shown, terminals
 from test_doctor import H100, HF, with_packages
 
 from ssl4rl_bench.cli import watching
+from ssl4rl_bench.core.installing import Installer
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.task.leaks import LeakBaseline
 from ssl4rl_bench.watch.judging import Terms, judge_checkpoint
@@ -29,12 +31,19 @@ from ssl4rl_bench.watch.judging import Terms, judge_checkpoint
 MODELS = [f"runs/{model}" for model in screen_runs.SKILLS]
 BASE, BETTER, WORSE = MODELS
 MANY = [f"many/{model}" for model in overview_runs.MODELS]
-MMBENCH = ("--task", "mmbench_dev_en")
+HUB = [f"hub/{index}" for index in range(len(screen_runs.HUB_NAMES))]
+MMBENCH = ("--tasks", "mmbench_dev_en")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "list_runs": ("list", "runs"),
     "list_tasks": ("list", "tasks"),
     "list_engines": ("list", "engines"),
     "list_recipes": ("list", "recipes"),
+    "list_presets": ("list", "presets"),
+    "fetch_list": ("fetch", "--list"),
+    "show_hub_names": ("show", *HUB),
+    "compare_hub_names": ("compare", *HUB, *MMBENCH),
+    "wrong_word": ("list", "task"),
+    "wrong_arguments": ("run", "tiny-base", "scenes"),
     "doctor": ("doctor",),
     "validate": ("validate", "mmbench_dev_en", "--data", "mmbench.tsv"),
     "validate_probe": ("validate", "ssl_rotation_90", "--images", "pictures"),
@@ -130,8 +139,10 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces what depends on the machine, and the only computation that takes seconds."""
     inventory = replace(with_packages(HF, vllm="0.31.0", torch="2.13.0+cpu"), gpus=(H100,))
     monkeypatch.setattr("ssl4rl_bench.run.machine.take_inventory", lambda runs: inventory)
+    monkeypatch.setattr("ssl4rl_bench.run.doctor.installer", Installer)
     monkeypatch.setattr("ssl4rl_bench.task.leaks.baselines", lambda *_: BASELINES)
     monkeypatch.setattr("ssl4rl_bench.train.planning.plan._cached", lambda *_: None)
+    monkeypatch.setenv("SSL4RL_DATA", "no-such-folder")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -185,6 +196,7 @@ def check(name: str, heading: str, screens: Sequence[str]) -> None:
         text = "\n".join(line.rstrip() for line in screen.strip("\n").splitlines())
         too_long = [line for line in text.splitlines() if len(line) > width]
         assert all(line.lstrip().startswith(ONE_LINE) for line in too_long), (width, too_long)
+        assert not (broken := broken_numbers(text, screens[-1])), (width, broken)
         title = f"-- {width} columns"
         parts.append(f"{title}: the same" if text == last else f"{title + ' ':-<{width}}\n{text}")
         last = text

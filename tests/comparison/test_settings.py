@@ -32,6 +32,7 @@ from ssl4rl_bench.gating.judge import apply_policy
 from ssl4rl_bench.gating.policy import parse_policy
 from ssl4rl_bench.reports.board import export as board_export
 from ssl4rl_bench.reports.board.board import build_board
+from ssl4rl_bench.reports.board.latex import to_latex
 from ssl4rl_bench.reports.board.probes import probe_rows
 from ssl4rl_bench.reports.gate import files as gate_files
 from ssl4rl_bench.reports.gate.view import gate_views
@@ -110,7 +111,7 @@ def outputs(old: Evaluated, new: Evaluated, allow: list[str]) -> Iterator[tuple[
     board = build_board(old, [new], TASK, allow=allow)
     yield "terminal", shown(lambda screen: print_boards(screen, [board], [], False))
     yield "markdown", board_export.to_markdown([board]).replace("\\", "")
-    yield "latex", board_export.to_latex([board]).replace("\\", "")
+    yield "latex", to_latex([board]).replace("\\", "")
     rows = list(csv.DictReader(io.StringIO(board_export.to_csv([board]))))
     yield "csv", next(row["notes"] for row in rows if row["model"] == "new")
     yield "json", " ".join(json.loads(board_export.to_json([board]))["boards"][0]["notes"])
@@ -178,7 +179,7 @@ def test_probes_tell_it_too() -> None:
     rows = probe_rows(old, [new], [TASK], allow=["max_tokens"])
     assert told(shown(lambda screen: print_boards(screen, [], rows, False)))
     assert told(board_export.to_markdown([], rows).replace("\\", ""))
-    assert told(board_export.to_latex([], rows).replace("\\", ""))
+    assert told(to_latex([], rows).replace("\\", ""))
     assert told(board_export.to_csv([], rows))
     assert told(board_export.to_json([], rows))
     assert told(render_page(assemble(old, [new], allow=["max_tokens"])))

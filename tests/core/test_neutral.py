@@ -331,7 +331,7 @@ def test_a_stream_of_another_encoding_ends_no_command(planted: Path, encoding: s
 
 def test_latex_markdown_and_the_page_hold_names_as_text(planted: Path) -> None:
     latex = bench(*commands(planted)["compare latex"]).out
-    assert latex.count(r"\begin{table}") == 1 and "\\textbackslash{}u001b" in latex
+    assert latex.count(r"\begin{table*}") == 1 and "\\textbackslash{}u001b" in latex
     assert all(
         line.count("{") - line.count("\\{") == line.count("}") - line.count("\\}")
         for line in latex.splitlines()

@@ -109,6 +109,9 @@ def test_wheel_and_source_distribution_hold_each_module_once(tmp_path: Path) -> 
         "evaluation/presets.toml",
         "reports/templates/leaderboard.html.j2",
         "train/recipes/tiny_base.toml",
+        "train/recipes/accelerate/gpu8_fsdp2.yaml",
+        "examples/gate.toml",
+        "examples/tasks/signs.tsv",
     )
     assert {f"ssl4rl_bench/{name}" for name in data} <= set(held[0])
     files, top = modules(tmp_path, tmp_path / "direct-unpacked")

@@ -119,7 +119,7 @@ def test_no_file_of_a_run_and_no_output_holds_a_secret(tmp_path: Path) -> None:
         asked = ("run", "--tasks", "mmbench_dev_en", "--data", data, "--engine", "mock", f"--model={label}")
         said.append(bench(*asked, "--out", tmp_path / str(number)))
         said.append(bench("show", tmp_path / str(number)))
-        said.append(bench("show", tmp_path / str(number), "--task", label))
+        said.append(bench("show", tmp_path / str(number), "--tasks", label))
     said.append(
         bench("compare", tmp_path / "0", tmp_path / "8", "--format", "json", "--out", tmp_path / "board.json")
     )

@@ -58,7 +58,7 @@ def test_a_pull_request_runs_what_contributing_names() -> None:
     assert "pull_request" in workflow[True]  # YAML 1.1 reads the key `on` as true
     job = workflow["jobs"]["make"]
     targets = {*job["strategy"]["matrix"]["target"]}
-    assert targets == {"lint", "test", "slow"}
+    assert targets == {"lint", "test", "slow", "docs-check"}
     assert job["steps"][-1]["run"] == 'make "$TARGET"' and workflow["permissions"] == {"contents": "read"}
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}: " in makefile for target in targets)

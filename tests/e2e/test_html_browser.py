@@ -138,7 +138,7 @@ def column(visit: Visit, number: int) -> list[str]:
 
 
 def test_payloads_do_nothing_wherever_they_stand(visit: Open, hostile_place: Path) -> None:
-    here = visit(hostile_place)
+    here = visit(hostile_place, "#task=synthetic&show=all")
     here.settle()
     page = here.page
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
@@ -306,62 +306,6 @@ def test_benchmarks_open_as_published_and_headers_lead_to_them(visit: Open, tmp_
 def test_payloads_do_nothing_in_the_table_of_benchmarks(visit: Open, tmp_path: Path) -> None:
     write(hostile(several_benchmarks(), list(PAYLOADS)), tmp_path / "page.html")
     visit(tmp_path / "page.html").check_quiet()
-
-
-def test_samples_by_filter_keys_and_link(visit: Open, place: Path) -> None:
-    here = visit(place)
-    here.settle()
-    page = here.page
-    assert here.text("#s-count") == "120"
-    page.keyboard.press("j")
-    page.keyboard.press("j")
-    page.keyboard.press("k")
-    assert page.input_value("#s-at") == "2"
-    page.select_option("#s-show", "gained")
-    n_gained = int(here.text("#s-count"))
-    assert 0 < n_gained < 120
-    replies = page.locator("#s-card .reply .verdict-line")
-    for _ in range(min(n_gained, 8)):
-        assert replies.nth(0).inner_text().startswith("Wrong") and replies.nth(1).inner_text().startswith(
-            "Right"
-        )
-        assert page.locator("#s-card .reply").nth(1).locator("details.thought:not([open])").count() == 1
-        page.keyboard.press("j")
-    page.select_option("#s-show", "all")
-    page.select_option("#s-place", "2:ocr")
-    assert here.text("#s-count") == "40"
-    assert "ocr" in here.text("#s-card .where")
-    page.fill("#s-text", "1000004")
-    assert here.text("#s-count") == "1"
-    assert page.locator("#s-card .pictures img").evaluate("image => image.naturalWidth") > 0
-    page.fill("#s-text", "j")  # typed, not a step
-    page.select_option("#s-b", label="worse (mock)")
-    page.select_option("#s-show", "b-unread")
-    page.fill("#s-text", "")
-    page.select_option("#s-place", "")
-    assert int(here.text("#s-count")) > 5
-    assert "no answer found" in replies.nth(1).inner_text()
-    link, where = page.locator("#s-link").get_attribute("href"), here.text("#s-card .where")
-    here.check_quiet()
-
-    there = visit(place, link)
-    there.settle()
-    assert there.text("#s-card .where") == where
-    assert there.page.locator("#s-b option:checked").inner_text() == "worse (mock)"
-    there.page.locator("#s-card .copies button").nth(1).click()
-    assert there.page.locator("#s-card .copies [aria-current=true]").inner_text().startswith("2")
-    there.check_quiet()
-
-
-def test_no_sample_is_said(visit: Open, place: Path) -> None:
-    here = visit(place)
-    here.settle()
-    here.page.fill("#s-text", "there is no such word in any of them")
-    assert (here.text("#s-count"), here.text("#s-said")) == ("0", "No sample is like this.")
-    here.page.keyboard.press("j")
-    here.page.fill("#s-text", "")
-    assert here.text("#s-count") == "120"
-    here.check_quiet()
 
 
 def test_all_numbers_are_there_without_javascript(visit: Open, place: Path) -> None:

@@ -15,11 +15,10 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 pytest.importorskip("trl")
 
+import training_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe_file  # noqa: E402
 
 from ssl4rl_bench.train.checkpoint import complete_checkpoints  # noqa: E402
-
-PROJECT = Path(__file__).parents[2]
 
 
 def train(
@@ -27,17 +26,13 @@ def train(
 ) -> subprocess.CompletedProcess[str]:
     """Trains in float32 under a file for accelerate, or with neither accelerate nor sharding."""
     script = [str(Path(__file__).with_name("on_cpus.py")), "train", str(recipe), "--out", str(out), *more]
-    file = PROJECT / "train" / "recipes" / "accelerate" / f"{config}.yaml"
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(file)]
-    launcher += ["--num_processes", str(processes), "--mixed_precision", "no"]
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("ACCELERATE_", "WORLD_", "FSDP_"))
-    }
-    env |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu", "SSL4RL_TEST_KILL": str(kill)}
-    command = [sys.executable, *(launcher if config and processes > 1 else []), *script]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=env)
+    env = {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu", "SSL4RL_TEST_KILL": str(kill)}
+    if not config or processes == 1:
+        done: subprocess.CompletedProcess[str] = training_process.run(
+            [sys.executable, *script], capture_output=True, text=True, timeout=600, env=os.environ | env
+        )
+        return done
+    return training_process.launch(script, processes, "--mixed_precision", "no", config=config, env=env)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("trl")
 
+import training_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe  # noqa: E402
 
 from ssl4rl_bench.core.errors import DataError, StoreError, UsageError  # noqa: E402
@@ -84,7 +85,7 @@ def test_plain_vllm_loads_a_checkpoint_and_run_evaluates_it(images: Path, tmp_pa
     )
     assert "reply: " in plain.stdout, plain.stderr[-2000:]
     args = ["run", "--model", str(done), "--tasks", "ssl_rotation_90", "--engine", "hf", "--limit", "4"]
-    ran = subprocess.run(
+    ran = training_process.run(
         [
             sys.executable,
             "-m",
@@ -103,7 +104,7 @@ def test_plain_vllm_loads_a_checkpoint_and_run_evaluates_it(images: Path, tmp_pa
     assert ran.returncode == 0, ran.stderr
     assert "ssl_rotation_90" in ran.stdout
     card = ["export", str(next((tmp_path / "runs").rglob("spec.json")).parent), "--to", "model-card"]
-    wrote = subprocess.run(
+    wrote = training_process.run(
         [sys.executable, "-m", "ssl4rl_bench", *card], capture_output=True, text=True, timeout=600
     )
     assert wrote.returncode == 0, wrote.stderr

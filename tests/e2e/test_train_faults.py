@@ -15,6 +15,7 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("trl")
 
+import training_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe, recipe_file  # noqa: E402
 
 from ssl4rl_bench.core.errors import StoreError, TrainingError, UsageError  # noqa: E402
@@ -199,11 +200,11 @@ def test_resuming_names_what_has_changed_and_a_constant_schedule_can_be_lengthen
 def test_a_second_training_in_the_folder_is_refused(images: Path, tmp_path: Path) -> None:
     path = recipe_file(tmp_path, images, grpo__steps=40)
     args = [sys.executable, "-m", "ssl4rl_bench", "train", str(path), "--out", str(tmp_path / "run")]
-    with subprocess.Popen(args, stderr=subprocess.PIPE, text=True) as first:
+    with training_process.Popen(args, stderr=subprocess.PIPE, text=True) as first:
         assert first.stderr is not None
         while not (tmp_path / "run" / "metrics.jsonl").is_file() and first.poll() is None:
             first.stderr.readline()
-        second = subprocess.run([*args, "--resume"], capture_output=True, text=True, timeout=300)
+        second = training_process.run([*args, "--resume"], capture_output=True, text=True, timeout=300)
         first.terminate()
         first.communicate(timeout=300)
     assert second.returncode == 2

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +10,8 @@ pytestmark = pytest.mark.engine
 
 pytest.importorskip("trl")
 
+import training_process  # noqa: E402
 from train_recipe import lines, masters, pictures, recipe_file  # noqa: E402
-
-PROJECT = Path(__file__).parents[2]
-
 
 UNEVEN = """
 import os, runpy
@@ -39,20 +34,7 @@ def launch(
     recipe: Path, out: Path, processes: int, *more: str, start: tuple[str, ...] = ("-m", "ssl4rl_bench")
 ) -> Path:
     """A run under accelerate; on CPUs its processes talk through gloo."""
-    config = PROJECT / "train" / "recipes" / "accelerate" / "cpu2.yaml"
-    args = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    args += [
-        "--num_processes",
-        str(processes),
-        *start,
-        "train",
-        str(recipe),
-        "--out",
-        str(out),
-        *more,
-    ]
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("ACCELERATE_", "WORLD_"))}
-    done = subprocess.run(args, capture_output=True, text=True, timeout=600, env=env)
+    done = training_process.launch([*start, "train", str(recipe), "--out", str(out), *more], processes)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 

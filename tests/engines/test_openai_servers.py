@@ -123,10 +123,7 @@ def test_what_the_engine_lacks_is_told_before_anything_is_sent(monkeypatch: pyte
         == "min_pixels (9) is above max_pixels (4)"
     )
     monkeypatch.setitem(sys.modules, "httpx", None)
-    assert (
-        told(MissingDependency, base_urls=url)
-        == "engine openai needs httpx: pip install 'ssl4rl-bench[openai]'"
-    )
+    assert told(MissingDependency, base_urls=url).startswith("engine openai needs httpx: ")
 
 
 @pytest.mark.parametrize("attempt", [0, 3, 1000])

@@ -256,7 +256,7 @@ def test_lost_questions_come_with_both_answers() -> None:
 
 
 def test_the_documented_policy_is_one() -> None:
-    policy = read_policy(Path(__file__).parents[2] / "docs" / "gate.toml")
+    policy = read_policy(Path(__file__).parents[2] / "ssl4rl_bench" / "examples" / "gate.toml")
     assert {rule.kind for rule in policy.rule} == {
         "no_worse_than", "not_significantly_worse", "better_than", "at_least",
     }  # fmt: skip

@@ -56,7 +56,7 @@ from mmbench_data import picture, questions, questions_by_ability, write_tsv
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "golden"
-POLICY = Path(__file__).parents[2] / "docs" / "gate.toml"
+POLICY = Path(__file__).parents[2] / "ssl4rl_bench" / "examples" / "gate.toml"
 """The policy that the documentation starts from."""
 TWO = ("tiny-base", "tiny-rotation")
 FIVE = (*TWO, "tiny-jigsaw", "tiny-contrastive", "tiny-position")

@@ -102,16 +102,6 @@ def test_markdown_marks_the_best_and_escapes_names(board: Board) -> None:
     assert len(widths) == 1
 
 
-def test_latex_compiles_in_principle(board: Board) -> None:
-    made = board_export.to_latex([board])
-    assert made.count(r"\begin{table}") == made.count(r"\end{table}") == 1
-    body = made[made.index(r"\toprule") : made.index(r"\bottomrule")]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {9}
-    assert r"\$\_\{\%" in made and r"\textbf{100.00}$^{\uparrow}$" in made
-    assert not re.search(r"(?<!\\)[#%]", made) and "\x1b" not in made
-
-
 def test_csv_is_safe_in_a_spreadsheet_and_tidy(board: Board) -> None:
     lines = list(csv.DictReader(io.StringIO(board_export.to_csv([board]))))
     assert len(lines) == 8 * 7

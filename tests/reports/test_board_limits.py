@@ -21,7 +21,8 @@ from ssl4rl_bench.comparison.result import BestDifference
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.reports.board.board import Board, BoardCell, BoardRow, build_board
 from ssl4rl_bench.reports.board.columns import COLUMNS
-from ssl4rl_bench.reports.board.export import to_csv, to_json, to_latex, to_markdown
+from ssl4rl_bench.reports.board.export import to_csv, to_json, to_markdown
+from ssl4rl_bench.reports.board.latex import to_latex
 from ssl4rl_bench.reports.board.probes import probe_notes, probe_rows, probe_tasks
 from ssl4rl_bench.reports.board.text import (
     board_table,

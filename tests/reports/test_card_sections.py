@@ -70,7 +70,7 @@ def test_a_missing_ability_is_a_row_of_dashes_and_numbers_are_at_their_bounds() 
     task["aggregates"]["circular_micro"]["overall"] = {"value": 1.0, "n": 10, "ci95": [0.0, 1.0]}
     text = sections.evaluation(card(None, evaluated({"ssl4rl_scenes": task})))
     assert "| Coarse | – | – | – | – | – | – | – |" in text
-    assert "| All | 100.00 | 0.00–100.00 | 10 | 81.23 |" in text
+    assert "| All | 100.00 | [0.00, 100.00] | 10 | 81.23 |" in text
 
 
 def test_several_benchmarks_have_a_heading_and_a_table_each_and_probes_share_one() -> None:

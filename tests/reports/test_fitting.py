@@ -1,4 +1,4 @@
-"""Tables on terminals of any width: nothing is lost, and no number is broken."""
+"""Tables on terminals of any width: no number is broken, and what is not shown is named."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numbers_shown import broken_numbers
 from rich.console import Console
 
 from ssl4rl_bench.reports.text.cells import plain_table
+from ssl4rl_bench.reports.text.fitting import Narrowing
 
 HEADERS = ("Model", "Logical", "Relation", "n", "95% interval")
 ROWS = (
@@ -19,14 +21,18 @@ ROWS = (
 )
 
 
+NARROWING = Narrowing(drop=("Relation", "n"), stack=("95% interval", "Logical"), names=("Model",))
+
+
 def shown(
     width: int,
     rows: Sequence[Sequence[str]] = ROWS,
     sides: str = "lr",
     title: str = "scenes",
     n_keys: int | None = None,
+    narrowing: Narrowing | None = None,
 ) -> str:
-    table = plain_table(title, HEADERS, sides, n_keys)
+    table = plain_table(title, HEADERS, sides, n_keys, narrowing)
     for row in rows:
         table.add_row(*row)
     out = io.StringIO()
@@ -52,45 +58,72 @@ after 150 steps
 """,
     45: """
 scenes
-Model                   Logical Relation    n
+Model             Logical    n   95% interval
 ─────────────────────────────────────────────
-base                      61.77    41.54 1164
-Qwen2.5-VL-3B-Instruct    65.84    80.54 1164
-after 150 steps
-
-Model                            95% interval
-─────────────────────────────────────────────
-base                           [69.14, 76.24]
-Qwen2.5-VL-3B-Instruct after   [75.01, 81.50]
-150 steps
+base                61.77 1164 [69.14, 76.24]
+Qwen2.5-… steps     65.84 1164 [75.01, 81.50]
+not shown in 45 columns: Relation; names are
+shortened; COLUMNS=75 shows everything
 """,
-    34: """
+    36: """
+scenes
+                             Logical
+Model                   95% interval
+────────────────────────────────────
+base                           61.77
+                      [69.14, 76.24]
+Qwen2.5-VL…150 steps           65.84
+                      [75.01, 81.50]
+in all rows: n 1164; not shown in 36
+columns: Relation; names are
+shortened; COLUMNS=75 shows
+everything
+""",
+    30: """
 scenes
 base
-  Logical 61.77, Relation 41.54,
-  n 1164,
+  Logical 61.77,
+  Relation 41.54, n 1164,
   95% interval [69.14, 76.24]
-Qwen2.5-VL-3B-Instruct after 150
-steps
-  Logical 65.84, Relation 80.54,
-  n 1164,
+Qwen2.5-VL-3B-Instruct after
+150 steps
+  Logical 65.84,
+  Relation 80.54, n 1164,
   95% interval [75.01, 81.50]
 """,
 }
 
 
 @pytest.mark.parametrize("width", SCREENS)
-def test_a_table_is_whole_then_wrapped_then_in_parts_then_row_by_row(width: int) -> None:
-    assert "\n" + shown(width) + "\n" == SCREENS[width]
+def test_a_table_is_whole_then_wrapped_then_without_columns_then_stacked_then_row_by_row(width: int) -> None:
+    assert "\n" + shown(width, narrowing=NARROWING) + "\n" == SCREENS[width]
 
 
-@given(st.integers(20, 120), st.sampled_from(["lr", "llr"]))
-def test_every_number_is_shown_whole_and_no_line_is_too_long(width: int, sides: str) -> None:
-    lines = shown(width, sides=sides).splitlines()
-    assert max(map(len, lines)) <= width
-    if width >= 24:
-        for number in ("61.77", "80.54", "1164"):
-            assert any(number in line for line in lines), number
+@given(st.integers(20, 120), st.sampled_from(["lr", "llr"]), st.sampled_from([None, NARROWING]))
+def test_every_number_is_shown_whole_or_its_column_is_named(
+    width: int, sides: str, narrowing: Narrowing | None
+) -> None:
+    text = shown(width, sides=sides, narrowing=narrowing)
+    assert max(map(len, text.splitlines())) <= width
+    assert width < 24 or not broken_numbers(text, shown(200, sides=sides))
+    words = " ".join(text.split())
+    for header, cell in zip(HEADERS[1:], ROWS[0][1:], strict=True):
+        assert width < 24 or cell in words or header in words.partition("not shown")[2], header
+
+
+def test_columns_of_a_group_are_left_out_together() -> None:
+    together = Narrowing(drop=(("Logical", "Relation"), "n"))
+    assert "not shown in 56 columns: Logical, Relation;" in shown(56, narrowing=together).replace("\n", " ")
+
+
+def test_words_keep_some_width_while_columns_can_be_left_out() -> None:
+    rows = [("base", "a few words that can be wrapped anywhere", "1", "2", "3")]
+    text = shown(40, rows, "llr", n_keys=1, narrowing=Narrowing(drop=("n", "Relation")))
+    assert "a few words that can" in text and "in all rows: Relation 1, n 2" in text
+
+
+def test_an_empty_table_has_no_note() -> None:
+    assert "not shown" not in shown(40, rows=(), narrowing=NARROWING)
 
 
 def test_a_title_may_be_wider_than_its_table() -> None:

@@ -24,6 +24,7 @@ from ssl4rl_bench.reports.gate.text import (
     lost_lines,
     worst_first,
 )
+from ssl4rl_bench.reports.text.cells import escape
 
 RULE = Rule("scenes", "no_worse_than", margin=3)
 VERDICTS = ("pass", "inconclusive", "fail")
@@ -55,24 +56,78 @@ PASSED, FAILED, UNSURE = (judged(1000, 20, gained=20), judged(1000, 120, gained=
 GATES = dict(zip(VERDICTS, (PASSED, UNSURE, FAILED), strict=True))
 
 
+HEADLINES = {
+    "pass": "PASS: every rule passes; 1 pass; new against old, alpha 0.05",
+    "inconclusive": "INCONCLUSIVE: rule 1, no_worse_than on Average of simulated, is undecided (-3.33 points, "
+    "n = 60; about 2,943 questions would decide it); 1 inconclusive; new against old, alpha 0.05",
+    "fail": "FAIL: rule 1, no_worse_than on Average of simulated, decided (-10.00 points, corrected p < 0.001); "
+    "1 fail; new against old, alpha 0.05",
+}
+
+
 @pytest.mark.parametrize("verdict", VERDICTS)
-def test_the_verdict_is_the_first_word_of_every_text(verdict: str) -> None:
-    gate = GATES[verdict]
-    expected = f"{verdict.upper()}: new against old: 1 {verdict}; alpha 0.05"
+def test_one_headline_with_what_decided_is_in_every_text(verdict: str) -> None:
+    gate, expected = GATES[verdict], HEADLINES[verdict]
     assert headline(gate) == expected
+    assert json.loads(to_json(gate))["headline"] == expected
+    assert ElementTree.fromstring(to_junit(gate)).get("name") == f"ssl4rl-bench gate: {expected}"
     assert to_summary(gate).splitlines()[:2] == [
         MARKER,
-        f"## {expected}".replace(":", r"\:"),
+        f"## {escape(expected)}",
     ]
     value = json.loads(to_json(gate))
     assert (value["verdict"], value["found"]) == (verdict, verdict)
 
 
-def test_the_headline_counts_rules_and_guards_together_worst_first() -> None:
+def test_a_guard_decides_where_no_rule_fails_and_both_are_counted_worst_first() -> None:
     gate = made(
         rule_result(RULE), rule_result(RULE, "inconclusive"), guards=(guard("fail"), guard(), guard("fail"))
     )
-    assert headline(gate) == "FAIL: new against old: 2 fail, 1 inconclusive, 2 pass; alpha 0.05"
+    assert gate.deciding == guard("fail")
+    assert headline(gate) == (
+        "FAIL: guard unread replies on scenes, decided (1.00%, limit: at most 2%); "
+        "2 fail, 1 inconclusive, 2 pass; new against old, alpha 0.05"
+    )
+
+
+def test_the_strongest_evidence_decides_a_failure_and_has_the_number_of_its_rule() -> None:
+    rules = [
+        {"task": TASK, "kind": "at_least", "value": 20},
+        {"task": TASK, "kind": "at_least", "value": 54},
+        {"task": TASK, "kind": "not_significantly_worse"},
+    ]
+    gate = judged(1000, 150, *rules)
+    assert [(part.number, part.verdict) for part in gate.tested] == [(1, "pass"), (2, "fail"), (3, "fail")]
+    assert headline(gate).startswith(
+        "FAIL: rule 3, not_significantly_worse on Average of simulated, decided (-15.00"
+    )
+    gate = judged(1000, 150, *rules[:2])
+    assert headline(gate).startswith(
+        "FAIL: rule 2, at_least on Average of simulated, decided (45.00%, corrected p < "
+    )
+
+
+def test_an_ability_has_the_name_of_the_tables_and_a_probe_only_that_of_its_task() -> None:
+    ability = rule_result(
+        Rule("scenes", "not_significantly_worse", "l2"), "fail", name="logic_reasoning", number=4
+    )
+    probe = rule_result(Rule("ssl_rotation_90", "better_than", "probe"), "fail", number=2)
+    assert headline(made(ability)).startswith(
+        "FAIL: rule 4, not_significantly_worse on Logical of scenes, decided"
+    )
+    assert headline(made(probe)).startswith("FAIL: rule 2, better_than on ssl_rotation_90, decided")
+
+
+def test_of_inconclusive_tests_lost_questions_decide_then_the_one_that_needs_most() -> None:
+    few, many = (rule_result(RULE, "inconclusive", number=n, needed=n * 500) for n in (1, 2))
+    assert made(few, many).deciding == many
+    never = rule_result(RULE, "inconclusive", number=3)
+    assert made(few, never, many).deciding == never
+    lost = rule_result(RULE, "inconclusive", number=4, why="9 of 600 questions are left out")
+    assert (
+        "rule 4, no_worse_than on Average of scenes, is undecided (9 of 600 questions are left out)"
+        in headline(made(few, never, lost))
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +140,7 @@ def test_the_headline_counts_rules_and_guards_together_worst_first() -> None:
 )
 def test_a_verdict_that_the_policy_mapped_says_what_it_was(mapped: str, word: str) -> None:
     gate = judged(60, 5, gained=3, on_inconclusive=mapped)
-    assert headline(gate).startswith(f"{word}: new against old: 1 inconclusive")
+    assert headline(gate).startswith(f"{word}: rule 1, no_worse_than on Average of simulated, is undecided")
     value = json.loads(to_json(gate))
     assert (value["verdict"], value["found"]) == (mapped, "inconclusive")
 
@@ -93,7 +148,7 @@ def test_a_verdict_that_the_policy_mapped_says_what_it_was(mapped: str, word: st
 @pytest.mark.parametrize("mapped", VERDICTS)
 def test_a_failure_is_not_mapped(mapped: str) -> None:
     gate = judged(1000, 120, gained=20, on_inconclusive=mapped)
-    assert headline(gate).startswith("FAIL: new against old")
+    assert headline(gate).startswith("FAIL: rule 1, ")
 
 
 def test_json_has_these_keys_of_these_types() -> None:
@@ -103,6 +158,7 @@ def test_json_has_these_keys_of_these_types() -> None:
         "schema": "int",
         "version": "str",
         "verdict": "str",
+        "headline": "str",
         "found": "str",
         "baseline": "str",
         "candidate": "str",

@@ -369,8 +369,8 @@ def test_payloads_in_samples_come_back_as_they_were(tmp_path: Path) -> None:
         payload = PAYLOADS[int(group)]
         if payload.isascii() and payload.isprintable():
             assert replies["text"][at] == payload
-            assert payload in questions["question"][at]
-        for text in (replies["text"][at], questions["question"][at]):
+            assert payload in questions["texts"][at][0]
+        for text in (replies["text"][at], questions["texts"][at][0]):
             assert all(char in "\n\t" or ord(char) >= 32 for char in text)
             assert not set(text) & set("\u202e\u2028\u2029\ufeff\x7f")
 

@@ -144,7 +144,7 @@ def test_an_interval_that_does_not_have_two_numbers_is_none(ends: Any) -> None:
 
 
 def test_a_cell_with_an_interval_and_no_value_shows_both_as_they_are() -> None:
-    assert value_and_interval({"ci95": [0.1, 0.25]}) == (NO_DATA, "10.00–25.00")
+    assert value_and_interval({"ci95": [0.1, 0.25]}) == (NO_DATA, "[10.00, 25.00]")
     assert cell_estimate({"ci95": [0.1, 0.25]}) is None
     assert value_and_interval({}) == (NO_DATA, NO_DATA)
 

@@ -18,7 +18,7 @@ from statsmodels.stats.multitest import multipletests
 from ssl4rl_bench.comparison.across import Average
 from ssl4rl_bench.comparison.pairing import Evaluated
 from ssl4rl_bench.core.errors import UsageError
-from ssl4rl_bench.reports.board.export import to_csv, to_json, to_latex, to_markdown
+from ssl4rl_bench.reports.board.export import to_csv, to_json, to_markdown
 from ssl4rl_bench.reports.board.overview import (
     Overview,
     answered_benchmarks,
@@ -168,19 +168,6 @@ def test_markdown_has_a_line_per_run_and_statistic(boards: list[Any], overview: 
     assert sum(line.startswith("| *p corrected* |") for line in table) == 2
     assert any(line.startswith("| new | **90.00▲** |") for line in table)
     assert text.index("3 benchmarks") < text.index("mmstar, circular") and "\x1b" not in text
-
-
-def test_latex_has_balanced_rows_and_escapes_names(boards: list[Any], overview: Overview) -> None:
-    text = to_latex(boards, overview=overview)
-    first = text[: text.index(r"\end{table}")]
-    body = first[first.index(r"\toprule") : first.index(r"\bottomrule")]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {4}
-    assert r"\begin{tabular}{lrrrr}" in first and r"\textbf{90.00$^{\uparrow}$}" in body
-    assert r"hrbench\_4k" in body and r"\$\_\{\%" in body
-    assert not re.search(r"(?<!\\)[#%]", text) and "\x1b" not in text
-    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 4
 
 
 def test_csv_tells_the_families_apart(boards: list[Any], overview: Overview) -> None:

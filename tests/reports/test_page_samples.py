@@ -64,11 +64,8 @@ def test_reasoning_is_kept_apart_from_the_reply_by_the_number_of_its_sample(runs
 def test_hostile_texts_of_questions_are_visible_and_end_no_script(runs: list[Evaluated]) -> None:
     report = content(runs)
     questions = part(report, "task-0")
-    assert [text.split("? ")[1] for text in questions["question"][:2]] == [
-        "plain",
-        "</script>␛[31m⟨202E⟩",
-    ]
-    assert questions["options"][1][0] == ["A", "option A </script>␛[31m⟨202E⟩"]
+    assert [text[0].split("? ")[1] for text in questions["texts"][:2]] == ["plain", "</script>␛[31m⟨202E⟩"]
+    assert questions["texts"][1][2][0] == ["A", "option A </script>␛[31m⟨202E⟩"]
     page = render_page(report)
     assert "\x1b" not in page
     assert page.count("<script") == page.count("</script>")
@@ -107,7 +104,8 @@ def test_replies_share_the_space_of_a_page_and_keep_both_ends(
 def test_a_run_whose_data_cannot_be_loaded_has_no_replies_and_the_others_stay(runs: list[Evaluated]) -> None:
     report = content(runs, {TASK.name: TASK}, {})
     assert report.samples is not None
-    assert report.samples.index["tasks"] == [{"name": "synthetic", "runs": [True, False]}]
+    (entry,) = report.samples.index["tasks"]
+    assert (entry["name"], entry["runs"], entry["best"]) == ("synthetic", [True, False], 0)
     assert report.samples.notes == ("wordy (mock): no replies to synthetic here.",)
     assert [name for name, _ in report.samples.parts] == ["task-0", "run-0-0"]
 

@@ -63,7 +63,7 @@ def row_of(result: dict[str, Any], task: str = ROTATION) -> list[str]:
 def test_a_probe_has_its_accuracy_chance_and_what_is_above_chance() -> None:
     # (0.40 - 0.25) / 0.75 is 0.20.
     assert row_of(result(**{ROTATION: probe()})) == [
-        r"ssl\_rotation\_90", "m", "40.00", "35.00–45.00", "25.00", "20.00", "–", "200", "1.50",
+        r"ssl\_rotation\_90", "m", "40.00", "[35.00, 45.00]", "25.00", "20.00", "–", "200", "1.50",
     ]  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def test_a_run_without_the_task_does_not_take_the_replacement_from_the_title() -
 def test_a_result_without_categories_has_one_row_per_task() -> None:
     lines = show(leaf_table(result(**{DEV: bench(0.5)}), DEV))
     assert [line.split()[0] for line in lines[3:]] == ["overall"]
-    assert lines[3].split()[1:] == ["7", "50.00", "50.00–50.00", "0.00"]
+    assert lines[3].split()[1:] == ["7", "50.00", "[50.00,", "50.00]", "0.00"]
 
 
 def test_replies_without_content_at_the_token_limit_are_counted_beside_them() -> None:

@@ -76,8 +76,11 @@ def test_verdicts_of_a_page() -> None:
 
 def test_sentences_of_compare() -> None:
     unsure = difference(**NOT_SHOWN)
-    bests = [BestDifference(column.level, column.name, "new", 0.1, 0.01, 2) for column in COLUMNS[:2]]
-    two = board(("new", {}), ("old", {}), improvement=(*bests, *[None] * 5))
+    bests = [
+        BestDifference(column.level, column.name, name, 0.1, 0.01, 2)
+        for column, name in zip(COLUMNS, ("new", "old", "new"), strict=False)
+    ]
+    two = board(("new", {}), ("old", {}), improvement=(*bests, *[None] * 4))
     found = {
         "better": sentence(difference(), "new", "base", "scenes"),
         "worse": sentence(difference(-0.1), "new", "base", "scenes"),

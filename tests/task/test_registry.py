@@ -74,7 +74,9 @@ def test_a_limit_keeps_the_same_questions_whether_or_not_the_others_are_drawn(li
 
 @pytest.mark.slow
 def test_a_limited_task_of_scenes_says_how_many_questions_there_are() -> None:
-    assert load_task("scenes", limit=2).partial_reasons == ("limited to 2 of 600 questions",)
+    assert load_task("scenes", limit=2).partial_reasons == (
+        "limited to 2 of 600 questions, in 2 of 6 abilities (--limit 6 covers all)",
+    )
     assert load_task("scenes", limit=600).partial_reasons == ()
 
 

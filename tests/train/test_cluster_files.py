@@ -64,7 +64,7 @@ def test_accelerate_configurations() -> None:
 def test_recipes_name_launch_files_that_exist() -> None:
     for name in recipes.recipe_names():
         text = recipes.find_recipe(name).read_text()
-        for file in re.findall(r"--config_file train/recipes/(\S+)", text):
+        for file in re.findall(r"--config_file examples/(\S+)", text):
             assert (FOLDER / file).is_file()
         for named in re.findall(r"-m ssl4rl_bench train (\S+)", text):
             assert named == name
@@ -98,7 +98,7 @@ def test_slurm_starts_accelerate_on_both_nodes_and_resumes(tmp_path: Path) -> No
     ]
     options = dict(zip(words[2:-7:2], words[3:-7:2], strict=True))
     config = options.pop("--config_file")
-    assert (FOLDER.parent.parent / config).name == "nodes2_fsdp2.yaml"
+    assert (FOLDER / config.removeprefix("examples/")).is_file() and config.endswith("nodes2_fsdp2.yaml")
     assert options.pop("--main_process_port").isdigit()
     assert options == {
         "--num_machines": "2",

@@ -93,12 +93,12 @@ def advice_for(
     if kind == kinds.AGGREGATION:
         return (
             "Show the number of the run under the other aggregation.",
-            f"ssl4rl-bench show {path} --task {task} --aggregation {value}",
+            f"ssl4rl-bench show {path} --tasks {task} --aggregation {value}",
         )
     if kind == kinds.UNREAD:
         return (
             "See which replies each extractor reads, and how the model was asked to answer.",
-            f"ssl4rl-bench audit reading {path} --task {task}",
+            f"ssl4rl-bench audit reading {path} --tasks {task}",
         )
     if kind == kinds.REPETITION:
         return _repetition(side)
@@ -165,7 +165,7 @@ def _split(side: RunSide, other: RunSide | PublishedSide) -> tuple[str, str]:
         paths = shlex.join([str(side.evaluated.path), str(other.evaluated.path)])
         return (
             "Compare the runs on the questions that both answered.",
-            f"ssl4rl-bench compare {paths} --task {short_name(side.task)} --allow partial,version,data",
+            f"ssl4rl-bench compare {paths} --tasks {short_name(side.task)} --allow partial,version,data",
         )
     try:
         data_of_other = other.rundir.loading().get(other.task, {}).get("data")

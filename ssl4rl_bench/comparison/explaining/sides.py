@@ -199,7 +199,7 @@ def _common_tasks(one: Evaluated, two: Evaluated, task: str | None) -> tuple[str
     benchmarks = [name for name in shared if one.outcomes[name].probe is None] or shared
     if len(benchmarks) > 1:
         raise UsageError(
-            f"{one.label} and {two.label} share several tasks: name one with --task "
+            f"{one.label} and {two.label} share several tasks: name one with --tasks "
             f"({', '.join(map(short_name, shared))})"
         )
     return benchmarks[0], benchmarks[0]
@@ -236,6 +236,6 @@ def _published_task(run: Evaluated, published: PublishedSide, task: str | None) 
         )
     if len(choice) > 1:
         raise UsageError(
-            f"run {run.path} has several benchmarks: name one with --task ({', '.join(map(short_name, choice))})"
+            f"run {run.path} has several benchmarks: name one with --tasks ({', '.join(map(short_name, choice))})"
         )
     return choice[0]

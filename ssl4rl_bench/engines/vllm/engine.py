@@ -115,6 +115,4 @@ def _installed_version() -> str:
             return metadata.version(package) + suffix
         except metadata.PackageNotFoundError:
             continue
-    raise MissingDependency(
-        "engine vllm needs vllm: pip install 'ssl4rl-bench[cuda]' (or [cpu] without a GPU)"
-    )
+    raise MissingDependency.of("engine vllm needs vllm", "cuda", "or [cpu] without a GPU")

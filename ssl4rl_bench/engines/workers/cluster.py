@@ -326,4 +326,4 @@ def _need_ray() -> None:
         with _signals_later():
             import ray  # noqa: F401
     except ImportError:
-        raise MissingDependency("--workers needs ray: pip install 'ssl4rl-bench[ray]'") from None
+        raise MissingDependency.of("--workers needs ray", "ray") from None

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs lmms-eval and returns its exit status, or 4 if its results are missing or incomplete."""
     try:
         if find_spec("lmms_eval") is None:
-            raise MissingDependency("lmms-eval is not installed: pip install 'ssl4rl-bench[lmms]'")
+            raise MissingDependency.of("lmms-eval is not installed", "lmms")
         with _output(arguments) as (out, more):
             before = set(out.rglob("*_results.json"))
             status = _run([*arguments, *more])

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ssl4rl_bench.core.errors import DataError
 from ssl4rl_bench.core.types import EncodedImage
 from ssl4rl_bench.task.mmbench.rows import MMBenchRow, Problem, parse_rows, read_images
+from ssl4rl_bench.task.mmbench.taxonomy import categories
 from ssl4rl_bench.task.tables.columns import LocatedRow, Reader
 
 
@@ -74,6 +75,8 @@ class Checked:
     """See `mmbench.rows.Parsed`."""
     n_groups: int
     """The number of complete groups; more than `rows` has if some of them were not drawn."""
+    n_abilities: int
+    """The number of abilities of these groups."""
 
 
 def check_rows(
@@ -99,8 +102,15 @@ def check_rows(
     rows = [row for row in parsed.rows if row.group not in bad]
     if not rows:
         raise DataError(f"{source} has no question without a bad row; the first: {problems[0]}.")
-    n_groups = len({row.group for row in rows})
-    return Checked(rows, problems, len(bad - {None}), circular, parsed.nan_is_missing, n_groups)
+    return Checked(
+        rows,
+        problems,
+        n_groups_skipped=len(bad - {None}),
+        circular=circular,
+        nan_is_missing=parsed.nan_is_missing,
+        n_groups=len({row.group for row in rows}),
+        n_abilities=len({categories(row.category, row.l2).l2 for row in rows}),
+    )
 
 
 def with_images(

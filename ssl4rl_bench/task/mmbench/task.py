@@ -164,7 +164,7 @@ def load_mmbench(
         reasons.append(f"questions left out for bad rows: {n_skipped}; {problems[0]}")
     if limit is not None and limit < n_available:
         rows = _limited(rows, limit)
-        reasons.append(f"limited to {limit} of {n_available} questions")
+        reasons.append(limit_reason(limit, n_available, checked.n_abilities))
     rows = adjacent(rows)
     return MMBenchTask(
         name=task.name,
@@ -202,6 +202,14 @@ def _limited(rows: Sequence[MMBenchRow], limit: int) -> list[MMBenchRow]:
     """Returns the rows of the groups that `limited_groups` keeps."""
     groups = limited_groups(((row.group, categories(row.category, row.l2)) for row in rows), limit)
     return [row for row in rows if row.group in groups]
+
+
+def limit_reason(limit: int, n_available: int, n_abilities: int) -> str:
+    """Says how many questions `limited_groups` keeps, and how many abilities they cover if not all."""
+    reason = f"limited to {limit} of {n_available} questions"
+    if limit >= n_abilities:
+        return reason
+    return f"{reason}, in {limit} of {n_abilities} abilities (--limit {n_abilities} covers all)"
 
 
 def limited_groups(places: Iterable[tuple[int, Categories]], limit: int) -> set[int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ssl4rl_bench.core.errors import UsageError
 from ssl4rl_bench.task.base import LoadOptions
 from ssl4rl_bench.task.editions import source_warning
-from ssl4rl_bench.task.mmbench.task import limited_groups
+from ssl4rl_bench.task.mmbench.task import limit_reason, limited_groups
 from ssl4rl_bench.task.prompts import check_style
 from ssl4rl_bench.task.questions.groups import GroupedRows, group_rows
 from ssl4rl_bench.task.questions.rows import ParsedRows, QuestionRow, parse_questions
@@ -38,8 +38,9 @@ def load(task: TaskFile, asked: LoadOptions) -> QuestionsTask:
     rows, reasons = _limited(grouped.rows, asked.limit), []
     if grouped.bad:
         reasons.append(f"questions left out for bad rows: {grouped.n_bad}; {grouped.bad[0]}")
-    if len(rows) < len(grouped.rows):
-        reasons.append(f"limited to {asked.limit} of {grouped.n_groups} questions")
+    if asked.limit is not None and len(rows) < len(grouped.rows):
+        n_abilities = len({row.categories.l2 for row in grouped.rows})
+        reasons.append(limit_reason(asked.limit, grouped.n_groups, n_abilities))
     return QuestionsTask(
         name=task.name,
         version=task.version,

@@ -113,9 +113,7 @@ def _foreign_rows(name: str, paths: Sequence[Path]) -> Iterator[LocatedRow]:
     try:
         import datasets
     except ImportError:
-        raise MissingDependency(
-            f"Reading {name} from the hub needs the datasets package: pip install 'ssl4rl-bench[hub]'"
-        ) from None
+        raise MissingDependency.of(f"Reading {name} from the hub needs the datasets package", "hub") from None
     kind = _THEIRS[paths[0].suffix.lower()]
     try:
         table = datasets.load_dataset(kind, data_files=[str(path) for path in paths], split="train")

@@ -120,6 +120,17 @@ def test_a_limit_keeps_whole_groups(tmp_path: Path) -> None:
     assert task.partial_reasons == ("limited to 3 of 4 questions",)
 
 
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_limit_covers_as_many_abilities_as_it_can(name: str, tmp_path: Path) -> None:
+    everything = loaded(name, tmp_path)
+    n_abilities = len(everything.counts()["l2"])
+    for limit in range(1, everything.n_groups):
+        task = loaded(name, tmp_path, limit=limit)
+        assert len(task.counts()["l2"]) == min(limit, n_abilities)
+        (reason,) = (reason for reason in task.partial_reasons if reason.startswith("limited"))
+        assert ("covers all" in reason) == (limit < n_abilities)
+
+
 def test_parquet_with_several_image_columns_is_the_same_data(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
