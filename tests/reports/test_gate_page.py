@@ -73,7 +73,7 @@ def test_each_row_of_rules_has_as_many_cells_as_there_are_headers() -> None:
     )  # fmt: skip
     assert view.rows == (
         (
-            "scenes overall: at most 3 points worse [overall]",
+            "scenes overall: at most 3 points worse [Average]",
             "pass",
             "600",
             "+12.34",
@@ -94,7 +94,7 @@ def test_the_number_of_questions_that_would_decide_is_shown_if_it_is_known() -> 
 def test_a_floor_is_in_the_table_in_percent_but_not_in_the_figure_of_differences() -> None:
     gate = made(rule_result(MARGIN), rule_result(Rule("scenes", "at_least", value=60), lower=0.5512))
     assert [row[5] for row in views(gate)["gate"].rows] == ["-1.23", "55.12"]
-    assert [text for text in drawn(gate) if "overall:" in text] == ["scenes, overall: no_worse_than"]
+    assert [text for text in drawn(gate) if "Average:" in text] == ["scenes, Average: no_worse_than"]
 
 
 @pytest.mark.parametrize("rules", [(), (rule_result(Rule("scenes", "at_least", value=60)),)])
@@ -108,7 +108,7 @@ def test_a_difference_of_exactly_0_without_an_interval_can_be_drawn() -> None:
     nothing = {"value": 0.0, "n": 1, "ci95": None}
     gate = made(rule_result(MARGIN, lower=0.0, difference=nothing))
     assert views(gate)["gate"].rows[0][2:6] == ("1", "+0.00", "–", "+0.00")
-    assert "scenes, overall: no_worse_than" in drawn(gate)
+    assert "scenes, Average: no_worse_than" in drawn(gate)
 
 
 @pytest.mark.parametrize(
