@@ -223,25 +223,29 @@ def test_markdown_has_the_tables_numbers() -> None:
     assert second.startswith(r"| a\_b \(partial\) | 61.77 | 41.54 |")
 
 
+ABILITIES = dict(CARD_COLUMNS)
+"""Maps the names that tables use to the abilities."""
+
+
 def test_leaves_stand_under_their_ability_with_n_interval_and_unread() -> None:
     lines = show(leaf_table(measured(), TASK, "row_micro"))
     assert lines[0] == f"measured · {TASK} · row_micro"
     assert lines[1].split() == ["Category", "n", "rows", "Score", "95%", "interval", "Unread", "%"]
     body = lines[3:]
     assert len(body) == 1 + 2 + 6 + 20
-    assert body[0].split()[:3] == ["overall", "120", "83.33"]
-    assert [line.split()[0] for line in body[1:4]] == ["perception", "coarse_perception", "image_style"]
+    assert body[0].split()[:3] == ["Average", "120", "83.33"]
+    assert [line.split()[0] for line in body[1:3]] == ["reasoning", "Logical"]
     for line in body:
         name, indent = line.split()[0], len(line) - len(line.lstrip())
         assert indent == (
-            6 if name in L2_OF else {"overall": 0, "perception": 2, "reasoning": 2}.get(name, 4)
+            6 if name in L2_OF else {"Average": 0, "perception": 2, "reasoning": 2}.get(name, 4)
         )
     parents = [line for line in body if line.startswith("    ")]
     ability = ""
     for line in parents:
         name = re.split(r"\s{2,}|\s(?=\d)", line.strip())[0]
-        if name in L1_OF:
-            ability = name
+        if name in ABILITIES:
+            ability = ABILITIES[name]
         else:
             assert L2_OF[name] == ability
 
@@ -256,9 +260,9 @@ def test_categories_that_mmbench_lacks_come_last() -> None:
     lines = show(leaf_table(result(aggregates={"circular_micro": levels}), TASK))
     names = [line.split()[0] for line in lines[3:]]
     assert names == [
-        "overall",
+        "Average",
         "reasoning",
-        "logic_reasoning",
+        "Logical",
         "future_prediction",
         "other",
         "charts",
