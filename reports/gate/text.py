@@ -49,7 +49,7 @@ def _decided(gate: Gate) -> str:
         return f"{where}, {end} ({clean(part.measured)}, limit: {part.limit})"
     rule, cell = part.rule, part.difference
     task = f"{short(rule.task)}{rule.aggregation_note}"
-    name = "Average" if part.name == "overall" else category(part.name)
+    name = category(part.name)
     where = f"rule {part.number}, {rule.kind} on {task if rule.level == 'probe' else f'{name} of {task}'}"
     value = f"{percent(cell.candidate)}%" if rule.kind == "at_least" else f"{points(cell.value)} points"
     if failed:
